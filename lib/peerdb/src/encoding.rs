@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The encoding of a peer's record: `key=value` pairs, form-urlencoded, with `;` between them.
+//!
+//! Written: letters, digits, `-`, `.` and `_` as they are, a space as `+`, every other byte as `%`
+//! and two lower-case hexadecimal digits. Read: hexadecimal digits of both cases, `&` as well as
+//! `;` between pairs, and any byte that did not need to be escaped.
+
+use std::borrow::Cow;
+use std::str;
+
+/// What is wrong with one pair of an encoded record.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Fault {
+    /// A pair without `=`; it is left out.
+    NoEquals {
+        /// The pair as it stands.
+        text: String,
+    },
+    /// A pair with nothing before its `=`; it is left out.
+    NoKey {
+        /// The value, as it stands.
+        text: String,
+    },
+    /// A `%` without two hexadecimal digits after it; the `%` is taken as itself.
+    BrokenEscape {
+        /// The decoded key of the pair.
+        key: String,
+    },
+    /// Bytes that are not UTF-8 once decoded; the pair is left out.
+    NotUtf8 {
+        /// The decoded key, with what is not UTF-8 replaced.
+        key: String,
+    },
+}
+
+/// A decoded record: its pairs in the order they stand in, and what was wrong.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Decoded<'a> {
+    /// The good pairs. The same key may be there more than once.
+    pub pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// What was left out or repaired.
+    pub faults: Vec<Fault>,
+}
+
+/// Decodes the data of one record. Nothing is an error for the whole: see [`Fault`].
+///
+/// ```
+/// let decoded = peerdb::encoding::decode(b"ifup=%2Fbin%2fup+-x&watch=t;");
+/// assert_eq!(decoded.pairs, [("ifup".into(), "/bin/up -x".into()), ("watch".into(), "t".into())]);
+/// assert!(decoded.faults.is_empty());
+/// ```
+#[must_use]
+pub fn decode(data: &[u8]) -> Decoded<'_> {
+    let mut decoded = Decoded::default();
+    for pair in data.split(|byte| matches!(byte, b';' | b'&')) {
+        if pair.is_empty() {
+            continue;
+        }
+        let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
+            decoded.faults.push(Fault::NoEquals {
+                text: lossy(&unescape(pair).bytes),
+            });
+            continue;
+        };
+        let (key, value) = (unescape(&pair[..at]), unescape(&pair[at + 1..]));
+        if key.bytes.is_empty() {
+            decoded.faults.push(Fault::NoKey {
+                text: lossy(&value.bytes),
+            });
+            continue;
+        }
+        let repaired = key.repaired || value.repaired;
+        match (text(key.bytes), text(value.bytes)) {
+            (Ok(key), Ok(value)) => {
+                if repaired {
+                    let key = key.clone().into_owned();
+                    decoded.faults.push(Fault::BrokenEscape { key });
+                }
+                decoded.pairs.push((key, value));
+            }
+            (Ok(key), Err(_)) => decoded.faults.push(Fault::NotUtf8 {
+                key: key.into_owned(),
+            }),
+            (Err(key), _) => decoded.faults.push(Fault::NotUtf8 { key: lossy(&key) }),
+        }
+    }
+    decoded
+}
+
+/// Encodes pairs in the order given.
+///
+/// ```
+/// assert_eq!(peerdb::encoding::encode([("ifup", "/bin/up -x")]), "ifup=%2fbin%2fup+-x");
+/// ```
+pub fn encode<I, K, V>(pairs: I) -> String
+where
+    I: IntoIterator<Item = (K, V)>,
+    K: AsRef<str>,
+    V: AsRef<str>,
+{
+    let mut out = String::new();
+    for (key, value) in pairs {
+        if !out.is_empty() {
+            out.push(';');
+        }
+        escape(&mut out, key.as_ref());
+        out.push('=');
+        escape(&mut out, value.as_ref());
+    }
+    out
+}
+
+fn escape(out: &mut String, text: &str) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' => {
+                out.push(char::from(byte));
+            }
+            b' ' => out.push('+'),
+            _ => {
+                out.push('%');
+                out.push(char::from(DIGITS[usize::from(byte >> 4)]));
+                out.push(char::from(DIGITS[usize::from(byte & 0xf)]));
+            }
+        }
+    }
+}
+
+/// Bytes after unescaping, borrowed where nothing was escaped.
+struct Unescaped<'a> {
+    bytes: Cow<'a, [u8]>,
+    /// Whether a broken escape was taken literally.
+    repaired: bool,
+}
+
+fn unescape(raw: &[u8]) -> Unescaped<'_> {
+    if !raw.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+        return Unescaped {
+            bytes: Cow::Borrowed(raw),
+            repaired: false,
+        };
+    }
+    let mut bytes = Vec::with_capacity(raw.len());
+    let mut repaired = false;
+    let mut rest = raw;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match byte {
+            b'+' => bytes.push(b' '),
+            b'%' => {
+                if let [high, low, after @ ..] = tail
+                    && let (Some(high), Some(low)) = (hex(*high), hex(*low))
+                {
+                    bytes.push(high << 4 | low);
+                    rest = after;
+                } else {
+                    bytes.push(b'%');
+                    repaired = true;
+                }
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    Unescaped {
+        bytes: Cow::Owned(bytes),
+        repaired,
+    }
+}
+
+const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// The bytes as text, or the bytes back.
+fn text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Cow<'_, [u8]>> {
+    match bytes {
+        Cow::Borrowed(bytes) => str::from_utf8(bytes)
+            .map(Cow::Borrowed)
+            .map_err(|_| Cow::Borrowed(bytes)),
+        Cow::Owned(bytes) => String::from_utf8(bytes)
+            .map(Cow::Owned)
+            .map_err(|error| Cow::Owned(error.into_bytes())),
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn pairs(data: &[u8]) -> Vec<(String, String)> {
+        decode(data)
+            .pairs
+            .into_iter()
+            .map(|(key, value)| (key.into_owned(), value.into_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn every_way_to_write_a_pair_is_read() {
+        let table: &[(&str, &str, &str)] = &[
+            ("a=b", "a", "b"),
+            ("a=", "a", ""),
+            ("a=b=c", "a", "b=c"),
+            ("a=%3D%3d", "a", "=="),
+            ("a=%2fX%2FY", "a", "/X/Y"),
+            ("a=/raw:bytes,here", "a", "/raw:bytes,here"),
+            ("a=x+y%20z%2b", "a", "x y z+"),
+            ("a%20b=c", "a b", "c"),
+            ("a=one%0atwo", "a", "one\ntwo"),
+            ("a=%C3%A9é", "a", "éé"),
+            ("a=%3b%26", "a", ";&"),
+        ];
+        for (data, key, value) in table {
+            let decoded = decode(data.as_bytes());
+            assert_eq!(decoded.faults, [], "{data}");
+            assert_eq!(pairs(data.as_bytes()), [((*key).into(), (*value).into())]);
+        }
+    }
+
+    #[test]
+    fn both_separators_and_empty_pairs_are_accepted() {
+        let expected = [("a".into(), "1".into()), ("b".into(), "2".into())];
+        for data in ["a=1;b=2", "a=1&b=2", ";a=1;;&b=2;", "a=1;b=2;"] {
+            assert_eq!(pairs(data.as_bytes()), expected, "{data}");
+        }
+        assert_eq!(decode(b""), Decoded::default());
+        assert_eq!(decode(b";;&"), Decoded::default());
+    }
+
+    #[test]
+    fn a_fault_costs_one_pair_at_most_and_is_told() {
+        type Row<'a> = (&'a [u8], Fault, &'a [(&'a str, &'a str)]);
+        let table: &[Row] = &[
+            (
+                b"a=1;lone%20word;b=2",
+                Fault::NoEquals {
+                    text: "lone word".into(),
+                },
+                &[("a", "1"), ("b", "2")],
+            ),
+            (b"=v;b=2", Fault::NoKey { text: "v".into() }, &[("b", "2")]),
+            (
+                b"a=50%;b=2",
+                Fault::BrokenEscape { key: "a".into() },
+                &[("a", "50%"), ("b", "2")],
+            ),
+            (
+                b"a=%zz%4",
+                Fault::BrokenEscape { key: "a".into() },
+                &[("a", "%zz%4")],
+            ),
+            (
+                b"%g=x",
+                Fault::BrokenEscape { key: "%g".into() },
+                &[("%g", "x")],
+            ),
+            (
+                b"a=%ff;b=2",
+                Fault::NotUtf8 { key: "a".into() },
+                &[("b", "2")],
+            ),
+            (
+                b"\xfe=1;b=2",
+                Fault::NotUtf8 {
+                    key: "\u{fffd}".into(),
+                },
+                &[("b", "2")],
+            ),
+        ];
+        for (data, fault, good) in table {
+            let decoded = decode(data);
+            assert_eq!(decoded.faults, std::slice::from_ref(fault));
+            let good: Vec<(Cow<str>, Cow<str>)> = good
+                .iter()
+                .map(|(k, v)| ((*k).into(), (*v).into()))
+                .collect();
+            assert_eq!(decoded.pairs, good);
+        }
+    }
+
+    #[test]
+    fn what_needs_no_escape_is_borrowed() {
+        let decoded = decode(b"watch=t;ifup=a+b");
+        assert!(matches!(
+            decoded.pairs.as_slice(),
+            [
+                (Cow::Borrowed("watch"), Cow::Borrowed("t")),
+                (_, Cow::Owned(_))
+            ]
+        ));
+    }
+
+    #[test]
+    fn everything_but_the_safe_characters_is_escaped() {
+        assert_eq!(
+            encode([("k", "aZ09-._ ;&=%+#/*~\n\u{e9}")]),
+            "k=aZ09-._+%3b%26%3d%25%2b%23%2f%2a%7e%0a%c3%a9"
+        );
+        assert_eq!(encode([("a", "1"), ("b", "2")]), "a=1;b=2");
+        assert_eq!(encode::<[(&str, &str); 0], _, _>([]), "");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded_again(
+            written in proptest::collection::vec((".{1,12}", ".{0,20}"), 0..8)
+        ) {
+            let data = encode(written.iter().map(|(k, v)| (k, v)));
+            prop_assert!(data.is_ascii());
+            prop_assert_eq!(&decode(data.as_bytes()).faults, &[]);
+            prop_assert_eq!(pairs(data.as_bytes()), written);
+        }
+
+        #[test]
+        fn another_implementation_reads_the_same(
+            written in proptest::collection::vec((".{1,12}", ".{0,20}"), 0..8)
+        ) {
+            let data = encode(written.iter().map(|(k, v)| (k, v))).replace(';', "&");
+            let read: Vec<(String, String)> =
+                form_urlencoded::parse(data.as_bytes()).into_owned().collect();
+            prop_assert_eq!(read, written);
+        }
+
+        #[test]
+        fn what_another_implementation_writes_is_read(
+            written in proptest::collection::vec((".{1,12}", ".{0,20}"), 0..8)
+        ) {
+            let data = form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(&written)
+                .finish();
+            prop_assert_eq!(pairs(data.as_bytes()), written);
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let decoded = decode(&data);
+            let size: usize = decoded.pairs.iter().map(|(k, v)| k.len() + v.len()).sum();
+            prop_assert!(size <= data.len());
+        }
+
+        #[test]
+        fn no_mixture_of_the_special_characters_makes_it_panic(data in "[;&=%+a2fF\u{e9}]{0,60}") {
+            let _ = decode(data.as_bytes());
+        }
+    }
+}

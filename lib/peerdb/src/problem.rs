@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Single faults in a database whose file is sound: what was left out or repaired.
+
+use crate::encoding::Fault;
+use crate::value::{one_line, shown};
+
+/// One fault in a record of a database. The rest of the database is not affected.
+///
+/// Names and keys are given as they stand, with what is not UTF-8 replaced.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Problem {
+    /// A peer's name is empty or not UTF-8; the record is left out.
+    #[error("a peer's name is not usable ({name:?}), so the peer is left out: rename its section")]
+    PeerName {
+        /// The name.
+        name: String,
+    },
+    /// A second record for the same peer; the first counts.
+    #[error(
+        "peer {peer} has more than one record, of which the first counts: compile again",
+        peer = one_line(peer)
+    )]
+    DuplicatePeer {
+        /// The peer's name.
+        peer: String,
+    },
+    /// A pair without `=`; it is left out.
+    #[error(
+        "the record of {peer} has {} without a value, which is left out: compile again",
+        shown(text),
+        peer = one_line(peer)
+    )]
+    NoEquals {
+        /// The peer's name.
+        peer: String,
+        /// The pair.
+        text: String,
+    },
+    /// A pair without a key; it is left out.
+    #[error(
+        "the record of {peer} has the value {} without a key, which is left out: compile \
+         again",
+        shown(text),
+        peer = one_line(peer)
+    )]
+    NoKey {
+        /// The peer's name.
+        peer: String,
+        /// The value.
+        text: String,
+    },
+    /// A `%` without two hexadecimal digits after it; the `%` is taken as itself.
+    #[error(
+        "key {key} of {peer} has a % without two hexadecimal digits after it, which is taken as \
+         it stands: write it as %25, or compile again",
+        peer = one_line(peer),
+        key = one_line(key)
+    )]
+    BrokenEscape {
+        /// The peer's name.
+        peer: String,
+        /// The key.
+        key: String,
+    },
+    /// A key or value that is not UTF-8; the pair is left out.
+    #[error(
+        "key {key} of {peer} is not UTF-8 and is left out: correct it and compile again",
+        peer = one_line(peer),
+        key = one_line(key)
+    )]
+    NotUtf8 {
+        /// The peer's name.
+        peer: String,
+        /// The key.
+        key: String,
+    },
+    /// A key that stands in a record more than once; its last value counts.
+    #[error(
+        "key {key} of {peer} stands there more than once, of which the last counts: compile \
+         again",
+        peer = one_line(peer),
+        key = one_line(key)
+    )]
+    DuplicateKey {
+        /// The peer's name.
+        peer: String,
+        /// The key.
+        key: String,
+    },
+    /// A user's name or peer is empty or not UTF-8; the user is left out.
+    #[error(
+        "the record of user {user:?} names no usable peer, so the user is left out: compile \
+         again"
+    )]
+    User {
+        /// The user's name.
+        user: String,
+    },
+    /// A second record for the same user; the first counts.
+    #[error(
+        "user {user} has more than one record, of which the first counts: let only one peer's \
+         section name this user",
+        user = one_line(user)
+    )]
+    DuplicateUser {
+        /// The user's name.
+        user: String,
+    },
+    /// The list of automatic peers is not UTF-8; it is left out.
+    #[error("the list of peers to add at start-up is not UTF-8 and is left out: compile again")]
+    Auto,
+    /// A second list of automatic peers; the first counts.
+    #[error(
+        "there is more than one list of peers to add at start-up; the first counts: compile \
+         again"
+    )]
+    DuplicateAuto,
+    /// A record that is there but that no look-up finds; it is left out.
+    #[error("the record {key:?} is not in the file's index, so it is left out: compile again")]
+    NotIndexed {
+        /// The record's key, with the letter that tells its kind.
+        key: String,
+    },
+}
+
+impl Problem {
+    /// The problem that a fault of the encoding is in the record of `peer`.
+    pub(crate) fn in_record(peer: &str, fault: Fault) -> Self {
+        let peer = peer.to_owned();
+        match fault {
+            Fault::NoEquals { text } => Problem::NoEquals { peer, text },
+            Fault::NoKey { text } => Problem::NoKey { peer, text },
+            Fault::BrokenEscape { key } => Problem::BrokenEscape { peer, key },
+            Fault::NotUtf8 { key } => Problem::NotUtf8 { peer, key },
+        }
+    }
+
+    /// The peer that has the problem, if it is a peer's.
+    #[must_use]
+    pub fn peer(&self) -> Option<&str> {
+        match self {
+            Problem::PeerName { name: peer }
+            | Problem::DuplicatePeer { peer }
+            | Problem::NoEquals { peer, .. }
+            | Problem::NoKey { peer, .. }
+            | Problem::BrokenEscape { peer, .. }
+            | Problem::NotUtf8 { peer, .. }
+            | Problem::DuplicateKey { peer, .. } => Some(peer),
+            Problem::User { .. }
+            | Problem::DuplicateUser { .. }
+            | Problem::Auto
+            | Problem::DuplicateAuto
+            | Problem::NotIndexed { .. } => None,
+        }
+    }
+
+    /// The key that has the problem, if it is one key's.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        match self {
+            Problem::BrokenEscape { key, .. }
+            | Problem::NotUtf8 { key, .. }
+            | Problem::DuplicateKey { key, .. } => Some(key),
+            _ => None,
+        }
+    }
+}
+
+/// The problems met so far, up to a bound.
+#[derive(Debug, Default)]
+pub(crate) struct Problems {
+    list: Vec<Problem>,
+    omitted: usize,
+}
+
+impl Problems {
+    /// How many problems are kept. Nobody reads more, and a hostile file could hold millions.
+    const KEPT: usize = 1000;
+
+    pub(crate) fn push(&mut self, problem: Problem) {
+        if self.list.len() < Self::KEPT {
+            self.list.push(problem);
+        } else {
+            self.omitted += 1;
+        }
+    }
+
+    /// The problems kept, and the number of those that are not.
+    pub(crate) fn finish(self) -> (Box<[Problem]>, usize) {
+        (self.list.into(), self.omitted)
+    }
+}

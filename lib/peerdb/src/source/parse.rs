@@ -1,0 +1,435 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! From the lines of source files to sections of unexpanded values.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::diagnostic::{Place, Report, SourceError};
+use super::template::Template;
+use crate::keys;
+
+/// The two spellings of the key that names a section's parents.
+const INHERIT: [&str; 2] = ["@inherit", "@inherits"];
+
+/// The section that takes what follows a faulty header. It is abstract, and its name one that no
+/// header can have.
+const NAMELESS: &str = "@[]";
+
+/// A value with its place.
+#[derive(Debug)]
+pub(crate) struct Assignment {
+    /// The value; `None` if it is not well formed, which has been reported.
+    pub(crate) value: Option<Template>,
+    pub(crate) place: Place,
+}
+
+/// The parents that a section names.
+#[derive(Debug)]
+pub(crate) struct Parents {
+    /// Each once, in the order given.
+    pub(crate) names: Vec<String>,
+    pub(crate) place: Place,
+    /// Which of the two spellings was used.
+    spelling: &'static str,
+}
+
+/// One section, from all files together.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) name: String,
+    /// Where it first began.
+    pub(crate) place: Place,
+    pub(crate) keys: BTreeMap<String, Assignment>,
+    pub(crate) parents: Option<Parents>,
+}
+
+/// All sections, in the order in which they first began.
+#[derive(Debug, Default)]
+pub(crate) struct Sections {
+    pub(crate) list: Vec<Section>,
+    index: HashMap<String, usize>,
+}
+
+impl Sections {
+    /// The index of the section of this name.
+    pub(crate) fn find(&self, name: &str) -> Option<usize> {
+        self.index.get(name).copied()
+    }
+
+    fn enter(&mut self, name: &str, place: Place) -> usize {
+        if let Some(index) = self.find(name) {
+            return index;
+        }
+        let index = self.list.len();
+        self.index.insert(name.to_owned(), index);
+        self.list.push(Section {
+            name: name.to_owned(),
+            place,
+            keys: BTreeMap::new(),
+            parents: None,
+        });
+        index
+    }
+}
+
+/// Parses one file's text into `sections`.
+pub(crate) fn file(file: u32, text: &str, sections: &mut Sections, report: &mut Report) {
+    let mut parser = Parser {
+        sections,
+        report,
+        section: None,
+        value: Value::None,
+    };
+    for (line, number) in text.lines().zip(1..) {
+        parser.line(line, Place { file, line: number });
+    }
+    parser.finish_value();
+}
+
+/// The assignment that continuation lines may still add to.
+enum Value {
+    /// None: a section has just begun, or none has.
+    None,
+    /// One that was reported as faulty, and whose continuation lines are taken quietly.
+    Faulty,
+    Open {
+        section: usize,
+        key: String,
+        value: String,
+        place: Place,
+    },
+}
+
+struct Parser<'a> {
+    sections: &'a mut Sections,
+    report: &'a mut Report,
+    section: Option<usize>,
+    value: Value,
+}
+
+impl Parser<'_> {
+    fn line(&mut self, line: &str, place: Place) {
+        let text = line.trim();
+        if text.is_empty() || line.starts_with(['#', ';']) {
+            return;
+        }
+        if line.starts_with(char::is_whitespace) {
+            self.continuation(text, place);
+        } else if text.starts_with('[') {
+            self.finish_value();
+            self.header(text, place);
+        } else {
+            self.finish_value();
+            self.assignment(text, place);
+        }
+    }
+
+    fn fail(&mut self, place: Place, error: SourceError) {
+        let section = self
+            .section
+            .map(|index| self.sections.list[index].name.as_str())
+            .filter(|name| *name != NAMELESS);
+        self.report.push(place, section, error);
+    }
+
+    fn header(&mut self, text: &str, place: Place) {
+        // A faulty header ends the section before it all the same, so that what follows does not
+        // land there.
+        self.section = None;
+        let name = text
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .map(str::trim)
+            .filter(|name| !name.is_empty() && !name.contains(['[', ']']));
+        let Some(name) = name else {
+            self.fail(place, SourceError::BadHeader);
+            self.section = Some(self.sections.enter(NAMELESS, place));
+            return;
+        };
+        self.section = Some(self.sections.enter(name, place));
+    }
+
+    fn assignment(&mut self, text: &str, place: Place) {
+        self.value = Value::Faulty;
+        let Some(at) = text.find(['=', ':']) else {
+            let text = text.to_owned();
+            return self.fail(place, SourceError::NoAssignment { text });
+        };
+        let (key, rest) = text.split_at(at);
+        let key = key.trim().to_lowercase();
+        if key.is_empty() {
+            let separator = if rest.starts_with('=') { '=' } else { ':' };
+            return self.fail(place, SourceError::NoKey { separator });
+        }
+        let Some(section) = self.section else {
+            return self.fail(place, SourceError::NoSection { key });
+        };
+        self.value = Value::Open {
+            section,
+            key,
+            value: rest[1..].trim().to_owned(),
+            place,
+        };
+    }
+
+    fn continuation(&mut self, text: &str, place: Place) {
+        let key = match &mut self.value {
+            Value::None => return self.fail(place, SourceError::NothingToContinue),
+            Value::Faulty => return,
+            Value::Open { key, value, .. } => {
+                if !value.is_empty() {
+                    value.push('\n');
+                }
+                value.push_str(text);
+                key.clone()
+            }
+        };
+        if text.starts_with(['#', ';']) {
+            self.fail(place, SourceError::IndentedComment { key });
+        } else if let Some(text) = seems_to_stand_for_itself(text) {
+            let text = text.to_owned();
+            self.fail(place, SourceError::IndentedLine { key, text });
+        }
+    }
+
+    /// Files the value that can no longer be continued.
+    fn finish_value(&mut self) {
+        let Value::Open {
+            section,
+            key,
+            value,
+            place,
+        } = std::mem::replace(&mut self.value, Value::None)
+        else {
+            return;
+        };
+        if let Some(spelling) = INHERIT.into_iter().find(|spelling| *spelling == key) {
+            return self.parents(section, spelling, &value, place);
+        }
+        if key.starts_with('@')
+            && let Some(meant) = keys::nearest_of(&key, INHERIT)
+        {
+            let (key, meant) = (key.clone(), meant.to_owned());
+            self.fail(place, SourceError::UnknownDirective { key, meant });
+        }
+        let value = match Template::parse(&value) {
+            Ok(template) => Some(template),
+            Err(error) => {
+                self.fail(place, error);
+                None
+            }
+        };
+        let assignment = Assignment { value, place };
+        let keys = &mut self.sections.list[section].keys;
+        if let Some(earlier) = keys.insert(key.clone(), assignment) {
+            self.repeated(key, earlier.place, place);
+        }
+    }
+
+    fn parents(&mut self, section: usize, spelling: &'static str, value: &str, place: Place) {
+        let mut names: Vec<String> = Vec::new();
+        for name in value.split(|c: char| c == ',' || c.is_whitespace()) {
+            if !name.is_empty() && !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        let parents = Parents {
+            names,
+            place,
+            spelling,
+        };
+        match self.sections.list[section].parents.replace(parents) {
+            Some(earlier) if earlier.spelling != spelling => {
+                self.fail(place, SourceError::TwoInherits);
+            }
+            Some(earlier) => self.repeated(spelling.to_owned(), earlier.place, place),
+            None => {}
+        }
+    }
+
+    /// Takes note of a key assigned again in the same file; in another file, that is what one does
+    /// to override it.
+    fn repeated(&mut self, key: String, earlier: Place, place: Place) {
+        if earlier.file == place.file {
+            let first = self.report.location(earlier);
+            self.fail(place, SourceError::Repeated { key, first });
+        }
+    }
+}
+
+/// The header or known key with which an indented line begins, if it looks as if it were not meant
+/// to continue the value before it. An arbitrary word before an equals sign is no such sign: shell
+/// commands are full of them.
+fn seems_to_stand_for_itself(text: &str) -> Option<&str> {
+    if text.starts_with('[') && text.ends_with(']') {
+        return Some(text);
+    }
+    let key = text
+        .split(['=', ':'])
+        .next()
+        .filter(|key| key.len() < text.len())?;
+    let key = key.trim();
+    (keys::find(key).is_some() || INHERIT.contains(&key)).then_some(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Level;
+    use crate::source::Diagnostic;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    fn parse(files: &[&str]) -> (Sections, Vec<Diagnostic>) {
+        let mut sections = Sections::default();
+        let mut report = Report::default();
+        for (text, number) in files.iter().zip(1..) {
+            let number = report.add_file(Path::new(&format!("file{number}")));
+            file(number, text, &mut sections, &mut report);
+        }
+        (sections, report.finish().1)
+    }
+
+    /// Section, key and value of everything assigned without substitutions.
+    fn values(sections: &Sections) -> Vec<(&str, &str, &str)> {
+        let mut values = Vec::new();
+        for section in &sections.list {
+            for (key, assignment) in &section.keys {
+                let value = assignment.value.as_ref().and_then(Template::literal);
+                values.push((section.name.as_str(), key.as_str(), value.unwrap_or("?")));
+            }
+        }
+        values
+    }
+
+    #[test]
+    fn every_kind_of_line_is_read() {
+        let (sections, diagnostics) = parse(&["# comment\n; comment = too\n\n[hub]\r\n\
+             Watch = t\npeer: INET6 ::1 4070\nempty =\ntwo words=x\ncolon=a:b\nequals:a=b\n\
+             connect = ssh hub\n  --now\n\n\t# comment?\n [laptop] \n[ other one ]\nx = 1\n"]);
+        assert_eq!(
+            values(&sections),
+            [
+                ("hub", "colon", "a:b"),
+                ("hub", "connect", "ssh hub\n--now\n# comment?\n[laptop]"),
+                ("hub", "empty", ""),
+                ("hub", "equals", "a=b"),
+                ("hub", "peer", "INET6 ::1 4070"),
+                ("hub", "two words", "x"),
+                ("hub", "watch", "t"),
+                ("other one", "x", "1"),
+            ]
+        );
+        assert_eq!(diagnostics.len(), 2);
+        assert!(diagnostics.iter().all(|d| d.level() == Level::Warning));
+    }
+
+    #[test]
+    fn a_value_may_begin_on_its_continuation_line() {
+        let (sections, diagnostics) = parse(&["[a]\nconnect =\n  one\n  two\n"]);
+        assert_eq!(values(&sections), [("a", "connect", "one\ntwo")]);
+        assert_eq!(diagnostics, []);
+    }
+
+    #[test]
+    fn later_files_override_and_add() {
+        let (sections, diagnostics) = parse(&[
+            "[a]\nx = 1\ny = 1\n[b]\nz = 1\n",
+            "[b]\nz = 2\n[a]\nx = 2\n",
+        ]);
+        assert_eq!(
+            values(&sections),
+            [("a", "x", "2"), ("a", "y", "1"), ("b", "z", "2")]
+        );
+        assert_eq!(diagnostics, []);
+        let (sections, diagnostics) = parse(&["[a]\nx = 1\nx = 2\n"]);
+        assert_eq!(values(&sections), [("a", "x", "2")]);
+        assert!(matches!(
+            &diagnostics[0].error,
+            SourceError::Repeated { first, .. } if first.line == 2
+        ));
+    }
+
+    #[test]
+    fn parents_are_separated_by_commas_or_blanks() {
+        let (sections, diagnostics) =
+            parse(&["[a]\n@inherit = @X,@Y  @Z , @X\n[b]\n@inherits: @X\n[c]\n@inherit =\n[d]\n"]);
+        let names = |index: usize| {
+            let parents = sections.list[index].parents.as_ref();
+            parents.map(|parents| parents.names.clone())
+        };
+        assert_eq!(names(0), Some(vec!["@X".into(), "@Y".into(), "@Z".into()]));
+        assert_eq!(names(1), Some(vec!["@X".into()]));
+        assert_eq!(names(2), Some(vec![]));
+        assert_eq!(names(3), None);
+        assert_eq!(diagnostics, []);
+        assert!(values(&sections).is_empty());
+    }
+
+    #[test]
+    fn every_faulty_line_is_reported_with_its_place() {
+        let table: &[(&str, u32, &str)] = &[
+            ("x = 1\n", 1, "assigned outside any section"),
+            ("[a]\nnonsense\n", 2, "\"nonsense\" is no assignment"),
+            ("[a]\n= 1\n", 2, "no key before the ="),
+            ("[a]\n: 1\n", 2, "no key before the :"),
+            (
+                "[a]\n  x = 1\n",
+                2,
+                "no value that this line could continue",
+            ),
+            ("[a\nx = 1\n", 1, "a section is written [NAME]"),
+            ("[]\n", 1, "a section is written [NAME]"),
+            ("[a] # b\n", 1, "a section is written [NAME]"),
+            ("[a]b]\n", 1, "a section is written [NAME]"),
+            ("[a]\nx = $(y\n", 2, "$( is not closed by )"),
+            ("[a]\nx = $[]\n", 2, "$[] names nothing"),
+            (
+                "[a]\n@inherit = b\n@inherits = c\n",
+                3,
+                "both @inherit and @inherits",
+            ),
+            (
+                "[a]\n@inherit = b\n@inherit = c\n",
+                3,
+                "assigned in this section before, at file1:2",
+            ),
+            ("[a]\n@inhert = b\n", 2, "was @inherit meant?"),
+            (
+                "[a]\nx = 1\n  watch = t\n",
+                3,
+                "part of the value of x: if watch",
+            ),
+            ("[a]\nx = 1\n  [b]\n", 3, "part of the value of x: if [b]"),
+            ("[a]\nx = 1\n  # b\n", 3, "if it is a comment"),
+        ];
+        for (text, line, message) in table {
+            let (_, diagnostics) = parse(&[text]);
+            let [diagnostic] = diagnostics.as_slice() else {
+                unreachable!("{text:?}: {diagnostics:?}");
+            };
+            assert_eq!(diagnostic.location.line, *line, "{text:?}");
+            assert!(diagnostic.to_string().contains(message), "{diagnostic}");
+        }
+    }
+
+    #[test]
+    fn all_faults_are_reported_not_only_the_first() {
+        let (_, diagnostics) = parse(&["junk\n[a]\nmore junk\n  of it\n[b\nx = 1\n= 2\n"]);
+        let lines: Vec<u32> = diagnostics.iter().map(|d| d.location.line).collect();
+        assert_eq!(lines, [1, 3, 5, 7]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,80}") {
+            parse(&[&text]);
+        }
+
+        #[test]
+        fn no_mixture_of_the_special_characters_makes_it_panic(
+            text in "(\n|\\[|\\]|@inherit|[#;=: \t$()a-c\u{e9}]){0,60}"
+        ) {
+            parse(&[&text, &text]);
+        }
+    }
+}
