@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Exit codes, the same in every program and listed in every manual page.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+/// Why a program ended. The numbers follow sysexits(3), which supervisors and scripts know.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exit {
+    /// All went well, or the service was asked to quit.
+    Success = 0,
+    /// A request failed.
+    Failure = 1,
+    /// The command line is wrong. The original's option parser uses 2 and not 64.
+    Usage = 2,
+    /// The input, such as the sources of the peer database, is faulty.
+    Data = 65,
+    /// A process that is needed cannot be reached.
+    Unavailable = 69,
+    /// A fault of the program itself.
+    Software = 70,
+    /// The system refused something, such as a socket or a directory.
+    System = 71,
+    /// The tripe server is gone and the service was told to end then.
+    Disconnected = 75,
+    /// The process at the other end speaks another language, as one of another version does.
+    Protocol = 76,
+    /// Something is not permitted.
+    NoPermission = 77,
+    /// The service was taken over by a later version, or one at least as late holds it.
+    Displaced = 78,
+    /// What was waited for has not come in time; the number is that of timeout(1).
+    Late = 124,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// An error together with the exit code it should end the program with.
+#[derive(Debug)]
+pub struct Fatal {
+    /// The exit code.
+    pub exit: Exit,
+    /// What the operator reads.
+    pub error: anyhow::Error,
+}
+
+impl Fatal {
+    /// An error with an exit code.
+    pub fn new(exit: Exit, error: impl Into<anyhow::Error>) -> Self {
+        Fatal {
+            exit,
+            error: error.into(),
+        }
+    }
+}
+
+/// What the operator reads: the error and its causes, each once. Errors of libraries often name
+/// their cause themselves, and then it need not be said again.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().fold(String::new(), |said, cause| {
+        let text = cause.to_string();
+        if said.is_empty() {
+            text
+        } else if said.contains(&text) {
+            said
+        } else {
+            format!("{said}: {text}")
+        }
+    })
+}
+
+/// Ends a program: prints the error, if any, as one line on standard error and gives its code.
+#[must_use]
+pub fn finish(program: &str, result: Result<Exit, Fatal>) -> ExitCode {
+    match result {
+        Ok(exit) => exit.into(),
+        Err(fatal) => {
+            // A closed standard error must not turn one fault into another.
+            let _ = writeln!(std::io::stderr(), "{program}: {}", sentence(&fatal.error));
+            fatal.exit.into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context as _;
+
+    #[test]
+    fn a_cause_that_is_named_already_is_not_said_twice() {
+        let cause = || std::io::Error::other("disk on fire");
+        let error = Err::<(), _>(cause())
+            .context("cannot write: disk on fire")
+            .unwrap_err();
+        assert_eq!(sentence(&error), "cannot write: disk on fire");
+        let error = Err::<(), _>(cause()).context("cannot write").unwrap_err();
+        assert_eq!(sentence(&error), "cannot write: disk on fire");
+    }
+}

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Holds a manual page and a command line together: what one knows of options, the other must.
+//! Each program's tests ask it, so that text and program cannot drift apart.
+
+use std::collections::BTreeSet;
+
+use clap::Command;
+
+/// What a manual page and a command line do not have in common, as sentences; empty if they agree.
+/// `others` are long options that the page names though the program does not have them.
+#[must_use]
+pub fn disagreements(mut command: Command, page: &str, others: &[&str]) -> Vec<String> {
+    command.build();
+    let options = || {
+        command
+            .get_arguments()
+            .filter(|option| !option.is_hide_set())
+    };
+    let known: BTreeSet<&str> = options().filter_map(clap::Arg::get_long).collect();
+    let named: BTreeSet<&str> = page
+        .split("Fl Fl ")
+        .skip(1)
+        .filter_map(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && c != '-')
+                .next()
+        })
+        .collect();
+    let missing = known
+        .difference(&named)
+        .map(|name| format!("the page lacks --{name}"));
+    let strange = named
+        .difference(&known)
+        .filter(|name| !others.contains(name))
+        .map(|name| format!("the program has no --{name}"));
+    let is_named = |short: char| {
+        let flag = format!("Fl {short}");
+        let mut uses = page.split(&flag).skip(1);
+        uses.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
+    };
+    let short = options()
+        .filter_map(clap::Arg::get_short)
+        // What clap adds by itself may be named by the long form alone.
+        .filter(|short| !['h', 'V'].contains(short) && !is_named(*short))
+        .map(|short| format!("the page lacks -{short}"));
+    missing.chain(strange).chain(short).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Arg;
+
+    #[test]
+    fn every_kind_of_disagreement_is_found() {
+        let command = || {
+            Command::new("x")
+                .disable_help_flag(true)
+                .arg(Arg::new("a").short('a').long("alpha"))
+                .arg(Arg::new("b").long("beta"))
+        };
+        assert_eq!(
+            disagreements(command(), ".Fl a , Fl Fl alpha\n.Fl Fl beta", &[]),
+            [""; 0]
+        );
+        assert_eq!(
+            disagreements(
+                command(),
+                ".Fl Fl alpha .Fl Fl gamma .Fl Fl delta",
+                &["delta"]
+            ),
+            [
+                "the page lacks --beta",
+                "the program has no --gamma",
+                "the page lacks -a"
+            ]
+        );
+    }
+}

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Ending with the program that started us: a helper of `connect` must not outlive it, else the
+//! next `connect` would find two.
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+/// Why a process cannot be tied to its parent.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ParentError {
+    /// The system refused.
+    #[error("cannot ask to end with the process {parent}: {source}")]
+    Refused {
+        /// The parent's process number.
+        parent: i32,
+        /// What the system said.
+        source: Errno,
+    },
+    /// The parent has ended already, or is another process.
+    #[error("the process {parent} that started this one has ended")]
+    Gone {
+        /// The parent's process number.
+        parent: i32,
+    },
+}
+
+/// Asks the system to send us `SIGTERM` when our parent dies, and checks that the parent is still
+/// the process `parent`.
+///
+/// # Errors
+/// If the system refuses, or the parent has died already.
+pub fn end_with_parent(parent: i32) -> Result<(), ParentError> {
+    set_parent_process_death_signal(Some(Signal::TERM))
+        .map_err(|source| ParentError::Refused { parent, source })?;
+    // Asked after the call above, so a parent that dies between the two is noticed either way.
+    if getppid()
+        .map(Pid::as_raw_nonzero)
+        .is_some_and(|pid| pid.get() == parent)
+    {
+        Ok(())
+    } else {
+        Err(ParentError::Gone { parent })
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Where things are: the server's socket, the configuration directory, our own sockets.
+
+use std::path::{Path, PathBuf};
+
+/// The configuration directory where neither `-d` nor `TRIPEDIR` names one: Debian's.
+pub const DEFAULT_DIRECTORY: &str = "/etc/tripe";
+
+/// The server's socket where neither `-a` nor `TRIPESOCK` names one: in the configuration
+/// directory if there is one of that name, else here.
+pub const DEFAULT_SOCKET: &str = "/var/run/tripesock";
+
+/// The socket's name in the configuration directory.
+const SOCKET_NAME: &str = "tripesock";
+
+/// The variable that names the runtime directory for all our programs.
+pub const RUNTIME_VARIABLE: &str = "TRIPE_CONNECT_DIR";
+
+/// Our sockets, all in one runtime directory.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct RuntimeDir {
+    path: PathBuf,
+}
+
+impl RuntimeDir {
+    /// The directory given by option, else by [`RUNTIME_VARIABLE`], else by systemd's
+    /// `RUNTIME_DIRECTORY`, else beside the server's socket with `.connect` after its name: there
+    /// is one service for one server, so their places go together.
+    #[must_use]
+    pub fn find(option: Option<&Path>, admin_socket: &Path) -> Self {
+        let from_env = |name| {
+            std::env::var_os(name)
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        };
+        let path = option
+            .map(Path::to_path_buf)
+            .or_else(|| from_env(RUNTIME_VARIABLE))
+            .or_else(|| from_env("RUNTIME_DIRECTORY"))
+            .unwrap_or_else(|| {
+                let mut name = admin_socket.as_os_str().to_owned();
+                name.push(".connect");
+                name.into()
+            });
+        RuntimeDir { path }
+    }
+
+    /// The directory itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where helpers connect.
+    #[must_use]
+    pub fn helpers_socket(&self) -> PathBuf {
+        self.path.join("helpers.sock")
+    }
+
+    /// Where observers connect, who may only look.
+    #[must_use]
+    pub fn observe_socket(&self) -> PathBuf {
+        self.path.join("observe.sock")
+    }
+
+    /// Where operators connect.
+    #[must_use]
+    pub fn control_socket(&self) -> PathBuf {
+        self.path.join("control.sock")
+    }
+}
+
+/// The configuration directory: option, else `TRIPEDIR`, else [`DEFAULT_DIRECTORY`].
+#[must_use]
+pub fn directory(option: Option<&Path>) -> PathBuf {
+    option
+        .map(Path::to_path_buf)
+        .or_else(|| {
+            std::env::var_os("TRIPEDIR")
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        })
+        .unwrap_or_else(|| DEFAULT_DIRECTORY.into())
+}
+
+/// The server's socket: option, else `TRIPESOCK`, else `tripesock` in the configuration directory
+/// where that exists, else [`DEFAULT_SOCKET`]. Relative names are relative to `directory`.
+#[must_use]
+pub fn admin_socket(option: Option<&Path>, directory: &Path) -> PathBuf {
+    let named = option.map(Path::to_path_buf).or_else(|| {
+        std::env::var_os("TRIPESOCK")
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    });
+    match named {
+        Some(path) => directory.join(path),
+        None if directory.join(SOCKET_NAME).exists() => directory.join(SOCKET_NAME),
+        None => DEFAULT_SOCKET.into(),
+    }
+}
+
+/// The peer database: option, else `TRIPEPEERDB`, else `peers.cdb`; relative names are relative to
+/// `directory`, which is the current directory after `-d` (connect(8), "Command line").
+#[must_use]
+pub fn database(option: Option<&Path>, directory: &Path) -> PathBuf {
+    let named = option
+        .map(Path::to_path_buf)
+        .or_else(|| {
+            std::env::var_os("TRIPEPEERDB")
+                .filter(|v| !v.is_empty())
+                .map(PathBuf::from)
+        })
+        .unwrap_or_else(|| "peers.cdb".into());
+    directory.join(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_first_and_are_relative_to_the_directory() {
+        let dir = Path::new("/srv/tripe");
+        assert_eq!(
+            admin_socket(Some(Path::new("sock")), dir),
+            Path::new("/srv/tripe/sock")
+        );
+        assert_eq!(
+            admin_socket(Some(Path::new("/run/s")), dir),
+            Path::new("/run/s")
+        );
+        assert_eq!(
+            database(Some(Path::new("x.cdb")), dir),
+            Path::new("/srv/tripe/x.cdb")
+        );
+        assert_eq!(directory(Some(dir)), dir);
+    }
+
+    #[test]
+    fn the_runtime_directory_stands_beside_the_socket() {
+        let chosen = RuntimeDir::find(Some(Path::new("/run/x")), Path::new("/run/tripesock"));
+        assert_eq!(chosen.helpers_socket(), Path::new("/run/x/helpers.sock"));
+        assert_eq!(chosen.control_socket(), Path::new("/run/x/control.sock"));
+    }
+}

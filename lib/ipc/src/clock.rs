@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Instants on the system's monotonic clock, in a form that means the same in every process.
+
+use std::fmt;
+use std::ops::Add;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// An instant: nanoseconds of `CLOCK_MONOTONIC`, the clock that all processes since boot share and
+/// that no change of the date disturbs.
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(transparent)]
+pub struct Monotonic(pub u64);
+
+impl Monotonic {
+    /// The present instant.
+    #[must_use]
+    pub fn now() -> Self {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        // The clock starts at boot, so neither part is ever negative.
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        Monotonic(seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0))
+    }
+
+    /// The time from `earlier` until this instant; zero if `earlier` is later.
+    #[must_use]
+    pub const fn since(self, earlier: Monotonic) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Monotonic {
+    type Output = Monotonic;
+
+    fn add(self, rhs: Duration) -> Monotonic {
+        Monotonic(
+            self.0
+                .saturating_add(u64::try_from(rhs.as_nanos()).unwrap_or(u64::MAX)),
+        )
+    }
+}
+
+impl fmt::Display for Monotonic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}.{:09}",
+            self.0 / 1_000_000_000,
+            self.0 % 1_000_000_000
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_and_differences_stay_in_range() {
+        let now = Monotonic::now();
+        assert_eq!(
+            (now + Duration::from_secs(1)).since(now),
+            Duration::from_secs(1)
+        );
+        assert_eq!(now.since(now + Duration::from_secs(1)), Duration::ZERO);
+        assert_eq!(
+            Monotonic(u64::MAX) + Duration::from_secs(1),
+            Monotonic(u64::MAX)
+        );
+    }
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Messages between core and its operators.
+//!
+//! ```text
+//! operator -> core   hello, then requests, each with a number of the operator's choice
+//! core -> operator   hello, then replies with the request's number, the last one final
+//! ```
+//!
+//! Observers speak the same language on a socket of their own, where only requests that change
+//! nothing are served.
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Event, EventFilter};
+use crate::statistics::PingStatistics;
+
+/// The version of what operators see. It is raised when a field changes its meaning or goes away;
+/// new fields do not raise it.
+pub const SCHEMA: u32 = 1;
+
+/// One request.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Envelope {
+    /// Chosen by the operator, repeated in each reply.
+    pub id: u64,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// What an operator may ask.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// The service and all its peers: [`Reply::Service`], [`Reply::Peers`]..., [`Reply::Done`].
+    Status {},
+    /// One peer in full: [`Reply::Peer`].
+    Info {
+        /// The peer's name.
+        peer: String,
+    },
+    /// A service command, as by `SVCSUBMIT connect`: [`Reply::Line`]..., then [`Reply::Done`] or
+    /// [`Reply::Failed`].
+    Submit {
+        /// Command and arguments.
+        words: Vec<String>,
+    },
+    /// The service and all its peers as for [`Request::Status`], then [`Reply::Live`] in place of
+    /// [`Reply::Done`], then every event as it happens: [`Reply::Event`], [`Reply::Dropped`].
+    Events(EventFilter),
+    /// Look at the database file now: [`Reply::Done`], or [`Reply::Failed`] with the fault.
+    Reload {},
+}
+
+impl Request {
+    /// Whether this changes nothing, so that observers may ask it.
+    #[must_use]
+    pub const fn is_read_only(&self) -> bool {
+        match self {
+            Request::Status {} | Request::Info { .. } | Request::Events(_) => true,
+            Request::Submit { .. } | Request::Reload {} => false,
+        }
+    }
+}
+
+/// One reply.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Answer {
+    /// The request's number; 0 where the request could not be read.
+    pub id: u64,
+    /// The reply.
+    pub reply: Reply,
+}
+
+/// What core may reply.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// The state of the service.
+    Service(Box<ServiceStatus>),
+    /// Some of the peers, sorted by name over all messages.
+    Peers(Vec<PeerStatus>),
+    /// One peer in full. Final.
+    Peer(Box<PeerDetail>),
+    /// One line of a service command's answer, in words.
+    Line(Vec<String>),
+    /// The state is complete; from now on come events.
+    Live {
+        /// The number of the last event before.
+        seq: u64,
+    },
+    /// Something happened.
+    Event(Event),
+    /// So many events were left out because they were not read fast enough.
+    Dropped {
+        /// How many.
+        events: u64,
+    },
+    /// Success. Final.
+    Done {},
+    /// The service command failed; code and arguments. Final.
+    Failed(Vec<String>),
+    /// The request makes no sense. Final.
+    Error(String),
+}
+
+impl Reply {
+    /// Whether this ends the request.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Reply::Service(_)
+            | Reply::Peers(_)
+            | Reply::Line(_)
+            | Reply::Live { .. }
+            | Reply::Event(_)
+            | Reply::Dropped { .. } => false,
+            Reply::Peer(_) | Reply::Done {} | Reply::Failed(_) | Reply::Error(_) => true,
+        }
+    }
+}
+
+/// How core stands with the tripe server.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServerLink {
+    /// Out of reach; core keeps trying.
+    Down,
+    /// Connected, the service not claimed yet.
+    Joining,
+    /// Connected and claimed.
+    Up,
+}
+
+/// The service as a whole.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServiceStatus {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The service's version.
+    pub version: String,
+    /// Core's process number.
+    pub pid: u32,
+    /// Seconds since core started.
+    pub uptime: u64,
+    /// The server's socket.
+    pub socket: String,
+    /// How core stands with the server.
+    pub server: ServerLink,
+    /// The peer database.
+    pub database: DatabaseStatus,
+    /// The pinger.
+    pub pinger: HelperStatus,
+    /// The script helper.
+    pub scripts: HelperStatus,
+    /// What was counted since core started.
+    #[serde(default)]
+    pub counters: Counters,
+}
+
+/// What core counts since it started.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Counters {
+    /// Peers declared unreachable.
+    pub unreachable: u64,
+    /// Reconnections begun, by themselves or by `kick`.
+    pub reconnects: u64,
+    /// Scripts that exited with status 0.
+    pub scripts_ok: u64,
+    /// Scripts that exited with another status or by a signal.
+    pub scripts_failed: u64,
+    /// Scripts that ran into their time limit.
+    pub scripts_timed_out: u64,
+    /// Scripts that could not be started, or whose helper was lost.
+    pub scripts_lost: u64,
+    /// Scripts queued and under way at this moment.
+    pub scripts_pending: u64,
+    /// Databases taken up.
+    pub reloads: u64,
+    /// Database files that could not be used.
+    pub reload_faults: u64,
+    /// Times the server was lost.
+    pub server_losses: u64,
+    /// Service commands, of all kinds.
+    pub commands: u64,
+    /// Events left out for observers that read too slowly.
+    pub events_dropped: u64,
+}
+
+/// The peer database in use.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DatabaseStatus {
+    /// Its file.
+    pub path: String,
+    /// Peers it holds.
+    pub peers: u64,
+    /// Why the file as it is now is not in use, if so.
+    pub fault: Option<String>,
+}
+
+/// One helper process.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HelperStatus {
+    /// Whether it is connected.
+    pub connected: bool,
+    /// How many times it has connected, so restarts are one less.
+    pub connections: u64,
+    /// Its process number, while connected.
+    pub pid: Option<i32>,
+    /// Its version, while connected.
+    pub version: Option<String>,
+}
+
+/// Whether a peer is being pinged, and what for the moment (connect(8), `info`).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PeerState {
+    /// Known to the server but not adopted: nobody pings it.
+    Unwatched,
+    /// Waiting for the next check.
+    Idle,
+    /// A ping is under way.
+    Check,
+}
+
+/// One line of the peer table.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PeerStatus {
+    /// The peer's name.
+    pub name: String,
+    /// What is being done with it.
+    pub state: PeerState,
+    /// Its address in the server's words, once known.
+    pub address: Option<String>,
+    /// Its network interface, once known.
+    pub interface: Option<String>,
+    /// Failed attempts in the current or most recent check.
+    pub failures: u32,
+    /// Checks that failed in a row.
+    pub rounds: u32,
+    /// Milliseconds until the next ping is due, where one is planned.
+    pub next_ping: Option<u64>,
+    /// Seconds since the peer was adopted, or first seen.
+    pub age: u64,
+    /// Seconds since it last changed between answering and not answering, if it ever did.
+    #[serde(default)]
+    pub changed: Option<u64>,
+    /// Reconnections begun since adoption.
+    #[serde(default)]
+    pub reconnects: u32,
+    /// Seconds since the last of them.
+    #[serde(default)]
+    pub last_reconnect: Option<u64>,
+    /// Round-trip figures.
+    pub statistics: PingStatistics,
+}
+
+/// One peer in full.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PeerDetail {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// The line of the peer table; `None` if the server does not know the peer.
+    pub status: Option<PeerStatus>,
+    /// The database record, sorted by key; `None` if there is none.
+    pub record: Option<Vec<(String, String)>>,
+    /// Scripts queued and under way.
+    pub scripts: Vec<ScriptStatus>,
+    /// The last scripts that ended, oldest first.
+    #[serde(default)]
+    pub recent: Vec<RecentScript>,
+    /// The server's algorithms for the peer, if they were asked for.
+    #[serde(default)]
+    pub algorithms: Vec<(String, String)>,
+    /// How it is pinged, if it is adopted.
+    #[serde(default)]
+    pub plan: Option<crate::pinger::PingPlan>,
+}
+
+/// A script that has ended.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecentScript {
+    /// Which script.
+    pub kind: crate::scripts::ScriptKind,
+    /// How it ended.
+    pub end: crate::scripts::Ended,
+    /// Seconds since then.
+    pub ago: u64,
+    /// Its last lines of output, at most a few.
+    pub output: Vec<String>,
+}
+
+/// A script queued or under way.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ScriptStatus {
+    /// Which script.
+    pub kind: crate::scripts::ScriptKind,
+    /// Its process number once it was started.
+    pub pid: Option<i32>,
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! One message a line: the JSON text of a message and its newline.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The longest message, newline not counted: 1 MiB. Long lists are sent in several messages; what
+/// is longer than this is a fault of the sender and is refused before it is collected.
+pub const MAX_FRAME: usize = 1024 * 1024;
+
+/// How many list items go into one message, so that even items with long names stay far below
+/// [`MAX_FRAME`].
+pub const ITEMS_PER_FRAME: usize = 500;
+
+/// How much of a bad message is shown.
+const SHOWN: usize = 100;
+
+/// Why a text is no message.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// It is no JSON, or JSON of another shape.
+    #[error("`{start}' is no message known here: {source}")]
+    Malformed {
+        /// How the text begins.
+        start: String,
+        /// What the JSON reader said.
+        source: serde_json::Error,
+    },
+    /// It is longer than [`MAX_FRAME`].
+    #[error("a message of {length} bytes beginning with `{start}'; {MAX_FRAME} are the most")]
+    TooLong {
+        /// How the text begins.
+        start: String,
+        /// Its length.
+        length: usize,
+    },
+}
+
+/// Reads one message.
+///
+/// # Errors
+/// [`FrameError::Malformed`] if the text is no `M`.
+pub fn decode<M: DeserializeOwned>(text: &str) -> Result<M, FrameError> {
+    serde_json::from_str(text).map_err(|source| FrameError::Malformed {
+        start: text.chars().take(SHOWN).collect(),
+        source,
+    })
+}
+
+/// Appends one message and its newline to `bytes`, or leaves `bytes` as they were.
+///
+/// # Errors
+/// [`FrameError::TooLong`] if the message is too long to be read by the other side.
+pub fn encode<M: Serialize>(message: &M, bytes: &mut Vec<u8>) -> Result<(), FrameError> {
+    let before = bytes.len();
+    let written = serde_json::to_writer(&mut *bytes, message);
+    let length = bytes.len() - before;
+    if written.is_ok() && length <= MAX_FRAME {
+        bytes.push(b'\n');
+        return Ok(());
+    }
+    let start = String::from_utf8_lossy(&bytes[before..before + length.min(SHOWN)]).into_owned();
+    bytes.truncate(before);
+    match written {
+        Err(source) => Err(FrameError::Malformed { start, source }),
+        Ok(()) => Err(FrameError::TooLong { start, length }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pinger::{FromPinger, PingOutcome, PingResult, ToPinger};
+    use crate::scripts::{Ended, FromScripts, ToScripts};
+    use crate::{PeerId, RunId};
+    use proptest::prelude::*;
+
+    fn text<M: Serialize>(message: &M) -> String {
+        let mut bytes = Vec::new();
+        encode(message, &mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn messages_are_kebab_case_json_objects_on_one_line() {
+        let results = ToPinger::Results(vec![
+            PingResult {
+                peer: PeerId(1),
+                seq: 2,
+                outcome: PingOutcome::Reply(1.5),
+            },
+            PingResult {
+                peer: PeerId(2),
+                seq: 9,
+                outcome: PingOutcome::Timeout,
+            },
+        ]);
+        assert_eq!(
+            text(&results),
+            "{\"results\":[{\"peer\":1,\"seq\":2,\"outcome\":{\"reply\":1.5}},\
+             {\"peer\":2,\"seq\":9,\"outcome\":\"timeout\"}]}\n"
+        );
+        assert_eq!(text(&ToPinger::Ready {}), "{\"ready\":{}}\n");
+        let ended = FromScripts::Ended {
+            run: RunId(3),
+            end: Ended::NotStarted("a\nb".into()),
+        };
+        assert_eq!(
+            text(&ended),
+            "{\"ended\":{\"run\":3,\"end\":{\"not-started\":\"a\\nb\"}}}\n"
+        );
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored_and_unknown_messages_refused() {
+        assert!(decode::<ToScripts>(r#"{"ready":{"future":1}}"#).is_ok());
+        for bad in [
+            "",
+            "{",
+            "{}",
+            "[]",
+            "null",
+            r#"{"future":{}}"#,
+            r#"{"stop":"x"}"#,
+        ] {
+            let error = decode::<ToScripts>(bad).unwrap_err();
+            assert!(matches!(error, FrameError::Malformed { .. }), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_message_too_long_is_not_sent_in_part() {
+        let mut bytes = b"before".to_vec();
+        let error = encode(&FromPinger::Error("x".repeat(MAX_FRAME)), &mut bytes).unwrap_err();
+        assert!(matches!(error, FrameError::TooLong { .. }));
+        assert_eq!(bytes, b"before");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_decoding_panic(text in "\\PC{0,100}") {
+            let _ = decode::<ToPinger>(&text);
+            let _ = decode::<FromPinger>(&text);
+            let _ = decode::<ToScripts>(&text);
+            let _ = decode::<FromScripts>(&text);
+        }
+
+        #[test]
+        fn what_is_written_is_read_back(line in ".{0,100}", run in any::<u64>()) {
+            let message = FromScripts::Output {
+                run: RunId(run), stream: crate::scripts::Stream::Stderr, line,
+            };
+            let written = text(&message);
+            prop_assert_eq!(decode::<FromScripts>(written.trim_end_matches('\n')).unwrap(), message);
+        }
+    }
+}

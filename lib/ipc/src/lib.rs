@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Every message between the processes of the connect service, and how it travels.
+//!
+//! One JSON object a line, over local sockets, at most [`frame::MAX_FRAME`] bytes long. Each side
+//! opens with a [`hello::Hello`]. Unknown fields are ignored, unknown messages are answered with
+//! an error. `docs/architecture.md` lists the messages in the order of a typical conversation.
+
+pub mod clock;
+pub mod control;
+pub mod event;
+pub mod frame;
+pub mod hello;
+pub mod pinger;
+pub mod scripts;
+pub mod statistics;
+pub mod transport;
+
+use serde::{Deserialize, Serialize};
+
+/// Names one adoption of one peer. A peer that is removed and added again gets a new one, so that
+/// nothing meant for the old one is credited to the new.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct PeerId(pub u64);
+
+/// Names one run of one script, unique as long as the core process lives and across its restarts.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct RunId(pub u64);

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Messages between core and connect-pinger.
+//!
+//! ```text
+//! pinger -> core   hello, resume...        what it remembers of an earlier core
+//! core -> pinger   hello, watch, ready     every adopted peer, then the start signal
+//! pinger -> core   ping                    send these pings now
+//! core -> pinger   results                 how they ended
+//! pinger -> core   verdicts                what that means for the peer
+//! ```
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::PeerId;
+use crate::clock::Monotonic;
+use crate::statistics::PingStatistics;
+
+/// When a peer is pinged and when it is given up (connect(8), "Operation").
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PingPlan {
+    /// Seconds between checks of a live peer.
+    pub every: u32,
+    /// Seconds to wait for a reply.
+    pub timeout: u32,
+    /// Attempts before the peer is declared unreachable, at least 1.
+    pub retries: u32,
+    /// Seconds from a failed check to the next, the first time in a row.
+    pub backoff: u32,
+    /// Seconds that this pause may grow to.
+    pub backoff_max: u32,
+}
+
+impl PingPlan {
+    /// When the next check is due after one that was due at `due` and succeeded at `now` with its
+    /// first ping: the previous deadline plus the period, so that nothing drifts. A peer that is
+    /// late already (the machine slept, say) starts anew from `now`.
+    #[must_use]
+    pub fn next_check(&self, due: Monotonic, now: Monotonic) -> Monotonic {
+        let every = Duration::from_secs(u64::from(self.every));
+        let next = due + every;
+        if next > now { next } else { now + every }
+    }
+}
+
+/// Where a peer stands in its life of checks; what core keeps for a pinger that restarts.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct PingPhase {
+    /// When the next ping is due, or, with one under way, when that one was due.
+    pub due: Monotonic,
+    /// The ping under way.
+    pub in_flight: Option<u32>,
+    /// The number of the last ping asked for, so that a number is never used twice.
+    pub last_seq: u32,
+    /// Failed attempts of the check under way.
+    pub failures: u32,
+    /// Whether a check is under way, either waiting for a reply or pausing before another attempt.
+    pub checking: bool,
+    /// Checks that failed in a row.
+    pub rounds: u32,
+    /// Every reply counts as none, for tests (command `sabotage`).
+    pub sabotaged: bool,
+}
+
+/// One peer to be watched.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Watched {
+    /// Its number in every further message.
+    pub peer: PeerId,
+    /// Its name, for the log and for a later [`FromPinger::Resume`].
+    pub name: String,
+    /// How to ping it.
+    pub plan: PingPlan,
+    /// Where it stands; `None` for a peer already watched, whose plan alone has changed.
+    pub phase: Option<PingPhase>,
+    /// Figures so far.
+    pub statistics: PingStatistics,
+}
+
+/// How a ping ended.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PingOutcome {
+    /// A reply after so many milliseconds.
+    Reply(f64),
+    /// No reply in time.
+    Timeout,
+    /// The server could not send it.
+    Failed,
+}
+
+/// The end of one ping.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PingResult {
+    /// Which peer.
+    pub peer: PeerId,
+    /// Which ping.
+    pub seq: u32,
+    /// How it ended.
+    pub outcome: PingOutcome,
+}
+
+/// From core to the pinger.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToPinger {
+    /// Watch these peers, or change their plans.
+    Watch(Vec<Watched>),
+    /// All peers have been named; begin. Peers of an earlier core that were not named are gone.
+    Ready {},
+    /// Stop watching these peers.
+    Forget(Vec<PeerId>),
+    /// Pings have ended.
+    Results(Vec<PingResult>),
+    /// Check these peers at once: something happened that may have brought them back.
+    CheckNow(Vec<PeerId>),
+    /// Treat the peer's replies as lost until it was declared unreachable, and check it at once.
+    Sabotage(PeerId),
+    /// The tripe server is out of reach, so no ping can be sent; pings under way are void.
+    Suspend {},
+    /// The server is back.
+    Proceed {},
+    /// The other side sent something that makes no sense.
+    Error(String),
+}
+
+/// One ping to be sent now.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PingOrder {
+    /// Which peer.
+    pub peer: PeerId,
+    /// The ping's number for this peer.
+    pub seq: u32,
+    /// Failed attempts of this check so far: 0 for the first ping of a check.
+    pub failures: u32,
+    /// When it was due.
+    pub due: Monotonic,
+}
+
+/// What a result means.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Meaning {
+    /// A reply came, though so many attempts before it had failed.
+    Recovered {
+        /// Failed attempts of this check.
+        failures: u32,
+    },
+    /// No reply came to this attempt.
+    Missed {
+        /// Which attempt of the check, from 1.
+        attempt: u32,
+        /// Attempts of a check.
+        of: u32,
+    },
+    /// All attempts failed.
+    Unreachable {
+        /// Checks that failed in a row, this one included.
+        rounds: u32,
+    },
+}
+
+/// One judgement about one peer.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Verdict {
+    /// Which peer.
+    pub peer: PeerId,
+    /// What happened.
+    pub meaning: Meaning,
+    /// When the peer will be pinged next.
+    pub next: Monotonic,
+}
+
+/// What a pinger still knows of a peer when it meets a core that is new.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Remembered {
+    /// The peer's name.
+    pub name: String,
+    /// Where it stands.
+    pub phase: PingPhase,
+    /// Figures so far.
+    pub statistics: PingStatistics,
+}
+
+/// From the pinger to core.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromPinger {
+    /// First after the hello: what is known from before, in any number of messages, the last of
+    /// them empty.
+    Resume(Vec<Remembered>),
+    /// Send these pings now.
+    Ping(Vec<PingOrder>),
+    /// Judgements, in the order in which they fell.
+    Verdicts(Vec<Verdict>),
+    /// The other side sent something that makes no sense.
+    Error(String),
+}

@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Messages between core and connect-ifscripts.
+//!
+//! ```text
+//! scripts -> core   hello, resume            runs still under way from an earlier core
+//! core -> scripts   hello, adopt, ready      runs that an earlier helper had started
+//! core -> scripts   run                      queue this script for its peer
+//! scripts -> core   started, output, ended   in this order for each run
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use crate::RunId;
+
+/// Which script it is (connect(8), "Child process identifiers").
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScriptKind {
+    /// Sets up the peer's interface.
+    Ifup,
+    /// Takes it down.
+    Ifdown,
+    /// Makes a dynamic connection.
+    Connect,
+    /// Ends one.
+    Disconnect,
+}
+
+impl ScriptKind {
+    /// The first word of the child process identifier.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ScriptKind::Ifup => "ifup",
+            ScriptKind::Ifdown => "ifdown",
+            ScriptKind::Connect => "connect",
+            ScriptKind::Disconnect => "disconnect",
+        }
+    }
+}
+
+/// What is to be executed.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// A program and its arguments, executed directly. Never empty.
+    Exec(Vec<String>),
+    /// A line for `/bin/sh -c`.
+    Shell(String),
+}
+
+/// One run to be made.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Run {
+    /// Its number in every further message.
+    pub run: RunId,
+    /// The peer whose queue it joins.
+    pub peer: String,
+    /// Which script it is.
+    pub kind: ScriptKind,
+    /// What to execute.
+    pub command: Command,
+    /// Variables to set beside the helper's own environment.
+    pub environment: Vec<(String, String)>,
+    /// Seconds it may take, from its start; `None` for as long as it likes.
+    pub limit: Option<u32>,
+}
+
+/// A child that some helper started: its process number and its birth, which together name it even
+/// after the number was used again.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Child {
+    /// The process number, also that of its process group.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot; 0 if the system does not say.
+    pub birth: u64,
+}
+
+/// A run that is under way.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct UnderWay {
+    /// Its number.
+    pub run: RunId,
+    /// The peer.
+    pub peer: String,
+    /// Which script it is.
+    pub kind: ScriptKind,
+    /// The child; `None` while it waits in its peer's queue.
+    pub child: Option<Child>,
+    /// Seconds it may take, from its start, as in [`Run::limit`]: a helper that adopts the child
+    /// goes on keeping the time.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+
+/// Where an output line was written.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ended {
+    /// It exited with this status.
+    Exited(i32),
+    /// This signal killed it.
+    Signal(i32),
+    /// The system reported a status that is neither.
+    Unknown(u32),
+    /// It could not be started.
+    NotStarted(String),
+    /// It ran into its time limit and was killed.
+    TimedOut,
+    /// It was stopped, or taken off the queue, because core asked for it.
+    Stopped,
+    /// The helper that had started it died, so nobody knows its status; it has ended by now.
+    Lost,
+}
+
+/// From core to the script helper.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ToScripts {
+    /// Runs which an earlier helper had started: watch them until they end, and hold their peers'
+    /// queues as long.
+    Adopt(Vec<UnderWay>),
+    /// Everything from before has been named; begin.
+    Ready {},
+    /// Queue these runs, in this order.
+    Run(Vec<Run>),
+    /// End this run: `TERM` to its group, two seconds later `KILL`.
+    Stop(RunId),
+    /// The other side sent something that makes no sense.
+    Error(String),
+}
+
+/// From the script helper to core.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FromScripts {
+    /// First after the hello: runs under way and queued, perhaps none. More than
+    /// [`ITEMS_PER_FRAME`](crate::frame::ITEMS_PER_FRAME) come in several messages, of which only
+    /// the last has fewer than that. What happened since the last connection follows as usual
+    /// messages: a run listed as queued may be followed by its `started`, and so on.
+    Resume(Vec<UnderWay>),
+    /// A child was started.
+    Started {
+        /// Which run.
+        run: RunId,
+        /// The child.
+        child: Child,
+    },
+    /// A line of output.
+    Output {
+        /// Which run.
+        run: RunId,
+        /// Where it was written.
+        stream: Stream,
+        /// The line, without newline; bytes that are no UTF-8 are replaced.
+        line: String,
+    },
+    /// So many further lines were read and thrown away because the child wrote too many.
+    Dropped {
+        /// Which run.
+        run: RunId,
+        /// Where they were written.
+        stream: Stream,
+        /// How many.
+        lines: u64,
+    },
+    /// A stream has ended, so no further line of it will come.
+    Eof {
+        /// Which run.
+        run: RunId,
+        /// Which stream.
+        stream: Stream,
+    },
+    /// A run is over.
+    Ended {
+        /// Which run.
+        run: RunId,
+        /// How.
+        end: Ended,
+    },
+    /// The other side sent something that makes no sense.
+    Error(String),
+}

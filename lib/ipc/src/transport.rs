@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Local sockets that carry messages: listening, connecting, and the two halves of a connection.
+//!
+//! ```text
+//!   Sender::send --bytes--> [writer task] --> socket --> Receiver::next
+//! ```
+//!
+//! Sending never waits. What the other side does not read in time is kept up to a bound; beyond it
+//! the connection is cut, so that one stuck reader costs a known amount of memory and nobody's time.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::traits::StreamCommon as _;
+use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
+use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
+use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
+use rustix::net::Shutdown;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::sync::Notify;
+use tripe_admin::line::{Line, LineBuffer};
+
+use crate::frame::{self, FrameError, MAX_FRAME};
+
+/// Unread bytes after which a helper is cut off: 64 MiB. A full table of 50,000 peers takes 20; a
+/// helper further behind than that is stuck, and a fresh one catches up faster.
+pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
+
+/// Unread bytes after which an operator's connection is cut off: the status of 10,000 peers, twice.
+pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
+
+/// The longest path of a Unix socket on Linux, from the size of `sun_path` less its NUL.
+const MAX_SOCKET_PATH: usize = 107;
+
+/// Why a socket could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    /// The path does not fit into a socket address.
+    #[error(
+        "the socket path {path} has {} bytes and {MAX_SOCKET_PATH} are the most: \
+         choose a shorter one with --runtime-dir", path.as_os_str().len()
+    )]
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A process answers on this socket already.
+    #[error(
+        "{path} is served by another process: stop that one first, or choose another --runtime-dir"
+    )]
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Something that is no socket stands there.
+    #[error("{path} exists and is no socket: move it away")]
+    NoSocket {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The system refused.
+    #[error("cannot {action} {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// Who is at the other end of a connection, as the kernel says.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Caller {
+    /// The effective user, where the system tells.
+    pub uid: Option<u32>,
+    /// The process, where the system tells.
+    pub pid: Option<i32>,
+}
+
+/// Listens on `path`, with file permissions `mode`. A socket left over from a process that is gone
+/// is replaced; one that is served is not.
+///
+/// # Errors
+/// [`SocketError`], naming the path.
+pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
+    use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(SocketError::PathTooLong {
+            path: path.to_owned(),
+        });
+    }
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(SocketError::NoSocket {
+                path: path.to_owned(),
+            });
+        }
+        Ok(_) => {
+            if connect(path).await.is_ok() {
+                return Err(SocketError::InUse {
+                    path: path.to_owned(),
+                });
+            }
+            std::fs::remove_file(path).map_err(|source| SocketError::Io {
+                action: "remove the left-over socket",
+                path: path.to_owned(),
+                source,
+            })?;
+        }
+        Err(_) => {}
+    }
+    let failed = |source| SocketError::Io {
+        action: "listen on",
+        path: path.to_owned(),
+        source,
+    };
+    let name = path.to_fs_name::<GenericFilePath>().map_err(failed)?;
+    let listener = ListenerOptions::new()
+        .name(name)
+        .mode(mode)
+        .create_tokio()
+        .map_err(failed)?;
+    // The socket was made with what the umask left of the mode, which was never too much.
+    let permissions = std::fs::Permissions::from_mode(mode);
+    std::fs::set_permissions(path, permissions).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Takes the next connection.
+///
+/// # Errors
+/// What the system says; the caller should wait a little and go on.
+pub async fn accept(listener: &Listener) -> io::Result<(Stream, Caller)> {
+    let stream = listener.accept().await?;
+    let caller = stream.peer_creds().map_or_else(
+        |_| Caller::default(),
+        |credentials| Caller {
+            uid: credentials.euid(),
+            pid: credentials.pid(),
+        },
+    );
+    Ok((stream, caller))
+}
+
+/// Connects to the process that listens on `path`.
+///
+/// # Errors
+/// [`SocketError`], naming the path.
+pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
+    let failed = |source| SocketError::Io {
+        action: "connect to",
+        path: path.to_owned(),
+        source,
+    };
+    let name = path.to_fs_name::<GenericFilePath>().map_err(failed)?;
+    Stream::connect(name).await.map_err(failed)
+}
+
+/// Makes the two halves of a connection. `backlog` is the number of unread bytes after which the
+/// other side is cut off.
+#[must_use]
+pub fn split(stream: Stream, backlog: usize) -> (Receiver, Sender) {
+    let stream = Arc::new(stream);
+    let shared = Arc::new(Shared {
+        queue: Mutex::new(Queue {
+            bytes: Vec::new(),
+            state: QueueState::Open,
+        }),
+        wake: Notify::new(),
+        backlog,
+    });
+    tokio::spawn(write_out(Arc::clone(&stream), Arc::clone(&shared)));
+    let receiver = Receiver {
+        stream,
+        lines: LineBuffer::new(MAX_FRAME),
+    };
+    (
+        receiver,
+        Sender {
+            handle: Arc::new(Handle { shared }),
+        },
+    )
+}
+
+/// Why no message could be received.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The message makes no sense; the connection can go on.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub struct Receiver {
+    stream: Arc<Stream>,
+    lines: LineBuffer,
+}
+
+impl Receiver {
+    /// The next message; `None` at the end of the connection. Cancel safe. Empty lines are passed
+    /// over, for people who type.
+    ///
+    /// # Errors
+    /// [`ReceiveError::Frame`] for a message that makes no sense, after which the connection can go
+    /// on, and [`ReceiveError::Io`] when it cannot.
+    pub async fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, ReceiveError> {
+        loop {
+            if let Some(message) = self.ready()? {
+                return Ok(Some(message));
+            }
+            if (&*self.stream).read_buf(self.lines.tail()).await? == 0 {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// A message that has arrived already.
+    ///
+    /// # Errors
+    /// As [`Receiver::next`].
+    pub fn ready<M: DeserializeOwned>(&mut self) -> Result<Option<M>, ReceiveError> {
+        while let Some(line) = self.lines.next_line() {
+            match line {
+                Line::Text(text) if text.trim().is_empty() => {}
+                Line::Text(text) => return Ok(Some(frame::decode(&text)?)),
+                Line::TooLong { start, length } => {
+                    return Err(FrameError::TooLong { start, length }.into());
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Why a message was not sent.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// It is too long.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// The other side is gone or was cut off.
+    #[error("the other side is gone")]
+    Gone,
+    /// The other side has not read for too long and is cut off by this.
+    #[error("the other side has not read {0} bytes and is cut off")]
+    Stuck(usize),
+}
+
+/// The sending half; clones share the connection, and it closes with the last of them, after
+/// everything was written.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    wake: Notify,
+    backlog: usize,
+}
+
+#[derive(Debug)]
+struct Queue {
+    bytes: Vec<u8>,
+    state: QueueState,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum QueueState {
+    Open,
+    /// No more will come; write what is there, then close.
+    Finishing,
+    /// Broken or cut off.
+    Dead,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that holds the lock can panic half-way, so a poisoned queue is still whole.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Sender {
+    /// Queues one message. Never waits.
+    ///
+    /// # Errors
+    /// [`SendError`]; after [`SendError::Gone`] and [`SendError::Stuck`] the connection is over.
+    pub fn send<M: Serialize>(&self, message: &M) -> Result<(), SendError> {
+        let shared = &self.handle.shared;
+        let mut queue = shared.lock();
+        if queue.state == QueueState::Dead {
+            return Err(SendError::Gone);
+        }
+        frame::encode(message, &mut queue.bytes)?;
+        if queue.bytes.len() > shared.backlog {
+            let unread = queue.bytes.len();
+            queue.state = QueueState::Dead;
+            queue.bytes = Vec::new();
+            shared.wake.notify_one();
+            return Err(SendError::Stuck(unread));
+        }
+        shared.wake.notify_one();
+        Ok(())
+    }
+
+    /// How many bytes wait to be written.
+    #[must_use]
+    pub fn backlog(&self) -> usize {
+        self.handle.shared.lock().bytes.len()
+    }
+
+    /// Ends the connection now, unwritten messages included.
+    pub fn cut(&self) {
+        let shared = &self.handle.shared;
+        shared.lock().state = QueueState::Dead;
+        shared.wake.notify_one();
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let mut queue = self.shared.lock();
+        if queue.state == QueueState::Open {
+            queue.state = QueueState::Finishing;
+        }
+        drop(queue);
+        self.shared.wake.notify_one();
+    }
+}
+
+async fn write_out(stream: Arc<Stream>, shared: Arc<Shared>) {
+    let ending = write_all(&stream, &shared).await;
+    shared.lock().state = QueueState::Dead;
+    // Closing both directions ends our own reader as well. That the other side may be gone already
+    // does not matter.
+    let Stream::UdSocket(socket) = &*stream;
+    let _ = rustix::net::shutdown(socket, ending);
+}
+
+/// Writes what is queued until the connection is over; returns which directions to close.
+async fn write_all(mut stream: &Stream, shared: &Shared) -> Shutdown {
+    loop {
+        let (bytes, state) = {
+            let mut queue = shared.lock();
+            (std::mem::take(&mut queue.bytes), queue.state)
+        };
+        match state {
+            QueueState::Dead => return Shutdown::Both,
+            QueueState::Finishing if bytes.is_empty() => return Shutdown::Write,
+            QueueState::Open if bytes.is_empty() => {
+                shared.wake.notified().await;
+                continue;
+            }
+            QueueState::Open | QueueState::Finishing => {}
+        }
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            let written = tokio::select! {
+                written = stream.write(rest) => written,
+                () = cut_off(shared) => Ok(0),
+            };
+            match written {
+                Ok(count @ 1..) => rest = &rest[count..],
+                Ok(0) | Err(_) => return Shutdown::Both,
+            }
+        }
+    }
+}
+
+/// Waits until the connection is cut while a write is stuck.
+async fn cut_off(shared: &Shared) {
+    while shared.lock().state != QueueState::Dead {
+        shared.wake.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scripts::{FromScripts, ToScripts};
+
+    async fn pair(backlog: usize) -> (Stream, Receiver, Sender, tempfile::TempDir) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let listener = listen(&path, 0o600).await.unwrap();
+        let there = connect(&path).await.unwrap();
+        let (here, caller) = accept(&listener).await.unwrap();
+        assert_eq!(caller.uid, Some(rustix::process::geteuid().as_raw()));
+        let (receiver, sender) = split(here, backlog);
+        (there, receiver, sender, dir)
+    }
+
+    #[tokio::test]
+    async fn messages_cross_in_order_and_the_end_is_seen() {
+        let (there, mut receiver, sender, _dir) = pair(HELPER_BACKLOG).await;
+        let (mut their_receiver, their_sender) = split(there, HELPER_BACKLOG);
+        their_sender.send(&ToScripts::Ready {}).unwrap();
+        their_sender.send(&ToScripts::Error("x".into())).unwrap();
+        assert_eq!(receiver.next().await.unwrap(), Some(ToScripts::Ready {}));
+        assert_eq!(
+            receiver.next().await.unwrap(),
+            Some(ToScripts::Error("x".into()))
+        );
+        drop(their_sender);
+        assert_eq!(receiver.next::<ToScripts>().await.unwrap(), None);
+        sender
+            .send(&FromScripts::Error("last words".into()))
+            .unwrap();
+        drop(sender);
+        let last = their_receiver.next::<FromScripts>().await.unwrap();
+        assert_eq!(last, Some(FromScripts::Error("last words".into())));
+        assert_eq!(their_receiver.next::<FromScripts>().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn garbage_and_oversize_cost_only_themselves() {
+        let (mut there, mut receiver, _sender, _dir) = pair(HELPER_BACKLOG).await;
+        let writing = async {
+            there.write_all(b"garbage\n\n").await.unwrap();
+            there.write_all(&vec![b'x'; 3 * MAX_FRAME]).await.unwrap();
+            there.write_all(b"\n{\"ready\":{}}\n").await.unwrap();
+        };
+        let reading = async {
+            let garbage = receiver.next::<ToScripts>().await.unwrap_err();
+            assert!(matches!(
+                garbage,
+                ReceiveError::Frame(FrameError::Malformed { .. })
+            ));
+            let oversize = receiver.next::<ToScripts>().await.unwrap_err();
+            let ReceiveError::Frame(FrameError::TooLong { length, .. }) = oversize else {
+                panic!("{oversize}");
+            };
+            assert_eq!(length, 3 * MAX_FRAME);
+            assert_eq!(receiver.next().await.unwrap(), Some(ToScripts::Ready {}));
+        };
+        tokio::join!(writing, reading);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_stopped_is_cut_off_and_memory_stays_bounded() {
+        let (mut there, _receiver, sender, _dir) = pair(100_000).await;
+        let message = FromScripts::Error("x".repeat(1000));
+        let error = loop {
+            if let Err(error) = sender.send(&message) {
+                break error;
+            }
+            tokio::task::yield_now().await;
+        };
+        assert!(matches!(error, SendError::Stuck(_)), "{error}");
+        assert!(matches!(sender.send(&message), Err(SendError::Gone)));
+        let mut rest = Vec::new();
+        there.read_to_end(&mut rest).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn only_a_socket_nobody_serves_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let first = listen(&path, 0o600).await.unwrap();
+        assert!(matches!(
+            listen(&path, 0o600).await,
+            Err(SocketError::InUse { .. })
+        ));
+        drop(first);
+        // A socket file that nobody listens on any more, as a killed process leaves it.
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        listen(&path, 0o600).await.unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "precious").unwrap();
+        assert!(matches!(
+            listen(&file, 0o600).await,
+            Err(SocketError::NoSocket { .. })
+        ));
+        let long = dir.path().join("x".repeat(120));
+        assert!(matches!(
+            listen(&long, 0o600).await,
+            Err(SocketError::PathTooLong { .. })
+        ));
+    }
+}
