@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a handle can do to its server that no client could: faults, and things that never happened.
+
+use std::net::SocketAddr;
+
+use super::LabHandle;
+use crate::base64;
+use crate::datagram::Datagram;
+use crate::error::LabError;
+use crate::faults::{Faults, NetFaults, Refusal, WriteFaults};
+use crate::server::{Harm, Input, Target};
+
+/// Faults.
+impl LabHandle {
+    /// Changes the faults. They outlast a restart.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn change_faults(
+        &self,
+        change: impl FnOnce(&mut Faults) + Send + 'static,
+    ) -> Result<(), LabError> {
+        self.with_server(|server| change(&mut server.config_mut().faults))
+    }
+
+    /// Sets all faults.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn set_faults(&self, faults: Faults) -> Result<(), LabError> {
+        self.change_faults(move |old| *old = faults)
+    }
+
+    /// Sets the network's faults.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn set_net_faults(&self, net: NetFaults) -> Result<(), LabError> {
+        self.change_faults(move |faults| faults.net = net)
+    }
+
+    /// Sets how the server writes to its clients.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn set_write_faults(&self, write: WriteFaults) -> Result<(), LabError> {
+        self.change_faults(move |faults| faults.write = write)
+    }
+
+    /// Has commands refused.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn refuse(&self, refusal: Refusal) -> Result<(), LabError> {
+        self.change_faults(move |faults| {
+            faults.add_refusal(refusal);
+        })
+    }
+
+    /// Cuts the server's network: no datagram goes out or comes in.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn pause_network(&self) -> Result<(), LabError> {
+        self.change_faults(|faults| faults.net.paused = true)
+    }
+
+    /// Mends the server's network.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn resume_network(&self) -> Result<(), LabError> {
+        self.change_faults(|faults| faults.net.paused = false)
+    }
+
+    /// Has a peer's address dead or alive, as seen from this server: also for reflecting peers.
+    /// False if there is no such peer.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn silence_peer(&self, name: &str, silent: bool) -> Result<bool, LabError> {
+        let name = name.to_owned();
+        self.with_server(move |server| server.silence_peer(&name, silent))
+    }
+
+    fn harm(&self, target: Target, harm: Harm) -> Result<(), LabError> {
+        self.with_server(move |server| server.harm(target, harm))
+    }
+
+    /// Stops or resumes reading from and writing to clients; of all, those to come as well.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn stall(&self, target: Target, stalled: bool) -> Result<(), LabError> {
+        self.harm(target, Harm::Stall(stalled))
+    }
+
+    /// Closes connections at once, whatever was still to be written.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn cut(&self, target: Target) -> Result<(), LabError> {
+        self.harm(target, Harm::Cut)
+    }
+
+    /// Closes connections in the middle of the next line that goes to each.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn cut_in_next_line(&self, target: Target) -> Result<(), LabError> {
+        self.harm(target, Harm::CutInNextLine)
+    }
+
+    /// Carries out a `LAB` command, given without that word, and gives its answer's lines.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run, or cannot do it.
+    pub fn control(&self, line: &str) -> Result<Vec<String>, LabError> {
+        let words = tripe_admin::split(line);
+        let line = line.to_owned();
+        self.with_server(move |server| server.lab_command(&words))?
+            .map_err(|fail| LabError::Control {
+                line,
+                reason: fail.to_string(),
+            })
+    }
+}
+
+/// Things that never happened.
+impl LabHandle {
+    /// Sends bytes as they stand: garbage, lines without end, half lines.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn inject_bytes(&self, target: Target, bytes: &[u8]) -> Result<(), LabError> {
+        self.harm(target, Harm::Send(bytes.to_vec()))
+    }
+
+    /// Sends a line.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn inject_line(&self, target: Target, line: &str) -> Result<(), LabError> {
+        self.inject_bytes(target, format!("{line}\n").as_bytes())
+    }
+
+    /// Makes a broadcast, given as a whole line: it goes to those who watch its kind, told by its
+    /// first word (`NOTE`, `WARN` or `TRACE`).
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn fake_broadcast(&self, line: &str) -> Result<(), LabError> {
+        let line = line.to_owned();
+        self.with_server(move |server| server.fake_broadcast(line))
+    }
+
+    /// Lets a datagram come in from an address.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn fake_datagram(&self, from: SocketAddr, bytes: &[u8]) -> Result<(), LabError> {
+        let bytes = bytes.to_vec();
+        self.ask(move |shell| shell.feed(Input::Datagram(from, &bytes)))
+    }
+
+    /// Lets a greeting come in from an address: with a challenge from `GETCHAL` this gives `NOTE
+    /// GREET`. False if the challenge is no base64.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn fake_greeting(&self, challenge: &str, from: SocketAddr) -> Result<bool, LabError> {
+        match base64::decode(challenge) {
+            Ok(raw) => {
+                self.fake_datagram(from, &Datagram::Greet(raw).encode())?;
+                Ok(true)
+            }
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Lets a knock come in from an address, its token in order: `NOTE KNOCK` if its key is no
+    /// peer's.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn fake_knock(&self, name: &str, from: SocketAddr) -> Result<(), LabError> {
+        let name = name.to_owned();
+        self.with_server(move |server| server.fake_knock(&name, from))
+    }
+
+    /// Changes a peer's address as if it had moved: `NOTE NEWADDR`. False if there is no such
+    /// peer.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn move_peer(&self, name: &str, addr: SocketAddr) -> Result<bool, LabError> {
+        let name = name.to_owned();
+        self.with_server(move |server| server.change_address(&name, addr))
+    }
+
+    /// Ends a peer as if it had said goodbye: `NOTE KILL`. False if there is no such peer.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn peer_says_bye(&self, name: &str) -> Result<bool, LabError> {
+        let name = name.to_owned();
+        self.with_server(move |server| server.peer_says_bye(&name))
+    }
+
+    /// Sends a packet into a peer's tunnel; at the other end it is a [`What::Packet`](crate::What::Packet). False if
+    /// there is no such peer or it has no keys.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn send_packet(&self, peer: &str, packet: &[u8]) -> Result<bool, LabError> {
+        let (peer, packet) = (peer.to_owned(), packet.to_vec());
+        self.with_server(move |server| server.send_packet(&peer, &packet))
+    }
+}
