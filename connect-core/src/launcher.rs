@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The drop-in program `connect`: core in this process, and both helpers as children that are
+//! started again when they die.
+//!
+//! ```text
+//!   connect --starts, restarts--> connect-pinger, connect-ifscripts
+//!      |                               |
+//!    core <------- helpers.sock -------+
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use connect_daemon::exit::{Exit, Fatal, finish};
+use connect_daemon::logging::{self, LogOptions, Sink};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::daemon::{self, Core};
+use crate::daemonize;
+use crate::options::{ConnectOptions, Places};
+
+/// The helpers, by program name.
+const HELPERS: [&str; 2] = ["connect-pinger", "connect-ifscripts"];
+
+/// Where packages put the helpers.
+const PACKAGED: &str = "/usr/lib/tripe-connect";
+
+/// A helper that lived this long was in order; its next death is not held against it.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// The pause before the second of several restarts in a row; the first is immediate.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause between restarts.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let options = ConnectOptions::parse();
+    if options.daemon && !daemonize::is_child() {
+        return match daemonize::launch() {
+            Ok(code) => code,
+            Err(fatal) => finish("connect", Err(fatal)),
+        };
+    }
+    finish("connect", start(options))
+}
+
+fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
+    if options.daemon {
+        daemonize::detach()?;
+        if options.core.log.sink == Sink::Auto && Path::new("/run/systemd/journal/socket").exists()
+        {
+            // Standard error goes nowhere once the service is claimed.
+            options.core.log.sink = Sink::Journald;
+        }
+    }
+    logging::init(&options.core.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
+    let helpers = find_helpers(options.helper_dir.as_deref())?;
+    let places = daemon::enter(&options.core)?;
+    let runtime = daemon::runtime()?;
+    runtime.block_on(async {
+        let core = Core::join(&options.core, &places).await?;
+        let supervisors: Vec<JoinHandle<()>> = helpers
+            .into_iter()
+            .map(|program| {
+                tokio::spawn(supervise(program, places.clone(), options.core.log.clone()))
+            })
+            .collect();
+        let background = options.daemon;
+        let ended = core
+            .run(async move {
+                if background && let Err(error) = daemonize::ready() {
+                    tracing::warn!("{error:#}");
+                }
+            })
+            .await;
+        // Dropping a supervisor's child ends the helper; scripts under way are left to finish.
+        for supervisor in supervisors {
+            supervisor.abort();
+        }
+        ended
+    })
+}
+
+/// Finds the helper programs.
+fn find_helpers(option: Option<&Path>) -> Result<Vec<PathBuf>, Fatal> {
+    let beside = std::env::current_exe()
+        .ok()
+        .and_then(|me| me.parent().map(Path::to_path_buf));
+    let candidates: Vec<PathBuf> = match option {
+        Some(directory) => vec![directory.to_path_buf()],
+        None => beside
+            .into_iter()
+            .chain([PathBuf::from(PACKAGED)])
+            .collect(),
+    };
+    HELPERS
+        .iter()
+        .map(|name| {
+            let found = candidates
+                .iter()
+                .map(|dir| dir.join(name))
+                .find(|path| path.is_file());
+            // The working directory is about to change, so a relative name would not last.
+            found.and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
+                let places: Vec<String> =
+                    candidates.iter().map(|dir| dir.display().to_string()).collect();
+                let error = anyhow::anyhow!(
+                    "cannot find the program {name} in {}; name its directory with --helper-dir",
+                    places.join(" or ")
+                );
+                Fatal::new(Exit::Unavailable, error)
+            })
+        })
+        .collect()
+}
+
+fn spawn(program: &Path, places: &Places, log: &LogOptions) -> anyhow::Result<Child> {
+    let mut command = Command::new(program);
+    command
+        .arg("--socket")
+        .arg(places.runtime.helpers_socket())
+        .arg("--parent")
+        .arg(std::process::id().to_string())
+        .arg("--log-level")
+        .arg(&log.level)
+        // Scripts talk to the same server as we do.
+        .env("TRIPESOCK", &places.socket)
+        .env("TRIPEDIR", &places.directory)
+        // A script that starts a service of its own is not this one's child.
+        .env_remove(daemonize::CHILD_VARIABLE)
+        .stdin(Stdio::null())
+        // The trace of --debug has standard output for itself.
+        .stdout(Stdio::null())
+        .kill_on_drop(true);
+    if log.sink == Sink::Journald {
+        command.arg("--log=journald");
+    }
+    command
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))
+}
+
+/// Keeps one helper running for ever.
+async fn supervise(program: PathBuf, places: Places, log: LogOptions) {
+    let name = program
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let mut pause = Duration::ZERO;
+    loop {
+        let started = Instant::now();
+        match spawn(&program, &places, &log) {
+            Ok(mut child) => match child.wait().await {
+                Ok(status) => tracing::warn!("{name} has ended ({status}); starting it again"),
+                Err(error) => tracing::warn!("cannot wait for {name}: {error}"),
+            },
+            Err(error) => tracing::error!("{error:#}; trying on"),
+        }
+        if started.elapsed() > STEADY {
+            pause = Duration::ZERO;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+    }
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The core of the connect service: the admin connection, the peer table, the service's commands.
+//!
+//! [`machine`] decides everything without I/O; [`daemon`] is the loop round it; [`sockets`] serves
+//! helpers and operators; [`database_watch`] notices a new database; [`launcher`] is the drop-in
+//! program `connect`, which starts the helpers itself.
+
+pub mod daemon;
+pub mod daemonize;
+pub mod database_watch;
+pub mod launcher;
+pub mod machine;
+pub mod observers;
+pub mod options;
+pub mod server;
+pub mod sockets;
+pub mod trace;

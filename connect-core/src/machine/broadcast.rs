@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the service tells the world through the server: notifications, warnings, answers to jobs.
+
+use std::iter;
+
+use connect_ipc::control::ServerLink;
+use tripe_admin::session::{MAX_SENT, Refused, fit_word};
+use tripe_admin::token;
+
+use super::context::Context;
+use super::{Machine, SERVICE};
+
+/// The least room left for a last word that is cut: enough to recognise it.
+const MIN_ROOM: usize = 8;
+
+/// What stands for words left out at the end of a line.
+const CUT_MARK: &str = "...";
+
+/// Makes `words` fit into a line: newlines become spaces; where the line is too long its longest
+/// word is cut, and where that is not enough its last words are left out.
+fn fit(words: &mut Vec<String>) {
+    for word in words.iter_mut().filter(|word| word.contains(['\n', '\r'])) {
+        *word = word.replace(['\n', '\r'], " ");
+    }
+    // Cutting the longest word once is enough unless several are very long.
+    for _ in 0..words.len() {
+        let length = token::join(&*words).len();
+        if length <= MAX_SENT {
+            return;
+        }
+        let Some(longest) = words.iter_mut().max_by_key(|word| word.len()) else {
+            return;
+        };
+        let own = token::join([&*longest]).len();
+        if own <= MIN_ROOM {
+            break;
+        }
+        let room = own.saturating_sub(length - MAX_SENT).max(MIN_ROOM);
+        *longest = fit_word(longest, room);
+    }
+    if token::join(&*words).len() > MAX_SENT {
+        let mut room = MAX_SENT - CUT_MARK.len();
+        let fitting = words.iter().take_while(|word| {
+            let own = token::join([word]).len() + 1;
+            let fits = own <= room;
+            room = room.saturating_sub(own);
+            fits
+        });
+        let kept = fitting.count();
+        words.truncate(kept);
+        words.push(CUT_MARK.to_owned());
+    }
+}
+
+impl Machine {
+    /// Sends one line, cut to fit. Without a server there is nobody to tell.
+    fn say(&mut self, context: Context, mut words: Vec<String>) {
+        if self.link == ServerLink::Down {
+            return;
+        }
+        fit(&mut words);
+        if let Err(error) = self.session.command(context, &words) {
+            tracing::warn!("cannot tell the server: {error}");
+        }
+    }
+
+    fn line<'a>(head: impl IntoIterator<Item = &'a str>, tail: &[impl AsRef<str>]) -> Vec<String> {
+        let tail = tail.iter().map(|word| word.as_ref().to_owned());
+        head.into_iter().map(str::to_owned).chain(tail).collect()
+    }
+
+    /// Broadcasts `WARN USER connect ...`.
+    pub(super) fn warn<'a>(
+        &mut self,
+        head: impl IntoIterator<Item = &'a str>,
+        tail: &[impl AsRef<str>],
+    ) {
+        let words = Self::line(["WARN", SERVICE].into_iter().chain(head), tail);
+        tracing::warn!("{}", token::join(words.iter().skip(2)));
+        self.say(Context::Routine("WARN"), words);
+    }
+
+    /// Broadcasts `NOTE USER connect ...`.
+    pub(super) fn notify<'a>(
+        &mut self,
+        head: impl IntoIterator<Item = &'a str>,
+        tail: &[impl AsRef<str>],
+    ) {
+        let words = Self::line(["NOTIFY", SERVICE].into_iter().chain(head), tail);
+        tracing::info!("{}", token::join(words.iter().skip(2)));
+        self.say(Context::Routine("NOTIFY"), words);
+    }
+
+    /// Gives one line of a job's answer.
+    pub(super) fn job_info(&mut self, id: &str, words: &[String]) {
+        if self.jobs.contains(id) {
+            let words = Self::line(["SVCINFO", id], words);
+            self.say(Context::Routine("SVCINFO"), words);
+        }
+    }
+
+    /// Ends a job with success.
+    pub(super) fn job_done(&mut self, id: &str) {
+        if self.jobs.remove(id) {
+            let words = Self::line(["SVCOK", id], &[""; 0]);
+            self.say(Context::Routine("SVCOK"), words);
+        }
+    }
+
+    /// Ends a job with failure.
+    pub(super) fn job_failed(&mut self, id: &str, failure: &[String]) {
+        if self.jobs.remove(id) {
+            let words = Self::line(["SVCFAIL", id], failure);
+            self.say(Context::Routine("SVCFAIL"), words);
+        }
+    }
+
+    /// Sends a foreground command that must not be cut.
+    ///
+    /// # Errors
+    /// As [`tripe_admin::session::Session::command`]; nothing is sent and the context is dropped.
+    pub(super) fn command<'a>(
+        &mut self,
+        context: Context,
+        keyword: &'a str,
+        arguments: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), Refused> {
+        self.session
+            .command(context, iter::once(keyword).chain(arguments))
+    }
+
+    /// As [`Machine::command`], for commands about a peer of the server, whose name is at fault if
+    /// the line cannot be sent. Returns whether it was sent.
+    pub(super) fn command_on_peer(&mut self, context: Context, keyword: &str, peer: &str) -> bool {
+        match self.command(context, keyword, [peer]) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(peer, "cannot ask the server about this peer: {error}");
+                false
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_longest_word_is_cut() {
+        let mut words = vec!["WARN".to_owned(), "connect".to_owned(), "x y".repeat(200)];
+        fit(&mut words);
+        assert_eq!(token::join(&words).len(), MAX_SENT);
+        assert_eq!(words[1], "connect");
+        assert!(words[2].ends_with("..."));
+    }
+
+    #[test]
+    fn of_too_many_short_words_the_last_are_left_out() {
+        let mut words: Vec<String> = (0..300).map(|n| n.to_string()).collect();
+        fit(&mut words);
+        assert!(token::join(&words).len() <= MAX_SENT);
+        assert_eq!(words[..2], ["0", "1"]);
+        assert_eq!(words.last().map(String::as_str), Some(CUT_MARK));
+    }
+
+    proptest! {
+        #[test]
+        fn everything_fits(words in proptest::collection::vec(".{0,300}", 1..30)) {
+            let mut words = words;
+            fit(&mut words);
+            let line = token::join(&words);
+            prop_assert!(line.len() <= MAX_SENT && !line.contains('\n'), "{} {line}", line.len());
+        }
+    }
+}

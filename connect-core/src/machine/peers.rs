@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The peer table: every peer of the server, and what is known of it.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::pinger::{PingPhase, PingPlan};
+use connect_ipc::statistics::PingStatistics;
+use peerdb::Record;
+use tripe_admin::Address;
+use tripe_admin::session::Tag;
+
+/// The server's answer to `ALGS`, as keys and values. Most peers share the same, so it is shared.
+pub(super) type Algorithms = Rc<[(String, String)]>;
+
+/// Which of the server's two kinds of ping is used.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum PingKind {
+    /// `PING`: the transport alone.
+    #[default]
+    Transport,
+    /// `EPING`: through the session keys.
+    Encrypted,
+}
+
+impl PingKind {
+    /// The administration command.
+    #[must_use]
+    pub const fn command(self) -> &'static str {
+        match self {
+            PingKind::Transport => "PING",
+            PingKind::Encrypted => "EPING",
+        }
+    }
+}
+
+/// How an adopted peer is watched, and how that goes.
+#[derive(Clone, Debug)]
+pub(super) struct Adoption {
+    /// How it is pinged.
+    pub plan: PingPlan,
+    /// With which command.
+    pub kind: PingKind,
+    /// Where the pinger stands with it, as far as core has seen.
+    pub phase: PingPhase,
+    /// The ping under way, as the server knows it.
+    pub ping: Option<Tag>,
+    /// Figures since adoption.
+    pub statistics: PingStatistics,
+    /// When it was adopted.
+    pub since: Monotonic,
+    /// When it last changed between answering and not answering.
+    pub changed: Option<Monotonic>,
+    /// Reconnections begun.
+    pub reconnects: u32,
+    /// When the last of them was.
+    pub last_reconnect: Option<Monotonic>,
+}
+
+impl Adoption {
+    /// Takes a changed plan. The pinger moves the deadline of a waiting peer by itself; the same
+    /// is done here, so that a pinger that comes next goes on from the right one.
+    pub(super) fn replan(&mut self, plan: PingPlan, now: Monotonic) {
+        let old = std::mem::replace(&mut self.plan, plan);
+        let phase = &mut self.phase;
+        if phase.checking || phase.in_flight.is_some() {
+            return;
+        }
+        let seconds = |count: u32| Duration::from_secs(u64::from(count));
+        if phase.rounds == 0 {
+            let waits = phase.due.since(now) + seconds(plan.every);
+            phase.due = now + waits.saturating_sub(seconds(old.every));
+        } else {
+            phase.due = phase.due.min(now + seconds(plan.backoff_max));
+        }
+    }
+}
+
+/// What is known of a peer's interface and address.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum Particulars {
+    /// Not asked for yet.
+    #[default]
+    Unknown,
+    /// Asked for.
+    Asked,
+    /// Known.
+    Known,
+}
+
+/// One peer of the server.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    name: Box<str>,
+    /// Its record, as it was in the last database that had one: a peer that was struck from the
+    /// database while it is up must still be brought down properly.
+    pub record: Option<Record>,
+    /// Its interface, once known.
+    pub ifname: Option<Box<str>>,
+    /// Its address in words, quoted as one line, once known.
+    pub address: Option<Box<str>>,
+    /// Its algorithms, kept from the time of `ifup` for `ifdown`.
+    pub algorithms: Option<Algorithms>,
+    /// Whether interface and address were asked for.
+    pub particulars: Particulars,
+    /// Present if the peer is adopted.
+    pub adoption: Option<Box<Adoption>>,
+    /// When core first saw it.
+    pub seen: Monotonic,
+}
+
+impl Peer {
+    /// The peer's name.
+    #[must_use]
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Stores an address as the server gave it.
+    pub(super) fn set_address(&mut self, address: &Address) {
+        self.address = Some(address.to_string().into());
+    }
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    peer: Option<Peer>,
+}
+
+/// All peers, by name and by number.
+#[derive(Debug, Default)]
+pub(super) struct PeerTable {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+    by_name: HashMap<Box<str>, u32>,
+}
+
+impl PeerTable {
+    /// How many peers the server has.
+    #[must_use]
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether the server has none.
+    #[must_use]
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    const fn id(slot: u32, generation: u32) -> PeerId {
+        PeerId(((generation as u64) << 32) | slot as u64)
+    }
+
+    const fn slot_of(id: PeerId) -> (u32, u32) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the two halves of the number"
+        )]
+        (id.0 as u32, (id.0 >> 32) as u32)
+    }
+
+    /// Adds a peer, replacing any of the same name, and gives its number.
+    pub(super) fn insert(&mut self, name: &str, record: Option<Record>, now: Monotonic) -> PeerId {
+        self.remove(name);
+        let peer = Peer {
+            name: name.into(),
+            record,
+            ifname: None,
+            address: None,
+            algorithms: None,
+            particulars: Particulars::Unknown,
+            adoption: None,
+            seen: now,
+        };
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(Slot {
+                generation: 0,
+                peer: None,
+            });
+            // More than 2^32 peers do not fit into memory.
+            u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+        });
+        self.by_name.insert(name.into(), slot);
+        let entry = &mut self.slots[slot as usize];
+        entry.peer = Some(peer);
+        Self::id(slot, entry.generation)
+    }
+
+    /// Removes a peer by name.
+    pub(super) fn remove(&mut self, name: &str) -> Option<(PeerId, Peer)> {
+        let slot = self.by_name.remove(name)?;
+        let entry = &mut self.slots[slot as usize];
+        let id = Self::id(slot, entry.generation);
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(slot);
+        entry.peer.take().map(|peer| (id, peer))
+    }
+
+    /// Gives a peer a new number, so that nothing under way for the old one is credited to it.
+    pub(super) fn renumber(&mut self, id: PeerId) -> Option<PeerId> {
+        let (slot, generation) = Self::slot_of(id);
+        let entry = self.slots.get_mut(slot as usize)?;
+        if entry.generation != generation || entry.peer.is_none() {
+            return None;
+        }
+        entry.generation = generation.wrapping_add(1);
+        Some(Self::id(slot, entry.generation))
+    }
+
+    /// The number of the peer called `name`.
+    #[must_use]
+    pub(super) fn find(&self, name: &str) -> Option<PeerId> {
+        let slot = *self.by_name.get(name)?;
+        Some(Self::id(slot, self.slots.get(slot as usize)?.generation))
+    }
+
+    /// The peer of that number, unless it was removed or renumbered meanwhile.
+    #[must_use]
+    pub(super) fn get(&self, id: PeerId) -> Option<&Peer> {
+        let (slot, generation) = Self::slot_of(id);
+        let entry = self.slots.get(slot as usize)?;
+        if entry.generation == generation {
+            entry.peer.as_ref()
+        } else {
+            None
+        }
+    }
+
+    /// As [`PeerTable::get`], to change it.
+    pub(super) fn get_mut(&mut self, id: PeerId) -> Option<&mut Peer> {
+        let (slot, generation) = Self::slot_of(id);
+        let entry = self.slots.get_mut(slot as usize)?;
+        if entry.generation == generation {
+            entry.peer.as_mut()
+        } else {
+            None
+        }
+    }
+
+    /// The adoption of the peer of that number.
+    pub(super) fn adoption_mut(&mut self, id: PeerId) -> Option<&mut Adoption> {
+        self.get_mut(id)?.adoption.as_deref_mut()
+    }
+
+    /// All peers, in no particular order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (PeerId, &Peer)> {
+        (0..).zip(&self.slots).filter_map(|(slot, entry)| {
+            entry
+                .peer
+                .as_ref()
+                .map(|peer| (Self::id(slot, entry.generation), peer))
+        })
+    }
+
+    /// All adopted peers, sorted by name.
+    #[must_use]
+    pub(super) fn adopted(&self) -> Vec<(PeerId, &Peer)> {
+        let mut adopted: Vec<_> = self
+            .iter()
+            .filter(|(_, peer)| peer.adoption.is_some())
+            .collect();
+        adopted.sort_unstable_by(|(_, left), (_, right)| left.name.cmp(&right.name));
+        adopted
+    }
+
+    /// The names of all peers.
+    #[must_use]
+    pub(super) fn names(&self) -> Vec<String> {
+        self.by_name.keys().map(ToString::to_string).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_names_one_presence_of_one_peer() {
+        let mut table = PeerTable::default();
+        let now = Monotonic(1);
+        let alice = table.insert("alice", None, now);
+        let bob = table.insert("bob", None, now);
+        assert_ne!(alice, bob);
+        assert_eq!(table.find("alice"), Some(alice));
+        assert_eq!(table.get(alice).map(Peer::name), Some("alice"));
+
+        let again = table.insert("alice", None, now);
+        assert_ne!(again, alice);
+        assert!(table.get(alice).is_none());
+        assert_eq!(table.len(), 2);
+
+        let renumbered = table.renumber(again).unwrap();
+        assert!(table.get(again).is_none());
+        assert_eq!(table.get(renumbered).map(Peer::name), Some("alice"));
+        assert_eq!(table.find("alice"), Some(renumbered));
+        assert_eq!(table.renumber(again), None);
+
+        assert!(table.remove("alice").is_some());
+        assert!(table.remove("alice").is_none());
+        let carol = table.insert("carol", None, now);
+        assert!(
+            table.get(renumbered).is_none(),
+            "the slot is used again, the number is not"
+        );
+        assert_eq!(table.get(carol).map(Peer::name), Some("carol"));
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How a peer is pinged, from its record and the defaults.
+
+use connect_ipc::pinger::PingPlan;
+use peerdb::{Record, ValueError};
+use tripe_admin::Interval;
+
+use super::peers::PingKind;
+
+/// `every` for peers with a dynamic connection of ours, in seconds (connect(8), `every`).
+pub(super) const EVERY_DYNAMIC: u32 = 30;
+
+/// `every` for passive peers, in seconds (connect(8), `every`).
+pub(super) const EVERY_PASSIVE: u32 = 5 * 60;
+
+/// `every` for static peers, in seconds. The manual is silent; the original falls back on this.
+pub(super) const EVERY_STATIC: u32 = 2 * 60;
+
+/// `timeout`, in seconds (connect(8), `timeout`).
+pub(super) const TIMEOUT: u32 = 10;
+
+/// `retries` (connect(8), `retries`).
+pub(super) const RETRIES: u32 = 5;
+
+/// The most attempts accepted. A batch longer than this is surely a mistake: with the default
+/// timeout it takes over two hours.
+pub(super) const MAX_RETRIES: u32 = 1_000;
+
+/// `backoff-max` is this many times `every`: a peer that was away for hours is still tried every
+/// two minutes with the default of 30 seconds.
+const BACKOFF_MAX_FACTOR: u32 = 4;
+
+/// The shortest `every`, in seconds: 0 would ask for pings without pause.
+const MIN_EVERY: u32 = 1;
+
+/// Whether an unreachable peer is reconnected; others are killed (connect(8), "Operation"; a
+/// `knock` peer connects dynamically too).
+#[must_use]
+pub(super) fn is_dynamic(record: &Record) -> bool {
+    record.get("connect").is_some() || record.get("knock").is_some()
+}
+
+/// The plan for a peer, and everything in the record that could not be used; in its place stands
+/// the default, so that one bad value does not leave a peer unwatched.
+#[must_use]
+pub(super) fn ping_plan(
+    record: &Record,
+    fallback: PingKind,
+) -> (PingPlan, PingKind, Vec<ValueError>) {
+    let mut faults = Vec::new();
+    let mut interval = |key: &str| match record.interval(key) {
+        Ok(interval) => interval.map(Interval::seconds),
+        Err(fault) => {
+            faults.push(fault);
+            None
+        }
+    };
+    let default = if is_dynamic(record) {
+        EVERY_DYNAMIC
+    } else if record.is_passive() {
+        EVERY_PASSIVE
+    } else {
+        EVERY_STATIC
+    };
+    let every = interval("every").unwrap_or(default).max(MIN_EVERY);
+    let timeout = interval("timeout").unwrap_or(TIMEOUT);
+    let backoff = interval("backoff").unwrap_or(every);
+    let longest = every.max(backoff).saturating_mul(BACKOFF_MAX_FACTOR);
+    let backoff_max = interval("backoff-max").unwrap_or(longest).max(backoff);
+    let retries = record
+        .integer("retries", 1..=MAX_RETRIES)
+        .unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
+    let kind = match record.get("ping") {
+        Some("encrypted") => PingKind::Encrypted,
+        Some("transport") => PingKind::Transport,
+        _ => fallback,
+    };
+    let plan = PingPlan {
+        every,
+        timeout,
+        retries: retries.unwrap_or(RETRIES),
+        backoff,
+        backoff_max,
+    };
+    (plan, kind, faults)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(pairs: &[(&str, &str)]) -> PingPlan {
+        ping_plan(
+            &Record::new("p", pairs.iter().copied()),
+            PingKind::Transport,
+        )
+        .0
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_manual() {
+        let dynamic = plan(&[("connect", "ssh hub"), ("peer", "INET hub 4070")]);
+        assert_eq!(
+            (dynamic.every, dynamic.timeout, dynamic.retries),
+            (30, 10, 5)
+        );
+        assert_eq!(plan(&[("knock", "me")]).every, 30);
+        assert_eq!(plan(&[("peer", "PASSIVE")]).every, 300);
+        assert_eq!(plan(&[("peer", "INET hub 4070")]).every, 120);
+        assert_eq!((dynamic.backoff, dynamic.backoff_max), (30, 120));
+    }
+
+    #[test]
+    fn keys_override_them() {
+        let chosen = plan(&[
+            ("every", "2m"),
+            ("timeout", "3"),
+            ("retries", "7"),
+            ("backoff", "10s"),
+            ("backoff-max", "1h"),
+        ]);
+        assert_eq!(
+            chosen,
+            PingPlan {
+                every: 120,
+                timeout: 3,
+                retries: 7,
+                backoff: 10,
+                backoff_max: 3_600
+            }
+        );
+        assert_eq!(plan(&[("every", "0")]).every, 1);
+        assert_eq!(
+            plan(&[("backoff", "60"), ("backoff-max", "10")]).backoff_max,
+            60
+        );
+    }
+
+    #[test]
+    fn a_bad_value_is_named_and_the_default_taken() {
+        let record = Record::new(
+            "p",
+            [("every", "soon"), ("retries", "0"), ("peer", "PASSIVE")],
+        );
+        let (plan, _, faults) = ping_plan(&record, PingKind::Transport);
+        assert_eq!((plan.every, plan.retries), (300, 5));
+        let texts: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        assert!(
+            texts[0].contains("peer p has every = \"soon\""),
+            "{texts:?}"
+        );
+        assert!(texts[1].contains("peer p has retries = \"0\""), "{texts:?}");
+    }
+
+    #[test]
+    fn encrypted_pings_are_chosen_by_key_or_for_all() {
+        let kind = |pairs: &[(&str, &str)], fallback| {
+            ping_plan(&Record::new("p", pairs.iter().copied()), fallback).1
+        };
+        assert_eq!(kind(&[], PingKind::Transport), PingKind::Transport);
+        assert_eq!(kind(&[], PingKind::Encrypted), PingKind::Encrypted);
+        assert_eq!(
+            kind(&[("ping", "encrypted")], PingKind::Transport),
+            PingKind::Encrypted
+        );
+        assert_eq!(
+            kind(&[("ping", "transport")], PingKind::Encrypted),
+            PingKind::Transport
+        );
+    }
+}

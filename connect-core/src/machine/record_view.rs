@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The command `info`: a peer's record and figures as keys and values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use connect_ipc::statistics::LastPing;
+
+use super::Machine;
+use super::context::Asker;
+use super::peers::Adoption;
+
+/// A time as the manual writes it: one decimal and `ms`, without a blank.
+fn millis(time: Option<f64>) -> String {
+    time.map_or_else(|| "-".to_owned(), |time| format!("{time:.1}ms"))
+}
+
+/// The keys that `info` adds for an adopted peer (connect(8), `info`).
+fn figures(adoption: &Adoption) -> [(&'static str, String); 9] {
+    let statistics = &adoption.statistics;
+    let last = match statistics.last {
+        LastPing::None => "-".to_owned(),
+        LastPing::Reply(time) => millis(Some(time)),
+        LastPing::Timeout => "timeout".to_owned(),
+    };
+    let state = if adoption.phase.checking {
+        "check"
+    } else {
+        "idle"
+    };
+    [
+        ("failures", adoption.phase.failures.to_string()),
+        ("last-ping", last),
+        ("max-ping", millis(statistics.max())),
+        ("mean-ping", millis(statistics.mean())),
+        ("min-ping", millis(statistics.min())),
+        ("n-lost", statistics.lost.to_string()),
+        ("n-ping", statistics.replies.to_string()),
+        ("sd-ping", millis(statistics.deviation())),
+        ("state", state.to_owned()),
+    ]
+}
+
+impl Machine {
+    /// The command `info PEER`.
+    pub(super) fn info(&mut self, asker: &Asker, name: &str) {
+        let database = Arc::clone(&self.database.current);
+        let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
+        let record = database
+            .peer(name)
+            .or_else(|| peer.and_then(|peer| peer.record.as_ref()));
+        let Some(record) = record else {
+            return self.reply_failed(asker, name, ["unknown-peer", name]);
+        };
+        let mut pairs: BTreeMap<&str, String> = record
+            .iter()
+            .map(|(key, value)| (key, value.to_owned()))
+            .collect();
+        if let Some(adoption) = peer.and_then(|peer| peer.adoption.as_ref()) {
+            // A figure outranks a key of the same name, which would only mislead.
+            pairs.extend(figures(adoption));
+        }
+        let lines: Vec<String> = pairs
+            .into_iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        for line in lines {
+            self.reply_line(asker, vec![line.replace('\n', " ")]);
+        }
+        self.reply_done(asker);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_in_the_manual() {
+        assert_eq!(millis(None), "-");
+        assert_eq!(millis(Some(12.34)), "12.3ms");
+        assert_eq!(millis(Some(0.0)), "0.0ms");
+        assert_eq!(millis(Some(1234.56)), "1234.6ms");
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which scripts are run for what, and with which arguments and environment.
+
+use connect_ipc::scripts::{Command, Run, ScriptKind, ToScripts};
+use connect_ipc::{PeerId, RunId};
+use peerdb::{Record, ValueError};
+
+use super::Machine;
+use super::environment::environment;
+use super::runs::RunState;
+
+impl Machine {
+    /// Runs the peer's `ifup`, if its record has one.
+    pub(super) fn run_ifup(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let Some(record) = peer.record.clone() else {
+            return;
+        };
+        let name = peer.name().to_owned();
+        let algorithms = peer.algorithms.clone().unwrap_or_default();
+        let ifname = peer.ifname.as_deref().unwrap_or_default().to_owned();
+        let address = peer
+            .address
+            .as_deref()
+            .map(tripe_admin::split)
+            .unwrap_or_default();
+        if ifname.is_empty() || address.is_empty() {
+            // Gone already; its removal is on the way.
+            return;
+        }
+        let arguments = [name.clone(), ifname].into_iter().chain(address).collect();
+        self.run_words(&name, ScriptKind::Ifup, &record, arguments, &algorithms);
+    }
+
+    /// Runs the peer's `ifdown`, if its record has one.
+    pub(super) fn run_ifdown(
+        &mut self,
+        name: &str,
+        record: &Record,
+        algorithms: &[(String, String)],
+    ) {
+        self.run_words(
+            name,
+            ScriptKind::Ifdown,
+            record,
+            vec![name.to_owned()],
+            algorithms,
+        );
+    }
+
+    /// Runs a script given as words, with further arguments and the full environment.
+    fn run_words(
+        &mut self,
+        name: &str,
+        kind: ScriptKind,
+        record: &Record,
+        arguments: Vec<String>,
+        algorithms: &[(String, String)],
+    ) {
+        match record.words(kind.name()) {
+            Ok(None) => {}
+            Ok(Some(mut words)) => {
+                words.extend(arguments);
+                let environment = environment(record, algorithms);
+                self.order(name, kind, record, Command::Exec(words), environment);
+            }
+            Err(error) => self.unfit(name, kind, &error),
+        }
+    }
+
+    /// Runs `connect` or `disconnect`, if the record has it, through the shell.
+    pub(super) fn run_shell(&mut self, name: &str, kind: ScriptKind, record: &Record) {
+        let Some(line) = record.get(kind.name()) else {
+            return;
+        };
+        if line.contains('\0') || line.trim().is_empty() {
+            let error = ValueError::Unexpected {
+                peer: name.to_owned(),
+                key: kind.name().to_owned(),
+                value: line.to_owned(),
+                expected: peerdb::Expected::Words,
+            };
+            return self.unfit(name, kind, &error);
+        }
+        self.order(
+            name,
+            kind,
+            record,
+            Command::Shell(line.to_owned()),
+            Vec::new(),
+        );
+    }
+
+    fn unfit(&mut self, name: &str, kind: ScriptKind, error: &ValueError) {
+        self.warn([kind.name(), name, "not-started"], &[error.to_string()]);
+    }
+
+    /// Runs a peer's `connect` command, if it has one. An earlier one that is still under way has
+    /// not managed it, and is ended first.
+    pub(super) fn run_connect(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let Some(record) = peer.record.clone() else {
+            return;
+        };
+        if record.get("connect").is_none() {
+            return;
+        }
+        let name = peer.name().to_owned();
+        self.stop_connect(&name);
+        self.run_shell(&name, ScriptKind::Connect, &record);
+    }
+
+    /// Ends a peer's `connect` commands: what they are to bring about is not wanted any more.
+    pub(super) fn stop_connect(&mut self, name: &str) {
+        for (id, run) in &mut self.runs {
+            if run.is_connect_of(name) && run.stop() {
+                self.out.to_scripts.push(ToScripts::Stop(*id));
+            }
+        }
+    }
+
+    fn order(
+        &mut self,
+        name: &str,
+        kind: ScriptKind,
+        record: &Record,
+        command: Command,
+        environment: Vec<(String, String)>,
+    ) {
+        let key = format!("{}-timeout", kind.name());
+        let limit = record.interval(&key).unwrap_or_else(|error| {
+            tracing::warn!("{error}; the default is used");
+            None
+        });
+        let limit = limit
+            .or(self.config.script_limit)
+            .map(tripe_admin::Interval::seconds);
+        let id = RunId(self.next_run);
+        self.next_run += 1;
+        let run = Run {
+            run: id,
+            peer: name.to_owned(),
+            kind,
+            command,
+            environment,
+            limit,
+        };
+        if self.scripts.ready {
+            self.out.to_scripts.push(ToScripts::Run(vec![run.clone()]));
+        }
+        self.runs.insert(id, RunState::ordered(run));
+    }
+}

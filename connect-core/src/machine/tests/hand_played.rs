@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Single situations, each a few lines of a server or a helper.
+
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::{Reply, Request};
+use connect_ipc::pinger::{PingOutcome, ToPinger, Watched};
+use connect_ipc::scripts::{Ended, FromScripts, Stream};
+
+use super::rig::{Rig, record};
+
+const WATCHED: &[(&str, &str)] = &[("watch", "t"), ("peer", "PASSIVE")];
+
+/// What the pinger was last told to watch.
+fn watched(rig: &mut Rig) -> Vec<Watched> {
+    let told = rig.to_pinger.drain(..).filter_map(|message| match message {
+        ToPinger::Watch(list) => Some(list),
+        _ => None,
+    });
+    told.flatten().collect()
+}
+
+/// The results that the pinger was told.
+fn results(rig: &mut Rig) -> Vec<PingOutcome> {
+    let told = rig.to_pinger.drain(..).filter_map(|message| match message {
+        ToPinger::Results(list) => Some(list),
+        _ => None,
+    });
+    told.flatten().map(|result| result.outcome).collect()
+}
+
+#[test]
+fn an_unknown_exit_status_is_given_raw_in_hexadecimal() {
+    let mut rig = Rig::joined(&[record("p", &[("ifdown", "down")])], &["p"]);
+    rig.sent();
+    rig.hear("NOTE KILL p");
+    let runs = rig.runs();
+    assert_eq!(runs[0].1, "ifdown");
+    rig.scripts_say(FromScripts::Ended {
+        run: runs[0].0,
+        end: Ended::Unknown(0xffff),
+    });
+    assert_eq!(
+        rig.sent().last().unwrap(),
+        "WARN connect ifdown p exit-unknown 0xffff"
+    );
+}
+
+#[test]
+fn output_that_comes_after_the_end_of_a_run_is_still_told_and_strange_runs_are_passed_over() {
+    let mut rig = Rig::joined(&[record("p", &[("ifdown", "down")])], &["p"]);
+    rig.hear("NOTE KILL p");
+    let run = rig.runs()[0].0;
+    rig.scripts_say(FromScripts::Ended {
+        run,
+        end: Ended::Exited(0),
+    });
+    rig.sent();
+    for run in [run, RunId(7)] {
+        rig.scripts_say(FromScripts::Output {
+            run,
+            stream: Stream::Stdout,
+            line: "late".to_owned(),
+        });
+        rig.scripts_say(FromScripts::Ended {
+            run,
+            end: Ended::Exited(1),
+        });
+    }
+    assert_eq!(rig.sent(), ["NOTIFY connect ifdown p stdout late"]);
+}
+
+#[test]
+fn a_greeting_is_waited_for_30_seconds() {
+    let mut rig = Rig::joined(&[record("passive", &[("peer", "PASSIVE")])], &[]);
+    rig.hear("SVCJOB J1 connect passive u");
+    rig.hear("INFO AAAA");
+    rig.hear("OK");
+    assert_eq!(rig.sent(), ["GETCHAL", "SVCINFO J1 AAAA"]);
+    rig.wait(Duration::from_millis(29_999));
+    assert!(rig.sent().is_empty());
+    assert_eq!(
+        rig.machine.next_deadline(),
+        Some(rig.now + Duration::from_millis(1))
+    );
+    rig.wait(Duration::from_millis(1));
+    assert_eq!(rig.sent(), ["SVCFAIL J1 connect-timeout"]);
+    rig.hear("NOTE GREET AAAA INET 192.0.2.1 1");
+    assert!(rig.sent().is_empty(), "the challenge is forgotten");
+}
+
+#[test]
+fn a_job_cancelled_while_its_challenge_is_made_leaves_nothing_behind() {
+    let mut rig = Rig::joined(&[record("passive", &[("peer", "PASSIVE")])], &[]);
+    rig.hear("SVCJOB J1 connect passive u");
+    rig.hear("SVCCANCEL J1");
+    rig.hear("INFO AAAA");
+    rig.hear("OK");
+    rig.hear("NOTE GREET AAAA INET 192.0.2.1 1");
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(rig.sent(), ["GETCHAL"]);
+    assert_eq!(rig.machine.next_deadline(), None);
+}
+
+#[test]
+fn a_reply_for_a_peer_that_was_removed_and_added_again_is_not_credited() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    let old = rig.id("p");
+    rig.sent();
+    rig.order(old, 1);
+    assert_eq!(rig.sent(), ["PING -background c0.0 -timeout 10 p"]);
+    rig.hear("BGDETACH c0.0");
+    rig.hear("NOTE KILL p");
+    rig.hear("NOTE ADD p tripe1 INET 192.0.2.1 1");
+    rig.to_pinger.clear();
+    rig.hear("BGINFO c0.0 ping-ok 12.3");
+    rig.hear("BGOK c0.0");
+    assert_eq!(results(&mut rig), []);
+    // The pinger's order for the old one comes too late as well.
+    rig.sent();
+    rig.order(old, 2);
+    assert!(rig.sent().is_empty());
+}
+
+#[test]
+fn a_reply_for_a_peer_that_was_disowned_and_adopted_again_is_not_credited() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    let old = rig.id("p");
+    rig.sent();
+    rig.order(old, 1);
+    rig.hear("BGDETACH c0.0");
+    rig.database(&[record("p", &[("peer", "PASSIVE")])]);
+    rig.database(&[record("p", WATCHED)]);
+    assert_ne!(rig.id("p"), old);
+    // Its ping is given up with the server too, so that the next one is alone.
+    let sent = rig.sent();
+    assert!(sent.contains(&"BGCANCEL c0.0".to_owned()), "{sent:?}");
+    rig.to_pinger.clear();
+    rig.hear("BGINFO c0.0 ping-ok 12.3");
+    rig.hear("BGOK c0.0");
+    assert_eq!(results(&mut rig), []);
+}
+
+#[test]
+fn a_ping_that_the_pinger_has_given_up_is_cancelled_before_the_next() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    let id = rig.id("p");
+    rig.sent();
+    // The server was away and back before the pinger's order arrived: the pinger then takes the
+    // ping for void and orders another.
+    rig.order(id, 1);
+    rig.order(id, 2);
+    assert_eq!(
+        rig.sent(),
+        [
+            "PING -background c0.0 -timeout 10 p",
+            "BGCANCEL c0.0",
+            "PING -background c1.0 -timeout 10 p"
+        ]
+    );
+    rig.to_pinger.clear();
+    for line in [
+        "BGDETACH c0.0",
+        "OK",
+        "BGDETACH c1.0",
+        "BGINFO c1.0 ping-ok 1.0",
+        "BGOK c1.0",
+    ] {
+        rig.hear(line);
+    }
+    assert_eq!(results(&mut rig), [PingOutcome::Reply(1.0)]);
+}
+
+#[test]
+fn a_shrunken_interval_is_remembered_for_the_pinger_that_comes_next() {
+    let every = |every| record("p", &[("watch", "t"), ("every", every)]);
+    let mut rig = Rig::joined(&[every("1h")], &[]);
+    rig.hear("NOTE ADD p tripe0 INET 192.0.2.1 1");
+    let added = rig.now;
+    rig.wait(Duration::from_secs(100));
+    for (interval, due) in [
+        ("10m", added + Duration::from_secs(600)),
+        // It is over already, so the check is due at once.
+        ("50s", added + Duration::from_secs(100)),
+    ] {
+        rig.database(&[every(interval)]);
+        rig.machine.pinger_lost();
+        rig.to_pinger.clear();
+        rig.pinger_comes();
+        let told = watched(&mut rig);
+        let phase = told[0].phase.unwrap();
+        assert_eq!(phase.due, due, "{interval}");
+    }
+}
+
+#[test]
+fn a_failure_of_many_words_still_answers_the_job() {
+    let mut rig = Rig::joined(&[record("p", &[("peer", "INET 192.0.2.1 1")])], &[]);
+    rig.hear("SVCJOB J1 connect active p");
+    rig.hear("BGDETACH c0.0");
+    rig.hear(&format!("BGFAIL c0.0 strange{}", " word".repeat(200)));
+    let sent = rig.sent();
+    let last = sent.last().unwrap();
+    assert!(last.starts_with("SVCFAIL J1 strange word"), "{last}");
+    assert!(last.ends_with(" ...") && last.len() <= 255, "{last}");
+}
+
+#[test]
+fn a_refused_list_does_not_keep_the_service_from_working() {
+    let mut rig = Rig::new(&[]);
+    rig.machine.server_connected(rig.now);
+    for line in ["OK", "OK", "FAIL not-today"] {
+        rig.hear(line);
+    }
+    rig.sent();
+    assert_eq!(rig.machine.link(), connect_ipc::control::ServerLink::Up);
+    rig.hear("SVCJOB J1 connect adopted");
+    assert_eq!(rig.sent(), ["SVCOK J1"]);
+}
+
+#[test]
+fn a_peer_in_trouble_is_checked_at_once_only_by_a_pinger_that_knows_it() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    let id = rig.id("p");
+    if let Some(adoption) = rig.machine.peers.adoption_mut(id) {
+        adoption.phase.rounds = 1;
+    }
+    let told = |rig: &mut Rig| {
+        rig.to_pinger.clear();
+        rig.hear("NOTE KXDONE p");
+        rig.to_pinger
+            .iter()
+            .any(|message| matches!(message, ToPinger::CheckNow(_)))
+    };
+    assert!(told(&mut rig));
+    rig.machine.pinger_lost();
+    rig.machine
+        .pinger_connected(connect_ipc::control::HelperStatus::default());
+    assert!(!told(&mut rig));
+}
+
+#[test]
+fn a_challenge_is_a_secret_from_its_first_line_on() {
+    let mut rig = Rig::joined(&[record("passive", &[("peer", "PASSIVE")])], &[]);
+    rig.machine
+        .server_line("SVCJOB J1 connect passive u", rig.now);
+    rig.machine.server_line("INFO AAAA", rig.now);
+    assert_eq!(rig.machine.take_secrets(), ["AAAA"]);
+}
+
+#[test]
+fn operators_whose_wish_waits_for_the_server_are_told_when_it_is_lost() {
+    let records = [
+        record("passive", &[("peer", "PASSIVE")]),
+        record("p", &[("peer", "INET 192.0.2.1 1")]),
+    ];
+    let mut rig = Rig::joined(&records, &[]);
+    let submit = |words: &[&str]| Request::Submit {
+        words: words.iter().map(|word| (*word).to_owned()).collect(),
+    };
+    rig.request(1, 1, submit(&["active", "p"]));
+    rig.request(1, 2, submit(&["passive", "u"]));
+    rig.lose_server();
+    let mut told: Vec<u64> = rig
+        .answers
+        .iter()
+        .filter(|(_, answer)| matches!(&answer.reply, Reply::Failed(words) if words[0] == "server-lost"))
+        .map(|(_, answer)| answer.id)
+        .collect();
+    told.sort_unstable();
+    assert_eq!(told, [1, 2]);
+    rig.answers.clear();
+    rig.request(1, 3, submit(&["active", "p"]));
+    assert!(
+        matches!(&rig.answers[0].1.reply, Reply::Failed(words) if words == &["server-unavailable"])
+    );
+}
+
+#[test]
+fn a_deadline_never_lies_before_now() {
+    let mut rig = Rig::joined(&[record("p", &[("watch", "t"), ("every", "1s")])], &["p"]);
+    rig.wait(Duration::from_secs(100));
+    rig.database(&[record("p", &[("watch", "t"), ("every", "2s")])]);
+    rig.machine.pinger_lost();
+    rig.to_pinger.clear();
+    rig.pinger_comes();
+    let due = watched(&mut rig)[0].phase.unwrap().due;
+    assert!(due >= Monotonic(rig.now.0), "{due:?}");
+}
+
+#[test]
+fn algorithms_are_asked_for_whoever_may_need_them_for_ifdown() {
+    let with = |key| record("p", &[(key, "script")]);
+    // The peer is there before us, and so is its script.
+    let mut rig = Rig::new(&[with("ifdown")]);
+    rig.join(&["p"]);
+    assert!(
+        rig.sent().is_empty(),
+        "the rig forgets what was sent on joining"
+    );
+    rig.hear("INFO tripe0");
+    rig.hear("OK");
+    rig.hear("INFO INET 192.0.2.1 1");
+    rig.hear("OK");
+    rig.hear("INFO a=b");
+    rig.hear("OK");
+    rig.hear("NOTE KILL p");
+    let environment = |rig: &mut Rig| {
+        rig.to_scripts.drain(..).find_map(|message| match message {
+            connect_ipc::scripts::ToScripts::Run(runs) => Some(runs[0].environment.clone()),
+            _ => None,
+        })
+    };
+    let variable = ("A_A".to_owned(), "b".to_owned());
+    assert!(environment(&mut rig).unwrap().contains(&variable));
+
+    // The script comes later.
+    let mut rig = Rig::joined(&[with("other")], &["p"]);
+    rig.database(&[with("ifdown")]);
+    rig.wait(Duration::from_millis(1));
+    let sent = rig.sent();
+    assert_eq!(sent.last().map(String::as_str), Some("ALGS p"), "{sent:?}");
+}

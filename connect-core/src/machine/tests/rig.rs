@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A rig for the machine: the test plays the server, both helpers and the operators, line by line
+//! and message by message, and the clock stands still unless it is moved.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::{Answer, Envelope, HelperStatus, Request};
+use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger};
+use connect_ipc::scripts::{FromScripts, ToScripts};
+use connect_ipc::{PeerId, RunId};
+use peerdb::{Database, Record};
+
+use super::super::{Config, ConnectionId, Machine, PingKind};
+
+/// A machine in the hands of a test.
+pub(super) struct Rig {
+    pub(super) machine: Machine,
+    pub(super) now: Monotonic,
+    /// Everything sent and not yet looked at.
+    pub(super) to_pinger: Vec<ToPinger>,
+    pub(super) to_scripts: Vec<ToScripts>,
+    pub(super) answers: Vec<(ConnectionId, Answer)>,
+    pub(super) ended: bool,
+    lines: Vec<String>,
+}
+
+impl Rig {
+    /// A machine with a database, its helpers connected, its server not yet.
+    pub(super) fn new(records: &[Record]) -> Self {
+        let now = Monotonic(1_000_000_000_000);
+        let mut rig = Rig {
+            machine: Machine::new(Config {
+                version: "9.9".to_owned(),
+                socket: PathBuf::from("tripesock"),
+                database: PathBuf::from("peers.cdb"),
+                startup: false,
+                ping: PingKind::Transport,
+                script_limit: None,
+                started: now,
+            }),
+            now,
+            to_pinger: Vec::new(),
+            to_scripts: Vec::new(),
+            answers: Vec::new(),
+            ended: false,
+            lines: Vec::new(),
+        };
+        rig.database(records);
+        rig.pinger_comes();
+        rig.scripts_come();
+        rig
+    }
+
+    /// The same, joined with a server that has these peers.
+    pub(super) fn joined(records: &[Record], peers: &[&str]) -> Self {
+        let mut rig = Rig::new(records);
+        rig.join(peers);
+        rig
+    }
+
+    /// A server with these peers is there.
+    pub(super) fn join(&mut self, peers: &[&str]) {
+        self.machine.server_connected(self.now);
+        self.collect();
+        self.hear("OK");
+        self.hear("OK");
+        for peer in peers {
+            self.hear(&format!("INFO {peer}"));
+        }
+        self.hear("OK");
+        self.lines.clear();
+    }
+
+    pub(super) fn database(&mut self, records: &[Record]) {
+        let users = [("u", "passive"), ("ghost", "nobody")];
+        let users = users.map(|(user, peer)| (user.to_owned(), peer.to_owned()));
+        let database = Database::from_parts(records.to_vec(), users, Vec::new());
+        self.machine.database(Ok(database), self.now);
+        self.collect();
+    }
+
+    pub(super) fn pinger_comes(&mut self) {
+        self.machine.pinger_connected(HelperStatus::default());
+        self.pinger_says(FromPinger::Resume(Vec::new()));
+    }
+
+    pub(super) fn scripts_come(&mut self) {
+        self.machine.scripts_connected(HelperStatus::default());
+        self.scripts_say(FromScripts::Resume(Vec::new()));
+    }
+
+    /// The server says a line.
+    pub(super) fn hear(&mut self, line: &str) {
+        self.machine.server_line(line, self.now);
+        self.collect();
+    }
+
+    pub(super) fn pinger_says(&mut self, message: FromPinger) {
+        self.machine.from_pinger(message, self.now);
+        self.collect();
+    }
+
+    /// The pinger asks for a ping.
+    pub(super) fn order(&mut self, peer: PeerId, seq: u32) {
+        let due = self.now;
+        self.pinger_says(FromPinger::Ping(vec![PingOrder {
+            peer,
+            seq,
+            failures: 0,
+            due,
+        }]));
+    }
+
+    pub(super) fn scripts_say(&mut self, message: FromScripts) {
+        self.machine.from_scripts(message, self.now);
+        self.collect();
+    }
+
+    pub(super) fn request(&mut self, connection: u64, id: u64, request: Request) {
+        let envelope = Envelope { id, request };
+        self.machine
+            .request(ConnectionId(connection), "test", envelope, self.now);
+        self.collect();
+    }
+
+    /// Time passes.
+    pub(super) fn wait(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.machine.tick(self.now);
+        self.collect();
+    }
+
+    /// The server is out of reach.
+    pub(super) fn lose_server(&mut self) {
+        self.machine.server_lost(self.now);
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        let out = self.machine.take_outputs();
+        self.to_pinger.extend(out.to_pinger);
+        self.to_scripts.extend(out.to_scripts);
+        self.answers.extend(out.answers);
+        self.ended |= out.ending.is_some();
+        let mut bytes = Vec::new();
+        self.machine.drain_lines(&mut bytes);
+        let text = String::from_utf8(bytes).expect("lines are text");
+        self.lines.extend(text.lines().map(str::to_owned));
+    }
+
+    /// The lines sent to the server since this was last asked.
+    pub(super) fn sent(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
+    }
+
+    /// The present number of a peer.
+    pub(super) fn id(&self, name: &str) -> PeerId {
+        self.machine.peers.find(name).expect("a known peer")
+    }
+
+    /// The runs ordered since this was last asked.
+    pub(super) fn runs(&mut self) -> Vec<(RunId, &'static str)> {
+        let runs = self
+            .to_scripts
+            .drain(..)
+            .filter_map(|message| match message {
+                ToScripts::Run(runs) => Some(runs),
+                _ => None,
+            });
+        runs.flatten()
+            .map(|run| (run.run, run.kind.name()))
+            .collect()
+    }
+}
+
+/// A record.
+pub(super) fn record(name: &str, pairs: &[(&str, &str)]) -> Record {
+    Record::new(name, pairs.iter().copied())
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Who wants events, and who is too slow for them.
+//!
+//! ```text
+//!   Machine --Event--> [Observers] --filter, bound--> each subscriber's Sender
+//! ```
+
+use std::collections::HashMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use connect_ipc::control::{Answer, Reply};
+use connect_ipc::event::{Event, EventFilter};
+use connect_ipc::transport::Sender;
+
+use crate::machine::ConnectionId;
+
+/// Unread bytes from which on a subscriber loses events: some ten thousand of them. It is far
+/// below the bound at which the connection is cut, since being slow is no crime.
+const ENOUGH: usize = 1024 * 1024;
+
+/// A wish for events.
+#[derive(Debug)]
+struct Subscription {
+    connection: ConnectionId,
+    request: u64,
+    filter: EventFilter,
+    /// The last event before the state that the subscriber was given.
+    since: u64,
+    /// Events left out and not told of yet.
+    dropped: u64,
+}
+
+/// All subscriptions.
+#[derive(Debug, Default)]
+pub struct Observers {
+    subscriptions: Vec<Subscription>,
+}
+
+impl Observers {
+    /// Whether there is nobody.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.subscriptions.is_empty()
+    }
+
+    /// Adds a subscriber, which has been given the state as of event `since`.
+    pub fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        request: u64,
+        filter: EventFilter,
+        since: u64,
+    ) {
+        self.subscriptions.push(Subscription {
+            connection,
+            request,
+            filter,
+            since,
+            dropped: 0,
+        });
+    }
+
+    /// Forgets a connection's subscriptions.
+    pub fn forget(&mut self, connection: ConnectionId) {
+        self.subscriptions
+            .retain(|subscription| subscription.connection != connection);
+    }
+
+    /// Hands events to everybody who wants them. Returns how many were left out.
+    pub fn publish(
+        &mut self,
+        mut events: Vec<Event>,
+        senders: &HashMap<ConnectionId, &Sender>,
+    ) -> u64 {
+        if events.is_empty() {
+            return 0;
+        }
+        let at = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default()
+            .as_millis();
+        for event in &mut events {
+            event.at = u64::try_from(at).unwrap_or(u64::MAX);
+        }
+        let mut dropped = 0;
+        for subscription in &mut self.subscriptions {
+            let Some(sender) = senders.get(&subscription.connection) else {
+                continue;
+            };
+            dropped += subscription.deliver(&events, sender);
+        }
+        dropped
+    }
+}
+
+impl Subscription {
+    fn deliver(&mut self, events: &[Event], sender: &Sender) -> u64 {
+        let answer = |reply| Answer {
+            id: self.request,
+            reply,
+        };
+        let mut left_out = 0;
+        for event in events {
+            if event.seq <= self.since || !self.filter.wants(event) {
+                continue;
+            }
+            if sender.backlog() >= ENOUGH {
+                left_out += 1;
+                self.dropped += 1;
+                continue;
+            }
+            if self.dropped > 0 {
+                let events = std::mem::take(&mut self.dropped);
+                // A connection that is gone is cleared away when its reader ends.
+                let _ = sender.send(&answer(Reply::Dropped { events }));
+            }
+            let _ = sender.send(&answer(Reply::Event(event.clone())));
+        }
+        left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connect_ipc::event::EventKind;
+    use connect_ipc::transport;
+
+    fn event(seq: u64, words: usize) -> Event {
+        let kind = EventKind::Broadcast {
+            words: vec!["x".repeat(words)],
+        };
+        Event {
+            seq,
+            at: 0,
+            peer: None,
+            kind,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_slow_observer_loses_events_and_is_told_how_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = transport::listen(&path, 0o600).await.unwrap();
+        let there = transport::connect(&path).await.unwrap();
+        let (here, _) = transport::accept(&listener).await.unwrap();
+        let (_receiver, sender) = transport::split(here, transport::OPERATOR_BACKLOG);
+        let connection = ConnectionId(1);
+        let senders = || HashMap::from([(connection, &sender)]);
+        let mut observers = Observers::default();
+        observers.subscribe(connection, 7, EventFilter::default(), 1);
+
+        let events: Vec<Event> = (1..=400).map(|seq| event(seq, 10_000)).collect();
+        let dropped = observers.publish(events, &senders());
+        assert!(dropped > 200, "{dropped}");
+        // It begins to read again.
+        let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG);
+        let mut seen = Vec::new();
+        while seen.len() < usize::try_from(399 - dropped).unwrap() {
+            let answer: Answer = reader.next().await.unwrap().unwrap();
+            assert_eq!(answer.id, 7);
+            let Reply::Event(event) = answer.reply else {
+                panic!("{answer:?}")
+            };
+            seen.push(event.seq);
+        }
+        assert_eq!(seen[0], 2, "what the state held already is not told again");
+        observers.publish(vec![event(401, 1)], &senders());
+        let next: Answer = reader.next().await.unwrap().unwrap();
+        assert_eq!(next.reply, Reply::Dropped { events: dropped });
+        let next: Answer = reader.next().await.unwrap().unwrap();
+        assert!(matches!(next.reply, Reply::Event(Event { seq: 401, .. })));
+    }
+}

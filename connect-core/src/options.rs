@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Command lines of `connect` and `connect-core` (connect(8), "Command line").
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+use connect_daemon::logging::LogOptions;
+use connect_daemon::places::{self, RuntimeDir};
+use tripe_admin::Interval;
+
+use crate::machine::PingKind;
+
+/// The version that `SVCCLAIM` and `--version` tell.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The kinds of ping, as chosen by `--ping`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum PingChoice {
+    /// PING: tests the transport alone.
+    #[default]
+    Transport,
+    /// EPING: goes through the session keys as well.
+    Encrypted,
+}
+
+impl From<PingChoice> for PingKind {
+    fn from(choice: PingChoice) -> PingKind {
+        match choice {
+            PingChoice::Transport => PingKind::Transport,
+            PingChoice::Encrypted => PingKind::Encrypted,
+        }
+    }
+}
+
+/// What core itself needs to know.
+#[derive(Args, Clone, Debug)]
+pub struct CoreOptions {
+    /// The tripe server's administration socket [default: $TRIPESOCK, else tripesock in the
+    /// configuration directory].
+    #[arg(short = 'a', long = "admin-socket", value_name = "SOCKET")]
+    pub socket: Option<PathBuf>,
+    /// Change to this directory first; other file names are relative to it [default: $TRIPEDIR,
+    /// else /etc/tripe].
+    #[arg(short = 'd', long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    /// The peer database in CDB format [default: $TRIPEPEERDB, else peers.cdb].
+    #[arg(short = 'p', long, value_name = "FILE")]
+    pub peerdb: Option<PathBuf>,
+    /// Trace every line of the administration protocol on standard output.
+    #[arg(long)]
+    pub debug: bool,
+    /// The service is started together with the server: configure interfaces, make connections,
+    /// and add the peers that the database marks for it.
+    #[arg(long)]
+    pub startup: bool,
+    /// The directory of the service's own sockets [default: $TRIPE_CONNECT_DIR, else the name of
+    /// the administration socket with .connect after it].
+    #[arg(long, value_name = "DIR")]
+    pub runtime_dir: Option<PathBuf>,
+    /// Who may command: permissions of control.sock, in octal.
+    #[arg(long, value_name = "MODE", default_value = "660", value_parser = parse_mode)]
+    pub control_mode: u32,
+    /// Who may look: permissions of observe.sock, in octal.
+    #[arg(long, value_name = "MODE", default_value = "666", value_parser = parse_mode)]
+    pub observe_mode: u32,
+    /// The group that control.sock belongs to [default: that of the process].
+    #[arg(long, value_name = "GROUP")]
+    pub control_group: Option<String>,
+    /// The ping for peers whose record does not choose one.
+    #[arg(long, value_name = "KIND", value_enum, default_value_t)]
+    pub ping: PingChoice,
+    /// End scripts that take longer than this, where the peer's record does not say otherwise
+    /// [default: no limit].
+    #[arg(long, value_name = "TIME")]
+    pub script_timeout: Option<Interval>,
+    /// End when the connection to the server is lost, instead of waiting for it to come back.
+    #[arg(long)]
+    pub exit_on_disconnect: bool,
+    #[command(flatten)]
+    /// Logging.
+    pub log: LogOptions,
+}
+
+/// Reads permissions written in octal.
+fn parse_mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("expected octal permissions from 0 to 777, such as 660".to_owned()),
+    }
+}
+
+/// Where everything is, once all options and variables are taken together. All paths are absolute
+/// or relative to the directory that was changed to.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// The configuration directory.
+    pub directory: PathBuf,
+    /// The server's socket.
+    pub socket: PathBuf,
+    /// The peer database.
+    pub database: PathBuf,
+    /// Our own sockets.
+    pub runtime: RuntimeDir,
+}
+
+impl CoreOptions {
+    /// Finds all places.
+    ///
+    /// # Errors
+    /// If the configuration directory cannot be entered or has no absolute name.
+    pub fn places(&self) -> anyhow::Result<Places> {
+        use anyhow::Context as _;
+        let directory = places::directory(self.directory.as_deref());
+        let directory = directory.canonicalize().with_context(|| {
+            format!(
+                "cannot change to the directory {}; name the right one with -d or TRIPEDIR",
+                directory.display()
+            )
+        })?;
+        let socket = places::admin_socket(self.socket.as_deref(), &directory);
+        let database = places::database(self.peerdb.as_deref(), &directory);
+        let runtime = RuntimeDir::find(self.runtime_dir.as_deref(), &socket);
+        Ok(Places {
+            directory,
+            socket,
+            database,
+            runtime,
+        })
+    }
+}
+
+/// tripe service to handle addition and removal of peers: core, liveness and script helpers in one
+#[derive(Debug, Parser)]
+#[command(name = "connect", version = VERSION, infer_long_args = true, args_override_self = true)]
+pub struct ConnectOptions {
+    /// Options shared with connect-core.
+    #[command(flatten)]
+    pub core: CoreOptions,
+    /// Become a background process once the service is claimed.
+    #[arg(long)]
+    pub daemon: bool,
+    /// Where connect-pinger and connect-ifscripts are [default: beside this program, else
+    /// /usr/lib/tripe-connect].
+    #[arg(long, value_name = "DIR", env = "TRIPE_CONNECT_HELPERS")]
+    pub helper_dir: Option<PathBuf>,
+}
+
+/// Core of the connect service, with helpers that are started on their own
+#[derive(Debug, Parser)]
+#[command(name = "connect-core", version = VERSION, infer_long_args = true, args_override_self = true)]
+pub struct CoreOnlyOptions {
+    /// Options shared with connect.
+    #[command(flatten)]
+    pub core: CoreOptions,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+    use connect_daemon::manual::disagreements;
+
+    #[test]
+    fn the_command_lines_are_sound() {
+        ConnectOptions::command().debug_assert();
+        CoreOnlyOptions::command().debug_assert();
+    }
+
+    #[test]
+    fn every_option_of_the_manual_is_taken_in_every_form() {
+        for line in [
+            "connect -a s -d d -p f --daemon --debug --startup",
+            "connect --admin-socket=s --directory=d --peerdb=f --daemon --debug --startup",
+            "connect --admin-socket s --directory d --peerdb f --dae --deb --st",
+            "connect -as -dd -pf --daemon --debug --startup",
+        ] {
+            let options = ConnectOptions::try_parse_from(line.split(' ')).unwrap();
+            assert!(
+                options.daemon && options.core.debug && options.core.startup,
+                "{line}"
+            );
+            let path = |option: &Option<PathBuf>| option.clone().unwrap().display().to_string();
+            let core = &options.core;
+            assert_eq!(
+                (
+                    path(&core.socket),
+                    path(&core.directory),
+                    path(&core.peerdb)
+                ),
+                ("s".to_owned(), "d".to_owned(), "f".to_owned()),
+                "{line}"
+            );
+        }
+        let twice = ConnectOptions::try_parse_from(["connect", "-a", "one", "-a", "two"]).unwrap();
+        assert_eq!(twice.core.socket, Some("two".into()), "the last one counts");
+        assert!(ConnectOptions::try_parse_from(["connect", "positional"]).is_err());
+        assert!(
+            ConnectOptions::try_parse_from(["connect", "--d"]).is_err(),
+            "ambiguous"
+        );
+    }
+
+    #[test]
+    fn the_manual_pages_name_every_option_and_no_other() {
+        let page = include_str!("../../man/connect.8");
+        let command = ConnectOptions::command();
+        assert_eq!(disagreements(command, page, &[]), [""; 0]);
+        // This page names the options that it does not have.
+        let page = include_str!("../../man/connect-core.8");
+        let command = CoreOnlyOptions::command();
+        assert_eq!(
+            disagreements(command, page, &["daemon", "helper-dir"]),
+            [""; 0]
+        );
+    }
+}

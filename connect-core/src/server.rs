@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The connection to the tripe server as bytes: reading lines, writing batches, coming back.
+
+use std::future::pending;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep_until};
+use tripe_admin::line::{LineBuffer, MAX_RECEIVED};
+
+/// The first pause before a lost server is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+
+/// The longest pause before a lost server is tried again.
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// Unwritten bytes after which the server counts as stuck and the connection is made anew: more
+/// than 50,000 pings at once need.
+const MAX_UNWRITTEN: usize = 16 * 1024 * 1024;
+
+/// What happened to the connection.
+#[derive(Debug)]
+pub enum ServerEvent {
+    /// It was made.
+    Connected,
+    /// Bytes arrived in [`ServerLink::lines`].
+    Arrived,
+    /// Bytes were written.
+    Wrote,
+    /// It is gone; the reason is for people.
+    Lost(String),
+}
+
+/// The connection, present or to be made.
+#[derive(Debug)]
+pub struct ServerLink {
+    path: PathBuf,
+    stream: Option<UnixStream>,
+    /// Lines received.
+    pub lines: LineBuffer,
+    output: Vec<u8>,
+    written: usize,
+    retry: Duration,
+    next_try: Instant,
+}
+
+impl ServerLink {
+    /// Connects for the first time.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn connect(path: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(path).await?;
+        Ok(ServerLink {
+            path: path.to_owned(),
+            stream: Some(stream),
+            lines: LineBuffer::new(MAX_RECEIVED),
+            output: Vec::new(),
+            written: 0,
+            retry: FIRST_RETRY,
+            next_try: Instant::now(),
+        })
+    }
+
+    /// The buffer of lines to be written.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        if self.written == self.output.len() {
+            self.output.clear();
+            self.written = 0;
+        }
+        &mut self.output
+    }
+
+    /// Waits for the next thing to happen. Cancel safe.
+    pub async fn event(&mut self) -> ServerEvent {
+        let Some(stream) = &mut self.stream else {
+            sleep_until(self.next_try).await;
+            return self.reconnect().await;
+        };
+        let unwritten = self.output.get(self.written..).unwrap_or_default();
+        if unwritten.len() > MAX_UNWRITTEN {
+            return self.lose(format!("it has not read {MAX_UNWRITTEN} bytes"));
+        }
+        // Written bytes are counted even if this future is dropped right after: try_write has no
+        // await between the call and the count.
+        let (reader, writer) = stream.split();
+        let mut reader = reader;
+        let writing = async {
+            if unwritten.is_empty() {
+                return pending().await;
+            }
+            writer.writable().await
+        };
+        tokio::select! {
+            read = reader.read_buf(self.lines.tail()) => match read {
+                Ok(0) => self.lose("it closed the connection".to_owned()),
+                Ok(_) => ServerEvent::Arrived,
+                Err(error) => self.lose(error.to_string()),
+            },
+            ready = writing => match ready {
+                Ok(()) => self.flush(),
+                Err(error) => self.lose(error.to_string()),
+            },
+        }
+    }
+
+    /// Writes what can be written without waiting.
+    pub fn flush(&mut self) -> ServerEvent {
+        let Some(stream) = &self.stream else {
+            return ServerEvent::Wrote;
+        };
+        while let Some(rest @ [_, ..]) = self.output.get(self.written..) {
+            match stream.try_write(rest) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return self.lose(error.to_string()),
+            }
+        }
+        ServerEvent::Wrote
+    }
+
+    fn lose(&mut self, why: String) -> ServerEvent {
+        self.stream = None;
+        self.lines.clear();
+        self.output.clear();
+        self.written = 0;
+        self.next_try = Instant::now() + self.retry;
+        ServerEvent::Lost(why)
+    }
+
+    async fn reconnect(&mut self) -> ServerEvent {
+        match UnixStream::connect(&self.path).await {
+            Ok(stream) => {
+                self.stream = Some(stream);
+                self.retry = FIRST_RETRY;
+                ServerEvent::Connected
+            }
+            Err(error) => {
+                self.retry = (self.retry * 2).min(LAST_RETRY);
+                self.lose(error.to_string())
+            }
+        }
+    }
+}
