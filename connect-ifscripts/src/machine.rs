@@ -1,0 +1,349 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which run starts when, and how it ends: every decision of this program, without any I/O.
+//!
+//! ```text
+//!            .-- Stop --> Ended(Stopped)
+//!   Run --> waiting --next_start--> under way --Reaped--> Ended(status)
+//!                           |           |  ^
+//!                     NotStarted        |  | limit or Stop: Terminate, 2 s, Kill
+//!                           v           '--'
+//!             Ended(NotStarted)
+//!
+//!   Adopt --> under way --Gone--> Ended(Lost)
+//! ```
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use connect_ipc::RunId;
+use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts, UnderWay};
+
+use crate::queue::{Full, MAX_WAITING, Queues};
+
+/// How long a script may take to clean up between `TERM` and `KILL`.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
+
+/// How many results of runs that are over are remembered, for a core that asks for such a run again
+/// because it never saw the result. Core asks at once when it is back, and what it can have missed
+/// is at most what ended in the moment of its end; this is many times that.
+const REMEMBERED: usize = 4_096;
+
+/// The longest name of a peer. No line of the admin protocol is longer, so no peer can be named so;
+/// refusing it keeps the list of a resume within a message.
+const MAX_PEER_NAME: usize = 255;
+
+/// What the machine is told.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// A message from core.
+    Core(ToScripts),
+    /// A run which [`Machine::next_start`] gave out has a child now.
+    Started { run: RunId, child: Child },
+    /// It could not be started; the text says why and what to do.
+    NotStarted { run: RunId, why: String },
+    /// The child has ended and was reaped.
+    Reaped { run: RunId, end: Ended },
+    /// The child that was to be adopted is there, and that old.
+    Found { run: RunId, age: Duration },
+    /// The adopted child is there no more.
+    Gone { run: RunId },
+    /// A deadline has passed.
+    Tick,
+}
+
+/// What the machine wants done, in this order.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Output {
+    /// This run was taken on: it is to be named to core after a loss of the connection.
+    Accepted(UnderWay),
+    /// Tell core.
+    Send(FromScripts),
+    /// Look for this child and watch it.
+    Adopt { run: RunId, child: Child },
+    /// Send `TERM` to the run's process group.
+    Terminate(RunId),
+    /// Send `KILL` to it.
+    Kill(RunId),
+}
+
+/// A run that is not over.
+#[derive(Debug)]
+struct Entry {
+    peer: String,
+    waiting: bool,
+    limit: Option<u32>,
+    /// When to do the next thing about it, which is in `Machine::deadlines` too.
+    deadline: Option<Instant>,
+    /// How it will have ended, when it is being ended from here.
+    ending: Option<Ended>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    queues: Queues,
+    runs: HashMap<RunId, Entry>,
+    deadlines: BTreeSet<(Instant, RunId)>,
+    results: Results,
+    /// Whether core has named everything that an earlier helper had started. Before that nothing is
+    /// started, lest it run beside a script of the same peer.
+    ready: bool,
+}
+
+impl Machine {
+    /// A machine that lets at most `bound` scripts run at once.
+    pub(crate) fn new(bound: usize) -> Self {
+        Machine {
+            queues: Queues::new(bound),
+            runs: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            results: Results::default(),
+            ready: false,
+        }
+    }
+
+    /// Takes note of what happened and says what is to be done.
+    pub(crate) fn handle(&mut self, input: Input, now: Instant) -> Vec<Output> {
+        let mut out = Vec::new();
+        match input {
+            Input::Core(ToScripts::Adopt(list)) => {
+                for under_way in list {
+                    self.adopt(under_way, &mut out);
+                }
+            }
+            Input::Core(ToScripts::Ready {}) => self.ready = true,
+            Input::Core(ToScripts::Run(list)) => {
+                for run in list {
+                    self.enqueue(run, &mut out);
+                }
+            }
+            Input::Core(ToScripts::Stop(run)) => self.stop(run, now, &mut out),
+            // Said about something that we sent; the caller has logged it.
+            Input::Core(ToScripts::Error(_)) => {}
+            Input::Started { run, child } => self.started(run, child, now, &mut out),
+            Input::NotStarted { run, why } => self.finish(run, Ended::NotStarted(why), &mut out),
+            Input::Reaped { run, end } => self.finish(run, end, &mut out),
+            Input::Found { run, age } => self.found(run, age, now),
+            Input::Gone { run } => self.finish(run, Ended::Lost, &mut out),
+            Input::Tick => self.tick(now, &mut out),
+        }
+        out
+    }
+
+    /// The run to be started next, if one may be started now. The caller answers with
+    /// [`Input::Started`] or [`Input::NotStarted`] before anything else about this run.
+    pub(crate) fn next_start(&mut self) -> Option<Run> {
+        if !self.ready {
+            return None;
+        }
+        let run = self.queues.take()?;
+        if let Some(entry) = self.runs.get_mut(&run.run) {
+            entry.waiting = false;
+        }
+        Some(run)
+    }
+
+    /// Whether runs are waiting because as many as may be are under way.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queues.is_full()
+    }
+
+    /// When [`Input::Tick`] is due.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn enqueue(&mut self, run: Run, out: &mut Vec<Output>) {
+        if self.runs.contains_key(&run.run) {
+            // Core is back and repeats what it does not know to have arrived.
+            return;
+        }
+        if let Some(end) = self.results.get(run.run) {
+            out.push(Output::Send(ended(run.run, end.clone())));
+            return;
+        }
+        if run.peer.len() > MAX_PEER_NAME {
+            let why = format!("the peer's name is longer than {MAX_PEER_NAME} bytes: shorten it");
+            self.conclude(run.run, Ended::NotStarted(why), out);
+            return;
+        }
+        out.push(Output::Accepted(UnderWay {
+            run: run.run,
+            peer: run.peer.clone(),
+            kind: run.kind,
+            child: None,
+            limit: run.limit,
+        }));
+        let (id, entry) = (run.run, Entry::new(run.peer.clone(), true, run.limit));
+        match self.queues.push(run) {
+            Ok(()) => {
+                self.runs.insert(id, entry);
+            }
+            Err(Full) => {
+                let why = format!(
+                    "{MAX_WAITING} scripts of peer {} wait already: one of them hangs; end it or \
+                     give it a time limit",
+                    entry.peer
+                );
+                self.conclude(id, Ended::NotStarted(why), out);
+            }
+        }
+    }
+
+    fn adopt(&mut self, under_way: UnderWay, out: &mut Vec<Output>) {
+        let run = under_way.run;
+        if self.runs.contains_key(&run) {
+            return;
+        }
+        if let Some(end) = self.results.get(run) {
+            out.push(Output::Send(ended(run, end.clone())));
+            return;
+        }
+        let child = match under_way.child {
+            Some(child) if under_way.peer.len() <= MAX_PEER_NAME => child,
+            Some(_) => {
+                let text = format!("run {} is of a peer with too long a name", run.0);
+                out.push(Output::Send(FromScripts::Error(text)));
+                return;
+            }
+            None => {
+                let text = format!("run {} has no child to adopt: send it to be run", run.0);
+                out.push(Output::Send(FromScripts::Error(text)));
+                return;
+            }
+        };
+        self.queues.hold(&under_way.peer);
+        let entry = Entry::new(under_way.peer.clone(), false, under_way.limit);
+        self.runs.insert(run, entry);
+        out.push(Output::Accepted(under_way));
+        out.push(Output::Adopt { run, child });
+    }
+
+    fn stop(&mut self, run: RunId, now: Instant, out: &mut Vec<Output>) {
+        let Some(entry) = self.runs.get(&run) else {
+            // A run that has just ended may cross core's wish on the way.
+            if self.results.get(run).is_none() {
+                let text = format!("run {} is not known here, so it cannot be stopped", run.0);
+                out.push(Output::Send(FromScripts::Error(text)));
+            }
+            return;
+        };
+        if entry.waiting {
+            self.queues.remove(&entry.peer, run);
+            self.runs.remove(&run);
+            self.conclude(run, Ended::Stopped, out);
+        } else if entry.ending.is_none() {
+            self.end(run, Ended::Stopped, now, out);
+        }
+    }
+
+    fn started(&mut self, run: RunId, child: Child, now: Instant, out: &mut Vec<Output>) {
+        out.push(Output::Send(FromScripts::Started { run, child }));
+        if let Some(limit) = self.runs.get(&run).and_then(|entry| entry.limit) {
+            self.set_deadline(run, Some(now + Duration::from_secs(limit.into())));
+        }
+    }
+
+    fn found(&mut self, run: RunId, age: Duration, now: Instant) {
+        if let Some(limit) = self.runs.get(&run).and_then(|entry| entry.limit) {
+            let left = Duration::from_secs(limit.into()).saturating_sub(age);
+            self.set_deadline(run, Some(now + left));
+        }
+    }
+
+    fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
+        while let Some((at, run)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            let ending = self.runs.get(&run).is_some_and(|e| e.ending.is_some());
+            if ending {
+                self.set_deadline(run, None);
+                out.push(Output::Kill(run));
+            } else {
+                self.end(run, Ended::TimedOut, now, out);
+            }
+        }
+    }
+
+    /// Begins to end a run that is under way.
+    fn end(&mut self, run: RunId, how: Ended, now: Instant, out: &mut Vec<Output>) {
+        if let Some(entry) = self.runs.get_mut(&run) {
+            entry.ending = Some(how);
+        }
+        self.set_deadline(run, Some(now + GRACE));
+        out.push(Output::Terminate(run));
+    }
+
+    /// A run that was under way is over; `end` is how, unless it was ended from here.
+    fn finish(&mut self, run: RunId, end: Ended, out: &mut Vec<Output>) {
+        self.set_deadline(run, None);
+        let Some(entry) = self.runs.remove(&run) else {
+            return;
+        };
+        self.queues.release(&entry.peer);
+        self.conclude(run, entry.ending.unwrap_or(end), out);
+    }
+
+    /// Tells core of a run that is over, and remembers it.
+    fn conclude(&mut self, run: RunId, end: Ended, out: &mut Vec<Output>) {
+        self.results.insert(run, end.clone());
+        out.push(Output::Send(ended(run, end)));
+    }
+
+    fn set_deadline(&mut self, run: RunId, deadline: Option<Instant>) {
+        let Some(entry) = self.runs.get_mut(&run) else {
+            return;
+        };
+        if let Some(before) = std::mem::replace(&mut entry.deadline, deadline) {
+            self.deadlines.remove(&(before, run));
+        }
+        if let Some(after) = deadline {
+            self.deadlines.insert((after, run));
+        }
+    }
+}
+
+impl Entry {
+    const fn new(peer: String, waiting: bool, limit: Option<u32>) -> Self {
+        Entry {
+            peer,
+            waiting,
+            limit,
+            deadline: None,
+            ending: None,
+        }
+    }
+}
+
+fn ended(run: RunId, end: Ended) -> FromScripts {
+    FromScripts::Ended { run, end }
+}
+
+/// The last [`REMEMBERED`] results.
+#[derive(Debug, Default)]
+struct Results {
+    ends: HashMap<RunId, Ended>,
+    order: VecDeque<RunId>,
+}
+
+impl Results {
+    fn get(&self, run: RunId) -> Option<&Ended> {
+        self.ends.get(&run)
+    }
+
+    fn insert(&mut self, run: RunId, end: Ended) {
+        if self.ends.insert(run, end).is_none() {
+            self.order.push_back(run);
+        }
+        if self.order.len() > REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ends.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod tests;

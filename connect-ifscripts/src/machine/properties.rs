@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What holds of the machine whatever happens: order, one at a time, the bound, and one end a run.
+
+use super::*;
+use std::collections::HashSet;
+
+use connect_ipc::scripts::{Command, ScriptKind};
+use proptest::prelude::*;
+
+const BOUND: usize = 3;
+
+/// What the world may do next. Numbers choose among what is there at that moment.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Queue { peer: u8, limit: Option<u32> },
+    Adopt { peer: u8, alive: bool },
+    Stop { which: usize },
+    Start { works: bool },
+    Exit { which: usize },
+    Wait { seconds: u64 },
+    Repeat { which: usize },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0u8..5, proptest::option::of(1u32..10))
+            .prop_map(|(peer, limit)| Step::Queue { peer, limit }),
+        1 => (0u8..5, any::<bool>()).prop_map(|(peer, alive)| Step::Adopt { peer, alive }),
+        1 => any::<usize>().prop_map(|which| Step::Stop { which }),
+        4 => proptest::bool::weighted(0.9).prop_map(|works| Step::Start { works }),
+        3 => any::<usize>().prop_map(|which| Step::Exit { which }),
+        1 => (0u64..5).prop_map(|seconds| Step::Wait { seconds }),
+        1 => any::<usize>().prop_map(|which| Step::Repeat { which }),
+    ]
+}
+
+/// The machine with a world that knows what must not happen.
+struct World {
+    machine: Machine,
+    now: Instant,
+    given: Vec<Run>,
+    /// Runs that have a child, with whether it was adopted and the signals it got.
+    children: Vec<(RunId, String, bool, u32)>,
+    started: Vec<RunId>,
+    ended: HashSet<RunId>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut machine = Machine::new(BOUND);
+        let now = Instant::now();
+        machine.handle(Input::Core(ToScripts::Ready {}), now);
+        World {
+            machine,
+            now,
+            given: Vec::new(),
+            children: Vec::new(),
+            started: Vec::new(),
+            ended: HashSet::new(),
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        for output in self.machine.handle(input, self.now) {
+            match output {
+                Output::Send(FromScripts::Ended { run, .. }) => {
+                    assert!(self.ended.insert(run), "{run:?} ended twice");
+                    let alive = self.children.iter().any(|(child, ..)| *child == run);
+                    assert!(!alive, "{run:?} ended before its child");
+                }
+                Output::Terminate(run) | Output::Kill(run) => {
+                    let child = self.children.iter_mut().find(|(child, ..)| *child == run);
+                    let (.., signals) = child.unwrap();
+                    *signals += 1;
+                    assert!(*signals <= 2, "{run:?} is ended again and again");
+                }
+                Output::Send(_) | Output::Accepted(_) | Output::Adopt { .. } => {}
+            }
+        }
+    }
+
+    fn new_run(&mut self, peer: u8, limit: Option<u32>) -> Run {
+        let run = Run {
+            run: RunId(self.given.len() as u64),
+            peer: peer.to_string(),
+            kind: ScriptKind::Ifup,
+            command: Command::Shell(":".to_owned()),
+            environment: Vec::new(),
+            limit,
+        };
+        self.given.push(run.clone());
+        run
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Queue { peer, limit } => {
+                let run = self.new_run(peer, limit);
+                self.tell(Input::Core(ToScripts::Run(vec![run])));
+            }
+            Step::Adopt { peer, alive } => {
+                let run = self.new_run(peer, None);
+                let id = run.run;
+                let under_way = UnderWay {
+                    run: id,
+                    peer: run.peer.clone(),
+                    kind: run.kind,
+                    child: Some(Child { pid: 2, birth: 1 }),
+                    limit: run.limit,
+                };
+                self.tell(Input::Core(ToScripts::Adopt(vec![under_way])));
+                if alive {
+                    self.children.push((id, run.peer, true, 0));
+                    let age = Duration::ZERO;
+                    self.tell(Input::Found { run: id, age });
+                } else {
+                    self.tell(Input::Gone { run: id });
+                }
+            }
+            Step::Stop { which } if !self.given.is_empty() => {
+                let run = self.given[which % self.given.len()].run;
+                self.tell(Input::Core(ToScripts::Stop(run)));
+            }
+            Step::Repeat { which } if !self.given.is_empty() => {
+                let run = self.given[which % self.given.len()].clone();
+                if !self.ended.contains(&run.run) {
+                    self.tell(Input::Core(ToScripts::Run(vec![run])));
+                }
+            }
+            Step::Start { works } => {
+                self.start(works);
+            }
+            Step::Exit { which } if !self.children.is_empty() => {
+                let which = which % self.children.len();
+                let (run, _, adopted, _) = self.children.swap_remove(which);
+                self.tell(if adopted {
+                    Input::Gone { run }
+                } else {
+                    let end = Ended::Exited(0);
+                    Input::Reaped { run, end }
+                });
+            }
+            Step::Wait { seconds } => {
+                self.now += Duration::from_secs(seconds);
+                self.tell(Input::Tick);
+                let due = self.machine.next_deadline();
+                assert!(due.is_none_or(|at| at > self.now), "a deadline was missed");
+            }
+            Step::Stop { .. } | Step::Repeat { .. } | Step::Exit { .. } => {}
+        }
+    }
+
+    fn start(&mut self, works: bool) -> bool {
+        let Some(run) = self.machine.next_start() else {
+            assert!(!self.could_start(), "something could start and does not");
+            return false;
+        };
+        assert!(!self.ended.contains(&run.run));
+        assert!(self.children.len() < BOUND, "too many at once");
+        let busy = self.children.iter().any(|(_, peer, ..)| *peer == run.peer);
+        assert!(!busy, "two at once for {}", run.peer);
+        let earlier = self.started.iter().find(|earlier| {
+            **earlier > run.run && self.given[usize::try_from(earlier.0).unwrap()].peer == run.peer
+        });
+        assert_eq!(earlier, None, "out of order");
+        self.started.push(run.run);
+        if works {
+            self.children.push((run.run, run.peer, false, 0));
+            let child = Child { pid: 2, birth: 1 };
+            self.tell(Input::Started {
+                run: run.run,
+                child,
+            });
+        } else {
+            let why = "no".to_owned();
+            self.tell(Input::NotStarted { run: run.run, why });
+        }
+        true
+    }
+
+    /// Whether a run waits whose peer has no child, while the bound leaves room.
+    fn could_start(&self) -> bool {
+        self.children.len() < BOUND
+            && self.given.iter().any(|run| {
+                !self.ended.contains(&run.run)
+                    && !self.children.iter().any(|(_, peer, ..)| *peer == run.peer)
+            })
+    }
+}
+
+proptest! {
+    #[test]
+    fn order_is_kept_and_nothing_is_lost(steps in proptest::collection::vec(step(), 0..200)) {
+        let mut world = World::new();
+        for step in steps {
+            world.take(step);
+        }
+        // In the end everything ends.
+        while world.start(true) || !world.children.is_empty() {
+            world.take(Step::Exit { which: 0 });
+        }
+        prop_assert_eq!(world.ended.len(), world.given.len());
+        prop_assert!(world.machine.runs.is_empty());
+        prop_assert!(world.machine.deadlines.is_empty());
+    }
+}

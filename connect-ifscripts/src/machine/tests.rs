@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The machine, case by case.
+
+use super::*;
+use connect_ipc::scripts::{Command, ScriptKind};
+
+const CHILD: Child = Child { pid: 5, birth: 6 };
+
+fn run(number: u64, peer: &str, limit: Option<u32>) -> Run {
+    Run {
+        run: RunId(number),
+        peer: peer.to_owned(),
+        kind: ScriptKind::Ifup,
+        command: Command::Shell(":".to_owned()),
+        environment: Vec::new(),
+        limit,
+    }
+}
+
+fn under_way(number: u64, peer: &str, limit: Option<u32>) -> UnderWay {
+    UnderWay {
+        run: RunId(number),
+        peer: peer.to_owned(),
+        kind: ScriptKind::Ifup,
+        child: Some(CHILD),
+        limit,
+    }
+}
+
+/// A machine and a clock, with core's first words said.
+struct Bench {
+    machine: Machine,
+    now: Instant,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let mut bench = Bench {
+            machine: Machine::new(10),
+            now: Instant::now(),
+        };
+        assert_eq!(bench.core(ToScripts::Ready {}), []);
+        bench
+    }
+
+    fn tell(&mut self, input: Input) -> Vec<Output> {
+        self.machine.handle(input, self.now)
+    }
+
+    fn core(&mut self, message: ToScripts) -> Vec<Output> {
+        self.tell(Input::Core(message))
+    }
+
+    /// Queues a run and starts it.
+    fn start(&mut self, run: Run) {
+        let id = run.run;
+        self.core(ToScripts::Run(vec![run]));
+        assert_eq!(self.machine.next_start().map(|run| run.run), Some(id));
+        let input = Input::Started {
+            run: id,
+            child: CHILD,
+        };
+        let started = FromScripts::Started {
+            run: id,
+            child: CHILD,
+        };
+        assert_eq!(self.tell(input), [Output::Send(started)]);
+    }
+
+    fn after(&mut self, seconds: u64) -> Vec<Output> {
+        self.now += Duration::from_secs(seconds);
+        self.tell(Input::Tick)
+    }
+
+    fn reap(&mut self, number: u64) -> Vec<Output> {
+        let run = RunId(number);
+        let end = Ended::Exited(3);
+        self.tell(Input::Reaped { run, end })
+    }
+}
+
+fn over(number: u64, end: Ended) -> [Output; 1] {
+    [Output::Send(ended(RunId(number), end))]
+}
+
+#[test]
+fn nothing_is_started_before_core_is_ready() {
+    let mut bench = Bench::new();
+    bench.machine = Machine::new(10);
+    bench.core(ToScripts::Run(vec![run(1, "a", None)]));
+    assert_eq!(bench.machine.next_start(), None);
+    bench.core(ToScripts::Ready {});
+    assert_eq!(bench.machine.next_start(), Some(run(1, "a", None)));
+}
+
+#[test]
+fn a_time_limit_ends_a_script_in_two_steps() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", Some(10)));
+    assert_eq!(
+        bench.machine.next_deadline(),
+        Some(bench.now + Duration::from_secs(10))
+    );
+    assert_eq!(bench.after(9), []);
+    assert_eq!(bench.after(1), [Output::Terminate(RunId(1))]);
+    assert_eq!(bench.machine.next_deadline(), Some(bench.now + GRACE));
+    assert_eq!(bench.after(1), []);
+    assert_eq!(bench.after(1), [Output::Kill(RunId(1))]);
+    assert_eq!(bench.machine.next_deadline(), None);
+    assert_eq!(bench.reap(1), over(1, Ended::TimedOut));
+}
+
+#[test]
+fn a_script_that_ends_in_time_leaves_no_deadline() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", Some(10)));
+    assert_eq!(bench.reap(1), over(1, Ended::Exited(3)));
+    assert_eq!(bench.machine.next_deadline(), None);
+    assert_eq!(bench.after(100), []);
+}
+
+#[test]
+fn a_stop_takes_a_waiting_run_off_and_ends_a_running_one() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", Some(10)));
+    bench.core(ToScripts::Run(vec![run(2, "a", None), run(3, "a", None)]));
+    assert_eq!(
+        bench.core(ToScripts::Stop(RunId(2))),
+        over(2, Ended::Stopped)
+    );
+    let terminate = [Output::Terminate(RunId(1))];
+    assert_eq!(bench.core(ToScripts::Stop(RunId(1))), terminate);
+    assert_eq!(bench.core(ToScripts::Stop(RunId(1))), [], "once is enough");
+    assert_eq!(bench.machine.next_start(), None, "1 is not over yet");
+    assert_eq!(bench.reap(1), over(1, Ended::Stopped));
+    assert_eq!(bench.core(ToScripts::Stop(RunId(1))), [], "it crossed");
+    assert_eq!(bench.machine.next_start(), Some(run(3, "a", None)));
+    let answer = bench.core(ToScripts::Stop(RunId(99)));
+    assert!(matches!(
+        answer.as_slice(),
+        [Output::Send(FromScripts::Error(_))]
+    ));
+}
+
+#[test]
+fn an_adopted_child_holds_its_peer_until_it_is_gone() {
+    let mut bench = Bench::new();
+    bench.machine = Machine::new(10);
+    let list = vec![under_way(1, "a", Some(60)), under_way(2, "b", None)];
+    let out = bench.core(ToScripts::Adopt(list));
+    let adopt = |number| Output::Adopt {
+        run: RunId(number),
+        child: CHILD,
+    };
+    assert_eq!(
+        out,
+        [
+            Output::Accepted(under_way(1, "a", Some(60))),
+            adopt(1),
+            Output::Accepted(under_way(2, "b", None)),
+            adopt(2)
+        ]
+    );
+    let age = Duration::from_secs(50);
+    let found = Input::Found { run: RunId(1), age };
+    assert_eq!(bench.tell(found), []);
+    let gone = Input::Gone { run: RunId(2) };
+    assert_eq!(bench.tell(gone), over(2, Ended::Lost));
+    bench.core(ToScripts::Ready {});
+    bench.core(ToScripts::Run(vec![run(3, "a", None), run(4, "b", None)]));
+    assert_eq!(bench.machine.next_start(), Some(run(4, "b", None)));
+    assert_eq!(bench.machine.next_start(), None);
+    assert_eq!(
+        bench.after(10),
+        [Output::Terminate(RunId(1))],
+        "60 seconds from its start, not from its adoption"
+    );
+    let gone = Input::Gone { run: RunId(1) };
+    assert_eq!(bench.tell(gone), over(1, Ended::TimedOut));
+    assert_eq!(bench.machine.next_start(), Some(run(3, "a", None)));
+}
+
+#[test]
+fn what_core_repeats_is_not_done_twice() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", None));
+    assert_eq!(bench.core(ToScripts::Run(vec![run(1, "a", None)])), []);
+    let adopt = ToScripts::Adopt(vec![under_way(1, "a", None)]);
+    assert_eq!(bench.core(adopt.clone()), []);
+    assert_eq!(bench.reap(1), over(1, Ended::Exited(3)));
+    // Core has missed the result, and hears it again.
+    assert_eq!(bench.core(adopt), over(1, Ended::Exited(3)));
+    let again = ToScripts::Run(vec![run(1, "a", None)]);
+    assert_eq!(bench.core(again), over(1, Ended::Exited(3)));
+    assert_eq!(bench.machine.next_start(), None);
+}
+
+#[test]
+fn what_makes_no_sense_is_answered() {
+    let mut bench = Bench::new();
+    let mut queued = under_way(1, "a", None);
+    queued.child = None;
+    let answer = bench.core(ToScripts::Adopt(vec![queued]));
+    assert!(matches!(
+        answer.as_slice(),
+        [Output::Send(FromScripts::Error(_))]
+    ));
+    let answer = bench.core(ToScripts::Run(vec![run(2, &"x".repeat(256), None)]));
+    assert!(matches!(
+        answer.as_slice(),
+        [Output::Send(FromScripts::Ended {
+            end: Ended::NotStarted(_),
+            ..
+        })]
+    ));
+    assert_eq!(bench.core(ToScripts::Error("x".to_owned())), []);
+}
+
+#[test]
+fn a_peer_whose_script_hangs_does_not_fill_the_memory() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", None));
+    let crowd = (2..MAX_WAITING as u64 + 3).map(|n| run(n, "a", None));
+    let out = bench.core(ToScripts::Run(crowd.collect()));
+    let Some(Output::Send(FromScripts::Ended { run, end })) = out.last() else {
+        panic!("{:?}", out.last());
+    };
+    assert_eq!(*run, RunId(MAX_WAITING as u64 + 2));
+    assert!(matches!(end, Ended::NotStarted(why) if why.contains("peer a")));
+}
+
+#[test]
+fn results_are_remembered_up_to_a_bound() {
+    let mut results = Results::default();
+    for run in 0..=REMEMBERED as u64 {
+        results.insert(RunId(run), Ended::Stopped);
+    }
+    assert_eq!(results.get(RunId(0)), None);
+    assert_eq!(results.get(RunId(1)), Some(&Ended::Stopped));
+    assert_eq!(results.ends.len(), REMEMBERED);
+}

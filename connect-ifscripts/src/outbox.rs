@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What core has been told and what it has not been told yet, so that nothing is lost while it is
+//! away.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use connect_ipc::RunId;
+use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::scripts::{FromScripts, Stream, UnderWay};
+
+/// How many bytes of output lines are kept for a core that is away: the whole of what eight
+/// streams may say. Lines beyond it are dropped and counted. The messages that say what became of a
+/// run are always kept; as no runs come in while core is away, they are few.
+const MAX_KEPT: usize = 8 * 1024 * 1024;
+
+/// What a line costs beside its text, about.
+const LINE_COST: usize = 64;
+
+/// Messages on their way to core.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// Messages to be sent, in order.
+    waiting: VecDeque<FromScripts>,
+    /// What the output lines among them cost.
+    kept: usize,
+    /// Lines that were dropped here and not reported yet.
+    dropped: HashMap<(RunId, Stream), u64>,
+    /// The runs that are not over, as far as core has been told.
+    told: BTreeMap<RunId, UnderWay>,
+}
+
+impl Outbox {
+    /// Takes note of a run which core has given us.
+    pub(crate) fn accept(&mut self, under_way: UnderWay) {
+        self.told.insert(under_way.run, under_way);
+    }
+
+    /// Adds a message.
+    pub(crate) fn push(&mut self, mut message: FromScripts) {
+        match &mut message {
+            FromScripts::Output { run, stream, line } => {
+                let cost = line.len() + LINE_COST;
+                if self.kept + cost > MAX_KEPT {
+                    *self.dropped.entry((*run, *stream)).or_default() += 1;
+                    return;
+                }
+                self.kept += cost;
+            }
+            FromScripts::Dropped { run, stream, lines } => {
+                *lines += self.dropped.remove(&(*run, *stream)).unwrap_or(0);
+            }
+            FromScripts::Eof { run, stream } => self.report_dropped(*run, *stream),
+            FromScripts::Ended { run, .. } => {
+                self.report_dropped(*run, Stream::Stdout);
+                self.report_dropped(*run, Stream::Stderr);
+            }
+            FromScripts::Resume(_) | FromScripts::Started { .. } | FromScripts::Error(_) => {}
+        }
+        self.waiting.push_back(message);
+    }
+
+    fn report_dropped(&mut self, run: RunId, stream: Stream) {
+        if self.dropped.is_empty() {
+            return;
+        }
+        if let Some(lines) = self.dropped.remove(&(run, stream)) {
+            self.waiting
+                .push_back(FromScripts::Dropped { run, stream, lines });
+        }
+    }
+
+    /// The next message to be sent; [`Outbox::sent`] says that it was.
+    pub(crate) fn front(&self) -> Option<&FromScripts> {
+        self.waiting.front()
+    }
+
+    /// The message in front is on its way.
+    pub(crate) fn sent(&mut self) {
+        match self.waiting.pop_front() {
+            Some(FromScripts::Output { line, .. }) => self.kept -= line.len() + LINE_COST,
+            Some(FromScripts::Started { run, child }) => {
+                if let Some(under_way) = self.told.get_mut(&run) {
+                    under_way.child = Some(child);
+                }
+            }
+            Some(FromScripts::Ended { run, .. }) => {
+                self.told.remove(&run);
+            }
+            Some(_) | None => {}
+        }
+    }
+
+    /// The list of runs with which a new connection begins. It says what core knows or could have
+    /// known; the waiting messages then say what has happened since.
+    pub(crate) fn resume(&self) -> Vec<FromScripts> {
+        let runs: Vec<UnderWay> = self.told.values().cloned().collect();
+        let mut messages: Vec<FromScripts> = runs
+            .chunks(ITEMS_PER_FRAME)
+            .map(|chunk| FromScripts::Resume(chunk.to_vec()))
+            .collect();
+        if runs.len().is_multiple_of(ITEMS_PER_FRAME) {
+            // The last message is known by its being short.
+            messages.push(FromScripts::Resume(Vec::new()));
+        }
+        messages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connect_ipc::scripts::{Child, Ended, ScriptKind};
+
+    const RUN: RunId = RunId(7);
+
+    fn under_way(run: RunId, child: Option<Child>) -> UnderWay {
+        UnderWay {
+            run,
+            peer: "alice".to_owned(),
+            kind: ScriptKind::Ifup,
+            child,
+            limit: None,
+        }
+    }
+
+    fn line(text: &str) -> FromScripts {
+        FromScripts::Output {
+            run: RUN,
+            stream: Stream::Stdout,
+            line: text.to_owned(),
+        }
+    }
+
+    fn all(outbox: &mut Outbox) -> Vec<FromScripts> {
+        let mut found = Vec::new();
+        while let Some(message) = outbox.front().cloned() {
+            outbox.sent();
+            found.push(message);
+        }
+        found
+    }
+
+    #[test]
+    fn a_resume_says_what_core_was_told_and_the_messages_say_the_rest() {
+        let child = Child { pid: 5, birth: 6 };
+        let mut outbox = Outbox::default();
+        outbox.accept(under_way(RUN, None));
+        let started = FromScripts::Started { run: RUN, child };
+        let ended = FromScripts::Ended {
+            run: RUN,
+            end: Ended::Exited(0),
+        };
+        outbox.push(started.clone());
+        outbox.push(ended.clone());
+        assert_eq!(
+            outbox.resume(),
+            [FromScripts::Resume(vec![under_way(RUN, None)])]
+        );
+        assert_eq!(outbox.front(), Some(&started));
+        outbox.sent();
+        assert_eq!(
+            outbox.resume(),
+            [FromScripts::Resume(vec![under_way(RUN, Some(child))])]
+        );
+        assert_eq!(all(&mut outbox), [ended]);
+        assert_eq!(outbox.resume(), [FromScripts::Resume(vec![])]);
+    }
+
+    #[test]
+    fn the_last_message_of_a_resume_is_short() {
+        let mut outbox = Outbox::default();
+        let mut lengths = Vec::new();
+        for run in 1..=ITEMS_PER_FRAME as u64 + 1 {
+            outbox.accept(under_way(RunId(run), None));
+            let of = |message: &FromScripts| match message {
+                FromScripts::Resume(runs) => runs.len(),
+                other => panic!("{other:?}"),
+            };
+            lengths.push(outbox.resume().iter().map(of).collect::<Vec<_>>());
+        }
+        assert_eq!(lengths[0], [1]);
+        assert_eq!(lengths[498], [499]);
+        assert_eq!(lengths[499], [500, 0]);
+        assert_eq!(lengths[500], [500, 1]);
+    }
+
+    #[test]
+    fn lines_beyond_the_bound_are_counted_and_results_kept() {
+        let mut outbox = Outbox::default();
+        outbox.accept(under_way(RUN, None));
+        let long = "x".repeat(1024 * 1024);
+        for _ in 0..20 {
+            outbox.push(line(&long));
+        }
+        outbox.push(FromScripts::Dropped {
+            run: RUN,
+            stream: Stream::Stdout,
+            lines: 5,
+        });
+        outbox.push(line(&long));
+        let eof = FromScripts::Eof {
+            run: RUN,
+            stream: Stream::Stdout,
+        };
+        outbox.push(eof.clone());
+        let dropped = |lines| FromScripts::Dropped {
+            run: RUN,
+            stream: Stream::Stdout,
+            lines,
+        };
+        let mut expected = vec![line(&long); 7];
+        expected.extend([dropped(18), dropped(1), eof]);
+        assert_eq!(all(&mut outbox), expected);
+        assert_eq!(outbox.kept, 0);
+        outbox.push(line("room again"));
+        assert_eq!(all(&mut outbox).len(), 1);
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Waiting for the end of a process by its descriptor, and signals to its process group.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tracing::warn;
+
+/// A process that is watched. The descriptor names this very process even after its number was used
+/// again, and no two ends are ever reported as one, as `SIGCHLD` would.
+#[derive(Debug)]
+pub(crate) struct Watched {
+    pid: Pid,
+    exit: AsyncFd<OwnedFd>,
+}
+
+impl Watched {
+    /// Watches a process.
+    pub(crate) fn new(pid: Pid) -> io::Result<Self> {
+        let fd = pidfd_open(pid, PidfdFlags::empty())?;
+        let exit = register(fd)?;
+        Ok(Watched { pid, exit })
+    }
+
+    /// Waits until the process has ended; a child is left to be reaped. Cancel safe.
+    pub(crate) async fn ended(&self) {
+        // The only error is that the event loop is ending, and then nobody asks any more.
+        let _ = self.exit.readable().await;
+    }
+
+    /// Sends a signal to the process group which the process leads. To be called only while the
+    /// process is known not to have been reaped, so that its number means nobody else.
+    pub(crate) fn signal_group(&self, signal: Signal) {
+        match kill_process_group(self.pid, signal) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(error) => warn!(
+                pid = self.pid.as_raw_nonzero().get(),
+                "cannot send {signal:?} to a script: {error}; it runs as a user that this process \
+                 has no power over"
+            ),
+        }
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "the successor is `unsafe', asking that the descriptor stay open and the same, which \
+              an OwnedFd is by its very type"
+)]
+fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::READABLE)
+}

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Starting the child of a run.
+
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::process::{self, Stdio};
+
+use connect_ipc::scripts::{Child, Command, Run};
+use rustix::io::{Errno, ioctl_fionbio};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
+use tokio::net::unix::pipe::Receiver;
+
+use crate::birth;
+use crate::pidfd::Watched;
+
+/// The shell of [`Command::Shell`].
+const SHELL: &str = "/bin/sh";
+
+/// How much of a program's name is shown in a message.
+const SHOWN: usize = 200;
+
+/// A child that was started.
+#[derive(Debug)]
+pub(crate) struct Spawned {
+    pub(crate) child: process::Child,
+    pub(crate) name: Child,
+    pub(crate) watched: Watched,
+    pub(crate) stdout: Receiver,
+    pub(crate) stderr: Receiver,
+}
+
+/// Why a run could not be started.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SpawnError {
+    #[error("the command is empty: name a program in the peer's record")]
+    Empty,
+    #[error(
+        "cannot run `{program}': there is no such file; correct the name, or the interpreter in \
+         the file's first line if the file is there"
+    )]
+    NoFile { program: String },
+    #[error(
+        "cannot run `{program}': no directory of PATH ({}) has it; write the whole path, or add \
+         its directory to the PATH of connect-ifscripts",
+        path()
+    )]
+    NotInPath { program: String },
+    #[error(
+        "cannot run `{program}': permission denied; make the file executable (chmod +x) and its \
+         directories searchable for the user of connect-ifscripts"
+    )]
+    NotExecutable { program: String },
+    #[error(
+        "cannot run `{program}': it is neither a program for this machine nor a script; begin its \
+         first line with #! and the interpreter, such as #!/bin/sh"
+    )]
+    BadFormat { program: String },
+    #[error("cannot run `{program}': its arguments and variables are too long; shorten the record")]
+    TooLong { program: String },
+    #[error(
+        "cannot run `{program}': the command or a variable holds a NUL character; remove it from \
+         the record"
+    )]
+    Nul { program: String },
+    #[error(
+        "cannot run `{program}': {source}; free some of it, or raise the limits of \
+         connect-ifscripts"
+    )]
+    Exhausted { program: String, source: io::Error },
+    #[error("cannot run `{program}': {source}")]
+    Other { program: String, source: io::Error },
+}
+
+fn path() -> String {
+    std::env::var("PATH").unwrap_or_else(|_| "unset".to_owned())
+}
+
+/// Starts a run: in a process group of its own, so that it can be ended together with what it
+/// starts; nothing to read on standard input; standard output and standard error as pipes.
+///
+/// # Errors
+/// [`SpawnError`], whose text is for the operator.
+pub(crate) fn spawn(run: &Run) -> Result<Spawned, SpawnError> {
+    let (program, mut command) = command(&run.command)?;
+    set_environment(&mut command, &run.environment);
+    let failed = |error: io::Error| SpawnError::from_system(program, error);
+    let (stdout, child_stdout) = pipe().map_err(failed)?;
+    let (stderr, child_stderr) = pipe().map_err(failed)?;
+    command
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(child_stdout)
+        .stderr(child_stderr);
+    let mut child = command.spawn().map_err(failed)?;
+    // Our copies of the writing ends: as long as they are open, no end of output would be seen.
+    drop(command);
+    match watch(&child) {
+        Ok((watched, name)) => Ok(Spawned {
+            child,
+            name,
+            watched,
+            stdout,
+            stderr,
+        }),
+        Err(error) => {
+            // A child nobody can watch must not be. This waits only for the kernel to end it.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(failed(error))
+        }
+    }
+}
+
+fn watch(child: &process::Child) -> io::Result<(Watched, Child)> {
+    let number = i32::try_from(child.id()).map_err(io::Error::other)?;
+    let pid = Pid::from_raw(number).ok_or(Errno::SRCH)?;
+    let watched = Watched::new(pid)?;
+    let name = Child {
+        pid: number,
+        birth: birth::of(number).unwrap_or(0),
+    };
+    Ok((watched, name))
+}
+
+/// The command to be executed, and how it is named in messages.
+fn command(command: &Command) -> Result<(&str, process::Command), SpawnError> {
+    match command {
+        Command::Exec(words) => {
+            let (program, arguments) = words.split_first().ok_or(SpawnError::Empty)?;
+            if program.is_empty() {
+                return Err(SpawnError::Empty);
+            }
+            let mut command = process::Command::new(program);
+            command.args(arguments);
+            Ok((program, command))
+        }
+        Command::Shell(text) => {
+            let mut command = process::Command::new(SHELL);
+            command.arg("-c").arg(text);
+            Ok((SHELL, command))
+        }
+    }
+}
+
+/// Gives the child our own environment and the run's variables.
+fn set_environment(command: &mut process::Command, variables: &[(String, String)]) {
+    command.envs(variables.iter().map(|(name, value)| (name, value)));
+}
+
+/// A pipe whose reading end never blocks us; the other is for a child and does.
+fn pipe() -> io::Result<(Receiver, Stdio)> {
+    let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
+    ioctl_fionbio(&reading, true)?;
+    Ok((Receiver::from_owned_fd_unchecked(reading)?, writing.into()))
+}
+
+impl SpawnError {
+    fn from_system(program: &str, source: io::Error) -> Self {
+        let shown: String = program.chars().take(SHOWN).collect();
+        let program = shown;
+        match Errno::from_io_error(&source) {
+            Some(Errno::NOENT) if program.contains('/') => SpawnError::NoFile { program },
+            Some(Errno::NOENT) => SpawnError::NotInPath { program },
+            Some(Errno::ACCESS | Errno::PERM) => SpawnError::NotExecutable { program },
+            Some(Errno::NOEXEC) => SpawnError::BadFormat { program },
+            Some(Errno::TOOBIG) => SpawnError::TooLong { program },
+            Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
+                SpawnError::Exhausted { program, source }
+            }
+            // Only Rust itself says so, of a string that C could not hold.
+            None if source.kind() == io::ErrorKind::InvalidInput => SpawnError::Nul { program },
+            _ => SpawnError::Other { program, source },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentence(program: &str, error: Errno) -> String {
+        SpawnError::from_system(program, error.into()).to_string()
+    }
+
+    #[test]
+    fn what_went_wrong_is_a_sentence_that_names_the_program() {
+        for error in [
+            Errno::NOENT,
+            Errno::ACCESS,
+            Errno::NOEXEC,
+            Errno::TOOBIG,
+            Errno::NOMEM,
+            Errno::AGAIN,
+            Errno::MFILE,
+            Errno::TXTBSY,
+        ] {
+            let text = sentence("/etc/tripe/ifup", error);
+            assert!(text.starts_with("cannot run `/etc/tripe/ifup': "), "{text}");
+        }
+        assert!(sentence("ifup", Errno::NOENT).contains("PATH"));
+        assert!(sentence("/ifup", Errno::ACCESS).contains("chmod +x"));
+        assert!(sentence(&"x".repeat(100_000), Errno::NOENT).len() < 10_000);
+    }
+
+    #[test]
+    fn a_command_that_cannot_be_is_refused() {
+        for words in [vec![], vec![String::new()]] {
+            assert!(matches!(
+                command(&Command::Exec(words)),
+                Err(SpawnError::Empty)
+            ));
+        }
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The real program, with the test in the part of core on a real socket.
+
+mod adoption;
+mod ending;
+mod order;
+mod output;
+mod reconnect;
+mod start;
+mod support;

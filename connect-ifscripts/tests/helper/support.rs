@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the tests share: a core to connect to, the program under test, and gates for scripts.
+//!
+//! ```text
+//!   test (core) <---socket---> connect-ifscripts ---> /bin/sh script
+//!        '------------------gate (fifo)-----------------------'
+//! ```
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use connect_ipc::RunId;
+use connect_ipc::hello::{Hello, Role};
+use connect_ipc::scripts::{
+    Child, Command, Ended, FromScripts, Run, ScriptKind, Stream, ToScripts, UnderWay,
+};
+use connect_ipc::transport::{self, HELPER_BACKLOG, Receiver, Sender};
+use interprocess::local_socket::tokio::Listener;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// When a wait counts as hung. Nothing is measured by it.
+const HUNG: Duration = Duration::from_secs(120);
+
+/// A core that helpers can connect to.
+pub(crate) struct Core {
+    dir: tempfile::TempDir,
+    listener: Option<Listener>,
+}
+
+impl Core {
+    pub(crate) async fn new() -> Result<Self> {
+        let mut core = Core {
+            dir: tempfile::tempdir()?,
+            listener: None,
+        };
+        core.listen().await?;
+        Ok(core)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.dir.path().join("helpers.sock")
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub(crate) async fn listen(&mut self) -> Result<()> {
+        self.listener = Some(transport::listen(&self.socket(), 0o600).await?);
+        Ok(())
+    }
+
+    /// Closes and removes the socket.
+    pub(crate) fn stop_listening(&mut self) {
+        self.listener = None;
+    }
+
+    /// Starts the program.
+    pub(crate) fn helper(&self, options: &[&str]) -> Result<Helper> {
+        let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_connect-ifscripts"))
+            .arg("--socket")
+            .arg(self.socket())
+            .args(options)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()?;
+        Ok(Helper { child })
+    }
+
+    /// Takes the next connection and shakes hands; also gives what the helper resumes.
+    pub(crate) async fn accept(&self) -> Result<(Connection, Vec<UnderWay>)> {
+        let mut connection = self.accept_with(&Hello::new(Role::Core)).await?;
+        let resumed = match connection.next().await? {
+            FromScripts::Resume(runs) => runs,
+            other => bail!("no resume but {other:?}"),
+        };
+        Ok((connection, resumed))
+    }
+
+    /// Takes the next connection and closes it.
+    pub(crate) async fn turn_away(&self) -> Result<()> {
+        let listener = self.listener.as_ref().context("not listening")?;
+        within(transport::accept(listener)).await??;
+        Ok(())
+    }
+
+    /// Takes the next connection, reads its hello and answers with this one.
+    pub(crate) async fn accept_with(&self, hello: &Hello) -> Result<Connection> {
+        let listener = self.listener.as_ref().context("not listening")?;
+        let (stream, _) = within(transport::accept(listener)).await??;
+        let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
+        let theirs: Option<Hello> = within(receiver.next()).await??;
+        theirs.context("no hello")?.check(&[Role::Ifscripts])?;
+        sender.send(hello)?;
+        Ok(Connection {
+            receiver,
+            sender,
+            kept: VecDeque::new(),
+        })
+    }
+
+    /// A helper that has connected and begun, with nothing from before.
+    pub(crate) async fn with_helper(options: &[&str]) -> Result<(Core, Helper, Connection)> {
+        let core = Core::new().await?;
+        let helper = core.helper(options)?;
+        let (connection, resumed) = core.accept().await?;
+        anyhow::ensure!(resumed.is_empty(), "a new helper resumes {resumed:?}");
+        connection.tell(&ToScripts::Ready {})?;
+        Ok((core, helper, connection))
+    }
+
+    /// A fifo with which the test says when a script goes on.
+    pub(crate) fn gate(&self, name: &str) -> Result<Gate> {
+        let path = self.path(name);
+        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        Ok(Gate { path })
+    }
+}
+
+/// Waits, but not for ever.
+pub(crate) async fn within<F: Future>(future: F) -> Result<F::Output> {
+    tokio::time::timeout(HUNG, future).await.context("hung")
+}
+
+/// The program under test.
+pub(crate) struct Helper {
+    child: tokio::process::Child,
+}
+
+impl Helper {
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let id = self.child.id().context("it has ended")?;
+        let pid = Pid::from_raw(i32::try_from(id)?).context("pid 0")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// The most memory it has ever had in use, in bytes.
+    pub(crate) fn peak_memory(&self) -> Result<u64> {
+        let id = self.child.id().context("it has ended")?;
+        let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kilobytes = line.and_then(|line| line.split_ascii_whitespace().next());
+        Ok(kilobytes.context("no VmHWM")?.parse::<u64>()? * 1024)
+    }
+
+    pub(crate) async fn ended(&mut self) -> Result<ExitStatus> {
+        Ok(within(self.child.wait()).await??)
+    }
+}
+
+/// Where a script waits until the test lets it go on.
+pub(crate) struct Gate {
+    path: PathBuf,
+}
+
+impl Gate {
+    /// The shell command that waits here.
+    pub(crate) fn wait(&self) -> String {
+        format!("read _ <'{}'", self.path.display())
+    }
+
+    /// Lets through who waits, as soon as there is somebody. What comes later waits again.
+    pub(crate) async fn open(&self) -> Result<()> {
+        let path = self.path.clone();
+        within(tokio::task::spawn_blocking(move || {
+            std::fs::write(path, "\n")
+        }))
+        .await???;
+        Ok(())
+    }
+}
+
+/// A connection to a helper.
+pub(crate) struct Connection {
+    receiver: Receiver,
+    sender: Sender,
+    /// Messages about other runs that came while one was waited for. Runs of different peers have
+    /// no order between them, so a test may ask for them in any.
+    kept: VecDeque<FromScripts>,
+}
+
+/// Which run a message is about.
+const fn run_of(message: &FromScripts) -> Option<u64> {
+    match message {
+        FromScripts::Started { run, .. }
+        | FromScripts::Output { run, .. }
+        | FromScripts::Dropped { run, .. }
+        | FromScripts::Eof { run, .. }
+        | FromScripts::Ended { run, .. } => Some(run.0),
+        FromScripts::Resume(_) | FromScripts::Error(_) => None,
+    }
+}
+
+impl Connection {
+    pub(crate) fn tell(&self, message: &ToScripts) -> Result<()> {
+        Ok(self.sender.send(message)?)
+    }
+
+    pub(crate) fn run(&self, run: Run) -> Result<()> {
+        self.tell(&ToScripts::Run(vec![run]))
+    }
+
+    /// Sends something that is no message.
+    pub(crate) fn tell_nonsense(&self) -> Result<()> {
+        Ok(self.sender.send(&"nonsense")?)
+    }
+
+    pub(crate) async fn next(&mut self) -> Result<FromScripts> {
+        within(self.receiver.next())
+            .await??
+            .context("the helper closed the connection")
+    }
+
+    /// The next message about this run, or about none; those about others are kept.
+    async fn next_of(&mut self, run: u64) -> Result<FromScripts> {
+        let kept = self
+            .kept
+            .iter()
+            .position(|message| run_of(message) == Some(run));
+        if let Some(message) = kept.and_then(|at| self.kept.remove(at)) {
+            return Ok(message);
+        }
+        loop {
+            let message = self.next().await?;
+            if run_of(&message).is_none_or(|about| about == run) {
+                return Ok(message);
+            }
+            self.kept.push_back(message);
+        }
+    }
+
+    /// Whether the other side has closed.
+    pub(crate) async fn at_end(&mut self) -> Result<bool> {
+        Ok(within(self.receiver.next::<FromScripts>())
+            .await??
+            .is_none())
+    }
+
+    pub(crate) async fn started(&mut self, run: u64) -> Result<Child> {
+        loop {
+            match self.next_of(run).await? {
+                FromScripts::Started { run: found, child } if found.0 == run => return Ok(child),
+                FromScripts::Ended { run: found, end } if found.0 == run => bail!("ended: {end:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until a run has written this line; others before it are passed over.
+    pub(crate) async fn line(&mut self, run: u64, wanted: &str) -> Result<()> {
+        loop {
+            match self.next_of(run).await? {
+                FromScripts::Output { run: id, line, .. } if id.0 == run && line == wanted => {
+                    return Ok(());
+                }
+                FromScripts::Ended { run: id, end } if id.0 == run => bail!("ended: {end:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until a run is over.
+    pub(crate) async fn story(&mut self, run: u64) -> Result<Story> {
+        let mut story = Story::default();
+        loop {
+            match self.next_of(run).await? {
+                FromScripts::Output {
+                    run: id,
+                    stream,
+                    line,
+                } if id.0 == run => match stream {
+                    Stream::Stdout => story.stdout.push(line),
+                    Stream::Stderr => story.stderr.push(line),
+                },
+                FromScripts::Dropped { run: id, lines, .. } if id.0 == run => {
+                    story.dropped += lines;
+                }
+                FromScripts::Eof { run: id, .. } if id.0 == run => story.eofs += 1,
+                FromScripts::Ended { run: id, end } if id.0 == run => {
+                    story.end = Some(end);
+                    return Ok(story);
+                }
+                FromScripts::Error(text) => bail!("the helper says: {text}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// How a run ends.
+    pub(crate) async fn end(&mut self, run: u64) -> Result<Ended> {
+        self.story(run).await?.end.context("no end")
+    }
+
+    /// Waits until a stream of a run has ended; gives what was written on it until then.
+    pub(crate) async fn eof(&mut self, run: u64, wanted: Stream) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        loop {
+            match self.next_of(run).await? {
+                FromScripts::Output {
+                    run: id,
+                    stream,
+                    line,
+                } if id.0 == run && stream == wanted => {
+                    lines.push(line);
+                }
+                FromScripts::Eof { run: id, stream } if id.0 == run && stream == wanted => {
+                    return Ok(lines);
+                }
+                FromScripts::Ended { run: id, .. } if id.0 == run => bail!("ended before its eof"),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// What became of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Story {
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+    pub(crate) dropped: u64,
+    /// How many streams had ended when the run was over.
+    pub(crate) eofs: u32,
+    pub(crate) end: Option<Ended>,
+}
+
+/// A run of a shell script.
+pub(crate) fn shell(run: u64, peer: &str, script: impl Into<String>) -> Run {
+    Run {
+        run: RunId(run),
+        peer: peer.to_owned(),
+        kind: ScriptKind::Ifup,
+        command: Command::Shell(script.into()),
+        environment: Vec::new(),
+        limit: None,
+    }
+}
+
+/// A run of a program.
+pub(crate) fn exec(run: u64, peer: &str, words: &[&str]) -> Run {
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    Run {
+        command: Command::Exec(words),
+        ..shell(run, peer, "")
+    }
+}
+
+/// A run as core would have it adopted or see it resumed.
+pub(crate) fn under_way(run: &Run, child: Option<Child>) -> UnderWay {
+    UnderWay {
+        run: run.run,
+        peer: run.peer.clone(),
+        kind: run.kind,
+        child,
+        limit: run.limit,
+    }
+}
+
+/// Whether a process is there and is no zombie.
+pub(crate) fn alive(child: Child) -> bool {
+    std::fs::read_to_string(Path::new("/proc").join(child.pid.to_string()).join("stat"))
+        .is_ok_and(|stat| !stat.contains(") Z "))
+}
