@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `completions`: what a shell needs to complete our command lines.
+
+use std::io::Write as _;
+
+use clap::{Args, CommandFactory as _};
+use clap_complete::Shell;
+use connect_daemon::exit::Exit;
+
+use crate::context::Context;
+use crate::error::Error;
+use crate::options::Cli;
+
+/// Print the completions for a shell
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    Examples:\n\
+    \x20 connect-cli completions bash > /etc/bash_completion.d/connect-cli\n\
+    \x20 connect-cli completions zsh > /usr/share/zsh/site-functions/_connect-cli\n\
+    \x20 connect-cli completions fish > ~/.config/fish/completions/connect-cli.fish")]
+pub struct Completions {
+    /// The shell.
+    shell: Shell,
+}
+
+impl Completions {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Error`] if the script cannot be written.
+    pub fn run(self, context: &mut Context) -> Result<Exit, Error> {
+        // The generator panics where it cannot write, so it writes to memory.
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut Cli::command(), "connect-cli", &mut script);
+        context.out.write_all(&script)?;
+        Ok(Exit::Success)
+    }
+}

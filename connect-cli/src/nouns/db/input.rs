@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the database tools read: a compiled database, or sources that are compiled on the spot.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use peerdb::source::{Compilation, Source, SystemResolver};
+use peerdb::{Database, LoadError};
+
+use crate::context::{Context, Pace};
+use crate::progress;
+
+/// How much of a file is looked at: the header of a database, which has a NUL in every file that is
+/// not far too large to be read.
+const HEADER: u64 = 2048;
+
+/// Something read.
+#[derive(Debug)]
+pub enum Input {
+    /// A compiled database.
+    Database(Database),
+    /// What sources were compiled to.
+    Source(Compilation),
+}
+
+/// Whether the path names sources: a directory, or a file of text.
+fn is_source(path: &Path) -> bool {
+    let Ok(metadata) = fs::metadata(path) else {
+        // Then it is reported as a database that is missing.
+        return false;
+    };
+    if !metadata.is_file() {
+        // Looking at a pipe would take away what is in it, and a database cannot come from one.
+        return true;
+    }
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEADER).read_to_end(&mut start));
+    read.is_ok() && !start.contains(&0)
+}
+
+impl Input {
+    /// Reads a database, or compiles sources if that is what the path names.
+    ///
+    /// # Errors
+    /// [`LoadError`] for a database that cannot be read. What is wrong with sources is in the
+    /// compilation.
+    pub fn read(path: &Path, context: &Context) -> Result<Self, LoadError> {
+        if is_source(path) {
+            return Ok(Input::Source(compile(&[path], context)));
+        }
+        progress::during(&format!("reading {}", path.display()), || {
+            Database::load(path).map(Input::Database)
+        })
+    }
+
+    /// The database, as it is or would be written.
+    #[must_use]
+    pub fn into_database(self) -> Database {
+        match self {
+            Input::Database(database) => database,
+            Input::Source(compilation) => compilation.database(),
+        }
+    }
+
+    /// The compilation, if it has errors, so that there is no whole database.
+    #[must_use]
+    pub fn broken(&self) -> Option<&Compilation> {
+        match self {
+            Input::Source(compilation) if compilation.has_errors() => Some(compilation),
+            Input::Source(_) | Input::Database(_) => None,
+        }
+    }
+}
+
+/// Compiles sources.
+pub fn compile<P: AsRef<Path>>(paths: &[P], context: &Context) -> Compilation {
+    let mut resolver = SystemResolver::default();
+    if let Some(limit) = context.limit(Pace::Patient) {
+        resolver.limit = limit;
+    }
+    progress::during("compiling the sources", || {
+        Source::read(paths).compile(&resolver)
+    })
+}
+
+/// The file named, else the database that the service reads.
+#[must_use]
+pub fn or_default(file: Option<PathBuf>, context: &Context) -> PathBuf {
+    file.unwrap_or_else(|| connect_daemon::places::database(None, &context.directory()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_and_databases_are_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(is_source(dir.path()));
+        assert!(!is_source(&dir.path().join("missing")));
+        let file = dir.path().join("file");
+        fs::write(&file, "[hub]\n").unwrap();
+        assert!(is_source(&file));
+        peerdb::Writer::new().write(&file).unwrap();
+        assert!(!is_source(&file));
+    }
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `doctor`: looks at everything that the service needs, and says what to put right.
+
+mod database;
+mod files;
+mod finding;
+mod scripts;
+mod server;
+mod service;
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+use connect_daemon::exit::Exit;
+use connect_daemon::places;
+use serde::Serialize;
+
+use self::finding::{Findings, Verdict};
+use crate::context::Context;
+use crate::error::Error;
+use crate::output::{Output, SCHEMA};
+use crate::table::Paint;
+use crate::text;
+
+/// Look at everything that the service needs, and say what to put right
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    Looks at the tripe server and its version, the service and its helpers, the sockets and who \
+    may use them, the peer database, and the scripts that it names. Changes nothing. Run it as \
+    the user that the service runs as, or as root; others may not see everything. The exit code \
+    is 1 if something is at fault.\n\n\
+    Examples:\n\
+    \x20 connect-cli doctor\n\
+    \x20 connect-cli doctor --json | jq '.findings[] | select(.verdict == \"fault\")'")]
+pub struct Doctor {
+    /// The peer database [default: the one in use, else $TRIPEPEERDB, else peers.cdb].
+    #[arg(short, long, value_name = "FILE")]
+    peerdb: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    ok: bool,
+    findings: &'a Findings,
+}
+
+impl Doctor {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Error`] if the result cannot be written; everything else is a finding.
+    pub async fn run(self, context: &mut Context) -> Result<Exit, Error> {
+        let mut findings = Findings::default();
+        let directory = context.directory();
+        files::look(context, &mut findings);
+        let provider = server::look(context, &mut findings).await;
+        let status = service::look(context, provider.as_deref(), &mut findings).await;
+        let in_use = status.map(|status| PathBuf::from(status.database.path));
+        let path = match (self.peerdb, in_use) {
+            (None, Some(path)) => path,
+            (option, _) => places::database(option.as_deref(), &directory),
+        };
+        if let Some(database) = database::look(&path, &mut findings) {
+            scripts::look(&database, &directory, &mut findings);
+        }
+        let ok = !findings.any(Verdict::Fault);
+        if self.json {
+            context.out.json(&Report {
+                schema: SCHEMA,
+                ok,
+                findings: &findings,
+            })?;
+        } else {
+            show(&findings, &mut context.out)?;
+        }
+        Ok(if ok { Exit::Success } else { Exit::Failure })
+    }
+}
+
+fn show(findings: &Findings, out: &mut Output) -> io::Result<()> {
+    for finding in findings.iter() {
+        let (word, paint) = match finding.verdict {
+            Verdict::Ok => ("ok", Paint::Good),
+            Verdict::Warning => ("warning", Paint::Doubtful),
+            Verdict::Fault => ("FAULT", Paint::Bad),
+        };
+        out.painted(paint, &format!("{word:<8} {}", text::clean(&finding.text)))?;
+        if let Some(remedy) = &finding.remedy {
+            out.line(&format!("         => {}", text::clean(remedy)))?;
+        }
+    }
+    out.line("")?;
+    out.line(&findings.summary())
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `events`: the state of everything, and then what happens, as it happens.
+
+use std::io;
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use connect_daemon::exit::Exit;
+use connect_ipc::control::PeerStatus;
+use connect_ipc::event::{Event, EventFilter};
+use serde::Serialize;
+
+use super::report::{PeerReport, ServiceReport};
+use super::status;
+use crate::connection::ControlError;
+use crate::context::Context;
+use crate::error::Error;
+use crate::happening::{self, KINDS};
+use crate::output::{Output, SCHEMA};
+use crate::subscription::{Incident, Snapshot, Subscription};
+use crate::table::Paint;
+use crate::text;
+
+/// The time of an event as people read it.
+const TIME: &str = "%F %T%.3f";
+
+/// Show what happens, as it happens
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    First comes the state of the service and its peers, then each event from just that moment \
+    on, so that nothing is missed and nothing told twice. Times are local. The command runs \
+    until it is interrupted. Answered pings are left out unless --kind reply asks for them.\n\n\
+    Examples:\n\
+    \x20 connect-cli events\n\
+    \x20 connect-cli events --peer alice --kind reply --kind missed\n\
+    \x20 connect-cli events --json --no-snapshot | jq -c 'select(.kind == \"unreachable\")'")]
+pub struct Events {
+    /// Only events of this peer, and those of no peer; may be given several times.
+    #[arg(long = "peer", value_name = "PEER")]
+    peers: Vec<String>,
+    /// Only events of this kind; may be given several times.
+    #[arg(
+        long = "kind",
+        value_name = "KIND",
+        value_parser = PossibleValuesParser::new(KINDS)
+    )]
+    kinds: Vec<String>,
+    /// Print JSON, an object a line.
+    #[arg(long)]
+    json: bool,
+    /// Leave out the state at the beginning.
+    #[arg(long)]
+    no_snapshot: bool,
+}
+
+#[derive(Serialize)]
+struct Line<T> {
+    schema: u32,
+    /// The event's number, or that of the last one before.
+    seq: u64,
+    #[serde(flatten)]
+    what: T,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+enum What<'a> {
+    Service {
+        service: ServiceReport<'a>,
+    },
+    Peer {
+        peer: PeerReport<'a>,
+    },
+    Live,
+    #[serde(rename_all = "kebab-case")]
+    Event {
+        at_ms: u64,
+        peer: Option<&'a str>,
+        kind: &'static str,
+        data: serde_json::Value,
+    },
+    Dropped {
+        events: u64,
+    },
+}
+
+impl Events {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Error`] if the service cannot be asked, or ends.
+    pub async fn run(self, context: &mut Context) -> Result<Exit, Error> {
+        let filter = EventFilter {
+            peers: self.peers.clone(),
+            kinds: self.kinds.clone(),
+        };
+        let control = context.observe().await?;
+        let (mut subscription, mut snapshot) = Subscription::begin(control, filter).await?;
+        if !self.peers.is_empty() {
+            snapshot
+                .peers
+                .retain(|peer| self.peers.contains(&peer.name));
+        }
+        if !self.no_snapshot {
+            self.begin(&snapshot, &mut context.out)?;
+        }
+        let mut seq = snapshot.seq;
+        loop {
+            let incident = tokio::select! {
+                incident = subscription.next() => incident?,
+                // Whoever interrupts has seen enough.
+                _ = tokio::signal::ctrl_c() => return Ok(Exit::Success),
+            };
+            match incident {
+                Incident::Event(event) => {
+                    seq = event.seq;
+                    self.event(&event, &mut context.out)?;
+                }
+                Incident::Dropped(events) => self.dropped(seq, events, &mut context.out)?,
+                Incident::Reply(..) => return Err(ControlError::Unexpected.into()),
+            }
+        }
+    }
+
+    fn begin(&self, snapshot: &Snapshot, out: &mut Output) -> io::Result<()> {
+        let Snapshot {
+            service,
+            peers,
+            seq,
+        } = snapshot;
+        if !self.json {
+            return state(service, peers, out);
+        }
+        let line = |what| Line {
+            schema: SCHEMA,
+            seq: *seq,
+            what,
+        };
+        out.json_line(&line(What::Service {
+            service: service.into(),
+        }))?;
+        for peer in peers {
+            out.json_line(&line(What::Peer { peer: peer.into() }))?;
+        }
+        out.json_line(&line(What::Live))
+    }
+
+    fn event(&self, event: &Event, out: &mut Output) -> io::Result<()> {
+        if !self.json {
+            return out.flushed(&human(event));
+        }
+        let mut data = serde_json::to_value(&event.kind)?;
+        // The kind's name has a place of its own.
+        let data = data
+            .get_mut(event.kind.name())
+            .map(serde_json::Value::take)
+            .unwrap_or_default();
+        out.json_line(&Line {
+            schema: SCHEMA,
+            seq: event.seq,
+            what: What::Event {
+                at_ms: event.at,
+                peer: event.peer.as_deref(),
+                kind: event.kind.name(),
+                data,
+            },
+        })
+    }
+
+    fn dropped(&self, seq: u64, events: u64, out: &mut Output) -> io::Result<()> {
+        if self.json {
+            return out.json_line(&Line {
+                schema: SCHEMA,
+                seq,
+                what: What::Dropped { events },
+            });
+        }
+        let events = text::count(events, "event");
+        let line = format!("! {events} left out here, since they were not read fast enough");
+        out.flushed(&(line, Paint::Bad))
+    }
+}
+
+/// An event as people read it: when, who, what.
+fn human(event: &Event) -> (String, Paint) {
+    let (what, paint) = happening::words(&event.kind);
+    let peer = event.peer.as_deref().unwrap_or(text::NOTHING);
+    let time = happening::time(event.at, TIME);
+    let line = format!("{time}  {:<12}  {}", text::clean(peer), text::clean(&what));
+    (line, paint)
+}
+
+fn state(
+    service: &connect_ipc::control::ServiceStatus,
+    peers: &[PeerStatus],
+    out: &mut Output,
+) -> io::Result<()> {
+    status::show(service, peers, false, out)?;
+    out.flushed(&(String::new(), Paint::Plain))
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `quit`: ends the service.
+
+use clap::Args;
+use connect_daemon::exit::Exit;
+
+use super::submit;
+use crate::context::{Context, Pace};
+use crate::error::Error;
+
+/// Make the service end
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    The peers stay with the server; nobody pings them any more. A supervisor may start the \
+    service again.\n\n\
+    Examples:\n\
+    \x20 connect-cli quit")]
+pub struct Quit {
+    /// Print JSON, once the command has ended.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Quit {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Error`] if the service cannot be asked or the command fails.
+    pub async fn run(self, context: &mut Context) -> Result<Exit, Error> {
+        let words = vec!["quit".to_owned()];
+        submit::command(context, words, self.json, Pace::Prompt).await
+    }
+}

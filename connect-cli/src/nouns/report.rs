@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What `--json` says about the service and its peers.
+//!
+//! Peers, pings and scripts have types of their own here, in a form that serves scripts, so that the
+//! messages between the processes can change without anybody's scripts noticing.
+
+use connect_ipc::control::{
+    Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, RecentScript, ScriptStatus,
+    ServerLink, ServiceStatus,
+};
+use connect_ipc::scripts::Ended;
+use connect_ipc::statistics::{LastPing, PingStatistics};
+use serde::Serialize;
+
+/// The service as a whole.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServiceReport<'a> {
+    /// The service's version.
+    pub version: &'a str,
+    /// Core's process number.
+    pub pid: u32,
+    /// Seconds since core started.
+    pub uptime: u64,
+    /// The server's socket.
+    pub socket: &'a str,
+    /// `down`, `joining` or `up`.
+    pub server: ServerLink,
+    /// The peer database.
+    pub database: &'a DatabaseStatus,
+    /// The pinger.
+    pub pinger: &'a HelperStatus,
+    /// The script helper.
+    pub scripts: &'a HelperStatus,
+    /// What was counted since core started.
+    pub counters: &'a Counters,
+}
+
+impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
+    fn from(status: &'a ServiceStatus) -> Self {
+        ServiceReport {
+            version: &status.version,
+            pid: status.pid,
+            uptime: status.uptime,
+            socket: &status.socket,
+            server: status.server,
+            database: &status.database,
+            pinger: &status.pinger,
+            scripts: &status.scripts,
+            counters: &status.counters,
+        }
+    }
+}
+
+/// One peer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PeerReport<'a> {
+    /// The peer's name.
+    pub name: &'a str,
+    /// `unwatched`, `idle` or `check`.
+    pub state: PeerState,
+    /// Whether its most recent check failed.
+    pub down: bool,
+    /// Its address in the server's words.
+    pub address: Option<&'a str>,
+    /// Its network interface.
+    pub interface: Option<&'a str>,
+    /// Failed attempts in the current or most recent check.
+    pub failures: u32,
+    /// Checks that failed in a row.
+    pub rounds: u32,
+    /// Milliseconds until the next ping is due.
+    pub next_ping_ms: Option<u64>,
+    /// Seconds since the peer was adopted, or first seen.
+    pub age: u64,
+    /// Seconds since it last began or ceased to answer.
+    pub changed: Option<u64>,
+    /// Reconnections begun since adoption.
+    pub reconnects: u32,
+    /// Seconds since the last of them.
+    pub last_reconnect: Option<u64>,
+    /// Round-trip figures.
+    pub ping: PingReport,
+}
+
+/// Whether the peer's most recent check failed.
+#[must_use]
+pub fn is_down(status: &PeerStatus) -> bool {
+    status.rounds > 0
+}
+
+impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
+    fn from(status: &'a PeerStatus) -> Self {
+        PeerReport {
+            name: &status.name,
+            state: status.state,
+            down: is_down(status),
+            address: status.address.as_deref(),
+            interface: status.interface.as_deref(),
+            failures: status.failures,
+            rounds: status.rounds,
+            next_ping_ms: status.next_ping,
+            age: status.age,
+            changed: status.changed,
+            reconnects: status.reconnects,
+            last_reconnect: status.last_reconnect,
+            ping: (&status.statistics).into(),
+        }
+    }
+}
+
+/// How the most recent ping ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LastOutcome {
+    /// No ping has ended yet.
+    None,
+    /// A reply came.
+    Reply,
+    /// No reply came in time.
+    Timeout,
+}
+
+/// Round-trip figures.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PingReport {
+    /// Successful pings.
+    pub replies: u64,
+    /// Pings that timed out.
+    pub lost: u64,
+    /// Share of pings lost, 0 to 1.
+    pub loss: Option<f64>,
+    /// How the most recent ping ended.
+    pub last: LastOutcome,
+    /// Its time, if a reply came.
+    pub last_ms: Option<f64>,
+    /// Shortest round trip.
+    pub min_ms: Option<f64>,
+    /// Mean round trip.
+    pub mean_ms: Option<f64>,
+    /// Longest round trip.
+    pub max_ms: Option<f64>,
+    /// Standard deviation.
+    pub sd_ms: Option<f64>,
+}
+
+impl From<&PingStatistics> for PingReport {
+    fn from(statistics: &PingStatistics) -> Self {
+        let (last, last_ms) = match statistics.last {
+            LastPing::None => (LastOutcome::None, None),
+            LastPing::Reply(time) => (LastOutcome::Reply, Some(time)),
+            LastPing::Timeout => (LastOutcome::Timeout, None),
+        };
+        PingReport {
+            replies: statistics.replies,
+            lost: statistics.lost,
+            loss: statistics.loss(),
+            last,
+            last_ms,
+            min_ms: statistics.min(),
+            mean_ms: statistics.mean(),
+            max_ms: statistics.max(),
+            sd_ms: statistics.deviation(),
+        }
+    }
+}
+
+/// A script queued or under way.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ScriptReport {
+    /// `ifup`, `ifdown`, `connect` or `disconnect`.
+    pub kind: &'static str,
+    /// Its process number once it was started.
+    pub pid: Option<i32>,
+}
+
+impl From<&ScriptStatus> for ScriptReport {
+    fn from(status: &ScriptStatus) -> Self {
+        ScriptReport {
+            kind: status.kind.name(),
+            pid: status.pid,
+        }
+    }
+}
+
+/// A script that has ended.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecentReport<'a> {
+    /// `ifup`, `ifdown`, `connect` or `disconnect`.
+    pub kind: &'static str,
+    /// `exited`, `signal`, `unknown`, `not-started`, `timed-out`, `stopped` or `lost`.
+    pub end: &'static str,
+    /// The exit status or the signal, if it ended by one.
+    pub code: Option<i64>,
+    /// Why it could not be started.
+    pub reason: Option<&'a str>,
+    /// Seconds since then.
+    pub ago: u64,
+    /// Its last lines of output.
+    pub output: &'a [String],
+}
+
+impl<'a> From<&'a RecentScript> for RecentReport<'a> {
+    fn from(script: &'a RecentScript) -> Self {
+        let (end, code, reason) = match &script.end {
+            Ended::Exited(status) => ("exited", Some((*status).into()), None),
+            Ended::Signal(signal) => ("signal", Some((*signal).into()), None),
+            Ended::Unknown(status) => ("unknown", Some((*status).into()), None),
+            Ended::NotStarted(why) => ("not-started", None, Some(why.as_str())),
+            Ended::TimedOut => ("timed-out", None, None),
+            Ended::Stopped => ("stopped", None, None),
+            Ended::Lost => ("lost", None, None),
+        };
+        RecentReport {
+            kind: script.kind.name(),
+            end,
+            code,
+            reason,
+            ago: script.ago,
+            output: &script.output,
+        }
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `userpeer`: tells which peer a user stands for.
+
+use clap::Args;
+use connect_daemon::exit::Exit;
+
+use super::submit;
+use crate::context::{Context, Pace};
+use crate::error::Error;
+
+/// Tell which peer a user stands for
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    Prints the peer's name.\n\n\
+    Examples:\n\
+    \x20 connect-cli userpeer alice")]
+pub struct Userpeer {
+    /// Print JSON, once the command has ended.
+    #[arg(long)]
+    json: bool,
+    /// The user's name.
+    user: String,
+}
+
+impl Userpeer {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Error`] if the service cannot be asked or the command fails.
+    pub async fn run(self, context: &mut Context) -> Result<Exit, Error> {
+        let words = vec!["userpeer".to_owned(), self.user];
+        submit::command(context, words, self.json, Pace::Prompt).await
+    }
+}

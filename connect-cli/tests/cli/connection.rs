@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Services that are not there, not for us, or not what they should be.
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use connect_ipc::control::{Reply, Request, ServiceStatus};
+use connect_ipc::hello::{Hello, PROTOCOL, Role};
+use insta::assert_snapshot;
+
+use crate::support::{Outcome, PROGRAM, Place, Result, Script, Step, service};
+
+#[test]
+fn no_service_has_its_own_sentence_and_code() -> Result {
+    let place = Place::new()?;
+    let missing = place.run("status")?;
+    assert_eq!(missing.code, Some(69));
+    // As a service that was killed leaves it.
+    drop(UnixListener::bind(place.control())?);
+    let dead = place.run("status")?;
+    assert_eq!(dead.code, Some(69));
+    let elsewhere = place.run("adopted --control nowhere/control.sock")?;
+    assert_snapshot!(format!("{missing}{dead}{elsewhere}"));
+    Ok(())
+}
+
+/// A place with sockets that may not be used.
+fn forbidden() -> Result<(Place, [UnixListener; 2])> {
+    let place = Place::new()?;
+    let names = ["control.sock", "tripesock"];
+    let [control, server] = names.map(|name| UnixListener::bind(place.path(name)));
+    for name in names {
+        std::fs::set_permissions(place.path(name), PermissionsExt::from_mode(0o000))?;
+    }
+    Ok((place, [control?, server?]))
+}
+
+/// Runs the program as somebody to whom things can be forbidden.
+fn run_as_nobody(place: &Place, arguments: &str) -> Result<Outcome> {
+    let mut command = place.command();
+    if rustix::process::geteuid().is_root() {
+        // The program may be where nobody else can reach it, so nobody runs a copy.
+        std::fs::set_permissions(place.path(""), PermissionsExt::from_mode(0o755))?;
+        let program = place.path("connect-cli");
+        std::fs::copy(PROGRAM, &program)?;
+        command = Command::new(program);
+        command
+            .env_clear()
+            .env("TRIPESOCK", place.path("tripesock"))
+            .env("TRIPE_CONNECT_DIR", place.path(""))
+            .uid(65_534)
+            .gid(65_534);
+    }
+    place.finish(command.args(arguments.split_whitespace()))
+}
+
+#[test]
+fn a_missing_permission_has_its_own_sentence_and_code() -> Result {
+    let (place, _listeners) = forbidden()?;
+    let service = run_as_nobody(&place, "status")?;
+    assert_eq!(service.code, Some(77), "{service}");
+    let server = run_as_nobody(&place, "admin LIST")?;
+    assert_eq!(server.code, Some(77), "{server}");
+    assert_snapshot!(format!("{service}{server}"));
+    Ok(())
+}
+
+#[test]
+fn who_may_only_look_looks_through_the_observers_socket() -> Result {
+    let (place, _listeners) = forbidden()?;
+    let replies = [Reply::Service(Box::new(service()?)), Reply::Done {}];
+    let core = place.core_on("observe.sock", 0o666, Script::replies(replies))?;
+    let status = run_as_nobody(&place, "status")?;
+    assert_eq!(status.code, Some(0), "{status}");
+    assert_eq!(core.asked()?, Some(Request::Status {}));
+    // Commands do not even try.
+    assert_eq!(run_as_nobody(&place, "adopted")?.code, Some(77));
+    Ok(())
+}
+
+/// How `status` ends with a core that does this.
+fn with(script: Script) -> Result<String> {
+    with_limit(script, "0")
+}
+
+/// How `status` ends with a core that does this and with so much patience.
+fn with_limit(script: Script, limit: &str) -> Result<String> {
+    let place = Place::new()?;
+    let core = place.core(script)?;
+    let outcome = place.run(&format!("status --timeout {limit}"))?;
+    // A core that is left before it was asked anything has nothing to tell.
+    let _ = core.asked();
+    Ok(outcome.to_string())
+}
+
+#[test]
+fn another_version_has_its_own_sentence_and_code() -> Result {
+    let mut all = String::new();
+    all += &with(Script {
+        hello: Hello {
+            role: Role::Core,
+            protocol: PROTOCOL + 1,
+            version: "3.0.0".into(),
+        },
+        steps: Vec::new(),
+    })?;
+    all += &with(Script {
+        hello: Hello {
+            version: "2.0.0".into(),
+            ..Hello::new(Role::Pinger)
+        },
+        steps: Vec::new(),
+    })?;
+    let newer = ServiceStatus {
+        schema: 2,
+        ..service()?
+    };
+    all += &with(Script::replies([Reply::Service(Box::new(newer))]))?;
+    let refusal = Reply::Error("no message known here".into());
+    all += &with(Script::steps([Step::Anonymous(refusal)]))?;
+    all += &with(Script::replies([Reply::Line(vec!["x".into()])]))?;
+    assert_eq!(all.matches("exit code 76").count(), 5, "{all}");
+    assert_snapshot!(all);
+    Ok(())
+}
+
+#[test]
+fn services_that_fall_silent_or_hang_up_are_given_up() -> Result {
+    let mut all = String::new();
+    all += &with_limit(Script::steps([]), "1s")?;
+    all += &with(Script::steps([Step::Close]))?;
+    let half = Reply::Service(Box::new(service()?));
+    all += &with(Script::steps([Step::Reply(half), Step::Close]))?;
+    assert_eq!(all.matches("exit code 69").count(), 3, "{all}");
+    assert_snapshot!(all);
+    Ok(())
+}
+
+/// How the program ends when the one who answers says only this, and hangs up.
+fn stranger(says: &'static [u8]) -> Result<String> {
+    let place = Place::new()?;
+    let listener = UnixListener::bind(place.control())?;
+    let thread = std::thread::spawn(move || -> Result {
+        let (mut stream, _) = listener.accept()?;
+        stream.write_all(says)?;
+        Ok(())
+    });
+    let outcome = place.run("status")?;
+    thread.join().map_err(|_| "the stranger panicked")??;
+    Ok(outcome.to_string())
+}
+
+#[test]
+fn strangers_are_recognised() -> Result {
+    let mut all = String::new();
+    all += &stranger(b"220 mail.example.com ESMTP\r\n")?;
+    all += &stranger(b"{\"role\":\"future\",\"protocol\":1,\"version\":\"9\"}\n")?;
+    all += &stranger(b"")?;
+    assert_snapshot!(all);
+    Ok(())
+}

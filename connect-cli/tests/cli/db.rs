@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `db`.
+
+use insta::assert_snapshot;
+
+use crate::support::{Place, Result};
+
+/// The worked example of the databases' description, in one file.
+const EXAMPLE: &str = "\
+[@GLOBAL]
+domain = vpn.example.com
+myhost = gate
+ifname = vpn-$(name)
+ifup = /usr/sbin/tripe-ifup
+
+[@ACTIVE]
+port = 4070
+peer = INET $(host) $(port)
+
+[@PASSIVE]
+peer = PASSIVE
+watch = t
+mobile = t
+every = 5m
+user = $(name)
+
+[hub]
+@inherit = @ACTIVE
+host = hub.example.com
+auto = t
+watch = t
+every = 30s
+knock = gate
+
+[laptop]
+@inherit = @PASSIVE
+";
+
+/// A place with the example compiled as peers.cdb.
+fn example() -> Result<Place> {
+    let place = Place::new()?;
+    place.write("peers.in", EXAMPLE)?;
+    let outcome = place.run("db compile peers.in -o peers.cdb")?;
+    assert_eq!(
+        outcome.to_string(),
+        "exit code 0\n--- standard output\n\
+         peers.cdb: 2 peers, 1 user, 1 to be added at start-up\n"
+    );
+    Ok(place)
+}
+
+#[test]
+fn what_was_compiled_is_shown_again() -> Result {
+    let place = example()?;
+    let text = place.run("db dump peers.cdb")?;
+    // The database of the service is the default, and the source gives the same.
+    assert_eq!(place.run("db dump")?.stdout, text.stdout);
+    assert_eq!(place.run("db dump peers.in")?.stdout, text.stdout);
+    let json = place.run("db dump --json")?;
+    assert_snapshot!(format!("{text}{json}"));
+
+    // What is shown can be compiled again.
+    place.write("again.in", &text.stdout)?;
+    let outcome = place.run("db diff peers.cdb again.in --exit-code")?;
+    assert_eq!(outcome.to_string(), "exit code 0\n");
+    Ok(())
+}
+
+#[test]
+fn faulty_sources_leave_the_database_alone() -> Result {
+    let place = example()?;
+    let before = std::fs::read(place.path("peers.cdb"))?;
+    std::fs::create_dir(place.path("peers.d"))?;
+    place.write("peers.d/10base", EXAMPLE)?;
+    place.write(
+        "peers.d/20local",
+        "[hub]\n@inherit = @ACTVE\n\n[x]\npeer = $(nothing)\nbad\n",
+    )?;
+    let text = place.run("db compile peers.d -o peers.cdb")?;
+    let json = place.run("db compile peers.d missing -o peers.cdb --json")?;
+    assert_eq!((text.code, json.code), (Some(65), Some(65)));
+    assert_eq!(std::fs::read(place.path("peers.cdb"))?, before);
+    assert_snapshot!(format!("{text}{json}"));
+    Ok(())
+}
+
+#[test]
+fn doubtful_sources_are_compiled_unless_strict() -> Result {
+    let place = Place::new()?;
+    place.write(
+        "peers.in",
+        "[hub]\npeer = INET 192.0.2.1\nwatch = t\nretires = 3\n",
+    )?;
+    let strict = place.run("db compile peers.in -o peers.cdb --strict")?;
+    assert_eq!(strict.code, Some(65), "{strict}");
+    assert!(!place.path("peers.cdb").exists());
+    let lenient = place.run("db compile peers.in -o peers.cdb")?;
+    assert_eq!(lenient.code, Some(0), "{lenient}");
+    let json = place.run("db compile peers.in -o peers.cdb --json")?;
+    assert_snapshot!(format!("{strict}{lenient}{json}"));
+    Ok(())
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told() -> Result {
+    let place = example()?;
+    let outcome = place.run("db compile peers.in -o nowhere/peers.cdb")?;
+    assert_eq!(outcome.code, Some(71), "{outcome}");
+    let start = "connect-cli: nowhere/peers.cdb could not be written";
+    assert!(outcome.stderr.starts_with(start), "{outcome}");
+    Ok(())
+}
+
+#[test]
+fn mistakes_are_found_in_sources_and_databases() -> Result {
+    let place = Place::new()?;
+    let text = "[@A]\nwatch = t\nevery = soon\nretires = 3\n[hub]\n@inherit = @A\n\
+                peer = INET 192.0.2.1\n[lap]\n@inherit = @A\npeer = Passive\n";
+    place.write("peers.in", text)?;
+    let source = place.run("db check peers.in")?;
+    assert_eq!(source.code, Some(1), "{source}");
+    place.run("db compile peers.in -o peers.cdb")?;
+    let database = place.run("db check")?;
+    assert_eq!(database.code, Some(1), "{database}");
+    let json = place.run("db check peers.in --json")?;
+    assert_eq!(json.code, Some(1), "{json}");
+    assert_snapshot!(format!("{source}{database}{json}"));
+    Ok(())
+}
+
+#[test]
+fn warnings_count_when_checking_strictly() -> Result {
+    let place = Place::new()?;
+    place.write("ok.in", "[hub]\npeer = INET 192.0.2.1\nwatch = t\n")?;
+    place.write("odd.in", "[hub]\nretires = 3\n")?;
+    let good = place.run("db check --strict ok.in")?;
+    assert_eq!(
+        (good.code, &*good.stdout),
+        (Some(0), "nothing to complain of\n")
+    );
+    // Several sources make one database.
+    let lenient = place.run("db check ok.in odd.in")?;
+    assert_eq!(lenient.code, Some(0), "{lenient}");
+    let strict = place.run("db check ok.in odd.in --strict")?;
+    assert_eq!(strict.code, Some(1), "{strict}");
+    Ok(())
+}
+
+#[test]
+fn differences_are_told_peer_by_peer() -> Result {
+    let place = example()?;
+    let changed = EXAMPLE
+        .replace("every = 30s", "every = 1m")
+        .replace("auto = t\n", "")
+        .replace(
+            "[laptop]",
+            "[tablet]\n@inherit = @PASSIVE\n[$site]\nx = 1\n[phone]\nuser = laptop",
+        )
+        .replace("mobile = t\n", "");
+    place.write("new.in", &changed)?;
+    let text = place.run("db diff peers.cdb new.in")?;
+    let json = place.run("db diff peers.cdb new.in --json --exit-code")?;
+    assert_eq!((text.code, json.code), (Some(0), Some(1)));
+    assert_snapshot!(format!("{text}{json}"));
+    Ok(())
+}
+
+#[test]
+fn files_that_are_no_database_are_told() -> Result {
+    let place = example()?;
+    let mut bytes = std::fs::read(place.path("peers.cdb"))?;
+    bytes.truncate(2100);
+    std::fs::write(place.path("short.cdb"), bytes)?;
+    place.write("bad.in", "[x\n")?;
+    let mut all = String::new();
+    for arguments in [
+        "db dump missing.cdb",
+        "db dump short.cdb",
+        "db check missing.cdb",
+        "db diff peers.cdb short.cdb",
+        "db diff peers.cdb bad.in",
+        "db dump bad.in",
+    ] {
+        all += &place.run(arguments)?.to_string();
+    }
+    assert_snapshot!(all);
+    Ok(())
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `events`.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+
+use connect_ipc::control::{Reply, Request};
+use connect_ipc::event::{EventFilter, EventKind};
+use connect_ipc::scripts::{Ended, ScriptKind, Stream};
+use insta::assert_snapshot;
+
+use crate::support::{Place, Result, Script, Step, event, interrupt, peer, service};
+
+fn snapshot() -> Result<Vec<Reply>> {
+    Ok(vec![
+        Reply::Service(Box::new(service()?)),
+        Reply::Peers(vec![peer("bob", &[])?, peer("alice", &[1.5])?]),
+        Reply::Live { seq: 40 },
+    ])
+}
+
+/// Every kind of event, and a gap.
+fn happenings() -> Vec<Reply> {
+    let alice = |seq, kind| event(seq, Some("alice"), kind);
+    let address = || "INET 192.0.2.9 4070".to_owned();
+    vec![
+        alice(
+            41,
+            EventKind::Added {
+                address: address(),
+                interface: "tripe0".into(),
+            },
+        ),
+        alice(42, EventKind::Adopted {}),
+        alice(43, EventKind::Keys {}),
+        alice(44, EventKind::Moved { address: address() }),
+        alice(45, EventKind::Reply { millis: 1.26 }),
+        alice(46, EventKind::Missed { attempt: 1, of: 5 }),
+        alice(
+            47,
+            EventKind::Failed {
+                error: vec!["ping-send-failed".into(), "no route".into()],
+            },
+        ),
+        alice(48, EventKind::Recovered { failures: 2 }),
+        alice(
+            49,
+            EventKind::Unreachable {
+                rounds: 2,
+                next: 60_000,
+            },
+        ),
+        alice(50, EventKind::Reconnecting {}),
+        event(51, Some("gw"), EventKind::Knock { address: address() }),
+        alice(
+            52,
+            EventKind::Started {
+                script: ScriptKind::Connect,
+                pid: 4711,
+            },
+        ),
+        alice(
+            53,
+            EventKind::Output {
+                script: ScriptKind::Connect,
+                stream: Stream::Stderr,
+                line: "odd \x1b[2J".into(),
+            },
+        ),
+        alice(
+            54,
+            EventKind::Ended {
+                script: ScriptKind::Connect,
+                end: Ended::Exited(3),
+            },
+        ),
+        Reply::Dropped { events: 7 },
+        event(62, None, EventKind::Database { peers: 1 }),
+        event(
+            63,
+            None,
+            EventKind::DatabaseFault {
+                fault: "it is damaged".into(),
+            },
+        ),
+        event(64, None, EventKind::Lost {}),
+        event(65, None, EventKind::Joined {}),
+        event(
+            66,
+            None,
+            EventKind::Broadcast {
+                words: vec!["USER".into(), "a b".into()],
+            },
+        ),
+        event(
+            67,
+            None,
+            EventKind::Command {
+                words: vec!["kick".into(), "alice".into()],
+                by: "uid 1000".into(),
+            },
+        ),
+        alice(68, EventKind::Disowned {}),
+        alice(69, EventKind::Removed {}),
+    ]
+}
+
+/// The state, every kind of event, and the end of the service.
+fn script() -> Result<Script> {
+    let replies = snapshot()?.into_iter().chain(happenings());
+    Ok(Script::steps(replies.map(Step::Reply).chain([Step::Close])))
+}
+
+#[test]
+fn the_state_comes_first_and_then_every_event() -> Result {
+    let place = Place::new()?;
+    let core = place.core(script()?)?;
+    assert_snapshot!(place.run("events")?);
+    assert_eq!(core.asked()?, Some(Request::Events(EventFilter::default())));
+    Ok(())
+}
+
+#[test]
+fn json_is_an_object_a_line_each_with_schema_and_number() -> Result {
+    let place = Place::new()?;
+    let core = place.core(script()?)?;
+    let outcome = place.run("events --json")?;
+    core.asked()?;
+    let mut last = 0;
+    for line in outcome.stdout.lines() {
+        let json: serde_json::Value = serde_json::from_str(line)?;
+        assert_eq!(json["schema"], 1, "{line}");
+        let seq = json["seq"].as_u64().ok_or("no number")?;
+        assert!(seq >= last, "{line}");
+        last = seq;
+    }
+    assert_snapshot!(outcome);
+    Ok(())
+}
+
+#[test]
+fn filters_are_passed_on_and_hold_for_the_state_as_well() -> Result {
+    let place = Place::new()?;
+    let core = place.core_on("observe.sock", 0o600, script()?)?;
+    let outcome = place.run(
+        "events --control observe.sock --json --peer alice --peer carol --kind reply --kind lost",
+    )?;
+    let Some(Request::Events(filter)) = core.asked()? else {
+        return Err("asked for something else".into());
+    };
+    assert_eq!(filter.peers, ["alice", "carol"]);
+    assert_eq!(filter.kinds, ["reply", "lost"]);
+    assert!(!outcome.stdout.contains("\"name\":\"bob\""), "{outcome}");
+    assert!(outcome.stdout.contains("\"name\":\"alice\""), "{outcome}");
+
+    let wrong = place.run("events --kind replies")?;
+    assert_eq!(wrong.code, Some(2), "{wrong}");
+    Ok(())
+}
+
+#[test]
+fn every_kind_can_be_asked_for() {
+    let known: Vec<&str> = connect_cli::happening::KINDS.to_vec();
+    for reply in happenings() {
+        let Reply::Event(event) = reply else { continue };
+        assert!(known.contains(&event.kind.name()), "{}", event.kind.name());
+    }
+    assert_eq!(known.len(), happenings().len() - 1);
+}
+
+#[test]
+fn an_interrupt_ends_it_quietly() -> Result {
+    let place = Place::new()?;
+    let replies = snapshot()?
+        .into_iter()
+        .chain([event(41, None, EventKind::Lost {})]);
+    let core = place.core(Script::replies(replies))?;
+    let mut command = place.command();
+    command.args(["events", "--no-snapshot"]);
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
+    // Once the event is told, the command is waiting for the next.
+    assert_eq!(
+        lines.next().ok_or("nothing")??,
+        "2023-11-14 22:14:01.123  -             the server is out of reach"
+    );
+    interrupt(&child)?;
+    assert_eq!(child.wait()?.code(), Some(0));
+    let mut said = String::new();
+    child
+        .stderr
+        .take()
+        .ok_or("no errors")?
+        .read_to_string(&mut said)?;
+    assert_eq!(said, "");
+    core.asked()?;
+    Ok(())
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() -> Result {
+    let place = Place::new()?;
+    let core = place.core(script()?)?;
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let outcome = place.finish(place.command().arg("events").stdout(writer))?;
+    assert_eq!(outcome.to_string(), "exit code 0\n");
+    // It may have had more to say than anybody heard.
+    let _ = core.asked();
+    Ok(())
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `info`.
+
+use connect_ipc::control::{PeerDetail, Reply, Request, SCHEMA};
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::support::{Place, Result, Script, peer};
+
+fn detail() -> Result<PeerDetail> {
+    let mut status = peer("alice", &[10.0, 12.0, 14.0])?;
+    status.statistics.record_loss();
+    (status.failures, status.rounds) = (5, 1);
+    (status.changed, status.reconnects, status.last_reconnect) = (Some(100), 3, Some(7));
+    Ok(serde_json::from_value(json!({
+        "schema": SCHEMA,
+        "status": status,
+        "record": [
+            ["every", "30s"],
+            ["ifup", "/usr/sbin/tripe-ifup -v"],
+            ["nets", "10.0.0.0/8\n10.1.0.0/16"],
+        ],
+        "scripts": [{"kind": "ifup", "pid": 4321}, {"kind": "connect", "pid": null}],
+        "recent": [
+            {"kind": "ifup", "end": {"exited": 0}, "ago": 900, "output": []},
+            {"kind": "connect", "end": {"exited": 255}, "ago": 61, "output": ["no\u{1b}[1mroute"]},
+            {"kind": "connect", "end": {"not-started": "no /bin/sh"}, "ago": 9, "output": []},
+            {"kind": "connect", "end": "timed-out", "ago": 1, "output": []},
+        ],
+        "algorithms": [["cipher", "rijndael-counter"], ["hash", "sha256"]],
+        "plan": {
+            "every": 30, "timeout": 10, "retries": 5, "backoff": 30, "backoff-max": 120,
+        },
+    }))?)
+}
+
+fn script(detail: PeerDetail) -> Script {
+    Script::replies([Reply::Peer(Box::new(detail))])
+}
+
+#[test]
+fn a_peer_is_shown_in_full() -> Result {
+    let place = Place::new()?;
+    let core = place.core(script(detail()?))?;
+    assert_snapshot!(place.run("info alice")?);
+    let peer = "alice".to_owned();
+    assert_eq!(core.asked()?, Some(Request::Info { peer }));
+    Ok(())
+}
+
+#[test]
+fn json_has_the_record_as_an_object() -> Result {
+    let place = Place::new()?;
+    let core = place.core(script(detail()?))?;
+    assert_snapshot!(place.run("info alice --json")?);
+    core.asked()?;
+    Ok(())
+}
+
+#[test]
+fn what_is_not_known_is_said_so() -> Result {
+    let mut absent = detail()?;
+    (absent.status, absent.plan) = (None, None);
+    (absent.scripts, absent.recent) = (Vec::new(), Vec::new());
+    absent.algorithms = Vec::new();
+    let mut stranger = detail()?;
+    (stranger.status, stranger.record) = (Some(peer("alice", &[])?), None);
+    (stranger.scripts, stranger.recent) = (Vec::new(), Vec::new());
+    stranger.algorithms = Vec::new();
+    let place = Place::new()?;
+    let core = place.core(script(absent))?;
+    let absent = place.run("info alice")?;
+    core.asked()?;
+    let core = place.core(script(stranger))?;
+    let unknown = place.run("info alice")?;
+    core.asked()?;
+    assert_snapshot!(format!("{absent}{unknown}"));
+    Ok(())
+}
+
+#[test]
+fn an_unknown_peer_is_a_failure() -> Result {
+    let place = Place::new()?;
+    let failure = vec!["unknown-peer".to_owned(), "bob".to_owned()];
+    let core = place.core(Script::replies([Reply::Failed(failure)]))?;
+    assert_snapshot!(place.run("info bob")?);
+    core.asked()?;
+    Ok(())
+}

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Tests of the real program against a core and a tripe server that the tests play.
+
+mod admin;
+mod connection;
+mod db;
+mod doctor;
+mod events;
+mod info;
+mod manual;
+mod metrics;
+mod output;
+mod shortcuts;
+mod status;
+mod submit;
+mod support;
+mod wait;
+mod watch;

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `metrics`, and what in contrib/ is made of them.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use connect_ipc::control::{PeerState, Reply};
+use insta::assert_snapshot;
+
+use crate::support::{Place, Result, Script, interrupt, peer, service};
+
+fn script() -> Result<Script> {
+    let mut status = service()?;
+    (status.counters.scripts_ok, status.counters.reconnects) = (5, 2);
+    status.scripts.connections = 3;
+    let mut down = peer("a \"b\" \\c", &[10.0, 30.0])?;
+    down.statistics.record_loss();
+    (down.failures, down.rounds, down.reconnects) = (5, 2, 4);
+    let mut unwatched = peer("zoe", &[])?;
+    unwatched.state = PeerState::Unwatched;
+    Ok(Script::replies([
+        Reply::Service(Box::new(status)),
+        Reply::Peers(vec![peer("alice", &[1.25, 1.75])?, down, unwatched]),
+        Reply::Done {},
+    ]))
+}
+
+/// What the program prints with these arguments.
+fn metrics(arguments: &str) -> Result<String> {
+    let place = Place::new()?;
+    let core = place.core(script()?)?;
+    let outcome = place.run(&format!("metrics {arguments}"))?;
+    core.asked()?;
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    Ok(outcome.stdout)
+}
+
+/// Whether promtool is here; CI has it.
+fn promtool() -> bool {
+    let found = Command::new("promtool").arg("--version").output().is_ok();
+    if !found {
+        eprintln!("SKIPPED: promtool (Debian package prometheus) is not installed");
+    }
+    found
+}
+
+/// Has promtool judge this input.
+fn judge(arguments: &[&str], input: &str) -> Result {
+    let mut child = Command::new("promtool")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    child
+        .stdin
+        .take()
+        .ok_or("no input")?
+        .write_all(input.as_bytes())?;
+    let output = child.wait_with_output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success() && said.is_empty(),
+        "{said}\n{input}"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_metrics_are_those_of_the_state() -> Result {
+    assert_snapshot!(metrics("")?);
+    assert_snapshot!(metrics("--format prometheus")?);
+    Ok(())
+}
+
+#[test]
+fn promtool_accepts_both_forms() -> Result {
+    if !promtool() {
+        return Ok(());
+    }
+    judge(&["check", "metrics"], &metrics("--format prometheus")?)?;
+    // Its only command that reads OpenMetrics wants to import it, with a time at each sample.
+    let place = Place::new()?;
+    let stamped: String = metrics("")?
+        .lines()
+        .map(|line| match line.starts_with('#') {
+            true => format!("{line}\n"),
+            false => format!("{line} 1700000000\n"),
+        })
+        .collect();
+    let file = place.write("metrics.txt", &stamped)?;
+    let output = Command::new("promtool")
+        .args(["tsdb", "create-blocks-from", "openmetrics"])
+        .args([&file, &place.path("blocks")])
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}\n{stamped}");
+    Ok(())
+}
+
+#[test]
+fn a_file_is_replaced_as_a_whole_even_if_there_is_no_service() -> Result {
+    let place = Place::new()?;
+    let core = place.core(script()?)?;
+    let outcome = place.run("metrics --output connect.prom")?;
+    core.asked()?;
+    assert_eq!(outcome.to_string(), "exit code 0\n");
+    let path = place.path("connect.prom");
+    let text = std::fs::read_to_string(&path)?;
+    assert!(text.contains("\ntripe_connect_up 1\n"), "{text}");
+    let mode = std::fs::metadata(&path)?.permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+
+    let outcome = place.run("metrics --output connect.prom")?;
+    assert_eq!(outcome.code, Some(69), "{outcome}");
+    assert_eq!(
+        std::fs::read_to_string(&path)?,
+        "# HELP tripe_connect_up Whether the service answers.\n\
+         # TYPE tripe_connect_up gauge\ntripe_connect_up 0\n"
+    );
+    let outcome = place.run("metrics --output nowhere/connect.prom")?;
+    assert_eq!(outcome.code, Some(71), "{outcome}");
+    assert!(
+        outcome.stderr.contains("cannot write nowhere/connect.prom"),
+        "{outcome}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_scrape_gets_the_form_that_it_asks_for() -> Result {
+    let place = Place::new()?;
+    let mut command = place.command();
+    command.args(["metrics", "--listen", "0"]);
+    let mut child = command.stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
+    let line = lines.next().ok_or("nothing")??;
+    let address = line
+        .strip_prefix("listening on http://")
+        .and_then(|rest| rest.strip_suffix("/metrics"))
+        .ok_or("no address")?;
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+    let ask = |request: &str| -> Result<String> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.write_all(request.as_bytes())?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let without = ask("GET /metrics HTTP/1.1\r\n\r\n")?;
+    assert!(without.starts_with("HTTP/1.1 200 OK\r\n"), "{without}");
+    assert!(without.ends_with("\ntripe_connect_up 0\n"), "{without}");
+    let core = place.core(script()?)?;
+    let open = ask("GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n")?;
+    core.asked()?;
+    assert!(
+        open.contains("\r\nContent-Type: application/openmetrics-text;"),
+        "{open}"
+    );
+    let (_, body) = open.split_once("\r\n\r\n").ok_or("no body")?;
+    assert_eq!(body, metrics("")?);
+    assert!(ask("GET / HTTP/1.1\r\n\r\n")?.starts_with("HTTP/1.1 404 "));
+    assert!(ask("PUT /metrics HTTP/1.1\r\n\r\n")?.contains("\r\nAllow: GET\r\n"));
+    interrupt(&child)?;
+    assert_eq!(child.wait()?.code(), Some(0));
+    Ok(())
+}
+
+fn contrib(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../contrib")
+        .join(name)
+}
+
+/// The metrics that a text names.
+fn named(text: &str) -> BTreeSet<String> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+        .filter(|word| word.starts_with("tripe_connect_"))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn dashboard_and_alerts_name_only_metrics_that_there_are() -> Result {
+    let text = metrics("")?;
+    let samples: String = text
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .collect::<Vec<_>>()
+        .join("\n");
+    let known = named(&samples);
+    let dashboard = std::fs::read_to_string(contrib("grafana/connect.json"))?;
+    let _: serde_json::Value = serde_json::from_str(&dashboard)?;
+    let alerts = contrib("prometheus/alerts.yml");
+    for text in [dashboard, std::fs::read_to_string(&alerts)?] {
+        let unknown: Vec<String> = named(&text).difference(&known).cloned().collect();
+        assert!(unknown.is_empty(), "{unknown:?}");
+    }
+    if promtool() {
+        let output = Command::new("promtool")
+            .args(["check", "rules"])
+            .arg(alerts)
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    }
+    Ok(())
+}

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The commands of the service that have nouns of their own, and `kill`.
+
+use connect_ipc::control::Reply;
+use insta::assert_snapshot;
+
+use crate::support::{Place, Result, Script};
+
+#[test]
+fn each_noun_gives_its_command() -> Result {
+    let place = Place::new()?;
+    for (arguments, words) in [
+        ("active alice", &["active", "alice"][..]),
+        ("kick alice", &["kick", "alice"]),
+        ("passive alice", &["passive", "--", "alice"]),
+        (
+            "passive --wait 2m -- -odd",
+            &["passive", "-timeout", "120", "--", "-odd"],
+        ),
+        ("sabotage alice", &["sabotage", "alice"]),
+        ("userpeer alice", &["userpeer", "alice"]),
+        ("adopted", &["adopted"]),
+        ("list-active", &["list-active"]),
+        ("quit", &["quit"]),
+    ] {
+        let core = place.core(Script::replies([
+            Reply::Line(vec!["answer".into()]),
+            Reply::Done {},
+        ]))?;
+        let outcome = place.run(arguments)?;
+        assert_eq!(core.submitted()?, words, "{arguments}");
+        assert_eq!(
+            (outcome.code, &*outcome.stdout),
+            (Some(0), "answer\n"),
+            "{outcome}"
+        );
+
+        let failure = Reply::Failed(vec!["no".into(), "way".into()]);
+        let core = place.core(Script::replies([failure]))?;
+        let (noun, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
+        let outcome = place.run(&format!("{noun} --json {rest}"))?;
+        assert_eq!(core.submitted()?, words, "{arguments}");
+        let json: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
+        assert_eq!(
+            json["failure"],
+            serde_json::json!(["no", "way"]),
+            "{outcome}"
+        );
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+    }
+    Ok(())
+}
+
+#[test]
+fn kill_asks_the_server_itself() -> Result {
+    let place = Place::new()?;
+    let tripe = place.tripe(&[("KILL alice", "OK\n")])?;
+    let good = place.run("kill alice")?;
+    tripe.finish()?;
+    std::fs::remove_file(place.path("tripesock"))?;
+    let tripe = place.tripe(&[("KILL bob", "FAIL unknown-peer bob\n")])?;
+    let bad = place.run("kill bob")?;
+    tripe.finish()?;
+    assert_snapshot!(format!("{good}{bad}"));
+    Ok(())
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `status`.
+
+use connect_ipc::control::{PeerState, PeerStatus, Reply, Request, ServerLink};
+use insta::assert_snapshot;
+
+use crate::support::{Place, Result, Script, peer, service};
+
+/// Peers in every state, not in order.
+fn peers() -> Result<Vec<Vec<PeerStatus>>> {
+    let mut down = peer("hub", &[10.0, 30.0])?;
+    down.statistics.record_loss();
+    down.statistics.record_loss();
+    (down.state, down.failures, down.rounds, down.next_ping) = (PeerState::Check, 2, 1, None);
+    let mut shaky = peer("carol", &[1500.0; 99])?;
+    shaky.statistics.record_loss();
+    (shaky.failures, shaky.address) = (1, Some("INET6 2001:db8::4:5 4070".into()));
+    let mut unwatched = peer("zoe", &[])?;
+    (unwatched.state, unwatched.next_ping) = (PeerState::Unwatched, None);
+    let mut fresh = peer("dave", &[])?;
+    (fresh.state, fresh.address, fresh.next_ping) = (PeerState::Check, None, None);
+    Ok(vec![
+        vec![down, unwatched, fresh],
+        vec![shaky, peer("alice", &[1.25, 1.75])?],
+    ])
+}
+
+fn healthy() -> Result<Script> {
+    let replies = [Reply::Service(Box::new(service()?))]
+        .into_iter()
+        .chain(peers()?.into_iter().map(Reply::Peers))
+        .chain([Reply::Done {}]);
+    Ok(Script::replies(replies))
+}
+
+#[test]
+fn the_table_shows_every_peer_sorted() -> Result {
+    let place = Place::new()?;
+    let core = place.core(healthy()?)?;
+    assert_snapshot!(place.run("status")?);
+    assert_eq!(core.asked()?, Some(Request::Status {}));
+    Ok(())
+}
+
+#[test]
+fn json_has_the_same_and_more() -> Result {
+    let place = Place::new()?;
+    let core = place.core(healthy()?)?;
+    let outcome = place.run("status --json")?;
+    core.asked()?;
+    let json: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
+    assert_eq!(json["schema"], 1);
+    assert_eq!(json["peers"][3]["name"], "hub");
+    assert_eq!(json["peers"][3]["down"], true);
+    assert_snapshot!(outcome);
+    Ok(())
+}
+
+#[test]
+fn every_fault_of_the_service_is_told_with_its_remedy() -> Result {
+    let place = Place::new()?;
+    let mut status = service()?;
+    status.server = ServerLink::Down;
+    status.database.fault = Some("there is no peer database /etc/tripe/peers.cdb".into());
+    status.pinger.connected = false;
+    status.scripts.version = Some("1.9.0".into());
+    let core = place.core(Script::replies([
+        Reply::Service(Box::new(status)),
+        Reply::Done {},
+    ]))?;
+    assert_snapshot!(place.run("status")?);
+    core.asked()?;
+    Ok(())
+}
+
+#[test]
+fn a_narrow_screen_cuts_and_wide_does_not() -> Result {
+    let long = || -> Result<Script> {
+        let mut long = peer("gateway-of-the-northern-branch-office", &[1.0])?;
+        long.address = Some("INET6 2001:db8:1234:5678:9abc:def0:1234:5678 4070".into());
+        let replies = [
+            Reply::Service(Box::new(service()?)),
+            Reply::Peers(vec![long]),
+            Reply::Done {},
+        ];
+        Ok(Script::replies(replies))
+    };
+    let place = Place::new()?;
+    let core = place.core(long()?)?;
+    let table = place.run("status")?.stdout;
+    core.asked()?;
+    let widest = table.lines().skip(1).map(|line| line.chars().count()).max();
+    assert_eq!(widest, Some(80), "{table}");
+
+    let core = place.core(long()?)?;
+    let wide = place.run("status --wide")?.stdout;
+    core.asked()?;
+    assert_snapshot!(format!("{table}{wide}"));
+
+    let core = place.core(long()?)?;
+    let narrow = place.finish(place.command().arg("status").env("COLUMNS", "72"))?;
+    core.asked()?;
+    let mut lines = narrow.stdout.lines().skip(1);
+    assert!(lines.all(|line| line.chars().count() <= 72), "{narrow}");
+    Ok(())
+}
