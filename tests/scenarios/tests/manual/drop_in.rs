@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The service as the original's packaging and its neighbours use it.
+
+use scenarios::{Expect as _, Outcome, Service, Site, program};
+
+use crate::support::{ANSWERING, NOBODY};
+
+#[test]
+fn without_any_option_it_runs_in_the_foreground_from_tripedir() -> Outcome {
+    let site = Site::new()?
+        .peer("p", &[("peer", NOBODY)])
+        .auto("p")
+        .build()?;
+    let mut command = Service::bare_command()?;
+    command.env("TRIPEDIR", site.directory()).current_dir("/");
+    let mut events = site.lab.follow();
+    let mut service = Service::run(&site, command)?;
+    service.explain(events.broadcast("NOTE SVCCLAIM connect"))?;
+    service.wait_until_settled(&site)?;
+    assert_eq!(site.submit("list-active")?, ["p"]);
+    assert!(!service.has_ended()?);
+    // As the shipped unit starts it, nothing is added at start.
+    assert_eq!(site.admin_ok("LIST")?, [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_restart_for_an_upgrade_goes_as_the_package_does_it() -> Outcome {
+    let site = Site::new()?.build()?;
+    let mut old = site.connect(&[])?;
+    let query = site.admin_ok("SVCQUERY connect")?.concat();
+    assert!(query.starts_with("name=connect version="), "{query}");
+    site.submit("quit")?;
+    assert_eq!(old.wait()?.code(), Some(0));
+    let mut new = Service::start(&site, &["--daemon", "--exit-on-disconnect"])?;
+    assert_eq!(new.wait()?.code(), Some(0), "{}", new.log());
+    assert_eq!(site.admin_ok("SVCQUERY connect")?.concat(), query);
+    site.submit("quit")?;
+    Ok(())
+}
+
+#[test]
+fn a_later_version_takes_the_service_over_and_this_one_ends() -> Outcome {
+    let site = Site::new()?.build()?;
+    let mut service = site.connect(&[])?;
+    let mut other = site.admin()?;
+    other.ask("SVCCLAIM connect 99.0")?.lines()?;
+    assert_eq!(service.wait()?.code(), Some(78));
+    let log = service.log();
+    assert!(log.contains("taken over by version 99.0"), "{log}");
+    assert_eq!(site.admin_ok("SVCLIST")?, ["connect 99.0"]);
+    Ok(())
+}
+
+#[test]
+fn it_takes_the_service_over_from_an_original() -> Outcome {
+    let site = Site::new()?.build()?;
+    let mut original = site.admin()?;
+    original.ask("SVCCLAIM connect 1.5.3")?.lines()?;
+    let _service = site.connect(&[])?;
+    let line = original.receive_until("SVCCLAIM connect ")?;
+    assert_ne!(line, "SVCCLAIM connect 1.5.3");
+    Ok(())
+}
+
+#[test]
+fn a_script_can_use_the_server_that_its_tripesock_names() -> Outcome {
+    let submit = program("lab-submit")?.display().to_string();
+    let up =
+        format!("{submit} \"$TRIPESOCK\" \"SETIFNAME $1 vpn-$1\" 'SVCSUBMIT connect userpeer u'");
+    let site = Site::new()?
+        .with_answering_peers()
+        .script("up", &up)?
+        .peer("p", &[("peer", ANSWERING), ("ifup", "./up")])
+        .user("u", "p")
+        .build()?;
+    let _service = site.connect(&[])?;
+    let mut events = site.lab.follow();
+    site.submit("active p")?;
+    events.broadcast("NOTE NEWIFNAME p tripe0 vpn-p")?;
+    events.exactly("NOTE USER connect ifup p stdout p")?;
+    Ok(())
+}
+
+#[test]
+fn the_neighbour_services_find_what_they_use() -> Outcome {
+    // conntrack brings peers up by `active`, down by KILL, and kicks; the knock script asks
+    // `userpeer`; the monitor shows `list-active`, `info` and `adopted`.
+    let site = Site::new()?
+        .with_answering_peers()
+        .peer(
+            "p",
+            &[("peer", ANSWERING), ("watch", "t"), ("knock", "here")],
+        )
+        .user("u", "p")
+        .build()?;
+    let _service = site.connect(&[])?;
+    for command in [
+        "active p",
+        "kick p",
+        "userpeer u",
+        "list-active",
+        "info p",
+        "adopted",
+        "help",
+    ] {
+        site.submit(command)?;
+    }
+    site.admin_ok("KILL p")?;
+    assert_eq!(site.submit("adopted")?, [""; 0]);
+    Ok(())
+}

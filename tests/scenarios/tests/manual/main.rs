@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The manual page, proved: each module is one of its sections, and each test is named after the
+//! sentence that it proves. All are one program, so that it is linked once and the machine is kept
+//! busy to the end. docs/conformance.md lists every sentence with its test.
+
+mod adoption;
+mod child_processes;
+mod command_line;
+mod commands;
+mod conformance;
+mod database;
+mod drop_in;
+mod dynamic_connection;
+mod faults;
+mod info;
+mod interfaces;
+mod knock;
+mod notifications;
+mod passive;
+mod pinging;
+mod support;
+mod warnings;
