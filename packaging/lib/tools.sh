@@ -1,0 +1,21 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Tools that packaging needs beside Debian's, and the place where they and other costly things are
+# kept between runs.
+
+# Outside of the repository, so that neither a clean tree nor a fresh clone pays for them again.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/tripe-connect
+
+# Pinned, since the bytes of the package depend on it.
+cargo_deb_version=3.8.0
+
+# Prints the path of cargo-deb, after building it if it is not there in that very version.
+cargo_deb() {
+    local root=$cache/cargo-deb-$cargo_deb_version
+    if [ ! -x "$root/bin/cargo-deb" ]; then
+        # Its own build is not our package's: neither our flags nor our target directory are for it.
+        env -u RUSTFLAGS -u CARGO_TARGET_DIR cargo install --quiet --locked \
+            --version "$cargo_deb_version" --root "$root" cargo-deb >&2
+    fi
+    echo "$root/bin/cargo-deb"
+}
