@@ -1,0 +1,240 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What packaging/prove does on a machine with systemd.
+
+processes='core pinger ifscripts'
+
+# Shown when a step has failed.
+evidence() {
+    [ -s "$work/init" ] || return 0
+    inside systemctl --no-pager --plain list-units 'tripe*'
+    inside journalctl --no-pager --quiet --output short-precise -n 30
+}
+
+# The original, as it would have been running for long: the peers are up and configured.
+original_runs() {
+    inside groupadd --system tripe
+    install_package "$work/original.deb"
+    inside ln -s /usr/lib/tripe/services/connect /etc/tripe/services/connect
+    inside tell db compile -o /etc/tripe/peers.cdb /etc/tripe/peers.in
+    inside systemctl daemon-reload
+    inside systemctl enable --now tripe.service notes.service
+    within 20 server VERSION
+    inventory > "$work/inventory"
+    inside systemctl start tripe-connect.service
+    within 20 provided_by 1.5.3
+    server ADD alpha INET 198.18.0.1 4070
+    server ADD beta INET 198.18.0.2 4070
+    within 20 noted 'KXDONE beta'
+    mark_notes
+}
+
+# Core is ready and has its server, both helpers and both peers.
+healthy() {
+    local unit
+    for unit in core.service pinger.service ifscripts.service control.socket observe.socket; do
+        same "tripe-connect-$unit" active "$(property tripe-connect-$unit ActiveState)"
+    done
+    status_is .service.server up
+    status_is .service.pinger.connected true
+    status_is .service.scripts.connected true
+    status_is '[.peers[] | select(.state != "unwatched").name] | join(" ")' 'alpha beta'
+}
+
+install_over_the_original() {
+    install_package "$work"/now/*.deb
+    within 20 provided_by "$version"
+    within 20 healthy
+    same 'the unit of the original' inactive "$(property tripe-connect.service ActiveState)"
+    same 'the diverted program' 'connect 1.5.3' \
+        "$(inside /usr/lib/tripe/services/connect.original --version)"
+    scripts_ran ''
+    peers_stayed
+}
+
+ready_and_status() {
+    same 'the target' enabled "$(inside systemctl is-enabled tripe-connect.target)"
+    same 'notification' 'notify active' \
+        "$(property tripe-connect-core.service Type) $(property tripe-connect-core.service ActiveState)"
+    property tripe-connect-core.service StatusText
+    property tripe-connect-core.service StatusText | grep -q '2 peers'
+}
+
+# Each process has a user of its own; one capability is all there is.
+least_privilege() {
+    local process pid
+    for process in $processes; do
+        pid=$(pid_of "$process")
+        same "user of $process" "tripe-connect-$process" \
+            "$(inside stat --format %U "/proc/$pid")"
+        local capabilities=0000000000000000
+        [ "$process" != ifscripts ] || capabilities=0000000000001000
+        same "capabilities of $process" $capabilities \
+            "$(inside sed -n 's/^CapEff:\t//p' "/proc/$pid/status")"
+    done
+}
+
+registered() {
+    same 'version' "connect $version" "$(inside /etc/tripe/services/connect --version)"
+    # As tripe's start-up does: the units are left to it, and nothing is started twice.
+    local core
+    core=$(pid_of core)
+    inside /etc/tripe/services/connect --daemon --startup
+    same 'core' "$core" "$(pid_of core)"
+    provided_by "$version"
+}
+
+renewed() {
+    local now
+    now=$(pid_of "$1")
+    [ "$now" != "$2" ] && [ "$now" != 0 ] &&
+        [ "$(property "tripe-connect-$1.service" ActiveState)" = active ]
+}
+
+# One process is killed: it comes back, no other is restarted, no peer suffers.
+comes_back() {
+    remember
+    local before other
+    declare -A pids
+    for other in $processes; do
+        pids[$other]=$(pid_of "$other")
+    done
+    before=${pids[$1]}
+    inside kill -KILL "$before"
+    within 30 renewed "$1" "$before"
+    within 20 healthy
+    for other in $processes; do
+        [ "$other" = "$1" ] || same "process of $other" "${pids[$other]}" "$(pid_of "$other")"
+    done
+    peers_undisturbed
+}
+
+# With a watchdog of 3 seconds in place of 30, so that nobody waits for long.
+watchdog_acts() {
+    local drop_in=/run/systemd/system/tripe-connect-core.service.d before
+    inside mkdir -p $drop_in
+    printf '[Service]\nWatchdogSec=3\n' | inside tee $drop_in/watchdog.conf
+    inside systemctl daemon-reload
+    inside systemctl restart tripe-connect-core.service
+    within 20 healthy
+    remember
+    before=$(pid_of core)
+    inside kill -STOP "$before"
+    within 60 renewed core "$before"
+    inside journalctl --unit tripe-connect-core.service --grep 'Watchdog timeout' --quiet
+    within 20 healthy
+    peers_undisturbed
+    inside rm -r $drop_in
+    inside systemctl daemon-reload
+    inside systemctl restart tripe-connect-core.service
+    within 20 healthy
+}
+
+# Commands given while core is away or on its way wait for it.
+sockets_wait() {
+    inside systemctl stop tripe-connect-core.service
+    same core inactive "$(property tripe-connect-core.service ActiveState)"
+    # This one starts it.
+    same 'adopted peers' 'alpha beta' "$(inside connect-cli adopted | sort | paste -sd ' ')"
+    local _
+    for _ in 1 2 3; do
+        inside systemctl restart --no-block tripe-connect-core.service
+        inside connect-cli adopted
+        inside connect-cli status
+    done
+    within 20 healthy
+}
+
+# The server dies with all its peers and is started again: core stays and starts it up.
+server_restarts() {
+    local before
+    before=$(pid_of core)
+    inside systemctl restart tripe.service
+    within 30 provided_by "$version"
+    within 30 healthy
+    same core "$before" "$(pid_of core)"
+    within 20 scripts_ran_since_restart
+}
+
+# Both peers came down with the old server and up with the new one.
+scripts_ran_since_restart() {
+    same 'scripts that ran' 'ifdown alpha,ifdown beta,ifup alpha,ifup beta' \
+        "$(ran | tr ',' '\n' | sort | paste -sd ',' | sed 's/^,//')"
+}
+
+upgrade() {
+    echo 'TRIPE_CONNECT_LOG_LEVEL=debug' >> "$root/etc/default/tripe-connect"
+    remember
+    local process
+    for process in $processes; do
+        pid_of "$process" > "$work/$process.pid"
+    done
+    install_package "$work"/next-package/*.deb
+    for process in $processes; do
+        within 20 renewed "$process" "$(cat "$work/$process.pid")"
+    done
+    provided_by "$next_version"
+    within 20 healthy
+    status_is .service.version "$next_version"
+    status_is .service.pinger.version "$next_version"
+    status_is .service.scripts.version "$next_version"
+    peers_undisturbed
+    grep -q '^TRIPE_CONNECT_LOG_LEVEL=debug$' "$root/etc/default/tripe-connect"
+}
+
+# After a reboot everything is there without anybody's help.
+reboots() {
+    inside systemctl poweroff
+    within 60 nspawn_ended
+    boot
+    within 60 provided_by "$next_version"
+    within 20 healthy
+}
+
+remove() {
+    mark_notes
+    inside apt-get -o Dpkg::Use-Pty=0 --yes remove tripe-connect
+    local process
+    for process in $processes; do
+        same "the unit of $process" not-found "$(property "tripe-connect-$process.service" LoadState)"
+    done
+    inside sh -c 'readlink /proc/[0-9]*/exe' | { ! grep /connect; }
+    peers_stayed
+}
+
+original_is_back() {
+    same 'the program' 'connect 1.5.3' "$(inside /etc/tripe/services/connect --version)"
+    inside systemctl start tripe-connect.service
+    within 20 provided_by 1.5.3
+    peers_stayed
+}
+
+purge_leaves_nothing() {
+    inside systemctl stop tripe-connect.service
+    inside apt-get -o Dpkg::Use-Pty=0 --yes purge tripe-connect
+    inside ls /run | { ! grep tripe-connect; }
+    inventory | diff "$work/inventory" -
+}
+
+machine_boots() {
+    furnish
+    boot
+}
+
+vital 'a machine with systemd boots' machine_boots
+step 'the original runs, its peers are up' original_runs
+step 'installed over it: takes over, no peer dropped, no script run' install_over_the_original
+step 'READY, and a STATUS with the peers' ready_and_status
+step 'a user for each process, one capability in all' least_privilege
+step 'registered with tripe; its start-up leaves the units alone' registered
+for process in $processes; do
+    step "kill -9 $process: it comes back, alone" comes_back "$process"
+done
+step 'core is stopped by SIGSTOP: the watchdog acts' watchdog_acts
+step 'commands wait for a core that is not there yet' sockets_wait
+step 'the server is restarted: core stays and starts it up' server_restarts
+step 'upgrade: nothing lost, no script run, settings kept' upgrade
+step 'reboot: all is there again' reboots
+step 'removed: the server keeps its peers' remove
+step 'the original is back and runs' original_is_back
+step 'purged: nothing is left' purge_leaves_nothing
