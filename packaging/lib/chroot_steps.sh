@@ -4,7 +4,7 @@
 # hand in it.
 
 inside() {
-    chroot "$root" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
+    chroot "$root" env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
         DEBIAN_FRONTEND=noninteractive "$@"
 }
 
@@ -31,7 +31,7 @@ leave_chroot() {
 
 installs() {
     # Without a systemd that runs nothing is started.
-    install_package "$work"/now/*.deb
+    install_package "$built"/now/*.deb
     local account
     for account in core pinger ifscripts metrics; do
         inside getent passwd "tripe-connect-$account"
@@ -52,7 +52,7 @@ started_up() {
 }
 
 upgrades() {
-    install_package "$work"/next-package/*.deb
+    install_package "$built"/next/*.deb
     provided_by "$next_version"
     within 20 status_is .service.version "$next_version"
     scripts_ran 'ifup alpha,ifup beta,'

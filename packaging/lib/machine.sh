@@ -57,7 +57,7 @@ find_init() {
 
 # Runs a command in the machine, with nothing of our environment.
 inside() {
-    nsenter --target "$(cat "$work/init")" --all -- env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+    nsenter --target "$(cat "$work/init")" --all -- env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
 }
 

@@ -6,9 +6,9 @@
 # Where the service looks when nothing is set.
 socket=/run/tripesock
 
-# make_original DIRECTORY: a package like the one that the original comes in, put into DIRECTORY.
+# make_original FILE: a package like the one that the original comes in.
 make_original() {
-    local tree=$1/original
+    local tree=$work/original
     install -D packaging/original/connect "$tree/usr/lib/tripe/services/connect"
     mkdir "$tree/DEBIAN"
     cat > "$tree/DEBIAN/control" << 'END'
@@ -18,15 +18,15 @@ Architecture: all
 Maintainer: Nobody <nobody@tripe-connect.example>
 Description: stand-in for the original package, for tests
 END
-    dpkg-deb --root-owner-group --build "$tree" "$1/original.deb"
+    dpkg-deb --root-owner-group --build "$tree" "$1"
 }
 
 # Puts the lab server and all that an administrator would have written into $root.
 furnish() {
     # tripe-lab is the server; connect-cli is here under another name, since the package has it too.
-    install -D "$work/tripe-lab" "$root/usr/local/bin/tripe-lab"
-    install -D "$work/connect-cli" "$root/usr/local/bin/tell"
-    mkdir -p "$root/etc/tripe/services"
+    install -D "$built/tripe-lab" "$root/usr/local/bin/tripe-lab"
+    install -D "$built/connect-cli" "$root/usr/local/bin/tell"
+    mkdir -p "$root/etc/tripe"
     cat > "$root/etc/tripe/peers.in" << 'END'
 [@GLOBAL]
 watch = t
@@ -86,7 +86,7 @@ END
 
 # Gives the server a command.
 server() {
-    inside /usr/local/bin/tell -a $socket admin "$@"
+    inside tell -a $socket admin "$@"
 }
 
 # The version of the connect service that the server has.

@@ -14,7 +14,8 @@ evidence() {
 # The original, as it would have been running for long: the peers are up and configured.
 original_runs() {
     inside groupadd --system tripe
-    install_package "$work/original.deb"
+    install_package "$built/original.deb"
+    inside mkdir /etc/tripe/services
     inside ln -s /usr/lib/tripe/services/connect /etc/tripe/services/connect
     inside tell db compile -o /etc/tripe/peers.cdb /etc/tripe/peers.in
     inside systemctl daemon-reload
@@ -42,7 +43,7 @@ healthy() {
 }
 
 install_over_the_original() {
-    install_package "$work"/now/*.deb
+    install_package "$built"/now/*.deb
     within 20 provided_by "$version"
     within 20 healthy
     same 'the unit of the original' inactive "$(property tripe-connect.service ActiveState)"
@@ -169,7 +170,7 @@ upgrade() {
     for process in $processes; do
         pid_of "$process" > "$work/$process.pid"
     done
-    install_package "$work"/next-package/*.deb
+    install_package "$built"/next/*.deb
     for process in $processes; do
         within 20 renewed "$process" "$(cat "$work/$process.pid")"
     done

@@ -19,3 +19,10 @@ cargo_deb() {
     fi
     echo "$root/bin/cargo-deb"
 }
+
+# Builds programs for the package: cargo_release OPTION...
+cargo_release() {
+    # Panics name source files; where libraries were unpacked is not to make a difference.
+    RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
+        cargo build --quiet --locked --release --bins "$@"
+}
