@@ -180,6 +180,12 @@ impl Machine {
     pub(super) fn listed(&mut self, purpose: ListPurpose, names: Vec<String>) {
         self.link = ServerLink::Up;
         self.joined_before = true;
+        // With what an earlier core has left this is no first meeting with the server.
+        let inheritance = self.inherit();
+        let purpose = match inheritance {
+            Some(_) => ListPurpose::Rejoin,
+            None => purpose,
+        };
         let present: HashSet<&str> = names.iter().map(String::as_str).collect();
         let gone: Vec<String> = self
             .peers
@@ -187,9 +193,15 @@ impl Machine {
             .into_iter()
             .filter(|name| !present.contains(name.as_str()))
             .collect();
-        // A server that has lost every peer we knew is a new one, and is started up like one.
-        let fresh = purpose == ListPurpose::FirstJoin
-            || (!self.peers.is_empty() && gone.len() == self.peers.len());
+        // A server that has lost every peer we knew is a new one, and is started up like one; but
+        // not if it is known to be the old one.
+        let fresh = match inheritance {
+            Some(_) => !self.started_up,
+            None => {
+                purpose == ListPurpose::FirstJoin
+                    || (!self.peers.is_empty() && gone.len() == self.peers.len())
+            }
+        };
         for name in &gone {
             self.peer_removed(name);
         }
@@ -198,10 +210,19 @@ impl Machine {
         let mut adopted = Vec::new();
         for name in names {
             if let Some(known) = self.peers.find(&name) {
-                // It was there all the time; an address may have changed unseen.
-                if let Some(peer) = self.peers.get_mut(known) {
-                    peer.particulars = super::peers::Particulars::Unknown;
+                let inherited = inheritance.is_some();
+                if inherited {
+                    adopted.push(known);
                 }
+                let Some(peer) = self.peers.get_mut(known) else {
+                    continue;
+                };
+                if inherited && self.config.startup && !peer.configured {
+                    self.configure(known);
+                    continue;
+                }
+                // It was there all the time; an address may have changed unseen.
+                peer.particulars = super::peers::Particulars::Unknown;
                 self.unasked.push(known);
                 continue;
             }
@@ -215,6 +236,9 @@ impl Machine {
             adopted.push(id);
         }
         self.adopt_many(&adopted);
+        if let Some(inheritance) = inheritance {
+            self.restore(inheritance);
+        }
         // The first asked is the last in the list.
         self.unasked.reverse();
         self.ask_particulars();
@@ -223,6 +247,7 @@ impl Machine {
         self.emit(None, || EventKind::Joined {});
         self.out.to_pinger.push(ToPinger::Proceed {});
         if fresh && self.config.startup {
+            self.started_up = true;
             let database = std::sync::Arc::clone(&self.database.current);
             for name in database.auto() {
                 if self.peers.find(name).is_none() {
