@@ -61,7 +61,7 @@ impl Context {
     /// The directory of the service's sockets.
     #[must_use]
     pub fn runtime(&self) -> RuntimeDir {
-        RuntimeDir::find(self.common.runtime_dir.as_deref(), &self.admin_socket())
+        RuntimeDir::find_service(self.common.runtime_dir.as_deref(), &self.admin_socket())
     }
 
     /// The service's control socket.

@@ -6,17 +6,23 @@
 //!   helpers, operators <--------+-- [this loop] <--> Machine
 //!   database watcher -----------+
 //!   signals, time --------------+
+//!   service manager <-----------+
+//!   state file <----------------+
 //! ```
 //!
 //! One turn takes everything that has arrived and then sends everything that came of it, so a
 //! burst of any size costs one write to each side.
 
 use std::collections::HashMap;
+use std::future::pending;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use connect_daemon::activation::HandedOver;
 use connect_daemon::exit::{Exit, Fatal, finish};
 use connect_daemon::logging;
 use connect_ipc::clock::Monotonic;
@@ -32,15 +38,30 @@ use tripe_admin::line::Line;
 
 use crate::database_watch;
 use crate::machine::{Config, ConnectionId, Ending, Machine, Outputs};
+use crate::notices::Notices;
 use crate::observers::Observers;
 use crate::options::{CoreOnlyOptions, CoreOptions, Places, VERSION};
 use crate::server::{ServerEvent, ServerLink};
 use crate::sockets::{self, Access, Arrival};
+use crate::state_file::{self, Keeper, Left};
 use crate::trace::Trace;
 
 /// How many arrivals are taken in one turn before their results are sent: enough to batch well,
 /// few enough that a flood on one side does not hold up the others.
 const ARRIVALS_PER_TURN: usize = 256;
+
+/// How long the server may take over our leave: a live one answers at once, and nothing is lost if
+/// it does not, since it sees the connection close.
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
+
+/// What `SIGHUP` means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hangup {
+    /// Look at the database now, as services do that have no terminal.
+    Reload,
+    /// The terminal is gone: what the system does by itself, that is, the end.
+    End,
+}
 
 /// The program `connect-core`.
 #[must_use]
@@ -51,12 +72,21 @@ pub fn main() -> ExitCode {
 
 fn start(options: &CoreOptions) -> Result<Exit, Fatal> {
     logging::init(&options.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
+    let handed_over = handed_over()?;
     let places = enter(options)?;
     let runtime = runtime()?;
     runtime.block_on(async {
-        let core = Core::join(options, &places).await?;
+        let core = Core::join(options, &places, handed_over, Hangup::Reload).await?;
         core.run(async {}).await
     })
+}
+
+/// Takes the sockets that a service manager has opened for us.
+///
+/// # Errors
+/// If there are some that are of no use.
+pub fn handed_over() -> Result<HandedOver, Fatal> {
+    HandedOver::take().map_err(|error| Fatal::new(Exit::System, error))
 }
 
 /// Changes to the configuration directory.
@@ -99,6 +129,17 @@ pub struct Core {
     look_at_database: Arc<Notify>,
     trace: Trace,
     exit_on_disconnect: bool,
+    /// The server's socket, for people.
+    socket: PathBuf,
+    /// When a server that has not been there yet is no longer waited for.
+    wait_until: Option<Instant>,
+    /// What an earlier core has left, until it is known whether it is about this server.
+    left: Option<Left>,
+    keeper: Keeper,
+    notices: Notices,
+    /// When core ends although the server has not answered its leave.
+    leave_by: Option<Instant>,
+    hangup: Option<Signal>,
     /// Why the server is away, so that each reason is logged once.
     outage: Option<String>,
     terminate: Signal,
@@ -106,12 +147,17 @@ pub struct Core {
 }
 
 impl Core {
-    /// Reads the database, reaches the server and opens the sockets.
+    /// Reads the database, reaches the server and opens the sockets, but for those handed over.
     ///
     /// # Errors
     /// With the exit code for what is missing. A missing or broken database is not an error: the
     /// service runs without, says so, and takes the file up when it is there.
-    pub async fn join(options: &CoreOptions, places: &Places) -> Result<Self, Fatal> {
+    pub async fn join(
+        options: &CoreOptions,
+        places: &Places,
+        handed_over: HandedOver,
+        hangup: Hangup,
+    ) -> Result<Self, Fatal> {
         let system = |error| Fatal::new(Exit::System, error);
         let terminate = signal(SignalKind::terminate())
             .context("cannot catch SIGTERM")
@@ -119,24 +165,22 @@ impl Core {
         let interrupt = signal(SignalKind::interrupt())
             .context("cannot catch SIGINT")
             .map_err(system)?;
-        let server = ServerLink::connect(&places.socket)
-            .await
-            .with_context(|| {
-                format!(
-                    "cannot reach the tripe server at {}; is tripe running? Name its socket with \
-                     -a or TRIPESOCK",
-                    places.socket.display()
-                )
-            })
-            .map_err(|error| Fatal::new(Exit::Unavailable, error))?;
-        let access = Access {
-            control_mode: options.control_mode,
-            control_group: options.control_group.clone(),
-            observe_mode: options.observe_mode,
+        let hangup = match hangup {
+            Hangup::Reload => Some(signal(SignalKind::hangup()).context("cannot catch SIGHUP")),
+            Hangup::End => None,
         };
-        let arrivals = sockets::serve(&places.runtime, &access)
+        let hangup = hangup.transpose().map_err(system)?;
+        let (server, wait_until) = reach(options, places).await?;
+        let access = Access::new(options).map_err(system)?;
+        let arrivals = sockets::serve(&places.runtime, access, handed_over)
             .await
             .map_err(system)?;
+        let left = places.state.as_deref().and_then(|directory| {
+            state_file::load(directory).unwrap_or_else(|error| {
+                tracing::warn!("{error}; going on without what it has kept");
+                None
+            })
+        });
         let mut machine = Machine::new(Config {
             version: VERSION.to_owned(),
             socket: places.socket.clone(),
@@ -172,6 +216,13 @@ impl Core {
             look_at_database,
             trace: Trace::new(options.debug),
             exit_on_disconnect: options.exit_on_disconnect,
+            socket: places.socket.clone(),
+            wait_until,
+            left,
+            keeper: Keeper::new(places.state.clone()),
+            notices: Notices::from_environment(),
+            leave_by: None,
+            hangup,
             outage: None,
             terminate,
             interrupt,
@@ -183,8 +234,23 @@ impl Core {
     /// # Errors
     /// With the exit code for what went wrong.
     pub async fn run(mut self, joined: impl Future<Output = ()>) -> Result<Exit, Fatal> {
+        let ended = self.work(joined).await;
+        self.notices.stopping();
+        let displaced = matches!(&ended, Err(fatal) if fatal.exit == Exit::Displaced);
+        if displaced && self.machine.has_joined() {
+            self.keeper.renounce().await;
+        } else if !displaced {
+            let server = self.server.instance();
+            self.keeper.finish(&self.machine, server).await;
+        }
+        ended
+    }
+
+    async fn work(&mut self, joined: impl Future<Output = ()>) -> Result<Exit, Fatal> {
         let mut joined = Some(Box::pin(joined));
-        self.machine.server_connected(Monotonic::now());
+        if self.server.is_connected() {
+            self.connected();
+        }
         loop {
             if let Some(exit) = self.send_all()? {
                 return Ok(exit);
@@ -193,32 +259,87 @@ impl Core {
                 && let Some(joined) = joined.take()
             {
                 joined.await;
+                self.notices.ready();
             }
-            let wake = self
-                .machine
-                .next_deadline()
-                .map(|deadline| Instant::now() + deadline.since(Monotonic::now()));
+            self.notices.turn(&self.machine, &self.socket);
+            self.keeper
+                .turn(&self.machine, self.server.instance())
+                .await;
+            let wake = self.next_wake();
             tokio::select! {
                 event = self.server.event() => self.server_event(event)?,
                 Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
                 Some(loaded) = self.databases.recv() => {
                     self.machine.database(loaded, Monotonic::now());
+                    self.notices.loaded();
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
-                _ = self.terminate.recv() => self.machine.retire(),
-                _ = self.interrupt.recv() => self.machine.retire(),
+                _ = self.terminate.recv() => self.leave(),
+                _ = self.interrupt.recv() => self.leave(),
+                () = next_hangup(&mut self.hangup) => {
+                    tracing::info!("looking at the database, by SIGHUP");
+                    self.notices.reloading();
+                    self.look_at_database.notify_one();
+                }
             }
             self.machine.tick(Monotonic::now());
+            let now = Instant::now();
+            if self.leave_by.is_some_and(|by| by <= now) {
+                tracing::warn!("the server does not answer; leaving without its word");
+                return Ok(Exit::Success);
+            }
+            if self.wait_until.is_some_and(|until| until <= now) {
+                return Err(out_of_reach(&self.socket, self.outage.as_deref()));
+            }
         }
+    }
+
+    /// When there is something to do next, if nothing happens before.
+    fn next_wake(&self) -> Option<Instant> {
+        let machine = self
+            .machine
+            .next_deadline()
+            .map(|deadline| Instant::now() + deadline.since(Monotonic::now()));
+        let others = [
+            self.notices.next_wake(),
+            self.keeper.next_wake(),
+            self.leave_by,
+            self.wait_until,
+        ];
+        others.into_iter().flatten().chain(machine).min()
+    }
+
+    /// Gives the service up.
+    fn leave(&mut self) {
+        self.notices.stopping();
+        self.machine.retire();
+        self.leave_by = Some(Instant::now() + LEAVE_LIMIT);
+    }
+
+    /// The server is there, for the first time or again.
+    fn connected(&mut self) {
+        let now = Monotonic::now();
+        self.outage = None;
+        self.wait_until = None;
+        if let Some(left) = self.left.take() {
+            match left.about(self.server.instance(), now) {
+                Some(state) => {
+                    let peers = state.len();
+                    tracing::info!(peers, "going on where the last core has stopped");
+                    self.machine.inherits(state);
+                }
+                None => tracing::info!("the state of the last core is about another server"),
+            }
+        }
+        self.machine.server_connected(now);
     }
 
     fn server_event(&mut self, event: ServerEvent) -> Result<(), Fatal> {
         let now = Monotonic::now();
         match event {
             ServerEvent::Connected => {
-                tracing::info!("the server is back");
-                self.outage = None;
-                self.machine.server_connected(now);
+                tracing::info!("the server is there");
+                self.connected();
             }
             ServerEvent::Arrived => {
                 while let Some(line) = self.server.lines.next_line() {
@@ -241,7 +362,7 @@ impl Core {
                     tracing::warn!("the server is out of reach: {why}; trying on");
                     self.outage = Some(why.clone());
                 }
-                if self.exit_on_disconnect {
+                if self.exit_on_disconnect && self.wait_until.is_none() {
                     let error = anyhow::anyhow!("the server is out of reach: {why}");
                     return Err(Fatal::new(Exit::Disconnected, error));
                 }
@@ -389,6 +510,39 @@ impl Core {
                 ),
             )),
         }
+    }
+}
+
+/// Makes the way to the server; also says until when a server that is away is waited for.
+async fn reach(
+    options: &CoreOptions,
+    places: &Places,
+) -> Result<(ServerLink, Option<Instant>), Fatal> {
+    let mut server = ServerLink::new(&places.socket);
+    match (server.connect().await, options.server_wait) {
+        (Ok(()), _) => Ok((server, None)),
+        (Err(error), None) => Err(out_of_reach(&places.socket, Some(&error.to_string()))),
+        (Err(_), Some(wait)) => Ok((server, Some(Instant::now() + wait.duration()))),
+    }
+}
+
+fn out_of_reach(socket: &Path, why: Option<&str>) -> Fatal {
+    let error = anyhow::anyhow!(
+        "cannot reach the tripe server at {}; is tripe running? Name its socket with -a or \
+         TRIPESOCK: {}",
+        socket.display(),
+        why.unwrap_or("it has not answered in time")
+    );
+    Fatal::new(Exit::Unavailable, error)
+}
+
+/// The next `SIGHUP`; for ever, if it is not ours to catch.
+async fn next_hangup(hangup: &mut Option<Signal>) {
+    match hangup {
+        Some(hangup) => {
+            hangup.recv().await;
+        }
+        None => pending().await,
     }
 }
 

@@ -16,16 +16,20 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use connect_daemon::exit::{Exit, Fatal, finish};
 use connect_daemon::logging::{self, LogOptions, Sink};
+use connect_daemon::notifier::PRIVATE_VARIABLES;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::daemon::{self, Core};
+use crate::daemon::{self, Core, Hangup};
 use crate::daemonize;
 use crate::options::{ConnectOptions, Places};
 
 /// The helpers, by program name.
-const HELPERS: [&str; 2] = ["connect-pinger", "connect-ifscripts"];
+const HELPERS: [&str; 2] = ["connect-pinger", SCRIPT_HELPER];
+
+/// The one that runs scripts.
+const SCRIPT_HELPER: &str = "connect-ifscripts";
 
 /// Where packages put the helpers.
 const PACKAGED: &str = "/usr/lib/tripe-connect";
@@ -62,15 +66,24 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         }
     }
     logging::init(&options.core.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
+    let handed_over = daemon::handed_over()?;
     let helpers = find_helpers(options.helper_dir.as_deref())?;
     let places = daemon::enter(&options.core)?;
     let runtime = daemon::runtime()?;
     runtime.block_on(async {
-        let core = Core::join(&options.core, &places).await?;
+        // In the foreground it may be in somebody's terminal.
+        let hangup = if options.daemon {
+            Hangup::Reload
+        } else {
+            Hangup::End
+        };
+        let core = Core::join(&options.core, &places, handed_over, hangup).await?;
         let supervisors: Vec<JoinHandle<()>> = helpers
             .into_iter()
             .map(|program| {
-                tokio::spawn(supervise(program, places.clone(), options.core.log.clone()))
+                let further = further_options(&program, &options);
+                let log = options.core.log.clone();
+                tokio::spawn(supervise(program, further, places.clone(), log))
             })
             .collect();
         let background = options.daemon;
@@ -122,9 +135,30 @@ fn find_helpers(option: Option<&Path>) -> Result<Vec<PathBuf>, Fatal> {
         .collect()
 }
 
-fn spawn(program: &Path, places: &Places, log: &LogOptions) -> anyhow::Result<Child> {
+/// What is meant for one of the helpers among our own options.
+fn further_options(program: &Path, options: &ConnectOptions) -> Vec<&'static str> {
+    let of_scripts = [
+        (options.clean_environment, "--clean-environment"),
+        (options.allow_unsafe_scripts, "--allow-unsafe-scripts"),
+    ];
+    if !program.ends_with(SCRIPT_HELPER) {
+        return Vec::new();
+    }
+    of_scripts
+        .into_iter()
+        .filter_map(|(wanted, option)| wanted.then_some(option))
+        .collect()
+}
+
+fn spawn(
+    program: &Path,
+    further: &[&str],
+    places: &Places,
+    log: &LogOptions,
+) -> anyhow::Result<Child> {
     let mut command = Command::new(program);
     command
+        .args(further)
         .arg("--socket")
         .arg(places.runtime.helpers_socket())
         .arg("--parent")
@@ -136,12 +170,21 @@ fn spawn(program: &Path, places: &Places, log: &LogOptions) -> anyhow::Result<Ch
         .env("TRIPEDIR", &places.directory)
         // A script that starts a service of its own is not this one's child.
         .env_remove(daemonize::CHILD_VARIABLE)
+        .env_remove("STATE_DIRECTORY")
         .stdin(Stdio::null())
         // The trace of --debug has standard output for itself.
         .stdout(Stdio::null())
         .kill_on_drop(true);
+    for variable in PRIVATE_VARIABLES {
+        command.env_remove(variable);
+    }
     if log.sink == Sink::Journald {
         command.arg("--log=journald");
+    }
+    if daemonize::is_child() {
+        // The caller's is let go of by us, and must not be held open by a helper: whoever collects
+        // what --daemon says waits for its end.
+        command.stderr(Stdio::null());
     }
     command
         .spawn()
@@ -149,7 +192,7 @@ fn spawn(program: &Path, places: &Places, log: &LogOptions) -> anyhow::Result<Ch
 }
 
 /// Keeps one helper running for ever.
-async fn supervise(program: PathBuf, places: Places, log: LogOptions) {
+async fn supervise(program: PathBuf, further: Vec<&'static str>, places: Places, log: LogOptions) {
     let name = program
         .file_name()
         .unwrap_or_default()
@@ -158,7 +201,7 @@ async fn supervise(program: PathBuf, places: Places, log: LogOptions) {
     let mut pause = Duration::ZERO;
     loop {
         let started = Instant::now();
-        match spawn(&program, &places, &log) {
+        match spawn(&program, &further, &places, &log) {
             Ok(mut child) => match child.wait().await {
                 Ok(status) => tracing::warn!("{name} has ended ({status}); starting it again"),
                 Err(error) => tracing::warn!("cannot wait for {name}: {error}"),

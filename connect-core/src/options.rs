@@ -66,6 +66,20 @@ pub struct CoreOptions {
     /// The group that control.sock belongs to [default: that of the process].
     #[arg(long, value_name = "GROUP")]
     pub control_group: Option<String>,
+    /// Who may reach helpers.sock, in octal; who may use it is said by --helper-user.
+    #[arg(long, value_name = "MODE", default_value = "600", value_parser = parse_mode)]
+    pub helpers_mode: u32,
+    /// A user, beside our own and root, whose processes may be helpers; may be repeated.
+    #[arg(long = "helper-user", value_name = "USER")]
+    pub helper_users: Vec<String>,
+    /// Keep statistics and what was configured in this directory, so that a later core goes on
+    /// where this one stopped [default: $STATE_DIRECTORY, else nothing is kept].
+    // Not --state-dir: --st has always been --startup.
+    #[arg(long = "keep-state", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// How long to wait for the server at the start [default: not at all].
+    #[arg(long, value_name = "TIME")]
+    pub server_wait: Option<Interval>,
     /// The ping for peers whose record does not choose one.
     #[arg(long, value_name = "KIND", value_enum, default_value_t)]
     pub ping: PingChoice,
@@ -101,6 +115,8 @@ pub struct Places {
     pub database: PathBuf,
     /// Our own sockets.
     pub runtime: RuntimeDir,
+    /// Where state is kept, if it is.
+    pub state: Option<PathBuf>,
 }
 
 impl CoreOptions {
@@ -120,11 +136,13 @@ impl CoreOptions {
         let socket = places::admin_socket(self.socket.as_deref(), &directory);
         let database = places::database(self.peerdb.as_deref(), &directory);
         let runtime = RuntimeDir::find(self.runtime_dir.as_deref(), &socket);
+        let state = places::state_directory(self.state_dir.as_deref(), &directory);
         Ok(Places {
             directory,
             socket,
             database,
             runtime,
+            state,
         })
     }
 }
@@ -143,6 +161,12 @@ pub struct ConnectOptions {
     /// /usr/lib/tripe-connect].
     #[arg(long, value_name = "DIR", env = "TRIPE_CONNECT_HELPERS")]
     pub helper_dir: Option<PathBuf>,
+    /// Give scripts a clean environment, see connect-ifscripts(8).
+    #[arg(long)]
+    pub clean_environment: bool,
+    /// Run scripts as root even if others can change them, see connect-ifscripts(8).
+    #[arg(long)]
+    pub allow_unsafe_scripts: bool,
 }
 
 /// Core of the connect service, with helpers that are started on their own
@@ -209,7 +233,16 @@ mod tests {
         let page = include_str!("../../man/connect-core.8");
         let command = CoreOnlyOptions::command();
         assert_eq!(
-            disagreements(command, page, &["daemon", "helper-dir"]),
+            disagreements(
+                command,
+                page,
+                &[
+                    "daemon",
+                    "helper-dir",
+                    "clean-environment",
+                    "allow-unsafe-scripts"
+                ]
+            ),
             [""; 0]
         );
     }

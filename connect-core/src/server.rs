@@ -11,6 +11,8 @@ use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
 use tripe_admin::line::{LineBuffer, MAX_RECEIVED};
 
+use crate::server_instance::ServerInstance;
+
 /// The first pause before a lost server is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
@@ -39,6 +41,8 @@ pub enum ServerEvent {
 pub struct ServerLink {
     path: PathBuf,
     stream: Option<UnixStream>,
+    /// Which server the connection was last made to.
+    instance: Option<ServerInstance>,
     /// Lines received.
     pub lines: LineBuffer,
     output: Vec<u8>,
@@ -48,21 +52,43 @@ pub struct ServerLink {
 }
 
 impl ServerLink {
-    /// Connects for the first time.
-    ///
-    /// # Errors
-    /// What the system says.
-    pub async fn connect(path: &Path) -> io::Result<Self> {
-        let stream = UnixStream::connect(path).await?;
-        Ok(ServerLink {
+    /// A connection that is still to be made, from the next [`ServerLink::event`] on.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        ServerLink {
             path: path.to_owned(),
-            stream: Some(stream),
+            stream: None,
+            instance: None,
             lines: LineBuffer::new(MAX_RECEIVED),
             output: Vec::new(),
             written: 0,
             retry: FIRST_RETRY,
             next_try: Instant::now(),
-        })
+        }
+    }
+
+    /// Connects for the first time.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn connect(&mut self) -> io::Result<()> {
+        let before = ServerInstance::at(&self.path);
+        self.stream = Some(UnixStream::connect(&self.path).await?);
+        // If the file was replaced meanwhile nobody knows whose the connection is.
+        self.instance = before.filter(|_| ServerInstance::at(&self.path) == before);
+        Ok(())
+    }
+
+    /// Whether the connection is there.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Which server the connection was last made to, if that is certain.
+    #[must_use]
+    pub const fn instance(&self) -> Option<ServerInstance> {
+        self.instance
     }
 
     /// The buffer of lines to be written.
@@ -132,9 +158,8 @@ impl ServerLink {
     }
 
     async fn reconnect(&mut self) -> ServerEvent {
-        match UnixStream::connect(&self.path).await {
-            Ok(stream) => {
-                self.stream = Some(stream);
+        match self.connect().await {
+            Ok(()) => {
                 self.retry = FIRST_RETRY;
                 ServerEvent::Connected
             }

@@ -7,15 +7,19 @@
 //! ```
 //!
 //! One task accepts on each socket; one task a connection reads it. The loop has the sending half
-//! and never waits for a reader.
+//! and never waits for a reader. A socket that a service manager has handed over is served as it is,
+//! with the permissions that it was given there; the others are made here.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use connect_daemon::activation::HandedOver;
 use connect_daemon::places::RuntimeDir;
 use connect_ipc::control::{Answer, Envelope, HelperStatus, Reply};
 use connect_ipc::hello::{Hello, Role};
@@ -27,10 +31,11 @@ use connect_ipc::transport::{
 use interprocess::local_socket::tokio::{Listener, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::machine::ConnectionId;
+use crate::options::CoreOptions;
 
 /// How long a newcomer may take over its hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -48,18 +53,90 @@ const ARRIVALS: usize = 1024;
 /// Everybody may reach the sockets' names; each socket says itself who may connect.
 const RUNTIME_MODE: u32 = 0o755;
 
-/// Only the owner may be a helper.
-const HELPERS_MODE: u32 = 0o600;
+/// How often the same trouble with helpers is logged: one of another version, or of the wrong user,
+/// comes back every two seconds.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
-/// Who may use the sockets for people.
+/// Who may use the sockets.
 #[derive(Clone, Debug)]
 pub struct Access {
     /// Permissions of the control socket.
-    pub control_mode: u32,
-    /// The control socket's group, by name or number; `None` for the process's own.
-    pub control_group: Option<String>,
+    control_mode: u32,
+    /// The control socket's group; `None` for the process's own.
+    control_group: Option<Group>,
     /// Permissions of the observers' socket.
-    pub observe_mode: u32,
+    observe_mode: u32,
+    /// Permissions of the helpers' socket.
+    helpers_mode: u32,
+    /// Users whose processes may be helpers.
+    helpers: Arc<[u32]>,
+}
+
+/// A group by both its names.
+#[derive(Clone, Debug)]
+struct Group {
+    /// As it was given.
+    name: String,
+    id: u32,
+}
+
+impl Access {
+    /// What the options say; names are looked up.
+    ///
+    /// # Errors
+    /// If there is no such user or group.
+    pub fn new(options: &CoreOptions) -> anyhow::Result<Self> {
+        let group = options
+            .control_group
+            .as_deref()
+            .map(find_group)
+            .transpose()?;
+        let helpers: anyhow::Result<Vec<u32>> = options
+            .helper_users
+            .iter()
+            .map(|name| find_user(name))
+            .collect();
+        let mut helpers = helpers?;
+        helpers.extend([rustix::process::geteuid().as_raw(), 0]);
+        Ok(Access {
+            control_mode: options.control_mode,
+            control_group: group,
+            observe_mode: options.observe_mode,
+            helpers_mode: options.helpers_mode,
+            helpers: helpers.into(),
+        })
+    }
+
+    /// Whether a process may be a helper. Others are kept out by the socket's permissions, and here
+    /// in case those were widened.
+    fn may_help(&self, caller: Caller) -> bool {
+        caller.uid.is_some_and(|uid| self.helpers.contains(&uid))
+    }
+}
+
+fn find_group(name: &str) -> anyhow::Result<Group> {
+    let id = match name.parse() {
+        Ok(number) => number,
+        Err(_) => nix::unistd::Group::from_name(name)
+            .with_context(|| format!("cannot look up the group {name}"))?
+            .with_context(|| format!("there is no group {name}; see --control-group"))?
+            .gid
+            .as_raw(),
+    };
+    Ok(Group {
+        name: name.to_owned(),
+        id,
+    })
+}
+
+fn find_user(name: &str) -> anyhow::Result<u32> {
+    if let Ok(number) = name.parse() {
+        return Ok(number);
+    }
+    let user = nix::unistd::User::from_name(name)
+        .with_context(|| format!("cannot look up the user {name}"))?
+        .with_context(|| format!("there is no user {name}; see --helper-user"))?;
+    Ok(user.uid.as_raw())
 }
 
 /// Something from one of the sockets.
@@ -95,47 +172,64 @@ pub enum Arrival {
     Gone(ConnectionId),
 }
 
-/// Makes the runtime directory and both sockets and starts serving them. The sockets' files vanish
-/// with the returned tasks.
+/// Makes the runtime directory and those sockets that were not handed over, and starts serving all.
+/// The files of sockets made here vanish with the returned tasks.
 ///
 /// # Errors
-/// If the directory or a socket cannot be made.
+/// If the directory or a socket cannot be made, or one was handed over that nobody knows.
 pub async fn serve(
     runtime: &RuntimeDir,
-    access: &Access,
+    access: Access,
+    mut handed_over: HandedOver,
 ) -> anyhow::Result<mpsc::Receiver<Arrival>> {
-    make_directory(runtime.path())?;
-    let helpers = transport::listen(&runtime.helpers_socket(), HELPERS_MODE).await?;
-    let control = runtime.control_socket();
-    let operators = transport::listen(&control, access.control_mode).await?;
-    if let Some(group) = &access.control_group {
-        give_to_group(&control, group)?;
+    let doors = [Door::Helpers, Door::Operators, Door::Observers];
+    if let Some(strange) = handed_over.strange(&doors.map(Door::name)) {
+        anyhow::bail!(
+            "the service manager handed over a socket that is not known here, {strange}; \
+             FileDescriptorName= is to be control, observe or helpers"
+        );
     }
-    let observers = transport::listen(&runtime.observe_socket(), access.observe_mode).await?;
     let (arrivals, queue) = mpsc::channel(ARRIVALS);
-    for (listener, door) in [
-        (helpers, Door::Helpers),
-        (operators, Door::Operators),
-        (observers, Door::Observers),
-    ] {
-        tokio::spawn(accept_all(listener, door, arrivals.clone()));
+    let access = Arc::new(access);
+    for door in doors {
+        let listener = match handed_over.named(door.name()) {
+            Some(listener) => adopt(listener)
+                .with_context(|| format!("cannot serve the {} socket handed over", door.name()))?,
+            None => open(door, runtime, &access).await?,
+        };
+        let guard = Guard {
+            access: Arc::clone(&access),
+            said: Arc::default(),
+        };
+        tokio::spawn(accept_all(listener, door, guard, arrivals.clone()));
     }
     Ok(queue)
 }
 
-fn give_to_group(path: &Path, name: &str) -> anyhow::Result<()> {
-    use nix::unistd::{Gid, Group};
-    let group = match name.parse() {
-        Ok(number) => Gid::from_raw(number),
-        Err(_) => {
-            Group::from_name(name)
-                .with_context(|| format!("cannot look up the group {name}"))?
-                .with_context(|| format!("there is no group {name}; see --control-group"))?
-                .gid
-        }
+/// Takes a socket that somebody else has opened, and will go on holding when we are gone.
+fn adopt(listener: UnixListener) -> io::Result<Listener> {
+    use interprocess::os::unix::uds_local_socket::tokio::Listener as Adopted;
+    Adopted::try_from(std::os::fd::OwnedFd::from(listener)).map(Listener::from)
+}
+
+/// Makes a socket.
+async fn open(door: Door, runtime: &RuntimeDir, access: &Access) -> anyhow::Result<Listener> {
+    make_directory(runtime.path())?;
+    let (path, mode) = match door {
+        Door::Helpers => (runtime.helpers_socket(), access.helpers_mode),
+        Door::Operators => (runtime.control_socket(), access.control_mode),
+        Door::Observers => (runtime.observe_socket(), access.observe_mode),
     };
-    std::os::unix::fs::chown(path, None, Some(group.as_raw()))
-        .with_context(|| format!("cannot give {} to the group {name}", path.display()))
+    let listener = transport::listen(&path, mode).await?;
+    if let (Door::Operators, Some(group)) = (door, &access.control_group) {
+        give_to_group(&path, group)?;
+    }
+    Ok(listener)
+}
+
+fn give_to_group(path: &Path, group: &Group) -> anyhow::Result<()> {
+    std::os::unix::fs::chown(path, None, Some(group.id))
+        .with_context(|| format!("cannot give {} to the group {}", path.display(), group.name))
 }
 
 fn make_directory(path: &Path) -> anyhow::Result<()> {
@@ -178,8 +272,42 @@ enum Door {
     Observers,
 }
 
-async fn accept_all(listener: Listener, door: Door, arrivals: mpsc::Sender<Arrival>) {
-    let operators = std::sync::Arc::new(tokio::sync::Semaphore::new(MAX_OPERATORS));
+impl Door {
+    /// By which name a service manager hands its socket over.
+    const fn name(self) -> &'static str {
+        match self {
+            Door::Helpers => "helpers",
+            Door::Operators => "control",
+            Door::Observers => "observe",
+        }
+    }
+}
+
+/// Who keeps the helpers' door.
+#[derive(Clone, Debug)]
+struct Guard {
+    access: Arc<Access>,
+    /// The last trouble with a helper that was logged, and when.
+    said: Arc<Mutex<Option<(String, Instant)>>>,
+}
+
+impl Guard {
+    /// Logs a trouble, unless it has just been logged.
+    fn complain(&self, caller: Caller, trouble: &str) {
+        // Nothing that holds the lock can panic half-way.
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = said
+            .as_ref()
+            .is_some_and(|(text, at)| text == trouble && at.elapsed() < COMPLAIN_EVERY);
+        if !known {
+            tracing::warn!(?caller, "helper connection: {trouble}");
+            *said = Some((trouble.to_owned(), Instant::now()));
+        }
+    }
+}
+
+async fn accept_all(listener: Listener, door: Door, guard: Guard, arrivals: mpsc::Sender<Arrival>) {
+    let operators = Arc::new(Semaphore::new(MAX_OPERATORS));
     // Each door has numbers of its own, so that no two connections share one.
     let mut number = match door {
         Door::Helpers => 0,
@@ -200,16 +328,18 @@ async fn accept_all(listener: Listener, door: Door, arrivals: mpsc::Sender<Arriv
         let arrivals = arrivals.clone();
         match door {
             Door::Helpers => {
+                let guard = guard.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = helper(stream, caller, connection, &arrivals).await {
-                        tracing::warn!(?caller, "helper connection: {error:#}");
+                    let served = helper(stream, caller, connection, &guard, &arrivals).await;
+                    if let Err(error) = served {
+                        guard.complain(caller, &format!("{error:#}"));
                     }
                     // A closed channel means that core is ending.
                     let _ = arrivals.send(Arrival::Gone(connection)).await;
                 });
             }
             Door::Operators | Door::Observers => {
-                let Ok(permit) = std::sync::Arc::clone(&operators).try_acquire_owned() else {
+                let Ok(permit) = Arc::clone(&operators).try_acquire_owned() else {
                     tracing::warn!(
                         ?caller,
                         "turning an operator away: {MAX_OPERATORS} are connected"
@@ -244,25 +374,25 @@ async fn greet(
     Ok(hello)
 }
 
-/// Whether a process may be a helper: it runs as the same user as core, or as root. Others are
-/// kept out by the socket's permissions, and here in case those were widened.
-fn may_help(caller: Caller) -> bool {
-    let own = rustix::process::geteuid().as_raw();
-    caller.uid.is_some_and(|uid| uid == own || uid == 0)
-}
-
 async fn helper(
     stream: Stream,
     caller: Caller,
     connection: ConnectionId,
+    guard: &Guard,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        may_help(caller),
-        "user {:?} may not be a helper",
-        caller.uid
-    );
     let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
+    if !guard.access.may_help(caller) {
+        let uid = caller
+            .uid
+            .map_or_else(|| "?".to_owned(), |uid| uid.to_string());
+        let refusal = format!("the user {uid} may not be a helper; core's --helper-user says who");
+        // It may have gone already.
+        let _ = sender
+            .send(&Hello::new(Role::Core))
+            .and_then(|()| sender.send(&ToPinger::Error(refusal.clone())));
+        anyhow::bail!(refusal);
+    }
     let hello = match greet(&mut receiver, &sender, &[Role::Pinger, Role::Ifscripts]).await {
         Ok(hello) => hello,
         Err(error) => {

@@ -4,7 +4,8 @@
 //!
 //! `machine` decides which run starts when and how it ends, `queue` keeps the runs of each peer in
 //! order, `outbox` keeps what core has not been told yet, and `lines` cuts output into lines. These
-//! four do no I/O and read no clock. Around them, `service` owns the tasks that do.
+//! four do no I/O and read no clock. Around them, `service` owns the tasks that do; `terms` and `trust`
+//! say which scripts are run at all, and with what.
 
 mod adopted;
 mod birth;
@@ -19,6 +20,8 @@ mod program;
 mod queue;
 mod service;
 mod spawn;
+mod terms;
+mod trust;
 
 pub use options::Options;
 pub use program::{StartError, run};

@@ -130,6 +130,11 @@ impl Machine {
         out
     }
 
+    /// Whether no run is under way or waiting.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.runs.is_empty()
+    }
+
     /// The run to be started next, if one may be started now. The caller answers with
     /// [`Input::Started`] or [`Input::NotStarted`] before anything else about this run.
     pub(crate) fn next_start(&mut self) -> Option<Run> {

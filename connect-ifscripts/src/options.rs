@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use connect_daemon::logging::LogOptions;
 use connect_daemon::places::{self, RuntimeDir};
+use tripe_admin::Interval;
 
 /// Run the scripts of the connect service.
 #[derive(Clone, Debug, Parser)]
@@ -24,6 +25,17 @@ pub struct Options {
     // than any machine starts at once with profit.
     #[arg(long, value_name = "NUMBER", default_value = "64")]
     pub children: NonZeroUsize,
+    /// Give scripts a clean environment: a safe PATH, HOME and the like, what belongs to TrIPE, and
+    /// the variables of the manual [default: our own environment].
+    #[arg(long)]
+    pub clean_environment: bool,
+    /// Run scripts with more than ordinary rights even if others can change them.
+    #[arg(long)]
+    pub allow_unsafe_scripts: bool,
+    /// How long scripts may take to end when a signal ends this program [default: they are left
+    /// alone at once].
+    #[arg(long, value_name = "TIME")]
+    pub stop_wait: Option<Interval>,
     /// End together with the process of this number, which must be the one that starts this.
     #[arg(long, value_name = "PID", hide = true)]
     pub parent: Option<i32>,

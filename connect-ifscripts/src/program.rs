@@ -53,7 +53,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         .build()
         .map_err(StartError::Runtime)?;
     runtime.block_on(async {
-        let service = Service::new(options.helpers_socket(), options.children.get());
+        let service = Service::new(options);
         service.run().await.map_err(StartError::Signals)
     })
 }

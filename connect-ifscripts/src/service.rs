@@ -15,8 +15,9 @@ use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::io;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use connect_daemon::notifier::Notifier;
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Child, FromScripts, Run, ToScripts};
 use connect_ipc::transport::{SendError, Sender};
@@ -29,7 +30,9 @@ use tracing::{debug, error, info, warn};
 use crate::child::{Event, Order};
 use crate::link::FromLink;
 use crate::machine::{Input, Machine, Output};
+use crate::options::Options;
 use crate::outbox::Outbox;
+use crate::terms::Terms;
 use crate::{adopted, child, link, spawn};
 
 /// How many events may wait for the service. A child whose event does not fit waits, and so writes
@@ -58,6 +61,11 @@ pub(crate) struct Service {
     tasks: HashMap<RunId, watch::Sender<Order>>,
     /// Those of runs that are over but have an open pipe, the oldest first.
     lingering: VecDeque<(RunId, watch::Sender<Order>)>,
+    /// On which terms scripts are run.
+    terms: Terms,
+    /// How long scripts may take to end when we are to.
+    stop_wait: Duration,
+    notifier: Notifier,
     /// Whether runs were waiting for a free place when last looked at.
     full: bool,
     events: mpsc::Sender<Event>,
@@ -67,25 +75,31 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// A service that will connect to `socket` and run at most `children` scripts at once.
-    pub(crate) fn new(socket: PathBuf, children: usize) -> Self {
+    /// A service as the options want it.
+    pub(crate) fn new(options: &Options) -> Self {
         let (events, from_tasks) = mpsc::channel(EVENTS);
         let (to_us, from_link) = mpsc::channel(MESSAGES);
         Service {
-            machine: Machine::new(children),
+            machine: Machine::new(options.children.get()),
             outbox: Outbox::default(),
             core: None,
             tasks: HashMap::new(),
             lingering: VecDeque::new(),
+            terms: Terms::new(options),
+            stop_wait: options
+                .stop_wait
+                .map_or(Duration::ZERO, tripe_admin::Interval::duration),
+            notifier: Notifier::from_environment(),
             full: false,
             events,
             from_tasks,
             from_link,
-            link: Some((socket, to_us)),
+            link: Some((options.helpers_socket(), to_us)),
         }
     }
 
-    /// Runs until a signal ends the program. Children are left alone.
+    /// Runs until a signal ends the program. What is under way or waiting is given its time to end
+    /// then, and children that need longer are left alone.
     ///
     /// # Errors
     /// What the system says if it does not deliver signals.
@@ -95,17 +109,30 @@ impl Service {
         if let Some((socket, to_us)) = self.link.take() {
             tokio::spawn(link::keep(socket, to_us));
         }
+        // Ready from the beginning: to wait for core is as good a state as any.
+        self.notifier.ready();
+        self.notifier.status("waiting for core");
         let mut events = Vec::with_capacity(EVENTS);
+        let mut end_at = None;
         loop {
             // One start a turn, so that a crowd of new runs does not hold up what the children that
             // are there already say.
             let started = self.start_next();
             self.note_fullness();
             self.deliver();
+            self.notifier.feed();
+            if let Some(at) = end_at
+                && (self.machine.is_idle() || at <= Instant::now())
+            {
+                break;
+            }
             let deadline = self.machine.next_deadline();
+            let timers = [self.notifier.feeding_time(), end_at];
+            let wake = timers.into_iter().flatten().min();
             tokio::select! {
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                _ = terminate.recv() => if self.told_to_end(&mut end_at) { break },
+                _ = interrupt.recv() => if self.told_to_end(&mut end_at) { break },
+                () = until(wake) => {}
                 Some(event) = self.from_link.recv() => self.on_link(event),
                 1.. = self.from_tasks.recv_many(&mut events, EVENTS) => {
                     for event in events.drain(..) {
@@ -129,15 +156,27 @@ impl Service {
         Ok(())
     }
 
+    /// A signal wants us to end: sets the time by which. Says whether that is now, because nobody
+    /// is to be waited for or because it is the second signal.
+    fn told_to_end(&mut self, end_at: &mut Option<Instant>) -> bool {
+        self.notifier.stopping();
+        let again = end_at.replace(Instant::now() + self.stop_wait).is_some();
+        again || self.stop_wait.is_zero()
+    }
+
     fn on_link(&mut self, event: FromLink) {
         match event {
             FromLink::Up(sender) => {
                 let resume = self.outbox.resume();
                 if resume.iter().all(|message| sender.send(message).is_ok()) {
                     self.core = Some(sender);
+                    self.notifier.status("connected to core");
                 }
             }
-            FromLink::Down => self.core = None,
+            FromLink::Down => {
+                self.core = None;
+                self.notifier.status("waiting for core");
+            }
             FromLink::Garbled(text) => {
                 warn!("core sent {text}");
                 self.outbox.push(FromScripts::Error(text));
@@ -240,7 +279,7 @@ impl Service {
 
     fn start(&mut self, run: &Run) {
         let id = run.run;
-        match spawn::spawn(run) {
+        match spawn::spawn(run, &self.terms) {
             Ok(spawned) => {
                 let child = spawned.name;
                 debug!(

@@ -13,6 +13,8 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::birth;
 use crate::pidfd::Watched;
+use crate::terms::Terms;
+use crate::trust::Distrust;
 
 /// The shell of [`Command::Shell`].
 const SHELL: &str = "/bin/sh";
@@ -41,11 +43,10 @@ pub(crate) enum SpawnError {
     )]
     NoFile { program: String },
     #[error(
-        "cannot run `{program}': no directory of PATH ({}) has it; write the whole path, or add \
-         its directory to the PATH of connect-ifscripts",
-        path()
+        "cannot run `{program}': no directory of PATH ({path}) has it; write the whole path, or add \
+         its directory to the PATH of connect-ifscripts"
     )]
-    NotInPath { program: String },
+    NotInPath { program: String, path: String },
     #[error(
         "cannot run `{program}': permission denied; make the file executable (chmod +x) and its \
          directories searchable for the user of connect-ifscripts"
@@ -64,6 +65,12 @@ pub(crate) enum SpawnError {
     )]
     Nul { program: String },
     #[error(
+        "will not run `{program}': {distrust}, who could have it do anything with the rights of \
+         connect-ifscripts; take the right to write away (chmod go-w, chown root), or say \
+         --allow-unsafe-scripts"
+    )]
+    Unsafe { program: String, distrust: Distrust },
+    #[error(
         "cannot run `{program}': {source}; free some of it, or raise the limits of \
          connect-ifscripts"
     )]
@@ -72,19 +79,16 @@ pub(crate) enum SpawnError {
     Other { program: String, source: io::Error },
 }
 
-fn path() -> String {
-    std::env::var("PATH").unwrap_or_else(|_| "unset".to_owned())
-}
-
 /// Starts a run: in a process group of its own, so that it can be ended together with what it
 /// starts; nothing to read on standard input; standard output and standard error as pipes.
 ///
 /// # Errors
 /// [`SpawnError`], whose text is for the operator.
-pub(crate) fn spawn(run: &Run) -> Result<Spawned, SpawnError> {
-    let (program, mut command) = command(&run.command)?;
-    set_environment(&mut command, &run.environment);
-    let failed = |error: io::Error| SpawnError::from_system(program, error);
+pub(crate) fn spawn(run: &Run, terms: &Terms) -> Result<Spawned, SpawnError> {
+    let (program, mut command) = command(&run.command, terms)?;
+    terms.apply(&mut command);
+    command.envs(run.environment.iter().map(|(name, value)| (name, value)));
+    let failed = |error: io::Error| SpawnError::from_system(program, error, terms);
     let (stdout, child_stdout) = pipe().map_err(failed)?;
     let (stderr, child_stderr) = pipe().map_err(failed)?;
     command
@@ -124,14 +128,31 @@ fn watch(child: &process::Child) -> io::Result<(Watched, Child)> {
 }
 
 /// The command to be executed, and how it is named in messages.
-fn command(command: &Command) -> Result<(&str, process::Command), SpawnError> {
+fn command<'a>(
+    command: &'a Command,
+    terms: &Terms,
+) -> Result<(&'a str, process::Command), SpawnError> {
     match command {
         Command::Exec(words) => {
             let (program, arguments) = words.split_first().ok_or(SpawnError::Empty)?;
             if program.is_empty() {
                 return Err(SpawnError::Empty);
             }
-            let mut command = process::Command::new(program);
+            let located = terms
+                .locate(program)
+                .map_err(|distrust| SpawnError::Unsafe {
+                    program: shown(program),
+                    distrust,
+                })?;
+            let mut command = match located {
+                // The very file that was looked at, under the name that it goes by.
+                Some(file) => {
+                    let mut command = process::Command::new(file);
+                    command.arg0(program);
+                    command
+                }
+                None => process::Command::new(program),
+            };
             command.args(arguments);
             Ok((program, command))
         }
@@ -143,11 +164,6 @@ fn command(command: &Command) -> Result<(&str, process::Command), SpawnError> {
     }
 }
 
-/// Gives the child our own environment and the run's variables.
-fn set_environment(command: &mut process::Command, variables: &[(String, String)]) {
-    command.envs(variables.iter().map(|(name, value)| (name, value)));
-}
-
 /// A pipe whose reading end never blocks us; the other is for a child and does.
 fn pipe() -> io::Result<(Receiver, Stdio)> {
     let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -155,13 +171,20 @@ fn pipe() -> io::Result<(Receiver, Stdio)> {
     Ok((Receiver::from_owned_fd_unchecked(reading)?, writing.into()))
 }
 
+/// What is shown of a program's name.
+fn shown(program: &str) -> String {
+    program.chars().take(SHOWN).collect()
+}
+
 impl SpawnError {
-    fn from_system(program: &str, source: io::Error) -> Self {
-        let shown: String = program.chars().take(SHOWN).collect();
-        let program = shown;
+    fn from_system(program: &str, source: io::Error, terms: &Terms) -> Self {
+        let program = shown(program);
         match Errno::from_io_error(&source) {
             Some(Errno::NOENT) if program.contains('/') => SpawnError::NoFile { program },
-            Some(Errno::NOENT) => SpawnError::NotInPath { program },
+            Some(Errno::NOENT) => SpawnError::NotInPath {
+                program,
+                path: terms.path().to_string_lossy().into_owned(),
+            },
             Some(Errno::ACCESS | Errno::PERM) => SpawnError::NotExecutable { program },
             Some(Errno::NOEXEC) => SpawnError::BadFormat { program },
             Some(Errno::TOOBIG) => SpawnError::TooLong { program },
@@ -178,9 +201,15 @@ impl SpawnError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Options;
+    use clap::Parser as _;
+
+    fn terms() -> Terms {
+        Terms::new(&Options::parse_from(["connect-ifscripts"]))
+    }
 
     fn sentence(program: &str, error: Errno) -> String {
-        SpawnError::from_system(program, error.into()).to_string()
+        SpawnError::from_system(program, error.into(), &terms()).to_string()
     }
 
     #[test]
@@ -207,7 +236,7 @@ mod tests {
     fn a_command_that_cannot_be_is_refused() {
         for words in [vec![], vec![String::new()]] {
             assert!(matches!(
-                command(&Command::Exec(words)),
+                command(&Command::Exec(words), &terms()),
                 Err(SpawnError::Empty)
             ));
         }

@@ -6,6 +6,7 @@
 //!   core <-FromPinger- [this loop] <----Outputs----- Machine
 //! ```
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -14,12 +15,13 @@ use anyhow::Context as _;
 use clap::Parser;
 use connect_daemon::exit::{Exit, Fatal, finish};
 use connect_daemon::logging::{self, LogOptions};
+use connect_daemon::notifier::Notifier;
 use connect_daemon::parent::end_with_parent;
 use connect_daemon::places::{self, RuntimeDir};
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::{Hello, Role};
-use connect_ipc::pinger::FromPinger;
+use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_ipc::transport::{self, HELPER_BACKLOG, ReceiveError, SendError, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -84,11 +86,15 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut machine = Machine::default();
+    let notifier = RefCell::new(Notifier::from_environment());
+    // Ready from the beginning: to wait for core is as good a state as any.
+    notifier.borrow_mut().ready();
     let serve = async {
         let mut pause = FIRST_RETRY;
         let mut last_failure = String::new();
         loop {
-            match serve_core(&socket, &mut machine).await {
+            notifier.borrow_mut().status("waiting for core");
+            match serve_core(&socket, &mut machine, &notifier).await {
                 Ok(()) => {
                     tracing::warn!("core closed the connection; waiting for it to come back");
                     (pause, last_failure) = (FIRST_RETRY, String::new());
@@ -107,16 +113,29 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
             pause = (pause * 2).min(LAST_RETRY);
         }
     };
-    tokio::select! {
-        () = serve => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    let mut serve = std::pin::pin!(serve);
+    loop {
+        let feeding = notifier.borrow().feeding_time().map(Instant::from_std);
+        tokio::select! {
+            () = &mut serve => break,
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            // On the same task as the work: a turn that does not end starves the watchdog.
+            () = sleep_until(feeding.unwrap_or_else(Instant::now)), if feeding.is_some() => {
+                notifier.borrow_mut().feed();
+            }
+        }
     }
+    notifier.borrow_mut().stopping();
     Ok(())
 }
 
 /// Serves one connection to its end.
-async fn serve_core(socket: &std::path::Path, machine: &mut Machine) -> anyhow::Result<()> {
+async fn serve_core(
+    socket: &std::path::Path,
+    machine: &mut Machine,
+    notifier: &RefCell<Notifier>,
+) -> anyhow::Result<()> {
     let stream = transport::connect(socket).await?;
     let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
     sender.send(&Hello::new(Role::Pinger))?;
@@ -129,8 +148,8 @@ async fn serve_core(socket: &std::path::Path, machine: &mut Machine) -> anyhow::
         sender.send(&FromPinger::Resume(known.to_vec()))?;
     }
     sender.send(&FromPinger::Resume(Vec::new()))?;
-    tracing::info!(version = %hello.version, "serving core");
 
+    let mut accepted = false;
     let mut out = Outputs::default();
     loop {
         let wake = machine
@@ -143,14 +162,26 @@ async fn serve_core(socket: &std::path::Path, machine: &mut Machine) -> anyhow::
         let now = Monotonic::now();
         let mut next = match received {
             None => None,
-            Some(Ok(None)) => return Ok(()),
+            Some(Ok(None)) if accepted => return Ok(()),
+            Some(Ok(None)) => anyhow::bail!("core closed the connection after the hello"),
             Some(received) => Some(received),
         };
         // Everything that has arrived is taken in one turn, so that the answers go out in one
         // write as well.
         while let Some(received) = next {
             match received {
-                Ok(Some(message)) => machine.handle(message, now, &mut out),
+                // Said before anything else, it is why core does not want us.
+                Ok(Some(ToPinger::Error(refusal))) if !accepted => {
+                    anyhow::bail!("core says: {refusal}");
+                }
+                Ok(Some(message)) => {
+                    if !std::mem::replace(&mut accepted, true) {
+                        tracing::info!(version = %hello.version, "serving core");
+                        let status = format!("serving core {}", hello.version);
+                        notifier.borrow_mut().status(&status);
+                    }
+                    machine.handle(message, now, &mut out);
+                }
                 Ok(None) => break,
                 Err(ReceiveError::Frame(error)) => out.errors.push(error.to_string()),
                 Err(error @ ReceiveError::Io(_)) => return Err(error.into()),

@@ -41,6 +41,11 @@ pub(super) enum ListPurpose {
 pub(super) enum Context {
     /// Nothing hangs on it; a failure is logged, with these words to say what failed.
     Routine(&'static str),
+    /// `SVCQUERY` for the provider before us.
+    Predecessor {
+        /// Its version, once told.
+        version: Option<String>,
+    },
     /// `SVCCLAIM`.
     Claim,
     /// A job for the provider that holds our name, to see whether it lives.

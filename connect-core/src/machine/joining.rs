@@ -57,10 +57,27 @@ impl Machine {
         // Watching comes before listing, so that no peer slips through between the two.
         let sent = self
             .command(Context::Routine("WATCH"), "WATCH", ["-A+n"])
+            .and_then(|()| self.ask_for_predecessor())
             .and_then(|()| self.claim());
         if let Err(error) = sent {
             tracing::error!("cannot join the server: {error}");
         }
+    }
+
+    /// A server whose service somebody else provides is not just being started, whatever `--startup`
+    /// says, as when this program is installed in the place of the original.
+    fn ask_for_predecessor(&mut self) -> Result<(), Refused> {
+        if self.joined_before || !self.config.startup {
+            return Ok(());
+        }
+        let version = None;
+        self.command(Context::Predecessor { version }, "SVCQUERY", [SERVICE])
+    }
+
+    /// The server has named the present provider's version, or there is none. One of our own version
+    /// is an earlier self that was killed, which says nothing about the server.
+    pub(super) fn predecessor_answered(&mut self, version: Option<&str>) {
+        self.succeeds = version.is_some_and(|version| version != self.config.version);
     }
 
     fn claim(&mut self) -> Result<(), Refused> {
@@ -180,6 +197,12 @@ impl Machine {
     pub(super) fn listed(&mut self, purpose: ListPurpose, names: Vec<String>) {
         self.link = ServerLink::Up;
         self.joined_before = true;
+        // With what an earlier core has left this is no first meeting with the server.
+        let inheritance = self.inherit();
+        let purpose = match inheritance {
+            Some(_) => ListPurpose::Rejoin,
+            None => purpose,
+        };
         let present: HashSet<&str> = names.iter().map(String::as_str).collect();
         let gone: Vec<String> = self
             .peers
@@ -187,21 +210,41 @@ impl Machine {
             .into_iter()
             .filter(|name| !present.contains(name.as_str()))
             .collect();
-        // A server that has lost every peer we knew is a new one, and is started up like one.
-        let fresh = purpose == ListPurpose::FirstJoin
-            || (!self.peers.is_empty() && gone.len() == self.peers.len());
+        // A server that has lost every peer we knew is a new one, and is started up like one; but
+        // not if it is known to be the old one.
+        let fresh = match inheritance {
+            Some(_) => !self.started_up,
+            None => {
+                purpose == ListPurpose::FirstJoin
+                    || (!self.peers.is_empty() && gone.len() == self.peers.len())
+            }
+        };
         for name in &gone {
             self.peer_removed(name);
         }
 
-        let full_treatment = purpose == ListPurpose::Rejoin || self.config.startup;
+        // The peers of a living predecessor are configured, and what else --startup stands for was
+        // done in its time.
+        let succeeds = std::mem::take(&mut self.succeeds) && purpose == ListPurpose::FirstJoin;
+        self.started_up |= succeeds;
+        let fresh = fresh && !succeeds;
+        let full_treatment = purpose == ListPurpose::Rejoin || (self.config.startup && !succeeds);
         let mut adopted = Vec::new();
         for name in names {
             if let Some(known) = self.peers.find(&name) {
-                // It was there all the time; an address may have changed unseen.
-                if let Some(peer) = self.peers.get_mut(known) {
-                    peer.particulars = super::peers::Particulars::Unknown;
+                let inherited = inheritance.is_some();
+                if inherited {
+                    adopted.push(known);
                 }
+                let Some(peer) = self.peers.get_mut(known) else {
+                    continue;
+                };
+                if inherited && self.config.startup && !peer.configured {
+                    self.configure(known);
+                    continue;
+                }
+                // It was there all the time; an address may have changed unseen.
+                peer.particulars = super::peers::Particulars::Unknown;
                 self.unasked.push(known);
                 continue;
             }
@@ -210,11 +253,17 @@ impl Machine {
             if full_treatment {
                 self.configure(id);
             } else {
+                if let Some(peer) = self.peers.get_mut(id) {
+                    peer.configured = succeeds;
+                }
                 self.unasked.push(id);
             }
             adopted.push(id);
         }
         self.adopt_many(&adopted);
+        if let Some(inheritance) = inheritance {
+            self.restore(inheritance);
+        }
         // The first asked is the last in the list.
         self.unasked.reverse();
         self.ask_particulars();
@@ -223,6 +272,7 @@ impl Machine {
         self.emit(None, || EventKind::Joined {});
         self.out.to_pinger.push(ToPinger::Proceed {});
         if fresh && self.config.startup {
+            self.started_up = true;
             let database = std::sync::Arc::clone(&self.database.current);
             for name in database.auto() {
                 if self.peers.find(name).is_none() {
@@ -291,6 +341,13 @@ impl Context {
         use super::context::PingEnd;
         use connect_ipc::pinger::PingOutcome;
         match self {
+            Context::Predecessor { version } => {
+                for word in words {
+                    if let Some(told) = word.strip_prefix("version=") {
+                        *version = Some(told.to_owned());
+                    }
+                }
+            }
             Context::List { names, .. } => match words.next() {
                 Some(name) => names.push(name.into_owned()),
                 None => return false,
@@ -320,6 +377,7 @@ impl Context {
                 *outcome = Some(end);
             }
             Context::Routine(_)
+            | Context::Predecessor { .. }
             | Context::Claim
             | Context::Release
             | Context::KillBeforeAdd(_)

@@ -200,8 +200,9 @@ impl Machine {
                 continue;
             };
             if let Some(adoption) = &mut peer.adoption
-                && adoption.statistics == PingStatistics::default()
-                && adoption.phase.last_seq == 0
+                && (self.from_state.contains(id)
+                    || (adoption.statistics == PingStatistics::default()
+                        && adoption.phase.last_seq == 0))
             {
                 adoption.statistics = known.statistics;
                 adoption.phase = PingPhase {
@@ -210,6 +211,7 @@ impl Machine {
                 };
             }
         }
+        self.from_state.clear();
         if self.joined_before {
             // All peers are known, so what is left is of peers that are gone.
             self.remembered.clear();

@@ -30,6 +30,7 @@ mod record_view;
 mod reload;
 mod runs;
 mod scripts;
+mod state;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::path::PathBuf;
@@ -47,6 +48,7 @@ use tripe_admin::session::{Event, Session};
 
 pub use context::{Asker, ConnectionId};
 pub use peers::PingKind;
+pub use state::State;
 
 use context::Context;
 use peers::{Algorithms, PeerTable};
@@ -155,6 +157,15 @@ pub struct Machine {
     pinger: Helper,
     /// What a pinger remembered of an earlier core's peers, until the peers are adopted.
     remembered: HashMap<String, Remembered>,
+    /// What an earlier core has left for this one, until the server has listed its peers.
+    inherited: Option<State>,
+    /// Peers whose figures are those an earlier core had written down, so that a pinger which comes
+    /// now may know better.
+    from_state: HashSet<PeerId>,
+    /// Whether what `--startup` stands for was done for this server, by this core or an earlier one.
+    started_up: bool,
+    /// Whether another program provided the service until we claimed it.
+    succeeds: bool,
     /// Results for a pinger that is away.
     pending_results: Vec<PingResult>,
     scripts: Helper,
@@ -192,6 +203,10 @@ impl Machine {
             greetings: HashMap::new(),
             pinger: Helper::default(),
             remembered: HashMap::new(),
+            inherited: None,
+            from_state: HashSet::new(),
+            started_up: false,
+            succeeds: false,
             pending_results: Vec::new(),
             scripts: Helper::default(),
             resumed_runs: Vec::new(),
@@ -229,6 +244,12 @@ impl Machine {
         self.link
     }
 
+    /// Whether the service has been ours and the server's peers known.
+    #[must_use]
+    pub const fn has_joined(&self) -> bool {
+        self.joined_before
+    }
+
     /// How many peers the server has, and how many of them are adopted.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -238,6 +259,16 @@ impl Machine {
             .filter(|(_, peer)| peer.adoption.is_some())
             .count();
         (self.peers.len(), adopted)
+    }
+
+    /// How many adopted peers do not answer.
+    #[must_use]
+    pub fn down(&self) -> usize {
+        self.peers
+            .iter()
+            .filter_map(|(_, peer)| peer.adoption.as_deref())
+            .filter(|adoption| adoption.phase.rounds > 0)
+            .count()
     }
 
     /// Takes one line of the server.

@@ -85,9 +85,10 @@ impl Machine {
     /// Starts what a peer needs that was added: its interface, and the command that connects it
     /// (connect(8), "Configuring interfaces" and "Dynamic connection").
     pub(super) fn configure(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get(id) else {
+        let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
+        peer.configured = true;
         let Some(record) = &peer.record else {
             self.unasked.push(id);
             return;
@@ -146,6 +147,7 @@ impl Machine {
                     tracing::warn!("the server refused our {what}: {failure}");
                 }
             }
+            Context::Predecessor { version } => self.predecessor_answered(version.as_deref()),
             Context::Claim => self.claim_answered(result),
             Context::Probe => self.probe_answered(&result),
             Context::Release => self.out.ending = Some(Ending::Quit),
@@ -237,7 +239,10 @@ impl Machine {
     }
 
     /// Keeps one copy of equal answers to `ALGS`.
-    fn share_algorithms(&mut self, pairs: Vec<(String, String)>) -> super::peers::Algorithms {
+    pub(super) fn share_algorithms(
+        &mut self,
+        pairs: Vec<(String, String)>,
+    ) -> super::peers::Algorithms {
         let fresh: super::peers::Algorithms = pairs.into();
         if let Some(known) = self.algorithms.get(&fresh) {
             return std::rc::Rc::clone(known);

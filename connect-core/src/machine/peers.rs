@@ -110,6 +110,9 @@ pub(super) struct Peer {
     pub adoption: Option<Box<Adoption>>,
     /// When core first saw it.
     pub seen: Monotonic,
+    /// Whether what a peer needs that was added has been done for it, by this core or an earlier
+    /// one: peers that were there before the service came, and found it without `--startup`, lack it.
+    pub configured: bool,
 }
 
 impl Peer {
@@ -137,9 +140,17 @@ pub(super) struct PeerTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_name: HashMap<Box<str>, u32>,
+    /// How often a peer came or went.
+    changes: u64,
 }
 
 impl PeerTable {
+    /// A number that grows whenever a peer comes or goes.
+    #[must_use]
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// How many peers the server has.
     #[must_use]
     pub(super) fn len(&self) -> usize {
@@ -167,6 +178,7 @@ impl PeerTable {
     /// Adds a peer, replacing any of the same name, and gives its number.
     pub(super) fn insert(&mut self, name: &str, record: Option<Record>, now: Monotonic) -> PeerId {
         self.remove(name);
+        self.changes += 1;
         let peer = Peer {
             name: name.into(),
             record,
@@ -176,6 +188,7 @@ impl PeerTable {
             particulars: Particulars::Unknown,
             adoption: None,
             seen: now,
+            configured: false,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
@@ -194,6 +207,7 @@ impl PeerTable {
     /// Removes a peer by name.
     pub(super) fn remove(&mut self, name: &str) -> Option<(PeerId, Peer)> {
         let slot = self.by_name.remove(name)?;
+        self.changes += 1;
         let entry = &mut self.slots[slot as usize];
         let id = Self::id(slot, entry.generation);
         entry.generation = entry.generation.wrapping_add(1);

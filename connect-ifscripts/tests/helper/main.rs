@@ -7,4 +7,5 @@ mod order;
 mod output;
 mod reconnect;
 mod start;
+mod stopping;
 mod support;

@@ -16,6 +16,10 @@ const SOCKET_NAME: &str = "tripesock";
 /// The variable that names the runtime directory for all our programs.
 pub const RUNTIME_VARIABLE: &str = "TRIPE_CONNECT_DIR";
 
+/// The runtime directory of the units that come with the packages, where an operator's tool looks
+/// for a service that is not beside the server's socket.
+pub const PACKAGED_RUNTIME: &str = "/run/tripe-connect";
+
 /// Our sockets, all in one runtime directory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuntimeDir {
@@ -37,12 +41,29 @@ impl RuntimeDir {
             .map(Path::to_path_buf)
             .or_else(|| from_env(RUNTIME_VARIABLE))
             .or_else(|| from_env("RUNTIME_DIRECTORY"))
-            .unwrap_or_else(|| {
-                let mut name = admin_socket.as_os_str().to_owned();
-                name.push(".connect");
-                name.into()
-            });
+            .unwrap_or_else(|| Self::beside(admin_socket));
         RuntimeDir { path }
+    }
+
+    /// As [`RuntimeDir::find`], for those who look for a service that runs already: if nothing names
+    /// the directory and none is beside the server's socket, it is that of the packaged units.
+    #[must_use]
+    pub fn find_service(option: Option<&Path>, admin_socket: &Path) -> Self {
+        let named = Self::find(option, admin_socket);
+        let beside = Self::beside(admin_socket);
+        let packaged = Path::new(PACKAGED_RUNTIME);
+        if option.is_none() && named.path == beside && !beside.exists() && packaged.exists() {
+            return RuntimeDir {
+                path: packaged.to_owned(),
+            };
+        }
+        named
+    }
+
+    fn beside(admin_socket: &Path) -> PathBuf {
+        let mut name = admin_socket.as_os_str().to_owned();
+        name.push(".connect");
+        name.into()
     }
 
     /// The directory itself.
@@ -112,6 +133,18 @@ pub fn database(option: Option<&Path>, directory: &Path) -> PathBuf {
         })
         .unwrap_or_else(|| "peers.cdb".into());
     directory.join(named)
+}
+
+/// Where state is kept between one core and the next: option, else systemd's `STATE_DIRECTORY`, else
+/// nowhere. Relative names are relative to `directory`.
+#[must_use]
+pub fn state_directory(option: Option<&Path>, directory: &Path) -> Option<PathBuf> {
+    let named = option.map(Path::to_path_buf).or_else(|| {
+        std::env::var_os("STATE_DIRECTORY")
+            .filter(|v| !v.is_empty())
+            .map(PathBuf::from)
+    });
+    named.map(|named| directory.join(named))
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The tables of docs/conformance.md, and which tests they name.
+//! The tables of docs/conformance.md and docs/security.md, and which tests they name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,10 @@ use anyhow::{Context as _, ensure};
 
 /// Which column of a table names tests, counted from the left.
 const TEST_COLUMN: usize = 2;
+
+/// The documents whose tables name tests, with a dash and a blank at the beginning of the line below
+/// their headings; other tables are not looked at.
+pub const DOCUMENTS: [&str; 2] = ["docs/conformance.md", "docs/security.md"];
 
 /// One row of a table.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -105,12 +109,12 @@ pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Every row of every table of the document.
+/// Every row of every such table of a document.
 ///
 /// # Errors
 /// If the document cannot be read or has no rows.
-pub fn rows(root: &Path) -> anyhow::Result<Vec<Row>> {
-    let path = root.join("docs/conformance.md");
+pub fn rows(root: &Path, document: &str) -> anyhow::Result<Vec<Row>> {
+    let path = root.join(document);
     let text =
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let rows = parse(&text);

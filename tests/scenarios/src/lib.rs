@@ -8,6 +8,7 @@
 mod admin;
 pub mod conformance;
 mod expect;
+pub mod manager;
 mod programs;
 mod service;
 mod site;

@@ -39,10 +39,21 @@ impl Service {
     /// # Errors
     /// If it cannot be started.
     pub fn run(site: &Site, mut command: Command) -> anyhow::Result<Self> {
+        let trace = File::options()
+            .create(true)
+            .append(true)
+            .open(site.path("connect.trace"))?;
+        command.stdin(Stdio::null()).stdout(trace);
+        Self::run_as_it_is(site, command)
+    }
+
+    /// The same for a command line whose standard input and output are settled.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn run_as_it_is(site: &Site, mut command: Command) -> anyhow::Result<Self> {
         let (log, trace) = (site.path("connect.log"), site.path("connect.trace"));
         let child = command
-            .stdin(Stdio::null())
-            .stdout(File::options().create(true).append(true).open(&trace)?)
             .stderr(File::options().create(true).append(true).open(&log)?)
             .spawn()
             .context("cannot start connect")?;
@@ -76,7 +87,15 @@ impl Service {
     /// # Errors
     /// If the program cannot be built.
     pub fn bare_command() -> anyhow::Result<Command> {
-        let mut command = Command::new(program("connect")?);
+        Self::bare_command_of("connect")
+    }
+
+    /// The same of another of the programs.
+    ///
+    /// # Errors
+    /// If the program cannot be built.
+    pub fn bare_command_of(name: &str) -> anyhow::Result<Command> {
+        let mut command = Command::new(program(name)?);
         for variable in [
             "TRIPEDIR",
             "TRIPESOCK",
@@ -84,6 +103,10 @@ impl Service {
             "TRIPE_CONNECT_DIR",
             "TRIPE_CONNECT_HELPERS",
             "RUNTIME_DIRECTORY",
+            "STATE_DIRECTORY",
+            "NOTIFY_SOCKET",
+            "WATCHDOG_USEC",
+            "LISTEN_FDS",
         ] {
             command.env_remove(variable);
         }

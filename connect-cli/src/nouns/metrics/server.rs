@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_daemon::exit::Exit;
+use connect_daemon::notifier::Notifier;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::exposition::Form;
 use super::gather;
@@ -49,6 +50,9 @@ pub(super) async fn run(
     context
         .out
         .prompt_line(&format!("listening on http://{local}/metrics"))?;
+    let mut notifier = Notifier::from_environment();
+    notifier.ready();
+    notifier.status(&format!("answering on http://{local}/metrics"));
     let context = Arc::new(context.again());
     let places = Arc::new(Semaphore::new(PLACES));
     let serving = async {
@@ -70,11 +74,20 @@ pub(super) async fn run(
             }
         }
     };
-    tokio::select! {
-        () = serving => {}
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
+    let mut serving = std::pin::pin!(serving);
+    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
+    loop {
+        let feeding = notifier.feeding_time().map(Instant::from_std);
+        tokio::select! {
+            () = &mut serving => break,
+            _ = terminate.recv() => break,
+            _ = &mut interrupted => break,
+            () = sleep_until(feeding.unwrap_or_else(Instant::now)), if feeding.is_some() => {
+                notifier.feed();
+            }
+        }
     }
+    notifier.stopping();
     Ok(Exit::Success)
 }
 

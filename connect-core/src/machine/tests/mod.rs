@@ -4,3 +4,4 @@
 mod hand_played;
 mod properties;
 mod rig;
+mod upgrade;

@@ -29,13 +29,21 @@ pub(super) struct Rig {
 impl Rig {
     /// A machine with a database, its helpers connected, its server not yet.
     pub(super) fn new(records: &[Record]) -> Self {
+        let mut rig = Rig::alone(records, false);
+        rig.pinger_comes();
+        rig.scripts_come();
+        rig
+    }
+
+    /// A machine with a database, and nothing connected.
+    pub(super) fn alone(records: &[Record], startup: bool) -> Self {
         let now = Monotonic(1_000_000_000_000);
         let mut rig = Rig {
             machine: Machine::new(Config {
                 version: "9.9".to_owned(),
                 socket: PathBuf::from("tripesock"),
                 database: PathBuf::from("peers.cdb"),
-                startup: false,
+                startup,
                 ping: PingKind::Transport,
                 script_limit: None,
                 started: now,
@@ -48,12 +56,10 @@ impl Rig {
             lines: Vec::new(),
         };
         rig.database(records);
-        rig.pinger_comes();
-        rig.scripts_come();
         rig
     }
 
-    /// The same, joined with a server that has these peers.
+    /// As [`Rig::new`], joined with a server that has these peers.
     pub(super) fn joined(records: &[Record], peers: &[&str]) -> Self {
         let mut rig = Rig::new(records);
         rig.join(peers);
@@ -62,6 +68,12 @@ impl Rig {
 
     /// A server with these peers is there.
     pub(super) fn join(&mut self, peers: &[&str]) {
+        self.meet(peers);
+        self.lines.clear();
+    }
+
+    /// The same, but what core then asks is kept, to be answered.
+    pub(super) fn meet(&mut self, peers: &[&str]) {
         self.machine.server_connected(self.now);
         self.collect();
         self.hear("OK");
@@ -69,8 +81,33 @@ impl Rig {
         for peer in peers {
             self.hear(&format!("INFO {peer}"));
         }
-        self.hear("OK");
         self.lines.clear();
+        self.hear("OK");
+    }
+
+    /// The server answers everything that it was asked, until nothing more is asked.
+    pub(super) fn answer_all(&mut self) {
+        while !self.lines.is_empty() {
+            for line in self.sent() {
+                let mut words = line.split(' ');
+                let info = match (words.next(), words.next()) {
+                    // It is heard of later, or never.
+                    (_, Some("-background")) => {
+                        let tag = words.next().unwrap_or_default();
+                        self.hear(&format!("BGDETACH {tag}"));
+                        continue;
+                    }
+                    (Some("IFNAME"), _) => Some("INFO tun0"),
+                    (Some("ADDR"), _) => Some("INFO INET 192.0.2.1 1"),
+                    (Some("ALGS"), _) => Some("INFO cipher=rijndael"),
+                    _ => None,
+                };
+                if let Some(info) = info {
+                    self.hear(info);
+                }
+                self.hear("OK");
+            }
+        }
     }
 
     pub(super) fn database(&mut self, records: &[Record]) {

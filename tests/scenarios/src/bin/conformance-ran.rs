@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `conformance-ran < OUTPUT`: reads what `cargo test` printed (or `cargo test -- --list`) and fails
-//! if docs/conformance.md names a test that did not run and pass.
+//! if docs/conformance.md or docs/security.md names a test that did not run and pass.
 
 use std::collections::HashSet;
 use std::io::stdin;
 use std::process::ExitCode;
 
-use scenarios::conformance::{root, rows};
+use scenarios::conformance::{DOCUMENTS, root, rows};
 
 fn main() -> anyhow::Result<ExitCode> {
     let mut ran = HashSet::new();
@@ -20,13 +20,16 @@ fn main() -> anyhow::Result<ExitCode> {
         }
     }
     let mut missing = 0;
-    for row in rows(&root())? {
-        for test in row.tests.iter().filter(|test| !ran.contains(test.shown())) {
-            missing += 1;
-            eprintln!(
-                "docs/conformance.md, line {}: {} did not run and pass",
-                row.line, test.path
-            );
+    for document in DOCUMENTS {
+        for row in rows(&root(), document)? {
+            for test in row.tests.iter().filter(|test| !ran.contains(test.shown())) {
+                missing += 1;
+                let line = row.line;
+                eprintln!(
+                    "{document}, line {line}: {} did not run and pass",
+                    test.path
+                );
+            }
         }
     }
     if missing > 0 {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The service as the original's packaging and its neighbours use it.
 
+use std::process::Stdio;
+
 use scenarios::{Expect as _, Outcome, Service, Site, program};
 
-use crate::support::{ANSWERING, NOBODY};
+use crate::support::{ANSWERING, NOBODY, said};
 
 #[test]
 fn without_any_option_it_runs_in_the_foreground_from_tripedir() -> Outcome {
@@ -60,6 +62,53 @@ fn it_takes_the_service_over_from_an_original() -> Outcome {
     let _service = site.connect(&[])?;
     let line = original.receive_until("SVCCLAIM connect ")?;
     assert_ne!(line, "SVCCLAIM connect 1.5.3");
+    Ok(())
+}
+
+#[test]
+fn what_an_original_has_started_up_is_not_started_up_again() -> Outcome {
+    let site = Site::new()?
+        .with_answering_peers()
+        .script("up", "echo up")?
+        .script("down", "echo down")?
+        .peer(
+            "here",
+            &[
+                ("peer", ANSWERING),
+                ("watch", "t"),
+                ("ifup", "./up"),
+                ("ifdown", "./down"),
+            ],
+        )
+        .peer("killed", &[("peer", NOBODY), ("watch", "t")])
+        .auto("here")
+        .auto("killed")
+        .build()?;
+    let mut original = site.admin()?;
+    original.ask("SVCCLAIM connect 1.5.3")?.lines()?;
+    site.admin_ok(&format!("ADD here {ANSWERING}"))?;
+    let mut events = site.lab.follow();
+    let _service = site.connect(&["--startup"])?;
+    assert_eq!(site.submit("adopted")?, ["here"]);
+    assert_eq!(site.admin_ok("LIST")?, ["here"]);
+    // It is known to be configured, so it is brought down when it goes.
+    site.admin_ok("KILL here")?;
+    events.broadcast("NOTE USER connect ifdown here stdout down")?;
+    assert_eq!(said(&site, "NOTE USER connect ifup"), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn the_caller_of_daemon_is_not_held_up_by_helpers() -> Outcome {
+    let site = Site::new()?.build()?;
+    // A pipe for both streams, as a shell has for what it collects: its end comes when the last
+    // process that has it open lets go.
+    let output = Service::command(&site)?
+        .args(["--daemon", "--exit-on-disconnect"])
+        .stdin(Stdio::null())
+        .output()?;
+    assert_eq!(output.status.code(), Some(0));
+    site.submit("quit")?;
     Ok(())
 }
 

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! One core after the other at the same server: what the first leaves, and what the next makes of it.
+
+use std::time::Duration;
+
+use connect_ipc::control::HelperStatus;
+use connect_ipc::pinger::{FromPinger, Meaning, PingOutcome, PingPhase, Remembered, Verdict};
+use connect_ipc::pinger::{ToPinger, Watched};
+use connect_ipc::scripts::{Run, ToScripts};
+use connect_ipc::statistics::PingStatistics;
+use peerdb::Record;
+
+use super::super::State;
+use super::rig::{Rig, record};
+
+/// The period of the checks of both peers.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+const PAIRS: &[(&str, &str)] = &[
+    ("watch", "t"),
+    ("peer", "INET 192.0.2.1 1"),
+    ("ifup", "up"),
+    ("ifdown", "down"),
+    ("every", "1h"),
+];
+
+fn records() -> Vec<Record> {
+    ["p", "q"].map(|name| record(name, PAIRS)).to_vec()
+}
+
+/// A core that has seen both peers come, has configured them, and has had one answer of each.
+fn first() -> Rig {
+    let mut rig = Rig::joined(&records(), &[]);
+    for name in ["p", "q"] {
+        rig.hear(&format!("NOTE ADD {name} tun0 INET 192.0.2.1 1"));
+        rig.answer_all();
+        let id = rig.id(name);
+        rig.order(id, 1);
+        rig.machine.ping_result(id, 1, PingOutcome::Reply(7.0));
+    }
+    rig
+}
+
+/// The state as it travels: through text.
+fn left_by(rig: &Rig) -> State {
+    let state = rig.machine.state(rig.now).expect("it has joined");
+    let text = serde_json::to_string(&state).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A core that inherits this after a while and meets the server with these peers, while a script
+/// helper is there and no pinger yet.
+fn next(state: State, startup: bool, after: Duration, peers: &[&str]) -> Rig {
+    let mut rig = Rig::alone(&records(), startup);
+    rig.now = rig.now + after;
+    rig.machine.inherits(state);
+    rig.scripts_come();
+    rig.meet(peers);
+    rig.answer_all();
+    rig
+}
+
+/// What the pinger was told to watch.
+fn watched(rig: &mut Rig) -> Vec<Watched> {
+    let told = rig.to_pinger.drain(..).filter_map(|message| match message {
+        ToPinger::Watch(list) => Some(list),
+        _ => None,
+    });
+    told.flatten().collect()
+}
+
+/// The scripts that were ordered.
+fn ordered(rig: &mut Rig) -> Vec<Run> {
+    let told = rig
+        .to_scripts
+        .drain(..)
+        .filter_map(|message| match message {
+            ToScripts::Run(runs) => Some(runs),
+            _ => None,
+        });
+    told.flatten().collect()
+}
+
+/// The same, in few words.
+fn scripts(rig: &mut Rig) -> Vec<String> {
+    let runs = ordered(rig);
+    runs.iter()
+        .map(|run| format!("{} {}", run.kind.name(), run.peer))
+        .collect()
+}
+
+#[test]
+fn figures_and_deadlines_go_on_and_no_script_is_run_even_under_startup() {
+    let mut old = first();
+    assert_eq!(scripts(&mut old), ["ifup p", "ifup q"]);
+    for startup in [false, true] {
+        let minute = Duration::from_secs(60);
+        let mut rig = next(left_by(&old), startup, minute, &["p", "q"]);
+        assert_eq!(scripts(&mut rig), [""; 0], "startup {startup}");
+        rig.pinger_comes();
+        let list = watched(&mut rig);
+        assert_eq!(list.len(), 2);
+        for watched in &list {
+            let phase = watched.phase.unwrap();
+            assert_eq!(watched.statistics.replies, 1);
+            assert_eq!(phase.last_seq, 1);
+            // One period after the last check was due, whoever is core by then: none is left out.
+            assert_eq!(phase.due, old.now + HOUR);
+        }
+        // What this one leaves is what it was left.
+        let peers = |rig: &Rig| serde_json::to_value(left_by(rig)).unwrap()["peers"].clone();
+        assert_eq!(peers(&rig), peers(&old));
+    }
+}
+
+#[test]
+fn pings_that_fell_due_meanwhile_are_made_up_for_one_after_the_other() {
+    let mut rig = next(left_by(&first()), true, HOUR * 2, &["p", "q"]);
+    rig.pinger_comes();
+    let mut due: Vec<_> = watched(&mut rig)
+        .iter()
+        .map(|watched| watched.phase.unwrap().due)
+        .collect();
+    due.sort_unstable();
+    assert_eq!(due, [rig.now, rig.now + Duration::from_millis(1)]);
+}
+
+/// A pinger comes that remembers nine answers of `p`.
+fn knowing_pinger_comes(rig: &mut Rig) {
+    let known = Remembered {
+        name: "p".to_owned(),
+        phase: PingPhase {
+            last_seq: 9,
+            ..PingPhase::default()
+        },
+        statistics: PingStatistics {
+            replies: 9,
+            ..PingStatistics::default()
+        },
+    };
+    rig.machine.pinger_connected(HelperStatus::default());
+    rig.pinger_says(FromPinger::Resume(vec![known]));
+    rig.pinger_says(FromPinger::Resume(Vec::new()));
+}
+
+#[test]
+fn a_pinger_that_has_outlived_the_core_knows_better_whenever_it_comes() {
+    let mut late = next(left_by(&first()), true, Duration::ZERO, &["p", "q"]);
+    knowing_pinger_comes(&mut late);
+    let mut early = Rig::alone(&records(), true);
+    knowing_pinger_comes(&mut early);
+    early.machine.inherits(left_by(&first()));
+    early.join(&["p", "q"]);
+    for rig in [&mut late, &mut early] {
+        let list = watched(rig);
+        let replies = |name: &str| {
+            let found = list.iter().rev().find(|watched| watched.name == name);
+            found.map(|watched| watched.statistics.replies)
+        };
+        assert_eq!((replies("p"), replies("q")), (Some(9), Some(1)));
+    }
+    // Once a pinger has been there, core has seen all that happened since, and knows best.
+    let id = late.id("p");
+    late.order(id, 10);
+    late.machine.ping_result(id, 10, PingOutcome::Reply(7.0));
+    knowing_pinger_comes(&mut late);
+    let again = watched(&mut late);
+    let p = again.iter().find(|watched| watched.name == "p").unwrap();
+    assert_eq!(p.statistics.replies, 10);
+}
+
+#[test]
+fn who_went_meanwhile_is_brought_down_and_who_came_is_configured() {
+    let mut old = first();
+    let mut all = records();
+    all.push(record("new", &[("ifup", "up"), ("peer", "PASSIVE")]));
+    old.database(&all);
+    let mut rig = Rig::alone(&all, false);
+    rig.machine.inherits(left_by(&old));
+    rig.scripts_come();
+    rig.meet(&["q", "new"]);
+    rig.answer_all();
+    let runs = ordered(&mut rig);
+    let kinds: Vec<_> = runs
+        .iter()
+        .map(|run| (run.kind.name(), run.peer.as_str()))
+        .collect();
+    assert_eq!(kinds, [("ifdown", "p"), ("ifup", "new")]);
+    // What the server can no longer be asked was kept.
+    let cipher = ("A_CIPHER".to_owned(), "rijndael".to_owned());
+    assert!(runs[0].environment.contains(&cipher), "{runs:?}");
+    // The figures of who is gone are not given to a later peer of the name.
+    rig.pinger_comes();
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    let list = watched(&mut rig);
+    let p = list.iter().find(|watched| watched.name == "p").unwrap();
+    assert_eq!(p.statistics, PingStatistics::default());
+}
+
+#[test]
+fn what_startup_stands_for_is_done_once_though_it_may_be_asked_for_late() {
+    // Without it the peers that were there are left as they are.
+    let mut plain = Rig::joined(&records(), &["p", "q"]);
+    plain.answer_all();
+    assert_eq!(scripts(&mut plain), [""; 0]);
+    // With it they are configured by the next core, but not by the one after that.
+    let mut rig = next(left_by(&plain), true, Duration::ZERO, &["p", "q"]);
+    assert_eq!(scripts(&mut rig), ["ifup p", "ifup q"]);
+    let mut last = next(left_by(&rig), true, Duration::ZERO, &["p", "q"]);
+    assert_eq!(scripts(&mut last), [""; 0]);
+}
+
+#[test]
+fn a_check_under_way_goes_on_with_the_next_core() {
+    let mut old = first();
+    let peer = old.id("p");
+    let due = old.now + HOUR;
+    old.order(peer, 2);
+    let meaning = Meaning::Missed { attempt: 1, of: 5 };
+    let next_ping = due;
+    old.pinger_says(FromPinger::Verdicts(vec![Verdict {
+        peer,
+        meaning,
+        next: next_ping,
+    }]));
+    let mut rig = next(left_by(&old), false, Duration::ZERO, &["p", "q"]);
+    rig.pinger_comes();
+    let list = watched(&mut rig);
+    let p = list.iter().find(|watched| watched.name == "p").unwrap();
+    let phase = p.phase.unwrap();
+    assert!(phase.checking);
+    assert_eq!((phase.failures, phase.last_seq), (1, 2));
+    assert_eq!((phase.due, phase.in_flight), (due, None));
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a service manager is told (`sd_notify(3)`): ready, how things stand, still alive, stopping.
+//!
+//! Nothing of it happens on another task: the watchdog is fed by the loop that does the work, so
+//! that a loop which is stuck is found out and the process started anew. Where there is no service
+//! manager, all of this does nothing.
+
+use std::time::{Duration, Instant};
+
+use sd_notify::NotifyState;
+
+/// Variables by which a service manager and its child know each other. They are for this process
+/// alone and not to be passed on to children, which would speak in our name.
+pub const PRIVATE_VARIABLES: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+];
+
+/// The way to the service manager.
+#[derive(Debug)]
+pub struct Notifier {
+    /// Whether somebody listens.
+    present: bool,
+    /// How often the watchdog is fed: twice in the time in which it must be, so that one feed may
+    /// be late by as much again.
+    feed_every: Option<Duration>,
+    /// When it is fed next.
+    feed_at: Instant,
+    /// What was said last of how things stand.
+    status: String,
+    /// Whether a failure to speak was logged.
+    complained: bool,
+}
+
+impl Notifier {
+    /// The service manager that has started this process, if one has.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let feed_every = sd_notify::watchdog_enabled().map(|limit| limit / 2);
+        Notifier {
+            present: std::env::var_os("NOTIFY_SOCKET").is_some(),
+            feed_every: feed_every.filter(|every| !every.is_zero()),
+            feed_at: Instant::now(),
+            status: String::new(),
+            complained: false,
+        }
+    }
+
+    /// Whether there is somebody to tell.
+    #[must_use]
+    pub const fn is_present(&self) -> bool {
+        self.present
+    }
+
+    /// The service does what it is for.
+    pub fn ready(&mut self) {
+        self.say(&[NotifyState::Ready]);
+    }
+
+    /// The configuration is being read again; [`Notifier::ready`] tells the end of it.
+    pub fn reloading(&mut self) {
+        // systemd from 253 on wants the time as well, to tell this reload from an earlier one.
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.say(&[NotifyState::Reloading, now]),
+            Err(_) => self.say(&[NotifyState::Reloading]),
+        }
+    }
+
+    /// The service is about to end.
+    pub fn stopping(&mut self) {
+        self.say(&[NotifyState::Stopping]);
+    }
+
+    /// How things stand, for people; said only if it is something new.
+    pub fn status(&mut self, status: &str) {
+        // A newline would begin another message.
+        let status = status.replace(char::is_control, " ");
+        if self.status != status {
+            self.say(&[NotifyState::Status(&status)]);
+            self.status = status;
+        }
+    }
+
+    /// When the watchdog wants to be fed next; `None` if there is none.
+    #[must_use]
+    pub fn feeding_time(&self) -> Option<Instant> {
+        self.feed_every.map(|_| self.feed_at)
+    }
+
+    /// Feeds the watchdog if it is time. To be called in each turn of the loop that does the work.
+    pub fn feed(&mut self) {
+        let Some(every) = self.feed_every else { return };
+        let now = Instant::now();
+        if now >= self.feed_at {
+            self.feed_at = now + every;
+            self.say(&[NotifyState::Watchdog]);
+        }
+    }
+
+    fn say(&mut self, what: &[NotifyState<'_>]) {
+        if !self.present {
+            return;
+        }
+        if let Err(error) = sd_notify::notify(what)
+            && !std::mem::replace(&mut self.complained, true)
+        {
+            tracing::warn!("cannot speak to the service manager: {error}");
+        }
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! connect-ifscripts(8), "Rights of scripts" and the environment of scripts.
+
+use std::collections::BTreeMap;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use scenarios::{Expect as _, Outcome, Service, Site};
+
+use crate::support::{ANSWERING, said};
+
+/// A site whose peer has an `ifup` script that others can change.
+fn open_to_others() -> anyhow::Result<Site> {
+    let site = Site::new()?
+        .with_answering_peers()
+        .script("up", "echo ran")?
+        .peer("p", &[("peer", ANSWERING), ("ifup", "./up")])
+        .build()?;
+    std::fs::set_permissions(site.path("up"), Permissions::from_mode(0o777))?;
+    Ok(site)
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+#[test]
+fn a_script_that_others_can_change_is_not_run_with_privileges() -> Outcome {
+    let site = open_to_others()?;
+    let _service = site.connect(&[])?;
+    let mut events = site.lab.follow();
+    site.submit("active p")?;
+    if !is_root() {
+        // Without privileges there is nothing to be had by it.
+        events.stdout("ifup p")?;
+        return Ok(());
+    }
+    let told = events.line("WARN USER connect ifup p not-started ")?;
+    assert!(told.contains("will not run `./up'"), "{told}");
+    assert!(told.contains("can be written to by others"), "{told}");
+    assert_eq!(said(&site, "NOTE USER connect ifup p"), [""; 0]);
+    // The remedy that the sentence names is one.
+    std::fs::set_permissions(site.path("up"), Permissions::from_mode(0o755))?;
+    site.submit("active p")?;
+    events.stdout("ifup p")?;
+    Ok(())
+}
+
+#[test]
+fn allow_unsafe_scripts_has_it_run() -> Outcome {
+    let site = open_to_others()?;
+    let _service = site.connect(&["--allow-unsafe-scripts"])?;
+    let mut events = site.lab.follow();
+    site.submit("active p")?;
+    events.stdout("ifup p")?;
+    Ok(())
+}
+
+/// The variables that a script has left in a file.
+fn variables(file: &Path) -> anyhow::Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(file)?;
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    Ok(pairs
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect())
+}
+
+/// The environment of an `ifup` script of a service that has an odd environment itself.
+fn environment(options: &[&str]) -> anyhow::Result<(Site, BTreeMap<String, String>)> {
+    let site = Site::new()?
+        .with_answering_peers()
+        .script("up", "env > env.ifup; echo saved")?
+        .peer("p", &[("peer", ANSWERING), ("ifup", "./up")])
+        .build()?;
+    let mut command = Service::command(&site)?;
+    command
+        .args(options)
+        .env("ODD", "inherited")
+        .env("LC_TIME", "C.UTF-8")
+        .env("TRIPE_SLIPIF", "kept");
+    let mut service = Service::run(&site, command)?;
+    site.lab.wait_for_broadcast("NOTE SVCCLAIM connect")?;
+    service.wait_until_settled(&site)?;
+    let mut events = site.lab.follow();
+    site.submit("active p")?;
+    service.explain(events.stdout("ifup p"))?;
+    let variables = variables(&site.path("env.ifup"))?;
+    Ok((site, variables))
+}
+
+#[test]
+fn the_environment_is_inherited_as_the_original_has_it() -> Outcome {
+    let (_site, variables) = environment(&[])?;
+    assert_eq!(variables["ODD"], "inherited");
+    assert_eq!(variables["PATH"], std::env::var("PATH")?);
+    assert_eq!(variables["P_IFUP"], "./up");
+    Ok(())
+}
+
+#[test]
+fn clean_environment_leaves_what_the_manual_lists_and_a_safe_path() -> Outcome {
+    let (site, variables) = environment(&["--clean-environment"])?;
+    assert_eq!(variables.get("ODD"), None);
+    assert_eq!(
+        variables["PATH"],
+        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    );
+    let socket = site.lab.socket_path().display().to_string();
+    assert_eq!(variables["TRIPESOCK"], socket);
+    assert_eq!(variables["TRIPE_SLIPIF"], "kept");
+    assert_eq!(variables["LC_TIME"], "C.UTF-8");
+    assert_eq!(variables["P_IFUP"], "./up");
+    assert!(variables.contains_key("A_CIPHER"), "{variables:?}");
+    // Nothing else, but for what the shell and env set themselves.
+    let known = |name: &str| {
+        [
+            "PATH", "HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "TZ", "USER",
+        ]
+        .contains(&name)
+            || ["LC_", "TRIPE", "P_", "A_"]
+                .iter()
+                .any(|p| name.starts_with(p))
+            || ["PWD", "OLDPWD", "SHLVL", "_"].contains(&name)
+    };
+    let strange: Vec<_> = variables.keys().filter(|name| !known(name)).collect();
+    assert!(strange.is_empty(), "{strange:?}");
+    Ok(())
+}
