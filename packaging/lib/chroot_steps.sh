@@ -12,6 +12,10 @@ enter_chroot() {
     furnish
     # Programs find themselves and each other through it.
     mount -t proc proc "$root/proc"
+    inside true
+}
+
+serve() {
     # A port of the system's choice: the network is that of this machine.
     inside /usr/local/bin/tripe-lab -a $socket -u 127.0.0.83:0 --reflect 198.18.0.0/15 \
         --reflect-delay 1 > "$work/lab" 2>&1 &
@@ -21,7 +25,7 @@ enter_chroot() {
     inventory > "$work/inventory"
 }
 
-leave_chroot() {
+leave() {
     if mountpoint --quiet "$root/proc"; then
         inside connect-cli quit > /dev/null 2>&1 || true
         server QUIT > /dev/null 2>&1 || true
@@ -75,7 +79,8 @@ purges() {
     inventory | diff "$work/inventory" -
 }
 
-vital 'a chroot with a server' enter_chroot
+possible 'a chroot' enter_chroot
+vital 'with a server' serve
 step 'installed: users, the link for tripe, nothing started' installs
 step "started by tripe's start-up" started_up
 step 'upgrade: taken over, no peer dropped, no script run' upgrades

@@ -1,27 +1,27 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A Debian machine with a systemd of its own, in a container without a network.
+# Debian machines with a systemd of their own, in containers without a network.
 #
 #   base system (debootstrap, kept between runs) -> copy for this run -> booted by systemd-nspawn
 
 . packaging/lib/tools.sh
 
 # What machines are copies of. The name changes when what is in it does.
-base=${cache:?}/bookworm-systemd-1
+base=$cache/bookworm-systemd-1
 
-# Prints why there can be no machine here, or nothing if there can.
-machine_impossible() {
+# What making and booting one takes.
+able() {
     if [ "$(id -u)" -ne 0 ]; then
-        echo 'only root can boot a container'
-    elif ! command -v debootstrap > /dev/null; then
-        echo 'debootstrap is not installed'
-    elif ! command -v systemd-nspawn > /dev/null; then
-        echo 'systemd-nspawn is not installed (package systemd-container)'
+        echo 'only root can do that'
+        return 1
     fi
+    command -v debootstrap
+    [ "$chroot" = yes ] || command -v systemd-nspawn
 }
 
 # Makes the base system if it is not there yet, from where apt takes packages.
 make_base() {
+    able
     [ ! -d "$base" ] || return 0
     local mirror
     # The first source of bookworm that apt itself has, other than the one for security updates.
@@ -36,41 +36,49 @@ make_base() {
     mv "$base.partial" "$base"
 }
 
-# Makes the copy for this run, $root.
+# on MACHINE: what follows is about this machine, whose system is in $root.
+on() {
+    machine=$work/machines/$1
+    root=$machine/root
+}
+
+# Makes the machine's system.
 copy_base() {
+    mkdir -p "$machine"
     cp -a --reflink=auto "$base" "$root"
 }
 
-# Boots the machine in $root. Steps are shells of their own, so its process numbers are kept in files.
+# boot [OPTION...]: boots the machine, with options for systemd-nspawn. Steps are shells of their own, so its process numbers are kept in files.
 boot() {
-    systemd-nspawn --quiet --directory "$root" --register=no --keep-unit --boot --private-network \
-        --console=read-only < /dev/null > "${work:?}/console" 2>&1 &
-    echo $! > "$work/nspawn"
+    systemd-nspawn --quiet --directory "$root" --register=no --keep-unit --boot \
+        --console=read-only "${@:---private-network}" < /dev/null > "$machine/console" 2>&1 &
+    echo $! > "$machine/nspawn"
     within 60 find_init
     within 60 inside systemctl is-system-running --wait
 }
 
 # The container's systemd is the only child of systemd-nspawn.
 find_init() {
-    pgrep --parent "$(cat "$work/nspawn")" > "$work/init"
+    pgrep --parent "$(cat "$machine/nspawn")" > "$machine/init"
 }
 
 # Runs a command in the machine, with nothing of our environment.
 inside() {
-    nsenter --target "$(cat "$work/init")" --all -- env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    nsenter --target "$(cat "$machine/init")" --all -- env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
 }
 
-# Ends the machine, with all that runs in it.
-stop_machine() {
-    [ -s "$work/init" ] || return 0
-    kill -KILL "$(cat "$work/init")" 2> /dev/null || true
-    within 20 nspawn_ended || true
-    rm "$work/init" "$work/nspawn"
+# Ends all machines, with all that runs in them.
+stop_machines() {
+    for machine in "$work"/machines/*; do
+        [ -s "$machine/init" ] || continue
+        kill -KILL "$(cat "$machine/init")" 2> /dev/null || true
+        within 20 nspawn_ended || true
+    done
 }
 
 nspawn_ended() {
-    [ ! -d "/proc/$(cat "$work/nspawn")" ]
+    [ ! -d "/proc/$(cat "$machine/nspawn")" ]
 }
 
 # A property of a unit.

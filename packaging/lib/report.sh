@@ -44,6 +44,18 @@ vital() {
     [ "$failures" -eq "$before" ] || summary
 }
 
+# possible TITLE COMMAND...: a step that fails where this machine does not allow what is to come. That is
+# no fault of the package, and told apart from one by the exit status 77.
+possible() {
+    local before=$failures
+    step "$@"
+    [ "$failures" -ne "$before" ] || return 0
+    failures=$before
+    echo 'That cannot be done on this machine; what comes after it was not tried.'
+    [ "$failures" -eq 0 ] || summary
+    exit 77
+}
+
 # Ends the program, by 1 if a step has failed.
 summary() {
     printf '\n%s: %d passed, %d failed\n' "${0##*/}" $((steps - failures)) "$failures"

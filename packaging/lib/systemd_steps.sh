@@ -6,7 +6,7 @@ processes='core pinger ifscripts'
 
 # Shown when a step has failed.
 evidence() {
-    [ -s "$work/init" ] || return 0
+    [ -s "$machine/init" ] || return 0
     inside systemctl --no-pager --plain list-units 'tripe*'
     inside journalctl --no-pager --quiet --output short-precise -n 30
 }
@@ -222,7 +222,7 @@ machine_boots() {
     boot
 }
 
-vital 'a machine with systemd boots' machine_boots
+possible 'a machine with systemd boots' machine_boots
 step 'the original runs, its peers are up' original_runs
 step 'installed over it: takes over, no peer dropped, no script run' install_over_the_original
 step 'READY, and a STATUS with the peers' ready_and_status

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What packaging/pair does: one step for each block of docs/install.md.
+
+gate_address=192.0.2.1
+hub_address=192.0.2.2
+# A name of our own for the machines' networks, so that nothing of somebody else's is touched.
+network=connect-pair-$$
+
+# Two network namespaces, and a wire between them.
+lay_wire() {
+    ip netns add "$network-gate"
+    ip netns add "$network-hub"
+    ip -n "$network-gate" link add wire type veth peer name wire netns "$network-hub"
+    ip -n "$network-gate" address add $gate_address/24 dev wire
+    ip -n "$network-hub" address add $hub_address/24 dev wire
+    local host
+    for host in gate hub; do
+        ip -n "$network-$host" link set lo up
+        ip -n "$network-$host" link set wire up
+    done
+}
+
+leave() {
+    local host
+    for host in gate hub; do
+        ip netns del "$network-$host" 2> /dev/null || true
+    done
+}
+
+# A machine with what the walk needs beyond the base: tools for the network, the package, the lab.
+prepare() {
+    on "$1"
+    copy_base
+    # While it is not booted yet, it has this machine's network to fetch packages by.
+    cp /etc/resolv.conf "$root/etc/resolv.conf"
+    chroot "$root" apt-get -q update
+    DEBIAN_FRONTEND=noninteractive chroot "$root" \
+        apt-get -q --yes --no-install-recommends install iproute2 iputils-ping
+    cp "$built"/now/*.deb "$root/root/"
+    install -D "$built/tripe-lab" "$root/usr/local/bin/tripe-lab"
+    echo "$1" > "$root/etc/hostname"
+    boot --network-namespace-path="/run/netns/$network-$1" --bind=/dev/net/tun
+}
+
+# Runs a block on a host, as its root would.
+run_block() {
+    on "$1"
+    inside sh -c 'cd /root && . /dev/stdin' < "$2"
+}
+
+# Cuts the marked blocks out of the page: files NUMBER.HOST, in the page's order.
+cut_blocks() {
+    awk -v directory="$work" '
+        /^```sh (gate|hub|both)$/ { file = sprintf("%s/%02d.%s", directory, ++number, $2); next }
+        /^```$/ { file = "" }
+        file { print > file }' docs/install.md
+}
+
+vital 'build the packages' build_packages
+possible 'a base system' make_base
+possible 'a wire' lay_wire
+possible 'gate boots' prepare gate
+possible 'hub boots' prepare hub
+cut_blocks
+for block in "$work"/[0-9][0-9].*; do
+    host=${block##*.}
+    [ "$host" != both ] || host='gate hub'
+    for each in $host; do
+        step "$each: $(grep -v '^END' "$block" | tail -n 1 | cut -c 1-48)" run_block "$each" "$block"
+        # What an operator would have seen.
+        sed 's/^/      /' "$report"
+    done
+done
+on gate
+summary

@@ -1,0 +1,55 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# What programs that prove the package begin with: their options, a directory for this run, packages,
+# and the end of it all.
+
+quick=() chroot=no kept=''
+while [ $# -gt 0 ]; do
+    case $1 in
+    --quick) quick=(--quick) ;;
+    --chroot) chroot=yes ;;
+    --packages)
+        kept=$(realpath "${2:?}")
+        shift
+        ;;
+    *)
+        echo "unknown option $1; see the head of $0" >&2
+        exit 2
+        ;;
+    esac
+    shift
+done
+
+version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml)
+next_version=${version%.*}.$((${version##*.} + 1))
+work=$(mktemp -d)
+built=${kept:-$work/built}
+
+. packaging/lib/report.sh
+. packaging/lib/machine.sh
+. packaging/lib/other_version.sh
+. packaging/lib/site.sh
+
+clean_up() {
+    stop_machines
+    if declare -F leave > /dev/null; then
+        leave
+    fi
+    # Copies of whole systems: should something outside still be mounted in one, it is spared.
+    rm -rf --one-file-system "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT TERM
+
+build_packages() {
+    [ ! -e "$built/original.deb" ] || return 0
+    packaging/build "${quick[@]}" "$built/now"
+    local profile=debug
+    if [ ${#quick[@]} -eq 0 ]; then
+        profile=release
+        cargo_release -p tripe-lab
+    fi
+    cp "${CARGO_TARGET_DIR:-target}/$profile/"{tripe-lab,connect-cli} "$built/"
+    build_version "$next_version" "$built/next" "${quick[@]}"
+    make_original "$built/original.deb"
+}
