@@ -3,7 +3,7 @@
 
 use scenarios::{Expect as _, Outcome, Service, Site, program};
 
-use crate::support::{ANSWERING, NOBODY};
+use crate::support::{ANSWERING, NOBODY, said};
 
 #[test]
 fn without_any_option_it_runs_in_the_foreground_from_tripedir() -> Outcome {
@@ -60,6 +60,37 @@ fn it_takes_the_service_over_from_an_original() -> Outcome {
     let _service = site.connect(&[])?;
     let line = original.receive_until("SVCCLAIM connect ")?;
     assert_ne!(line, "SVCCLAIM connect 1.5.3");
+    Ok(())
+}
+
+#[test]
+fn a_switch_over_from_an_original_and_back_drops_no_peer() -> Outcome {
+    let site = Site::new()?
+        .with_answering_peers()
+        .peer(
+            "p",
+            &[
+                ("peer", ANSWERING),
+                ("watch", "t"),
+                ("ifdown", "/bin/echo down"),
+            ],
+        )
+        .build()?;
+    let mut original = site.admin()?;
+    original.ask("SVCCLAIM connect 1.5.3")?.lines()?;
+    site.admin_ok(&format!("ADD p {ANSWERING}"))?;
+    // Ours has the higher version, so it takes the name without a gap.
+    let mut service = site.connect(&[])?;
+    assert_eq!(site.submit("adopted")?, ["p"]);
+    drop(original);
+    // The original has the lower one, so ours has to leave first.
+    site.submit("quit")?;
+    assert_eq!(service.wait()?.code(), Some(0));
+    let mut original = site.admin()?;
+    original.ask("SVCCLAIM connect 1.5.3")?.lines()?;
+    assert_eq!(site.admin_ok("LIST")?, ["p"]);
+    assert_eq!(said(&site, "NOTE KILL"), [""; 0]);
+    assert_eq!(said(&site, "NOTE USER connect ifdown"), [""; 0]);
     Ok(())
 }
 
