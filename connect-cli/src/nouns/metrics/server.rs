@@ -9,7 +9,6 @@ use std::time::Duration;
 use connect_daemon::exit::Exit;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -17,6 +16,7 @@ use super::exposition::Form;
 use super::gather;
 use crate::context::Context;
 use crate::error::{Error, tell};
+use crate::interrupt::until_interrupted;
 
 /// The longest request that is read.
 const MAX_REQUEST: usize = 8 * 1024;
@@ -39,41 +39,41 @@ pub(super) async fn run(
     form: Option<Form>,
     context: &mut Context,
 ) -> Result<Exit, Error> {
+    until_interrupted(listen(address, form, context)).await
+}
+
+async fn listen(
+    address: SocketAddr,
+    form: Option<Form>,
+    context: &mut Context,
+) -> Result<Exit, Error> {
     let failed = |source| Error::Place {
         action: format!("listen on {address}"),
         source,
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     context
         .out
         .prompt_line(&format!("listening on http://{local}/metrics"))?;
     let context = Arc::new(context.again());
     let places = Arc::new(Semaphore::new(PLACES));
-    let serving = async {
-        // The semaphore is never closed.
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let context = Arc::clone(&context);
-                    tokio::spawn(async move {
-                        // Who is too slow, or leaves early, gets nothing.
-                        let _ = timeout(LIMIT, serve(stream, form, &context)).await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    tell(&format!("cannot accept a connection: {error}"));
-                    sleep(PAUSE).await;
-                }
+    // The semaphore is never closed.
+    while let Ok(place) = Arc::clone(&places).acquire_owned().await {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let context = Arc::clone(&context);
+                tokio::spawn(async move {
+                    // Who is too slow, or leaves early, gets nothing.
+                    let _ = timeout(LIMIT, serve(stream, form, &context)).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tell(&format!("cannot accept a connection: {error}"));
+                sleep(PAUSE).await;
             }
         }
-    };
-    tokio::select! {
-        () = serving => {}
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
     }
     Ok(Exit::Success)
 }
