@@ -18,5 +18,6 @@ mod knock;
 mod notifications;
 mod passive;
 mod pinging;
+mod sockets;
 mod support;
 mod warnings;
