@@ -102,11 +102,7 @@ pub(crate) fn pings(events: &mut Follower, peer: &str, count: usize) -> anyhow::
         if line.starts_with("PING ") && line.ends_with(&format!(" {peer}")))
     };
     for number in 1..=count {
-        events.next_within(
-            PATIENCE,
-            &format!("ping {number} of {peer}"),
-            wanted,
-        )?;
+        events.next_within(PATIENCE, &format!("ping {number} of {peer}"), wanted)?;
     }
     Ok(())
 }
