@@ -3,6 +3,7 @@
 //! how a helper ends with the program that started it.
 
 pub mod exit;
+pub mod flood;
 pub mod logging;
 pub mod manual;
 pub mod parent;
