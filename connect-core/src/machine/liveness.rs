@@ -13,11 +13,11 @@ use connect_ipc::pinger::{
     FromPinger, Meaning, PingOrder, PingOutcome, PingPhase, PingResult, ToPinger, Verdict, Watched,
 };
 use connect_ipc::statistics::PingStatistics;
+use connect_plan::pinging::{is_dynamic, ping_plan};
 
 use super::Machine;
 use super::context::Context;
 use super::peers::Adoption;
-use super::plan::{is_dynamic, ping_plan};
 use super::state::carried_on;
 
 /// From this many peers on, first pings are spread over a whole interval; fewer are spread over a

@@ -12,7 +12,8 @@ use connect_ipc::scripts::{FromScripts, Run, ToScripts};
 use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
 
-use super::super::{Config, ConnectionId, Machine, PingKind};
+use super::super::{Config, ConnectionId, Machine};
+use connect_plan::pinging::PingKind;
 
 /// A machine in the hands of a test.
 pub(super) struct Rig {
