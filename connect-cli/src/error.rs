@@ -181,6 +181,17 @@ pub enum DbError {
         /// How many faults there are.
         summary: String,
     },
+    /// The database does not have the peer.
+    #[error(
+        "{} has no peer {peer}; `connect-cli db dump' shows those that there are",
+        path.display()
+    )]
+    NoSuchPeer {
+        /// The database or source.
+        path: PathBuf,
+        /// The peer.
+        peer: String,
+    },
 }
 
 impl DbError {
@@ -197,6 +208,7 @@ impl DbError {
             {
                 Exit::NoPermission
             }
+            DbError::NoSuchPeer { .. } => Exit::Failure,
             DbError::Load(_) | DbError::Write(_) => Exit::System,
         }
     }

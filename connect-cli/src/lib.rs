@@ -15,6 +15,7 @@ pub mod connection;
 pub mod context;
 pub mod error;
 pub mod happening;
+pub mod interrupt;
 pub mod notes;
 pub mod nouns;
 pub mod options;

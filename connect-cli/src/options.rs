@@ -63,7 +63,7 @@ pub struct Common {
     #[arg(short = 'd', long, value_name = "DIR", global = true)]
     pub directory: Option<PathBuf>,
     /// The directory of the service's own sockets [default: $TRIPE_CONNECT_DIR, else the name of
-    /// the administration socket with .connect after it].
+    /// the administration socket with .connect after it, else /run/tripe-connect].
     #[arg(long, value_name = "DIR", global = true)]
     pub runtime_dir: Option<PathBuf>,
     /// The service's control socket [default: control.sock in the runtime directory].

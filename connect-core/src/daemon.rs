@@ -115,6 +115,17 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
         .map_err(|error| Fatal::new(Exit::System, error))
 }
 
+/// Somebody on the control or observers' socket.
+#[derive(Debug)]
+struct Operator {
+    sender: Sender,
+    caller: Caller,
+    /// Requests that the final reply is still owed to. Those for events never have one.
+    unanswered: usize,
+    /// Whether no more requests will come, so that the connection ends with the last answer.
+    asked_all: bool,
+}
+
 /// Core with everything it is connected to.
 #[derive(Debug)]
 pub struct Core {
@@ -124,7 +135,7 @@ pub struct Core {
     databases: mpsc::Receiver<Result<Database, LoadError>>,
     pinger: Option<(ConnectionId, Sender)>,
     scripts: Option<(ConnectionId, Sender)>,
-    operators: HashMap<ConnectionId, (Sender, Caller)>,
+    operators: HashMap<ConnectionId, Operator>,
     observers: Observers,
     look_at_database: Arc<Notify>,
     trace: Trace,
@@ -422,15 +433,29 @@ impl Core {
                 caller,
             } => {
                 tracing::debug!(?caller, "an operator has connected");
-                self.operators.insert(connection, (sender, caller));
+                let operator = Operator {
+                    sender,
+                    caller,
+                    unanswered: 0,
+                    asked_all: false,
+                };
+                self.operators.insert(connection, operator);
             }
             Arrival::Request(connection, envelope) => {
-                let caller = self.operators.get(&connection).map(|(_, caller)| *caller);
-                let by = describe(caller.unwrap_or_default());
+                let Some(operator) = self.operators.get_mut(&connection) else {
+                    return;
+                };
+                operator.unanswered += 1;
+                let by = describe(operator.caller);
                 if let Request::Submit { words } = &envelope.request {
                     tracing::info!(by, "command: {}", tripe_admin::token::join(words));
                 }
                 self.machine.request(connection, &by, envelope, now);
+            }
+            Arrival::AskedAll(connection) => {
+                if let Some(operator) = self.operators.get_mut(&connection) {
+                    operator.asked_all = true;
+                }
             }
             Arrival::Gone(connection) => {
                 if self
@@ -449,11 +474,15 @@ impl Core {
                     tracing::warn!("the script helper is gone");
                     self.machine.scripts_lost();
                 }
-                if self.operators.remove(&connection).is_some() {
-                    self.observers.forget(connection);
-                    self.machine.operator_gone(connection);
-                }
+                self.forget_operator(connection);
             }
+        }
+    }
+
+    fn forget_operator(&mut self, connection: ConnectionId) {
+        if self.operators.remove(&connection).is_some() {
+            self.observers.forget(connection);
+            self.machine.operator_gone(connection);
         }
     }
 
@@ -476,16 +505,30 @@ impl Core {
         deliver(&mut self.pinger, &to_pinger, "pinger");
         deliver(&mut self.scripts, &to_scripts, "script helper");
         for (connection, answer) in answers {
-            if let Some((sender, _)) = self.operators.get(&connection)
-                && let Err(error) = sender.send(&answer)
-            {
+            let Some(operator) = self.operators.get_mut(&connection) else {
+                continue;
+            };
+            if answer.reply.is_final() {
+                operator.unanswered = operator.unanswered.saturating_sub(1);
+            }
+            if let Err(error) = operator.sender.send(&answer) {
                 tracing::warn!("cannot answer an operator: {error}");
             }
+        }
+        let over = |operator: &Operator| operator.asked_all && operator.unanswered == 0;
+        let over: Vec<ConnectionId> = self
+            .operators
+            .iter()
+            .filter_map(|(id, operator)| over(operator).then_some(*id))
+            .collect();
+        for connection in over {
+            self.forget_operator(connection);
         }
         for (connection, request, filter, since) in subscriptions {
             self.observers.subscribe(connection, request, filter, since);
         }
-        let senders = self.operators.iter().map(|(id, (sender, _))| (*id, sender));
+        let senders = self.operators.iter();
+        let senders = senders.map(|(id, operator)| (*id, &operator.sender));
         self.machine
             .events_dropped(self.observers.publish(events, &senders.collect()));
         self.machine.set_observed(!self.observers.is_empty());

@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 use connect_daemon::logging::LogOptions;
 use connect_daemon::places::{self, RuntimeDir};
+use connect_plan::pinging::PingKind;
 use tripe_admin::Interval;
-
-use crate::machine::PingKind;
 
 /// The version that `SVCCLAIM` and `--version` tell.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -168,6 +168,8 @@ pub enum Arrival {
     },
     /// A request of an operator.
     Request(ConnectionId, Envelope),
+    /// An operator will ask for nothing more, but listens to the answers.
+    AskedAll(ConnectionId),
     /// A connection has ended.
     Gone(ConnectionId),
 }
@@ -419,7 +421,7 @@ async fn helper(
     if role == Role::Pinger {
         let answer = ToPinger::Error;
         forward(
-            receiver,
+            &mut receiver,
             &sender,
             arrivals,
             |m| Ok(Arrival::Pinger(connection, m)),
@@ -429,7 +431,7 @@ async fn helper(
     } else {
         let answer = ToScripts::Error;
         forward(
-            receiver,
+            &mut receiver,
             &sender,
             arrivals,
             |m| Ok(Arrival::Scripts(connection, m)),
@@ -471,12 +473,17 @@ async fn operator(
         }
         Ok(Arrival::Request(connection, envelope))
     };
-    forward(receiver, &sender, arrivals, admit, complain).await
+    forward(&mut receiver, &sender, arrivals, admit, complain).await?;
+    arrivals.send(Arrival::AskedAll(connection)).await?;
+    // From here on core's loop alone keeps the connection open, until it has answered everything.
+    drop(sender);
+    receiver.hung_up().await;
+    Ok(())
 }
 
 /// Hands messages on until the connection ends; what makes no sense is answered and passed over.
 async fn forward<M, A>(
-    mut receiver: Receiver,
+    receiver: &mut Receiver,
     sender: &Sender,
     arrivals: &mpsc::Sender<Arrival>,
     arrival: impl Fn(M) -> Result<Arrival, A>,

@@ -9,7 +9,7 @@ while [ $# -gt 0 ]; do
     --quick) quick=(--quick) ;;
     --chroot) chroot=yes ;;
     --packages)
-        kept=$(realpath "${2:?}")
+        kept=$(realpath -m "${2:?}")
         shift
         ;;
     *)

@@ -13,6 +13,7 @@ use tripe_admin::token;
 
 use crate::context::{Context, Pace};
 use crate::error::{AdminError, Error, tell};
+use crate::interrupt::until_interrupted;
 use crate::notes;
 use crate::output::{Output, SCHEMA};
 
@@ -71,6 +72,15 @@ impl Admin {
     /// # Errors
     /// [`Error`] if the server cannot be asked or the command fails.
     pub async fn run(self, context: &mut Context) -> Result<Exit, Error> {
+        // Only who watches goes on for ever; who gave a command may break it off as usual.
+        if self.watch {
+            until_interrupted(self.work(context)).await
+        } else {
+            self.work(context).await
+        }
+    }
+
+    async fn work(self, context: &mut Context) -> Result<Exit, Error> {
         let words = words(self.line)?;
         let (client, mut inbox) = connect(context).await?;
         if self.watch {

@@ -16,6 +16,7 @@ use crate::connection::ControlError;
 use crate::context::Context;
 use crate::error::Error;
 use crate::happening::{self, KINDS};
+use crate::interrupt::until_interrupted;
 use crate::output::{Output, SCHEMA};
 use crate::subscription::{Incident, Snapshot, Subscription};
 use crate::table::Paint;
@@ -90,6 +91,10 @@ impl Events {
     /// # Errors
     /// [`Error`] if the service cannot be asked, or ends.
     pub async fn run(self, context: &mut Context) -> Result<Exit, Error> {
+        until_interrupted(self.follow(context)).await
+    }
+
+    async fn follow(self, context: &mut Context) -> Result<Exit, Error> {
         let filter = EventFilter {
             peers: self.peers.clone(),
             kinds: self.kinds.clone(),
@@ -106,12 +111,7 @@ impl Events {
         }
         let mut seq = snapshot.seq;
         loop {
-            let incident = tokio::select! {
-                incident = subscription.next() => incident?,
-                // Whoever interrupts has seen enough.
-                _ = tokio::signal::ctrl_c() => return Ok(Exit::Success),
-            };
-            match incident {
+            match subscription.next().await? {
                 Incident::Event(event) => {
                     seq = event.seq;
                     self.event(&event, &mut context.out)?;

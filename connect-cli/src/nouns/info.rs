@@ -10,7 +10,7 @@ use connect_ipc::control::{PeerDetail, PeerState, PeerStatus, Reply, Request};
 use connect_ipc::pinger::PingPlan;
 use serde::Serialize;
 
-use super::report::{PeerReport, RecentReport, ScriptReport, is_down};
+use super::report::{PeerReport, RecentReport, ReconnectOutcome, ScriptReport, is_down};
 use super::status;
 use crate::connection::ControlError;
 use crate::context::Context;
@@ -223,7 +223,12 @@ fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
         let last = peer.last_reconnect.map_or_else(String::new, |last| {
             format!(", the last {} ago", text::span(last))
         });
-        lines.push(("reconnects", format!("{}{last}", peer.reconnects)));
+        let outcome = match ReconnectOutcome::of(peer) {
+            Some(ReconnectOutcome::Answers) => "; the peer answers now",
+            Some(ReconnectOutcome::Silent) => "; no answer since",
+            None => "",
+        };
+        lines.push(("reconnects", format!("{}{last}{outcome}", peer.reconnects)));
     }
     lines.push(("last ping", status::last(statistics.last)));
     let loss = text::percent(statistics.loss());

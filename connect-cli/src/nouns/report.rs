@@ -80,6 +80,8 @@ pub struct PeerReport<'a> {
     pub reconnects: u32,
     /// Seconds since the last of them.
     pub last_reconnect: Option<u64>,
+    /// What came of the last of them.
+    pub reconnect_outcome: Option<ReconnectOutcome>,
     /// Round-trip figures.
     pub ping: PingReport,
 }
@@ -105,8 +107,32 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             changed: status.changed,
             reconnects: status.reconnects,
             last_reconnect: status.last_reconnect,
+            reconnect_outcome: ReconnectOutcome::of(status),
             ping: (&status.statistics).into(),
         }
+    }
+}
+
+/// What came of the last reconnection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReconnectOutcome {
+    /// The peer answers.
+    Answers,
+    /// It has not answered since.
+    Silent,
+}
+
+impl ReconnectOutcome {
+    /// The outcome, if there was a reconnection.
+    #[must_use]
+    pub fn of(status: &PeerStatus) -> Option<Self> {
+        status.last_reconnect?;
+        Some(if is_down(status) {
+            ReconnectOutcome::Silent
+        } else {
+            ReconnectOutcome::Answers
+        })
     }
 }
 

@@ -17,6 +17,7 @@ use super::report::{PeerReport, ServiceReport, is_down};
 use crate::connection::{Control, ControlError};
 use crate::context::Context;
 use crate::error::Error;
+use crate::interrupt::until_interrupted;
 use crate::output::{Output, SCHEMA};
 use crate::subscription::{Incident, Snapshot, Subscription};
 use crate::table::{Cell, Column, Paint, Table};
@@ -62,10 +63,10 @@ impl Status {
     /// # Errors
     /// [`Error`] if the service cannot be asked.
     pub async fn run(self, context: &mut Context) -> Result<Exit, Error> {
-        let mut control = context.observe().await?;
         if self.watch {
-            return self.follow(control, context).await;
+            return until_interrupted(self.follow(context)).await;
         }
+        let mut control = context.observe().await?;
         let (service, peers) = fetch(&mut control).await?;
         self.print(&service, &peers, &mut context.out)?;
         Ok(Exit::Success)
@@ -93,7 +94,8 @@ impl Status {
     }
 
     /// Shows the state again and again.
-    async fn follow(self, control: Control, context: &mut Context) -> Result<Exit, Error> {
+    async fn follow(self, context: &mut Context) -> Result<Exit, Error> {
+        let control = context.observe().await?;
         let filter = EventFilter::default();
         let (mut subscription, Snapshot { service, peers, .. }) =
             Subscription::begin(control, filter).await?;
@@ -105,15 +107,8 @@ impl Status {
                 context.out.line("")?;
             }
             context.out.finish()?;
-            let state = async {
-                wait_for_change(&mut subscription, terminal).await?;
-                refetch(&mut subscription).await
-            };
-            (service, peers) = tokio::select! {
-                state = state => state?,
-                // Whoever interrupts has seen enough.
-                _ = tokio::signal::ctrl_c() => return Ok(Exit::Success),
-            };
+            wait_for_change(&mut subscription, terminal).await?;
+            (service, peers) = refetch(&mut subscription).await?;
         }
     }
 }

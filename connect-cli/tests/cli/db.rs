@@ -166,6 +166,27 @@ fn differences_are_told_peer_by_peer() -> Result {
 }
 
 #[test]
+fn what_would_be_done_with_a_peer_is_explained() -> Result {
+    let place = example()?;
+    let mut all = String::new();
+    for peer in ["hub", "laptop", "hob"] {
+        all += &place.run(&format!("db explain {peer}"))?.to_string();
+    }
+    // Sources serve as well, and everything that is not as usual is shown.
+    place.write(
+        "odd.in",
+        "[-odd]\nwatch = t\nconnect = ssh hub 'a b'\ndisconnect = true\nifdown = down \"x y\"\n\
+         ping = encrypted\nevery = soon\nifdown-timeout = 90\nconnect-timeout = x\n\
+         [still]\npeer = INET 192.0.2.1\n",
+    )?;
+    for arguments in ["-- -odd odd.in", "still odd.in", "hub --json"] {
+        all += &place.run(&format!("db explain {arguments}"))?.to_string();
+    }
+    assert_snapshot!(all);
+    Ok(())
+}
+
+#[test]
 fn files_that_are_no_database_are_told() -> Result {
     let place = example()?;
     let mut bytes = std::fs::read(place.path("peers.cdb"))?;
@@ -179,6 +200,7 @@ fn files_that_are_no_database_are_told() -> Result {
         "db check missing.cdb",
         "db diff peers.cdb short.cdb",
         "db diff peers.cdb bad.in",
+        "db explain hub bad.in",
         "db dump bad.in",
     ] {
         all += &place.run(arguments)?.to_string();

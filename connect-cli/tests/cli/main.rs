@@ -10,6 +10,7 @@ mod info;
 mod manual;
 mod metrics;
 mod output;
+mod pages;
 mod shortcuts;
 mod status;
 mod submit;

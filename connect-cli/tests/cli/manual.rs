@@ -145,6 +145,27 @@ fn the_exit_codes_are_those_of_the_help_text() -> Result {
     Ok(())
 }
 
+/// The first words of the rows of a Markdown table that begins with this heading.
+fn rows<'a>(text: &'a str, heading: &str) -> BTreeSet<&'a str> {
+    text.lines()
+        .skip_while(|line| !line.starts_with(heading))
+        .skip(2)
+        .map_while(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect()
+}
+
+#[test]
+fn the_sockets_document_lists_every_kind_of_event_and_every_counter_and_no_other() -> Result {
+    let text = page("../docs/sockets.md")?;
+    let kinds: BTreeSet<&str> = connect_cli::happening::KINDS.into_iter().collect();
+    assert_eq!(rows(&text, "| Kind |"), kinds);
+    let counters = serde_json::to_value(connect_ipc::control::Counters::default())?;
+    let counters = counters.as_object().ok_or("no object")?;
+    let counters: BTreeSet<&str> = counters.keys().map(String::as_str).collect();
+    assert_eq!(rows(&text, "| Counter |"), counters);
+    Ok(())
+}
+
 #[test]
 fn every_key_that_somebody_reads_is_described_and_no_other() -> Result {
     let page = page("peers.cdb.5")?;

@@ -7,8 +7,9 @@
 //! ```
 
 use connect_ipc::control::ServerLink;
-use peerdb::{Record, ValueError};
-use tripe_admin::{Failure, Words};
+use connect_plan::adding::{NoAddress, address, arguments, options};
+use peerdb::ValueError;
+use tripe_admin::Failure;
 
 use super::Machine;
 use super::context::{Asker, Context};
@@ -24,46 +25,22 @@ pub(super) struct Adding {
     retried: bool,
 }
 
-/// The options of `ADD` for a record (connect(8), `active`).
-fn options(record: &Record) -> Result<Vec<String>, ValueError> {
-    let mut options = Vec::new();
-    for key in ["tunnel", "keepalive", "key", "priv", "knock"] {
-        if let Some(value) = record.text(key)? {
-            options.extend([format!("-{key}"), value.to_owned()]);
-        }
-    }
-    let flags = ["cork", "mobile", "ephemeral"]
-        .into_iter()
-        .filter(|key| record.flag(key));
-    options.extend(flags.map(|key| format!("-{key}")));
-    Ok(options)
-}
-
 impl Machine {
     /// Adds a peer at the address in its record (connect(8), `active`).
     pub(super) fn add_active(&mut self, name: &str, asker: Asker) {
         let Some(record) = self.database.current.peer(name) else {
             return self.reply_failed(&asker, name, ["unknown-peer", name]);
         };
-        if record.is_passive() {
-            return self.reply_failed(&asker, name, ["passive-peer", name]);
-        }
-        match record.get("peer") {
-            None => self.reply_failed(
-                &asker,
-                name,
-                ["malformed-peer", name, "missing-key", "peer"],
-            ),
-            Some(value) => {
-                let address: Vec<String> = Words::new(value).owned();
-                if address.is_empty() {
-                    return self.reply_failed(
-                        &asker,
-                        name,
-                        ["malformed-peer", name, "bad-value", "peer"],
-                    );
-                }
-                self.add(name, address, asker);
+        match address(record) {
+            Ok(address) => self.add(name, address, asker),
+            Err(NoAddress::Passive) => self.reply_failed(&asker, name, ["passive-peer", name]),
+            Err(NoAddress::Missing) => {
+                let failure = ["malformed-peer", name, "missing-key", "peer"];
+                self.reply_failed(&asker, name, failure);
+            }
+            Err(NoAddress::Blank) => {
+                let failure = ["malformed-peer", name, "bad-value", "peer"];
+                self.reply_failed(&asker, name, failure);
             }
         }
     }
@@ -123,15 +100,7 @@ impl Machine {
         let Some(adding) = self.adding.get(name) else {
             return;
         };
-        // A name that looks like an option must be told apart from one.
-        let end_of_options = name.starts_with('-').then_some("--");
-        let words = adding
-            .options
-            .iter()
-            .map(String::as_str)
-            .chain(end_of_options)
-            .chain([name])
-            .chain(adding.address.iter().map(String::as_str));
+        let words = arguments(&adding.options, name, &adding.address);
         if let Err(error) = self
             .session
             .background(Context::Add(name.to_owned()), "ADD", words)
@@ -167,48 +136,5 @@ impl Machine {
                 Err(failure) => self.reply_failed(&asker, name, failure.words()),
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_option_of_the_manual_is_made_from_its_key() {
-        let record = Record::new(
-            "p",
-            [
-                ("cork", "yes"),
-                ("keepalive", "30s"),
-                ("key", "k"),
-                ("priv", "v"),
-                ("mobile", "on"),
-                ("tunnel", "slip"),
-                ("knock", "me.k"),
-                ("ephemeral", "t"),
-            ],
-        );
-        assert_eq!(
-            options(&record).unwrap(),
-            [
-                "-tunnel",
-                "slip",
-                "-keepalive",
-                "30s",
-                "-key",
-                "k",
-                "-priv",
-                "v",
-                "-knock",
-                "me.k",
-                "-cork",
-                "-mobile",
-                "-ephemeral"
-            ]
-        );
-        let record = Record::new("p", [("cork", "no"), ("mobile", "1"), ("ephemeral", "")]);
-        assert_eq!(options(&record).unwrap(), [""; 0]);
-        assert!(options(&Record::new("p", [("key", "a\nb")])).is_err());
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use connect_ipc::control::ServerLink;
 use connect_ipc::event::EventKind;
+use connect_plan::pinging::is_dynamic;
 
 use super::context::{Asker, Context};
-use super::plan::is_dynamic;
 use super::{Ending, Machine, SERVICE};
 
 /// A command of the service.

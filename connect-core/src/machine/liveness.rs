@@ -13,11 +13,12 @@ use connect_ipc::pinger::{
     FromPinger, Meaning, PingOrder, PingOutcome, PingPhase, PingResult, ToPinger, Verdict, Watched,
 };
 use connect_ipc::statistics::PingStatistics;
+use connect_plan::pinging::{is_dynamic, ping_plan};
 
 use super::Machine;
 use super::context::Context;
 use super::peers::Adoption;
-use super::plan::{is_dynamic, ping_plan};
+use super::state::carried_on;
 
 /// From this many peers on, first pings are spread over a whole interval; fewer are spread over a
 /// part in proportion, so that a handful is checked almost at once.
@@ -72,13 +73,7 @@ impl Machine {
         // A pinger that outlived an earlier core knows how the peer fared.
         let remembered = self.remembered.remove(peer.name());
         let (phase, statistics) = match remembered {
-            Some(known) => (
-                PingPhase {
-                    in_flight: None,
-                    ..known.phase
-                },
-                known.statistics,
-            ),
+            Some(known) => (carried_on(known.phase, &plan, self.now), known.statistics),
             None => (
                 PingPhase {
                     due: due(&plan),
@@ -205,10 +200,7 @@ impl Machine {
                         && adoption.phase.last_seq == 0))
             {
                 adoption.statistics = known.statistics;
-                adoption.phase = PingPhase {
-                    in_flight: None,
-                    ..known.phase
-                };
+                adoption.phase = carried_on(known.phase, &adoption.plan, self.now);
             }
         }
         self.from_state.clear();

@@ -9,33 +9,13 @@ use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::pinger::{PingPhase, PingPlan};
 use connect_ipc::statistics::PingStatistics;
+use connect_plan::pinging::PingKind;
 use peerdb::Record;
 use tripe_admin::Address;
 use tripe_admin::session::Tag;
 
 /// The server's answer to `ALGS`, as keys and values. Most peers share the same, so it is shared.
 pub(super) type Algorithms = Rc<[(String, String)]>;
-
-/// Which of the server's two kinds of ping is used.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub enum PingKind {
-    /// `PING`: the transport alone.
-    #[default]
-    Transport,
-    /// `EPING`: through the session keys.
-    Encrypted,
-}
-
-impl PingKind {
-    /// The administration command.
-    #[must_use]
-    pub const fn command(self) -> &'static str {
-        match self {
-            PingKind::Transport => "PING",
-            PingKind::Encrypted => "EPING",
-        }
-    }
-}
 
 /// How an adopted peer is watched, and how that goes.
 #[derive(Clone, Debug)]

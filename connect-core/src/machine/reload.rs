@@ -7,11 +7,11 @@ use std::sync::Arc;
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::event::EventKind;
+use connect_plan::pinging::ping_plan;
 use peerdb::{Database, LoadError};
 
 use super::Machine;
 use super::liveness::WatchAs;
-use super::plan::ping_plan;
 
 /// How many faults of single records are logged; the rest is counted.
 const FAULTS_LOGGED: usize = 20;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which scripts are run for what, and with which arguments and environment.
 
-use connect_ipc::scripts::{Command, Run, ScriptKind, ToScripts};
+use connect_ipc::scripts::{Run, ScriptKind, ToScripts};
 use connect_ipc::{PeerId, RunId};
+use connect_plan::scripts::{Script, ifup_arguments, interface_script, limit, shell_script};
 use peerdb::{Record, ValueError};
 
 use super::Machine;
-use super::environment::environment;
 use super::runs::RunState;
 
 impl Machine {
@@ -30,7 +30,7 @@ impl Machine {
             // Gone already; its removal is on the way.
             return;
         }
-        let arguments = [name.clone(), ifname].into_iter().chain(address).collect();
+        let arguments = ifup_arguments(&name, &ifname, address);
         self.run_words(&name, ScriptKind::Ifup, &record, arguments, &algorithms);
     }
 
@@ -59,42 +59,13 @@ impl Machine {
         arguments: Vec<String>,
         algorithms: &[(String, String)],
     ) {
-        match record.words(kind.name()) {
-            Ok(None) => {}
-            Ok(Some(mut words)) => {
-                words.extend(arguments);
-                let environment = environment(record, algorithms);
-                self.order(name, kind, record, Command::Exec(words), environment);
-            }
-            Err(error) => self.unfit(name, kind, &error),
-        }
+        let script = interface_script(record, kind, arguments, algorithms);
+        self.order(name, kind, record, script);
     }
 
     /// Runs `connect` or `disconnect`, if the record has it, through the shell.
     pub(super) fn run_shell(&mut self, name: &str, kind: ScriptKind, record: &Record) {
-        let Some(line) = record.get(kind.name()) else {
-            return;
-        };
-        if line.contains('\0') || line.trim().is_empty() {
-            let error = ValueError::Unexpected {
-                peer: name.to_owned(),
-                key: kind.name().to_owned(),
-                value: line.to_owned(),
-                expected: peerdb::Expected::Words,
-            };
-            return self.unfit(name, kind, &error);
-        }
-        self.order(
-            name,
-            kind,
-            record,
-            Command::Shell(line.to_owned()),
-            Vec::new(),
-        );
-    }
-
-    fn unfit(&mut self, name: &str, kind: ScriptKind, error: &ValueError) {
-        self.warn([kind.name(), name, "not-started"], &[error.to_string()]);
+        self.order(name, kind, record, shell_script(record, kind));
     }
 
     /// Runs a peer's `connect` command, if it has one. An earlier one that is still under way has
@@ -123,16 +94,25 @@ impl Machine {
         }
     }
 
+    /// Hands a script, if there is one, to the helper.
     fn order(
         &mut self,
         name: &str,
         kind: ScriptKind,
         record: &Record,
-        command: Command,
-        environment: Vec<(String, String)>,
+        script: Result<Option<Script>, ValueError>,
     ) {
-        let key = format!("{}-timeout", kind.name());
-        let limit = record.interval(&key).unwrap_or_else(|error| {
+        let Script {
+            command,
+            environment,
+        } = match script {
+            Ok(Some(script)) => script,
+            Ok(None) => return,
+            Err(error) => {
+                return self.warn([kind.name(), name, "not-started"], &[error.to_string()]);
+            }
+        };
+        let limit = limit(record, kind).unwrap_or_else(|error| {
             tracing::warn!("{error}; the default is used");
             None
         });

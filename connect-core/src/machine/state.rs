@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::pinger::{PingPhase, Remembered};
+use connect_ipc::pinger::{PingPhase, PingPlan, Remembered};
 use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +91,23 @@ impl State {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.peers.is_empty()
+    }
+}
+
+/// Where a peer stands with a new core, from where it stood with an earlier one: the answer to a ping
+/// that was under way comes to nobody, and if the plan was changed meanwhile the peer does not wait
+/// longer than it would by the new one.
+pub(super) fn carried_on(phase: PingPhase, plan: &PingPlan, now: Monotonic) -> PingPhase {
+    let longest = match (phase.checking, phase.rounds) {
+        (true, _) => plan.timeout,
+        (false, 0) => plan.every,
+        (false, _) => plan.backoff_max,
+    };
+    let latest = now + Duration::from_secs(u64::from(longest));
+    PingPhase {
+        in_flight: None,
+        due: phase.due.min(latest),
+        ..phase
     }
 }
 

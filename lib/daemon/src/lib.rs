@@ -4,6 +4,7 @@
 
 pub mod activation;
 pub mod exit;
+pub mod flood;
 pub mod logging;
 pub mod manual;
 pub mod notifier;

@@ -5,9 +5,12 @@ use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::FilterExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
+
+use crate::flood::Flood;
 
 /// The sinks a log can go to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -105,7 +108,7 @@ pub fn init(options: &LogOptions) -> Result<(), LogError> {
             .boxed()
     };
     tracing_subscriber::registry()
-        .with(layer.with_filter(filter))
+        .with(layer.with_filter(filter.and(Flood::default())))
         .try_init()
         .map_err(|_| LogError::Twice)
 }

@@ -170,6 +170,23 @@ mod tests {
     }
 
     #[test]
+    fn a_tool_takes_what_is_beside_the_socket_before_anything_packaged() {
+        let dir = std::env::temp_dir();
+        let socket = dir.join(format!("places-test-{}", std::process::id()));
+        let named = RuntimeDir::find_service(Some(Path::new("/run/x")), &socket);
+        assert_eq!(named.path(), Path::new("/run/x"));
+        let beside = RuntimeDir::beside(&socket);
+        std::fs::create_dir(&beside).unwrap();
+        let found = RuntimeDir::find_service(None, &socket);
+        std::fs::remove_dir(&beside).unwrap();
+        assert_eq!(found.path(), beside);
+        let found = RuntimeDir::find_service(None, &socket);
+        let packaged = Path::new(PACKAGED_RUNTIME);
+        let expected = if packaged.exists() { packaged } else { &beside };
+        assert_eq!(found.path(), expected);
+    }
+
+    #[test]
     fn the_runtime_directory_stands_beside_the_socket() {
         let chosen = RuntimeDir::find(Some(Path::new("/run/x")), Path::new("/run/tripesock"));
         assert_eq!(chosen.helpers_socket(), Path::new("/run/x/helpers.sock"));

@@ -48,7 +48,8 @@ pub enum Request {
     /// The service and all its peers as for [`Request::Status`], then [`Reply::Live`] in place of
     /// [`Reply::Done`], then every event as it happens: [`Reply::Event`], [`Reply::Dropped`].
     Events(EventFilter),
-    /// Look at the database file now: [`Reply::Done`], or [`Reply::Failed`] with the fault.
+    /// Look at the database file now: [`Reply::Done`] at once. What comes of it is an event,
+    /// `database` or `database-fault`.
     Reload {},
 }
 

@@ -11,12 +11,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::StreamCommon as _;
 use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +34,10 @@ pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
 
 /// Unread bytes after which an operator's connection is cut off: the status of 10,000 peers, twice.
 pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
+
+/// How often a half-closed connection is looked at: rare enough to cost nothing, often enough that
+/// what was waited for by somebody who left is not kept for long.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The longest path of a Unix socket on Linux, from the size of `sun_path` less its NUL.
 const MAX_SOCKET_PATH: usize = 107;
@@ -221,6 +227,24 @@ impl Receiver {
             if (&*self.stream).read_buf(self.lines.tail()).await? == 0 {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Waits until the other side reads no more either. After the end of what it sends it may
+    /// still be listening: whoever pipes requests into a tool closes that direction first. The
+    /// system has no event for this that would not also come at once, so it is looked at now and
+    /// then.
+    pub async fn hung_up(&self) {
+        let Stream::UdSocket(socket) = &*self.stream;
+        loop {
+            // The hang-up is told whatever is asked for.
+            let mut asked = [PollFd::new(socket, PollFlags::empty())];
+            let polled = poll(&mut asked, Some(&Timespec::default()));
+            let [asked] = asked;
+            if polled.is_err() || asked.revents().intersects(PollFlags::HUP | PollFlags::ERR) {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -427,6 +451,18 @@ mod tests {
         let last = their_receiver.next::<FromScripts>().await.unwrap();
         assert_eq!(last, Some(FromScripts::Error("last words".into())));
         assert_eq!(their_receiver.next::<FromScripts>().await.unwrap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_only_sends_no_more_has_not_hung_up() {
+        let (there, mut receiver, _sender, _dir) = pair(OPERATOR_BACKLOG).await;
+        let Stream::UdSocket(socket) = &there;
+        rustix::net::shutdown(socket, Shutdown::Write).unwrap();
+        assert_eq!(receiver.next::<ToScripts>().await.unwrap(), None);
+        let waiting = tokio::time::timeout(10 * LOOK, receiver.hung_up());
+        waiting.await.unwrap_err();
+        drop(there);
+        receiver.hung_up().await;
     }
 
     #[tokio::test]

@@ -77,8 +77,10 @@ impl TestName {
             }
             Some(package) => {
                 // A module is a file or a directory, or stands inside the file of its parent.
-                let source = [package.clone(), format!("lib/{package}")]
-                    .iter()
+                // Libraries of this project alone have its name before that of their directory.
+                let short = package.trim_start_matches("connect-");
+                let source = [package, &format!("lib/{package}"), &format!("lib/{short}")]
+                    .into_iter()
                     .map(|directory| root.join(directory).join("src"))
                     .find(|directory| directory.is_dir())
                     .with_context(|| format!("no crate {package}"))?;

@@ -76,14 +76,7 @@ impl Manager {
 /// # Errors
 /// If the program cannot be built.
 pub fn core_command(site: &Site) -> anyhow::Result<Command> {
-    let mut command = Service::bare_command_of("connect-core")?;
-    command
-        .arg("-a")
-        .arg(site.lab.socket_path())
-        .arg("-d")
-        .arg(site.directory())
-        .args(["-p", "peers.cdb"]);
-    Ok(command)
+    Service::command_of(site, "connect-core")
 }
 
 /// A helper that finds the site's core.

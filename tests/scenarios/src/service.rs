@@ -72,7 +72,15 @@ impl Service {
     /// # Errors
     /// If the program cannot be built.
     pub fn command(site: &Site) -> anyhow::Result<Command> {
-        let mut command = Self::bare_command()?;
+        Self::command_of(site, "connect")
+    }
+
+    /// The same of another program that takes these options.
+    ///
+    /// # Errors
+    /// If the program cannot be built.
+    pub fn command_of(site: &Site, name: &str) -> anyhow::Result<Command> {
+        let mut command = Self::bare_command_of(name)?;
         command
             .arg("-a")
             .arg(site.lab.socket_path())

@@ -5,6 +5,7 @@ pub mod check;
 pub mod compile;
 pub mod diff;
 pub mod dump;
+pub mod explain;
 pub mod findings;
 pub mod input;
 
@@ -14,7 +15,7 @@ use connect_daemon::exit::Exit;
 use crate::context::Context;
 use crate::error::Error;
 
-/// Compile, show, check and compare peer databases
+/// Compile, show, check, compare and explain peer databases
 #[derive(Args, Debug)]
 pub struct Db {
     /// What to do with them.
@@ -28,6 +29,7 @@ enum Verb {
     Dump(dump::Dump),
     Check(check::Check),
     Diff(diff::Diff),
+    Explain(explain::Explain),
 }
 
 impl Db {
@@ -41,6 +43,7 @@ impl Db {
             Verb::Dump(dump) => dump.run(context),
             Verb::Check(check) => check.run(context),
             Verb::Diff(diff) => diff.run(context),
+            Verb::Explain(explain) => explain.run(context),
         }
     }
 }

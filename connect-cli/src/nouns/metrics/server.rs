@@ -10,7 +10,6 @@ use connect_daemon::exit::Exit;
 use connect_daemon::notifier::Notifier;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -18,6 +17,7 @@ use super::exposition::Form;
 use super::gather;
 use crate::context::Context;
 use crate::error::{Error, tell};
+use crate::interrupt::until_interrupted;
 
 /// The longest request that is read.
 const MAX_REQUEST: usize = 8 * 1024;
@@ -40,17 +40,27 @@ pub(super) async fn run(
     form: Option<Form>,
     context: &mut Context,
 ) -> Result<Exit, Error> {
+    let mut notifier = Notifier::from_environment();
+    let ended = until_interrupted(listen(address, form, context, &mut notifier)).await;
+    notifier.stopping();
+    ended
+}
+
+async fn listen(
+    address: SocketAddr,
+    form: Option<Form>,
+    context: &mut Context,
+    notifier: &mut Notifier,
+) -> Result<Exit, Error> {
     let failed = |source| Error::Place {
         action: format!("listen on {address}"),
         source,
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
     context
         .out
         .prompt_line(&format!("listening on http://{local}/metrics"))?;
-    let mut notifier = Notifier::from_environment();
     notifier.ready();
     notifier.status(&format!("answering on http://{local}/metrics"));
     let context = Arc::new(context.again());
@@ -75,20 +85,15 @@ pub(super) async fn run(
         }
     };
     let mut serving = std::pin::pin!(serving);
-    let mut interrupted = std::pin::pin!(tokio::signal::ctrl_c());
     loop {
         let feeding = notifier.feeding_time().map(Instant::from_std);
         tokio::select! {
-            () = &mut serving => break,
-            _ = terminate.recv() => break,
-            _ = &mut interrupted => break,
+            () = &mut serving => return Ok(Exit::Success),
             () = sleep_until(feeding.unwrap_or_else(Instant::now)), if feeding.is_some() => {
                 notifier.feed();
             }
         }
     }
-    notifier.stopping();
-    Ok(Exit::Success)
 }
 
 /// What a request asks for.

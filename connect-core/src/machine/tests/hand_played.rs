@@ -6,21 +6,12 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::pinger::{PingOutcome, ToPinger, Watched};
+use connect_ipc::pinger::{PingOutcome, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
 
 use super::rig::{Rig, record};
 
 const WATCHED: &[(&str, &str)] = &[("watch", "t"), ("peer", "PASSIVE")];
-
-/// What the pinger was last told to watch.
-fn watched(rig: &mut Rig) -> Vec<Watched> {
-    let told = rig.to_pinger.drain(..).filter_map(|message| match message {
-        ToPinger::Watch(list) => Some(list),
-        _ => None,
-    });
-    told.flatten().collect()
-}
 
 /// The results that the pinger was told.
 fn results(rig: &mut Rig) -> Vec<PingOutcome> {
@@ -189,7 +180,7 @@ fn a_shrunken_interval_is_remembered_for_the_pinger_that_comes_next() {
         rig.machine.pinger_lost();
         rig.to_pinger.clear();
         rig.pinger_comes();
-        let told = watched(&mut rig);
+        let told = rig.watched();
         let phase = told[0].phase.unwrap();
         assert_eq!(phase.due, due, "{interval}");
     }
@@ -286,7 +277,7 @@ fn a_deadline_never_lies_before_now() {
     rig.machine.pinger_lost();
     rig.to_pinger.clear();
     rig.pinger_comes();
-    let due = watched(&mut rig)[0].phase.unwrap().due;
+    let due = rig.watched()[0].phase.unwrap().due;
     assert!(due >= Monotonic(rig.now.0), "{due:?}");
 }
 

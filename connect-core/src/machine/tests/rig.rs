@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Envelope, HelperStatus, Request};
-use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger};
-use connect_ipc::scripts::{FromScripts, ToScripts};
+use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
+use connect_ipc::scripts::{FromScripts, Run, ToScripts};
 use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
 
-use super::super::{Config, ConnectionId, Machine, PingKind};
+use super::super::{Config, ConnectionId, Machine};
+use connect_plan::pinging::PingKind;
 
 /// A machine in the hands of a test.
 pub(super) struct Rig {
@@ -197,18 +198,34 @@ impl Rig {
         self.machine.peers.find(name).expect("a known peer")
     }
 
+    /// What the pinger was told to watch since this was last asked.
+    pub(super) fn watched(&mut self) -> Vec<Watched> {
+        let told = self
+            .to_pinger
+            .drain(..)
+            .filter_map(|message| match message {
+                ToPinger::Watch(list) => Some(list),
+                _ => None,
+            });
+        told.flatten().collect()
+    }
+
     /// The runs ordered since this was last asked.
-    pub(super) fn runs(&mut self) -> Vec<(RunId, &'static str)> {
-        let runs = self
+    pub(super) fn ordered(&mut self) -> Vec<Run> {
+        let told = self
             .to_scripts
             .drain(..)
             .filter_map(|message| match message {
                 ToScripts::Run(runs) => Some(runs),
                 _ => None,
             });
-        runs.flatten()
-            .map(|run| (run.run, run.kind.name()))
-            .collect()
+        told.flatten().collect()
+    }
+
+    /// The same, by number and kind.
+    pub(super) fn runs(&mut self) -> Vec<(RunId, &'static str)> {
+        let runs = self.ordered();
+        runs.iter().map(|run| (run.run, run.kind.name())).collect()
     }
 }
 

@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use connect_ipc::control::HelperStatus;
 use connect_ipc::pinger::{FromPinger, Meaning, PingOutcome, PingPhase, Remembered, Verdict};
-use connect_ipc::pinger::{ToPinger, Watched};
-use connect_ipc::scripts::{Run, ToScripts};
 use connect_ipc::statistics::PingStatistics;
 use peerdb::Record;
 
@@ -60,30 +58,9 @@ fn next(state: State, startup: bool, after: Duration, peers: &[&str]) -> Rig {
     rig
 }
 
-/// What the pinger was told to watch.
-fn watched(rig: &mut Rig) -> Vec<Watched> {
-    let told = rig.to_pinger.drain(..).filter_map(|message| match message {
-        ToPinger::Watch(list) => Some(list),
-        _ => None,
-    });
-    told.flatten().collect()
-}
-
-/// The scripts that were ordered.
-fn ordered(rig: &mut Rig) -> Vec<Run> {
-    let told = rig
-        .to_scripts
-        .drain(..)
-        .filter_map(|message| match message {
-            ToScripts::Run(runs) => Some(runs),
-            _ => None,
-        });
-    told.flatten().collect()
-}
-
-/// The same, in few words.
+/// The scripts that were ordered, in few words.
 fn scripts(rig: &mut Rig) -> Vec<String> {
-    let runs = ordered(rig);
+    let runs = rig.ordered();
     runs.iter()
         .map(|run| format!("{} {}", run.kind.name(), run.peer))
         .collect()
@@ -98,7 +75,7 @@ fn figures_and_deadlines_go_on_and_no_script_is_run_even_under_startup() {
         let mut rig = next(left_by(&old), startup, minute, &["p", "q"]);
         assert_eq!(scripts(&mut rig), [""; 0], "startup {startup}");
         rig.pinger_comes();
-        let list = watched(&mut rig);
+        let list = rig.watched();
         assert_eq!(list.len(), 2);
         for watched in &list {
             let phase = watched.phase.unwrap();
@@ -117,7 +94,8 @@ fn figures_and_deadlines_go_on_and_no_script_is_run_even_under_startup() {
 fn pings_that_fell_due_meanwhile_are_made_up_for_one_after_the_other() {
     let mut rig = next(left_by(&first()), true, HOUR * 2, &["p", "q"]);
     rig.pinger_comes();
-    let mut due: Vec<_> = watched(&mut rig)
+    let mut due: Vec<_> = rig
+        .watched()
         .iter()
         .map(|watched| watched.phase.unwrap().due)
         .collect();
@@ -152,7 +130,7 @@ fn a_pinger_that_has_outlived_the_core_knows_better_whenever_it_comes() {
     early.machine.inherits(left_by(&first()));
     early.join(&["p", "q"]);
     for rig in [&mut late, &mut early] {
-        let list = watched(rig);
+        let list = rig.watched();
         let replies = |name: &str| {
             let found = list.iter().rev().find(|watched| watched.name == name);
             found.map(|watched| watched.statistics.replies)
@@ -164,7 +142,7 @@ fn a_pinger_that_has_outlived_the_core_knows_better_whenever_it_comes() {
     late.order(id, 10);
     late.machine.ping_result(id, 10, PingOutcome::Reply(7.0));
     knowing_pinger_comes(&mut late);
-    let again = watched(&mut late);
+    let again = late.watched();
     let p = again.iter().find(|watched| watched.name == "p").unwrap();
     assert_eq!(p.statistics.replies, 10);
 }
@@ -180,7 +158,7 @@ fn who_went_meanwhile_is_brought_down_and_who_came_is_configured() {
     rig.scripts_come();
     rig.meet(&["q", "new"]);
     rig.answer_all();
-    let runs = ordered(&mut rig);
+    let runs = rig.ordered();
     let kinds: Vec<_> = runs
         .iter()
         .map(|run| (run.kind.name(), run.peer.as_str()))
@@ -192,7 +170,7 @@ fn who_went_meanwhile_is_brought_down_and_who_came_is_configured() {
     // The figures of who is gone are not given to a later peer of the name.
     rig.pinger_comes();
     rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
-    let list = watched(&mut rig);
+    let list = rig.watched();
     let p = list.iter().find(|watched| watched.name == "p").unwrap();
     assert_eq!(p.statistics, PingStatistics::default());
 }
@@ -225,10 +203,31 @@ fn a_check_under_way_goes_on_with_the_next_core() {
     }]));
     let mut rig = next(left_by(&old), false, Duration::ZERO, &["p", "q"]);
     rig.pinger_comes();
-    let list = watched(&mut rig);
+    let list = rig.watched();
     let p = list.iter().find(|watched| watched.name == "p").unwrap();
     let phase = p.phase.unwrap();
     assert!(phase.checking);
     assert_eq!((phase.failures, phase.last_seq), (1, 2));
     assert_eq!((phase.due, phase.in_flight), (due, None));
+}
+
+#[test]
+fn a_plan_that_was_changed_meanwhile_holds_for_who_comes_back() {
+    let state = left_by(&first());
+    let pairs: Vec<_> = PAIRS
+        .iter()
+        .map(|pair| {
+            if pair.0 == "every" {
+                ("every", "10s")
+            } else {
+                *pair
+            }
+        })
+        .collect();
+    let mut rig = Rig::alone(&[record("p", &pairs)], false);
+    rig.machine.inherits(state);
+    rig.join(&["p"]);
+    rig.pinger_comes();
+    let phase = rig.watched()[0].phase.unwrap();
+    assert_eq!(phase.due, rig.now + Duration::from_secs(10));
 }

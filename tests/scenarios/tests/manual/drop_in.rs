@@ -109,6 +109,33 @@ fn the_caller_of_daemon_is_not_held_up_by_helpers() -> Outcome {
         .output()?;
     assert_eq!(output.status.code(), Some(0));
     site.submit("quit")?;
+fn a_switch_over_from_an_original_and_back_drops_no_peer() -> Outcome {
+    let site = Site::new()?
+        .with_answering_peers()
+        .peer(
+            "p",
+            &[
+                ("peer", ANSWERING),
+                ("watch", "t"),
+                ("ifdown", "/bin/echo down"),
+            ],
+        )
+        .build()?;
+    let mut original = site.admin()?;
+    original.ask("SVCCLAIM connect 1.5.3")?.lines()?;
+    site.admin_ok(&format!("ADD p {ANSWERING}"))?;
+    // Ours has the higher version, so it takes the name without a gap.
+    let mut service = site.connect(&[])?;
+    assert_eq!(site.submit("adopted")?, ["p"]);
+    drop(original);
+    // The original has the lower one, so ours has to leave first.
+    site.submit("quit")?;
+    assert_eq!(service.wait()?.code(), Some(0));
+    let mut original = site.admin()?;
+    original.ask("SVCCLAIM connect 1.5.3")?.lines()?;
+    assert_eq!(site.admin_ok("LIST")?, ["p"]);
+    assert_eq!(said(&site, "NOTE KILL"), [""; 0]);
+    assert_eq!(said(&site, "NOTE USER connect ifdown"), [""; 0]);
     Ok(())
 }
 

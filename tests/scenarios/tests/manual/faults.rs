@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What goes wrong round the service, and that it goes on.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::os::unix::net::UnixStream;
+use std::io::Write as _;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
-use scenarios::{Expect as _, Outcome, PATIENCE, Service, Site, request};
+use scenarios::{Expect as _, Outcome, Service, Site, request};
 use serde_json::json;
 use tripe_lab::What;
 use tripe_lab::faults::WriteFaults;
 use tripe_lab::server::Target;
 
 use crate::support::{
-    ANSWERING, assert_one_ping_at_a_time, barrier, commands, pings, said, service_client,
+    ANSWERING, assert_one_ping_at_a_time, barrier, caller, commands, pings, receive, said, send,
+    service_client,
 };
 
 /// A site with a watched peer that is checked every second.
@@ -231,29 +231,6 @@ fn a_reply_that_comes_after_its_timeout_is_not_credited() -> Outcome {
     events.exactly("WARN USER connect ping-ok p")?;
     assert_one_ping_at_a_time(&site);
     Ok(())
-}
-
-/// A connection to one of the service's own sockets, its hello read.
-fn caller(service: &Service, socket: &str) -> anyhow::Result<BufReader<UnixStream>> {
-    let path = service.control().with_file_name(socket);
-    let stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
-    let mut reader = BufReader::new(stream);
-    let mut hello = String::new();
-    reader.read_line(&mut hello)?;
-    assert!(hello.contains("\"role\":\"core\""), "{hello}");
-    Ok(reader)
-}
-
-fn send(caller: &mut BufReader<UnixStream>, line: &str) -> Outcome {
-    Ok(caller.get_mut().write_all(format!("{line}\n").as_bytes())?)
-}
-
-fn receive(caller: &mut BufReader<UnixStream>) -> anyhow::Result<String> {
-    let mut line = String::new();
-    caller.read_line(&mut line)?;
-    Ok(line)
 }
 
 /// What makes no sense on any of our sockets.

@@ -2,9 +2,11 @@
 //! What several sections need.
 
 use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::net::UnixStream;
 
 use anyhow::Context as _;
-use scenarios::{Service, Site};
+use scenarios::{Outcome, PATIENCE, Service, Site};
 use tripe_lab::server::ClientId;
 use tripe_lab::{Follower, What};
 
@@ -100,11 +102,7 @@ pub(crate) fn pings(events: &mut Follower, peer: &str, count: usize) -> anyhow::
         if line.starts_with("PING ") && line.ends_with(&format!(" {peer}")))
     };
     for number in 1..=count {
-        events.next_within(
-            scenarios::PATIENCE,
-            &format!("ping {number} of {peer}"),
-            wanted,
-        )?;
+        events.next_within(PATIENCE, &format!("ping {number} of {peer}"), wanted)?;
     }
     Ok(())
 }
@@ -115,4 +113,27 @@ pub(crate) fn service_client(site: &Site) -> anyhow::Result<ClientId> {
         What::Command(client, _) => Ok(client),
         other => anyhow::bail!("not a command: {other}"),
     }
+}
+
+/// A connection to one of the service's own sockets, its hello read.
+pub(crate) fn caller(service: &Service, socket: &str) -> anyhow::Result<BufReader<UnixStream>> {
+    let path = service.control().with_file_name(socket);
+    let stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut reader = BufReader::new(stream);
+    let mut hello = String::new();
+    reader.read_line(&mut hello)?;
+    assert!(hello.contains("\"role\":\"core\""), "{hello}");
+    Ok(reader)
+}
+
+pub(crate) fn send(caller: &mut BufReader<UnixStream>, line: &str) -> Outcome {
+    Ok(caller.get_mut().write_all(format!("{line}\n").as_bytes())?)
+}
+
+pub(crate) fn receive(caller: &mut BufReader<UnixStream>) -> anyhow::Result<String> {
+    let mut line = String::new();
+    caller.read_line(&mut line)?;
+    Ok(line)
 }

@@ -146,7 +146,7 @@ fn is_socket(meta: &std::fs::Metadata) -> bool {
 }
 
 /// Accepts clients, for ever.
-pub(super) async fn accept(shell: Rc<Shell>, listener: UnixListener) {
+pub(super) async fn accept(shell: Rc<Shell>, listener: Rc<UnixListener>) {
     /// Wait after an error, most likely too many open files, so as not to spin.
     const AFTER_ERROR: Duration = Duration::from_millis(20);
     loop {

@@ -91,8 +91,8 @@ pub(crate) async fn run(
     let lock = || next.lock().unwrap_or_else(PoisonError::into_inner);
     let config = lock().clone();
     let path = config.socket.clone();
-    let listener = admin::listen(&path, config.socket_mode)?;
-    let (sockets, udp) = Sockets::bind(&config.udp)?;
+    let listener = Rc::new(admin::listen(&path, config.socket_mode)?);
+    let (sockets, udp) = Sockets::bind(&config.udp).await?;
     // The next run has the same ports, whichever the system chose.
     lock().udp.clone_from(&udp);
     let server = Server::new(config, udp, log.new_run(), SystemTime::now());
@@ -114,7 +114,7 @@ pub(crate) async fn run(
             later: RefCell::default(),
         }
     });
-    let acceptor = tokio::task::spawn_local(admin::accept(Rc::clone(&shell), listener));
+    let acceptor = tokio::task::spawn_local(admin::accept(Rc::clone(&shell), Rc::clone(&listener)));
     tokio::task::spawn_local(timers(Rc::clone(&shell)));
     for index in 0..shell.sockets.len() {
         tokio::task::spawn_local(network::receive(Rc::clone(&shell), index));
@@ -142,8 +142,11 @@ pub(crate) async fn run(
         next.faults.clone_from(&server.config().faults);
         next.switches = server.config().switches;
     }
+    // Closing is not enough: a process that was forked at this moment and has not yet executed its
+    // program holds the socket too, and whoever connects would still find somebody listening.
+    let _ = rustix::net::shutdown(&*listener, rustix::net::Shutdown::Both);
+    acceptor.abort();
     if ending == Ending::Clean {
-        acceptor.abort();
         // It may be gone already, with the directory it was in.
         let _ = std::fs::remove_file(&path);
         let _ = tokio::time::timeout(LAST_WORDS, shell.all_closed()).await;

@@ -9,6 +9,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
 
@@ -26,19 +27,36 @@ const LARGEST: usize = 65_536;
 /// How many datagrams are taken in one go before other tasks have their turn.
 const BATCH: usize = 64;
 
+/// How often binding is tried when the address is taken. A server that starts again may find its
+/// own address so: a process that was forked while the old socket was open holds it until it
+/// executes its program, which is a matter of moments.
+const ATTEMPTS: u32 = 50;
+
+/// The pause between two attempts.
+const PAUSE: Duration = Duration::from_millis(10);
+
+async fn bind(addr: SocketAddr) -> io::Result<(SocketAddr, UdpSocket)> {
+    let mut attempt = 1;
+    let socket = loop {
+        match UdpSocket::bind(addr).await {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && attempt < ATTEMPTS => {
+                attempt += 1;
+                tokio::time::sleep(PAUSE).await;
+            }
+            bound => break bound?,
+        }
+    };
+    Ok((socket.local_addr()?, socket))
+}
+
 impl Sockets {
     /// Binds a socket to each address and says which addresses they got.
-    pub(super) fn bind(addrs: &[SocketAddr]) -> Result<(Self, Vec<SocketAddr>), LabError> {
-        let bind = |addr: SocketAddr| {
-            let socket = std::net::UdpSocket::bind(addr)?;
-            socket.set_nonblocking(true)?;
-            let socket = UdpSocket::from_std(socket)?;
-            Ok((socket.local_addr()?, socket))
-        };
-        let sockets = addrs
-            .iter()
-            .map(|addr| bind(*addr).map_err(|error| LabError::Udp { addr: *addr, error }))
-            .collect::<Result<Vec<_>, _>>()?;
+    pub(super) async fn bind(addrs: &[SocketAddr]) -> Result<(Self, Vec<SocketAddr>), LabError> {
+        let mut sockets = Vec::new();
+        for addr in addrs {
+            let bound = bind(*addr).await;
+            sockets.push(bound.map_err(|error| LabError::Udp { addr: *addr, error })?);
+        }
         let addrs = sockets.iter().map(|(addr, _)| *addr).collect();
         Ok((Sockets(sockets), addrs))
     }

@@ -5,26 +5,45 @@ use connect_ipc::pinger::PingPlan;
 use peerdb::{Record, ValueError};
 use tripe_admin::Interval;
 
-use super::peers::PingKind;
+/// Which of the server's two kinds of ping is used.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum PingKind {
+    /// `PING`: the transport alone.
+    #[default]
+    Transport,
+    /// `EPING`: through the session keys.
+    Encrypted,
+}
+
+impl PingKind {
+    /// The administration command.
+    #[must_use]
+    pub const fn command(self) -> &'static str {
+        match self {
+            PingKind::Transport => "PING",
+            PingKind::Encrypted => "EPING",
+        }
+    }
+}
 
 /// `every` for peers with a dynamic connection of ours, in seconds (connect(8), `every`).
-pub(super) const EVERY_DYNAMIC: u32 = 30;
+pub const EVERY_DYNAMIC: u32 = 30;
 
 /// `every` for passive peers, in seconds (connect(8), `every`).
-pub(super) const EVERY_PASSIVE: u32 = 5 * 60;
+pub const EVERY_PASSIVE: u32 = 5 * 60;
 
 /// `every` for static peers, in seconds. The manual is silent; the original falls back on this.
-pub(super) const EVERY_STATIC: u32 = 2 * 60;
+pub const EVERY_STATIC: u32 = 2 * 60;
 
 /// `timeout`, in seconds (connect(8), `timeout`).
-pub(super) const TIMEOUT: u32 = 10;
+pub const TIMEOUT: u32 = 10;
 
 /// `retries` (connect(8), `retries`).
-pub(super) const RETRIES: u32 = 5;
+pub const RETRIES: u32 = 5;
 
 /// The most attempts accepted. A batch longer than this is surely a mistake: with the default
 /// timeout it takes over two hours.
-pub(super) const MAX_RETRIES: u32 = 1_000;
+pub const MAX_RETRIES: u32 = 1_000;
 
 /// `backoff-max` is this many times `every`: a peer that was away for hours is still tried every
 /// two minutes with the default of 30 seconds.
@@ -36,17 +55,14 @@ const MIN_EVERY: u32 = 1;
 /// Whether an unreachable peer is reconnected; others are killed (connect(8), "Operation"; a
 /// `knock` peer connects dynamically too).
 #[must_use]
-pub(super) fn is_dynamic(record: &Record) -> bool {
+pub fn is_dynamic(record: &Record) -> bool {
     record.get("connect").is_some() || record.get("knock").is_some()
 }
 
 /// The plan for a peer, and everything in the record that could not be used; in its place stands
 /// the default, so that one bad value does not leave a peer unwatched.
 #[must_use]
-pub(super) fn ping_plan(
-    record: &Record,
-    fallback: PingKind,
-) -> (PingPlan, PingKind, Vec<ValueError>) {
+pub fn ping_plan(record: &Record, fallback: PingKind) -> (PingPlan, PingKind, Vec<ValueError>) {
     let mut faults = Vec::new();
     let mut interval = |key: &str| match record.interval(key) {
         Ok(interval) => interval.map(Interval::seconds),

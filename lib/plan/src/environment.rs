@@ -6,7 +6,7 @@ use peerdb::Record;
 /// The name of the variable for `key`, after connect(8), "Configuring interfaces": letters in upper
 /// case, every run of other characters than letters and digits one underscore, and a prefix.
 #[must_use]
-pub(super) fn variable(prefix: char, key: &str) -> String {
+pub fn variable(prefix: char, key: &str) -> String {
     let mut name = String::with_capacity(key.len() + 2);
     name.push(prefix);
     name.push('_');
@@ -26,10 +26,7 @@ pub(super) fn variable(prefix: char, key: &str) -> String {
 /// All variables for a peer. A value with a NUL cannot be carried by an environment and is left
 /// out.
 #[must_use]
-pub(super) fn environment(
-    record: &Record,
-    algorithms: &[(String, String)],
-) -> Vec<(String, String)> {
+pub fn environment(record: &Record, algorithms: &[(String, String)]) -> Vec<(String, String)> {
     let from_record = record
         .iter()
         .map(|(key, value)| (variable('P', key), value.to_owned()));

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The quiet end of commands that would go on for ever: SIGINT or SIGTERM.
+
+use connect_daemon::exit::Exit;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::error::Error;
+
+/// Does the work until it ends, or until somebody interrupts, who has seen enough: that is success.
+///
+/// The signals are taken before the work begins, so that whoever has seen its first output may
+/// interrupt at once and finds a quiet end then too.
+///
+/// # Errors
+/// Those of the work, and [`Error::Runtime`] if the system refuses to hand us signals.
+pub async fn until_interrupted(
+    work: impl Future<Output = Result<Exit, Error>>,
+) -> Result<Exit, Error> {
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
+    tokio::select! {
+        ended = work => ended,
+        _ = interrupt.recv() => Ok(Exit::Success),
+        _ = terminate.recv() => Ok(Exit::Success),
+    }
+}

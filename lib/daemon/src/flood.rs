@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Keeps one kind of message from flooding the log: so many in a while are written, the others
+//! counted and told of in one line.
+//!
+//! ```text
+//!   event --> [Flood] --pass--> log
+//!                |
+//!                +--first left out--> [thread] --end of the while, how many--> log
+//! ```
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing::callsite::Identifier;
+use tracing::field::{Field, Visit};
+use tracing::subscriber::Interest;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Filter};
+
+/// How many messages of one kind, that is from one place in the program, are written in a
+/// [`WHILE`]. A thousand peers that come or go at once are told of one by one; a fault that repeats
+/// itself in a loop is not.
+const MOST: u32 = 1_000;
+
+/// The while: short enough that a count comes soon, long enough that floods fill few lines.
+const WHILE: Duration = Duration::from_secs(10);
+
+/// How much of a message is shown where others like it are told of.
+const SHOWN: usize = 60;
+
+/// The messages of one kind in the present while.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    since: Instant,
+    written: u32,
+    left_out: u64,
+}
+
+/// What to do with a message.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Verdict {
+    Write,
+    /// Leave it out, and see to it that this is told at the given instant.
+    Begin(Instant),
+    LeaveOut,
+}
+
+impl Window {
+    const fn new(now: Instant) -> Self {
+        Window {
+            since: now,
+            written: 0,
+            left_out: 0,
+        }
+    }
+
+    fn judge(&mut self, now: Instant) -> Verdict {
+        let end = self.since + WHILE;
+        // What was left out is told of before the next while begins.
+        if now >= end && self.left_out == 0 {
+            *self = Window::new(now);
+        }
+        if self.written < MOST {
+            self.written += 1;
+            return Verdict::Write;
+        }
+        self.left_out += 1;
+        if self.left_out == 1 {
+            Verdict::Begin(end)
+        } else {
+            Verdict::LeaveOut
+        }
+    }
+
+    /// Ends the while and gives how many messages were left out.
+    fn end(&mut self, now: Instant) -> u64 {
+        std::mem::replace(self, Window::new(now)).left_out
+    }
+}
+
+/// The filter, to be put behind the one for levels.
+#[derive(Debug, Default)]
+pub struct Flood {
+    windows: Arc<Mutex<HashMap<Identifier, Window>>>,
+}
+
+impl<S: Subscriber> Filter<S> for Flood {
+    fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
+        true
+    }
+
+    // Not `always`: then `enabled` would be skipped, and the registry loses count of its filters
+    // when a message is left out after all.
+    fn callsite_enabled(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
+        let kind = event.metadata().callsite();
+        let now = Instant::now();
+        let verdict = {
+            let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            windows
+                .entry(kind.clone())
+                .or_insert_with(|| Window::new(now))
+                .judge(now)
+        };
+        match verdict {
+            Verdict::Write => true,
+            Verdict::LeaveOut => false,
+            Verdict::Begin(end) => {
+                let mut text = Text::default();
+                event.record(&mut text);
+                self.tell_later(kind, end, text.0);
+                false
+            }
+        }
+    }
+}
+
+impl Flood {
+    /// Tells at `end` how many messages were left out. A filter may not log, so a thread does; there
+    /// is at most one for each kind of message.
+    fn tell_later(&self, kind: Identifier, end: Instant, text: String) {
+        let windows = Arc::clone(&self.windows);
+        std::thread::spawn(move || {
+            std::thread::sleep(end.saturating_duration_since(Instant::now()));
+            let left_out = {
+                let mut windows = windows.lock().unwrap_or_else(PoisonError::into_inner);
+                windows
+                    .get_mut(&kind)
+                    .map_or(0, |window| window.end(Instant::now()))
+            };
+            let seconds = WHILE.as_secs();
+            tracing::warn!("{left_out} more messages like `{text}' were left out in {seconds} s");
+        });
+    }
+}
+
+/// The beginning of a message's text.
+#[derive(Debug, Default)]
+struct Text(String);
+
+impl Visit for Text {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}").chars().take(SHOWN).collect();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::sync::mpsc;
+    use tracing_subscriber::Layer as _;
+    use tracing_subscriber::fmt::MakeWriter;
+    use tracing_subscriber::layer::SubscriberExt as _;
+
+    #[test]
+    fn so_many_are_written_and_the_others_counted() {
+        let start = Instant::now();
+        let mut window = Window::new(start);
+        for _ in 0..MOST {
+            assert_eq!(window.judge(start), Verdict::Write);
+        }
+        assert_eq!(window.judge(start), Verdict::Begin(start + WHILE));
+        // Even late, none is written before the others have been told of.
+        assert_eq!(window.judge(start + 2 * WHILE), Verdict::LeaveOut);
+        assert_eq!(window.end(start + 2 * WHILE), 2);
+        assert_eq!(window.judge(start + 2 * WHILE), Verdict::Write);
+    }
+
+    #[test]
+    fn a_steady_trickle_is_never_cut() {
+        let start = Instant::now();
+        let mut window = Window::new(start);
+        for at in 0..10 * MOST {
+            let now = start + WHILE / MOST * at;
+            assert_eq!(window.judge(now), Verdict::Write, "{at}");
+        }
+    }
+
+    /// A log whose lines can be looked at.
+    struct Lines(mpsc::Sender<String>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let line = String::from_utf8_lossy(bytes).into_owned();
+            let _ = self.0.send(line);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Log(Mutex<mpsc::Sender<String>>);
+
+    impl MakeWriter<'_> for Log {
+        type Writer = Lines;
+
+        fn make_writer(&self) -> Lines {
+            Lines(self.0.lock().unwrap().clone())
+        }
+    }
+
+    #[test]
+    fn a_flood_is_cut_and_other_kinds_are_not() {
+        let (sender, lines) = mpsc::channel();
+        let layer = tracing_subscriber::fmt::layer()
+            .with_writer(Log(Mutex::new(sender)))
+            .with_filter(Flood::default());
+        let subscriber = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(subscriber, || {
+            for number in 0..3 * MOST {
+                tracing::info!("flood {number}");
+            }
+            tracing::info!("something else");
+        });
+        let written: Vec<String> = lines.try_iter().collect();
+        assert_eq!(written.len(), usize::try_from(MOST).unwrap() + 1);
+        assert!(written.last().unwrap().contains("something else"));
+    }
+}
