@@ -109,6 +109,10 @@ fn the_caller_of_daemon_is_not_held_up_by_helpers() -> Outcome {
         .output()?;
     assert_eq!(output.status.code(), Some(0));
     site.submit("quit")?;
+    Ok(())
+}
+
+#[test]
 fn a_switch_over_from_an_original_and_back_drops_no_peer() -> Outcome {
     let site = Site::new()?
         .with_answering_peers()
