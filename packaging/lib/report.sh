@@ -31,7 +31,7 @@ step() {
     fi
     failures=$((failures + 1))
     printf '%sfailed%s %d s\n' "$bad" "$plain" $((SECONDS - began))
-    tail -n 30 "$report" | sed 's/^/      | /'
+    tail -n 20 "$report" | sed 's/^/      | /'
     if declare -F evidence > /dev/null; then
         evidence 2>&1 | sed 's/^/      : /'
     fi

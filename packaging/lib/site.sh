@@ -54,8 +54,7 @@ Description=Stand-in for tripe(8), which encrypts nothing
 [Service]
 Type=exec
 Group=tripe
-UMask=0007
-ExecStart=/usr/local/bin/tripe-lab -a $socket --reflect 198.18.0.0/15 --reflect-delay 1
+ExecStart=/usr/local/bin/tripe-lab -m 660 -a $socket --reflect 198.18.0.0/15 --reflect-delay 1
 [Install]
 WantedBy=multi-user.target
 END

@@ -7,8 +7,8 @@ processes='core pinger ifscripts'
 # Shown when a step has failed.
 evidence() {
     [ -s "$machine/init" ] || return 0
-    inside systemctl --no-pager --plain list-units 'tripe*'
-    inside journalctl --no-pager --quiet --output short-precise -n 30
+    inside systemctl --no-pager --plain --no-legend list-units 'tripe*'
+    inside journalctl --no-pager --quiet --output short-precise -n 15
 }
 
 # The original, as it would have been running for long: the peers are up and configured.
@@ -46,11 +46,15 @@ install_over_the_original() {
     install_package "$built"/now/*.deb
     within 20 provided_by "$version"
     within 20 healthy
-    same 'the unit of the original' inactive "$(property tripe-connect.service ActiveState)"
+    within 20 original_has_ended
     same 'the diverted program' 'connect 1.5.3' \
         "$(inside /usr/lib/tripe/services/connect.original --version)"
     scripts_ran ''
     peers_stayed
+}
+
+original_has_ended() {
+    same 'the unit of the original' inactive "$(property tripe-connect.service ActiveState)"
 }
 
 ready_and_status() {
@@ -77,10 +81,12 @@ least_privilege() {
 
 registered() {
     same 'version' "connect $version" "$(inside /etc/tripe/services/connect --version)"
-    # As tripe's start-up does: the units are left to it, and nothing is started twice.
+    # As tripe's start-up and its unit do: our units are left to it, and nothing is started twice.
     local core
     core=$(pid_of core)
     inside /etc/tripe/services/connect --daemon --startup
+    inside systemctl start tripe-connect.service
+    within 20 original_has_ended
     same 'core' "$core" "$(pid_of core)"
     provided_by "$version"
 }

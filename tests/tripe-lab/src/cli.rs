@@ -68,6 +68,9 @@ struct Options {
         default_value = "tripesock"
     )]
     admin_socket: PathBuf,
+    /// Permissions of the admin socket, in octal.
+    #[arg(short = 'm', long, value_name = "MODE", default_value = "600", value_parser = mode)]
+    socket_mode: u32,
     /// UDP address to bind; once for each family, a family without one is disabled.
     #[arg(
         short,
@@ -154,6 +157,13 @@ fn host(text: &str) -> Result<(String, Host), String> {
     })
 }
 
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err(String::from("expected octal permissions, such as 660")),
+    }
+}
+
 fn ip(text: &str) -> Option<IpAddr> {
     text.parse().ok()
 }
@@ -178,6 +188,7 @@ impl Options {
         }
         let delay = Duration::from_millis(self.reflect_delay);
         let config = LabConfig {
+            socket_mode: self.socket_mode,
             udp: self.udp,
             allow_remote: self.allow_remote,
             seed: self.seed,
