@@ -192,14 +192,12 @@ fn what_startup_stands_for_is_done_once_though_it_may_be_asked_for_late() {
 fn a_check_under_way_goes_on_with_the_next_core() {
     let mut old = first();
     let peer = old.id("p");
-    let due = old.now + HOUR;
+    let due = old.now + Duration::from_secs(5);
     old.order(peer, 2);
-    let meaning = Meaning::Missed { attempt: 1, of: 5 };
-    let next_ping = due;
     old.pinger_says(FromPinger::Verdicts(vec![Verdict {
         peer,
-        meaning,
-        next: next_ping,
+        meaning: Meaning::Missed { attempt: 1, of: 5 },
+        next: due,
     }]));
     let mut rig = next(left_by(&old), false, Duration::ZERO, &["p", "q"]);
     rig.pinger_comes();

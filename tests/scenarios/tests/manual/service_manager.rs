@@ -335,9 +335,14 @@ fn only_processes_of_the_users_named_may_be_helpers() -> Outcome {
     let site = Site::new()?.build()?;
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(site.directory(), open)?;
-    // Programs where a stranger can reach them.
+    // The program where a stranger can reach it. Another process copies it, lest a child of another
+    // test hold it open for writing when it is executed.
     let pinger = site.path("connect-pinger");
-    std::fs::copy(program("connect-pinger")?, &pinger)?;
+    let copied = Command::new("cp")
+        .arg(program("connect-pinger")?)
+        .arg(&pinger)
+        .status()?;
+    assert!(copied.success());
     let core = |options: &[&str]| {
         let mut command = core_command(&site)?;
         command.args(["--helpers-mode", "666"]).args(options);
