@@ -7,7 +7,7 @@
 . packaging/lib/tools.sh
 
 # What machines are copies of. The name changes when what is in it does.
-base=$cache/bookworm-systemd-2
+base=$cache/bookworm-systemd-1
 
 # What making and booting one takes.
 able() {
@@ -30,7 +30,7 @@ make_base() {
         grep -v security | head -n 1)
     mkdir -p "$cache"
     rm -rf "$base.partial"
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,procps bookworm "$base.partial" \
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus bookworm "$base.partial" \
         "${mirror:-http://deb.debian.org/debian}"
     rm -rf "$base.partial"/var/cache/apt/archives/*.deb "$base.partial"/var/lib/apt/lists/*
     mv "$base.partial" "$base"

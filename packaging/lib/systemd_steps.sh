@@ -107,7 +107,7 @@ comes_back() {
         pids[$other]=$(pid_of "$other")
     done
     before=${pids[$1]}
-    inside kill -KILL "$before"
+    inside systemctl kill --signal KILL --kill-who main "tripe-connect-$1.service"
     within 30 renewed "$1" "$before"
     within 20 healthy
     for other in $processes; do
@@ -126,7 +126,7 @@ watchdog_acts() {
     within 20 healthy
     remember
     before=$(pid_of core)
-    inside kill -STOP "$before"
+    inside systemctl kill --signal STOP --kill-who main tripe-connect-core.service
     within 60 renewed core "$before"
     inside journalctl --unit tripe-connect-core.service --grep 'Watchdog timeout' --quiet
     within 20 healthy
