@@ -143,10 +143,14 @@ impl Service {
                 () = yield_now(), if started => {}
             }
         }
-        info!(
-            scripts = self.tasks.len(),
-            "ended by a signal; scripts under way are left alone"
-        );
+        if self.tasks.is_empty() {
+            info!("ended by a signal");
+        } else {
+            info!(
+                scripts = self.tasks.len(),
+                "ended by a signal; scripts under way are left alone"
+            );
+        }
         self.deliver();
         // Closing our end lets the writer finish; what the socket has no room for is lost.
         self.core = None;
