@@ -332,7 +332,11 @@ impl Core {
         let now = Monotonic::now();
         self.outage = None;
         self.wait_until = None;
-        if let Some(left) = self.left.take() {
+        if self.machine.has_joined() {
+            self.left = None;
+        }
+        // Until a server has been joined, each one that is met might be the one that it is about.
+        if let Some(left) = &self.left {
             match left.about(self.server.instance(), now) {
                 Some(state) => {
                     let peers = state.len();

@@ -93,8 +93,8 @@ pub struct Left {
 impl Left {
     /// The state, if it is about this server.
     #[must_use]
-    pub fn about(self, server: Option<ServerInstance>, now: Monotonic) -> Option<State> {
-        (Some(self.server) == server && self.state.is_of_this_boot(now)).then_some(self.state)
+    pub fn about(&self, server: Option<ServerInstance>, now: Monotonic) -> Option<State> {
+        (Some(self.server) == server && self.state.is_of_this_boot(now)).then(|| self.state.clone())
     }
 }
 

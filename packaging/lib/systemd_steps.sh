@@ -149,6 +149,8 @@ sockets_wait() {
         inside connect-cli adopted
         inside connect-cli status
     done
+    # The last of them may still be under way.
+    inside systemctl start tripe-connect-core.service
     within 20 healthy
 }
 

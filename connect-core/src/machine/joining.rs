@@ -90,6 +90,8 @@ impl Machine {
         self.now = now;
         let was_up = self.link != ServerLink::Down;
         self.link = ServerLink::Down;
+        // It was about that server; the next one may be another.
+        self.inherited = None;
         self.jobs.clear();
         self.unasked.clear();
         self.asking = 0;
@@ -377,7 +379,6 @@ impl Context {
                 *outcome = Some(end);
             }
             Context::Routine(_)
-            | Context::Predecessor { .. }
             | Context::Claim
             | Context::Release
             | Context::KillBeforeAdd(_)

@@ -159,7 +159,8 @@ impl Machine {
         self.peers.changes()
     }
 
-    /// Takes what an earlier core has left. It must be of the server that is about to be joined.
+    /// Takes what an earlier core has left. It must be of the server that is about to be joined, and is
+    /// forgotten if that is lost before it has listed its peers.
     pub fn inherits(&mut self, state: State) {
         self.inherited = Some(state);
     }

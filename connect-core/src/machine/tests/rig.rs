@@ -75,9 +75,23 @@ impl Rig {
 
     /// The same, but what core then asks is kept, to be answered.
     pub(super) fn meet(&mut self, peers: &[&str]) {
+        self.meet_after(None, peers);
+    }
+
+    /// The same with a server whose service somebody provides, in this version, until core claims it.
+    pub(super) fn meet_after(&mut self, predecessor: Option<&str>, peers: &[&str]) {
         self.machine.server_connected(self.now);
         self.collect();
         self.hear("OK");
+        if self.lines.iter().any(|line| line == "SVCQUERY connect") {
+            match predecessor {
+                Some(version) => {
+                    self.hear(&format!("INFO name=connect version={version}"));
+                    self.hear("OK");
+                }
+                None => self.hear("FAIL unknown-service connect"),
+            }
+        }
         self.hear("OK");
         for peer in peers {
             self.hear(&format!("INFO {peer}"));

@@ -91,6 +91,39 @@ fn figures_and_deadlines_go_on_and_no_script_is_run_even_under_startup() {
 }
 
 #[test]
+fn what_was_left_about_a_server_that_goes_before_it_is_joined_is_not_told_to_the_next() {
+    let mut rig = Rig::alone(&records(), true);
+    rig.machine.inherits(left_by(&first()));
+    rig.scripts_come();
+    rig.machine.server_connected(rig.now);
+    rig.lose_server();
+    // Another server, which has what this one has.
+    rig.sent();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifup p"]);
+}
+
+#[test]
+fn the_peers_of_a_living_predecessor_of_another_version_are_not_started_up_again() {
+    for (predecessor, expected) in [
+        (None, vec!["ifup p"]),
+        // An earlier self that was killed.
+        (Some("9.9"), vec!["ifup p"]),
+        (Some("1.5.3"), vec![]),
+    ] {
+        let mut rig = Rig::alone(&records(), true);
+        rig.scripts_come();
+        rig.meet_after(predecessor, &["p"]);
+        rig.answer_all();
+        assert_eq!(scripts(&mut rig), expected, "after {predecessor:?}");
+        // The next one knows that it was done.
+        let mut next = next(left_by(&rig), true, Duration::ZERO, &["p"]);
+        assert_eq!(scripts(&mut next), [""; 0], "after {predecessor:?}");
+    }
+}
+
+#[test]
 fn pings_that_fell_due_meanwhile_are_made_up_for_one_after_the_other() {
     let mut rig = next(left_by(&first()), true, HOUR * 2, &["p", "q"]);
     rig.pinger_comes();
