@@ -42,6 +42,7 @@ use crate::notices::Notices;
 use crate::observers::Observers;
 use crate::options::{CoreOnlyOptions, CoreOptions, Places, VERSION};
 use crate::server::{ServerEvent, ServerLink};
+use crate::server_instance::ServerInstance;
 use crate::sockets::{self, Access, Arrival};
 use crate::state_file::{self, Keeper, Left};
 use crate::trace::Trace;
@@ -146,6 +147,8 @@ pub struct Core {
     wait_until: Option<Instant>,
     /// What an earlier core has left, until it is known whether it is about this server.
     left: Option<Left>,
+    /// The run of the server that was met last.
+    met: Option<ServerInstance>,
     keeper: Keeper,
     notices: Notices,
     /// When core ends although the server has not answered its leave.
@@ -230,6 +233,7 @@ impl Core {
             socket: places.socket.clone(),
             wait_until,
             left,
+            met: None,
             keeper: Keeper::new(places.state.clone()),
             notices: Notices::from_environment(),
             leave_by: None,
@@ -346,6 +350,11 @@ impl Core {
                 None => tracing::info!("the state of the last core is about another server"),
             }
         }
+        let instance = self.server.instance();
+        if self.met.is_some() && self.met != instance {
+            self.machine.server_is_another();
+        }
+        self.met = instance;
         self.machine.server_connected(now);
     }
 

@@ -78,6 +78,8 @@ within() {
     until "$@" > /dev/null 2>&1; do
         if [ "$SECONDS" -ge "$limit" ]; then
             echo "waited in vain for: $*"
+            # Once more, to see why.
+            "$@"
             return 1
         fi
         sleep 0.1

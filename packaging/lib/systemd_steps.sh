@@ -8,7 +8,9 @@ processes='core pinger ifscripts'
 evidence() {
     [ -s "$machine/init" ] || return 0
     inside systemctl --no-pager --plain --no-legend list-units 'tripe*'
-    inside journalctl --no-pager --quiet --output short-precise -n 15
+    inside journalctl --no-pager --quiet --output short-precise -n 300 |
+        grep -v 'an operator has connected' | tail -n 25
+    inside tail -n 15 /var/log/notes
 }
 
 # The original, as it would have been running for long: the peers are up and configured.

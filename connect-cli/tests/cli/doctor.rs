@@ -104,7 +104,7 @@ fn what_is_open_to_everybody_is_a_fault() -> Result {
         ("", 0o777),
         ("tripesock", 0o666),
         ("control.sock", 0o666),
-        ("helpers.sock", 0o660),
+        ("helpers.sock", 0o666),
         ("peers.cdb", 0o666),
         ("ifup", 0o777),
     ] {

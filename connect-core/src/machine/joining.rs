@@ -80,6 +80,12 @@ impl Machine {
         self.succeeds = version.is_some_and(|version| version != self.config.version);
     }
 
+    /// The server that is about to be connected is another run than the one before. It may have told of
+    /// the end of every peer before it went, so that the peers do not show it.
+    pub fn server_is_another(&mut self) {
+        self.another_server = true;
+    }
+
     fn claim(&mut self) -> Result<(), Refused> {
         let version = self.config.version.clone();
         self.command(Context::Claim, "SVCCLAIM", [SERVICE, &version])
@@ -212,12 +218,14 @@ impl Machine {
             .into_iter()
             .filter(|name| !present.contains(name.as_str()))
             .collect();
-        // A server that has lost every peer we knew is a new one, and is started up like one; but
-        // not if it is known to be the old one.
+        // A server that has lost every peer we knew is a new one, as is one that is known to be, and
+        // is started up like one; but not if it is known to be the old one.
+        let another = std::mem::take(&mut self.another_server);
         let fresh = match inheritance {
             Some(_) => !self.started_up,
             None => {
                 purpose == ListPurpose::FirstJoin
+                    || another
                     || (!self.peers.is_empty() && gone.len() == self.peers.len())
             }
         };

@@ -164,6 +164,8 @@ pub struct Machine {
     started_up: bool,
     /// Whether another program provided the service until we claimed it.
     succeeds: bool,
+    /// Whether the server is another run than the one that was joined before.
+    another_server: bool,
     /// Results for a pinger that is away.
     pending_results: Vec<PingResult>,
     scripts: Helper,
@@ -205,6 +207,7 @@ impl Machine {
             from_state: HashSet::new(),
             started_up: false,
             succeeds: false,
+            another_server: false,
             pending_results: Vec::new(),
             scripts: Helper::default(),
             resumed_runs: Vec::new(),

@@ -42,22 +42,11 @@ pub(super) fn look(context: &Context, findings: &mut Findings) {
     socket(
         &context.admin_socket(),
         "the tripe server's socket",
-        OTHERS_WRITE,
         findings,
     );
-    socket(
-        &context.control_socket(),
-        "the control socket",
-        OTHERS_WRITE,
-        findings,
-    );
-    // A helper can do all that the service can, so this one is for the owner alone.
-    socket(
-        &runtime.helpers_socket(),
-        "the helpers' socket",
-        OTHERS_WRITE | GROUP_WRITE,
-        findings,
-    );
+    socket(&context.control_socket(), "the control socket", findings);
+    // Its group may be let in: core looks at the user of who connects.
+    socket(&runtime.helpers_socket(), "the helpers' socket", findings);
 }
 
 /// Something could not be looked at.
@@ -100,7 +89,7 @@ fn directory(path: &Path, subject: &str, metadata: &Metadata, findings: &mut Fin
     }
 }
 
-fn socket(path: &Path, what: &str, forbidden: u32, findings: &mut Findings) {
+fn socket(path: &Path, what: &str, findings: &mut Findings) {
     let Ok(metadata) = fs::metadata(path) else {
         return;
     };
@@ -110,17 +99,11 @@ fn socket(path: &Path, what: &str, forbidden: u32, findings: &mut Findings) {
     if !metadata.file_type().is_socket() {
         let remedy = "move it away, or name the right one";
         findings.fault(Area::Files, format!("{subject} is no socket"), remedy);
-    } else if mode & forbidden & OTHERS_WRITE != 0 {
+    } else if mode & OTHERS_WRITE != 0 {
         findings.fault(
             Area::Files,
             format!("{subject} can be used by everybody (mode {mode:04o})"),
             &format!("chmod o-w {shown}, and have it made so"),
-        );
-    } else if mode & forbidden != 0 {
-        findings.fault(
-            Area::Files,
-            format!("{subject} can be used by its group (mode {mode:04o})"),
-            &format!("chmod g-w {shown}"),
         );
     } else {
         findings.ok(

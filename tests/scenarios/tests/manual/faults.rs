@@ -404,6 +404,23 @@ fn a_crash_of_core_leaves_nothing_done_twice() -> Outcome {
 }
 
 #[test]
+fn a_server_that_has_ended_in_good_order_is_started_up_again() -> Outcome {
+    let site = Site::new()?
+        .with_answering_peers()
+        .peer("p", &[("peer", ANSWERING), ("watch", "t")])
+        .auto("p")
+        .build()?;
+    let _service = site.connect(&["--startup"])?;
+    site.lab.follow_from_start().broadcast("NOTE ADD p")?;
+    // It tells of the end of each peer first, so that none is left to be missed afterwards.
+    site.lab.shutdown();
+    let mut events = site.lab.follow();
+    site.lab.start()?;
+    events.broadcast("NOTE ADD p")?;
+    Ok(())
+}
+
+#[test]
 fn a_server_that_dies_in_the_middle_of_everything_is_served_again() -> Outcome {
     let (site, _service) = site()?;
     for _ in 0..3 {
