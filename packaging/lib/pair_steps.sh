@@ -40,7 +40,9 @@ prepare() {
     cp "$built"/now/*.deb "$root/root/"
     install -D "$built/tripe-lab" "$root/usr/local/bin/tripe-lab"
     echo "$1" > "$root/etc/hostname"
-    boot --network-namespace-path="/run/netns/$network-$1" --bind=/dev/net/tun
+    # systemd-nspawn gives this right only with a network of its own making.
+    boot --network-namespace-path="/run/netns/$network-$1" --capability=CAP_NET_ADMIN \
+        --bind=/dev/net/tun
 }
 
 # Runs a block on a host, as its root would.
