@@ -15,7 +15,7 @@
 
 use std::collections::HashMap;
 use std::future::pending;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tripe_admin::line::Line;
 
+use crate::access::Access;
 use crate::database_watch;
 use crate::machine::{Config, ConnectionId, Ending, Machine, Outputs};
 use crate::notices::Notices;
@@ -43,7 +44,8 @@ use crate::observers::Observers;
 use crate::options::{CoreOnlyOptions, CoreOptions, Places, VERSION};
 use crate::server::{ServerEvent, ServerLink};
 use crate::server_instance::ServerInstance;
-use crate::sockets::{self, Access, Arrival};
+use crate::sockets::{self, Arrival};
+use crate::startup::{Hangup, enter, handed_over, out_of_reach, reach, runtime};
 use crate::state_file::{self, Keeper, Left};
 use crate::trace::Trace;
 
@@ -54,15 +56,6 @@ const ARRIVALS_PER_TURN: usize = 256;
 /// How long the server may take over our leave: a live one answers at once, and nothing is lost if
 /// it does not, since it sees the connection close.
 const LEAVE_LIMIT: Duration = Duration::from_secs(3);
-
-/// What `SIGHUP` means.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Hangup {
-    /// Look at the database now, as services do that have no terminal.
-    Reload,
-    /// The terminal is gone: what the system does by itself, that is, the end.
-    End,
-}
 
 /// The program `connect-core`.
 #[must_use]
@@ -80,40 +73,6 @@ fn start(options: &CoreOptions) -> Result<Exit, Fatal> {
         let core = Core::join(options, &places, handed_over, Hangup::Reload).await?;
         core.run(async {}).await
     })
-}
-
-/// Takes the sockets that a service manager has opened for us.
-///
-/// # Errors
-/// If there are some that are of no use.
-pub fn handed_over() -> Result<HandedOver, Fatal> {
-    HandedOver::take().map_err(|error| Fatal::new(Exit::System, error))
-}
-
-/// Changes to the configuration directory.
-///
-/// # Errors
-/// If there is no such directory.
-pub fn enter(options: &CoreOptions) -> Result<Places, Fatal> {
-    let places = options
-        .places()
-        .map_err(|error| Fatal::new(Exit::System, error))?;
-    std::env::set_current_dir(&places.directory)
-        .with_context(|| format!("cannot change to {}", places.directory.display()))
-        .map_err(|error| Fatal::new(Exit::System, error))?;
-    Ok(places)
-}
-
-/// The event loop's runtime: one thread, measured to cost half of several.
-///
-/// # Errors
-/// If the system refuses.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")
-        .map_err(|error| Fatal::new(Exit::System, error))
 }
 
 /// Somebody on the control or observers' socket.
@@ -567,29 +526,6 @@ impl Core {
             )),
         }
     }
-}
-
-/// Makes the way to the server; also says until when a server that is away is waited for.
-async fn reach(
-    options: &CoreOptions,
-    places: &Places,
-) -> Result<(ServerLink, Option<Instant>), Fatal> {
-    let mut server = ServerLink::new(&places.socket);
-    match (server.connect().await, options.server_wait) {
-        (Ok(()), _) => Ok((server, None)),
-        (Err(error), None) => Err(out_of_reach(&places.socket, Some(&error.to_string()))),
-        (Err(_), Some(wait)) => Ok((server, Some(Instant::now() + wait.duration()))),
-    }
-}
-
-fn out_of_reach(socket: &Path, why: Option<&str>) -> Fatal {
-    let error = anyhow::anyhow!(
-        "cannot reach the tripe server at {}; is tripe running? Name its socket with -a or \
-         TRIPESOCK: {}",
-        socket.display(),
-        why.unwrap_or("it has not answered in time")
-    );
-    Fatal::new(Exit::Unavailable, error)
 }
 
 /// The next `SIGHUP`; for ever, if it is not ours to catch.

@@ -21,9 +21,10 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::daemon::{self, Core, Hangup};
+use crate::daemon::Core;
 use crate::daemonize;
 use crate::options::{ConnectOptions, Places};
+use crate::startup::{self, Hangup};
 
 /// The helpers, by program name.
 const HELPERS: [&str; 2] = ["connect-pinger", SCRIPT_HELPER];
@@ -66,10 +67,10 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         }
     }
     logging::init(&options.core.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
-    let handed_over = daemon::handed_over()?;
+    let handed_over = startup::handed_over()?;
     let helpers = find_helpers(options.helper_dir.as_deref())?;
-    let places = daemon::enter(&options.core)?;
-    let runtime = daemon::runtime()?;
+    let places = startup::enter(&options.core)?;
+    let runtime = startup::runtime()?;
     runtime.block_on(async {
         // In the foreground it may be in somebody's terminal.
         let hangup = if options.daemon {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The core of the connect service: the admin connection, the peer table, the service's commands.
 //!
-//! [`machine`] decides everything without I/O; [`daemon`] is the loop round it; [`sockets`] serves
-//! helpers and operators; [`database_watch`] notices a new database; [`state_file`] keeps what the
-//! next core must know; [`notices`] tells the service manager how things stand; [`launcher`] is the
-//! drop-in program `connect`, which starts the helpers itself.
+//! [`machine`] decides everything without I/O; [`daemon`] is the loop round it, and [`startup`] what
+//! comes before; [`sockets`] serves helpers and operators, and [`access`] says whom;
+//! [`database_watch`] notices a new database; [`state_file`] keeps what the next core must know;
+//! [`notices`] tells the service manager how things stand; [`launcher`] is the drop-in program
+//! `connect`, which starts the helpers itself.
 
+pub mod access;
 pub mod daemon;
 pub mod daemonize;
 pub mod database_watch;
@@ -17,5 +19,6 @@ pub mod options;
 pub mod server;
 pub mod server_instance;
 pub mod sockets;
+pub mod startup;
 pub mod state_file;
 pub mod trace;

@@ -34,8 +34,8 @@ use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::access::Access;
 use crate::machine::ConnectionId;
-use crate::options::CoreOptions;
 
 /// How long a newcomer may take over its hello.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -56,88 +56,6 @@ const RUNTIME_MODE: u32 = 0o755;
 /// How often the same trouble with helpers is logged: one of another version, or of the wrong user,
 /// comes back every two seconds.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
-
-/// Who may use the sockets.
-#[derive(Clone, Debug)]
-pub struct Access {
-    /// Permissions of the control socket.
-    control_mode: u32,
-    /// The control socket's group; `None` for the process's own.
-    control_group: Option<Group>,
-    /// Permissions of the observers' socket.
-    observe_mode: u32,
-    /// Permissions of the helpers' socket.
-    helpers_mode: u32,
-    /// Users whose processes may be helpers.
-    helpers: Arc<[u32]>,
-}
-
-/// A group by both its names.
-#[derive(Clone, Debug)]
-struct Group {
-    /// As it was given.
-    name: String,
-    id: u32,
-}
-
-impl Access {
-    /// What the options say; names are looked up.
-    ///
-    /// # Errors
-    /// If there is no such user or group.
-    pub fn new(options: &CoreOptions) -> anyhow::Result<Self> {
-        let group = options
-            .control_group
-            .as_deref()
-            .map(find_group)
-            .transpose()?;
-        let helpers: anyhow::Result<Vec<u32>> = options
-            .helper_users
-            .iter()
-            .map(|name| find_user(name))
-            .collect();
-        let mut helpers = helpers?;
-        helpers.extend([rustix::process::geteuid().as_raw(), 0]);
-        Ok(Access {
-            control_mode: options.control_mode,
-            control_group: group,
-            observe_mode: options.observe_mode,
-            helpers_mode: options.helpers_mode,
-            helpers: helpers.into(),
-        })
-    }
-
-    /// Whether a process may be a helper. Others are kept out by the socket's permissions, and here
-    /// in case those were widened.
-    fn may_help(&self, caller: Caller) -> bool {
-        caller.uid.is_some_and(|uid| self.helpers.contains(&uid))
-    }
-}
-
-fn find_group(name: &str) -> anyhow::Result<Group> {
-    let id = match name.parse() {
-        Ok(number) => number,
-        Err(_) => nix::unistd::Group::from_name(name)
-            .with_context(|| format!("cannot look up the group {name}"))?
-            .with_context(|| format!("there is no group {name}; see --control-group"))?
-            .gid
-            .as_raw(),
-    };
-    Ok(Group {
-        name: name.to_owned(),
-        id,
-    })
-}
-
-fn find_user(name: &str) -> anyhow::Result<u32> {
-    if let Ok(number) = name.parse() {
-        return Ok(number);
-    }
-    let user = nix::unistd::User::from_name(name)
-        .with_context(|| format!("cannot look up the user {name}"))?
-        .with_context(|| format!("there is no user {name}; see --helper-user"))?;
-    Ok(user.uid.as_raw())
-}
 
 /// Something from one of the sockets.
 #[derive(Debug)]
@@ -224,14 +142,9 @@ async fn open(door: Door, runtime: &RuntimeDir, access: &Access) -> anyhow::Resu
     };
     let listener = transport::listen(&path, mode).await?;
     if let (Door::Operators, Some(group)) = (door, &access.control_group) {
-        give_to_group(&path, group)?;
+        group.owns(&path)?;
     }
     Ok(listener)
-}
-
-fn give_to_group(path: &Path, group: &Group) -> anyhow::Result<()> {
-    std::os::unix::fs::chown(path, None, Some(group.id))
-        .with_context(|| format!("cannot give {} to the group {}", path.display(), group.name))
 }
 
 fn make_directory(path: &Path) -> anyhow::Result<()> {
