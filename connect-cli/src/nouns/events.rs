@@ -9,6 +9,7 @@ use connect_daemon::exit::Exit;
 use connect_ipc::control::PeerStatus;
 use connect_ipc::event::{Event, EventFilter};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::report::{PeerReport, ServiceReport};
 use super::status;
@@ -96,6 +97,8 @@ impl Events {
         };
         let control = context.observe().await?;
         let (mut subscription, mut snapshot) = Subscription::begin(control, filter).await?;
+        // From here on and not only while waiting: the first events may be there already.
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
         if !self.peers.is_empty() {
             snapshot
                 .peers
@@ -109,7 +112,7 @@ impl Events {
             let incident = tokio::select! {
                 incident = subscription.next() => incident?,
                 // Whoever interrupts has seen enough.
-                _ = tokio::signal::ctrl_c() => return Ok(Exit::Success),
+                _ = interrupt.recv() => return Ok(Exit::Success),
             };
             match incident {
                 Incident::Event(event) => {
