@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use connect_daemon::exit::{Exit, Fatal, finish};
 use connect_daemon::logging;
+use connect_ipc::alarm::Alarm;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Request, ServerLink as LinkState};
 use connect_ipc::hello::Role;
@@ -27,7 +28,6 @@ use peerdb::{Database, LoadError};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep_until};
 use tripe_admin::line::Line;
 
 use crate::database_watch;
@@ -55,7 +55,7 @@ fn start(options: &CoreOptions) -> Result<Exit, Fatal> {
     let runtime = runtime()?;
     runtime.block_on(async {
         let core = Core::join(options, &places).await?;
-        core.run(async {}).await
+        core.run_as_task(async {}).await
     })
 }
 
@@ -180,10 +180,31 @@ impl Core {
 
     /// Works until the service ends. `joined` is completed once the service is claimed.
     ///
+    /// The loop is a task of the runtime and not the future that the runtime was started with: that
+    /// one is woken through a file descriptor even from its own thread, which costs two system
+    /// calls each time.
+    ///
     /// # Errors
     /// With the exit code for what went wrong.
-    pub async fn run(mut self, joined: impl Future<Output = ()>) -> Result<Exit, Fatal> {
+    pub async fn run_as_task(
+        self,
+        joined: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Exit, Fatal> {
+        match tokio::spawn(self.run(joined)).await {
+            Ok(ended) => ended,
+            Err(error) => Err(Fatal::new(
+                Exit::System,
+                anyhow::Error::new(error).context("core's loop broke off"),
+            )),
+        }
+    }
+
+    async fn run(mut self, joined: impl Future<Output = ()> + Send) -> Result<Exit, Fatal> {
         let mut joined = Some(Box::pin(joined));
+        let alarm = Alarm::new()
+            .context("cannot have a timer")
+            .map_err(|error| Fatal::new(Exit::System, error))?;
+        let mut set = None;
         self.machine.server_connected(Monotonic::now());
         loop {
             if let Some(exit) = self.send_all()? {
@@ -194,17 +215,28 @@ impl Core {
             {
                 joined.await;
             }
-            let wake = self
-                .machine
-                .next_deadline()
-                .map(|deadline| Instant::now() + deadline.since(Monotonic::now()));
+            let deadline = self.machine.next_deadline();
+            if let Some(deadline) = deadline
+                && set != Some(deadline)
+            {
+                alarm
+                    .set(deadline)
+                    .context("cannot set a timer")
+                    .map_err(|error| Fatal::new(Exit::System, error))?;
+            }
+            set = deadline;
             tokio::select! {
                 event = self.server.event() => self.server_event(event)?,
                 Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
                 Some(loaded) = self.databases.recv() => {
                     self.machine.database(loaded, Monotonic::now());
                 }
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                rung = alarm.rings(), if set.is_some() => {
+                    rung.context("cannot wait for a timer")
+                        .map_err(|error| Fatal::new(Exit::System, error))?;
+                    // It rings once for each setting.
+                    set = None;
+                }
                 _ = self.terminate.recv() => self.machine.retire(),
                 _ = self.interrupt.recv() => self.machine.retire(),
             }
@@ -364,9 +396,11 @@ impl Core {
         for (connection, request, filter, since) in subscriptions {
             self.observers.subscribe(connection, request, filter, since);
         }
-        let senders = self.operators.iter().map(|(id, (sender, _))| (*id, sender));
-        self.machine
-            .events_dropped(self.observers.publish(events, &senders.collect()));
+        if !events.is_empty() {
+            let senders = self.operators.iter().map(|(id, (sender, _))| (*id, sender));
+            let dropped = self.observers.publish(events, &senders.collect());
+            self.machine.events_dropped(dropped);
+        }
         self.machine.set_observed(!self.observers.is_empty());
         let output = self.server.output();
         let before = output.len();

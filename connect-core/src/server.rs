@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use connect_ipc::socket::Socket;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
 use tripe_admin::line::{LineBuffer, MAX_RECEIVED};
@@ -38,7 +38,7 @@ pub enum ServerEvent {
 #[derive(Debug)]
 pub struct ServerLink {
     path: PathBuf,
-    stream: Option<UnixStream>,
+    stream: Option<Socket>,
     /// Lines received.
     pub lines: LineBuffer,
     output: Vec<u8>,
@@ -53,7 +53,7 @@ impl ServerLink {
     /// # Errors
     /// What the system says.
     pub async fn connect(path: &Path) -> io::Result<Self> {
-        let stream = UnixStream::connect(path).await?;
+        let stream = open(path).await?;
         Ok(ServerLink {
             path: path.to_owned(),
             stream: Some(stream),
@@ -76,7 +76,7 @@ impl ServerLink {
 
     /// Waits for the next thing to happen. Cancel safe.
     pub async fn event(&mut self) -> ServerEvent {
-        let Some(stream) = &mut self.stream else {
+        let Some(stream) = &self.stream else {
             sleep_until(self.next_try).await;
             return self.reconnect().await;
         };
@@ -86,16 +86,14 @@ impl ServerLink {
         }
         // Written bytes are counted even if this future is dropped right after: try_write has no
         // await between the call and the count.
-        let (reader, writer) = stream.split();
-        let mut reader = reader;
         let writing = async {
             if unwritten.is_empty() {
                 return pending().await;
             }
-            writer.writable().await
+            stream.writable().await
         };
         tokio::select! {
-            read = reader.read_buf(self.lines.tail()) => match read {
+            read = stream.read(self.lines.tail()) => match read {
                 Ok(0) => self.lose("it closed the connection".to_owned()),
                 Ok(_) => ServerEvent::Arrived,
                 Err(error) => self.lose(error.to_string()),
@@ -132,7 +130,7 @@ impl ServerLink {
     }
 
     async fn reconnect(&mut self) -> ServerEvent {
-        match UnixStream::connect(&self.path).await {
+        match open(&self.path).await {
             Ok(stream) => {
                 self.stream = Some(stream);
                 self.retry = FIRST_RETRY;
@@ -144,4 +142,8 @@ impl ServerLink {
             }
         }
     }
+}
+
+async fn open(path: &Path) -> io::Result<Socket> {
+    Socket::new(UnixStream::connect(path).await?.into_std()?)
 }

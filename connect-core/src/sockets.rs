@@ -262,7 +262,7 @@ async fn helper(
         "user {:?} may not be a helper",
         caller.uid
     );
-    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
+    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
     let hello = match greet(&mut receiver, &sender, &[Role::Pinger, Role::Ifscripts]).await {
         Ok(hello) => hello,
         Err(error) => {
@@ -316,7 +316,7 @@ async fn operator(
     connection: ConnectionId,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> anyhow::Result<()> {
-    let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG);
+    let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG)?;
     let complain = |text| Answer {
         id: 0,
         reply: Reply::Error(text),

@@ -16,13 +16,14 @@ use connect_daemon::exit::{Exit, Fatal, finish};
 use connect_daemon::logging::{self, LogOptions};
 use connect_daemon::parent::end_with_parent;
 use connect_daemon::places::{self, RuntimeDir};
+use connect_ipc::alarm::Alarm;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::transport::{self, HELPER_BACKLOG, ReceiveError, SendError, Sender};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::machine::{Machine, Outputs};
 
@@ -31,6 +32,10 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 
 /// The longest pause before core is tried again: soon enough for people, and no load at all.
 const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// How long before a ping is due it is ordered at the latest: far longer than the order takes, even
+/// on a machine with much else to do.
+const MARGIN: Duration = Duration::from_millis(20);
 
 /// How long core may take over its hello: it answers within one turn of its loop, so it is stuck
 /// when it takes longer.
@@ -68,13 +73,17 @@ fn start(options: &Options) -> Result<Exit, Fatal> {
         let admin = places::admin_socket(None, &places::directory(None));
         RuntimeDir::find(options.runtime_dir.as_deref(), &admin).helpers_socket()
     });
+    // The work is a task of the runtime and not the future that the runtime is started with: that one
+    // is woken through a file descriptor even from its own thread, which costs two system calls.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")
         .map_err(|error| Fatal::new(Exit::System, error))?;
     runtime
-        .block_on(work(socket))
+        .block_on(async { tokio::spawn(work(socket)).await })
+        .context("the loop broke off")
+        .and_then(std::convert::identity)
         .map_err(|error| Fatal::new(Exit::System, error))?;
     Ok(Exit::Success)
 }
@@ -118,7 +127,7 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
 /// Serves one connection to its end.
 async fn serve_core(socket: &std::path::Path, machine: &mut Machine) -> anyhow::Result<()> {
     let stream = transport::connect(socket).await?;
-    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
+    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
     sender.send(&Hello::new(Role::Pinger))?;
     let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
         .await
@@ -132,13 +141,25 @@ async fn serve_core(socket: &std::path::Path, machine: &mut Machine) -> anyhow::
     tracing::info!(version = %hello.version, "serving core");
 
     let mut out = Outputs::default();
+    let alarm = Alarm::new().context("cannot have a timer")?;
+    let mut set = None;
     loop {
-        let wake = machine
-            .next_deadline()
-            .map(|deadline| Instant::now() + deadline.since(Monotonic::now()));
+        let due = machine.next_deadline();
+        if let Some(due) = due
+            && set != Some(due)
+        {
+            let latest = due.before(MARGIN);
+            alarm.set(latest).context("cannot set a timer")?;
+        }
+        set = due;
         let received = tokio::select! {
             received = receiver.next() => Some(received),
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => None,
+            rung = alarm.rings(), if set.is_some() => {
+                rung.context("cannot wait for a timer")?;
+                // It rings once for each setting.
+                set = None;
+                None
+            }
         };
         let now = Monotonic::now();
         let mut next = match received {
@@ -157,7 +178,13 @@ async fn serve_core(socket: &std::path::Path, machine: &mut Machine) -> anyhow::
             }
             next = Some(receiver.ready());
         }
-        machine.tick(now, &mut out);
+        // A message alone is no reason to order pings: they are ordered many at a time.
+        if machine
+            .next_deadline()
+            .is_some_and(|due| due <= now + MARGIN)
+        {
+            machine.tick(now, &mut out);
+        }
         deliver(&sender, &mut out)?;
     }
 }
@@ -167,8 +194,13 @@ fn deliver(sender: &Sender, out: &mut Outputs) -> Result<(), SendError> {
     for verdicts in out.verdicts.chunks(ITEMS_PER_FRAME) {
         sender.send(&FromPinger::Verdicts(verdicts.to_vec()))?;
     }
-    for orders in out.orders.chunks(ITEMS_PER_FRAME) {
-        sender.send(&FromPinger::Ping(orders.to_vec()))?;
+    if out.orders.len() > ITEMS_PER_FRAME {
+        for orders in out.orders.chunks(ITEMS_PER_FRAME) {
+            sender.send(&FromPinger::Ping(orders.to_vec()))?;
+        }
+    } else if !out.orders.is_empty() {
+        // The usual case goes without a copy.
+        sender.send(&FromPinger::Ping(std::mem::take(&mut out.orders)))?;
     }
     for error in out.errors.drain(..) {
         tracing::warn!("a message that makes no sense: {error}");

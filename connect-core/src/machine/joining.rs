@@ -76,6 +76,7 @@ impl Machine {
         self.jobs.clear();
         self.unasked.clear();
         self.asking = 0;
+        self.orders.clear();
         let lost = Failure::new(["server-lost"]);
         for context in self.session.reset() {
             match context {
@@ -193,6 +194,10 @@ impl Machine {
         for name in &gone {
             self.peer_removed(name);
         }
+        // Before the new ones are named: what is overdue is spread anew, and that is for peers who
+        // were watched before the outage, not for those whose first pings are spread already.
+        self.orders.clear();
+        self.out.to_pinger.push(ToPinger::Proceed {});
 
         let full_treatment = purpose == ListPurpose::Rejoin || self.config.startup;
         let mut adopted = Vec::new();
@@ -221,7 +226,6 @@ impl Machine {
         let (peers, watched) = self.counts();
         tracing::info!(peers, adopted = watched, "took over the server's peers");
         self.emit(None, || EventKind::Joined {});
-        self.out.to_pinger.push(ToPinger::Proceed {});
         if fresh && self.config.startup {
             let database = std::sync::Arc::clone(&self.database.current);
             for name in database.auto() {
