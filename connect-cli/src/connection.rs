@@ -203,7 +203,8 @@ impl Control {
         let stream = within(hello, transport::connect(path))
             .await?
             .map_err(|error| ControlError::connecting(path, error))?;
-        let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG);
+        let (mut receiver, sender) =
+            transport::split(stream, OPERATOR_BACKLOG).map_err(ControlError::Receive)?;
         let first = within(hello, receiver.next::<Hello>()).await?;
         let theirs = match first {
             Ok(Some(theirs)) => theirs,

@@ -89,6 +89,8 @@ pub fn words(kind: &EventKind) -> (String, Paint) {
             let error = token::join(error);
             (format!("ping not sent: {error}"), Paint::Bad)
         }
+        // The failed pings were those of an earlier check.
+        EventKind::Recovered { failures: 0 } => ("answers again".to_owned(), Paint::Good),
         EventKind::Recovered { failures: 1 } => {
             ("answers again after 1 failed ping".to_owned(), Paint::Good)
         }
@@ -166,5 +168,6 @@ mod tests {
             said(EventKind::Recovered { failures: 1 }),
             "answers again after 1 failed ping"
         );
+        assert_eq!(said(EventKind::Recovered { failures: 0 }), "answers again");
     }
 }

@@ -25,6 +25,7 @@ use clap::Parser as _;
 use connect_daemon::activation::HandedOver;
 use connect_daemon::exit::{Exit, Fatal, finish};
 use connect_daemon::logging;
+use connect_ipc::alarm::Alarm;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Request, ServerLink as LinkState};
 use connect_ipc::hello::Role;
@@ -71,7 +72,7 @@ fn start(options: &CoreOptions) -> Result<Exit, Fatal> {
     let runtime = runtime()?;
     runtime.block_on(async {
         let core = Core::join(options, &places, handed_over, Hangup::Reload).await?;
-        core.run(async {}).await
+        core.run_as_task(async {}).await
     })
 }
 
@@ -205,9 +206,26 @@ impl Core {
 
     /// Works until the service ends. `joined` is completed once the service is claimed.
     ///
+    /// The loop is a task of the runtime and not the future that the runtime was started with: that
+    /// one is woken through a file descriptor even from its own thread, which costs two system
+    /// calls each time.
+    ///
     /// # Errors
     /// With the exit code for what went wrong.
-    pub async fn run(mut self, joined: impl Future<Output = ()>) -> Result<Exit, Fatal> {
+    pub async fn run_as_task(
+        self,
+        joined: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Exit, Fatal> {
+        match tokio::spawn(self.run(joined)).await {
+            Ok(ended) => ended,
+            Err(error) => Err(Fatal::new(
+                Exit::System,
+                anyhow::Error::new(error).context("core's loop broke off"),
+            )),
+        }
+    }
+
+    async fn run(mut self, joined: impl Future<Output = ()> + Send) -> Result<Exit, Fatal> {
         let ended = self.work(joined).await;
         self.notices.stopping();
         let displaced = matches!(&ended, Err(fatal) if fatal.exit == Exit::Displaced);
@@ -220,8 +238,15 @@ impl Core {
         ended
     }
 
-    async fn work(&mut self, joined: impl Future<Output = ()>) -> Result<Exit, Fatal> {
+    async fn work(&mut self, joined: impl Future<Output = ()> + Send) -> Result<Exit, Fatal> {
         let mut joined = Some(Box::pin(joined));
+        let alarm = Alarm::new()
+            .context("cannot have a timer")
+            .map_err(|error| Fatal::new(Exit::System, error))?;
+        let mut set = None;
+        // For what is seldom due: set anew only if it has changed, which costs nothing as a rule.
+        let seldom = sleep_until(Instant::now());
+        tokio::pin!(seldom);
         if self.server.is_connected() {
             self.connected();
         }
@@ -239,7 +264,22 @@ impl Core {
             self.keeper
                 .turn(&self.machine, self.server.instance())
                 .await;
+            let deadline = self.machine.next_deadline();
+            if let Some(deadline) = deadline
+                && set != Some(deadline)
+            {
+                alarm
+                    .set(deadline)
+                    .context("cannot set a timer")
+                    .map_err(|error| Fatal::new(Exit::System, error))?;
+            }
+            set = deadline;
             let wake = self.next_wake();
+            if let Some(wake) = wake
+                && seldom.deadline() != wake
+            {
+                seldom.as_mut().reset(wake);
+            }
             tokio::select! {
                 event = self.server.event() => self.server_event(event)?,
                 Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
@@ -247,7 +287,13 @@ impl Core {
                     self.machine.database(loaded, Monotonic::now());
                     self.notices.loaded();
                 }
-                () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
+                rung = alarm.rings(), if set.is_some() => {
+                    rung.context("cannot wait for a timer")
+                        .map_err(|error| Fatal::new(Exit::System, error))?;
+                    // It rings once for each setting.
+                    set = None;
+                }
+                () = &mut seldom, if wake.is_some() => {}
                 _ = self.terminate.recv() => self.leave(),
                 _ = self.interrupt.recv() => self.leave(),
                 () = next_hangup(&mut self.hangup) => {
@@ -268,19 +314,15 @@ impl Core {
         }
     }
 
-    /// When there is something to do next, if nothing happens before.
+    /// When something is due next beside what the machine has to do.
     fn next_wake(&self) -> Option<Instant> {
-        let machine = self
-            .machine
-            .next_deadline()
-            .map(|deadline| Instant::now() + deadline.since(Monotonic::now()));
-        let others = [
+        let wakes = [
             self.notices.next_wake(),
             self.keeper.next_wake(),
             self.leave_by,
             self.wait_until,
         ];
-        others.into_iter().flatten().chain(machine).min()
+        wakes.into_iter().flatten().min()
     }
 
     /// Gives the service up.
@@ -499,10 +541,12 @@ impl Core {
         for (connection, request, filter, since) in subscriptions {
             self.observers.subscribe(connection, request, filter, since);
         }
-        let senders = self.operators.iter();
-        let senders = senders.map(|(id, operator)| (*id, &operator.sender));
-        self.machine
-            .events_dropped(self.observers.publish(events, &senders.collect()));
+        if !events.is_empty() {
+            let senders = self.operators.iter();
+            let senders = senders.map(|(id, operator)| (*id, &operator.sender));
+            let dropped = self.observers.publish(events, &senders.collect());
+            self.machine.events_dropped(dropped);
+        }
         self.machine.set_observed(!self.observers.is_empty());
         let output = self.server.output();
         let before = output.len();

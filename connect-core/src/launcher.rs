@@ -89,7 +89,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
             .collect();
         let background = options.daemon;
         let ended = core
-            .run(async move {
+            .run_as_task(async move {
                 if background && let Err(error) = daemonize::ready() {
                     tracing::warn!("{error:#}");
                 }

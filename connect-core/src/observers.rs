@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use connect_ipc::control::{Answer, Reply};
 use connect_ipc::event::{Event, EventFilter};
+use connect_ipc::frame::EncodedEvent;
 use connect_ipc::transport::Sender;
 
 use crate::machine::ConnectionId;
@@ -82,25 +83,28 @@ impl Observers {
         for event in &mut events {
             event.at = u64::try_from(at).unwrap_or(u64::MAX);
         }
+        // Encoded when the first wants it, and then the same for all.
+        let mut encoded: Vec<Option<EncodedEvent>> = vec![None; events.len()];
         let mut dropped = 0;
         for subscription in &mut self.subscriptions {
             let Some(sender) = senders.get(&subscription.connection) else {
                 continue;
             };
-            dropped += subscription.deliver(&events, sender);
+            dropped += subscription.deliver(&events, &mut encoded, sender);
         }
         dropped
     }
 }
 
 impl Subscription {
-    fn deliver(&mut self, events: &[Event], sender: &Sender) -> u64 {
-        let answer = |reply| Answer {
-            id: self.request,
-            reply,
-        };
+    fn deliver(
+        &mut self,
+        events: &[Event],
+        encoded: &mut [Option<EncodedEvent>],
+        sender: &Sender,
+    ) -> u64 {
         let mut left_out = 0;
-        for event in events {
+        for (event, encoded) in events.iter().zip(encoded) {
             if event.seq <= self.since || !self.filter.wants(event) {
                 continue;
             }
@@ -112,9 +116,22 @@ impl Subscription {
             if self.dropped > 0 {
                 let events = std::mem::take(&mut self.dropped);
                 // A connection that is gone is cleared away when its reader ends.
-                let _ = sender.send(&answer(Reply::Dropped { events }));
+                let _ = sender.send(&Answer {
+                    id: self.request,
+                    reply: Reply::Dropped { events },
+                });
             }
-            let _ = sender.send(&answer(Reply::Event(event.clone())));
+            let encoded = match encoded {
+                Some(encoded) => encoded,
+                None => match EncodedEvent::new(event) {
+                    Ok(fresh) => encoded.insert(fresh),
+                    Err(error) => {
+                        tracing::error!("cannot tell observers: {error}");
+                        continue;
+                    }
+                },
+            };
+            let _ = sender.send_event(self.request, encoded);
         }
         left_out
     }
@@ -145,7 +162,7 @@ mod tests {
         let listener = transport::listen(&path, 0o600).await.unwrap();
         let there = transport::connect(&path).await.unwrap();
         let (here, _) = transport::accept(&listener).await.unwrap();
-        let (_receiver, sender) = transport::split(here, transport::OPERATOR_BACKLOG);
+        let (_receiver, sender) = transport::split(here, transport::OPERATOR_BACKLOG).unwrap();
         let connection = ConnectionId(1);
         let senders = || HashMap::from([(connection, &sender)]);
         let mut observers = Observers::default();
@@ -155,7 +172,7 @@ mod tests {
         let dropped = observers.publish(events, &senders());
         assert!(dropped > 200, "{dropped}");
         // It begins to read again.
-        let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG);
+        let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG).unwrap();
         let mut seen = Vec::new();
         while seen.len() < usize::try_from(399 - dropped).unwrap() {
             let answer: Answer = reader.next().await.unwrap().unwrap();

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::io::AsyncReadExt as _;
+use connect_ipc::socket::Socket;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
 use tripe_admin::line::{LineBuffer, MAX_RECEIVED};
@@ -40,7 +40,7 @@ pub enum ServerEvent {
 #[derive(Debug)]
 pub struct ServerLink {
     path: PathBuf,
-    stream: Option<UnixStream>,
+    stream: Option<Socket>,
     /// Which server the connection was last made to.
     instance: Option<ServerInstance>,
     /// Lines received.
@@ -73,7 +73,7 @@ impl ServerLink {
     /// What the system says.
     pub async fn connect(&mut self) -> io::Result<()> {
         let before = ServerInstance::at(&self.path);
-        self.stream = Some(UnixStream::connect(&self.path).await?);
+        self.stream = Some(open(&self.path).await?);
         // If the file was replaced meanwhile nobody knows whose the connection is.
         self.instance = before.filter(|_| ServerInstance::at(&self.path) == before);
         Ok(())
@@ -102,7 +102,7 @@ impl ServerLink {
 
     /// Waits for the next thing to happen. Cancel safe.
     pub async fn event(&mut self) -> ServerEvent {
-        let Some(stream) = &mut self.stream else {
+        let Some(stream) = &self.stream else {
             sleep_until(self.next_try).await;
             return self.reconnect().await;
         };
@@ -112,16 +112,14 @@ impl ServerLink {
         }
         // Written bytes are counted even if this future is dropped right after: try_write has no
         // await between the call and the count.
-        let (reader, writer) = stream.split();
-        let mut reader = reader;
         let writing = async {
             if unwritten.is_empty() {
                 return pending().await;
             }
-            writer.writable().await
+            stream.writable().await
         };
         tokio::select! {
-            read = reader.read_buf(self.lines.tail()) => match read {
+            read = stream.read(self.lines.tail()) => match read {
                 Ok(0) => self.lose("it closed the connection".to_owned()),
                 Ok(_) => ServerEvent::Arrived,
                 Err(error) => self.lose(error.to_string()),
@@ -169,4 +167,8 @@ impl ServerLink {
             }
         }
     }
+}
+
+async fn open(path: &Path) -> io::Result<Socket> {
+    Socket::new(UnixStream::connect(path).await?.into_std()?)
 }

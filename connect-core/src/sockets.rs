@@ -296,7 +296,7 @@ async fn helper(
     guard: &Guard,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> anyhow::Result<()> {
-    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
+    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
     if !guard.access.may_help(caller) {
         let uid = caller
             .uid
@@ -361,7 +361,7 @@ async fn operator(
     connection: ConnectionId,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> anyhow::Result<()> {
-    let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG);
+    let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG)?;
     let complain = |text| Answer {
         id: 0,
         reply: Reply::Error(text),

@@ -101,7 +101,7 @@ fn complain(before: &mut String, error: &LinkError) {
 /// Connects and shakes hands; also gives core's version.
 async fn reach(socket: &Path) -> Result<(Receiver, Sender, String), LinkError> {
     let stream = transport::connect(socket).await?;
-    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
+    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
     sender.send(&Hello::new(Role::Ifscripts))?;
     let hello: Hello = timeout(PATIENCE, receiver.next())
         .await

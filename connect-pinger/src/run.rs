@@ -6,9 +6,9 @@
 //!   core <-FromPinger- [this loop] <----Outputs----- Machine
 //! ```
 
-use std::cell::RefCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -18,6 +18,7 @@ use connect_daemon::logging::{self, LogOptions};
 use connect_daemon::notifier::Notifier;
 use connect_daemon::parent::end_with_parent;
 use connect_daemon::places::{self, RuntimeDir};
+use connect_ipc::alarm::Alarm;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::{Hello, Role};
@@ -33,6 +34,10 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 
 /// The longest pause before core is tried again: soon enough for people, and no load at all.
 const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// How long before a ping is due it is ordered at the latest: far longer than the order takes, even
+/// on a machine with much else to do.
+const MARGIN: Duration = Duration::from_millis(20);
 
 /// How long core may take over its hello: it answers within one turn of its loop, so it is stuck
 /// when it takes longer.
@@ -70,13 +75,17 @@ fn start(options: &Options) -> Result<Exit, Fatal> {
         let admin = places::admin_socket(None, &places::directory(None));
         RuntimeDir::find(options.runtime_dir.as_deref(), &admin).helpers_socket()
     });
+    // The work is a task of the runtime and not the future that the runtime is started with: that one
+    // is woken through a file descriptor even from its own thread, which costs two system calls.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")
         .map_err(|error| Fatal::new(Exit::System, error))?;
     runtime
-        .block_on(work(socket))
+        .block_on(async { tokio::spawn(work(socket)).await })
+        .context("the loop broke off")
+        .and_then(std::convert::identity)
         .map_err(|error| Fatal::new(Exit::System, error))?;
     Ok(Exit::Success)
 }
@@ -86,14 +95,14 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut machine = Machine::default();
-    let notifier = RefCell::new(Notifier::from_environment());
+    let notifier = Mutex::new(Notifier::from_environment());
     // Ready from the beginning: to wait for core is as good a state as any.
-    notifier.borrow_mut().ready();
+    locked(&notifier).ready();
     let serve = async {
         let mut pause = FIRST_RETRY;
         let mut last_failure = String::new();
         loop {
-            notifier.borrow_mut().status("waiting for core");
+            locked(&notifier).status("waiting for core");
             match serve_core(&socket, &mut machine, &notifier).await {
                 Ok(()) => {
                     tracing::warn!("core closed the connection; waiting for it to come back");
@@ -115,29 +124,35 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
     };
     let mut serve = std::pin::pin!(serve);
     loop {
-        let feeding = notifier.borrow().feeding_time().map(Instant::from_std);
+        let feeding = locked(&notifier).feeding_time().map(Instant::from_std);
         tokio::select! {
             () = &mut serve => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             // On the same task as the work: a turn that does not end starves the watchdog.
             () = sleep_until(feeding.unwrap_or_else(Instant::now)), if feeding.is_some() => {
-                notifier.borrow_mut().feed();
+                locked(&notifier).feed();
             }
         }
     }
-    notifier.borrow_mut().stopping();
+    locked(&notifier).stopping();
     Ok(())
+}
+
+/// The notifier. It is one task's alone, which may run on any thread as far as the compiler knows.
+fn locked(notifier: &Mutex<Notifier>) -> MutexGuard<'_, Notifier> {
+    // Nothing that holds the lock can panic half-way.
+    notifier.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Serves one connection to its end.
 async fn serve_core(
     socket: &std::path::Path,
     machine: &mut Machine,
-    notifier: &RefCell<Notifier>,
+    notifier: &Mutex<Notifier>,
 ) -> anyhow::Result<()> {
     let stream = transport::connect(socket).await?;
-    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
+    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
     sender.send(&Hello::new(Role::Pinger))?;
     let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
         .await
@@ -151,13 +166,25 @@ async fn serve_core(
 
     let mut accepted = false;
     let mut out = Outputs::default();
+    let alarm = Alarm::new().context("cannot have a timer")?;
+    let mut set = None;
     loop {
-        let wake = machine
-            .next_deadline()
-            .map(|deadline| Instant::now() + deadline.since(Monotonic::now()));
+        let due = machine.next_deadline();
+        if let Some(due) = due
+            && set != Some(due)
+        {
+            let latest = due.before(MARGIN);
+            alarm.set(latest).context("cannot set a timer")?;
+        }
+        set = due;
         let received = tokio::select! {
             received = receiver.next() => Some(received),
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => None,
+            rung = alarm.rings(), if set.is_some() => {
+                rung.context("cannot wait for a timer")?;
+                // It rings once for each setting.
+                set = None;
+                None
+            }
         };
         let now = Monotonic::now();
         let mut next = match received {
@@ -178,7 +205,7 @@ async fn serve_core(
                     if !std::mem::replace(&mut accepted, true) {
                         tracing::info!(version = %hello.version, "serving core");
                         let status = format!("serving core {}", hello.version);
-                        notifier.borrow_mut().status(&status);
+                        locked(notifier).status(&status);
                     }
                     machine.handle(message, now, &mut out);
                 }
@@ -188,7 +215,13 @@ async fn serve_core(
             }
             next = Some(receiver.ready());
         }
-        machine.tick(now, &mut out);
+        // A message alone is no reason to order pings: they are ordered many at a time.
+        if machine
+            .next_deadline()
+            .is_some_and(|due| due <= now + MARGIN)
+        {
+            machine.tick(now, &mut out);
+        }
         deliver(&sender, &mut out)?;
     }
 }
@@ -198,8 +231,13 @@ fn deliver(sender: &Sender, out: &mut Outputs) -> Result<(), SendError> {
     for verdicts in out.verdicts.chunks(ITEMS_PER_FRAME) {
         sender.send(&FromPinger::Verdicts(verdicts.to_vec()))?;
     }
-    for orders in out.orders.chunks(ITEMS_PER_FRAME) {
-        sender.send(&FromPinger::Ping(orders.to_vec()))?;
+    if out.orders.len() > ITEMS_PER_FRAME {
+        for orders in out.orders.chunks(ITEMS_PER_FRAME) {
+            sender.send(&FromPinger::Ping(orders.to_vec()))?;
+        }
+    } else if !out.orders.is_empty() {
+        // The usual case goes without a copy.
+        sender.send(&FromPinger::Ping(std::mem::take(&mut out.orders)))?;
     }
     for error in out.errors.drain(..) {
         tracing::warn!("a message that makes no sense: {error}");

@@ -87,7 +87,7 @@ impl Place {
         let thread = std::thread::spawn(move || {
             runtime.block_on(async move {
                 let (stream, _) = transport::accept(&listener).await?;
-                let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG);
+                let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG)?;
                 sender.send(&script.hello)?;
                 let Some(hello) = receiver.next::<Hello>().await? else {
                     return Ok(None);

@@ -101,6 +101,7 @@ impl Machine {
         self.jobs.clear();
         self.unasked.clear();
         self.asking = 0;
+        self.orders.clear();
         let lost = Failure::new(["server-lost"]);
         for context in self.session.reset() {
             match context {
@@ -232,6 +233,10 @@ impl Machine {
         for name in &gone {
             self.peer_removed(name);
         }
+        // Before the new ones are named: what is overdue is spread anew, and that is for peers who
+        // were watched before the outage, not for those whose first pings are spread already.
+        self.orders.clear();
+        self.out.to_pinger.push(ToPinger::Proceed {});
 
         // The peers of a living predecessor are configured, and what else --startup stands for was
         // done in its time.
@@ -280,7 +285,6 @@ impl Machine {
         let (peers, watched) = self.counts();
         tracing::info!(peers, adopted = watched, "took over the server's peers");
         self.emit(None, || EventKind::Joined {});
-        self.out.to_pinger.push(ToPinger::Proceed {});
         if fresh && self.config.startup {
             self.started_up = true;
             let database = std::sync::Arc::clone(&self.database.current);

@@ -145,6 +145,8 @@ impl Machine {
             ..status
         };
         self.pinger.ready = false;
+        self.resting.clear();
+        self.orders.clear();
     }
 
     /// The pinger is gone. What it knew is known here as well.
@@ -155,6 +157,8 @@ impl Machine {
             ..HelperStatus::default()
         };
         self.pinger.ready = false;
+        self.resting.clear();
+        self.orders.clear();
     }
 
     /// Takes a message of the pinger.
@@ -168,8 +172,9 @@ impl Machine {
             }
             FromPinger::Ping(orders) => {
                 for order in orders {
-                    self.ping(order);
+                    self.orders.push(order);
                 }
+                self.send_due_pings();
             }
             FromPinger::Verdicts(verdicts) => {
                 for verdict in verdicts {
@@ -226,6 +231,13 @@ impl Machine {
             if let Some(tag) = adoption.ping.take() {
                 self.session.cancel(tag);
             }
+        }
+    }
+
+    /// Sends every ping that is due by now.
+    pub(super) fn send_due_pings(&mut self) {
+        while let Some(order) = self.orders.take(self.now) {
+            self.ping(order);
         }
     }
 
@@ -296,6 +308,7 @@ impl Machine {
             return;
         }
         let mut answered = None;
+        let mut next = None;
         let phase = &mut adoption.phase;
         phase.in_flight = None;
         match outcome {
@@ -307,6 +320,7 @@ impl Machine {
                     // here, as the pinger does.
                     phase.checking = false;
                     phase.due = adoption.plan.next_check(phase.due, now);
+                    next = Some(phase.due);
                 }
             }
             PingOutcome::Reply(_) | PingOutcome::Timeout => adoption.statistics.record_loss(),
@@ -319,7 +333,14 @@ impl Machine {
             let name = peer.name().to_owned();
             self.emit(Some(&name), || EventKind::Reply { millis });
         }
-        self.push_result(result);
+        // An expected reply may rest; anything else is pushed now.
+        let urgent = match next {
+            Some(due) => self.resting.offer(result, due, now),
+            None => Some(result),
+        };
+        if let Some(result) = urgent {
+            self.push_result(result);
+        }
     }
 
     fn push_result(&mut self, result: PingResult) {

@@ -22,10 +22,12 @@ mod joining;
 mod liveness;
 mod notes;
 mod operators;
+mod orders;
 mod passive;
 mod peers;
 mod record_view;
 mod reload;
+mod results;
 mod runs;
 mod scripts;
 mod state;
@@ -46,6 +48,7 @@ use tripe_admin::Interval;
 use tripe_admin::session::{Event, Session};
 
 pub use context::{Asker, ConnectionId};
+pub use orders::COALESCE;
 pub use state::State;
 
 use context::Context;
@@ -168,6 +171,10 @@ pub struct Machine {
     another_server: bool,
     /// Results for a pinger that is away.
     pending_results: Vec<PingResult>,
+    /// Pings that the pinger has ordered ahead.
+    orders: orders::Orders,
+    /// Results that the pinger need not hear of at once.
+    resting: results::Resting,
     scripts: Helper,
     /// What a script helper has told of runs under way, until it has told all.
     resumed_runs: Vec<connect_ipc::scripts::UnderWay>,
@@ -209,6 +216,8 @@ impl Machine {
             succeeds: false,
             another_server: false,
             pending_results: Vec::new(),
+            orders: orders::Orders::default(),
+            resting: results::Resting::default(),
             scripts: Helper::default(),
             resumed_runs: Vec::new(),
             runs: BTreeMap::new(),
@@ -226,6 +235,7 @@ impl Machine {
     /// Takes what is to leave core. What is for a helper that is away is dropped here: it gets the
     /// whole state when it comes.
     pub fn take_outputs(&mut self) -> Outputs {
+        self.resting.join(&mut self.out.to_pinger, self.now);
         std::mem::take(&mut self.out)
     }
 
@@ -319,6 +329,9 @@ impl Machine {
     /// Does what is due.
     pub fn tick(&mut self, now: Monotonic) {
         self.now = now;
+        if self.orders.deadline().is_some_and(|due| due <= now) {
+            self.send_due_pings();
+        }
         self.expire_greetings();
         self.expire_probe();
         self.ask_particulars();
@@ -328,7 +341,11 @@ impl Machine {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let greetings = self.greetings.values().map(|greeting| greeting.deadline);
-        greetings.chain(self.probe.deadline()).min()
+        greetings
+            .chain(self.probe.deadline())
+            .chain(self.resting.deadline())
+            .chain(self.orders.deadline())
+            .min()
     }
 
     /// Tells whoever asked one line of the answer.

@@ -245,12 +245,12 @@ impl Machine {
     ) -> super::peers::Algorithms {
         let fresh: super::peers::Algorithms = pairs.into();
         if let Some(known) = self.algorithms.get(&fresh) {
-            return std::rc::Rc::clone(known);
+            return std::sync::Arc::clone(known);
         }
         // Forget what no peer uses any more before adding another.
         self.algorithms
-            .retain(|known| std::rc::Rc::strong_count(known) > 1);
-        self.algorithms.insert(std::rc::Rc::clone(&fresh));
+            .retain(|known| std::sync::Arc::strong_count(known) > 1);
+        self.algorithms.insert(std::sync::Arc::clone(&fresh));
         fresh
     }
 

@@ -2,7 +2,7 @@
 //! The peer table: every peer of the server, and what is known of it.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::PeerId;
@@ -15,7 +15,7 @@ use tripe_admin::Address;
 use tripe_admin::session::Tag;
 
 /// The server's answer to `ALGS`, as keys and values. Most peers share the same, so it is shared.
-pub(super) type Algorithms = Rc<[(String, String)]>;
+pub(super) type Algorithms = Arc<[(String, String)]>;
 
 /// How an adopted peer is watched, and how that goes.
 #[derive(Clone, Debug)]

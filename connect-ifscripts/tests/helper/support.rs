@@ -92,7 +92,7 @@ impl Core {
     pub(crate) async fn accept_with(&self, hello: &Hello) -> Result<Connection> {
         let listener = self.listener.as_ref().context("not listening")?;
         let (stream, _) = within(transport::accept(listener)).await??;
-        let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG);
+        let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
         let theirs: Option<Hello> = within(receiver.next()).await??;
         theirs.context("no hello")?.check(&[Role::Ifscripts])?;
         sender.send(hello)?;

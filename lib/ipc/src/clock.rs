@@ -32,6 +32,15 @@ impl Monotonic {
     }
 }
 
+impl Monotonic {
+    /// The instant so long before this one; that of boot at the earliest.
+    #[must_use]
+    pub fn before(self, time: Duration) -> Self {
+        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        Monotonic(self.0.saturating_sub(nanos))
+    }
+}
+
 impl Add<Duration> for Monotonic {
     type Output = Monotonic;
 

@@ -4,6 +4,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::event::Event;
+
 /// The longest message, newline not counted: 1 MiB. Long lists are sent in several messages; what
 /// is longer than this is a fault of the sender and is refused before it is collected.
 pub const MAX_FRAME: usize = 1024 * 1024;
@@ -67,6 +69,47 @@ pub fn encode<M: Serialize>(message: &M, bytes: &mut Vec<u8>) -> Result<(), Fram
     }
 }
 
+/// An event as JSON, made once however many subscribers it goes to.
+#[derive(Clone, Debug)]
+pub struct EncodedEvent(Vec<u8>);
+
+impl EncodedEvent {
+    /// Encodes an event.
+    ///
+    /// # Errors
+    /// [`FrameError::Malformed`] if it cannot be JSON.
+    pub fn new(event: &Event) -> Result<Self, FrameError> {
+        serde_json::to_vec(event)
+            .map(EncodedEvent)
+            .map_err(|source| FrameError::Malformed {
+                start: event.kind.name().to_owned(),
+                source,
+            })
+    }
+
+    /// Appends the same line as [`encode`] does for an [`Answer`](crate::control::Answer) of number
+    /// `id` with this event.
+    ///
+    /// # Errors
+    /// [`FrameError::TooLong`] if the message is too long to be read by the other side.
+    pub fn append(&self, id: u64, bytes: &mut Vec<u8>) -> Result<(), FrameError> {
+        use std::io::Write as _;
+        let before = bytes.len();
+        // Writing to a vector cannot fail.
+        let _ = write!(bytes, "{{\"id\":{id},\"reply\":{{\"event\":");
+        bytes.extend_from_slice(&self.0);
+        bytes.extend_from_slice(b"}}");
+        let length = bytes.len() - before;
+        if length > MAX_FRAME {
+            bytes.truncate(before);
+            let start = String::from_utf8_lossy(&self.0[..self.0.len().min(SHOWN)]).into_owned();
+            return Err(FrameError::TooLong { start, length });
+        }
+        bytes.push(b'\n');
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,9 +140,11 @@ mod tests {
         ]);
         assert_eq!(
             text(&results),
-            "{\"results\":[{\"peer\":1,\"seq\":2,\"outcome\":{\"reply\":1.5}},\
-             {\"peer\":2,\"seq\":9,\"outcome\":\"timeout\"}]}\n"
+            "{\"results\":[[1,2,{\"reply\":1.5}],[2,9,\"timeout\"]]}\n"
         );
+        let spelt_out = r#"{"results":[{"peer":1,"seq":2,"outcome":{"reply":1.5}},
+                                       {"outcome":"timeout","peer":2,"seq":9}]}"#;
+        assert_eq!(decode::<ToPinger>(spelt_out).unwrap(), results);
         assert_eq!(text(&ToPinger::Ready {}), "{\"ready\":{}}\n");
         let ended = FromScripts::Ended {
             run: RunId(3),
@@ -126,6 +171,34 @@ mod tests {
             let error = decode::<ToScripts>(bad).unwrap_err();
             assert!(matches!(error, FrameError::Malformed { .. }), "{bad}");
         }
+    }
+
+    #[test]
+    fn an_event_encoded_once_is_the_answer_that_it_would_have_been() {
+        use crate::control::{Answer, Reply};
+        use crate::event::EventKind;
+        let event = Event {
+            seq: 3,
+            at: 4,
+            peer: Some("al \"ice\"".into()),
+            kind: EventKind::Reply { millis: 1.25 },
+        };
+        let mut bytes = b"before".to_vec();
+        let encoded = EncodedEvent::new(&event).unwrap();
+        encoded.append(7, &mut bytes).unwrap();
+        let reply = Reply::Event(event.clone());
+        let expected = format!("before{}", text(&Answer { id: 7, reply }));
+        assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+
+        let line = "x".repeat(MAX_FRAME);
+        let kind = EventKind::Broadcast { words: vec![line] };
+        let long = EncodedEvent::new(&Event { kind, ..event }).unwrap();
+        let mut bytes = b"before".to_vec();
+        assert!(matches!(
+            long.append(7, &mut bytes),
+            Err(FrameError::TooLong { .. })
+        ));
+        assert_eq!(bytes, b"before");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! opens with a [`hello::Hello`]. Unknown fields are ignored, unknown messages are answered with
 //! an error. `docs/architecture.md` lists the messages in the order of a typical conversation.
 
+pub mod alarm;
 pub mod clock;
 pub mod control;
 pub mod event;
@@ -12,6 +13,7 @@ pub mod frame;
 pub mod hello;
 pub mod pinger;
 pub mod scripts;
+pub mod socket;
 pub mod statistics;
 pub mod transport;
 

@@ -4,14 +4,14 @@
 //! ```text
 //! pinger -> core   hello, resume...        what it remembers of an earlier core
 //! core -> pinger   hello, watch, ready     every adopted peer, then the start signal
-//! pinger -> core   ping                    send these pings now
+//! pinger -> core   ping                    send these pings, each when it is due
 //! core -> pinger   results                 how they ended
 //! pinger -> core   verdicts                what that means for the peer
 //! ```
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::PeerId;
 use crate::clock::Monotonic;
@@ -93,8 +93,9 @@ pub enum PingOutcome {
     Failed,
 }
 
-/// The end of one ping.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+/// The end of one ping. Written as an array of its fields, since there is one for each ping; read
+/// as an object as well.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub struct PingResult {
     /// Which peer.
@@ -103,6 +104,12 @@ pub struct PingResult {
     pub seq: u32,
     /// How it ended.
     pub outcome: PingOutcome,
+}
+
+impl Serialize for PingResult {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.peer, self.seq, self.outcome).serialize(serializer)
+    }
 }
 
 /// From core to the pinger.
@@ -129,8 +136,9 @@ pub enum ToPinger {
     Error(String),
 }
 
-/// One ping to be sent now.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// One ping to be sent when it is due. Written as an array of its fields, since there is one for each ping;
+/// read as an object as well.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub struct PingOrder {
     /// Which peer.
@@ -139,8 +147,14 @@ pub struct PingOrder {
     pub seq: u32,
     /// Failed attempts of this check so far: 0 for the first ping of a check.
     pub failures: u32,
-    /// When it was due.
+    /// When it is due.
     pub due: Monotonic,
+}
+
+impl Serialize for PingOrder {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.peer, self.seq, self.failures, self.due).serialize(serializer)
+    }
 }
 
 /// What a result means.
@@ -197,7 +211,7 @@ pub enum FromPinger {
     /// First after the hello: what is known from before, in any number of messages, the last of
     /// them empty.
     Resume(Vec<Remembered>),
-    /// Send these pings now.
+    /// Send these pings, each when it is due.
     Ping(Vec<PingOrder>),
     /// Judgements, in the order in which they fell.
     Verdicts(Vec<Verdict>),

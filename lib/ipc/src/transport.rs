@@ -18,15 +18,15 @@ use interprocess::local_socket::traits::StreamCommon as _;
 use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::Shutdown;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tripe_admin::line::{Line, LineBuffer};
 
-use crate::frame::{self, FrameError, MAX_FRAME};
+use crate::frame::{self, EncodedEvent, FrameError, MAX_FRAME};
+use crate::socket::Socket;
 
 /// Unread bytes after which a helper is cut off: 64 MiB. A full table of 50,000 peers takes 20; a
 /// helper further behind than that is stuck, and a fresh one catches up faster.
@@ -170,9 +170,15 @@ pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
 
 /// Makes the two halves of a connection. `backlog` is the number of unread bytes after which the
 /// other side is cut off.
-#[must_use]
-pub fn split(stream: Stream, backlog: usize) -> (Receiver, Sender) {
-    let stream = Arc::new(stream);
+///
+/// # Errors
+/// [`ReceiveError::Io`] if the system is out of what watching a connection needs.
+pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), ReceiveError> {
+    let Stream::UdSocket(stream) = stream;
+    let socket = UnixStream::from(stream)
+        .into_std()
+        .and_then(Socket::new)
+        .map(Arc::new)?;
     let shared = Arc::new(Shared {
         queue: Mutex::new(Queue {
             bytes: Vec::new(),
@@ -181,17 +187,13 @@ pub fn split(stream: Stream, backlog: usize) -> (Receiver, Sender) {
         wake: Notify::new(),
         backlog,
     });
-    tokio::spawn(write_out(Arc::clone(&stream), Arc::clone(&shared)));
+    tokio::spawn(write_out(Arc::clone(&socket), Arc::clone(&shared)));
     let receiver = Receiver {
-        stream,
+        socket,
         lines: LineBuffer::new(MAX_FRAME),
     };
-    (
-        receiver,
-        Sender {
-            handle: Arc::new(Handle { shared }),
-        },
-    )
+    let handle = Arc::new(Handle { shared });
+    Ok((receiver, Sender { handle }))
 }
 
 /// Why no message could be received.
@@ -208,7 +210,7 @@ pub enum ReceiveError {
 /// The receiving half.
 #[derive(Debug)]
 pub struct Receiver {
-    stream: Arc<Stream>,
+    socket: Arc<Socket>,
     lines: LineBuffer,
 }
 
@@ -224,7 +226,7 @@ impl Receiver {
             if let Some(message) = self.ready()? {
                 return Ok(Some(message));
             }
-            if (&*self.stream).read_buf(self.lines.tail()).await? == 0 {
+            if self.socket.read(self.lines.tail()).await? == 0 {
                 return Ok(None);
             }
         }
@@ -235,15 +237,7 @@ impl Receiver {
     /// system has no event for this that would not also come at once, so it is looked at now and
     /// then.
     pub async fn hung_up(&self) {
-        let Stream::UdSocket(socket) = &*self.stream;
-        loop {
-            // The hang-up is told whatever is asked for.
-            let mut asked = [PollFd::new(socket, PollFlags::empty())];
-            let polled = poll(&mut asked, Some(&Timespec::default()));
-            let [asked] = asked;
-            if polled.is_err() || asked.revents().intersects(PollFlags::HUP | PollFlags::ERR) {
-                return;
-            }
+        while !self.socket.is_hung_up() {
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -327,12 +321,27 @@ impl Sender {
     /// # Errors
     /// [`SendError`]; after [`SendError::Gone`] and [`SendError::Stuck`] the connection is over.
     pub fn send<M: Serialize>(&self, message: &M) -> Result<(), SendError> {
+        self.queue(|bytes| frame::encode(message, bytes))
+    }
+
+    /// Queues an event for the request of number `id`. Never waits.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub fn send_event(&self, id: u64, event: &EncodedEvent) -> Result<(), SendError> {
+        self.queue(|bytes| event.append(id, bytes))
+    }
+
+    fn queue(
+        &self,
+        append: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
+    ) -> Result<(), SendError> {
         let shared = &self.handle.shared;
         let mut queue = shared.lock();
         if queue.state == QueueState::Dead {
             return Err(SendError::Gone);
         }
-        frame::encode(message, &mut queue.bytes)?;
+        append(&mut queue.bytes)?;
         if queue.bytes.len() > shared.backlog {
             let unread = queue.bytes.len();
             queue.state = QueueState::Dead;
@@ -369,17 +378,16 @@ impl Drop for Handle {
     }
 }
 
-async fn write_out(stream: Arc<Stream>, shared: Arc<Shared>) {
-    let ending = write_all(&stream, &shared).await;
+async fn write_out(socket: Arc<Socket>, shared: Arc<Shared>) {
+    let ending = write_all(&socket, &shared).await;
     shared.lock().state = QueueState::Dead;
     // Closing both directions ends our own reader as well. That the other side may be gone already
     // does not matter.
-    let Stream::UdSocket(socket) = &*stream;
-    let _ = rustix::net::shutdown(socket, ending);
+    socket.shutdown(ending);
 }
 
 /// Writes what is queued until the connection is over; returns which directions to close.
-async fn write_all(mut stream: &Stream, shared: &Shared) -> Shutdown {
+async fn write_all(socket: &Socket, shared: &Shared) -> Shutdown {
     loop {
         let (bytes, state) = {
             let mut queue = shared.lock();
@@ -396,12 +404,17 @@ async fn write_all(mut stream: &Stream, shared: &Shared) -> Shutdown {
         }
         let mut rest = bytes.as_slice();
         while !rest.is_empty() {
-            let written = tokio::select! {
-                written = stream.write(rest) => written,
-                () = cut_off(shared) => Ok(0),
-            };
-            match written {
+            match socket.try_write(rest) {
                 Ok(count @ 1..) => rest = &rest[count..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let room = tokio::select! {
+                        room = socket.writable() => room.is_ok(),
+                        () = cut_off(shared) => false,
+                    };
+                    if !room {
+                        return Shutdown::Both;
+                    }
+                }
                 Ok(0) | Err(_) => return Shutdown::Both,
             }
         }
@@ -419,6 +432,7 @@ async fn cut_off(shared: &Shared) {
 mod tests {
     use super::*;
     use crate::scripts::{FromScripts, ToScripts};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     async fn pair(backlog: usize) -> (Stream, Receiver, Sender, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
@@ -427,14 +441,14 @@ mod tests {
         let there = connect(&path).await.unwrap();
         let (here, caller) = accept(&listener).await.unwrap();
         assert_eq!(caller.uid, Some(rustix::process::geteuid().as_raw()));
-        let (receiver, sender) = split(here, backlog);
+        let (receiver, sender) = split(here, backlog).unwrap();
         (there, receiver, sender, dir)
     }
 
     #[tokio::test]
     async fn messages_cross_in_order_and_the_end_is_seen() {
         let (there, mut receiver, sender, _dir) = pair(HELPER_BACKLOG).await;
-        let (mut their_receiver, their_sender) = split(there, HELPER_BACKLOG);
+        let (mut their_receiver, their_sender) = split(there, HELPER_BACKLOG).unwrap();
         their_sender.send(&ToScripts::Ready {}).unwrap();
         their_sender.send(&ToScripts::Error("x".into())).unwrap();
         assert_eq!(receiver.next().await.unwrap(), Some(ToScripts::Ready {}));

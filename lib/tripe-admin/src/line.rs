@@ -7,6 +7,13 @@ use std::borrow::Cow;
 /// output; what is longer than this is no answer to anything.
 pub const MAX_RECEIVED: usize = 64 * 1024;
 
+/// The least room offered to a read: a page, which holds the answers of a hundred pings. With less,
+/// a burst would take a system call for every few lines.
+const READ_AT_LEAST: usize = 4 * 1024;
+
+/// The most room offered to a read: what a Unix socket holds is not much more.
+const READ_AT_MOST: usize = 64 * 1024;
+
 /// How much of an over-long line is kept to be named in a message.
 const KEPT_OF_TOO_LONG: usize = 80;
 
@@ -68,7 +75,11 @@ impl LineBuffer {
 
     /// The buffer to append a read to, for readers that fill a vector in place.
     pub fn tail(&mut self) -> &mut Vec<u8> {
+        // A read that filled all its room has likely left something behind, so the next gets more.
+        let filled = self.bytes.len() == self.bytes.capacity();
         self.make_room();
+        let room = if filled { self.bytes.capacity() } else { 0 };
+        self.bytes.reserve(room.clamp(READ_AT_LEAST, READ_AT_MOST));
         &mut self.bytes
     }
 
@@ -94,12 +105,7 @@ impl LineBuffer {
     /// The next complete line, if there is one.
     pub fn next_line(&mut self) -> Option<Line<'_>> {
         let from = self.searched.max(self.start);
-        let newline = self
-            .bytes
-            .get(from..)?
-            .iter()
-            .position(|b| *b == b'\n')
-            .map(|at| from + at);
+        let newline = memchr::memchr(b'\n', self.bytes.get(from..)?).map(|at| from + at);
         let (start, end) = (self.start, newline.unwrap_or(self.bytes.len()));
         let length = end - start;
         if newline.is_none() {
@@ -118,7 +124,12 @@ impl LineBuffer {
             let (start, length) = self.oversize.take()?;
             return Some(Line::TooLong { start, length });
         }
-        Some(Line::Text(String::from_utf8_lossy(&self.bytes[start..end])))
+        let bytes = &self.bytes[start..end];
+        // Nearly every line is valid, and this says so sooner than replacing what is not.
+        Some(Line::Text(match std::str::from_utf8(bytes) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(bytes),
+        }))
     }
 
     /// What was collected after the last newline, when the stream has ended without one.

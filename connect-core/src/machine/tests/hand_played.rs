@@ -13,8 +13,9 @@ use super::rig::{Rig, record};
 
 const WATCHED: &[(&str, &str)] = &[("watch", "t"), ("peer", "PASSIVE")];
 
-/// The results that the pinger was told.
+/// The results that the pinger was told, those that may rest for a while included.
 fn results(rig: &mut Rig) -> Vec<PingOutcome> {
+    rig.wait(Duration::from_millis(200));
     let told = rig.to_pinger.drain(..).filter_map(|message| match message {
         ToPinger::Results(list) => Some(list),
         _ => None,
@@ -162,6 +163,49 @@ fn a_ping_that_the_pinger_has_given_up_is_cancelled_before_the_next() {
         rig.hear(line);
     }
     assert_eq!(results(&mut rig), [PingOutcome::Reply(1.0)]);
+}
+
+#[test]
+fn a_ping_ordered_ahead_goes_out_when_it_is_due() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    rig.sent();
+    let id = rig.id("p");
+    let due = rig.now + Duration::from_millis(50);
+    rig.order_ahead(id, 1, due);
+    rig.wait(Duration::from_millis(49));
+    assert_eq!(rig.sent(), [""; 0]);
+    assert_eq!(rig.machine.next_deadline(), Some(due));
+    rig.wait(Duration::from_millis(1));
+    assert_eq!(rig.sent(), ["PING -background c0.0 -timeout 10 p"]);
+    assert_eq!(rig.machine.next_deadline(), None);
+}
+
+#[test]
+fn what_was_ordered_ahead_is_void_when_its_cause_is_gone() {
+    let causes: [fn(&mut Rig); 3] = [
+        |rig| {
+            rig.machine.pinger_lost();
+            rig.pinger_comes();
+        },
+        |rig| {
+            rig.lose_server();
+            rig.join(&["p"]);
+        },
+        |rig| rig.hear("NOTE KILL p"),
+    ];
+    for cause in causes {
+        let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+        let (id, due) = (rig.id("p"), rig.now + Duration::from_millis(50));
+        rig.order_ahead(id, 1, due);
+        cause(&mut rig);
+        rig.sent();
+        rig.wait(Duration::from_secs(1));
+        let sent = rig.sent();
+        assert!(
+            !sent.iter().any(|line| line.starts_with("PING")),
+            "{sent:?}"
+        );
+    }
 }
 
 #[test]

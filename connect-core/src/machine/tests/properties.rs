@@ -195,7 +195,9 @@ impl World {
             Step::Order(peer) => {
                 if let Some(id) = rig.machine.peers.find(PEERS[peer]) {
                     self.next_seq += 1;
-                    rig.order(id, self.next_seq);
+                    // Every third one ahead of its time.
+                    let ahead = Duration::from_millis(100 * u64::from(self.next_seq % 3 / 2));
+                    rig.order_ahead(id, self.next_seq, rig.now + ahead);
                 }
             }
             Step::Verdict(meaning, peer) => {

@@ -154,9 +154,13 @@ impl Rig {
         self.collect();
     }
 
-    /// The pinger asks for a ping.
+    /// The pinger asks for a ping now.
     pub(super) fn order(&mut self, peer: PeerId, seq: u32) {
-        let due = self.now;
+        self.order_ahead(peer, seq, self.now);
+    }
+
+    /// The pinger asks for a ping at `due`.
+    pub(super) fn order_ahead(&mut self, peer: PeerId, seq: u32, due: Monotonic) {
         self.pinger_says(FromPinger::Ping(vec![PingOrder {
             peer,
             seq,

@@ -48,6 +48,12 @@ impl PingKind {
 }
 
 impl Server {
+    /// How many pings this server has been asked for so far, of either kind.
+    #[must_use]
+    pub fn pings(&self) -> u64 {
+        self.next_ping.into()
+    }
+
     pub(super) fn ping(&mut self, client: ClientId, mut args: Args<'_>, kind: PingKind) -> Outcome {
         let (mut tag, mut timeout) = (None, DEFAULT_TIMEOUT);
         while let Some(option) = args.option() {

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Results of pings on their way to the pinger: at once where it has to act, in batches where not.
+//!
+//! ```text
+//!   a reply that was expected --> [resting] --with the next message, or in time--> pinger
+//!   anything else ------------------------------------------------at once--------> pinger
+//! ```
+//!
+//! A reply that was expected tells the pinger only that the next check is due as planned, a period
+//! from now, so it may wait for company: waking the pinger costs more than ten replies do.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::pinger::{PingResult, ToPinger};
+
+/// How long an expected reply may rest: a tenth of the shortest period, so ten wake-ups a second
+/// however many peers there are.
+const REST: Duration = Duration::from_millis(100);
+
+/// Expected replies that the pinger has not been told of. Core's own books have them already.
+#[derive(Debug, Default)]
+pub(super) struct Resting {
+    results: Vec<PingResult>,
+    until: Option<Monotonic>,
+}
+
+impl Resting {
+    /// Takes a reply after which the peer is due at `due`; gives it back if it may not rest.
+    pub(super) fn offer(
+        &mut self,
+        result: PingResult,
+        due: Monotonic,
+        now: Monotonic,
+    ) -> Option<PingResult> {
+        let until = *self.until.get_or_insert(now + REST);
+        if due <= until {
+            return Some(result);
+        }
+        self.results.push(result);
+        None
+    }
+
+    /// When the oldest has rested long enough.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        self.until.filter(|_| !self.results.is_empty())
+    }
+
+    /// Puts all before what is about to leave, if anything is, or if it is time.
+    pub(super) fn join(&mut self, leaving: &mut Vec<ToPinger>, now: Monotonic) {
+        let time = self.until.is_some_and(|until| until <= now);
+        if leaving.is_empty() && !time && self.results.len() < ITEMS_PER_FRAME {
+            return;
+        }
+        self.until = None;
+        let mut results = self.results.as_slice();
+        let mut first = Vec::new();
+        while !results.is_empty() {
+            let (some, rest) = results.split_at(results.len().min(ITEMS_PER_FRAME));
+            first.push(ToPinger::Results(some.to_vec()));
+            results = rest;
+        }
+        self.results.clear();
+        leaving.splice(..0, first);
+    }
+
+    /// Forgets all: the pinger is gone, and the next one is given core's books.
+    pub(super) fn clear(&mut self) {
+        *self = Resting::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connect_ipc::PeerId;
+    use connect_ipc::pinger::PingOutcome;
+
+    const NOW: Monotonic = Monotonic(1_000_000_000);
+
+    fn reply(peer: u64) -> PingResult {
+        PingResult {
+            peer: PeerId(peer),
+            seq: 1,
+            outcome: PingOutcome::Reply(1.0),
+        }
+    }
+
+    fn leaving(resting: &mut Resting, mut leaving: Vec<ToPinger>, now: Monotonic) -> Vec<ToPinger> {
+        resting.join(&mut leaving, now);
+        leaving
+    }
+
+    #[test]
+    fn expected_replies_leave_together_when_it_is_time() {
+        let mut resting = Resting::default();
+        let due = NOW + Duration::from_secs(1);
+        assert_eq!(resting.deadline(), None);
+        assert_eq!(resting.offer(reply(1), due, NOW), None);
+        let later = NOW + REST / 2;
+        assert_eq!(resting.offer(reply(2), due, later), None);
+        assert_eq!(leaving(&mut resting, Vec::new(), later), []);
+        assert_eq!(resting.deadline(), Some(NOW + REST));
+        let both = ToPinger::Results(vec![reply(1), reply(2)]);
+        assert_eq!(leaving(&mut resting, Vec::new(), NOW + REST), [both]);
+        assert_eq!(resting.deadline(), None);
+    }
+
+    #[test]
+    fn whatever_else_leaves_takes_them_along_and_comes_after_them() {
+        let mut resting = Resting::default();
+        resting.offer(reply(1), NOW + Duration::from_secs(1), NOW);
+        let other = vec![ToPinger::Forget(vec![PeerId(1)])];
+        let all = leaving(&mut resting, other.clone(), NOW);
+        assert_eq!(
+            all,
+            [vec![ToPinger::Results(vec![reply(1)])], other].concat()
+        );
+    }
+
+    #[test]
+    fn a_reply_does_not_rest_beyond_the_next_check() {
+        let mut resting = Resting::default();
+        let soon = NOW + REST / 2;
+        assert_eq!(resting.offer(reply(1), soon, NOW), Some(reply(1)));
+    }
+
+    #[test]
+    fn a_full_message_does_not_wait() {
+        let mut resting = Resting::default();
+        for peer in 0..ITEMS_PER_FRAME as u64 {
+            resting.offer(reply(peer), NOW + Duration::from_secs(1), NOW);
+        }
+        assert_eq!(leaving(&mut resting, Vec::new(), NOW).len(), 1);
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A connected Unix socket that wakes its process for what has arrived, and for nothing else.
+//!
+//! The runtime's own type asks to be woken for room to write as well, always. On a Unix socket there
+//! is new room whenever the other side reads, so each message sent would cost a wake-up for nothing;
+//! that is a third of what a ping costs. Here room is waited for only when there is none.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// The socket. It belongs to the runtime in which it was made.
+#[derive(Debug)]
+pub struct Socket {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl Socket {
+    /// Takes over a connected socket, which must be non-blocking.
+    ///
+    /// # Errors
+    /// If the runtime cannot watch it.
+    pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
+        Ok(Socket {
+            fd: register(fd.into(), Interest::READABLE)?,
+        })
+    }
+
+    /// Appends what has arrived to `into`, as much as it has room for without growing; waits until
+    /// there is something. 0 is the end of the connection. Cancel safe.
+    ///
+    /// # Errors
+    /// What the system says of the connection.
+    pub async fn read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
+        loop {
+            let mut ready = self.fd.readable().await?;
+            let room = into.capacity() - into.len();
+            match recv(&self.fd, spare_capacity(into), RecvFlags::empty()) {
+                Ok((_, count)) => {
+                    // Less than there was room for, so nothing is left; this saves asking.
+                    if count < room {
+                        ready.clear_ready();
+                    }
+                    return Ok(count);
+                }
+                Err(Errno::AGAIN) => ready.clear_ready(),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Writes as much as there is room for, which may be part of it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if there is no room; else what the system says.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        loop {
+            match send(&self.fd, bytes, SendFlags::NOSIGNAL) {
+                Ok(count) => return Ok(count),
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits until there is room to write, or the connection has ended. Cancel safe.
+    ///
+    /// # Errors
+    /// If the system is out of descriptors.
+    pub async fn writable(&self) -> io::Result<()> {
+        // A second descriptor of the same socket, since each can be watched once.
+        let watched = register(self.fd.get_ref().try_clone()?, Interest::WRITABLE)?;
+        watched.writable().await?.retain_ready();
+        Ok(())
+    }
+
+    /// Whether the other side neither sends nor reads any more.
+    #[must_use]
+    pub fn is_hung_up(&self) -> bool {
+        // The hang-up is told whatever is asked for.
+        let mut asked = [PollFd::new(self.fd.get_ref(), PollFlags::empty())];
+        let polled = poll(&mut asked, Some(&Timespec::default()));
+        let [asked] = asked;
+        polled.is_err() || asked.revents().intersects(PollFlags::HUP | PollFlags::ERR)
+    }
+
+    /// Closes one or both directions. That the other side may be gone already does not matter.
+    pub fn shutdown(&self, how: Shutdown) {
+        let _ = shutdown(&self.fd, how);
+    }
+}
+
+#[expect(
+    deprecated,
+    reason = "the successor is `unsafe', asking that the descriptor stay open and the same, which \
+              an OwnedFd is by its very type"
+)]
+fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, interest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixStream;
+
+    fn pair() -> (Socket, Socket) {
+        let (left, right) = UnixStream::pair().unwrap();
+        let [left, right] = [left, right].map(|stream| {
+            stream.set_nonblocking(true).unwrap();
+            Socket::new(stream).unwrap()
+        });
+        (left, right)
+    }
+
+    #[tokio::test]
+    async fn bytes_cross_whatever_room_there_is_and_the_end_is_seen() {
+        let (left, right) = pair();
+        assert_eq!(left.try_write(b"hello").unwrap(), 5);
+        let mut small = Vec::with_capacity(3);
+        assert_eq!(right.read(&mut small).await.unwrap(), 3);
+        let mut large = Vec::with_capacity(100);
+        assert_eq!(right.read(&mut large).await.unwrap(), 2);
+        assert_eq!(
+            (small.as_slice(), large.as_slice()),
+            (&b"hel"[..], &b"lo"[..])
+        );
+        left.shutdown(Shutdown::Write);
+        assert_eq!(right.read(&mut large).await.unwrap(), 0);
+        assert_eq!(right.read(&mut large).await.unwrap(), 0, "and stays seen");
+    }
+
+    #[tokio::test]
+    async fn a_full_socket_says_so_and_tells_when_there_is_room() {
+        let (left, right) = pair();
+        let block = [b'x'; 4096];
+        let mut sent = 0;
+        let full = loop {
+            match left.try_write(&block) {
+                Ok(count) => sent += count,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(full.kind(), io::ErrorKind::WouldBlock);
+        let reading = async {
+            let mut bytes = Vec::with_capacity(sent);
+            while bytes.len() < sent {
+                right.read(&mut bytes).await.unwrap();
+            }
+        };
+        let writing = async {
+            left.writable().await.unwrap();
+            assert!(left.try_write(b"y").is_ok());
+        };
+        tokio::join!(reading, writing);
+    }
+
+    #[tokio::test]
+    async fn a_writer_learns_that_the_other_side_is_gone() {
+        let (left, right) = pair();
+        drop(right);
+        left.writable().await.unwrap();
+        let error = left.try_write(b"x").unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+    }
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Measures the connect service, each quantity beside something else in the same run, since machines
+//! differ and are noisy: `cargo run --release -p bench`. See docs/performance.md.
+
+mod beside;
+mod measure;
+mod operator;
+mod options;
+mod report;
+mod rig;
+mod rows;
+mod setup;
+
+use std::fs;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+
+use options::{Options, Play, Role};
+use report::json::Results;
+use report::machine::Machine;
+use rows::{Effort, Found, progress};
+
+fn main() -> ExitCode {
+    let options = Options::parse();
+    let done = match &options.play {
+        Some(Play::Play(role)) => role.play(),
+        None => run(&options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> anyhow::Result<()> {
+    let effort = Effort {
+        runs: options.runs(),
+        quick: options.quick,
+    };
+    setup::prepare();
+    let mut machine = Machine::look();
+    let mut found = Found::default();
+    for row in options.rows() {
+        rows::measure(row, &effort, &mut found)
+            .with_context(|| format!("cannot measure {row:?}"))?;
+    }
+    machine.finish();
+    print!("{}", report::table::render(&found.lines));
+    let results = Results::new(
+        &machine,
+        effort.quick,
+        effort.runs,
+        &found.lines,
+        &found.growth,
+    );
+    if let Some(directory) = &options.out {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        let write = |name: &str, text: &str| {
+            let path = directory.join(name);
+            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+        };
+        write("results.json", &results.text()?)?;
+        for growth in &found.growth {
+            write(
+                &format!("{}.svg", growth.file),
+                &report::plot::render(growth),
+            )?;
+        }
+        progress(&format!("results and plots are in {}", directory.display()));
+    }
+    Ok(())
+}
+
+impl Role {
+    /// Does what a comparator does.
+    fn play(&self) -> anyhow::Result<()> {
+        use std::time::Duration;
+        let second = Duration::from_secs(1);
+        match self {
+            Role::Floor { socket, peers } => beside::floor::play(socket, *peers, second),
+            Role::Echo { socket, reply } => beside::echo::play(socket, reply),
+            Role::Provider { socket, lines } => beside::provider::play(socket, lines),
+            Role::Wheel { peers, seconds } => {
+                beside::wheel::play(*peers, second, Duration::from_secs(*seconds))
+            }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! When pings arrived at the lab, against when each was due.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use tripe_lab::LabHandle;
+use tripe_lab::log::What;
+
+use crate::rig::number;
+
+/// One ping as the lab saw it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// Which peer.
+    pub peer: usize,
+    /// Which of the peer's pings, from 0.
+    pub round: u32,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+/// The pings of many peers and the instants that they should have arrived at.
+#[derive(Debug)]
+pub(crate) struct Arrivals {
+    all: Vec<Arrival>,
+    origin: Instant,
+    peers: usize,
+    period: Duration,
+}
+
+impl Arrivals {
+    /// Takes every ping from the lab's log. Peer number `n` of `peers` is due at the `n`th part of
+    /// the period, and then again after each period. The instant that the schedule began at is not
+    /// told by anybody; it is the latest at which no ping arrived too early.
+    pub(crate) fn of(lab: &LabHandle, peers: usize, period: Duration) -> Option<Self> {
+        let mut rounds: HashMap<usize, u32> = HashMap::new();
+        let mut all = Vec::new();
+        for event in lab.events() {
+            let What::Command(_, line) = &event.what else {
+                continue;
+            };
+            if !line.starts_with("PING ") {
+                continue;
+            }
+            let Some(peer) = line.rsplit(' ').next().and_then(number) else {
+                continue;
+            };
+            let round = rounds.entry(peer).or_default();
+            all.push(Arrival {
+                peer,
+                round: *round,
+                at: event.at,
+            });
+            *round += 1;
+        }
+        let mut arrivals = Arrivals {
+            origin: all.first()?.at,
+            all,
+            peers,
+            period,
+        };
+        let earliest = |arrival: &Arrival| {
+            arrival
+                .at
+                .checked_sub(arrivals.offset(arrival.peer, arrival.round))
+        };
+        arrivals.origin = arrivals.all.iter().filter_map(earliest).min()?;
+        Some(arrivals)
+    }
+
+    fn offset(&self, peer: usize, round: u32) -> Duration {
+        let part = peer as f64 / self.peers as f64;
+        self.period.mul_f64(part) + self.period * round
+    }
+
+    /// When a ping was due.
+    pub(crate) fn due(&self, peer: usize, round: u32) -> Instant {
+        self.origin + self.offset(peer, round)
+    }
+
+    /// When the first ping of a peer after some instant was due.
+    pub(crate) fn due_after(&self, peer: usize, instant: Instant) -> Instant {
+        let mut round = 0;
+        while self.due(peer, round) < instant {
+            round += 1;
+        }
+        self.due(peer, round)
+    }
+
+    /// How late each ping was that was due at `from` or later, in milliseconds, in order of arrival.
+    pub(crate) fn lateness(&self, from: Duration) -> Vec<f64> {
+        self.all
+            .iter()
+            .map(|arrival| (arrival, self.due(arrival.peer, arrival.round)))
+            .filter(|(_, due)| *due >= self.origin + from)
+            .map(|(arrival, due)| (arrival.at - due).as_secs_f64() * 1e3)
+            .collect()
+    }
+
+    /// The same for pings that were due in a stretch of time.
+    pub(crate) fn lateness_between(&self, from: Instant, until: Instant) -> Vec<f64> {
+        self.all
+            .iter()
+            .map(|arrival| (arrival, self.due(arrival.peer, arrival.round)))
+            .filter(|(_, due)| (from..until).contains(due))
+            .map(|(arrival, due)| (arrival.at - due).as_secs_f64() * 1e3)
+            .collect()
+    }
+
+    /// How far the time between two pings of one peer was from the period, in milliseconds.
+    pub(crate) fn period_errors(&self) -> Vec<f64> {
+        let mut last: HashMap<usize, Instant> = HashMap::new();
+        let mut errors = Vec::new();
+        for arrival in &self.all {
+            if let Some(before) = last.insert(arrival.peer, arrival.at) {
+                let apart = (arrival.at - before).as_secs_f64();
+                errors.push((apart - self.period.as_secs_f64()).abs() * 1e3);
+            }
+        }
+        errors
+    }
+
+    /// The share of first pings that fell into the busiest tenth of the first period.
+    pub(crate) fn busiest_tenth(&self) -> f64 {
+        let mut tenths = [0u32; 10];
+        let first = self.all.iter().filter(|arrival| arrival.round == 0);
+        let tenth = self.period.as_secs_f64() / 10.0;
+        for arrival in first {
+            let after = (arrival.at - self.origin).as_secs_f64();
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a small number, never negative"
+            )]
+            let place = (after / tenth) as usize;
+            // What comes after the period counts with its last part.
+            tenths[place.min(tenths.len() - 1)] += 1;
+        }
+        let most = tenths.iter().max().copied().unwrap_or_default();
+        f64::from(most) / f64::from(tenths.iter().sum::<u32>().max(1))
+    }
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The machine that the figures were measured on.
+
+use std::fs;
+use std::process::Command;
+
+use serde::Serialize;
+
+/// What figures depend on.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Machine {
+    /// The processor's model, as it names itself.
+    pub processor: String,
+    /// How many processors there are.
+    pub processors: usize,
+    /// The kernel's release.
+    pub kernel: String,
+    /// The compiler.
+    pub rustc: String,
+    /// How many processes wanted to run on average over the last minute, before and after.
+    pub load: [f64; 2],
+}
+
+impl Machine {
+    /// This one, now.
+    pub(crate) fn look() -> Self {
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let processor = cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+            .map_or("unknown", |(_, name)| name);
+        let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+        Machine {
+            processor: processor.to_owned(),
+            processors: std::thread::available_parallelism().map_or(0, Into::into),
+            // Without what a distributor or an owner adds to it.
+            kernel: kernel
+                .trim()
+                .split('-')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
+            rustc: rustc_version(),
+            load: [load(); 2],
+        }
+    }
+
+    /// Notes the load at the end.
+    pub(crate) fn finish(&mut self) {
+        self.load[1] = load();
+    }
+}
+
+/// The compiler's version, in its own words.
+pub(crate) fn rustc_version() -> String {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    Command::new(rustc)
+        .arg("--version")
+        .output()
+        .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        .unwrap_or_default()
+}
+
+fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let first = text.split(' ').next().unwrap_or_default();
+    first.parse().unwrap_or_default()
+}

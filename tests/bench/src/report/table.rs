@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The results as text of at most 80 columns.
+
+use std::fmt::Write as _;
+
+use super::{Line, Outcome};
+use crate::measure::figures::Figures;
+
+/// A number with about three digits that count.
+pub(crate) fn number(value: f64) -> String {
+    let digits = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        v if v >= 0.1 || v == 0.0 => 2,
+        _ => 4,
+    };
+    let text = format!("{value:.digits$}");
+    if text.contains('.') {
+        return text.trim_end_matches('0').trim_end_matches('.').to_owned();
+    }
+    text
+}
+
+/// All lines, those of one quantity together under its name.
+pub(crate) fn render(lines: &[Line]) -> String {
+    let mut text = String::new();
+    let mut quantity = "";
+    for line in lines {
+        if line.quantity != quantity {
+            quantity = line.quantity;
+            // Writing to a string cannot fail, here and below.
+            let _ = writeln!(text, "\n{quantity}");
+        }
+        row(
+            &mut text,
+            &format!("  {}", line.condition),
+            &line.ours,
+            line.unit,
+        );
+        for beside in &line.beside {
+            match &beside.result {
+                Outcome::Measured(figures) => {
+                    row(
+                        &mut text,
+                        &format!("    {}", beside.name),
+                        figures,
+                        line.unit,
+                    );
+                }
+                Outcome::Missing(why) => {
+                    let _ = writeln!(text, "    {:36} none: {why:.33}", beside.name);
+                }
+            }
+        }
+        for bar in &line.bars {
+            let verdict = match bar.met {
+                Some(true) => "met",
+                Some(false) => "MISSED",
+                None => "cannot be told",
+            };
+            let _ = writeln!(text, "      bar: {}: {verdict}", bar.text);
+        }
+    }
+    text
+}
+
+fn row(text: &mut String, name: &str, figures: &Figures, unit: &str) {
+    let (median, min, max) = (
+        number(figures.median),
+        number(figures.min),
+        number(figures.max),
+    );
+    let _ = writeln!(text, "{name:40} {median:>8} {unit:<6} ({min} to {max})");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_show_three_digits() {
+        for (value, text) in [
+            (0.0, "0"),
+            (0.012_34, "0.0123"),
+            (1.234, "1.23"),
+            (50.0, "50"),
+            (12.34, "12.3"),
+            (1234.5, "1234"),
+            (100.0, "100"),
+        ] {
+            assert_eq!(number(value), text);
+        }
+    }
+
+    #[test]
+    fn a_table_is_no_wider_than_80_columns() {
+        let line = Line::new(
+            "A quantity",
+            "10,000 peers, each every 1 s",
+            "us",
+            vec![99_999.4; 3],
+        )
+        .unwrap()
+        .beside("a comparator", Ok(vec![99_999.4]))
+        .beside(
+            "another",
+            Err("it is not installed, and cannot be on this machine".into()),
+        )
+        .at_most_times(3.0, "a comparator");
+        let table = render(&[line]);
+        assert!(table.contains("bar: 3 times that of a comparator at most: met"));
+        for row in table.lines() {
+            assert!(row.len() <= 80, "{row}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Memory a peer: the slope of the summed memory of all our processes over the number of peers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Effort, Found, progress};
+use crate::beside::fping::Fping;
+use crate::measure::figures::Figures;
+use crate::measure::process;
+use crate::report::Line;
+use crate::report::plot::{Curve, Growth};
+use crate::rig::{Rig, Setup};
+
+/// How much one peer may take, over all processes.
+const MOST: f64 = 2048.0;
+
+/// How long a memory figure may settle after the last peer was pinged.
+const SETTLE: Duration = Duration::from_secs(1);
+
+pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
+    let sizes: &[usize] = effort.pick(&[100, 1_000, 10_000, 50_000], &[100, 1_000]);
+    let mut ours = Curve {
+        name: "all our processes",
+        points: Vec::new(),
+    };
+    let mut fping = Curve {
+        name: "fping",
+        points: Vec::new(),
+    };
+    let mut empty = Vec::new();
+    let mut fping_empty = Vec::new();
+    for _ in 0..effort.runs {
+        empty.push(service(0)?);
+        fping_empty.push(of_fping(1));
+    }
+    let empty = Figures::of(empty).map_or(0.0, |figures| figures.median);
+    for peers in sizes.iter().copied() {
+        let (mut slopes, mut beside) = (Vec::new(), Vec::new());
+        for run in 1..=effort.runs {
+            let all = service(peers)?;
+            slopes.push((all - empty) / peers as f64);
+            let theirs = of_fping(peers);
+            progress(&format!(
+                "memory: {peers} peers, run {run}: {:.0} KiB in all, fping {:.0} KiB",
+                all / 1024.0,
+                theirs.as_ref().copied().unwrap_or(f64::NAN) / 1024.0
+            ));
+            beside.push(theirs);
+        }
+        let beside: Result<Vec<f64>, String> = beside
+            .into_iter()
+            .zip(&fping_empty)
+            .map(|(some, none)| Ok((some? - none.clone()?) / peers as f64))
+            .collect();
+        let Some(line) = Line::new(
+            "Memory a peer, all processes, above none",
+            format!("0 to {peers} peers"),
+            "B",
+            slopes,
+        ) else {
+            continue;
+        };
+        let line = line
+            .beside("fping", beside)
+            .beside("bfdd of FRR", Err(why_no_bfdd().to_owned()));
+        ours.points.push((peers as f64, line.ours.median));
+        if let Some(median) = line.median_of("fping") {
+            fping.points.push((peers as f64, median));
+        }
+        // With few peers the grain of pages hides the slope.
+        let line = if peers >= 10_000 {
+            line.at_most(MOST)
+        } else {
+            line
+        };
+        found.lines.push(line);
+    }
+    found.growth.push(Growth {
+        file: "memory-per-peer",
+        title: "Memory a peer in bytes, above a service without peers",
+        curves: vec![ours, fping],
+    });
+    Ok(())
+}
+
+/// Why bfdd is not measured beside.
+fn why_no_bfdd() -> &'static str {
+    if Path::new("/usr/lib/frr/bfdd").exists() {
+        "needs a second one to answer"
+    } else {
+        "FRR is not installed"
+    }
+}
+
+/// Memory of all our processes once every peer was pinged.
+fn service(peers: usize) -> anyhow::Result<f64> {
+    // The pace must be one that the machine keeps up with.
+    let every = if peers > 10_000 { "5" } else { "1" };
+    let rig = Rig::start(&Setup::new(peers, &[("every", every)]))?;
+    rig.wait_for_pings(2 * peers as u64)?;
+    std::thread::sleep(SETTLE);
+    let mut all = 0;
+    for pid in rig.processes()? {
+        all += process::pss(pid)?;
+    }
+    Ok(all as f64)
+}
+
+fn of_fping(peers: usize) -> Result<f64, String> {
+    let period = Duration::from_secs(if peers > 10_000 { 10 } else { 2 });
+    let measure = || -> anyhow::Result<f64> {
+        let fping = Fping::start(peers, period)?;
+        Ok(process::pss(fping.pid()?)? as f64)
+    };
+    measure().map_err(|error| format!("{error:#}"))
+}
