@@ -6,6 +6,10 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
+/// This very program, even if its file has been built anew since it was started, as happens when the
+/// programs that are measured are built.
+const MYSELF: &str = "/proc/self/exe";
+
 /// A comparator of our own in a process of its own. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Player {
@@ -15,8 +19,7 @@ pub(crate) struct Player {
 impl Player {
     /// Starts a role.
     pub(crate) fn start(arguments: &[&str]) -> anyhow::Result<Self> {
-        let program = std::env::current_exe()?;
-        let child = Command::new(program)
+        let child = Command::new(MYSELF)
             .arg("play")
             .args(arguments)
             .stdin(Stdio::null())
