@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::ServerLink;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -147,6 +148,8 @@ fn save(directory: &Path, server: ServerInstance, state: State) -> io::Result<()
 #[derive(Debug)]
 pub struct Keeper {
     directory: Option<PathBuf>,
+    /// The run of the server whose peers are known, if one is joined.
+    about: Option<ServerInstance>,
     /// [`Machine::changes`] as last looked at.
     changes: u64,
     /// When the file is to be written next.
@@ -163,6 +166,7 @@ impl Keeper {
     pub fn new(directory: Option<PathBuf>) -> Self {
         Keeper {
             directory,
+            about: None,
             changes: 0,
             due: Instant::now() + SAVE_EVERY,
             writing: None,
@@ -182,6 +186,16 @@ impl Keeper {
             return;
         };
         let now = Instant::now();
+        // What is known of the peers of one run is not to be told of the next.
+        let server = server.filter(|_| machine.link() == ServerLink::Up);
+        if server != self.about {
+            self.about = server;
+            if server.is_some() {
+                // At once: a core that is killed right after it has started the server up, or has taken
+                // over what was, must not have that done again.
+                self.due = now;
+            }
+        }
         if machine.changes() != self.changes {
             self.changes = machine.changes();
             self.due = self.due.min(now + SAVE_SOON);

@@ -165,6 +165,28 @@ fn a_killed_core_has_written_down_soon_who_was_configured() -> Outcome {
 }
 
 #[test]
+fn a_core_that_is_killed_after_taking_over_from_an_original_has_written_down_that_it_did() -> Outcome
+{
+    let site = site()?;
+    let mut original = site.admin()?;
+    original.ask("SVCCLAIM connect 1.5.3")?.lines()?;
+    site.admin_ok(&format!("ADD p {ANSWERING}"))?;
+    let mut parts = Parts::start(&site, &UNIT)?;
+    let file = state_file(&site);
+    parts.core.wait_for("the state", || {
+        let text = std::fs::read_to_string(&file).ok()?;
+        text.contains("\"p\"").then_some(())
+    })?;
+    let mut events = site.lab.follow();
+    parts.restart_core(&site, Signal::KILL, &UNIT)?;
+    parts.core.explain(pings(&mut events, "p", 2))?;
+    barrier(&site)?;
+    // Neither the first nor the second has configured what the original had.
+    assert_eq!(scripts(&site), [""; 0]);
+    Ok(())
+}
+
+#[test]
 fn another_run_of_the_server_is_started_up_like_a_new_one() -> Outcome {
     let site = site()?;
     begin(&site)?.stop()?;
