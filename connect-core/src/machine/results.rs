@@ -6,6 +6,9 @@
 //!   anything else ------------------------------------------------at once--------> pinger
 //! ```
 //!
+//! Nothing rests in a core that is leaving: the pinger will tell the next one what it knows, and is
+//! believed, since it has usually lived on.
+//!
 //! A reply that was expected tells the pinger only that the next check is due as planned, a period
 //! from now, so it may wait for company: waking the pinger costs more than ten replies do.
 
@@ -24,9 +27,16 @@ const REST: Duration = Duration::from_millis(100);
 pub(super) struct Resting {
     results: Vec<PingResult>,
     until: Option<Monotonic>,
+    /// Whether core is leaving.
+    leaving: bool,
 }
 
 impl Resting {
+    /// From now on nothing rests.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+    }
+
     /// Takes a reply after which the peer is due at `due`; gives it back if it may not rest.
     pub(super) fn offer(
         &mut self,
@@ -35,7 +45,7 @@ impl Resting {
         now: Monotonic,
     ) -> Option<PingResult> {
         let until = *self.until.get_or_insert(now + REST);
-        if due <= until {
+        if self.leaving || due <= until {
             return Some(result);
         }
         self.results.push(result);
@@ -50,7 +60,7 @@ impl Resting {
     /// Puts all before what is about to leave, if anything is, or if it is time.
     pub(super) fn join(&mut self, leaving: &mut Vec<ToPinger>, now: Monotonic) {
         let time = self.until.is_some_and(|until| until <= now);
-        if leaving.is_empty() && !time && self.results.len() < ITEMS_PER_FRAME {
+        if leaving.is_empty() && !time && !self.leaving && self.results.len() < ITEMS_PER_FRAME {
             return;
         }
         self.until = None;
@@ -67,7 +77,8 @@ impl Resting {
 
     /// Forgets all: the pinger is gone, and the next one is given core's books.
     pub(super) fn clear(&mut self) {
-        *self = Resting::default();
+        self.results.clear();
+        self.until = None;
     }
 }
 
@@ -124,6 +135,17 @@ mod tests {
         let mut resting = Resting::default();
         let soon = NOW + REST / 2;
         assert_eq!(resting.offer(reply(1), soon, NOW), Some(reply(1)));
+    }
+
+    #[test]
+    fn nothing_rests_in_a_core_that_is_leaving() {
+        let mut resting = Resting::default();
+        let due = NOW + Duration::from_secs(1);
+        resting.offer(reply(1), due, NOW);
+        resting.leave();
+        let told = ToPinger::Results(vec![reply(1)]);
+        assert_eq!(leaving(&mut resting, Vec::new(), NOW), [told]);
+        assert_eq!(resting.offer(reply(2), due, NOW), Some(reply(2)));
     }
 
     #[test]
