@@ -26,6 +26,30 @@ enum Command {
     Userpeer,
 }
 
+impl Command {
+    /// Whether the answer depends on which peers the server has.
+    const fn is_about_peers(self) -> bool {
+        match self {
+            Command::Active
+            | Command::Adopted
+            | Command::Info
+            | Command::Kick
+            | Command::Passive
+            | Command::Sabotage => true,
+            Command::Help | Command::ListActive | Command::Quit | Command::Userpeer => false,
+        }
+    }
+}
+
+/// A command that waits until the server has listed its peers: before that, peers that are there
+/// would be said to be missing.
+#[derive(Debug)]
+pub(super) struct Held {
+    asker: Asker,
+    command: Command,
+    arguments: Vec<String>,
+}
+
 /// What is known of a command beforehand.
 struct Syntax {
     name: &'static str,
@@ -83,7 +107,28 @@ impl Machine {
     /// A job is no longer wanted.
     pub(super) fn job_cancelled(&mut self, id: &str) {
         self.jobs.remove(id);
-        self.forget_greetings(&Asker::Job(id.to_owned()));
+        self.forget(&|asker| matches!(asker, Asker::Job(job) if job == id));
+    }
+
+    /// Whoever asked is gone: what waits for it is forgotten.
+    pub(super) fn forget(&mut self, is_gone: &dyn Fn(&Asker) -> bool) {
+        self.forget_greetings(is_gone);
+        self.held.retain(|held| !is_gone(&held.asker));
+    }
+
+    /// The server has listed its peers.
+    pub(super) fn perform_held(&mut self) {
+        for held in std::mem::take(&mut self.held) {
+            self.perform(held.command, &held.asker, &held.arguments);
+        }
+    }
+
+    /// The server is gone before it has listed its peers.
+    pub(super) fn fail_held(&mut self, words: &[String]) {
+        for held in std::mem::take(&mut self.held) {
+            let about = held.arguments.last().map_or("", String::as_str);
+            self.reply_failed(&held.asker, about, words);
+        }
     }
 
     /// Runs a command of the service.
@@ -105,9 +150,23 @@ impl Machine {
         if !found.arguments.contains(&arguments.len()) {
             return self.bad_syntax(asker, found.name);
         }
+        // A core that has listed once knows the peers of before, and is soon told of any difference.
+        if found.command.is_about_peers() && self.link == ServerLink::Joining && !self.joined_before
+        {
+            self.held.push(Held {
+                asker: asker.clone(),
+                command: found.command,
+                arguments: arguments.to_vec(),
+            });
+            return;
+        }
+        self.perform(found.command, asker, arguments);
+    }
+
+    fn perform(&mut self, command: Command, asker: &Asker, arguments: &[String]) {
         // Commands with exactly one argument find it here.
         let argument = arguments.first().map_or("", String::as_str);
-        match found.command {
+        match command {
             Command::Active => self.add_active(argument, asker.clone()),
             Command::Adopted => self.list_adopted(asker),
             Command::Help => self.help(asker),

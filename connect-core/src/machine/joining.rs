@@ -122,6 +122,7 @@ impl Machine {
                 self.reply_failed(&asker, &name, lost.words());
             }
         }
+        self.fail_held(lost.words());
         for (_, greeting) in std::mem::take(&mut self.greetings) {
             self.reply_failed(&greeting.asker, &greeting.peer, lost.words());
         }
@@ -285,6 +286,7 @@ impl Machine {
         let (peers, watched) = self.counts();
         tracing::info!(peers, adopted = watched, "took over the server's peers");
         self.emit(None, || EventKind::Joined {});
+        self.perform_held();
         if fresh && self.config.startup {
             self.started_up = true;
             let database = std::sync::Arc::clone(&self.database.current);

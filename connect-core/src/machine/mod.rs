@@ -153,6 +153,8 @@ pub struct Machine {
     /// Jobs of our service that are neither answered nor cancelled.
     jobs: HashSet<String>,
     adding: HashMap<String, adding::Adding>,
+    /// Commands that came before the server had listed its peers.
+    held: Vec<commands::Held>,
     /// Waiting `passive` commands, by challenge.
     greetings: HashMap<String, passive::Greeting>,
     pinger: Helper,
@@ -207,6 +209,7 @@ impl Machine {
             asking: 0,
             jobs: HashSet::new(),
             adding: HashMap::new(),
+            held: Vec::new(),
             greetings: HashMap::new(),
             pinger: Helper::default(),
             remembered: HashMap::new(),

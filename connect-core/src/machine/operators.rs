@@ -50,9 +50,9 @@ impl Machine {
 
     /// An operator's connection has ended: what it waited for is forgotten.
     pub fn operator_gone(&mut self, connection: ConnectionId) {
-        self.greetings.retain(|_, greeting| {
-            !matches!(greeting.asker, Asker::Operator { connection: c, .. } if c == connection)
-        });
+        self.forget(
+            &|asker| matches!(asker, Asker::Operator { connection: c, .. } if *c == connection),
+        );
     }
 
     fn status(&mut self, connection: ConnectionId, id: u64) {

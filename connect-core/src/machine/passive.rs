@@ -122,8 +122,8 @@ impl Machine {
     }
 
     /// Whoever asked is gone: the challenges given out for it are forgotten.
-    pub(super) fn forget_greetings(&mut self, asker: &Asker) {
+    pub(super) fn forget_greetings(&mut self, is_gone: &dyn Fn(&Asker) -> bool) {
         self.greetings
-            .retain(|_, greeting| greeting.asker != *asker);
+            .retain(|_, greeting| !is_gone(&greeting.asker));
     }
 }

@@ -9,6 +9,7 @@ use connect_ipc::control::{Reply, Request};
 use connect_ipc::pinger::{PingOutcome, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
 
+use super::super::ConnectionId;
 use super::rig::{Rig, record};
 
 const WATCHED: &[(&str, &str)] = &[("watch", "t"), ("peer", "PASSIVE")];
@@ -357,4 +358,52 @@ fn algorithms_are_asked_for_whoever_may_need_them_for_ifdown() {
     rig.wait(Duration::from_millis(1));
     let sent = rig.sent();
     assert_eq!(sent.last().map(String::as_str), Some("ALGS p"), "{sent:?}");
+}
+
+/// A command's answers, by request.
+fn answers(rig: &mut Rig) -> Vec<(u64, Reply)> {
+    let told = rig.answers.drain(..);
+    told.map(|(_, answer)| (answer.id, answer.reply)).collect()
+}
+
+fn submit(words: &[&str]) -> Request {
+    Request::Submit {
+        words: words.iter().map(|word| (*word).to_owned()).collect(),
+    }
+}
+
+#[test]
+fn a_command_about_peers_waits_until_a_fresh_core_knows_them() {
+    let mut rig = Rig::new(&[record("p", WATCHED)]);
+    rig.machine.server_connected(rig.now);
+    rig.request(1, 1, submit(&["adopted"]));
+    rig.request(1, 2, submit(&["userpeer", "u"]));
+    rig.request(1, 3, submit(&["adopted", "too", "many"]));
+    rig.request(2, 4, submit(&["sabotage", "p"]));
+    rig.machine.operator_gone(ConnectionId(2));
+    let told = answers(&mut rig);
+    let told: Vec<u64> = told.into_iter().map(|(id, _)| id).collect();
+    assert_eq!(told, [2, 2, 3], "what is not about peers is answered");
+
+    for line in ["OK", "OK", "INFO p", "OK"] {
+        assert_eq!(answers(&mut rig), []);
+        rig.hear(line);
+    }
+    let peer = vec!["p".to_owned()];
+    assert_eq!(
+        answers(&mut rig),
+        [(1, Reply::Line(peer)), (1, Reply::Done {})]
+    );
+}
+
+#[test]
+fn a_command_that_waits_for_a_server_which_goes_is_told_so() {
+    let mut rig = Rig::new(&[record("p", WATCHED)]);
+    rig.machine.server_connected(rig.now);
+    rig.request(1, 1, submit(&["adopted"]));
+    rig.lose_server();
+    let lost = vec!["server-lost".to_owned()];
+    assert_eq!(answers(&mut rig), [(1, Reply::Failed(lost))]);
+    rig.join(&["p"]);
+    assert_eq!(answers(&mut rig), [], "and is not done later");
 }
