@@ -13,7 +13,6 @@
 //! One turn takes everything that has arrived and then sends everything that came of it, so a
 //! burst of any size costs one write to each side.
 
-use std::collections::HashMap;
 use std::future::pending;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,21 +26,21 @@ use connect_daemon::exit::{Exit, Fatal, finish};
 use connect_daemon::logging;
 use connect_ipc::alarm::Alarm;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{Request, ServerLink as LinkState};
+use connect_ipc::control::ServerLink as LinkState;
 use connect_ipc::hello::Role;
-use connect_ipc::transport::{Caller, SendError, Sender};
+use connect_ipc::transport::{SendError, Sender};
 use peerdb::{Database, LoadError};
 use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tripe_admin::line::Line;
 
 use crate::access::Access;
 use crate::database_watch;
 use crate::machine::{Config, ConnectionId, Ending, Machine, Outputs};
 use crate::notices::Notices;
-use crate::observers::Observers;
+use crate::operators::Operators;
 use crate::options::{CoreOnlyOptions, CoreOptions, Places, VERSION};
 use crate::server::{ServerEvent, ServerLink};
 use crate::server_instance::ServerInstance;
@@ -76,17 +75,6 @@ fn start(options: &CoreOptions) -> Result<Exit, Fatal> {
     })
 }
 
-/// Somebody on the control or observers' socket.
-#[derive(Debug)]
-struct Operator {
-    sender: Sender,
-    caller: Caller,
-    /// Requests that the final reply is still owed to. Those for events never have one.
-    unanswered: usize,
-    /// Whether no more requests will come, so that the connection ends with the last answer.
-    asked_all: bool,
-}
-
 /// Core with everything it is connected to.
 #[derive(Debug)]
 pub struct Core {
@@ -96,8 +84,7 @@ pub struct Core {
     databases: mpsc::Receiver<Result<Database, LoadError>>,
     pinger: Option<(ConnectionId, Sender)>,
     scripts: Option<(ConnectionId, Sender)>,
-    operators: HashMap<ConnectionId, Operator>,
-    observers: Observers,
+    operators: Operators,
     look_at_database: Arc<Notify>,
     trace: Trace,
     exit_on_disconnect: bool,
@@ -177,6 +164,7 @@ impl Core {
             seen,
             sender,
             Arc::clone(&look_at_database),
+            alarm().map_err(system)?,
         ));
         Ok(Core {
             machine,
@@ -185,8 +173,7 @@ impl Core {
             databases,
             pinger: None,
             scripts: None,
-            operators: HashMap::new(),
-            observers: Observers::default(),
+            operators: Operators::default(),
             look_at_database,
             trace: Trace::new(options.debug),
             exit_on_disconnect: options.exit_on_disconnect,
@@ -240,13 +227,12 @@ impl Core {
 
     async fn work(&mut self, joined: impl Future<Output = ()> + Send) -> Result<Exit, Fatal> {
         let mut joined = Some(Box::pin(joined));
-        let alarm = Alarm::new()
-            .context("cannot have a timer")
-            .map_err(|error| Fatal::new(Exit::System, error))?;
+        let system = |error| Fatal::new(Exit::System, error);
+        let pings = alarm().map_err(system)?;
         let mut set = None;
-        // For what is seldom due: set anew only if it has changed, which costs nothing as a rule.
-        let seldom = sleep_until(Instant::now());
-        tokio::pin!(seldom);
+        // What is seldom due has one of its own, so that it need not be set as often.
+        let seldom = alarm().map_err(system)?;
+        let mut seldom_set = None;
         if self.server.is_connected() {
             self.connected();
         }
@@ -268,18 +254,17 @@ impl Core {
             if let Some(deadline) = deadline
                 && set != Some(deadline)
             {
-                alarm
-                    .set(deadline)
-                    .context("cannot set a timer")
-                    .map_err(|error| Fatal::new(Exit::System, error))?;
+                ring_at(&pings, deadline).map_err(system)?;
             }
             set = deadline;
             let wake = self.next_wake();
             if let Some(wake) = wake
-                && seldom.deadline() != wake
+                && seldom_set != Some(wake)
             {
-                seldom.as_mut().reset(wake);
+                let left = wake.saturating_duration_since(Instant::now());
+                ring_at(&seldom, Monotonic::now() + left).map_err(system)?;
             }
+            seldom_set = wake;
             tokio::select! {
                 event = self.server.event() => self.server_event(event)?,
                 Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
@@ -287,13 +272,15 @@ impl Core {
                     self.machine.database(loaded, Monotonic::now());
                     self.notices.loaded();
                 }
-                rung = alarm.rings(), if set.is_some() => {
-                    rung.context("cannot wait for a timer")
-                        .map_err(|error| Fatal::new(Exit::System, error))?;
+                rung = pings.rings(), if set.is_some() => {
+                    rung.context("cannot wait for a timer").map_err(system)?;
                     // It rings once for each setting.
                     set = None;
                 }
-                () = &mut seldom, if wake.is_some() => {}
+                rung = seldom.rings(), if seldom_set.is_some() => {
+                    rung.context("cannot wait for a timer").map_err(system)?;
+                    seldom_set = None;
+                }
                 _ = self.terminate.recv() => self.leave(),
                 _ = self.interrupt.recv() => self.leave(),
                 () = next_hangup(&mut self.hangup) => {
@@ -445,32 +432,13 @@ impl Core {
                 connection,
                 sender,
                 caller,
-            } => {
-                tracing::debug!(?caller, "an operator has connected");
-                let operator = Operator {
-                    sender,
-                    caller,
-                    unanswered: 0,
-                    asked_all: false,
-                };
-                self.operators.insert(connection, operator);
-            }
+            } => self.operators.insert(connection, sender, caller),
             Arrival::Request(connection, envelope) => {
-                let Some(operator) = self.operators.get_mut(&connection) else {
-                    return;
-                };
-                operator.unanswered += 1;
-                let by = describe(operator.caller);
-                if let Request::Submit { words } = &envelope.request {
-                    tracing::info!(by, "command: {}", tripe_admin::token::join(words));
-                }
-                self.machine.request(connection, &by, envelope, now);
-            }
-            Arrival::AskedAll(connection) => {
-                if let Some(operator) = self.operators.get_mut(&connection) {
-                    operator.asked_all = true;
+                if let Some(by) = self.operators.asks(connection, &envelope) {
+                    self.machine.request(connection, by, envelope, now);
                 }
             }
+            Arrival::AskedAll(connection) => self.operators.asked_all(connection),
             Arrival::Gone(connection) => {
                 if self
                     .pinger
@@ -494,8 +462,7 @@ impl Core {
     }
 
     fn forget_operator(&mut self, connection: ConnectionId) {
-        if self.operators.remove(&connection).is_some() {
-            self.observers.forget(connection);
+        if self.operators.forget(connection) {
             self.machine.operator_gone(connection);
         }
     }
@@ -518,36 +485,16 @@ impl Core {
         }
         deliver(&mut self.pinger, &to_pinger, "pinger");
         deliver(&mut self.scripts, &to_scripts, "script helper");
-        for (connection, answer) in answers {
-            let Some(operator) = self.operators.get_mut(&connection) else {
-                continue;
-            };
-            if answer.reply.is_final() {
-                operator.unanswered = operator.unanswered.saturating_sub(1);
-            }
-            if let Err(error) = operator.sender.send(&answer) {
-                tracing::warn!("cannot answer an operator: {error}");
-            }
-        }
-        let over = |operator: &Operator| operator.asked_all && operator.unanswered == 0;
-        let over: Vec<ConnectionId> = self
-            .operators
-            .iter()
-            .filter_map(|(id, operator)| over(operator).then_some(*id))
-            .collect();
-        for connection in over {
+        self.operators.answer(answers);
+        for connection in self.operators.satisfied() {
             self.forget_operator(connection);
         }
         for (connection, request, filter, since) in subscriptions {
-            self.observers.subscribe(connection, request, filter, since);
+            self.operators.subscribe(connection, request, filter, since);
         }
-        if !events.is_empty() {
-            let senders = self.operators.iter();
-            let senders = senders.map(|(id, operator)| (*id, &operator.sender));
-            let dropped = self.observers.publish(events, &senders.collect());
-            self.machine.events_dropped(dropped);
-        }
-        self.machine.set_observed(!self.observers.is_empty());
+        let dropped = self.operators.publish(events);
+        self.machine.events_dropped(dropped);
+        self.machine.set_observed(self.operators.are_watching());
         let output = self.server.output();
         let before = output.len();
         self.machine.drain_lines(output);
@@ -572,6 +519,14 @@ impl Core {
     }
 }
 
+fn alarm() -> anyhow::Result<Alarm> {
+    Alarm::new().context("cannot have a timer")
+}
+
+fn ring_at(alarm: &Alarm, at: Monotonic) -> anyhow::Result<()> {
+    alarm.set(at).context("cannot set a timer")
+}
+
 /// The next `SIGHUP`; for ever, if it is not ours to catch.
 async fn next_hangup(hangup: &mut Option<Signal>) {
     match hangup {
@@ -580,13 +535,6 @@ async fn next_hangup(hangup: &mut Option<Signal>) {
         }
         None => pending().await,
     }
-}
-
-/// Who somebody is, for the log and for observers.
-fn describe(caller: Caller) -> String {
-    let number = |value: Option<i64>| value.map_or_else(|| "?".to_owned(), |v| v.to_string());
-    let (uid, pid) = (caller.uid.map(i64::from), caller.pid.map(i64::from));
-    format!("uid {} pid {}", number(uid), number(pid))
 }
 
 /// Puts a new helper in the place of an old one, which is cut off: there is one of each kind.

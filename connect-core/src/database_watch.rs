@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use connect_ipc::alarm::Alarm;
+use connect_ipc::clock::Monotonic;
 use peerdb::{Database, FileIdentity, LoadError};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{MissedTickBehavior, interval};
 
 /// How often the file is looked at: an operator who installs a database sees it taken up within
 /// the time it takes to look. One `stat` a second costs nothing worth counting.
@@ -33,14 +34,19 @@ pub async fn watch(
     mut seen: Option<FileIdentity>,
     loaded: mpsc::Sender<Result<Database, LoadError>>,
     look_now: Arc<Notify>,
+    alarm: Alarm,
 ) {
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut look_at = Monotonic::now() + LOOK_EVERY;
     loop {
         let asked = tokio::select! {
-            _ = ticks.tick() => false,
+            rung = alarm.until(look_at) => match rung {
+                Ok(()) => false,
+                // The runtime is ending.
+                Err(_) => return,
+            },
             () = look_now.notified() => true,
         };
+        look_at = Monotonic::now() + LOOK_EVERY;
         let current = FileIdentity::of(&path).ok();
         if current == seen && !asked {
             continue;
@@ -72,7 +78,8 @@ mod tests {
         let seen = FileIdentity::of(&path).ok();
         let (sender, mut loaded) = mpsc::channel(1);
         let look_now = Arc::new(Notify::new());
-        tokio::spawn(watch(path, seen, sender, Arc::clone(&look_now)));
+        let alarm = Alarm::new().unwrap();
+        tokio::spawn(watch(path, seen, sender, Arc::clone(&look_now), alarm));
         for _ in 0..2 {
             look_now.notify_one();
             assert!(loaded.recv().await.unwrap().is_err());

@@ -2,7 +2,8 @@
 //! The core of the connect service: the admin connection, the peer table, the service's commands.
 //!
 //! [`machine`] decides everything without I/O; [`daemon`] is the loop round it, and [`startup`] what
-//! comes before; [`sockets`] serves helpers and operators, and [`access`] says whom;
+//! comes before; [`sockets`] serves helpers and operators, and [`access`] says whom; [`operators`] owes
+//! them answers, and [`observers`] events;
 //! [`database_watch`] notices a new database; [`state_file`] keeps what the next core must know;
 //! [`notices`] tells the service manager how things stand; [`launcher`] is the drop-in program
 //! `connect`, which starts the helpers itself.
@@ -15,6 +16,7 @@ pub mod launcher;
 pub mod machine;
 pub mod notices;
 pub mod observers;
+pub mod operators;
 pub mod options;
 pub mod server;
 pub mod server_instance;

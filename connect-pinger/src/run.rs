@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -25,7 +25,7 @@ use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_ipc::transport::{self, HELPER_BACKLOG, ReceiveError, SendError, Sender};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::machine::{Machine, Outputs};
 
@@ -123,14 +123,26 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
         }
     };
     let mut serve = std::pin::pin!(serve);
+    let feed = Alarm::new().context("cannot have a timer")?;
+    let mut set = None;
     loop {
-        let feeding = locked(&notifier).feeding_time().map(Instant::from_std);
+        let feeding = locked(&notifier).feeding_time();
+        if let Some(feeding) = feeding
+            && set != Some(feeding)
+        {
+            let left = feeding.saturating_duration_since(Instant::now());
+            feed.set(Monotonic::now() + left)
+                .context("cannot set a timer")?;
+        }
+        set = feeding;
         tokio::select! {
             () = &mut serve => break,
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             // On the same task as the work: a turn that does not end starves the watchdog.
-            () = sleep_until(feeding.unwrap_or_else(Instant::now)), if feeding.is_some() => {
+            rung = feed.rings(), if set.is_some() => {
+                rung.context("cannot wait for a timer")?;
+                set = None;
                 locked(&notifier).feed();
             }
         }

@@ -2,8 +2,11 @@
 //! One alarm on the system's monotonic clock, exact to what the scheduler gives.
 //!
 //! The runtime's own timers count whole milliseconds, and each one set anew while no other runs costs
-//! a write to the runtime's own wake-up descriptor and a turn of its loop. This one costs a system
-//! call to set and none to hear.
+//! a write to the runtime's own wake-up descriptor and a turn of its loop. Worse, while one of them
+//! runs, however far off, every wait of the process has a limit, so that the kernel sets and stops a
+//! timer of its own each time; on a virtual machine these are two exits to the host. This one costs a
+//! system call to set and none to hear. What every turn of a loop would wait beside is therefore an
+//! alarm; the runtime's timers are for what is rare or soon over.
 
 use std::os::fd::OwnedFd;
 
@@ -15,6 +18,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
 use crate::clock::Monotonic;
+use crate::descriptor::watch;
 
 const NANOS: u64 = 1_000_000_000;
 
@@ -33,7 +37,7 @@ impl Alarm {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         Ok(Alarm {
-            timer: register(timer)?,
+            timer: watch(timer, Interest::READABLE)?,
         })
     }
 
@@ -56,6 +60,18 @@ impl Alarm {
         Ok(())
     }
 
+    /// Sets the alarm and waits for that instant. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Alarm::set`] and [`Alarm::rings`].
+    pub async fn until(&self, at: Monotonic) -> std::io::Result<()> {
+        self.set(at)?;
+        while Monotonic::now() < at {
+            self.rings().await?;
+        }
+        Ok(())
+    }
+
     /// Waits until it rings. It may have rung for an earlier setting, so whoever waits looks at the
     /// clock. Cancel safe.
     ///
@@ -69,15 +85,6 @@ impl Alarm {
     }
 }
 
-#[expect(
-    deprecated,
-    reason = "the successor is `unsafe', asking that the descriptor stay open and the same, which \
-              an OwnedFd is by its very type"
-)]
-fn register(fd: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,10 +95,8 @@ mod tests {
         let alarm = Alarm::new().unwrap();
         for millis in [2, 0, 5] {
             let at = Monotonic::now() + Duration::from_millis(millis);
-            alarm.set(at).unwrap();
-            while Monotonic::now() < at {
-                alarm.rings().await.unwrap();
-            }
+            alarm.until(at).await.unwrap();
+            assert!(Monotonic::now() >= at);
         }
         alarm.set(Monotonic(0)).unwrap();
         alarm.rings().await.unwrap();

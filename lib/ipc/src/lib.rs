@@ -8,6 +8,7 @@
 pub mod alarm;
 pub mod clock;
 pub mod control;
+mod descriptor;
 pub mod event;
 pub mod frame;
 pub mod hello;

@@ -45,23 +45,31 @@ impl PingPlan {
     }
 }
 
-/// Where a peer stands in its life of checks; what core keeps for a pinger that restarts.
+/// Where a peer stands in its life of checks; what core keeps for a pinger that restarts. What is as
+/// for a peer that is well is not written, since at a start and a restart all of them are told of at
+/// once.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct PingPhase {
     /// When the next ping is due, or, with one under way, when that one was due.
     pub due: Monotonic,
     /// The ping under way.
+    #[serde(skip_serializing_if = "is_default")]
     pub in_flight: Option<u32>,
     /// The number of the last ping asked for, so that a number is never used twice.
+    #[serde(skip_serializing_if = "is_default")]
     pub last_seq: u32,
     /// Failed attempts of the check under way.
+    #[serde(skip_serializing_if = "is_default")]
     pub failures: u32,
     /// Whether a check is under way, either waiting for a reply or pausing before another attempt.
+    #[serde(skip_serializing_if = "is_default")]
     pub checking: bool,
     /// Checks that failed in a row.
+    #[serde(skip_serializing_if = "is_default")]
     pub rounds: u32,
     /// Every reply counts as none, for tests (command `sabotage`).
+    #[serde(skip_serializing_if = "is_default")]
     pub sabotaged: bool,
 }
 
@@ -78,7 +86,13 @@ pub struct Watched {
     /// Where it stands; `None` for a peer already watched, whose plan alone has changed.
     pub phase: Option<PingPhase>,
     /// Figures so far.
+    #[serde(default, skip_serializing_if = "is_default")]
     pub statistics: PingStatistics,
+}
+
+/// Whether a field says nothing that its absence would not say.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// How a ping ended.

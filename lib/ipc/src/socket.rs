@@ -15,6 +15,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::descriptor::watch;
+
 /// The socket. It belongs to the runtime in which it was made.
 #[derive(Debug)]
 pub struct Socket {
@@ -28,7 +30,7 @@ impl Socket {
     /// If the runtime cannot watch it.
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         Ok(Socket {
-            fd: register(fd.into(), Interest::READABLE)?,
+            fd: watch(fd.into(), Interest::READABLE)?,
         })
     }
 
@@ -76,7 +78,7 @@ impl Socket {
     /// If the system is out of descriptors.
     pub async fn writable(&self) -> io::Result<()> {
         // A second descriptor of the same socket, since each can be watched once.
-        let watched = register(self.fd.get_ref().try_clone()?, Interest::WRITABLE)?;
+        let watched = watch(self.fd.get_ref().try_clone()?, Interest::WRITABLE)?;
         watched.writable().await?.retain_ready();
         Ok(())
     }
@@ -95,15 +97,6 @@ impl Socket {
     pub fn shutdown(&self, how: Shutdown) {
         let _ = shutdown(&self.fd, how);
     }
-}
-
-#[expect(
-    deprecated,
-    reason = "the successor is `unsafe', asking that the descriptor stay open and the same, which \
-              an OwnedFd is by its very type"
-)]
-fn register(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, interest)
 }
 
 #[cfg(test)]

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Having the runtime watch a descriptor, for that alone which is waited for.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Takes a non-blocking descriptor into the runtime's care.
+///
+/// # Errors
+/// If the runtime cannot watch it.
+#[expect(
+    deprecated,
+    reason = "the successor is `unsafe', asking that the descriptor stay open and the same, which \
+              an OwnedFd is by its very type"
+)]
+pub(crate) fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, interest)
+}
