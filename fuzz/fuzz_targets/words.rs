@@ -13,5 +13,8 @@ fuzz_target!(|text: &str| {
     }
     let _ = text.parse::<Interval>();
     let (left, right) = text.split_once(' ').unwrap_or((text, ""));
-    assert_eq!(version::compare(left, right), version::compare(right, left).reverse());
+    assert_eq!(
+        version::compare(left, right),
+        version::compare(right, left).reverse()
+    );
 });

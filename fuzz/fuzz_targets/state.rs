@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Any text as the state that an earlier core has left, carried on with a server that lists peers of
+//! it. A text that is no state at all stands for one made of its bytes, so that most inputs get past
+//! the JSON reader.
+#![no_main]
+
+use std::time::Duration;
+
+use connect_core::machine::{Config, Machine, State};
+use connect_ipc::clock::Monotonic;
+use connect_plan::pinging::PingKind;
+use libfuzzer_sys::fuzz_target;
+use peerdb::{Database, Record};
+
+fuzz_target!(|text: &str| {
+    let state = serde_json::from_str::<State>(text)
+        .ok()
+        .or_else(|| made_of(text.as_bytes()));
+    let Some(state) = state else { return };
+    let mut now = Monotonic(u64::MAX / 2);
+    let _ = state.is_of_this_boot(now);
+    let mut machine = Machine::new(Config {
+        version: "2".to_owned(),
+        socket: "tripesock".into(),
+        database: "peers.cdb".into(),
+        startup: true,
+        ping: PingKind::Transport,
+        script_limit: None,
+        started: now,
+    });
+    let records = ["a", "b"].map(|name| Record::new(name, [("watch", "t"), ("ifup", "up")]));
+    machine.database(
+        Ok(Database::from_parts(records.to_vec(), [], Vec::new())),
+        now,
+    );
+    machine.inherits(state);
+    machine.server_connected(now);
+    for line in [
+        "OK",
+        "OK",
+        "OK",
+        "INFO a",
+        "INFO c",
+        "OK",
+        "NOTE KILL a",
+        "NOTE ADD b tun0 INET 127.0.0.1 1",
+    ] {
+        machine.server_line(line, now);
+        now = now + Duration::from_secs(1);
+        machine.tick(now);
+        let _ = machine.take_outputs();
+    }
+    let left = machine
+        .state(now)
+        .and_then(|state| serde_json::to_string(&state).ok());
+    assert!(left.is_some(), "the state cannot be written again");
+});
+
+/// A state of two peers whose figures are these bytes.
+fn made_of(bytes: &[u8]) -> Option<State> {
+    let word = |at: usize| {
+        let some: [u8; 8] = bytes.get(at..at + 8)?.try_into().ok()?;
+        Some(u64::from_le_bytes(some))
+    };
+    let [due, since, changed, small] = [word(0)?, word(8)?, word(16)?, word(24)?];
+    let peer = |name: &str| {
+        serde_json::json!({
+            "name": name,
+            "configured": small & 1 == 0,
+            "algorithms": small & 3,
+            "adoption": {
+                "phase": {
+                    "due": due,
+                    "in-flight": (small >> 8) as u32,
+                    "last-seq": (small >> 16) as u32,
+                    "failures": (small >> 24) as u32,
+                    "checking": small & 2 == 0,
+                    "rounds": (small >> 32) as u32,
+                },
+                "statistics": connect_ipc::statistics::PingStatistics::default(),
+                "since": since,
+                "changed": changed,
+                "reconnects": (small >> 40) as u32,
+                "last-reconnect": changed,
+            },
+        })
+    };
+    serde_json::from_value(serde_json::json!({
+        "saved": since,
+        "started-up": small & 4 == 0,
+        "algorithms": [[["cipher", "x"]]],
+        "peers": [peer("a"), peer("c"), peer("a")],
+    }))
+    .ok()
+}
