@@ -552,7 +552,7 @@ fn is_of(slot: Option<&(ConnectionId, Sender)>, connection: ConnectionId) -> boo
 fn deliver<M: Serialize>(slot: &mut Option<(ConnectionId, Sender)>, messages: &[M], name: &str) {
     let Some((_, sender)) = slot else { return };
     for message in messages {
-        match sender.send(message) {
+        match sender.put(message) {
             Ok(()) => {}
             Err(error @ SendError::Frame(_)) => {
                 tracing::error!("cannot tell the {name}: {error}");
@@ -564,4 +564,5 @@ fn deliver<M: Serialize>(slot: &mut Option<(ConnectionId, Sender)>, messages: &[
             }
         }
     }
+    sender.flush();
 }

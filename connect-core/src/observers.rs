@@ -116,7 +116,7 @@ impl Subscription {
             if self.dropped > 0 {
                 let events = std::mem::take(&mut self.dropped);
                 // A connection that is gone is cleared away when its reader ends.
-                let _ = sender.send(&Answer {
+                let _ = sender.put(&Answer {
                     id: self.request,
                     reply: Reply::Dropped { events },
                 });
@@ -131,8 +131,9 @@ impl Subscription {
                     }
                 },
             };
-            let _ = sender.send_event(self.request, encoded);
+            let _ = sender.put_event(self.request, encoded);
         }
+        sender.flush();
         left_out
     }
 }

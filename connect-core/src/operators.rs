@@ -83,16 +83,27 @@ impl Operators {
 
     /// Sends answers to whom they are for.
     pub fn answer(&mut self, answers: Vec<(ConnectionId, Answer)>) {
+        let mut flushing: Option<(ConnectionId, Sender)> = None;
         for (connection, answer) in answers {
+            // Many answers in a row are for the same one as a rule.
+            if let Some((_, sender)) = flushing.take_if(|(last, _)| *last != connection) {
+                sender.flush();
+            }
             let Some(operator) = self.connected.get_mut(&connection) else {
                 continue;
             };
             if answer.reply.is_final() {
                 operator.unanswered = operator.unanswered.saturating_sub(1);
             }
-            if let Err(error) = operator.sender.send(&answer) {
+            if let Err(error) = operator.sender.put(&answer) {
                 tracing::warn!("cannot answer an operator: {error}");
             }
+            if flushing.is_none() {
+                flushing = Some((connection, operator.sender.clone()));
+            }
+        }
+        if let Some((_, sender)) = flushing {
+            sender.flush();
         }
     }
 

@@ -342,7 +342,7 @@ impl Service {
             return;
         };
         while let Some(message) = self.outbox.front() {
-            match core.send(message) {
+            match core.put(message) {
                 Ok(()) => self.outbox.sent(),
                 Err(SendError::Frame(error)) => {
                     error!("a message to core was not sent: {error}");
@@ -355,6 +355,7 @@ impl Service {
                 }
             }
         }
+        core.flush();
     }
 }
 

@@ -241,20 +241,21 @@ async fn serve_core(
 /// Sends what the machine has put out, in frames of bounded size.
 fn deliver(sender: &Sender, out: &mut Outputs) -> Result<(), SendError> {
     for verdicts in out.verdicts.chunks(ITEMS_PER_FRAME) {
-        sender.send(&FromPinger::Verdicts(verdicts.to_vec()))?;
+        sender.put(&FromPinger::Verdicts(verdicts.to_vec()))?;
     }
     if out.orders.len() > ITEMS_PER_FRAME {
         for orders in out.orders.chunks(ITEMS_PER_FRAME) {
-            sender.send(&FromPinger::Ping(orders.to_vec()))?;
+            sender.put(&FromPinger::Ping(orders.to_vec()))?;
         }
     } else if !out.orders.is_empty() {
         // The usual case goes without a copy.
-        sender.send(&FromPinger::Ping(std::mem::take(&mut out.orders)))?;
+        sender.put(&FromPinger::Ping(std::mem::take(&mut out.orders)))?;
     }
     for error in out.errors.drain(..) {
         tracing::warn!("a message that makes no sense: {error}");
-        sender.send(&FromPinger::Error(error))?;
+        sender.put(&FromPinger::Error(error))?;
     }
+    sender.flush();
     out.verdicts.clear();
     out.orders.clear();
     Ok(())

@@ -3,9 +3,11 @@
 //!
 //! ```text
 //!   Sender::send --bytes--> [writer task] --> socket --> Receiver::next
+//!   Sender::put, Sender::flush -----------------^
 //! ```
 //!
-//! Sending never waits. What the other side does not read in time is kept up to a bound; beyond it
+//! Sending never waits. Who has many messages in a turn puts them and flushes once, which writes them
+//! on the spot and leaves to the writer task only what the socket has no room for. What the other side does not read in time is kept up to a bound; beyond it
 //! the connection is cut, so that one stuck reader costs a known amount of memory and nobody's time.
 
 use std::io;
@@ -34,6 +36,9 @@ pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
 
 /// Unread bytes after which an operator's connection is cut off: the status of 10,000 peers, twice.
 pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
+
+/// How much room for queued bytes is kept between two turns: what a turn of a busy service takes.
+const KEPT: usize = 64 * 1024;
 
 /// How often a half-closed connection is looked at: rare enough to cost nothing, often enough that
 /// what was waited for by somebody who left is not kept for long.
@@ -182,6 +187,7 @@ pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), Recei
     let shared = Arc::new(Shared {
         queue: Mutex::new(Queue {
             bytes: Vec::new(),
+            writing: false,
             state: QueueState::Open,
         }),
         wake: Notify::new(),
@@ -189,10 +195,10 @@ pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), Recei
     });
     tokio::spawn(write_out(Arc::clone(&socket), Arc::clone(&shared)));
     let receiver = Receiver {
-        socket,
+        socket: Arc::clone(&socket),
         lines: LineBuffer::new(MAX_FRAME),
     };
-    let handle = Arc::new(Handle { shared });
+    let handle = Arc::new(Handle { shared, socket });
     Ok((receiver, Sender { handle }))
 }
 
@@ -284,6 +290,7 @@ pub struct Sender {
 #[derive(Debug)]
 struct Handle {
     shared: Arc<Shared>,
+    socket: Arc<Socket>,
 }
 
 #[derive(Debug)]
@@ -296,6 +303,8 @@ struct Shared {
 #[derive(Debug)]
 struct Queue {
     bytes: Vec<u8>,
+    /// Whether the writer task has taken bytes that it has not yet written.
+    writing: bool,
     state: QueueState,
 }
 
@@ -316,20 +325,55 @@ impl Shared {
 }
 
 impl Sender {
-    /// Queues one message. Never waits.
+    /// Sends one message. Never waits.
     ///
     /// # Errors
     /// [`SendError`]; after [`SendError::Gone`] and [`SendError::Stuck`] the connection is over.
     pub fn send<M: Serialize>(&self, message: &M) -> Result<(), SendError> {
-        self.queue(|bytes| frame::encode(message, bytes))
+        self.put(message)?;
+        self.handle.shared.wake.notify_one();
+        Ok(())
     }
 
-    /// Queues an event for the request of number `id`. Never waits.
+    /// Queues one message, to be sent with the next [`Sender::flush`] at the latest. Never waits.
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub fn send_event(&self, id: u64, event: &EncodedEvent) -> Result<(), SendError> {
+    pub fn put<M: Serialize>(&self, message: &M) -> Result<(), SendError> {
+        self.queue(|bytes| frame::encode(message, bytes))
+    }
+
+    /// Queues an event for the request of number `id`, to be sent with the next [`Sender::flush`] at
+    /// the latest. Never waits.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    pub fn put_event(&self, id: u64, event: &EncodedEvent) -> Result<(), SendError> {
         self.queue(|bytes| event.append(id, bytes))
+    }
+
+    /// Writes what is queued as far as the socket has room; the rest follows by itself. Never waits.
+    pub fn flush(&self) {
+        let Handle { shared, socket } = &*self.handle;
+        let mut queue = shared.lock();
+        if queue.bytes.is_empty() {
+            return;
+        }
+        // What the writer task has taken comes first.
+        if queue.state == QueueState::Open && !queue.writing {
+            match socket.try_write(&queue.bytes) {
+                Ok(count) if count == queue.bytes.len() => {
+                    queue.bytes.clear();
+                    // A turn that had much to say is no reason to keep as much for ever.
+                    queue.bytes.shrink_to(KEPT);
+                    return;
+                }
+                Ok(count) => drop(queue.bytes.drain(..count)),
+                // No room, or the connection is over: both are the writer task's business.
+                Err(_) => {}
+            }
+        }
+        shared.wake.notify_one();
     }
 
     fn queue(
@@ -349,7 +393,6 @@ impl Sender {
             shared.wake.notify_one();
             return Err(SendError::Stuck(unread));
         }
-        shared.wake.notify_one();
         Ok(())
     }
 
@@ -391,6 +434,7 @@ async fn write_all(socket: &Socket, shared: &Shared) -> Shutdown {
     loop {
         let (bytes, state) = {
             let mut queue = shared.lock();
+            queue.writing = !queue.bytes.is_empty();
             (std::mem::take(&mut queue.bytes), queue.state)
         };
         match state {
@@ -465,6 +509,34 @@ mod tests {
         let last = their_receiver.next::<FromScripts>().await.unwrap();
         assert_eq!(last, Some(FromScripts::Error("last words".into())));
         assert_eq!(their_receiver.next::<FromScripts>().await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_flushed_is_written_on_the_spot_and_in_order_with_the_rest() {
+        let (there, _receiver, sender, _dir) = pair(HELPER_BACKLOG).await;
+        let (mut reader, _keep) = split(there, HELPER_BACKLOG).unwrap();
+        let number = |n: usize| FromScripts::Error(format!("{n:04000}"));
+        sender.put(&number(0)).unwrap();
+        assert!(sender.backlog() > 0, "not yet");
+        sender.flush();
+        assert_eq!(sender.backlog(), 0, "no task has run in between");
+        // Far more than the socket has room for; some by the task, some by hand.
+        let count = 500;
+        for n in 1..count {
+            if n % 3 == 0 {
+                sender.send(&number(n)).unwrap();
+                tokio::task::yield_now().await;
+            } else {
+                sender.put(&number(n)).unwrap();
+                sender.flush();
+            }
+        }
+        assert!(sender.backlog() > 0, "no room is left");
+        for n in 0..count {
+            assert_eq!(reader.next().await.unwrap(), Some(number(n)));
+        }
+        drop(sender);
+        assert_eq!(reader.next::<FromScripts>().await.unwrap(), None);
     }
 
     #[tokio::test(start_paused = true)]
