@@ -13,7 +13,6 @@
 //! One turn takes everything that has arrived and then sends everything that came of it, so a
 //! burst of any size costs one write to each side.
 
-use std::future::pending;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -31,7 +30,6 @@ use connect_ipc::hello::Role;
 use connect_ipc::transport::{SendError, Sender};
 use peerdb::{Database, LoadError};
 use serde::Serialize;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tripe_admin::line::Line;
@@ -44,8 +42,9 @@ use crate::operators::Operators;
 use crate::options::{CoreOnlyOptions, CoreOptions, Places, VERSION};
 use crate::server::{ServerEvent, ServerLink};
 use crate::server_instance::ServerInstance;
+use crate::signals::{self, Hangup, Wish};
 use crate::sockets::{self, Arrival};
-use crate::startup::{Hangup, enter, handed_over, out_of_reach, reach, runtime};
+use crate::startup::{enter, handed_over, out_of_reach, reach, runtime};
 use crate::state_file::{self, Keeper, Left};
 use crate::trace::Trace;
 
@@ -100,11 +99,9 @@ pub struct Core {
     notices: Notices,
     /// When core ends although the server has not answered its leave.
     leave_by: Option<Instant>,
-    hangup: Option<Signal>,
     /// Why the server is away, so that each reason is logged once.
     outage: Option<String>,
-    terminate: Signal,
-    interrupt: Signal,
+    wishes: mpsc::Receiver<Wish>,
 }
 
 impl Core {
@@ -120,17 +117,7 @@ impl Core {
         hangup: Hangup,
     ) -> Result<Self, Fatal> {
         let system = |error| Fatal::new(Exit::System, error);
-        let terminate = signal(SignalKind::terminate())
-            .context("cannot catch SIGTERM")
-            .map_err(system)?;
-        let interrupt = signal(SignalKind::interrupt())
-            .context("cannot catch SIGINT")
-            .map_err(system)?;
-        let hangup = match hangup {
-            Hangup::Reload => Some(signal(SignalKind::hangup()).context("cannot catch SIGHUP")),
-            Hangup::End => None,
-        };
-        let hangup = hangup.transpose().map_err(system)?;
+        let wishes = signals::listen(hangup).map_err(system)?;
         let (server, wait_until) = reach(options, places).await?;
         let access = Access::new(options).map_err(system)?;
         let arrivals = sockets::serve(&places.runtime, access, handed_over)
@@ -184,10 +171,8 @@ impl Core {
             keeper: Keeper::new(places.state.clone()),
             notices: Notices::from_environment(),
             leave_by: None,
-            hangup,
             outage: None,
-            terminate,
-            interrupt,
+            wishes,
         })
     }
 
@@ -281,21 +266,22 @@ impl Core {
                     rung.context("cannot wait for a timer").map_err(system)?;
                     seldom_set = None;
                 }
-                _ = self.terminate.recv() => self.leave(),
-                _ = self.interrupt.recv() => self.leave(),
-                () = next_hangup(&mut self.hangup) => {
-                    tracing::info!("looking at the database, by SIGHUP");
-                    self.notices.reloading();
-                    self.look_at_database.notify_one();
-                }
+                Some(wish) = self.wishes.recv() => match wish {
+                    Wish::Leave => self.leave(),
+                    Wish::Reload => {
+                        tracing::info!("looking at the database, by SIGHUP");
+                        self.notices.reloading();
+                        self.look_at_database.notify_one();
+                    }
+                },
             }
             self.machine.tick(Monotonic::now());
-            let now = Instant::now();
-            if self.leave_by.is_some_and(|by| by <= now) {
+            let is_over = |until: Option<Instant>| until.is_some_and(|by| by <= Instant::now());
+            if is_over(self.leave_by) {
                 tracing::warn!("the server does not answer; leaving without its word");
                 return Ok(Exit::Success);
             }
-            if self.wait_until.is_some_and(|until| until <= now) {
+            if is_over(self.wait_until) {
                 return Err(out_of_reach(&self.socket, self.outage.as_deref()));
             }
         }
@@ -525,16 +511,6 @@ fn alarm() -> anyhow::Result<Alarm> {
 
 fn ring_at(alarm: &Alarm, at: Monotonic) -> anyhow::Result<()> {
     alarm.set(at).context("cannot set a timer")
-}
-
-/// The next `SIGHUP`; for ever, if it is not ours to catch.
-async fn next_hangup(hangup: &mut Option<Signal>) {
-    match hangup {
-        Some(hangup) => {
-            hangup.recv().await;
-        }
-        None => pending().await,
-    }
 }
 
 /// Puts a new helper in the place of an old one, which is cut off: there is one of each kind.

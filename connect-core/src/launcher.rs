@@ -24,7 +24,8 @@ use tokio::time::{Instant, sleep};
 use crate::daemon::Core;
 use crate::daemonize;
 use crate::options::{ConnectOptions, Places};
-use crate::startup::{self, Hangup};
+use crate::signals::Hangup;
+use crate::startup;
 
 /// The helpers, by program name.
 const HELPERS: [&str; 2] = ["connect-pinger", SCRIPT_HELPER];

@@ -12,15 +12,6 @@ use tokio::time::Instant;
 use crate::options::{CoreOptions, Places};
 use crate::server::ServerLink;
 
-/// What `SIGHUP` means.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Hangup {
-    /// Look at the database now, as services do that have no terminal.
-    Reload,
-    /// The terminal is gone: what the system does by itself, that is, the end.
-    End,
-}
-
 /// Takes the sockets that a service manager has opened for us.
 ///
 /// # Errors

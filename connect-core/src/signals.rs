@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the system's signals ask of core.
+//!
+//! ```text
+//!   SIGTERM, SIGINT, SIGHUP --> [a task] --Wish--> core's loop
+//! ```
+//!
+//! The task is asleep as a rule, whereas the loop would ask after each signal in each of its turns.
+
+use std::future::pending;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// What `SIGHUP` means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Hangup {
+    /// Look at the database now, as services do that have no terminal.
+    Reload,
+    /// The terminal is gone: what the system does by itself, that is, the end.
+    End,
+}
+
+/// What is asked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Wish {
+    /// Give the service up and end.
+    Leave,
+    /// Look at the database now.
+    Reload,
+}
+
+/// Catches the signals from now on.
+///
+/// # Errors
+/// If the system refuses.
+pub fn listen(hangup: Hangup) -> anyhow::Result<mpsc::Receiver<Wish>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let mut hangup = match hangup {
+        Hangup::Reload => Some(signal(SignalKind::hangup()).context("cannot catch SIGHUP")?),
+        Hangup::End => None,
+    };
+    let (wishes, queue) = mpsc::channel(1);
+    tokio::spawn(async move {
+        loop {
+            let wish = tokio::select! {
+                _ = terminate.recv() => Wish::Leave,
+                _ = interrupt.recv() => Wish::Leave,
+                () = next(&mut hangup) => Wish::Reload,
+            };
+            if wishes.send(wish).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(queue)
+}
+
+/// The next signal; for ever, if it is not ours to catch.
+async fn next(caught: &mut Option<Signal>) {
+    match caught {
+        Some(caught) => {
+            caught.recv().await;
+        }
+        None => pending().await,
+    }
+}
