@@ -8,6 +8,7 @@
 //! system call to set and none to hear. What every turn of a loop would wait beside is therefore an
 //! alarm; the runtime's timers are for what is rare or soon over.
 
+use std::future::poll_fn;
 use std::os::fd::OwnedFd;
 
 use rustix::time::{
@@ -73,14 +74,16 @@ impl Alarm {
     }
 
     /// Waits until it rings. It may have rung for an earlier setting, so whoever waits looks at the
-    /// clock. Cancel safe.
+    /// clock. Cancel safe. One task at a time may wait; a second one would take the first one's place.
     ///
     /// # Errors
     /// If the runtime is ending.
     pub async fn rings(&self) -> std::io::Result<()> {
         // What is in the descriptor is not read: the next setting clears it, and the runtime is told
         // of each ringing, read or not.
-        self.timer.readable().await?.clear_ready();
+        poll_fn(|cx| self.timer.poll_read_ready(cx))
+            .await?
+            .clear_ready();
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! is new room whenever the other side reads, so each message sent would cost a wake-up for nothing;
 //! that is a third of what a ping costs. Here room is waited for only when there is none.
 
+use std::future::poll_fn;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -35,13 +36,15 @@ impl Socket {
     }
 
     /// Appends what has arrived to `into`, as much as it has room for without growing; waits until
-    /// there is something. 0 is the end of the connection. Cancel safe.
+    /// there is something. 0 is the end of the connection. Cancel safe. One task at a time may wait;
+    /// a second one would take the first one's place.
     ///
     /// # Errors
     /// What the system says of the connection.
     pub async fn read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         loop {
-            let mut ready = self.fd.readable().await?;
+            // One task reads, so it need not queue with others for the news.
+            let mut ready = poll_fn(|cx| self.fd.poll_read_ready(cx)).await?;
             let room = into.capacity() - into.len();
             match recv(&self.fd, spare_capacity(into), RecvFlags::empty()) {
                 Ok((_, count)) => {
