@@ -3,5 +3,6 @@
 
 pub(crate) mod arrivals;
 pub(crate) mod figures;
+pub(crate) mod placement;
 pub(crate) mod process;
 pub(crate) mod window;

@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt as _;
 use super::{Effort, Found, progress};
 use crate::beside::player::Player;
 use crate::measure::figures::Samples;
+use crate::measure::placement::Together;
 use crate::operator::Operator;
 use crate::report::Line;
 use crate::rig::{self, Rig, Setup};
@@ -51,40 +52,57 @@ fn requests(rig: &Rig, effort: &Effort, found: &mut Found) -> anyhow::Result<()>
     let arguments = [&socket, &file].map(|path| path.to_string_lossy());
     let mut player = Player::start(&["echo", &arguments[0], &arguments[1]])?;
     player.line()?;
-    let mut echo = Operator::connect(&socket)?;
+    let echo = Operator::connect(&socket)?;
+    let processes = [i32::try_from(service.pid())?, player.pid()?];
+    let mut clients = [operator, echo];
+    let lines = by_turns(&mut clients, effort, "one by one")?;
+    found.lines.extend(lines);
+    let _together = Together::with(&processes)?;
+    let lines = by_turns(&mut clients, effort, "on one processor")?;
+    found.lines.extend(lines);
+    Ok(())
+}
+
+/// Asks ours and the bare server, by turns, so that both meet the same moods of the machine.
+fn by_turns(
+    [operator, echo]: &mut [Operator; 2],
+    effort: &Effort,
+    condition: &str,
+) -> anyhow::Result<Vec<Line>> {
     let count = effort.pick(1_000, 30);
     let (mut ours, mut bare): (Vec<Asked>, Vec<Asked>) = (Vec::new(), Vec::new());
     for run in 1..=effort.runs {
         let (mut of_ours, mut of_bare) = (Vec::new(), Vec::new());
-        // By turns, so that both meet the same moods of the machine.
         for _ in 0..TURNS {
-            ask(&mut operator, count, &mut of_ours)?;
-            ask(&mut echo, count, &mut of_bare)?;
+            ask(operator, count, &mut of_ours)?;
+            ask(echo, count, &mut of_bare)?;
         }
-        ours.push(summary(of_ours));
-        bare.push(summary(of_bare));
+        let asked = (summary(of_ours), summary(of_bare));
         progress(&format!(
-            "control: run {run}: per second, p50 and p99 us: ours {:.0?}, bare server {:.0?}",
-            ours.last().unwrap_or(&[0.0; 3]),
-            bare.last().unwrap_or(&[0.0; 3])
+            "control: {condition}, run {run}: per second, p50 and p99 us: ours {:.0?}, \
+             bare server {:.0?}",
+            asked.0, asked.1
         ));
+        ours.push(asked.0);
+        bare.push(asked.1);
     }
     let beside = "bare tokio server";
+    let mut lines = Vec::new();
     for (at, (what, unit)) in [("requests", "1/s"), ("p50", "us"), ("p99", "us")]
         .into_iter()
         .enumerate()
     {
         let of = |runs: &[Asked]| runs.iter().map(|asked| asked[at]).collect::<Vec<f64>>();
-        let condition = format!("{what}, one by one");
+        let condition = format!("{what}, {condition}");
         let line = Line::new("Control requests", condition, unit, of(&ours))
             .map(|line| line.beside(beside, Ok(of(&bare))));
-        found.lines.extend(if at == 0 {
+        lines.extend(if at == 0 {
             line.map(|line| line.at_least_times(SHARE, beside))
         } else {
             line
         });
     }
-    Ok(())
+    Ok(lines)
 }
 
 fn the_request() -> Request {
