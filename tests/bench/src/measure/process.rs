@@ -29,14 +29,18 @@ pub(crate) fn pss(pid: i32) -> anyhow::Result<u64> {
     field(&format!("/proc/{pid}/smaps_rollup"), "Pss:").map(|kilobytes| kilobytes * 1024)
 }
 
-/// How often the process has waited and been woken, all threads together.
+/// How often the process has waited and been woken, all of its present threads together.
 pub(crate) fn wakeups(pid: i32) -> anyhow::Result<u64> {
     let mut total = 0;
     for entry in fs::read_dir(format!("/proc/{pid}/task"))
         .with_context(|| format!("process {pid} is gone"))?
     {
         let path = entry?.path().join("status");
-        total += field(&path.to_string_lossy(), "voluntary_ctxt_switches:")?;
+        // A thread that has ended since it was listed takes its count with it.
+        if let Ok(text) = fs::read_to_string(&path) {
+            total += value(&text, "voluntary_ctxt_switches:")
+                .with_context(|| format!("no count of switches in {}", path.display()))?;
+        }
     }
     Ok(total)
 }
@@ -83,10 +87,13 @@ pub(crate) fn echo_requests() -> anyhow::Result<u64> {
 
 fn field(path: &str, name: &str) -> anyhow::Result<u64> {
     let text = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
+    value(&text, name).with_context(|| format!("no {name} in {path}"))
+}
+
+fn value(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name))
         .and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok())
-        .with_context(|| format!("no {name} in {path}"))
 }
 
 #[cfg(test)]
@@ -98,7 +105,15 @@ mod tests {
         let me = i32::try_from(std::process::id()).unwrap();
         assert!(cpu_time(me).unwrap() > Duration::ZERO);
         assert!(pss(me).unwrap() > 100_000);
-        wakeups(me).unwrap();
+        // Threads come and go while they are counted.
+        let coming_and_going = std::thread::spawn(|| {
+            for _ in 0..200 {
+                std::thread::spawn(|| {}).join().unwrap();
+            }
+        });
+        while !coming_and_going.is_finished() {
+            wakeups(me).unwrap();
+        }
         let parent = rustix::process::getppid().unwrap().as_raw_nonzero().get();
         assert!(children(parent).unwrap().iter().any(|(pid, _)| *pid == me));
     }
