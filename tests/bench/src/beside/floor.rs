@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The floor: the smallest program that sends the same pings and reads the answers. One thread, no
-//! state for a peer but its name, nothing counted, nothing decided.
+//! state for a peer but its line, made beforehand; nothing counted, nothing decided.
 
-use std::fmt::Write as _;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -21,16 +20,18 @@ pub(crate) fn play(socket: &Path, peers: u32, period: Duration) -> anyhow::Resul
     stream.set_nonblocking(true)?;
     let mut schedule = Schedule::new(Instant::now(), peers, period);
     let mut buffer = vec![0; 64 * 1024];
-    let mut lines = String::new();
+    let all: Vec<String> = (0..peers as usize)
+        .map(|peer| format!("PING -background f{peer} -timeout 10 {}\n", name(peer)))
+        .collect();
+    let mut lines = Vec::new();
     loop {
         let now = Instant::now();
         lines.clear();
         while let Some(peer) = schedule.take(now) {
-            let name = name(peer as usize);
-            writeln!(lines, "PING -background f{peer} -timeout 10 {name}")?;
+            lines.extend_from_slice(all[peer as usize].as_bytes());
         }
         if !lines.is_empty() {
-            stream.write_all(lines.as_bytes())?;
+            stream.write_all(&lines)?;
         }
         let wait = schedule.due().max(now + COALESCE) - now;
         let wait = Timespec::try_from(wait)?;
