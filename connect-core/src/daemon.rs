@@ -469,8 +469,14 @@ impl Core {
         if look_at_database {
             self.look_at_database.notify_one();
         }
-        deliver(&mut self.pinger, &to_pinger, "pinger");
+        // The server first: pings are due, and what is for the others may take long to encode.
+        let output = self.server.output();
+        let before = output.len();
+        self.machine.drain_lines(output);
+        self.trace.sent(output.get(before..).unwrap_or_default());
+        let event = self.server.flush();
         deliver(&mut self.scripts, &to_scripts, "script helper");
+        deliver(&mut self.pinger, &to_pinger, "pinger");
         self.operators.answer(answers);
         for connection in self.operators.satisfied() {
             self.forget_operator(connection);
@@ -481,11 +487,6 @@ impl Core {
         let dropped = self.operators.publish(events);
         self.machine.events_dropped(dropped);
         self.machine.set_observed(self.operators.are_watching());
-        let output = self.server.output();
-        let before = output.len();
-        self.machine.drain_lines(output);
-        self.trace.sent(output.get(before..).unwrap_or_default());
-        let event = self.server.flush();
         self.server_event(event)?;
         match ending {
             None => Ok(None),

@@ -16,6 +16,19 @@ const MIN_ROOM: usize = 8;
 /// What stands for words left out at the end of a line.
 const CUT_MARK: &str = "...";
 
+/// Whether words fit into a line as they are, however they are quoted. Quoting doubles a word at the
+/// most, and adds two quotes and a space.
+fn fits_surely<'a>(words: impl Iterator<Item = &'a str>) -> bool {
+    let mut most = 0;
+    for word in words {
+        most += 2 * word.len() + 3;
+        if most > MAX_SENT || word.bytes().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            return false;
+        }
+    }
+    true
+}
+
 /// Makes `words` fit into a line: newlines become spaces; where the line is too long its longest
 /// word is cut, and where that is not enough its last words are left out.
 fn fit(words: &mut Vec<String>) {
@@ -54,64 +67,67 @@ fn fit(words: &mut Vec<String>) {
 
 impl Machine {
     /// Sends one line, cut to fit. Without a server there is nobody to tell.
-    fn say(&mut self, context: Context, mut words: Vec<String>) {
+    fn say(&mut self, keyword: &'static str, first: &str, rest: &[impl AsRef<str>]) {
         if self.link == ServerLink::Down {
             return;
         }
-        fit(&mut words);
-        if let Err(error) = self.session.command(context, &words) {
+        let context = Context::Routine(keyword);
+        let rest = rest.iter().map(AsRef::as_ref);
+        let words = [keyword, first].into_iter().chain(rest);
+        let sent = if fits_surely(words.clone()) {
+            self.session.command(context, words)
+        } else {
+            let mut words: Vec<String> = words.map(str::to_owned).collect();
+            fit(&mut words);
+            self.session.command(context, &words)
+        };
+        if let Err(error) = sent {
             tracing::warn!("cannot tell the server: {error}");
         }
-    }
-
-    fn line<'a>(head: impl IntoIterator<Item = &'a str>, tail: &[impl AsRef<str>]) -> Vec<String> {
-        let tail = tail.iter().map(|word| word.as_ref().to_owned());
-        head.into_iter().map(str::to_owned).chain(tail).collect()
     }
 
     /// Broadcasts `WARN USER connect ...`.
     pub(super) fn warn<'a>(
         &mut self,
         head: impl IntoIterator<Item = &'a str>,
-        tail: &[impl AsRef<str>],
+        tail: &'a [impl AsRef<str>],
     ) {
-        let words = Self::line(["WARN", SERVICE].into_iter().chain(head), tail);
-        tracing::warn!("{}", token::join(words.iter().skip(2)));
-        self.say(Context::Routine("WARN"), words);
+        let tail = tail.iter().map(AsRef::as_ref);
+        let words: Vec<&str> = head.into_iter().chain(tail).collect();
+        tracing::warn!("{}", token::join(&words));
+        self.say("WARN", SERVICE, &words);
     }
 
     /// Broadcasts `NOTE USER connect ...`.
     pub(super) fn notify<'a>(
         &mut self,
         head: impl IntoIterator<Item = &'a str>,
-        tail: &[impl AsRef<str>],
+        tail: &'a [impl AsRef<str>],
     ) {
-        let words = Self::line(["NOTIFY", SERVICE].into_iter().chain(head), tail);
-        tracing::info!("{}", token::join(words.iter().skip(2)));
-        self.say(Context::Routine("NOTIFY"), words);
+        let tail = tail.iter().map(AsRef::as_ref);
+        let words: Vec<&str> = head.into_iter().chain(tail).collect();
+        tracing::info!("{}", token::join(&words));
+        self.say("NOTIFY", SERVICE, &words);
     }
 
     /// Gives one line of a job's answer.
     pub(super) fn job_info(&mut self, id: &str, words: &[String]) {
         if self.jobs.contains(id) {
-            let words = Self::line(["SVCINFO", id], words);
-            self.say(Context::Routine("SVCINFO"), words);
+            self.say("SVCINFO", id, words);
         }
     }
 
     /// Ends a job with success.
     pub(super) fn job_done(&mut self, id: &str) {
         if self.jobs.remove(id) {
-            let words = Self::line(["SVCOK", id], &[""; 0]);
-            self.say(Context::Routine("SVCOK"), words);
+            self.say("SVCOK", id, &[""; 0]);
         }
     }
 
     /// Ends a job with failure.
     pub(super) fn job_failed(&mut self, id: &str, failure: &[String]) {
         if self.jobs.remove(id) {
-            let words = Self::line(["SVCFAIL", id], failure);
-            self.say(Context::Routine("SVCFAIL"), words);
+            self.say("SVCFAIL", id, failure);
         }
     }
 
@@ -169,6 +185,10 @@ mod tests {
         #[test]
         fn everything_fits(words in proptest::collection::vec(".{0,300}", 1..30)) {
             let mut words = words;
+            if fits_surely(words.iter().map(String::as_str)) {
+                let line = token::join(&words);
+                prop_assert!(line.len() <= MAX_SENT && !line.contains('\n'), "{} {line}", line.len());
+            }
             fit(&mut words);
             let line = token::join(&words);
             prop_assert!(line.len() <= MAX_SENT && !line.contains('\n'), "{} {line}", line.len());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The command `info`: a peer's record and figures as keys and values.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -52,20 +53,25 @@ impl Machine {
         let Some(record) = record else {
             return self.reply_failed(asker, name, ["unknown-peer", name]);
         };
-        let mut pairs: BTreeMap<&str, String> = record
+        let mut pairs: BTreeMap<&str, Cow<'_, str>> = record
             .iter()
-            .map(|(key, value)| (key, value.to_owned()))
+            .map(|(key, value)| (key, Cow::Borrowed(value)))
             .collect();
         if let Some(adoption) = peer.and_then(|peer| peer.adoption.as_ref()) {
             // A figure outranks a key of the same name, which would only mislead.
-            pairs.extend(figures(adoption));
+            pairs.extend(figures(adoption).map(|(key, value)| (key, Cow::Owned(value))));
         }
         let lines: Vec<String> = pairs
             .into_iter()
-            .map(|(key, value)| format!("{key}={value}"))
+            .map(|(key, value)| [key, "=", &value].concat())
             .collect();
         for line in lines {
-            self.reply_line(asker, vec![line.replace('\n', " ")]);
+            let line = if line.contains('\n') {
+                line.replace('\n', " ")
+            } else {
+                line
+            };
+            self.reply_line(asker, vec![line]);
         }
         self.reply_done(asker);
     }
