@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The command `info`: a peer's record and figures as keys and values.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use connect_ipc::statistics::LastPing;
@@ -53,17 +51,20 @@ impl Machine {
         let Some(record) = record else {
             return self.reply_failed(asker, name, ["unknown-peer", name]);
         };
-        let mut pairs: BTreeMap<&str, Cow<'_, str>> = record
+        let figures = peer
+            .and_then(|peer| peer.adoption.as_ref())
+            .map(|adoption| figures(adoption));
+        let figures = figures.as_ref().map_or(&[][..], |figures| &figures[..]);
+        // A figure outranks a key of the same name, which would only mislead.
+        let own = record
             .iter()
-            .map(|(key, value)| (key, Cow::Borrowed(value)))
-            .collect();
-        if let Some(adoption) = peer.and_then(|peer| peer.adoption.as_ref()) {
-            // A figure outranks a key of the same name, which would only mislead.
-            pairs.extend(figures(adoption).map(|(key, value)| (key, Cow::Owned(value))));
-        }
+            .filter(|(key, _)| !figures.iter().any(|(figure, _)| figure == key));
+        let figures = figures.iter().map(|(key, value)| (*key, value.as_str()));
+        let mut pairs: Vec<(&str, &str)> = own.chain(figures).collect();
+        pairs.sort_unstable();
         let lines: Vec<String> = pairs
             .into_iter()
-            .map(|(key, value)| [key, "=", &value].concat())
+            .map(|(key, value)| [key, "=", value].concat())
             .collect();
         for line in lines {
             let line = if line.contains('\n') {
