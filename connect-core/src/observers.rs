@@ -139,10 +139,22 @@ impl Subscription {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use connect_ipc::event::EventKind;
-    use connect_ipc::transport;
+    use connect_ipc::transport::{self, Caller, Receiver};
+    use interprocess::local_socket::tokio::Stream;
+
+    /// Somebody who has connected: its end, who it is, and our two halves.
+    pub(crate) async fn an_operator() -> (Stream, Caller, Receiver, Sender) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = transport::listen(&path, 0o600).await.unwrap();
+        let there = transport::connect(&path).await.unwrap();
+        let (here, caller) = transport::accept(&listener).await.unwrap();
+        let (receiver, sender) = transport::split(here, transport::OPERATOR_BACKLOG).unwrap();
+        (there, caller, receiver, sender)
+    }
 
     fn event(seq: u64, words: usize) -> Event {
         let kind = EventKind::Broadcast {
@@ -158,12 +170,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_slow_observer_loses_events_and_is_told_how_many() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        let listener = transport::listen(&path, 0o600).await.unwrap();
-        let there = transport::connect(&path).await.unwrap();
-        let (here, _) = transport::accept(&listener).await.unwrap();
-        let (_receiver, sender) = transport::split(here, transport::OPERATOR_BACKLOG).unwrap();
+        let (there, _, _receiver, sender) = an_operator().await;
         let connection = ConnectionId(1);
         let senders = || HashMap::from([(connection, &sender)]);
         let mut observers = Observers::default();

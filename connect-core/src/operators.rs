@@ -157,17 +157,12 @@ fn describe(caller: Caller) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observers::tests::an_operator;
     use connect_ipc::control::Reply;
-    use connect_ipc::transport;
 
     #[tokio::test]
     async fn who_has_asked_all_is_satisfied_by_the_last_answer_and_not_before() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        let listener = transport::listen(&path, 0o600).await.unwrap();
-        let _there = transport::connect(&path).await.unwrap();
-        let (here, caller) = transport::accept(&listener).await.unwrap();
-        let (_receiver, sender) = transport::split(here, transport::OPERATOR_BACKLOG).unwrap();
+        let (_there, caller, _receiver, sender) = an_operator().await;
         let connection = ConnectionId(1);
         let mut operators = Operators::default();
         operators.insert(connection, sender, caller);
