@@ -482,11 +482,13 @@ impl Core {
             self.forget_operator(connection);
         }
         for (connection, request, filter, since) in subscriptions {
-            self.operators.subscribe(connection, request, filter, since);
+            let observers = &mut self.operators.observers;
+            observers.subscribe(connection, request, filter, since);
         }
         let dropped = self.operators.publish(events);
         self.machine.events_dropped(dropped);
-        self.machine.set_observed(self.operators.are_watching());
+        self.machine
+            .set_observed(!self.operators.observers.is_empty());
         self.server_event(event)?;
         match ending {
             None => Ok(None),

@@ -5,7 +5,6 @@
 //!   Machine --Event--> [Observers] --filter, bound--> each subscriber's Sender
 //! ```
 
-use std::collections::HashMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use connect_ipc::control::{Answer, Reply};
@@ -68,10 +67,10 @@ impl Observers {
     }
 
     /// Hands events to everybody who wants them. Returns how many were left out.
-    pub fn publish(
+    pub fn publish<'a>(
         &mut self,
         mut events: Vec<Event>,
-        senders: &HashMap<ConnectionId, &Sender>,
+        sender_of: impl Fn(ConnectionId) -> Option<&'a Sender>,
     ) -> u64 {
         if events.is_empty() {
             return 0;
@@ -87,7 +86,7 @@ impl Observers {
         let mut encoded: Vec<Option<EncodedEvent>> = vec![None; events.len()];
         let mut dropped = 0;
         for subscription in &mut self.subscriptions {
-            let Some(sender) = senders.get(&subscription.connection) else {
+            let Some(sender) = sender_of(subscription.connection) else {
                 continue;
             };
             dropped += subscription.deliver(&events, &mut encoded, sender);
@@ -172,12 +171,12 @@ pub(crate) mod tests {
     async fn a_slow_observer_loses_events_and_is_told_how_many() {
         let (there, _, _receiver, sender) = an_operator().await;
         let connection = ConnectionId(1);
-        let senders = || HashMap::from([(connection, &sender)]);
+        let sender_of = |of| (of == connection).then_some(&sender);
         let mut observers = Observers::default();
         observers.subscribe(connection, 7, EventFilter::default(), 1);
 
         let events: Vec<Event> = (1..=400).map(|seq| event(seq, 10_000)).collect();
-        let dropped = observers.publish(events, &senders());
+        let dropped = observers.publish(events, sender_of);
         assert!(dropped > 200, "{dropped}");
         // It begins to read again.
         let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG).unwrap();
@@ -191,7 +190,7 @@ pub(crate) mod tests {
             seen.push(event.seq);
         }
         assert_eq!(seen[0], 2, "what the state held already is not told again");
-        observers.publish(vec![event(401, 1)], &senders());
+        observers.publish(vec![event(401, 1)], sender_of);
         let next: Answer = reader.next().await.unwrap().unwrap();
         assert_eq!(next.reply, Reply::Dropped { events: dropped });
         let next: Answer = reader.next().await.unwrap().unwrap();

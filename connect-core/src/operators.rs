@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 
 use connect_ipc::control::{Answer, Envelope, Request};
-use connect_ipc::event::{Event, EventFilter};
+use connect_ipc::event::Event;
 use connect_ipc::transport::{Caller, Sender};
 
 use crate::machine::ConnectionId;
@@ -35,7 +35,8 @@ pub struct Operators {
     connected: HashMap<ConnectionId, Operator>,
     /// How many of them have asked all that they want to know.
     leaving: usize,
-    observers: Observers,
+    /// Those of them who want events.
+    pub observers: Observers,
 }
 
 impl Operators {
@@ -119,31 +120,11 @@ impl Operators {
             .collect()
     }
 
-    /// One of them wants events from now on; it has been given the state as of event `since`.
-    pub fn subscribe(
-        &mut self,
-        connection: ConnectionId,
-        request: u64,
-        filter: EventFilter,
-        since: u64,
-    ) {
-        self.observers.subscribe(connection, request, filter, since);
-    }
-
     /// Hands events to everybody who wants them. Returns how many were left out.
     pub fn publish(&mut self, events: Vec<Event>) -> u64 {
-        if events.is_empty() {
-            return 0;
-        }
-        let senders = self.connected.iter();
-        let senders = senders.map(|(id, operator)| (*id, &operator.sender));
-        self.observers.publish(events, &senders.collect())
-    }
-
-    /// Whether anybody wants events.
-    #[must_use]
-    pub fn are_watching(&self) -> bool {
-        !self.observers.is_empty()
+        let connected = &self.connected;
+        let sender = |of| connected.get(&of).map(|operator| &operator.sender);
+        self.observers.publish(events, sender)
     }
 }
 
