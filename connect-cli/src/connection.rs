@@ -11,10 +11,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use connect_daemon::exit::Exit;
 use connect_ipc::control::{Answer, Envelope, Reply, Request, SCHEMA};
 use connect_ipc::hello::{Hello, HelloError, Role};
-use connect_ipc::transport::{
+use connect_runtime::exit::Exit;
+use connect_runtime::transport::{
     self, OPERATOR_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
 };
 use tokio::time::timeout;

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use connect_daemon::places::{self, RuntimeDir};
+use connect_runtime::paths::{self, RuntimeDir};
 
 use crate::connection::{Control, ControlError};
 use crate::options::Common;
@@ -49,13 +49,13 @@ impl Context {
     /// The configuration directory.
     #[must_use]
     pub fn directory(&self) -> PathBuf {
-        places::directory(self.common.directory.as_deref())
+        paths::directory(self.common.directory.as_deref())
     }
 
     /// The tripe server's socket.
     #[must_use]
     pub fn admin_socket(&self) -> PathBuf {
-        places::admin_socket(self.common.admin_socket.as_deref(), &self.directory())
+        paths::admin_socket(self.common.admin_socket.as_deref(), &self.directory())
     }
 
     /// The directory of the service's sockets.

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 use peerdb::{LoadError, WriteError};
 use tripe_admin::client::ClientError;
 

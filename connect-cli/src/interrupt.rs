@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The quiet end of commands that would go on for ever: SIGINT or SIGTERM.
 
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::Error;

@@ -29,7 +29,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use connect_daemon::exit::{Exit, Fatal};
+use connect_runtime::exit::{Exit, Fatal};
 
 use crate::context::Context;
 use crate::error::Error;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use connect_ipc::transport::Caller;
+use connect_runtime::transport::Caller;
 
 use crate::options::CoreOptions;
 

@@ -20,14 +20,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use connect_daemon::activation::HandedOver;
-use connect_daemon::exit::{Exit, Fatal, finish};
-use connect_daemon::logging;
-use connect_ipc::alarm::Alarm;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink as LinkState;
 use connect_ipc::hello::Role;
-use connect_ipc::transport::{SendError, Sender};
+use connect_runtime::activation::HandedOver;
+use connect_runtime::alarm::Alarm;
+use connect_runtime::clock;
+use connect_runtime::exit::{Exit, Fatal, finish};
+use connect_runtime::logging;
+use connect_runtime::transport::{SendError, Sender};
 use peerdb::{Database, LoadError};
 use serde::Serialize;
 use tokio::sync::{Notify, mpsc};
@@ -136,14 +137,14 @@ impl Core {
             startup: options.startup,
             ping: options.ping.into(),
             script_limit: options.script_timeout,
-            started: Monotonic::now(),
+            started: clock::now(),
         });
         let loaded = database_watch::load(&places.database);
         let seen = loaded.as_ref().map_or_else(
             |_| peerdb::FileIdentity::of(&places.database).ok(),
             Database::identity,
         );
-        machine.database(loaded, Monotonic::now());
+        machine.database(loaded, clock::now());
         let (sender, databases) = mpsc::channel(1);
         let look_at_database = Arc::new(Notify::new());
         tokio::spawn(database_watch::watch(
@@ -247,14 +248,14 @@ impl Core {
                 && seldom_set != Some(wake)
             {
                 let left = wake.saturating_duration_since(Instant::now());
-                ring_at(&seldom, Monotonic::now() + left).map_err(system)?;
+                ring_at(&seldom, clock::now() + left).map_err(system)?;
             }
             seldom_set = wake;
             tokio::select! {
                 event = self.server.event() => self.server_event(event)?,
                 Some(arrival) = self.arrivals.recv() => self.arrived(arrival),
                 Some(loaded) = self.databases.recv() => {
-                    self.machine.database(loaded, Monotonic::now());
+                    self.machine.database(loaded, clock::now());
                     self.notices.loaded();
                 }
                 rung = pings.rings(), if set.is_some() => {
@@ -275,7 +276,7 @@ impl Core {
                     }
                 },
             }
-            self.machine.tick(Monotonic::now());
+            self.machine.tick(clock::now());
             let is_over = |until: Option<Instant>| until.is_some_and(|by| by <= Instant::now());
             if is_over(self.leave_by) {
                 tracing::warn!("the server does not answer; leaving without its word");
@@ -307,7 +308,7 @@ impl Core {
 
     /// The server is there, for the first time or again.
     fn connected(&mut self) {
-        let now = Monotonic::now();
+        let now = clock::now();
         self.outage = None;
         self.wait_until = None;
         if self.machine.has_joined() {
@@ -333,7 +334,7 @@ impl Core {
     }
 
     fn server_event(&mut self, event: ServerEvent) -> Result<(), Fatal> {
-        let now = Monotonic::now();
+        let now = clock::now();
         match event {
             ServerEvent::Connected => {
                 tracing::info!("the server is there");
@@ -383,7 +384,7 @@ impl Core {
     }
 
     fn take(&mut self, arrival: Arrival) {
-        let now = Monotonic::now();
+        let now = clock::now();
         match arrival {
             Arrival::Helper {
                 connection,

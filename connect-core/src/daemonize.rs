@@ -15,7 +15,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
-use connect_daemon::exit::{Exit, Fatal};
+use connect_runtime::exit::{Exit, Fatal};
 
 /// The variable that tells the child what it is.
 pub(crate) const CHILD_VARIABLE: &str = "TRIPE_CONNECT_DAEMON_CHILD";

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_ipc::alarm::Alarm;
-use connect_ipc::clock::Monotonic;
+use connect_runtime::alarm::Alarm;
+use connect_runtime::clock;
 use peerdb::{Database, FileIdentity, LoadError};
 use tokio::sync::{Notify, mpsc};
 
@@ -36,7 +36,7 @@ pub async fn watch(
     look_now: Arc<Notify>,
     alarm: Alarm,
 ) {
-    let mut look_at = Monotonic::now() + LOOK_EVERY;
+    let mut look_at = clock::now() + LOOK_EVERY;
     loop {
         let asked = tokio::select! {
             rung = alarm.until(look_at) => match rung {
@@ -46,7 +46,7 @@ pub async fn watch(
             },
             () = look_now.notified() => true,
         };
-        look_at = Monotonic::now() + LOOK_EVERY;
+        look_at = clock::now() + LOOK_EVERY;
         let current = FileIdentity::of(&path).ok();
         if current == seen && !asked {
             continue;

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use connect_daemon::exit::{Exit, Fatal, finish};
-use connect_daemon::logging::{self, LogOptions, Sink};
-use connect_daemon::notifier::PRIVATE_VARIABLES;
+use connect_runtime::exit::{Exit, Fatal, finish};
+use connect_runtime::logging::{self, LogOptions, Sink};
+use connect_runtime::notifier::PRIVATE_VARIABLES;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};

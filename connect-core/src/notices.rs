@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use connect_daemon::notifier::Notifier;
 use connect_ipc::control::ServerLink;
+use connect_runtime::notifier::Notifier;
 use tokio::time::Instant;
 
 use crate::machine::Machine;

@@ -10,7 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use connect_ipc::control::{Answer, Reply};
 use connect_ipc::event::{Event, EventFilter};
 use connect_ipc::frame::EncodedEvent;
-use connect_ipc::transport::Sender;
+use connect_runtime::transport::Sender;
 
 use crate::machine::ConnectionId;
 
@@ -141,7 +141,7 @@ impl Subscription {
 pub(crate) mod tests {
     use super::*;
     use connect_ipc::event::EventKind;
-    use connect_ipc::transport::{self, Caller, Receiver};
+    use connect_runtime::transport::{self, Caller, Receiver};
     use interprocess::local_socket::tokio::Stream;
 
     /// Somebody who has connected: its end, who it is, and our two halves.

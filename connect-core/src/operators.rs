@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use connect_ipc::control::{Answer, Envelope, Request};
 use connect_ipc::event::Event;
-use connect_ipc::transport::{Caller, Sender};
+use connect_runtime::transport::{Caller, Sender};
 
 use crate::machine::ConnectionId;
 use crate::observers::Observers;

@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
-use connect_daemon::logging::LogOptions;
-use connect_daemon::places::{self, RuntimeDir};
 use connect_plan::pinging::PingKind;
+use connect_runtime::logging::LogOptions;
+use connect_runtime::paths::{self, RuntimeDir};
 use tripe_admin::Interval;
 
 /// The version that `SVCCLAIM` and `--version` tell.
@@ -125,17 +125,17 @@ impl CoreOptions {
     /// If the configuration directory cannot be entered or has no absolute name.
     pub fn places(&self) -> anyhow::Result<Places> {
         use anyhow::Context as _;
-        let directory = places::directory(self.directory.as_deref());
+        let directory = paths::directory(self.directory.as_deref());
         let directory = directory.canonicalize().with_context(|| {
             format!(
                 "cannot change to the directory {}; name the right one with -d or TRIPEDIR",
                 directory.display()
             )
         })?;
-        let socket = places::admin_socket(self.socket.as_deref(), &directory);
-        let database = places::database(self.peerdb.as_deref(), &directory);
+        let socket = paths::admin_socket(self.socket.as_deref(), &directory);
+        let database = paths::database(self.peerdb.as_deref(), &directory);
         let runtime = RuntimeDir::find(self.runtime_dir.as_deref(), &socket);
-        let state = places::state_directory(self.state_dir.as_deref(), &directory);
+        let state = paths::state_directory(self.state_dir.as_deref(), &directory);
         Ok(Places {
             directory,
             socket,
@@ -181,7 +181,7 @@ pub struct CoreOnlyOptions {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
-    use connect_daemon::manual::disagreements;
+    use connect_runtime::manual::disagreements;
 
     #[test]
     fn the_command_lines_are_sound() {

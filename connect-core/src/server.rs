@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use connect_ipc::socket::Socket;
+use connect_runtime::socket::Socket;
 use tokio::net::UnixStream;
 use tokio::time::{Instant, sleep_until};
 use tripe_admin::line::{LineBuffer, MAX_RECEIVED};

@@ -19,13 +19,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use connect_daemon::activation::HandedOver;
-use connect_daemon::places::RuntimeDir;
 use connect_ipc::control::{Answer, Envelope, HelperStatus, Reply};
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_ipc::scripts::{FromScripts, ToScripts};
-use connect_ipc::transport::{
+use connect_runtime::activation::HandedOver;
+use connect_runtime::paths::RuntimeDir;
+use connect_runtime::transport::{
     self, Caller, HELPER_BACKLOG, OPERATOR_BACKLOG, ReceiveError, Receiver, Sender,
 };
 use interprocess::local_socket::tokio::{Listener, Stream};

@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use connect_daemon::activation::HandedOver;
-use connect_daemon::exit::{Exit, Fatal};
+use connect_runtime::activation::HandedOver;
+use connect_runtime::exit::{Exit, Fatal};
 use tokio::time::Instant;
 
 use crate::options::{CoreOptions, Places};

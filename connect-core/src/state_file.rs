@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
+use connect_runtime::clock;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -214,7 +215,7 @@ impl Keeper {
             return;
         }
         self.due = now + SAVE_EVERY;
-        if let (Some(server), Some(state)) = (server, machine.state(Monotonic::now())) {
+        if let (Some(server), Some(state)) = (server, machine.state(clock::now())) {
             let write = move || save(&directory, server, state);
             self.writing = Some(tokio::task::spawn_blocking(write));
         }
@@ -226,11 +227,9 @@ impl Keeper {
             // Whatever became of it, what is written now is newer.
             let _ = writing.await;
         }
-        if let (Some(directory), Some(server), Some(state)) = (
-            self.directory.clone(),
-            server,
-            machine.state(Monotonic::now()),
-        ) {
+        if let (Some(directory), Some(server), Some(state)) =
+            (self.directory.clone(), server, machine.state(clock::now()))
+        {
             let result = save(&directory, server, state);
             self.note(&result);
         }
@@ -300,7 +299,7 @@ mod tests {
         let state = dir.path().join("state");
         save(&state, server.unwrap(), State::default()).unwrap();
         let left = || load(&state).unwrap().unwrap();
-        let now = Monotonic::now();
+        let now = clock::now();
         assert_eq!(left().about(server, now), Some(State::default()));
         assert_eq!(left().about(ServerInstance::at(&other), now), None);
         assert_eq!(left().about(None, now), None);

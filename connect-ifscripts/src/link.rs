@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use connect_ipc::hello::{Hello, HelloError, Role};
 use connect_ipc::scripts::ToScripts;
-use connect_ipc::transport::{
+use connect_runtime::transport::{
     self, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
 };
 use tokio::sync::mpsc;

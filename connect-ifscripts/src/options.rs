@@ -5,8 +5,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::Parser;
-use connect_daemon::logging::LogOptions;
-use connect_daemon::places::{self, RuntimeDir};
+use connect_runtime::logging::LogOptions;
+use connect_runtime::paths::{self, RuntimeDir};
 use tripe_admin::Interval;
 
 /// Run the scripts of the connect service.
@@ -49,7 +49,7 @@ impl Options {
     #[must_use]
     pub fn helpers_socket(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| {
-            let admin = places::admin_socket(None, &places::directory(None));
+            let admin = paths::admin_socket(None, &paths::directory(None));
             RuntimeDir::find(self.runtime_dir.as_deref(), &admin).helpers_socket()
         })
     }
@@ -77,7 +77,7 @@ mod tests {
         let page = include_str!("../../man/connect-ifscripts.8");
         // The page names an option of core.
         let others = ["helper-user"];
-        let found = connect_daemon::manual::disagreements(Options::command(), page, &others);
+        let found = connect_runtime::manual::disagreements(Options::command(), page, &others);
         assert_eq!(found, [""; 0]);
     }
 }

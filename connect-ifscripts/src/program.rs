@@ -3,9 +3,9 @@
 
 use std::io;
 
-use connect_daemon::exit::Exit;
-use connect_daemon::logging::{self, LogError};
-use connect_daemon::parent::{ParentError, end_with_parent};
+use connect_runtime::exit::Exit;
+use connect_runtime::logging::{self, LogError};
+use connect_runtime::parent::{ParentError, end_with_parent};
 
 use crate::options::Options;
 use crate::service::Service;

@@ -17,10 +17,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use connect_daemon::notifier::Notifier;
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Child, FromScripts, Run, ToScripts};
-use connect_ipc::transport::{SendError, Sender};
+use connect_runtime::notifier::Notifier;
+use connect_runtime::transport::{SendError, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::yield_now;

@@ -6,8 +6,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process;
 
-use connect_daemon::notifier::PRIVATE_VARIABLES;
-use connect_daemon::places;
+use connect_runtime::notifier::PRIVATE_VARIABLES;
+use connect_runtime::paths;
 use rustix::fs::{Access, access};
 use rustix::thread::{CapabilitySet, capabilities};
 
@@ -44,8 +44,8 @@ enum Environment {
 impl Terms {
     /// What the options say.
     pub(crate) fn new(options: &Options) -> Self {
-        let directory = places::directory(None);
-        let socket = places::admin_socket(None, &directory);
+        let directory = paths::directory(None);
+        let socket = paths::admin_socket(None, &directory);
         let tripe = [
             ("TRIPEDIR", directory.into_os_string()),
             ("TRIPESOCK", socket.into_os_string()),

@@ -13,17 +13,17 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
-use connect_daemon::exit::{Exit, Fatal, finish};
-use connect_daemon::logging::{self, LogOptions};
-use connect_daemon::notifier::Notifier;
-use connect_daemon::parent::end_with_parent;
-use connect_daemon::places::{self, RuntimeDir};
-use connect_ipc::alarm::Alarm;
-use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::{FromPinger, ToPinger};
-use connect_ipc::transport::{self, HELPER_BACKLOG, ReceiveError, SendError, Sender};
+use connect_runtime::alarm::Alarm;
+use connect_runtime::clock;
+use connect_runtime::exit::{Exit, Fatal, finish};
+use connect_runtime::logging::{self, LogOptions};
+use connect_runtime::notifier::Notifier;
+use connect_runtime::parent::end_with_parent;
+use connect_runtime::paths::{self, RuntimeDir};
+use connect_runtime::transport::{self, HELPER_BACKLOG, ReceiveError, SendError, Sender};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
@@ -72,7 +72,7 @@ fn start(options: &Options) -> Result<Exit, Fatal> {
         end_with_parent(parent).map_err(|error| Fatal::new(Exit::Unavailable, error))?;
     }
     let socket = options.socket.clone().unwrap_or_else(|| {
-        let admin = places::admin_socket(None, &places::directory(None));
+        let admin = paths::admin_socket(None, &paths::directory(None));
         RuntimeDir::find(options.runtime_dir.as_deref(), &admin).helpers_socket()
     });
     // The work is a task of the runtime and not the future that the runtime is started with: that one
@@ -131,7 +131,7 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
             && set != Some(feeding)
         {
             let left = feeding.saturating_duration_since(Instant::now());
-            feed.set(Monotonic::now() + left)
+            feed.set(clock::now() + left)
                 .context("cannot set a timer")?;
         }
         set = feeding;
@@ -198,7 +198,7 @@ async fn serve_core(
                 None
             }
         };
-        let now = Monotonic::now();
+        let now = clock::now();
         let mut next = match received {
             None => None,
             Some(Ok(None)) if accepted => return Ok(()),
@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn the_manual_page_names_every_option_and_no_other() {
         let page = include_str!("../../man/connect-pinger.8");
-        let found = connect_daemon::manual::disagreements(Options::command(), page, &[]);
+        let found = connect_runtime::manual::disagreements(Options::command(), page, &[]);
         assert_eq!(found, [""; 0]);
     }
 }

@@ -2,7 +2,7 @@
 //! `active`: makes a connection to a peer of the database.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use super::submit;
 use super::wait::{self, Goal};

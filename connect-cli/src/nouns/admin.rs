@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 use serde::Serialize;
 use tokio::time::timeout;
 use tripe_admin::client::{Answer, Client, ClientError, Inbox, Incoming};

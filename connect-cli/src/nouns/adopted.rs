@@ -2,7 +2,7 @@
 //! `adopted`: lists the peers that the service looks after.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use super::submit;
 use crate::context::{Context, Pace};

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use crate::context::Context;
 use crate::error::Error;

@@ -5,9 +5,9 @@ use std::io;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use connect_daemon::exit::Exit;
 use connect_ipc::control::PeerStatus;
 use connect_ipc::event::{Event, EventFilter};
+use connect_runtime::exit::Exit;
 use serde::Serialize;
 
 use super::report::{PeerReport, ServiceReport};

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::io;
 
 use clap::Args;
-use connect_daemon::exit::Exit;
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus, Reply, Request};
 use connect_ipc::pinger::PingPlan;
+use connect_runtime::exit::Exit;
 use serde::Serialize;
 
 use super::report::{PeerReport, RecentReport, ReconnectOutcome, ScriptReport, is_down};

@@ -2,7 +2,7 @@
 //! `kick`: makes the connection to a peer anew.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use super::submit;
 use super::wait::{self, Goal};

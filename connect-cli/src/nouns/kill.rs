@@ -2,7 +2,7 @@
 //! `kill`: removes a peer from the server.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use super::{admin, wait};
 use crate::context::{Context, Pace};

@@ -2,7 +2,7 @@
 //! `list-active`: lists the peers that active can be given.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use super::submit;
 use crate::context::{Context, Pace};

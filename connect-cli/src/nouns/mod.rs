@@ -25,7 +25,7 @@ pub mod userpeer;
 pub mod wait;
 
 use clap::Subcommand;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use crate::context::Context;
 use crate::error::Error;

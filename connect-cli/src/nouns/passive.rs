@@ -2,7 +2,7 @@
 //! `passive`: waits for a user's peer to make contact.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 use tripe_admin::Interval;
 
 use super::submit;

@@ -2,8 +2,8 @@
 //! `reload`: has the service read its database now.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
 use connect_ipc::control::{Reply, Request};
+use connect_runtime::exit::Exit;
 
 use super::submit;
 use super::wait;

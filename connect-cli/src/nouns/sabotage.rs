@@ -2,7 +2,7 @@
 //! `sabotage`: makes the service believe that a peer does not answer.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use super::submit;
 use crate::context::{Context, Pace};

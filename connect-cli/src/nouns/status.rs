@@ -5,12 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use clap::Args;
-use connect_daemon::exit::Exit;
 use connect_ipc::control::{
     HelperStatus, PeerState, PeerStatus, Reply, Request, ServerLink, ServiceStatus,
 };
 use connect_ipc::event::EventFilter;
 use connect_ipc::statistics::LastPing;
+use connect_runtime::exit::Exit;
 use serde::Serialize;
 
 use super::report::{PeerReport, ServiceReport, is_down};

@@ -2,8 +2,8 @@
 //! `submit`: any command of the service, as `SVCSUBMIT connect` would give it.
 
 use clap::Args;
-use connect_daemon::exit::Exit;
 use connect_ipc::control::{Reply, Request};
+use connect_runtime::exit::Exit;
 use serde::Serialize;
 use tripe_admin::token;
 

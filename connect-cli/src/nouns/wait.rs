@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use connect_daemon::exit::Exit;
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{Event, EventFilter, EventKind};
 use connect_ipc::scripts::{Ended, ScriptKind};
+use connect_runtime::exit::Exit;
 use serde::Serialize;
 use tokio::time::timeout;
 use tripe_admin::client::ClientError;

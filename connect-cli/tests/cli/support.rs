@@ -14,7 +14,7 @@ use connect_ipc::control::{Answer, Envelope, PeerStatus, Reply, Request, SCHEMA,
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::statistics::PingStatistics;
-use connect_ipc::transport::{self, OPERATOR_BACKLOG};
+use connect_runtime::transport::{self, OPERATOR_BACKLOG};
 use serde_json::json;
 use tempfile::TempDir;
 

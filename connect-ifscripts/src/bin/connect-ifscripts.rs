@@ -4,8 +4,8 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use connect_daemon::exit::{Exit, Fatal, finish};
 use connect_ifscripts::{Options, run};
+use connect_runtime::exit::{Exit, Fatal, finish};
 
 fn main() -> ExitCode {
     let result = run(&Options::parse())

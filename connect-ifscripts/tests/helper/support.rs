@@ -17,7 +17,7 @@ use connect_ipc::hello::{Hello, Role};
 use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, Run, ScriptKind, Stream, ToScripts, UnderWay,
 };
-use connect_ipc::transport::{self, HELPER_BACKLOG, Receiver, Sender};
+use connect_runtime::transport::{self, HELPER_BACKLOG, Receiver, Sender};
 use interprocess::local_socket::tokio::Listener;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! One message a line: the JSON text of a message and its newline.
 
+use std::fmt;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,10 +20,9 @@ pub const ITEMS_PER_FRAME: usize = 500;
 const SHOWN: usize = 100;
 
 /// Why a text is no message.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum FrameError {
     /// It is no JSON, or JSON of another shape.
-    #[error("`{start}' is no message known here: {source}")]
     Malformed {
         /// How the text begins.
         start: String,
@@ -29,7 +30,6 @@ pub enum FrameError {
         source: serde_json::Error,
     },
     /// It is longer than [`MAX_FRAME`].
-    #[error("a message of {length} bytes beginning with `{start}'; {MAX_FRAME} are the most")]
     TooLong {
         /// How the text begins.
         start: String,
@@ -37,6 +37,23 @@ pub enum FrameError {
         length: usize,
     },
 }
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::Malformed { start, source } => {
+                write!(f, "`{start}' is no message known here: {source}")
+            }
+            FrameError::TooLong { start, length } => write!(
+                f,
+                "a message of {length} bytes beginning with `{start}' is too long: the limit is \
+                 {MAX_FRAME}"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
 
 /// Reads one message.
 ///

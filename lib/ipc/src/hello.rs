@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The first message of either side: who speaks, and which language.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The version of the message set. It is raised when an old reader would misunderstand a new
@@ -63,13 +65,9 @@ impl Hello {
 }
 
 /// Why a hello was not accepted.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub enum HelloError {
     /// Another version of the message set.
-    #[error(
-        "the other side (version {version}) speaks protocol {theirs}, this one {PROTOCOL}: \
-         install the same version of both"
-    )]
     Protocol {
         /// What the other side speaks.
         theirs: u32,
@@ -77,9 +75,25 @@ pub enum HelloError {
         version: String,
     },
     /// A role that has no business on this socket.
-    #[error("the role {role:?} is not served on this socket")]
     Role {
         /// The role that was claimed.
         role: Role,
     },
 }
+
+impl fmt::Display for HelloError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            HelloError::Protocol { theirs, version } => write!(
+                f,
+                "the other side (version {version}) speaks protocol {theirs}, this one {PROTOCOL}: \
+                 install the same version of both"
+            ),
+            HelloError::Role { role } => {
+                write!(f, "the role {role:?} is not served on this socket")
+            }
+        }
+    }
+}
+
+impl std::error::Error for HelloError {}

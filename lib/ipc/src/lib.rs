@@ -1,22 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Every message between the processes of the connect service, and how it travels.
+//! Every message between the processes of the connect service, and its form as a line.
 //!
-//! One JSON object a line, over local sockets, at most [`frame::MAX_FRAME`] bytes long. Each side
-//! opens with a [`hello::Hello`]. Unknown fields are ignored, unknown messages are answered with
+//! One JSON object a line, at most [`frame::MAX_FRAME`] bytes long. The sockets that carry the lines
+//! are in `connect_runtime`; nothing here does I/O. Each side opens with a [`hello::Hello`]. Unknown fields are ignored, unknown messages are answered with
 //! an error. `docs/architecture.md` lists the messages in the order of a typical conversation.
 
-pub mod alarm;
 pub mod clock;
 pub mod control;
-mod descriptor;
 pub mod event;
 pub mod frame;
 pub mod hello;
 pub mod pinger;
 pub mod scripts;
-pub mod socket;
 pub mod statistics;
-pub mod transport;
 
 use serde::{Deserialize, Serialize};
 

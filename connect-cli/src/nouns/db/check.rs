@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 use peerdb::Level;
 use serde::Serialize;
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 use peerdb::diff::{KeyChange, RecordChange};
 use peerdb::{Change, Database};
 use serde::Serialize;

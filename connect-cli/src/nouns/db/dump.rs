@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 use peerdb::{Database, Record};
 use serde::Serialize;
 

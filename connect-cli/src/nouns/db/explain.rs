@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
-use connect_daemon::exit::Exit;
 use connect_ipc::pinger::PingPlan;
 use connect_ipc::scripts::{Command, ScriptKind};
 use connect_plan::adding::{self, NoAddress};
 use connect_plan::pinging::{self, PingKind};
 use connect_plan::scripts::{self, Script};
+use connect_runtime::exit::Exit;
 use peerdb::{Database, Record, ValueError};
 use serde::Serialize;
 use tripe_admin::{Interval, token};

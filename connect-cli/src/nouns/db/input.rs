@@ -87,7 +87,7 @@ pub fn compile<P: AsRef<Path>>(paths: &[P], context: &Context) -> Compilation {
 /// The file named, else the database that the service reads.
 #[must_use]
 pub fn or_default(file: Option<PathBuf>, context: &Context) -> PathBuf {
-    file.unwrap_or_else(|| connect_daemon::places::database(None, &context.directory()))
+    file.unwrap_or_else(|| connect_runtime::paths::database(None, &context.directory()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ pub mod findings;
 pub mod input;
 
 use clap::{Args, Subcommand};
-use connect_daemon::exit::Exit;
+use connect_runtime::exit::Exit;
 
 use crate::context::Context;
 use crate::error::Error;

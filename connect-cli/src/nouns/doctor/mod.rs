@@ -12,8 +12,8 @@ use std::io;
 use std::path::PathBuf;
 
 use clap::Args;
-use connect_daemon::exit::Exit;
-use connect_daemon::places;
+use connect_runtime::exit::Exit;
+use connect_runtime::paths;
 use serde::Serialize;
 
 use self::finding::{Findings, Verdict};
@@ -63,7 +63,7 @@ impl Doctor {
         let in_use = status.map(|status| PathBuf::from(status.database.path));
         let path = match (self.peerdb, in_use) {
             (None, Some(path)) => path,
-            (option, _) => places::database(option.as_deref(), &directory),
+            (option, _) => paths::database(option.as_deref(), &directory),
         };
         if let Some(database) = database::look(&path, &mut findings) {
             scripts::look(&database, &directory, &mut findings);

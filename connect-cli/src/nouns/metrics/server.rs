@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_daemon::exit::Exit;
-use connect_daemon::notifier::Notifier;
+use connect_runtime::exit::Exit;
+use connect_runtime::notifier::Notifier;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;

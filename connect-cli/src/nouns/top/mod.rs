@@ -15,9 +15,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use connect_daemon::exit::Exit;
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::EventFilter;
+use connect_runtime::exit::Exit;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
 use tokio::signal::unix::{SignalKind, signal};

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use connect_core::machine::ConnectionId;
 use connect_core::observers::Observers;
 use connect_ipc::event::{Event, EventFilter, EventKind};
-use connect_ipc::transport::{self, OPERATOR_BACKLOG};
+use connect_runtime::transport::{self, OPERATOR_BACKLOG};
 
 use super::Listed;
 

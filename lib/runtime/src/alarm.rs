@@ -18,7 +18,9 @@ use rustix::time::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-use crate::clock::Monotonic;
+use connect_ipc::clock::Monotonic;
+
+use crate::clock;
 use crate::descriptor::watch;
 
 const NANOS: u64 = 1_000_000_000;
@@ -67,7 +69,7 @@ impl Alarm {
     /// As [`Alarm::set`] and [`Alarm::rings`].
     pub async fn until(&self, at: Monotonic) -> std::io::Result<()> {
         self.set(at)?;
-        while Monotonic::now() < at {
+        while clock::now() < at {
             self.rings().await?;
         }
         Ok(())
@@ -97,9 +99,9 @@ mod tests {
     async fn it_rings_each_time_that_it_is_set_and_never_early() {
         let alarm = Alarm::new().unwrap();
         for millis in [2, 0, 5] {
-            let at = Monotonic::now() + Duration::from_millis(millis);
+            let at = clock::now() + Duration::from_millis(millis);
             alarm.until(at).await.unwrap();
-            assert!(Monotonic::now() >= at);
+            assert!(clock::now() >= at);
         }
         alarm.set(Monotonic(0)).unwrap();
         alarm.rings().await.unwrap();

@@ -3,9 +3,9 @@
 //! counted and told of in one line.
 //!
 //! ```text
-//!   event --> [Flood] --pass--> log
-//!                |
-//!                +--first left out--> [thread] --end of the while, how many--> log
+//!   event --> [RateLimit] --pass--> log
+//!                   |
+//!                   +--first left out--> [thread] --end of the while, how many--> log
 //! ```
 
 use std::collections::HashMap;
@@ -82,11 +82,11 @@ impl Window {
 
 /// The filter, to be put behind the one for levels.
 #[derive(Debug, Default)]
-pub struct Flood {
+pub struct RateLimit {
     windows: Arc<Mutex<HashMap<Identifier, Window>>>,
 }
 
-impl<S: Subscriber> Filter<S> for Flood {
+impl<S: Subscriber> Filter<S> for RateLimit {
     fn enabled(&self, _: &Metadata<'_>, _: &Context<'_, S>) -> bool {
         true
     }
@@ -120,7 +120,7 @@ impl<S: Subscriber> Filter<S> for Flood {
     }
 }
 
-impl Flood {
+impl RateLimit {
     /// Tells at `end` how many messages were left out. A filter may not log, so a thread does; there
     /// is at most one for each kind of message.
     fn tell_later(&self, kind: Identifier, end: Instant, text: String) {
@@ -214,7 +214,7 @@ mod tests {
         let (sender, lines) = mpsc::channel();
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(Log(Mutex::new(sender)))
-            .with_filter(Flood::default());
+            .with_filter(RateLimit::default());
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || {
             for number in 0..3 * MOST {

@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_tool_takes_what_is_beside_the_socket_before_anything_packaged() {
         let dir = std::env::temp_dir();
-        let socket = dir.join(format!("places-test-{}", std::process::id()));
+        let socket = dir.join(format!("paths-test-{}", std::process::id()));
         let named = RuntimeDir::find_service(Some(Path::new("/run/x")), &socket);
         assert_eq!(named.path(), Path::new("/run/x"));
         let beside = RuntimeDir::beside(&socket);

@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-use crate::flood::Flood;
+use crate::rate_limit::RateLimit;
 
 /// The sinks a log can go to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -108,7 +108,7 @@ pub fn init(options: &LogOptions) -> Result<(), LogError> {
             .boxed()
     };
     tracing_subscriber::registry()
-        .with(layer.with_filter(filter.and(Flood::default())))
+        .with(layer.with_filter(filter.and(RateLimit::default())))
         .try_init()
         .map_err(|_| LogError::Twice)
 }

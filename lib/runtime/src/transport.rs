@@ -6,9 +6,10 @@
 //!   Sender::put, Sender::flush -----------------^
 //! ```
 //!
-//! Sending never waits. Who has many messages in a turn puts them and flushes once, which writes them
-//! on the spot and leaves to the writer task only what the socket has no room for. What the other side does not read in time is kept up to a bound; beyond it
-//! the connection is cut, so that one stuck reader costs a known amount of memory and nobody's time.
+//! Sending never waits. To send several messages in one turn, call `put` for each and `flush` once:
+//! `flush` writes immediately, and the writer task writes only what the socket has no room for.
+//! Unread bytes are kept up to a limit; beyond it the connection is closed, so that a reader that
+//! has stopped costs a known amount of memory and nobody's time.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,8 +28,8 @@ use tokio::net::UnixStream;
 use tokio::sync::Notify;
 use tripe_admin::line::{Line, LineBuffer};
 
-use crate::frame::{self, EncodedEvent, FrameError, MAX_FRAME};
 use crate::socket::Socket;
+use connect_ipc::frame::{self, EncodedEvent, FrameError, MAX_FRAME};
 
 /// Unread bytes after which a helper is cut off: 64 MiB. A full table of 50,000 peers takes 20; a
 /// helper further behind than that is stuck, and a fresh one catches up faster.
@@ -475,7 +476,7 @@ async fn cut_off(shared: &Shared) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scripts::{FromScripts, ToScripts};
+    use connect_ipc::scripts::{FromScripts, ToScripts};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     async fn pair(backlog: usize) -> (Stream, Receiver, Sender, tempfile::TempDir) {
