@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Everything that can end a command, and the exit code of each.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use connect_runtime::exit::Exit;
 use peerdb::{LoadError, WriteError};
-use tripe_admin::client::ClientError;
 
-use crate::connection::ControlError;
+use crate::client::admin::AdminError;
+use crate::client::connection::ControlError;
+use crate::output::text;
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The service could not be asked.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -24,7 +25,7 @@ pub enum Error {
     #[error(transparent)]
     Db(#[from] DbError),
     /// The service or the server answered that the command failed.
-    #[error("{}", crate::text::failure(.0))]
+    #[error("{}", text::failure(.0))]
     Failed(Vec<String>),
     /// What was waited for did not come about.
     #[error(transparent)]
@@ -34,7 +35,7 @@ pub enum Error {
     Output(#[from] io::Error),
     /// A file or an address could not be used.
     #[error("cannot {action}: {source}")]
-    Place {
+    System {
         /// What was tried, and with what.
         action: String,
         /// What the system said.
@@ -47,28 +48,32 @@ pub enum Error {
 
 impl Error {
     /// The code to exit with.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             Error::Control(error) => error.exit(),
             Error::Admin(error) => error.exit(),
             Error::Db(error) => error.exit(),
             Error::Wait(error) => error.exit(),
             Error::Failed(_) => Exit::Failure,
-            Error::Place { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Error::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::NoPermission
             }
-            Error::Place { .. } | Error::Output(_) | Error::Runtime(_) => Exit::System,
+            Error::System { .. } | Error::Output(_) | Error::Runtime(_) => Exit::System,
         }
     }
 }
 
+/// Success, unless the service or the server said that the command failed.
+pub(crate) fn succeeded(failure: Option<Vec<String>>) -> Result<Exit, Error> {
+    failure.map_or(Ok(Exit::Success), |words| Err(Error::Failed(words)))
+}
+
 /// Why something that was waited for did not come about.
 #[derive(Debug, thiserror::Error)]
-pub enum WaitError {
+pub(crate) enum WaitError {
     /// Something else did.
     #[error("{subject}: {what}")]
-    Otherwise {
+    OtherOutcome {
         /// What it was waited for with.
         subject: String,
         /// What happened instead.
@@ -92,70 +97,17 @@ pub enum WaitError {
 
 impl WaitError {
     /// The code to exit with.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
-            WaitError::Otherwise { exit, .. } => *exit,
+            WaitError::OtherOutcome { exit, .. } => *exit,
             WaitError::Late { .. } => Exit::Late,
-        }
-    }
-}
-
-/// Why the tripe server could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub enum AdminError {
-    /// The socket is not for us.
-    #[error(
-        "permission to use the tripe server's socket {} is denied: run this as the user or in the \
-         group that it belongs to",
-        path.display()
-    )]
-    Denied {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// No answer in time.
-    #[error(
-        "the tripe server has not answered for {} s: try again with a longer --timeout",
-        .0.as_secs()
-    )]
-    Timeout(Duration),
-    /// The end of what was watched.
-    #[error("the tripe server has closed the connection: it has ended, or restarts")]
-    Ended,
-    /// A command without words.
-    #[error("the command is empty; `connect-cli admin HELP' lists those that there are")]
-    Empty,
-    /// A command with a tag for a job.
-    #[error("leave out -background and its tag: the command is waited for in any case")]
-    Background,
-    /// Everything else.
-    #[error(transparent)]
-    Client(#[from] ClientError),
-}
-
-impl AdminError {
-    /// The code to exit with.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
-        match self {
-            AdminError::Denied { .. } => Exit::NoPermission,
-            AdminError::Empty
-            | AdminError::Background
-            | AdminError::Client(ClientError::Refused(_)) => Exit::Usage,
-            AdminError::Client(ClientError::Failed(_)) => Exit::Failure,
-            AdminError::Timeout(_)
-            | AdminError::Ended
-            | AdminError::Client(ClientError::Connect { .. } | ClientError::Closed) => {
-                Exit::Unavailable
-            }
         }
     }
 }
 
 /// Why a database or its sources could not be used.
 #[derive(Debug, thiserror::Error)]
-pub enum DbError {
+pub(crate) enum DbError {
     /// A database could not be read.
     #[error(transparent)]
     Load(LoadError),
@@ -196,8 +148,7 @@ pub enum DbError {
 
 impl DbError {
     /// The code to exit with.
-    #[must_use]
-    pub fn exit(&self) -> Exit {
+    pub(crate) fn exit(&self) -> Exit {
         match self {
             DbError::Load(LoadError::Denied { .. }) => Exit::NoPermission,
             DbError::Load(LoadError::Damaged { .. } | LoadError::TooLarge { .. })
@@ -212,15 +163,4 @@ impl DbError {
             DbError::Load(_) | DbError::Write(_) => Exit::System,
         }
     }
-}
-
-/// Tells something on standard error that is no part of the result.
-pub fn tell(text: &str) {
-    tell_bare(&format!("connect-cli: {text}"));
-}
-
-/// Tells something on standard error without saying who tells it.
-pub fn tell_bare(text: &str) {
-    // Standard error may be the closed end of a pipe; then nobody is there to be told.
-    let _ = writeln!(io::stderr(), "{}", crate::text::clean(text));
 }

@@ -10,10 +10,7 @@ use crate::error::Error;
 ///
 /// The signals are taken before the work begins, so that whoever has seen its first output may
 /// interrupt at once and finds a quiet end then too.
-///
-/// # Errors
-/// Those of the work, and [`Error::Runtime`] if the system refuses to hand us signals.
-pub async fn until_interrupted(
+pub(crate) async fn until_interrupted(
     work: impl Future<Output = Result<Exit, Error>>,
 ) -> Result<Exit, Error> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;

@@ -1,39 +1,32 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The operators' tool of the connect service: looks at it, commands it, and tends its database.
+//! The operators' tool of the connect service: looks at it, commands it, and maintains its database.
 //!
 //! ```text
-//!   options --> nouns::* --+--> connection: the service's control socket
-//!                          +--> tripe_admin::client: the tripe server's socket
-//!                          +--> peerdb: files
-//!                          +--> output: tables, JSON, colour
+//!   cli --> commands::* --+--> client: the service's control socket, the tripe server's socket
+//!                         +--> peerdb: files
+//!                         +--> output: tables, text, JSON, colour
 //! ```
 //!
-//! Each command is one file in [`nouns`]. What a person reads may be put better in any version;
-//! what `--json` prints keeps its meaning as long as [`output::SCHEMA`] stays the same.
+//! Each command is one file or folder in `commands`. What a person reads may be worded better in any
+//! version; what `--json` prints keeps its meaning as long as `output::SCHEMA` stays the same.
 
-pub mod connection;
-pub mod context;
-pub mod error;
-pub mod happening;
-pub mod interrupt;
-pub mod notes;
-pub mod nouns;
-pub mod options;
-pub mod output;
-pub mod progress;
-pub mod subscription;
-pub mod table;
-pub mod text;
+mod cli;
+mod client;
+mod commands;
+mod common;
+mod error;
+mod interrupt;
+mod output;
 
 use std::io;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use connect_runtime::exit::{Exit, Fatal};
 
-use crate::context::Context;
+use crate::cli::Cli;
+use crate::common::Common;
 use crate::error::Error;
-use crate::options::Cli;
 
 /// The whole program.
 #[must_use]
@@ -47,10 +40,16 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             let fatal = Fatal::new(error.exit(), error);
-            error::tell(&fatal.error.to_string());
+            output::to_stderr(&fatal.error.to_string());
             fatal.exit.into()
         }
     }
+}
+
+/// The description of the command line, from which the manual pages are made.
+#[must_use]
+pub fn command_line() -> clap::Command {
+    Cli::command()
 }
 
 fn run(cli: Cli) -> Result<Exit, Error> {
@@ -58,10 +57,10 @@ fn run(cli: Cli) -> Result<Exit, Error> {
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let mut context = Context::new(cli.common);
-    let ended = runtime.block_on(nouns::run(cli.noun, &mut context));
+    let mut common = Common::new(cli.common);
+    let ended = runtime.block_on(cli.command.run(&mut common));
     // What was printed before an error is of use all the same.
-    let flushed = context.out.finish();
+    let flushed = common.out.finish();
     let exit = ended?;
     flushed?;
     Ok(exit)

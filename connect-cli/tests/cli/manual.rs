@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory as _};
-use connect_cli::options::Cli;
+use clap::{Arg, Command};
+use connect_cli::command_line;
+use connect_ipc::event::EventName;
 
 use crate::support::Result;
 
@@ -78,7 +79,7 @@ fn commands<'a>(command: &'a Command, name: &str, all: &mut BTreeMap<String, &'a
 
 /// The command line, with what clap adds of its own.
 fn built() -> Command {
-    let mut cli = Cli::command();
+    let mut cli = command_line();
     cli.build();
     cli
 }
@@ -134,7 +135,7 @@ fn the_exit_codes_are_those_of_the_help_text() -> Result {
         .lines()
         .filter_map(|line| line.strip_prefix(".It "))
         .collect();
-    let help = Cli::command().render_long_help().to_string();
+    let help = command_line().render_long_help().to_string();
     let listed: Vec<&str> = help
         .lines()
         .skip_while(|line| *line != "Exit codes:")
@@ -154,10 +155,28 @@ fn rows<'a>(text: &'a str, heading: &str) -> BTreeSet<&'a str> {
         .collect()
 }
 
+/// Every kind of event.
+fn kinds() -> BTreeSet<&'static str> {
+    EventName::ALL.iter().map(|kind| kind.as_str()).collect()
+}
+
+#[test]
+fn the_page_lists_every_kind_of_event_and_no_other() -> Result {
+    let page = page("connect-cli.1")?;
+    let (_, list) = page.split_once("The kinds are\n").ok_or("no list")?;
+    let (list, _) = list.split_once(".It ").ok_or("no end of the list")?;
+    let described: BTreeSet<&str> = list
+        .split_whitespace()
+        .filter(|word| !matches!(*word, ".Cm" | "," | "." | "and"))
+        .collect();
+    assert_eq!(described, kinds());
+    Ok(())
+}
+
 #[test]
 fn the_sockets_document_lists_every_kind_of_event_and_every_counter_and_no_other() -> Result {
     let text = page("../docs/sockets.md")?;
-    let kinds: BTreeSet<&str> = connect_cli::happening::KINDS.into_iter().collect();
+    let kinds = kinds();
     assert_eq!(rows(&text, "| Kind |"), kinds);
     let counters = serde_json::to_value(connect_ipc::control::Counters::default())?;
     let counters = counters.as_object().ok_or("no object")?;

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 use clap_mangen::Man;
-use connect_cli::options::Cli;
+use connect_cli::command_line;
 
 use crate::support::Result;
 
@@ -90,7 +90,7 @@ fn pages(command: &Command, name: &str, date: &str, all: &mut BTreeMap<String, S
 
 #[test]
 fn the_pages_of_single_commands_are_up_to_date() -> Result {
-    let mut cli = Cli::command();
+    let mut cli = command_line();
     cli.build();
     let mut made = BTreeMap::new();
     // They change together with the page that they belong to, and have its date.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The commands of the service that have nouns of their own, and `kill`.
+//! The commands of the service that have commands of their own here, and `kill`.
 
 use connect_ipc::control::Reply;
 use insta::assert_snapshot;
@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use crate::support::{Place, Result, Script};
 
 #[test]
-fn each_noun_gives_its_command() -> Result {
+fn each_command_gives_its_command() -> Result {
     let place = Place::new()?;
     for (arguments, words) in [
         ("active alice", &["active", "alice"][..]),
@@ -37,8 +37,8 @@ fn each_noun_gives_its_command() -> Result {
 
         let failure = Reply::Failed(vec!["no".into(), "way".into()]);
         let core = place.core(Script::replies([failure]))?;
-        let (noun, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
-        let outcome = place.run(&format!("{noun} --json {rest}"))?;
+        let (name, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
+        let outcome = place.run(&format!("{name} --json {rest}"))?;
         assert_eq!(core.submitted()?, words, "{arguments}");
         let json: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
         assert_eq!(

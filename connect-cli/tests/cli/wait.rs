@@ -7,9 +7,9 @@ use insta::assert_snapshot;
 
 use crate::support::{Place, Result, Script, Step, event, service};
 
-fn command(noun: &str) -> EventKind {
+fn command(name: &str) -> EventKind {
     EventKind::Command {
-        words: vec![noun.into(), "alice".into()],
+        words: vec![name.into(), "alice".into()],
         by: "uid 0".into(),
     }
 }
@@ -38,9 +38,9 @@ fn script(request: Option<Request>, events: Vec<(Option<&str>, EventKind)>) -> R
     Ok(Script::steps(begin.into_iter().chain(asked).chain(events)))
 }
 
-fn submit(noun: &str) -> Option<Request> {
+fn submit(name: &str) -> Option<Request> {
     Some(Request::Submit {
-        words: vec![noun.into(), "alice".into()],
+        words: vec![name.into(), "alice".into()],
     })
 }
 

@@ -11,9 +11,9 @@ use crate::scripts::{Ended, ScriptKind, Stream};
 pub struct EventFilter {
     /// Only events of these peers, and those of no peer; all peers if empty.
     pub peers: Vec<String>,
-    /// Only events of these kinds, by their names in JSON; all but `reply` if empty, since there
-    /// is one of that kind for each ping.
-    pub kinds: Vec<String>,
+    /// Only events of these kinds; all but `reply` if empty, since there is one of that kind for each
+    /// ping.
+    pub kinds: Vec<EventName>,
 }
 
 impl EventFilter {
@@ -26,9 +26,9 @@ impl EventFilter {
         };
         let name = event.kind.name();
         let kind = if self.kinds.is_empty() {
-            name != "reply"
+            name != EventName::Reply
         } else {
-            self.kinds.iter().any(|kind| kind == name)
+            self.kinds.contains(&name)
         };
         peer && kind
     }
@@ -159,35 +159,65 @@ pub enum EventKind {
     },
 }
 
-impl EventKind {
-    /// The kind's name, as in JSON.
-    #[must_use]
-    pub const fn name(&self) -> &'static str {
-        match self {
-            EventKind::Added { .. } => "added",
-            EventKind::Removed {} => "removed",
-            EventKind::Adopted {} => "adopted",
-            EventKind::Disowned {} => "disowned",
-            EventKind::Keys {} => "keys",
-            EventKind::Moved { .. } => "moved",
-            EventKind::Reply { .. } => "reply",
-            EventKind::Missed { .. } => "missed",
-            EventKind::Failed { .. } => "failed",
-            EventKind::Recovered { .. } => "recovered",
-            EventKind::Unreachable { .. } => "unreachable",
-            EventKind::Reconnecting {} => "reconnecting",
-            EventKind::Knock { .. } => "knock",
-            EventKind::Started { .. } => "started",
-            EventKind::Output { .. } => "output",
-            EventKind::Ended { .. } => "ended",
-            EventKind::Database { .. } => "database",
-            EventKind::DatabaseFault { .. } => "database-fault",
-            EventKind::Joined {} => "joined",
-            EventKind::Lost {} => "lost",
-            EventKind::Broadcast { .. } => "broadcast",
-            EventKind::Command { .. } => "command",
+/// Makes, of one list, the names of the kinds of events, and what each kind is called. The compiler
+/// holds the list against [`EventKind`].
+macro_rules! event_names {
+    ($($variant:ident = $name:literal,)*) => {
+        /// What a kind of event is called.
+        #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        #[expect(missing_docs, reason = "EventKind has a sentence for each")]
+        pub enum EventName {
+            $(#[serde(rename = $name)] $variant,)*
         }
-    }
+
+        impl EventName {
+            /// Every name, in the order of [`EventKind`].
+            pub const ALL: &[EventName] = &[$(EventName::$variant),*];
+
+            /// The name, as in JSON.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(EventName::$variant => $name,)*
+                }
+            }
+        }
+
+        impl EventKind {
+            /// What this kind is called.
+            #[must_use]
+            pub const fn name(&self) -> EventName {
+                match self {
+                    $(EventKind::$variant { .. } => EventName::$variant,)*
+                }
+            }
+        }
+    };
+}
+
+event_names! {
+    Added = "added",
+    Removed = "removed",
+    Adopted = "adopted",
+    Disowned = "disowned",
+    Keys = "keys",
+    Moved = "moved",
+    Reply = "reply",
+    Missed = "missed",
+    Failed = "failed",
+    Recovered = "recovered",
+    Unreachable = "unreachable",
+    Reconnecting = "reconnecting",
+    Knock = "knock",
+    Started = "started",
+    Output = "output",
+    Ended = "ended",
+    Database = "database",
+    DatabaseFault = "database-fault",
+    Joined = "joined",
+    Lost = "lost",
+    Broadcast = "broadcast",
+    Command = "command",
 }
 
 #[cfg(test)]
@@ -205,20 +235,32 @@ mod tests {
 
     #[test]
     fn names_are_those_of_json() {
-        let reply = EventKind::Reply { millis: 1.0 };
+        for name in EventName::ALL {
+            assert_eq!(serde_json::to_value(name).unwrap(), name.as_str());
+        }
+        let fault = EventKind::DatabaseFault {
+            fault: String::new(),
+        };
         for kind in [
             EventKind::Removed {},
-            reply,
-            EventKind::DatabaseFault {
-                fault: String::new(),
-            },
+            EventKind::Reply { millis: 1.0 },
+            fault,
         ] {
-            let text = serde_json::to_string(&kind).unwrap();
-            assert!(
-                text.starts_with(&format!("{{\"{}\":", kind.name())),
-                "{text}"
-            );
+            let value = serde_json::to_value(&kind).unwrap();
+            assert!(value.get(kind.name().as_str()).is_some(), "{value}");
         }
+    }
+
+    /// Every kind of event has its name in JSON: serde lists those that it knows.
+    #[test]
+    fn every_kind_has_a_name() {
+        let error = serde_json::from_str::<EventKind>("{\"none\":{}}").unwrap_err();
+        let names: Vec<String> = EventName::ALL
+            .iter()
+            .map(|name| format!("`{}`", name.as_str()))
+            .collect();
+        let known = format!("expected one of {} at", names.join(", "));
+        assert!(error.to_string().contains(&known), "{error}");
     }
 
     #[test]
@@ -228,7 +270,7 @@ mod tests {
         assert!(!all.wants(&event(Some("a"), EventKind::Reply { millis: 1.0 })));
         let some = EventFilter {
             peers: vec!["a".into()],
-            kinds: vec!["reply".into(), "lost".into()],
+            kinds: vec![EventName::Reply, EventName::Lost],
         };
         assert!(some.wants(&event(Some("a"), EventKind::Reply { millis: 1.0 })));
         assert!(!some.wants(&event(Some("b"), EventKind::Reply { millis: 1.0 })));

@@ -99,7 +99,7 @@ impl EncodedEvent {
         serde_json::to_vec(event)
             .map(EncodedEvent)
             .map_err(|source| FrameError::Malformed {
-                start: event.kind.name().to_owned(),
+                start: event.kind.name().as_str().to_owned(),
                 source,
             })
     }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use connect_ipc::control::Request;
-use connect_ipc::event::EventFilter;
+use connect_ipc::event::{EventFilter, EventName};
 use tokio::io::AsyncReadExt as _;
 
 use super::{Effort, Found, progress};
@@ -189,7 +189,7 @@ async fn fan_out(rig: &Rig, watchers: Watchers, count: usize) -> anyhow::Result<
     let watch = || -> anyhow::Result<Operator> {
         let mut operator = Operator::connect(service.control())?;
         operator.ask(Request::Events(EventFilter {
-            kinds: vec!["moved".to_owned()],
+            kinds: vec![EventName::Moved],
             peers: Vec::new(),
         }))?;
         Ok(operator)

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use connect_ipc::control::{PeerState, PeerStatus, Reply, Request};
-use connect_ipc::event::{EventFilter, EventKind};
+use connect_ipc::event::{EventFilter, EventKind, EventName};
 use peerdb::Record;
 use scenarios::program;
 
@@ -29,7 +29,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let mut operator = Operator::connect(service.control())?;
     let mut watcher = Operator::connect(service.control())?;
     watcher.ask(Request::Events(EventFilter {
-        kinds: vec!["database".to_owned(), "disowned".to_owned()],
+        kinds: vec![EventName::Database, EventName::Disowned],
         peers: Vec::new(),
     }))?;
     let (mut noticed, mut whole, mut alone) = (Vec::new(), Vec::new(), Vec::new());

@@ -103,7 +103,7 @@ fn kill_scripts(rig: &Rig) -> anyhow::Result<f64> {
     let service = rig.service.as_ref().context("no service")?;
     let mut watcher = Operator::connect(service.control())?;
     watcher.ask(Request::Events(connect_ipc::event::EventFilter {
-        kinds: vec!["started".to_owned()],
+        kinds: vec![connect_ipc::event::EventName::Started],
         peers: Vec::new(),
     }))?;
     let mut operator = Operator::connect(service.control())?;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event::EventFilter;
+use connect_ipc::event::{EventFilter, EventName};
 use peerdb::Record;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use scenarios::Service;
@@ -125,7 +125,7 @@ fn service(
     let mut operator = Operator::connect(service.control())?;
     let mut watcher = Operator::connect(service.control())?;
     watcher.ask(Request::Events(EventFilter {
-        kinds: vec!["ended".to_owned()],
+        kinds: vec![EventName::Ended],
         peers: Vec::new(),
     }))?;
     let processes = [rig.core()?, rig.helper(Helper::Scripts)?];

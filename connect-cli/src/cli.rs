@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The command line: every command with its options, and which code runs it.
+
+use clap::{CommandFactory as _, Parser, Subcommand};
+use connect_runtime::exit::Exit;
+
+use crate::commands::{
+    active, admin, adopted, completions, db, doctor, events, info, kick, kill, list_active,
+    metrics, passive, quit, reload, sabotage, status, submit, top, userpeer,
+};
+use crate::common::{Common, CommonOptions};
+use crate::error::Error;
+
+/// The exit codes, as every help text lists them.
+const EXIT_CODES: &str = "\
+    Exit codes:\n\
+    \x20  0  all went well\n\
+    \x20  1  the request failed, or a check found faults\n\
+    \x20  2  the command line is wrong\n\
+    \x20 65  the input, such as a peer database or its sources, is faulty\n\
+    \x20 69  the service or the server is not there, or does not answer\n\
+    \x20 70  a fault of this program\n\
+    \x20 71  the system refused something, such as a file\n\
+    \x20 76  the other side is of another version\n\
+    \x20 77  permission is denied\n\
+    \x20 124  what --wait waited for has not come in time\n\n\
+    Examples:\n\
+    \x20 connect-cli status\n\
+    \x20 connect-cli info alice --json\n\
+    \x20 connect-cli kick alice";
+
+/// Look at the connect service, command it, and tend its peer database
+#[derive(Debug, Parser)]
+#[command(
+    name = "connect-cli",
+    version,
+    after_help = EXIT_CODES,
+    infer_long_args = true,
+    args_override_self = true,
+    max_term_width = 100
+)]
+pub(crate) struct Cli {
+    /// Options that every command takes.
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Status(status::Status),
+    Info(info::Info),
+    Top(top::Top),
+    Events(events::Events),
+    Active(active::Active),
+    Kick(kick::Kick),
+    Kill(kill::Kill),
+    Passive(passive::Passive),
+    Userpeer(userpeer::Userpeer),
+    Adopted(adopted::Adopted),
+    ListActive(list_active::ListActive),
+    Sabotage(sabotage::Sabotage),
+    Reload(reload::Reload),
+    Quit(quit::Quit),
+    Submit(submit::Submit),
+    Admin(admin::Admin),
+    Metrics(metrics::Metrics),
+    Db(db::Db),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Runs the command. An error has a text for the operator and an exit code.
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        match self {
+            Command::Status(status) => status.run(common).await,
+            Command::Info(info) => info.run(common).await,
+            Command::Top(top) => top.run(common).await,
+            Command::Events(events) => events.run(common).await,
+            Command::Active(active) => active.run(common).await,
+            Command::Kick(kick) => kick.run(common).await,
+            Command::Kill(kill) => kill.run(common).await,
+            Command::Passive(passive) => passive.run(common).await,
+            Command::Userpeer(userpeer) => userpeer.run(common).await,
+            Command::Adopted(adopted) => adopted.run(common).await,
+            Command::ListActive(list_active) => list_active.run(common).await,
+            Command::Sabotage(sabotage) => sabotage.run(common).await,
+            Command::Reload(reload) => reload.run(common).await,
+            Command::Quit(quit) => quit.run(common).await,
+            Command::Submit(submit) => submit.run(common).await,
+            Command::Admin(admin) => admin.run(common).await,
+            Command::Metrics(metrics) => metrics.run(common).await,
+            Command::Db(db) => db.run(common),
+            Command::Doctor(doctor) => doctor.run(common).await,
+            Command::Completions(completions) => completions.run(Cli::command(), common),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn common_options_are_taken_before_and_after_the_command() {
+        for line in [
+            "connect-cli -a s -d d --runtime-dir r --control c --timeout 5m status",
+            "connect-cli status -as -dd --runtime-dir=r --control=c --timeout=5m",
+            "connect-cli --admin-socket s status --dir d --runtime r --cont c --time 300",
+        ] {
+            let common = Cli::try_parse_from(line.split(' ')).unwrap().common;
+            assert_eq!(common.admin_socket.unwrap(), PathBuf::from("s"), "{line}");
+            assert_eq!(common.directory.unwrap(), PathBuf::from("d"), "{line}");
+            assert_eq!(common.runtime_dir.unwrap(), PathBuf::from("r"), "{line}");
+            assert_eq!(common.control.unwrap(), PathBuf::from("c"), "{line}");
+            assert_eq!(common.timeout.unwrap().seconds(), 300, "{line}");
+        }
+    }
+}

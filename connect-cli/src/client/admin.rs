@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The connection to the tripe server, and why it could not be asked.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use connect_runtime::exit::Exit;
+use tokio::time::timeout;
+use tripe_admin::client::{Answer, Client, ClientError, Inbox};
+
+/// Why the tripe server could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdminError {
+    /// The socket is not for us.
+    #[error(
+        "permission to use the tripe server's socket {} is denied: run this as the user or in the \
+         group that it belongs to",
+        path.display()
+    )]
+    Denied {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// No answer in time.
+    #[error(
+        "the tripe server has not answered for {} s: try again with a longer --timeout",
+        .0.as_secs()
+    )]
+    Timeout(Duration),
+    /// The end of what was watched.
+    #[error("the tripe server has closed the connection: it has ended, or restarts")]
+    Ended,
+    /// A command without words.
+    #[error("the command is empty; `connect-cli admin HELP' lists those that there are")]
+    Empty,
+    /// A command with a tag for a job.
+    #[error("leave out -background and its tag: the command is waited for in any case")]
+    Background,
+    /// Everything else.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+}
+
+impl AdminError {
+    /// The code to exit with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            AdminError::Denied { .. } => Exit::NoPermission,
+            AdminError::Empty
+            | AdminError::Background
+            | AdminError::Client(ClientError::Refused(_)) => Exit::Usage,
+            AdminError::Client(ClientError::Failed(_)) => Exit::Failure,
+            AdminError::Timeout(_)
+            | AdminError::Ended
+            | AdminError::Client(ClientError::Connect { .. } | ClientError::Closed) => {
+                Exit::Unavailable
+            }
+        }
+    }
+}
+
+/// Connects to the server.
+pub(crate) async fn connect(socket: &Path) -> Result<(Client, Inbox), AdminError> {
+    Client::connect(socket).await.map_err(|error| match error {
+        ClientError::Connect { path, source }
+            if source.kind() == io::ErrorKind::PermissionDenied =>
+        {
+            AdminError::Denied { path }
+        }
+        other => AdminError::Client(other),
+    })
+}
+
+/// Gives the server a command and waits for the answer.
+pub(crate) async fn ask(
+    client: &Client,
+    words: Vec<String>,
+    limit: Option<Duration>,
+) -> Result<Answer, AdminError> {
+    let command = client.command(words);
+    match limit {
+        None => Ok(command.await?),
+        Some(limit) => Ok(timeout(limit, command)
+            .await
+            .map_err(|_| AdminError::Timeout(limit))??),
+    }
+}

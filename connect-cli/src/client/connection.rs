@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The client's end of the service's control socket.
+//!
+//! ```text
+//!   core --hello--> us       checked: does it speak our language?
+//!   us --hello, request--> core
+//!   core --reply...--> us    until one that is final
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use connect_ipc::control::{Answer, Envelope, Reply, Request, SCHEMA};
+use connect_ipc::hello::{Hello, HelloError, Role};
+use connect_runtime::exit::Exit;
+use connect_runtime::transport::{
+    self, OPERATOR_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
+};
+use tokio::time::timeout;
+
+/// Why the service could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ControlError {
+    /// Nothing answers on the socket.
+    #[error(
+        "no connect service is running here: nothing answers on {} ({source}); start the service, \
+         or name its socket with --control, --runtime-dir or -a",
+        path.display()
+    )]
+    NoService {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The socket is not for us.
+    #[error(
+        "permission to use {} is denied: only the service's own user and the socket's group may \
+         command it; run this as one of them",
+        path.display()
+    )]
+    Denied {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The socket could not be used for another reason.
+    #[error(transparent)]
+    Socket(SocketError),
+    /// The service speaks another version of the messages.
+    #[error("the service on {} does not fit this program: {source}", path.display())]
+    Mismatch {
+        /// The socket.
+        path: PathBuf,
+        /// What does not fit.
+        source: HelloError,
+    },
+    /// The service's answers mean something else than ours.
+    #[error(
+        "the service (version {version}) answers with schema {theirs}, this program reads {SCHEMA}: \
+         install the same version of both"
+    )]
+    Schema {
+        /// The service's schema.
+        theirs: u32,
+        /// Its program version.
+        version: String,
+    },
+    /// Something else listens on the socket.
+    #[error(
+        "what listens on {} is no connect service: {why}; name the right socket with --control",
+        path.display()
+    )]
+    NotTheService {
+        /// The socket.
+        path: PathBuf,
+        /// What it did.
+        why: String,
+    },
+    /// The connection was closed before any hello.
+    #[error(
+        "the service on {} closed the connection at once: it is ending, or serves as many operators \
+         as it can; try again",
+        path.display()
+    )]
+    ClosedAtOnce {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// No answer in time.
+    #[error(
+        "the service has not answered for {} s: try again with a longer --timeout, and look at its \
+         log",
+        .0.as_secs()
+    )]
+    Timeout(Duration),
+    /// The connection ended before the answer was complete.
+    #[error("the service closed the connection before it had answered: look at its log")]
+    Lost,
+    /// The connection ended while we followed what happens.
+    #[error("the service has closed the connection: it has ended, or restarts")]
+    Ended,
+    /// The connection broke.
+    #[error(transparent)]
+    Receive(ReceiveError),
+    /// The request could not be sent.
+    #[error("cannot ask the service: {0}")]
+    Send(SendError),
+    /// The service could make no sense of the request, as an older one might.
+    #[error("the service did not understand: {0}")]
+    Refused(String),
+    /// A reply that does not belong to the request.
+    #[error("the service answered with something else than was asked for; look at its log")]
+    Unexpected,
+}
+
+impl ControlError {
+    /// The code to exit with.
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            ControlError::NoService { .. }
+            | ControlError::ClosedAtOnce { .. }
+            | ControlError::Timeout(_)
+            | ControlError::Lost
+            | ControlError::Ended => Exit::Unavailable,
+            ControlError::Denied { .. } => Exit::NoPermission,
+            ControlError::Mismatch { .. }
+            | ControlError::Schema { .. }
+            | ControlError::NotTheService { .. }
+            | ControlError::Refused(_)
+            | ControlError::Receive(ReceiveError::Frame(_))
+            | ControlError::Unexpected => Exit::Protocol,
+            ControlError::Socket(_) | ControlError::Receive(ReceiveError::Io(_)) => Exit::System,
+            // The only request that can be too long is one with overlong words in it.
+            ControlError::Send(SendError::Frame(_)) => Exit::Usage,
+            ControlError::Send(SendError::Gone | SendError::Stuck(_)) => Exit::Unavailable,
+        }
+    }
+
+    fn from_hello(path: &Path, error: HelloError) -> Self {
+        let path = path.to_owned();
+        match error {
+            HelloError::Role { role } => ControlError::NotTheService {
+                path,
+                why: format!("it says that its part is {role:?}"),
+            },
+            source @ HelloError::Protocol { .. } => ControlError::Mismatch { path, source },
+        }
+    }
+
+    fn from_connecting(path: &Path, error: SocketError) -> Self {
+        let path = path.to_owned();
+        match error {
+            SocketError::Io { source, .. } => match source.kind() {
+                io::ErrorKind::PermissionDenied => ControlError::Denied { path },
+                io::ErrorKind::NotFound
+                | io::ErrorKind::NotADirectory
+                | io::ErrorKind::ConnectionRefused => ControlError::NoService { path, source },
+                _ => ControlError::Socket(SocketError::Io {
+                    action: "connect to",
+                    path,
+                    source,
+                }),
+            },
+            other => ControlError::Socket(other),
+        }
+    }
+}
+
+/// A connection to the service.
+#[derive(Debug)]
+pub(crate) struct Control {
+    receiver: Receiver,
+    sender: Sender,
+    version: String,
+    limit: Option<Duration>,
+    /// The number of the request under way.
+    request: u64,
+}
+
+/// Waits for `future` no longer than `limit`.
+async fn within<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Output, ControlError> {
+    match limit {
+        None => Ok(future.await),
+        Some(limit) => timeout(limit, future)
+            .await
+            .map_err(|_| ControlError::Timeout(limit)),
+    }
+}
+
+impl Control {
+    /// Connects and exchanges hellos, which may take `hello`; each further message may take
+    /// `limit`.
+    pub(crate) async fn open(
+        path: &Path,
+        hello: Option<Duration>,
+        limit: Option<Duration>,
+    ) -> Result<Self, ControlError> {
+        let stream = within(hello, transport::connect(path))
+            .await?
+            .map_err(|error| ControlError::from_connecting(path, error))?;
+        let (mut receiver, sender) =
+            transport::split(stream, OPERATOR_BACKLOG).map_err(ControlError::Receive)?;
+        let first = within(hello, receiver.next::<Hello>()).await?;
+        let theirs = match first {
+            Ok(Some(theirs)) => theirs,
+            Ok(None) => {
+                return Err(ControlError::ClosedAtOnce {
+                    path: path.to_owned(),
+                });
+            }
+            Err(ReceiveError::Frame(error)) => {
+                return Err(ControlError::NotTheService {
+                    path: path.to_owned(),
+                    why: error.to_string(),
+                });
+            }
+            Err(error @ ReceiveError::Io(_)) => return Err(ControlError::Receive(error)),
+        };
+        theirs
+            .check(&[Role::Core])
+            .map_err(|error| ControlError::from_hello(path, error))?;
+        sender
+            .send(&Hello::new(Role::Operator))
+            .map_err(ControlError::Send)?;
+        Ok(Control {
+            receiver,
+            sender,
+            version: theirs.version,
+            limit,
+            request: 0,
+        })
+    }
+
+    /// Sends a request and returns its number; [`Control::reply`] gives its replies.
+    pub(crate) fn ask(&mut self, request: Request) -> Result<u64, ControlError> {
+        self.request += 1;
+        let envelope = Envelope {
+            id: self.request,
+            request,
+        };
+        self.sender.send(&envelope).map_err(ControlError::Send)?;
+        Ok(self.request)
+    }
+
+    /// From now on each message may take as long as it likes, as events do.
+    pub(crate) fn remove_time_limit(&mut self) {
+        self.limit = None;
+    }
+
+    /// The next reply to the request under way.
+    pub(crate) async fn reply(&mut self) -> Result<Reply, ControlError> {
+        loop {
+            let (id, reply) = self.answer().await?;
+            if id == self.request {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// The next reply to any request, with the request's number. Cancel safe.
+    pub(crate) async fn answer(&mut self) -> Result<(u64, Reply), ControlError> {
+        let answer = within(self.limit, self.receiver.next::<Answer>()).await?;
+        let answer = match answer {
+            Ok(Some(answer)) => answer,
+            Ok(None) => return Err(ControlError::Lost),
+            Err(error) => return Err(ControlError::Receive(error)),
+        };
+        match answer.reply {
+            // A request that core could not read has no number.
+            Reply::Error(why) => Err(ControlError::Refused(why)),
+            reply => {
+                self.check_schema(&reply)?;
+                Ok((answer.id, reply))
+            }
+        }
+    }
+
+    fn check_schema(&self, reply: &Reply) -> Result<(), ControlError> {
+        let theirs = match reply {
+            Reply::Service(status) => status.schema,
+            Reply::Peer(detail) => detail.schema,
+            _ => return Ok(()),
+        };
+        if theirs == SCHEMA {
+            return Ok(());
+        }
+        Err(ControlError::Schema {
+            theirs,
+            version: self.version.clone(),
+        })
+    }
+}

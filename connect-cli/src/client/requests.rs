@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Requests that several commands make.
+
+use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
+
+use super::connection::{Control, ControlError};
+use super::subscription::{StreamItem, Subscription};
+
+/// Sends a command and reads its replies, up to the last. Gives each line of the answer to `line`, and
+/// returns the service's words if the command failed.
+pub(crate) async fn command<E: From<ControlError>>(
+    control: &mut Control,
+    request: Request,
+    mut line: impl FnMut(Vec<String>) -> Result<(), E>,
+) -> Result<Option<Vec<String>>, E> {
+    control.ask(request)?;
+    loop {
+        match control.reply().await? {
+            Reply::Line(words) => line(words)?,
+            Reply::Done {} => return Ok(None),
+            Reply::Failed(words) => return Ok(Some(words)),
+            _ => return Err(ControlError::Unexpected.into()),
+        }
+    }
+}
+
+/// Asks for the state on a connection that events come on as well.
+pub(crate) async fn status_again(
+    subscription: &mut Subscription,
+) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
+    let request = subscription.ask(Request::Status {})?;
+    let mut state = Collected::default();
+    loop {
+        if let StreamItem::Reply(id, reply) = subscription.next().await?
+            && id == request
+            && state.take(reply)?
+        {
+            return state.finish();
+        }
+    }
+}
+
+/// The replies of a state so far.
+#[derive(Debug, Default)]
+pub(crate) struct Collected {
+    service: Option<ServiceStatus>,
+    peers: Vec<PeerStatus>,
+}
+
+impl Collected {
+    /// Takes one reply; says whether it was the last.
+    pub(crate) fn take(&mut self, reply: Reply) -> Result<bool, ControlError> {
+        match reply {
+            Reply::Service(status) => self.service = Some(*status),
+            Reply::Peers(some) => self.peers.extend(some),
+            Reply::Done {} => return Ok(true),
+            _ => return Err(ControlError::Unexpected),
+        }
+        Ok(false)
+    }
+
+    /// The whole state.
+    pub(crate) fn finish(mut self) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
+        self.peers.sort_by(|left, right| left.name.cmp(&right.name));
+        let service = self.service.ok_or(ControlError::Unexpected)?;
+        Ok((service, self.peers))
+    }
+}
+
+/// Asks the service for its state and its peers, sorted by name.
+pub(crate) async fn status(
+    control: &mut Control,
+) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
+    control.ask(Request::Status {})?;
+    let mut state = Collected::default();
+    while !state.take(control.reply().await?)? {}
+    state.finish()
+}

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The stream of events: the state first, then everything that happens, in one request.
+//!
+//! ```text
+//!   us --events--> core
+//!   core --service, peers..., live--> Snapshot    complete as of event `seq`
+//!   core --event, dropped...-->       StreamItem    from then on
+//! ```
+
+use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
+use connect_ipc::event::{Event, EventFilter};
+
+use crate::client::connection::{Control, ControlError};
+
+/// The state that a subscription begins with.
+#[derive(Clone, Debug)]
+pub(crate) struct Snapshot {
+    /// The service.
+    pub(crate) service: ServiceStatus,
+    /// Its peers, sorted by name.
+    pub(crate) peers: Vec<PeerStatus>,
+    /// The number of the last event before.
+    pub(crate) seq: u64,
+}
+
+/// What a subscription brings.
+#[derive(Clone, Debug)]
+pub(crate) enum StreamItem {
+    /// Something happened.
+    Event(Event),
+    /// So many events were left out, since they were not read fast enough.
+    Dropped(u64),
+    /// A reply to another request on the same connection.
+    Reply(u64, Reply),
+}
+
+/// A subscription to events, and the connection that it is on.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    control: Control,
+    request: u64,
+}
+
+impl Subscription {
+    /// Subscribes. From then on nothing limits how long the next event may take.
+    pub(crate) async fn begin(
+        mut control: Control,
+        filter: EventFilter,
+    ) -> Result<(Self, Snapshot), ControlError> {
+        let request = control.ask(Request::Events(filter))?;
+        let mut service = None;
+        let mut peers: Vec<PeerStatus> = Vec::new();
+        let seq = loop {
+            match control.reply().await? {
+                Reply::Service(status) => service = Some(*status),
+                Reply::Peers(some) => peers.extend(some),
+                Reply::Live { seq } => break seq,
+                _ => return Err(ControlError::Unexpected),
+            }
+        };
+        control.remove_time_limit();
+        peers.sort_by(|left, right| left.name.cmp(&right.name));
+        let snapshot = Snapshot {
+            service: service.ok_or(ControlError::Unexpected)?,
+            peers,
+            seq,
+        };
+        Ok((Subscription { control, request }, snapshot))
+    }
+
+    /// Asks for something else on the same connection; the replies come among the events.
+    pub(crate) fn ask(&mut self, request: Request) -> Result<u64, ControlError> {
+        self.control.ask(request)
+    }
+
+    /// What comes next. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<StreamItem, ControlError> {
+        let (id, reply) = self.control.answer().await.map_err(|error| match error {
+            ControlError::Lost => ControlError::Ended,
+            other => other,
+        })?;
+        match reply {
+            Reply::Event(event) if id == self.request => Ok(StreamItem::Event(event)),
+            Reply::Dropped { events } if id == self.request => Ok(StreamItem::Dropped(events)),
+            _ if id == self.request => Err(ControlError::Unexpected),
+            reply => Ok(StreamItem::Reply(id, reply)),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `admin`: any command of the tripe server itself, and its broadcasts.
+
+use std::io;
+
+use clap::Args;
+use connect_runtime::exit::Exit;
+use serde::Serialize;
+use tripe_admin::client::{Answer, ClientError, Inbox, Incoming};
+use tripe_admin::token;
+
+use crate::client::admin::{AdminError, ask};
+use crate::common::{Common, Pace};
+use crate::error::{Error, succeeded};
+use crate::interrupt::until_interrupted;
+use crate::output::report::CommandReport;
+use crate::output::{Output, SCHEMA, note_words, to_stderr};
+
+/// Give the tripe server a command of tripe-admin(5), or watch what it broadcasts
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    A single argument is taken as a whole line, as it would be typed to the server; several \
+    are one word each. The lines of the answer are printed when the command has ended. \
+    Commands that take their time (ADD, PING, EPING, SVCSUBMIT) are waited for. Options of \
+    this program go before LINE.\n\n\
+    Examples:\n\
+    \x20 connect-cli admin LIST\n\
+    \x20 connect-cli admin PING alice\n\
+    \x20 connect-cli admin 'PORT INET6'\n\
+    \x20 connect-cli admin --watch")]
+pub(crate) struct Admin {
+    /// Print JSON: the answer once the command has ended, and one line for each broadcast.
+    #[arg(long)]
+    json: bool,
+    /// Go on with the server's notifications and warnings as they come, until interrupted.
+    #[arg(short, long)]
+    watch: bool,
+    /// The command and its arguments.
+    #[arg(
+        value_name = "LINE",
+        required_unless_present = "watch",
+        num_args = 1..,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    line: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct BroadcastReport<'a> {
+    schema: u32,
+    /// `note` or `warn`.
+    kind: &'a str,
+    words: Vec<String>,
+}
+
+impl Admin {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        // Only who watches goes on for ever; who gave a command may break it off as usual.
+        if self.watch {
+            until_interrupted(self.work(common)).await
+        } else {
+            self.work(common).await
+        }
+    }
+
+    async fn work(self, common: &mut Common) -> Result<Exit, Error> {
+        let words = words(self.line)?;
+        let (client, mut inbox) = common.admin().await?;
+        if self.watch {
+            let watch = ["WATCH", "-A+nw"].map(str::to_owned);
+            ask(&client, watch.into(), common.limit(Pace::Quick)).await?;
+        }
+        if !words.is_empty() {
+            let limit = common.limit(Pace::Slow);
+            let answer = ask(&client, words.clone(), limit);
+            tokio::pin!(answer);
+            let answer = loop {
+                tokio::select! {
+                    // A broadcast that came before the answer is printed before it.
+                    biased;
+                    Some(incoming) = inbox.next(), if self.watch => {
+                        show(incoming, self.json, &mut common.out)?;
+                    }
+                    answer = &mut answer => break answer,
+                }
+            };
+            let form = Form::of(self.json, self.watch);
+            print(&words, answer, form, &mut common.out)?;
+            common.out.finish()?;
+        }
+        if self.watch {
+            watch(&mut inbox, self.json, &mut common.out).await?;
+            return Err(AdminError::Ended.into());
+        }
+        Ok(Exit::Success)
+    }
+}
+
+/// The words of a command line, whether given one by one or as a whole.
+fn words(line: Vec<String>) -> Result<Vec<String>, AdminError> {
+    let given = !line.is_empty();
+    let words = match line.as_slice() {
+        [line] => tripe_admin::split(line),
+        _ => line,
+    };
+    match words.as_slice() {
+        // The server gives no answer at all to an empty line.
+        [] if given => Err(AdminError::Empty),
+        [_, option, ..] if option.eq_ignore_ascii_case("-background") => {
+            Err(AdminError::Background)
+        }
+        _ => Ok(words),
+    }
+}
+
+/// Gives the server a command and prints the answer.
+pub(crate) async fn command(
+    common: &mut Common,
+    words: Vec<String>,
+    json: bool,
+    pace: Pace,
+) -> Result<Exit, Error> {
+    let (client, _inbox) = common.admin().await?;
+    let answer = ask(&client, words.clone(), common.limit(pace)).await;
+    print(&words, answer, Form::of(json, false), &mut common.out)
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Text,
+    Json,
+    /// One of many objects, so it must not spread over several lines.
+    JsonLine,
+}
+
+impl Form {
+    fn of(json: bool, watch: bool) -> Self {
+        match (json, watch) {
+            (false, _) => Form::Text,
+            (true, false) => Form::Json,
+            (true, true) => Form::JsonLine,
+        }
+    }
+}
+
+/// Prints the answer to a command.
+fn print(
+    words: &[String],
+    answer: Result<Answer, AdminError>,
+    form: Form,
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    let (lines, failure) = match answer {
+        Ok(lines) => (lines, None),
+        Err(AdminError::Client(ClientError::Failed(failure))) => {
+            (Vec::new(), Some(failure.words().to_vec()))
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let report = CommandReport::new(words, &lines, failure.as_deref());
+    match form {
+        Form::Json => out.json(&report)?,
+        Form::JsonLine => out.json_line(&report)?,
+        Form::Text => {
+            for line in lines {
+                out.line(&token::join(line))?;
+            }
+        }
+    }
+    succeeded(failure)
+}
+
+/// Prints broadcasts until the server closes the connection.
+async fn watch(inbox: &mut Inbox, json: bool, out: &mut Output) -> io::Result<()> {
+    while let Some(incoming) = inbox.next().await {
+        show(incoming, json, out)?;
+    }
+    Ok(())
+}
+
+/// Prints one broadcast.
+fn show(incoming: Incoming, json: bool, out: &mut Output) -> io::Result<()> {
+    let (kind, words) = match incoming {
+        Incoming::Note(note) => ("note", note_words::words(note)),
+        Incoming::Warn(words) => ("warn", words),
+        Incoming::Missed(number) => {
+            to_stderr(&format!(
+                "{number} broadcasts were lost, since they were not read in time"
+            ));
+            return Ok(());
+        }
+        Incoming::Strange { line, why } => {
+            to_stderr(&format!("the server sent `{line}', {why}"));
+            return Ok(());
+        }
+        // Not watched, and we provide no service.
+        Incoming::Trace(_)
+        | Incoming::Job(_)
+        | Incoming::JobCancelled(_)
+        | Incoming::Displaced { .. } => return Ok(()),
+    };
+    if json {
+        return out.json_line(&BroadcastReport {
+            schema: SCHEMA,
+            kind,
+            words,
+        });
+    }
+    let kind = [kind.to_ascii_uppercase()];
+    out.line_flushed(&token::join(kind.iter().chain(&words)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_argument_is_a_line_and_several_are_words() {
+        let split = |line: &[&str]| words(line.iter().map(|word| (*word).to_owned()).collect());
+        assert_eq!(split(&["KILL 'a b'"]).unwrap(), ["KILL", "a b"]);
+        assert_eq!(split(&["KILL", "a b"]).unwrap(), ["KILL", "a b"]);
+        assert_eq!(split(&["LIST"]).unwrap(), ["LIST"]);
+        assert!(split(&[]).unwrap().is_empty());
+        assert!(matches!(split(&["  "]), Err(AdminError::Empty)));
+        assert!(matches!(
+            split(&["PING -background x alice"]),
+            Err(AdminError::Background)
+        ));
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `db check`: looks for mistakes in a database or its sources.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use connect_runtime::exit::Exit;
+use peerdb::Level;
+use serde::Serialize;
+
+use super::findings::{self, Remark};
+use super::input::{self, Input};
+use crate::common::Common;
+use crate::error::{DbError, Error};
+use crate::output::SCHEMA;
+use crate::output::progress;
+
+/// Look for mistakes in a database or its sources
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    Each key that some program reads is checked for type and sense, and keys that look misspelt \
+    are pointed out. Sources are told with file and line, so check them rather than the \
+    database made from them. The exit code is 1 if there are errors.\n\n\
+    Examples:\n\
+    \x20 connect-cli db check /etc/tripe/peers.d\n\
+    \x20 connect-cli db check peers.cdb --strict")]
+pub(crate) struct Check {
+    /// A database, or files or directories of sources [default: the service's database].
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Exit with 1 for warnings as well.
+    #[arg(long)]
+    strict: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    files: Vec<String>,
+    ok: bool,
+    findings: &'a [Remark],
+}
+
+impl Check {
+    pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        let files = if self.files.is_empty() {
+            vec![input::or_default(None, common)]
+        } else {
+            self.files
+        };
+        let remarks = match files.as_slice() {
+            [file] => match Input::read(file, common).map_err(DbError::Load)? {
+                Input::Database(database) => {
+                    progress::during("checking the database", || findings::of_database(&database))
+                }
+                Input::Source(compilation) => findings::of_compilation(&compilation),
+            },
+            // Several sources make one database, several databases make none.
+            files => findings::of_compilation(&input::compile(files, common)),
+        };
+        let worst = if self.strict {
+            Level::Warning
+        } else {
+            Level::Error
+        };
+        let ok = !findings::any(&remarks, worst);
+        if self.json {
+            common.out.json(&Report {
+                schema: SCHEMA,
+                files: files
+                    .iter()
+                    .map(|file| file.display().to_string())
+                    .collect(),
+                ok,
+                findings: &remarks,
+            })?;
+        } else {
+            findings::print(&remarks, common)?;
+            common.out.line(&findings::summary(&remarks))?;
+        }
+        Ok(if ok { Exit::Success } else { Exit::Failure })
+    }
+}

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `db explain`: what the service would do with a peer, without doing it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use connect_ipc::pinger::PingPlan;
+use connect_ipc::scripts::{Command, ScriptKind};
+use connect_plan::adding::{self, NoAddress};
+use connect_plan::pinging::{self, PingKind};
+use connect_plan::scripts::{self, Script};
+use connect_runtime::exit::Exit;
+use peerdb::{Database, Record, ValueError};
+use serde::Serialize;
+use tripe_admin::{Interval, token};
+
+use super::findings;
+use super::input::{self, Input};
+use crate::common::Common;
+use crate::error::{DbError, Error};
+use crate::output::SCHEMA;
+use crate::output::paint::Paint;
+use crate::output::text;
+
+/// What stands for the words of an address that only a knock, a greeting or the server knows.
+const ADDRESS: [&str; 3] = ["FAMILY", "ADDRESS", "PORT"];
+
+/// What stands for the interface that the server will choose.
+const IFNAME: &str = "IFNAME";
+
+/// How wide labels are.
+const LABEL: usize = 12;
+
+/// Show what the service would do with a peer, without doing it
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    The command that adds the peer, the scripts with their arguments and environment, how it is \
+    pinged and what happens when it does not answer: all by the same rules that the service \
+    itself uses. Words in capitals stand for what only the server will know.\n\n\
+    Examples:\n\
+    \x20 connect-cli db explain hub\n\
+    \x20 connect-cli db explain hub /etc/tripe/peers.d --json | jq .pings")]
+pub(crate) struct Explain {
+    /// The peer's name.
+    peer: String,
+    /// A database, or a file or directory of sources [default: the service's database].
+    file: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// All that would be done.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Plan {
+    /// The words of the `ADD` command; `null` if the record does not allow for one.
+    add: Option<Vec<String>>,
+    /// What makes the service give it.
+    added_by: Vec<String>,
+    /// The scripts that would be run, in the order of a peer's life.
+    scripts: Vec<ScriptPlan>,
+    /// The variables of `ifup` and `ifdown` that come from the record.
+    environment: BTreeMap<String, String>,
+    /// How it is pinged; `null` if it is not watched.
+    pings: Option<PingsPlan>,
+    /// Values that cannot be used as they are.
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ScriptPlan {
+    kind: ScriptKind,
+    /// When it is run.
+    when: &'static str,
+    command: Command,
+    /// Its time limit in seconds; `null` for that of the service, which is none by default.
+    limit: Option<u32>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct PingsPlan {
+    /// `PING` or `EPING`.
+    command: &'static str,
+    #[serde(flatten)]
+    plan: PingPlan,
+    /// Seconds from the first ping without a reply to the verdict.
+    unreachable_after: u64,
+    then: UnreachableAction,
+}
+
+/// What happens to a peer that does not answer.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum UnreachableAction {
+    /// A new key exchange, and the `connect` command.
+    ReconnectByCommand,
+    /// A new key exchange, which takes a knock along.
+    ReconnectByKnock,
+    /// It is removed.
+    Kill,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    file: String,
+    peer: &'a str,
+    #[serde(flatten)]
+    plan: &'a Plan,
+}
+
+impl Explain {
+    pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        let file = input::or_default(self.file, common);
+        let input = Input::read(&file, common).map_err(DbError::Load)?;
+        if let Some(broken) = input.broken() {
+            let remarks = findings::of_compilation(broken);
+            findings::tell(&remarks);
+            return Err(DbError::NotCompiled {
+                path: file,
+                summary: findings::summary(&remarks),
+            }
+            .into());
+        }
+        let database = input.into_database();
+        let Some(record) = database.peer(&self.peer) else {
+            return Err(DbError::NoSuchPeer {
+                path: file,
+                peer: self.peer,
+            }
+            .into());
+        };
+        let plan = Plan::of(record, &database);
+        if self.json {
+            common.out.json(&Report {
+                schema: SCHEMA,
+                file: file.display().to_string(),
+                peer: &self.peer,
+                plan: &plan,
+            })?;
+        } else {
+            for (line, paint) in plan.lines(&self.peer) {
+                common.out.painted(paint, &line)?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+impl Plan {
+    fn of(record: &Record, database: &Database) -> Self {
+        let mut problems = Vec::new();
+        let (add, added_by) = addition(record, database, &mut problems);
+        let scripts = all_scripts(record, &mut problems);
+        let pings = record.flag("watch").then(|| {
+            let (plan, kind, faults) = pinging::ping_plan(record, PingKind::default());
+            problems.extend(faults.iter().map(ValueError::to_string));
+            PingsPlan {
+                command: kind.command(),
+                plan,
+                unreachable_after: u64::from(plan.timeout) * u64::from(plan.retries),
+                then: UnreachableAction::of(record),
+            }
+        });
+        Plan {
+            add,
+            added_by,
+            scripts,
+            environment: connect_plan::environment::environment(record, &[])
+                .into_iter()
+                .collect(),
+            pings,
+            problems,
+        }
+    }
+
+    fn lines(&self, name: &str) -> Vec<(String, Paint)> {
+        let mut lines = vec![(format!("peer {}", text::clean(name)), Paint::Heading)];
+        let mut say = |label: &str, text: &str| {
+            lines.push((
+                format!("  {label:<LABEL$}{}", text::clean(text)),
+                Paint::Plain,
+            ));
+        };
+        match &self.add {
+            Some(words) => say("added", &token::join(words)),
+            None => say("added", "not by this service"),
+        }
+        for cause in &self.added_by {
+            say("", cause);
+        }
+        for script in &self.scripts {
+            let shown = match &script.command {
+                Command::Exec(words) => token::join(words),
+                Command::Shell(line) => format!("/bin/sh -c {}", token::join([line])),
+            };
+            say(script.kind.name(), &shown);
+            let limit = script.limit.filter(|limit| *limit > 0);
+            let limit = limit.map_or_else(String::new, |limit| {
+                format!(", for at most {}", text::span(limit.into()))
+            });
+            say("", &format!("{}{limit}", script.when));
+        }
+        match &self.pings {
+            None => say("pinged", "no, since watch is not true"),
+            Some(pings) => {
+                for (at, line) in pings.lines(name).iter().enumerate() {
+                    say(if at == 0 { "pinged" } else { "" }, line);
+                }
+            }
+        }
+        let interface =
+            |script: &ScriptPlan| matches!(script.kind, ScriptKind::Ifup | ScriptKind::Ifdown);
+        if self.scripts.iter().any(interface) {
+            lines.push((String::new(), Paint::Plain));
+            let heading = "environment of ifup and ifdown, beside A_... from the server";
+            lines.push((heading.to_owned(), Paint::Heading));
+            lines.extend(self.environment.iter().map(|(key, value)| {
+                let line = format!("  {key}={}", text::clean(value));
+                (line, Paint::Plain)
+            }));
+        }
+        for problem in &self.problems {
+            lines.push((
+                format!("warning: {}", text::clean(problem)),
+                Paint::Doubtful,
+            ));
+        }
+        lines
+    }
+}
+
+/// The `ADD` command, and what makes the service give it.
+fn addition(
+    record: &Record,
+    database: &Database,
+    problems: &mut Vec<String>,
+) -> (Option<Vec<String>>, Vec<String>) {
+    let name = record.name();
+    let options = adding::options(record).unwrap_or_else(|error| {
+        problems.push(error.to_string());
+        Vec::new()
+    });
+    let mut causes = Vec::new();
+    let address = match adding::address(record) {
+        Ok(address) => {
+            causes.push(format!("on the command `active {name}'"));
+            if database.auto().iter().any(|auto| auto == name) {
+                causes.push("with --startup".to_owned());
+            }
+            Some(address)
+        }
+        Err(NoAddress::Passive) => {
+            let tag = record.get("key").unwrap_or(name);
+            causes.push(format!(
+                "when it knocks as `{name}' and proves the key `{tag}'"
+            ));
+            Some(ADDRESS.map(str::to_owned).to_vec())
+        }
+        Err(NoAddress::Missing | NoAddress::Blank) => {
+            problems.push(format!(
+                "peer {name} has no address: `peer' must be PASSIVE or an address"
+            ));
+            None
+        }
+    };
+    let users = database.users().filter(|(_, peer)| *peer == name);
+    causes
+        .extend(users.map(|(user, _)| format!("after `passive {user}', when the greeting comes")));
+    let add = address.map(|address| {
+        let arguments = adding::arguments(&options, name, &address).map(str::to_owned);
+        std::iter::once("ADD".to_owned()).chain(arguments).collect()
+    });
+    (add, causes)
+}
+
+/// The scripts of a peer, in the order of its life.
+fn all_scripts(record: &Record, problems: &mut Vec<String>) -> Vec<ScriptPlan> {
+    let name = record.name();
+    let up = scripts::ifup_arguments(name, IFNAME, ADDRESS.map(str::to_owned).to_vec());
+    let down = vec![name.to_owned()];
+    let kinds = [
+        (
+            ScriptKind::Ifup,
+            "when it has been added, by whomever",
+            scripts::interface_script(record, ScriptKind::Ifup, up, &[]),
+        ),
+        (
+            ScriptKind::Connect,
+            "when it has been added, and when it does not answer",
+            scripts::shell_script(record, ScriptKind::Connect),
+        ),
+        (
+            ScriptKind::Disconnect,
+            "when it has been removed",
+            scripts::shell_script(record, ScriptKind::Disconnect),
+        ),
+        (
+            ScriptKind::Ifdown,
+            "when it has been removed",
+            scripts::interface_script(record, ScriptKind::Ifdown, down, &[]),
+        ),
+    ];
+    let mut plans = Vec::new();
+    for (kind, when, script) in kinds {
+        let script = script.unwrap_or_else(|error| {
+            problems.push(error.to_string());
+            None
+        });
+        let Some(Script { command, .. }) = script else {
+            continue;
+        };
+        let limit = scripts::limit(record, kind).unwrap_or_else(|error| {
+            problems.push(error.to_string());
+            None
+        });
+        plans.push(ScriptPlan {
+            kind,
+            when,
+            command,
+            limit: limit.map(Interval::seconds),
+        });
+    }
+    plans
+}
+
+impl UnreachableAction {
+    fn of(record: &Record) -> Self {
+        if record.get("connect").is_some() {
+            UnreachableAction::ReconnectByCommand
+        } else if pinging::is_dynamic(record) {
+            UnreachableAction::ReconnectByKnock
+        } else {
+            UnreachableAction::Kill
+        }
+    }
+}
+
+impl PingsPlan {
+    fn lines(&self, name: &str) -> Vec<String> {
+        let span = |seconds: u32| text::span(seconds.into());
+        let plan = &self.plan;
+        let timeout = plan.timeout.to_string();
+        let end_of_options = name.starts_with('-').then_some("--");
+        let words = [self.command, "-timeout", &timeout];
+        let command = token::join(words.into_iter().chain(end_of_options).chain([name]));
+        let mut lines = vec![
+            format!("{command}, every {}", span(plan.every)),
+            format!(
+                "unreachable after {} pings without a reply in {} each",
+                plan.retries,
+                span(plan.timeout)
+            ),
+        ];
+        let again = format!(
+            "tried again after {}, at longest after {}",
+            span(plan.backoff),
+            span(plan.backoff_max)
+        );
+        match self.then {
+            UnreachableAction::ReconnectByCommand => {
+                lines.extend(["then: FORCEKX and the connect command".to_owned(), again]);
+            }
+            UnreachableAction::ReconnectByKnock => {
+                lines.extend(["then: FORCEKX".to_owned(), again]);
+            }
+            UnreachableAction::Kill => lines.push("then: KILL".to_owned()),
+        }
+        lines
+    }
+}

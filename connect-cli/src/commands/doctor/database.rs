@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The peer database: can it be read, who may change it, and does it make sense?
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use peerdb::{Database, Level};
+
+use super::files::{self, OTHERS_WRITE};
+use super::finding::{Area, Findings};
+use crate::commands::db::findings as remarks;
+use crate::output::progress;
+
+/// Looks at the database.
+pub(crate) fn look(path: &Path, findings: &mut Findings) -> Option<Database> {
+    let shown = path.display();
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) => {
+            let subject = format!("the peer database {shown}");
+            let missing =
+                "compile it with `connect-cli db compile', or name the right file with -p";
+            files::unreadable(Area::Database, &subject, &error, missing, findings);
+            return None;
+        }
+    };
+    if metadata.mode() & OTHERS_WRITE != 0 {
+        findings.fault(
+            Area::Database,
+            format!("the peer database {shown} is writable by everybody, who can so run programs"),
+            &format!("chmod o-w {shown}"),
+        );
+    }
+    let database = match progress::during("reading the database", || Database::load(path)) {
+        Ok(database) => database,
+        Err(error) => {
+            findings.fault_with_remedy(Area::Database, error.to_string());
+            return None;
+        }
+    };
+    let found = remarks::of_database(&database);
+    let peers = database.sorted_peers().len();
+    let text = format!(
+        "the peer database {shown} has {peers} peer{}",
+        if peers == 1 { "" } else { "s" }
+    );
+    let remedy = format!("`connect-cli db check {shown}' says what");
+    if remarks::any(&found, Level::Error) {
+        let text = format!("{text}, but {}", remarks::summary(&found));
+        findings.fault(Area::Database, text, &remedy);
+    } else if remarks::any(&found, Level::Warning) {
+        let text = format!("{text}, but {}", remarks::summary(&found));
+        findings.warning(Area::Database, text, &remedy);
+    } else {
+        findings.ok(Area::Database, text);
+    }
+    Some(database)
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Directories and sockets: are they there, and can anybody use them who should not?
+
+use std::fs::{self, Metadata};
+use std::io;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+
+use super::finding::{Area, Findings};
+use crate::common::Common;
+
+/// Writable by everybody.
+pub(crate) const OTHERS_WRITE: u32 = 0o002;
+
+/// Writable by the group.
+pub(crate) const GROUP_WRITE: u32 = 0o020;
+
+/// Only a file's owner may rename or remove it in this directory.
+pub(crate) const STICKY: u32 = 0o1000;
+
+/// Looks at the directories and sockets. Whether somebody answers on a socket that is not there is
+/// found out by those who try it.
+pub(crate) fn look(common: &Common, findings: &mut Findings) {
+    let configuration = common.directory();
+    let subject = format!("the configuration directory {}", configuration.display());
+    match fs::metadata(&configuration) {
+        Ok(metadata) => directory(&configuration, &subject, &metadata, findings),
+        Err(error) => unreadable(
+            Area::Files,
+            &subject,
+            &error,
+            "name the right one with -d or TRIPEDIR",
+            findings,
+        ),
+    }
+    let runtime = common.runtime();
+    let path = runtime.path();
+    if let Ok(metadata) = fs::metadata(path) {
+        let subject = format!("the runtime directory {}", path.display());
+        directory(path, &subject, &metadata, findings);
+    }
+    socket(
+        &common.admin_socket(),
+        "the tripe server's socket",
+        findings,
+    );
+    socket(&common.control_socket(), "the control socket", findings);
+    // Its group may be let in: core looks at the user of who connects.
+    socket(&runtime.helpers_socket(), "the helpers' socket", findings);
+}
+
+/// Something could not be looked at.
+pub(crate) fn unreadable(
+    area: Area,
+    subject: &str,
+    error: &io::Error,
+    missing: &str,
+    findings: &mut Findings,
+) {
+    match error.kind() {
+        io::ErrorKind::NotFound => {
+            findings.fault(area, format!("{subject} is not there"), missing);
+        }
+        io::ErrorKind::PermissionDenied => findings.warning(
+            area,
+            format!("{subject} cannot be looked at as this user"),
+            "run this as the service's user, or as root",
+        ),
+        _ => findings.fault(
+            area,
+            format!("{subject} cannot be looked at: {error}"),
+            "correct its name, or check the file system it is on",
+        ),
+    }
+}
+
+fn directory(path: &Path, subject: &str, metadata: &Metadata, findings: &mut Findings) {
+    if !metadata.is_dir() {
+        let remedy = "name the right one with -d or --runtime-dir";
+        findings.fault(Area::Files, format!("{subject} is no directory"), remedy);
+    } else if metadata.mode() & OTHERS_WRITE != 0 && metadata.mode() & STICKY == 0 {
+        findings.fault(
+            Area::Files,
+            format!("{subject} is writable by everybody"),
+            &format!("chmod o-w {}", path.display()),
+        );
+    } else {
+        findings.ok(Area::Files, format!("{subject} is in order"));
+    }
+}
+
+fn socket(path: &Path, what: &str, findings: &mut Findings) {
+    let Ok(metadata) = fs::metadata(path) else {
+        return;
+    };
+    let shown = path.display();
+    let mode = metadata.mode() & 0o777;
+    let subject = format!("{what} {shown}");
+    if !metadata.file_type().is_socket() {
+        let remedy = "move it away, or name the right one";
+        findings.fault(Area::Files, format!("{subject} is no socket"), remedy);
+    } else if mode & OTHERS_WRITE != 0 {
+        findings.fault(
+            Area::Files,
+            format!("{subject} can be used by everybody (mode {mode:04o})"),
+            &format!("chmod o-w {shown}, and have it made so"),
+        );
+    } else {
+        findings.ok(
+            Area::Files,
+            format!("{subject} is in order (mode {mode:04o})"),
+        );
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the doctor has found.
+
+use serde::Serialize;
+
+/// How it is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Verdict {
+    /// In order.
+    Ok,
+    /// It works, but should be looked at.
+    Warning,
+    /// It does not work, or is not safe.
+    Fault,
+}
+
+/// What was looked at.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Area {
+    /// Directories and sockets, and who may use them.
+    Files,
+    /// The tripe server.
+    Server,
+    /// The connect service and its helpers.
+    Service,
+    /// The peer database.
+    Database,
+    /// The scripts that the database names.
+    Scripts,
+}
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Finding {
+    pub(crate) area: Area,
+    pub(crate) verdict: Verdict,
+    /// How it is.
+    pub(crate) text: String,
+    /// What to do about it.
+    pub(crate) remedy: Option<String>,
+}
+
+/// Everything that was looked at, in that order.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(transparent)]
+pub(crate) struct Findings(Vec<Finding>);
+
+impl Findings {
+    /// Something is in order.
+    pub(crate) fn ok(&mut self, area: Area, text: impl Into<String>) {
+        self.push(area, Verdict::Ok, text.into(), None);
+    }
+
+    /// Something should be looked at.
+    pub(crate) fn warning(&mut self, area: Area, text: impl Into<String>, remedy: &str) {
+        self.push(area, Verdict::Warning, text.into(), Some(remedy));
+    }
+
+    /// Something is at fault.
+    pub(crate) fn fault(&mut self, area: Area, text: impl Into<String>, remedy: &str) {
+        self.push(area, Verdict::Fault, text.into(), Some(remedy));
+    }
+
+    /// Something is at fault, and the sentence that says so ends with what to do.
+    pub(crate) fn fault_with_remedy(&mut self, area: Area, text: impl Into<String>) {
+        self.push(area, Verdict::Fault, text.into(), None);
+    }
+
+    fn push(&mut self, area: Area, verdict: Verdict, text: String, remedy: Option<&str>) {
+        self.0.push(Finding {
+            area,
+            verdict,
+            text,
+            remedy: remedy.map(str::to_owned),
+        });
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.0.iter()
+    }
+
+    /// Whether anything has this verdict.
+    pub(crate) fn any(&self, verdict: Verdict) -> bool {
+        self.0.iter().any(|finding| finding.verdict == verdict)
+    }
+
+    /// One sentence on all of it.
+    pub(crate) fn summary(&self) -> String {
+        let count = |verdict| self.0.iter().filter(|f| f.verdict == verdict).count();
+        let number = |count: usize, word: &str| {
+            format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+        };
+        match (count(Verdict::Fault), count(Verdict::Warning)) {
+            (0, 0) => "All is well.".to_owned(),
+            (0, warnings) => number(warnings, "warning"),
+            (faults, 0) => number(faults, "fault"),
+            (faults, warnings) => {
+                format!(
+                    "{}, {}",
+                    number(faults, "fault"),
+                    number(warnings, "warning")
+                )
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The scripts that the database names: there, executable, and not for everybody to change?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use peerdb::{Database, Record};
+
+use super::files::{self, GROUP_WRITE, OTHERS_WRITE, STICKY};
+use super::finding::{Area, Findings};
+
+/// Any of the three permissions to execute.
+const EXECUTE: u32 = 0o111;
+
+/// The keys whose value is a program and its arguments.
+const PROGRAMS: [&str; 2] = ["ifup", "ifdown"];
+
+/// The keys whose value is a line for the shell.
+const COMMANDS: [&str; 2] = ["connect", "disconnect"];
+
+/// What a program is run for.
+#[derive(Debug, Default, Eq, PartialEq)]
+struct Use {
+    keys: BTreeSet<&'static str>,
+    peers: usize,
+}
+
+impl fmt::Display for Use {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.keys.iter().copied().collect();
+        let plural = if self.peers == 1 { "" } else { "s" };
+        write!(f, "{} of {} peer{plural}", keys.join(", "), self.peers)
+    }
+}
+
+/// Looks at every script of every peer. Relative names are relative to `directory`, where the
+/// service is at home.
+pub(crate) fn look(database: &Database, directory: &Path, findings: &mut Findings) {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    for (program, purpose) in programs(database) {
+        match find(&program, directory, &search) {
+            Some(path) => {
+                let subject = format!("the script {} ({purpose})", path.display());
+                file(&path, &subject, findings);
+            }
+            None => findings.warning(
+                Area::Scripts,
+                format!("the script {program} ({purpose}) is in no directory of PATH"),
+                "write its full name in the sources; the service's PATH may be another one",
+            ),
+        }
+    }
+}
+
+/// Every program that is named in full enough to be looked at, and what it is run for.
+fn programs(database: &Database) -> BTreeMap<String, Use> {
+    let mut programs: BTreeMap<String, Use> = BTreeMap::new();
+    for record in database.sorted_peers() {
+        let named = PROGRAMS
+            .into_iter()
+            .filter_map(|key| Some((program(record, key)?, key)));
+        let shell = COMMANDS
+            .into_iter()
+            .filter_map(|key| Some((command(record, key)?, key)));
+        let uses: BTreeSet<(String, &'static str)> = named.chain(shell).collect();
+        let mut before = None;
+        // Sorted by program, so that a peer counts once for each.
+        for (program, key) in uses {
+            let purpose = programs.entry(program.clone()).or_default();
+            purpose.keys.insert(key);
+            purpose.peers += usize::from(before.replace(program.clone()) != Some(program));
+        }
+    }
+    programs
+}
+
+/// The program that is run without a shell. What is wrong with the value itself is for the checks
+/// of the database.
+fn program(record: &Record, key: &str) -> Option<String> {
+    record.words(key).ok()??.into_iter().next()
+}
+
+/// The program that a line for the shell begins with. Anything but a full name may be a keyword, a
+/// function or a variable of the shell.
+fn command(record: &Record, key: &str) -> Option<String> {
+    let word = record.get(key)?.split_whitespace().next()?;
+    let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
+    (word.starts_with('/') && word.chars().all(plain)).then(|| word.to_owned())
+}
+
+/// Where a program is; `None` if it is to be searched for and is not found.
+fn find(program: &str, directory: &Path, search: &OsStr) -> Option<PathBuf> {
+    if program.contains('/') {
+        // Taken apart and put together again, it loses every `.' between slashes.
+        return Some(directory.join(program).components().collect());
+    }
+    std::env::split_paths(search)
+        .map(|place| place.join(program))
+        .find(|path| path.is_file())
+}
+
+fn file(path: &Path, subject: &str, findings: &mut Findings) {
+    let shown = path.display();
+    let missing = "install it, or correct its name in the sources";
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) => return files::unreadable(Area::Scripts, subject, &error, missing, findings),
+    };
+    let mode = metadata.mode();
+    let open = path.ancestors().skip(1).find(|place| is_open(place));
+    let (fault, remedy) = if !metadata.is_file() {
+        ("is no file".to_owned(), missing.to_owned())
+    } else if mode & EXECUTE == 0 {
+        ("is not executable".to_owned(), format!("chmod +x {shown}"))
+    } else if mode & OTHERS_WRITE != 0 {
+        (
+            "can be changed by everybody".to_owned(),
+            format!("chmod o-w {shown}"),
+        )
+    } else if let Some(open) = open {
+        let open = open.display();
+        (
+            format!("can be replaced by everybody, since {open} is open"),
+            format!("chmod o-w {open}"),
+        )
+    } else if mode & GROUP_WRITE != 0 && metadata.gid() != 0 {
+        return findings.warning(
+            Area::Scripts,
+            format!("{subject} can be changed by the group {}", metadata.gid()),
+            &format!("chmod g-w {shown}, unless that group is trusted as the service is"),
+        );
+    } else {
+        return findings.ok(Area::Scripts, format!("{subject} is in order"));
+    };
+    findings.fault(Area::Scripts, format!("{subject} {fault}"), &remedy);
+}
+
+/// Whether everybody may put another file in the place of one in this directory.
+fn is_open(directory: &Path) -> bool {
+    fs::metadata(directory).is_ok_and(|metadata| {
+        let mode = metadata.mode();
+        metadata.is_dir() && mode & OTHERS_WRITE != 0 && mode & STICKY == 0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_taken_from_every_key_that_names_one() {
+        let database = Database::from_parts(
+            [
+                Record::new("a", [("ifup", "/sbin/up x"), ("connect", "/bin/ssh -q a")]),
+                Record::new("b", [("ifup", "'/sbin/up'"), ("ifdown", "/sbin/up -d")]),
+                Record::new("c", [("connect", "exec ssh c"), ("disconnect", "/bin/$X")]),
+                Record::new("d", [("ifup", " ")]),
+            ],
+            [],
+            [],
+        );
+        let found: Vec<(String, String)> = programs(&database)
+            .into_iter()
+            .map(|(program, purpose)| (program, purpose.to_string()))
+            .collect();
+        let expected = [
+            ("/bin/ssh", "connect of 1 peer"),
+            ("/sbin/up", "ifdown, ifup of 2 peers"),
+        ];
+        assert_eq!(
+            found,
+            expected.map(|(program, purpose)| (program.to_owned(), purpose.to_owned()))
+        );
+    }
+
+    #[test]
+    fn names_without_a_directory_are_searched_for() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("tool"), "").unwrap();
+        let search = dir.path().as_os_str();
+        let home = Path::new("/etc/tripe");
+        assert_eq!(find("tool", home, search), Some(dir.path().join("tool")));
+        assert_eq!(find("none", home, search), None);
+        assert_eq!(find("./x", home, search), Some(home.join("x")));
+        assert_eq!(find("/x", home, search), Some("/x".into()));
+    }
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The tripe server: does it answer, is it new enough, and who provides the service to it?
+
+use std::cmp::Ordering;
+use std::time::Duration;
+
+use tripe_admin::client::{Answer, Client, ClientError};
+use tripe_admin::version;
+
+use super::finding::{Area, Findings};
+use crate::client::admin::{self, AdminError};
+use crate::common::{Common, Pace};
+
+/// The first server with `-knock` and `-ephemeral`.
+const OLDEST: &str = "1.5.0";
+
+/// The service's name at the server.
+const SERVICE: &str = "connect";
+
+/// Looks at the server; gives the version of whoever provides the service.
+pub(crate) async fn look(common: &Common, findings: &mut Findings) -> Option<String> {
+    let (client, _inbox) = match common.admin().await {
+        Ok(connected) => connected,
+        Err(error) => {
+            findings.fault_with_remedy(Area::Server, error.to_string());
+            return None;
+        }
+    };
+    let limit = common.limit(Pace::Quick);
+    let answer = match ask(&client, &["VERSION"], limit).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            findings.fault_with_remedy(Area::Server, error.to_string());
+            return None;
+        }
+    };
+    let words = answer.into_iter().next().unwrap_or_default();
+    match words.as_slice() {
+        [name, version, ..] if name == "tripe" && is_old(version) => findings.warning(
+            Area::Server,
+            format!("the server is tripe {version}, which knows neither knock nor ephemeral"),
+            &format!("install tripe {OLDEST} or later if a peer needs these"),
+        ),
+        words => findings.ok(
+            Area::Server,
+            format!("the server answers; it is {}", words.join(" ")),
+        ),
+    }
+    provider(&client, limit, findings).await
+}
+
+fn is_old(version: &str) -> bool {
+    version::compare(version, OLDEST) == Ordering::Less
+}
+
+async fn ask(
+    client: &Client,
+    words: &[&str],
+    limit: Option<Duration>,
+) -> Result<Answer, AdminError> {
+    let words = words.iter().map(|word| (*word).to_owned()).collect();
+    admin::ask(client, words, limit).await
+}
+
+/// The version of whoever provides the service.
+async fn provider(
+    client: &Client,
+    limit: Option<Duration>,
+    findings: &mut Findings,
+) -> Option<String> {
+    match ask(client, &["SVCQUERY", SERVICE], limit).await {
+        Ok(answer) => {
+            let version = answer
+                .iter()
+                .flatten()
+                .find_map(|word| word.strip_prefix("version="))
+                .map(str::to_owned);
+            let text = version.as_deref().unwrap_or("of unknown version");
+            findings.ok(
+                Area::Server,
+                format!("the service {SERVICE} is provided, {text}"),
+            );
+            version
+        }
+        Err(AdminError::Client(ClientError::Failed(failure)))
+            if failure.code() == "unknown-service" =>
+        {
+            findings.fault(
+                Area::Server,
+                format!("nobody provides the service {SERVICE} to the server"),
+                "start connect",
+            );
+            None
+        }
+        Err(error) => {
+            findings.fault_with_remedy(Area::Server, error.to_string());
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_before_the_knock_protocol_are_old() {
+        assert!(is_old("1.0.0pre19"));
+        assert!(is_old("1.4.9"));
+        assert!(!is_old("1.5.0"));
+        assert!(!is_old("1.6.1+3"));
+    }
+}

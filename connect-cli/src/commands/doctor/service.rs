@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The service and its helpers: do they run, and do their versions fit?
+
+use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
+
+use super::finding::{Area, Findings};
+use crate::client::connection::ControlError;
+use crate::client::requests;
+use crate::common::Common;
+use crate::output::status_text;
+use crate::output::text;
+
+/// This program's version.
+const OURS: &str = env!("CARGO_PKG_VERSION");
+
+/// Looks at the service, of which `provider` is the version known to the server.
+pub(crate) async fn look(
+    common: &Common,
+    provider: Option<&str>,
+    findings: &mut Findings,
+) -> Option<ServiceStatus> {
+    let service = match fetch(common).await {
+        Ok(service) => service,
+        Err(error) => {
+            findings.fault_with_remedy(Area::Service, error.to_string());
+            return None;
+        }
+    };
+    let version = &service.version;
+    findings.ok(
+        Area::Service,
+        format!(
+            "connect {version} runs as process {}, for {}",
+            service.pid,
+            text::span(service.uptime)
+        ),
+    );
+    if version != OURS {
+        findings.warning(
+            Area::Service,
+            format!("the service is version {version}, this program {OURS}"),
+            "install the same version of both, and restart the service",
+        );
+    }
+    match provider {
+        Some(provider) if service.server == ServerLink::Up && provider != version => findings
+            .fault(
+                Area::Service,
+                format!("the server knows version {provider} as the service, which is another one"),
+                "stop the other program, or name the right sockets",
+            ),
+        _ => {}
+    }
+    let socket = common.admin_socket();
+    if service.socket != socket.display().to_string() && !is_same(&service.socket, &socket) {
+        findings.warning(
+            Area::Service,
+            format!(
+                "the service uses the server on {}, not on {}",
+                service.socket,
+                socket.display()
+            ),
+            "name the service's own places with -d, -a or --runtime-dir",
+        );
+    }
+    for fault in status_text::faults(&service) {
+        findings.fault_with_remedy(Area::Service, fault);
+    }
+    helper("connect-pinger", &service.pinger, findings);
+    helper("connect-ifscripts", &service.scripts, findings);
+    Some(service)
+}
+
+async fn fetch(common: &Common) -> Result<ServiceStatus, ControlError> {
+    let mut control = common.observe().await?;
+    let (service, _) = requests::status(&mut control).await?;
+    Ok(service)
+}
+
+/// Whether two paths lead to the same file.
+fn is_same(one: &str, other: &std::path::Path) -> bool {
+    match (std::fs::canonicalize(one), std::fs::canonicalize(other)) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// A helper that is in order; what is wrong with one is among the service's faults.
+fn helper(program: &str, helper: &HelperStatus, findings: &mut Findings) {
+    if !helper.connected {
+        return;
+    }
+    // The first connection is no restart.
+    let restarts = helper.connections.saturating_sub(1);
+    if restarts > 0 {
+        findings.warning(
+            Area::Service,
+            format!(
+                "{program} is connected, but has been started again {restarts} time{}",
+                if restarts == 1 { "" } else { "s" }
+            ),
+            "look in the log for the reason, unless you did it yourself",
+        );
+    } else {
+        findings.ok(Area::Service, format!("{program} is connected"));
+    }
+}

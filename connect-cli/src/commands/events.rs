@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `events`: the state of everything, and then what happens, as it happens.
+
+use std::io;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use connect_ipc::control::PeerStatus;
+use connect_ipc::event::{Event, EventFilter, EventName};
+use connect_runtime::exit::Exit;
+use serde::Serialize;
+
+use crate::client::connection::ControlError;
+use crate::client::subscription::{Snapshot, StreamItem, Subscription};
+use crate::common::Common;
+use crate::error::Error;
+use crate::interrupt::until_interrupted;
+use crate::output::event_text;
+use crate::output::paint::Paint;
+use crate::output::report::{PeerReport, ServiceReport};
+use crate::output::status_text;
+use crate::output::text;
+use crate::output::{Output, SCHEMA};
+
+/// The time of an event as people read it.
+const TIME: &str = "%F %T%.3f";
+
+/// Show what happens, as it happens
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    First comes the state of the service and its peers, then each event from just that moment \
+    on, so that nothing is missed and nothing told twice. Times are local. The command runs \
+    until it is interrupted. Answered pings are left out unless --kind reply asks for them.\n\n\
+    Examples:\n\
+    \x20 connect-cli events\n\
+    \x20 connect-cli events --peer alice --kind reply --kind missed\n\
+    \x20 connect-cli events --json --no-snapshot | jq -c 'select(.kind == \"unreachable\")'")]
+pub(crate) struct Events {
+    /// Only events of this peer, and those of no peer; may be given several times.
+    #[arg(long = "peer", value_name = "PEER")]
+    peers: Vec<String>,
+    /// Only events of this kind; may be given several times.
+    #[arg(
+        long = "kind",
+        value_name = "KIND",
+        value_parser = PossibleValuesParser::new(EventName::ALL.iter().map(|kind| kind.as_str()))
+            .try_map(|name| serde_json::from_value::<EventName>(name.into()))
+    )]
+    kinds: Vec<EventName>,
+    /// Print JSON, an object a line.
+    #[arg(long)]
+    json: bool,
+    /// Leave out the state at the beginning.
+    #[arg(long)]
+    no_snapshot: bool,
+}
+
+#[derive(Serialize)]
+struct Line<T> {
+    schema: u32,
+    /// The event's number, or that of the last one before.
+    seq: u64,
+    #[serde(flatten)]
+    what: T,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "what", rename_all = "kebab-case")]
+enum What<'a> {
+    Service {
+        service: ServiceReport<'a>,
+    },
+    Peer {
+        peer: PeerReport<'a>,
+    },
+    Live,
+    #[serde(rename_all = "kebab-case")]
+    Event {
+        at_ms: u64,
+        peer: Option<&'a str>,
+        kind: EventName,
+        data: serde_json::Value,
+    },
+    Dropped {
+        events: u64,
+    },
+}
+
+impl Events {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        until_interrupted(self.follow(common)).await
+    }
+
+    async fn follow(self, common: &mut Common) -> Result<Exit, Error> {
+        let filter = EventFilter {
+            peers: self.peers.clone(),
+            kinds: self.kinds.clone(),
+        };
+        let control = common.observe().await?;
+        let (mut subscription, mut snapshot) = Subscription::begin(control, filter).await?;
+        if !self.peers.is_empty() {
+            snapshot
+                .peers
+                .retain(|peer| self.peers.contains(&peer.name));
+        }
+        if !self.no_snapshot {
+            self.begin(&snapshot, &mut common.out)?;
+        }
+        let mut seq = snapshot.seq;
+        loop {
+            match subscription.next().await? {
+                StreamItem::Event(event) => {
+                    seq = event.seq;
+                    self.event(&event, &mut common.out)?;
+                }
+                StreamItem::Dropped(events) => self.dropped(seq, events, &mut common.out)?,
+                StreamItem::Reply(..) => return Err(ControlError::Unexpected.into()),
+            }
+        }
+    }
+
+    fn begin(&self, snapshot: &Snapshot, out: &mut Output) -> io::Result<()> {
+        let Snapshot {
+            service,
+            peers,
+            seq,
+        } = snapshot;
+        if !self.json {
+            return state(service, peers, out);
+        }
+        let line = |what| Line {
+            schema: SCHEMA,
+            seq: *seq,
+            what,
+        };
+        out.json_line(&line(What::Service {
+            service: service.into(),
+        }))?;
+        for peer in peers {
+            out.json_line(&line(What::Peer { peer: peer.into() }))?;
+        }
+        out.json_line(&line(What::Live))
+    }
+
+    fn event(&self, event: &Event, out: &mut Output) -> io::Result<()> {
+        if !self.json {
+            return out.painted_flushed(&human(event));
+        }
+        let mut data = serde_json::to_value(&event.kind)?;
+        // The kind's name has a place of its own.
+        let data = data
+            .get_mut(event.kind.name().as_str())
+            .map(serde_json::Value::take)
+            .unwrap_or_default();
+        out.json_line(&Line {
+            schema: SCHEMA,
+            seq: event.seq,
+            what: What::Event {
+                at_ms: event.at,
+                peer: event.peer.as_deref(),
+                kind: event.kind.name(),
+                data,
+            },
+        })
+    }
+
+    fn dropped(&self, seq: u64, events: u64, out: &mut Output) -> io::Result<()> {
+        if self.json {
+            return out.json_line(&Line {
+                schema: SCHEMA,
+                seq,
+                what: What::Dropped { events },
+            });
+        }
+        let events = text::count(events, "event");
+        let line = format!("! {events} left out here, since they were not read fast enough");
+        out.painted_flushed(&(line, Paint::Bad))
+    }
+}
+
+/// An event as people read it: when, who, what.
+fn human(event: &Event) -> (String, Paint) {
+    let (what, paint) = event_text::describe(&event.kind);
+    let peer = event.peer.as_deref().unwrap_or(text::NOTHING);
+    let time = event_text::local_time(event.at, TIME);
+    let line = format!("{time}  {:<12}  {}", text::clean(peer), text::clean(&what));
+    (line, paint)
+}
+
+fn state(
+    service: &connect_ipc::control::ServiceStatus,
+    peers: &[PeerStatus],
+    out: &mut Output,
+) -> io::Result<()> {
+    status_text::show(service, peers, false, out)?;
+    out.painted_flushed(&(String::new(), Paint::Plain))
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `info`: everything about one peer.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use clap::Args;
+use connect_ipc::control::{PeerDetail, Reply, Request};
+use connect_ipc::pinger::PingPlan;
+use connect_runtime::exit::Exit;
+use serde::Serialize;
+
+use crate::client::connection::ControlError;
+use crate::common::Common;
+use crate::error::Error;
+use crate::output::peer_text;
+use crate::output::report::{PeerReport, RecentReport, ScriptReport};
+use crate::output::{Output, SCHEMA};
+
+/// Show everything about one peer
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    Examples:\n\
+    \x20 connect-cli info alice\n\
+    \x20 connect-cli info alice --json | jq -r .record.ifup")]
+pub(crate) struct Info {
+    /// The peer's name.
+    peer: String,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    schema: u32,
+    name: &'a str,
+    /// `null` if the server does not know the peer.
+    peer: Option<PeerReport<'a>>,
+    /// `null` if the database has none.
+    record: Option<BTreeMap<&'a str, &'a str>>,
+    /// How it is pinged; `null` if it is not.
+    plan: Option<&'a PingPlan>,
+    /// The server's algorithms for it.
+    algorithms: BTreeMap<&'a str, &'a str>,
+    /// Scripts queued and under way.
+    scripts: Vec<ScriptReport>,
+    /// The last scripts that ended, oldest first.
+    recent: Vec<RecentReport<'a>>,
+}
+
+impl Info {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        let mut control = common.observe().await?;
+        control.ask(Request::Info {
+            peer: self.peer.clone(),
+        })?;
+        let detail = match control.reply().await? {
+            Reply::Peer(detail) => detail,
+            Reply::Failed(words) => return Err(Error::Failed(words)),
+            _ => return Err(ControlError::Unexpected.into()),
+        };
+        if self.json {
+            common.out.json(&Report {
+                schema: SCHEMA,
+                name: &self.peer,
+                peer: detail.status.as_ref().map(PeerReport::from),
+                record: detail.record.as_deref().map(object),
+                plan: detail.plan.as_ref(),
+                algorithms: object(&detail.algorithms),
+                scripts: detail.scripts.iter().map(ScriptReport::from).collect(),
+                recent: detail.recent.iter().map(RecentReport::from).collect(),
+            })?;
+        } else {
+            show(&self.peer, &detail, &mut common.out)?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+/// Keys and values as an object.
+fn object(pairs: &[(String, String)]) -> BTreeMap<&str, &str> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect()
+}
+
+fn show(name: &str, detail: &PeerDetail, out: &mut Output) -> io::Result<()> {
+    for (text, paint) in peer_text::lines(name, detail) {
+        out.painted(paint, &text)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `kick`: makes the connection to a peer anew.
+
+use clap::Args;
+use connect_runtime::exit::Exit;
+
+use super::submit;
+use super::wait::{self, Goal};
+use crate::common::{Common, Pace};
+use crate::error::Error;
+
+/// Make a new attempt to connect to a peer that is added
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    The peer's record needs a key connect or knock. The command does not wait for the \
+    outcome unless --wait is given; then it ends when keys are agreed with the peer or it \
+    answers again (exit code 0), when it is found unreachable, is removed or its connect \
+    command fails (1), or when --timeout is over (124).\n\n\
+    Examples:\n\
+    \x20 connect-cli kick alice\n\
+    \x20 connect-cli kick alice --wait --timeout 30")]
+pub(crate) struct Kick {
+    /// Print JSON, once the command has ended.
+    #[arg(long)]
+    json: bool,
+    /// Wait for what comes of it, no longer than --timeout if that is given.
+    #[arg(long)]
+    wait: bool,
+    /// The peer's name.
+    peer: String,
+}
+
+impl Kick {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        let words = vec!["kick".to_owned(), self.peer];
+        if self.wait {
+            return wait::command(common, words, self.json, Goal::Kick).await;
+        }
+        submit::command(common, words, self.json, Pace::Quick).await
+    }
+}

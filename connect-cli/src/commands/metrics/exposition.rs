@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Metrics as text, in the two forms that Prometheus and its kin read.
+//!
+//! The forms differ little, but enough that neither can stand for the other: in OpenMetrics the name
+//! of a counter lacks the `_total` of its samples, and there is a mark at the end.
+
+use std::fmt::Write as _;
+
+/// Which form.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(crate) enum Form {
+    /// OpenMetrics 1.0.
+    Openmetrics,
+    /// The text format of Prometheus, version 0.0.4, which node_exporter's textfile collector
+    /// reads.
+    Prometheus,
+}
+
+impl Form {
+    /// The media type.
+    pub(crate) const fn media_type(self) -> &'static str {
+        match self {
+            Form::Openmetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            Form::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+        }
+    }
+}
+
+/// What a family of metrics measures.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Kind {
+    /// A value that comes and goes.
+    Gauge,
+    /// A number that only grows; its samples end with `_total`.
+    Counter,
+    /// A count and a sum.
+    Summary,
+    /// Labels with the constant value 1; its samples end with `_info`.
+    Info,
+}
+
+/// A family of metrics before its first sample.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Family {
+    /// Its name, without `_total` and `_info`.
+    pub(crate) name: &'static str,
+    /// What it measures.
+    pub(crate) kind: Kind,
+    /// The unit, which the name must end with.
+    pub(crate) unit: Option<&'static str>,
+    /// What it is, for people.
+    pub(crate) help: &'static str,
+}
+
+/// A text of metrics.
+#[derive(Debug)]
+pub(crate) struct Exposition {
+    form: Form,
+    text: String,
+    /// The family whose samples are being written.
+    family: Option<&'static str>,
+}
+
+impl Exposition {
+    /// An empty text.
+    pub(crate) fn new(form: Form) -> Self {
+        Exposition {
+            form,
+            text: String::new(),
+            family: None,
+        }
+    }
+
+    /// Writes one sample; samples of a family must follow one another.
+    pub(crate) fn sample(&mut self, family: &Family, labels: &[(&str, &str)], value: f64) {
+        self.suffixed(family, "", labels, value);
+    }
+
+    /// Writes one sample whose name has a suffix of its own, such as `_sum`.
+    pub(crate) fn suffixed(
+        &mut self,
+        family: &Family,
+        suffix: &str,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
+        let own = match family.kind {
+            Kind::Gauge | Kind::Summary => "",
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+        };
+        if self.family != Some(family.name) {
+            self.family = Some(family.name);
+            self.head(family, own);
+        }
+        let mut shown = String::new();
+        for (at, (name, value)) in labels.iter().enumerate() {
+            let comma = if at == 0 { "" } else { "," };
+            let value = value
+                .replace('\\', "\\\\")
+                .replace('"', "\\\"")
+                .replace('\n', "\\n");
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "{comma}{name}=\"{value}\"");
+        }
+        let (open, close) = if labels.is_empty() {
+            ("", "")
+        } else {
+            ("{", "}")
+        };
+        let _ = writeln!(
+            self.text,
+            "{}{own}{suffix}{open}{shown}{close} {value}",
+            family.name
+        );
+    }
+
+    fn head(&mut self, family: &Family, own: &str) {
+        let name = family.name;
+        let _ = match self.form {
+            Form::Openmetrics => {
+                let kind = match family.kind {
+                    Kind::Gauge => "gauge",
+                    Kind::Counter => "counter",
+                    Kind::Summary => "summary",
+                    Kind::Info => "info",
+                };
+                let unit = family
+                    .unit
+                    .map_or_else(String::new, |unit| format!("# UNIT {name} {unit}\n"));
+                write!(
+                    self.text,
+                    "# TYPE {name} {kind}\n{unit}# HELP {name} {}\n",
+                    family.help
+                )
+            }
+            Form::Prometheus => {
+                let kind = match family.kind {
+                    Kind::Gauge | Kind::Info => "gauge",
+                    Kind::Counter => "counter",
+                    Kind::Summary => "summary",
+                };
+                write!(
+                    self.text,
+                    "# HELP {name}{own} {}\n# TYPE {name}{own} {kind}\n",
+                    family.help
+                )
+            }
+        };
+    }
+
+    /// The whole text.
+    pub(crate) fn finish(mut self) -> String {
+        if self.form == Form::Openmetrics {
+            self.text.push_str("# EOF\n");
+        }
+        self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COUNTER: Family = Family {
+        name: "x_pings",
+        kind: Kind::Counter,
+        unit: None,
+        help: "Pings.",
+    };
+
+    #[test]
+    fn the_forms_name_counters_each_in_its_way() {
+        let text = |form| {
+            let mut exposition = Exposition::new(form);
+            exposition.sample(&COUNTER, &[("peer", "a\"\\\nb"), ("x", "y")], 1.5);
+            exposition.sample(&COUNTER, &[], 2.0);
+            exposition.finish()
+        };
+        let samples = "x_pings_total{peer=\"a\\\"\\\\\\nb\",x=\"y\"} 1.5\nx_pings_total 2\n";
+        assert_eq!(
+            text(Form::Openmetrics),
+            format!("# TYPE x_pings counter\n# HELP x_pings Pings.\n{samples}# EOF\n")
+        );
+        assert_eq!(
+            text(Form::Prometheus),
+            format!("# HELP x_pings_total Pings.\n# TYPE x_pings_total counter\n{samples}")
+        );
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `metrics`: the figures of the service and its peers, for Prometheus and its kin.
+
+mod collect;
+pub(crate) mod exposition;
+mod families;
+mod server;
+
+use std::io::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use connect_runtime::exit::Exit;
+
+use self::exposition::Form;
+use crate::common::Common;
+use crate::error::Error;
+
+/// Give the figures of the service and its peers to Prometheus
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    Without --output and --listen the metrics go to standard output. A service that does not \
+    answer is told as tripe_connect_up 0, and by the exit code. There are alert rules and a \
+    dashboard in contrib/.\n\n\
+    Examples:\n\
+    \x20 connect-cli metrics\n\
+    \x20 connect-cli metrics --output /var/lib/prometheus/node-exporter/connect.prom\n\
+    \x20 connect-cli metrics --listen 9785")]
+pub(crate) struct Metrics {
+    /// Write to this file, which is replaced as a whole, as the textfile collector of
+    /// node_exporter wants it.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "listen")]
+    output: Option<PathBuf>,
+    /// Answer GET /metrics on this port of the loopback address, or on this address and port,
+    /// until interrupted.
+    #[arg(short, long, value_name = "ADDR", value_parser = address)]
+    listen: Option<SocketAddr>,
+    /// The form [default: openmetrics; prometheus with --output; what is asked for with --listen].
+    #[arg(long, value_name = "FORM")]
+    format: Option<Form>,
+}
+
+/// An address and port; a port alone is one of the loopback address.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let port = text.strip_prefix(':').unwrap_or(text);
+    if let Ok(port) = port.parse() {
+        return Ok(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
+    }
+    text.parse()
+        .map_err(|_| "expected a port, or an address and a port such as [::1]:9785".to_owned())
+}
+
+impl Metrics {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        if let Some(address) = self.listen {
+            return server::run(address, self.format, common).await;
+        }
+        let form = self.format.unwrap_or(match self.output {
+            Some(_) => Form::Prometheus,
+            None => Form::Openmetrics,
+        });
+        let (text, error) = collect::text(common, form).await;
+        match &self.output {
+            Some(path) => replace(path, &text).map_err(|source| Error::System {
+                action: format!("write {}", path.display()),
+                source,
+            })?,
+            None => common.out.write_all(text.as_bytes())?,
+        }
+        error.map_or(Ok(Exit::Success), |error| Err(error.into()))
+    }
+}
+
+/// Replaces a file as a whole, so that nobody reads half of one.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    // The collector is somebody else.
+    let permissions = std::fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(permissions)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_alone_is_for_this_machine_only() {
+        for (text, expected) in [
+            ("9785", "127.0.0.1:9785"),
+            (":9785", "127.0.0.1:9785"),
+            ("[::1]:9785", "[::1]:9785"),
+            ("0.0.0.0:1", "0.0.0.0:1"),
+        ] {
+            assert_eq!(address(text).unwrap().to_string(), expected, "{text}");
+        }
+        assert!(address("localhost").is_err());
+    }
+}

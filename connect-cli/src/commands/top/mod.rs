@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `top`: the service, its peers and what happens, live on the whole screen.
+//!
+//! ```text
+//!   keys, events, states --> Model --> view::draw --> terminal
+//!                              |
+//!                              +--> Action: info, kick, quit
+//! ```
+
+pub(crate) mod model;
+pub(crate) mod view;
+
+use std::io::{self, IsTerminal as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use connect_ipc::control::{Reply, Request};
+use connect_ipc::event::{EventFilter, EventName};
+use connect_runtime::exit::Exit;
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use self::model::{Action, Model};
+use crate::client::connection::ControlError;
+use crate::client::requests::{self, Collected};
+use crate::client::subscription::{Snapshot, StreamItem, Subscription};
+use crate::common::{Common, Pace};
+use crate::error::{Error, succeeded};
+use crate::output::paint::Paint;
+use crate::output::text;
+
+/// How often the state is asked for, which events alone do not tell.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Show the peers and what happens, live on the whole screen
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    Each peer has a bar of its lost pings and a line of its recent round trips, where × is a \
+    lost ping. Keys: arrows choose a peer, s sorts by the next column, k kicks the peer after \
+    asking, i shows everything about it, q quits.\n\n\
+    Examples:\n\
+    \x20 connect-cli top")]
+pub(crate) struct Top {}
+
+/// What makes the screen change.
+enum Wakeup {
+    Input(Input),
+    StreamItem(StreamItem),
+    Said(String, Paint),
+    Tick,
+    End,
+}
+
+impl Top {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+            return Err(Error::System {
+                action: "show a screen, for which `connect-cli status --watch' has no need".into(),
+                source: io::Error::other("this is no terminal"),
+            });
+        }
+        let filter = EventFilter {
+            kinds: EventName::ALL.to_vec(),
+            ..EventFilter::default()
+        };
+        let control = common.observe().await?;
+        let (subscription, snapshot) = Subscription::begin(control, filter).await?;
+        let terminal = ratatui::try_init()?;
+        let ended = Screen::new(terminal, subscription, snapshot, common)
+            .run()
+            .await;
+        // Whatever happened is told on a clean terminal.
+        let restored = ratatui::try_restore();
+        ended?;
+        restored?;
+        Ok(Exit::Success)
+    }
+}
+
+/// The screen and everything that it shows.
+struct Screen {
+    terminal: DefaultTerminal,
+    subscription: Subscription,
+    model: Model,
+    colour: bool,
+    common: Arc<Common>,
+    /// The state under way, and the request that it answers.
+    state: Option<(u64, Collected)>,
+    info: Option<u64>,
+    say: mpsc::UnboundedSender<(String, Paint)>,
+    said: mpsc::UnboundedReceiver<(String, Paint)>,
+}
+
+/// Reads keys on a thread of its own, which ends with the process.
+fn inputs() -> mpsc::UnboundedReceiver<io::Result<Input>> {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        loop {
+            let input = event::read();
+            let broken = input.is_err();
+            if sender.send(input).is_err() || broken {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+impl Screen {
+    fn new(
+        terminal: DefaultTerminal,
+        subscription: Subscription,
+        snapshot: Snapshot,
+        common: &Common,
+    ) -> Self {
+        let (say, said) = mpsc::unbounded_channel();
+        Screen {
+            terminal,
+            subscription,
+            model: Model::new(snapshot.service, snapshot.peers),
+            colour: common.out.is_coloured(),
+            common: Arc::new(common.duplicate()),
+            state: None,
+            info: None,
+            say,
+            said,
+        }
+    }
+
+    async fn run(mut self) -> Result<(), Error> {
+        let mut inputs = inputs();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let Screen {
+                terminal,
+                model,
+                colour,
+                ..
+            } = &mut self;
+            terminal.draw(|frame| view::draw(model, *colour, frame))?;
+            let wakeup = tokio::select! {
+                input = inputs.recv() => match input {
+                    Some(input) => Wakeup::Input(input?),
+                    None => Wakeup::End,
+                },
+                item = self.subscription.next() => Wakeup::StreamItem(item?),
+                Some((text, paint)) = self.said.recv() => Wakeup::Said(text, paint),
+                _ = ticks.tick() => Wakeup::Tick,
+                _ = terminate.recv() => Wakeup::End,
+                _ = hangup.recv() => Wakeup::End,
+            };
+            if !self.handle(wakeup)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes one thing; `false` is the end.
+    fn handle(&mut self, wakeup: Wakeup) -> Result<bool, ControlError> {
+        match wakeup {
+            Wakeup::End => return Ok(false),
+            Wakeup::Input(Input::Key(key)) if key.kind != KeyEventKind::Release => {
+                if let Some(action) = self.model.key(key) {
+                    return self.perform(action);
+                }
+            }
+            // The next drawing finds the new size.
+            Wakeup::Input(_) => {}
+            Wakeup::Said(text, paint) => self.model.say(&text, paint),
+            Wakeup::Tick => {
+                // One that is not answered yet is waited for.
+                if self.state.is_none() {
+                    let request = self.subscription.ask(Request::Status {})?;
+                    self.state = Some((request, Collected::default()));
+                }
+                if let Some(action) = self.model.stale() {
+                    return self.perform(action);
+                }
+            }
+            Wakeup::StreamItem(StreamItem::Event(event)) => self.model.event(&event),
+            Wakeup::StreamItem(StreamItem::Dropped(events)) => {
+                let events = text::count(events, "event");
+                self.model
+                    .say(&format!("{events} left out here"), Paint::Bad);
+            }
+            Wakeup::StreamItem(StreamItem::Reply(id, reply)) => self.reply(id, reply)?,
+        }
+        Ok(true)
+    }
+
+    fn reply(&mut self, id: u64, reply: Reply) -> Result<(), ControlError> {
+        if let Some((request, state)) = &mut self.state
+            && *request == id
+        {
+            if state.take(reply)?
+                && let Some((_, state)) = self.state.take()
+            {
+                let (service, peers) = state.finish()?;
+                self.model.refresh(service, peers);
+            }
+        } else if self.info == Some(id)
+            && let Reply::Peer(detail) = reply
+        {
+            self.model.detail(*detail);
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: Action) -> Result<bool, ControlError> {
+        match action {
+            Action::Quit => return Ok(false),
+            Action::Info(peer) => self.info = Some(self.subscription.ask(Request::Info { peer })?),
+            Action::Kick(peer) => {
+                // Observers may not command, so this takes a connection of its own.
+                let (common, say) = (Arc::clone(&self.common), self.say.clone());
+                tokio::spawn(async move {
+                    let said = match kick(&common, &peer).await {
+                        Ok(()) => (format!("{peer} is kicked"), Paint::Plain),
+                        Err(error) => (format!("{peer} is not kicked: {error}"), Paint::Bad),
+                    };
+                    // Nobody is there to be told after the end.
+                    let _ = say.send(said);
+                });
+            }
+        }
+        Ok(true)
+    }
+}
+
+async fn kick(common: &Common, peer: &str) -> Result<(), Error> {
+    let mut control = common.control(Pace::Quick).await?;
+    let words = vec!["kick".to_owned(), peer.to_owned()];
+    let failure =
+        requests::command::<Error>(&mut control, Request::Submit { words }, |_| Ok(())).await?;
+    succeeded(failure).map(|_| ())
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What `top` shows, and what keys and events do to it. No terminal, no service.
+
+use std::collections::{HashMap, VecDeque};
+
+use connect_ipc::control::{PeerDetail, PeerState, PeerStatus, ServiceStatus};
+use connect_ipc::event::{Event, EventKind};
+use connect_ipc::statistics::LastPing;
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use crate::output::event_text;
+use crate::output::paint::Paint;
+use crate::output::status_text;
+use crate::output::text;
+
+/// How many round trips of a peer are kept: more than the widest line shows.
+const HISTORY: usize = 256;
+
+/// How many lines of the log are kept.
+const LOG: usize = 500;
+
+/// How many peers a page is.
+const PAGE: usize = 10;
+
+/// What peers are sorted by.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Order {
+    /// By name.
+    #[default]
+    Name,
+    /// The ones in trouble first.
+    State,
+    /// The slowest first.
+    Last,
+    /// The slowest on the whole first.
+    Mean,
+    /// The lossiest first.
+    Loss,
+}
+
+impl Order {
+    const fn next(self) -> Self {
+        match self {
+            Order::Name => Order::State,
+            Order::State => Order::Last,
+            Order::Last => Order::Mean,
+            Order::Mean => Order::Loss,
+            Order::Loss => Order::Name,
+        }
+    }
+}
+
+/// What is asked of whoever runs this.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Action {
+    /// To end.
+    Quit,
+    /// To kick this peer.
+    Kick(String),
+    /// Everything about this peer.
+    Info(String),
+}
+
+/// What is on the screen beside the list.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Pane {
+    /// What happens.
+    #[default]
+    Log,
+    /// Everything about a peer; `None` until it is known.
+    Info(String, Option<Box<PeerDetail>>),
+}
+
+/// Everything that is shown.
+#[derive(Debug)]
+pub(crate) struct Model {
+    /// The service.
+    pub(crate) service: ServiceStatus,
+    /// The peers, in the order that they are shown in.
+    pub(crate) peers: Vec<PeerStatus>,
+    /// What they are sorted by.
+    pub(crate) order: Order,
+    /// The peer that is chosen; a name, since peers come and go.
+    chosen: Option<String>,
+    /// What is beside the list.
+    pub(crate) pane: Pane,
+    /// The peer that is to be kicked, while we ask.
+    pub(crate) asking: Option<String>,
+    /// What happened, oldest first.
+    pub(crate) log: VecDeque<(String, Paint)>,
+    history: HashMap<String, VecDeque<Option<f64>>>,
+}
+
+impl Model {
+    /// What is shown at first.
+    pub(crate) fn new(service: ServiceStatus, peers: Vec<PeerStatus>) -> Self {
+        let mut model = Model {
+            service: service.clone(),
+            peers: Vec::new(),
+            order: Order::default(),
+            chosen: None,
+            pane: Pane::default(),
+            asking: None,
+            log: VecDeque::new(),
+            history: HashMap::new(),
+        };
+        // The only round trip that is known from before is the last.
+        for peer in &peers {
+            if let LastPing::Reply(millis) = peer.statistics.last {
+                model.ping(&peer.name, Some(millis));
+            }
+        }
+        model.refresh(service, peers);
+        model
+    }
+
+    /// Takes the state anew.
+    pub(crate) fn refresh(&mut self, service: ServiceStatus, peers: Vec<PeerStatus>) {
+        self.service = service;
+        self.peers = peers;
+        let history = std::mem::take(&mut self.history);
+        let known = |name: &String| self.peers.iter().any(|peer| peer.name == *name);
+        self.history = history
+            .into_iter()
+            .filter(|(name, _)| known(name))
+            .collect();
+        self.sort();
+        if self.position().is_none() {
+            self.choose(0);
+        }
+    }
+
+    fn sort(&mut self) {
+        let trouble = |peer: &PeerStatus| match status_text::state(peer).1 {
+            Paint::Bad => 0,
+            Paint::Doubtful => 1,
+            _ if peer.state == PeerState::Unwatched => 3,
+            _ => 2,
+        };
+        let last = |peer: &PeerStatus| match peer.statistics.last {
+            LastPing::Timeout => f64::INFINITY,
+            LastPing::Reply(millis) => millis,
+            LastPing::None => -1.0,
+        };
+        let most = |value: Option<f64>| value.unwrap_or(-1.0);
+        let order = self.order;
+        self.peers.sort_by(|left, right| {
+            match order {
+                Order::Name => std::cmp::Ordering::Equal,
+                Order::State => trouble(left).cmp(&trouble(right)),
+                Order::Last => last(right).total_cmp(&last(left)),
+                Order::Mean => {
+                    most(right.statistics.mean()).total_cmp(&most(left.statistics.mean()))
+                }
+                Order::Loss => {
+                    most(right.statistics.loss()).total_cmp(&most(left.statistics.loss()))
+                }
+            }
+            .then_with(|| left.name.cmp(&right.name))
+        });
+    }
+
+    /// Where the chosen peer is in the list.
+    pub(crate) fn position(&self) -> Option<usize> {
+        let chosen = self.chosen.as_ref()?;
+        self.peers.iter().position(|peer| peer.name == *chosen)
+    }
+
+    fn choose(&mut self, at: usize) {
+        let last = self.peers.len().saturating_sub(1);
+        self.chosen = self.peers.get(at.min(last)).map(|peer| peer.name.clone());
+    }
+
+    /// The recent pings of a peer, oldest first; `None` was lost.
+    pub(crate) fn history(&self, peer: &str) -> impl DoubleEndedIterator<Item = Option<f64>> {
+        self.history.get(peer).into_iter().flatten().copied()
+    }
+
+    fn ping(&mut self, peer: &str, millis: Option<f64>) {
+        let history = self.history.entry(peer.to_owned()).or_default();
+        history.push_back(millis);
+        if history.len() > HISTORY {
+            history.pop_front();
+        }
+    }
+
+    /// Adds a line to the log.
+    pub(crate) fn say(&mut self, text: &str, paint: Paint) {
+        self.log.push_back((text::clean(text).into_owned(), paint));
+        if self.log.len() > LOG {
+            self.log.pop_front();
+        }
+    }
+
+    /// Takes an event.
+    pub(crate) fn event(&mut self, event: &Event) {
+        match (&event.kind, &event.peer) {
+            // There are too many of these for the log.
+            (EventKind::Reply { millis }, Some(peer)) => return self.ping(peer, Some(*millis)),
+            (EventKind::Missed { .. }, Some(peer)) => self.ping(peer, None),
+            _ => {}
+        }
+        let (what, paint) = event_text::describe(&event.kind);
+        let time = event_text::local_time(event.at, "%T");
+        let peer = event.peer.as_deref().unwrap_or(text::NOTHING);
+        self.say(&format!("{time} {peer:<12} {what}"), paint);
+    }
+
+    /// Takes everything about a peer.
+    pub(crate) fn detail(&mut self, detail: PeerDetail) {
+        if let Pane::Info(_, known) = &mut self.pane {
+            *known = Some(Box::new(detail));
+        }
+    }
+
+    /// Takes a key.
+    pub(crate) fn key(&mut self, key: KeyEvent) -> Option<Action> {
+        if key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL) {
+            return Some(Action::Quit);
+        }
+        if let Some(peer) = self.asking.take() {
+            // Everything but a yes is a no.
+            return (key.code == KeyCode::Char('y')).then_some(Action::Kick(peer));
+        }
+        let at = self.position().unwrap_or_default();
+        match key.code {
+            KeyCode::Up => self.choose(at.saturating_sub(1)),
+            KeyCode::Down => self.choose(at + 1),
+            KeyCode::PageUp => self.choose(at.saturating_sub(PAGE)),
+            KeyCode::PageDown => self.choose(at + PAGE),
+            KeyCode::Home => self.choose(0),
+            KeyCode::End => self.choose(usize::MAX),
+            KeyCode::Char('s') => {
+                self.order = self.order.next();
+                self.sort();
+                return None;
+            }
+            KeyCode::Char('k') => {
+                self.asking.clone_from(&self.chosen);
+                return None;
+            }
+            KeyCode::Char('i') if self.pane == Pane::Log => return self.open(),
+            KeyCode::Char('i') => self.pane = Pane::Log,
+            KeyCode::Char('q') | KeyCode::Esc if self.pane == Pane::Log => {
+                return Some(Action::Quit);
+            }
+            KeyCode::Char('q') | KeyCode::Esc => self.pane = Pane::Log,
+            _ => return None,
+        }
+        match self.pane {
+            // The pane follows the choice.
+            Pane::Info(..) => self.open(),
+            Pane::Log => None,
+        }
+    }
+
+    fn open(&mut self) -> Option<Action> {
+        let peer = self.chosen.clone()?;
+        self.pane = match std::mem::take(&mut self.pane) {
+            Pane::Info(name, detail) if name == peer => Pane::Info(name, detail),
+            _ => Pane::Info(peer.clone(), None),
+        };
+        Some(Action::Info(peer))
+    }
+
+    /// What must be asked for again as time goes by.
+    pub(crate) fn stale(&self) -> Option<Action> {
+        match &self.pane {
+            Pane::Info(peer, _) => Some(Action::Info(peer.clone())),
+            Pane::Log => None,
+        }
+    }
+}

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `--wait`: gives a command and waits for its outcome, which the stream of events tells.
+//!
+//! ```text
+//!   subscribe --> give the command --> events --> OutcomeOutcomeWatch::step --> reached, or something else
+//! ```
+
+use std::time::Duration;
+
+use connect_ipc::control::{Reply, Request};
+use connect_ipc::event::{Event, EventFilter, EventKind, EventName};
+use connect_ipc::scripts::{Ended, ScriptKind};
+use connect_runtime::exit::Exit;
+use tokio::time::timeout;
+use tripe_admin::client::ClientError;
+
+use crate::client::admin::{self, AdminError};
+use crate::client::connection::ControlError;
+use crate::client::subscription::{StreamItem, Subscription};
+use crate::common::{Common, Pace};
+use crate::error::{Error, WaitError};
+use crate::output::Output;
+use crate::output::event_text;
+use crate::output::paint::Paint;
+use crate::output::report::{CommandReport, OutcomeReport, OutcomeResult};
+use crate::output::text;
+
+/// The kinds of events that decide anything.
+const KINDS: [EventName; 12] = [
+    EventName::Added,
+    EventName::Removed,
+    EventName::Keys,
+    EventName::Reply,
+    EventName::Recovered,
+    EventName::Unreachable,
+    EventName::Reconnecting,
+    EventName::Ended,
+    EventName::Database,
+    EventName::DatabaseFault,
+    EventName::Lost,
+    EventName::Command,
+];
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Goal {
+    /// The peer was added, and shows that it is there.
+    Active,
+    /// The peer shows that it is there, after it was kicked.
+    Kick,
+    /// The peer is gone.
+    Kill,
+    /// The database was read.
+    Reload,
+}
+
+/// What was seen so far.
+#[derive(Debug)]
+struct OutcomeWatch<'a> {
+    goal: Goal,
+    command: &'a [String],
+    /// Whether the events are those after our command and no longer of something before.
+    begun: bool,
+}
+
+impl<'a> OutcomeWatch<'a> {
+    fn new(goal: Goal, command: &'a [String]) -> Self {
+        OutcomeWatch {
+            goal,
+            command,
+            // These two are given on other ways, and what they bring about is clear in any case.
+            begun: matches!(goal, Goal::Kill | Goal::Reload),
+        }
+    }
+
+    fn peer(&self) -> Option<&str> {
+        match self.goal {
+            Goal::Reload => None,
+            Goal::Active | Goal::Kick | Goal::Kill => self.command.get(1).map(String::as_str),
+        }
+    }
+
+    /// What the error is about.
+    fn subject(&self) -> String {
+        text::clean(self.peer().unwrap_or("the database")).into_owned()
+    }
+
+    fn filter(&self) -> EventFilter {
+        EventFilter {
+            peers: self.peer().map(str::to_owned).into_iter().collect(),
+            kinds: KINDS.to_vec(),
+        }
+    }
+
+    /// Takes the next event; gives the outcome if it decides.
+    fn step(&mut self, event: &Event) -> Option<OutcomeReport> {
+        if !self.begun {
+            self.begun = match (&event.kind, self.goal) {
+                (EventKind::Command { words, .. }, Goal::Kick) => words == self.command,
+                // A peer that was there before is removed first, which is no failure.
+                (EventKind::Added { .. }, Goal::Active) => event.peer.as_deref() == self.peer(),
+                _ => false,
+            };
+            return None;
+        }
+        let result = match (&event.kind, self.goal) {
+            // The database is read with the server or without.
+            (EventKind::Lost {}, Goal::Active | Goal::Kick | Goal::Kill) => OutcomeResult::Failed,
+            (EventKind::Database { .. }, Goal::Reload)
+            | (EventKind::Removed {}, Goal::Kill)
+            | (
+                EventKind::Keys {} | EventKind::Reply { .. } | EventKind::Recovered { .. },
+                Goal::Active,
+            )
+            | (EventKind::Keys {} | EventKind::Recovered { .. }, Goal::Kick) => {
+                OutcomeResult::Reached
+            }
+            (EventKind::DatabaseFault { .. }, Goal::Reload)
+            | (EventKind::Removed {} | EventKind::Unreachable { .. }, Goal::Active | Goal::Kick) => {
+                OutcomeResult::Failed
+            }
+            (
+                EventKind::Ended {
+                    script: ScriptKind::Connect,
+                    end,
+                },
+                Goal::Active | Goal::Kick,
+            ) if !matches!(end, Ended::Exited(0) | Ended::Stopped) => OutcomeResult::Failed,
+            _ => return None,
+        };
+        Some(OutcomeReport {
+            result,
+            kind: Some(event.kind.name()),
+            seq: Some(event.seq),
+            text: Some(event_text::describe(&event.kind).0),
+        })
+    }
+}
+
+/// What the service or the server has answered.
+#[derive(Debug, Default)]
+struct CommandAnswer {
+    lines: Vec<Vec<String>>,
+    failure: Option<Vec<String>>,
+}
+
+/// Reads until the command has failed or its outcome is known. `None` is a failure.
+async fn follow(
+    subscription: &mut Subscription,
+    request: Option<u64>,
+    watch: &mut OutcomeWatch<'_>,
+    answered: &mut CommandAnswer,
+) -> Result<Option<OutcomeReport>, Error> {
+    let mut waiting = request.is_some();
+    let mut outcome = None;
+    loop {
+        if !waiting && outcome.is_some() {
+            return Ok(outcome);
+        }
+        match subscription.next().await? {
+            StreamItem::Event(event) => outcome = outcome.or_else(|| watch.step(&event)),
+            StreamItem::Reply(id, reply) if Some(id) == request => match reply {
+                Reply::Line(line) => answered.lines.push(line),
+                Reply::Done {} => waiting = false,
+                Reply::Failed(words) => {
+                    answered.failure = Some(words);
+                    return Ok(None);
+                }
+                _ => return Err(ControlError::Unexpected.into()),
+            },
+            // Our command is among what was left out, or was before it.
+            StreamItem::Dropped(_) => watch.begun = true,
+            StreamItem::Reply(..) => {}
+        }
+    }
+}
+
+/// Gives the service a command and waits for what comes of it.
+pub(crate) async fn command(
+    common: &mut Common,
+    words: Vec<String>,
+    json: bool,
+    goal: Goal,
+) -> Result<Exit, Error> {
+    let request = Request::Submit {
+        words: words.clone(),
+    };
+    service(common, &words, request, json, goal).await
+}
+
+/// Has the service read its database and waits for what comes of it.
+pub(crate) async fn reload(common: &mut Common, json: bool) -> Result<Exit, Error> {
+    let words = ["reload".to_owned()];
+    service(common, &words, Request::Reload {}, json, Goal::Reload).await
+}
+
+async fn service(
+    common: &mut Common,
+    words: &[String],
+    request: Request,
+    json: bool,
+    goal: Goal,
+) -> Result<Exit, Error> {
+    let mut watch = OutcomeWatch::new(goal, words);
+    let control = common.control(Pace::Quick).await?;
+    let (mut subscription, _) = Subscription::begin(control, watch.filter()).await?;
+    let request = subscription.ask(request)?;
+    let mut answered = CommandAnswer::default();
+    let limit = common.limit(Pace::Slow);
+    let following = follow(&mut subscription, Some(request), &mut watch, &mut answered);
+    let outcome = within(limit, following).await?;
+    end(&watch, &answered, outcome, limit, json, &mut common.out)
+}
+
+/// Has the server remove a peer and waits until the service has noticed.
+pub(crate) async fn kill(
+    common: &mut Common,
+    words: Vec<String>,
+    json: bool,
+) -> Result<Exit, Error> {
+    let mut watch = OutcomeWatch::new(Goal::Kill, &words);
+    let control = common.observe().await?;
+    let (mut subscription, _) = Subscription::begin(control, watch.filter()).await?;
+    let mut answered = CommandAnswer::default();
+    let limit = common.limit(Pace::Slow);
+    let (client, _inbox) = common.admin().await?;
+    let outcome = match admin::ask(&client, words.clone(), common.limit(Pace::Quick)).await {
+        Ok(lines) => {
+            answered.lines = lines;
+            let following = follow(&mut subscription, None, &mut watch, &mut answered);
+            within(limit, following).await?
+        }
+        Err(AdminError::Client(ClientError::Failed(failure))) => {
+            answered.failure = Some(failure.words().to_vec());
+            None
+        }
+        Err(error) => return Err(error.into()),
+    };
+    end(&watch, &answered, outcome, limit, json, &mut common.out)
+}
+
+async fn within(
+    limit: Option<Duration>,
+    following: impl Future<Output = Result<Option<OutcomeReport>, Error>>,
+) -> Result<Option<OutcomeReport>, Error> {
+    let Some(limit) = limit else {
+        return following.await;
+    };
+    timeout(limit, following)
+        .await
+        .unwrap_or(Ok(Some(OutcomeReport {
+            result: OutcomeResult::Late,
+            kind: None,
+            seq: None,
+            text: None,
+        })))
+}
+
+/// Prints what came of it, and turns it into an exit code.
+fn end(
+    watch: &OutcomeWatch<'_>,
+    answered: &CommandAnswer,
+    outcome: Option<OutcomeReport>,
+    limit: Option<Duration>,
+    json: bool,
+    out: &mut Output,
+) -> Result<Exit, Error> {
+    let result = outcome.as_ref().map(|outcome| outcome.result);
+    let what = outcome.as_ref().and_then(|outcome| outcome.text.clone());
+    let what = text::clean(what.as_deref().unwrap_or_default()).into_owned();
+    let subject = watch.subject();
+    if json {
+        out.json(&CommandReport {
+            ok: result == Some(OutcomeResult::Reached),
+            outcome,
+            ..CommandReport::new(watch.command, &answered.lines, answered.failure.as_deref())
+        })?;
+    } else if result == Some(OutcomeResult::Reached) {
+        out.painted(Paint::Good, &format!("{subject}: {what}"))?;
+    }
+    let exit = match watch.goal {
+        Goal::Reload => Exit::Data,
+        Goal::Active | Goal::Kick | Goal::Kill => Exit::Failure,
+    };
+    match result {
+        Some(OutcomeResult::Reached) => Ok(Exit::Success),
+        Some(OutcomeResult::Failed) => Err(WaitError::OtherOutcome {
+            subject,
+            what,
+            exit,
+        }
+        .into()),
+        Some(OutcomeResult::Late) => Err(WaitError::Late {
+            subject,
+            limit: limit.unwrap_or_default(),
+        }
+        .into()),
+        None => Err(Error::Failed(answered.failure.clone().unwrap_or_default())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(peer: Option<&str>, kind: EventKind) -> Event {
+        Event {
+            seq: 7,
+            at: 0,
+            peer: peer.map(str::to_owned),
+            kind,
+        }
+    }
+
+    fn ends(goal: Goal, kinds: impl IntoIterator<Item = EventKind>) -> Option<OutcomeResult> {
+        let name = if goal == Goal::Kick { "kick" } else { "active" };
+        let command = [name.to_owned(), "alice".to_owned()];
+        let mut watch = OutcomeWatch::new(goal, &command);
+        let outcome = kinds.into_iter().find_map(|kind| {
+            let peer = (!matches!(kind, EventKind::Command { .. })).then_some("alice");
+            watch.step(&event(peer, kind))
+        });
+        outcome.map(|outcome| outcome.result)
+    }
+
+    fn kicked(by: &str) -> EventKind {
+        EventKind::Command {
+            words: vec!["kick".into(), by.into()],
+            by: "uid 0".into(),
+        }
+    }
+
+    #[test]
+    fn what_was_before_the_command_decides_nothing() {
+        assert_eq!(ends(Goal::Kick, [EventKind::Keys {}]), None);
+        assert_eq!(ends(Goal::Kick, [kicked("bob"), EventKind::Keys {}]), None);
+        assert_eq!(
+            ends(Goal::Kick, [kicked("alice"), EventKind::Keys {}]),
+            Some(OutcomeResult::Reached)
+        );
+        let added = EventKind::Added {
+            address: String::new(),
+            interface: String::new(),
+        };
+        assert_eq!(
+            ends(
+                Goal::Active,
+                [EventKind::Removed {}, added.clone(), EventKind::Adopted {}]
+            ),
+            None
+        );
+        assert_eq!(
+            ends(Goal::Active, [added.clone(), EventKind::Removed {}]),
+            Some(OutcomeResult::Failed)
+        );
+        assert_eq!(
+            ends(Goal::Active, [added, EventKind::Reply { millis: 1.0 }]),
+            Some(OutcomeResult::Reached)
+        );
+    }
+
+    #[test]
+    fn a_connect_command_that_fails_decides_and_one_that_was_replaced_does_not() {
+        let ended = |end| EventKind::Ended {
+            script: ScriptKind::Connect,
+            end,
+        };
+        let after = |end| ends(Goal::Kick, [kicked("alice"), ended(end)]);
+        assert_eq!(after(Ended::Stopped), None);
+        assert_eq!(after(Ended::Exited(0)), None);
+        assert_eq!(after(Ended::Exited(1)), Some(OutcomeResult::Failed));
+        let unreachable = EventKind::Unreachable { rounds: 1, next: 1 };
+        assert_eq!(
+            ends(Goal::Kick, [kicked("alice"), unreachable]),
+            Some(OutcomeResult::Failed)
+        );
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What every command uses: the common options, the paths and time limits that follow from them, and
+//! the output.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use connect_runtime::paths::{self, RuntimeDir};
+use tripe_admin::Interval;
+use tripe_admin::client::{Client, Inbox};
+
+use crate::client::admin::{self, AdminError};
+use crate::client::connection::{Control, ControlError};
+use crate::output::Output;
+
+/// How long a running service may take for an answer that it has at once.
+const QUICK: Duration = Duration::from_secs(10);
+
+/// How long a command may take by its nature.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pace {
+    /// The answer is known at once.
+    Quick,
+    /// The answer may wait for a name to be looked up, for a peer, or for a person.
+    Slow,
+}
+
+/// Where the service is, and how long to wait for it.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Common options")]
+pub(crate) struct CommonOptions {
+    /// The tripe server's administration socket [default: $TRIPESOCK, else tripesock in the
+    /// configuration directory].
+    #[arg(
+        short = 'a',
+        long = "admin-socket",
+        value_name = "SOCKET",
+        global = true
+    )]
+    pub(crate) admin_socket: Option<PathBuf>,
+    /// The configuration directory, where the server's socket and the service's database are found
+    /// [default: $TRIPEDIR, else /etc/tripe].
+    #[arg(short = 'd', long, value_name = "DIR", global = true)]
+    pub(crate) directory: Option<PathBuf>,
+    /// The directory of the service's own sockets [default: $TRIPE_CONNECT_DIR, else the name of
+    /// the administration socket with .connect after it, else /run/tripe-connect].
+    #[arg(long, value_name = "DIR", global = true)]
+    pub(crate) runtime_dir: Option<PathBuf>,
+    /// The service's control socket [default: control.sock in the runtime directory].
+    #[arg(long, value_name = "SOCKET", global = true)]
+    pub(crate) control: Option<PathBuf>,
+    /// Give up when nothing is heard for so long; 0 waits for ever [default: 10s, but no limit for
+    /// commands whose outcome takes its time].
+    #[arg(long, value_name = "TIME", global = true)]
+    pub(crate) timeout: Option<Interval>,
+}
+
+/// What every command uses.
+#[derive(Debug)]
+pub(crate) struct Common {
+    options: CommonOptions,
+    /// Where the result goes.
+    pub(crate) out: Output,
+}
+
+impl Common {
+    /// The options of this process, and its standard output.
+    pub(crate) fn new(options: CommonOptions) -> Self {
+        Common {
+            options,
+            out: Output::stdout(),
+        }
+    }
+
+    /// A copy for a task of its own.
+    pub(crate) fn duplicate(&self) -> Self {
+        Common::new(self.options.clone())
+    }
+
+    /// The configuration directory.
+    pub(crate) fn directory(&self) -> PathBuf {
+        paths::directory(self.options.directory.as_deref())
+    }
+
+    /// The tripe server's socket.
+    pub(crate) fn admin_socket(&self) -> PathBuf {
+        paths::admin_socket(self.options.admin_socket.as_deref(), &self.directory())
+    }
+
+    /// The directory of the service's sockets.
+    pub(crate) fn runtime(&self) -> RuntimeDir {
+        RuntimeDir::find_service(self.options.runtime_dir.as_deref(), &self.admin_socket())
+    }
+
+    /// The service's control socket.
+    pub(crate) fn control_socket(&self) -> PathBuf {
+        self.options
+            .control
+            .as_deref()
+            .map_or_else(|| self.runtime().control_socket(), Path::to_path_buf)
+    }
+
+    /// How long to wait for an answer; `None` for ever.
+    pub(crate) fn limit(&self, pace: Pace) -> Option<Duration> {
+        match self.options.timeout {
+            Some(limit) if limit.seconds() == 0 => None,
+            Some(limit) => Some(limit.duration()),
+            None => (pace == Pace::Quick).then_some(QUICK),
+        }
+    }
+
+    /// Connects to the service.
+    pub(crate) async fn control(&self, pace: Pace) -> Result<Control, ControlError> {
+        // Whatever the command, a service that is there says hello at once.
+        let hello = self.limit(Pace::Quick);
+        Control::open(&self.control_socket(), hello, self.limit(pace)).await
+    }
+
+    /// Connects to the tripe server.
+    pub(crate) async fn admin(&self) -> Result<(Client, Inbox), AdminError> {
+        admin::connect(&self.admin_socket()).await
+    }
+
+    /// Connects to the service only to look: whoever may not command it may still be allowed that.
+    pub(crate) async fn observe(&self) -> Result<Control, ControlError> {
+        let denied = match self.control(Pace::Quick).await {
+            Err(denied @ ControlError::Denied { .. }) if self.options.control.is_none() => denied,
+            other => return other,
+        };
+        let limit = self.limit(Pace::Quick);
+        match Control::open(&self.runtime().observe_socket(), limit, limit).await {
+            // A service without a socket for observers is one that we may not use.
+            Err(ControlError::NoService { .. } | ControlError::Denied { .. }) => Err(denied),
+            other => other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_is_given_holds_for_every_command() {
+        let limits = |timeout: Option<&str>| {
+            let timeout = timeout.map(|text| text.parse().unwrap());
+            let common = Common::new(CommonOptions {
+                timeout,
+                ..CommonOptions::default()
+            });
+            (common.limit(Pace::Quick), common.limit(Pace::Slow))
+        };
+        assert_eq!(limits(None), (Some(QUICK), None));
+        assert_eq!(limits(Some("0")), (None, None));
+        let minute = Some(Duration::from_secs(60));
+        assert_eq!(limits(Some("1m")), (minute, minute));
+    }
+
+    #[test]
+    fn the_control_socket_is_the_one_named_or_in_the_runtime_directory() {
+        let socket = |control: Option<&str>, runtime: Option<&str>| {
+            Common::new(CommonOptions {
+                control: control.map(PathBuf::from),
+                runtime_dir: runtime.map(PathBuf::from),
+                ..CommonOptions::default()
+            })
+            .control_socket()
+        };
+        assert_eq!(socket(Some("/x/c"), Some("/run/x")), Path::new("/x/c"));
+        assert_eq!(
+            socket(None, Some("/run/x")),
+            Path::new("/run/x/control.sock")
+        );
+    }
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Events as people read them.
+
+use connect_ipc::event::EventKind;
+use connect_ipc::scripts::{Ended, Stream};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tripe_admin::token;
+
+use super::paint::Paint;
+use super::text;
+
+/// The local time of an event, given in milliseconds since 1970.
+pub(crate) fn local_time(at: u64, form: &str) -> String {
+    let at = i64::try_from(at).unwrap_or(i64::MAX);
+    Timestamp::from_millisecond(at).map_or_else(
+        |_| text::NOTHING.to_owned(),
+        |at| {
+            at.to_zoned_datetime(TimeZone::system())
+                .strftime(form)
+                .to_string()
+        },
+    )
+}
+
+/// How a script ended.
+pub(crate) fn script_end(end: &Ended) -> (String, Paint) {
+    let text = match end {
+        Ended::Exited(0) => return ("exit status 0".to_owned(), Paint::Good),
+        Ended::Exited(status) => format!("exit status {status}"),
+        Ended::Signal(signal) => format!("killed by signal {signal}"),
+        Ended::Unknown(status) => format!("ended with unknown status {status:#x}"),
+        Ended::NotStarted(why) => format!("not started: {why}"),
+        Ended::TimedOut => "ended at its time limit".to_owned(),
+        Ended::Stopped => return ("stopped".to_owned(), Paint::Plain),
+        Ended::Lost => "lost with its helper".to_owned(),
+    };
+    (text, Paint::Bad)
+}
+
+/// What happened. The words may hold control characters: see [`text::clean`].
+pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
+    let plain = |text: String| (text, Paint::Plain);
+    match kind {
+        EventKind::Added { address, interface } => plain(format!(
+            "added at {} as {interface}",
+            text::address(address)
+        )),
+        EventKind::Removed {} => ("removed from the server".to_owned(), Paint::Doubtful),
+        EventKind::Adopted {} => plain("adopted: it is pinged from now on".to_owned()),
+        EventKind::Disowned {} => plain("disowned: it is pinged no more".to_owned()),
+        EventKind::Keys {} => ("keys agreed".to_owned(), Paint::Good),
+        EventKind::Moved { address } => plain(format!("moved to {}", text::address(address))),
+        EventKind::Reply { millis } => plain(format!("reply in {}", text::millis(Some(*millis)))),
+        EventKind::Missed { attempt, of } => (
+            format!("no reply, attempt {attempt} of {of}"),
+            Paint::Doubtful,
+        ),
+        EventKind::Failed { error } => {
+            let error = token::join(error);
+            (format!("ping not sent: {error}"), Paint::Bad)
+        }
+        // The failed pings were those of an earlier check.
+        EventKind::Recovered { failures: 0 } => ("answers again".to_owned(), Paint::Good),
+        EventKind::Recovered { failures: 1 } => {
+            ("answers again after 1 failed ping".to_owned(), Paint::Good)
+        }
+        EventKind::Recovered { failures } => (
+            format!("answers again after {failures} failed pings"),
+            Paint::Good,
+        ),
+        EventKind::Unreachable { rounds, next } => {
+            let wait = text::span(next.div_ceil(1000));
+            let row = match rounds {
+                1 => "1 check failed".to_owned(),
+                rounds => format!("{rounds} checks in a row failed"),
+            };
+            (format!("unreachable: {row}, next in {wait}"), Paint::Bad)
+        }
+        EventKind::Reconnecting {} => ("reconnecting".to_owned(), Paint::Doubtful),
+        EventKind::Knock { address } => plain(format!("knocks from {}", text::address(address))),
+        EventKind::Started { script, pid } => {
+            plain(format!("{} started, pid {pid}", script.name()))
+        }
+        EventKind::Output {
+            script,
+            stream,
+            line,
+        } => {
+            let mark = match stream {
+                Stream::Stdout => '|',
+                Stream::Stderr => '!',
+            };
+            plain(format!("{} {mark} {line}", script.name()))
+        }
+        EventKind::Ended { script, end } => {
+            let (end, paint) = script_end(end);
+            (format!("{}: {end}", script.name()), paint)
+        }
+        EventKind::Database { peers } => {
+            let number = text::count(*peers, "peer");
+            (format!("database taken up, {number}"), Paint::Good)
+        }
+        EventKind::DatabaseFault { fault } => (format!("database not usable: {fault}"), Paint::Bad),
+        EventKind::Joined {} => ("joined the server".to_owned(), Paint::Good),
+        EventKind::Lost {} => ("the server is out of reach".to_owned(), Paint::Bad),
+        EventKind::Broadcast { words } => plain(token::join(words)),
+        EventKind::Command { words, by } => {
+            plain(format!("command by {by}: {}", token::join(words)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_to_the_form_asked_for_and_nonsense_is_nothing() {
+        assert_eq!(local_time(u64::MAX, "%F"), "-");
+        assert_eq!(local_time(1_700_000_000_123, "%3f"), "123");
+    }
+
+    #[test]
+    fn events_that_count_one_say_so() {
+        let said = |kind| describe(&kind).0;
+        assert_eq!(
+            said(EventKind::Unreachable { rounds: 1, next: 1 }),
+            "unreachable: 1 check failed, next in 1s"
+        );
+        assert_eq!(
+            said(EventKind::Unreachable {
+                rounds: 3,
+                next: 61_000
+            }),
+            "unreachable: 3 checks in a row failed, next in 1m1s"
+        );
+        assert_eq!(
+            said(EventKind::Recovered { failures: 1 }),
+            "answers again after 1 failed ping"
+        );
+        assert_eq!(said(EventKind::Recovered { failures: 0 }), "answers again");
+    }
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Where results go: standard output, with colour and width only where they are of use, or JSON.
+
+pub(crate) mod event_text;
+pub(crate) mod note_words;
+pub(crate) mod paint;
+pub(crate) mod peer_text;
+pub(crate) mod progress;
+pub(crate) mod report;
+pub(crate) mod status_text;
+pub(crate) mod table;
+pub(crate) mod text;
+
+use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
+
+use serde::Serialize;
+
+use self::paint::Paint;
+use self::table::Table;
+
+/// The version of what `--json` prints. It is raised when a field changes its meaning or goes away;
+/// new fields do not raise it.
+pub(crate) const SCHEMA: u32 = 1;
+
+/// The width of tables where nothing says otherwise.
+const WIDTH: usize = 80;
+
+/// Where the result of a command goes.
+#[derive(Debug)]
+pub(crate) struct Output {
+    writer: BufWriter<Stdout>,
+    colour: bool,
+    width: usize,
+    /// How many more lines there is room for, where that matters.
+    room: Option<usize>,
+}
+
+/// Whether colours are wanted on a terminal: `NO_COLOR` counts when it is set and not empty
+/// (no-color.org).
+fn wants_colour(no_color: Option<&str>, term: Option<&str>) -> bool {
+    no_color.is_none_or(str::is_empty) && term.is_none_or(|term| term != "dumb")
+}
+
+/// The width of a table: that of the terminal, else what `COLUMNS` says.
+fn width(terminal: Option<u16>, columns: Option<&str>) -> usize {
+    terminal
+        .map(usize::from)
+        .filter(|width| *width > 0)
+        .or_else(|| columns?.parse().ok().filter(|width| *width > 0))
+        .unwrap_or(WIDTH)
+}
+
+impl Output {
+    /// Standard output.
+    pub(crate) fn stdout() -> Self {
+        let stdout = io::stdout();
+        let variable = |name| std::env::var(name).ok();
+        let terminal = rustix::termios::tcgetwinsize(&stdout).ok();
+        Output {
+            colour: stdout.is_terminal()
+                && wants_colour(variable("NO_COLOR").as_deref(), variable("TERM").as_deref()),
+            width: width(
+                terminal.map(|size| size.ws_col),
+                variable("COLUMNS").as_deref(),
+            ),
+            writer: BufWriter::new(stdout),
+            room: None,
+        }
+    }
+
+    /// Begins a new screen, if this is a terminal: what is written next is shown in place of what
+    /// was, as far as there is room. Says whether it is one.
+    pub(crate) fn begin_screen(&mut self) -> io::Result<bool> {
+        if !self.writer.get_ref().is_terminal() {
+            return Ok(false);
+        }
+        if let Ok(size) = rustix::termios::tcgetwinsize(self.writer.get_ref()) {
+            self.width = width(Some(size.ws_col), None);
+            // The last line stays empty, or the screen would scroll.
+            self.room = Some(usize::from(size.ws_row).saturating_sub(1)).filter(|room| *room > 0);
+        }
+        self.writer.write_all(b"\x1b[H\x1b[2J")?;
+        Ok(true)
+    }
+
+    /// Whether colours are wanted.
+    pub(crate) const fn is_coloured(&self) -> bool {
+        self.colour
+    }
+
+    /// Writes one line.
+    pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
+        match &mut self.room {
+            Some(0) => return Ok(()),
+            Some(room) => *room -= 1,
+            None => {}
+        }
+        writeln!(self.writer, "{text}")
+    }
+
+    /// Writes one line, in colour on a terminal.
+    pub(crate) fn painted(&mut self, paint: Paint, text: &str) -> io::Result<()> {
+        if self.colour {
+            self.line(&paint.apply(text))
+        } else {
+            self.line(text)
+        }
+    }
+
+    /// Writes one line and sees to it that it is read now.
+    pub(crate) fn line_flushed(&mut self, text: &str) -> io::Result<()> {
+        self.line(text)?;
+        self.writer.flush()
+    }
+
+    /// Writes one line, in colour on a terminal, and sees to it that it is read now.
+    pub(crate) fn painted_flushed(&mut self, (text, paint): &(String, Paint)) -> io::Result<()> {
+        self.painted(*paint, text)?;
+        self.writer.flush()
+    }
+
+    /// Writes a table; `wide` keeps columns whole that do not fit.
+    pub(crate) fn table(&mut self, table: &Table, wide: bool) -> io::Result<()> {
+        let width = if wide { usize::MAX } else { self.width };
+        for line in table.lines(width, self.colour) {
+            self.line(&line)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a value as JSON, for people to look at as well.
+    pub(crate) fn json<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut self.writer, value)?;
+        self.line("")
+    }
+
+    /// Writes a value as one line of JSON and sees to it that it is read now.
+    pub(crate) fn json_line<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
+        serde_json::to_writer(&mut self.writer, value)?;
+        self.line_flushed("")
+    }
+
+    /// Writes what is still held back.
+    pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// For writers of whole texts, such as completion scripts.
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Prints a message on standard error, after the program's name.
+pub(crate) fn to_stderr(text: &str) {
+    to_stderr_bare(&format!("connect-cli: {text}"));
+}
+
+/// Prints a message on standard error, without the program's name.
+pub(crate) fn to_stderr_bare(text: &str) {
+    // Standard error may be the closed end of a pipe; then nobody reads it.
+    let _ = writeln!(io::stderr(), "{}", text::clean(text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_counts_when_it_is_set_and_not_empty() {
+        assert!(wants_colour(None, Some("xterm")));
+        assert!(wants_colour(Some(""), None));
+        assert!(!wants_colour(Some("1"), Some("xterm")));
+        assert!(!wants_colour(None, Some("dumb")));
+    }
+
+    #[test]
+    fn the_terminal_knows_its_width_best() {
+        assert_eq!(width(Some(120), Some("40")), 120);
+        assert_eq!(width(Some(0), Some("40")), 40);
+        assert_eq!(width(None, Some("40")), 40);
+        for nonsense in ["", "0", "-1", "wide"] {
+            assert_eq!(width(None, Some(nonsense)), 80, "{nonsense}");
+        }
+        assert_eq!(width(None, None), 80);
+    }
+}

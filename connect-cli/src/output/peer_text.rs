@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Everything about one peer, in lines as people read them.
+
+use connect_ipc::control::{PeerDetail, PeerState, PeerStatus};
+use connect_ipc::pinger::PingPlan;
+
+use super::paint::Paint;
+use super::report::{ReconnectOutcome, is_down};
+use super::text::{self, NOTHING};
+use super::{event_text, status_text};
+
+/// Everything about a peer, with nothing in it that commands the terminal.
+pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
+    let mut lines = vec![(format!("peer {}", text::clean(name)), Paint::Heading)];
+    match &detail.status {
+        None => lines.push((
+            "  the server does not know it now".to_owned(),
+            Paint::Doubtful,
+        )),
+        Some(status) => {
+            let figures = figures(status, detail.plan.as_ref()).into_iter();
+            lines.extend(figures.map(|(label, value, paint)| {
+                (format!("  {label:<12}{}", text::clean(&value)), paint)
+            }));
+        }
+    }
+    let pair = |(key, value): &(String, String)| {
+        plain(format!("  {} = {}", text::clean(key), text::clean(value)))
+    };
+    heading("record", &mut lines);
+    match &detail.record {
+        None => lines.push(plain("  there is none in the database")),
+        Some(pairs) => lines.extend(pairs.iter().map(pair)),
+    }
+    if !detail.algorithms.is_empty() {
+        heading("algorithms", &mut lines);
+        lines.extend(detail.algorithms.iter().map(pair));
+    }
+    if !detail.recent.is_empty() || !detail.scripts.is_empty() {
+        heading("scripts", &mut lines);
+    }
+    for script in &detail.recent {
+        let (end, paint) = event_text::script_end(&script.end);
+        let line = format!(
+            "  {:<12}{}, {} ago",
+            script.kind.name(),
+            text::clean(&end),
+            text::span(script.ago)
+        );
+        lines.push((line, paint));
+        let output = script.output.iter();
+        lines.extend(output.map(|line| plain(format!("    | {}", text::clean(line)))));
+    }
+    for script in &detail.scripts {
+        let state = script
+            .pid
+            .map_or_else(|| "waiting".to_owned(), |pid| format!("running, pid {pid}"));
+        lines.push(plain(format!("  {:<12}{state}", script.kind.name())));
+    }
+    lines
+}
+
+fn plain(text: impl Into<String>) -> (String, Paint) {
+    (text.into(), Paint::Plain)
+}
+
+fn heading(text: &str, lines: &mut Vec<(String, Paint)>) {
+    lines.push(plain(""));
+    lines.push((text.to_owned(), Paint::Heading));
+}
+
+/// The lines on the peer's state.
+fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, String, Paint)> {
+    let (state, paint) = status_text::state(peer);
+    let or_nothing = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
+    let watched = peer.state != PeerState::Unwatched;
+    let state = match peer.changed {
+        Some(since) if is_down(peer) => format!("{state} for {}", text::span(since)),
+        Some(since) if watched => format!("{state}, answering for {}", text::span(since)),
+        _ => state.to_owned(),
+    };
+    let known = text::span(peer.age);
+    let mut lines = vec![("state", state, paint)];
+    let mut plain = vec![
+        (
+            "address",
+            or_nothing(peer.address.as_deref().map(text::address)),
+        ),
+        ("interface", or_nothing(peer.interface.clone())),
+    ];
+    if watched {
+        plain.push(("adopted", format!("{known} ago")));
+        plain.extend(pinging(peer, plan));
+    } else {
+        plain.push(("known for", known));
+    }
+    lines.extend(
+        plain
+            .into_iter()
+            .map(|(label, value)| (label, value, Paint::Plain)),
+    );
+    lines
+}
+
+/// The lines on how the peer is pinged.
+fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, String)> {
+    let statistics = &peer.statistics;
+    let mut lines = Vec::new();
+    if let Some(plan) = plan {
+        let [every, timeout] = [plan.every, plan.timeout].map(|time| text::span(time.into()));
+        let retries = plan.retries;
+        lines.push((
+            "pinged",
+            format!("every {every}, timeout {timeout}, {retries} attempts"),
+        ));
+    }
+    let next = peer.next_ping.map_or_else(
+        || NOTHING.to_owned(),
+        |wait| format!("in {}", text::span(wait.div_ceil(1000))),
+    );
+    let checks = match peer.rounds {
+        1 => "1 check".to_owned(),
+        rounds => format!("{rounds} checks"),
+    };
+    lines.push(("next ping", next));
+    lines.push((
+        "failures",
+        format!("{} in this check, {checks} failed in a row", peer.failures),
+    ));
+    if peer.reconnects > 0 {
+        let last = peer.last_reconnect.map_or_else(String::new, |last| {
+            format!(", the last {} ago", text::span(last))
+        });
+        let outcome = match ReconnectOutcome::of(peer) {
+            Some(ReconnectOutcome::Answers) => "; the peer answers now",
+            Some(ReconnectOutcome::Silent) => "; no answer since",
+            None => "",
+        };
+        lines.push(("reconnects", format!("{}{last}{outcome}", peer.reconnects)));
+    }
+    lines.push(("last ping", status_text::last(statistics.last)));
+    let loss = text::percent(statistics.loss());
+    lines.push((
+        "pings",
+        format!(
+            "{} answered, {} lost ({loss})",
+            statistics.replies, statistics.lost
+        ),
+    ));
+    if statistics.replies > 0 {
+        let [min, mean, max, deviation] = [
+            statistics.min(),
+            statistics.mean(),
+            statistics.max(),
+            statistics.deviation(),
+        ]
+        .map(text::millis);
+        lines.push((
+            "round trip",
+            format!("min {min}, mean {mean}, max {max}, sd {deviation}"),
+        ));
+    }
+    lines
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What `--json` says about the service and its peers.
+//!
+//! Peers, pings and scripts have types of their own here, in a form that serves scripts, so that the
+//! messages between the processes can change without anybody's scripts noticing.
+
+use connect_ipc::control::{
+    Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, RecentScript, ScriptStatus,
+    ServerLink, ServiceStatus,
+};
+use connect_ipc::event::EventName;
+use connect_ipc::scripts::Ended;
+use connect_ipc::statistics::{LastPing, PingStatistics};
+use serde::Serialize;
+
+use super::SCHEMA;
+
+/// How a command ended.
+#[derive(Debug, Serialize)]
+pub(crate) struct CommandReport<'a> {
+    pub(crate) schema: u32,
+    pub(crate) command: &'a [String],
+    pub(crate) ok: bool,
+    /// The answer, each line in words.
+    pub(crate) lines: &'a [Vec<String>],
+    /// Code and arguments, if the command failed.
+    pub(crate) failure: Option<&'a [String]>,
+    /// What came of it, if that was waited for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) outcome: Option<OutcomeReport>,
+}
+
+impl<'a> CommandReport<'a> {
+    /// A command whose outcome is not waited for.
+    pub(crate) fn new(
+        command: &'a [String],
+        lines: &'a [Vec<String>],
+        failure: Option<&'a [String]>,
+    ) -> Self {
+        CommandReport {
+            schema: SCHEMA,
+            command,
+            ok: failure.is_none(),
+            lines,
+            failure,
+            outcome: None,
+        }
+    }
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct OutcomeReport {
+    pub(crate) result: OutcomeResult,
+    /// The kind of the event that decided.
+    pub(crate) kind: Option<EventName>,
+    /// Its number.
+    pub(crate) seq: Option<u64>,
+    /// What happened, in words.
+    pub(crate) text: Option<String>,
+}
+
+/// Whether a command led to what was waited for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OutcomeResult {
+    Reached,
+    Failed,
+    Late,
+}
+
+/// The service as a whole.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct ServiceReport<'a> {
+    /// The service's version.
+    pub(crate) version: &'a str,
+    /// Core's process number.
+    pub(crate) pid: u32,
+    /// Seconds since core started.
+    pub(crate) uptime: u64,
+    /// The server's socket.
+    pub(crate) socket: &'a str,
+    /// `down`, `joining` or `up`.
+    pub(crate) server: ServerLink,
+    /// The peer database.
+    pub(crate) database: &'a DatabaseStatus,
+    /// The pinger.
+    pub(crate) pinger: &'a HelperStatus,
+    /// The script helper.
+    pub(crate) scripts: &'a HelperStatus,
+    /// What was counted since core started.
+    pub(crate) counters: &'a Counters,
+}
+
+impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
+    fn from(status: &'a ServiceStatus) -> Self {
+        ServiceReport {
+            version: &status.version,
+            pid: status.pid,
+            uptime: status.uptime,
+            socket: &status.socket,
+            server: status.server,
+            database: &status.database,
+            pinger: &status.pinger,
+            scripts: &status.scripts,
+            counters: &status.counters,
+        }
+    }
+}
+
+/// One peer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct PeerReport<'a> {
+    /// The peer's name.
+    pub(crate) name: &'a str,
+    /// `unwatched`, `idle` or `check`.
+    pub(crate) state: PeerState,
+    /// Whether its most recent check failed.
+    pub(crate) down: bool,
+    /// Its address in the server's words.
+    pub(crate) address: Option<&'a str>,
+    /// Its network interface.
+    pub(crate) interface: Option<&'a str>,
+    /// Failed attempts in the current or most recent check.
+    pub(crate) failures: u32,
+    /// Checks that failed in a row.
+    pub(crate) rounds: u32,
+    /// Milliseconds until the next ping is due.
+    pub(crate) next_ping_ms: Option<u64>,
+    /// Seconds since the peer was adopted, or first seen.
+    pub(crate) age: u64,
+    /// Seconds since it last began or ceased to answer.
+    pub(crate) changed: Option<u64>,
+    /// Reconnections begun since adoption.
+    pub(crate) reconnects: u32,
+    /// Seconds since the last of them.
+    pub(crate) last_reconnect: Option<u64>,
+    /// What came of the last of them.
+    pub(crate) reconnect_outcome: Option<ReconnectOutcome>,
+    /// Round-trip figures.
+    pub(crate) ping: PingReport,
+}
+
+/// Whether the peer's most recent check failed.
+pub(crate) fn is_down(status: &PeerStatus) -> bool {
+    status.rounds > 0
+}
+
+impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
+    fn from(status: &'a PeerStatus) -> Self {
+        PeerReport {
+            name: &status.name,
+            state: status.state,
+            down: is_down(status),
+            address: status.address.as_deref(),
+            interface: status.interface.as_deref(),
+            failures: status.failures,
+            rounds: status.rounds,
+            next_ping_ms: status.next_ping,
+            age: status.age,
+            changed: status.changed,
+            reconnects: status.reconnects,
+            last_reconnect: status.last_reconnect,
+            reconnect_outcome: ReconnectOutcome::of(status),
+            ping: (&status.statistics).into(),
+        }
+    }
+}
+
+/// What came of the last reconnection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ReconnectOutcome {
+    /// The peer answers.
+    Answers,
+    /// It has not answered since.
+    Silent,
+}
+
+impl ReconnectOutcome {
+    /// The outcome, if there was a reconnection.
+    pub(crate) fn of(status: &PeerStatus) -> Option<Self> {
+        status.last_reconnect?;
+        Some(if is_down(status) {
+            ReconnectOutcome::Silent
+        } else {
+            ReconnectOutcome::Answers
+        })
+    }
+}
+
+/// How the most recent ping ended.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LastOutcome {
+    /// No ping has ended yet.
+    None,
+    /// A reply came.
+    Reply,
+    /// No reply came in time.
+    Timeout,
+}
+
+/// Round-trip figures.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct PingReport {
+    /// Successful pings.
+    pub(crate) replies: u64,
+    /// Pings that timed out.
+    pub(crate) lost: u64,
+    /// Share of pings lost, 0 to 1.
+    pub(crate) loss: Option<f64>,
+    /// How the most recent ping ended.
+    pub(crate) last: LastOutcome,
+    /// Its time, if a reply came.
+    pub(crate) last_ms: Option<f64>,
+    /// Shortest round trip.
+    pub(crate) min_ms: Option<f64>,
+    /// Mean round trip.
+    pub(crate) mean_ms: Option<f64>,
+    /// Longest round trip.
+    pub(crate) max_ms: Option<f64>,
+    /// Standard deviation.
+    pub(crate) sd_ms: Option<f64>,
+}
+
+impl From<&PingStatistics> for PingReport {
+    fn from(statistics: &PingStatistics) -> Self {
+        let (last, last_ms) = match statistics.last {
+            LastPing::None => (LastOutcome::None, None),
+            LastPing::Reply(time) => (LastOutcome::Reply, Some(time)),
+            LastPing::Timeout => (LastOutcome::Timeout, None),
+        };
+        PingReport {
+            replies: statistics.replies,
+            lost: statistics.lost,
+            loss: statistics.loss(),
+            last,
+            last_ms,
+            min_ms: statistics.min(),
+            mean_ms: statistics.mean(),
+            max_ms: statistics.max(),
+            sd_ms: statistics.deviation(),
+        }
+    }
+}
+
+/// A script queued or under way.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct ScriptReport {
+    /// `ifup`, `ifdown`, `connect` or `disconnect`.
+    pub(crate) kind: &'static str,
+    /// Its process number once it was started.
+    pub(crate) pid: Option<i32>,
+}
+
+impl From<&ScriptStatus> for ScriptReport {
+    fn from(status: &ScriptStatus) -> Self {
+        ScriptReport {
+            kind: status.kind.name(),
+            pid: status.pid,
+        }
+    }
+}
+
+/// A script that has ended.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct RecentReport<'a> {
+    /// `ifup`, `ifdown`, `connect` or `disconnect`.
+    pub(crate) kind: &'static str,
+    /// `exited`, `signal`, `unknown`, `not-started`, `timed-out`, `stopped` or `lost`.
+    pub(crate) end: &'static str,
+    /// The exit status or the signal, if it ended by one.
+    pub(crate) code: Option<i64>,
+    /// Why it could not be started.
+    pub(crate) reason: Option<&'a str>,
+    /// Seconds since then.
+    pub(crate) ago: u64,
+    /// Its last lines of output.
+    pub(crate) output: &'a [String],
+}
+
+impl<'a> From<&'a RecentScript> for RecentReport<'a> {
+    fn from(script: &'a RecentScript) -> Self {
+        let (end, code, reason) = match &script.end {
+            Ended::Exited(status) => ("exited", Some((*status).into()), None),
+            Ended::Signal(signal) => ("signal", Some((*signal).into()), None),
+            Ended::Unknown(status) => ("unknown", Some((*status).into()), None),
+            Ended::NotStarted(why) => ("not-started", None, Some(why.as_str())),
+            Ended::TimedOut => ("timed-out", None, None),
+            Ended::Stopped => ("stopped", None, None),
+            Ended::Lost => ("lost", None, None),
+        };
+        RecentReport {
+            kind: script.kind.name(),
+            end,
+            code,
+            reason,
+            ago: script.ago,
+            output: &script.output,
+        }
+    }
+}

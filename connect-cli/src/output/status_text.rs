@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The state of the service and its peers as people read it: faults, one line, a table.
+
+use std::io;
+
+use connect_ipc::control::{HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus};
+use connect_ipc::statistics::LastPing;
+
+use super::Output;
+use super::paint::Paint;
+use super::report::is_down;
+use super::table::{Cell, Column, Table};
+use super::text;
+
+/// Shows the service and the table of its peers.
+pub(crate) fn show(
+    service: &ServiceStatus,
+    peers: &[PeerStatus],
+    wide: bool,
+    out: &mut Output,
+) -> io::Result<()> {
+    out.painted(Paint::Heading, &text::clean(&headline(service)))?;
+    for fault in faults(service) {
+        out.painted(Paint::Bad, &format!("! {}", text::clean(&fault)))?;
+    }
+    out.line("")?;
+    if peers.is_empty() {
+        return out.line("The server has no peers.");
+    }
+    out.table(&table(peers), wide)
+}
+
+/// The words for the link to the server.
+pub(crate) fn link(server: ServerLink) -> &'static str {
+    match server {
+        ServerLink::Down => "down",
+        ServerLink::Joining => "joining",
+        ServerLink::Up => "up",
+    }
+}
+
+fn helper(name: &str, helper: &HelperStatus, service: &str) -> String {
+    match &helper.version {
+        _ if !helper.connected => format!("{name} missing"),
+        Some(version) if version != service => format!("{name} {version}"),
+        _ => format!("{name} ok"),
+    }
+}
+
+/// What is wrong with the service, each in a sentence with its remedy.
+pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
+    let mut faults = Vec::new();
+    match service.server {
+        ServerLink::Down => faults.push(format!(
+            "the tripe server on {} is out of reach; start it, and the service joins it",
+            service.socket
+        )),
+        ServerLink::Joining => faults.push(format!(
+            "the service is connected to the tripe server on {} but has not been able to claim its \
+             name yet; its log says why",
+            service.socket
+        )),
+        ServerLink::Up => {}
+    }
+    if let Some(fault) = &service.database.fault {
+        faults.push(format!("the database as it was before is in use: {fault}"));
+    }
+    for (program, work, helper) in [
+        ("connect-pinger", "no peer is pinged", &service.pinger),
+        ("connect-ifscripts", "no script is run", &service.scripts),
+    ] {
+        if !helper.connected {
+            faults.push(format!(
+                "{program} is not connected, so {work}; start it if nothing else does"
+            ));
+        } else if let Some(version) = &helper.version
+            && *version != service.version
+        {
+            faults.push(format!(
+                "{program} is version {version} and the service {}; install the same version of \
+                 both and restart the older",
+                service.version
+            ));
+        }
+    }
+    faults
+}
+
+/// The service in one line.
+pub(crate) fn headline(service: &ServiceStatus) -> String {
+    let database = match &service.database.fault {
+        Some(_) => "faulty".to_owned(),
+        None => text::count(service.database.peers, "peer"),
+    };
+    format!(
+        "connect {}, up {}; server {}; database {database}; {}; {}",
+        service.version,
+        text::span(service.uptime),
+        link(service.server),
+        helper("pinger", &service.pinger, &service.version),
+        helper("scripts", &service.scripts, &service.version),
+    )
+}
+
+/// One word for how the peer is.
+pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
+    match peer.state {
+        PeerState::Unwatched => ("unwatched", Paint::Plain),
+        _ if is_down(peer) => ("down", Paint::Bad),
+        PeerState::Idle if peer.failures > 0 => ("idle", Paint::Doubtful),
+        PeerState::Idle => ("idle", Paint::Good),
+        PeerState::Check if peer.failures > 0 => ("check", Paint::Doubtful),
+        PeerState::Check => ("check", Paint::Good),
+    }
+}
+
+/// How the most recent ping ended.
+pub(crate) fn last(ping: LastPing) -> String {
+    match ping {
+        LastPing::None => text::NOTHING.to_owned(),
+        LastPing::Reply(time) => text::millis(Some(time)),
+        LastPing::Timeout => "timeout".to_owned(),
+    }
+}
+
+fn table(peers: &[PeerStatus]) -> Table {
+    let column = |title, right, least| Column {
+        title,
+        right,
+        least,
+    };
+    let mut table = Table::new([
+        column("PEER", false, Some(12)),
+        column("STATE", false, None),
+        column("ADDRESS", false, Some(12)),
+        column("LAST", true, None),
+        column("MEAN", true, None),
+        column("LOSS", true, None),
+        column("FAIL", true, None),
+        column("NEXT", true, None),
+    ]);
+    for peer in peers {
+        let (state, paint) = state(peer);
+        let watched = peer.state != PeerState::Unwatched;
+        let failures = if watched {
+            peer.failures.to_string()
+        } else {
+            text::NOTHING.to_owned()
+        };
+        table.row([
+            Cell::from(text::clean(&peer.name).into_owned()),
+            Cell::painted(paint, state),
+            peer.address
+                .as_deref()
+                .map_or_else(|| text::NOTHING.to_owned(), text::address)
+                .into(),
+            last(peer.statistics.last).into(),
+            text::millis(peer.statistics.mean()).into(),
+            text::percent(peer.statistics.loss()).into(),
+            failures.into(),
+            peer.next_ping
+                .map_or_else(
+                    || text::NOTHING.to_owned(),
+                    |wait| text::span(wait.div_ceil(1000)),
+                )
+                .into(),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Plain tables: aligned columns, cut where a terminal is too narrow.
+
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use super::paint::Paint;
+
+/// What goes between two columns.
+const GAP: usize = 2;
+
+/// One column.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Column {
+    /// Its heading.
+    pub(crate) title: &'static str,
+    /// Whether its cells end at the same place, as numbers should.
+    pub(crate) right: bool,
+    /// How narrow it may become when the table is too wide; columns further right give way first.
+    pub(crate) least: Option<usize>,
+}
+
+/// One cell.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cell {
+    text: String,
+    paint: Paint,
+}
+
+impl Cell {
+    /// A cell in colour.
+    pub(crate) fn painted(paint: Paint, text: impl Into<String>) -> Self {
+        Cell {
+            text: text.into(),
+            paint,
+        }
+    }
+}
+
+impl<T: Into<String>> From<T> for Cell {
+    fn from(text: T) -> Cell {
+        Cell::painted(Paint::Plain, text)
+    }
+}
+
+/// A table.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+}
+
+/// The text, cut to `width` columns with a mark at the end if it is longer.
+fn cut(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let mut left = width.saturating_sub(1);
+    let kept: String = text
+        .chars()
+        .take_while(|c| {
+            let fits = c.width().unwrap_or(0) <= left;
+            left = left.saturating_sub(c.width().unwrap_or(0));
+            fits
+        })
+        .collect();
+    kept + "…"
+}
+
+impl Table {
+    /// A table without rows.
+    pub(crate) fn new(columns: impl Into<Vec<Column>>) -> Self {
+        Table {
+            columns: columns.into(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row, with as many cells as there are columns.
+    pub(crate) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
+        self.rows.push(cells.into());
+    }
+
+    /// The widths of the columns, together at most `width` as far as columns may give way.
+    fn widths(&self, width: usize) -> Vec<usize> {
+        let mut widths: Vec<usize> = self
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| {
+                let cells = self.rows.iter().filter_map(|row| row.get(at));
+                cells
+                    .map(|cell| cell.text.width())
+                    .fold(column.title.width(), usize::max)
+            })
+            .collect();
+        let total: usize = widths.iter().map(|width| width + GAP).sum();
+        let mut excess = total.saturating_sub(GAP).saturating_sub(width);
+        for (width, column) in widths.iter_mut().zip(&self.columns).rev() {
+            if let Some(least) = column.least {
+                let given = width.saturating_sub(least).min(excess);
+                *width -= given;
+                excess -= given;
+            }
+        }
+        widths
+    }
+
+    /// The lines of the table, the headings first, at most `width` columns wide.
+    pub(crate) fn lines(&self, width: usize, colour: bool) -> impl Iterator<Item = String> {
+        let widths = self.widths(width);
+        let headings: Vec<Cell> = self
+            .columns
+            .iter()
+            .map(|column| Cell::painted(Paint::Heading, column.title))
+            .collect();
+        std::iter::once(headings)
+            .chain(self.rows.iter().cloned())
+            .map(move |cells| self.line(&cells, &widths, colour))
+    }
+
+    fn line(&self, cells: &[Cell], widths: &[usize], colour: bool) -> String {
+        let mut line = String::new();
+        // Spaces before the next cell, written only once there is one: no line ends with blanks.
+        let mut pending = 0;
+        for ((cell, column), width) in cells.iter().zip(&self.columns).zip(widths) {
+            let text = cut(&cell.text, *width);
+            let blanks = width.saturating_sub(text.width());
+            let (before, after) = if column.right {
+                (blanks, 0)
+            } else {
+                (0, blanks)
+            };
+            if !text.is_empty() {
+                line.push_str(&" ".repeat(pending + before));
+                line.push_str(&if colour {
+                    cell.paint.apply(&text)
+                } else {
+                    text
+                });
+                pending = after + GAP;
+            } else {
+                pending += width + GAP;
+            }
+        }
+        line
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let column = |title, right, least| Column {
+            title,
+            right,
+            least,
+        };
+        let mut table = Table::new([
+            column("PEER", false, Some(4)),
+            column("ADDRESS", false, Some(7)),
+            column("LAST", true, None),
+        ]);
+        table.row([Cell::from("alice"), "192.0.2.1:4070".into(), "1.5ms".into()]);
+        table.row([
+            Cell::painted(Paint::Bad, "blåbær"),
+            Cell::default(),
+            "-".into(),
+        ]);
+        table.row([Cell::from("東京"), "x".into(), Cell::default()]);
+        table
+    }
+
+    #[test]
+    fn columns_are_aligned_by_what_is_seen_and_no_line_ends_with_blanks() {
+        let lines: Vec<String> = table().lines(80, false).collect();
+        assert_eq!(
+            lines,
+            [
+                "PEER    ADDRESS          LAST",
+                "alice   192.0.2.1:4070  1.5ms",
+                "blåbær                      -",
+                "東京    x",
+            ]
+        );
+    }
+
+    #[test]
+    fn columns_give_way_from_the_right_but_not_without_end() {
+        let lines: Vec<String> = table().lines(24, false).collect();
+        assert_eq!(lines[1], "alice   192.0.2.…  1.5ms");
+        assert_eq!(lines[2].width(), 24);
+        let lines: Vec<String> = table().lines(1, false).collect();
+        assert_eq!(lines[1], "ali…  192.0.…  1.5ms");
+        assert_eq!(lines[3], "東京  x");
+    }
+
+    #[test]
+    fn colours_do_not_count_as_width() {
+        let lines: Vec<String> = table().lines(80, true).collect();
+        assert_eq!(lines[2], "\x1b[31mblåbær\x1b[0m                      -");
+        assert!(lines[0].starts_with("\x1b[1mPEER\x1b[0m    \x1b[1mADDRESS"));
+    }
+
+    #[test]
+    fn a_wide_character_is_not_cut_in_half() {
+        assert_eq!(cut("東京都", 4), "東…");
+        assert_eq!(cut("東京", 4), "東京");
+        assert_eq!(cut("ab", 0), "…");
+    }
+}

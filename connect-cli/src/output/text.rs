@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How single values are put for people: times, shares, addresses, failures.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+use tripe_admin::token;
+
+/// What stands where there is nothing.
+pub(crate) const NOTHING: &str = "-";
+
+/// A round-trip time as connect(8) writes it.
+pub(crate) fn millis(time: Option<f64>) -> String {
+    time.map_or_else(|| NOTHING.to_owned(), |time| format!("{time:.1}ms"))
+}
+
+/// A share of 1 as per cent, with a decimal where it would otherwise look like none or all.
+pub(crate) fn percent(share: Option<f64>) -> String {
+    match share.map(|share| share * 100.0) {
+        None => NOTHING.to_owned(),
+        Some(percent) if percent > 0.0 && percent < 10.0 => format!("{percent:.1}%"),
+        Some(percent) if percent > 99.0 && percent < 100.0 => "99%".to_owned(),
+        Some(percent) => format!("{percent:.0}%"),
+    }
+}
+
+/// A span of time in its two greatest units: `45s`, `3m20s`, `2h15m`, `12d3h`.
+pub(crate) fn span(seconds: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let Some(first) = UNITS.iter().position(|(_, unit)| seconds >= *unit) else {
+        return "0s".to_owned();
+    };
+    let mut rest = seconds;
+    let mut text = String::new();
+    for (name, unit) in UNITS.iter().skip(first).take(2) {
+        if rest >= *unit {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{}{name}", rest / unit);
+        }
+        rest %= unit;
+    }
+    text
+}
+
+/// A number of things.
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// An address in the server's words, as people write it: `192.0.2.1:4070`, `[2001:db8::1]:4070`.
+pub(crate) fn address(words: &str) -> String {
+    let parts = tripe_admin::split(words);
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    match parts.as_slice() {
+        ["INET", host, port] => format!("{host}:{port}"),
+        ["INET6", host, port] => format!("[{host}]:{port}"),
+        _ => clean(words).into_owned(),
+    }
+}
+
+/// The text with control characters made visible: what comes from a database or a script must not
+/// command the terminal.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(char::is_control) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// What a failure's code means and what can be done, where that is known.
+fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "unknown-peer" => {
+            "there is no such peer; `connect-cli status' and `connect-cli list-active' list those \
+             that there are"
+        }
+        "peer-not-added" => {
+            "the server does not know the peer now; `connect-cli active' makes a connection"
+        }
+        "peer-not-dynamic" => {
+            "its record has neither connect nor knock, so there is no connection to make anew"
+        }
+        "peer-not-adopted" => "the service does not ping it; its record needs watch = true",
+        "peer-exists" => "the server knows the peer already",
+        "passive-peer" => "it is up to the peer to make the connection",
+        "malformed-peer" => "its record lacks something; `connect-cli db check' says what",
+        "unknown-user" => "no peer's record has this user",
+        "unknown-svc-command" => "`connect-cli submit help' lists the commands that there are",
+        "bad-svc-syntax" => "the command takes other arguments",
+        "unknown-command" => "`connect-cli admin HELP' lists the commands that there are",
+        "connect-timeout" => "no greeting with the challenge came in time",
+        "server-unavailable" | "server-lost" => {
+            "the service has no connection to the tripe server; `connect-cli status' says more"
+        }
+        "service-exists" => "another program of the same or a later version provides the service",
+        "unknown-service" => "nobody provides this service",
+        "provider-failed" => "the service ended before it had answered",
+        _ => return None,
+    })
+}
+
+/// A failure: the words as they came, and what they mean.
+pub(crate) fn failure(words: &[String]) -> String {
+    let line = token::join(words);
+    let line = clean(&line);
+    let code = words.first().map_or("", String::as_str);
+    match hint(code) {
+        Some(hint) => format!("{line}: {hint}"),
+        None if line.is_empty() => "failed for no stated reason".to_owned(),
+        None => line.into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_of_little_and_nearly_all_do_not_look_like_none_and_all() {
+        for (share, text) in [
+            (None, "-"),
+            (Some(0.0), "0%"),
+            (Some(0.001), "0.1%"),
+            (Some(0.055), "5.5%"),
+            (Some(0.25), "25%"),
+            (Some(0.999), "99%"),
+            (Some(1.0), "100%"),
+        ] {
+            assert_eq!(percent(share), text);
+        }
+    }
+
+    #[test]
+    fn spans_have_two_units_at_most() {
+        for (seconds, text) in [
+            (0, "0s"),
+            (45, "45s"),
+            (200, "3m20s"),
+            (3_600, "1h"),
+            (8_100, "2h15m"),
+            (3_601, "1h"),
+            (86_400 * 12 + 3 * 3_600 + 59, "12d3h"),
+        ] {
+            assert_eq!(span(seconds), text);
+        }
+    }
+
+    #[test]
+    fn addresses_are_put_as_people_write_them() {
+        for (words, text) in [
+            ("INET 192.0.2.1 4070", "192.0.2.1:4070"),
+            ("INET6 2001:db8::1 4070", "[2001:db8::1]:4070"),
+            ("E5 \"no address\"", "E5 \"no address\""),
+            ("", ""),
+        ] {
+            assert_eq!(address(words), text);
+        }
+    }
+
+    #[test]
+    fn nothing_from_outside_commands_the_terminal() {
+        assert_eq!(clean("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert!(matches!(clean("plain ü"), Cow::Borrowed(_)));
+        assert_eq!(failure(&["odd\x07".into()]), "odd\\u{7}");
+    }
+
+    #[test]
+    fn failures_are_explained_where_they_are_known() {
+        let words = |line: &str| tripe_admin::split(line);
+        assert_eq!(failure(&words("")), "failed for no stated reason");
+        assert_eq!(failure(&words("strange 'a b'")), "strange \"a b\"");
+        assert!(failure(&words("unknown-peer bob")).starts_with("unknown-peer bob: there is no"));
+    }
+}
