@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use connect_ipc::control::{PeerState, Reply};
 use insta::assert_snapshot;
@@ -131,43 +131,117 @@ fn a_file_is_replaced_as_a_whole_even_if_there_is_no_service() -> Result {
     Ok(())
 }
 
-#[test]
-fn a_scrape_gets_the_form_that_it_asks_for() -> Result {
-    let place = Place::new()?;
-    let mut command = place.command();
-    command.args(["metrics", "--listen", "0"]);
-    let mut child = command.stdout(Stdio::piped()).spawn()?;
-    let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
-    let line = lines.next().ok_or("nothing")??;
-    let address = line
-        .strip_prefix("listening on http://")
-        .and_then(|rest| rest.strip_suffix("/metrics"))
-        .ok_or("no address")?;
-    assert!(address.starts_with("127.0.0.1:"), "{address}");
-    let ask = |request: &str| -> Result<String> {
-        let mut stream = TcpStream::connect(address)?;
+/// The program with `--listen`.
+struct Listening {
+    child: Child,
+    address: String,
+}
+
+impl Listening {
+    fn start(place: &Place) -> Result<Self> {
+        let mut command = place.command();
+        command.args(["metrics", "--listen", "0"]);
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
+        let line = lines.next().ok_or("nothing")??;
+        let address = line
+            .strip_prefix("listening on http://")
+            .and_then(|rest| rest.strip_suffix("/metrics"))
+            .ok_or("no address")?
+            .to_owned();
+        assert!(address.starts_with("127.0.0.1:"), "{address}");
+        Ok(Listening { child, address })
+    }
+
+    fn connect(&self) -> Result<TcpStream> {
+        Ok(TcpStream::connect(&self.address)?)
+    }
+
+    /// The whole answer to a request.
+    fn ask(&self, request: &str) -> Result<String> {
+        let mut stream = self.connect()?;
         stream.write_all(request.as_bytes())?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok(answer)
-    };
-    let without = ask("GET /metrics HTTP/1.1\r\n\r\n")?;
+    }
+
+    fn stop(mut self) -> Result {
+        interrupt(&self.child)?;
+        assert_eq!(self.child.wait()?.code(), Some(0));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_scrape_gets_the_form_that_it_asks_for() -> Result {
+    let place = Place::new()?;
+    let server = Listening::start(&place)?;
+    let without = server.ask("GET /metrics HTTP/1.1\r\n\r\n")?;
     assert!(without.starts_with("HTTP/1.1 200 OK\r\n"), "{without}");
     assert!(without.ends_with("\ntripe_connect_up 0\n"), "{without}");
     let core = place.core(script()?)?;
-    let open = ask("GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n")?;
+    let open =
+        server.ask("GET /metrics HTTP/1.1\r\nAccept: application/openmetrics-text\r\n\r\n")?;
     core.asked()?;
     assert!(
-        open.contains("\r\nContent-Type: application/openmetrics-text;"),
+        open.contains("\r\ncontent-type: application/openmetrics-text;"),
         "{open}"
     );
     let (_, body) = open.split_once("\r\n\r\n").ok_or("no body")?;
     assert_eq!(body, metrics("")?);
-    assert!(ask("GET / HTTP/1.1\r\n\r\n")?.starts_with("HTTP/1.1 404 "));
-    assert!(ask("PUT /metrics HTTP/1.1\r\n\r\n")?.contains("\r\nAllow: GET\r\n"));
-    interrupt(&child)?;
-    assert_eq!(child.wait()?.code(), Some(0));
-    Ok(())
+    server.stop()
+}
+
+#[test]
+fn what_is_no_scrape_has_its_status_and_an_end() -> Result {
+    let place = Place::new()?;
+    let server = Listening::start(&place)?;
+    let long = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(9000));
+    let many = format!("GET /metrics HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(101));
+    for (request, status) in [
+        ("GET / HTTP/1.0\r\n\r\n", "HTTP/1.0 404 "),
+        ("GET /../metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 404 "),
+        ("PUT /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 405 "),
+        ("\x16\x03\x01 nonsense\r\n\r\n", "HTTP/1.1 400 "),
+        (&long, "HTTP/1.1 431 "),
+        (&many, "HTTP/1.1 431 "),
+    ] {
+        let answer = server.ask(request)?;
+        assert!(answer.starts_with(status), "{request:.40}: {answer}");
+        assert_eq!(
+            answer.contains("\r\nallow: GET\r\n"),
+            status.contains("405")
+        );
+    }
+    server.stop()
+}
+
+#[test]
+fn connections_on_which_nothing_is_asked_do_not_hold_up_a_scrape() -> Result {
+    let place = Place::new()?;
+    let server = Listening::start(&place)?;
+    let scrape = "GET /metrics HTTP/1.1\r\n\r\n";
+    // Some have begun a request, some have not.
+    let mut idle = Vec::new();
+    for at in 0..100 {
+        let mut stream = server.connect()?;
+        if at % 2 == 0 {
+            stream.write_all(b"GET /met")?;
+        }
+        idle.push(stream);
+    }
+    assert!(server.ask(scrape)?.starts_with("HTTP/1.1 200 OK\r\n"));
+    // There is a limit: the oldest was closed for a newer one.
+    let mut rest = Vec::new();
+    let closed = idle[1].read_to_end(&mut rest);
+    assert!(matches!(closed, Ok(0)) || closed.is_err(), "{rest:?}");
+    // The newest still has its place.
+    idle[99].write_all(scrape.as_bytes())?;
+    let mut answer = String::new();
+    idle[99].read_to_string(&mut answer)?;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    server.stop()
 }
 
 fn contrib(name: &str) -> PathBuf {

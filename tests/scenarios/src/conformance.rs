@@ -27,7 +27,7 @@ pub struct Row {
 /// A test as a row names it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TestName {
-    /// The crate of a unit test; `None` for a scenario.
+    /// The crate of a test in a crate; `None` for a scenario.
     pub package: Option<String>,
     /// The path of the test.
     pub path: String,
@@ -92,6 +92,7 @@ impl TestName {
                     whole.join("mod.rs"),
                     file(&parent),
                     parent.join("mod.rs"),
+                    root.join(package).join(format!("tests/cli/{module}.rs")),
                 ]
             }
         };

@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Just enough HTTP to be scraped: one request a connection, `GET /metrics`, nothing else.
+//! The HTTP side of `metrics --listen`: one request a connection, `GET /metrics`, nothing else.
+//!
+//! Whoever opens connections and sends nothing must not hold up a scrape. So there is no waiting for a
+//! free place: when there are too many connections, the oldest one is closed.
 
-use std::io;
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use connect_runtime::exit::Exit;
 use connect_runtime::notifier::Notifier;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::collect;
@@ -20,17 +29,17 @@ use crate::error::Error;
 use crate::interrupt::until_interrupted;
 use crate::output::to_stderr;
 
-/// The longest request that is read.
-const MAX_REQUEST: usize = 8 * 1024;
+/// The longest head of a request that is read.
+const MAX_HEAD: usize = 8 * 1024;
 
-/// The most header fields that a request may have.
-const MAX_FIELDS: usize = 64;
+/// The most connections at the same time; connect-cli(1) says so.
+const MAX_CONNECTIONS: usize = 64;
 
-/// How long a whole request may take, so that nobody holds a place for ever.
+/// How long the head of a request may take.
+const HEAD_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a connection may take: more than the service may, for the answer.
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// How many are served at the same time.
-const PLACES: usize = 16;
 
 /// How long to wait after a connection could not be accepted: the system lacks something.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -64,32 +73,11 @@ async fn listen(
         .line_flushed(&format!("listening on http://{local}/metrics"))?;
     notifier.ready();
     notifier.status(&format!("answering on http://{local}/metrics"));
-    let common = Arc::new(common.duplicate());
-    let places = Arc::new(Semaphore::new(PLACES));
-    let serving = async {
-        // The semaphore is never closed.
-        while let Ok(place) = Arc::clone(&places).acquire_owned().await {
-            match listener.accept().await {
-                Ok((stream, _)) => {
-                    let common = Arc::clone(&common);
-                    tokio::spawn(async move {
-                        // Who is too slow, or leaves early, gets nothing.
-                        let _ = timeout(LIMIT, serve(stream, form, &common)).await;
-                        drop(place);
-                    });
-                }
-                Err(error) => {
-                    to_stderr(&format!("cannot accept a connection: {error}"));
-                    sleep(PAUSE).await;
-                }
-            }
-        }
-    };
-    let mut serving = std::pin::pin!(serving);
+    let mut accepting = std::pin::pin!(accept(&listener, form, Arc::new(common.duplicate())));
     loop {
         let feeding = notifier.feeding_time().map(Instant::from_std);
         tokio::select! {
-            () = &mut serving => return Ok(Exit::Success),
+            () = &mut accepting => return Ok(Exit::Success),
             () = sleep_until(feeding.unwrap_or_else(Instant::now)), if feeding.is_some() => {
                 notifier.feed();
             }
@@ -97,84 +85,86 @@ async fn listen(
     }
 }
 
-/// What a request asks for.
-#[derive(Debug, Eq, PartialEq)]
-enum Asked {
-    /// More must be read.
-    Partial,
-    /// The metrics, in this form if nothing else was said.
-    Metrics(Form),
-    /// Something else, which gets this status.
-    Other(&'static str),
+/// Accepts connections for ever, and serves each in a task of its own.
+async fn accept(listener: &TcpListener, form: Option<Form>, common: Arc<Common>) {
+    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                connections.retain(|connection| !connection.is_finished());
+                if connections.len() >= MAX_CONNECTIONS
+                    && let Some(oldest) = connections.pop_front()
+                {
+                    oldest.abort();
+                }
+                let serving = tokio::spawn(serve(stream, form, Arc::clone(&common)));
+                connections.push_back(serving.abort_handle());
+            }
+            Err(error) => {
+                to_stderr(&format!("cannot accept a connection: {error}"));
+                sleep(PAUSE).await;
+            }
+        }
+    }
 }
 
-fn parse(bytes: &[u8]) -> Asked {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    match request.parse(bytes) {
-        Ok(httparse::Status::Partial) if bytes.len() < MAX_REQUEST => return Asked::Partial,
-        Ok(httparse::Status::Partial) | Err(httparse::Error::TooManyHeaders) => {
-            return Asked::Other("431 Request Header Fields Too Large");
+/// Serves one connection.
+async fn serve(stream: TcpStream, form: Option<Form>, common: Arc<Common>) {
+    let service = service_fn(|request| answer(request, form, &common));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_LIMIT)
+        .max_buf_size(MAX_HEAD)
+        .keep_alive(false)
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whoever is too slow, leaves early or makes no sense has been answered as far as possible.
+    let _ = timeout(LIMIT, connection).await;
+}
+
+/// The answer to one request.
+async fn answer(
+    request: Request<Incoming>,
+    form: Option<Form>,
+    common: &Common,
+) -> Result<Response<String>, Infallible> {
+    let (status, kind, body) = match asked(&request) {
+        Ok(wanted) => {
+            let form = form.unwrap_or(wanted);
+            let (text, _) = collect::text(common, form).await;
+            (StatusCode::OK, form.media_type(), text)
         }
-        Err(_) => return Asked::Other("400 Bad Request"),
-        Ok(httparse::Status::Complete(_)) => {}
+        Err(status) => {
+            let body = format!("{status}\nOnly GET /metrics is served here.\n");
+            (status, "text/plain; charset=utf-8", body)
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        fields.insert(ALLOW, HeaderValue::from_static("GET"));
     }
-    let path = request.path.unwrap_or_default();
-    let path = path.split_once('?').map_or(path, |(path, _)| path);
-    if path != "/metrics" {
-        return Asked::Other("404 Not Found");
+    Ok(response)
+}
+
+/// The form of the metrics that a request asks for, or the status that it gets instead.
+fn asked<B>(request: &Request<B>) -> Result<Form, StatusCode> {
+    if request.uri().path() != "/metrics" {
+        return Err(StatusCode::NOT_FOUND);
     }
-    if request.method != Some("GET") {
-        return Asked::Other("405 Method Not Allowed");
+    if request.method() != Method::GET {
+        return Err(StatusCode::METHOD_NOT_ALLOWED);
     }
-    let open = request.headers.iter().any(|field| {
-        field.name.eq_ignore_ascii_case("accept")
-            && String::from_utf8_lossy(field.value).contains("application/openmetrics-text")
+    let open = request.headers().get_all(ACCEPT).iter().any(|accepted| {
+        String::from_utf8_lossy(accepted.as_bytes()).contains("application/openmetrics-text")
     });
-    Asked::Metrics(if open {
+    Ok(if open {
         Form::Openmetrics
     } else {
         Form::Prometheus
     })
-}
-
-async fn serve(mut stream: TcpStream, form: Option<Form>, common: &Common) -> io::Result<()> {
-    let mut request = Vec::new();
-    let asked = loop {
-        match parse(&request) {
-            Asked::Partial => {}
-            asked => break asked,
-        }
-        if stream.read_buf(&mut request).await? == 0 {
-            return Ok(());
-        }
-    };
-    let (status, kind, body) = match asked {
-        Asked::Metrics(wanted) => {
-            let form = form.unwrap_or(wanted);
-            let (text, _) = collect::text(common, form).await;
-            ("200 OK", form.media_type(), text)
-        }
-        Asked::Partial => return Ok(()),
-        Asked::Other(status) => (
-            status,
-            "text/plain; charset=utf-8",
-            format!("{status}\nOnly GET /metrics is served here.\n"),
-        ),
-    };
-    let allow = if status.starts_with("405") {
-        "Allow: GET\r\n"
-    } else {
-        ""
-    };
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n{allow}\
-         Connection: close\r\n\r\n",
-        body.len()
-    );
-    stream.write_all(head.as_bytes()).await?;
-    stream.write_all(body.as_bytes()).await?;
-    stream.shutdown().await
 }
 
 #[cfg(test)]
@@ -183,30 +173,22 @@ mod tests {
 
     #[test]
     fn one_thing_is_served_and_everything_else_has_its_status() {
-        let asked = |text: &str| parse(text.as_bytes());
-        assert_eq!(asked("GET /metr"), Asked::Partial);
+        let asked = |method: &str, uri: &str, accepted: &str| {
+            let request = Request::builder().method(method).uri(uri);
+            asked(&request.header("accept", accepted).body(()).unwrap())
+        };
+        assert_eq!(asked("GET", "/metrics", "*/*"), Ok(Form::Prometheus));
+        let accepted = "text/plain;q=0.5,application/openmetrics-text;version=1.0.0";
         assert_eq!(
-            asked("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"),
-            Asked::Metrics(Form::Prometheus)
+            asked("GET", "/metrics?x=1", accepted),
+            Ok(Form::Openmetrics)
         );
-        assert_eq!(
-            asked(
-                "GET /metrics?x=1 HTTP/1.1\r\naccept: text/plain;q=0.5,\
-                 application/openmetrics-text;version=1.0.0\r\n\r\n"
-            ),
-            Asked::Metrics(Form::Openmetrics)
-        );
-        for (request, status) in [
-            ("GET / HTTP/1.0\r\n\r\n", "404"),
-            ("POST /metrics HTTP/1.1\r\n\r\n", "405"),
-            ("\x16\x03\x01 nonsense\r\n\r\n", "400"),
-        ] {
-            let Asked::Other(said) = asked(request) else {
-                panic!("{request}");
-            };
-            assert!(said.starts_with(status), "{request}: {said}");
+        assert_eq!(asked("GET", "/", "*/*"), Err(StatusCode::NOT_FOUND));
+        for method in ["POST", "HEAD"] {
+            assert_eq!(
+                asked(method, "/metrics", "*/*"),
+                Err(StatusCode::METHOD_NOT_ALLOWED)
+            );
         }
-        let long = format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(MAX_REQUEST));
-        assert!(matches!(asked(&long), Asked::Other(said) if said.starts_with("431")));
     }
 }
