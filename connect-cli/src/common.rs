@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What every command uses: the common options, the paths and time limits that follow from them, and
-//! the output.
+//! What every command uses: the common options, the paths and time limits that follow from them,
+//! and the output.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

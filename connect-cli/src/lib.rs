@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The operators' tool of the connect service: looks at it, commands it, and maintains its database.
+//! The operators' tool of the connect service: looks at it, commands it, and maintains its
+//! database.
 //!
 //! ```text
 //!   cli --> commands::* --+--> client: the service's control socket, the tripe server's socket
@@ -7,8 +8,8 @@
 //!                         +--> output: tables, text, JSON, colour
 //! ```
 //!
-//! Each command is one file or folder in `commands`. What a person reads may be worded better in any
-//! version; what `--json` prints keeps its meaning as long as `output::SCHEMA` stays the same.
+//! Each command is one file or folder in `commands`. What a person reads may be worded better in
+//! any version; what `--json` prints keeps its meaning as long as `output::SCHEMA` stays the same.
 
 mod cli;
 mod client;

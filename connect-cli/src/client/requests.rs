@@ -6,8 +6,8 @@ use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
 use super::connection::{Control, ControlError};
 use super::subscription::{StreamItem, Subscription};
 
-/// Sends a command and reads its replies, up to the last. Gives each line of the answer to `line`, and
-/// returns the service's words if the command failed.
+/// Sends a command and reads its replies, up to the last. Gives each line of the answer to `line`,
+/// and returns the service's words if the command failed.
 pub(crate) async fn command<E: From<ControlError>>(
     control: &mut Control,
     request: Request,

@@ -33,7 +33,7 @@ pub(crate) struct Active {
 
 impl Active {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let words = vec!["active".to_owned(), self.peer];
+        let words = &["active", &self.peer];
         if self.wait {
             return wait::command(common, words, self.json, Goal::Active).await;
         }

@@ -22,7 +22,6 @@ pub(crate) struct Adopted {
 
 impl Adopted {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let words = vec!["adopted".to_owned()];
-        submit::command(common, words, self.json, Pace::Quick).await
+        submit::command(common, &["adopted"], self.json, Pace::Quick).await
     }
 }

@@ -56,7 +56,7 @@ pub(crate) struct Events {
 }
 
 #[derive(Serialize)]
-struct Line<T> {
+struct LineReport<T> {
     schema: u32,
     /// The event's number, or that of the last one before.
     seq: u64,
@@ -66,7 +66,7 @@ struct Line<T> {
 
 #[derive(Serialize)]
 #[serde(tag = "what", rename_all = "kebab-case")]
-enum What<'a> {
+enum LineContent<'a> {
     Service {
         service: ServiceReport<'a>,
     },
@@ -128,18 +128,18 @@ impl Events {
         if !self.json {
             return state(service, peers, out);
         }
-        let line = |what| Line {
+        let line = |what| LineReport {
             schema: SCHEMA,
             seq: *seq,
             what,
         };
-        out.json_line(&line(What::Service {
+        out.json_line(&line(LineContent::Service {
             service: service.into(),
         }))?;
         for peer in peers {
-            out.json_line(&line(What::Peer { peer: peer.into() }))?;
+            out.json_line(&line(LineContent::Peer { peer: peer.into() }))?;
         }
-        out.json_line(&line(What::Live))
+        out.json_line(&line(LineContent::Live))
     }
 
     fn event(&self, event: &Event, out: &mut Output) -> io::Result<()> {
@@ -152,10 +152,10 @@ impl Events {
             .get_mut(event.kind.name().as_str())
             .map(serde_json::Value::take)
             .unwrap_or_default();
-        out.json_line(&Line {
+        out.json_line(&LineReport {
             schema: SCHEMA,
             seq: event.seq,
-            what: What::Event {
+            what: LineContent::Event {
                 at_ms: event.at,
                 peer: event.peer.as_deref(),
                 kind: event.kind.name(),
@@ -166,10 +166,10 @@ impl Events {
 
     fn dropped(&self, seq: u64, events: u64, out: &mut Output) -> io::Result<()> {
         if self.json {
-            return out.json_line(&Line {
+            return out.json_line(&LineReport {
                 schema: SCHEMA,
                 seq,
-                what: What::Dropped { events },
+                what: LineContent::Dropped { events },
             });
         }
         let events = text::count(events, "event");

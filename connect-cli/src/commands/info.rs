@@ -32,7 +32,7 @@ pub(crate) struct Info {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct InfoReport<'a> {
     schema: u32,
     name: &'a str,
     /// `null` if the server does not know the peer.
@@ -61,7 +61,7 @@ impl Info {
             _ => return Err(ControlError::Unexpected.into()),
         };
         if self.json {
-            common.out.json(&Report {
+            common.out.json(&InfoReport {
                 schema: SCHEMA,
                 name: &self.peer,
                 peer: detail.status.as_ref().map(PeerReport::from),

@@ -32,7 +32,7 @@ pub(crate) struct Kick {
 
 impl Kick {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let words = vec!["kick".to_owned(), self.peer];
+        let words = &["kick", &self.peer];
         if self.wait {
             return wait::command(common, words, self.json, Goal::Kick).await;
         }

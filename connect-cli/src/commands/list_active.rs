@@ -22,7 +22,6 @@ pub(crate) struct ListActive {
 
 impl ListActive {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let words = vec!["list-active".to_owned()];
-        submit::command(common, words, self.json, Pace::Quick).await
+        submit::command(common, &["list-active"], self.json, Pace::Quick).await
     }
 }

@@ -31,12 +31,13 @@ pub(crate) struct Passive {
 
 impl Passive {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let mut words = vec!["passive".to_owned()];
-        if let Some(wait) = self.wait {
-            words.extend(["-timeout".to_owned(), wait.to_string()]);
+        let wait = self.wait.map(|wait| wait.to_string());
+        let mut words = vec!["passive"];
+        if let Some(wait) = &wait {
+            words.extend(["-timeout", wait]);
         }
         // A user's name may look like an option.
-        words.extend(["--".to_owned(), self.user]);
-        submit::command(common, words, self.json, Pace::Slow).await
+        words.extend(["--", &self.user]);
+        submit::command(common, &words, self.json, Pace::Slow).await
     }
 }

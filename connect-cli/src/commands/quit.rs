@@ -23,7 +23,6 @@ pub(crate) struct Quit {
 
 impl Quit {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let words = vec!["quit".to_owned()];
-        submit::command(common, words, self.json, Pace::Quick).await
+        submit::command(common, &["quit"], self.json, Pace::Quick).await
     }
 }

@@ -24,7 +24,6 @@ pub(crate) struct Sabotage {
 
 impl Sabotage {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let words = vec!["sabotage".to_owned(), self.peer];
-        submit::command(common, words, self.json, Pace::Quick).await
+        submit::command(common, &["sabotage", &self.peer], self.json, Pace::Quick).await
     }
 }

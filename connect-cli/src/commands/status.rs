@@ -48,7 +48,7 @@ pub(crate) struct Status {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct StatusReport<'a> {
     schema: u32,
     service: ServiceReport<'a>,
     peers: Vec<PeerReport<'a>>,
@@ -74,7 +74,7 @@ impl Status {
         if !self.json {
             return status_text::show(service, peers, self.wide, out);
         }
-        let report = Report {
+        let report = StatusReport {
             schema: SCHEMA,
             service: service.into(),
             peers: peers.iter().map(PeerReport::from).collect(),

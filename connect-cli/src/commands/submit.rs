@@ -39,17 +39,19 @@ pub(crate) struct Submit {
 
 impl Submit {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        command(common, self.words, self.json, Pace::Slow).await
+        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
+        command(common, &words, self.json, Pace::Slow).await
     }
 }
 
 /// Gives the service a command and prints the answer.
 pub(crate) async fn command(
     common: &mut Common,
-    words: Vec<String>,
+    words: &[&str],
     json: bool,
     pace: Pace,
 ) -> Result<Exit, Error> {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let request = Request::Submit {
         words: words.clone(),
     };

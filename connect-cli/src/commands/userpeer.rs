@@ -24,7 +24,6 @@ pub(crate) struct Userpeer {
 
 impl Userpeer {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let words = vec!["userpeer".to_owned(), self.user];
-        submit::command(common, words, self.json, Pace::Quick).await
+        submit::command(common, &["userpeer", &self.user], self.json, Pace::Quick).await
     }
 }

@@ -2,7 +2,7 @@
 //! `--wait`: gives a command and waits for its outcome, which the stream of events tells.
 //!
 //! ```text
-//!   subscribe --> give the command --> events --> OutcomeOutcomeWatch::step --> reached, or something else
+//!   subscribe --> give the command --> events --> step --> reached, or something else
 //! ```
 
 use std::time::Duration;
@@ -178,10 +178,11 @@ async fn follow(
 /// Gives the service a command and waits for what comes of it.
 pub(crate) async fn command(
     common: &mut Common,
-    words: Vec<String>,
+    words: &[&str],
     json: bool,
     goal: Goal,
 ) -> Result<Exit, Error> {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let request = Request::Submit {
         words: words.clone(),
     };

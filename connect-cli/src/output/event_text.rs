@@ -40,48 +40,33 @@ pub(crate) fn script_end(end: &Ended) -> (String, Paint) {
 
 /// What happened. The words may hold control characters: see [`text::clean`].
 pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
-    let plain = |text: String| (text, Paint::Plain);
-    match kind {
-        EventKind::Added { address, interface } => plain(format!(
-            "added at {} as {interface}",
-            text::address(address)
-        )),
-        EventKind::Removed {} => ("removed from the server".to_owned(), Paint::Doubtful),
-        EventKind::Adopted {} => plain("adopted: it is pinged from now on".to_owned()),
-        EventKind::Disowned {} => plain("disowned: it is pinged no more".to_owned()),
-        EventKind::Keys {} => ("keys agreed".to_owned(), Paint::Good),
-        EventKind::Moved { address } => plain(format!("moved to {}", text::address(address))),
-        EventKind::Reply { millis } => plain(format!("reply in {}", text::millis(Some(*millis)))),
-        EventKind::Missed { attempt, of } => (
-            format!("no reply, attempt {attempt} of {of}"),
-            Paint::Doubtful,
-        ),
-        EventKind::Failed { error } => {
-            let error = token::join(error);
-            (format!("ping not sent: {error}"), Paint::Bad)
+    let text = match kind {
+        EventKind::Added { address, interface } => {
+            format!("added at {} as {interface}", text::address(address))
         }
+        EventKind::Removed {} => "removed from the server".to_owned(),
+        EventKind::Adopted {} => "adopted: it is pinged from now on".to_owned(),
+        EventKind::Disowned {} => "disowned: it is pinged no more".to_owned(),
+        EventKind::Keys {} => "keys agreed".to_owned(),
+        EventKind::Moved { address } => format!("moved to {}", text::address(address)),
+        EventKind::Reply { millis } => format!("reply in {}", text::millis(Some(*millis))),
+        EventKind::Missed { attempt, of } => format!("no reply, attempt {attempt} of {of}"),
+        EventKind::Failed { error } => format!("ping not sent: {}", token::join(error)),
         // The failed pings were those of an earlier check.
-        EventKind::Recovered { failures: 0 } => ("answers again".to_owned(), Paint::Good),
-        EventKind::Recovered { failures: 1 } => {
-            ("answers again after 1 failed ping".to_owned(), Paint::Good)
+        EventKind::Recovered { failures: 0 } => "answers again".to_owned(),
+        EventKind::Recovered { failures } => {
+            let pings = text::count(*failures, "failed ping");
+            format!("answers again after {pings}")
         }
-        EventKind::Recovered { failures } => (
-            format!("answers again after {failures} failed pings"),
-            Paint::Good,
-        ),
         EventKind::Unreachable { rounds, next } => {
-            let wait = text::span(next.div_ceil(1000));
-            let row = match rounds {
-                1 => "1 check failed".to_owned(),
-                rounds => format!("{rounds} checks in a row failed"),
-            };
-            (format!("unreachable: {row}, next in {wait}"), Paint::Bad)
+            let row = if *rounds == 1 { "" } else { " in a row" };
+            let checks = text::count(*rounds, "check");
+            let wait = text::wait(*next);
+            format!("unreachable: {checks}{row} failed, next in {wait}")
         }
-        EventKind::Reconnecting {} => ("reconnecting".to_owned(), Paint::Doubtful),
-        EventKind::Knock { address } => plain(format!("knocks from {}", text::address(address))),
-        EventKind::Started { script, pid } => {
-            plain(format!("{} started, pid {pid}", script.name()))
-        }
+        EventKind::Reconnecting {} => "reconnecting".to_owned(),
+        EventKind::Knock { address } => format!("knocks from {}", text::address(address)),
+        EventKind::Started { script, pid } => format!("{} started, pid {pid}", script.name()),
         EventKind::Output {
             script,
             stream,
@@ -91,23 +76,37 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
                 Stream::Stdout => '|',
                 Stream::Stderr => '!',
             };
-            plain(format!("{} {mark} {line}", script.name()))
+            format!("{} {mark} {line}", script.name())
         }
-        EventKind::Ended { script, end } => {
-            let (end, paint) = script_end(end);
-            (format!("{}: {end}", script.name()), paint)
-        }
+        EventKind::Ended { script, end } => format!("{}: {}", script.name(), script_end(end).0),
         EventKind::Database { peers } => {
-            let number = text::count(*peers, "peer");
-            (format!("database taken up, {number}"), Paint::Good)
+            format!("database taken up, {}", text::count(*peers, "peer"))
         }
-        EventKind::DatabaseFault { fault } => (format!("database not usable: {fault}"), Paint::Bad),
-        EventKind::Joined {} => ("joined the server".to_owned(), Paint::Good),
-        EventKind::Lost {} => ("the server is out of reach".to_owned(), Paint::Bad),
-        EventKind::Broadcast { words } => plain(token::join(words)),
-        EventKind::Command { words, by } => {
-            plain(format!("command by {by}: {}", token::join(words)))
+        EventKind::DatabaseFault { fault } => format!("database not usable: {fault}"),
+        EventKind::Joined {} => "joined the server".to_owned(),
+        EventKind::Lost {} => "the server is out of reach".to_owned(),
+        EventKind::Broadcast { words } => token::join(words),
+        EventKind::Command { words, by } => format!("command by {by}: {}", token::join(words)),
+    };
+    (text, paint(kind))
+}
+
+/// Whether what happened is good or bad.
+fn paint(kind: &EventKind) -> Paint {
+    match kind {
+        EventKind::Keys {}
+        | EventKind::Recovered { .. }
+        | EventKind::Database { .. }
+        | EventKind::Joined {} => Paint::Good,
+        EventKind::Removed {} | EventKind::Missed { .. } | EventKind::Reconnecting {} => {
+            Paint::Doubtful
         }
+        EventKind::Failed { .. }
+        | EventKind::Unreachable { .. }
+        | EventKind::DatabaseFault { .. }
+        | EventKind::Lost {} => Paint::Bad,
+        EventKind::Ended { end, .. } => script_end(end).1,
+        _ => Paint::Plain,
     }
 }
 

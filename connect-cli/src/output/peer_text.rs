@@ -6,7 +6,7 @@ use connect_ipc::pinger::PingPlan;
 
 use super::paint::Paint;
 use super::report::{ReconnectOutcome, is_down};
-use super::text::{self, NOTHING};
+use super::text;
 use super::{event_text, status_text};
 
 /// Everything about a peer, with nothing in it that commands the terminal.
@@ -72,7 +72,6 @@ fn heading(text: &str, lines: &mut Vec<(String, Paint)>) {
 /// The lines on the peer's state.
 fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, String, Paint)> {
     let (state, paint) = status_text::state(peer);
-    let or_nothing = |text: Option<String>| text.unwrap_or_else(|| NOTHING.to_owned());
     let watched = peer.state != PeerState::Unwatched;
     let state = match peer.changed {
         Some(since) if is_down(peer) => format!("{state} for {}", text::span(since)),
@@ -84,9 +83,9 @@ fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
     let mut plain = vec![
         (
             "address",
-            or_nothing(peer.address.as_deref().map(text::address)),
+            text::or_nothing(peer.address.as_deref().map(text::address)),
         ),
-        ("interface", or_nothing(peer.interface.clone())),
+        ("interface", text::or_nothing(peer.interface.clone())),
     ];
     if watched {
         plain.push(("adopted", format!("{known} ago")));
@@ -114,15 +113,11 @@ fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
             format!("every {every}, timeout {timeout}, {retries} attempts"),
         ));
     }
-    let next = peer.next_ping.map_or_else(
-        || NOTHING.to_owned(),
-        |wait| format!("in {}", text::span(wait.div_ceil(1000))),
-    );
-    let checks = match peer.rounds {
-        1 => "1 check".to_owned(),
-        rounds => format!("{rounds} checks"),
-    };
-    lines.push(("next ping", next));
+    let next = peer
+        .next_ping
+        .map(|next| format!("in {}", text::wait(next)));
+    let checks = text::count(peer.rounds, "check");
+    lines.push(("next ping", text::or_nothing(next)));
     lines.push((
         "failures",
         format!("{} in this check, {checks} failed in a row", peer.failures),

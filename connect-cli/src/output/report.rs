@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What `--json` says about the service and its peers.
 //!
-//! Peers, pings and scripts have types of their own here, in a form that serves scripts, so that the
-//! messages between the processes can change without anybody's scripts noticing.
+//! Peers, pings and scripts have types of their own here, in a form that serves scripts, so that
+//! the messages between the processes can change without anybody's scripts noticing.
 
 use connect_ipc::control::{
     Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, RecentScript, ScriptStatus,

@@ -142,28 +142,16 @@ fn table(peers: &[PeerStatus]) -> Table {
     for peer in peers {
         let (state, paint) = state(peer);
         let watched = peer.state != PeerState::Unwatched;
-        let failures = if watched {
-            peer.failures.to_string()
-        } else {
-            text::NOTHING.to_owned()
-        };
+        let failures = watched.then(|| peer.failures.to_string());
         table.row([
             Cell::from(text::clean(&peer.name).into_owned()),
             Cell::painted(paint, state),
-            peer.address
-                .as_deref()
-                .map_or_else(|| text::NOTHING.to_owned(), text::address)
-                .into(),
+            text::or_nothing(peer.address.as_deref().map(text::address)).into(),
             last(peer.statistics.last).into(),
             text::millis(peer.statistics.mean()).into(),
             text::percent(peer.statistics.loss()).into(),
-            failures.into(),
-            peer.next_ping
-                .map_or_else(
-                    || text::NOTHING.to_owned(),
-                    |wait| text::span(wait.div_ceil(1000)),
-                )
-                .into(),
+            text::or_nothing(failures).into(),
+            text::or_nothing(peer.next_ping.map(text::wait)).into(),
         ]);
     }
     table

@@ -2,7 +2,7 @@
 //! How single values are put for people: times, shares, addresses, failures.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use tripe_admin::token;
 
@@ -11,7 +11,7 @@ pub(crate) const NOTHING: &str = "-";
 
 /// A round-trip time as connect(8) writes it.
 pub(crate) fn millis(time: Option<f64>) -> String {
-    time.map_or_else(|| NOTHING.to_owned(), |time| format!("{time:.1}ms"))
+    or_nothing(time.map(|time| format!("{time:.1}ms")))
 }
 
 /// A share of 1 as per cent, with a decimal where it would otherwise look like none or all.
@@ -42,9 +42,34 @@ pub(crate) fn span(seconds: u64) -> String {
     text
 }
 
-/// A number of things.
-pub(crate) fn count(number: u64, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+/// A number of things, with the noun in the right number.
+pub(crate) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{plural}")
+}
+
+/// The number of each kind of thing that there is, `none` if there is nothing.
+pub(crate) fn counts<const N: usize>(counts: [(usize, &str); N], none: &str) -> String {
+    let parts: Vec<String> = counts
+        .into_iter()
+        .filter(|(number, _)| *number > 0)
+        .map(|(number, noun)| count(number, noun))
+        .collect();
+    if parts.is_empty() {
+        none.to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// A time in milliseconds to come, in whole seconds.
+pub(crate) fn wait(millis: u64) -> String {
+    span(millis.div_ceil(1000))
+}
+
+/// A text, or what stands where there is nothing.
+pub(crate) fn or_nothing(text: Option<String>) -> String {
+    text.unwrap_or_else(|| NOTHING.to_owned())
 }
 
 /// An address in the server's words, as people write it: `192.0.2.1:4070`, `[2001:db8::1]:4070`.

@@ -9,8 +9,8 @@ use anyhow::{Context as _, ensure};
 /// Which column of a table names tests, counted from the left.
 const TEST_COLUMN: usize = 2;
 
-/// The documents whose tables name tests, with a dash and a blank at the beginning of the line below
-/// their headings; other tables are not looked at.
+/// The documents whose tables name tests, with a dash and a blank at the beginning of the line
+/// below their headings; other tables are not looked at.
 pub const DOCUMENTS: [&str; 2] = ["docs/conformance.md", "docs/security.md"];
 
 /// One row of a table.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::findings::{self, Remark};
 use super::input::{self, Input};
 use crate::common::Common;
-use crate::error::{DbError, Error};
+use crate::error::Error;
 use crate::output::SCHEMA;
 use crate::output::progress;
 
@@ -37,7 +37,7 @@ pub(crate) struct Check {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct CheckReport<'a> {
     schema: u32,
     files: Vec<String>,
     ok: bool,
@@ -52,7 +52,7 @@ impl Check {
             self.files
         };
         let remarks = match files.as_slice() {
-            [file] => match Input::read(file, common).map_err(DbError::Load)? {
+            [file] => match Input::read(file, common)? {
                 Input::Database(database) => {
                     progress::during("checking the database", || findings::of_database(&database))
                 }
@@ -68,7 +68,7 @@ impl Check {
         };
         let ok = !findings::any(&remarks, worst);
         if self.json {
-            common.out.json(&Report {
+            common.out.json(&CheckReport {
                 schema: SCHEMA,
                 files: files
                     .iter()

@@ -14,6 +14,7 @@ use crate::common::Common;
 use crate::error::{DbError, Error};
 use crate::output::SCHEMA;
 use crate::output::progress;
+use crate::output::text;
 
 /// Compile sources into a database
 #[derive(Args, Debug)]
@@ -39,7 +40,7 @@ pub(crate) struct Compile {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct CompileReport<'a> {
     schema: u32,
     output: String,
     /// Whether the database was written.
@@ -56,7 +57,7 @@ impl Compile {
         let compilation = input::compile(&self.sources, common);
         let remarks = findings::of_compilation(&compilation);
         if !self.json {
-            findings::tell(&remarks);
+            findings::to_stderr(&remarks);
         }
         let refused =
             compilation.has_errors() || self.strict && findings::any(&remarks, Level::Warning);
@@ -68,7 +69,7 @@ impl Compile {
         }
         let database = compilation.database();
         if self.json {
-            common.out.json(&Report {
+            common.out.json(&CompileReport {
                 schema: SCHEMA,
                 output: self.output.display().to_string(),
                 written: !refused,
@@ -78,13 +79,11 @@ impl Compile {
                 findings: &remarks,
             })?;
         } else if !refused {
-            let plural = |number: usize| if number == 1 { "" } else { "s" };
-            let (peers, users) = (database.sorted_peers().len(), database.users().len());
+            let peers = text::count(database.sorted_peers().len(), "peer");
+            let users = text::count(database.users().len(), "user");
             common.out.line(&format!(
-                "{}: {peers} peer{}, {users} user{}, {} to be added at start-up",
+                "{}: {peers}, {users}, {} to be added at start-up",
                 self.output.display(),
-                plural(peers),
-                plural(users),
                 database.auto().len(),
             ))?;
         }

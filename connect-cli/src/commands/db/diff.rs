@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `db diff`: what is different between two databases.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
 use connect_runtime::exit::Exit;
+use peerdb::Change;
 use peerdb::diff::{KeyChange, RecordChange};
-use peerdb::{Change, Database};
 use serde::Serialize;
 
-use super::findings::{self, Remark};
-use super::input::Input;
+use super::input;
 use crate::common::Common;
-use crate::error::{DbError, Error};
+use crate::error::Error;
 use crate::output::SCHEMA;
 use crate::output::paint::Paint;
 
@@ -38,7 +37,7 @@ pub(crate) struct Diff {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct DiffReport<'a> {
     schema: u32,
     old: String,
     new: String,
@@ -169,11 +168,11 @@ fn sign(change: &Change) -> (char, Paint) {
 
 impl Diff {
     pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let old = whole(&self.old, common)?;
-        let new = whole(&self.new, common)?;
+        let old = input::complete(&self.old, common)?;
+        let new = input::complete(&self.new, common)?;
         let changes = peerdb::diff(&old, &new);
         if self.json {
-            common.out.json(&Report {
+            common.out.json(&DiffReport {
                 schema: SCHEMA,
                 old: self.old.display().to_string(),
                 new: self.new.display().to_string(),
@@ -188,19 +187,4 @@ impl Diff {
         let differ = self.exit_code && !changes.is_empty();
         Ok(if differ { Exit::Failure } else { Exit::Success })
     }
-}
-
-/// The database of a path, with nothing missing.
-fn whole(path: &Path, common: &Common) -> Result<Database, DbError> {
-    let input = Input::read(path, common).map_err(DbError::Load)?;
-    let Some(compilation) = input.broken() else {
-        return Ok(input.into_database());
-    };
-    let diagnostics = compilation.diagnostics().iter();
-    let remarks: Vec<Remark> = diagnostics.map(Remark::from).collect();
-    findings::tell(&remarks);
-    Err(DbError::NotCompiled {
-        path: path.to_owned(),
-        summary: findings::summary(&remarks),
-    })
 }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::findings;
 use super::input::{self, Input};
 use crate::common::Common;
-use crate::error::{DbError, Error};
+use crate::error::Error;
 use crate::output::paint::Paint;
 use crate::output::text;
 use crate::output::{Output, SCHEMA};
@@ -38,7 +38,7 @@ pub(crate) struct Dump {
 type Pairs<'a> = BTreeMap<&'a str, &'a str>;
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct DumpReport<'a> {
     schema: u32,
     file: String,
     peers: BTreeMap<&'a str, Pairs<'a>>,
@@ -54,20 +54,14 @@ struct Report<'a> {
 impl Dump {
     pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let file = input::or_default(self.file, common);
-        let input = Input::read(&file, common).map_err(DbError::Load)?;
+        let input = Input::read(&file, common)?;
         if let Input::Source(compilation) = &input {
-            findings::tell(
-                &compilation
-                    .diagnostics()
-                    .iter()
-                    .map(findings::Remark::from)
-                    .collect::<Vec<_>>(),
-            );
+            findings::to_stderr(&findings::of_compiler(compilation));
         }
         let broken = input.broken().is_some();
         let database = input.into_database();
         if self.json {
-            common.out.json(&Report {
+            common.out.json(&DumpReport {
                 schema: SCHEMA,
                 file: file.display().to_string(),
                 peers: records(database.sorted_peers()),

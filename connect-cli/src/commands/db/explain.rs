@@ -15,8 +15,7 @@ use peerdb::{Database, Record, ValueError};
 use serde::Serialize;
 use tripe_admin::{Interval, token};
 
-use super::findings;
-use super::input::{self, Input};
+use super::input::{self};
 use crate::common::Common;
 use crate::error::{DbError, Error};
 use crate::output::SCHEMA;
@@ -105,7 +104,7 @@ enum UnreachableAction {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct ExplainReport<'a> {
     schema: u32,
     file: String,
     peer: &'a str,
@@ -116,17 +115,7 @@ struct Report<'a> {
 impl Explain {
     pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let file = input::or_default(self.file, common);
-        let input = Input::read(&file, common).map_err(DbError::Load)?;
-        if let Some(broken) = input.broken() {
-            let remarks = findings::of_compilation(broken);
-            findings::tell(&remarks);
-            return Err(DbError::NotCompiled {
-                path: file,
-                summary: findings::summary(&remarks),
-            }
-            .into());
-        }
-        let database = input.into_database();
+        let database = input::complete(&file, common)?;
         let Some(record) = database.peer(&self.peer) else {
             return Err(DbError::NoSuchPeer {
                 path: file,
@@ -136,7 +125,7 @@ impl Explain {
         };
         let plan = Plan::of(record, &database);
         if self.json {
-            common.out.json(&Report {
+            common.out.json(&ExplainReport {
                 schema: SCHEMA,
                 file: file.display().to_string(),
                 peer: &self.peer,

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::common::Common;
 use crate::output::paint::Paint;
+use crate::output::text;
 
 /// One thing that is wrong, or looks wrong.
 #[derive(Clone, Debug, Serialize)]
@@ -76,13 +77,17 @@ impl From<&Finding> for Remark {
     }
 }
 
+/// What the compiler found.
+pub(crate) fn of_compiler(compilation: &Compilation) -> Vec<Remark> {
+    compilation.diagnostics().iter().map(Remark::from).collect()
+}
+
 /// Everything about a compilation: what the compiler found, and what the checks find.
 pub(crate) fn of_compilation(compilation: &Compilation) -> Vec<Remark> {
-    let diagnostics = compilation.diagnostics().iter().map(Remark::from);
+    let mut remarks = of_compiler(compilation);
     let findings = check::compilation(compilation);
-    diagnostics
-        .chain(findings.iter().map(Remark::from))
-        .collect()
+    remarks.extend(findings.iter().map(Remark::from));
+    remarks
 }
 
 /// Everything that the checks find in a database.
@@ -97,19 +102,15 @@ pub(crate) fn any(remarks: &[Remark], level: Level) -> bool {
 
 /// How many there are of each kind, in words.
 pub(crate) fn summary(remarks: &[Remark]) -> String {
-    let parts: Vec<String> = [Level::Error, Level::Warning, Level::Hint]
-        .into_iter()
-        .filter_map(|level| {
-            let number = remarks.iter().filter(|r| r.severity == level).count();
-            let plural = if number == 1 { "" } else { "s" };
-            (number > 0).then(|| format!("{number} {level}{plural}"))
-        })
-        .collect();
-    if parts.is_empty() {
-        "nothing to complain of".to_owned()
-    } else {
-        parts.join(", ")
-    }
+    let count = |level| remarks.iter().filter(|r| r.severity == level).count();
+    text::counts(
+        [
+            (count(Level::Error), "error"),
+            (count(Level::Warning), "warning"),
+            (count(Level::Hint), "hint"),
+        ],
+        "nothing to complain of",
+    )
 }
 
 /// Prints remarks, one line each.
@@ -125,9 +126,9 @@ pub(crate) fn print(remarks: &[Remark], common: &mut Common) -> io::Result<()> {
     Ok(())
 }
 
-/// Tells remarks on standard error, where they do not get into the result. They begin with file and
+/// Prints remarks on standard error, where they do not get into the result. They begin with file and
 /// line, as editors expect of a compiler.
-pub(crate) fn tell(remarks: &[Remark]) {
+pub(crate) fn to_stderr(remarks: &[Remark]) {
     for remark in remarks {
         crate::output::to_stderr_bare(&remark.text);
     }

@@ -5,10 +5,12 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use peerdb::Database;
 use peerdb::source::{Compilation, Source, SystemResolver};
-use peerdb::{Database, LoadError};
 
+use super::findings;
 use crate::common::{Common, Pace};
+use crate::error::DbError;
 use crate::output::progress;
 
 /// How much of a file is looked at: the header of a database, which has a NUL in every file that is
@@ -41,12 +43,13 @@ fn is_source(path: &Path) -> bool {
 
 impl Input {
     /// Reads a database, or compiles sources if that is what the path names.
-    pub(crate) fn read(path: &Path, common: &Common) -> Result<Self, LoadError> {
+    pub(crate) fn read(path: &Path, common: &Common) -> Result<Self, DbError> {
         if is_source(path) {
             return Ok(Input::Source(compile(&[path], common)));
         }
         progress::during(&format!("reading {}", path.display()), || {
-            Database::load(path).map(Input::Database)
+            let database = Database::load(path).map_err(DbError::Load)?;
+            Ok(Input::Database(database))
         })
     }
 
@@ -65,6 +68,20 @@ impl Input {
             Input::Source(_) | Input::Database(_) => None,
         }
     }
+}
+
+/// The database of a path, with nothing missing.
+pub(crate) fn complete(path: &Path, common: &Common) -> Result<Database, DbError> {
+    let input = Input::read(path, common)?;
+    let Some(compilation) = input.broken() else {
+        return Ok(input.into_database());
+    };
+    let remarks = findings::of_compiler(compilation);
+    findings::to_stderr(&remarks);
+    Err(DbError::NotCompiled {
+        path: path.to_owned(),
+        summary: findings::summary(&remarks),
+    })
 }
 
 /// Compiles sources.

@@ -11,9 +11,10 @@ use super::files::{self, OTHERS_WRITE};
 use super::finding::{Area, Findings};
 use crate::commands::db::findings as remarks;
 use crate::output::progress;
+use crate::output::text;
 
-/// Looks at the database.
-pub(crate) fn look(path: &Path, findings: &mut Findings) -> Option<Database> {
+/// Checks the database.
+pub(crate) fn check(path: &Path, findings: &mut Findings) -> Option<Database> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -41,10 +42,8 @@ pub(crate) fn look(path: &Path, findings: &mut Findings) -> Option<Database> {
     };
     let found = remarks::of_database(&database);
     let peers = database.sorted_peers().len();
-    let text = format!(
-        "the peer database {shown} has {peers} peer{}",
-        if peers == 1 { "" } else { "s" }
-    );
+    let peers = text::count(peers, "peer");
+    let text = format!("the peer database {shown} has {peers}");
     let remedy = format!("`connect-cli db check {shown}' says what");
     if remarks::any(&found, Level::Error) {
         let text = format!("{text}, but {}", remarks::summary(&found));

@@ -18,9 +18,9 @@ pub(crate) const GROUP_WRITE: u32 = 0o020;
 /// Only a file's owner may rename or remove it in this directory.
 pub(crate) const STICKY: u32 = 0o1000;
 
-/// Looks at the directories and sockets. Whether somebody answers on a socket that is not there is
+/// Checks the directories and sockets. Whether somebody answers on a socket that is not there is
 /// found out by those who try it.
-pub(crate) fn look(common: &Common, findings: &mut Findings) {
+pub(crate) fn check(common: &Common, findings: &mut Findings) {
     let configuration = common.directory();
     let subject = format!("the configuration directory {}", configuration.display());
     match fs::metadata(&configuration) {

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use crate::output::text;
+
 /// How it is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -89,20 +91,8 @@ impl Findings {
     /// One sentence on all of it.
     pub(crate) fn summary(&self) -> String {
         let count = |verdict| self.0.iter().filter(|f| f.verdict == verdict).count();
-        let number = |count: usize, word: &str| {
-            format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-        };
-        match (count(Verdict::Fault), count(Verdict::Warning)) {
-            (0, 0) => "All is well.".to_owned(),
-            (0, warnings) => number(warnings, "warning"),
-            (faults, 0) => number(faults, "fault"),
-            (faults, warnings) => {
-                format!(
-                    "{}, {}",
-                    number(faults, "fault"),
-                    number(warnings, "warning")
-                )
-            }
-        }
+        let faults = (count(Verdict::Fault), "fault");
+        let warnings = (count(Verdict::Warning), "warning");
+        text::counts([faults, warnings], "All is well.")
     }
 }

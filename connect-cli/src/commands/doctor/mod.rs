@@ -43,7 +43,7 @@ pub(crate) struct Doctor {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct DoctorReport<'a> {
     schema: u32,
     ok: bool,
     findings: &'a Findings,
@@ -53,20 +53,20 @@ impl Doctor {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let mut findings = Findings::default();
         let directory = common.directory();
-        files::look(common, &mut findings);
-        let provider = server::look(common, &mut findings).await;
-        let status = service::look(common, provider.as_deref(), &mut findings).await;
+        files::check(common, &mut findings);
+        let provider = server::check(common, &mut findings).await;
+        let status = service::check(common, provider.as_deref(), &mut findings).await;
         let in_use = status.map(|status| PathBuf::from(status.database.path));
         let path = match (self.peerdb, in_use) {
             (None, Some(path)) => path,
             (option, _) => paths::database(option.as_deref(), &directory),
         };
-        if let Some(database) = database::look(&path, &mut findings) {
-            scripts::look(&database, &directory, &mut findings);
+        if let Some(database) = database::check(&path, &mut findings) {
+            scripts::check(&database, &directory, &mut findings);
         }
         let ok = !findings.any(Verdict::Fault);
         if self.json {
-            common.out.json(&Report {
+            common.out.json(&DoctorReport {
                 schema: SCHEMA,
                 ok,
                 findings: &findings,

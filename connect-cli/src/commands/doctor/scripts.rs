@@ -12,6 +12,7 @@ use peerdb::{Database, Record};
 
 use super::files::{self, GROUP_WRITE, OTHERS_WRITE, STICKY};
 use super::finding::{Area, Findings};
+use crate::output::text;
 
 /// Any of the three permissions to execute.
 const EXECUTE: u32 = 0o111;
@@ -32,14 +33,14 @@ struct Use {
 impl fmt::Display for Use {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keys: Vec<&str> = self.keys.iter().copied().collect();
-        let plural = if self.peers == 1 { "" } else { "s" };
-        write!(f, "{} of {} peer{plural}", keys.join(", "), self.peers)
+        let peers = text::count(self.peers, "peer");
+        write!(f, "{} of {peers}", keys.join(", "))
     }
 }
 
-/// Looks at every script of every peer. Relative names are relative to `directory`, where the
+/// Checks every script of every peer. Relative names are relative to `directory`, where the
 /// service is at home.
-pub(crate) fn look(database: &Database, directory: &Path, findings: &mut Findings) {
+pub(crate) fn check(database: &Database, directory: &Path, findings: &mut Findings) {
     let search = std::env::var_os("PATH").unwrap_or_default();
     for (program, purpose) in programs(database) {
         match find(&program, directory, &search) {

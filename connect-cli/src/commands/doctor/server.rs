@@ -17,23 +17,22 @@ const OLDEST: &str = "1.5.0";
 /// The service's name at the server.
 const SERVICE: &str = "connect";
 
-/// Looks at the server; gives the version of whoever provides the service.
-pub(crate) async fn look(common: &Common, findings: &mut Findings) -> Option<String> {
-    let (client, _inbox) = match common.admin().await {
-        Ok(connected) => connected,
-        Err(error) => {
-            findings.fault_with_remedy(Area::Server, error.to_string());
-            return None;
-        }
-    };
+/// Checks the server; gives the version of whoever provides the service.
+pub(crate) async fn check(common: &Common, findings: &mut Findings) -> Option<String> {
+    let checked = ask_server(common, findings).await;
+    checked.unwrap_or_else(|error| {
+        findings.fault_with_remedy(Area::Server, error.to_string());
+        None
+    })
+}
+
+async fn ask_server(
+    common: &Common,
+    findings: &mut Findings,
+) -> Result<Option<String>, AdminError> {
+    let (client, _inbox) = common.admin().await?;
     let limit = common.limit(Pace::Quick);
-    let answer = match ask(&client, &["VERSION"], limit).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            findings.fault_with_remedy(Area::Server, error.to_string());
-            return None;
-        }
-    };
+    let answer = ask(&client, &["VERSION"], limit).await?;
     let words = answer.into_iter().next().unwrap_or_default();
     match words.as_slice() {
         [name, version, ..] if name == "tripe" && is_old(version) => findings.warning(
@@ -67,7 +66,7 @@ async fn provider(
     client: &Client,
     limit: Option<Duration>,
     findings: &mut Findings,
-) -> Option<String> {
+) -> Result<Option<String>, AdminError> {
     match ask(client, &["SVCQUERY", SERVICE], limit).await {
         Ok(answer) => {
             let version = answer
@@ -80,7 +79,7 @@ async fn provider(
                 Area::Server,
                 format!("the service {SERVICE} is provided, {text}"),
             );
-            version
+            Ok(version)
         }
         Err(AdminError::Client(ClientError::Failed(failure)))
             if failure.code() == "unknown-service" =>
@@ -90,12 +89,9 @@ async fn provider(
                 format!("nobody provides the service {SERVICE} to the server"),
                 "start connect",
             );
-            None
+            Ok(None)
         }
-        Err(error) => {
-            findings.fault_with_remedy(Area::Server, error.to_string());
-            None
-        }
+        Err(error) => Err(error),
     }
 }
 

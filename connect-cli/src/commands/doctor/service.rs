@@ -13,8 +13,8 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
-/// Looks at the service, of which `provider` is the version known to the server.
-pub(crate) async fn look(
+/// Checks the service, of which `provider` is the version known to the server.
+pub(crate) async fn check(
     common: &Common,
     provider: Option<&str>,
     findings: &mut Findings,
@@ -93,12 +93,10 @@ fn helper(program: &str, helper: &HelperStatus, findings: &mut Findings) {
     // The first connection is no restart.
     let restarts = helper.connections.saturating_sub(1);
     if restarts > 0 {
+        let times = text::count(restarts, "time");
         findings.warning(
             Area::Service,
-            format!(
-                "{program} is connected, but has been started again {restarts} time{}",
-                if restarts == 1 { "" } else { "s" }
-            ),
+            format!("{program} is connected, but has been started again {times}"),
             "look in the log for the reason, unless you did it yourself",
         );
     } else {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Metrics as text, in the two forms that Prometheus and its kin read.
 //!
-//! The forms differ little, but enough that neither can stand for the other: in OpenMetrics the name
-//! of a counter lacks the `_total` of its samples, and there is a mark at the end.
+//! The forms differ little, but enough that neither can stand for the other: in OpenMetrics the
+//! name of a counter lacks the `_total` of its samples, and there is a mark at the end.
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The HTTP side of `metrics --listen`: one request a connection, `GET /metrics`, nothing else.
 //!
-//! Whoever opens connections and sends nothing must not hold up a scrape. So there is no waiting for a
-//! free place: when there are too many connections, the oldest one is closed.
+//! Whoever opens connections and sends nothing must not hold up a scrape. So there is no waiting
+//! for a free place: when there are too many connections, the oldest one is closed.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
