@@ -45,8 +45,8 @@ fn run_as_nobody(place: &Place, arguments: &str) -> Result<Outcome> {
         // The program may be where nobody else can reach it, so nobody runs a copy.
         std::fs::set_permissions(place.path(""), PermissionsExt::from_mode(0o755))?;
         let program = place.path("connect-cli");
-        // Another process makes it, lest a child of another test hold it open for writing when it is
-        // executed.
+        // Another process makes the copy. Otherwise a child of another test could hold it open for
+        // writing while it is executed.
         let copied = Command::new("cp").arg(PROGRAM).arg(&program).status()?;
         assert!(copied.success());
         command = Command::new(program);

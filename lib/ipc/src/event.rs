@@ -11,8 +11,8 @@ use crate::scripts::{Ended, ScriptKind, Stream};
 pub struct EventFilter {
     /// Only events of these peers, and those of no peer; all peers if empty.
     pub peers: Vec<String>,
-    /// Only events of these kinds; all but `reply` if empty, since there is one of that kind for each
-    /// ping.
+    /// Only events of these kinds; all but `reply` if empty, since there is one of that kind for
+    /// each ping.
     pub kinds: Vec<EventName>,
 }
 

@@ -126,8 +126,8 @@ pub(crate) fn print(remarks: &[Remark], common: &mut Common) -> io::Result<()> {
     Ok(())
 }
 
-/// Prints remarks on standard error, where they do not get into the result. They begin with file and
-/// line, as editors expect of a compiler.
+/// Prints remarks on standard error, where they do not get into the result. They begin with file
+/// and line, as editors expect of a compiler.
 pub(crate) fn to_stderr(remarks: &[Remark]) {
     for remark in remarks {
         crate::output::to_stderr_bare(&remark.text);
