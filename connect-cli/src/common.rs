@@ -17,7 +17,7 @@ use crate::output::Output;
 /// How long a running service may take for an answer that it has at once.
 const QUICK: Duration = Duration::from_secs(10);
 
-/// How long a command may take by its nature.
+/// How long a command can take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Pace {
     /// The answer is known at once.
@@ -60,7 +60,7 @@ pub(crate) struct CommonOptions {
 #[derive(Debug)]
 pub(crate) struct Common {
     options: CommonOptions,
-    /// Where the result goes.
+    /// The output for the result.
     pub(crate) out: Output,
 }
 
@@ -101,7 +101,7 @@ impl Common {
             .map_or_else(|| self.runtime().control_socket(), Path::to_path_buf)
     }
 
-    /// How long to wait for an answer; `None` for ever.
+    /// How long to wait for an answer; `None` means without limit.
     pub(crate) fn limit(&self, pace: Pace) -> Option<Duration> {
         match self.options.timeout {
             Some(limit) if limit.seconds() == 0 => None,
@@ -112,7 +112,7 @@ impl Common {
 
     /// Connects to the service.
     pub(crate) async fn control(&self, pace: Pace) -> Result<Control, ControlError> {
-        // Whatever the command, a service that is there says hello at once.
+        // A running service sends its hello at once, whatever the command is.
         let hello = self.limit(Pace::Quick);
         Control::open(&self.control_socket(), hello, self.limit(pace)).await
     }
@@ -122,7 +122,7 @@ impl Common {
         admin::connect(&self.admin_socket()).await
     }
 
-    /// Connects to the service only to look: whoever may not command it may still be allowed that.
+    /// Connects to the service to read its state, which more users may do than may command it.
     pub(crate) async fn observe(&self) -> Result<Control, ControlError> {
         let denied = match self.control(Pace::Quick).await {
             Err(denied @ ControlError::Denied { .. }) if self.options.control.is_none() => denied,
@@ -130,7 +130,7 @@ impl Common {
         };
         let limit = self.limit(Pace::Quick);
         match Control::open(&self.runtime().observe_socket(), limit, limit).await {
-            // A service without a socket for observers is one that we may not use.
+            // Without a socket for observers there is no other way to use the service.
             Err(ControlError::NoService { .. } | ControlError::Denied { .. }) => Err(denied),
             other => other,
         }

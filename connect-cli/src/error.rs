@@ -27,7 +27,7 @@ pub(crate) enum Error {
     /// The service or the server answered that the command failed.
     #[error("{}", text::failure(.0))]
     Failed(Vec<String>),
-    /// What was waited for did not come about.
+    /// What was waited for did not happen.
     #[error(transparent)]
     Wait(#[from] WaitError),
     /// The result could not be written.
@@ -36,9 +36,8 @@ pub(crate) enum Error {
     /// A file or an address could not be used.
     #[error("cannot {action}: {source}")]
     System {
-        /// What was tried, and with what.
+        /// What was tried, and with which file or address.
         action: String,
-        /// What the system said.
         source: io::Error,
     },
     /// The program could not start.
@@ -47,7 +46,6 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// The code to exit with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Error::Control(error) => error.exit(),
@@ -68,35 +66,32 @@ pub(crate) fn succeeded(failure: Option<Vec<String>>) -> Result<Exit, Error> {
     failure.map_or(Ok(Exit::Success), |words| Err(Error::Failed(words)))
 }
 
-/// Why something that was waited for did not come about.
+/// Why something that was waited for did not happen.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WaitError {
-    /// Something else did.
+    /// Something else happened.
     #[error("{subject}: {what}")]
     OtherOutcome {
-        /// What it was waited for with.
+        /// The peer, or the database.
         subject: String,
         /// What happened instead.
         what: String,
-        /// The code to exit with.
         exit: Exit,
     },
-    /// Nothing did in time.
+    /// Nothing happened in time.
     #[error(
         "{subject}: the command was given, but its outcome has not come within {} s; it may still \
          come",
         limit.as_secs()
     )]
     Late {
-        /// What was waited for.
+        /// The peer, or the database.
         subject: String,
-        /// How long.
         limit: Duration,
     },
 }
 
 impl WaitError {
-    /// The code to exit with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             WaitError::OtherOutcome { exit, .. } => *exit,
@@ -122,15 +117,14 @@ pub(crate) enum DbError {
     NotWritten {
         /// The database that was to be written.
         path: PathBuf,
-        /// How many faults there are.
+        /// The number of faults.
         summary: String,
     },
-    /// The sources are faulty, so they give no database to look at.
+    /// The sources are faulty, so there is no database to read.
     #[error("{} does not compile ({summary}): correct the sources", path.display())]
     NotCompiled {
-        /// The source.
         path: PathBuf,
-        /// How many faults there are.
+        /// The number of faults.
         summary: String,
     },
     /// The database does not have the peer.
@@ -141,13 +135,11 @@ pub(crate) enum DbError {
     NoSuchPeer {
         /// The database or source.
         path: PathBuf,
-        /// The peer.
         peer: String,
     },
 }
 
 impl DbError {
-    /// The code to exit with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             DbError::Load(LoadError::Denied { .. }) => Exit::NoPermission,

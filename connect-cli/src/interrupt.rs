@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The quiet end of commands that would go on for ever: SIGINT or SIGTERM.
+//! How commands that run until they are interrupted end: SIGINT and SIGTERM mean success.
 
 use connect_runtime::exit::Exit;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::error::Error;
 
-/// Does the work until it ends, or until somebody interrupts, who has seen enough: that is success.
+/// Does the work until it ends or is interrupted; an interruption counts as success.
 ///
-/// The signals are taken before the work begins, so that whoever has seen its first output may
-/// interrupt at once and finds a quiet end then too.
+/// The signals are caught before the work begins. So a user who has seen the first line of output
+/// can interrupt at once and gets the same exit code.
 pub(crate) async fn until_interrupted(
     work: impl Future<Output = Result<Exit, Error>>,
 ) -> Result<Exit, Error> {

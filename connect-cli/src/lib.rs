@@ -35,7 +35,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(exit) => exit.into(),
-        // Whoever read our output has seen enough, as with `| head`.
+        // The reader has closed the pipe, as `| head` does.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Exit::Success.into()
         }
@@ -60,7 +60,7 @@ fn run(cli: Cli) -> Result<Exit, Error> {
         .map_err(Error::Runtime)?;
     let mut common = Common::new(cli.common);
     let ended = runtime.block_on(cli.command.run(&mut common));
-    // What was printed before an error is of use all the same.
+    // What was printed before an error is useful as well.
     let flushed = common.out.finish();
     let exit = ended?;
     flushed?;

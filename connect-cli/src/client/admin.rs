@@ -12,23 +12,19 @@ use tripe_admin::client::{Answer, Client, ClientError, Inbox};
 /// Why the tripe server could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum AdminError {
-    /// The socket is not for us.
+    /// We may not use the socket.
     #[error(
         "permission to use the tripe server's socket {} is denied: run this as the user or in the \
          group that it belongs to",
         path.display()
     )]
-    Denied {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// No answer in time.
+    Denied { path: PathBuf },
     #[error(
         "the tripe server has not answered for {} s: try again with a longer --timeout",
         .0.as_secs()
     )]
     Timeout(Duration),
-    /// The end of what was watched.
+    /// The server closed the connection while we were receiving broadcasts.
     #[error("the tripe server has closed the connection: it has ended, or restarts")]
     Ended,
     /// A command without words.
@@ -37,13 +33,11 @@ pub(crate) enum AdminError {
     /// A command with a tag for a job.
     #[error("leave out -background and its tag: the command is waited for in any case")]
     Background,
-    /// Everything else.
     #[error(transparent)]
     Client(#[from] ClientError),
 }
 
 impl AdminError {
-    /// The code to exit with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             AdminError::Denied { .. } => Exit::NoPermission,

@@ -2,7 +2,7 @@
 //! The client's end of the service's control socket.
 //!
 //! ```text
-//!   core --hello--> us       checked: does it speak our language?
+//!   core --hello--> us       checked: the same version of the messages?
 //!   us --hello, request--> core
 //!   core --reply...--> us    until one that is final
 //! ```
@@ -28,53 +28,38 @@ pub(crate) enum ControlError {
          or name its socket with --control, --runtime-dir or -a",
         path.display()
     )]
-    NoService {
-        /// The socket.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The socket is not for us.
+    NoService { path: PathBuf, source: io::Error },
+    /// We may not use the socket.
     #[error(
         "permission to use {} is denied: only the service's own user and the socket's group may \
          command it; run this as one of them",
         path.display()
     )]
-    Denied {
-        /// The socket.
-        path: PathBuf,
-    },
+    Denied { path: PathBuf },
     /// The socket could not be used for another reason.
     #[error(transparent)]
     Socket(SocketError),
     /// The service speaks another version of the messages.
     #[error("the service on {} does not fit this program: {source}", path.display())]
     Mismatch {
-        /// The socket.
         path: PathBuf,
         /// What does not fit.
         source: HelloError,
     },
-    /// The service's answers mean something else than ours.
+    /// The service's answers have another schema than the one that we read.
     #[error(
         "the service (version {version}) answers with schema {theirs}, this program reads {SCHEMA}: \
          install the same version of both"
     )]
-    Schema {
-        /// The service's schema.
-        theirs: u32,
-        /// Its program version.
-        version: String,
-    },
+    Schema { theirs: u32, version: String },
     /// Something else listens on the socket.
     #[error(
         "what listens on {} is no connect service: {why}; name the right socket with --control",
         path.display()
     )]
     NotTheService {
-        /// The socket.
         path: PathBuf,
-        /// What it did.
+        /// What it sent.
         why: String,
     },
     /// The connection was closed before any hello.
@@ -83,11 +68,7 @@ pub(crate) enum ControlError {
          as it can; try again",
         path.display()
     )]
-    ClosedAtOnce {
-        /// The socket.
-        path: PathBuf,
-    },
-    /// No answer in time.
+    ClosedAtOnce { path: PathBuf },
     #[error(
         "the service has not answered for {} s: try again with a longer --timeout, and look at its \
          log",
@@ -97,7 +78,7 @@ pub(crate) enum ControlError {
     /// The connection ended before the answer was complete.
     #[error("the service closed the connection before it had answered: look at its log")]
     Lost,
-    /// The connection ended while we followed what happens.
+    /// The connection ended while we were receiving events.
     #[error("the service has closed the connection: it has ended, or restarts")]
     Ended,
     /// The connection broke.
@@ -106,7 +87,7 @@ pub(crate) enum ControlError {
     /// The request could not be sent.
     #[error("cannot ask the service: {0}")]
     Send(SendError),
-    /// The service could make no sense of the request, as an older one might.
+    /// The service did not understand the request. It may be older than this program.
     #[error("the service did not understand: {0}")]
     Refused(String),
     /// A reply that does not belong to the request.
@@ -115,7 +96,6 @@ pub(crate) enum ControlError {
 }
 
 impl ControlError {
-    /// The code to exit with.
     pub(crate) fn exit(&self) -> Exit {
         match self {
             ControlError::NoService { .. }
@@ -174,7 +154,7 @@ pub(crate) struct Control {
     sender: Sender,
     version: String,
     limit: Option<Duration>,
-    /// The number of the request under way.
+    /// The number of the request in progress.
     request: u64,
 }
 
@@ -189,8 +169,8 @@ async fn within<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Outp
 }
 
 impl Control {
-    /// Connects and exchanges hellos, which may take `hello`; each further message may take
-    /// `limit`.
+    /// Connects and exchanges hellos. `hello` limits how long that may take, `limit` how long each
+    /// further message may take.
     pub(crate) async fn open(
         path: &Path,
         hello: Option<Duration>,
@@ -243,12 +223,12 @@ impl Control {
         Ok(self.request)
     }
 
-    /// From now on each message may take as long as it likes, as events do.
+    /// From now on there is no time limit for a message: nobody knows when the next event occurs.
     pub(crate) fn remove_time_limit(&mut self) {
         self.limit = None;
     }
 
-    /// The next reply to the request under way.
+    /// The next reply to the request in progress.
     pub(crate) async fn reply(&mut self) -> Result<Reply, ControlError> {
         loop {
             let (id, reply) = self.answer().await?;

@@ -24,7 +24,7 @@ pub(crate) async fn command<E: From<ControlError>>(
     }
 }
 
-/// Asks for the state on a connection that events come on as well.
+/// Asks for the state on a connection that also receives events.
 pub(crate) async fn status_again(
     subscription: &mut Subscription,
 ) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
@@ -40,7 +40,7 @@ pub(crate) async fn status_again(
     }
 }
 
-/// The replies of a state so far.
+/// The replies to a request for the state, so far.
 #[derive(Debug, Default)]
 pub(crate) struct Collected {
     service: Option<ServiceStatus>,
@@ -48,7 +48,7 @@ pub(crate) struct Collected {
 }
 
 impl Collected {
-    /// Takes one reply; says whether it was the last.
+    /// Adds one reply. Returns whether it was the last.
     pub(crate) fn take(&mut self, reply: Reply) -> Result<bool, ControlError> {
         match reply {
             Reply::Service(status) => self.service = Some(*status),

@@ -15,20 +15,19 @@ use crate::client::connection::{Control, ControlError};
 /// The state that a subscription begins with.
 #[derive(Clone, Debug)]
 pub(crate) struct Snapshot {
-    /// The service.
     pub(crate) service: ServiceStatus,
     /// Its peers, sorted by name.
     pub(crate) peers: Vec<PeerStatus>,
-    /// The number of the last event before.
+    /// The number of the last event that the state includes.
     pub(crate) seq: u64,
 }
 
-/// What a subscription brings.
+/// One item of the stream.
 #[derive(Clone, Debug)]
 pub(crate) enum StreamItem {
     /// Something happened.
     Event(Event),
-    /// So many events were left out, since they were not read fast enough.
+    /// This number of events was left out because they were not read fast enough.
     Dropped(u64),
     /// A reply to another request on the same connection.
     Reply(u64, Reply),
@@ -42,7 +41,7 @@ pub(crate) struct Subscription {
 }
 
 impl Subscription {
-    /// Subscribes. From then on nothing limits how long the next event may take.
+    /// Subscribes. From then on there is no time limit for the next event.
     pub(crate) async fn begin(
         mut control: Control,
         filter: EventFilter,
@@ -73,7 +72,7 @@ impl Subscription {
         self.control.ask(request)
     }
 
-    /// What comes next. Cancel safe.
+    /// The next item. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<StreamItem, ControlError> {
         let (id, reply) = self.control.answer().await.map_err(|error| match error {
             ControlError::Lost => ControlError::Ended,

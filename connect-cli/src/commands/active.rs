@@ -5,7 +5,7 @@ use clap::Args;
 use connect_runtime::exit::Exit;
 
 use super::submit;
-use super::wait::{self, Goal};
+use super::wait::{self, Goal, WaitOptions};
 use crate::common::{Common, Pace};
 use crate::error::Error;
 
@@ -21,12 +21,8 @@ use crate::error::Error;
     \x20 connect-cli active alice\n\
     \x20 connect-cli active alice --wait --timeout 1m")]
 pub(crate) struct Active {
-    /// Print JSON, once the command has ended.
-    #[arg(long)]
-    json: bool,
-    /// Wait for what comes of it, no longer than --timeout if that is given.
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    options: WaitOptions,
     /// The peer's name.
     peer: String,
 }
@@ -34,9 +30,9 @@ pub(crate) struct Active {
 impl Active {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let words = &["active", &self.peer];
-        if self.wait {
-            return wait::command(common, words, self.json, Goal::Active).await;
+        if self.options.wait {
+            return wait::command(common, words, self.options.json, Goal::Active).await;
         }
-        submit::command(common, words, self.json, Pace::Slow).await
+        submit::command(common, words, self.options.json, Pace::Slow).await
     }
 }

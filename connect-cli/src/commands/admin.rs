@@ -56,7 +56,7 @@ struct BroadcastReport<'a> {
 
 impl Admin {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        // Only who watches goes on for ever; who gave a command may break it off as usual.
+        // With --watch an interruption is the usual end. Otherwise the signals keep their effect.
         if self.watch {
             until_interrupted(self.work(common)).await
         } else {

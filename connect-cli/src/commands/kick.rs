@@ -5,7 +5,7 @@ use clap::Args;
 use connect_runtime::exit::Exit;
 
 use super::submit;
-use super::wait::{self, Goal};
+use super::wait::{self, Goal, WaitOptions};
 use crate::common::{Common, Pace};
 use crate::error::Error;
 
@@ -20,12 +20,8 @@ use crate::error::Error;
     \x20 connect-cli kick alice\n\
     \x20 connect-cli kick alice --wait --timeout 30")]
 pub(crate) struct Kick {
-    /// Print JSON, once the command has ended.
-    #[arg(long)]
-    json: bool,
-    /// Wait for what comes of it, no longer than --timeout if that is given.
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    options: WaitOptions,
     /// The peer's name.
     peer: String,
 }
@@ -33,9 +29,9 @@ pub(crate) struct Kick {
 impl Kick {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let words = &["kick", &self.peer];
-        if self.wait {
-            return wait::command(common, words, self.json, Goal::Kick).await;
+        if self.options.wait {
+            return wait::command(common, words, self.options.json, Goal::Kick).await;
         }
-        submit::command(common, words, self.json, Pace::Quick).await
+        submit::command(common, words, self.options.json, Pace::Quick).await
     }
 }

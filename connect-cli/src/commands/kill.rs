@@ -4,7 +4,8 @@
 use clap::Args;
 use connect_runtime::exit::Exit;
 
-use super::{admin, wait};
+use super::admin;
+use super::wait::{self, WaitOptions};
 use crate::common::{Common, Pace};
 use crate::error::Error;
 
@@ -18,12 +19,8 @@ use crate::error::Error;
     \x20 connect-cli kill alice\n\
     \x20 connect-cli kill alice --wait")]
 pub(crate) struct Kill {
-    /// Print JSON, once the command has ended.
-    #[arg(long)]
-    json: bool,
-    /// Wait until the service has noticed, no longer than --timeout if that is given.
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    options: WaitOptions,
     /// The peer's name.
     peer: String,
 }
@@ -31,9 +28,9 @@ pub(crate) struct Kill {
 impl Kill {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let words = vec!["KILL".to_owned(), self.peer];
-        if self.wait {
-            return wait::kill(common, words, self.json).await;
+        if self.options.wait {
+            return wait::kill(common, words, self.options.json).await;
         }
-        admin::command(common, words, self.json, Pace::Quick).await
+        admin::command(common, words, self.options.json, Pace::Quick).await
     }
 }

@@ -6,7 +6,7 @@ use connect_ipc::control::Request;
 use connect_runtime::exit::Exit;
 
 use super::submit;
-use super::wait;
+use super::wait::{self, WaitOptions};
 use crate::common::{Common, Pace};
 use crate::error::Error;
 
@@ -19,20 +19,23 @@ use crate::error::Error;
     Examples:\n\
     \x20 connect-cli reload --wait")]
 pub(crate) struct Reload {
-    /// Print JSON, once the command has ended.
-    #[arg(long)]
-    json: bool,
-    /// Wait for what comes of it, no longer than --timeout if that is given.
-    #[arg(long)]
-    wait: bool,
+    #[command(flatten)]
+    options: WaitOptions,
 }
 
 impl Reload {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        if self.wait {
-            return wait::reload(common, self.json).await;
+        if self.options.wait {
+            return wait::reload(common, self.options.json).await;
         }
         let words = ["reload".to_owned()];
-        submit::request(common, &words, Request::Reload {}, self.json, Pace::Quick).await
+        submit::request(
+            common,
+            &words,
+            Request::Reload {},
+            self.options.json,
+            Pace::Quick,
+        )
+        .await
     }
 }

@@ -20,7 +20,7 @@ use crate::output::report::{PeerReport, ServiceReport};
 use crate::output::status_text;
 use crate::output::{Output, SCHEMA};
 
-/// How often what is watched is shown at most.
+/// The shortest time between two updates.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show the service and a table of its peers
@@ -106,8 +106,8 @@ impl Status {
     }
 }
 
-/// Waits until there may be something new to show, and then at least as long as people take to look
-/// at it. On a terminal time itself is something new.
+/// Waits until there may be something new to show, and for at least [`INTERVAL`]. On a terminal the
+/// passing time is something new.
 async fn wait_for_change(
     subscription: &mut Subscription,
     terminal: bool,

@@ -73,11 +73,11 @@ pub(crate) async fn request(
             lines.push(line);
             return Ok(());
         }
-        // Whoever waits for a challenge needs it now and not when the command has ended.
+        // A challenge must be printed now and not when the command has ended.
         Ok::<(), Error>(common.out.line_flushed(&token::join(line))?)
     });
     let failure = match answer.await {
-        // A service that was told to quit may do so before its answer is on its way.
+        // A service that was told to quit may end before it has sent its answer.
         Err(Error::Control(ControlError::Lost)) if is_quit(words) => None,
         answer => answer?,
     };

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use clap::Args;
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{Event, EventFilter, EventKind, EventName};
 use connect_ipc::scripts::{Ended, ScriptKind};
@@ -25,7 +26,18 @@ use crate::output::paint::Paint;
 use crate::output::report::{CommandReport, OutcomeReport, OutcomeResult};
 use crate::output::text;
 
-/// The kinds of events that decide anything.
+/// The options of a command whose outcome can be waited for.
+#[derive(Args, Debug)]
+pub(crate) struct WaitOptions {
+    /// Print JSON, once the command has ended.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Wait for the outcome, no longer than --timeout if that is given.
+    #[arg(long)]
+    pub(crate) wait: bool,
+}
+
+/// The kinds of events that can decide the outcome.
 const KINDS: [EventName; 12] = [
     EventName::Added,
     EventName::Removed,
@@ -44,9 +56,9 @@ const KINDS: [EventName; 12] = [
 /// What is waited for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Goal {
-    /// The peer was added, and shows that it is there.
+    /// The peer was added and then answered.
     Active,
-    /// The peer shows that it is there, after it was kicked.
+    /// The peer answered after it was kicked.
     Kick,
     /// The peer is gone.
     Kill,
@@ -54,12 +66,12 @@ pub(crate) enum Goal {
     Reload,
 }
 
-/// What was seen so far.
+/// What the events have told so far.
 #[derive(Debug)]
 struct OutcomeWatch<'a> {
     goal: Goal,
     command: &'a [String],
-    /// Whether the events are those after our command and no longer of something before.
+    /// Whether the events are later than our command.
     begun: bool,
 }
 
@@ -68,7 +80,8 @@ impl<'a> OutcomeWatch<'a> {
         OutcomeWatch {
             goal,
             command,
-            // These two are given on other ways, and what they bring about is clear in any case.
+            // These are not service commands, so no event tells that they were given. Their outcome
+            // is clear without that.
             begun: matches!(goal, Goal::Kill | Goal::Reload),
         }
     }
@@ -168,14 +181,14 @@ async fn follow(
                 }
                 _ => return Err(ControlError::Unexpected.into()),
             },
-            // Our command is among what was left out, or was before it.
+            // Our command was before the events that were left out, or among them.
             StreamItem::Dropped(_) => watch.begun = true,
             StreamItem::Reply(..) => {}
         }
     }
 }
 
-/// Gives the service a command and waits for what comes of it.
+/// Gives the service a command and waits for the outcome.
 pub(crate) async fn command(
     common: &mut Common,
     words: &[&str],
@@ -189,7 +202,7 @@ pub(crate) async fn command(
     service(common, &words, request, json, goal).await
 }
 
-/// Has the service read its database and waits for what comes of it.
+/// Makes the service read its database and waits for the outcome.
 pub(crate) async fn reload(common: &mut Common, json: bool) -> Result<Exit, Error> {
     let words = ["reload".to_owned()];
     service(common, &words, Request::Reload {}, json, Goal::Reload).await
@@ -213,7 +226,7 @@ async fn service(
     end(&watch, &answered, outcome, limit, json, &mut common.out)
 }
 
-/// Has the server remove a peer and waits until the service has noticed.
+/// Makes the server remove a peer and waits until the service has noticed.
 pub(crate) async fn kill(
     common: &mut Common,
     words: Vec<String>,
@@ -257,7 +270,7 @@ async fn within(
         })))
 }
 
-/// Prints what came of it, and turns it into an exit code.
+/// Prints the outcome and turns it into an exit code.
 fn end(
     watch: &OutcomeWatch<'_>,
     answered: &CommandAnswer,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Where results go: standard output, with colour and width only where they are of use, or JSON.
+//! Standard output as lines, tables or JSON, with colours on a terminal.
 
 pub(crate) mod event_text;
 pub(crate) mod note_words;
@@ -22,7 +22,7 @@ use self::table::Table;
 /// new fields do not raise it.
 pub(crate) const SCHEMA: u32 = 1;
 
-/// The width of tables where nothing says otherwise.
+/// The width of tables if neither the terminal nor the environment gives one.
 const WIDTH: usize = 80;
 
 /// Where the result of a command goes.
@@ -31,7 +31,7 @@ pub(crate) struct Output {
     writer: BufWriter<Stdout>,
     colour: bool,
     width: usize,
-    /// How many more lines there is room for, where that matters.
+    /// How many more lines fit on the screen, if that is limited.
     room: Option<usize>,
 }
 
@@ -68,8 +68,8 @@ impl Output {
         }
     }
 
-    /// Begins a new screen, if this is a terminal: what is written next is shown in place of what
-    /// was, as far as there is room. Says whether it is one.
+    /// Clears the screen, if standard output is a terminal. Lines that do not fit on the screen are
+    /// left out from then on. Returns whether it is a terminal.
     pub(crate) fn begin_screen(&mut self) -> io::Result<bool> {
         if !self.writer.get_ref().is_terminal() {
             return Ok(false);
@@ -83,7 +83,6 @@ impl Output {
         Ok(true)
     }
 
-    /// Whether colours are wanted.
     pub(crate) const fn is_coloured(&self) -> bool {
         self.colour
     }
@@ -107,13 +106,13 @@ impl Output {
         }
     }
 
-    /// Writes one line and sees to it that it is read now.
+    /// Writes one line and flushes it.
     pub(crate) fn line_flushed(&mut self, text: &str) -> io::Result<()> {
         self.line(text)?;
         self.writer.flush()
     }
 
-    /// Writes one line, in colour on a terminal, and sees to it that it is read now.
+    /// Writes one line, in colour on a terminal, and flushes it.
     pub(crate) fn painted_flushed(&mut self, (text, paint): &(String, Paint)) -> io::Result<()> {
         self.painted(*paint, text)?;
         self.writer.flush()
@@ -128,19 +127,19 @@ impl Output {
         Ok(())
     }
 
-    /// Writes a value as JSON, for people to look at as well.
+    /// Writes a value as indented JSON.
     pub(crate) fn json<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
         serde_json::to_writer_pretty(&mut self.writer, value)?;
         self.line("")
     }
 
-    /// Writes a value as one line of JSON and sees to it that it is read now.
+    /// Writes a value as one line of JSON and flushes it.
     pub(crate) fn json_line<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
         serde_json::to_writer(&mut self.writer, value)?;
         self.line_flushed("")
     }
 
-    /// Writes what is still held back.
+    /// Writes what is still in the buffer.
     pub(crate) fn finish(&mut self) -> io::Result<()> {
         self.writer.flush()
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The server's notifications back in words, to be printed as the server sent them.
+//! The words of a notification, as the server sent them.
 
 use tripe_admin::{Address, Note};
 

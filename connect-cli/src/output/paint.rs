@@ -9,16 +9,16 @@ pub(crate) enum Paint {
     Plain,
     /// A heading.
     Heading,
-    /// In order.
+    /// Everything is all right.
     Good,
-    /// Worth a look.
+    /// Something should be checked.
     Doubtful,
-    /// At fault.
+    /// Something is wrong.
     Bad,
 }
 
 impl Paint {
-    /// The text with the terminal's codes for this round it.
+    /// The text with the terminal's codes for this colour before and after it.
     pub(crate) fn apply(self, text: &str) -> String {
         let code = match self {
             Paint::Plain => return text.to_owned(),

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A sign of life on standard error for work that takes longer than a moment.
+//! Shows on standard error that work which takes longer than half a second is still in progress.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// How long work may take before anything is shown, and between two signs.
+/// How long work may take before anything is shown, and the time between two dots.
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Goes back to the beginning of the line and clears it.
@@ -33,11 +33,11 @@ fn shown<T>(
         let (finished, wait) = mpsc::channel::<()>();
         scope.spawn(move || {
             let mut signs = 0_usize;
-            // The end of the work is told by the other end of the channel going away.
+            // When the work ends, the other end of the channel is dropped.
             while let Err(RecvTimeoutError::Timeout) = wait.recv_timeout(moment) {
                 signs += 1;
                 let dots = ".".repeat(signs.min(40));
-                // A terminal that cannot be written to is no reason to stop the work.
+                // The work goes on even if the terminal cannot be written to.
                 let _ = write!(terminal, "{ERASE}{what} {dots}").and_then(|()| terminal.flush());
             }
             if signs > 0 {

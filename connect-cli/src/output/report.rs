@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What `--json` says about the service and its peers.
 //!
-//! Peers, pings and scripts have types of their own here, in a form that serves scripts, so that
-//! the messages between the processes can change without anybody's scripts noticing.
+//! Peers, pings and scripts have their own types here. So the messages between the processes can
+//! change without breaking the scripts of users.
 
 use connect_ipc::control::{
     Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, RecentScript, ScriptStatus,
@@ -25,7 +25,7 @@ pub(crate) struct CommandReport<'a> {
     pub(crate) lines: &'a [Vec<String>],
     /// Code and arguments, if the command failed.
     pub(crate) failure: Option<&'a [String]>,
-    /// What came of it, if that was waited for.
+    /// The outcome, if it was waited for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) outcome: Option<OutcomeReport>,
 }
@@ -48,14 +48,13 @@ impl<'a> CommandReport<'a> {
     }
 }
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct OutcomeReport {
     pub(crate) result: OutcomeResult,
-    /// The kind of the event that decided.
+    /// The kind of the event that decided it.
     pub(crate) kind: Option<EventName>,
-    /// Its number.
     pub(crate) seq: Option<u64>,
     /// What happened, in words.
     pub(crate) text: Option<String>,
@@ -74,7 +73,6 @@ pub(crate) enum OutcomeResult {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct ServiceReport<'a> {
-    /// The service's version.
     pub(crate) version: &'a str,
     /// Core's process number.
     pub(crate) pid: u32,
@@ -84,11 +82,8 @@ pub(crate) struct ServiceReport<'a> {
     pub(crate) socket: &'a str,
     /// `down`, `joining` or `up`.
     pub(crate) server: ServerLink,
-    /// The peer database.
     pub(crate) database: &'a DatabaseStatus,
-    /// The pinger.
     pub(crate) pinger: &'a HelperStatus,
-    /// The script helper.
     pub(crate) scripts: &'a HelperStatus,
     /// What was counted since core started.
     pub(crate) counters: &'a Counters,
@@ -110,11 +105,9 @@ impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
     }
 }
 
-/// One peer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct PeerReport<'a> {
-    /// The peer's name.
     pub(crate) name: &'a str,
     /// `unwatched`, `idle` or `check`.
     pub(crate) state: PeerState,
@@ -122,7 +115,6 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) down: bool,
     /// Its address in the server's words.
     pub(crate) address: Option<&'a str>,
-    /// Its network interface.
     pub(crate) interface: Option<&'a str>,
     /// Failed attempts in the current or most recent check.
     pub(crate) failures: u32,
@@ -138,7 +130,7 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) reconnects: u32,
     /// Seconds since the last of them.
     pub(crate) last_reconnect: Option<u64>,
-    /// What came of the last of them.
+    /// The outcome of the last of them.
     pub(crate) reconnect_outcome: Option<ReconnectOutcome>,
     /// Round-trip figures.
     pub(crate) ping: PingReport,
@@ -170,7 +162,7 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
     }
 }
 
-/// What came of the last reconnection.
+/// The outcome of the last reconnection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ReconnectOutcome {
@@ -218,13 +210,9 @@ pub(crate) struct PingReport {
     pub(crate) last: LastOutcome,
     /// Its time, if a reply came.
     pub(crate) last_ms: Option<f64>,
-    /// Shortest round trip.
     pub(crate) min_ms: Option<f64>,
-    /// Mean round trip.
     pub(crate) mean_ms: Option<f64>,
-    /// Longest round trip.
     pub(crate) max_ms: Option<f64>,
-    /// Standard deviation.
     pub(crate) sd_ms: Option<f64>,
 }
 
@@ -249,7 +237,7 @@ impl From<&PingStatistics> for PingReport {
     }
 }
 
-/// A script queued or under way.
+/// A script that is queued or running.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct ScriptReport {

@@ -5,21 +5,18 @@ use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::paint::Paint;
 
-/// What goes between two columns.
+/// The number of spaces between two columns.
 const GAP: usize = 2;
 
-/// One column.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
-    /// Its heading.
     pub(crate) title: &'static str,
-    /// Whether its cells end at the same place, as numbers should.
+    /// Whether its cells are aligned to the right, as numbers should be.
     pub(crate) right: bool,
-    /// How narrow it may become when the table is too wide; columns further right give way first.
+    /// How narrow it may become when the table is too wide. Columns on the right are cut first.
     pub(crate) least: Option<usize>,
 }
 
-/// One cell.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cell {
     text: String,
@@ -42,7 +39,6 @@ impl<T: Into<String>> From<T> for Cell {
     }
 }
 
-/// A table.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
     columns: Vec<Column>,
@@ -80,7 +76,8 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// The widths of the columns, together at most `width` as far as columns may give way.
+    /// The widths of the columns. Together they are at most `width`, if the columns may be cut so
+    /// far.
     fn widths(&self, width: usize) -> Vec<usize> {
         let mut widths: Vec<usize> = self
             .columns

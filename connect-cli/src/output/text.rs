@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How single values are put for people: times, shares, addresses, failures.
+//! Single values as people read them: times, shares, addresses, failures.
 
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
 use tripe_admin::token;
 
-/// What stands where there is nothing.
+/// What is printed in place of a value that does not exist.
 pub(crate) const NOTHING: &str = "-";
 
 /// A round-trip time as connect(8) writes it.
@@ -48,7 +48,8 @@ pub(crate) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &
     format!("{number} {noun}{plural}")
 }
 
-/// The number of each kind of thing that there is, `none` if there is nothing.
+/// The number of each kind of thing, without those of which there are none. If there are none at
+/// all, the text is `none`.
 pub(crate) fn counts<const N: usize>(counts: [(usize, &str); N], none: &str) -> String {
     let parts: Vec<String> = counts
         .into_iter()
@@ -62,12 +63,12 @@ pub(crate) fn counts<const N: usize>(counts: [(usize, &str); N], none: &str) -> 
     }
 }
 
-/// A time in milliseconds to come, in whole seconds.
+/// A time in the future, given in milliseconds, rounded up to seconds.
 pub(crate) fn wait(millis: u64) -> String {
     span(millis.div_ceil(1000))
 }
 
-/// A text, or what stands where there is nothing.
+/// A text, or [`NOTHING`].
 pub(crate) fn or_nothing(text: Option<String>) -> String {
     text.unwrap_or_else(|| NOTHING.to_owned())
 }

@@ -80,7 +80,7 @@ impl Dump {
                 crate::output::to_stderr(&format!("warning: {problem}"));
             }
         }
-        // What could be compiled was shown all the same.
+        // What could be compiled was shown.
         Ok(if broken { Exit::Data } else { Exit::Success })
     }
 }

@@ -22,10 +22,10 @@ use crate::output::SCHEMA;
 use crate::output::paint::Paint;
 use crate::output::text;
 
-/// What stands for the words of an address that only a knock, a greeting or the server knows.
+/// Placeholders for an address that only a knock, a greeting or the server knows.
 const ADDRESS: [&str; 3] = ["FAMILY", "ADDRESS", "PORT"];
 
-/// What stands for the interface that the server will choose.
+/// The placeholder for the interface that the server will choose.
 const IFNAME: &str = "IFNAME";
 
 /// How wide labels are.
@@ -50,7 +50,7 @@ pub(crate) struct Explain {
     json: bool,
 }
 
-/// All that would be done.
+/// Everything that the service would do.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Plan {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the database tools read: a compiled database, or sources that are compiled on the spot.
+//! What the database tools read: a compiled database, or sources that are compiled first.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -29,11 +29,11 @@ pub(crate) enum Input {
 /// Whether the path names sources: a directory, or a file of text.
 fn is_source(path: &Path) -> bool {
     let Ok(metadata) = fs::metadata(path) else {
-        // Then it is reported as a database that is missing.
+        // A missing file is reported as a missing database.
         return false;
     };
     if !metadata.is_file() {
-        // Looking at a pipe would take away what is in it, and a database cannot come from one.
+        // Reading from a pipe would consume its content, and a database cannot come from a pipe.
         return true;
     }
     let mut start = Vec::new();

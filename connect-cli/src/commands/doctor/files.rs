@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Directories and sockets: are they there, and can anybody use them who should not?
+//! Directories and sockets: do they exist, and can anybody use them who should not?
 
 use std::fs::{self, Metadata};
 use std::io;
@@ -18,8 +18,8 @@ pub(crate) const GROUP_WRITE: u32 = 0o020;
 /// Only a file's owner may rename or remove it in this directory.
 pub(crate) const STICKY: u32 = 0o1000;
 
-/// Checks the directories and sockets. Whether somebody answers on a socket that is not there is
-/// found out by those who try it.
+/// Checks the directories and sockets. A socket that does not exist is reported by the check that
+/// uses it.
 pub(crate) fn check(common: &Common, findings: &mut Findings) {
     let configuration = common.directory();
     let subject = format!("the configuration directory {}", configuration.display());
@@ -45,11 +45,11 @@ pub(crate) fn check(common: &Common, findings: &mut Findings) {
         findings,
     );
     socket(&common.control_socket(), "the control socket", findings);
-    // Its group may be let in: core looks at the user of who connects.
+    // Its group may have access: core checks the user of each connection.
     socket(&runtime.helpers_socket(), "the helpers' socket", findings);
 }
 
-/// Something could not be looked at.
+/// Something could not be read.
 pub(crate) fn unreadable(
     area: Area,
     subject: &str,

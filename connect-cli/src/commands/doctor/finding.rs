@@ -5,11 +5,11 @@ use serde::Serialize;
 
 use crate::output::text;
 
-/// How it is.
+/// The result of one check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Verdict {
-    /// In order.
+    /// All right.
     Ok,
     /// It works, but should be looked at.
     Warning,
@@ -38,7 +38,7 @@ pub(crate) enum Area {
 pub(crate) struct Finding {
     pub(crate) area: Area,
     pub(crate) verdict: Verdict,
-    /// How it is.
+    /// The result of one check.
     pub(crate) text: String,
     /// What to do about it.
     pub(crate) remedy: Option<String>,
@@ -50,7 +50,7 @@ pub(crate) struct Finding {
 pub(crate) struct Findings(Vec<Finding>);
 
 impl Findings {
-    /// Something is in order.
+    /// Something is all right.
     pub(crate) fn ok(&mut self, area: Area, text: impl Into<String>) {
         self.push(area, Verdict::Ok, text.into(), None);
     }

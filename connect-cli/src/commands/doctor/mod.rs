@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `doctor`: looks at everything that the service needs, and says what to put right.
+//! `doctor`: checks everything that the service needs, and says what to correct.
 
 mod database;
 mod files;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The scripts that the database names: there, executable, and not for everybody to change?
+//! The scripts that the database names: do they exist, are they executable, and who can change
+//! them?
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -38,8 +39,8 @@ impl fmt::Display for Use {
     }
 }
 
-/// Checks every script of every peer. Relative names are relative to `directory`, where the
-/// service is at home.
+/// Checks every script of every peer. Relative names are relative to `directory`, the working
+/// directory of the service.
 pub(crate) fn check(database: &Database, directory: &Path, findings: &mut Findings) {
     let search = std::env::var_os("PATH").unwrap_or_default();
     for (program, purpose) in programs(database) {
@@ -57,7 +58,7 @@ pub(crate) fn check(database: &Database, directory: &Path, findings: &mut Findin
     }
 }
 
-/// Every program that is named in full enough to be looked at, and what it is run for.
+/// Every program whose name can be found in a record, and what it is run for.
 fn programs(database: &Database) -> BTreeMap<String, Use> {
     let mut programs: BTreeMap<String, Use> = BTreeMap::new();
     for record in database.sorted_peers() {
@@ -96,7 +97,7 @@ fn command(record: &Record, key: &str) -> Option<String> {
 /// Where a program is; `None` if it is to be searched for and is not found.
 fn find(program: &str, directory: &Path, search: &OsStr) -> Option<PathBuf> {
     if program.contains('/') {
-        // Taken apart and put together again, it loses every `.' between slashes.
+        // Splitting and joining the path removes every `.' between slashes.
         return Some(directory.join(program).components().collect());
     }
     std::env::split_paths(search)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The service and its helpers: do they run, and do their versions fit?
+//! The service and its helpers: do they run, and are they of the same version?
 
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Metrics as text, in the two forms that Prometheus and its kin read.
+//! Metrics as text, in the two forms that Prometheus and similar programs read.
 //!
-//! The forms differ little, but enough that neither can stand for the other: in OpenMetrics the
-//! name of a counter lacks the `_total` of its samples, and there is a mark at the end.
+//! There are two differences: in OpenMetrics the name of a counter lacks the `_total` of its
+//! samples, and there is a mark at the end.
 
 use std::fmt::Write as _;
 
@@ -17,7 +17,6 @@ pub(crate) enum Form {
 }
 
 impl Form {
-    /// The media type.
     pub(crate) const fn media_type(self) -> &'static str {
         match self {
             Form::Openmetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -44,7 +43,6 @@ pub(crate) enum Kind {
 pub(crate) struct Family {
     /// Its name, without `_total` and `_info`.
     pub(crate) name: &'static str,
-    /// What it measures.
     pub(crate) kind: Kind,
     /// The unit, which the name must end with.
     pub(crate) unit: Option<&'static str>,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The HTTP side of `metrics --listen`: one request a connection, `GET /metrics`, nothing else.
 //!
-//! Whoever opens connections and sends nothing must not hold up a scrape. So there is no waiting
-//! for a free place: when there are too many connections, the oldest one is closed.
+//! Connections on which nothing is sent must not delay a scrape. So a new connection never waits:
+//! if there are too many connections, the oldest one is closed.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -38,10 +38,10 @@ const MAX_CONNECTIONS: usize = 64;
 /// How long the head of a request may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a connection may take: more than the service may, for the answer.
+/// How long a connection may take. The service may take ten seconds to answer.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long to wait after a connection could not be accepted: the system lacks something.
+/// How long to wait after a connection could not be accepted, since the system lacks resources.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until interrupted.
@@ -118,7 +118,7 @@ async fn serve(stream: TcpStream, form: Option<Form>, common: Arc<Common>) {
         .keep_alive(false)
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    // Whoever is too slow, leaves early or makes no sense has been answered as far as possible.
+    // An error is the client's: it was too slow, closed the connection or sent nonsense.
     let _ = timeout(LIMIT, connection).await;
 }
 

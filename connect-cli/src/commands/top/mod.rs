@@ -33,7 +33,7 @@ use crate::error::{Error, succeeded};
 use crate::output::paint::Paint;
 use crate::output::text;
 
-/// How often the state is asked for, which events alone do not tell.
+/// How often the state is requested: it contains more than the events tell.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show the peers and what happens, live on the whole screen
@@ -73,7 +73,7 @@ impl Top {
         let ended = Screen::new(terminal, subscription, snapshot, common)
             .run()
             .await;
-        // Whatever happened is told on a clean terminal.
+        // An error is printed after the terminal is restored.
         let restored = ratatui::try_restore();
         ended?;
         restored?;
@@ -88,7 +88,7 @@ struct Screen {
     model: Model,
     colour: bool,
     common: Arc<Common>,
-    /// The state under way, and the request that it answers.
+    /// The replies to the request for the state, and that request's number.
     state: Option<(u64, Collected)>,
     info: Option<u64>,
     say: mpsc::UnboundedSender<(String, Paint)>,
@@ -162,7 +162,7 @@ impl Screen {
         }
     }
 
-    /// Takes one thing; `false` is the end.
+    /// Handles one wakeup. Returns `false` at the end.
     fn handle(&mut self, wakeup: Wakeup) -> Result<bool, ControlError> {
         match wakeup {
             Wakeup::End => return Ok(false),
@@ -175,7 +175,7 @@ impl Screen {
             Wakeup::Input(_) => {}
             Wakeup::Said(text, paint) => self.model.say(&text, paint),
             Wakeup::Tick => {
-                // One that is not answered yet is waited for.
+                // Only one request at a time.
                 if self.state.is_none() {
                     let request = self.subscription.ask(Request::Status {})?;
                     self.state = Some((request, Collected::default()));
@@ -225,7 +225,7 @@ impl Screen {
                         Ok(()) => (format!("{peer} is kicked"), Paint::Plain),
                         Err(error) => (format!("{peer} is not kicked: {error}"), Paint::Bad),
                     };
-                    // Nobody is there to be told after the end.
+                    // After the end nobody receives it.
                     let _ = say.send(said);
                 });
             }

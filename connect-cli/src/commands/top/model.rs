@@ -25,7 +25,6 @@ const PAGE: usize = 10;
 /// What peers are sorted by.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Order {
-    /// By name.
     #[default]
     Name,
     /// The ones in trouble first.
@@ -50,7 +49,7 @@ impl Order {
     }
 }
 
-/// What is asked of whoever runs this.
+/// What the model asks for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Action {
     /// To end.
@@ -61,7 +60,7 @@ pub(crate) enum Action {
     Info(String),
 }
 
-/// What is on the screen beside the list.
+/// What is on the screen below the list.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Pane {
     /// What happens.
@@ -74,7 +73,6 @@ pub(crate) enum Pane {
 /// Everything that is shown.
 #[derive(Debug)]
 pub(crate) struct Model {
-    /// The service.
     pub(crate) service: ServiceStatus,
     /// The peers, in the order that they are shown in.
     pub(crate) peers: Vec<PeerStatus>,
@@ -82,7 +80,7 @@ pub(crate) struct Model {
     pub(crate) order: Order,
     /// The peer that is chosen; a name, since peers come and go.
     chosen: Option<String>,
-    /// What is beside the list.
+    /// What is below the list.
     pub(crate) pane: Pane,
     /// The peer that is to be kicked, while we ask.
     pub(crate) asking: Option<String>,
@@ -114,7 +112,7 @@ impl Model {
         model
     }
 
-    /// Takes the state anew.
+    /// Replaces the state.
     pub(crate) fn refresh(&mut self, service: ServiceStatus, peers: Vec<PeerStatus>) {
         self.service = service;
         self.peers = peers;
@@ -219,7 +217,7 @@ impl Model {
             return Some(Action::Quit);
         }
         if let Some(peer) = self.asking.take() {
-            // Everything but a yes is a no.
+            // Every other key means no.
             return (key.code == KeyCode::Char('y')).then_some(Action::Kick(peer));
         }
         let at = self.position().unwrap_or_default();
@@ -263,7 +261,7 @@ impl Model {
         Some(Action::Info(peer))
     }
 
-    /// What must be asked for again as time goes by.
+    /// What must be requested again regularly.
     pub(crate) fn stale(&self) -> Option<Action> {
         match &self.pane {
             Pane::Info(peer, _) => Some(Action::Info(peer.clone())),
