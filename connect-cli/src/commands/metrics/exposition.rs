@@ -42,12 +42,22 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Family {
     /// Its name, without `_total` and `_info`.
-    pub(crate) name: &'static str,
-    pub(crate) kind: Kind,
-    /// The unit, which the name must end with.
-    pub(crate) unit: Option<&'static str>,
+    name: &'static str,
+    kind: Kind,
     /// What it is, for people.
-    pub(crate) help: &'static str,
+    help: &'static str,
+}
+
+impl Family {
+    pub(crate) const fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
+        Family { name, kind, help }
+    }
+
+    /// The unit, which a name ends with.
+    fn unit(&self) -> Option<&'static str> {
+        let units = ["seconds", "ratio"];
+        units.into_iter().find(|unit| self.name.ends_with(unit))
+    }
 }
 
 /// A text of metrics.
@@ -124,7 +134,7 @@ impl Exposition {
                     Kind::Info => "info",
                 };
                 let unit = family
-                    .unit
+                    .unit()
                     .map_or_else(String::new, |unit| format!("# UNIT {name} {unit}\n"));
                 write!(
                     self.text,
@@ -160,12 +170,7 @@ impl Exposition {
 mod tests {
     use super::*;
 
-    const COUNTER: Family = Family {
-        name: "x_pings",
-        kind: Kind::Counter,
-        unit: None,
-        help: "Pings.",
-    };
+    const COUNTER: Family = Family::new(Kind::Counter, "x_pings", "Pings.");
 
     #[test]
     fn the_forms_name_counters_each_in_its_way() {
