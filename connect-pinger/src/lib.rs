@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The liveness helper of the connect service: when a peer is pinged, and what a result means.
+//! The liveness helper of the connect service: when a peer is pinged.
 
-pub mod backoff;
-pub mod liveness;
 pub mod machine;
 pub mod run;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! All watched peers and their deadlines, as a pure state machine: messages of core and the time
-//! go in, orders and verdicts come out.
+//! All watched peers and when each is pinged next, as a pure state machine: what happens goes in as
+//! [`Input`], what is to be done comes out as [`Output`].
+//!
+//! The rules by which a peer is checked are those of `connect_liveness`, which core follows as
+//! well.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -8,30 +11,44 @@ use std::time::Duration;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::pinger::{PingOrder, Remembered, ToPinger, Verdict, Watched};
-
-use crate::liveness::Liveness;
-
-/// How far apart overdue pings are put when the server comes back: a thousand a second leaves the
-/// server room for its own work, and a handful of peers is still checked at once.
-const CATCH_UP_SPACING: Duration = Duration::from_millis(1);
+use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::pinger::{FromPinger, PingOrder, Remembered, ToPinger, Watched};
+use connect_liveness::{CatchUp, Liveness};
+use serde::{Deserialize, Serialize};
 
 /// How far ahead pings are ordered, so that ten wake-ups a second are enough for any number of
 /// peers: a tenth of the shortest period. Core sends each when it is due.
 const AHEAD: Duration = Duration::from_millis(100);
 
-/// What is to be sent to core.
-#[derive(Debug, Default)]
-pub struct Outputs {
-    /// Pings to send.
-    pub orders: Vec<PingOrder>,
-    /// What results meant.
-    pub verdicts: Vec<Verdict>,
-    /// Faults of the other side.
-    pub errors: Vec<String>,
+/// How long before a ping is due it is ordered at the latest: far longer than the order takes, even
+/// on a machine with much else to do.
+const MARGIN: Duration = Duration::from_millis(20);
+
+/// What can happen to the pinger.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input {
+    /// A connection to a core is made, and the hellos are exchanged.
+    CoreConnected {},
+    /// Core has sent a message.
+    Core(ToPinger),
+    /// Core has sent something that is not a message; this is what is wrong with it.
+    Malformed(String),
+    /// The connection to core is lost.
+    CoreLost {},
+    /// Time has passed, or everything that had arrived is handled.
+    Time {},
 }
 
-/// When the machine may send pings.
+/// What the pinger is to do.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// Send core this message.
+    ToCore(FromPinger),
+}
+
+/// When the machine may order pings.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Gate {
     /// Core has not named all peers yet, or is gone.
@@ -42,12 +59,19 @@ enum Gate {
     Open,
 }
 
+/// One watched peer.
+#[derive(Debug)]
+struct Peer {
+    name: Box<str>,
+    liveness: Liveness,
+}
+
 /// The whole table.
 #[derive(Debug)]
 pub struct Machine {
-    peers: HashMap<PeerId, Liveness>,
+    peers: HashMap<PeerId, Peer>,
     /// Deadlines, the earliest first. An entry counts only if it is the peer's deadline still;
-    /// others are left over from a changed mind and are passed over.
+    /// others were overtaken by a change and are passed over.
     deadlines: BinaryHeap<Reverse<(Monotonic, PeerId)>>,
     gate: Gate,
 }
@@ -69,26 +93,42 @@ impl Machine {
         self.peers.len()
     }
 
-    /// A new core is there: hands over what is known and starts with an empty table.
-    pub fn hand_over(&mut self) -> Vec<Remembered> {
+    /// Takes what has happened at `now` and appends what is to be done.
+    pub fn handle(&mut self, input: Input, now: Monotonic, out: &mut Vec<Output>) {
+        match input {
+            Input::CoreConnected {} => self.hand_over(out),
+            Input::Core(message) => self.message(message, now, out),
+            Input::Malformed(fault) => out.push(Output::ToCore(FromPinger::Error(fault))),
+            // Everything is kept for the next core.
+            Input::CoreLost {} => self.gate = Gate::Waiting,
+            Input::Time {} => self.order_pings(now, out),
+        }
+    }
+
+    /// When [`Input::Time`] leads to something next, unless something else happens before.
+    pub fn next_deadline(&mut self) -> Option<Monotonic> {
+        self.earliest().map(|due| due.before(MARGIN))
+    }
+
+    /// Tells a new core what is known, and starts with an empty table.
+    fn hand_over(&mut self, out: &mut Vec<Output>) {
         self.gate = Gate::Waiting;
         self.deadlines.clear();
-        let mut known: Vec<Remembered> = self
-            .peers
-            .drain()
-            .map(|(_, peer)| peer.remember())
-            .collect();
-        known.sort_unstable_by(|left, right| left.name.cmp(&right.name));
-        known
+        let mut peers: Vec<(PeerId, Peer)> = self.peers.drain().collect();
+        peers.sort_unstable_by_key(|(id, _)| *id);
+        let known = peers.into_iter().map(|(_, peer)| Remembered {
+            name: peer.name.into(),
+            phase: *peer.liveness.phase(),
+            statistics: *peer.liveness.statistics(),
+        });
+        let known: Vec<Remembered> = known.collect();
+        let lists = known.chunks(ITEMS_PER_FRAME).map(<[_]>::to_vec);
+        // The empty one says that this is all.
+        let lists = lists.chain([Vec::new()]);
+        out.extend(lists.map(|list| Output::ToCore(FromPinger::Resume(list))));
     }
 
-    /// Core is gone: keeps everything, sends nothing.
-    pub fn core_lost(&mut self) {
-        self.gate = Gate::Waiting;
-    }
-
-    /// Takes one message.
-    pub fn handle(&mut self, message: ToPinger, now: Monotonic, out: &mut Outputs) {
+    fn message(&mut self, message: ToPinger, now: Monotonic, out: &mut Vec<Output>) {
         match message {
             ToPinger::Watch(peers) => {
                 for watched in peers {
@@ -105,8 +145,9 @@ impl Machine {
                 for result in results {
                     // A peer forgotten meanwhile has no use for its result.
                     if let Some(peer) = self.peers.get_mut(&result.peer) {
-                        peer.result(result.seq, result.outcome, now, &mut out.verdicts);
-                        Self::schedule(&mut self.deadlines, result.peer, peer);
+                        let (id, seq, outcome) = (result.peer, result.seq, result.outcome);
+                        peer.liveness.result(id, seq, outcome, now);
+                        schedule(&mut self.deadlines, id, &peer.liveness);
                     }
                 }
             }
@@ -117,96 +158,102 @@ impl Machine {
             }
             ToPinger::Sabotage(id) => self.change(id, out, |peer| peer.sabotage(now)),
             ToPinger::Suspend {} => self.gate = Gate::Suspended,
-            ToPinger::Proceed {} => self.proceed(now),
-            ToPinger::Error(text) => out.errors.push(text),
+            ToPinger::Proceed {} => self.proceed(now, out),
+            ToPinger::Error(text) => {
+                tracing::warn!(error = text, "core did not understand a message");
+            }
         }
     }
 
     fn watch(&mut self, watched: Watched, now: Monotonic) {
         let id = watched.peer;
-        let peer = match (self.peers.get_mut(&id), &watched.phase) {
+        let peer = match (self.peers.get_mut(&id), watched.phase) {
             (Some(peer), None) => {
-                peer.replan(watched.plan, now);
+                peer.liveness.replan(watched.plan, now);
                 peer
             }
-            _ => self
-                .peers
-                .entry(id)
-                .insert_entry(Liveness::new(watched, now))
-                .into_mut(),
+            (_, phase) => {
+                let liveness = match phase {
+                    Some(phase) => Liveness::standing(watched.plan, phase, watched.statistics),
+                    None => Liveness::starting(watched.plan, now),
+                };
+                let name = watched.name.into();
+                let peer = Peer { name, liveness };
+                self.peers.entry(id).insert_entry(peer).into_mut()
+            }
         };
-        Self::schedule(&mut self.deadlines, id, peer);
+        schedule(&mut self.deadlines, id, &peer.liveness);
     }
 
-    fn change(&mut self, id: PeerId, out: &mut Outputs, change: impl FnOnce(&mut Liveness)) {
+    fn change(&mut self, id: PeerId, out: &mut Vec<Output>, change: impl FnOnce(&mut Liveness)) {
         match self.peers.get_mut(&id) {
             Some(peer) => {
-                change(peer);
-                Self::schedule(&mut self.deadlines, id, peer);
+                change(&mut peer.liveness);
+                schedule(&mut self.deadlines, id, &peer.liveness);
             }
-            None => out
-                .errors
-                .push(format!("peer number {} is not watched", id.0)),
+            None => {
+                let fault = format!("peer number {} is not watched", id.0);
+                out.push(Output::ToCore(FromPinger::Error(fault)));
+            }
         }
     }
 
-    /// The server is back: pings that were under way are void, and all that is overdue is spread,
-    /// so that the server is not met by everything at once.
-    fn proceed(&mut self, now: Monotonic) {
+    /// The server is back. Core has done the same to its own copies.
+    fn proceed(&mut self, now: Monotonic, out: &mut Vec<Output>) {
         self.gate = Gate::Open;
+        out.push(Output::ToCore(FromPinger::Proceeding {}));
         let mut ids: Vec<PeerId> = self.peers.keys().copied().collect();
         ids.sort_unstable();
-        let mut slot = now;
+        let mut catch_up = CatchUp::new(now);
         for id in ids {
-            let Some(peer) = self.peers.get_mut(&id) else {
-                continue;
-            };
-            let before = peer.deadline();
-            peer.void_ping(slot);
-            peer.postpone(now, slot);
-            if peer.deadline() != before {
-                slot = slot + CATCH_UP_SPACING;
-                Self::schedule(&mut self.deadlines, id, peer);
+            if let Some(peer) = self.peers.get_mut(&id)
+                && peer.liveness.catch_up(&mut catch_up)
+            {
+                schedule(&mut self.deadlines, id, &peer.liveness);
             }
         }
     }
 
-    fn schedule(
-        deadlines: &mut BinaryHeap<Reverse<(Monotonic, PeerId)>>,
-        id: PeerId,
-        peer: &Liveness,
-    ) {
-        if let Some(deadline) = peer.deadline() {
-            deadlines.push(Reverse((deadline, id)));
-        }
-    }
-
-    /// Orders every ping that is due soon.
-    pub fn tick(&mut self, now: Monotonic, out: &mut Outputs) {
-        if self.gate != Gate::Open {
+    /// Orders every ping that is due soon, if one must be ordered now: they are ordered many at a
+    /// time.
+    fn order_pings(&mut self, now: Monotonic, out: &mut Vec<Output>) {
+        if self.earliest().is_none_or(|due| due > now + MARGIN) {
             return;
         }
+        let mut orders = Vec::new();
         while let Some(Reverse((deadline, id))) = self.deadlines.peek().copied() {
             if deadline > now + AHEAD {
                 break;
             }
             self.deadlines.pop();
-            if let Some(peer) = self.peers.get_mut(&id)
-                && peer.deadline() == Some(deadline)
+            if let Some(Peer { liveness, .. }) = self.peers.get_mut(&id)
+                && liveness.deadline() == Some(deadline)
             {
-                out.orders.push(peer.ping());
+                let (seq, due) = (liveness.next_seq(), deadline);
+                if liveness.begin(seq, due) {
+                    let peer = id;
+                    orders.push(PingOrder { peer, seq, due });
+                }
             }
+        }
+        if orders.len() > ITEMS_PER_FRAME {
+            let lists = orders.chunks(ITEMS_PER_FRAME).map(<[_]>::to_vec);
+            out.extend(lists.map(|list| Output::ToCore(FromPinger::Ping(list))));
+        } else if !orders.is_empty() {
+            // The usual case goes without a copy.
+            out.push(Output::ToCore(FromPinger::Ping(orders)));
         }
     }
 
-    /// When [`Machine::tick`] has something to do next.
-    pub fn next_deadline(&mut self) -> Option<Monotonic> {
+    /// When the next ping is due that may be ordered.
+    fn earliest(&mut self) -> Option<Monotonic> {
         if self.gate != Gate::Open {
             return None;
         }
         // Entries that no longer count would only wake us for nothing.
         while let Some(Reverse((deadline, id))) = self.deadlines.peek().copied() {
-            if self.peers.get(&id).and_then(Liveness::deadline) == Some(deadline) {
+            let peer = self.peers.get(&id);
+            if peer.and_then(|peer| peer.liveness.deadline()) == Some(deadline) {
                 return Some(deadline);
             }
             self.deadlines.pop();
@@ -215,10 +262,16 @@ impl Machine {
     }
 }
 
+fn schedule(deadlines: &mut BinaryHeap<Reverse<(Monotonic, PeerId)>>, id: PeerId, peer: &Liveness) {
+    if let Some(deadline) = peer.deadline() {
+        deadlines.push(Reverse((deadline, id)));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use connect_ipc::pinger::{Meaning, PingOutcome, PingPhase, PingPlan, PingResult};
+    use connect_ipc::pinger::{PingOutcome, PingPhase, PingPlan, PingResult};
     use connect_ipc::statistics::PingStatistics;
     use proptest::prelude::*;
     use std::collections::HashSet;
@@ -246,26 +299,54 @@ mod tests {
         }
     }
 
+    /// Gives the machine a message of core and returns what it tells core.
+    fn hear(machine: &mut Machine, message: ToPinger, now: Monotonic) -> Vec<FromPinger> {
+        give(machine, Input::Core(message), now)
+    }
+
+    fn give(machine: &mut Machine, input: Input, now: Monotonic) -> Vec<FromPinger> {
+        let mut out = Vec::new();
+        machine.handle(input, now, &mut out);
+        let told = out.into_iter().map(|Output::ToCore(message)| message);
+        told.collect()
+    }
+
     fn open(peers: Vec<Watched>) -> Machine {
         let mut machine = Machine::default();
-        let mut out = Outputs::default();
-        machine.handle(ToPinger::Watch(peers), at(0), &mut out);
-        assert_eq!(
-            machine.next_deadline(),
-            None,
-            "closed until all peers are named"
-        );
-        machine.handle(ToPinger::Ready {}, at(0), &mut out);
+        hear(&mut machine, ToPinger::Watch(peers), at(0));
+        let deadline = machine.next_deadline();
+        assert_eq!(deadline, None, "closed until all peers are named");
+        hear(&mut machine, ToPinger::Ready {}, at(0));
         machine
     }
 
+    /// The pings ordered at `now`.
+    fn ordered(machine: &mut Machine, now: Monotonic) -> Vec<PingOrder> {
+        let told = give(machine, Input::Time {}, now);
+        let lists = told.into_iter().map(|message| match message {
+            FromPinger::Ping(orders) => orders,
+            other => panic!("not an order: {other:?}"),
+        });
+        lists.flatten().collect()
+    }
+
     fn orders(machine: &mut Machine, now: Monotonic) -> Vec<(u64, u32)> {
-        let mut out = Outputs::default();
-        machine.tick(now, &mut out);
-        out.orders
+        let orders = ordered(machine, now);
+        orders
             .iter()
             .map(|order| (order.peer.0, order.seq))
             .collect()
+    }
+
+    /// What a new core is told.
+    fn handed_over(machine: &mut Machine) -> Vec<Remembered> {
+        let told = give(machine, Input::CoreConnected {}, at(0));
+        assert_eq!(told.last(), Some(&FromPinger::Resume(Vec::new())));
+        let lists = told.into_iter().map(|message| match message {
+            FromPinger::Resume(list) => list,
+            other => panic!("not what is known: {other:?}"),
+        });
+        lists.flatten().collect()
     }
 
     fn result(peer: u64, seq: u32, outcome: PingOutcome) -> ToPinger {
@@ -279,23 +360,33 @@ mod tests {
     #[test]
     fn pings_go_out_when_due_and_one_at_a_time() {
         let mut machine = open(vec![watched(1, 5), watched(2, 3)]);
-        assert_eq!(machine.next_deadline(), Some(at(3)));
+        assert_eq!(machine.next_deadline(), Some(at(3).before(MARGIN)));
         assert_eq!(orders(&mut machine, at(2)), []);
         assert_eq!(orders(&mut machine, at(5)), [(2, 1), (1, 1)]);
         assert_eq!(orders(&mut machine, at(500)), []);
-        let mut out = Outputs::default();
-        machine.handle(result(1, 1, PingOutcome::Reply(1.0)), at(6), &mut out);
-        assert_eq!(machine.next_deadline(), Some(at(35)));
+        let reply = result(1, 1, PingOutcome::Reply(1.0));
+        assert_eq!(hear(&mut machine, reply, at(6)), []);
+        assert_eq!(machine.next_deadline(), Some(at(35).before(MARGIN)));
+    }
+
+    #[test]
+    fn what_is_due_within_a_tenth_of_a_second_is_ordered_together() {
+        let mut machine = open(vec![watched(1, 5), watched(2, 5), watched(3, 6)]);
+        let margin = at(5).before(MARGIN);
+        assert_eq!(
+            orders(&mut machine, margin.before(Duration::from_nanos(1))),
+            []
+        );
+        assert_eq!(orders(&mut machine, margin), [(1, 1), (2, 1)]);
     }
 
     #[test]
     fn a_forgotten_peer_is_silent() {
         let mut machine = open(vec![watched(1, 5)]);
         orders(&mut machine, at(5));
-        let mut out = Outputs::default();
-        machine.handle(ToPinger::Forget(vec![PeerId(1)]), at(6), &mut out);
-        machine.handle(result(1, 1, PingOutcome::Timeout), at(7), &mut out);
-        assert!(out.verdicts.is_empty());
+        hear(&mut machine, ToPinger::Forget(vec![PeerId(1)]), at(6));
+        let late = result(1, 1, PingOutcome::Timeout);
+        assert_eq!(hear(&mut machine, late, at(7)), []);
         assert_eq!(machine.next_deadline(), None);
     }
 
@@ -303,23 +394,21 @@ mod tests {
     fn a_reply_meant_for_an_earlier_adoption_is_not_credited() {
         let mut machine = open(vec![watched(1, 5)]);
         orders(&mut machine, at(5));
-        let mut out = Outputs::default();
-        machine.handle(ToPinger::Forget(vec![PeerId(1)]), at(6), &mut out);
-        machine.handle(ToPinger::Watch(vec![watched(2, 7)]), at(6), &mut out);
-        machine.handle(result(1, 1, PingOutcome::Reply(1.0)), at(7), &mut out);
-        assert_eq!(machine.hand_over()[0].statistics.replies, 0);
+        hear(&mut machine, ToPinger::Forget(vec![PeerId(1)]), at(6));
+        hear(&mut machine, ToPinger::Watch(vec![watched(2, 7)]), at(6));
+        hear(&mut machine, result(1, 1, PingOutcome::Reply(1.0)), at(7));
+        assert_eq!(handed_over(&mut machine)[0].statistics.replies, 0);
     }
 
     #[test]
     fn a_restarted_pinger_goes_on_where_the_old_one_stopped() {
         let mut machine = open(vec![watched(1, 5), watched(2, 8)]);
         orders(&mut machine, at(5));
-        let mut out = Outputs::default();
-        machine.handle(result(1, 1, PingOutcome::Timeout), at(15), &mut out);
+        hear(&mut machine, result(1, 1, PingOutcome::Timeout), at(15));
         assert_eq!(orders(&mut machine, at(15)), [(2, 1), (1, 2)]);
-        // The old one is killed here; core has its figures and both pings under way.
+        // The old one is killed here; core has its figures and both pings in flight.
         let mut restored: Vec<Watched> = Vec::new();
-        for (known, id) in machine.hand_over().into_iter().zip([1, 2]) {
+        for (known, id) in handed_over(&mut machine).into_iter().zip([1, 2]) {
             let fresh = watched(id, 0);
             assert_eq!(known.name, fresh.name);
             let statistics = known.statistics;
@@ -330,45 +419,57 @@ mod tests {
             });
         }
         let mut machine = open(restored);
-        assert_eq!(
-            orders(&mut machine, at(20)),
-            [],
-            "both are under way already"
-        );
-        let mut out = Outputs::default();
-        machine.handle(result(1, 2, PingOutcome::Timeout), at(25), &mut out);
-        let meanings: Vec<Meaning> = out.verdicts.iter().map(|v| v.meaning).collect();
-        assert_eq!(
-            meanings,
-            [
-                Meaning::Missed { attempt: 2, of: 2 },
-                Meaning::Unreachable { rounds: 1 }
-            ]
-        );
-        assert_eq!(machine.hand_over()[0].statistics.lost, 2);
+        let again = orders(&mut machine, at(20));
+        assert_eq!(again, [], "both are in flight already");
+        hear(&mut machine, result(1, 2, PingOutcome::Timeout), at(25));
+        let known = &handed_over(&mut machine)[0];
+        assert_eq!((known.phase.failures, known.phase.rounds), (2, 1));
+        assert_eq!(known.statistics.lost, 2);
     }
 
     #[test]
     fn after_a_server_outage_the_overdue_are_spread_and_pings_under_way_are_void() {
         let mut machine = open(vec![watched(1, 5), watched(2, 6), watched(3, 900)]);
         orders(&mut machine, at(5));
-        let mut out = Outputs::default();
-        machine.handle(ToPinger::Suspend {}, at(6), &mut out);
+        hear(&mut machine, ToPinger::Suspend {}, at(6));
         assert_eq!(machine.next_deadline(), None);
         assert_eq!(orders(&mut machine, at(100)), []);
-        machine.handle(ToPinger::Proceed {}, at(100), &mut out);
-        machine.tick(at(100), &mut out);
-        let dues: Vec<(u64, Monotonic)> = out.orders.iter().map(|o| (o.peer.0, o.due)).collect();
-        assert_eq!(dues, [(1, at(100)), (2, at(100) + CATCH_UP_SPACING)]);
-        assert_eq!(machine.next_deadline(), Some(at(900)));
+        let told = hear(&mut machine, ToPinger::Proceed {}, at(100));
+        assert_eq!(told, [FromPinger::Proceeding {}]);
+        let orders = ordered(&mut machine, at(100));
+        let dues: Vec<_> = orders.iter().map(|o| (o.peer.0, o.seq, o.due)).collect();
+        let next = at(100) + Duration::from_millis(1);
+        assert_eq!(dues, [(1, 2, at(100)), (2, 1, next)]);
+        assert_eq!(machine.next_deadline(), Some(at(900).before(MARGIN)));
     }
 
     #[test]
     fn messages_about_unknown_peers_are_answered_with_an_error() {
         let mut machine = open(vec![]);
-        let mut out = Outputs::default();
-        machine.handle(ToPinger::CheckNow(vec![PeerId(9)]), at(0), &mut out);
-        assert_eq!(out.errors, ["peer number 9 is not watched"]);
+        let error = |text: &str| [FromPinger::Error(text.to_owned())];
+        let check = ToPinger::CheckNow(vec![PeerId(9)]);
+        let told = hear(&mut machine, check, at(0));
+        assert_eq!(told, error("peer number 9 is not watched"));
+        let told = give(&mut machine, Input::Malformed("no JSON".into()), at(0));
+        assert_eq!(told, error("no JSON"));
+    }
+
+    #[test]
+    fn long_lists_go_out_in_several_messages() {
+        let count = ITEMS_PER_FRAME as u64 + 1;
+        let mut machine = open((0..count).map(|id| watched(id, 1)).collect());
+        let lengths = |told: Vec<FromPinger>| {
+            let lengths = told.into_iter().map(|message| match message {
+                FromPinger::Ping(orders) => orders.len(),
+                FromPinger::Resume(known) => known.len(),
+                FromPinger::Proceeding {} | FromPinger::Error(_) => panic!("{message:?}"),
+            });
+            lengths.collect::<Vec<_>>()
+        };
+        let told = give(&mut machine, Input::Time {}, at(1));
+        assert_eq!(lengths(told), [ITEMS_PER_FRAME, 1]);
+        let told = give(&mut machine, Input::CoreConnected {}, at(1));
+        assert_eq!(lengths(told), [ITEMS_PER_FRAME, 1, 0]);
     }
 
     proptest! {
@@ -384,26 +485,28 @@ mod tests {
             let mut used: HashSet<(u64, u32)> = HashSet::new();
             for (step, peer, wait) in steps {
                 now = now + Duration::from_secs(wait);
-                let mut out = Outputs::default();
                 let seq = in_flight.get(&peer).copied().unwrap_or(0);
-                match step {
-                    0 => machine.handle(result(peer, seq, PingOutcome::Reply(1.0)), now, &mut out),
-                    1 => machine.handle(result(peer, seq, PingOutcome::Timeout), now, &mut out),
-                    2 => machine.handle(result(peer, seq, PingOutcome::Failed), now, &mut out),
-                    3 => machine.handle(ToPinger::Sabotage(PeerId(peer)), now, &mut out),
-                    4 => machine.handle(ToPinger::CheckNow(vec![PeerId(peer)]), now, &mut out),
+                let end = |outcome| Some(result(peer, seq, outcome));
+                let message = match step {
+                    0 => end(PingOutcome::Reply(1.0)),
+                    1 => end(PingOutcome::Timeout),
+                    2 => end(PingOutcome::Failed),
+                    3 => Some(ToPinger::Sabotage(PeerId(peer))),
+                    4 => Some(ToPinger::CheckNow(vec![PeerId(peer)])),
                     5 => {
                         let plan = PingPlan { every: 1 + u32::from(step), ..watched(1, 0).plan };
                         let changed = Watched { plan, phase: None, ..watched(peer, 0) };
-                        machine.handle(ToPinger::Watch(vec![changed]), now, &mut out);
+                        Some(ToPinger::Watch(vec![changed]))
                     }
-                    _ => {}
+                    _ => None,
+                };
+                if let Some(message) = message {
+                    prop_assert_eq!(hear(&mut machine, message, now), []);
                 }
                 if step <= 2 {
                     in_flight.remove(&peer);
                 }
-                machine.tick(now, &mut out);
-                for order in &out.orders {
+                for order in ordered(&mut machine, now) {
                     prop_assert!(in_flight.insert(order.peer.0, order.seq).is_none());
                     prop_assert!(used.insert((order.peer.0, order.seq)));
                     prop_assert!(order.due <= now + AHEAD);

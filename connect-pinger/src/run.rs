@@ -2,8 +2,8 @@
 //! The process round the state machine: its connection to core, its clock and its signals.
 //!
 //! ```text
-//!   core --ToPinger--> [this loop] --handle, tick--> Machine
-//!   core <-FromPinger- [this loop] <----Outputs----- Machine
+//!   core --ToPinger--> [this loop] --Input--> Machine
+//!   core <-FromPinger- [this loop] <-Output-- Machine
 //! ```
 
 use std::path::PathBuf;
@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::Parser;
-use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_runtime::alarm::Alarm;
@@ -27,7 +26,7 @@ use connect_runtime::transport::{self, HELPER_BACKLOG, ReceiveError, SendError, 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use crate::machine::{Machine, Outputs};
+use crate::machine::{Input, Machine, Output};
 
 /// The first pause before core is tried again, so short that a restarted core misses nothing.
 const FIRST_RETRY: Duration = Duration::from_millis(50);
@@ -35,15 +34,11 @@ const FIRST_RETRY: Duration = Duration::from_millis(50);
 /// The longest pause before core is tried again: soon enough for people, and no load at all.
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
-/// How long before a ping is due it is ordered at the latest: far longer than the order takes, even
-/// on a machine with much else to do.
-const MARGIN: Duration = Duration::from_millis(20);
-
 /// How long core may take over its hello: it answers within one turn of its loop, so it is stuck
 /// when it takes longer.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
-/// Liveness helper of the connect service: decides when peers are pinged and what results mean.
+/// Liveness helper of the connect service: decides when peers are pinged.
 #[derive(Debug, Parser)]
 #[command(name = "connect-pinger", version)]
 struct Options {
@@ -117,7 +112,7 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
                     }
                 }
             }
-            machine.core_lost();
+            machine.handle(Input::CoreLost {}, clock::now(), &mut Vec::new());
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LAST_RETRY);
         }
@@ -171,13 +166,11 @@ async fn serve_core(
         .context("core did not say hello")??
         .context("core closed the connection without a hello")?;
     hello.check(&[Role::Core])?;
-    for known in machine.hand_over().chunks(ITEMS_PER_FRAME) {
-        sender.send(&FromPinger::Resume(known.to_vec()))?;
-    }
-    sender.send(&FromPinger::Resume(Vec::new()))?;
+    let mut out = Vec::new();
+    machine.handle(Input::CoreConnected {}, clock::now(), &mut out);
+    deliver(&sender, &mut out)?;
 
     let mut accepted = false;
-    let mut out = Outputs::default();
     let alarm = Alarm::new().context("cannot have a timer")?;
     let mut set = None;
     loop {
@@ -185,8 +178,7 @@ async fn serve_core(
         if let Some(due) = due
             && set != Some(due)
         {
-            let latest = due.before(MARGIN);
-            alarm.set(latest).context("cannot set a timer")?;
+            alarm.set(due).context("cannot set a timer")?;
         }
         set = due;
         let received = tokio::select! {
@@ -219,45 +211,30 @@ async fn serve_core(
                         let status = format!("serving core {}", hello.version);
                         locked(notifier).status(&status);
                     }
-                    machine.handle(message, now, &mut out);
+                    machine.handle(Input::Core(message), now, &mut out);
                 }
                 Ok(None) => break,
-                Err(ReceiveError::Frame(error)) => out.errors.push(error.to_string()),
+                Err(ReceiveError::Frame(error)) => {
+                    machine.handle(Input::Malformed(error.to_string()), now, &mut out);
+                }
                 Err(error @ ReceiveError::Io(_)) => return Err(error.into()),
             }
             next = Some(receiver.ready());
         }
-        // A message alone is no reason to order pings: they are ordered many at a time.
-        if machine
-            .next_deadline()
-            .is_some_and(|due| due <= now + MARGIN)
-        {
-            machine.tick(now, &mut out);
-        }
+        machine.handle(Input::Time {}, now, &mut out);
         deliver(&sender, &mut out)?;
     }
 }
 
-/// Sends what the machine has put out, in frames of bounded size.
-fn deliver(sender: &Sender, out: &mut Outputs) -> Result<(), SendError> {
-    for verdicts in out.verdicts.chunks(ITEMS_PER_FRAME) {
-        sender.put(&FromPinger::Verdicts(verdicts.to_vec()))?;
-    }
-    if out.orders.len() > ITEMS_PER_FRAME {
-        for orders in out.orders.chunks(ITEMS_PER_FRAME) {
-            sender.put(&FromPinger::Ping(orders.to_vec()))?;
+/// Sends what the machine has put out, in one write.
+fn deliver(sender: &Sender, out: &mut Vec<Output>) -> Result<(), SendError> {
+    for Output::ToCore(message) in out.drain(..) {
+        if let FromPinger::Error(error) = &message {
+            tracing::warn!(error, "core sent a message that makes no sense");
         }
-    } else if !out.orders.is_empty() {
-        // The usual case goes without a copy.
-        sender.put(&FromPinger::Ping(std::mem::take(&mut out.orders)))?;
-    }
-    for error in out.errors.drain(..) {
-        tracing::warn!("a message that makes no sense: {error}");
-        sender.put(&FromPinger::Error(error))?;
+        sender.put(&message)?;
     }
     sender.flush();
-    out.verdicts.clear();
-    out.orders.clear();
     Ok(())
 }
 

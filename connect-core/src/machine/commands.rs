@@ -263,7 +263,7 @@ impl Machine {
 
     /// Gives the service up; core ends when the server has taken note of it.
     pub fn retire(&mut self) {
-        self.resting.leave();
+        self.result_batch.leave();
         let released = self.link != ServerLink::Down
             && self
                 .command(Context::Release, "SVCRELEASE", [SERVICE])

@@ -101,13 +101,12 @@ impl Machine {
         self.jobs.clear();
         self.unasked.clear();
         self.asking = 0;
-        self.orders.clear();
+        self.ping_queue.clear();
         let lost = Failure::new(["server-lost"]);
         for context in self.session.reset() {
             match context {
                 Context::Ping { peer, .. } => {
                     if let Some(adoption) = self.peers.adoption_mut(peer) {
-                        adoption.phase.in_flight = None;
                         adoption.ping = None;
                     }
                 }
@@ -234,10 +233,9 @@ impl Machine {
         for name in &gone {
             self.peer_removed(name);
         }
-        // Before the new ones are named: what is overdue is spread anew, and that is for peers who
-        // were watched before the outage, not for those whose first pings are spread already.
-        self.orders.clear();
-        self.out.to_pinger.push(ToPinger::Proceed {});
+        // Before the new ones are named: what is overdue is spread, and that is for peers that were
+        // watched before the outage, not for those whose first pings are spread already.
+        self.proceed_with_pings();
 
         // The peers of a living predecessor are configured, and what else --startup stands for was
         // done in its time.

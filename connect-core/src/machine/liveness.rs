@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Adoption, and core's side of the ping loop: the pinger decides when to ping and what a result
-//! means; core sends the pings, keeps the figures and acts on the verdicts.
+//! Adoption, and core's side of the ping loop: the pinger decides when to ping; core sends the
+//! pings, judges the results and acts on what they mean.
 
 use std::time::Duration;
 
@@ -10,15 +10,14 @@ use connect_ipc::control::{HelperStatus, ServerLink};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::pinger::{
-    FromPinger, Meaning, PingOrder, PingOutcome, PingPhase, PingResult, ToPinger, Verdict, Watched,
+    FromPinger, PingOrder, PingOutcome, PingPlan, PingResult, ToPinger, Watched,
 };
-use connect_ipc::statistics::PingStatistics;
+use connect_liveness::{CatchUp, Judgement, Liveness, Meaning};
 use connect_plan::pinging::{is_dynamic, ping_plan};
 
 use super::Machine;
 use super::context::Context;
 use super::peers::Adoption;
-use super::state::carried_on;
 
 /// From this many peers on, first pings are spread over a whole interval; fewer are spread over a
 /// part in proportion, so that a handful is checked almost at once.
@@ -61,7 +60,7 @@ impl Machine {
         }
     }
 
-    fn adopt(&mut self, id: PeerId, due: impl FnOnce(&connect_ipc::pinger::PingPlan) -> Monotonic) {
+    fn adopt(&mut self, id: PeerId, due: impl FnOnce(&PingPlan) -> Monotonic) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
@@ -72,22 +71,14 @@ impl Machine {
         }
         // A pinger that outlived an earlier core knows how the peer fared.
         let remembered = self.remembered.remove(peer.name());
-        let (phase, statistics) = match remembered {
-            Some(known) => (carried_on(known.phase, &plan, self.now), known.statistics),
-            None => (
-                PingPhase {
-                    due: due(&plan),
-                    ..PingPhase::default()
-                },
-                PingStatistics::default(),
-            ),
+        let liveness = match remembered {
+            Some(known) => Liveness::carried_on(plan, known.phase, known.statistics, self.now),
+            None => Liveness::starting(plan, due(&plan)),
         };
         peer.adoption = Some(Box::new(Adoption {
-            plan,
+            liveness,
             kind,
-            phase,
             ping: None,
-            statistics,
             since: self.now,
             changed: None,
             reconnects: 0,
@@ -101,10 +92,13 @@ impl Machine {
 
     /// Stops pinging a peer that stays with the server.
     pub(super) fn disown(&mut self, id: PeerId) {
-        self.cancel_ping(id);
         if let Some(peer) = self.peers.get_mut(id)
-            && peer.adoption.take().is_some()
+            && let Some(adoption) = peer.adoption.take()
         {
+            // If the peer is adopted again soon, its next ping must be the only one in flight.
+            if let Some(tag) = adoption.ping {
+                self.session.cancel(tag);
+            }
             let name = peer.name().to_owned();
             tracing::debug!(peer = name, "disowned");
             self.emit(Some(&name), || EventKind::Disowned {});
@@ -124,9 +118,9 @@ impl Machine {
             Some(Watched {
                 peer: *id,
                 name: peer.name().to_owned(),
-                plan: adoption.plan,
-                phase: (how == WatchAs::New).then_some(adoption.phase),
-                statistics: adoption.statistics,
+                plan: *adoption.liveness.plan(),
+                phase: (how == WatchAs::New).then_some(*adoption.liveness.phase()),
+                statistics: *adoption.liveness.statistics(),
             })
         });
         for watched in watched {
@@ -144,21 +138,23 @@ impl Machine {
             connections: self.pinger.status.connections + 1,
             ..status
         };
-        self.pinger.ready = false;
-        self.resting.clear();
-        self.orders.clear();
+        self.pinger_starts_over();
     }
 
-    /// The pinger is gone. What it knew is known here as well.
+    /// The pinger is gone. Core knows all that it knew, and sends what it has ordered.
     pub fn pinger_lost(&mut self) {
         let connections = self.pinger.status.connections;
         self.pinger.status = HelperStatus {
             connections,
             ..HelperStatus::default()
         };
+        self.pinger_starts_over();
+    }
+
+    fn pinger_starts_over(&mut self) {
         self.pinger.ready = false;
-        self.resting.clear();
-        self.orders.clear();
+        self.result_batch.clear();
+        self.ping_queue.forget_pinger();
     }
 
     /// Takes a message of the pinger.
@@ -172,15 +168,11 @@ impl Machine {
             }
             FromPinger::Ping(orders) => {
                 for order in orders {
-                    self.orders.push(order);
+                    self.ping_ordered(order);
                 }
                 self.send_due_pings();
             }
-            FromPinger::Verdicts(verdicts) => {
-                for verdict in verdicts {
-                    self.judged(verdict);
-                }
-            }
+            FromPinger::Proceeding {} => self.ping_queue.proceeding(),
             FromPinger::Error(text) => {
                 tracing::warn!("the pinger did not understand a message: {text}");
             }
@@ -192,7 +184,7 @@ impl Machine {
         self.pinger.ready = true;
         let ids: Vec<PeerId> = self.peers.adopted().iter().map(|(id, _)| *id).collect();
         for id in &ids {
-            // Core's own figures are the newer ones, unless it has just begun.
+            // Core's own copy is the newer one, unless core has just begun.
             let Some(peer) = self.peers.get_mut(*id) else {
                 continue;
             };
@@ -200,12 +192,11 @@ impl Machine {
                 continue;
             };
             if let Some(adoption) = &mut peer.adoption
-                && (self.from_state.contains(id)
-                    || (adoption.statistics == PingStatistics::default()
-                        && adoption.phase.last_seq == 0))
+                && (self.from_state.contains(id) || adoption.liveness.is_untouched())
             {
-                adoption.statistics = known.statistics;
-                adoption.phase = carried_on(known.phase, &adoption.plan, self.now);
+                let plan = *adoption.liveness.plan();
+                adoption.liveness =
+                    Liveness::carried_on(plan, known.phase, known.statistics, self.now);
             }
         }
         self.from_state.clear();
@@ -218,52 +209,67 @@ impl Machine {
             ServerLink::Up => ToPinger::Ready {},
             ServerLink::Down | ServerLink::Joining => ToPinger::Suspend {},
         });
-        for result in std::mem::take(&mut self.pending_results) {
-            self.ping_result(result.peer, result.seq, result.outcome);
+    }
+
+    /// The server is back: pings in flight are void, and overdue checks are spread. The pinger does
+    /// the same to its copies.
+    pub(super) fn proceed_with_pings(&mut self) {
+        let mut ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        let mut catch_up = CatchUp::new(self.now);
+        for id in ids {
+            if let Some(adoption) = self.peers.adoption_mut(id) {
+                adoption.liveness.catch_up(&mut catch_up);
+            }
+        }
+        if self.pinger.ready {
+            self.ping_queue.await_proceeding();
+            self.out.to_pinger.push(ToPinger::Proceed {});
         }
     }
 
-    /// Ends the wait for a ping under way, of which nobody wants to hear any more. Without this a
-    /// peer that is soon pinged again would have two pings under way.
-    fn cancel_ping(&mut self, id: PeerId) {
-        if let Some(adoption) = self.peers.adoption_mut(id) {
-            adoption.phase.in_flight = None;
-            if let Some(tag) = adoption.ping.take() {
-                self.session.cancel(tag);
-            }
+    /// Takes an order of the pinger. The ping counts as in flight from now on, so that core and the
+    /// pinger see the peer alike while the order waits.
+    fn ping_ordered(&mut self, order: PingOrder) {
+        if self.link != ServerLink::Up || !self.ping_queue.is_open() {
+            // Made before the pinger learnt of an outage, so the pinger will void it.
+            return;
         }
+        let Some(adoption) = self.peers.adoption_mut(order.peer) else {
+            // Removed while the order was on its way: the pinger has been told.
+            return;
+        };
+        if adoption.liveness.begin(order.seq, order.due) {
+            return self.ping_queue.push(order);
+        }
+        let PingOrder { peer, seq, .. } = order;
+        tracing::warn!(
+            peer = peer.0,
+            seq,
+            "the pinger has ordered a ping beside one in flight, or of a number already used; \
+             it is told where the peer stands"
+        );
+        self.watch(&[peer], WatchAs::New);
     }
 
     /// Sends every ping that is due by now.
     pub(super) fn send_due_pings(&mut self) {
-        while let Some(order) = self.orders.take(self.now) {
-            self.ping(order);
+        while let Some(order) = self.ping_queue.take(self.now) {
+            self.send_ping(order);
         }
     }
 
-    /// Sends a ping that the pinger asks for.
-    fn ping(&mut self, order: PingOrder) {
-        // The pinger has given up the one before, which it can only have lost sight of when the
-        // server was away for a moment.
-        self.cancel_ping(order.peer);
-        // Removed while the order was on its way: the pinger has been told.
-        let Some(peer) = self.peers.get_mut(order.peer) else {
+    /// Sends a ping that the pinger has ordered.
+    fn send_ping(&mut self, order: PingOrder) {
+        // Removed or disowned since: the pinger has been told.
+        let Some(peer) = self.peers.get(order.peer) else {
             return;
         };
-        let Some(adoption) = peer.adoption.as_deref_mut() else {
+        let Some(adoption) = peer.adoption.as_deref() else {
             return;
         };
-        adoption.phase.checking = true;
-        adoption.phase.failures = order.failures;
-        adoption.phase.due = order.due;
-        adoption.phase.last_seq = order.seq;
-        if self.link == ServerLink::Down {
-            // The pinger learns of the outage as well, and voids this ping when it is over.
-            return;
-        }
-        adoption.phase.in_flight = Some(order.seq);
         let command = adoption.kind.command();
-        let timeout = adoption.plan.timeout.to_string();
+        let timeout = adoption.liveness.plan().timeout.to_string();
         let end_of_options = peer.name().starts_with('-').then_some("--");
         let words = ["-timeout", &timeout]
             .into_iter()
@@ -287,95 +293,79 @@ impl Machine {
         }
     }
 
-    /// Counts a result and hands it to the pinger.
+    /// Judges a result, hands it to the pinger, and acts on what it means.
     pub(super) fn ping_result(&mut self, id: PeerId, seq: u32, outcome: PingOutcome) {
         let now = self.now;
         let Some(adoption) = self.peers.adoption_mut(id) else {
             return;
         };
-        if adoption.phase.in_flight != Some(seq) {
+        let replied_before = adoption.liveness.phase().rounds == 0;
+        let Some(judgement) = adoption.liveness.result(id, seq, outcome, now) else {
             return;
-        }
+        };
         adoption.ping = None;
+        let due = adoption.liveness.phase().due;
+        let changed = match judgement.meaning {
+            Meaning::Recovered { .. } => true,
+            Meaning::Missed { attempt, .. } => attempt == 1 && replied_before,
+            Meaning::Expected | Meaning::NotSent => false,
+        };
+        if changed {
+            adoption.changed = Some(now);
+        }
         let result = PingResult {
             peer: id,
             seq,
             outcome,
         };
-        if !self.pinger.ready {
-            // Kept for the pinger that comes next, which will see this ping as under way.
-            self.pending_results.push(result);
-            return;
-        }
-        let mut answered = None;
-        let mut next = None;
-        let phase = &mut adoption.phase;
-        phase.in_flight = None;
-        match outcome {
-            PingOutcome::Reply(millis) if !phase.sabotaged => {
-                adoption.statistics.record_reply(millis);
-                answered = Some(millis);
-                if phase.failures == 0 && phase.rounds == 0 {
-                    // Nothing will be said about a reply that was expected, so note the outcome
-                    // here, as the pinger does.
-                    phase.checking = false;
-                    phase.due = adoption.plan.next_check(phase.due, now);
-                    next = Some(phase.due);
-                }
-            }
-            PingOutcome::Reply(_) | PingOutcome::Timeout => adoption.statistics.record_loss(),
-            PingOutcome::Failed => {}
-        }
-        if self.observed
-            && let Some(millis) = answered
-            && let Some(peer) = self.peers.get(id)
-        {
-            let name = peer.name().to_owned();
-            self.emit(Some(&name), || EventKind::Reply { millis });
-        }
-        // An expected reply may rest; anything else is pushed now.
-        let urgent = match next {
-            Some(due) => self.resting.offer(result, due, now),
-            None => Some(result),
-        };
-        if let Some(result) = urgent {
-            self.push_result(result);
+        let expected = judgement.meaning == Meaning::Expected;
+        self.tell_result(result, expected.then_some(due));
+        if self.observed || !expected {
+            self.act_on(id, outcome, judgement, due);
         }
     }
 
-    fn push_result(&mut self, result: PingResult) {
+    /// Hands a result to the pinger. An expected reply, after which the peer is due at `rests`, may
+    /// wait for others, unless something is about to leave, which it must not overtake.
+    fn tell_result(&mut self, result: PingResult, rests: Option<Monotonic>) {
+        if !self.pinger.ready {
+            // The next pinger is told where the peer stands.
+            return;
+        }
+        let urgent = match rests {
+            Some(due) if self.out.to_pinger.is_empty() => {
+                self.result_batch.offer(result, due, self.now)
+            }
+            Some(_) | None => Some(result),
+        };
+        let Some(result) = urgent else { return };
         match self.out.to_pinger.last_mut() {
             Some(ToPinger::Results(list)) if list.len() < ITEMS_PER_FRAME => list.push(result),
             _ => self.out.to_pinger.push(ToPinger::Results(vec![result])),
         }
     }
 
-    /// Acts on what the pinger made of a result.
-    fn judged(&mut self, verdict: Verdict) {
-        let Some(peer) = self.peers.get_mut(verdict.peer) else {
+    /// Acts on what a result means; the peer is due next at `due`.
+    fn act_on(&mut self, id: PeerId, outcome: PingOutcome, judgement: Judgement, due: Monotonic) {
+        let Some(peer) = self.peers.get(id) else {
             return;
         };
         let name = peer.name().to_owned();
-        let Some(adoption) = peer.adoption.as_deref_mut() else {
-            return;
-        };
-        let phase = &mut adoption.phase;
-        phase.due = verdict.next;
-        let now = self.now;
-        match verdict.meaning {
+        if self.observed
+            && let PingOutcome::Reply(millis) = outcome
+            && matches!(
+                judgement.meaning,
+                Meaning::Expected | Meaning::Recovered { .. }
+            )
+        {
+            self.emit(Some(&name), || EventKind::Reply { millis });
+        }
+        match judgement.meaning {
             Meaning::Recovered { failures } => {
-                phase.failures = failures;
-                phase.rounds = 0;
-                phase.checking = false;
-                adoption.changed = Some(now);
                 self.emit(Some(&name), || EventKind::Recovered { failures });
                 self.warn(["ping-ok", &name], &[""; 0]);
             }
             Meaning::Missed { attempt, of } => {
-                phase.failures = attempt;
-                if attempt == 1 && phase.rounds == 0 {
-                    adoption.changed = Some(now);
-                }
                 self.emit(Some(&name), || EventKind::Missed { attempt, of });
                 let (attempt, of) = (attempt.to_string(), of.to_string());
                 self.warn(
@@ -383,16 +373,14 @@ impl Machine {
                     &[""; 0],
                 );
             }
-            Meaning::Unreachable { rounds } => {
-                phase.rounds = rounds;
-                phase.checking = false;
-                phase.sabotaged = false;
-                self.counters.unreachable += 1;
-                let wait = verdict.next.since(now).as_millis();
-                let next = u64::try_from(wait).unwrap_or(u64::MAX);
-                self.emit(Some(&name), || EventKind::Unreachable { rounds, next });
-                self.unreachable(verdict.peer);
-            }
+            Meaning::Expected | Meaning::NotSent => {}
+        }
+        if let Some(rounds) = judgement.unreachable {
+            self.counters.unreachable += 1;
+            let wait = due.since(self.now).as_millis();
+            let next = u64::try_from(wait).unwrap_or(u64::MAX);
+            self.emit(Some(&name), || EventKind::Unreachable { rounds, next });
+            self.unreachable(id);
         }
     }
 
@@ -436,10 +424,7 @@ impl Machine {
         let Some(adoption) = self.peers.adoption_mut(id) else {
             return false;
         };
-        adoption.phase.sabotaged = true;
-        if !adoption.phase.checking {
-            adoption.phase.due = self.now;
-        }
+        adoption.liveness.sabotage(self.now);
         if self.pinger.ready {
             self.out.to_pinger.push(ToPinger::Sabotage(id));
         }

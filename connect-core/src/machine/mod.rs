@@ -22,12 +22,12 @@ mod joining;
 mod liveness;
 mod notes;
 mod operators;
-mod orders;
 mod passive;
 mod peers;
+mod ping_queue;
 mod record_view;
 mod reload;
-mod results;
+mod result_batch;
 mod runs;
 mod scripts;
 mod state;
@@ -39,7 +39,7 @@ use std::sync::Arc;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Counters, HelperStatus, Reply, ServerLink};
 use connect_ipc::event::{Event as Happening, EventFilter};
-use connect_ipc::pinger::{PingResult, Remembered, ToPinger};
+use connect_ipc::pinger::{Remembered, ToPinger};
 use connect_ipc::scripts::ToScripts;
 use connect_ipc::{PeerId, RunId};
 use connect_plan::pinging::PingKind;
@@ -48,7 +48,7 @@ use tripe_admin::Interval;
 use tripe_admin::session::{Event, Session};
 
 pub use context::{Asker, ConnectionId};
-pub use orders::COALESCE;
+pub use ping_queue::COALESCE;
 pub use state::State;
 
 use context::Context;
@@ -171,12 +171,10 @@ pub struct Machine {
     succeeds: bool,
     /// Whether the server is another run than the one that was joined before.
     another_server: bool,
-    /// Results for a pinger that is away.
-    pending_results: Vec<PingResult>,
     /// Pings that the pinger has ordered ahead.
-    orders: orders::Orders,
+    ping_queue: ping_queue::PingQueue,
     /// Results that the pinger need not hear of at once.
-    resting: results::Resting,
+    result_batch: result_batch::ResultBatch,
     scripts: Helper,
     /// What a script helper has told of runs under way, until it has told all.
     resumed_runs: Vec<connect_ipc::scripts::UnderWay>,
@@ -218,9 +216,8 @@ impl Machine {
             started_up: false,
             succeeds: false,
             another_server: false,
-            pending_results: Vec::new(),
-            orders: orders::Orders::default(),
-            resting: results::Resting::default(),
+            ping_queue: ping_queue::PingQueue::default(),
+            result_batch: result_batch::ResultBatch::default(),
             scripts: Helper::default(),
             resumed_runs: Vec::new(),
             runs: BTreeMap::new(),
@@ -238,7 +235,7 @@ impl Machine {
     /// Takes what is to leave core. What is for a helper that is away is dropped here: it gets the
     /// whole state when it comes.
     pub fn take_outputs(&mut self) -> Outputs {
-        self.resting.join(&mut self.out.to_pinger, self.now);
+        self.result_batch.join(&mut self.out.to_pinger, self.now);
         std::mem::take(&mut self.out)
     }
 
@@ -281,7 +278,7 @@ impl Machine {
         self.peers
             .iter()
             .filter_map(|(_, peer)| peer.adoption.as_deref())
-            .filter(|adoption| adoption.phase.rounds > 0)
+            .filter(|adoption| adoption.liveness.phase().rounds > 0)
             .count()
     }
 
@@ -332,7 +329,7 @@ impl Machine {
     /// Does what is due.
     pub fn tick(&mut self, now: Monotonic) {
         self.now = now;
-        if self.orders.deadline().is_some_and(|due| due <= now) {
+        if self.ping_queue.deadline().is_some_and(|due| due <= now) {
             self.send_due_pings();
         }
         self.expire_greetings();
@@ -346,8 +343,8 @@ impl Machine {
         let greetings = self.greetings.values().map(|greeting| greeting.deadline);
         greetings
             .chain(self.probe.deadline())
-            .chain(self.resting.deadline())
-            .chain(self.orders.deadline())
+            .chain(self.result_batch.deadline())
+            .chain(self.ping_queue.deadline())
             .min()
     }
 

@@ -73,12 +73,14 @@ impl Machine {
     /// pause.
     fn keys_agreed(&mut self, name: &str) {
         self.emit(Some(name), || EventKind::Keys {});
-        if self.pinger.ready
-            && let Some(id) = self.peers.find(name)
+        if let Some(id) = self.peers.find(name)
             && let Some(adoption) = self.peers.adoption_mut(id)
-            && adoption.phase.rounds > 0
+            && adoption.liveness.phase().rounds > 0
         {
-            self.out.to_pinger.push(ToPinger::CheckNow(vec![id]));
+            adoption.liveness.check_now(self.now);
+            if self.pinger.ready {
+                self.out.to_pinger.push(ToPinger::CheckNow(vec![id]));
+            }
         }
     }
 

@@ -95,7 +95,9 @@ impl Machine {
 
     fn peer_status(&self, peer: &Peer) -> PeerStatus {
         let adoption = peer.adoption.as_deref();
-        let phase = adoption.map(|adoption| adoption.phase).unwrap_or_default();
+        let phase = adoption
+            .map(|adoption| *adoption.liveness.phase())
+            .unwrap_or_default();
         let state = match adoption {
             None => PeerState::Unwatched,
             Some(_) if phase.checking => PeerState::Check,
@@ -123,7 +125,7 @@ impl Machine {
                 .and_then(|adoption| adoption.last_reconnect)
                 .map(|at| self.now.since(at).as_secs()),
             statistics: adoption
-                .map(|adoption| adoption.statistics)
+                .map(|adoption| *adoption.liveness.statistics())
                 .unwrap_or_default(),
         }
     }
@@ -157,7 +159,7 @@ impl Machine {
                 .to_vec(),
             plan: peer
                 .and_then(|peer| peer.adoption.as_deref())
-                .map(|adoption| adoption.plan),
+                .map(|adoption| *adoption.liveness.plan()),
         };
         self.answer(connection, id, Reply::Peer(Box::new(detail)));
     }

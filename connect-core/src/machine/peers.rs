@@ -3,12 +3,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::pinger::{PingPhase, PingPlan};
-use connect_ipc::statistics::PingStatistics;
+use connect_liveness::Liveness;
 use connect_plan::pinging::PingKind;
 use peerdb::Record;
 use tripe_admin::Address;
@@ -20,16 +18,13 @@ pub(super) type Algorithms = Arc<[(String, String)]>;
 /// How an adopted peer is watched, and how that goes.
 #[derive(Clone, Debug)]
 pub(super) struct Adoption {
-    /// How it is pinged.
-    pub plan: PingPlan,
-    /// With which command.
+    /// How it is checked, where it stands, and its figures since adoption. This copy is the
+    /// authority; the pinger's follows it.
+    pub liveness: Liveness,
+    /// With which command it is pinged.
     pub kind: PingKind,
-    /// Where the pinger stands with it, as far as core has seen.
-    pub phase: PingPhase,
-    /// The ping under way, as the server knows it.
+    /// The ping in flight, as the server knows it; `None` for one that is not sent yet.
     pub ping: Option<Tag>,
-    /// Figures since adoption.
-    pub statistics: PingStatistics,
     /// When it was adopted.
     pub since: Monotonic,
     /// When it last changed between answering and not answering.
@@ -38,25 +33,6 @@ pub(super) struct Adoption {
     pub reconnects: u32,
     /// When the last of them was.
     pub last_reconnect: Option<Monotonic>,
-}
-
-impl Adoption {
-    /// Takes a changed plan. The pinger moves the deadline of a waiting peer by itself; the same
-    /// is done here, so that a pinger that comes next goes on from the right one.
-    pub(super) fn replan(&mut self, plan: PingPlan, now: Monotonic) {
-        let old = std::mem::replace(&mut self.plan, plan);
-        let phase = &mut self.phase;
-        if phase.checking || phase.in_flight.is_some() {
-            return;
-        }
-        let seconds = |count: u32| Duration::from_secs(u64::from(count));
-        if phase.rounds == 0 {
-            let waits = phase.due.since(now) + seconds(plan.every);
-            phase.due = now + waits.saturating_sub(seconds(old.every));
-        } else {
-            phase.due = phase.due.min(now + seconds(plan.backoff_max));
-        }
-    }
 }
 
 /// What is known of a peer's interface and address.

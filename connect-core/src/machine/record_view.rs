@@ -16,19 +16,16 @@ fn millis(time: Option<f64>) -> String {
 
 /// The keys that `info` adds for an adopted peer (connect(8), `info`).
 fn figures(adoption: &Adoption) -> [(&'static str, String); 9] {
-    let statistics = &adoption.statistics;
+    let statistics = adoption.liveness.statistics();
+    let phase = adoption.liveness.phase();
     let last = match statistics.last {
         LastPing::None => "-".to_owned(),
         LastPing::Reply(time) => millis(Some(time)),
         LastPing::Timeout => "timeout".to_owned(),
     };
-    let state = if adoption.phase.checking {
-        "check"
-    } else {
-        "idle"
-    };
+    let state = if phase.checking { "check" } else { "idle" };
     [
-        ("failures", adoption.phase.failures.to_string()),
+        ("failures", phase.failures.to_string()),
         ("last-ping", last),
         ("max-ping", millis(statistics.max())),
         ("mean-ping", millis(statistics.mean())),

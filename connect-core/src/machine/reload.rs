@@ -78,8 +78,8 @@ impl Machine {
                         tracing::warn!("{fault}; the default is used");
                     }
                     adoption.kind = kind;
-                    if adoption.plan != plan {
-                        adoption.replan(plan, self.now);
+                    if *adoption.liveness.plan() != plan {
+                        adoption.liveness.replan(plan, self.now);
                         replanned.push(id);
                     }
                 }

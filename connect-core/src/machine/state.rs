@@ -8,19 +8,16 @@
 //! down, what is new is configured.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::pinger::{PingPhase, PingPlan, Remembered};
+use connect_ipc::pinger::{PingPhase, Remembered};
 use connect_ipc::statistics::PingStatistics;
+use connect_liveness::CatchUp;
 use serde::{Deserialize, Serialize};
 
 use super::Machine;
 use super::peers::Adoption;
-
-/// How far apart pings are put that fell due while there was no core: as when a server comes back.
-const CATCH_UP_SPACING: Duration = Duration::from_millis(1);
 
 /// All that is left.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -64,8 +61,8 @@ struct AdoptionState {
 impl AdoptionState {
     fn of(adoption: &Adoption) -> Self {
         AdoptionState {
-            phase: adoption.phase,
-            statistics: adoption.statistics,
+            phase: *adoption.liveness.phase(),
+            statistics: *adoption.liveness.statistics(),
             since: adoption.since,
             changed: adoption.changed,
             reconnects: adoption.reconnects,
@@ -91,23 +88,6 @@ impl State {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.peers.is_empty()
-    }
-}
-
-/// Where a peer stands with a new core, from where it stood with an earlier one: the answer to a ping
-/// that was under way comes to nobody, and if the plan was changed meanwhile the peer does not wait
-/// longer than it would by the new one.
-pub(super) fn carried_on(phase: PingPhase, plan: &PingPlan, now: Monotonic) -> PingPhase {
-    let longest = match (phase.checking, phase.rounds) {
-        (true, _) => plan.timeout,
-        (false, 0) => plan.every,
-        (false, _) => plan.backoff_max,
-    };
-    let latest = now + Duration::from_secs(u64::from(longest));
-    PingPhase {
-        in_flight: None,
-        due: phase.due.min(latest),
-        ..phase
     }
 }
 
@@ -170,7 +150,8 @@ impl Machine {
         let state = self.inherited.take()?;
         self.started_up = state.started_up;
         let mut inheritance = Inheritance::default();
-        let mut slot = self.now;
+        // What fell due while there was no core is spread, as when a server comes back.
+        let mut catch_up = CatchUp::new(self.now);
         for saved in state.peers {
             let record = self.database.current.peer(&saved.name).cloned();
             let algorithms = saved
@@ -191,10 +172,7 @@ impl Machine {
                 continue;
             }
             let mut phase = adoption.phase;
-            if phase.due < self.now {
-                phase.due = slot;
-                slot = slot + CATCH_UP_SPACING;
-            }
+            catch_up.apply(&mut phase);
             let known = Remembered {
                 name: saved.name.clone(),
                 phase,

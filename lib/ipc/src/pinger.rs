@@ -6,10 +6,7 @@
 //! core -> pinger   hello, watch, ready     every adopted peer, then the start signal
 //! pinger -> core   ping                    send these pings, each when it is due
 //! core -> pinger   results                 how they ended
-//! pinger -> core   verdicts                what that means for the peer
 //! ```
-
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -33,36 +30,23 @@ pub struct PingPlan {
     pub backoff_max: u32,
 }
 
-impl PingPlan {
-    /// When the next check is due after one that was due at `due` and succeeded at `now` with its
-    /// first ping: the previous deadline plus the period, so that nothing drifts. A peer that is
-    /// late already (the machine slept, say) starts anew from `now`.
-    #[must_use]
-    pub fn next_check(&self, due: Monotonic, now: Monotonic) -> Monotonic {
-        let every = Duration::from_secs(u64::from(self.every));
-        let next = due + every;
-        if next > now { next } else { now + every }
-    }
-}
-
-/// Where a peer stands in its life of checks; what core keeps for a pinger that restarts. What is as
-/// for a peer that is well is not written, since at a start and a restart all of them are told of at
-/// once.
+/// Where a peer stands. Only the methods of `connect_liveness::Liveness` change it. Fields that are
+/// as in a peer that replies are not written, since a start and a restart send all peers at once.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct PingPhase {
-    /// When the next ping is due, or, with one under way, when that one was due.
+    /// When the next ping is due; with one in flight, when that one was due.
     pub due: Monotonic,
-    /// The ping under way.
+    /// The ping in flight: ordered, and its end not known yet.
     #[serde(skip_serializing_if = "is_default")]
     pub in_flight: Option<u32>,
     /// The number of the last ping asked for, so that a number is never used twice.
     #[serde(skip_serializing_if = "is_default")]
     pub last_seq: u32,
-    /// Failed attempts of the check under way.
+    /// Failed attempts of the check in progress, or of the last one.
     #[serde(skip_serializing_if = "is_default")]
     pub failures: u32,
-    /// Whether a check is under way, either waiting for a reply or pausing before another attempt.
+    /// Whether a check is in progress, with a ping in flight or a pause before another attempt.
     #[serde(skip_serializing_if = "is_default")]
     pub checking: bool,
     /// Checks that failed in a row.
@@ -144,14 +128,14 @@ pub enum ToPinger {
     Sabotage(PeerId),
     /// The tripe server is out of reach, so no ping can be sent; pings under way are void.
     Suspend {},
-    /// The server is back.
+    /// The server is back. The pinger answers with [`FromPinger::Proceeding`].
     Proceed {},
     /// The other side sent something that makes no sense.
     Error(String),
 }
 
-/// One ping to be sent when it is due. Written as an array of its fields, since there is one for each ping;
-/// read as an object as well.
+/// One ping to be sent when it is due. Written as an array of its fields, since there is one for
+/// each ping; read as an object as well.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
 #[serde(rename_all = "kebab-case")]
 pub struct PingOrder {
@@ -159,51 +143,14 @@ pub struct PingOrder {
     pub peer: PeerId,
     /// The ping's number for this peer.
     pub seq: u32,
-    /// Failed attempts of this check so far: 0 for the first ping of a check.
-    pub failures: u32,
     /// When it is due.
     pub due: Monotonic,
 }
 
 impl Serialize for PingOrder {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.peer, self.seq, self.failures, self.due).serialize(serializer)
+        (self.peer, self.seq, self.due).serialize(serializer)
     }
-}
-
-/// What a result means.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Meaning {
-    /// A reply came, though so many attempts before it had failed.
-    Recovered {
-        /// Failed attempts of this check.
-        failures: u32,
-    },
-    /// No reply came to this attempt.
-    Missed {
-        /// Which attempt of the check, from 1.
-        attempt: u32,
-        /// Attempts of a check.
-        of: u32,
-    },
-    /// All attempts failed.
-    Unreachable {
-        /// Checks that failed in a row, this one included.
-        rounds: u32,
-    },
-}
-
-/// One judgement about one peer.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct Verdict {
-    /// Which peer.
-    pub peer: PeerId,
-    /// What happened.
-    pub meaning: Meaning,
-    /// When the peer will be pinged next.
-    pub next: Monotonic,
 }
 
 /// What a pinger still knows of a peer when it meets a core that is new.
@@ -227,8 +174,9 @@ pub enum FromPinger {
     Resume(Vec<Remembered>),
     /// Send these pings, each when it is due.
     Ping(Vec<PingOrder>),
-    /// Judgements, in the order in which they fell.
-    Verdicts(Vec<Verdict>),
+    /// The answer to [`ToPinger::Proceed`]: pings ordered before this are void, as are their
+    /// results.
+    Proceeding {},
     /// The other side sent something that makes no sense.
     Error(String),
 }

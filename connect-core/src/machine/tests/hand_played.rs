@@ -6,8 +6,9 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::pinger::{PingOutcome, ToPinger};
+use connect_ipc::pinger::{FromPinger, PingOutcome, PingPhase, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
+use connect_liveness::Liveness;
 
 use super::super::ConnectionId;
 use super::rig::{Rig, record};
@@ -137,33 +138,50 @@ fn a_reply_for_a_peer_that_was_disowned_and_adopted_again_is_not_credited() {
 }
 
 #[test]
-fn a_ping_that_the_pinger_has_given_up_is_cancelled_before_the_next() {
+fn an_order_from_before_an_outage_is_void_however_late_it_comes() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    rig.slow_pinger = true;
+    let id = rig.id("p");
+    // The server was away and back twice before the pinger's orders arrived.
+    for _ in 0..2 {
+        rig.lose_server();
+        rig.order(id, 1);
+        rig.join(&["p"]);
+    }
+    rig.sent();
+    rig.order(id, 2);
+    rig.pinger_says(FromPinger::Proceeding {});
+    rig.order(id, 3);
+    assert_eq!(rig.sent(), [""; 0]);
+    // It has voided those and orders another.
+    rig.pinger_says(FromPinger::Proceeding {});
+    rig.order(id, 4);
+    assert_eq!(rig.sent(), ["PING -background c0.0 -timeout 10 p"]);
+}
+
+#[test]
+fn a_ping_beside_another_or_of_a_used_number_is_not_sent_and_the_pinger_is_put_right() {
     let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
     let id = rig.id("p");
     rig.sent();
-    // The server was away and back before the pinger's order arrived: the pinger then takes the
-    // ping for void and orders another.
     rig.order(id, 1);
+    assert_eq!(rig.sent(), ["PING -background c0.0 -timeout 10 p"]);
+    let in_flight = |rig: &mut Rig| {
+        let told = rig.watched();
+        told.iter()
+            .map(|p| p.phase.unwrap().in_flight)
+            .collect::<Vec<_>>()
+    };
+    in_flight(&mut rig);
     rig.order(id, 2);
-    assert_eq!(
-        rig.sent(),
-        [
-            "PING -background c0.0 -timeout 10 p",
-            "BGCANCEL c0.0",
-            "PING -background c1.0 -timeout 10 p"
-        ]
-    );
-    rig.to_pinger.clear();
-    for line in [
-        "BGDETACH c0.0",
-        "OK",
-        "BGDETACH c1.0",
-        "BGINFO c1.0 ping-ok 1.0",
-        "BGOK c1.0",
-    ] {
+    assert_eq!(rig.sent(), [""; 0]);
+    assert_eq!(in_flight(&mut rig), [Some(1)]);
+    for line in ["BGDETACH c0.0", "BGINFO c0.0 ping-ok 1.0", "BGOK c0.0"] {
         rig.hear(line);
     }
-    assert_eq!(results(&mut rig), [PingOutcome::Reply(1.0)]);
+    rig.order(id, 1);
+    assert_eq!(rig.sent(), [""; 0]);
+    assert_eq!(in_flight(&mut rig), [None]);
 }
 
 #[test]
@@ -183,11 +201,7 @@ fn a_ping_ordered_ahead_goes_out_when_it_is_due() {
 
 #[test]
 fn what_was_ordered_ahead_is_void_when_its_cause_is_gone() {
-    let causes: [fn(&mut Rig); 3] = [
-        |rig| {
-            rig.machine.pinger_lost();
-            rig.pinger_comes();
-        },
+    let causes: [fn(&mut Rig); 2] = [
         |rig| {
             rig.lose_server();
             rig.join(&["p"]);
@@ -207,6 +221,38 @@ fn what_was_ordered_ahead_is_void_when_its_cause_is_gone() {
             "{sent:?}"
         );
     }
+}
+
+#[test]
+fn what_was_ordered_ahead_is_sent_once_though_the_pinger_dies() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    rig.sent();
+    let (id, due) = (rig.id("p"), rig.now + Duration::from_millis(50));
+    rig.order_ahead(id, 1, due);
+    rig.machine.pinger_lost();
+    rig.to_pinger.clear();
+    rig.pinger_comes();
+    let phase = rig.watched()[0].phase.unwrap();
+    assert_eq!(phase.in_flight, Some(1), "so it is not ordered again");
+    rig.wait(Duration::from_secs(1));
+    assert_eq!(rig.sent(), ["PING -background c0.0 -timeout 10 p"]);
+}
+
+#[test]
+fn a_result_is_judged_though_no_pinger_is_there() {
+    let mut rig = Rig::joined(&[record("p", &[("watch", "t"), ("retries", "2")])], &["p"]);
+    let id = rig.id("p");
+    rig.order(id, 1);
+    rig.machine.pinger_lost();
+    rig.sent();
+    for line in ["BGDETACH c0.0", "BGINFO c0.0 ping-timeout", "BGOK c0.0"] {
+        rig.hear(line);
+    }
+    assert_eq!(rig.sent(), ["WARN connect ping-timeout p attempt 1 of 2"]);
+    rig.to_pinger.clear();
+    rig.pinger_comes();
+    let phase = rig.watched()[0].phase.unwrap();
+    assert_eq!((phase.failures, phase.due), (1, rig.now));
 }
 
 #[test]
@@ -261,7 +307,12 @@ fn a_peer_in_trouble_is_checked_at_once_only_by_a_pinger_that_knows_it() {
     let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
     let id = rig.id("p");
     if let Some(adoption) = rig.machine.peers.adoption_mut(id) {
-        adoption.phase.rounds = 1;
+        let (plan, statistics) = (*adoption.liveness.plan(), *adoption.liveness.statistics());
+        let phase = PingPhase {
+            rounds: 1,
+            ..PingPhase::default()
+        };
+        adoption.liveness = Liveness::standing(plan, phase, statistics);
     }
     let told = |rig: &mut Rig| {
         rig.to_pinger.clear();

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::control::Request;
-use connect_ipc::pinger::{FromPinger, Meaning, Verdict};
 use connect_ipc::scripts::{Child, Ended, FromScripts, Stream};
 use peerdb::Record;
 use proptest::prelude::*;
@@ -24,6 +23,7 @@ fn records(variant: u8) -> Vec<Record> {
         ("peer", "INET 192.0.2.1 1"),
         ("watch", watch),
         ("every", every),
+        ("retries", "2"),
         ("connect", "c"),
         ("disconnect", "d"),
         ("ifup", "up 'quoted word'"),
@@ -33,7 +33,12 @@ fn records(variant: u8) -> Vec<Record> {
         record("p", &p),
         record(
             "q",
-            &[("peer", "INET 192.0.2.2 1"), ("watch", "t"), ("key", "k")],
+            &[
+                ("peer", "INET 192.0.2.2 1"),
+                ("watch", "t"),
+                ("retries", "1"),
+                ("key", "k"),
+            ],
         ),
         record(
             "passive",
@@ -59,8 +64,6 @@ enum Step {
     Note(u8, usize),
     /// The pinger orders a ping of a peer.
     Order(usize),
-    /// The pinger judges.
-    Verdict(u8, usize),
     /// A background job of ours ends.
     End(u8, usize),
     /// The script helper tells something of a run.
@@ -85,7 +88,6 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0usize..8).prop_map(Step::Cancel),
         4 => (0u8..8, peer.clone()).prop_map(|(n, p)| Step::Note(n, p)),
         3 => peer.clone().prop_map(Step::Order),
-        2 => (0u8..3, peer.clone()).prop_map(|(v, p)| Step::Verdict(v, p)),
         5 => (0u8..6, 0usize..6).prop_map(|(e, n)| Step::End(e, n)),
         3 => (0u8..7, 0usize..4).prop_map(|(s, n)| Step::Script(s, n)),
         1 => "(OK|FAIL|INFO|BGINFO|BGOK|BGFAIL|SVCJOB|SVCCANCEL|NOTE|WARN|x)( (c0\\.0|J1|\"a b|KILL|'))?( .{0,300})?"
@@ -198,21 +200,6 @@ impl World {
                     // Every third one ahead of its time.
                     let ahead = Duration::from_millis(100 * u64::from(self.next_seq % 3 / 2));
                     rig.order_ahead(id, self.next_seq, rig.now + ahead);
-                }
-            }
-            Step::Verdict(meaning, peer) => {
-                if let Some(peer) = rig.machine.peers.find(PEERS[peer]) {
-                    let meaning = match meaning {
-                        0 => Meaning::Recovered { failures: 1 },
-                        1 => Meaning::Missed { attempt: 1, of: 5 },
-                        _ => Meaning::Unreachable { rounds: 1 },
-                    };
-                    let next = rig.now + Duration::from_secs(30);
-                    rig.pinger_says(FromPinger::Verdicts(vec![Verdict {
-                        peer,
-                        meaning,
-                        next,
-                    }]));
                 }
             }
             Step::End(how, number) => self.end(rig, how, number),

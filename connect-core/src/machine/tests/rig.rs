@@ -24,6 +24,8 @@ pub(super) struct Rig {
     pub(super) to_scripts: Vec<ToScripts>,
     pub(super) answers: Vec<(ConnectionId, Answer)>,
     pub(super) ended: bool,
+    /// Whether the pinger leaves it to the test to answer that it proceeds.
+    pub(super) slow_pinger: bool,
     lines: Vec<String>,
 }
 
@@ -54,6 +56,7 @@ impl Rig {
             to_scripts: Vec::new(),
             answers: Vec::new(),
             ended: false,
+            slow_pinger: false,
             lines: Vec::new(),
         };
         rig.database(records);
@@ -161,12 +164,7 @@ impl Rig {
 
     /// The pinger asks for a ping at `due`.
     pub(super) fn order_ahead(&mut self, peer: PeerId, seq: u32, due: Monotonic) {
-        self.pinger_says(FromPinger::Ping(vec![PingOrder {
-            peer,
-            seq,
-            failures: 0,
-            due,
-        }]));
+        self.pinger_says(FromPinger::Ping(vec![PingOrder { peer, seq, due }]));
     }
 
     pub(super) fn scripts_say(&mut self, message: FromScripts) {
@@ -196,6 +194,13 @@ impl Rig {
 
     fn collect(&mut self) {
         let out = self.machine.take_outputs();
+        if !self.slow_pinger {
+            let proceeds = |message: &&ToPinger| matches!(message, ToPinger::Proceed {});
+            for _ in out.to_pinger.iter().filter(proceeds) {
+                self.machine
+                    .from_pinger(FromPinger::Proceeding {}, self.now);
+            }
+        }
         self.to_pinger.extend(out.to_pinger);
         self.to_scripts.extend(out.to_scripts);
         self.answers.extend(out.answers);

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use connect_ipc::control::HelperStatus;
-use connect_ipc::pinger::{FromPinger, Meaning, PingOutcome, PingPhase, Remembered, Verdict};
+use connect_ipc::pinger::{FromPinger, PingOutcome, PingPhase, Remembered};
 use connect_ipc::statistics::PingStatistics;
 use peerdb::Record;
 
@@ -225,21 +225,17 @@ fn what_startup_stands_for_is_done_once_though_it_may_be_asked_for_late() {
 fn a_check_under_way_goes_on_with_the_next_core() {
     let mut old = first();
     let peer = old.id("p");
-    let due = old.now + Duration::from_secs(5);
     old.order(peer, 2);
-    old.pinger_says(FromPinger::Verdicts(vec![Verdict {
-        peer,
-        meaning: Meaning::Missed { attempt: 1, of: 5 },
-        next: due,
-    }]));
+    old.machine.ping_result(peer, 2, PingOutcome::Timeout);
+    old.order(peer, 3);
     let mut rig = next(left_by(&old), false, Duration::ZERO, &["p", "q"]);
     rig.pinger_comes();
     let list = rig.watched();
     let p = list.iter().find(|watched| watched.name == "p").unwrap();
     let phase = p.phase.unwrap();
     assert!(phase.checking);
-    assert_eq!((phase.failures, phase.last_seq), (1, 2));
-    assert_eq!((phase.due, phase.in_flight), (due, None));
+    assert_eq!((phase.failures, phase.last_seq), (1, 3));
+    assert_eq!((phase.due, phase.in_flight), (old.now, None));
 }
 
 #[test]

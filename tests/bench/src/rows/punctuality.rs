@@ -7,9 +7,11 @@ use std::time::Duration;
 use anyhow::Context as _;
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::pinger::{PingOutcome, PingPhase, PingPlan, PingResult, ToPinger, Watched};
+use connect_ipc::pinger::{
+    FromPinger, PingOutcome, PingPhase, PingPlan, PingResult, ToPinger, Watched,
+};
 use connect_ipc::statistics::PingStatistics;
-use connect_pinger::machine::{Machine, Outputs};
+use connect_pinger::machine::{Input, Machine, Output};
 
 use super::{Effort, Found, progress};
 use crate::beside::fping;
@@ -140,7 +142,7 @@ fn simulate(peers: u64, periods: u64) -> anyhow::Result<u64> {
     const SECOND: u64 = 1_000_000_000;
     let first = |peer: u64| SECOND + peer * SECOND / peers;
     let mut machine = Machine::default();
-    let mut out = Outputs::default();
+    let mut out = Vec::new();
     let watched = (0..peers).map(|peer| Watched {
         peer: PeerId(peer),
         name: peer.to_string(),
@@ -157,18 +159,25 @@ fn simulate(peers: u64, periods: u64) -> anyhow::Result<u64> {
         }),
         statistics: PingStatistics::default(),
     });
-    machine.handle(ToPinger::Watch(watched.collect()), Monotonic(0), &mut out);
-    machine.handle(ToPinger::Ready {}, Monotonic(0), &mut out);
+    for message in [ToPinger::Watch(watched.collect()), ToPinger::Ready {}] {
+        machine.handle(Input::Core(message), Monotonic(0), &mut out);
+    }
     let mut worst = 0;
     let mut pings = 0;
     while pings < peers * periods {
         let deadline = machine.next_deadline().context("nothing is due")?;
         // Late by up to 90 ms, differently each time.
-        let late = connect_pinger::backoff::scatter(deadline.0) % 90_000_000;
+        let late = connect_liveness::backoff::scatter(deadline.0) % 90_000_000;
         let now = Monotonic(deadline.0 + late);
-        machine.tick(now, &mut out);
+        machine.handle(Input::Time {}, now, &mut out);
         let mut results = Vec::new();
-        for order in out.orders.drain(..) {
+        let orders = out
+            .drain(..)
+            .flat_map(|Output::ToCore(message)| match message {
+                FromPinger::Ping(orders) => orders,
+                _ => Vec::new(),
+            });
+        for order in orders {
             let ideal = first(order.peer.0) + u64::from(order.seq - 1) * SECOND;
             worst = worst.max(order.due.0.abs_diff(ideal));
             pings += 1;
@@ -179,7 +188,7 @@ fn simulate(peers: u64, periods: u64) -> anyhow::Result<u64> {
             });
         }
         let answered = now + Duration::from_millis(5);
-        machine.handle(ToPinger::Results(results), answered, &mut out);
+        machine.handle(Input::Core(ToPinger::Results(results)), answered, &mut out);
     }
     Ok(worst)
 }

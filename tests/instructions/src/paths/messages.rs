@@ -7,8 +7,8 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Envelope, PeerState, PeerStatus, Reply, Request};
 use connect_ipc::frame;
 use connect_ipc::pinger::{
-    FromPinger, Meaning, PingOrder, PingOutcome, PingPhase, PingPlan, PingResult, Remembered,
-    ToPinger, Verdict, Watched,
+    FromPinger, PingOrder, PingOutcome, PingPhase, PingPlan, PingResult, Remembered, ToPinger,
+    Watched,
 };
 use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, Run, ScriptKind, Stream, ToScripts, UnderWay,
@@ -31,8 +31,6 @@ pub(super) const PATHS: &[Listed] = &[
     ("decode check-now", 600, |n| decode(n, &check_now())),
     ("encode ping, 10 orders", 300, |n| encode(n, &ping())),
     ("decode ping, 10 orders", 300, |n| decode(n, &ping())),
-    ("encode verdicts", 600, |n| encode(n, &verdicts())),
-    ("decode verdicts", 600, |n| decode(n, &verdicts())),
     ("encode resume, 1 peer", 300, |n| encode(n, &resume())),
     ("decode resume, 1 peer", 300, |n| decode(n, &resume())),
     ("encode adopt, 1 run", 300, |n| encode(n, &adopt())),
@@ -135,18 +133,9 @@ fn ping() -> FromPinger {
     let order = |peer| PingOrder {
         peer: PeerId(peer),
         seq: 1000,
-        failures: 0,
         due: NOW,
     };
     FromPinger::Ping((1000..1010).map(order).collect())
-}
-
-fn verdicts() -> FromPinger {
-    FromPinger::Verdicts(vec![Verdict {
-        peer: PeerId(1000),
-        meaning: Meaning::Missed { attempt: 1, of: 5 },
-        next: NOW,
-    }])
 }
 
 fn resume() -> FromPinger {

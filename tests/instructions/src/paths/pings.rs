@@ -9,7 +9,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
 use connect_ipc::pinger::{FromPinger, PingOutcome, PingResult, ToPinger, Watched};
 use connect_ipc::{PeerId, pinger::PingOrder};
-use connect_pinger::machine::{Machine as Pinger, Outputs};
+use connect_pinger::machine::{Input, Machine as Pinger, Output};
 use connect_plan::pinging::PingKind;
 use peerdb::{Database, Record};
 
@@ -75,6 +75,7 @@ fn joined(now: Monotonic) -> (Core, Vec<ToPinger>) {
         lines.clear();
     }
     let told = core.take_outputs().to_pinger;
+    core.from_pinger(FromPinger::Proceeding {}, now);
     (core, told)
 }
 
@@ -89,24 +90,28 @@ fn watched(told: Vec<ToPinger>) -> Vec<Watched> {
 fn pinger(times: u32) -> anyhow::Result<()> {
     let (_, told) = joined(Monotonic(SECOND));
     let mut machine = Pinger::default();
-    let mut out = Outputs::default();
-    for message in told {
-        machine.handle(message, Monotonic(SECOND), &mut out);
+    let mut out = Vec::new();
+    for message in told.into_iter().chain([ToPinger::Ready {}]) {
+        machine.handle(Input::Core(message), Monotonic(SECOND), &mut out);
     }
-    machine.handle(ToPinger::Ready {}, Monotonic(SECOND), &mut out);
+    out.clear();
     let mut done = 0;
     while done < times {
         let now = machine.next_deadline().context("nothing is due")?;
-        machine.tick(now, &mut out);
-        let orders = std::mem::take(&mut out.orders);
+        machine.handle(Input::Time {}, now, &mut out);
         let answer = |order: &PingOrder| PingResult {
             peer: order.peer,
             seq: order.seq,
             outcome: PingOutcome::Reply(0.5),
         };
-        done += u32::try_from(orders.len())?;
-        let results = orders.iter().map(answer).collect();
-        machine.handle(ToPinger::Results(results), now, &mut out);
+        for Output::ToCore(message) in std::mem::take(&mut out) {
+            let FromPinger::Ping(orders) = message else {
+                continue;
+            };
+            done += u32::try_from(orders.len())?;
+            let results = ToPinger::Results(orders.iter().map(answer).collect());
+            machine.handle(Input::Core(results), now, &mut out);
+        }
     }
     Ok(())
 }
@@ -125,7 +130,6 @@ fn core(times: u32) -> anyhow::Result<()> {
             FromPinger::Ping(vec![PingOrder {
                 peer,
                 seq: ping + 1,
-                failures: 0,
                 due: now,
             }]),
             now,

@@ -2,15 +2,15 @@
 //! Results of pings on their way to the pinger: at once where it has to act, in batches where not.
 //!
 //! ```text
-//!   a reply that was expected --> [resting] --with the next message, or in time--> pinger
-//!   anything else ------------------------------------------------at once--------> pinger
+//!   a reply that was expected --> [batch] --with the next message, or in time--> pinger
+//!   anything else ----------------------------------------------at once--------> pinger
 //! ```
 //!
-//! Nothing rests in a core that is leaving: the pinger will tell the next one what it knows, and is
-//! believed, since it has usually lived on.
-//!
 //! A reply that was expected tells the pinger only that the next check is due as planned, a period
-//! from now, so it may wait for company: waking the pinger costs more than ten replies do.
+//! from now, so it may wait for others: waking the pinger costs more than ten replies do.
+//!
+//! Nothing waits in a core that is leaving: the pinger will tell the next one what it knows, and is
+//! believed, since it has usually lived on.
 
 use std::time::Duration;
 
@@ -22,16 +22,16 @@ use connect_ipc::pinger::{PingResult, ToPinger};
 /// however many peers there are.
 const REST: Duration = Duration::from_millis(100);
 
-/// Expected replies that the pinger has not been told of. Core's own books have them already.
+/// Expected replies that the pinger has not been told of. Core has judged them already.
 #[derive(Debug, Default)]
-pub(super) struct Resting {
+pub(super) struct ResultBatch {
     results: Vec<PingResult>,
     until: Option<Monotonic>,
     /// Whether core is leaving.
     leaving: bool,
 }
 
-impl Resting {
+impl ResultBatch {
     /// From now on nothing rests.
     pub(super) fn leave(&mut self) {
         self.leaving = true;
@@ -75,7 +75,7 @@ impl Resting {
         leaving.splice(..0, first);
     }
 
-    /// Forgets all: the pinger is gone, and the next one is given core's books.
+    /// Forgets all: the pinger is gone, and the next one is told where each peer stands.
     pub(super) fn clear(&mut self) {
         self.results.clear();
         self.until = None;
@@ -98,32 +98,36 @@ mod tests {
         }
     }
 
-    fn leaving(resting: &mut Resting, mut leaving: Vec<ToPinger>, now: Monotonic) -> Vec<ToPinger> {
-        resting.join(&mut leaving, now);
+    fn leaving(
+        batch: &mut ResultBatch,
+        mut leaving: Vec<ToPinger>,
+        now: Monotonic,
+    ) -> Vec<ToPinger> {
+        batch.join(&mut leaving, now);
         leaving
     }
 
     #[test]
     fn expected_replies_leave_together_when_it_is_time() {
-        let mut resting = Resting::default();
+        let mut batch = ResultBatch::default();
         let due = NOW + Duration::from_secs(1);
-        assert_eq!(resting.deadline(), None);
-        assert_eq!(resting.offer(reply(1), due, NOW), None);
+        assert_eq!(batch.deadline(), None);
+        assert_eq!(batch.offer(reply(1), due, NOW), None);
         let later = NOW + REST / 2;
-        assert_eq!(resting.offer(reply(2), due, later), None);
-        assert_eq!(leaving(&mut resting, Vec::new(), later), []);
-        assert_eq!(resting.deadline(), Some(NOW + REST));
+        assert_eq!(batch.offer(reply(2), due, later), None);
+        assert_eq!(leaving(&mut batch, Vec::new(), later), []);
+        assert_eq!(batch.deadline(), Some(NOW + REST));
         let both = ToPinger::Results(vec![reply(1), reply(2)]);
-        assert_eq!(leaving(&mut resting, Vec::new(), NOW + REST), [both]);
-        assert_eq!(resting.deadline(), None);
+        assert_eq!(leaving(&mut batch, Vec::new(), NOW + REST), [both]);
+        assert_eq!(batch.deadline(), None);
     }
 
     #[test]
     fn whatever_else_leaves_takes_them_along_and_comes_after_them() {
-        let mut resting = Resting::default();
-        resting.offer(reply(1), NOW + Duration::from_secs(1), NOW);
+        let mut batch = ResultBatch::default();
+        batch.offer(reply(1), NOW + Duration::from_secs(1), NOW);
         let other = vec![ToPinger::Forget(vec![PeerId(1)])];
-        let all = leaving(&mut resting, other.clone(), NOW);
+        let all = leaving(&mut batch, other.clone(), NOW);
         assert_eq!(
             all,
             [vec![ToPinger::Results(vec![reply(1)])], other].concat()
@@ -132,28 +136,28 @@ mod tests {
 
     #[test]
     fn a_reply_does_not_rest_beyond_the_next_check() {
-        let mut resting = Resting::default();
+        let mut batch = ResultBatch::default();
         let soon = NOW + REST / 2;
-        assert_eq!(resting.offer(reply(1), soon, NOW), Some(reply(1)));
+        assert_eq!(batch.offer(reply(1), soon, NOW), Some(reply(1)));
     }
 
     #[test]
     fn nothing_rests_in_a_core_that_is_leaving() {
-        let mut resting = Resting::default();
+        let mut batch = ResultBatch::default();
         let due = NOW + Duration::from_secs(1);
-        resting.offer(reply(1), due, NOW);
-        resting.leave();
+        batch.offer(reply(1), due, NOW);
+        batch.leave();
         let told = ToPinger::Results(vec![reply(1)]);
-        assert_eq!(leaving(&mut resting, Vec::new(), NOW), [told]);
-        assert_eq!(resting.offer(reply(2), due, NOW), Some(reply(2)));
+        assert_eq!(leaving(&mut batch, Vec::new(), NOW), [told]);
+        assert_eq!(batch.offer(reply(2), due, NOW), Some(reply(2)));
     }
 
     #[test]
     fn a_full_message_does_not_wait() {
-        let mut resting = Resting::default();
+        let mut batch = ResultBatch::default();
         for peer in 0..ITEMS_PER_FRAME as u64 {
-            resting.offer(reply(peer), NOW + Duration::from_secs(1), NOW);
+            batch.offer(reply(peer), NOW + Duration::from_secs(1), NOW);
         }
-        assert_eq!(leaving(&mut resting, Vec::new(), NOW).len(), 1);
+        assert_eq!(leaving(&mut batch, Vec::new(), NOW).len(), 1);
     }
 }

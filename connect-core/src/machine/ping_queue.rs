@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Pings that the pinger has ordered ahead, until they are due.
+//!
+//! ```text
+//!   pinger --a tenth of a second's pings at once--> [queue] --each when it is due--> server
+//! ```
+//!
+//! The pinger decides when a peer is pinged, and core sends each ping at that time: waking a
+//! process costs more than a ping, so a ping should not wake two.
+//!
+//! An order is valid from its arrival, whether or not the pinger lives on. Only an outage of the
+//! server voids orders, and it voids those as well that the pinger sent before it knew: the queue
+//! is closed until the pinger has answered that it proceeds.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::pinger::PingOrder;
+
+/// How far a ping may be put off to go out together with later ones. A wake-up costs as much as
+/// several pings, so a few pings to a wake-up halve the cost of a thousand peers; and 2 ms are
+/// nothing beside the shortest `every`, which is a second.
+pub const COALESCE: Duration = Duration::from_millis(2);
+
+/// The orders that are not due yet, and when the next of them may go out.
+#[derive(Debug, Default)]
+pub(super) struct PingQueue {
+    /// The earliest first; in the order of an order's fields: due, peer, seq.
+    ahead: BinaryHeap<Reverse<(Monotonic, PeerId, u32)>>,
+    /// The end of the pause after the last ones that went out.
+    pause_end: Monotonic,
+    /// How often the pinger was told to proceed and has not answered yet.
+    unanswered: u32,
+}
+
+impl PingQueue {
+    /// A pinger has come or gone, which has nothing to answer any more. What was ordered stays.
+    pub(super) fn forget_pinger(&mut self) {
+        self.unanswered = 0;
+    }
+
+    /// The pinger is told to proceed: what it ordered before it hears that is void.
+    pub(super) fn await_proceeding(&mut self) {
+        self.unanswered += 1;
+    }
+
+    /// The pinger has answered.
+    pub(super) fn proceeding(&mut self) {
+        self.unanswered = self.unanswered.saturating_sub(1);
+    }
+
+    /// Whether an order that arrives now was made after the last outage.
+    pub(super) const fn is_open(&self) -> bool {
+        self.unanswered == 0
+    }
+
+    /// Takes an order.
+    pub(super) fn push(&mut self, order: PingOrder) {
+        let PingOrder { peer, seq, due } = order;
+        self.ahead.push(Reverse((due, peer, seq)));
+    }
+
+    /// When [`PingQueue::take`] has something to give next, unless it is asked before.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        let Reverse((due, ..)) = self.ahead.peek()?;
+        Some((*due).max(self.pause_end))
+    }
+
+    /// An order that is due.
+    pub(super) fn take(&mut self, now: Monotonic) -> Option<PingOrder> {
+        let Reverse((due, ..)) = self.ahead.peek()?;
+        if *due > now {
+            return None;
+        }
+        self.pause_end = now + COALESCE;
+        let Reverse((due, peer, seq)) = self.ahead.pop()?;
+        Some(PingOrder { peer, seq, due })
+    }
+
+    /// The server is lost: forgets all orders.
+    pub(super) fn clear(&mut self) {
+        self.ahead.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_go_out_when_due_and_not_more_often_than_every_two_milliseconds() {
+        let at = |micros: u64| Monotonic(1_000_000_000 + micros * 1000);
+        let order = |peer, due| PingOrder {
+            peer: PeerId(peer),
+            seq: 1,
+            due,
+        };
+        let mut queue = PingQueue::default();
+        assert_eq!(queue.deadline(), None);
+        for (peer, due) in [(1, at(500)), (2, at(100)), (3, at(5000))] {
+            queue.push(order(peer, due));
+        }
+        assert_eq!(queue.deadline(), Some(at(100)));
+        assert_eq!(queue.take(at(99)), None);
+        assert_eq!(queue.take(at(100)), Some(order(2, at(100))));
+        assert_eq!(queue.take(at(100)), None);
+        assert_eq!(
+            queue.deadline(),
+            Some(at(2100)),
+            "the next waits for company"
+        );
+        assert_eq!(queue.take(at(2100)), Some(order(1, at(500))));
+        assert_eq!(
+            queue.deadline(),
+            Some(at(5000)),
+            "but not longer than it must"
+        );
+        queue.clear();
+        assert_eq!(queue.take(at(9999)), None);
+    }
+
+    #[test]
+    fn the_queue_is_closed_until_every_call_to_proceed_is_answered() {
+        let mut queue = PingQueue::default();
+        queue.await_proceeding();
+        queue.await_proceeding();
+        queue.proceeding();
+        assert!(!queue.is_open(), "the answer is to the first call");
+        queue.proceeding();
+        assert!(queue.is_open());
+        queue.await_proceeding();
+        queue.forget_pinger();
+        assert!(queue.is_open(), "a new pinger orders nothing from before");
+    }
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Spreading checks that fell due while nobody could ping, so that the server does not receive all
+//! of them at once.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::pinger::PingPhase;
+
+/// How far apart overdue checks are put: a thousand a second leaves the server room for its own
+/// work, and a handful of peers is still checked at once.
+const SPACING: Duration = Duration::from_millis(1);
+
+/// Gives overdue peers instants of their own. Take peers in the order of their numbers, so that
+/// core and the pinger come to the same instants.
+#[derive(Debug)]
+pub struct CatchUp {
+    now: Monotonic,
+    next: Monotonic,
+}
+
+impl CatchUp {
+    /// Pings are possible again from `now` on.
+    #[must_use]
+    pub const fn new(now: Monotonic) -> Self {
+        CatchUp { now, next: now }
+    }
+
+    /// Voids a ping in flight, which the server will not answer any more, and puts an overdue check
+    /// at the next free instant. Says whether the deadline has changed.
+    pub fn apply(&mut self, phase: &mut PingPhase) -> bool {
+        let voided = phase.in_flight.take().is_some();
+        let moved = voided || phase.due < self.now;
+        if moved {
+            phase.due = self.next;
+            self.next = self.next + SPACING;
+        }
+        moved
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_overdue_or_in_flight_is_put_a_millisecond_apart_and_nothing_else_moves() {
+        let now = Monotonic(1_000_000_000);
+        let later = now + Duration::from_secs(1);
+        let phase = |due, in_flight| PingPhase {
+            due,
+            in_flight,
+            ..PingPhase::default()
+        };
+        let mut phases = [
+            phase(Monotonic(1), None),
+            phase(later, None),
+            phase(later, Some(7)),
+        ];
+        let mut catch_up = CatchUp::new(now);
+        let moved = phases.each_mut().map(|phase| catch_up.apply(phase));
+        assert_eq!(moved, [true, false, true]);
+        assert_eq!(
+            phases.map(|phase| (phase.due, phase.in_flight)),
+            [(now, None), (later, None), (now + SPACING, None)]
+        );
+    }
+}

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The rules by which a peer is checked (connect(8), "Operation"), without I/O.
+//!
+//! Core and the pinger each hold one [`Liveness`] for each adopted peer and give both the same
+//! results. Core's copy is the authority: core acts on what a result means. The pinger uses its
+//! copy to know when the next ping is due. So a pinger that dies loses nothing, and no rule is
+//! written twice.
+
+pub mod backoff;
+mod catch_up;
+mod liveness;
+
+pub use catch_up::CatchUp;
+pub use liveness::{Judgement, Liveness, Meaning};

@@ -1,0 +1,503 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! One peer's checks as a state machine.
+//!
+//! ```text
+//!            due                      reply
+//!   idle ----------> ping in flight ---------> idle, next check `every` after the last
+//!    ^                |  ^      | no reply, attempts left: at once
+//!    |   none left    |  +------+ not sent, attempts left: after `timeout`
+//!    +----------------+
+//!      unreachable; next check after a pause
+//! ```
+
+use std::time::Duration;
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::pinger::{PingOutcome, PingPhase, PingPlan};
+use connect_ipc::statistics::PingStatistics;
+
+use crate::backoff;
+use crate::catch_up::CatchUp;
+
+/// What the end of a ping means.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Meaning {
+    /// The peer replied to the first attempt of a check, as it did in the check before.
+    Expected,
+    /// The peer replied after attempts or whole checks that had failed.
+    Recovered {
+        /// Failed attempts of this check.
+        failures: u32,
+    },
+    /// No reply came to this attempt.
+    Missed {
+        /// Which attempt of the check, from 1.
+        attempt: u32,
+        /// Attempts of a check.
+        of: u32,
+    },
+    /// The server could not send the ping, which counts as a failed attempt.
+    NotSent,
+}
+
+/// What the end of a ping means, and whether it ended the last attempt of a check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Judgement {
+    /// What it means by itself.
+    pub meaning: Meaning,
+    /// If all attempts have failed, so that the peer is unreachable: how many checks in a row.
+    pub unreachable: Option<u32>,
+}
+
+/// How one adopted peer is checked, where it stands, and its figures. Only the methods change where
+/// it stands. Small and flat, since there may be very many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Liveness {
+    plan: PingPlan,
+    phase: PingPhase,
+    statistics: PingStatistics,
+}
+
+impl Liveness {
+    /// A peer that has not been checked yet and is due at `due`.
+    #[must_use]
+    pub fn starting(plan: PingPlan, due: Monotonic) -> Self {
+        let phase = PingPhase {
+            due,
+            ..PingPhase::default()
+        };
+        Self::standing(plan, phase, PingStatistics::default())
+    }
+
+    /// A peer that stands where core says.
+    #[must_use]
+    pub const fn standing(plan: PingPlan, phase: PingPhase, statistics: PingStatistics) -> Self {
+        Liveness {
+            plan,
+            phase,
+            statistics,
+        }
+    }
+
+    /// A peer with a new core, from where it stood with an earlier one. The answer to a ping in
+    /// flight went to that core. If the plan has changed meanwhile, the peer does not wait longer
+    /// than it would by the new one.
+    #[must_use]
+    pub fn carried_on(
+        plan: PingPlan,
+        mut phase: PingPhase,
+        statistics: PingStatistics,
+        now: Monotonic,
+    ) -> Self {
+        let longest = match (phase.checking, phase.rounds) {
+            (true, _) => plan.timeout,
+            (false, 0) => plan.every,
+            (false, _) => plan.backoff_max,
+        };
+        phase.in_flight = None;
+        phase.due = phase.due.min(now + seconds(longest));
+        Self::standing(plan, phase, statistics)
+    }
+
+    /// How it is checked.
+    #[must_use]
+    pub const fn plan(&self) -> &PingPlan {
+        &self.plan
+    }
+
+    /// Where it stands.
+    #[must_use]
+    pub const fn phase(&self) -> &PingPhase {
+        &self.phase
+    }
+
+    /// Its figures.
+    #[must_use]
+    pub const fn statistics(&self) -> &PingStatistics {
+        &self.statistics
+    }
+
+    /// When the next ping is due; `None` while one is in flight, since the server keeps its time.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Monotonic> {
+        self.phase.in_flight.is_none().then_some(self.phase.due)
+    }
+
+    /// Whether nothing has happened to it yet.
+    #[must_use]
+    pub fn is_untouched(&self) -> bool {
+        self.phase.last_seq == 0 && self.statistics == PingStatistics::default()
+    }
+
+    /// The number of the next ping.
+    #[must_use]
+    pub const fn next_seq(&self) -> u32 {
+        self.phase.last_seq.wrapping_add(1)
+    }
+
+    /// Begins the ping `seq`, which is due at `due`. Refuses, by `false`, a second ping in flight
+    /// and a number that was used already. Numbers may be left out: an order that was void before
+    /// it arrived had one.
+    #[must_use]
+    pub const fn begin(&mut self, seq: u32, due: Monotonic) -> bool {
+        let ahead = seq.wrapping_sub(self.phase.last_seq);
+        // Numbers wrap around, so the half of them behind the last one is taken for used.
+        if self.phase.in_flight.is_some() || ahead == 0 || ahead > u32::MAX / 2 {
+            return false;
+        }
+        if !self.phase.checking {
+            self.phase.checking = true;
+            self.phase.failures = 0;
+        }
+        self.phase.due = due;
+        self.phase.last_seq = seq;
+        self.phase.in_flight = Some(seq);
+        true
+    }
+
+    /// Takes the end of a ping and says what it means; `None` if that ping is not in flight.
+    /// `peer` determines the random part of a pause.
+    pub fn result(
+        &mut self,
+        peer: PeerId,
+        seq: u32,
+        outcome: PingOutcome,
+        now: Monotonic,
+    ) -> Option<Judgement> {
+        if self.phase.in_flight != Some(seq) {
+            return None;
+        }
+        self.phase.in_flight = None;
+        let meaning = match outcome {
+            PingOutcome::Reply(millis) if !self.phase.sabotaged => {
+                self.statistics.record_reply(millis);
+                return Some(self.replied(now));
+            }
+            PingOutcome::Reply(_) | PingOutcome::Timeout => {
+                self.statistics.record_loss();
+                self.phase.failures += 1;
+                // The next attempt follows at once: this one has done the waiting.
+                self.phase.due = now;
+                Meaning::Missed {
+                    attempt: self.phase.failures,
+                    of: self.plan.retries,
+                }
+            }
+            PingOutcome::Failed => {
+                self.phase.failures += 1;
+                // Nothing has waited yet, so wait here; otherwise all attempts fail in one moment.
+                self.phase.due = now + seconds(self.plan.timeout);
+                Meaning::NotSent
+            }
+        };
+        Some(Judgement {
+            meaning,
+            unreachable: self.give_up(peer, now),
+        })
+    }
+
+    fn replied(&mut self, now: Monotonic) -> Judgement {
+        let failures = self.phase.failures;
+        let meaning = if failures > 0 || self.phase.rounds > 0 {
+            Meaning::Recovered { failures }
+        } else {
+            Meaning::Expected
+        };
+        let every = seconds(self.plan.every);
+        let planned = self.phase.due + every;
+        // One period after the last deadline, so that nothing drifts. Not if the check took several
+        // timeouts, or if that instant has passed because the machine slept.
+        self.phase.due = if failures == 0 && planned > now {
+            planned
+        } else {
+            now + every
+        };
+        self.phase.checking = false;
+        self.phase.rounds = 0;
+        Judgement {
+            meaning,
+            unreachable: None,
+        }
+    }
+
+    /// Ends the check if no attempt is left.
+    fn give_up(&mut self, peer: PeerId, now: Monotonic) -> Option<u32> {
+        if self.phase.failures < self.plan.retries {
+            return None;
+        }
+        self.phase.checking = false;
+        self.phase.sabotaged = false;
+        self.phase.rounds = self.phase.rounds.saturating_add(1);
+        self.phase.due = now + backoff::pause(&self.plan, peer, self.phase.rounds);
+        Some(self.phase.rounds)
+    }
+
+    /// Takes a changed plan. A wait that would be shorter under the new plan is shortened, and the
+    /// wait of a peer that replies becomes as long as the new plan says. A check in progress goes
+    /// on.
+    pub fn replan(&mut self, plan: PingPlan, now: Monotonic) {
+        let old = std::mem::replace(&mut self.plan, plan);
+        if self.phase.checking {
+            return;
+        }
+        self.phase.due = if self.phase.rounds == 0 {
+            let last = self.phase.due.before(seconds(old.every));
+            (last + seconds(plan.every)).max(now)
+        } else {
+            self.phase.due.min(now + seconds(plan.backoff_max))
+        };
+    }
+
+    /// Checks the peer at once unless a check is in progress or overdue.
+    pub fn check_now(&mut self, now: Monotonic) {
+        if !self.phase.checking {
+            self.phase.due = self.phase.due.min(now);
+        }
+    }
+
+    /// Counts replies as lost until the peer has become unreachable, and checks it at once.
+    pub fn sabotage(&mut self, now: Monotonic) {
+        self.phase.sabotaged = true;
+        self.check_now(now);
+    }
+
+    /// The server is back after an outage: see [`CatchUp::apply`].
+    pub fn catch_up(&mut self, catch_up: &mut CatchUp) -> bool {
+        catch_up.apply(&mut self.phase)
+    }
+}
+
+const fn seconds(count: u32) -> Duration {
+    Duration::from_secs(count as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAN: PingPlan = PingPlan {
+        every: 30,
+        timeout: 10,
+        retries: 3,
+        backoff: 30,
+        backoff_max: 120,
+    };
+
+    const REPLY: PingOutcome = PingOutcome::Reply(1.0);
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic(seconds * 1_000_000_000)
+    }
+
+    fn peer(plan: PingPlan) -> Liveness {
+        Liveness::starting(plan, at(100))
+    }
+
+    fn missed(attempt: u32, of: u32) -> Meaning {
+        Meaning::Missed { attempt, of }
+    }
+
+    /// Sends the ping that is due and gives it this end at `now`.
+    fn exchange(
+        peer: &mut Liveness,
+        outcome: PingOutcome,
+        now: Monotonic,
+    ) -> (Meaning, Option<u32>) {
+        let seq = peer.next_seq();
+        assert!(peer.begin(seq, peer.phase.due));
+        let judgement = peer.result(PeerId(1), seq, outcome, now).unwrap();
+        (judgement.meaning, judgement.unreachable)
+    }
+
+    #[test]
+    fn a_live_peer_is_checked_at_regular_intervals_without_drift() {
+        let mut peer = peer(PLAN);
+        for round in 0..1_000 {
+            assert_eq!(peer.deadline(), Some(at(100 + 30 * round)));
+            let late = at(100 + 30 * round) + Duration::from_millis(137);
+            assert_eq!(exchange(&mut peer, REPLY, late), (Meaning::Expected, None));
+        }
+        assert_eq!(peer.statistics.replies, 1_000);
+    }
+
+    #[test]
+    fn a_dead_peer_is_tried_so_many_times_and_declared_unreachable() {
+        let mut peer = peer(PLAN);
+        for (attempt, now) in [(1, 110), (2, 120)] {
+            let end = exchange(&mut peer, PingOutcome::Timeout, at(now));
+            assert_eq!(end, (missed(attempt, 3), None));
+            let next = peer.deadline();
+            assert_eq!(next, Some(at(now)), "the next attempt follows at once");
+        }
+        assert_eq!(
+            exchange(&mut peer, PingOutcome::Timeout, at(130)),
+            (missed(3, 3), Some(1))
+        );
+        assert_eq!(peer.deadline(), Some(at(160)));
+        assert_eq!(peer.statistics.lost, 3);
+        assert_eq!(peer.phase.failures, 3, "shown until the next check begins");
+    }
+
+    #[test]
+    fn a_reply_after_failures_is_a_recovery_and_the_wait_starts_there() {
+        let mut peer = peer(PLAN);
+        exchange(&mut peer, PingOutcome::Timeout, at(110));
+        assert_eq!(
+            exchange(&mut peer, REPLY, at(111)),
+            (Meaning::Recovered { failures: 1 }, None)
+        );
+        assert_eq!(peer.deadline(), Some(at(141)));
+        assert_eq!(
+            exchange(&mut peer, REPLY, at(142)),
+            (Meaning::Expected, None)
+        );
+        assert_eq!(peer.deadline(), Some(at(171)));
+    }
+
+    #[test]
+    fn a_reply_after_an_unreachable_round_is_a_recovery_too() {
+        let mut peer = peer(PingPlan { retries: 1, ..PLAN });
+        exchange(&mut peer, PingOutcome::Timeout, at(110));
+        assert_eq!(
+            exchange(&mut peer, REPLY, at(141)),
+            (Meaning::Recovered { failures: 0 }, None)
+        );
+    }
+
+    #[test]
+    fn a_ping_that_could_not_be_sent_counts_as_failed_and_the_schedule_goes_on() {
+        let mut peer = peer(PLAN);
+        for (now, unreachable) in [(100, None), (110, None), (120, Some(1))] {
+            assert_eq!(peer.deadline(), Some(at(now)));
+            let end = exchange(&mut peer, PingOutcome::Failed, at(now));
+            assert_eq!(end, (Meaning::NotSent, unreachable));
+        }
+        let lost = peer.statistics.lost;
+        assert_eq!(lost, 0, "nothing was lost that was never sent");
+    }
+
+    #[test]
+    fn results_of_other_pings_are_ignored() {
+        let mut peer = peer(PLAN);
+        assert!(peer.begin(1, at(100)));
+        let mut end = |seq, outcome| peer.result(PeerId(1), seq, outcome, at(110));
+        assert_eq!(end(2, PingOutcome::Timeout), None);
+        assert!(end(1, REPLY).is_some());
+        assert_eq!(end(1, PingOutcome::Timeout), None);
+        assert_eq!((peer.statistics.replies, peer.statistics.lost), (1, 0));
+    }
+
+    #[test]
+    fn one_ping_at_a_time_and_each_number_once() {
+        let mut peer = peer(PLAN);
+        assert!(peer.begin(5, at(100)), "numbers may be left out");
+        assert!(!peer.begin(6, at(100)), "one is in flight");
+        peer.result(PeerId(1), 5, REPLY, at(100));
+        assert!(!peer.begin(5, at(130)) && !peer.begin(4, at(130)));
+        let mut catch_up = CatchUp::new(at(130));
+        assert!(peer.begin(u32::MAX / 2, at(130)) && peer.catch_up(&mut catch_up));
+        assert!(peer.begin(u32::MAX - 1, at(130)) && peer.catch_up(&mut catch_up));
+        assert!(peer.begin(0, at(130)), "they wrap around");
+    }
+
+    #[test]
+    fn a_sabotaged_peer_is_checked_at_once_and_found_unreachable_once() {
+        let mut peer = peer(PingPlan { retries: 2, ..PLAN });
+        peer.sabotage(at(50));
+        assert_eq!(peer.deadline(), Some(at(50)));
+        assert_eq!(exchange(&mut peer, REPLY, at(51)), (missed(1, 2), None));
+        assert_eq!(exchange(&mut peer, REPLY, at(52)), (missed(2, 2), Some(1)));
+        assert_eq!(
+            exchange(&mut peer, REPLY, at(82)),
+            (Meaning::Recovered { failures: 0 }, None)
+        );
+    }
+
+    #[test]
+    fn a_check_at_once_does_not_put_an_overdue_check_off() {
+        let mut peer = peer(PLAN);
+        peer.check_now(at(101));
+        assert_eq!(peer.deadline(), Some(at(100)));
+    }
+
+    #[test]
+    fn a_shorter_interval_takes_effect_in_the_wait_under_way() {
+        let mut peer = peer(PLAN);
+        exchange(&mut peer, REPLY, at(100));
+        assert_eq!(peer.deadline(), Some(at(130)));
+        peer.replan(PingPlan { every: 10, ..PLAN }, at(105));
+        assert_eq!(peer.deadline(), Some(at(110)));
+        peer.replan(PingPlan { every: 2, ..PLAN }, at(108));
+        assert_eq!(peer.deadline(), Some(at(108)), "not in the past");
+        peer.replan(PingPlan { every: 60, ..PLAN }, at(108));
+        assert_eq!(peer.deadline(), Some(at(166)));
+    }
+
+    #[test]
+    fn a_check_that_is_overdue_when_the_interval_grows_waits_from_the_last_one() {
+        let mut peer = peer(PLAN);
+        peer.replan(PingPlan { every: 60, ..PLAN }, at(105));
+        assert_eq!(peer.deadline(), Some(at(130)), "the last was due at 70");
+    }
+
+    #[test]
+    fn a_pause_that_may_not_be_so_long_any_more_is_shortened() {
+        let mut peer = peer(PingPlan { retries: 1, ..PLAN });
+        exchange(&mut peer, PingOutcome::Timeout, at(110));
+        assert_eq!(peer.deadline(), Some(at(140)));
+        let short = PingPlan {
+            backoff_max: 5,
+            ..PLAN
+        };
+        peer.replan(short, at(111));
+        assert_eq!(peer.deadline(), Some(at(116)));
+        peer.replan(PLAN, at(112));
+        assert_eq!(peer.deadline(), Some(at(116)), "but never lengthened");
+    }
+
+    #[test]
+    fn a_new_plan_leaves_a_check_under_way_alone() {
+        let mut peer = peer(PLAN);
+        exchange(&mut peer, PingOutcome::Timeout, at(110));
+        let plan = PingPlan {
+            every: 600,
+            retries: 2,
+            ..PLAN
+        };
+        peer.replan(plan, at(110));
+        assert_eq!(peer.deadline(), Some(at(110)));
+        assert_eq!(
+            exchange(&mut peer, PingOutcome::Timeout, at(120)),
+            (missed(2, 2), Some(1))
+        );
+    }
+
+    #[test]
+    fn a_machine_that_slept_does_not_make_up_for_missed_checks() {
+        let mut peer = peer(PLAN);
+        exchange(&mut peer, REPLY, at(10_000));
+        assert_eq!(peer.deadline(), Some(at(10_030)));
+    }
+
+    #[test]
+    fn a_peer_that_is_carried_on_waits_no_longer_than_the_new_plan_says() {
+        let phase = |checking, rounds| PingPhase {
+            due: at(1_000),
+            in_flight: Some(7),
+            last_seq: 7,
+            checking,
+            rounds,
+            ..PingPhase::default()
+        };
+        for (phase, due) in [
+            (phase(true, 0), at(10)),
+            (phase(false, 0), at(30)),
+            (phase(false, 1), at(120)),
+        ] {
+            let peer = Liveness::carried_on(PLAN, phase, PingStatistics::default(), at(0));
+            assert_eq!(peer.deadline(), Some(due));
+            assert_eq!(peer.next_seq(), 8);
+        }
+    }
+}
