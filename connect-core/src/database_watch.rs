@@ -6,33 +6,28 @@
 //!   [this task] --loads on a thread of its own--> Database --> core's loop
 //! ```
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use connect_runtime::alarm::Alarm;
 use connect_runtime::clock;
-use peerdb::{Database, FileIdentity, LoadError};
+use peerdb::{Database, FileIdentity};
 use tokio::sync::{Notify, mpsc};
+
+use crate::machine::Loaded;
 
 /// How often the file is looked at: an operator who installs a database sees it taken up within
 /// the time it takes to look. One `stat` a second costs nothing worth counting.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Reads the database for the first time, on the spot.
-///
-/// # Errors
-/// As [`Database::load`].
-pub fn load(path: &Path) -> Result<Database, LoadError> {
-    Database::load(path)
-}
-
 /// Watches the file for ever; each new state of it is loaded once, be it good or bad. Who asks to
-/// look now has the file read in any case, and so learns what is wrong with it, or that all is well.
+/// look now has the file read in any case, and so learns what is wrong with it, or that all is
+/// well.
 pub async fn watch(
     path: PathBuf,
     mut seen: Option<FileIdentity>,
-    loaded: mpsc::Sender<Result<Database, LoadError>>,
+    loaded: mpsc::Sender<Loaded>,
     look_now: Arc<Notify>,
     alarm: Alarm,
 ) {
@@ -61,7 +56,7 @@ pub async fn watch(
             // What was read may be newer than what was looked at.
             seen = database.identity();
         }
-        if loaded.send(result).await.is_err() {
+        if loaded.send(result.into()).await.is_err() {
             return;
         }
     }
@@ -82,7 +77,8 @@ mod tests {
         tokio::spawn(watch(path, seen, sender, Arc::clone(&look_now), alarm));
         for _ in 0..2 {
             look_now.notify_one();
-            assert!(loaded.recv().await.unwrap().is_err());
+            let loaded = loaded.recv().await.unwrap();
+            assert!(matches!(loaded, Loaded::Faulty { .. }));
         }
     }
 }

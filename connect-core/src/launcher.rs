@@ -21,9 +21,8 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::daemon::Core;
 use crate::daemonize;
-use crate::options::{ConnectOptions, Places};
+use crate::options::{ConnectOptions, Paths};
 use crate::signals::Hangup;
 use crate::startup;
 
@@ -70,7 +69,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
     logging::init(&options.core.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
     let handed_over = startup::handed_over()?;
     let helpers = find_helpers(options.helper_dir.as_deref())?;
-    let places = startup::enter(&options.core)?;
+    let paths = startup::enter(&options.core)?;
     let runtime = startup::runtime()?;
     runtime.block_on(async {
         // In the foreground it may be in somebody's terminal.
@@ -79,18 +78,18 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         } else {
             Hangup::End
         };
-        let core = Core::join(&options.core, &places, handed_over, hangup).await?;
+        let event_loop = startup::prepare(&options.core, &paths, handed_over, hangup).await?;
         let supervisors: Vec<JoinHandle<()>> = helpers
             .into_iter()
             .map(|program| {
                 let further = further_options(&program, &options);
                 let log = options.core.log.clone();
-                tokio::spawn(supervise(program, further, places.clone(), log))
+                tokio::spawn(supervise(program, further, paths.clone(), log))
             })
             .collect();
         let background = options.daemon;
-        let ended = core
-            .run_as_task(async move {
+        let ended = event_loop
+            .run_as_task(move || {
                 if background && let Err(error) = daemonize::ready() {
                     tracing::warn!("{error:#}");
                 }
@@ -155,21 +154,21 @@ fn further_options(program: &Path, options: &ConnectOptions) -> Vec<&'static str
 fn spawn(
     program: &Path,
     further: &[&str],
-    places: &Places,
+    paths: &Paths,
     log: &LogOptions,
 ) -> anyhow::Result<Child> {
     let mut command = Command::new(program);
     command
         .args(further)
         .arg("--socket")
-        .arg(places.runtime.helpers_socket())
+        .arg(paths.runtime.helpers_socket())
         .arg("--parent")
         .arg(std::process::id().to_string())
         .arg("--log-level")
         .arg(&log.level)
         // Scripts talk to the same server as we do.
-        .env("TRIPESOCK", &places.socket)
-        .env("TRIPEDIR", &places.directory)
+        .env("TRIPESOCK", &paths.socket)
+        .env("TRIPEDIR", &paths.directory)
         // A script that starts a service of its own is not this one's child.
         .env_remove(daemonize::CHILD_VARIABLE)
         .env_remove("STATE_DIRECTORY")
@@ -194,7 +193,7 @@ fn spawn(
 }
 
 /// Keeps one helper running for ever.
-async fn supervise(program: PathBuf, further: Vec<&'static str>, places: Places, log: LogOptions) {
+async fn supervise(program: PathBuf, further: Vec<&'static str>, paths: Paths, log: LogOptions) {
     let name = program
         .file_name()
         .unwrap_or_default()
@@ -203,7 +202,7 @@ async fn supervise(program: PathBuf, further: Vec<&'static str>, places: Places,
     let mut pause = Duration::ZERO;
     loop {
         let started = Instant::now();
-        match spawn(&program, &further, &places, &log) {
+        match spawn(&program, &further, &paths, &log) {
             Ok(mut child) => match child.wait().await {
                 Ok(status) => tracing::warn!("{name} has ended ({status}); starting it again"),
                 Err(error) => tracing::warn!("cannot wait for {name}: {error}"),

@@ -1,27 +1,26 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The core of the connect service: the admin connection, the peer table, the service's commands.
 //!
-//! [`machine`] decides everything without I/O; [`daemon`] is the loop round it, [`startup`] what comes
-//! before, and [`signals`] what may end it; [`sockets`] serves helpers and operators, and [`access`]
-//! says whom; [`operators`] owes them answers, and [`observers`] events; [`database_watch`] notices a
-//! new database; [`state_file`] keeps what the next core must know; [`notices`] tells the service
-//! manager how things stand; [`launcher`] is the drop-in program `connect`, which starts the helpers
-//! itself.
+//! [`machine`] decides everything without I/O. Its [`Input`](machine::Input) and
+//! [`Output`](machine::Output) are the table of contents of what the service can do. [`event_loop`]
+//! receives, hands to the machine and sends; [`startup`] is what comes before.
 
-pub mod access;
-pub mod daemon;
+pub mod admin_link;
+pub mod core_program;
 pub mod daemonize;
 pub mod database_watch;
+pub mod driver;
+pub mod endpoints;
+pub mod event_loop;
 pub mod launcher;
 pub mod machine;
-pub mod notices;
-pub mod observers;
-pub mod operators;
 pub mod options;
-pub mod server;
-pub mod server_instance;
+pub mod recording;
+pub mod replay;
+pub mod saved_state;
+pub mod secrets;
+pub mod server_run;
+pub mod service_manager;
 pub mod signals;
-pub mod sockets;
 pub mod startup;
-pub mod state_file;
 pub mod trace;

@@ -3,11 +3,13 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use connect_plan::pinging::PingKind;
 use connect_runtime::logging::LogOptions;
 use connect_runtime::paths::{self, RuntimeDir};
 use tripe_admin::Interval;
+
+use crate::replay::ReplayOptions;
 
 /// The version that `SVCCLAIM` and `--version` tell.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -86,6 +88,10 @@ pub struct CoreOptions {
     /// [default: no limit].
     #[arg(long, value_name = "TIME")]
     pub script_timeout: Option<Interval>,
+    /// Record everything that happens to core in this new file, for a bug report; see
+    /// connect-core(8), "Recordings", for what it reveals.
+    #[arg(long, value_name = "FILE")]
+    pub record: Option<PathBuf>,
     /// End when the connection to the server is lost, instead of waiting for it to come back.
     #[arg(long)]
     pub exit_on_disconnect: bool,
@@ -105,7 +111,7 @@ fn parse_mode(text: &str) -> Result<u32, String> {
 /// Where everything is, once all options and variables are taken together. All paths are absolute
 /// or relative to the directory that was changed to.
 #[derive(Clone, Debug)]
-pub struct Places {
+pub struct Paths {
     /// The configuration directory.
     pub directory: PathBuf,
     /// The server's socket.
@@ -119,11 +125,11 @@ pub struct Places {
 }
 
 impl CoreOptions {
-    /// Finds all places.
+    /// Finds all paths.
     ///
     /// # Errors
     /// If the configuration directory cannot be entered or has no absolute name.
-    pub fn places(&self) -> anyhow::Result<Places> {
+    pub fn paths(&self) -> anyhow::Result<Paths> {
         use anyhow::Context as _;
         let directory = paths::directory(self.directory.as_deref());
         let directory = directory.canonicalize().with_context(|| {
@@ -136,7 +142,7 @@ impl CoreOptions {
         let database = paths::database(self.peerdb.as_deref(), &directory);
         let runtime = RuntimeDir::find(self.runtime_dir.as_deref(), &socket);
         let state = paths::state_directory(self.state_dir.as_deref(), &directory);
-        Ok(Places {
+        Ok(Paths {
             directory,
             socket,
             database,
@@ -170,11 +176,22 @@ pub struct ConnectOptions {
 
 /// Core of the connect service, with helpers that are started on their own
 #[derive(Debug, Parser)]
-#[command(name = "connect-core", version = VERSION, infer_long_args = true, args_override_self = true)]
+#[command(name = "connect-core", version = VERSION, infer_long_args = true, args_override_self = true,
+    args_conflicts_with_subcommands = true)]
 pub struct CoreOnlyOptions {
     /// Options shared with connect.
     #[command(flatten)]
     pub core: CoreOptions,
+    /// What to do instead of providing the service.
+    #[command(subcommand)]
+    pub command: Option<CoreCommand>,
+}
+
+/// What connect-core can do instead of providing the service.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CoreCommand {
+    /// Replay a recording that --record has made, and compare the outcome
+    Replay(ReplayOptions),
 }
 
 #[cfg(test)]
@@ -239,7 +256,11 @@ mod tests {
                     "daemon",
                     "helper-dir",
                     "clean-environment",
-                    "allow-unsafe-scripts"
+                    "allow-unsafe-scripts",
+                    // Those of `replay`.
+                    "until",
+                    "quiet",
+                    "full"
                 ]
             ),
             [""; 0]

@@ -2,7 +2,7 @@
 //! What the system's signals ask of core.
 //!
 //! ```text
-//!   SIGTERM, SIGINT, SIGHUP --> [a task] --Wish--> core's loop
+//!   SIGTERM, SIGINT, SIGHUP --> [a task] --Request--> core's loop
 //! ```
 //!
 //! The task is asleep as a rule, whereas the loop would ask after each signal in each of its turns.
@@ -16,18 +16,18 @@ use tokio::sync::mpsc;
 /// What `SIGHUP` means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Hangup {
-    /// Look at the database now, as services do that have no terminal.
+    /// Read the database now, as services do that have no terminal.
     Reload,
-    /// The terminal is gone: what the system does by itself, that is, the end.
+    /// The terminal is gone: the process ends, as the system has it.
     End,
 }
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Wish {
-    /// Give the service up and end.
+pub enum Request {
+    /// Release the service and end.
     Leave,
-    /// Look at the database now.
+    /// Read the database now.
     Reload,
 }
 
@@ -35,22 +35,22 @@ pub enum Wish {
 ///
 /// # Errors
 /// If the system refuses.
-pub fn listen(hangup: Hangup) -> anyhow::Result<mpsc::Receiver<Wish>> {
+pub fn listen(hangup: Hangup) -> anyhow::Result<mpsc::Receiver<Request>> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
     let mut hangup = match hangup {
         Hangup::Reload => Some(signal(SignalKind::hangup()).context("cannot catch SIGHUP")?),
         Hangup::End => None,
     };
-    let (wishes, queue) = mpsc::channel(1);
+    let (requests, queue) = mpsc::channel(1);
     tokio::spawn(async move {
         loop {
-            let wish = tokio::select! {
-                _ = terminate.recv() => Wish::Leave,
-                _ = interrupt.recv() => Wish::Leave,
-                () = next(&mut hangup) => Wish::Reload,
+            let request = tokio::select! {
+                _ = terminate.recv() => Request::Leave,
+                _ = interrupt.recv() => Request::Leave,
+                () = next(&mut hangup) => Request::Reload,
             };
-            if wishes.send(wish).await.is_err() {
+            if requests.send(request).await.is_err() {
                 return;
             }
         }
@@ -58,7 +58,7 @@ pub fn listen(hangup: Hangup) -> anyhow::Result<mpsc::Receiver<Wish>> {
     Ok(queue)
 }
 
-/// The next signal; for ever, if it is not ours to catch.
+/// The next signal; never, if it is not caught.
 async fn next(caught: &mut Option<Signal>) {
     match caught {
         Some(caught) => {

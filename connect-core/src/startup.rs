@@ -1,16 +1,31 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What a core does before its loop turns: it takes what was handed over, goes where it belongs, and
-//! reaches for the server.
+//! What core does before its loop runs: it takes the sockets handed over, changes to its directory,
+//! reaches the server and opens everything that the loop needs.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use connect_runtime::activation::HandedOver;
+use connect_runtime::alarm::Alarm;
+use connect_runtime::clock;
 use connect_runtime::exit::{Exit, Fatal};
-use tokio::time::Instant;
+use peerdb::Database;
+use tokio::sync::{Notify, mpsc};
 
-use crate::options::{CoreOptions, Places};
-use crate::server::ServerLink;
+use crate::admin_link::{AdminLink, server_unreachable};
+use crate::database_watch;
+use crate::driver::Driver;
+use crate::endpoints::access::Access;
+use crate::endpoints::{Endpoints, listeners};
+use crate::event_loop::{Alarms, EventLoop, WallClock};
+use crate::machine::{Config, Input, Loaded, Machine, State};
+use crate::options::{CoreOptions, Paths, VERSION};
+use crate::recording::Recorder;
+use crate::saved_state::{self, Keeper};
+use crate::server_run::ServerRun;
+use crate::service_manager::ServiceManager;
+use crate::signals::{self, Hangup};
 
 /// Takes the sockets that a service manager has opened for us.
 ///
@@ -24,14 +39,14 @@ pub fn handed_over() -> Result<HandedOver, Fatal> {
 ///
 /// # Errors
 /// If there is no such directory.
-pub fn enter(options: &CoreOptions) -> Result<Places, Fatal> {
-    let places = options
-        .places()
+pub fn enter(options: &CoreOptions) -> Result<Paths, Fatal> {
+    let paths = options
+        .paths()
         .map_err(|error| Fatal::new(Exit::System, error))?;
-    std::env::set_current_dir(&places.directory)
-        .with_context(|| format!("cannot change to {}", places.directory.display()))
+    std::env::set_current_dir(&paths.directory)
+        .with_context(|| format!("cannot change to {}", paths.directory.display()))
         .map_err(|error| Fatal::new(Exit::System, error))?;
-    Ok(places)
+    Ok(paths)
 }
 
 /// The event loop's runtime: one thread, measured to cost half of several.
@@ -46,30 +61,109 @@ pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
         .map_err(|error| Fatal::new(Exit::System, error))
 }
 
-/// Makes the way to the server; also says until when a server that is away is waited for.
+/// Connects to the server, or finds out that it has to be waited for.
 ///
 /// # Errors
-/// If it is away and not to be waited for.
-pub async fn reach(
-    options: &CoreOptions,
-    places: &Places,
-) -> Result<(ServerLink, Option<Instant>), Fatal> {
-    let mut server = ServerLink::new(&places.socket);
-    match (server.connect().await, options.server_wait) {
-        (Ok(()), _) => Ok((server, None)),
-        (Err(error), None) => Err(out_of_reach(&places.socket, Some(&error.to_string()))),
-        (Err(_), Some(wait)) => Ok((server, Some(Instant::now() + wait.duration()))),
+/// If it cannot be reached and is not to be waited for.
+async fn reach(options: &CoreOptions, paths: &Paths) -> Result<AdminLink, Fatal> {
+    let mut admin = AdminLink::new(&paths.socket);
+    match (admin.connect().await, options.server_wait) {
+        (Err(error), None) => Err(server_unreachable(&paths.socket, Some(&error.to_string()))),
+        (Ok(()), _) | (Err(_), Some(_)) => Ok(admin),
     }
 }
 
-/// That the server cannot be reached, for the operator.
-#[must_use]
-pub fn out_of_reach(socket: &Path, why: Option<&str>) -> Fatal {
-    let error = anyhow::anyhow!(
-        "cannot reach the tripe server at {}; is tripe running? Name its socket with -a or \
-         TRIPESOCK: {}",
-        socket.display(),
-        why.unwrap_or("it has not answered in time")
-    );
-    Fatal::new(Exit::Unavailable, error)
+/// Catches signals, reaches the server, opens the sockets and reads the database: everything that
+/// the loop needs.
+///
+/// # Errors
+/// With the exit code for what is missing. A missing or broken database is not an error: the
+/// service runs without, says so, and loads the file when it is there.
+pub async fn prepare(
+    options: &CoreOptions,
+    paths: &Paths,
+    handed_over: HandedOver,
+    hangup: Hangup,
+) -> Result<EventLoop, Fatal> {
+    let system = |error| Fatal::new(Exit::System, error);
+    // First: a signal that came before would end the process without the state being saved.
+    let signals = signals::listen(hangup).map_err(system)?;
+    let admin = reach(options, paths).await?;
+    let mut driver = driver(options, paths, admin.is_connected()).map_err(system)?;
+    let access = Access::new(options).map_err(system)?;
+    let arrivals = listeners::serve(&paths.runtime, access, handed_over)
+        .await
+        .map_err(system)?;
+    if let Some((run, state)) = saved_state(paths) {
+        let state = Box::new(state);
+        driver.feed(Input::Inherited { run, state });
+    }
+    let (databases, read_database) =
+        watch_database(&paths.database, &mut driver).map_err(system)?;
+    Ok(EventLoop {
+        driver,
+        admin,
+        endpoints: Endpoints::new(arrivals),
+        databases,
+        read_database,
+        signals,
+        keeper: Keeper::new(paths.state.clone()),
+        service_manager: ServiceManager::from_environment(),
+        socket: paths.socket.clone(),
+        clock: WallClock::default(),
+        alarms: Alarms::new().map_err(system)?,
+    })
+}
+
+/// The machine, with a recording of all that happens to it if one is wanted.
+fn driver(options: &CoreOptions, paths: &Paths, connected: bool) -> anyhow::Result<Driver> {
+    let config = Config {
+        version: VERSION.to_owned(),
+        pid: std::process::id(),
+        socket: paths.socket.clone(),
+        database: paths.database.clone(),
+        startup: options.startup,
+        ping: options.ping.into(),
+        script_limit: options.script_timeout,
+        exit_on_disconnect: options.exit_on_disconnect,
+        server_wait: options.server_wait.filter(|_| !connected),
+        started: clock::now(),
+    };
+    let recorder = options
+        .record
+        .as_deref()
+        .map(|path| Recorder::create(path, &config))
+        .transpose()?;
+    Ok(Driver::new(Machine::new(config), options.debug, recorder))
+}
+
+/// What an earlier core has left.
+fn saved_state(paths: &Paths) -> Option<(ServerRun, State)> {
+    let directory = paths.state.as_deref()?;
+    saved_state::load(directory).unwrap_or_else(|error| {
+        tracing::warn!("{error}; continuing without the saved state");
+        None
+    })
+}
+
+/// Reads the database for the first time, and starts to watch its file.
+fn watch_database(
+    path: &Path,
+    driver: &mut Driver,
+) -> anyhow::Result<(mpsc::Receiver<Loaded>, Arc<Notify>)> {
+    let loaded = Database::load(path);
+    let seen = loaded
+        .as_ref()
+        .map_or_else(|_| peerdb::FileIdentity::of(path).ok(), Database::identity);
+    driver.feed(Input::Database(loaded.into()));
+    let (sender, databases) = mpsc::channel(1);
+    let read_database = Arc::new(Notify::new());
+    tokio::spawn(database_watch::watch(
+        path.to_owned(),
+        seen,
+        sender,
+        Arc::clone(&read_database),
+        Alarm::new().context("cannot create a timer")?,
+    ));
+    Ok((databases, read_database))
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Any text as the state that an earlier core has left, carried on with a server that lists peers of
-//! it. A text that is no state at all stands for one made of its bytes, so that most inputs get past
-//! the JSON reader.
+//! Any text as the state that an earlier core has left, carried on with a server that lists peers
+//! of it. A text that is no state at all stands for one made of its bytes, so that most inputs get
+//! past the JSON reader.
 #![no_main]
 
 use std::time::Duration;
 
-use connect_core::machine::{Config, Machine, State};
+use connect_core::machine::{Config, Input, Loaded, Machine, State};
 use connect_ipc::clock::Monotonic;
 use connect_plan::pinging::PingKind;
 use libfuzzer_sys::fuzz_target;
@@ -23,18 +23,29 @@ fuzz_target!(|text: &str| {
         version: "2".to_owned(),
         socket: "tripesock".into(),
         database: "peers.cdb".into(),
+        pid: 1,
         startup: true,
         ping: PingKind::Transport,
         script_limit: None,
+        exit_on_disconnect: false,
+        server_wait: None,
         started: now,
     });
     let records = ["a", "b"].map(|name| Record::new(name, [("watch", "t"), ("ifup", "up")]));
-    machine.database(
-        Ok(Database::from_parts(records.to_vec(), [], Vec::new())),
-        now,
-    );
-    machine.inherits(state);
-    machine.server_connected(now);
+    let database = Database::from_parts(records.to_vec(), [], Vec::new());
+    let run = serde_json::from_str(r#"{"device":1,"inode":2,"made":[3,4]}"#);
+    let Ok(run) = run else { return };
+    let mut outputs = Vec::new();
+    for input in [
+        Input::Database(Loaded::from(Ok(database))),
+        Input::Inherited {
+            run,
+            state: Box::new(state),
+        },
+        Input::ServerConnected { run: Some(run) },
+    ] {
+        machine.handle(input, now, &mut outputs);
+    }
     for line in [
         "OK",
         "OK",
@@ -45,14 +56,14 @@ fuzz_target!(|text: &str| {
         "NOTE KILL a",
         "NOTE ADD b tun0 INET 127.0.0.1 1",
     ] {
-        machine.server_line(line, now);
+        machine.handle(Input::ServerLine(line.into()), now, &mut outputs);
         now = now + Duration::from_secs(1);
-        machine.tick(now);
-        let _ = machine.take_outputs();
+        machine.handle(Input::EndOfTurn, now, &mut outputs);
+        outputs.clear();
     }
     let left = machine
-        .state(now)
-        .and_then(|state| serde_json::to_string(&state).ok());
+        .state()
+        .and_then(|(_, state)| serde_json::to_string(&state).ok());
     assert!(left.is_some(), "the state cannot be written again");
 });
 

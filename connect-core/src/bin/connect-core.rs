@@ -4,5 +4,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    connect_core::daemon::main()
+    connect_core::core_program::main()
 }

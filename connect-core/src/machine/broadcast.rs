@@ -3,11 +3,10 @@
 
 use std::iter;
 
-use connect_ipc::control::ServerLink;
 use tripe_admin::session::{MAX_SENT, Refused, fit_word};
 use tripe_admin::token;
 
-use super::context::Context;
+use super::server::Pending;
 use super::{Machine, SERVICE};
 
 /// The least room left for a last word that is cut: enough to recognise it.
@@ -16,8 +15,8 @@ const MIN_ROOM: usize = 8;
 /// What stands for words left out at the end of a line.
 const CUT_MARK: &str = "...";
 
-/// Whether words fit into a line as they are, however they are quoted. Quoting doubles a word at the
-/// most, and adds two quotes and a space.
+/// Whether words fit into a line as they are, however they are quoted. Quoting doubles a word at
+/// the most, and adds two quotes and a space.
 fn fits_surely<'a>(words: impl Iterator<Item = &'a str>) -> bool {
     let mut most = 0;
     for word in words {
@@ -68,18 +67,18 @@ fn fit(words: &mut Vec<String>) {
 impl Machine {
     /// Sends one line, cut to fit. Without a server there is nobody to tell.
     fn say(&mut self, keyword: &'static str, first: &str, rest: &[impl AsRef<str>]) {
-        if self.link == ServerLink::Down {
+        if !self.server.is_connected() {
             return;
         }
-        let context = Context::Routine(keyword);
+        let context = Pending::Routine(keyword);
         let rest = rest.iter().map(AsRef::as_ref);
         let words = [keyword, first].into_iter().chain(rest);
         let sent = if fits_surely(words.clone()) {
-            self.session.command(context, words)
+            self.server.session.command(context, words)
         } else {
             let mut words: Vec<String> = words.map(str::to_owned).collect();
             fit(&mut words);
-            self.session.command(context, &words)
+            self.server.session.command(context, &words)
         };
         if let Err(error) = sent {
             tracing::warn!("cannot tell the server: {error}");
@@ -112,21 +111,21 @@ impl Machine {
 
     /// Gives one line of a job's answer.
     pub(super) fn job_info(&mut self, id: &str, words: &[String]) {
-        if self.jobs.contains(id) {
+        if self.commands.has_job(id) {
             self.say("SVCINFO", id, words);
         }
     }
 
     /// Ends a job with success.
     pub(super) fn job_done(&mut self, id: &str) {
-        if self.jobs.remove(id) {
+        if self.commands.end_job(id) {
             self.say("SVCOK", id, &[""; 0]);
         }
     }
 
     /// Ends a job with failure.
     pub(super) fn job_failed(&mut self, id: &str, failure: &[String]) {
-        if self.jobs.remove(id) {
+        if self.commands.end_job(id) {
             self.say("SVCFAIL", id, failure);
         }
     }
@@ -137,17 +136,18 @@ impl Machine {
     /// As [`tripe_admin::session::Session::command`]; nothing is sent and the context is dropped.
     pub(super) fn command<'a>(
         &mut self,
-        context: Context,
+        context: Pending,
         keyword: &'a str,
         arguments: impl IntoIterator<Item = &'a str>,
     ) -> Result<(), Refused> {
-        self.session
+        self.server
+            .session
             .command(context, iter::once(keyword).chain(arguments))
     }
 
     /// As [`Machine::command`], for commands about a peer of the server, whose name is at fault if
     /// the line cannot be sent. Returns whether it was sent.
-    pub(super) fn command_on_peer(&mut self, context: Context, keyword: &str, peer: &str) -> bool {
+    pub(super) fn command_on_peer(&mut self, context: Pending, keyword: &str, peer: &str) -> bool {
         match self.command(context, keyword, [peer]) {
             Ok(()) => true,
             Err(error) => {

@@ -1,32 +1,51 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Telling observers what happens, at no cost while there are none.
+//! The numbers and times of events, and what is counted.
 
-use connect_ipc::event::{Event, EventKind};
+use std::time::Duration;
 
-use super::Machine;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::Counters;
 
-impl Machine {
-    /// Whether anybody wants events; the loop says so before each turn.
-    pub fn set_observed(&mut self, observed: bool) {
+/// The numbering of events, and their time.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    observed: bool,
+    last: u64,
+    /// What the wall clock showed at an instant: milliseconds since 1970.
+    clock: (Monotonic, u64),
+    pub(super) counters: Counters,
+}
+
+impl Events {
+    /// The number and time of the next event, whether or not anybody wants it.
+    pub(super) fn next(&mut self, now: Monotonic) -> (u64, u64) {
+        self.last += 1;
+        (self.last, self.wall_clock(now))
+    }
+
+    /// Whether anybody wants events.
+    pub(super) const fn is_observed(&self) -> bool {
+        self.observed
+    }
+
+    pub(super) fn set_observed(&mut self, observed: bool) {
         self.observed = observed;
     }
 
-    /// So many events were left out for slow observers.
-    pub fn events_dropped(&mut self, events: u64) {
-        self.counters.events_dropped += events;
+    /// The number of the latest event.
+    pub(super) const fn last(&self) -> u64 {
+        self.last
     }
 
-    /// Numbers an event and puts it out, if anybody wants it. The loop sets its time.
-    pub(super) fn emit(&mut self, peer: Option<&str>, kind: impl FnOnce() -> EventKind) {
-        self.last_event += 1;
-        if self.observed {
-            let peer = peer.map(str::to_owned);
-            self.out.events.push(Event {
-                seq: self.last_event,
-                at: 0,
-                peer,
-                kind: kind(),
-            });
-        }
+    /// The wall clock shows `millis` at `now`.
+    pub(super) fn set_clock(&mut self, now: Monotonic, millis: u64) {
+        self.clock = (now, millis);
+    }
+
+    /// What the wall clock shows at `now`.
+    fn wall_clock(&self, now: Monotonic) -> u64 {
+        let (then, millis) = self.clock;
+        let since: Duration = now.since(then);
+        millis.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }

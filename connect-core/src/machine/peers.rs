@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The peer table: every peer of the server, and what is known of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use connect_ipc::PeerId;
@@ -67,7 +67,8 @@ pub(super) struct Peer {
     /// When core first saw it.
     pub seen: Monotonic,
     /// Whether what a peer needs that was added has been done for it, by this core or an earlier
-    /// one: peers that were there before the service came, and found it without `--startup`, lack it.
+    /// one: peers that were there before the service came, and found it without `--startup`, lack
+    /// it.
     pub configured: bool,
 }
 
@@ -98,6 +99,8 @@ pub(super) struct PeerTable {
     by_name: HashMap<Box<str>, u32>,
     /// How often a peer came or went.
     changes: u64,
+    /// Distinct answers to `ALGS`. Only membership counts, never the order.
+    algorithms: HashSet<Algorithms>,
 }
 
 impl PeerTable {
@@ -105,12 +108,6 @@ impl PeerTable {
     #[must_use]
     pub(super) const fn changes(&self) -> u64 {
         self.changes
-    }
-
-    /// How many peers the server has.
-    #[must_use]
-    pub(super) fn len(&self) -> usize {
-        self.by_name.len()
     }
 
     /// Whether the server has none.
@@ -238,10 +235,24 @@ impl PeerTable {
         adopted
     }
 
-    /// The names of all peers.
+    /// The names of all peers, sorted.
     #[must_use]
     pub(super) fn names(&self) -> Vec<String> {
-        self.by_name.keys().map(ToString::to_string).collect()
+        let mut names: Vec<String> = self.by_name.keys().map(ToString::to_string).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Keeps one copy of equal answers to `ALGS`.
+    pub(super) fn share_algorithms(&mut self, pairs: Vec<(String, String)>) -> Algorithms {
+        let fresh: Algorithms = pairs.into();
+        if let Some(known) = self.algorithms.get(&fresh) {
+            return Arc::clone(known);
+        }
+        // Forget what no peer uses any more before adding another.
+        self.algorithms.retain(|known| Arc::strong_count(known) > 1);
+        self.algorithms.insert(Arc::clone(&fresh));
+        fresh
     }
 }
 
@@ -262,7 +273,7 @@ mod tests {
         let again = table.insert("alice", None, now);
         assert_ne!(again, alice);
         assert!(table.get(alice).is_none());
-        assert_eq!(table.len(), 2);
+        assert_eq!(table.names(), ["alice", "bob"]);
 
         let renumbered = table.renumber(again).unwrap();
         assert!(table.get(again).is_none());

@@ -1,48 +1,62 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A changed peer database: taken over whole, applied to the peers that it changes, and to no
+//! A changed peer database: taken over whole, and applied to the peers that it changes, and to no
 //! others.
 
 use std::sync::Arc;
 
 use connect_ipc::PeerId;
-use connect_ipc::clock::Monotonic;
 use connect_ipc::event::EventKind;
 use connect_plan::pinging::ping_plan;
-use peerdb::{Database, LoadError};
 
-use super::Machine;
+use super::database::Loaded;
 use super::liveness::WatchAs;
-
-/// How many faults of single records are logged; the rest is counted.
-const FAULTS_LOGGED: usize = 20;
+use super::{Machine, Milestone, Output};
 
 impl Machine {
+    /// A signal asks for the database to be read.
+    pub(super) fn reload_by_signal(&mut self) {
+        tracing::info!("reading the database: SIGHUP");
+        self.database.reloading = true;
+        self.out.push(Output::Notify(Milestone::Reloading));
+        self.out.push(Output::ReadDatabase);
+    }
+
     /// The database file was read, for the first time or after it changed.
-    pub fn database(&mut self, loaded: Result<Database, LoadError>, now: Monotonic) {
-        self.now = now;
+    pub(super) fn database_read(&mut self, loaded: Loaded) {
+        if std::mem::take(&mut self.database.reloading) {
+            self.out.push(Output::Notify(Milestone::Reloaded));
+        }
         match loaded {
-            Err(error) => {
-                let fault = error.to_string();
+            Loaded::Faulty { fault } => {
                 if self.database.fault.as_ref() != Some(&fault) {
-                    tracing::warn!("{fault}; what was read before stays in use");
-                    self.counters.reload_faults += 1;
+                    tracing::warn!(error = fault, "keeping the database that was read before");
+                    self.events.counters.reload_faults += 1;
                     self.warn(["peerdb-error"], &[&fault]);
                 }
-                // Told each time: somebody may have asked to look, and waits for what came of it.
+                // Told each time: somebody may have asked for it, and waits for what comes of it.
                 self.emit(None, || EventKind::DatabaseFault {
                     fault: fault.clone(),
                 });
                 self.database.fault = Some(fault);
             }
-            Ok(database) => {
-                log_faults(&database);
+            Loaded::Usable {
+                database,
+                faults,
+                more_faults,
+            } => {
+                for fault in &faults {
+                    tracing::warn!("in the peer database: {fault}");
+                }
+                if more_faults > 0 {
+                    tracing::warn!("{more_faults} more faults in the peer database");
+                }
                 self.database.fault = None;
-                self.counters.reloads += 1;
+                self.events.counters.reloads += 1;
                 let peers = database.sorted_peers().len() as u64;
                 self.emit(None, || EventKind::Database { peers });
-                self.database.current = Arc::new(database);
+                self.database.current = database;
                 self.apply();
-                if self.joined_before {
+                if self.server.joined_before() {
                     self.notify(["peerdb-update"], &[""; 0]);
                 }
             }
@@ -67,7 +81,7 @@ impl Machine {
             if let Some(record) = new {
                 peer.record = Some(record.clone());
                 if peer.algorithms.is_none() && record.get("ifdown").is_some() {
-                    self.unasked.push(id);
+                    self.server.questions.add(id);
                 }
             }
             match (&mut peer.adoption, watch) {
@@ -90,16 +104,5 @@ impl Machine {
         }
         self.watch(&replanned, WatchAs::Replanned);
         self.adopt_many(&wanted);
-    }
-}
-
-fn log_faults(database: &Database) {
-    for problem in database.problems().iter().take(FAULTS_LOGGED) {
-        tracing::warn!("in the peer database: {problem}");
-    }
-    let more =
-        database.problems().len().saturating_sub(FAULTS_LOGGED) + database.problems_omitted();
-    if more > 0 {
-        tracing::warn!("{more} more faults in the peer database");
     }
 }

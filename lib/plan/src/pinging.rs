@@ -3,10 +3,12 @@
 
 use connect_ipc::pinger::PingPlan;
 use peerdb::{Record, ValueError};
+use serde::{Deserialize, Serialize};
 use tripe_admin::Interval;
 
 /// Which of the server's two kinds of ping is used.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum PingKind {
     /// `PING`: the transport alone.
     #[default]

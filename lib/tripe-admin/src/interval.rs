@@ -5,9 +5,12 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// A time interval of whole seconds, written `30`, `30s`, `5m`, `2h` or `1d` (connect(8),
 /// "Operation"; tripe-admin(5)).
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
 pub struct Interval(u32);
 
 /// Why a text is no time interval.

@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// By how much a path may become dearer without anybody asking why, in percent. The same program
-/// counts the same but for hash tables, whose seeds are random, and for what the allocator does once
-/// in a while: together less than one percent. The rest is room for changes that are not worth a word.
+/// counts the same but for hash tables, whose seeds are random, and for what the allocator does
+/// once in a while: together less than one percent. The rest is room for changes that are not worth
+/// a word.
 const TOLERANCE: u64 = 5;
 
 /// What was counted, with what.

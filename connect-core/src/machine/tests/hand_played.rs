@@ -10,7 +10,7 @@ use connect_ipc::pinger::{FromPinger, PingOutcome, PingPhase, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
 use connect_liveness::Liveness;
 
-use super::super::ConnectionId;
+use super::super::{ConnectionId, Input};
 use super::rig::{Rig, record};
 
 const WATCHED: &[(&str, &str)] = &[("watch", "t"), ("peer", "PASSIVE")];
@@ -229,7 +229,7 @@ fn what_was_ordered_ahead_is_sent_once_though_the_pinger_dies() {
     rig.sent();
     let (id, due) = (rig.id("p"), rig.now + Duration::from_millis(50));
     rig.order_ahead(id, 1, due);
-    rig.machine.pinger_lost();
+    rig.pinger_goes();
     rig.to_pinger.clear();
     rig.pinger_comes();
     let phase = rig.watched()[0].phase.unwrap();
@@ -243,7 +243,7 @@ fn a_result_is_judged_though_no_pinger_is_there() {
     let mut rig = Rig::joined(&[record("p", &[("watch", "t"), ("retries", "2")])], &["p"]);
     let id = rig.id("p");
     rig.order(id, 1);
-    rig.machine.pinger_lost();
+    rig.pinger_goes();
     rig.sent();
     for line in ["BGDETACH c0.0", "BGINFO c0.0 ping-timeout", "BGOK c0.0"] {
         rig.hear(line);
@@ -268,7 +268,7 @@ fn a_shrunken_interval_is_remembered_for_the_pinger_that_comes_next() {
         ("50s", added + Duration::from_secs(100)),
     ] {
         rig.database(&[every(interval)]);
-        rig.machine.pinger_lost();
+        rig.pinger_goes();
         rig.to_pinger.clear();
         rig.pinger_comes();
         let told = rig.watched();
@@ -292,7 +292,7 @@ fn a_failure_of_many_words_still_answers_the_job() {
 #[test]
 fn a_refused_list_does_not_keep_the_service_from_working() {
     let mut rig = Rig::new(&[]);
-    rig.machine.server_connected(rig.now);
+    rig.connect_server();
     for line in ["OK", "OK", "FAIL not-today"] {
         rig.hear(line);
     }
@@ -322,19 +322,17 @@ fn a_peer_in_trouble_is_checked_at_once_only_by_a_pinger_that_knows_it() {
             .any(|message| matches!(message, ToPinger::CheckNow(_)))
     };
     assert!(told(&mut rig));
-    rig.machine.pinger_lost();
-    rig.machine
-        .pinger_connected(connect_ipc::control::HelperStatus::default());
+    rig.pinger_goes();
+    rig.pinger_connects();
     assert!(!told(&mut rig));
 }
 
 #[test]
 fn a_challenge_is_a_secret_from_its_first_line_on() {
     let mut rig = Rig::joined(&[record("passive", &[("peer", "PASSIVE")])], &[]);
-    rig.machine
-        .server_line("SVCJOB J1 connect passive u", rig.now);
-    rig.machine.server_line("INFO AAAA", rig.now);
-    assert_eq!(rig.machine.take_secrets(), ["AAAA"]);
+    rig.hear("SVCJOB J1 connect passive u");
+    rig.hear("INFO AAAA");
+    assert_eq!(rig.secrets, ["AAAA"]);
 }
 
 #[test]
@@ -370,7 +368,7 @@ fn a_deadline_never_lies_before_now() {
     let mut rig = Rig::joined(&[record("p", &[("watch", "t"), ("every", "1s")])], &["p"]);
     rig.wait(Duration::from_secs(100));
     rig.database(&[record("p", &[("watch", "t"), ("every", "2s")])]);
-    rig.machine.pinger_lost();
+    rig.pinger_goes();
     rig.to_pinger.clear();
     rig.pinger_comes();
     let due = rig.watched()[0].phase.unwrap().due;
@@ -426,12 +424,12 @@ fn submit(words: &[&str]) -> Request {
 #[test]
 fn a_command_about_peers_waits_until_a_fresh_core_knows_them() {
     let mut rig = Rig::new(&[record("p", WATCHED)]);
-    rig.machine.server_connected(rig.now);
+    rig.connect_server();
     rig.request(1, 1, submit(&["adopted"]));
     rig.request(1, 2, submit(&["userpeer", "u"]));
     rig.request(1, 3, submit(&["adopted", "too", "many"]));
     rig.request(2, 4, submit(&["sabotage", "p"]));
-    rig.machine.operator_gone(ConnectionId(2));
+    rig.feed(Input::Gone(ConnectionId(2)));
     let told = answers(&mut rig);
     let told: Vec<u64> = told.into_iter().map(|(id, _)| id).collect();
     assert_eq!(told, [2, 2, 3], "what is not about peers is answered");
@@ -450,7 +448,7 @@ fn a_command_about_peers_waits_until_a_fresh_core_knows_them() {
 #[test]
 fn a_command_that_waits_for_a_server_which_goes_is_told_so() {
     let mut rig = Rig::new(&[record("p", WATCHED)]);
-    rig.machine.server_connected(rig.now);
+    rig.connect_server();
     rig.request(1, 1, submit(&["adopted"]));
     rig.lose_server();
     let lost = vec!["server-lost".to_owned()];

@@ -214,14 +214,14 @@ impl World {
             Step::Loss(0) => {
                 rig.lose_server();
                 self.lose();
-                rig.machine.server_connected(rig.now);
+                rig.connect_server();
             }
             Step::Loss(1) => {
-                rig.machine.pinger_lost();
+                rig.pinger_goes();
                 rig.pinger_comes();
             }
             Step::Loss(_) => {
-                rig.machine.scripts_lost();
+                rig.scripts_go();
                 rig.scripts_come();
             }
             Step::Request(what, peer) => {
@@ -397,7 +397,7 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..150)
     ) {
         let mut rig = Rig::new(&records(0));
-        rig.machine.server_connected(rig.now);
+        rig.connect_server();
         let mut world = World::default();
         for step in steps {
             world.apply(&mut rig, step);
@@ -408,7 +408,7 @@ proptest! {
                 // A new connection puts the books right.
                 rig.lose_server();
                 world.lose();
-                rig.machine.server_connected(rig.now);
+                rig.connect_server();
             }
             if rig.ended {
                 return Ok(());

@@ -12,7 +12,8 @@ use connect_ipc::scripts::{FromScripts, Run, ToScripts};
 use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
 
-use super::super::{Config, ConnectionId, Machine};
+use super::super::{Config, ConnectionId, Input, Loaded, Machine, Output, State};
+use crate::server_run::ServerRun;
 use connect_plan::pinging::PingKind;
 
 /// A machine in the hands of a test.
@@ -23,9 +24,16 @@ pub(super) struct Rig {
     pub(super) to_pinger: Vec<ToPinger>,
     pub(super) to_scripts: Vec<ToScripts>,
     pub(super) answers: Vec<(ConnectionId, Answer)>,
+    pub(super) secrets: Vec<String>,
     pub(super) ended: bool,
     /// Whether the pinger leaves it to the test to answer that it proceeds.
     pub(super) slow_pinger: bool,
+    /// Which run of the server is connected to.
+    pub(super) run: u64,
+    /// The connection of the pinger, and that of the script helper; each new one has a new number.
+    pinger: ConnectionId,
+    scripts: ConnectionId,
+    next_connection: u64,
     lines: Vec<String>,
 }
 
@@ -46,17 +54,25 @@ impl Rig {
                 version: "9.9".to_owned(),
                 socket: PathBuf::from("tripesock"),
                 database: PathBuf::from("peers.cdb"),
+                pid: 1,
                 startup,
                 ping: PingKind::Transport,
                 script_limit: None,
+                exit_on_disconnect: false,
+                server_wait: None,
                 started: now,
             }),
             now,
             to_pinger: Vec::new(),
             to_scripts: Vec::new(),
             answers: Vec::new(),
+            secrets: Vec::new(),
             ended: false,
             slow_pinger: false,
+            run: 1,
+            pinger: ConnectionId(0),
+            scripts: ConnectionId(0),
+            next_connection: 1_000,
             lines: Vec::new(),
         };
         rig.database(records);
@@ -81,10 +97,10 @@ impl Rig {
         self.meet_after(None, peers);
     }
 
-    /// The same with a server whose service somebody provides, in this version, until core claims it.
+    /// The same with a server whose service somebody provides, in this version, until core claims
+    /// it.
     pub(super) fn meet_after(&mut self, predecessor: Option<&str>, peers: &[&str]) {
-        self.machine.server_connected(self.now);
-        self.collect();
+        self.connect_server();
         self.hear("OK");
         if self.lines.iter().any(|line| line == "SVCQUERY connect") {
             match predecessor {
@@ -132,29 +148,79 @@ impl Rig {
         let users = [("u", "passive"), ("ghost", "nobody")];
         let users = users.map(|(user, peer)| (user.to_owned(), peer.to_owned()));
         let database = Database::from_parts(records.to_vec(), users, Vec::new());
-        self.machine.database(Ok(database), self.now);
-        self.collect();
+        self.feed(Input::Database(Loaded::from(Ok(database))));
+    }
+
+    /// Hands in an input and ends the turn.
+    pub(super) fn feed(&mut self, input: Input<'_>) {
+        let before = self.to_pinger.len();
+        let mut outputs = Vec::new();
+        self.machine.handle(input, self.now, &mut outputs);
+        self.machine
+            .handle(Input::EndOfTurn, self.now, &mut outputs);
+        for output in outputs {
+            self.collect(output);
+        }
+        let proceeds = |message: &&ToPinger| matches!(message, ToPinger::Proceed {});
+        let told = self.to_pinger.get(before..).unwrap_or_default();
+        for _ in 0..told.iter().filter(proceeds).count() {
+            if !self.slow_pinger {
+                self.pinger_says(FromPinger::Proceeding {});
+            }
+        }
+    }
+
+    /// A connection to the server is made.
+    pub(super) fn connect_server(&mut self) {
+        let run = Some(server_run(self.run));
+        self.feed(Input::ServerConnected { run });
+    }
+
+    fn new_connection(&mut self) -> ConnectionId {
+        self.next_connection += 1;
+        ConnectionId(self.next_connection)
+    }
+
+    /// A pinger connects and has said nothing yet.
+    pub(super) fn pinger_connects(&mut self) {
+        self.pinger = self.new_connection();
+        let (connection, status) = (self.pinger, HelperStatus::default());
+        self.feed(Input::PingerConnected { connection, status });
     }
 
     pub(super) fn pinger_comes(&mut self) {
-        self.machine.pinger_connected(HelperStatus::default());
+        self.pinger_connects();
         self.pinger_says(FromPinger::Resume(Vec::new()));
     }
 
+    pub(super) fn pinger_goes(&mut self) {
+        self.feed(Input::Gone(self.pinger));
+    }
+
     pub(super) fn scripts_come(&mut self) {
-        self.machine.scripts_connected(HelperStatus::default());
+        self.scripts = self.new_connection();
+        let (connection, status) = (self.scripts, HelperStatus::default());
+        self.feed(Input::ScriptsConnected { connection, status });
         self.scripts_say(FromScripts::Resume(Vec::new()));
+    }
+
+    pub(super) fn scripts_go(&mut self) {
+        self.feed(Input::Gone(self.scripts));
+    }
+
+    /// An earlier core has left this about the server.
+    pub(super) fn inherit(&mut self, state: State) {
+        let (run, state) = (server_run(self.run), Box::new(state));
+        self.feed(Input::Inherited { run, state });
     }
 
     /// The server says a line.
     pub(super) fn hear(&mut self, line: &str) {
-        self.machine.server_line(line, self.now);
-        self.collect();
+        self.feed(Input::ServerLine(line.into()));
     }
 
     pub(super) fn pinger_says(&mut self, message: FromPinger) {
-        self.machine.from_pinger(message, self.now);
-        self.collect();
+        self.feed(Input::Pinger(self.pinger, message));
     }
 
     /// The pinger asks for a ping now.
@@ -168,47 +234,48 @@ impl Rig {
     }
 
     pub(super) fn scripts_say(&mut self, message: FromScripts) {
-        self.machine.from_scripts(message, self.now);
-        self.collect();
+        self.feed(Input::Scripts(self.scripts, message));
     }
 
     pub(super) fn request(&mut self, connection: u64, id: u64, request: Request) {
-        let envelope = Envelope { id, request };
-        self.machine
-            .request(ConnectionId(connection), "test", envelope, self.now);
-        self.collect();
+        self.feed(Input::Request {
+            connection: ConnectionId(connection),
+            by: "test".into(),
+            envelope: Envelope { id, request },
+        });
     }
 
     /// Time passes.
     pub(super) fn wait(&mut self, time: Duration) {
         self.now = self.now + time;
-        self.machine.tick(self.now);
-        self.collect();
+        self.feed(Input::EndOfTurn);
     }
 
     /// The server is out of reach.
     pub(super) fn lose_server(&mut self) {
-        self.machine.server_lost(self.now);
-        self.collect();
+        let reason = "it closed the connection".to_owned();
+        self.feed(Input::ServerLost { reason });
     }
 
-    fn collect(&mut self) {
-        let out = self.machine.take_outputs();
-        if !self.slow_pinger {
-            let proceeds = |message: &&ToPinger| matches!(message, ToPinger::Proceed {});
-            for _ in out.to_pinger.iter().filter(proceeds) {
-                self.machine
-                    .from_pinger(FromPinger::Proceeding {}, self.now);
+    fn collect(&mut self, output: Output) {
+        match output {
+            Output::ServerLines(bytes) => {
+                let text = String::from_utf8(bytes).expect("lines are text");
+                self.lines.extend(text.lines().map(str::to_owned));
             }
+            Output::ToPinger(connection, message) => {
+                assert_eq!(connection, self.pinger);
+                self.to_pinger.push(message);
+            }
+            Output::ToScripts(connection, message) => {
+                assert_eq!(connection, self.scripts);
+                self.to_scripts.push(message);
+            }
+            Output::Answer(connection, answer) => self.answers.push((connection, answer)),
+            Output::Secret(secret) => self.secrets.push(secret),
+            Output::End(_) => self.ended = true,
+            _ => {}
         }
-        self.to_pinger.extend(out.to_pinger);
-        self.to_scripts.extend(out.to_scripts);
-        self.answers.extend(out.answers);
-        self.ended |= out.ending.is_some();
-        let mut bytes = Vec::new();
-        self.machine.drain_lines(&mut bytes);
-        let text = String::from_utf8(bytes).expect("lines are text");
-        self.lines.extend(text.lines().map(str::to_owned));
     }
 
     /// The lines sent to the server since this was last asked.
@@ -255,4 +322,10 @@ impl Rig {
 /// A record.
 pub(super) fn record(name: &str, pairs: &[(&str, &str)]) -> Record {
     Record::new(name, pairs.iter().copied())
+}
+
+/// One run of the server after the other.
+fn server_run(number: u64) -> ServerRun {
+    let text = format!(r#"{{"device":1,"inode":{number},"made":[3,4]}}"#);
+    serde_json::from_str(&text).expect("a run")
 }

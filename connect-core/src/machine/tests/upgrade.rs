@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! One core after the other at the same server: what the first leaves, and what the next makes of it.
+//! One core after the other at the same server: what the first leaves, and what the next makes of
+//! it.
 
 use std::time::Duration;
 
-use connect_ipc::control::HelperStatus;
 use connect_ipc::pinger::{FromPinger, PingOutcome, PingPhase, Remembered};
 use connect_ipc::statistics::PingStatistics;
 use peerdb::Record;
@@ -41,7 +41,7 @@ fn first() -> Rig {
 
 /// The state as it travels: through text.
 fn left_by(rig: &Rig) -> State {
-    let state = rig.machine.state(rig.now).expect("it has joined");
+    let (_, state) = rig.machine.state().expect("it has joined");
     let text = serde_json::to_string(&state).unwrap();
     serde_json::from_str(&text).unwrap()
 }
@@ -51,7 +51,7 @@ fn left_by(rig: &Rig) -> State {
 fn next(state: State, startup: bool, after: Duration, peers: &[&str]) -> Rig {
     let mut rig = Rig::alone(&records(), startup);
     rig.now = rig.now + after;
-    rig.machine.inherits(state);
+    rig.inherit(state);
     rig.scripts_come();
     rig.meet(peers);
     rig.answer_all();
@@ -93,11 +93,12 @@ fn figures_and_deadlines_go_on_and_no_script_is_run_even_under_startup() {
 #[test]
 fn what_was_left_about_a_server_that_goes_before_it_is_joined_is_not_told_to_the_next() {
     let mut rig = Rig::alone(&records(), true);
-    rig.machine.inherits(left_by(&first()));
+    rig.inherit(left_by(&first()));
     rig.scripts_come();
-    rig.machine.server_connected(rig.now);
+    rig.connect_server();
     rig.lose_server();
     // Another server, which has what this one has.
+    rig.run += 1;
     rig.sent();
     rig.meet(&["p"]);
     rig.answer_all();
@@ -149,7 +150,7 @@ fn knowing_pinger_comes(rig: &mut Rig) {
             ..PingStatistics::default()
         },
     };
-    rig.machine.pinger_connected(HelperStatus::default());
+    rig.pinger_connects();
     rig.pinger_says(FromPinger::Resume(vec![known]));
     rig.pinger_says(FromPinger::Resume(Vec::new()));
 }
@@ -160,7 +161,7 @@ fn a_pinger_that_has_outlived_the_core_knows_better_whenever_it_comes() {
     knowing_pinger_comes(&mut late);
     let mut early = Rig::alone(&records(), true);
     knowing_pinger_comes(&mut early);
-    early.machine.inherits(left_by(&first()));
+    early.inherit(left_by(&first()));
     early.join(&["p", "q"]);
     for rig in [&mut late, &mut early] {
         let list = rig.watched();
@@ -187,7 +188,7 @@ fn who_went_meanwhile_is_brought_down_and_who_came_is_configured() {
     all.push(record("new", &[("ifup", "up"), ("peer", "PASSIVE")]));
     old.database(&all);
     let mut rig = Rig::alone(&all, false);
-    rig.machine.inherits(left_by(&old));
+    rig.inherit(left_by(&old));
     rig.scripts_come();
     rig.meet(&["q", "new"]);
     rig.answer_all();
@@ -252,7 +253,7 @@ fn a_plan_that_was_changed_meanwhile_holds_for_who_comes_back() {
         })
         .collect();
     let mut rig = Rig::alone(&[record("p", &pairs)], false);
-    rig.machine.inherits(state);
+    rig.inherit(state);
     rig.join(&["p"]);
     rig.pinger_comes();
     let phase = rig.watched()[0].phase.unwrap();

@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
+use connect_core::endpoints::observers::Observers;
 use connect_core::machine::ConnectionId;
-use connect_core::observers::Observers;
 use connect_ipc::event::{Event, EventFilter, EventKind};
 use connect_runtime::transport::{self, OPERATOR_BACKLOG};
 

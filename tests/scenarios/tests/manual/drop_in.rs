@@ -49,7 +49,7 @@ fn a_later_version_takes_the_service_over_and_this_one_ends() -> Outcome {
     other.ask("SVCCLAIM connect 99.0")?.lines()?;
     assert_eq!(service.wait()?.code(), Some(78));
     let log = service.log();
-    assert!(log.contains("taken over by version 99.0"), "{log}");
+    assert!(log.contains("version 99.0 took over the service"), "{log}");
     assert_eq!(site.admin_ok("SVCLIST")?, ["connect 99.0"]);
     Ok(())
 }

@@ -18,6 +18,7 @@ mod knock;
 mod notifications;
 mod passive;
 mod pinging;
+mod recording;
 mod service_manager;
 mod socket_access;
 mod sockets;

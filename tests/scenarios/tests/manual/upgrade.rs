@@ -113,7 +113,7 @@ fn a_full_stop_and_start_keeps_the_figures_and_runs_nothing() -> Outcome {
         assert_undisturbed(&site, &parts.core, before)?;
         let log = parts.core.log();
         assert!(
-            log.contains("going on where the last core has stopped"),
+            log.contains("resuming from the state of the last core"),
             "{log}"
         );
         parts.stop()?;
@@ -265,7 +265,7 @@ fn a_state_that_cannot_be_written_is_told_and_stops_nothing() -> Outcome {
     let parts = begin(&site)?;
     parts.stop()?;
     let log = core_log(&site);
-    assert!(log.contains("cannot keep the state in "), "{log}");
+    assert!(log.contains("cannot save the state"), "{log}");
     Ok(())
 }
 

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The connection to the tripe server as bytes: reading lines, writing batches, connecting again.
+
+use std::future::pending;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use connect_runtime::exit::{Exit, Fatal};
+use connect_runtime::socket::Socket;
+use tokio::net::UnixStream;
+use tokio::time::{Instant, sleep_until};
+use tripe_admin::line::{LineBuffer, MAX_RECEIVED};
+
+use crate::server_run::ServerRun;
+
+/// The first pause before a lost server is tried again.
+const FIRST_RETRY: Duration = Duration::from_millis(100);
+
+/// The longest pause before a lost server is tried again.
+const LAST_RETRY: Duration = Duration::from_secs(2);
+
+/// Unwritten bytes after which the server counts as stuck and the connection is made anew: more
+/// than 50,000 pings at once need.
+const MAX_UNWRITTEN: usize = 16 * 1024 * 1024;
+
+/// What happened to the connection.
+#[derive(Debug)]
+pub enum LinkEvent {
+    /// It was made.
+    Connected,
+    /// Bytes arrived in [`AdminLink::lines`].
+    Arrived,
+    /// Bytes were written.
+    Wrote,
+    /// It is gone; the reason is for people.
+    Lost(String),
+}
+
+/// The connection, present or to be made.
+#[derive(Debug)]
+pub struct AdminLink {
+    path: PathBuf,
+    stream: Option<Socket>,
+    /// Which server the connection was last made to.
+    run: Option<ServerRun>,
+    /// Lines received.
+    pub lines: LineBuffer,
+    output: Vec<u8>,
+    written: usize,
+    retry: Duration,
+    next_try: Instant,
+}
+
+impl AdminLink {
+    /// A connection that is still to be made, from the next [`AdminLink::event`] on.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        AdminLink {
+            path: path.to_owned(),
+            stream: None,
+            run: None,
+            lines: LineBuffer::new(MAX_RECEIVED),
+            output: Vec::new(),
+            written: 0,
+            retry: FIRST_RETRY,
+            next_try: Instant::now(),
+        }
+    }
+
+    /// Connects for the first time.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub async fn connect(&mut self) -> io::Result<()> {
+        let before = ServerRun::at(&self.path);
+        self.stream = Some(open(&self.path).await?);
+        // If the file was replaced meanwhile nobody knows whose the connection is.
+        self.run = before.filter(|_| ServerRun::at(&self.path) == before);
+        Ok(())
+    }
+
+    /// Whether the connection is there.
+    #[must_use]
+    pub const fn is_connected(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Which server the connection was last made to, if that is certain.
+    #[must_use]
+    pub const fn run(&self) -> Option<ServerRun> {
+        self.run
+    }
+
+    /// The buffer of lines to be written.
+    pub fn output(&mut self) -> &mut Vec<u8> {
+        if self.written == self.output.len() {
+            self.output.clear();
+            self.written = 0;
+        }
+        &mut self.output
+    }
+
+    /// Waits for the next thing to happen. Cancel safe.
+    pub async fn event(&mut self) -> LinkEvent {
+        let Some(stream) = &self.stream else {
+            sleep_until(self.next_try).await;
+            return self.reconnect().await;
+        };
+        let unwritten = self.output.get(self.written..).unwrap_or_default();
+        if unwritten.len() > MAX_UNWRITTEN {
+            return self.lose(format!("it has not read {MAX_UNWRITTEN} bytes"));
+        }
+        // Written bytes are counted even if this future is dropped right after: try_write has no
+        // await between the call and the count.
+        let writing = async {
+            if unwritten.is_empty() {
+                return pending().await;
+            }
+            stream.writable().await
+        };
+        tokio::select! {
+            read = stream.read(self.lines.tail()) => match read {
+                Ok(0) => self.lose("it closed the connection".to_owned()),
+                Ok(_) => LinkEvent::Arrived,
+                Err(error) => self.lose(error.to_string()),
+            },
+            ready = writing => match ready {
+                Ok(()) => self.flush(),
+                Err(error) => self.lose(error.to_string()),
+            },
+        }
+    }
+
+    /// Writes what can be written without waiting.
+    pub fn flush(&mut self) -> LinkEvent {
+        let Some(stream) = &self.stream else {
+            return LinkEvent::Wrote;
+        };
+        while let Some(rest @ [_, ..]) = self.output.get(self.written..) {
+            match stream.try_write(rest) {
+                Ok(count) => self.written += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return self.lose(error.to_string()),
+            }
+        }
+        LinkEvent::Wrote
+    }
+
+    fn lose(&mut self, why: String) -> LinkEvent {
+        self.stream = None;
+        self.lines.clear();
+        self.output.clear();
+        self.written = 0;
+        self.next_try = Instant::now() + self.retry;
+        LinkEvent::Lost(why)
+    }
+
+    async fn reconnect(&mut self) -> LinkEvent {
+        match self.connect().await {
+            Ok(()) => {
+                self.retry = FIRST_RETRY;
+                LinkEvent::Connected
+            }
+            Err(error) => {
+                self.retry = (self.retry * 2).min(LAST_RETRY);
+                self.lose(error.to_string())
+            }
+        }
+    }
+}
+
+async fn open(path: &Path) -> io::Result<Socket> {
+    Socket::new(UnixStream::connect(path).await?.into_std()?)
+}
+
+/// The error for a server that cannot be reached.
+#[must_use]
+pub fn server_unreachable(socket: &Path, reason: Option<&str>) -> Fatal {
+    let error = anyhow::anyhow!(
+        "cannot reach the tripe server at {}; is tripe running? Name its socket with -a or \
+         TRIPESOCK: {}",
+        socket.display(),
+        reason.unwrap_or("it has not answered in time")
+    );
+    Fatal::new(Exit::Unavailable, error)
+}

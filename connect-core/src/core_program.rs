@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The program `connect-core`: core in this process, helpers left to others.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use connect_runtime::exit::{Exit, Fatal, finish};
+use connect_runtime::logging;
+
+use crate::options::{CoreCommand, CoreOnlyOptions, CoreOptions};
+use crate::replay;
+use crate::signals::Hangup;
+use crate::startup;
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let CoreOnlyOptions { core, command } = CoreOnlyOptions::parse();
+    let result = match command {
+        None => start(&core),
+        // What was logged then is logged again.
+        Some(CoreCommand::Replay(options)) => logging::init(&core.log)
+            .map_err(|error| Fatal::new(Exit::Usage, error))
+            .and_then(|()| replay::run(&options)),
+    };
+    finish("connect-core", result)
+}
+
+fn start(options: &CoreOptions) -> Result<Exit, Fatal> {
+    logging::init(&options.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
+    let handed_over = startup::handed_over()?;
+    let paths = startup::enter(options)?;
+    let runtime = startup::runtime()?;
+    runtime.block_on(async {
+        let event_loop = startup::prepare(options, &paths, handed_over, Hangup::Reload).await?;
+        event_loop.run_as_task(|| {}).await
+    })
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Our own sockets, and everybody who is connected to them: helpers, operators and observers.
+//!
+//! ```text
+//!   [listeners] --Arrival--> [Endpoints::admit] --Input--> machine
+//!   machine --Output--> [Endpoints::send] --> each connection's Sender
+//! ```
+
+pub mod access;
+pub mod listeners;
+pub mod observers;
+pub mod operators;
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use connect_ipc::control::Answer;
+use connect_ipc::event::Event;
+use connect_ipc::hello::Role;
+use connect_runtime::transport::{SendError, Sender};
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+use crate::machine::{ConnectionId, Input, Output};
+use listeners::Arrival;
+use operators::Operators;
+
+/// Everybody who is connected.
+#[derive(Debug)]
+pub struct Endpoints {
+    arrivals: mpsc::Receiver<Arrival>,
+    /// Each with its role; without a sender if it can be told nothing any more.
+    helpers: HashMap<ConnectionId, (Role, Option<Sender>)>,
+    operators: Operators,
+}
+
+/// What has to wait until all outputs of a turn were looked at: many that go to one connection cost
+/// one write.
+#[derive(Debug, Default)]
+pub struct Batch {
+    answers: Vec<(ConnectionId, Answer)>,
+    events: Vec<Event>,
+    helpers: Vec<ConnectionId>,
+}
+
+impl Endpoints {
+    /// Nobody is connected yet.
+    #[must_use]
+    pub fn new(arrivals: mpsc::Receiver<Arrival>) -> Self {
+        Endpoints {
+            arrivals,
+            helpers: HashMap::new(),
+            operators: Operators::default(),
+        }
+    }
+
+    /// Waits for the next arrival; `None` if there will be no more. Cancel safe.
+    pub async fn arrival(&mut self) -> Option<Arrival> {
+        self.arrivals.recv().await
+    }
+
+    /// The next arrival, if there is one.
+    pub fn try_arrival(&mut self) -> Option<Arrival> {
+        self.arrivals.try_recv().ok()
+    }
+
+    /// Takes note of an arrival, and gives what the machine has to know of it.
+    pub fn admit(&mut self, arrival: Arrival) -> Option<Input<'_>> {
+        Some(match arrival {
+            Arrival::Helper {
+                connection,
+                role,
+                sender,
+                status,
+            } => {
+                self.helpers.insert(connection, (role, Some(sender)));
+                if role == Role::Pinger {
+                    Input::PingerConnected { connection, status }
+                } else {
+                    Input::ScriptsConnected { connection, status }
+                }
+            }
+            Arrival::Pinger(connection, message) => Input::Pinger(connection, message),
+            Arrival::Scripts(connection, message) => Input::Scripts(connection, message),
+            Arrival::Operator {
+                connection,
+                sender,
+                caller,
+            } => {
+                self.operators.insert(connection, sender, caller);
+                return None;
+            }
+            Arrival::Request(connection, envelope) => Input::Request {
+                connection,
+                by: Cow::Borrowed(self.operators.asks(connection, &envelope)?),
+                envelope,
+            },
+            Arrival::AskedAll(connection) => {
+                self.operators.asked_all(connection);
+                return None;
+            }
+            Arrival::Gone(connection) => {
+                let known =
+                    self.helpers.remove(&connection).is_some() || self.operators.forget(connection);
+                return known.then_some(Input::Gone(connection));
+            }
+        })
+    }
+
+    /// Sends an output that is for a connection, at once or with the [`Batch`]; gives back what is
+    /// for nobody here.
+    pub fn send(&mut self, output: Output, batch: &mut Batch) -> Option<Output> {
+        match output {
+            Output::ToPinger(connection, message) => self.put(connection, &message, batch),
+            Output::ToScripts(connection, message) => self.put(connection, &message, batch),
+            Output::Cut(connection) => {
+                if let Some((_, Some(sender))) = self.helpers.get(&connection) {
+                    sender.cut();
+                }
+            }
+            Output::Answer(connection, answer) => batch.answers.push((connection, answer)),
+            Output::Event(event) => batch.events.push(event),
+            Output::Subscribe {
+                connection,
+                request,
+                filter,
+                since,
+            } => {
+                let observers = &mut self.operators.observers;
+                observers.subscribe(connection, request, filter, since);
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    /// Hands a message to a helper's connection.
+    fn put<M: Serialize>(&mut self, connection: ConnectionId, message: &M, batch: &mut Batch) {
+        let Some((role, slot)) = self.helpers.get_mut(&connection) else {
+            return;
+        };
+        let Some(sender) = slot else { return };
+        match sender.put(message) {
+            Ok(()) if batch.helpers.contains(&connection) => {}
+            Ok(()) => batch.helpers.push(connection),
+            Err(error @ SendError::Frame(_)) => {
+                tracing::error!(helper = ?role, %error, "cannot send a message");
+            }
+            Err(error @ (SendError::Gone | SendError::Stuck(_))) => {
+                // Its reader ends as well, and that is when the machine is told.
+                tracing::warn!(helper = ?role, %error, "cannot send a message");
+                *slot = None;
+            }
+        }
+    }
+
+    /// Sends what has waited. Gives how many events were left out for slow observers.
+    pub fn finish(&mut self, batch: Batch) -> u64 {
+        for connection in batch.helpers {
+            if let Some((_, Some(sender))) = self.helpers.get(&connection) {
+                sender.flush();
+            }
+        }
+        self.operators.answer(batch.answers);
+        self.operators.publish(batch.events)
+    }
+
+    /// The operators who have asked all and were told all: their connections are closed here.
+    pub fn close_satisfied(&mut self) -> Vec<ConnectionId> {
+        let satisfied = self.operators.satisfied();
+        for connection in &satisfied {
+            self.operators.forget(*connection);
+        }
+        satisfied
+    }
+
+    /// Whether anybody wants events.
+    #[must_use]
+    pub fn is_observed(&self) -> bool {
+        !self.operators.observers.is_empty()
+    }
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Who is connected on the control and observers' sockets: who they are, which answers they are
+//! still owed, and when they have had them all.
+//!
+//! ```text
+//!   Arrival --> core's loop --> [Operators] --> each operator's Sender
+//!                                    |
+//!                                Observers
+//! ```
+
+use std::collections::HashMap;
+
+use connect_ipc::control::{Answer, Envelope, Request};
+use connect_ipc::event::Event;
+use connect_runtime::transport::{Caller, Sender};
+
+use crate::endpoints::observers::Observers;
+use crate::machine::ConnectionId;
+
+/// Somebody on one of the sockets.
+#[derive(Debug)]
+struct Operator {
+    sender: Sender,
+    /// Who it is, for the log and for observers.
+    name: String,
+    /// Requests that the final reply is still owed to. Those for events never have one.
+    unanswered: usize,
+    /// Whether no more requests will come, so that the connection ends with the last answer.
+    asked_all: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub struct Operators {
+    connected: HashMap<ConnectionId, Operator>,
+    /// How many of them have asked all that they want to know.
+    leaving: usize,
+    /// Those of them who want events.
+    pub observers: Observers,
+}
+
+impl Operators {
+    /// A new one.
+    pub fn insert(&mut self, connection: ConnectionId, sender: Sender, caller: Caller) {
+        tracing::debug!(?caller, "an operator has connected");
+        let operator = Operator {
+            sender,
+            name: describe(caller),
+            unanswered: 0,
+            asked_all: false,
+        };
+        self.connected.insert(connection, operator);
+    }
+
+    /// One of them asks for something. Gives its name; `None` if it is gone already.
+    pub fn asks(&mut self, connection: ConnectionId, envelope: &Envelope) -> Option<&str> {
+        let operator = self.connected.get_mut(&connection)?;
+        operator.unanswered += 1;
+        if let Request::Submit { words } = &envelope.request {
+            let by = &operator.name;
+            tracing::info!(by, "command: {}", tripe_admin::token::join(words));
+        }
+        Some(&operator.name)
+    }
+
+    /// One of them will ask for nothing more.
+    pub fn asked_all(&mut self, connection: ConnectionId) {
+        if let Some(operator) = self.connected.get_mut(&connection)
+            && !std::mem::replace(&mut operator.asked_all, true)
+        {
+            self.leaving += 1;
+        }
+    }
+
+    /// A connection is over. Gives whether it was one of them.
+    pub fn forget(&mut self, connection: ConnectionId) -> bool {
+        let Some(operator) = self.connected.remove(&connection) else {
+            return false;
+        };
+        self.leaving -= usize::from(operator.asked_all);
+        self.observers.forget(connection);
+        true
+    }
+
+    /// Sends answers to whom they are for.
+    pub fn answer(&mut self, answers: Vec<(ConnectionId, Answer)>) {
+        let mut flushing: Option<(ConnectionId, Sender)> = None;
+        for (connection, answer) in answers {
+            // Many answers in a row are for the same one as a rule.
+            if let Some((_, sender)) = flushing.take_if(|(last, _)| *last != connection) {
+                sender.flush();
+            }
+            let Some(operator) = self.connected.get_mut(&connection) else {
+                continue;
+            };
+            if answer.reply.is_final() {
+                operator.unanswered = operator.unanswered.saturating_sub(1);
+            }
+            if let Err(error) = operator.sender.put(&answer) {
+                tracing::warn!("cannot answer an operator: {error}");
+            }
+            if flushing.is_none() {
+                flushing = Some((connection, operator.sender.clone()));
+            }
+        }
+        if let Some((_, sender)) = flushing {
+            sender.flush();
+        }
+    }
+
+    /// Those who have asked all and been told all.
+    #[must_use]
+    pub fn satisfied(&self) -> Vec<ConnectionId> {
+        if self.leaving == 0 {
+            return Vec::new();
+        }
+        let satisfied = |operator: &Operator| operator.asked_all && operator.unanswered == 0;
+        let all = self.connected.iter();
+        all.filter_map(|(id, operator)| satisfied(operator).then_some(*id))
+            .collect()
+    }
+
+    /// Hands events to everybody who wants them. Returns how many were left out.
+    pub fn publish(&mut self, events: Vec<Event>) -> u64 {
+        let connected = &self.connected;
+        let sender = |of| connected.get(&of).map(|operator| &operator.sender);
+        self.observers.publish(events, sender)
+    }
+}
+
+/// Who somebody is, for the log and for observers.
+fn describe(caller: Caller) -> String {
+    let number = |value: Option<i64>| value.map_or_else(|| "?".to_owned(), |v| v.to_string());
+    let (uid, pid) = (caller.uid.map(i64::from), caller.pid.map(i64::from));
+    format!("uid {} pid {}", number(uid), number(pid))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoints::observers::tests::an_operator;
+    use connect_ipc::control::Reply;
+
+    #[tokio::test]
+    async fn who_has_asked_all_is_satisfied_by_the_last_answer_and_not_before() {
+        let (_there, caller, _receiver, sender) = an_operator().await;
+        let connection = ConnectionId(1);
+        let mut operators = Operators::default();
+        operators.insert(connection, sender, caller);
+        let ask = |id| Envelope {
+            id,
+            request: Request::Status {},
+        };
+        for id in [1, 2] {
+            let name = operators.asks(connection, &ask(id)).unwrap();
+            assert!(name.starts_with("uid "), "{name}");
+        }
+        assert_eq!(operators.asks(ConnectionId(2), &ask(1)), None);
+        let answer = |id, reply| vec![(connection, Answer { id, reply })];
+        operators.answer(answer(1, Reply::Done {}));
+        operators.asked_all(connection);
+        operators.asked_all(connection);
+        assert_eq!(operators.satisfied(), []);
+        operators.answer(answer(2, Reply::Line(Vec::new())));
+        assert_eq!(operators.satisfied(), [], "more lines may come");
+        operators.answer(answer(2, Reply::Done {}));
+        assert_eq!(operators.satisfied(), [connection]);
+        assert!(operators.forget(connection));
+        assert!(!operators.forget(connection));
+        assert_eq!(operators.satisfied(), []);
+    }
+}

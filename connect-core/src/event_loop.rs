@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Core's loop: receive, hand to the machine, send.
+//!
+//! ```text
+//!   tripe server <--AdminLink--+
+//!   helpers, operators <-------+-- [this loop] <--Input, Output--> Machine
+//!   database watcher ----------+
+//!   signals, time -------------+
+//!   service manager <----------+
+//!   state file, recording <----+
+//! ```
+//!
+//! One turn takes everything that has arrived and then sends everything that came of it, so a
+//! burst of any size costs one write to each side.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use connect_ipc::clock::Monotonic;
+use connect_runtime::alarm::Alarm;
+use connect_runtime::clock;
+use connect_runtime::exit::{Exit, Fatal};
+use tokio::sync::{Notify, mpsc};
+use tripe_admin::line::Line;
+
+use crate::admin_link::{AdminLink, LinkEvent, server_unreachable};
+use crate::driver::Driver;
+use crate::endpoints::listeners::Arrival;
+use crate::endpoints::{Batch, Endpoints};
+use crate::machine::{Ending, Input, Loaded, Milestone, Output};
+use crate::saved_state::Keeper;
+use crate::service_manager::ServiceManager;
+use crate::signals;
+
+/// How many arrivals are taken in one turn before their results are sent: enough to batch well,
+/// few enough that a flood on one side does not hold up the others.
+const ARRIVALS_PER_TURN: usize = 256;
+
+/// How far the wall clock may be from what the machine expects before the machine is told.
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
+
+/// Core with everything it is connected to.
+#[derive(Debug)]
+pub struct EventLoop {
+    pub(crate) driver: Driver,
+    pub(crate) admin: AdminLink,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) databases: mpsc::Receiver<Loaded>,
+    pub(crate) read_database: Arc<Notify>,
+    pub(crate) signals: mpsc::Receiver<signals::Request>,
+    pub(crate) keeper: Keeper,
+    pub(crate) service_manager: ServiceManager,
+    /// The server's socket, for messages.
+    pub(crate) socket: PathBuf,
+    pub(crate) clock: WallClock,
+    pub(crate) alarms: Alarms,
+}
+
+impl EventLoop {
+    /// Works until the service ends. `ready` is called once the service is claimed.
+    ///
+    /// The loop is a task of the runtime and not the future that the runtime was started with: that
+    /// one is woken through a file descriptor even from its own thread, which costs two system
+    /// calls each time.
+    ///
+    /// # Errors
+    /// With the exit code for what went wrong.
+    pub async fn run_as_task(self, ready: impl FnOnce() + Send + 'static) -> Result<Exit, Fatal> {
+        match tokio::spawn(self.run(ready)).await {
+            Ok(ended) => ended,
+            Err(error) => Err(Fatal::new(
+                Exit::System,
+                anyhow::Error::new(error).context("core's loop was cut short"),
+            )),
+        }
+    }
+
+    async fn run(mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
+        let ended = self.work(ready).await;
+        self.service_manager.tell(Milestone::Stopping);
+        self.keeper.finish(&self.driver.machine).await;
+        ended
+    }
+
+    async fn work(&mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
+        let mut ready = Some(ready);
+        self.clock.check(&mut self.driver, true);
+        if self.admin.is_connected() {
+            let run = self.admin.run();
+            self.driver.feed(Input::ServerConnected { run });
+        }
+        loop {
+            self.driver.feed(Input::EndOfTurn);
+            for output in self.send() {
+                match output {
+                    Output::Notify(milestone) => {
+                        if milestone == Milestone::Ready
+                            && let Some(ready) = ready.take()
+                        {
+                            ready();
+                        }
+                        self.service_manager.tell(milestone);
+                    }
+                    Output::ReadDatabase => self.read_database.notify_one(),
+                    Output::ForgetState => self.keeper.forget(),
+                    Output::End(ending) => return self.exit(ending),
+                    _ => {}
+                }
+            }
+            if self.driver.is_in_turn() {
+                continue;
+            }
+            self.service_manager
+                .turn(&self.driver.machine, &self.socket);
+            self.keeper.turn(&self.driver.machine).await;
+            self.receive().await?;
+        }
+    }
+
+    /// Waits for something to happen, and hands it to the machine with everything else that has
+    /// happened by then.
+    async fn receive(&mut self) -> Result<(), Fatal> {
+        let wake = [self.service_manager.next_wake(), self.keeper.next_wake()];
+        let wake = wake.into_iter().flatten().min();
+        self.alarms.set(self.driver.machine.next_deadline(), wake)?;
+        tokio::select! {
+            event = self.admin.event() => self.link_event(event),
+            Some(arrival) = self.endpoints.arrival() => self.arrived(arrival),
+            Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
+            rung = self.alarms.ring() => rung?,
+            Some(request) = self.signals.recv() => self.driver.feed(match request {
+                signals::Request::Leave => Input::Leave,
+                signals::Request::Reload => Input::Reload,
+            }),
+        }
+        if self.endpoints.is_observed() {
+            self.clock.check(&mut self.driver, false);
+        }
+        Ok(())
+    }
+
+    fn link_event(&mut self, event: LinkEvent) {
+        match event {
+            LinkEvent::Connected => {
+                let run = self.admin.run();
+                self.driver.feed(Input::ServerConnected { run });
+            }
+            LinkEvent::Arrived => {
+                while let Some(line) = self.admin.lines.next_line() {
+                    match line {
+                        Line::Text(text) => self.driver.feed(Input::ServerLine(text)),
+                        Line::TooLong { start, length } => {
+                            tracing::warn!(
+                                start,
+                                length,
+                                "ignoring an overlong line of the server"
+                            );
+                        }
+                    }
+                }
+            }
+            LinkEvent::Wrote => {}
+            LinkEvent::Lost(reason) => self.driver.feed(Input::ServerLost { reason }),
+        }
+    }
+
+    /// Takes one arrival and whatever else has arrived by now, up to a limit.
+    fn arrived(&mut self, first: Arrival) {
+        let mut next = Some(first);
+        for _ in 0..ARRIVALS_PER_TURN {
+            let Some(arrival) = next else { return };
+            if let Some(input) = self.endpoints.admit(arrival) {
+                self.driver.feed(input);
+            }
+            next = self.endpoints.try_arrival();
+        }
+        if let Some(arrival) = next
+            && let Some(input) = self.endpoints.admit(arrival)
+        {
+            self.driver.feed(input);
+        }
+    }
+
+    /// Sends everything that came of this turn; gives back what is not for a connection.
+    fn send(&mut self) -> Vec<Output> {
+        let outputs = self.driver.take_outputs();
+        // The server first: pings are due, and what is for others may take long to encode.
+        for output in &outputs {
+            if let Output::ServerLines(lines) = output {
+                self.admin.output().extend_from_slice(lines);
+            }
+        }
+        let event = self.admin.flush();
+        self.link_event(event);
+        let mut batch = Batch::default();
+        let mut rest = Vec::new();
+        for output in outputs {
+            rest.extend(self.endpoints.send(output, &mut batch));
+        }
+        let dropped = self.endpoints.finish(batch);
+        if dropped > 0 {
+            self.driver.feed(Input::EventsDropped(dropped));
+        }
+        for connection in self.endpoints.close_satisfied() {
+            self.driver.feed(Input::Gone(connection));
+        }
+        self.driver.set_observed(self.endpoints.is_observed());
+        rest
+    }
+
+    /// The exit code, or the message, for the way in which core ends.
+    fn exit(&self, ending: Ending) -> Result<Exit, Fatal> {
+        let displaced = |error| Err(Fatal::new(Exit::Displaced, error));
+        match ending {
+            Ending::Quit | Ending::QuitUnanswered => Ok(Exit::Success),
+            Ending::Displaced { version } => {
+                displaced(anyhow::anyhow!("version {version} took over the service"))
+            }
+            Ending::Refused { failure } => displaced(anyhow::anyhow!(
+                "the server refuses to let us provide the service ({failure}); make the present \
+                 provider quit first"
+            )),
+            Ending::Disconnected { reason } => Err(Fatal::new(
+                Exit::Disconnected,
+                anyhow::anyhow!("cannot reach the server: {reason}"),
+            )),
+            Ending::Unreachable { reason } => {
+                Err(server_unreachable(&self.socket, reason.as_deref()))
+            }
+        }
+    }
+}
+
+/// What the machine believes the wall clock to show.
+#[derive(Debug, Default)]
+pub struct WallClock {
+    /// The last time that it was told.
+    told: Option<(Monotonic, Duration)>,
+}
+
+impl WallClock {
+    /// Tells the machine the wall clock if it was set, or `always`.
+    fn check(&mut self, driver: &mut Driver, always: bool) {
+        let now = clock::now();
+        let shows = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        let as_told = self.told.is_some_and(|(then, shown)| {
+            (shown + now.since(then)).abs_diff(shows) < CLOCK_TOLERANCE
+        });
+        if always || !as_told {
+            self.told = Some((now, shows));
+            let millis = u64::try_from(shows.as_millis()).unwrap_or(u64::MAX);
+            driver.feed(Input::WallClock { millis });
+        }
+    }
+}
+
+/// The two alarms of the loop.
+#[derive(Debug)]
+pub struct Alarms {
+    machine: Alarm,
+    machine_set: Option<Monotonic>,
+    /// What is seldom due has one of its own, so that it need not be set as often.
+    seldom: Alarm,
+    seldom_set: Option<Monotonic>,
+}
+
+impl Alarms {
+    /// Alarms that are not set.
+    ///
+    /// # Errors
+    /// If the system is out of descriptors.
+    pub fn new() -> anyhow::Result<Self> {
+        let alarm = || Alarm::new().context("cannot create a timer");
+        Ok(Alarms {
+            machine: alarm()?,
+            machine_set: None,
+            seldom: alarm()?,
+            seldom_set: None,
+        })
+    }
+
+    fn set(&mut self, machine: Option<Monotonic>, seldom: Option<Monotonic>) -> Result<(), Fatal> {
+        let set = |alarm: &Alarm, kept: &mut Option<Monotonic>, at: Option<Monotonic>| {
+            let changed = at.filter(|_| *kept != at);
+            *kept = at;
+            changed.map_or(Ok(()), |at| alarm.set(at))
+        };
+        set(&self.machine, &mut self.machine_set, machine)
+            .and_then(|()| set(&self.seldom, &mut self.seldom_set, seldom))
+            .map_err(timer_failed)
+    }
+
+    /// Waits until one of them rings. Cancel safe.
+    async fn ring(&mut self) -> Result<(), Fatal> {
+        let rung = tokio::select! {
+            rung = self.machine.rings(), if self.machine_set.is_some() => {
+                // It rings once for each setting.
+                self.machine_set = None;
+                rung
+            }
+            rung = self.seldom.rings(), if self.seldom_set.is_some() => {
+                self.seldom_set = None;
+                rung
+            }
+            else => std::future::pending().await,
+        };
+        rung.map_err(timer_failed)
+    }
+}
+
+fn timer_failed(error: std::io::Error) -> Fatal {
+    Fatal::new(
+        Exit::System,
+        anyhow::Error::new(error).context("cannot use a timer"),
+    )
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is being added, and what is to be added when a greeting comes.
+
+mod adding;
+mod passive;
+
+use std::collections::BTreeMap;
+
+use connect_ipc::clock::Monotonic;
+
+use super::requester::Requester;
+
+/// An addition under way.
+#[derive(Debug)]
+struct Adding {
+    /// Everybody who asked for just this.
+    requesters: Vec<Requester>,
+    address: Vec<String>,
+    options: Vec<String>,
+    /// Whether the name was found taken once already; a second time is somebody else's doing.
+    retried: bool,
+}
+
+/// What is being added, and what is to be added when a greeting comes.
+#[derive(Debug, Default)]
+pub(super) struct Additions {
+    /// By the peer's name.
+    under_way: BTreeMap<String, Adding>,
+    /// In the order of the challenges given out.
+    greetings: Vec<Greeting>,
+}
+
+impl Additions {
+    /// Whether a peer is being added.
+    pub(super) fn is_under_way(&self, name: &str) -> bool {
+        self.under_way.contains_key(name)
+    }
+
+    /// When a greeting is no longer waited for.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        self.greetings
+            .iter()
+            .map(|greeting| greeting.deadline)
+            .min()
+    }
+}
+
+/// A `passive` command that waits for its greeting.
+#[derive(Debug)]
+struct Greeting {
+    challenge: String,
+    /// Who asked.
+    requester: Requester,
+    /// The peer to be added.
+    peer: String,
+    /// When waiting ends.
+    deadline: Monotonic,
+}

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Performing the service's commands, whoever submits them.
+
+use std::sync::Arc;
+
+use connect_ipc::control::ServerLink;
+use connect_ipc::event::EventKind;
+use connect_plan::pinging::is_dynamic;
+
+use super::{COMMANDS, Command, Held};
+use crate::machine::requester::Requester;
+use crate::machine::{Machine, SERVICE};
+
+impl Machine {
+    /// The server hands over a job.
+    pub(in crate::machine) fn job(&mut self, id: String, service: &str, words: &[String]) {
+        self.commands.jobs.insert(id.clone());
+        let requester = Requester::Job(id);
+        if service == SERVICE {
+            self.submit(&requester, "server", words);
+        } else {
+            // Only one service is claimed, so this is the server's mistake; yet it is answered.
+            self.reply_failed(&requester, "", ["unknown-service", service]);
+        }
+    }
+
+    /// A job is no longer wanted.
+    pub(in crate::machine) fn job_cancelled(&mut self, id: &str) {
+        self.commands.end_job(id);
+        self.forget(&|requester| matches!(requester, Requester::Job(job) if job == id));
+    }
+
+    /// Whoever asked is gone: what waits for it is forgotten.
+    pub(in crate::machine) fn forget(&mut self, is_gone: &dyn Fn(&Requester) -> bool) {
+        self.forget_greetings(is_gone);
+        self.commands.held.retain(|held| !is_gone(&held.requester));
+    }
+
+    /// The server has listed its peers.
+    pub(in crate::machine) fn perform_held(&mut self) {
+        for held in std::mem::take(&mut self.commands.held) {
+            self.perform(held.command, &held.requester, &held.arguments);
+        }
+    }
+
+    /// The server is gone before it has listed its peers.
+    pub(in crate::machine) fn fail_held(&mut self, words: &[String]) {
+        for held in std::mem::take(&mut self.commands.held) {
+            let about = held.arguments.last().map_or("", String::as_str);
+            self.reply_failed(&held.requester, about, words);
+        }
+    }
+
+    /// Runs a command of the service.
+    pub(in crate::machine) fn submit(&mut self, requester: &Requester, by: &str, words: &[String]) {
+        self.events.counters.commands += 1;
+        self.emit(None, || EventKind::Command {
+            words: words.to_vec(),
+            by: by.to_owned(),
+        });
+        let Some((name, arguments)) = words.split_first() else {
+            return self.reply_failed(requester, "", ["unknown-svc-command", ""]);
+        };
+        let found = COMMANDS
+            .iter()
+            .find(|known| known.name.eq_ignore_ascii_case(name));
+        let Some(found) = found else {
+            return self.reply_failed(requester, "", ["unknown-svc-command", name]);
+        };
+        if !found.arguments.contains(&arguments.len()) {
+            return self.bad_syntax(requester, found.name);
+        }
+        // A core that has listed once knows the peers of before, and is soon told of any
+        // difference.
+        if found.command.is_about_peers()
+            && self.server.link() == ServerLink::Joining
+            && !self.server.joined_before()
+        {
+            self.commands.held.push(Held {
+                requester: requester.clone(),
+                command: found.command,
+                arguments: arguments.to_vec(),
+            });
+            return;
+        }
+        self.perform(found.command, requester, arguments);
+    }
+
+    fn perform(&mut self, command: Command, requester: &Requester, arguments: &[String]) {
+        // Commands with exactly one argument find it here.
+        let argument = arguments.first().map_or("", String::as_str);
+        match command {
+            Command::Active => self.add_active(argument, requester.clone()),
+            Command::Adopted => self.list_adopted(requester),
+            Command::Help => self.help(requester),
+            Command::Info => self.info(requester, argument),
+            Command::Kick => self.kick(requester, argument),
+            Command::ListActive => self.list_active(requester),
+            Command::Passive => self.passive(requester, arguments),
+            Command::Quit => self.quit(requester),
+            Command::Sabotage => {
+                if self.sabotage(argument) {
+                    self.reply_done(requester);
+                } else {
+                    self.reply_failed(requester, argument, ["peer-not-adopted", argument]);
+                }
+            }
+            Command::Userpeer => {
+                let database = Arc::clone(&self.database.current);
+                match database.user(argument) {
+                    Some(peer) => {
+                        self.reply_line(requester, vec![peer.to_owned()]);
+                        self.reply_done(requester);
+                    }
+                    None => self.reply_failed(requester, "", ["unknown-user", argument]),
+                }
+            }
+        }
+    }
+
+    /// Answers that a command was used wrongly.
+    pub(in crate::machine) fn bad_syntax(&mut self, requester: &Requester, name: &str) {
+        let usage = COMMANDS
+            .iter()
+            .find(|known| known.name == name)
+            .map_or("", |s| s.usage);
+        self.reply_failed(requester, "", ["bad-svc-syntax", name, usage]);
+    }
+
+    fn help(&mut self, requester: &Requester) {
+        for known in &COMMANDS {
+            let usage = known.usage.split_whitespace();
+            let words = [known.name]
+                .into_iter()
+                .chain(usage)
+                .map(str::to_owned)
+                .collect();
+            self.reply_line(requester, words);
+        }
+        self.reply_done(requester);
+    }
+
+    fn list_adopted(&mut self, requester: &Requester) {
+        let names: Vec<String> = self
+            .peers
+            .adopted()
+            .into_iter()
+            .map(|(_, peer)| peer.name().to_owned())
+            .collect();
+        for name in names {
+            self.reply_line(requester, vec![name]);
+        }
+        self.reply_done(requester);
+    }
+
+    /// Peers that could be named to `active`.
+    fn list_active(&mut self, requester: &Requester) {
+        let database = Arc::clone(&self.database.current);
+        for record in database.peers().filter(|record| !record.is_passive()) {
+            self.reply_line(requester, vec![record.name().to_owned()]);
+        }
+        self.reply_done(requester);
+    }
+
+    fn kick(&mut self, requester: &Requester, name: &str) {
+        let database = Arc::clone(&self.database.current);
+        let Some(record) = database.peer(name) else {
+            return self.reply_failed(requester, name, ["unknown-peer", name]);
+        };
+        let Some(id) = self.peers.find(name) else {
+            return self.reply_failed(requester, name, ["peer-not-added", name]);
+        };
+        if !is_dynamic(record) {
+            return self.reply_failed(requester, name, ["peer-not-dynamic", name]);
+        }
+        self.reconnect(id);
+        self.reply_done(requester);
+    }
+
+    /// Releases the service and ends.
+    fn quit(&mut self, requester: &Requester) {
+        tracing::info!("told to quit");
+        self.reply_done(requester);
+        self.retire();
+    }
+}

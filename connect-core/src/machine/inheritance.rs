@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What one core leaves for the next, so that a restart or an upgrade loses nothing and does
+//! nothing twice: which peers were there and configured, and how they fared.
+//!
+//! It counts only against the very server it was written down for; who reads it has checked that.
+//! Peers of the state are put into the table as if this core had known them, and then the server's
+//! list is treated as after an interruption: what stayed is left alone, what is gone is brought
+//! down, what is new is configured.
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::pinger::PingPhase;
+use connect_ipc::statistics::PingStatistics;
+use serde::{Deserialize, Serialize};
+
+use super::peers::Adoption;
+use crate::server_run::ServerRun;
+
+/// All that is left.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct State {
+    /// When it was taken. The clock begins anew with each boot, and so must this.
+    pub(super) saved: Monotonic,
+    /// Whether what `--startup` stands for was done.
+    pub(super) started_up: bool,
+    /// Distinct answers to `ALGS`; most peers share one.
+    pub(super) algorithms: Vec<Vec<(String, String)>>,
+    /// All peers.
+    pub(super) peers: Vec<PeerState>,
+}
+
+/// One peer.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct PeerState {
+    pub(super) name: String,
+    pub(super) configured: bool,
+    /// Which of the state's algorithms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) algorithms: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) adoption: Option<AdoptionState>,
+}
+
+/// How an adopted peer fared.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct AdoptionState {
+    pub(super) phase: PingPhase,
+    pub(super) statistics: PingStatistics,
+    pub(super) since: Monotonic,
+    pub(super) changed: Option<Monotonic>,
+    pub(super) reconnects: u32,
+    pub(super) last_reconnect: Option<Monotonic>,
+}
+
+impl AdoptionState {
+    pub(super) fn of(adoption: &Adoption) -> Self {
+        AdoptionState {
+            phase: *adoption.liveness.phase(),
+            statistics: *adoption.liveness.statistics(),
+            since: adoption.since,
+            changed: adoption.changed,
+            reconnects: adoption.reconnects,
+            last_reconnect: adoption.last_reconnect,
+        }
+    }
+}
+
+impl State {
+    /// Whether it may be of this boot: instants of another mean nothing.
+    #[must_use]
+    pub fn is_of_this_boot(&self, now: Monotonic) -> bool {
+        self.saved <= now
+    }
+
+    /// How many peers it has.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.peers.is_empty()
+    }
+}
+
+/// What an earlier core has left, and what `--startup` has done.
+#[derive(Debug, Default)]
+pub(super) struct Inheritance {
+    /// The state and the run of the server that it is about, until a server was joined.
+    left: Option<(ServerRun, State)>,
+    /// Whether it is about the server that is being joined.
+    applies: bool,
+    /// Whether what `--startup` stands for was done for this server, by this core or an earlier
+    /// one.
+    started_up: bool,
+}
+
+impl Inheritance {
+    /// An earlier core has left this about a run of the server.
+    pub(super) fn offer(&mut self, run: ServerRun, state: State) {
+        self.left = Some((run, state));
+    }
+
+    /// A server was connected. Until one was joined, each one that is met may be the one that the
+    /// state is about.
+    pub(super) fn server_connected(
+        &mut self,
+        run: Option<ServerRun>,
+        joined_before: bool,
+        now: Monotonic,
+    ) {
+        if joined_before {
+            self.left = None;
+        }
+        self.applies = false;
+        if let Some((about, state)) = &self.left {
+            self.applies = run == Some(*about) && state.is_of_this_boot(now);
+            if self.applies {
+                tracing::info!(
+                    peers = state.len(),
+                    "resuming from the state of the last core"
+                );
+            } else {
+                tracing::info!("ignoring the state of the last core: it is about another server");
+            }
+        }
+    }
+
+    /// The server is gone before its peers were listed, or after.
+    pub(super) fn server_lost(&mut self) {
+        self.applies = false;
+    }
+
+    pub(super) const fn started_up(&self) -> bool {
+        self.started_up
+    }
+
+    pub(super) fn set_started_up(&mut self) {
+        self.started_up = true;
+    }
+
+    /// The state, if it is about the server that is being joined.
+    pub(super) fn take(&mut self) -> Option<State> {
+        let applies = std::mem::take(&mut self.applies);
+        let (_, state) = self.left.take_if(|_| applies)?;
+        self.started_up = state.started_up;
+        Some(state)
+    }
+}
+
+/// What is to be given back to peers once they are adopted.
+#[derive(Debug, Default)]
+pub(super) struct Restored {
+    pub(super) adopted: Vec<(PeerId, AdoptionState)>,
+    /// Peers that the pinger is told of when they are adopted.
+    pub(super) remembered: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_counts_only_for_the_run_and_the_boot_that_it_was_written_in() {
+        let run = |inode: u64| -> ServerRun {
+            let text = format!("{{\"device\":1,\"inode\":{inode},\"made\":[0,0]}}");
+            serde_json::from_str(&text).unwrap()
+        };
+        let (now, later) = (Monotonic(5), Monotonic(6));
+        let taken = |saved: Monotonic, met: Option<ServerRun>, joined_before: bool| {
+            let mut inheritance = Inheritance::default();
+            let state = State {
+                saved,
+                ..State::default()
+            };
+            inheritance.offer(run(1), state);
+            inheritance.server_connected(met, joined_before, now);
+            inheritance.take().is_some()
+        };
+        assert!(taken(now, Some(run(1)), false));
+        assert!(!taken(now, Some(run(2)), false), "another run");
+        assert!(!taken(now, None, false), "nobody knows which run");
+        assert!(!taken(later, Some(run(1)), false), "another boot");
+        assert!(!taken(now, Some(run(1)), true), "core knows better");
+    }
+
+    #[test]
+    fn state_waits_for_its_server_while_others_are_met() {
+        let run: ServerRun =
+            serde_json::from_str("{\"device\":1,\"inode\":1,\"made\":[0,0]}").unwrap();
+        let mut inheritance = Inheritance::default();
+        inheritance.offer(run, State::default());
+        inheritance.server_connected(None, false, Monotonic(5));
+        assert!(inheritance.take().is_none());
+        inheritance.server_connected(Some(run), false, Monotonic(5));
+        inheritance.server_lost();
+        assert!(inheritance.take().is_none());
+        inheritance.server_connected(Some(run), false, Monotonic(5));
+        assert!(inheritance.take().is_some());
+        assert!(inheritance.take().is_none());
+    }
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Everything that can happen to core: the one way into the [`Machine`](super::Machine).
+//!
+//! An input is handed in with the time at which it happened. Inputs can be written as JSON, so a
+//! recording of them repeats what core did (see [`recording`](crate::recording)).
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::{Envelope, HelperStatus};
+use connect_ipc::pinger::FromPinger;
+use connect_ipc::scripts::FromScripts;
+use connect_plan::pinging::PingKind;
+use serde::{Deserialize, Serialize};
+use tripe_admin::Interval;
+
+use super::database::Loaded;
+use super::inheritance::State;
+use crate::server_run::ServerRun;
+
+/// One connection to one of our own sockets.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct ConnectionId(pub u64);
+
+/// What does not change while core runs.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Config {
+    /// The service's version for `SVCCLAIM`.
+    pub version: String,
+    /// Core's process number, for `status`.
+    pub pid: u32,
+    /// The server's socket, for messages.
+    pub socket: PathBuf,
+    /// The database's file, for messages.
+    pub database: PathBuf,
+    /// Whether the service is started together with the server (`--startup`).
+    pub startup: bool,
+    /// The kind of ping for peers whose record does not choose.
+    pub ping: PingKind,
+    /// The time limit of scripts whose record sets none; `None` for no limit.
+    pub script_limit: Option<Interval>,
+    /// Whether core ends when it loses the server (`--exit-on-disconnect`).
+    pub exit_on_disconnect: bool,
+    /// How long a server that was never reached is waited for, from `started`; `None` if it was
+    /// reached already.
+    pub server_wait: Option<Interval>,
+    /// When core started.
+    pub started: Monotonic,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Input<'a> {
+    /// A connection to the server was made.
+    ServerConnected {
+        /// Which run of the server it is, if that is certain.
+        run: Option<ServerRun>,
+    },
+    /// The server sent a line (tripe-admin(5)), given without its newline.
+    ServerLine(Cow<'a, str>),
+    /// The connection to the server was lost, or could not be made.
+    ServerLost {
+        /// What the system said, for messages.
+        reason: String,
+    },
+    /// A pinger has connected and said hello.
+    PingerConnected {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Its process number and version.
+        status: HelperStatus,
+    },
+    /// A message of a pinger.
+    Pinger(ConnectionId, FromPinger),
+    /// A script helper has connected and said hello.
+    ScriptsConnected {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Its process number and version.
+        status: HelperStatus,
+    },
+    /// A message of a script helper.
+    Scripts(ConnectionId, FromScripts),
+    /// A request on the control or the observers' socket, which that socket admits.
+    Request {
+        /// Its connection.
+        connection: ConnectionId,
+        /// Who asks, for observers and the log.
+        by: Cow<'a, str>,
+        /// What is asked.
+        envelope: Envelope,
+    },
+    /// A connection of a helper, an operator or an observer has ended.
+    Gone(ConnectionId),
+    /// The database file was read.
+    Database(Loaded),
+    /// An earlier core has left its state; comes before the first [`Input::ServerConnected`].
+    Inherited {
+        /// The run of the server that the state is about.
+        run: ServerRun,
+        /// The state.
+        state: Box<State>,
+    },
+    /// Whether anybody wants events from now on.
+    Observed(bool),
+    /// This many events were not sent to observers that read too slowly.
+    EventsDropped(u64),
+    /// The wall clock was set, or core has just started.
+    WallClock {
+        /// Milliseconds since 1970 at this instant.
+        millis: u64,
+    },
+    /// A signal asks for an orderly end.
+    Leave,
+    /// A signal asks to read the database now.
+    Reload,
+    /// Everything that has arrived was handed in: what is due is done, and what was collected for
+    /// the server and the pinger goes out. Comes after each group of other inputs, and alone when
+    /// [`Machine::next_deadline`](super::Machine::next_deadline) has passed.
+    EndOfTurn,
+}

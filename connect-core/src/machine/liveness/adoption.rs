@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Adoption: which peers are checked, from when on, and telling the pinger of them.
+
+use std::time::Duration;
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::event::EventKind;
+use connect_ipc::pinger::{PingPlan, ToPinger, Watched};
+use connect_liveness::Liveness;
+use connect_plan::pinging::ping_plan;
+
+use super::WatchAs;
+use crate::machine::Machine;
+use crate::machine::peers::Adoption;
+
+/// From this many peers on, first pings are spread over a whole interval; fewer are spread over a
+/// part in proportion, so that a handful is checked almost at once.
+const FULL_SPREAD: u32 = 100;
+
+impl Machine {
+    /// Whether a peer is to be adopted (connect(8), "Adoption").
+    fn eligible(&self, id: PeerId) -> bool {
+        self.peers
+            .get(id)
+            .and_then(|peer| peer.record.as_ref())
+            .is_some_and(|r| r.flag("watch"))
+    }
+
+    /// Adopts a peer that has just been added, if it is eligible: first ping after one interval,
+    /// since a peer that was added this moment has no keys yet.
+    pub(in crate::machine) fn adopt_added(&mut self, id: PeerId) {
+        if self.eligible(id) {
+            let now = self.now;
+            self.adopt(id, |plan| now + Duration::from_secs(u64::from(plan.every)));
+        }
+    }
+
+    /// Adopts all eligible ones of peers that were there before us; their first pings are spread
+    /// out, so that thousands of peers do not ping in one instant.
+    pub(in crate::machine) fn adopt_many(&mut self, ids: &[PeerId]) {
+        let eligible: Vec<PeerId> = ids
+            .iter()
+            .copied()
+            .filter(|id| self.eligible(*id))
+            .collect();
+        let count = u32::try_from(eligible.len()).unwrap_or(u32::MAX);
+        let now = self.now;
+        for (index, id) in (0u32..).zip(eligible) {
+            self.adopt(id, |plan| {
+                let whole = Duration::from_secs(u64::from(plan.every));
+                let spread = whole * count.min(FULL_SPREAD) / FULL_SPREAD;
+                now + spread.mul_f64(f64::from(index) / f64::from(count.max(1)))
+            });
+        }
+    }
+
+    fn adopt(&mut self, id: PeerId, due: impl FnOnce(&PingPlan) -> Monotonic) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let Some(record) = &peer.record else { return };
+        let (plan, kind, faults) = ping_plan(record, self.config.ping);
+        for fault in faults {
+            tracing::warn!("{fault}; the default is used");
+        }
+        // A pinger that outlived an earlier core knows how the peer fared.
+        let remembered = self.pinger.remembered.remove(peer.name());
+        let liveness = match remembered {
+            Some(known) => Liveness::carried_on(plan, known.phase, known.statistics, self.now),
+            None => Liveness::starting(plan, due(&plan)),
+        };
+        peer.adoption = Some(Box::new(Adoption {
+            liveness,
+            kind,
+            ping: None,
+            since: self.now,
+            changed: None,
+            reconnects: 0,
+            last_reconnect: None,
+        }));
+        let name = peer.name().to_owned();
+        tracing::debug!(peer = name, "adopted");
+        self.emit(Some(&name), || EventKind::Adopted {});
+        self.watch(&[id], WatchAs::New);
+    }
+
+    /// Stops pinging a peer that stays with the server.
+    pub(in crate::machine) fn disown(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id)
+            && let Some(adoption) = peer.adoption.take()
+        {
+            // If the peer is adopted again soon, its next ping must be the only one in flight.
+            if let Some(tag) = adoption.ping {
+                self.server.session.cancel(tag);
+            }
+            let name = peer.name().to_owned();
+            tracing::debug!(peer = name, "disowned");
+            self.emit(Some(&name), || EventKind::Disowned {});
+            self.tell_pinger(ToPinger::Forget(vec![id]));
+            self.peers.renumber(id);
+        }
+    }
+
+    /// Tells the pinger about peers.
+    pub(in crate::machine) fn watch(&mut self, ids: &[PeerId], how: WatchAs) {
+        if self.pinger.helper.ready().is_none() {
+            return;
+        }
+        let watched = ids.iter().filter_map(|id| {
+            let peer = self.peers.get(*id)?;
+            let adoption = peer.adoption.as_ref()?;
+            Some(Watched {
+                peer: *id,
+                name: peer.name().to_owned(),
+                plan: *adoption.liveness.plan(),
+                phase: (how == WatchAs::New).then_some(*adoption.liveness.phase()),
+                statistics: *adoption.liveness.statistics(),
+            })
+        });
+        for watched in watched {
+            self.pinger.outbox.watch(watched);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Results of pings: what each means for its peer, and what core does about it.
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::event::EventKind;
+use connect_ipc::pinger::{PingOutcome, PingResult, ToPinger};
+use connect_liveness::{Judgement, Meaning};
+use connect_plan::pinging::is_dynamic;
+
+use crate::machine::Machine;
+use crate::machine::server::Pending;
+
+impl Machine {
+    /// Judges a result, hands it to the pinger, and acts on what it means.
+    pub(in crate::machine) fn ping_result(&mut self, id: PeerId, seq: u32, outcome: PingOutcome) {
+        let now = self.now;
+        let Some(adoption) = self.peers.adoption_mut(id) else {
+            return;
+        };
+        let replied_before = adoption.liveness.phase().rounds == 0;
+        let Some(judgement) = adoption.liveness.result(id, seq, outcome, now) else {
+            return;
+        };
+        adoption.ping = None;
+        let due = adoption.liveness.phase().due;
+        let changed = match judgement.meaning {
+            Meaning::Recovered { .. } => true,
+            Meaning::Missed { attempt, .. } => attempt == 1 && replied_before,
+            Meaning::Expected | Meaning::NotSent => false,
+        };
+        if changed {
+            adoption.changed = Some(now);
+        }
+        let result = PingResult {
+            peer: id,
+            seq,
+            outcome,
+        };
+        let expected = judgement.meaning == Meaning::Expected;
+        self.tell_result(result, expected.then_some(due));
+        if self.events.is_observed() || !expected {
+            self.act_on(id, outcome, judgement, due);
+        }
+    }
+
+    /// Hands a result to the pinger. An expected reply, after which the peer is due at `rests`, may
+    /// wait for others.
+    fn tell_result(&mut self, result: PingResult, rests: Option<Monotonic>) {
+        if self.pinger.helper.ready().is_none() {
+            // The next pinger is told where the peer stands.
+            return;
+        }
+        match rests {
+            Some(due) => self.pinger.outbox.expected_result(result, due, self.now),
+            None => self.pinger.outbox.urgent_result(result),
+        }
+    }
+
+    /// Acts on what a result means; the peer is due next at `due`.
+    fn act_on(&mut self, id: PeerId, outcome: PingOutcome, judgement: Judgement, due: Monotonic) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let name = peer.name().to_owned();
+        if self.events.is_observed()
+            && let PingOutcome::Reply(millis) = outcome
+            && matches!(
+                judgement.meaning,
+                Meaning::Expected | Meaning::Recovered { .. }
+            )
+        {
+            self.emit(Some(&name), || EventKind::Reply { millis });
+        }
+        match judgement.meaning {
+            Meaning::Recovered { failures } => {
+                self.emit(Some(&name), || EventKind::Recovered { failures });
+                self.warn(["ping-ok", &name], &[""; 0]);
+            }
+            Meaning::Missed { attempt, of } => {
+                self.emit(Some(&name), || EventKind::Missed { attempt, of });
+                let (attempt, of) = (attempt.to_string(), of.to_string());
+                self.warn(
+                    ["ping-timeout", &name, "attempt", &attempt, "of", &of],
+                    &[""; 0],
+                );
+            }
+            Meaning::Expected | Meaning::NotSent => {}
+        }
+        if let Some(rounds) = judgement.unreachable {
+            self.events.counters.unreachable += 1;
+            let wait = due.since(self.now).as_millis();
+            let next = u64::try_from(wait).unwrap_or(u64::MAX);
+            self.emit(Some(&name), || EventKind::Unreachable { rounds, next });
+            self.unreachable(id);
+        }
+    }
+
+    /// A peer did not answer any attempt: reconnect or kill it (connect(8), "Operation").
+    fn unreachable(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let name = peer.name().to_owned();
+        if peer.record.as_ref().is_some_and(is_dynamic) {
+            self.warn(["reconnecting", &name], &[""; 0]);
+            self.reconnect(id);
+        } else {
+            self.command_on_peer(Pending::Kill(name.clone()), "KILL", &name);
+        }
+    }
+
+    /// Makes a connection anew: a key exchange, which is all that a `knock` needs, and the
+    /// `connect` command if there is one.
+    pub(in crate::machine) fn reconnect(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let name = peer.name().to_owned();
+        let now = self.now;
+        self.events.counters.reconnects += 1;
+        if let Some(adoption) = self.peers.adoption_mut(id) {
+            adoption.reconnects += 1;
+            adoption.last_reconnect = Some(now);
+        }
+        self.emit(Some(&name), || EventKind::Reconnecting {});
+        self.command_on_peer(Pending::ForceKx(id), "FORCEKX", &name);
+        self.run_connect(id);
+    }
+
+    /// A peer in trouble may be back when its keys are: checks it at once instead of waiting out
+    /// the pause.
+    pub(in crate::machine) fn check_now_if_down(&mut self, name: &str) {
+        let now = self.now;
+        if let Some(id) = self.peers.find(name)
+            && let Some(adoption) = self.peers.adoption_mut(id)
+            && adoption.liveness.phase().rounds > 0
+        {
+            adoption.liveness.check_now(now);
+            self.tell_pinger(ToPinger::CheckNow(vec![id]));
+        }
+    }
+
+    /// Makes an adopted peer seem dead; `false` if the peer is not adopted.
+    pub(in crate::machine) fn sabotage(&mut self, name: &str) -> bool {
+        let Some(id) = self.peers.find(name) else {
+            return false;
+        };
+        let Some(adoption) = self.peers.adoption_mut(id) else {
+            return false;
+        };
+        adoption.liveness.sabotage(self.now);
+        self.tell_pinger(ToPinger::Sabotage(id));
+        true
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Checking peers together with the pinger: it decides when a peer is pinged, and core sends the
+//! pings, judges the results and acts on what they mean.
+//!
+//! ```text
+//!   pinger --PingOrder--> [sending] --> [ping_queue] --when due--> server
+//!   server --result-----> [judging] --> [outbox] --PingResult----> pinger
+//! ```
+
+mod adoption;
+mod judging;
+mod outbox;
+mod ping_queue;
+mod pinger;
+mod sending;
+
+use std::collections::{HashMap, HashSet};
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::pinger::Remembered;
+
+use super::helper::Helper;
+use outbox::Outbox;
+use ping_queue::PingQueue;
+
+pub use ping_queue::COALESCE;
+
+/// The pinger's connection and what is on its way from and to it.
+#[derive(Debug, Default)]
+pub(super) struct Pinger {
+    pub(super) helper: Helper,
+    /// Pings that it has ordered ahead.
+    queue: PingQueue,
+    /// Messages that it was not sent yet.
+    outbox: Outbox,
+    /// What a pinger remembered of an earlier core's peers, until the peers are adopted.
+    pub(super) remembered: HashMap<String, Remembered>,
+    /// Peers whose figures are those an earlier core had written down, so that a pinger which comes
+    /// now may know better.
+    pub(super) from_state: HashSet<PeerId>,
+}
+
+impl Pinger {
+    /// When a ping is due, or a result has waited long enough.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        let deadlines = [self.queue.deadline(), self.outbox.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// A pinger has come or gone: nothing is on its way to it.
+    fn start_over(&mut self) {
+        self.queue.forget_pinger();
+        self.outbox.clear();
+    }
+}
+
+/// Whether a peer is new to the pinger or only its plan has changed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum WatchAs {
+    /// New: it starts at the phase given.
+    New,
+    /// Known: it keeps its phase.
+    Replanned,
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Messages for the pinger, until the end of the turn or longer.
+//!
+//! ```text
+//!   an expected reply --> [outbox] --with the next message, or in time--> pinger
+//!   anything else ------> [outbox] --at the end of the turn-------------> pinger
+//! ```
+//!
+//! An expected reply tells the pinger only that the next check is due as planned, a period from
+//! now, so it may wait for others: waking the pinger costs more than ten replies do.
+//!
+//! Nothing waits in a core that is leaving: the pinger will tell the next core what it knows, and
+//! the next core believes it, since the pinger has usually lived on.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::pinger::{PingResult, ToPinger, Watched};
+
+/// How long an expected reply may wait: a tenth of the shortest period, so ten wake-ups a second
+/// however many peers there are.
+const REST: Duration = Duration::from_millis(100);
+
+/// The messages, in their order.
+#[derive(Debug, Default)]
+pub(super) struct Outbox {
+    messages: Vec<ToPinger>,
+    /// When the first expected reply has waited long enough.
+    until: Option<Monotonic>,
+    /// Whether a message cannot wait.
+    urgent: bool,
+    /// Whether core is leaving.
+    leaving: bool,
+}
+
+impl Outbox {
+    /// From now on nothing waits.
+    pub(super) fn leave(&mut self) {
+        self.leaving = true;
+        self.urgent |= !self.messages.is_empty();
+    }
+
+    /// Adds a message.
+    pub(super) fn push(&mut self, message: ToPinger) {
+        self.messages.push(message);
+        self.urgent = true;
+    }
+
+    /// Adds a peer to be watched.
+    pub(super) fn watch(&mut self, watched: Watched) {
+        self.urgent = true;
+        match self.messages.last_mut() {
+            Some(ToPinger::Watch(list)) if list.len() < ITEMS_PER_FRAME => list.push(watched),
+            _ => self.messages.push(ToPinger::Watch(vec![watched])),
+        }
+    }
+
+    /// Adds a result at which the pinger has to act.
+    pub(super) fn urgent_result(&mut self, result: PingResult) {
+        self.result(result);
+        self.urgent = true;
+    }
+
+    /// Adds an expected reply, after which the peer is due at `due`.
+    pub(super) fn expected_result(&mut self, result: PingResult, due: Monotonic, now: Monotonic) {
+        let until = *self.until.get_or_insert(now + REST);
+        let full = self.result(result) >= ITEMS_PER_FRAME;
+        self.urgent |= self.leaving || full || due <= until;
+    }
+
+    /// Adds a result, and gives how many its message has now.
+    fn result(&mut self, result: PingResult) -> usize {
+        match self.messages.last_mut() {
+            Some(ToPinger::Results(list)) if list.len() < ITEMS_PER_FRAME => {
+                list.push(result);
+                list.len()
+            }
+            _ => {
+                self.messages.push(ToPinger::Results(vec![result]));
+                1
+            }
+        }
+    }
+
+    /// When the first message has waited long enough.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        self.until.filter(|_| !self.messages.is_empty())
+    }
+
+    /// Takes all messages if it is time to send them.
+    pub(super) fn take_due(&mut self, now: Monotonic) -> Vec<ToPinger> {
+        if !self.urgent && self.deadline().is_none_or(|until| until > now) {
+            return Vec::new();
+        }
+        self.until = None;
+        self.urgent = false;
+        std::mem::take(&mut self.messages)
+    }
+
+    /// Forgets all: the pinger is gone, and the next one gets core's own figures.
+    pub(super) fn clear(&mut self) {
+        *self = Outbox {
+            leaving: self.leaving,
+            ..Outbox::default()
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connect_ipc::PeerId;
+    use connect_ipc::pinger::PingOutcome;
+
+    const NOW: Monotonic = Monotonic(1_000_000_000);
+    const DUE: Monotonic = Monotonic(2_000_000_000);
+
+    fn reply(peer: u64) -> PingResult {
+        PingResult {
+            peer: PeerId(peer),
+            seq: 1,
+            outcome: PingOutcome::Reply(1.0),
+        }
+    }
+
+    fn results(peers: &[u64]) -> ToPinger {
+        ToPinger::Results(peers.iter().copied().map(reply).collect())
+    }
+
+    #[test]
+    fn expected_replies_leave_together_when_the_first_has_waited_long_enough() {
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.deadline(), None);
+        outbox.expected_result(reply(1), DUE, NOW);
+        let later = NOW + REST / 2;
+        outbox.expected_result(reply(2), DUE, later);
+        assert_eq!(outbox.take_due(later), []);
+        assert_eq!(outbox.deadline(), Some(NOW + REST));
+        assert_eq!(outbox.take_due(NOW + REST), [results(&[1, 2])]);
+        assert_eq!(outbox.deadline(), None);
+        assert_eq!(outbox.take_due(NOW + REST), []);
+    }
+
+    #[test]
+    fn any_other_message_takes_them_along_and_comes_after_them() {
+        let mut outbox = Outbox::default();
+        outbox.expected_result(reply(1), DUE, NOW);
+        outbox.push(ToPinger::Forget(vec![PeerId(1)]));
+        outbox.expected_result(reply(2), DUE, NOW);
+        let all = outbox.take_due(NOW);
+        let forget = ToPinger::Forget(vec![PeerId(1)]);
+        assert_eq!(all, [results(&[1]), forget, results(&[2])]);
+        outbox.expected_result(reply(3), DUE, NOW);
+        outbox.urgent_result(reply(4));
+        assert_eq!(outbox.take_due(NOW), [results(&[3, 4])]);
+    }
+
+    #[test]
+    fn a_reply_does_not_wait_beyond_the_next_check() {
+        let mut outbox = Outbox::default();
+        outbox.expected_result(reply(1), NOW + REST / 2, NOW);
+        assert_eq!(outbox.take_due(NOW), [results(&[1])]);
+    }
+
+    #[test]
+    fn nothing_waits_in_a_core_that_is_leaving() {
+        let mut outbox = Outbox::default();
+        outbox.expected_result(reply(1), DUE, NOW);
+        outbox.leave();
+        assert_eq!(outbox.take_due(NOW), [results(&[1])]);
+        outbox.expected_result(reply(2), DUE, NOW);
+        assert_eq!(outbox.take_due(NOW), [results(&[2])]);
+    }
+
+    #[test]
+    fn a_full_message_does_not_wait() {
+        let mut outbox = Outbox::default();
+        for peer in 0..ITEMS_PER_FRAME as u64 {
+            assert_eq!(outbox.take_due(NOW), []);
+            outbox.expected_result(reply(peer), DUE, NOW);
+        }
+        assert_eq!(outbox.take_due(NOW).len(), 1);
+    }
+}

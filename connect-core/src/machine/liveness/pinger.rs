@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The connection to the pinger: what it remembers, what it is told, and what it says.
+
+use connect_ipc::PeerId;
+use connect_ipc::control::{HelperStatus, ServerLink};
+use connect_ipc::pinger::{FromPinger, ToPinger};
+use connect_liveness::{CatchUp, Liveness};
+
+use super::WatchAs;
+use crate::machine::{ConnectionId, Machine, Output};
+
+impl Machine {
+    /// A pinger has connected.
+    pub(in crate::machine) fn pinger_connected(
+        &mut self,
+        connection: ConnectionId,
+        status: HelperStatus,
+    ) {
+        if let Some(old) = self.pinger.helper.connected(connection, status) {
+            tracing::warn!("another pinger has connected; closing the first connection");
+            self.out.push(Output::Cut(old));
+        }
+        self.pinger.start_over();
+    }
+
+    /// The pinger is gone. Core knows all that it knew, and sends what it has ordered.
+    pub(in crate::machine) fn pinger_lost(&mut self) {
+        tracing::warn!("the pinger is gone");
+        self.pinger.start_over();
+    }
+
+    /// Sends a message to the pinger at the end of the turn, if one is ready.
+    pub(in crate::machine) fn tell_pinger(&mut self, message: ToPinger) {
+        if self.pinger.helper.ready().is_some() {
+            self.pinger.outbox.push(message);
+        }
+    }
+
+    /// Sends what was collected for the pinger, unless all of it can wait.
+    pub(in crate::machine) fn send_to_pinger(&mut self) {
+        if let Some(connection) = self.pinger.helper.ready() {
+            let messages = self.pinger.outbox.take_due(self.now).into_iter();
+            self.out
+                .extend(messages.map(|message| Output::ToPinger(connection, message)));
+        }
+    }
+
+    /// From now on no result waits: core is leaving, and the pinger will tell the next core what it
+    /// knows.
+    pub(in crate::machine) fn hurry_results(&mut self) {
+        self.pinger.outbox.leave();
+    }
+
+    /// Stops the checks of a peer at the pinger.
+    pub(in crate::machine) fn forget_at_pinger(&mut self, peer: PeerId) {
+        self.tell_pinger(ToPinger::Forget(vec![peer]));
+    }
+
+    /// The server is gone: no ping can be sent.
+    pub(in crate::machine) fn suspend_pings(&mut self) {
+        self.pinger.queue.clear();
+        self.tell_pinger(ToPinger::Suspend {});
+    }
+
+    /// Takes a message of the pinger.
+    pub(in crate::machine) fn pinger_said(
+        &mut self,
+        connection: ConnectionId,
+        message: FromPinger,
+    ) {
+        if !self.pinger.helper.is_at(connection) {
+            return;
+        }
+        match message {
+            FromPinger::Resume(known) if known.is_empty() => self.pinger_resumed(),
+            FromPinger::Resume(known) => {
+                let fresh = known.into_iter().map(|known| (known.name.clone(), known));
+                self.pinger.remembered.extend(fresh);
+            }
+            FromPinger::Ping(orders) => {
+                for order in orders {
+                    self.ping_ordered(order);
+                }
+                self.send_due_pings();
+            }
+            FromPinger::Proceeding {} => self.pinger.queue.proceeding(),
+            FromPinger::Error(text) => {
+                tracing::warn!("the pinger did not understand a message: {text}");
+            }
+        }
+    }
+
+    /// The pinger has told all it remembers; now it is told all it needs.
+    fn pinger_resumed(&mut self) {
+        self.pinger.helper.set_ready();
+        let ids: Vec<PeerId> = self.peers.adopted().iter().map(|(id, _)| *id).collect();
+        for id in &ids {
+            // Core's own copy is the newer one, unless core has just begun.
+            let Some(peer) = self.peers.get_mut(*id) else {
+                continue;
+            };
+            let Some(known) = self.pinger.remembered.remove(peer.name()) else {
+                continue;
+            };
+            if let Some(adoption) = &mut peer.adoption
+                && (self.pinger.from_state.contains(id) || adoption.liveness.is_untouched())
+            {
+                let plan = *adoption.liveness.plan();
+                adoption.liveness =
+                    Liveness::carried_on(plan, known.phase, known.statistics, self.now);
+            }
+        }
+        self.pinger.from_state.clear();
+        if self.server.joined_before() {
+            // All peers are known, so what is left is of peers that are gone.
+            self.pinger.remembered.clear();
+        }
+        self.watch(&ids, WatchAs::New);
+        self.tell_pinger(match self.link() {
+            ServerLink::Up => ToPinger::Ready {},
+            ServerLink::Down | ServerLink::Joining => ToPinger::Suspend {},
+        });
+    }
+
+    /// The server is back: pings in flight are void, and overdue checks are spread. The pinger does
+    /// the same to its copies.
+    pub(in crate::machine) fn proceed_with_pings(&mut self) {
+        let mut ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
+        ids.sort_unstable();
+        let mut catch_up = CatchUp::new(self.now);
+        for id in ids {
+            if let Some(adoption) = self.peers.adoption_mut(id) {
+                adoption.liveness.catch_up(&mut catch_up);
+            }
+        }
+        if self.pinger.helper.ready().is_some() {
+            self.pinger.queue.await_proceeding();
+            self.tell_pinger(ToPinger::Proceed {});
+        }
+    }
+}

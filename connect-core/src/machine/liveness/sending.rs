@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Pings on their way to the server: the pinger orders them ahead, and core sends each when it is
+//! due.
+
+use connect_ipc::PeerId;
+use connect_ipc::control::ServerLink;
+use connect_ipc::pinger::{PingOrder, PingOutcome};
+
+use super::WatchAs;
+use crate::machine::Machine;
+use crate::machine::server::Pending;
+
+impl Machine {
+    /// Takes an order of the pinger. The ping counts as in flight from now on, so that core and the
+    /// pinger see the peer alike while the order waits.
+    pub(super) fn ping_ordered(&mut self, order: PingOrder) {
+        if self.link() != ServerLink::Up || !self.pinger.queue.is_open() {
+            // Made before the pinger learnt of an outage, so the pinger will void it.
+            return;
+        }
+        let Some(adoption) = self.peers.adoption_mut(order.peer) else {
+            // Removed while the order was on its way: the pinger has been told.
+            return;
+        };
+        if adoption.liveness.begin(order.seq, order.due) {
+            return self.pinger.queue.push(order);
+        }
+        let PingOrder { peer, seq, .. } = order;
+        tracing::warn!(
+            peer = peer.0,
+            seq,
+            "the pinger has ordered a ping beside one in flight, or of a number already used; \
+             it is told where the peer stands"
+        );
+        self.watch(&[peer], WatchAs::New);
+    }
+
+    /// Sends every ping that is due by now.
+    pub(in crate::machine) fn send_due_pings(&mut self) {
+        while let Some(order) = self.pinger.queue.take(self.now) {
+            self.send_ping(order);
+        }
+    }
+
+    /// Sends a ping that the pinger has ordered.
+    fn send_ping(&mut self, order: PingOrder) {
+        // Removed or disowned since: the pinger has been told.
+        let Some(peer) = self.peers.get(order.peer) else {
+            return;
+        };
+        let Some(adoption) = peer.adoption.as_deref() else {
+            return;
+        };
+        let command = adoption.kind.command();
+        let timeout = adoption.liveness.plan().timeout.to_string();
+        let end_of_options = peer.name().starts_with('-').then_some("--");
+        let words = ["-timeout", &timeout]
+            .into_iter()
+            .chain(end_of_options)
+            .chain([peer.name()]);
+        let pending = Pending::Ping {
+            peer: order.peer,
+            seq: order.seq,
+            outcome: None,
+        };
+        match self.server.session.background(pending, command, words) {
+            Ok(tag) => {
+                if let Some(adoption) = self.peers.adoption_mut(order.peer) {
+                    adoption.ping = Some(tag);
+                }
+            }
+            Err(error) => {
+                tracing::warn!("cannot ping: {error}");
+                self.ping_result(order.peer, order.seq, PingOutcome::Failed);
+            }
+        }
+    }
+
+    /// The server will never answer a ping that was sent. Until it is back the peer counts as
+    /// waiting for the answer.
+    pub(in crate::machine) fn void_ping(&mut self, id: PeerId) {
+        if let Some(adoption) = self.peers.adoption_mut(id) {
+            adoption.ping = None;
+        }
+    }
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Everything core can do: the one way out of the [`Machine`](super::Machine).
+
+use connect_ipc::control::Answer;
+use connect_ipc::event::{Event, EventFilter};
+use connect_ipc::pinger::ToPinger;
+use connect_ipc::scripts::ToScripts;
+use serde::{Deserialize, Serialize};
+
+use super::input::ConnectionId;
+
+/// Something to be done, in this order within a turn, except that lines for the server may go
+/// first: pings are due, and what is for others may take long to encode.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// Send these lines to the server, each with its newline.
+    ServerLines(#[serde(with = "text")] Vec<u8>),
+    /// Send a message to the pinger.
+    ToPinger(ConnectionId, ToPinger),
+    /// Send a message to the script helper.
+    ToScripts(ConnectionId, ToScripts),
+    /// Close a helper's connection.
+    Cut(ConnectionId),
+    /// Send an answer to an operator or observer.
+    Answer(ConnectionId, Answer),
+    /// Send the events that this filter admits from now on.
+    Subscribe {
+        /// To this connection.
+        connection: ConnectionId,
+        /// As replies to this request.
+        request: u64,
+        /// Which events.
+        filter: EventFilter,
+        /// The last event that the state sent before includes.
+        since: u64,
+    },
+    /// Tell the observers that this happened.
+    Event(Event),
+    /// Read the database file now.
+    ReadDatabase,
+    /// Tell the service manager where the service stands.
+    Notify(Milestone),
+    /// From now on no trace and no recording may show this challenge.
+    Secret(String),
+    /// Delete the state file: another program provides the service now.
+    ForgetState,
+    /// End, after everything else has left.
+    End(Ending),
+}
+
+/// What a service manager is told (`sd_notify(3)`).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Milestone {
+    /// The service is claimed and the peers are known.
+    Ready,
+    /// A reload that a signal asked for has begun.
+    Reloading,
+    /// That reload has ended.
+    Reloaded,
+    /// Core is about to end.
+    Stopping,
+}
+
+/// Why core ends.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// It was told to, and has released the service.
+    Quit,
+    /// It was told to, and the server does not answer.
+    QuitUnanswered,
+    /// Another provider took the service over.
+    Displaced {
+        /// Its version.
+        version: String,
+    },
+    /// The server refused the claim.
+    Refused {
+        /// What the server said.
+        failure: String,
+    },
+    /// The server was lost, and `--exit-on-disconnect` was given.
+    Disconnected {
+        /// What the system said.
+        reason: String,
+    },
+    /// The server was not there in the time that it was waited for (`--server-wait`).
+    Unreachable {
+        /// What the system said, if it said anything.
+        reason: Option<String>,
+    },
+}
+
+/// Bytes that are text, written as text.
+mod text {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&String::from_utf8_lossy(bytes))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<Vec<u8>, D::Error> {
+        String::deserialize(reader).map(String::into_bytes)
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A peer comes to the server and leaves it: what follows for its interface, its connection and its
+//! checks.
+
+use connect_ipc::PeerId;
+use connect_ipc::event::EventKind;
+use connect_ipc::scripts::ScriptKind;
+use tripe_admin::{Address, Failure};
+
+use super::Machine;
+use super::peers::Particulars;
+use super::server::Pending;
+
+impl Machine {
+    /// The server has a new peer.
+    pub(super) fn peer_added(&mut self, name: &str, ifname: String, address: &Address) {
+        // A peer whose removal went unseen is watched under a number that is void now.
+        if let Some(old) = self.peers.find(name) {
+            self.disown(old);
+        }
+        self.emit(Some(name), || EventKind::Added {
+            address: address.to_string(),
+            interface: ifname.clone(),
+        });
+        let record = self.database.current.peer(name).cloned();
+        let id = self.peers.insert(name, record, self.now);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.ifname = Some(ifname.into());
+            peer.set_address(address);
+            peer.particulars = Particulars::Known;
+        }
+        self.configure(id);
+        self.adopt_added(id);
+    }
+
+    /// Starts what a peer needs that was added: its interface, and the command that connects it
+    /// (connect(8), "Configuring interfaces" and "Dynamic connection").
+    pub(super) fn configure(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        peer.configured = true;
+        let Some(record) = &peer.record else {
+            self.server.questions.add(id);
+            return;
+        };
+        if record.get("ifup").is_some() || record.get("ifdown").is_some() {
+            let name = peer.name().to_owned();
+            self.ask_address(id);
+            let pending = Pending::Algs {
+                peer: id,
+                configure: true,
+                pairs: Vec::new(),
+            };
+            self.command_on_peer(pending, "ALGS", &name);
+        } else {
+            if peer.particulars == Particulars::Unknown {
+                self.ask_address(id);
+            }
+            self.run_connect(id);
+        }
+    }
+
+    /// A peer is gone from the server.
+    pub(super) fn peer_removed(&mut self, name: &str) {
+        let Some((id, peer)) = self.peers.remove(name) else {
+            return;
+        };
+        if peer.adoption.is_some() {
+            self.forget_at_pinger(id);
+        }
+        self.emit(Some(name), || EventKind::Removed {});
+        self.stop_connect(name);
+        // The record as it is now if there is one; else as it was, so that a peer that was struck
+        // from the database is still brought down.
+        let record = self.database.current.peer(name).cloned().or(peer.record);
+        if let Some(record) = record {
+            self.run_shell(name, ScriptKind::Disconnect, &record);
+            let algorithms = peer.algorithms.as_deref().unwrap_or_default();
+            self.run_ifdown(name, &record, algorithms);
+        }
+    }
+
+    /// The server does not know a peer that we thought it had.
+    pub(super) fn forget_if_unknown(&mut self, id: PeerId, failure: &Failure) {
+        if failure.code() == "unknown-peer" {
+            self.forget_peer(id);
+        }
+    }
+
+    /// The server no longer has a peer.
+    pub(super) fn forget_peer(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get(id) {
+            let name = peer.name().to_owned();
+            self.peer_removed(&name);
+        }
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Telling whoever asked how it ended, and observers what happens.
+
+use connect_ipc::control::{Answer, Reply};
+use connect_ipc::event::{Event, EventKind};
+
+use super::requester::Requester;
+use super::{ConnectionId, Machine, Output};
+
+impl Machine {
+    /// Sends one line of the answer.
+    pub(super) fn reply_line(&mut self, requester: &Requester, words: Vec<String>) {
+        match requester {
+            Requester::Job(id) => self.job_info(id, &words),
+            Requester::Operator {
+                connection,
+                request,
+            } => self.answer(*connection, *request, Reply::Line(words)),
+            Requester::Startup | Requester::Knock => {}
+        }
+    }
+
+    /// Says that it is done.
+    pub(super) fn reply_done(&mut self, requester: &Requester) {
+        match requester {
+            Requester::Job(id) => self.job_done(id),
+            Requester::Operator {
+                connection,
+                request,
+            } => self.answer(*connection, *request, Reply::Done {}),
+            Requester::Startup | Requester::Knock => {}
+        }
+    }
+
+    /// Says that it failed. `name` is the peer concerned, for the warnings that tell of failures
+    /// nobody waits for.
+    pub(super) fn reply_failed<S: Into<String>>(
+        &mut self,
+        requester: &Requester,
+        name: &str,
+        words: impl IntoIterator<Item = S>,
+    ) {
+        let words: Vec<String> = words.into_iter().map(Into::into).collect();
+        match requester {
+            Requester::Job(id) => self.job_failed(id, &words),
+            Requester::Operator {
+                connection,
+                request,
+            } => self.answer(*connection, *request, Reply::Failed(words)),
+            Requester::Startup => self.warn(["auto-add-failed", name], &words),
+            Requester::Knock => self.warn(["knock-add-failed", name], &words),
+        }
+    }
+
+    /// Answers an operator or observer.
+    pub(super) fn answer(&mut self, connection: ConnectionId, id: u64, reply: Reply) {
+        let answer = Answer { id, reply };
+        self.out.push(Output::Answer(connection, answer));
+    }
+
+    /// Numbers an event and tells the observers, if there are any.
+    pub(super) fn emit(&mut self, peer: Option<&str>, kind: impl FnOnce() -> EventKind) {
+        let (seq, at) = self.events.next(self.now);
+        if self.events.is_observed() {
+            let event = Event {
+                seq,
+                at,
+                peer: peer.map(str::to_owned),
+                kind: kind(),
+            };
+            self.out.push(Output::Event(event));
+        }
+    }
+}

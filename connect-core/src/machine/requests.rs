@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Requests on the control socket.
+
+use std::sync::Arc;
+
+use connect_ipc::control::{
+    Counters, DatabaseStatus, Envelope, PeerDetail, PeerState, PeerStatus, Reply, Request, SCHEMA,
+    ServiceStatus,
+};
+use connect_ipc::frame::ITEMS_PER_FRAME;
+
+use super::peers::Peer;
+use super::requester::Requester;
+use super::{ConnectionId, Machine, Output};
+
+impl Machine {
+    /// Takes one request. `by` says whose it is, for observers.
+    pub(super) fn request(&mut self, connection: ConnectionId, by: &str, envelope: Envelope) {
+        let id = envelope.id;
+        match envelope.request {
+            Request::Status {} => self.status(connection, id),
+            Request::Info { peer } => self.detail(connection, id, &peer),
+            Request::Events(filter) => {
+                self.snapshot(connection, id);
+                let since = self.events.last();
+                self.answer(connection, id, Reply::Live { seq: since });
+                self.out.push(Output::Subscribe {
+                    connection,
+                    request: id,
+                    filter,
+                    since,
+                });
+            }
+            Request::Reload {} => {
+                self.out.push(Output::ReadDatabase);
+                self.answer(connection, id, Reply::Done {});
+            }
+            Request::Submit { words } => {
+                let requester = Requester::Operator {
+                    connection,
+                    request: id,
+                };
+                self.submit(&requester, by, &words);
+            }
+        }
+    }
+
+    /// An operator's connection has ended: what it waited for is forgotten.
+    pub(super) fn operator_gone(&mut self, connection: ConnectionId) {
+        self.forget(
+            &|requester| matches!(requester, Requester::Operator { connection: c, .. } if *c == connection),
+        );
+    }
+
+    fn status(&mut self, connection: ConnectionId, id: u64) {
+        self.snapshot(connection, id);
+        self.answer(connection, id, Reply::Done {});
+    }
+
+    /// The service and all its peers, as they are now.
+    fn snapshot(&mut self, connection: ConnectionId, id: u64) {
+        let service = ServiceStatus {
+            schema: SCHEMA,
+            version: self.config.version.clone(),
+            pid: self.config.pid,
+            uptime: self.now.since(self.config.started).as_secs(),
+            socket: self.config.socket.display().to_string(),
+            server: self.link(),
+            database: DatabaseStatus {
+                path: self.config.database.display().to_string(),
+                peers: self.database.current.sorted_peers().len() as u64,
+                fault: self.database.fault.clone(),
+            },
+            pinger: self.pinger.helper.status.clone(),
+            scripts: self.scripts.helper.status.clone(),
+            counters: Counters {
+                scripts_pending: self.scripts.pending(),
+                ..self.events.counters
+            },
+        };
+        self.answer(connection, id, Reply::Service(Box::new(service)));
+        let mut peers: Vec<PeerStatus> = self
+            .peers
+            .iter()
+            .map(|(_, peer)| self.peer_status(peer))
+            .collect();
+        peers.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        for some in peers.chunks(ITEMS_PER_FRAME) {
+            self.answer(connection, id, Reply::Peers(some.to_vec()));
+        }
+    }
+
+    fn peer_status(&self, peer: &Peer) -> PeerStatus {
+        let adoption = peer.adoption.as_deref();
+        let phase = adoption
+            .map(|adoption| *adoption.liveness.phase())
+            .unwrap_or_default();
+        let state = match adoption {
+            None => PeerState::Unwatched,
+            Some(_) if phase.checking => PeerState::Check,
+            Some(_) => PeerState::Idle,
+        };
+        let planned =
+            state == PeerState::Idle && self.link() == connect_ipc::control::ServerLink::Up;
+        let wait = phase.due.since(self.now).as_millis();
+        PeerStatus {
+            name: peer.name().to_owned(),
+            state,
+            address: peer.address.as_deref().map(str::to_owned),
+            interface: peer.ifname.as_deref().map(str::to_owned),
+            failures: phase.failures,
+            rounds: phase.rounds,
+            next_ping: planned.then(|| u64::try_from(wait).unwrap_or(u64::MAX)),
+            age: self
+                .now
+                .since(adoption.map_or(peer.seen, |adoption| adoption.since))
+                .as_secs(),
+            changed: adoption
+                .and_then(|adoption| adoption.changed)
+                .map(|at| self.now.since(at).as_secs()),
+            reconnects: adoption.map_or(0, |adoption| adoption.reconnects),
+            last_reconnect: adoption
+                .and_then(|adoption| adoption.last_reconnect)
+                .map(|at| self.now.since(at).as_secs()),
+            statistics: adoption
+                .map(|adoption| *adoption.liveness.statistics())
+                .unwrap_or_default(),
+        }
+    }
+
+    fn detail(&mut self, connection: ConnectionId, id: u64, name: &str) {
+        let database = Arc::clone(&self.database.current);
+        let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
+        let record = database
+            .peer(name)
+            .or_else(|| peer.and_then(|peer| peer.record.as_ref()));
+        if peer.is_none() && record.is_none() {
+            let failure = vec!["unknown-peer".to_owned(), name.to_owned()];
+            return self.answer(connection, id, Reply::Failed(failure));
+        }
+        let pairs = record.map(|record| {
+            record
+                .iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect()
+        });
+        let (scripts, recent) = self.scripts.of(name, self.now);
+        let detail = PeerDetail {
+            schema: SCHEMA,
+            status: peer.map(|peer| self.peer_status(peer)),
+            record: pairs,
+            scripts,
+            recent,
+            algorithms: peer
+                .and_then(|peer| peer.algorithms.as_deref())
+                .unwrap_or_default()
+                .to_vec(),
+            plan: peer
+                .and_then(|peer| peer.adoption.as_deref())
+                .map(|adoption| *adoption.liveness.plan()),
+        };
+        self.answer(connection, id, Reply::Peer(Box::new(detail)));
+    }
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Leaving state for the next core, and resuming from what an earlier one has left.
+
+use std::collections::HashMap;
+
+use connect_ipc::pinger::Remembered;
+use connect_liveness::CatchUp;
+
+use super::Machine;
+use super::inheritance::{AdoptionState, PeerState, Restored, State};
+use super::peers::Algorithms;
+use crate::server_run::ServerRun;
+
+impl Machine {
+    /// What the next core has to know, and the run of the server that it is about. `None` if this
+    /// core knows nothing yet, or if it is not certain which run it is.
+    #[must_use]
+    pub fn state(&self) -> Option<(ServerRun, State)> {
+        let run = self.server.listed_run()?;
+        let mut algorithms = Vec::new();
+        let mut places: HashMap<*const (String, String), usize> = HashMap::new();
+        let mut place = |list: &Algorithms| {
+            *places.entry(list.as_ptr()).or_insert_with(|| {
+                algorithms.push(list.to_vec());
+                algorithms.len() - 1
+            })
+        };
+        let peers = self
+            .peers
+            .iter()
+            .map(|(_, peer)| PeerState {
+                name: peer.name().to_owned(),
+                configured: peer.configured,
+                algorithms: peer.algorithms.as_ref().map(&mut place),
+                adoption: peer.adoption.as_deref().map(AdoptionState::of),
+            })
+            .collect();
+        let state = State {
+            saved: self.now,
+            started_up: self.inheritance.started_up(),
+            algorithms,
+            peers,
+        };
+        Some((run, state))
+    }
+
+    /// A number that grows whenever the state changes in what must not be lost even by a crash:
+    /// which peers there are.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.peers.changes()
+    }
+
+    /// Puts the peers of an earlier core into the table, if it has left any.
+    pub(super) fn restore_table(&mut self) -> Option<Restored> {
+        let state = self.inheritance.take()?;
+        let mut restored = Restored::default();
+        // What fell due while there was no core is spread, as when a server comes back.
+        let mut catch_up = CatchUp::new(self.now);
+        for saved in state.peers {
+            let record = self.database.current.peer(&saved.name).cloned();
+            let algorithms = saved
+                .algorithms
+                .and_then(|place| state.algorithms.get(place))
+                .map(|list| self.peers.share_algorithms(list.clone()));
+            let id = self.peers.insert(&saved.name, record, self.now);
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.configured = saved.configured;
+                peer.algorithms = algorithms;
+            }
+            let Some(adoption) = saved.adoption else {
+                continue;
+            };
+            restored.adopted.push((id, adoption));
+            // A pinger that has outlived that core, and has come before the server, knows better.
+            if self.pinger.remembered.contains_key(&saved.name) {
+                continue;
+            }
+            let mut phase = adoption.phase;
+            catch_up.apply(&mut phase);
+            let known = Remembered {
+                name: saved.name.clone(),
+                phase,
+                statistics: adoption.statistics,
+            };
+            restored.remembered.push(saved.name.clone());
+            self.pinger.remembered.insert(saved.name, known);
+            self.pinger.from_state.insert(id);
+        }
+        if self.pinger.helper.ready().is_some() {
+            // It has told all it knew.
+            self.pinger.from_state.clear();
+        }
+        Some(restored)
+    }
+
+    /// Gives back what is no business of the pinger, now that the peers are adopted.
+    pub(super) fn restore_adoptions(&mut self, restored: Restored) {
+        for (id, saved) in restored.adopted {
+            if let Some(adoption) = self.peers.adoption_mut(id) {
+                adoption.since = saved.since;
+                adoption.changed = saved.changed;
+                adoption.reconnects = saved.reconnects;
+                adoption.last_reconnect = saved.last_reconnect;
+            }
+        }
+        // What was not taken is of peers that are gone, or not watched any more.
+        for name in restored.remembered {
+            self.pinger.remembered.remove(&name);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the script helper reports: what it remembers, and what becomes of each run.
+
+use std::collections::HashSet;
+
+use connect_ipc::RunId;
+use connect_ipc::control::HelperStatus;
+use connect_ipc::event::EventKind;
+use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::scripts::{Child, Ended, FromScripts, Stream, ToScripts, UnderWay};
+
+use super::runs::{Challenge, Recent, RunState};
+use crate::machine::server::Pending;
+use crate::machine::{ConnectionId, Machine, Output};
+
+/// The longest challenge accepted from a `connect` command. Real ones have about 40 characters; a
+/// `GREET` with a longer one would not fit into a line.
+const MAX_CHALLENGE: usize = 160;
+
+/// How many ended scripts are remembered for operators, over all peers.
+const RECENT: usize = 256;
+
+/// How many runs may have ended while somebody still holds their output open. The helper lets go
+/// of the oldest at the same number.
+const LINGERING: usize = 256;
+
+/// Whether a line can be a challenge.
+fn is_challenge(line: &str) -> bool {
+    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
+    (1..=MAX_CHALLENGE).contains(&line.len()) && line.bytes().all(base64)
+}
+
+impl Machine {
+    /// A script helper has connected.
+    pub(in crate::machine) fn scripts_connected(
+        &mut self,
+        connection: ConnectionId,
+        status: HelperStatus,
+    ) {
+        if let Some(old) = self.scripts.helper.connected(connection, status) {
+            tracing::warn!("another script helper has connected; closing the first connection");
+            self.out.push(Output::Cut(old));
+        }
+        self.scripts.resumed.clear();
+        // No helper reads the output that another one held open.
+        self.scripts.runs.retain(|_, run| !run.ended);
+    }
+
+    /// Takes a message of the script helper.
+    pub(in crate::machine) fn scripts_said(
+        &mut self,
+        connection: ConnectionId,
+        message: FromScripts,
+    ) {
+        if !self.scripts.helper.is_at(connection) {
+            return;
+        }
+        match message {
+            FromScripts::Resume(known) => {
+                let last = known.len() < ITEMS_PER_FRAME;
+                self.scripts.resumed.extend(known);
+                if last {
+                    let known = std::mem::take(&mut self.scripts.resumed);
+                    self.scripts_resumed(known);
+                }
+            }
+            FromScripts::Started { run, child } => self.script_started(run, child),
+            FromScripts::Output { run, stream, line } => self.output(run, stream, line),
+            FromScripts::Dropped { run, stream, lines } => {
+                let text = format!("{lines} further lines dropped: the script writes too much");
+                self.report_output(run, stream, text);
+            }
+            FromScripts::Eof { run, stream } => self.stream_ended(run, stream),
+            FromScripts::Ended { run, end } => self.script_ended(run, &end),
+            FromScripts::Error(text) => {
+                tracing::warn!("the script helper did not understand a message: {text}");
+            }
+        }
+    }
+
+    fn script_started(&mut self, id: RunId, child: Child) {
+        let Some(state) = self.scripts.runs.get_mut(&id) else {
+            return;
+        };
+        state.child = Some(child);
+        // It will never be ordered again, so the order need not be kept.
+        state.order = None;
+        let (peer, script) = (state.peer.clone(), state.kind);
+        self.emit(Some(&peer), || EventKind::Started {
+            script,
+            pid: child.pid,
+        });
+    }
+
+    /// The helper has told what is under way; now it is told what else there is.
+    fn scripts_resumed(&mut self, known: Vec<UnderWay>) {
+        self.scripts.helper.set_ready();
+        let mut there = HashSet::new();
+        let mut stop = Vec::new();
+        for run in known {
+            there.insert(run.run);
+            let state = self
+                .scripts
+                .runs
+                .entry(run.run)
+                .or_insert_with(|| RunState::inherited(&run));
+            state.child = run.child.or(state.child);
+            if state.stopping {
+                // The wish may have been lost together with the connection.
+                stop.push(run.run);
+            }
+        }
+        let mut adopt = Vec::new();
+        let mut again = Vec::new();
+        self.scripts.runs.retain(|id, state| {
+            if there.contains(id) {
+                return true;
+            }
+            match (&state.child, &state.order) {
+                (Some(_), _) => adopt.push(state.under_way(*id)),
+                (None, Some(order)) if !state.stopping => again.push((**order).clone()),
+                // It was never started, and is not to be, or nobody knows it any more.
+                (None, _) => return false,
+            }
+            true
+        });
+        for run in stop {
+            self.tell_scripts(ToScripts::Stop(run));
+        }
+        self.tell_scripts(ToScripts::Adopt(adopt));
+        self.tell_scripts(ToScripts::Ready {});
+        // One message each: a run carries a whole environment and may be long.
+        for run in again {
+            self.tell_scripts(ToScripts::Run(vec![run]));
+        }
+    }
+
+    /// A line of output.
+    fn output(&mut self, id: RunId, stream: Stream, line: String) {
+        if let Some(run) = self.scripts.runs.get_mut(&id)
+            && stream == Stream::Stdout
+        {
+            let before = std::mem::replace(&mut run.challenge, Challenge::Settled);
+            let challenge = line.trim();
+            if before == Challenge::Expected
+                || (before == Challenge::Perhaps && is_challenge(challenge))
+            {
+                let peer = run.peer.clone();
+                return self.greet(&peer, &line);
+            }
+        }
+        self.report_output(id, stream, line);
+    }
+
+    /// The first line of a `connect` command's output: submits the greeting.
+    fn greet(&mut self, peer: &str, line: &str) {
+        let challenge = line.trim();
+        if !is_challenge(challenge) {
+            return self.warn(["connect", peer, "bad-challenge"], &[line]);
+        }
+        self.out.push(Output::Secret(challenge.to_owned()));
+        if let Err(error) =
+            self.command(Pending::Greet(peer.to_owned()), "GREET", [peer, challenge])
+        {
+            tracing::warn!(peer, "cannot greet: {error}");
+        }
+    }
+
+    /// A stream of a run has ended: if its challenge has not come, it never will.
+    fn stream_ended(&mut self, id: RunId, stream: Stream) {
+        let Some(run) = self.scripts.runs.get_mut(&id) else {
+            return;
+        };
+        run.closed.insert(stream);
+        let over = run.ended && run.closed.len() == 2;
+        let missing = stream == Stream::Stdout
+            && std::mem::replace(&mut run.challenge, Challenge::Settled) == Challenge::Expected;
+        if missing {
+            let peer = run.peer.clone();
+            self.warn(["connect", &peer, "unexpected-eof"], &[""; 0]);
+        }
+        if over {
+            self.scripts.runs.remove(&id);
+        }
+    }
+
+    fn report_output(&mut self, id: RunId, stream: Stream, line: String) {
+        let Some(run) = self.scripts.runs.get_mut(&id) else {
+            tracing::debug!(run = id.0, "output of a script long gone: {line}");
+            return;
+        };
+        run.remember(&line);
+        let (script, peer) = (run.kind, run.peer.clone());
+        self.emit(Some(&peer), || EventKind::Output {
+            script,
+            stream,
+            line: line.clone(),
+        });
+        match stream {
+            Stream::Stdout => self.notify([script.name(), &peer, "stdout"], &[line]),
+            Stream::Stderr => self.warn([script.name(), &peer, "stderr"], &[line]),
+        }
+    }
+
+    /// A run is over (connect(8), "Warnings"). What its own children may still write belongs to it
+    /// all the same.
+    fn script_ended(&mut self, id: RunId, end: &Ended) {
+        let Some(run) = self.scripts.runs.get_mut(&id) else {
+            return;
+        };
+        if std::mem::replace(&mut run.ended, true) {
+            // A helper that is back repeats itself.
+            return;
+        }
+        let (script, peer) = (run.kind, run.peer.clone());
+        let output = std::mem::take(&mut run.tail).into();
+        let silent = matches!(end, Ended::NotStarted(_) | Ended::Stopped | Ended::Lost);
+        if silent || run.closed.len() == 2 {
+            self.scripts.runs.remove(&id);
+        } else {
+            self.bound_lingering();
+        }
+        let kind = script.name();
+        match end {
+            Ended::Exited(0) | Ended::Stopped => {}
+            Ended::Exited(code) => self.warn([kind, &peer, "exit-nonzero"], &[code.to_string()]),
+            Ended::Signal(signal) => {
+                self.warn([kind, &peer, "exit-signal"], &[format!("S{signal}")]);
+            }
+            Ended::Unknown(status) => {
+                self.warn([kind, &peer, "exit-unknown"], &[format!("{status:#x}")]);
+            }
+            Ended::NotStarted(why) => self.warn([kind, &peer, "not-started"], &[why]),
+            Ended::TimedOut => self.warn([kind, &peer, "timed-out"], &[""; 0]),
+            Ended::Lost => self.warn([kind, &peer, "exit-lost"], &[""; 0]),
+        }
+        let counter = match end {
+            Ended::Exited(0) | Ended::Stopped => &mut self.events.counters.scripts_ok,
+            Ended::Exited(_) | Ended::Signal(_) | Ended::Unknown(_) => {
+                &mut self.events.counters.scripts_failed
+            }
+            Ended::TimedOut => &mut self.events.counters.scripts_timed_out,
+            Ended::NotStarted(_) | Ended::Lost => &mut self.events.counters.scripts_lost,
+        };
+        *counter += 1;
+        self.emit(Some(&peer), || EventKind::Ended {
+            script,
+            end: end.clone(),
+        });
+        if self.scripts.recent.len() == RECENT {
+            self.scripts.recent.pop_front();
+        }
+        let recent = Recent {
+            peer,
+            at: self.now,
+            kind: script,
+            end: end.clone(),
+            output,
+        };
+        self.scripts.recent.push_back(recent);
+    }
+
+    /// Forgets the oldest run whose output lingers, if there are too many.
+    fn bound_lingering(&mut self) {
+        let mut lingering = self
+            .scripts
+            .runs
+            .iter()
+            .filter(|(_, run)| run.ended)
+            .map(|(id, _)| *id);
+        let oldest = lingering.next();
+        if lingering.count() >= LINGERING
+            && let Some(oldest) = oldest
+        {
+            self.scripts.runs.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is remembered of a run of a script, under way and after its end.
+
+use std::collections::{HashSet, VecDeque};
+
+use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::scripts::{Child, Ended, Run, ScriptKind, Stream, UnderWay};
+
+/// How many lines of output are remembered with each.
+const TAIL: usize = 3;
+
+/// How many characters of each line are.
+const TAIL_WIDTH: usize = 200;
+
+/// Whether the challenge of a `connect` command has come (connect(8), "Dynamic connection").
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Challenge {
+    /// The first line of output will be it.
+    Expected,
+    /// An earlier core ordered the run, so the line may have come already: what looks like a
+    /// challenge is one, anything else is not.
+    Perhaps,
+    /// It has come, or will not any more, or was never to.
+    Settled,
+}
+
+/// A run that has not ended, or whose output has not.
+#[derive(Debug)]
+pub(super) struct RunState {
+    pub(super) peer: String,
+    pub(super) kind: ScriptKind,
+    /// The order, to be given again if the helper is lost before it started the child; `None` for
+    /// a run that was started, or that an earlier core had ordered.
+    pub(super) order: Option<Box<Run>>,
+    pub(super) child: Option<Child>,
+    /// Seconds it may take.
+    pub(super) limit: Option<u32>,
+    pub(super) challenge: Challenge,
+    /// Whether core has asked for its end.
+    pub(super) stopping: bool,
+    /// Whether it has ended, and only its output lingers.
+    pub(super) ended: bool,
+    /// Which streams have ended.
+    pub(super) closed: HashSet<Stream>,
+    /// Its last lines.
+    pub(super) tail: VecDeque<String>,
+}
+
+/// A script that has ended.
+#[derive(Debug)]
+pub(super) struct Recent {
+    pub(super) peer: String,
+    pub(super) at: Monotonic,
+    pub(super) kind: ScriptKind,
+    pub(super) end: Ended,
+    pub(super) output: Vec<String>,
+}
+
+impl RunState {
+    fn new(peer: String, kind: ScriptKind, limit: Option<u32>, challenge: Challenge) -> Self {
+        RunState {
+            peer,
+            kind,
+            order: None,
+            child: None,
+            limit,
+            challenge: if kind == ScriptKind::Connect {
+                challenge
+            } else {
+                Challenge::Settled
+            },
+            stopping: false,
+            ended: false,
+            closed: HashSet::new(),
+            tail: VecDeque::new(),
+        }
+    }
+
+    /// A run that was just ordered.
+    pub(super) fn ordered(run: Run) -> Self {
+        let order = Box::new(run);
+        let fresh = Self::new(
+            order.peer.clone(),
+            order.kind,
+            order.limit,
+            Challenge::Expected,
+        );
+        RunState {
+            order: Some(order),
+            ..fresh
+        }
+    }
+
+    /// A run that an earlier core had ordered.
+    pub(super) fn inherited(run: &UnderWay) -> Self {
+        Self::new(run.peer.clone(), run.kind, run.limit, Challenge::Perhaps)
+    }
+
+    /// Whether this is a `connect` command of the peer.
+    pub(super) fn is_connect_of(&self, peer: &str) -> bool {
+        self.kind == ScriptKind::Connect && self.peer == peer
+    }
+
+    /// Marks it as to be ended; `false` if it has ended or was marked already.
+    pub(super) fn stop(&mut self) -> bool {
+        self.challenge = Challenge::Settled;
+        !self.ended && !std::mem::replace(&mut self.stopping, true)
+    }
+
+    /// The run, for a helper that has not heard of it.
+    pub(super) fn under_way(&self, run: RunId) -> UnderWay {
+        UnderWay {
+            run,
+            peer: self.peer.clone(),
+            kind: self.kind,
+            child: self.child,
+            limit: self.limit,
+        }
+    }
+
+    pub(super) fn remember(&mut self, line: &str) {
+        if self.tail.len() == TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line.chars().take(TAIL_WIDTH).collect());
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Acting on the server's answers to core's own commands.
+
+use connect_ipc::PeerId;
+use connect_ipc::event::EventKind;
+use connect_ipc::pinger::PingOutcome;
+use tripe_admin::{Address, Failure};
+
+use super::{Pending, PingWord};
+use crate::machine::peers::Particulars;
+use crate::machine::{Ending, Machine};
+
+impl Machine {
+    /// A command of ours was answered.
+    pub(super) fn answered(&mut self, pending: Pending, result: Result<(), Failure>) {
+        match pending {
+            Pending::Routine(command) => {
+                if let Err(failure) = result
+                    // The job was cancelled while our answer was on its way.
+                    && failure.code() != "unknown-jobid"
+                {
+                    tracing::warn!(command, error = %failure, "the server refused a command");
+                }
+            }
+            Pending::Predecessor { version } => self.predecessor_answered(version.as_deref()),
+            Pending::Claim => self.claim_answered(result),
+            Pending::Probe => self.probe_answered(&result),
+            Pending::Release => self.end(Ending::Quit),
+            Pending::List { names } => self.list_answered(names, result),
+            Pending::Ifname { peer, ifname } => self.ifname_answered(peer, ifname),
+            Pending::Addr { peer, words } => self.address_answered(peer, words),
+            Pending::Algs {
+                peer,
+                configure,
+                pairs,
+            } => self.algorithms_answered(peer, configure, pairs, &result),
+            Pending::Ping { peer, seq, outcome } => self.ping_ended(peer, seq, outcome, result),
+            // Killed, or gone already: the name is free either way.
+            Pending::KillBeforeAdd(name) => self.submit_add(&name),
+            Pending::Add(name) => self.added(&name, &result),
+            Pending::Kill(name) => {
+                if let Err(failure) = result {
+                    tracing::warn!(peer = name, error = %failure, "cannot kill the unreachable peer");
+                }
+            }
+            Pending::ForceKx(id) => {
+                if let Err(failure) = result {
+                    tracing::warn!(error = %failure, "cannot force a new key exchange");
+                    self.forget_if_unknown(id, &failure);
+                }
+            }
+            Pending::GetChallenge {
+                requester,
+                peer,
+                patience,
+                challenge,
+            } => self.challenge_made(requester, peer, patience, challenge, result),
+            Pending::Greet(peer) => {
+                if let Err(failure) = result {
+                    self.warn(["connect", &peer, "greet-failed"], failure.words());
+                }
+            }
+        }
+    }
+
+    fn ifname_answered(&mut self, id: PeerId, ifname: Option<String>) {
+        self.server.questions.answered();
+        if let (Some(peer), Some(ifname)) = (self.peers.get_mut(id), ifname) {
+            peer.ifname = Some(ifname.into());
+        }
+    }
+
+    fn address_answered(&mut self, id: PeerId, words: Vec<String>) {
+        self.server.questions.answered();
+        let address = Address::from_words(words);
+        if let (Some(peer), Some(address)) = (self.peers.get_mut(id), address) {
+            peer.set_address(&address);
+            peer.particulars = Particulars::Known;
+        }
+    }
+
+    fn list_answered(&mut self, names: Vec<String>, result: Result<(), Failure>) {
+        let names = match result {
+            Ok(()) => names,
+            Err(failure) => {
+                tracing::error!(error = %failure, "the server does not list its peers");
+                // Better to serve with what notifications tell than not at all.
+                self.peers.names()
+            }
+        };
+        self.listed(names);
+    }
+
+    /// A peer's algorithms are known, as well as the server tells.
+    fn algorithms_answered(
+        &mut self,
+        id: PeerId,
+        configure: bool,
+        pairs: Vec<(String, String)>,
+        result: &Result<(), Failure>,
+    ) {
+        if let Err(failure) = result {
+            // The peer is gone again, which its KILL note says as well; or the server is odd, and
+            // a script without A_ variables is better than none.
+            tracing::debug!(error = %failure, "the server does not tell a peer's algorithms");
+        }
+        let shared = self.peers.share_algorithms(pairs);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.algorithms = Some(shared);
+        }
+        if configure {
+            self.run_ifup(id);
+            self.run_connect(id);
+        }
+    }
+
+    /// A ping has ended.
+    fn ping_ended(
+        &mut self,
+        id: PeerId,
+        seq: u32,
+        end: Option<PingWord>,
+        result: Result<(), Failure>,
+    ) {
+        let outcome = match (result, end) {
+            (Ok(()), Some(PingWord::Outcome(outcome))) => outcome,
+            // The KILL note comes first as a rule, and then there is nothing left to do.
+            (Ok(()), Some(PingWord::PeerDied)) => return self.forget_peer(id),
+            (Ok(()), None) => {
+                tracing::warn!("the server ended a ping without a result");
+                PingOutcome::Failed
+            }
+            (Err(failure), _) => {
+                let Some(peer) = self.peers.get(id) else {
+                    return;
+                };
+                let name = peer.name().to_owned();
+                self.emit(Some(&name), || EventKind::Failed {
+                    error: failure.words().to_vec(),
+                });
+                self.notify(["ping-failed", &name], failure.words());
+                self.forget_if_unknown(id, &failure);
+                PingOutcome::Failed
+            }
+        };
+        self.ping_result(id, seq, outcome);
+    }
+}

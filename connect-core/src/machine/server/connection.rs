@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The lines of the server, losing it, and leaving it.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::event::EventKind;
+use tripe_admin::Failure;
+use tripe_admin::session::Event;
+
+use super::Pending;
+use super::stage::Stage;
+use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
+
+/// How long the server may take to answer when core releases the service: a live one answers at
+/// once, and nothing is lost if it does not, since it sees the connection close.
+const RELEASE_LIMIT: Duration = Duration::from_secs(3);
+
+impl Machine {
+    /// Takes in one line of the server.
+    pub(in crate::machine) fn server_line(&mut self, line: &str) {
+        // The event borrows the session, so what it holds is taken out before core acts on it.
+        let step = match self.server.session.receive(line) {
+            Event::Info { context, words } => {
+                if !context.take_info(words) {
+                    tracing::warn!(line, "ignoring an INFO line that does not fit its command");
+                }
+                // Known from this very line on, so that no trace shows even its first appearance.
+                let secret = context.secret().map(str::to_owned);
+                self.out.extend(secret.map(Output::Secret));
+                return;
+            }
+            Event::Done { context, result } => Step::Done(context, result),
+            Event::Note(note) => Step::Note(note),
+            Event::Job { id, service, words } => Step::Job {
+                id,
+                service,
+                words: words.owned(),
+            },
+            Event::JobCancelled { id } => Step::JobCancelled(id),
+            Event::Displaced { service, version } => Step::Displaced { service, version },
+            Event::Warn(_) | Event::Trace(_) | Event::Nothing => return,
+            Event::Strange { why } => {
+                tracing::warn!(line, reason = why, "ignoring a line of the server");
+                return;
+            }
+        };
+        match step {
+            Step::Done(pending, result) => self.answered(pending, result),
+            Step::Note(note) => self.notified(note),
+            Step::Job { id, service, words } => self.job(id, &service, &words),
+            Step::JobCancelled(id) => self.job_cancelled(&id),
+            Step::Displaced { service, version } if service == SERVICE => {
+                tracing::warn!(%version, "another provider took over the service");
+                self.end_for_another_provider(Ending::Displaced { version });
+            }
+            Step::Displaced { .. } => {}
+        }
+    }
+
+    /// The connection to the server is gone, or could not be made.
+    pub(in crate::machine) fn server_lost(&mut self, reason: String) {
+        if self.server.is_connected() {
+            self.fail_everything_asked();
+        }
+        if self.config.exit_on_disconnect && self.server.wait_until.is_none() {
+            self.end(Ending::Disconnected {
+                reason: reason.clone(),
+            });
+        }
+        if self.server.outage.as_ref() != Some(&reason) {
+            tracing::warn!(error = reason, "cannot reach the server; retrying");
+            self.server.outage = Some(reason);
+        }
+    }
+
+    /// Nothing that was asked of the server will be answered.
+    fn fail_everything_asked(&mut self) {
+        self.server.stage = Stage::Down;
+        self.server.questions.clear();
+        self.inheritance.server_lost();
+        let lost = Failure::new(["server-lost"]);
+        for pending in self.server.session.reset() {
+            match pending {
+                Pending::Ping { peer, .. } => self.void_ping(peer),
+                Pending::GetChallenge {
+                    requester, peer, ..
+                } => self.reply_failed(&requester, &peer, lost.words()),
+                _ => {}
+            }
+        }
+        self.fail_additions(lost.words());
+        self.fail_held(lost.words());
+        self.commands.forget_jobs();
+        self.events.counters.server_losses += 1;
+        self.emit(None, || EventKind::Lost {});
+        self.suspend_pings();
+    }
+
+    /// Gives up what was waited for too long.
+    pub(in crate::machine) fn expire_server_waits(&mut self) {
+        let passed = |until: Option<Monotonic>| until.is_some_and(|until| until <= self.now);
+        let (released, waited) = (
+            passed(self.server.release_by),
+            passed(self.server.wait_until),
+        );
+        self.expire_probe();
+        if released {
+            self.server.release_by = None;
+            tracing::warn!("the server has not answered the release of the service; leaving");
+            self.end(Ending::QuitUnanswered);
+        } else if waited {
+            self.server.wait_until = None;
+            let reason = self.server.outage.clone();
+            self.end(Ending::Unreachable { reason });
+        }
+    }
+
+    /// Releases the service; core ends when the server has answered.
+    pub(in crate::machine) fn retire(&mut self) {
+        self.out.push(Output::Notify(Milestone::Stopping));
+        self.hurry_results();
+        let released = self.server.is_connected()
+            && self
+                .command(Pending::Release, "SVCRELEASE", [SERVICE])
+                .is_ok();
+        if released {
+            self.server.release_by = Some(self.now + RELEASE_LIMIT);
+        } else {
+            self.end(Ending::Quit);
+        }
+    }
+
+    /// Core is to end.
+    pub(in crate::machine) fn end(&mut self, ending: Ending) {
+        self.out.push(Output::End(ending));
+    }
+
+    /// Another program provides the service, so what core knows of the peers will soon be wrong.
+    pub(super) fn end_for_another_provider(&mut self, ending: Ending) {
+        if self.server.joined_before {
+            self.out.push(Output::ForgetState);
+        }
+        self.end(ending);
+    }
+
+    /// Hands out the lines that were collected in this turn.
+    pub(in crate::machine) fn send_lines(&mut self) {
+        if self.server.session.has_output() {
+            let lines = self.server.session.take_output();
+            self.out.push(Output::ServerLines(lines));
+        }
+    }
+}
+
+/// One line of the server, independent of the session.
+enum Step {
+    Done(Pending, Result<(), Failure>),
+    Note(tripe_admin::Note),
+    Job {
+        id: String,
+        service: String,
+        words: Vec<String>,
+    },
+    JobCancelled(String),
+    Displaced {
+        service: String,
+        version: String,
+    },
+}

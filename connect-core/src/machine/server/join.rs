@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Joining the server: watching, claiming the service, and acting on the list of its peers.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect_ipc::PeerId;
+use connect_ipc::event::EventKind;
+use tripe_admin::Failure;
+use tripe_admin::session::Refused;
+
+use super::Pending;
+use super::stage::{Claim, Joining, Stage};
+use crate::machine::inheritance::Restored;
+use crate::machine::peers::Particulars;
+use crate::machine::requester::Requester;
+use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
+use crate::server_run::ServerRun;
+
+/// How long the provider that holds our name may take to answer: a live one answers at once.
+const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// What the server's list of peers means.
+#[derive(Debug)]
+enum Listing {
+    /// Core has never met a server, and an earlier core has left nothing about this one.
+    FirstMeeting,
+    /// As before, but another program has provided the service until now.
+    Succession,
+    /// An earlier core has left its state about this run of the server.
+    Resumption(Restored),
+    /// Core was joined with a server before.
+    Rejoin {
+        /// Whether this is another run, which started without the peers of the one before.
+        new_server: bool,
+    },
+}
+
+impl Listing {
+    /// Whether peers that core did not know are configured, not just adopted.
+    const fn configures_newcomers(&self, startup: bool) -> bool {
+        match self {
+            Listing::FirstMeeting => startup,
+            Listing::Succession => false,
+            Listing::Resumption(_) | Listing::Rejoin { .. } => true,
+        }
+    }
+
+    /// Whether the server counts as just started, so that `--startup` has to be done for it.
+    const fn is_fresh(&self, started_up: bool) -> bool {
+        match self {
+            Listing::FirstMeeting => true,
+            Listing::Succession => false,
+            Listing::Resumption(_) => !started_up,
+            Listing::Rejoin { new_server } => *new_server,
+        }
+    }
+}
+
+impl Machine {
+    /// A connection to the server was made.
+    pub(in crate::machine) fn server_connected(&mut self, run: Option<ServerRun>) {
+        tracing::info!("connected to the server");
+        let server = &mut self.server;
+        server.outage = None;
+        server.wait_until = None;
+        // It may have told of the end of every peer before it went, so that the peers do not show
+        // that it is another one.
+        server.is_another |= server.run.is_some() && server.run != run;
+        server.run = run;
+        server.stage = Stage::Joining(Joining::default());
+        let joined_before = server.joined_before;
+        self.inheritance
+            .server_connected(run, joined_before, self.now);
+        // Watching comes before listing, so that no peer slips through between the two.
+        let sent = self
+            .command(Pending::Routine("WATCH"), "WATCH", ["-A+n"])
+            .and_then(|()| self.ask_for_predecessor())
+            .and_then(|()| self.claim());
+        log_unsent(sent);
+    }
+
+    /// A server whose service somebody else provides is not just being started, even under
+    /// `--startup`: this program was installed in place of the original, say.
+    fn ask_for_predecessor(&mut self) -> Result<(), Refused> {
+        if self.server.joined_before || !self.config.startup {
+            return Ok(());
+        }
+        let version = None;
+        self.command(Pending::Predecessor { version }, "SVCQUERY", [SERVICE])
+    }
+
+    /// The server has named the present provider's version, or there is none. One of our own
+    /// version is an earlier self that was killed, which says nothing about the server.
+    pub(super) fn predecessor_answered(&mut self, version: Option<&str>) {
+        let another = version.is_some_and(|version| version != self.config.version);
+        if let Stage::Joining(joining) = &mut self.server.stage {
+            joining.succeeds_another = another;
+        }
+    }
+
+    fn claim(&mut self) -> Result<(), Refused> {
+        let version = self.config.version.clone();
+        self.command(Pending::Claim, "SVCCLAIM", [SERVICE, &version])
+    }
+
+    /// The server has answered the claim. Only the one provider may touch peers, so nothing else is
+    /// asked before.
+    pub(super) fn claim_answered(&mut self, result: Result<(), Failure>) {
+        let Stage::Joining(joining) = &mut self.server.stage else {
+            return;
+        };
+        let sent = match (result, &joining.claim) {
+            (Ok(()), _) => {
+                joining.claim = Claim::Granted;
+                tracing::info!(version = %self.config.version, "claimed the service");
+                let names = Vec::new();
+                self.command(Pending::List { names }, "LIST", [])
+            }
+            // A provider that was killed while its pings were under way holds the name until the
+            // server tries to write to it. A job makes the server try.
+            (Err(refusal), Claim::Sent) if refusal.code() == "service-exists" => {
+                let deadline = self.now + PROBE_LIMIT;
+                joining.claim = Claim::Probing { deadline, refusal };
+                self.server
+                    .session
+                    .background(Pending::Probe, "SVCSUBMIT", [SERVICE, "help"])
+                    .map(drop)
+            }
+            (Err(failure), _) => return self.refused(&failure),
+        };
+        log_unsent(sent);
+    }
+
+    /// The provider that holds our name has answered a job, or has not.
+    pub(super) fn probe_answered(&mut self, result: &Result<(), Failure>) {
+        let Stage::Joining(joining) = &mut self.server.stage else {
+            return;
+        };
+        let claim = std::mem::replace(&mut joining.claim, Claim::SentAgain);
+        let Claim::Probing { refusal, .. } = claim else {
+            joining.claim = claim;
+            return;
+        };
+        match result {
+            // Dead, or gone meanwhile.
+            Err(failure) if ["provider-failed", "unknown-service"].contains(&failure.code()) => {
+                tracing::info!("the present provider is dead; claiming again");
+                let sent = self.claim();
+                log_unsent(sent);
+            }
+            // Alive, whatever it answers.
+            Ok(()) | Err(_) => self.refused(&refusal),
+        }
+    }
+
+    /// Gives up waiting for a provider that is alive but does not answer.
+    pub(super) fn expire_probe(&mut self) {
+        if let Stage::Joining(joining) = &mut self.server.stage
+            && joining.deadline().is_some_and(|until| until <= self.now)
+            && let Claim::Probing { refusal, .. } =
+                std::mem::replace(&mut joining.claim, Claim::SentAgain)
+        {
+            self.refused(&refusal);
+        }
+    }
+
+    fn refused(&mut self, failure: &Failure) {
+        let failure = failure.to_string();
+        self.end_for_another_provider(Ending::Refused { failure });
+    }
+
+    /// The server has named its peers.
+    pub(super) fn listed(&mut self, names: Vec<String>) {
+        let first = !std::mem::replace(&mut self.server.joined_before, true);
+        let stage = std::mem::replace(&mut self.server.stage, Stage::Up);
+        self.server.listed_run = self.server.run;
+        let listing = self.interpret_list(first, &stage, &names);
+        let fresh = listing.is_fresh(self.inheritance.started_up());
+        if matches!(listing, Listing::Succession) {
+            // What `--startup` stands for was done in the other program's time.
+            self.inheritance.set_started_up();
+        }
+        self.remove_unlisted(&names);
+        // Before the new ones are named: what is overdue is spread, and that is for peers that were
+        // watched before the outage, not for those whose first pings are spread already.
+        self.proceed_with_pings();
+        self.take_over(names, listing);
+        let counts = self.counts();
+        tracing::info!(
+            peers = counts.present,
+            adopted = counts.adopted,
+            "took over the server's peers"
+        );
+        self.emit(None, || EventKind::Joined {});
+        if first {
+            self.out.push(Output::Notify(Milestone::Ready));
+        }
+        self.perform_held();
+        if fresh && self.config.startup {
+            self.start_up();
+        }
+    }
+
+    fn interpret_list(&mut self, first: bool, stage: &Stage, names: &[String]) -> Listing {
+        let is_another = std::mem::take(&mut self.server.is_another);
+        if let Some(restored) = self.restore_table() {
+            return Listing::Resumption(restored);
+        }
+        match stage {
+            Stage::Joining(joining) if first && joining.succeeds_another => Listing::Succession,
+            _ if first => Listing::FirstMeeting,
+            // A server that has lost every peer we knew is a new one, too.
+            _ => Listing::Rejoin {
+                new_server: is_another
+                    || (!self.peers.is_empty()
+                        && !names.iter().any(|name| self.peers.find(name).is_some())),
+            },
+        }
+    }
+
+    /// Brings down the peers that the server no longer has.
+    fn remove_unlisted(&mut self, names: &[String]) {
+        let present: HashSet<&str> = names.iter().map(String::as_str).collect();
+        for name in self.peers.names() {
+            if !present.contains(name.as_str()) {
+                self.peer_removed(&name);
+            }
+        }
+    }
+
+    /// Adopts and configures the peers that the server has.
+    fn take_over(&mut self, names: Vec<String>, listing: Listing) {
+        let configure = listing.configures_newcomers(self.config.startup);
+        let succession = matches!(listing, Listing::Succession);
+        let resumed = matches!(listing, Listing::Resumption(_));
+        let mut adopted = Vec::new();
+        for name in names {
+            if let Some(known) = self.peers.find(&name) {
+                if resumed {
+                    adopted.push(known);
+                }
+                self.meet_again(known, resumed);
+                continue;
+            }
+            let record = self.database.current.peer(&name).cloned();
+            let id = self.peers.insert(&name, record, self.now);
+            if configure {
+                self.configure(id);
+            } else {
+                if let Some(peer) = self.peers.get_mut(id) {
+                    peer.configured = succession;
+                }
+                self.server.questions.add(id);
+            }
+            adopted.push(id);
+        }
+        self.adopt_many(&adopted);
+        if let Listing::Resumption(restored) = listing {
+            self.restore_adoptions(restored);
+        }
+        self.server.questions.first_added_first();
+        self.ask_questions();
+    }
+
+    /// The server still has a peer that core knows, of its own or from an earlier core.
+    fn meet_again(&mut self, id: PeerId, resumed: bool) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        if resumed && self.config.startup && !peer.configured {
+            return self.configure(id);
+        }
+        // Its address may have changed while nobody watched.
+        peer.particulars = Particulars::Unknown;
+        self.server.questions.add(id);
+    }
+
+    /// Adds the peers that the database marks for it (connect(8), `--startup`).
+    fn start_up(&mut self) {
+        self.inheritance.set_started_up();
+        let database = Arc::clone(&self.database.current);
+        for name in database.auto() {
+            if self.peers.find(name).is_none() {
+                self.add_active(name, Requester::Startup);
+            }
+        }
+    }
+}
+
+fn log_unsent(sent: Result<(), Refused>) {
+    if let Err(error) = sent {
+        tracing::error!(%error, "cannot join the server");
+    }
+}

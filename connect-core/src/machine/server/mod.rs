@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The connection to tripe(8): where joining it stands, what was asked of it, and the lines it
+//! sends.
+//!
+//! ```text
+//!   Down --connected--> Joining: WATCH, SVCCLAIM, LIST --listed--> Up
+//!     ^------------------------lost------------------------------+
+//! ```
+
+mod answers;
+mod asking;
+mod connection;
+mod join;
+mod notifications;
+mod pending;
+mod questions;
+mod stage;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::ServerLink;
+use tripe_admin::session::Session;
+
+use super::input::Config;
+use crate::server_run::ServerRun;
+use questions::Questions;
+use stage::Stage;
+
+pub(super) use pending::{Pending, PingWord};
+
+/// The connection and what is known of the server behind it.
+#[derive(Debug)]
+pub(super) struct Server {
+    pub(super) session: Session<Pending>,
+    stage: Stage,
+    /// The run of the server that was connected last, if it is certain.
+    run: Option<ServerRun>,
+    /// The run whose peers are known.
+    listed_run: Option<ServerRun>,
+    /// Whether it is another run than the one that was connected before.
+    is_another: bool,
+    /// Whether its peers were listed at least once since core started.
+    joined_before: bool,
+    pub(super) questions: Questions,
+    /// Why it cannot be reached, so that each reason is logged once.
+    outage: Option<String>,
+    /// When a server that was never reached is given up.
+    wait_until: Option<Monotonic>,
+    /// When core ends although the server has not answered the release.
+    release_by: Option<Monotonic>,
+}
+
+impl Server {
+    /// A server that was not connected yet.
+    pub(super) fn new(config: &Config) -> Self {
+        Server {
+            session: Session::new(),
+            stage: Stage::Down,
+            run: None,
+            listed_run: None,
+            is_another: false,
+            joined_before: false,
+            questions: Questions::default(),
+            outage: None,
+            wait_until: config
+                .server_wait
+                .map(|wait| config.started + wait.duration()),
+            release_by: None,
+        }
+    }
+
+    /// How core stands with it.
+    pub(super) const fn link(&self) -> ServerLink {
+        match self.stage {
+            Stage::Down => ServerLink::Down,
+            Stage::Joining(_) => ServerLink::Joining,
+            Stage::Up => ServerLink::Up,
+        }
+    }
+
+    /// Whether lines can be sent to it.
+    pub(super) const fn is_connected(&self) -> bool {
+        !matches!(self.stage, Stage::Down)
+    }
+
+    /// Whether the service is ours, so that notifications are ours to act on.
+    fn is_claimed(&self) -> bool {
+        match &self.stage {
+            Stage::Down => false,
+            Stage::Joining(joining) => joining.is_claimed(),
+            Stage::Up => true,
+        }
+    }
+
+    /// Whether its peers were listed at least once since core started.
+    pub(super) const fn joined_before(&self) -> bool {
+        self.joined_before
+    }
+
+    /// The run whose peers are known, whether it is connected or not.
+    pub(super) const fn listed_run(&self) -> Option<ServerRun> {
+        self.listed_run
+    }
+
+    /// The run that is joined.
+    pub(super) fn joined_run(&self) -> Option<ServerRun> {
+        self.listed_run.filter(|_| matches!(self.stage, Stage::Up))
+    }
+
+    /// When something is waited for no longer.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        let claim = match &self.stage {
+            Stage::Joining(joining) => joining.deadline(),
+            Stage::Down | Stage::Up => None,
+        };
+        [claim, self.wait_until, self.release_by]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

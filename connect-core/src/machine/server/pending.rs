@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What core waits for from the server, on whose behalf, and what has been answered so far.
+
+use connect_ipc::PeerId;
+use connect_ipc::pinger::PingOutcome;
+use tripe_admin::{Interval, Words};
+
+use crate::machine::requester::Requester;
+
+/// A command that the server has not answered completely.
+#[derive(Debug)]
+pub(in crate::machine) enum Pending {
+    /// Nothing hangs on it; a failure is logged, with these words to say what failed.
+    Routine(&'static str),
+    /// `SVCQUERY` for the provider before us.
+    Predecessor {
+        /// Its version, once told.
+        version: Option<String>,
+    },
+    /// `SVCCLAIM`.
+    Claim,
+    /// A job for the provider that holds our name, to see whether it lives.
+    Probe,
+    /// `SVCRELEASE` before the end.
+    Release,
+    /// `LIST` after joining.
+    List {
+        /// Names so far.
+        names: Vec<String>,
+    },
+    /// `IFNAME`.
+    Ifname {
+        /// The peer.
+        peer: PeerId,
+        /// The interface.
+        ifname: Option<String>,
+    },
+    /// `ADDR`.
+    Addr {
+        /// The peer.
+        peer: PeerId,
+        /// The words of the address.
+        words: Vec<String>,
+    },
+    /// `ALGS`.
+    Algs {
+        /// The peer.
+        peer: PeerId,
+        /// Whether it is the last of the three questions before `ifup`; else it is asked for the
+        /// `ifdown` of a peer that was there before us.
+        configure: bool,
+        /// Keys and values so far.
+        pairs: Vec<(String, String)>,
+    },
+    /// `PING` or `EPING`.
+    Ping {
+        /// The peer.
+        peer: PeerId,
+        /// The ping's number.
+        seq: u32,
+        /// What the server said of it; `None` until it has.
+        outcome: Option<PingWord>,
+    },
+    /// `KILL` before an `ADD` of the same name.
+    KillBeforeAdd(String),
+    /// `ADD`.
+    Add(String),
+    /// `KILL` of a peer that is unreachable.
+    Kill(String),
+    /// `FORCEKX` for a reconnection.
+    ForceKx(PeerId),
+    /// `GETCHAL` for `passive`.
+    GetChallenge {
+        /// Who asked.
+        requester: Requester,
+        /// The peer to be added when the greeting comes.
+        peer: String,
+        /// How long to wait for it.
+        patience: Interval,
+        /// The challenge.
+        challenge: Option<String>,
+    },
+    /// `GREET`.
+    Greet(String),
+}
+
+impl Pending {
+    /// Takes one line of information; `false` if it does not fit the command.
+    pub(super) fn take_info(&mut self, mut words: Words<'_>) -> bool {
+        match self {
+            Pending::Predecessor { version } => {
+                for word in words {
+                    if let Some(told) = word.strip_prefix("version=") {
+                        *version = Some(told.to_owned());
+                    }
+                }
+            }
+            Pending::List { names, .. } => match words.next() {
+                Some(name) => names.push(name.into_owned()),
+                None => return false,
+            },
+            Pending::Ifname { ifname, .. } => *ifname = words.next().map(Into::into),
+            Pending::Addr { words: address, .. } => *address = words.owned(),
+            Pending::Algs { pairs, .. } => pairs.extend(words.filter_map(|word| {
+                let (key, value) = word.split_once('=')?;
+                Some((key.to_owned(), value.to_owned()))
+            })),
+            Pending::GetChallenge { challenge, .. } => *challenge = words.next().map(Into::into),
+            // What the other provider says does not matter, only that it speaks.
+            Pending::Probe => {}
+            Pending::Ping { outcome, .. } => {
+                *outcome = PingWord::parse(words);
+                return outcome.is_some();
+            }
+            Pending::Routine(_)
+            | Pending::Claim
+            | Pending::Release
+            | Pending::KillBeforeAdd(_)
+            | Pending::Add(_)
+            | Pending::Kill(_)
+            | Pending::ForceKx(_)
+            | Pending::Greet(_) => return false,
+        }
+        true
+    }
+
+    /// The challenge that it has brought, if any.
+    pub(in crate::machine) fn secret(&self) -> Option<&str> {
+        match self {
+            Pending::GetChallenge { challenge, .. } => challenge.as_deref(),
+            _ => None,
+        }
+    }
+}
+
+/// The word that ends a ping.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(in crate::machine) enum PingWord {
+    /// A reply or a timeout.
+    Outcome(PingOutcome),
+    /// The peer was removed meanwhile.
+    PeerDied,
+}
+
+impl PingWord {
+    /// Reads the line that ends a ping.
+    fn parse(mut words: Words<'_>) -> Option<Self> {
+        Some(match words.next().as_deref() {
+            Some("ping-ok") => {
+                // Any decimal is taken; a server that says something else has at least had a reply.
+                let millis = words.next().and_then(|word| word.parse().ok());
+                let millis = millis.filter(|m: &f64| m.is_finite() && *m >= 0.0);
+                PingWord::Outcome(PingOutcome::Reply(millis.unwrap_or(0.0)))
+            }
+            Some("ping-timeout") => PingWord::Outcome(PingOutcome::Timeout),
+            Some("ping-peer-died") => PingWord::PeerDied,
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How far joining the server has come.
+
+use connect_ipc::clock::Monotonic;
+use tripe_admin::Failure;
+
+/// How far joining has come.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// No connection.
+    Down,
+    /// Connected; the service is not claimed, or the peers are not listed.
+    Joining(Joining),
+    /// The service is claimed and the peers are known.
+    Up,
+}
+
+/// How far a connection has come that is not up yet.
+#[derive(Debug, Default)]
+pub(super) struct Joining {
+    pub(super) claim: Claim,
+    /// Whether another program provided the service until we claimed it.
+    pub(super) succeeds_another: bool,
+}
+
+/// Whether the service is ours on this connection.
+#[derive(Debug, Default)]
+pub(super) enum Claim {
+    /// The claim was sent.
+    #[default]
+    Sent,
+    /// The name is taken; its provider was given a job, to see whether it lives.
+    Probing {
+        /// When it counts as alive but not answering.
+        deadline: Monotonic,
+        /// Why the claim was refused.
+        refusal: Failure,
+    },
+    /// That provider was found dead, and the claim was sent again.
+    SentAgain,
+    /// It is ours.
+    Granted,
+}
+
+impl Joining {
+    pub(super) const fn is_claimed(&self) -> bool {
+        matches!(self.claim, Claim::Granted)
+    }
+
+    /// When waiting for the provider that holds our name ends.
+    pub(super) const fn deadline(&self) -> Option<Monotonic> {
+        match self.claim {
+            Claim::Probing { deadline, .. } => Some(deadline),
+            Claim::Sent | Claim::SentAgain | Claim::Granted => None,
+        }
+    }
+}

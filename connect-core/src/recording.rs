@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The flight recorder: every input of the machine, its time, and the outputs that came of it, as
+//! JSON lines in a file.
+//!
+//! ```text
+//!   event loop --input, outputs--> [Recorder] --bounded queue--> [a thread] --> file
+//! ```
+//!
+//! The first line names the form and holds the machine's [`Config`]; each further line is an
+//! [`Entry`]. Challenges are replaced by other words of the same length. A disk that is too slow
+//! ends the recording, not the service, and the last line says so.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use connect_ipc::clock::Monotonic;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::{Config, Input, Output};
+use crate::secrets::Secrets;
+
+/// The number of the form. It is raised when an old reader would misunderstand a new writer.
+pub const FORMAT: u32 = 1;
+
+/// How many lines may wait for the disk.
+const QUEUE: usize = 16_384;
+
+/// The first line.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Header {
+    /// [`FORMAT`].
+    pub recording: u32,
+    /// The version of the program.
+    pub version: String,
+    /// What does not change while core runs.
+    pub config: Config,
+}
+
+/// One input and what came of it.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Entry<'a> {
+    /// When, on the monotonic clock.
+    pub at: Monotonic,
+    /// What happened.
+    #[serde(borrow)]
+    pub input: Input<'a>,
+    /// What was done.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<Output>,
+}
+
+/// An entry as it is written: both parts are text already.
+#[derive(Serialize)]
+struct Written<'a> {
+    at: Monotonic,
+    input: &'a serde_json::value::RawValue,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    outputs: &'a [Output],
+}
+
+/// The last line of a recording that was given up.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Truncated {
+    /// Why.
+    pub truncated: String,
+}
+
+/// A recording under way.
+#[derive(Debug)]
+pub struct Recorder {
+    lines: Option<SyncSender<String>>,
+    /// Whether lines were lost because the disk was too slow.
+    overrun: Arc<AtomicBool>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Recorder {
+    /// Begins a recording in a new file that only the owner may read.
+    ///
+    /// # Errors
+    /// If there is such a file already, or it cannot be made.
+    pub fn create(path: &Path, config: &Config) -> anyhow::Result<Self> {
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .with_context(|| {
+                format!(
+                    "cannot create the recording {}; --record needs the name of a new file",
+                    path.display()
+                )
+            })?;
+        let header = Header {
+            recording: FORMAT,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            config: config.clone(),
+        };
+        let mut file = BufWriter::new(file);
+        serde_json::to_writer(&mut file, &header)
+            .map_err(std::io::Error::from)
+            .and_then(|()| file.write_all(b"\n"))
+            .and_then(|()| file.flush())
+            .with_context(|| format!("cannot write to {}", path.display()))?;
+        tracing::info!(path = %path.display(), "recording every input of core");
+        let (lines, queue) = sync_channel(QUEUE);
+        let shown = path.display().to_string();
+        let overrun = Arc::new(AtomicBool::new(false));
+        let has_overrun = Arc::clone(&overrun);
+        let writer = std::thread::Builder::new()
+            .name("recorder".to_owned())
+            .spawn(move || {
+                if let Err(error) = write(file, &queue, &has_overrun) {
+                    tracing::error!(%error, path = shown, "cannot write the recording; recording no further");
+                }
+            })
+            .context("cannot start the thread that writes the recording")?;
+        Ok(Recorder {
+            lines: Some(lines),
+            overrun,
+            writer: Some(writer),
+        })
+    }
+
+    /// The text of an input, which the machine is about to consume.
+    #[must_use]
+    pub fn input(&self, input: &Input<'_>) -> Option<Box<serde_json::value::RawValue>> {
+        self.lines.as_ref()?;
+        serde_json::value::to_raw_value(input).ok()
+    }
+
+    /// Records an input and what came of it.
+    pub fn record(
+        &mut self,
+        at: Monotonic,
+        input: &serde_json::value::RawValue,
+        outputs: &[Output],
+        secrets: &Secrets,
+    ) {
+        let Some(lines) = &self.lines else { return };
+        let written = Written { at, input, outputs };
+        let Ok(line) = serde_json::to_string(&written) else {
+            return;
+        };
+        match lines.try_send(secrets.mask(&line).into_owned()) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_)) => {
+                tracing::error!("the disk is too slow for the recording; recording no further");
+                self.overrun.store(true, Ordering::Release);
+                self.lines = None;
+            }
+            // The thread has told why.
+            Err(TrySendError::Disconnected(_)) => self.lines = None,
+        }
+    }
+}
+
+impl Drop for Recorder {
+    /// Waits until everything is on its way to the disk.
+    fn drop(&mut self) {
+        self.lines = None;
+        if let Some(writer) = self.writer.take() {
+            // A thread that has panicked has nothing left to write.
+            let _ = writer.join();
+        }
+    }
+}
+
+/// Writes lines until there will be no more.
+fn write(
+    mut file: BufWriter<File>,
+    queue: &Receiver<String>,
+    overrun: &AtomicBool,
+) -> std::io::Result<()> {
+    loop {
+        // What was recorded is in the file whenever there is nothing to do.
+        let line = match queue.try_recv() {
+            Ok(line) => line,
+            Err(_) => {
+                file.flush()?;
+                match queue.recv() {
+                    Ok(line) => line,
+                    Err(_) => break,
+                }
+            }
+        };
+        writeln!(file, "{line}")?;
+    }
+    if overrun.load(Ordering::Acquire) {
+        let last = Truncated {
+            truncated: "the disk was too slow".to_owned(),
+        };
+        writeln!(file, "{}", serde_json::to_string(&last)?)?;
+    }
+    file.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::{Show, replay};
+    use connect_plan::pinging::PingKind;
+
+    fn config() -> Config {
+        Config {
+            version: "9".to_owned(),
+            pid: 1,
+            socket: "tripesock".into(),
+            database: "peers.cdb".into(),
+            startup: false,
+            ping: PingKind::Transport,
+            script_limit: None,
+            exit_on_disconnect: false,
+            server_wait: None,
+            started: Monotonic(1_000_000_000),
+        }
+    }
+
+    /// Records these inputs, a second apart, in `path`.
+    fn record(path: &Path, inputs: Vec<Input<'static>>) {
+        let mut machine = crate::machine::Machine::new(config());
+        let mut recorder = Recorder::create(path, &config()).unwrap();
+        let mut secrets = Secrets::default();
+        let mut now = config().started;
+        for input in inputs {
+            now = now + std::time::Duration::from_secs(1);
+            let written = recorder.input(&input).unwrap();
+            let mut outputs = Vec::new();
+            machine.handle(input, now, &mut outputs);
+            for output in &outputs {
+                if let Output::Secret(secret) = output {
+                    secrets.learn(secret);
+                }
+            }
+            recorder.record(now, &written, &outputs, &secrets);
+        }
+    }
+
+    fn a_passive_command() -> Vec<Input<'static>> {
+        let line = |text: &'static str| Input::ServerLine(text.into());
+        let database = peerdb::Database::from_parts(
+            [peerdb::Record::new("p", [("peer", "PASSIVE")])],
+            [("u".to_owned(), "p".to_owned())],
+            [],
+        );
+        vec![
+            Input::Database(Ok(database).into()),
+            Input::ServerConnected { run: None },
+            line("OK"),
+            line("OK"),
+            line("OK"),
+            line("SVCJOB J1 connect passive u"),
+            line("INFO QUFBQUFBQUFB"),
+            line("OK"),
+            Input::EndOfTurn,
+            line("NOTE GREET QUFBQUFBQUFB INET 192.0.2.1 1"),
+            Input::EndOfTurn,
+        ]
+    }
+
+    fn replayed(path: &Path) -> (String, Option<String>) {
+        let mut out = Vec::new();
+        let report = replay(path, None, Show::Everything, &mut out).unwrap();
+        (String::from_utf8(out).unwrap(), report.difference)
+    }
+
+    #[test]
+    fn a_recording_replays_to_the_same_outputs_and_shows_no_challenge() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recording");
+        record(&path, a_passive_command());
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(!text.contains("QUFBQUFB"), "{text}");
+        let (printed, difference) = replayed(&path);
+        assert_eq!(difference, None);
+        for line in [
+            "6.000000 server < SVCJOB J1 connect passive u",
+            "9.000000 server > SVCINFO J1 challenge001",
+            "11.000000 server > ADD -background c0.0 p INET 192.0.2.1 1",
+        ] {
+            assert!(printed.contains(line), "{printed}");
+        }
+    }
+
+    #[test]
+    fn another_outcome_is_shown_and_half_a_line_ends_the_replay() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recording");
+        record(&path, a_passive_command());
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace("GETCHAL", "GETCHAOS")).unwrap();
+        let (_, difference) = replayed(&path);
+        assert!(difference.unwrap().contains("has another outcome"));
+        std::fs::write(&path, &text[..text.len() - 20]).unwrap();
+        let report = replay(&path, None, Show::Nothing, &mut Vec::new()).unwrap();
+        assert_eq!(report.difference, None);
+        let last = format!("line {} is incomplete", a_passive_command().len() + 1);
+        assert_eq!(report.truncated, Some(last));
+    }
+
+    #[test]
+    fn a_file_that_is_there_already_is_not_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recording");
+        std::fs::write(&path, "mine").unwrap();
+        let error = Recorder::create(&path, &config()).unwrap_err();
+        assert!(format!("{error:#}").contains("needs the name of a new file"));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+    }
+}

@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Replaying a recording: the same inputs through a new machine, and a comparison of what comes
+//! out.
+//!
+//! ```text
+//!   recording --Header--> new Machine
+//!   recording --Entry---> [replay] --Input--> Machine --Output--> printed, compared
+//! ```
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::{Envelope, Request};
+use connect_runtime::exit::{Exit, Fatal};
+
+use crate::machine::{ConnectionId, Input, Machine, Output};
+use crate::recording::{Entry, FORMAT, Header, Truncated};
+
+/// How much of a line is printed, unless everything is wanted.
+const WIDTH: usize = 160;
+
+/// The connection of whoever asks for the status at the end of a replay. No real one has it.
+const NOBODY: ConnectionId = ConnectionId(u64::MAX);
+
+/// The command line of `connect-core replay`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayOptions {
+    /// The recording.
+    pub file: PathBuf,
+    /// Stop this many seconds after the start of the recording, and print the status as of then.
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub until: Option<Duration>,
+    /// Print nothing but the result.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Print long lines whole.
+    #[arg(long, conflicts_with = "quiet")]
+    pub full: bool,
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected a number of seconds, such as 12.5".to_owned())
+}
+
+/// Runs `connect-core replay`.
+///
+/// # Errors
+/// If the recording cannot be read, or the machine does not do what was recorded.
+pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
+    let mut out = std::io::stdout().lock();
+    let show = match (options.quiet, options.full) {
+        (true, _) => Show::Nothing,
+        (false, true) => Show::Everything,
+        (false, false) => Show::Beginnings,
+    };
+    let report = replay(&options.file, options.until, show, &mut out)?;
+    let text = report.to_string();
+    let written = writeln!(out, "{text}").and_then(|()| out.flush());
+    match (report.difference, written) {
+        (Some(_), _) => Ok(Exit::Failure),
+        (None, Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Fatal::new(Exit::System, error))
+        }
+        (None, _) => Ok(Exit::Success),
+    }
+}
+
+/// How much of each input and output is printed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Show {
+    /// Nothing.
+    Nothing,
+    /// The beginnings of long lines.
+    Beginnings,
+    /// All.
+    Everything,
+}
+
+/// What came of a replay.
+#[derive(Debug)]
+pub struct Report {
+    /// How many inputs were replayed.
+    pub inputs: u64,
+    /// The time that they cover.
+    pub recorded: Duration,
+    /// The first difference from what was recorded.
+    pub difference: Option<String>,
+    /// Why the recording ends early, if it does.
+    pub truncated: Option<String>,
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Report {
+            inputs, recorded, ..
+        } = self;
+        write!(f, "{inputs} inputs of {recorded:.3?} replayed: ")?;
+        match &self.difference {
+            None => write!(f, "every output is as recorded")?,
+            Some(difference) => write!(f, "{difference}")?,
+        }
+        match &self.truncated {
+            None => Ok(()),
+            Some(reason) => write!(f, "\nthe recording ends early: {reason}"),
+        }
+    }
+}
+
+/// Replays a recording up to the first difference, or up to `until` after its start, and prints
+/// what happens to `out`.
+///
+/// # Errors
+/// If the recording cannot be read or `out` cannot be written.
+pub fn replay(
+    path: &Path,
+    until: Option<Duration>,
+    show: Show,
+    out: &mut impl Write,
+) -> Result<Report, Fatal> {
+    let file = File::open(path)
+        .with_context(|| format!("cannot read the recording {}", path.display()))
+        .map_err(|error| Fatal::new(Exit::Unavailable, error))?;
+    let mut replay = Replay {
+        out,
+        show,
+        start: Monotonic(0),
+        report: Report {
+            inputs: 0,
+            recorded: Duration::ZERO,
+            difference: None,
+            truncated: None,
+        },
+    };
+    replay
+        .lines(BufReader::new(file), until)
+        .with_context(|| format!("in the recording {}", path.display()))
+        .map_err(|error| Fatal::new(Exit::Data, error))?;
+    Ok(replay.report)
+}
+
+struct Replay<'a, W> {
+    out: &'a mut W,
+    show: Show,
+    start: Monotonic,
+    report: Report,
+}
+
+impl<W: Write> Replay<'_, W> {
+    fn lines(&mut self, file: BufReader<File>, until: Option<Duration>) -> anyhow::Result<()> {
+        let mut lines = (1_u64..).zip(file.lines());
+        let (_, first) = lines.next().context("it is empty")?;
+        let header: Header =
+            serde_json::from_str(&first?).context("line 1 is not the header of a recording")?;
+        anyhow::ensure!(
+            header.recording == FORMAT,
+            "it has form {}, and this program knows form {FORMAT}",
+            header.recording
+        );
+        if header.version != env!("CARGO_PKG_VERSION") {
+            self.print(&format!(
+                "recorded by version {}, replayed by version {}: outputs may differ",
+                header.version,
+                env!("CARGO_PKG_VERSION")
+            ))?;
+        }
+        self.start = header.config.started;
+        let mut machine = Machine::new(header.config);
+        for (number, line) in lines {
+            let line = line.with_context(|| format!("cannot read line {number}"))?;
+            if line.starts_with("{\"truncated\"") {
+                let Truncated { truncated } = serde_json::from_str(&line)?;
+                self.report.truncated = Some(truncated);
+                break;
+            }
+            let entry: Entry<'_> = match serde_json::from_str(&line) {
+                Ok(entry) => entry,
+                // A process that was killed leaves half a line.
+                Err(error) if error.is_eof() => {
+                    self.report.truncated = Some(format!("line {number} is incomplete"));
+                    break;
+                }
+                Err(error) => return Err(error).with_context(|| format!("line {number}")),
+            };
+            let since = entry.at.since(self.start);
+            if until.is_some_and(|until| since > until) {
+                break;
+            }
+            self.entry(&mut machine, entry, since)?;
+            if self.report.difference.is_some() {
+                break;
+            }
+        }
+        if let Some(until) = until {
+            self.status(&mut machine, self.start + until)?;
+        }
+        Ok(())
+    }
+
+    /// Replays one input, prints it and what came of it, and compares.
+    fn entry(
+        &mut self,
+        machine: &mut Machine,
+        entry: Entry<'_>,
+        since: Duration,
+    ) -> anyhow::Result<()> {
+        self.report.inputs += 1;
+        self.report.recorded = since;
+        if self.show != Show::Nothing && !matches!(entry.input, Input::EndOfTurn) {
+            let input = match &entry.input {
+                Input::ServerLine(line) => format!("server < {line}"),
+                other => format!("input    {}", serde_json::to_string(other)?),
+            };
+            self.print(&format!("{:>12.6} {input}", since.as_secs_f64()))?;
+        }
+        let mut outputs = Vec::new();
+        machine.handle(entry.input, entry.at, &mut outputs);
+        for output in &outputs {
+            self.print_output(output, since)?;
+        }
+        // As text: it is what was written, and what people will compare.
+        let (recorded, now) = (
+            serde_json::to_string(&entry.outputs)?,
+            serde_json::to_string(&outputs)?,
+        );
+        if recorded != now {
+            self.report.difference = Some(format!(
+                "input {} at {:.6} s has another outcome\nrecorded: {recorded}\nreplayed: {now}",
+                self.report.inputs,
+                since.as_secs_f64()
+            ));
+        }
+        Ok(())
+    }
+
+    fn print_output(&mut self, output: &Output, since: Duration) -> anyhow::Result<()> {
+        if self.show == Show::Nothing {
+            return Ok(());
+        }
+        let seconds = since.as_secs_f64();
+        if let Output::ServerLines(lines) = output {
+            for line in String::from_utf8_lossy(lines).lines() {
+                self.print(&format!("{seconds:>12.6} server > {line}"))?;
+            }
+            return Ok(());
+        }
+        let text = serde_json::to_string(output)?;
+        self.print(&format!("{seconds:>12.6} output   {text}"))
+    }
+
+    /// Prints the status as an operator would have been told it.
+    fn status(&mut self, machine: &mut Machine, now: Monotonic) -> anyhow::Result<()> {
+        let request = Input::Request {
+            connection: NOBODY,
+            by: "replay".into(),
+            envelope: Envelope {
+                id: 0,
+                request: Request::Status {},
+            },
+        };
+        let mut outputs = Vec::new();
+        machine.handle(request, now, &mut outputs);
+        for output in outputs {
+            if let Output::Answer(NOBODY, answer) = output {
+                writeln!(self.out, "{}", serde_json::to_string_pretty(&answer.reply)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn print(&mut self, line: &str) -> anyhow::Result<()> {
+        let cut = match self.show {
+            Show::Nothing => return Ok(()),
+            Show::Everything => None,
+            Show::Beginnings => line.char_indices().nth(WIDTH).map(|(at, _)| at),
+        };
+        match cut {
+            None => writeln!(self.out, "{line}")?,
+            Some(cut) => writeln!(self.out, "{}...", line.get(..cut).unwrap_or(line))?,
+        }
+        Ok(())
+    }
+}

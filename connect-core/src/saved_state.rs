@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The file in which one core leaves its state for the next.
+//!
+//! ```text
+//!   core's loop --State--> [a thread for each write] --> core.json
+//! ```
+//!
+//! It is a cache, not a record: if it is missing, unreadable or of another server the service does
+//! what it does without one, and says so. So it is replaced as a whole but not synced: what a crash
+//! of the machine loses counts for nothing after it anyway.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_runtime::clock;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use crate::machine::{Machine, State};
+use crate::server_run::ServerRun;
+
+/// The file's name in the state directory.
+const NAME: &str = "core.json";
+
+/// The version of its form. It is raised when an old reader would misunderstand a new writer.
+const SCHEMA: u32 = 1;
+
+/// How often figures are written: a crash loses as much of them.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+
+/// How soon it is written that a peer has come or gone: a crash in between has the peer configured
+/// once more, or its removal noticed late. Many that come at once are written once.
+const SAVE_SOON: Duration = Duration::from_secs(2);
+
+/// The whole file.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Document {
+    schema: u32,
+    /// The program version, for people.
+    written_by: String,
+    /// The server that the state is about.
+    server: ServerRun,
+    state: State,
+}
+
+/// Only what is looked at first.
+#[derive(Deserialize)]
+struct Header {
+    schema: u32,
+}
+
+/// Why a state file is not used.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// It cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// It is not what it should be.
+    #[error("{path} makes no sense: {source}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where.
+        source: serde_json::Error,
+    },
+    /// It is of another version.
+    #[error("{path} has the form {schema}, and this program knows {SCHEMA}")]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// Its form.
+        schema: u32,
+    },
+}
+
+/// Reads what an earlier core has left in `directory`; `None` if there is nothing.
+///
+/// # Errors
+/// [`StateError`] if there is something that is of no use.
+pub fn load(directory: &Path) -> Result<Option<(ServerRun, State)>, StateError> {
+    let path = directory.join(NAME);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StateError::Read { path, source }),
+    };
+    let malformed = |source| StateError::Malformed {
+        path: path.clone(),
+        source,
+    };
+    let header: Header = serde_json::from_slice(&bytes).map_err(malformed)?;
+    if header.schema != SCHEMA {
+        let schema = header.schema;
+        return Err(StateError::Schema { path, schema });
+    }
+    let document: Document = serde_json::from_slice(&bytes).map_err(malformed)?;
+    Ok(Some((document.server, document.state)))
+}
+
+fn save(directory: &Path, (server, state): (ServerRun, State)) -> io::Result<()> {
+    let document = Document {
+        schema: SCHEMA,
+        written_by: env!("CARGO_PKG_VERSION").to_owned(),
+        server,
+        state,
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(&serde_json::to_vec(&document)?)?;
+    file.persist(directory.join(NAME))
+        .map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Keeps the file up to date.
+#[derive(Debug)]
+pub struct Keeper {
+    directory: Option<PathBuf>,
+    /// The run of the server whose peers are known, if one is joined.
+    about: Option<ServerRun>,
+    /// [`Machine::changes`] as last looked at.
+    changes: u64,
+    /// When the file is to be written next.
+    due: Monotonic,
+    /// Whether the file is to be deleted at the end.
+    forgotten: bool,
+    /// The write under way.
+    writing: Option<JoinHandle<io::Result<()>>>,
+    /// What the last write failed with, so that it is logged once.
+    complaint: Option<String>,
+}
+
+impl Keeper {
+    /// A keeper of the file in `directory`; without one it does nothing.
+    #[must_use]
+    pub fn new(directory: Option<PathBuf>) -> Self {
+        Keeper {
+            directory,
+            about: None,
+            changes: 0,
+            due: clock::now() + SAVE_EVERY,
+            forgotten: false,
+            writing: None,
+            complaint: None,
+        }
+    }
+
+    /// When [`Keeper::turn`] has something to do next.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Monotonic> {
+        self.directory.is_some().then_some(self.due)
+    }
+
+    /// Writes the file, if it is time, on a thread of its own. To be called once a turn.
+    pub async fn turn(&mut self, machine: &Machine) {
+        let Some(directory) = self.directory.clone() else {
+            return;
+        };
+        let now = clock::now();
+        let run = machine.joined_run();
+        if run != self.about {
+            self.about = run;
+            if run.is_some() {
+                // At once: a core that is killed right after it has started the server up, or has
+                // taken over what was, must not have that done again.
+                self.due = now;
+            }
+        }
+        if machine.changes() != self.changes {
+            self.changes = machine.changes();
+            self.due = self.due.min(now + SAVE_SOON);
+        }
+        if now < self.due {
+            return;
+        }
+        if let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) {
+            // It has ended, so this waits for nothing.
+            let result = writing.await.unwrap_or_else(|error| Err(error.into()));
+            self.note(&result);
+        }
+        if self.writing.is_some() {
+            // The disk is slow: not two at a time.
+            self.due = now + SAVE_SOON;
+            return;
+        }
+        self.due = now + SAVE_EVERY;
+        if let Some(state) = machine.state().filter(|_| run.is_some()) {
+            let write = move || save(&directory, state);
+            self.writing = Some(tokio::task::spawn_blocking(write));
+        }
+    }
+
+    /// The file is to be deleted at the end: another program provides the service now.
+    pub fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    /// Writes the file for the last time, or deletes it.
+    pub async fn finish(mut self, machine: &Machine) {
+        if let Some(writing) = self.writing.take() {
+            // Whatever became of it, what is written now is newer.
+            let _ = writing.await;
+        }
+        let Some(directory) = self.directory.clone() else {
+            return;
+        };
+        if self.forgotten {
+            // It may never have been written.
+            let _ = fs::remove_file(directory.join(NAME));
+        } else if let Some(state) = machine.state() {
+            let result = save(&directory, state);
+            self.note(&result);
+        }
+    }
+
+    fn note(&mut self, result: &io::Result<()>) {
+        let complaint = result.as_ref().err().map(ToString::to_string);
+        if let (Some(why), Some(directory)) = (&complaint, &self.directory)
+            && complaint != self.complaint
+        {
+            tracing::warn!(
+                error = why,
+                directory = %directory.display(),
+                "cannot save the state; a restart will lose the figures"
+            );
+        }
+        self.complaint = complaint;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_an_error_and_nothing_is_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(load(dir.path()).unwrap().is_none());
+        for (text, said) in [
+            ("", "makes no sense"),
+            ("{\"schema\":1}", "makes no sense"),
+            ("[1,2]", "makes no sense"),
+            ("\u{0}\u{1}", "makes no sense"),
+            (
+                "{\"schema\":2,\"state\":\"of the future\"}",
+                "has the form 2",
+            ),
+        ] {
+            fs::write(dir.path().join(NAME), text).unwrap();
+            let error = load(dir.path()).unwrap_err().to_string();
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        fs::remove_file(dir.path().join(NAME)).unwrap();
+        fs::create_dir(dir.path().join(NAME)).unwrap();
+        let error = load(dir.path()).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read"), "{error}");
+    }
+
+    #[test]
+    fn what_was_saved_is_loaded_with_the_run_of_the_server_that_it_is_about() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("tripesock");
+        fs::write(&file, "").unwrap();
+        let run = ServerRun::at(&file).unwrap();
+        let directory = dir.path().join("state");
+        save(&directory, (run, State::default())).unwrap();
+        assert_eq!(load(&directory).unwrap(), Some((run, State::default())));
+    }
+}
