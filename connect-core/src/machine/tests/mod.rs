@@ -4,4 +4,5 @@
 mod hand_played;
 mod properties;
 mod rig;
+mod two_machines;
 mod upgrade;

@@ -283,6 +283,11 @@ impl Rig {
         std::mem::take(&mut self.lines)
     }
 
+    /// Whether core has nothing to say to the server or the pinger.
+    pub(super) fn is_silent(&self) -> bool {
+        self.lines.is_empty() && self.to_pinger.is_empty()
+    }
+
     /// The present number of a peer.
     pub(super) fn id(&self, name: &str) -> PeerId {
         self.machine.peers.find(name).expect("a known peer")
