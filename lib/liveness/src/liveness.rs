@@ -59,6 +59,8 @@ pub struct Liveness {
     statistics: PingStatistics,
 }
 
+// What runs for every ping is marked `inline`, since a call from another crate is not inlined
+// otherwise.
 impl Liveness {
     /// A peer that has not been checked yet and is due at `due`.
     #[must_use]
@@ -120,6 +122,7 @@ impl Liveness {
 
     /// When the next ping is due; `None` while one is in flight, since the server keeps its time.
     #[must_use]
+    #[inline]
     pub fn deadline(&self) -> Option<Monotonic> {
         self.phase.in_flight.is_none().then_some(self.phase.due)
     }
@@ -140,6 +143,7 @@ impl Liveness {
     /// and a number that was used already. Numbers may be left out: an order that was void before
     /// it arrived had one.
     #[must_use]
+    #[inline]
     pub const fn begin(&mut self, seq: u32, due: Monotonic) -> bool {
         let ahead = seq.wrapping_sub(self.phase.last_seq);
         // Numbers wrap around, so the half of them behind the last one is taken for used.
@@ -158,6 +162,7 @@ impl Liveness {
 
     /// Takes the end of a ping and says what it means; `None` if that ping is not in flight.
     /// `peer` determines the random part of a pause.
+    #[inline]
     pub fn result(
         &mut self,
         peer: PeerId,
