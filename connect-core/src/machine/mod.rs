@@ -84,11 +84,14 @@ impl Machine {
     /// back: an earlier `now` counts as the latest one.
     pub fn handle(&mut self, input: Input<'_>, now: Monotonic, out: &mut Vec<Output>) {
         self.now = self.now.max(now);
-        std::mem::swap(&mut self.out, out);
         self.route(input);
-        std::mem::swap(&mut self.out, out);
+        // Most inputs have no output before the end of the turn.
+        if !self.out.is_empty() {
+            out.append(&mut self.out);
+        }
     }
 
+    #[inline]
     fn route(&mut self, input: Input<'_>) {
         match input {
             Input::ServerConnected { run } => self.server_connected(run),

@@ -65,7 +65,10 @@ impl fmt::Display for Tag {
 
 impl Tag {
     fn parse(text: &str) -> Option<Self> {
-        let (slot, generation) = text.strip_prefix('c')?.split_once('.')?;
+        let numbers = text.strip_prefix('c')?;
+        // Found byte by byte, since it stands at the beginning, and there are three tags to a ping.
+        let dot = numbers.bytes().position(|byte| byte == b'.')?;
+        let (slot, generation) = (numbers.get(..dot)?, numbers.get(dot + 1..)?);
         Some(Tag {
             slot: slot.parse().ok()?,
             generation: generation.parse().ok()?,
@@ -250,9 +253,9 @@ impl<T> Session<T> {
 
     fn send_scratch(&mut self) -> Result<(), Refused> {
         let line = &self.scratch;
-        if let Some((start, _)) = line.split_once('\n') {
+        if let Some(end) = memchr::memchr(b'\n', line.as_bytes()) {
             return Err(Refused::Newline {
-                start: shorten(start),
+                start: shorten(line.get(..end).unwrap_or(line)),
             });
         }
         if line.len() > MAX_SENT {
@@ -268,7 +271,9 @@ impl<T> Session<T> {
 
     /// What is to be written to the server, as one piece for one write.
     pub fn take_output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.output)
+        // What comes next is as long as a rule, so one allocation does for it.
+        let room = Vec::with_capacity(self.output.len());
+        std::mem::replace(&mut self.output, room)
     }
 
     /// Like [`Session::take_output`], appended to a buffer that the caller keeps.
@@ -551,6 +556,32 @@ mod tests {
             session.receive(&format!("BGOK {tag}")),
             Event::Strange { .. }
         ));
+    }
+
+    #[test]
+    fn a_tag_is_read_as_it_is_written_and_nothing_else_is_one() {
+        for tag in [(0, 0), (7, 1), (4_294_967_295, 4_294_967_295)] {
+            let (slot, generation) = tag;
+            let tag = Tag { slot, generation };
+            assert_eq!(Tag::parse(&tag.to_string()), Some(tag));
+        }
+        for text in [
+            "",
+            "c",
+            "c.",
+            "c1",
+            "c1.",
+            "c.1",
+            "1.1",
+            "c1.2.3",
+            "c1.x",
+            "c-1.1",
+            "c 1.1",
+            "c4294967296.0",
+            "C1.1",
+        ] {
+            assert_eq!(Tag::parse(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -55,7 +55,7 @@ impl<'a> Iterator for Words<'a> {
         // for are ASCII, so every cut falls on a character boundary.
         let plain_end = text
             .bytes()
-            .position(|b| is_space(b) || matches!(b, b'\\' | b'\'' | b'"'))
+            .position(|byte| SPECIAL[usize::from(byte)])
             .unwrap_or(text.len());
         let (plain, tail) = text.split_at(plain_end);
         if tail.bytes().next().is_none_or(is_space) {
@@ -103,21 +103,22 @@ pub fn split(line: &str) -> Vec<String> {
 /// A backslash counts although the server may write it bare (an open question of the protocol):
 /// what we send must be safe under either reading.
 fn needs_quotes(word: &str) -> bool {
-    word.is_empty() || word.bytes().any(|byte| QUOTED[usize::from(byte)])
+    word.is_empty() || word.bytes().any(|byte| SPECIAL[usize::from(byte)])
 }
 
-/// Which bytes a word cannot hold without quotes. A table, since every word sent is looked through.
-const QUOTED: [bool; 256] = {
-    let mut quoted = [false; 256];
+/// Which bytes a word cannot hold without quotes. A table, since every byte of every line is looked
+/// up.
+const SPECIAL: [bool; 256] = {
+    let mut special = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         // Below 256, so nothing is cut off.
         #[expect(clippy::cast_possible_truncation)]
         let this = byte as u8;
-        quoted[byte] = is_space(this) || matches!(this, b'\\' | b'\'' | b'"');
+        special[byte] = is_space(this) || matches!(this, b'\\' | b'\'' | b'"');
         byte += 1;
     }
-    quoted
+    special
 };
 
 /// Appends `word` to `line`, after a single space unless the line is still empty, quoted if need

@@ -103,6 +103,9 @@ impl Machine {
     /// Ends the waits whose time is over.
     pub(in crate::machine) fn expire_greetings(&mut self) {
         let now = self.now;
+        if self.additions.greetings.is_empty() {
+            return;
+        }
         let expired: Vec<Greeting> = self
             .additions
             .greetings

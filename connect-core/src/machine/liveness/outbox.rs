@@ -88,14 +88,14 @@ impl Outbox {
         self.until.filter(|_| !self.messages.is_empty())
     }
 
-    /// Takes all messages if it is time to send them.
-    pub(super) fn take_due(&mut self, now: Monotonic) -> Vec<ToPinger> {
+    /// Takes all messages, if it is time to send them.
+    pub(super) fn take_due(&mut self, now: Monotonic) -> Option<Vec<ToPinger>> {
         if !self.urgent && self.deadline().is_none_or(|until| until > now) {
-            return Vec::new();
+            return None;
         }
         self.until = None;
         self.urgent = false;
-        std::mem::take(&mut self.messages)
+        Some(std::mem::take(&mut self.messages))
     }
 
     /// Forgets all: the pinger is gone, and the next one gets core's own figures.
@@ -135,11 +135,11 @@ mod tests {
         outbox.expected_result(reply(1), DUE, NOW);
         let later = NOW + REST / 2;
         outbox.expected_result(reply(2), DUE, later);
-        assert_eq!(outbox.take_due(later), []);
+        assert_eq!(outbox.take_due(later), None);
         assert_eq!(outbox.deadline(), Some(NOW + REST));
-        assert_eq!(outbox.take_due(NOW + REST), [results(&[1, 2])]);
+        assert_eq!(outbox.take_due(NOW + REST).unwrap(), [results(&[1, 2])]);
         assert_eq!(outbox.deadline(), None);
-        assert_eq!(outbox.take_due(NOW + REST), []);
+        assert_eq!(outbox.take_due(NOW + REST), None);
     }
 
     #[test]
@@ -148,19 +148,19 @@ mod tests {
         outbox.expected_result(reply(1), DUE, NOW);
         outbox.push(ToPinger::Forget(vec![PeerId(1)]));
         outbox.expected_result(reply(2), DUE, NOW);
-        let all = outbox.take_due(NOW);
+        let all = outbox.take_due(NOW).unwrap();
         let forget = ToPinger::Forget(vec![PeerId(1)]);
         assert_eq!(all, [results(&[1]), forget, results(&[2])]);
         outbox.expected_result(reply(3), DUE, NOW);
         outbox.urgent_result(reply(4));
-        assert_eq!(outbox.take_due(NOW), [results(&[3, 4])]);
+        assert_eq!(outbox.take_due(NOW).unwrap(), [results(&[3, 4])]);
     }
 
     #[test]
     fn a_reply_does_not_wait_beyond_the_next_check() {
         let mut outbox = Outbox::default();
         outbox.expected_result(reply(1), NOW + REST / 2, NOW);
-        assert_eq!(outbox.take_due(NOW), [results(&[1])]);
+        assert_eq!(outbox.take_due(NOW).unwrap(), [results(&[1])]);
     }
 
     #[test]
@@ -168,18 +168,18 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.expected_result(reply(1), DUE, NOW);
         outbox.leave();
-        assert_eq!(outbox.take_due(NOW), [results(&[1])]);
+        assert_eq!(outbox.take_due(NOW).unwrap(), [results(&[1])]);
         outbox.expected_result(reply(2), DUE, NOW);
-        assert_eq!(outbox.take_due(NOW), [results(&[2])]);
+        assert_eq!(outbox.take_due(NOW).unwrap(), [results(&[2])]);
     }
 
     #[test]
     fn a_full_message_does_not_wait() {
         let mut outbox = Outbox::default();
         for peer in 0..ITEMS_PER_FRAME as u64 {
-            assert_eq!(outbox.take_due(NOW), []);
+            assert_eq!(outbox.take_due(NOW), None);
             outbox.expected_result(reply(peer), DUE, NOW);
         }
-        assert_eq!(outbox.take_due(NOW).len(), 1);
+        assert_eq!(outbox.take_due(NOW).unwrap().len(), 1);
     }
 }

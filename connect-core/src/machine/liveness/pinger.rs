@@ -38,8 +38,10 @@ impl Machine {
 
     /// Sends what was collected for the pinger, unless all of it can wait.
     pub(in crate::machine) fn send_to_pinger(&mut self) {
-        if let Some(connection) = self.pinger.helper.ready() {
-            let messages = self.pinger.outbox.take_due(self.now).into_iter();
+        if let Some(connection) = self.pinger.helper.ready()
+            && let Some(messages) = self.pinger.outbox.take_due(self.now)
+        {
+            let messages = messages.into_iter();
             self.out
                 .extend(messages.map(|message| Output::ToPinger(connection, message)));
         }

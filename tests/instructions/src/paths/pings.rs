@@ -39,38 +39,52 @@ fn record(peer: u64) -> Record {
 /// The connection of the pinger.
 const PINGER: ConnectionId = ConnectionId(3);
 
-/// Hands an input to core and ends the turn; gives the lines for the server, and adds to `told`
-/// what the pinger is told.
-fn turn(
-    core: &mut Core,
-    inputs: impl IntoIterator<Item = Input<'static>>,
-    now: Monotonic,
-    told: &mut Vec<ToPinger>,
-) -> Vec<u8> {
-    let mut outputs = Vec::new();
-    for input in inputs {
-        core.handle(input, now, &mut outputs);
-    }
-    core.handle(Input::EndOfTurn, now, &mut outputs);
-    let mut lines = Vec::new();
-    for output in outputs {
-        match output {
-            Output::ServerLines(some) => lines.extend(some),
-            Output::ToPinger(_, message) => told.push(message),
-            _ => {}
-        }
-    }
-    lines
+/// A core, and what comes out of it in a turn.
+struct Turns {
+    core: Core,
+    outputs: Vec<Output>,
+    /// The lines for the server of the last turn.
+    lines: Vec<u8>,
+    /// What the pinger was told.
+    told: Vec<ToPinger>,
 }
 
-/// Lines of the server.
-fn line(text: impl Into<String>) -> Input<'static> {
-    Input::ServerLine(text.into().into())
+impl Turns {
+    /// Hands inputs to core and ends the turn.
+    fn turn<'a>(&mut self, inputs: impl IntoIterator<Item = Input<'a>>, now: Monotonic) {
+        for input in inputs {
+            self.feed(input, now);
+        }
+        self.end(now);
+    }
+
+    /// Hands an input to core.
+    fn feed(&mut self, input: Input<'_>, now: Monotonic) {
+        self.core.handle(input, now, &mut self.outputs);
+    }
+
+    /// Ends the turn.
+    fn end(&mut self, now: Monotonic) {
+        self.core.handle(Input::EndOfTurn, now, &mut self.outputs);
+        self.lines.clear();
+        for output in self.outputs.drain(..) {
+            match output {
+                Output::ServerLines(lines) => self.lines = lines,
+                Output::ToPinger(_, message) => self.told.push(message),
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A line of the server.
+fn line(text: &str) -> Input<'_> {
+    Input::ServerLine(text.into())
 }
 
 /// A core that has joined a server with these peers, and what it has told the pinger.
-fn joined(now: Monotonic) -> (Core, Vec<ToPinger>) {
-    let mut core = Core::new(Config {
+fn joined(now: Monotonic) -> Turns {
+    let core = Core::new(Config {
         version: "1".to_owned(),
         pid: 1,
         socket: PathBuf::new(),
@@ -82,8 +96,13 @@ fn joined(now: Monotonic) -> (Core, Vec<ToPinger>) {
         server_wait: None,
         started: now,
     });
+    let mut turns = Turns {
+        core,
+        outputs: Vec::new(),
+        lines: Vec::new(),
+        told: Vec::new(),
+    };
     let database = Database::from_parts((0..PEERS).map(record), [], []);
-    let mut told = Vec::new();
     let inputs = [
         Input::Database(Loaded::from(Ok(database))),
         Input::PingerConnected {
@@ -95,18 +114,19 @@ fn joined(now: Monotonic) -> (Core, Vec<ToPinger>) {
         line("OK"),
         line("OK"),
     ];
-    turn(&mut core, inputs, now, &mut told);
-    let peers = (0..PEERS).map(|peer| line(format!("INFO {}", name(peer))));
+    turns.turn(inputs, now);
+    for peer in 0..PEERS {
+        turns.turn([line(&format!("INFO {}", name(peer)))], now);
+    }
     // The questions about the peers, all of them, are answered before pings are counted.
-    let mut lines = turn(&mut core, peers.chain([line("OK")]), now, &mut told);
-    while !lines.is_empty() {
-        let questions = lines.iter().filter(|byte| **byte == b'\n').count();
-        let answers = (0..questions).map(|_| line("OK"));
-        lines = turn(&mut core, answers, now, &mut told);
+    turns.turn([line("OK")], now);
+    while !turns.lines.is_empty() {
+        let questions = turns.lines.iter().filter(|byte| **byte == b'\n').count();
+        turns.turn((0..questions).map(|_| line("OK")), now);
     }
     let proceeding = Input::Pinger(PINGER, FromPinger::Proceeding {});
-    turn(&mut core, [proceeding], now, &mut told);
-    (core, told)
+    turns.turn([proceeding], now);
+    turns
 }
 
 fn watched(told: Vec<ToPinger>) -> Vec<Watched> {
@@ -118,7 +138,7 @@ fn watched(told: Vec<ToPinger>) -> Vec<Watched> {
 }
 
 fn pinger(times: u32) -> anyhow::Result<()> {
-    let (_, told) = joined(Monotonic(SECOND));
+    let told = joined(Monotonic(SECOND)).told;
     let mut machine = Pinger::default();
     let mut out = Vec::new();
     for message in told.into_iter().chain([ToPinger::Ready {}]) {
@@ -152,10 +172,12 @@ fn pinger(times: u32) -> anyhow::Result<()> {
 
 fn core(times: u32) -> anyhow::Result<()> {
     let start = Monotonic(SECOND);
-    let (mut core, told) = joined(start);
+    let mut turns = joined(start);
+    let told = std::mem::take(&mut turns.told);
     let peers: Vec<PeerId> = watched(told).iter().map(|peer| peer.peer).collect();
-    let mut told = Vec::new();
     let mut messages = 0;
+    // One turn a ping: what the server says of the one before comes together with the next order.
+    let mut answer: [String; 3] = Default::default();
     for ping in 0..times {
         // Each peer's next ping comes after all others'.
         let peer = peers[ping as usize % peers.len()];
@@ -166,17 +188,22 @@ fn core(times: u32) -> anyhow::Result<()> {
             due: now,
         };
         let order = Input::Pinger(PINGER, FromPinger::Ping(vec![order]));
-        let lines = turn(&mut core, [order], now, &mut told);
-        let sent = std::str::from_utf8(&lines)?;
+        if ping > 0 {
+            for text in &answer {
+                turns.feed(line(text), now);
+            }
+        }
+        turns.feed(order, now);
+        turns.end(now);
+        let sent = std::str::from_utf8(&turns.lines)?;
         let tag = sent.split(' ').nth(2).context("no tag")?;
-        let answer = [
-            line(format!("BGDETACH {tag}")),
-            line(format!("BGINFO {tag} ping-ok 0.5")),
-            line(format!("BGOK {tag}")),
+        answer = [
+            format!("BGDETACH {tag}"),
+            format!("BGINFO {tag} ping-ok 0.5"),
+            format!("BGOK {tag}"),
         ];
-        turn(&mut core, answer, now, &mut told);
-        messages += told.len();
-        told.clear();
+        messages += turns.told.len();
+        turns.told.clear();
     }
     ensure!(times < 1_000 || messages > 0, "the pinger was told nothing");
     Ok(())
