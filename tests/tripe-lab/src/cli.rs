@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::config::{Host, Identity, KeySet, LabConfig, LogConfig, Reflect, Tunnel};
 use crate::switches::Switches;
@@ -242,7 +243,16 @@ pub fn main() -> anyhow::Result<()> {
     }
     let (verbose, stdio) = (options.verbose, options.stdio);
     let commands = options.commands.clone();
-    let lab = Lab::start(options.config()?)?;
+    let config = options.config()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Before there is a socket: whoever can connect may also send a signal.
+    let signals = {
+        let _context = runtime.enter();
+        Signals::catch().context("cannot catch signals")?
+    };
+    let lab = Lab::start(config)?;
     for command in &commands {
         for line in lab.control(command)? {
             eprintln!("{line}");
@@ -258,7 +268,7 @@ pub fn main() -> anyhow::Result<()> {
     } else {
         None
     };
-    run(&lab, verbose)?;
+    run(&lab, verbose, &runtime, signals);
     if let Some(written) = written {
         /// Long enough for whoever reads; one who does not read is not waited for.
         const LAST_WORDS: Duration = Duration::from_secs(2);
@@ -267,36 +277,49 @@ pub fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The signals that the server answers.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on. Needs the context of a runtime.
+    fn catch() -> std::io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Waits for a signal or for the server's own end.
-fn run(lab: &LabHandle, verbose: bool) -> anyhow::Result<()> {
-    let (ended, wait) = tokio::sync::oneshot::channel();
+fn run(lab: &LabHandle, verbose: bool, runtime: &Runtime, mut signals: Signals) {
+    let (ended, mut wait) = tokio::sync::oneshot::channel();
     let watched = lab.clone();
     std::thread::spawn(move || {
         watch(&watched, verbose);
         // Nobody listens any more only if the program is about to end.
         let _ = ended.send(());
     });
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
     let caught = runtime.block_on(async {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut hang_up = signal(SignalKind::hangup())?;
-        let mut wait = wait;
         loop {
             tokio::select! {
-                _ = terminate.recv() => return anyhow::Ok(Some("SIGTERM")),
-                _ = interrupt.recv() => return Ok(Some("SIGINT")),
-                _ = hang_up.recv() => lab.fake_broadcast("WARN SERVER ignore signal SIGHUP")?,
-                _ = &mut wait => return Ok(None),
+                _ = signals.terminate.recv() => break Some("SIGTERM"),
+                _ = signals.interrupt.recv() => break Some("SIGINT"),
+                _ = signals.hang_up.recv() => {
+                    // It fails only if the server is ending, which `wait` reports.
+                    let _ = lab.fake_broadcast("WARN SERVER ignore signal SIGHUP");
+                }
+                _ = &mut wait => break None,
             }
         }
-    })?;
+    });
     if let Some(name) = caught {
         lab.shutdown_by(name);
     }
-    Ok(())
 }
 
 /// Watches the server until it ends, and prints what happens if that is wanted.

@@ -22,7 +22,15 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn connect(path: &Path) -> Client {
-        let write = UnixStream::connect(path).unwrap();
+        Client::new(UnixStream::connect(path).unwrap())
+    }
+
+    /// A connection, if the socket is there and accepts.
+    pub(crate) fn try_connect(path: &Path) -> Option<Client> {
+        UnixStream::connect(path).ok().map(Client::new)
+    }
+
+    fn new(write: UnixStream) -> Client {
         write.set_read_timeout(Some(PATIENCE)).unwrap();
         let read = BufReader::new(write.try_clone().unwrap());
         Client { write, read }
