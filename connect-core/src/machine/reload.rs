@@ -16,8 +16,11 @@ impl Machine {
     /// A signal asks for the database to be read.
     pub(super) fn reload_by_signal(&mut self) {
         tracing::info!("reading the database: SIGHUP");
-        self.database.reloading = true;
-        self.out.push(Output::Notify(Milestone::Reloading));
+        // The service manager takes the end of a reload for READY=1, so none may begin before that.
+        if self.server.joined_before() {
+            self.database.reloading = true;
+            self.out.push(Output::Notify(Milestone::Reloading));
+        }
         self.out.push(Output::ReadDatabase);
     }
 

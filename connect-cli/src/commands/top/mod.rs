@@ -20,7 +20,7 @@ use connect_ipc::event::{EventFilter, EventName};
 use connect_runtime::exit::Exit;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -63,21 +63,58 @@ impl Top {
                 source: io::Error::other("this is no terminal"),
             });
         }
-        let filter = EventFilter {
-            kinds: EventName::ALL.to_vec(),
-            ..EventFilter::default()
+        // Before the terminal is changed: an uncaught signal would leave it in raw mode.
+        let mut signals = Signals::catch()?;
+        let (subscription, snapshot) = tokio::select! {
+            begun = subscribe(common) => begun?,
+            () = signals.next() => return Ok(Exit::Success),
         };
-        let control = common.observe().await?;
-        let (subscription, snapshot) = Subscription::begin(control, filter).await?;
         let terminal = ratatui::try_init()?;
         let ended = Screen::new(terminal, subscription, snapshot, common)
-            .run()
+            .run(&mut signals)
             .await;
         // An error is printed after the terminal is restored.
         let restored = ratatui::try_restore();
         ended?;
         restored?;
         Ok(Exit::Success)
+    }
+}
+
+/// Subscribes to all events, and gets the state that they start from.
+async fn subscribe(common: &Common) -> Result<(Subscription, Snapshot), ControlError> {
+    let filter = EventFilter {
+        kinds: EventName::ALL.to_vec(),
+        ..EventFilter::default()
+    };
+    let control = common.observe().await?;
+    Subscription::begin(control, filter).await
+}
+
+/// The signals that end the command after the terminal is restored.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Catches them from now on.
+    fn catch() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for one of them.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
+        }
     }
 }
 
@@ -131,10 +168,8 @@ impl Screen {
         }
     }
 
-    async fn run(mut self) -> Result<(), Error> {
+    async fn run(mut self, signals: &mut Signals) -> Result<(), Error> {
         let mut inputs = inputs();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -153,8 +188,7 @@ impl Screen {
                 item = self.subscription.next() => Wakeup::StreamItem(item?),
                 Some((text, paint)) = self.said.recv() => Wakeup::Said(text, paint),
                 _ = ticks.tick() => Wakeup::Tick,
-                _ = terminate.recv() => Wakeup::End,
-                _ = hangup.recv() => Wakeup::End,
+                () = signals.next() => Wakeup::End,
             };
             if !self.handle(wakeup)? {
                 return Ok(());

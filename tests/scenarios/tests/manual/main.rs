@@ -11,6 +11,7 @@ mod conformance;
 mod database;
 mod drop_in;
 mod dynamic_connection;
+mod early_signals;
 mod faults;
 mod info;
 mod interfaces;

@@ -12,7 +12,7 @@ use scenarios::{Expect as _, Outcome, Service, Site, program, request};
 use serde_json::json;
 use tripe_lab::server::Target;
 
-use crate::support::{ANSWERING, NOBODY, said};
+use crate::support::{ANSWERING, NOBODY, caller, said};
 
 #[test]
 fn core_is_ready_when_the_service_is_claimed_and_says_how_it_stands() -> Outcome {
@@ -299,6 +299,22 @@ fn commands_given_while_core_is_restarted_wait_for_it() -> Outcome {
         // They are not core's to remove.
         assert!(control.exists() && observe.exists());
         assert!(!site.path("tripesock.connect/helpers.sock").exists());
+    }
+    Ok(())
+}
+
+#[test]
+fn signals_are_caught_before_anything_is_said_on_a_socket_handed_over() -> Outcome {
+    let site = Site::new()?.build()?;
+    let held = Held::new(&site)?;
+    for socket in ["control.sock", "observe.sock"].iter().cycle().take(20) {
+        let mut core = held.core(&site, "control:observe")?;
+        // Core has said hello when this returns.
+        let _caller = caller(&core, socket)?;
+        core.signal(Signal::HUP)?;
+        core.status()?;
+        core.signal(Signal::TERM)?;
+        assert_eq!(core.wait()?.code(), Some(0), "{}", core.log());
     }
     Ok(())
 }
