@@ -49,9 +49,10 @@ installs() {
 started_up() {
     inside /etc/tripe/services/connect --daemon --startup
     provided_by "$version"
-    within 20 scripts_ran 'ifup alpha,ifup beta,'
-    status_is .service.pinger.connected true
-    status_is .service.scripts.connected true
+    within 20 scripts_ran ifup
+    # Each helper connects by itself, and may be the later one.
+    within 20 status_is .service.pinger.connected true
+    within 20 status_is .service.scripts.connected true
     mark_notes
 }
 
@@ -59,7 +60,7 @@ upgrades() {
     install_package "$built"/next/*.deb
     provided_by "$next_version"
     within 20 status_is .service.version "$next_version"
-    scripts_ran 'ifup alpha,ifup beta,'
+    scripts_ran ifup
     peers_stayed
 }
 
@@ -75,8 +76,15 @@ service_gone() {
 }
 
 purges() {
+    # The service gives up its name before its processes and sockets are gone.
+    within 20 processes_gone
     inside apt-get -o Dpkg::Use-Pty=0 --yes purge tripe-connect
     inventory | diff "$work/inventory" -
+}
+
+processes_gone() {
+    # It fails if a process has ended meanwhile.
+    { readlink /proc/[0-9]*/exe || true; } | { ! grep "^$root/.*/connect"; }
 }
 
 possible 'a chroot' enter_chroot

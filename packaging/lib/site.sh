@@ -115,13 +115,18 @@ status_is() {
     same "$1" "$2" "$(inside connect-cli status --json | jq -r "$1")"
 }
 
-# Which scripts ran so far, in order.
+# Which scripts ran for a peer so far, in order. Scripts of different peers run side by side, so
+# nothing promises an order between peers.
 ran() {
-    inside cat /var/lib/tripe-connect-ifscripts/ran 2> /dev/null | tr '\n' ',' || true
+    inside sed -n "s/ $1\$//p" /var/lib/tripe-connect-ifscripts/ran 2> /dev/null | paste -sd ' ' || true
 }
 
+# For each peer just these scripts ran, in this order.
 scripts_ran() {
-    same 'scripts that ran' "$1" "$(ran)"
+    local peer
+    for peer in alpha beta; do
+        same "scripts that ran for $peer" "$1" "$(ran $peer)" || return
+    done
 }
 
 # Something the server has said.
@@ -129,36 +134,52 @@ noted() {
     inside grep -q "$1" /var/log/notes
 }
 
+# Has the server say this, and succeeds if it is in the notes: then all that it said before is there
+# as well. The writer of the notes may be late, or have just been restarted, so try this again.
+marked() {
+    server NOTIFY "$1"
+    noted "$1"
+}
+
 # What the server says from now on is what peers_stayed looks at.
 mark_notes() {
-    inside wc -l /var/log/notes | cut -d ' ' -f 1 > "$work/notes.before"
+    echo "mark-$RANDOM$RANDOM-" > "$work/mark"
+    within 20 marked "$(cat "$work/mark")"
 }
 
 # Remembers how things are, for peers_undisturbed.
 remember() {
-    ran > "$work/ran.before"
+    local peer
     for peer in alpha beta; do
+        ran $peer > "$work/$peer.ran"
         replies $peer > "$work/$peer.before"
     done
     mark_notes
 }
 
-# Since then, and a few pings later, no peer was added or removed, no script has run, and no statistics were lost.
+# Since then, and a few pings later, no peer was added or removed, no script has run, and no
+# statistics were lost.
 peers_undisturbed() {
+    local peer
     for peer in alpha beta; do
         within 20 more_replies $peer "$(cat "$work/$peer.before")"
         same "lost pings of $peer" 0 "$(info $peer .peer.ping.lost)"
     done
     # Last, so that one which was ordered has had the time to run.
-    scripts_ran "$(cat "$work/ran.before")"
+    for peer in alpha beta; do
+        same "scripts that ran for $peer" "$(cat "$work/$peer.ran")" "$(ran $peer)"
+    done
     peers_stayed
 }
 
 # The same for the server's side only.
 peers_stayed() {
+    local until
     same 'peers of the server' 'alpha beta' "$(server LIST | sort | paste -sd ' ')"
+    until=end-$RANDOM$RANDOM-
+    within 20 marked "$until"
     # grep ends with 1 if there is none, which is what is wanted.
-    inside tail -n "+$(($(cat "$work/notes.before") + 1))" /var/log/notes |
+    inside sed -n "/$(cat "$work/mark")/,/$until/p" /var/log/notes |
         { ! grep -E '^(NOTE )?(ADD|KILL) '; }
 }
 
