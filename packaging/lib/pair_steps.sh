@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What packaging/pair does: one step for each block of docs/install.md.
+# What packaging/pair does: one step for each block of docs/guide/install.md.
 
 gate_address=192.0.2.1
 hub_address=192.0.2.2
@@ -56,7 +56,7 @@ cut_blocks() {
     awk -v directory="$work" '
         /^```sh (gate|hub|both)$/ { file = sprintf("%s/%02d.%s", directory, ++number, $2); next }
         /^```$/ { file = "" }
-        file { print > file }' docs/install.md
+        file { print > file }' docs/guide/install.md
 }
 
 vital 'build the packages' build_packages

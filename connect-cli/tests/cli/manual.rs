@@ -175,7 +175,7 @@ fn the_page_lists_every_kind_of_event_and_no_other() -> Result {
 
 #[test]
 fn the_sockets_document_lists_every_kind_of_event_and_every_counter_and_no_other() -> Result {
-    let text = page("../docs/sockets.md")?;
+    let text = page("../docs/reference/sockets.md")?;
     let kinds = kinds();
     assert_eq!(rows(&text, "| Kind |"), kinds);
     let counters = serde_json::to_value(connect_ipc::control::Counters::default())?;

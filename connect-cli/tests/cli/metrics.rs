@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `metrics`, and what in contrib/ is made of them.
+//! `metrics`, and the alert rules and the dashboard that are made of them.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -244,9 +244,9 @@ fn connections_on_which_nothing_is_asked_do_not_hold_up_a_scrape() -> Result {
     server.stop()
 }
 
-fn contrib(name: &str) -> PathBuf {
+fn packaged(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../contrib")
+        .join("../packaging")
         .join(name)
 }
 
@@ -267,9 +267,9 @@ fn dashboard_and_alerts_name_only_metrics_that_there_are() -> Result {
         .collect::<Vec<_>>()
         .join("\n");
     let known = named(&samples);
-    let dashboard = std::fs::read_to_string(contrib("grafana/connect.json"))?;
+    let dashboard = std::fs::read_to_string(packaged("grafana/connect.json"))?;
     let _: serde_json::Value = serde_json::from_str(&dashboard)?;
-    let alerts = contrib("prometheus/alerts.yml");
+    let alerts = packaged("prometheus/alerts.yml");
     for text in [dashboard, std::fs::read_to_string(&alerts)?] {
         let unknown: Vec<String> = named(&text).difference(&known).cloned().collect();
         assert!(unknown.is_empty(), "{unknown:?}");

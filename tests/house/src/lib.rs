@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Checks of the project's own sources: how long files, functions and comments may be, which module
-//! and which crate may use which other, and that no files import each other in a circle.
+//! and which crate may use which other, that no files import each other in a circle, and that links
+//! between pages lead to files.
 //!
 //! Each check gives findings. The test compares them with the list of those that are known, in
 //! `known.txt`: a finding that is not in the list fails, and so does one in the list that is gone.
 
 mod imports;
+mod links;
 mod packages;
 mod sizes;
 mod source;
@@ -28,6 +30,7 @@ pub fn findings(root: &Path) -> anyhow::Result<Findings> {
     sizes::check(&sources, &mut findings);
     imports::check(&sources, &mut findings);
     packages::check(root, &mut findings)?;
+    links::check(root, &mut findings)?;
     Ok(findings)
 }
 

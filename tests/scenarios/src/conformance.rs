@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The tables of docs/conformance.md and docs/security.md, and which tests they name.
+//! The tables of docs/reference/conformance.md and docs/development/security.md, and which tests
+//! they name.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,10 @@ const TEST_COLUMN: usize = 2;
 
 /// The documents whose tables name tests, with a dash and a blank at the beginning of the line
 /// below their headings; other tables are not looked at.
-pub const DOCUMENTS: [&str; 2] = ["docs/conformance.md", "docs/security.md"];
+pub const DOCUMENTS: [&str; 2] = [
+    "docs/reference/conformance.md",
+    "docs/development/security.md",
+];
 
 /// One row of a table.
 #[derive(Clone, Debug, Eq, PartialEq)]

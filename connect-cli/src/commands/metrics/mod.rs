@@ -24,7 +24,8 @@ use crate::error::Error;
     Without --output and --listen the metrics go to standard output. A service that does not \
     answer is told as tripe_connect_up 0, and by the exit code. With --listen at most 64 \
     connections are open at the same time; one more closes the oldest. A request must be \
-    complete within 5 seconds. There are alert rules and a dashboard in contrib/.\n\n\
+    complete within 5 seconds. Alert rules and a dashboard are in packaging/prometheus and \
+    packaging/grafana, and below /usr/share/doc/tripe-connect/examples in the package.\n\n\
     Examples:\n\
     \x20 connect-cli metrics\n\
     \x20 connect-cli metrics --output /var/lib/prometheus/node-exporter/connect.prom\n\

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `conformance-ran < OUTPUT`: reads what `cargo test` printed (or `cargo test -- --list`) and fails
-//! if docs/conformance.md or docs/security.md names a test that did not run and pass.
+//! `conformance-ran < OUTPUT`: reads what `cargo test` printed (or `cargo test -- --list`) and
+//! fails if docs/reference/conformance.md or docs/development/security.md names a test that did not
+//! run and pass.
 
 use std::collections::HashSet;
 use std::io::stdin;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! docs/conformance.md and docs/security.md have no open row, and name only tests that exist.
+//! docs/reference/conformance.md and docs/development/security.md have no open row, and name only
+//! tests that exist.
 
 use scenarios::Outcome;
 use scenarios::conformance::{DOCUMENTS, root, rows};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The manual page, proved: each module is one of its sections, and each test is named after the
 //! sentence that it proves. All are one program, so that it is linked once and the machine is kept
-//! busy to the end. docs/conformance.md lists every sentence with its test.
+//! busy to the end. docs/reference/conformance.md lists every sentence with its test.
 
 mod adoption;
 mod child_processes;

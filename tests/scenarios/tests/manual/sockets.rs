@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The service's own sockets, as docs/sockets.md describes them: for programs that know nothing of
-//! ours, too.
+//! The service's own sockets, as docs/reference/sockets.md describes them: for programs that
+//! know nothing of ours, too.
 
 use std::io::{BufReader, Read as _};
 use std::net::Shutdown;
