@@ -24,7 +24,6 @@
 //! # }
 //! ```
 
-pub mod base64;
 pub mod cli;
 pub mod config;
 pub mod datagram;

@@ -49,7 +49,10 @@ const ROWS: &[(&str, &[&str])] = &[
     ("PING bob", &["FAIL unknown-peer bob"]),
     ("EPING -background t bob", &["FAIL unknown-peer bob"]),
     // Challenges.
-    ("GREET alice !", &[r#"FAIL bad-base64 "invalid character""#]),
+    (
+        "GREET alice !!",
+        &[r#"FAIL bad-base64 "invalid character""#],
+    ),
     ("CHECKCHAL A", &[r#"FAIL bad-base64 "truncated input""#]),
     ("CHECKCHAL AAAA", &["FAIL invalid-challenge"]),
     ("CHECKCHAL ''", &["FAIL invalid-challenge"]),

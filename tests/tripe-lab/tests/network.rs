@@ -195,7 +195,11 @@ fn a_greeting_comes_from_a_real_address() {
     // A script of anybody's can send one too: it is the byte 0x25 and the raw challenge.
     let challenge = first(&mut passive, "GETCHAL").replace("INFO ", "");
     let mut packet = vec![0x25];
-    packet.extend(tripe_lab::base64::decode(&challenge).unwrap());
+    packet.extend(
+        data_encoding::BASE64_NOPAD
+            .decode(challenge.as_bytes())
+            .unwrap(),
+    );
     let (socket, words) = stranger();
     socket.send_to(&packet, right.lab.udp_addr()).unwrap();
     passive.expect(&[&format!("NOTE GREET {challenge} {words}")]);

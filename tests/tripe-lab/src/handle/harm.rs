@@ -3,8 +3,9 @@
 
 use std::net::SocketAddr;
 
+use data_encoding::BASE64_NOPAD;
+
 use super::LabHandle;
-use crate::base64;
 use crate::datagram::Datagram;
 use crate::error::LabError;
 use crate::faults::{Faults, NetFaults, Refusal, WriteFaults};
@@ -186,7 +187,7 @@ impl LabHandle {
     ///
     /// If the server does not run.
     pub fn fake_greeting(&self, challenge: &str, from: SocketAddr) -> Result<bool, LabError> {
-        match base64::decode(challenge) {
+        match BASE64_NOPAD.decode(challenge.as_bytes()) {
             Ok(raw) => {
                 self.fake_datagram(from, &Datagram::Greet(raw).encode())?;
                 Ok(true)

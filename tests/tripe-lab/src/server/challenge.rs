@@ -3,11 +3,12 @@
 
 use std::net::SocketAddr;
 
+use data_encoding::BASE64_NOPAD;
+
 use super::args::Args;
 use super::command::{Done, Outcome};
-use super::fail::Fail;
+use super::fail::{Fail, read_base64};
 use super::{ClientId, Server};
-use crate::base64;
 use crate::datagram::Datagram;
 use crate::rng::checksum;
 
@@ -102,7 +103,7 @@ impl Challenges {
 
 impl Server {
     pub(super) fn getchal(&mut self, client: ClientId) -> Outcome {
-        let challenge = base64::encode(&self.challenges.issue());
+        let challenge = BASE64_NOPAD.encode(&self.challenges.issue());
         let line = self.line("INFO").word(&challenge).finish();
         self.send(client, line);
         Ok(Done::Ok)
@@ -120,7 +121,7 @@ impl Server {
     }
 
     pub(super) fn checkchal(&mut self, args: &Args<'_>) -> Outcome {
-        let challenge = base64::decode(args.word(0)).map_err(Fail::BadBase64)?;
+        let challenge = read_base64(args.word(0))?;
         if self.consume_challenge(&challenge) {
             Ok(Done::Ok)
         } else {
@@ -130,7 +131,7 @@ impl Server {
 
     pub(super) fn greet(&mut self, args: &Args<'_>) -> Outcome {
         let peer = self.find_peer(args.word(0))?;
-        let challenge = base64::decode(args.word(1)).map_err(Fail::BadBase64)?;
+        let challenge = read_base64(args.word(1))?;
         self.transmit(peer, &Datagram::Greet(challenge));
         Ok(Done::Ok)
     }
@@ -140,7 +141,7 @@ impl Server {
         if self.consume_challenge(challenge) {
             let line = self
                 .note_line("GREET")
-                .word(&base64::encode(challenge))
+                .word(&BASE64_NOPAD.encode(challenge))
                 .addr(from);
             self.note(line);
         }

@@ -7,9 +7,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::command::{Done, Outcome};
-use super::fail::Fail;
+use super::fail::{Fail, read_base64};
 use super::{ClientId, Harm, Output, Server, Target};
-use crate::base64;
 use crate::faults::{Chance, Refusal};
 
 /// The commands, their arguments, and what they do.
@@ -239,12 +238,12 @@ impl Server {
             }
             ("BROADCAST", [line]) => self.fake_broadcast((*line).into()),
             ("GREETING", [challenge, from]) => {
-                let challenge = base64::decode(challenge).map_err(Fail::BadBase64)?;
+                let challenge = read_base64(challenge)?;
                 self.greeting(address(from)?, &challenge);
             }
             ("KNOCK", [name, from]) => self.fake_knock(name, address(from)?),
             ("DATAGRAM", [bytes, from]) => {
-                let bytes = base64::decode(bytes).map_err(Fail::BadBase64)?;
+                let bytes = read_base64(bytes)?;
                 self.datagram(address(from)?, &bytes);
             }
             ("MOVE", [peer, to]) => {

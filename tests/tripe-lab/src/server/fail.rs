@@ -3,7 +3,8 @@
 
 use std::net::SocketAddr;
 
-use crate::base64::Base64Error;
+use data_encoding::{BASE64, BASE64_NOPAD, DecodeError, DecodeKind};
+
 use crate::quote::Line;
 use crate::switches::Backslash;
 
@@ -15,6 +16,16 @@ impl std::fmt::Display for Fail {
 
 impl std::error::Error for Fail {}
 
+/// Reads base64 with or without padding; the server writes it without.
+pub(super) fn read_base64(text: &str) -> Result<Vec<u8>, Fail> {
+    let encoding = if text.ends_with('=') {
+        BASE64
+    } else {
+        BASE64_NOPAD
+    };
+    encoding.decode(text.as_bytes()).map_err(Fail::BadBase64)
+}
+
 /// Why a command failed.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Fail {
@@ -23,7 +34,7 @@ pub enum Fail {
     /// `ADD`: wrong number of words in the address.
     BadAddrSyntax,
     /// A challenge that is no base64.
-    BadBase64(Base64Error),
+    BadBase64(DecodeError),
     /// Wrong arguments: the command's name and usage.
     BadSyntax(&'static str, &'static str),
     /// A text that is no time.
@@ -141,7 +152,11 @@ impl Fail {
             | Fail::ProviderOverloaded
             | Fail::Other(_) => line,
             Fail::BadAddrSyntax => line.word("[FAMILY] ADDRESS [PORT]"),
-            Fail::BadBase64(error) => line.word(&error.to_string()),
+            Fail::BadBase64(error) => line.word(match error.kind {
+                DecodeKind::Symbol => "invalid character",
+                DecodeKind::Length => "truncated input",
+                DecodeKind::Trailing | DecodeKind::Padding => "invalid padding",
+            }),
             Fail::BadSyntax(command, usage) => line.word(command).word(usage),
             Fail::BadTraceOption(letter) | Fail::BadWatchOption(letter) => {
                 line.word(letter.encode_utf8(&mut [0; 4]))
@@ -167,6 +182,29 @@ impl Fail {
             | Fail::UnknownService(word)
             | Fail::UnknownTag(word)
             | Fail::UnknownTunnel(word) => line.word(word),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_read_with_and_without_padding() {
+        for text in ["Zg", "Zg=="] {
+            assert_eq!(read_base64(text).as_deref(), Ok(&b"f"[..]), "{text}");
+        }
+        for (text, words) in [
+            ("!!!!", "bad-base64 'invalid character'"),
+            ("Zm 9v", "bad-base64 'truncated input'"),
+            ("Z", "bad-base64 'truncated input'"),
+            ("Zg=", "bad-base64 'truncated input'"),
+            ("Zh", "bad-base64 'invalid padding'"),
+            ("Z=g=", "bad-base64 'invalid character'"),
+        ] {
+            let said = read_base64(text).unwrap_err().to_string();
+            assert_eq!(said.replace('"', "'"), words, "{text}");
         }
     }
 }
