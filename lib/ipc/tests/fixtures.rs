@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The form of every message on the wire: each line of `fixtures/` must be read and written again to
+//! the very same bytes, and every variant must have a line there.
+//!
+//! A change that makes a line fail is a change of the messages between processes: if an old reader
+//! would misunderstand it, raise `PROTOCOL`; then correct the line.
+
+use std::collections::BTreeSet;
+
+use connect_ipc::control::{Answer, Envelope, PeerState, Reply, Request, ServerLink};
+use connect_ipc::event::{Event, EventKind};
+use connect_ipc::frame::{FrameError, decode, encode};
+use connect_ipc::hello::{Hello, PROTOCOL, Role};
+use connect_ipc::pinger::{FromPinger, PingOutcome, ToPinger};
+use connect_ipc::scripts::{Command, Ended, FromScripts, ScriptKind, Stream, ToScripts};
+use connect_ipc::statistics::LastPing;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Reads every line as an `M` and checks that it is written as it stands.
+fn read<M: DeserializeOwned + Serialize>(lines: &str) -> Result<Vec<M>, FrameError> {
+    let read_line = |line: &str| {
+        let message: M = decode(line)?;
+        let mut bytes = Vec::new();
+        encode(&message, &mut bytes)?;
+        assert_eq!(String::from_utf8_lossy(&bytes), format!("{line}\n"));
+        Ok(message)
+    };
+    lines.lines().map(read_line).collect()
+}
+
+/// Checks that every variant of an enum is among the values. The match that this expands to names
+/// all variants, so a new one does not compile until it is listed, and then needs a fixture.
+macro_rules! every_variant {
+    ($values:expr, $type:ident: $($variant:ident),+ $(,)?) => {{
+        let name = |value: &$type| match value {
+            $($type::$variant { .. } => stringify!($variant),)+
+        };
+        let found: BTreeSet<&str> = $values.iter().map(|value| name(value)).collect();
+        let all = BTreeSet::from([$(stringify!($variant)),+]);
+        let missing: Vec<_> = all.difference(&found).collect();
+        assert!(missing.is_empty(), "no fixture of {} has {missing:?}", stringify!($type));
+    }};
+}
+
+#[test]
+fn hellos() {
+    let hellos: Vec<Hello> = read(include_str!("fixtures/hello.jsonl")).unwrap();
+    assert!(hellos.iter().all(|hello| hello.protocol == PROTOCOL));
+    let roles: Vec<Role> = hellos.iter().map(|hello| hello.role).collect();
+    every_variant!(roles, Role: Core, Pinger, Ifscripts, Operator);
+}
+
+#[test]
+fn requests() {
+    let envelopes: Vec<Envelope> = read(include_str!("fixtures/requests.jsonl")).unwrap();
+    let requests: Vec<Request> = envelopes.into_iter().map(|it| it.request).collect();
+    every_variant!(requests, Request: Status, Info, Submit, Events, Reload);
+}
+
+#[test]
+fn replies() {
+    let answers: Vec<Answer> = read(include_str!("fixtures/replies.jsonl")).unwrap();
+    let replies: Vec<Reply> = answers.into_iter().map(|answer| answer.reply).collect();
+    every_variant!(
+        replies,
+        Reply: Service, Peers, Peer, Line, Live, Event, Dropped, Done, Failed, Error
+    );
+    let (mut links, mut states, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    for reply in &replies {
+        match reply {
+            Reply::Service(service) => links.push(service.server),
+            Reply::Peers(peers) => {
+                states.extend(peers.iter().map(|peer| peer.state));
+                last.extend(peers.iter().map(|peer| peer.statistics.last));
+            }
+            _ => {}
+        }
+    }
+    every_variant!(links, ServerLink: Down, Joining, Up);
+    every_variant!(states, PeerState: Unwatched, Idle, Check);
+    every_variant!(last, LastPing: None, Reply, Timeout);
+}
+
+#[test]
+fn events() {
+    let events: Vec<Event> = read(include_str!("fixtures/events.jsonl")).unwrap();
+    let kinds: Vec<EventKind> = events.into_iter().map(|event| event.kind).collect();
+    every_variant!(
+        kinds,
+        EventKind: Added, Removed, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
+        Unreachable, Reconnecting, Knock, Started, Output, Ended, Database, DatabaseFault, Joined,
+        Lost, Broadcast, Command
+    );
+}
+
+#[test]
+fn messages_to_the_pinger() {
+    let messages: Vec<ToPinger> = read(include_str!("fixtures/to-pinger.jsonl")).unwrap();
+    every_variant!(
+        messages,
+        ToPinger: Watch, Ready, Forget, Results, CheckNow, Sabotage, Suspend, Proceed, Error
+    );
+    let results = messages.iter().flat_map(|message| match message {
+        ToPinger::Results(results) => results.clone(),
+        _ => Vec::new(),
+    });
+    let outcomes: Vec<PingOutcome> = results.map(|result| result.outcome).collect();
+    every_variant!(outcomes, PingOutcome: Reply, Timeout, Failed);
+}
+
+#[test]
+fn messages_from_the_pinger() {
+    let messages: Vec<FromPinger> = read(include_str!("fixtures/from-pinger.jsonl")).unwrap();
+    every_variant!(messages, FromPinger: Resume, Ping, Proceeding, Error);
+}
+
+#[test]
+fn messages_to_the_script_helper() {
+    let messages: Vec<ToScripts> = read(include_str!("fixtures/to-scripts.jsonl")).unwrap();
+    every_variant!(messages, ToScripts: Adopt, Ready, Run, Stop, Error);
+    let runs = messages.iter().flat_map(|message| match message {
+        ToScripts::Run(runs) => runs.clone(),
+        _ => Vec::new(),
+    });
+    let commands: Vec<Command> = runs.map(|run| run.command).collect();
+    every_variant!(commands, Command: Exec, Shell);
+}
+
+#[test]
+fn messages_from_the_script_helper() {
+    let messages: Vec<FromScripts> = read(include_str!("fixtures/from-scripts.jsonl")).unwrap();
+    every_variant!(
+        messages,
+        FromScripts: Resume, Started, Output, Dropped, Eof, Ended, Error
+    );
+    let (mut ends, mut streams) = (Vec::new(), Vec::new());
+    for message in &messages {
+        match message {
+            FromScripts::Ended { end, .. } => ends.push(end.clone()),
+            FromScripts::Output { stream, .. } => streams.push(*stream),
+            _ => {}
+        }
+    }
+    every_variant!(
+        ends,
+        Ended: Exited, Signal, Unknown, NotStarted, TimedOut, Stopped, Lost
+    );
+    every_variant!(streams, Stream: Stdout, Stderr);
+}
+
+#[test]
+fn scripts_of_every_kind() {
+    let answers: Vec<Answer> = read(include_str!("fixtures/replies.jsonl")).unwrap();
+    let mut kinds = Vec::new();
+    for answer in answers {
+        if let Reply::Peer(peer) = answer.reply {
+            kinds.extend(peer.scripts.iter().map(|script| script.kind));
+            kinds.extend(peer.recent.iter().map(|script| script.kind));
+        }
+    }
+    every_variant!(kinds, ScriptKind: Ifup, Ifdown, Connect, Disconnect);
+}
