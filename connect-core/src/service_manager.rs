@@ -42,10 +42,7 @@ impl ServiceManager {
     /// When [`ServiceManager::turn`] has something to do next.
     #[must_use]
     pub fn next_wake(&self) -> Option<Monotonic> {
-        let feeding = self
-            .notifier
-            .feeding_time()
-            .map(|at| clock::now() + at.saturating_duration_since(std::time::Instant::now()));
+        let feeding = self.notifier.feeding_time();
         let looking = (self.stale && self.notifier.is_present()).then_some(self.look_at);
         feeding.into_iter().chain(looking).min()
     }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Child, FromScripts, Run, ToScripts};
+use connect_runtime::clock;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::transport::{SendError, Sender};
 use tokio::signal::unix::{SignalKind, signal};
@@ -127,7 +128,9 @@ impl Service {
                 break;
             }
             let deadline = self.machine.next_deadline();
-            let timers = [self.notifier.feeding_time(), end_at];
+            let feeding = self.notifier.feeding_time();
+            let feeding = feeding.map(|at| Instant::now() + at.since(clock::now()));
+            let timers = [feeding, end_at];
             let wake = timers.into_iter().flatten().min();
             tokio::select! {
                 _ = terminate.recv() => if self.told_to_end(&mut end_at) { break },

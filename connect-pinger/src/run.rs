@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
@@ -125,9 +125,7 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
         if let Some(feeding) = feeding
             && set != Some(feeding)
         {
-            let left = feeding.saturating_duration_since(Instant::now());
-            feed.set(clock::now() + left)
-                .context("cannot set a timer")?;
+            feed.set(feeding).context("cannot set a timer")?;
         }
         set = feeding;
         tokio::select! {

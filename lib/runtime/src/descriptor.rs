@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Having the runtime watch a descriptor, for that alone which is waited for.
+//! Having the runtime watch a descriptor, for one kind of event only.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// Takes a non-blocking descriptor into the runtime's care.
+/// Has the runtime watch a non-blocking descriptor.
 ///
 /// # Errors
 /// If the runtime cannot watch it.
@@ -16,6 +16,6 @@ use tokio::io::unix::AsyncFd;
     reason = "the successor is `unsafe', asking that the descriptor stay open and the same, which \
               an OwnedFd is by its very type"
 )]
-pub(crate) fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, interest)
 }

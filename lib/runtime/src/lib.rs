@@ -8,7 +8,8 @@
 pub mod activation;
 pub mod alarm;
 pub mod clock;
-mod descriptor;
+pub mod deadline;
+pub mod descriptor;
 pub mod exit;
 pub mod logging;
 pub mod manual;
@@ -18,3 +19,4 @@ pub mod paths;
 pub mod rate_limit;
 pub mod socket;
 pub mod transport;
+pub mod trouble;

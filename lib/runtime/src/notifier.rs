@@ -5,9 +5,13 @@
 //! that a loop which is stuck is found out and the process started anew. Where there is no service
 //! manager, all of this does nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use connect_ipc::clock::Monotonic;
 use sd_notify::NotifyState;
+
+use crate::clock;
+use crate::trouble::TroubleLog;
 
 /// Variables by which a service manager and its child know each other. They are for this process
 /// alone and not to be passed on to children, which would speak in our name.
@@ -29,11 +33,10 @@ pub struct Notifier {
     /// be late by as much again.
     feed_every: Option<Duration>,
     /// When it is fed next.
-    feed_at: Instant,
+    feed_at: Monotonic,
     /// What was said last of how things stand.
     status: String,
-    /// Whether a failure to speak was logged.
-    complained: bool,
+    trouble: TroubleLog,
 }
 
 impl Notifier {
@@ -44,9 +47,9 @@ impl Notifier {
         Notifier {
             present: std::env::var_os("NOTIFY_SOCKET").is_some(),
             feed_every: feed_every.filter(|every| !every.is_zero()),
-            feed_at: Instant::now(),
+            feed_at: clock::now(),
             status: String::new(),
-            complained: false,
+            trouble: TroubleLog::default(),
         }
     }
 
@@ -77,24 +80,24 @@ impl Notifier {
 
     /// How things stand, for people; said only if it is something new.
     pub fn status(&mut self, status: &str) {
-        // A newline would begin another message.
-        let status = status.replace(char::is_control, " ");
         if self.status != status {
-            self.say(&[NotifyState::Status(&status)]);
-            self.status = status;
+            // A newline would begin another message.
+            let line = status.replace(char::is_control, " ");
+            self.say(&[NotifyState::Status(&line)]);
+            status.clone_into(&mut self.status);
         }
     }
 
     /// When the watchdog wants to be fed next; `None` if there is none.
     #[must_use]
-    pub fn feeding_time(&self) -> Option<Instant> {
+    pub fn feeding_time(&self) -> Option<Monotonic> {
         self.feed_every.map(|_| self.feed_at)
     }
 
     /// Feeds the watchdog if it is time. To be called in each turn of the loop that does the work.
     pub fn feed(&mut self) {
         let Some(every) = self.feed_every else { return };
-        let now = Instant::now();
+        let now = clock::now();
         if now >= self.feed_at {
             self.feed_at = now + every;
             self.say(&[NotifyState::Watchdog]);
@@ -106,9 +109,9 @@ impl Notifier {
             return;
         }
         if let Err(error) = sd_notify::notify(what)
-            && !std::mem::replace(&mut self.complained, true)
+            && self.trouble.is_new(&error.to_string())
         {
-            tracing::warn!("cannot speak to the service manager: {error}");
+            tracing::warn!(%error, "cannot notify the service manager");
         }
     }
 }

@@ -11,13 +11,16 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use connect_ipc::clock::Monotonic;
 use tracing::callsite::Identifier;
 use tracing::field::{Field, Visit};
 use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Filter};
+
+use crate::clock;
 
 /// How many messages of one kind, that is from one place in the program, are written in a
 /// [`WHILE`]. A thousand peers that come or go at once are told of one by one; a fault that repeats
@@ -33,7 +36,7 @@ const SHOWN: usize = 60;
 /// The messages of one kind in the present while.
 #[derive(Clone, Copy, Debug)]
 struct Window {
-    since: Instant,
+    since: Monotonic,
     written: u32,
     left_out: u64,
 }
@@ -43,12 +46,12 @@ struct Window {
 enum Verdict {
     Write,
     /// Leave it out, and see to it that this is told at the given instant.
-    Begin(Instant),
+    Begin(Monotonic),
     LeaveOut,
 }
 
 impl Window {
-    const fn new(now: Instant) -> Self {
+    const fn new(now: Monotonic) -> Self {
         Window {
             since: now,
             written: 0,
@@ -56,7 +59,7 @@ impl Window {
         }
     }
 
-    fn judge(&mut self, now: Instant) -> Verdict {
+    fn judge(&mut self, now: Monotonic) -> Verdict {
         let end = self.since + WHILE;
         // What was left out is told of before the next while begins.
         if now >= end && self.left_out == 0 {
@@ -75,7 +78,7 @@ impl Window {
     }
 
     /// Ends the while and gives how many messages were left out.
-    fn end(&mut self, now: Instant) -> u64 {
+    fn end(&mut self, now: Monotonic) -> u64 {
         std::mem::replace(self, Window::new(now)).left_out
     }
 }
@@ -99,7 +102,7 @@ impl<S: Subscriber> Filter<S> for RateLimit {
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let kind = event.metadata().callsite();
-        let now = Instant::now();
+        let now = clock::now();
         let verdict = {
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
             windows
@@ -123,15 +126,15 @@ impl<S: Subscriber> Filter<S> for RateLimit {
 impl RateLimit {
     /// Tells at `end` how many messages were left out. A filter may not log, so a thread does; there
     /// is at most one for each kind of message.
-    fn tell_later(&self, kind: Identifier, end: Instant, text: String) {
+    fn tell_later(&self, kind: Identifier, end: Monotonic, text: String) {
         let windows = Arc::clone(&self.windows);
         std::thread::spawn(move || {
-            std::thread::sleep(end.saturating_duration_since(Instant::now()));
+            std::thread::sleep(end.since(clock::now()));
             let left_out = {
                 let mut windows = windows.lock().unwrap_or_else(PoisonError::into_inner);
                 windows
                     .get_mut(&kind)
-                    .map_or(0, |window| window.end(Instant::now()))
+                    .map_or(0, |window| window.end(clock::now()))
             };
             let seconds = WHILE.as_secs();
             tracing::warn!("{left_out} more messages like `{text}' were left out in {seconds} s");
@@ -162,7 +165,7 @@ mod tests {
 
     #[test]
     fn so_many_are_written_and_the_others_counted() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut window = Window::new(start);
         for _ in 0..MOST {
             assert_eq!(window.judge(start), Verdict::Write);
@@ -176,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_steady_trickle_is_never_cut() {
-        let start = Instant::now();
+        let start = clock::now();
         let mut window = Window::new(start);
         for at in 0..10 * MOST {
             let now = start + WHILE / MOST * at;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connect_runtime::clock;
 use connect_runtime::exit::Exit;
 use connect_runtime::notifier::Notifier;
 use hyper::body::Incoming;
@@ -20,7 +21,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::collect;
 use super::exposition::Form;
@@ -75,12 +76,11 @@ async fn listen(
     notifier.status(&format!("answering on http://{local}/metrics"));
     let mut accepting = std::pin::pin!(accept(&listener, form, Arc::new(common.duplicate())));
     loop {
-        let feeding = notifier.feeding_time().map(Instant::from_std);
+        let feeding = notifier.feeding_time();
+        let pause = feeding.map_or(Duration::ZERO, |at| at.since(clock::now()));
         tokio::select! {
             () = &mut accepting => return Ok(Exit::Success),
-            () = sleep_until(feeding.unwrap_or_else(Instant::now)), if feeding.is_some() => {
-                notifier.feed();
-            }
+            () = sleep(pause), if feeding.is_some() => notifier.feed(),
         }
     }
 }

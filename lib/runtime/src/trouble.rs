@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Logging a trouble once, however often it repeats itself.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+
+use crate::clock;
+
+/// Knows which trouble was logged last, so that the same one is not logged again until it is over or
+/// another has come.
+#[derive(Debug, Default)]
+pub struct TroubleLog {
+    logged: Option<(String, Monotonic)>,
+    again_after: Option<Duration>,
+}
+
+impl TroubleLog {
+    /// A log in which a trouble that lasts is repeated after so much time.
+    #[must_use]
+    pub const fn repeating(every: Duration) -> Self {
+        TroubleLog {
+            logged: None,
+            again_after: Some(every),
+        }
+    }
+
+    /// Whether this trouble is to be logged now. It counts as logged from then on.
+    #[must_use]
+    pub fn is_new(&mut self, trouble: &str) -> bool {
+        let now = clock::now();
+        let known = self.logged.as_ref().is_some_and(|(text, at)| {
+            text == trouble && self.again_after.is_none_or(|after| now < *at + after)
+        });
+        if !known {
+            self.logged = Some((trouble.to_owned(), now));
+        }
+        !known
+    }
+
+    /// The trouble is over: should it come again, it is new. Whether there was one.
+    pub fn over(&mut self) -> bool {
+        self.logged.take().is_some()
+    }
+
+    /// The trouble that was logged last and is not over.
+    #[must_use]
+    pub fn last(&self) -> Option<&str> {
+        self.logged.as_ref().map(|(text, _)| text.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trouble_is_new_until_it_was_logged_and_after_it_was_over() {
+        let mut log = TroubleLog::default();
+        assert!(!log.over());
+        assert!(log.is_new("a"));
+        assert!(!log.is_new("a"));
+        assert!(log.is_new("b"));
+        assert!(log.is_new("a"));
+        assert_eq!(log.last(), Some("a"));
+        assert!(log.over());
+        assert_eq!(log.last(), None);
+        assert!(log.is_new("a"));
+    }
+
+    #[test]
+    fn a_trouble_that_lasts_is_repeated_where_that_is_wanted() {
+        let mut log = TroubleLog::repeating(Duration::ZERO);
+        assert!(log.is_new("a"));
+        assert!(log.is_new("a"));
+        let mut log = TroubleLog::repeating(Duration::from_secs(3600));
+        assert!(log.is_new("a"));
+        assert!(!log.is_new("a"));
+    }
+}
