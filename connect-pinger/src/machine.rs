@@ -159,9 +159,8 @@ impl Machine {
             ToPinger::Sabotage(id) => self.change(id, out, |peer| peer.sabotage(now)),
             ToPinger::Suspend {} => self.gate = Gate::Suspended,
             ToPinger::Proceed {} => self.proceed(now, out),
-            ToPinger::Error(text) => {
-                tracing::warn!(error = text, "core did not understand a message");
-            }
+            // Core says so of something that was sent; the link has logged it.
+            ToPinger::Error(_) => {}
         }
     }
 

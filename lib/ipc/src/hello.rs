@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 /// The version of the message set. It is raised when an old reader would misunderstand a new
@@ -21,6 +22,15 @@ pub enum Role {
     Ifscripts,
     /// A tool of an operator, such as `connect-cli`.
     Operator,
+}
+
+/// What core sends to one kind of helper.
+pub trait ToHelper: DeserializeOwned {
+    /// The helper's role.
+    const ROLE: Role;
+
+    /// What core says is wrong with a message of the helper, if this message says so.
+    fn error(&self) -> Option<&str>;
 }
 
 /// The first line in each direction.

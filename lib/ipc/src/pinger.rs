@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::PeerId;
 use crate::clock::Monotonic;
+use crate::hello::{Role, ToHelper};
 use crate::statistics::PingStatistics;
 
 /// When a peer is pinged and when it is given up (connect(8), "Operation").
@@ -132,6 +133,17 @@ pub enum ToPinger {
     Proceed {},
     /// The other side sent something that makes no sense.
     Error(String),
+}
+
+impl ToHelper for ToPinger {
+    const ROLE: Role = Role::Pinger;
+
+    fn error(&self) -> Option<&str> {
+        match self {
+            ToPinger::Error(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// One ping to be sent when it is due. Written as an array of its fields, since there is one for

@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::RunId;
+use crate::hello::{Role, ToHelper};
 
 /// Which script it is (connect(8), "Child process identifiers").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
@@ -141,6 +142,17 @@ pub enum ToScripts {
     Stop(RunId),
     /// The other side sent something that makes no sense.
     Error(String),
+}
+
+impl ToHelper for ToScripts {
+    const ROLE: Role = Role::Ifscripts;
+
+    fn error(&self) -> Option<&str> {
+        match self {
+            ToScripts::Error(text) => Some(text),
+            _ => None,
+        }
+    }
 }
 
 /// From the script helper to core.

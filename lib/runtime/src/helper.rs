@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The frame of a helper program: its options, its start, and its end.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use crate::exit::{Exit, Fatal, finish};
+use crate::logging::{self, LogOptions};
+use crate::parent::end_with_parent;
+use crate::paths::{self, RuntimeDir};
+
+/// The options that all helpers have.
+#[derive(Args, Clone, Debug)]
+pub struct HelperOptions {
+    /// Core's socket for helpers [default: helpers.sock in the runtime directory].
+    #[arg(long, value_name = "PATH", conflicts_with = "runtime_dir")]
+    socket: Option<PathBuf>,
+    /// The directory of the connect service's sockets.
+    #[arg(long, value_name = "DIR")]
+    runtime_dir: Option<PathBuf>,
+    /// End together with the process of this number, which must be the one that starts this.
+    #[arg(long, value_name = "PID", hide = true)]
+    parent: Option<i32>,
+    #[command(flatten)]
+    log: LogOptions,
+}
+
+impl HelperOptions {
+    /// The socket on which core waits for its helpers.
+    #[must_use]
+    pub fn socket(&self) -> PathBuf {
+        self.socket.clone().unwrap_or_else(|| {
+            let admin = paths::admin_socket(None, &paths::directory(None));
+            RuntimeDir::find(self.runtime_dir.as_deref(), &admin).helpers_socket()
+        })
+    }
+}
+
+/// Runs a helper program: sets up logging, ties the process to its parent, and does the work.
+#[must_use]
+pub fn run(
+    program: &str,
+    options: &HelperOptions,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> ExitCode {
+    finish(program, start(options, work))
+}
+
+fn start(
+    options: &HelperOptions,
+    work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> Result<Exit, Fatal> {
+    logging::init(&options.log)?;
+    if let Some(parent) = options.parent {
+        end_with_parent(parent).map_err(|error| Fatal::new(Exit::Unavailable, error))?;
+    }
+    // The work is a task of the runtime and not the future that the runtime is started with: that
+    // one is woken through a file descriptor even from its own thread, which costs two system
+    // calls.
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")
+        .and_then(|runtime| {
+            let ended = runtime.block_on(async { tokio::spawn(work).await });
+            ended.context("the event loop broke off")?
+        })
+        .map_err(|error| Fatal::new(Exit::System, error))?;
+    Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+    use std::path::Path;
+
+    #[derive(Parser)]
+    struct Options {
+        #[command(flatten)]
+        helper: HelperOptions,
+    }
+
+    #[test]
+    fn the_socket_is_that_of_the_option_or_of_the_directory() {
+        let socket = |words: &[&str]| Options::parse_from(words).helper.socket();
+        let in_directory = socket(&["helper", "--runtime-dir", "/run/x"]);
+        assert_eq!(in_directory, Path::new("/run/x/helpers.sock"));
+        assert_eq!(
+            socket(&["helper", "--socket", "/run/h"]),
+            Path::new("/run/h")
+        );
+    }
+}

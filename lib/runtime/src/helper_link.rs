@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The connection of a helper to core: making it, telling what comes over it, and making it again.
+//!
+//! ```text
+//!                   .--- pause, each longer than the last ---.
+//!                   v                                        |
+//!   [program] --> reaching --hello, hello--> connected --lost'
+//!      ^                                         |
+//!      '---- LinkEvent: connected, message, malformed, lost
+//! ```
+
+use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::time::Duration;
+
+use connect_ipc::hello::{Hello, HelloError, Role, ToHelper};
+use serde::Serialize;
+use tokio::time::{sleep, timeout};
+
+use crate::transport::{
+    self, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
+};
+use crate::trouble::TroubleLog;
+
+/// The first pause before core is tried again: a core that is being restarted is back about as fast.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause: soon enough for people who start core by hand, and no load at all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// How long core may take over its hello. It answers within one turn of its loop, so it is stuck when
+/// it takes longer.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// What the service manager reads while there is no core.
+const WAITING: &str = "waiting for core";
+
+/// What happens to the connection.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum LinkEvent<M> {
+    /// It is made, and the hellos are exchanged. The first message is to be the helper's `resume`.
+    Connected,
+    /// Core has sent this.
+    Message(M),
+    /// Core has sent something that is not a message; this says what is wrong with it.
+    Malformed(String),
+    /// It is lost. The link is already trying to make another one.
+    Lost,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum LinkError {
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
+    #[error(transparent)]
+    Send(#[from] SendError),
+    #[error(transparent)]
+    Hello(#[from] HelloError),
+    #[error("core has not said hello within {} seconds", HELLO_LIMIT.as_secs())]
+    NoHello,
+    #[error("core closed the connection instead of saying hello")]
+    ClosedBeforeHello,
+    #[error("core closed the connection after the hello; another helper may be connected already")]
+    ClosedAfterHello,
+    #[error("core refuses this helper: {0}")]
+    Refused(String),
+    #[error("core closed the connection")]
+    Closed,
+}
+
+/// A connection on which both sides have said hello.
+struct Connection {
+    receiver: Receiver,
+    sender: Sender,
+    /// Core's version.
+    version: String,
+    /// Whether core has sent a message since, and so has accepted this helper.
+    accepted: bool,
+}
+
+enum State {
+    Reaching(Pin<Box<dyn Future<Output = Result<Connection, LinkError>> + Send>>),
+    Connected(Connection),
+}
+
+/// The link of a helper to which core sends `M`.
+pub struct HelperLink<M> {
+    socket: PathBuf,
+    state: State,
+    /// How long to wait before core is tried again.
+    pause: Duration,
+    /// How things stand, for people.
+    status: String,
+    trouble: TroubleLog,
+    message: PhantomData<fn() -> M>,
+}
+
+impl<M: ToHelper> HelperLink<M> {
+    /// A link to the core that listens on `socket`; the connection is made by [`HelperLink::next`].
+    #[must_use]
+    pub fn new(socket: PathBuf) -> Self {
+        HelperLink {
+            state: reaching::<M>(&socket, Duration::ZERO),
+            socket,
+            pause: FIRST_PAUSE,
+            status: WAITING.to_owned(),
+            trouble: TroubleLog::default(),
+            message: PhantomData,
+        }
+    }
+
+    /// Waits for the next event. Cancel safe.
+    pub async fn next(&mut self) -> LinkEvent<M> {
+        loop {
+            match &mut self.state {
+                State::Reaching(attempt) => match attempt.await {
+                    Ok(connection) => {
+                        self.state = State::Connected(connection);
+                        return LinkEvent::Connected;
+                    }
+                    Err(error) => self.retry(&error),
+                },
+                State::Connected(connection) => {
+                    let received = connection.receiver.next().await;
+                    return self.received(received);
+                }
+            }
+        }
+    }
+
+    /// An event that has happened already, so that all of them can be handled in one turn.
+    pub fn ready(&mut self) -> Option<LinkEvent<M>> {
+        let State::Connected(connection) = &mut self.state else {
+            return None;
+        };
+        match connection.receiver.ready() {
+            Ok(None) => None,
+            received => Some(self.received(received)),
+        }
+    }
+
+    /// Queues a message for core, to be sent with the next [`HelperLink::flush`] at the latest.
+    /// `false` if there is no connection any more: then the link is about to say so.
+    pub fn put<S: Serialize>(&self, message: &S) -> bool {
+        let State::Connected(connection) = &self.state else {
+            return false;
+        };
+        match connection.sender.put(message) {
+            Ok(()) => true,
+            Err(SendError::Frame(error)) => {
+                tracing::error!(%error, "cannot send a message to core");
+                true
+            }
+            Err(SendError::Gone | SendError::Stuck(_)) => false,
+        }
+    }
+
+    /// Sends what is queued. Never waits.
+    pub fn flush(&self) {
+        if let State::Connected(connection) = &self.state {
+            connection.sender.flush();
+        }
+    }
+
+    /// How things stand with core, in a few words for people.
+    #[must_use]
+    pub fn status(&self) -> &str {
+        &self.status
+    }
+
+    /// What was received, as an event.
+    fn received(&mut self, received: Result<Option<M>, ReceiveError>) -> LinkEvent<M> {
+        match self.judge(received) {
+            Ok(event) => event,
+            Err(error) => {
+                self.retry(&error);
+                LinkEvent::Lost
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        received: Result<Option<M>, ReceiveError>,
+    ) -> Result<LinkEvent<M>, LinkError> {
+        let State::Connected(connection) = &mut self.state else {
+            return Err(LinkError::Closed);
+        };
+        match received {
+            Ok(Some(message)) => {
+                match message.error() {
+                    Some(text) if !connection.accepted => {
+                        return Err(LinkError::Refused(text.to_owned()));
+                    }
+                    Some(error) => tracing::warn!(error, "core did not understand a message"),
+                    None if connection.accepted => {}
+                    None => {
+                        connection.accepted = true;
+                        let version = &connection.version;
+                        tracing::info!(version, "serving core");
+                        self.status = format!("serving core {version}");
+                    }
+                }
+                Ok(LinkEvent::Message(message))
+            }
+            Ok(None) if connection.accepted => Err(LinkError::Closed),
+            Ok(None) => Err(LinkError::ClosedAfterHello),
+            Err(ReceiveError::Frame(error)) => {
+                tracing::warn!(%error, "core sent a malformed message");
+                Ok(LinkEvent::Malformed(error.to_string()))
+            }
+            Err(error @ ReceiveError::Io(_)) => Err(error.into()),
+        }
+    }
+
+    /// Logs why there is no connection, once for each reason, and begins to make another one.
+    fn retry(&mut self, error: &LinkError) {
+        let served = matches!(&self.state, State::Connected(connection) if connection.accepted);
+        if served {
+            self.pause = FIRST_PAUSE;
+            self.trouble.over();
+        }
+        if self.trouble.is_new(&error.to_string()) {
+            let socket = self.socket.display();
+            if served {
+                tracing::warn!(%error, %socket, "lost the connection to core; retrying");
+            } else {
+                tracing::warn!(%error, %socket, "cannot reach core; retrying");
+            }
+        }
+        WAITING.clone_into(&mut self.status);
+        self.state = reaching::<M>(&self.socket, self.pause);
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn reaching<M: ToHelper>(socket: &Path, pause: Duration) -> State {
+    State::Reaching(Box::pin(reach(socket.to_owned(), M::ROLE, pause)))
+}
+
+/// Connects and exchanges hellos, after a pause.
+async fn reach(socket: PathBuf, role: Role, pause: Duration) -> Result<Connection, LinkError> {
+    if !pause.is_zero() {
+        sleep(pause).await;
+    }
+    let stream = transport::connect(&socket).await?;
+    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
+    sender.send(&Hello::new(role))?;
+    let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
+        .await
+        .map_err(|_| LinkError::NoHello)??
+        .ok_or(LinkError::ClosedBeforeHello)?;
+    hello.check(&[Role::Core])?;
+    Ok(Connection {
+        receiver,
+        sender,
+        version: hello.version,
+        accepted: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connect_ipc::scripts::{FromScripts, ToScripts};
+    use interprocess::local_socket::tokio::Listener;
+
+    /// Core's side of a link.
+    struct Core {
+        listener: Listener,
+        link: HelperLink<ToScripts>,
+        _dir: tempfile::TempDir,
+    }
+
+    impl Core {
+        async fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("helpers.sock");
+            let listener = transport::listen(&path, 0o600).await.unwrap();
+            let link = HelperLink::new(path);
+            Core {
+                listener,
+                link,
+                _dir: dir,
+            }
+        }
+
+        /// Takes the next connection and answers its hello.
+        async fn accept(&mut self, answer: &Hello) -> (Receiver, Sender) {
+            let accepting = async {
+                let (stream, _) = transport::accept(&self.listener).await.unwrap();
+                let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG).unwrap();
+                let hello: Hello = receiver.next().await.unwrap().unwrap();
+                assert_eq!(hello.role, Role::Ifscripts);
+                sender.send(answer).unwrap();
+                (receiver, sender)
+            };
+            tokio::select! {
+                connection = accepting => connection,
+                event = self.link.next() => panic!("{event:?}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_made_again_whenever_it_is_lost() {
+        let mut core = Core::new().await;
+        for _ in 0..2 {
+            assert_eq!(core.link.status(), WAITING);
+            assert!(!core.link.put(&FromScripts::Resume(vec![])));
+            let (mut receiver, sender) = core.accept(&Hello::new(Role::Core)).await;
+            assert_eq!(core.link.next().await, LinkEvent::Connected);
+            assert!(core.link.put(&FromScripts::Resume(vec![])));
+            core.link.flush();
+            let resume = receiver.next().await.unwrap();
+            assert_eq!(resume, Some(FromScripts::Resume(vec![])));
+            sender.send(&ToScripts::Ready {}).unwrap();
+            sender.send(&"not a message").unwrap();
+            sender.send(&ToScripts::Error("x".into())).unwrap();
+            let ready = LinkEvent::Message(ToScripts::Ready {});
+            assert_eq!(core.link.next().await, ready);
+            assert!(core.link.status().starts_with("serving core "));
+            let malformed = core.link.next().await;
+            assert!(matches!(malformed, LinkEvent::Malformed(_)));
+            let error = LinkEvent::Message(ToScripts::Error("x".into()));
+            assert_eq!(core.link.next().await, error);
+            assert_eq!(core.link.ready(), None);
+            drop((receiver, sender));
+            assert_eq!(core.link.next().await, LinkEvent::Lost);
+        }
+        assert_eq!(core.link.pause, 2 * FIRST_PAUSE);
+    }
+
+    #[tokio::test]
+    async fn a_core_that_refuses_is_tried_again_ever_more_slowly() {
+        let mut core = Core::new().await;
+        let (_, sender) = core.accept(&Hello::new(Role::Core)).await;
+        assert_eq!(core.link.next().await, LinkEvent::Connected);
+        sender
+            .send(&ToScripts::Error("one too many".into()))
+            .unwrap();
+        assert_eq!(core.link.next().await, LinkEvent::Lost);
+        let expected = "core refuses this helper: one too many";
+        assert_eq!(core.link.trouble.last(), Some(expected));
+        let pause = core.link.pause;
+        let (_, sender) = core.accept(&Hello::new(Role::Core)).await;
+        assert_eq!(core.link.next().await, LinkEvent::Connected);
+        drop(sender);
+        assert_eq!(core.link.next().await, LinkEvent::Lost);
+        assert!(core.link.pause > pause);
+        assert_eq!(core.link.status(), WAITING);
+    }
+
+    #[tokio::test]
+    async fn a_core_of_another_protocol_is_not_served() {
+        let mut core = Core::new().await;
+        let mut other = Hello::new(Role::Core);
+        other.protocol += 1;
+        let (mut receiver, _sender) = core.accept(&other).await;
+        // The link hangs up and tries again.
+        tokio::select! {
+            event = core.link.next() => panic!("{event:?}"),
+            received = receiver.next::<FromScripts>() => assert_eq!(received.unwrap(), None),
+        }
+    }
+}
