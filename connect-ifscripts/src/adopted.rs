@@ -2,8 +2,8 @@
 //! Children that an earlier helper had started: finding them, and the task that watches one.
 //!
 //! ```text
-//!   service --Order--> [watch] <--- exit of the process
-//!           <--Event::Gone--
+//!   service --Action--> [watch] <--- exit of the process
+//!           <--Input::Gone--
 //! ```
 //!
 //! Their pipes went with that helper, and their status goes to another process: all there is to
@@ -16,11 +16,12 @@ use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use crate::birth;
-use crate::child::{Event, Order, Orders};
+use crate::child::Actions;
+use crate::machine::{Action, Input};
 use crate::pidfd::Watched;
+use crate::start_time;
 
 /// Looks for a child and begins to watch it; also says how old it is. `None` if it has ended.
 ///
@@ -40,35 +41,34 @@ pub(crate) fn find(child: Child) -> io::Result<Option<(Watched, Duration)>> {
             };
         }
     };
-    // The birth is looked at after the process is held fast by its descriptor: if it is the right
-    // one now, the descriptor is the right one's too.
-    if child.birth == 0 || birth::of(child.pid) != Some(child.birth) {
+    // The start time is read after the descriptor was opened: if it is right now, the descriptor is
+    // that of the right process, too.
+    if child.start_time == 0 || start_time::of(child.pid) != Some(child.start_time) {
         return Ok(None);
     }
-    Ok(Some((watched, birth::age(child.birth))))
+    Ok(Some((watched, start_time::age(child.start_time))))
 }
 
 /// Watches a child until it ends.
 pub(crate) async fn watch(
     run: RunId,
     watched: Watched,
-    orders: watch::Receiver<Order>,
-    events: mpsc::Sender<Event>,
+    mut actions: Actions,
+    inputs: mpsc::Sender<Input>,
 ) {
-    let mut orders = Orders(orders);
     loop {
         tokio::select! {
             biased;
             () = watched.ended() => break,
-            order = orders.next() => match order {
+            action = actions.next() => match action {
                 // The process was there a moment ago, and even a number that was given back is not
                 // given out again before all others were.
-                Order::Terminate => watched.signal_group(Signal::TERM),
-                Order::Kill => watched.signal_group(Signal::KILL),
-                Order::Attend | Order::LetGo => {}
+                Action::Terminate => watched.signal_group(Signal::TERM),
+                Action::Kill => watched.signal_group(Signal::KILL),
+                Action::CloseOutput => {}
             },
         }
     }
     // The service ends only with the whole process.
-    let _ = events.send(Event::Gone { run }).await;
+    let _ = inputs.send(Input::Gone { run }).await;
 }

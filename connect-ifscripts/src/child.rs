@@ -2,10 +2,10 @@
 //! The task that attends to one child: reads what it writes, signals it, reaps it.
 //!
 //! ```text
-//!             Order: terminate, kill, let go
+//!             Action: terminate, kill, close the output
 //!   service ---------------------------------> [attend] <--- stdout, stderr, exit of the child
 //!           <---------------------------------
-//!             Event: lines, dropped, eof, reaped, closed
+//!             Input: said, reaped, closed
 //! ```
 //!
 //! Only this task signals and reaps its child, so that no signal ever goes to a process number
@@ -21,7 +21,7 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use connect_ipc::RunId;
-use connect_ipc::scripts::{Ended, Stream};
+use connect_ipc::scripts::{Ended, FromScripts, Stream};
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::process::Signal;
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -31,6 +31,7 @@ use tokio::time::sleep;
 use tracing::warn;
 
 use crate::lines::Cutter;
+use crate::machine::{Action, Input};
 use crate::pidfd::Watched;
 use crate::spawn::Spawned;
 
@@ -47,50 +48,12 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
 }
 
-/// What the service tells the task.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Order {
-    /// Nothing special.
-    Attend,
-    /// Send `TERM` to the group.
-    Terminate,
-    /// Send `KILL` to the group.
-    Kill,
-    /// Close what is still open of a child that was reaped.
-    LetGo,
-}
-
-/// What the task tells the service.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// Lines were read.
-    Lines {
-        run: RunId,
-        stream: Stream,
-        lines: Vec<String>,
-    },
-    /// So many lines were thrown away.
-    Dropped {
-        run: RunId,
-        stream: Stream,
-        lines: u64,
-    },
-    /// A stream has ended.
-    Eof { run: RunId, stream: Stream },
-    /// The child was reaped; `open` if somebody still holds one of its pipes.
-    Reaped { run: RunId, end: Ended, open: bool },
-    /// The last pipe of a reaped child was closed.
-    Closed { run: RunId },
-    /// An adopted child has ended.
-    Gone { run: RunId },
-}
-
 /// Attends to a child until its last pipe is closed.
 pub(crate) async fn attend(
     run: RunId,
     spawned: Spawned,
-    orders: watch::Receiver<Order>,
-    events: mpsc::Sender<Event>,
+    mut actions: Actions,
+    inputs: mpsc::Sender<Input>,
 ) {
     let Spawned {
         mut child,
@@ -99,14 +62,13 @@ pub(crate) async fn attend(
         stderr,
         ..
     } = spawned;
-    let report = Report { run, events };
-    let mut orders = Orders(orders);
+    let report = Report { run, inputs };
     let mut stdout = Output::new(Stream::Stdout, stdout);
     let mut stderr = Output::new(Stream::Stderr, stderr);
     let end = until_reaped(
         &mut child,
         &watched,
-        &mut orders,
+        &mut actions,
         &mut stdout,
         &mut stderr,
         &report,
@@ -117,27 +79,27 @@ pub(crate) async fn attend(
     stdout.drain(&report).await;
     stderr.drain(&report).await;
     let open = stdout.is_open() || stderr.is_open();
-    report.send(Event::Reaped { run, end, open }).await;
+    report.send(Input::Reaped { run, end, open }).await;
     if !open {
         return;
     }
     while stdout.is_open() || stderr.is_open() {
         tokio::select! {
-            order = orders.next() => if order == Order::LetGo { break },
-            read = stdout.read() => stdout.pass_on(read, &report).await,
-            read = stderr.read() => stderr.pass_on(read, &report).await,
+            action = actions.next() => if action == Action::CloseOutput { break },
+            read = stdout.read(&report) => stdout.pass_on(read, &report).await,
+            read = stderr.read(&report) => stderr.pass_on(read, &report).await,
         }
     }
     stdout.close(&report).await;
     stderr.close(&report).await;
-    report.send(Event::Closed { run }).await;
+    report.send(Input::Closed { run }).await;
 }
 
 /// Reads and signals until the child has ended, and reaps it.
 async fn until_reaped(
     child: &mut process::Child,
     watched: &Watched,
-    orders: &mut Orders,
+    actions: &mut Actions,
     stdout: &mut Output,
     stderr: &mut Output,
     report: &Report,
@@ -146,23 +108,23 @@ async fn until_reaped(
     loop {
         tokio::select! {
             () = watched.ended(), if !exited => exited = true,
-            order = orders.next() => match order {
-                Order::Terminate => {
+            action = actions.next() => match action {
+                Action::Terminate => {
                     watched.signal_group(Signal::TERM);
                     terminated = true;
                 }
-                Order::Kill => {
+                Action::Kill => {
                     watched.signal_group(Signal::KILL);
                     killed = true;
                 }
-                Order::Attend | Order::LetGo => {}
+                Action::CloseOutput => {}
             },
-            read = stdout.read() => stdout.pass_on(read, report).await,
-            read = stderr.read() => stderr.pass_on(read, report).await,
+            read = stdout.read(report) => stdout.pass_on(read, report).await,
+            read = stderr.read(report) => stderr.pass_on(read, report).await,
         }
-        // The child heeded TERM, but somebody in its group may not have: whoever holds a pipe may
-        // be of the group. As long as the child is not reaped its number stands for the group
-        // alone, so the KILL that comes after the grace time will find the right one.
+        // The child ended at TERM, but another process of its group may not have: one that holds a
+        // pipe may be of the group. As long as the child is not reaped its number stands for the
+        // group alone, so the KILL that follows after the grace time reaches the right group.
         let wait_for_group = terminated && !killed && (stdout.is_open() || stderr.is_open());
         if exited && !wait_for_group {
             match child.try_wait() {
@@ -173,10 +135,8 @@ async fn until_reaped(
                     exited = false;
                 }
                 Err(error) => {
-                    warn!(
-                        run = report.run.0,
-                        "the status of a script is lost: {error}"
-                    );
+                    let run = report.run.0;
+                    warn!(run, %error, "cannot get the status of a script");
                     return Ended::Lost;
                 }
             }
@@ -192,30 +152,38 @@ fn describe(status: ExitStatus) -> Ended {
     }
 }
 
-/// The receiving end of the service's orders.
-pub(crate) struct Orders(pub(crate) watch::Receiver<Order>);
+/// The receiving end of what is to be done to a child: the last [`Action`] counts.
+pub(crate) struct Actions(pub(crate) watch::Receiver<Option<Action>>);
 
-impl Orders {
-    /// The next order. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Order {
-        if self.0.changed().await.is_err() {
-            // The service has let go of its end, so no further order will come.
-            return pending().await;
+impl Actions {
+    /// The next action. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Action {
+        while self.0.changed().await.is_ok() {
+            if let Some(action) = *self.0.borrow_and_update() {
+                return action;
+            }
         }
-        *self.0.borrow_and_update()
+        // The service has dropped its end, so no action will come.
+        pending().await
     }
 }
 
 /// The way to the service.
 struct Report {
     run: RunId,
-    events: mpsc::Sender<Event>,
+    inputs: mpsc::Sender<Input>,
 }
 
 impl Report {
-    async fn send(&self, event: Event) {
+    async fn said(&self, messages: Vec<FromScripts>) {
+        if !messages.is_empty() {
+            self.send(Input::Said(messages)).await;
+        }
+    }
+
+    async fn send(&self, input: Input) {
         // The service ends only with the whole process.
-        let _ = self.events.send(event).await;
+        let _ = self.inputs.send(input).await;
     }
 }
 
@@ -251,7 +219,7 @@ impl Output {
 
     /// Waits until there is something to read and reads it; for ever, once the stream has ended.
     /// Cancel safe: nothing waits after the read.
-    async fn read(&mut self) -> Read {
+    async fn read(&mut self, report: &Report) -> Read {
         let Some(pipe) = &mut self.pipe else {
             return pending().await;
         };
@@ -270,7 +238,7 @@ impl Output {
                 read.full = length == READ_SIZE;
             }
             Err(error) => {
-                warn!("cannot read what a script writes: {error}");
+                warn!(run = report.run.0, %error, "cannot read the output of a script");
                 read.eof = true;
             }
         }
@@ -326,29 +294,21 @@ impl Output {
         self.send_lines(lines, report).await;
         self.send_dropped(report).await;
         let (run, stream) = (report.run, self.stream);
-        report.send(Event::Eof { run, stream }).await;
+        report.said(vec![FromScripts::Eof { run, stream }]).await;
     }
 
     async fn send_lines(&self, lines: Vec<String>, report: &Report) {
-        if !lines.is_empty() {
-            let event = Event::Lines {
-                run: report.run,
-                stream: self.stream,
-                lines,
-            };
-            report.send(event).await;
-        }
+        let (run, stream) = (report.run, self.stream);
+        let output = |line| FromScripts::Output { run, stream, line };
+        report.said(lines.into_iter().map(output).collect()).await;
     }
 
     async fn send_dropped(&mut self, report: &Report) {
+        let (run, stream) = (report.run, self.stream);
         let lines = self.cutter.take_dropped();
         if lines > 0 {
-            let event = Event::Dropped {
-                run: report.run,
-                stream: self.stream,
-                lines,
-            };
-            report.send(event).await;
+            let dropped = FromScripts::Dropped { run, stream, lines };
+            report.said(vec![dropped]).await;
         }
     }
 }

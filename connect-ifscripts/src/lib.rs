@@ -4,24 +4,31 @@
 //!
 //! `machine` decides which run starts when and how it ends, `queue` keeps the runs of each peer in
 //! order, `outbox` keeps what core has not been told yet, and `lines` cuts output into lines. These
-//! four do no I/O and read no clock. Around them, `service` owns the tasks that do; `terms` and `trust`
-//! say which scripts are run at all, and with what.
+//! four do no I/O and read no clock. Around them, `service` owns the tasks that do; `admission`
+//! says which scripts may run, and with which environment.
 
+mod admission;
 mod adopted;
-mod birth;
 mod child;
+mod children;
 mod lines;
-mod link;
 mod machine;
 mod options;
 mod outbox;
 mod pidfd;
-mod program;
 mod queue;
 mod service;
 mod spawn;
-mod terms;
-mod trust;
+mod start_time;
 
-pub use options::Options;
-pub use program::{StartError, run};
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// The whole program.
+#[must_use]
+pub fn main() -> ExitCode {
+    let options = options::Options::parse();
+    let helper = options.helper.clone();
+    connect_runtime::helper::run("connect-ifscripts", &helper, service::run(options))
+}

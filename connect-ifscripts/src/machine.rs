@@ -3,20 +3,25 @@
 //!
 //! ```text
 //!            .-- Stop --> Ended(Stopped)
-//!   Run --> waiting --next_start--> under way --Reaped--> Ended(status)
-//!                           |           |  ^
-//!                     NotStarted        |  | limit or Stop: Terminate, 2 s, Kill
-//!                           v           '--'
-//!             Ended(NotStarted)
+//!   Run --> waiting --Turn--> under way --Reaped--> Ended(status)
+//!                        |        |  ^
+//!                  NotStarted     |  | limit or Stop: Terminate, 2 s, Kill
+//!                        v        '--'
+//!          Ended(NotStarted)
 //!
 //!   Adopt --> under way --Gone--> Ended(Lost)
 //! ```
+//!
+//! What happens goes in as [`Input`], what is to be done comes out as [`Output`]; both can be written
+//! down.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts, UnderWay};
+use serde::{Deserialize, Serialize};
 
 use crate::queue::{Full, MAX_WAITING, Queues};
 
@@ -32,38 +37,66 @@ const REMEMBERED: usize = 4_096;
 /// refusing it keeps the list of a resume within a message.
 const MAX_PEER_NAME: usize = 255;
 
-/// What the machine is told.
-#[derive(Debug)]
+/// How many runs that are over may have pipes which another process still holds open, such as a
+/// server that a script has started. Each costs two descriptors; with those of 64 children this stays
+/// below the 1,024 which a process commonly gets.
+const LINGERING: usize = 256;
+
+/// What can happen.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Input {
-    /// A message from core.
+    /// Core has sent a message.
     Core(ToScripts),
-    /// A run which [`Machine::next_start`] gave out has a child now.
+    /// Core has sent something that is not a message; this is what is wrong with it.
+    Malformed(String),
+    /// There is time to start a run. One is started at a time, so that many new runs do not delay what
+    /// the children say that are there already.
+    Turn {},
+    /// A run that [`Output::Start`] asked for has a child now.
     Started { run: RunId, child: Child },
     /// It could not be started; the text says why and what to do.
     NotStarted { run: RunId, why: String },
-    /// The child has ended and was reaped.
-    Reaped { run: RunId, end: Ended },
-    /// The child that was to be adopted is there, and that old.
+    /// What a child has written, and which of its streams have ended, to be passed on to core.
+    Said(Vec<FromScripts>),
+    /// A child has ended and was reaped; `open` if another process still holds one of its pipes.
+    Reaped { run: RunId, end: Ended, open: bool },
+    /// The last pipe of a reaped child was closed.
+    Closed { run: RunId },
+    /// The child that was to be adopted exists, and is this old.
     Found { run: RunId, age: Duration },
-    /// The adopted child is there no more.
+    /// The adopted child has ended, or ended before it was found.
     Gone { run: RunId },
-    /// A deadline has passed.
-    Tick,
+    /// Time has passed.
+    Time {},
 }
 
-/// What the machine wants done, in this order.
-#[derive(Debug, PartialEq)]
+/// What is to be done, in this order.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Output {
-    /// This run was taken on: it is to be named to core after a loss of the connection.
+    /// This run was accepted: name it to core after a loss of the connection.
     Accepted(UnderWay),
-    /// Tell core.
-    Send(FromScripts),
-    /// Look for this child and watch it.
+    /// Send core this message.
+    ToCore(FromScripts),
+    /// Start this run. The answer is [`Input::Started`] or [`Input::NotStarted`].
+    Start(Run),
+    /// Look for this child and watch it. The answer is [`Input::Found`] or [`Input::Gone`].
     Adopt { run: RunId, child: Child },
-    /// Send `TERM` to the run's process group.
-    Terminate(RunId),
-    /// Send `KILL` to it.
-    Kill(RunId),
+    /// Do this to the child of a run.
+    Act { run: RunId, action: Action },
+}
+
+/// What can be done to a child.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Action {
+    /// Send `TERM` to its process group.
+    Terminate,
+    /// Send `KILL` to its process group.
+    Kill,
+    /// Close the pipes that are still open although it was reaped.
+    CloseOutput,
 }
 
 /// A run that is not over.
@@ -73,7 +106,7 @@ struct Entry {
     waiting: bool,
     limit: Option<u32>,
     /// When to do the next thing about it, which is in `Machine::deadlines` too.
-    deadline: Option<Instant>,
+    deadline: Option<Monotonic>,
     /// How it will have ended, when it is being ended from here.
     ending: Option<Ended>,
 }
@@ -83,10 +116,12 @@ struct Entry {
 pub(crate) struct Machine {
     queues: Queues,
     runs: HashMap<RunId, Entry>,
-    deadlines: BTreeSet<(Instant, RunId)>,
+    deadlines: BTreeSet<(Monotonic, RunId)>,
     results: Results,
-    /// Whether core has named everything that an earlier helper had started. Before that nothing is
-    /// started, lest it run beside a script of the same peer.
+    /// Runs that are over but have an open pipe, the oldest first.
+    lingering: VecDeque<RunId>,
+    /// Whether core has named everything that an earlier helper had started. Until then nothing is
+    /// started, since it could run beside a script of the same peer.
     ready: bool,
 }
 
@@ -98,36 +133,31 @@ impl Machine {
             runs: HashMap::new(),
             deadlines: BTreeSet::new(),
             results: Results::default(),
+            lingering: VecDeque::new(),
             ready: false,
         }
     }
 
-    /// Takes note of what happened and says what is to be done.
-    pub(crate) fn handle(&mut self, input: Input, now: Instant) -> Vec<Output> {
-        let mut out = Vec::new();
+    /// Takes what has happened at `now` and appends what is to be done.
+    pub(crate) fn handle(&mut self, input: Input, now: Monotonic, out: &mut Vec<Output>) {
         match input {
-            Input::Core(ToScripts::Adopt(list)) => {
-                for under_way in list {
-                    self.adopt(under_way, &mut out);
+            Input::Core(message) => self.message(message, now, out),
+            Input::Malformed(fault) => out.push(Output::ToCore(FromScripts::Error(fault))),
+            Input::Turn {} => self.start_next(out),
+            Input::Started { run, child } => self.started(run, child, now, out),
+            Input::NotStarted { run, why } => self.finish(run, Ended::NotStarted(why), out),
+            Input::Said(messages) => out.extend(messages.into_iter().map(Output::ToCore)),
+            Input::Reaped { run, end, open } => {
+                if open {
+                    self.linger(run, out);
                 }
+                self.finish(run, end, out);
             }
-            Input::Core(ToScripts::Ready {}) => self.ready = true,
-            Input::Core(ToScripts::Run(list)) => {
-                for run in list {
-                    self.enqueue(run, &mut out);
-                }
-            }
-            Input::Core(ToScripts::Stop(run)) => self.stop(run, now, &mut out),
-            // Said about something that we sent; the caller has logged it.
-            Input::Core(ToScripts::Error(_)) => {}
-            Input::Started { run, child } => self.started(run, child, now, &mut out),
-            Input::NotStarted { run, why } => self.finish(run, Ended::NotStarted(why), &mut out),
-            Input::Reaped { run, end } => self.finish(run, end, &mut out),
+            Input::Closed { run } => self.lingering.retain(|lingering| *lingering != run),
             Input::Found { run, age } => self.found(run, age, now),
-            Input::Gone { run } => self.finish(run, Ended::Lost, &mut out),
-            Input::Tick => self.tick(now, &mut out),
+            Input::Gone { run } => self.finish(run, Ended::Lost, out),
+            Input::Time {} => self.time(now, out),
         }
-        out
     }
 
     /// Whether no run is under way or waiting.
@@ -135,17 +165,9 @@ impl Machine {
         self.runs.is_empty()
     }
 
-    /// The run to be started next, if one may be started now. The caller answers with
-    /// [`Input::Started`] or [`Input::NotStarted`] before anything else about this run.
-    pub(crate) fn next_start(&mut self) -> Option<Run> {
-        if !self.ready {
-            return None;
-        }
-        let run = self.queues.take()?;
-        if let Some(entry) = self.runs.get_mut(&run.run) {
-            entry.waiting = false;
-        }
-        Some(run)
+    /// How many runs are under way.
+    pub(crate) const fn under_way(&self) -> usize {
+        self.queues.busy()
     }
 
     /// Whether runs are waiting because as many as may be are under way.
@@ -153,9 +175,53 @@ impl Machine {
         self.queues.is_full()
     }
 
-    /// When [`Input::Tick`] is due.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    /// When [`Input::Time`] leads to something next.
+    pub(crate) fn next_deadline(&self) -> Option<Monotonic> {
         self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn message(&mut self, message: ToScripts, now: Monotonic, out: &mut Vec<Output>) {
+        match message {
+            ToScripts::Adopt(list) => {
+                for under_way in list {
+                    self.adopt(under_way, out);
+                }
+            }
+            ToScripts::Ready {} => self.ready = true,
+            ToScripts::Run(list) => {
+                for run in list {
+                    self.enqueue(run, out);
+                }
+            }
+            ToScripts::Stop(run) => self.stop(run, now, out),
+            // Core says so of something that was sent; the link has logged it.
+            ToScripts::Error(_) => {}
+        }
+    }
+
+    /// Starts the run whose turn it is, if one may be started now.
+    fn start_next(&mut self, out: &mut Vec<Output>) {
+        if !self.ready {
+            return;
+        }
+        if let Some(run) = self.queues.take() {
+            if let Some(entry) = self.runs.get_mut(&run.run) {
+                entry.waiting = false;
+            }
+            out.push(Output::Start(run));
+        }
+    }
+
+    /// Keeps a run in mind whose pipes are open although its child was reaped, and has those of the
+    /// oldest such run closed if there are too many.
+    fn linger(&mut self, run: RunId, out: &mut Vec<Output>) {
+        self.lingering.push_back(run);
+        if self.lingering.len() > LINGERING
+            && let Some(run) = self.lingering.pop_front()
+        {
+            let action = Action::CloseOutput;
+            out.push(Output::Act { run, action });
+        }
     }
 
     fn enqueue(&mut self, run: Run, out: &mut Vec<Output>) {
@@ -164,7 +230,7 @@ impl Machine {
             return;
         }
         if let Some(end) = self.results.get(run.run) {
-            out.push(Output::Send(ended(run.run, end.clone())));
+            out.push(Output::ToCore(ended(run.run, end.clone())));
             return;
         }
         if run.peer.len() > MAX_PEER_NAME {
@@ -201,19 +267,19 @@ impl Machine {
             return;
         }
         if let Some(end) = self.results.get(run) {
-            out.push(Output::Send(ended(run, end.clone())));
+            out.push(Output::ToCore(ended(run, end.clone())));
             return;
         }
         let child = match under_way.child {
             Some(child) if under_way.peer.len() <= MAX_PEER_NAME => child,
             Some(_) => {
                 let text = format!("run {} is of a peer with too long a name", run.0);
-                out.push(Output::Send(FromScripts::Error(text)));
+                out.push(Output::ToCore(FromScripts::Error(text)));
                 return;
             }
             None => {
                 let text = format!("run {} has no child to adopt: send it to be run", run.0);
-                out.push(Output::Send(FromScripts::Error(text)));
+                out.push(Output::ToCore(FromScripts::Error(text)));
                 return;
             }
         };
@@ -224,12 +290,12 @@ impl Machine {
         out.push(Output::Adopt { run, child });
     }
 
-    fn stop(&mut self, run: RunId, now: Instant, out: &mut Vec<Output>) {
+    fn stop(&mut self, run: RunId, now: Monotonic, out: &mut Vec<Output>) {
         let Some(entry) = self.runs.get(&run) else {
             // A run that has just ended may cross core's wish on the way.
             if self.results.get(run).is_none() {
                 let text = format!("run {} is not known here, so it cannot be stopped", run.0);
-                out.push(Output::Send(FromScripts::Error(text)));
+                out.push(Output::ToCore(FromScripts::Error(text)));
             }
             return;
         };
@@ -242,28 +308,29 @@ impl Machine {
         }
     }
 
-    fn started(&mut self, run: RunId, child: Child, now: Instant, out: &mut Vec<Output>) {
-        out.push(Output::Send(FromScripts::Started { run, child }));
+    fn started(&mut self, run: RunId, child: Child, now: Monotonic, out: &mut Vec<Output>) {
+        out.push(Output::ToCore(FromScripts::Started { run, child }));
         if let Some(limit) = self.runs.get(&run).and_then(|entry| entry.limit) {
             self.set_deadline(run, Some(now + Duration::from_secs(limit.into())));
         }
     }
 
-    fn found(&mut self, run: RunId, age: Duration, now: Instant) {
+    fn found(&mut self, run: RunId, age: Duration, now: Monotonic) {
         if let Some(limit) = self.runs.get(&run).and_then(|entry| entry.limit) {
             let left = Duration::from_secs(limit.into()).saturating_sub(age);
             self.set_deadline(run, Some(now + left));
         }
     }
 
-    fn tick(&mut self, now: Instant, out: &mut Vec<Output>) {
+    fn time(&mut self, now: Monotonic, out: &mut Vec<Output>) {
         while let Some((at, run)) = self.deadlines.first().copied()
             && at <= now
         {
             let ending = self.runs.get(&run).is_some_and(|e| e.ending.is_some());
             if ending {
                 self.set_deadline(run, None);
-                out.push(Output::Kill(run));
+                let action = Action::Kill;
+                out.push(Output::Act { run, action });
             } else {
                 self.end(run, Ended::TimedOut, now, out);
             }
@@ -271,12 +338,13 @@ impl Machine {
     }
 
     /// Begins to end a run that is under way.
-    fn end(&mut self, run: RunId, how: Ended, now: Instant, out: &mut Vec<Output>) {
+    fn end(&mut self, run: RunId, how: Ended, now: Monotonic, out: &mut Vec<Output>) {
         if let Some(entry) = self.runs.get_mut(&run) {
             entry.ending = Some(how);
         }
         self.set_deadline(run, Some(now + GRACE));
-        out.push(Output::Terminate(run));
+        let action = Action::Terminate;
+        out.push(Output::Act { run, action });
     }
 
     /// A run that was under way is over; `end` is how, unless it was ended from here.
@@ -292,10 +360,10 @@ impl Machine {
     /// Tells core of a run that is over, and remembers it.
     fn conclude(&mut self, run: RunId, end: Ended, out: &mut Vec<Output>) {
         self.results.insert(run, end.clone());
-        out.push(Output::Send(ended(run, end)));
+        out.push(Output::ToCore(ended(run, end)));
     }
 
-    fn set_deadline(&mut self, run: RunId, deadline: Option<Instant>) {
+    fn set_deadline(&mut self, run: RunId, deadline: Option<Monotonic>) {
         let Some(entry) = self.runs.get_mut(&run) else {
             return;
         };

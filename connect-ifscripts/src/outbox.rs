@@ -142,7 +142,10 @@ mod tests {
 
     #[test]
     fn a_resume_says_what_core_was_told_and_the_messages_say_the_rest() {
-        let child = Child { pid: 5, birth: 6 };
+        let child = Child {
+            pid: 5,
+            start_time: 6,
+        };
         let mut outbox = Outbox::default();
         outbox.accept(under_way(RUN, None));
         let started = FromScripts::Started { run: RUN, child };

@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use connect_runtime::descriptor;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::io::Interest;
@@ -22,7 +23,7 @@ impl Watched {
     /// Watches a process.
     pub(crate) fn new(pid: Pid) -> io::Result<Self> {
         let fd = pidfd_open(pid, PidfdFlags::empty())?;
-        let exit = register(fd)?;
+        let exit = descriptor::watch(fd, Interest::READABLE)?;
         Ok(Watched { pid, exit })
     }
 
@@ -44,13 +45,4 @@ impl Watched {
             ),
         }
     }
-}
-
-#[expect(
-    deprecated,
-    reason = "the successor is `unsafe', asking that the descriptor stay open and the same, which \
-              an OwnedFd is by its very type"
-)]
-fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
 }

@@ -84,7 +84,12 @@ impl Queues {
         None
     }
 
-    /// Whether somebody may be waiting for no other reason than the bound.
+    /// How many runs are under way.
+    pub(crate) const fn busy(&self) -> usize {
+        self.busy
+    }
+
+    /// Whether a run may be waiting for no other reason than the bound.
     pub(crate) fn is_full(&self) -> bool {
         self.busy >= self.bound && !self.turns.is_empty()
     }

@@ -2,370 +2,225 @@
 //! The running program: the tasks, and who tells whom what.
 //!
 //! ```text
-//!   core <====> [link] --FromLink--> [Service::run] --Order--> [child::attend] <--- pipes, exit
-//!     ^                                | machine    <--Event--
-//!     '------------- Sender -----------' outbox     --Order--> [adopted::watch] <--- exit
-//!                                                   <--Event--
+//!   core --LinkEvent--> [Service::run] --Input--> machine
+//!     ^                   ^     | ^                  |
+//!     '----- outbox ------'     | '----- Output -----'
+//!                        Action | Input
+//!                               v |
+//!              [child::attend] <--- pipes, exit of a child
+//!              [adopted::watch] <--- exit of a child of an earlier helper
 //! ```
 //!
-//! The service's own task is the only one that decides anything, and it never waits for one of the
-//! others: orders are a value that the task finds when it looks, messages to core are kept.
+//! The service never waits for one of the tasks: an action is a value that the task finds when it
+//! looks, and messages to core are kept.
 
-use std::collections::{HashMap, VecDeque};
-use std::future::pending;
-use std::io;
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use connect_ipc::RunId;
-use connect_ipc::scripts::{Child, FromScripts, Run, ToScripts};
+use anyhow::Context as _;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::scripts::ToScripts;
 use connect_runtime::clock;
+use connect_runtime::deadline::Deadline;
+use connect_runtime::helper_link::{HelperLink, LinkEvent};
 use connect_runtime::notifier::Notifier;
-use connect_runtime::transport::{SendError, Sender};
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{mpsc, watch};
+use connect_runtime::signals::EndSignals;
+use connect_runtime::trouble::TroubleLog;
+use tokio::sync::mpsc;
 use tokio::task::yield_now;
-use tokio::time::sleep_until;
-use tracing::{debug, error, info, warn};
+use tracing::info;
 
-use crate::child::{Event, Order};
-use crate::link::FromLink;
+use crate::admission::Admission;
+use crate::children::Children;
 use crate::machine::{Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
-use crate::terms::Terms;
-use crate::{adopted, child, link, spawn};
 
-/// How many events may wait for the service. A child whose event does not fit waits, and so writes
-/// no faster than the service passes on.
-const EVENTS: usize = 64;
+/// How many inputs of children may wait for the service. A child whose input does not fit waits, and
+/// so writes no faster than the service passes on.
+const INPUTS: usize = 64;
 
-/// How many messages of core may wait for the service; beyond it the socket fills.
-const MESSAGES: usize = 64;
-
-/// How many runs that are over may have pipes which somebody still holds, such as a server that a
-/// script has started. Each costs two descriptors; with those of 64 children this stays below the
-/// 1,024 which a process commonly gets.
-const LINGERING: usize = 256;
-
-/// How many turns of the event loop a last message may take to be written on the way out: one for
-/// the writer, some to spare.
+/// How many turns of the event loop a last message may take to be written before the program ends:
+/// one for the writer, some to spare.
 const LAST_TURNS: usize = 4;
 
 /// The service.
-pub(crate) struct Service {
+struct Service {
     machine: Machine,
     outbox: Outbox,
-    /// The way to core, while there is one.
-    core: Option<Sender>,
-    /// The ways to the tasks of the runs that are under way.
-    tasks: HashMap<RunId, watch::Sender<Order>>,
-    /// Those of runs that are over but have an open pipe, the oldest first.
-    lingering: VecDeque<(RunId, watch::Sender<Order>)>,
-    /// On which terms scripts are run.
-    terms: Terms,
+    link: HelperLink<ToScripts>,
+    children: Children,
+    from_children: mpsc::Receiver<Input>,
+    notifier: Notifier,
     /// How long scripts may take to end when we are to.
     stop_wait: Duration,
-    notifier: Notifier,
-    /// Whether runs were waiting for a free place when last looked at.
-    full: bool,
-    events: mpsc::Sender<Event>,
-    from_tasks: mpsc::Receiver<Event>,
-    from_link: mpsc::Receiver<FromLink>,
-    link: Option<(PathBuf, mpsc::Sender<FromLink>)>,
+    /// When we end although scripts are under way, once a signal has asked us to end.
+    end_at: Option<Monotonic>,
+    /// Whether it was logged that runs wait for others to end.
+    fullness: TroubleLog,
+}
+
+/// Runs scripts until a signal ends the program. Then what is under way or waiting may take as long
+/// to end as the options say, and children that need longer are left alone.
+pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
+    let mut signals = EndSignals::catch().context("cannot catch signals")?;
+    let mut wake = Deadline::new().context("cannot create a timer")?;
+    let mut service = Service::new(&options);
+    // Ready from the beginning: to wait for core is a normal state.
+    service.notifier.ready();
+    let mut inputs = Vec::with_capacity(INPUTS);
+    loop {
+        // One start a turn, so that many new runs do not delay what the children say that are there
+        // already.
+        let started = service.start_next();
+        service.note_fullness();
+        service.deliver();
+        service.notifier.feed();
+        service.notifier.status(service.link.status());
+        if service.is_over() {
+            break;
+        }
+        wake.set(service.next_wake())?;
+        tokio::select! {
+            () = signals.next() => if service.asked_to_end() { break },
+            event = service.link.next() => service.on_link(event),
+            1.. = service.from_children.recv_many(&mut inputs, INPUTS) => {
+                for input in inputs.drain(..) {
+                    service.children.note(&input);
+                    service.decide(input);
+                }
+            }
+            passed = wake.passed() => {
+                passed?;
+                service.decide(Input::Time {});
+            }
+            () = yield_now(), if started => {}
+        }
+    }
+    service.end().await;
+    Ok(())
 }
 
 impl Service {
-    /// A service as the options want it.
-    pub(crate) fn new(options: &Options) -> Self {
-        let (events, from_tasks) = mpsc::channel(EVENTS);
-        let (to_us, from_link) = mpsc::channel(MESSAGES);
+    fn new(options: &Options) -> Self {
+        let (inputs, from_children) = mpsc::channel(INPUTS);
         Service {
             machine: Machine::new(options.children.get()),
             outbox: Outbox::default(),
-            core: None,
-            tasks: HashMap::new(),
-            lingering: VecDeque::new(),
-            terms: Terms::new(options),
+            link: HelperLink::new(options.helper.socket()),
+            children: Children::new(Admission::new(options), inputs),
+            from_children,
+            notifier: Notifier::from_environment(),
             stop_wait: options
                 .stop_wait
                 .map_or(Duration::ZERO, tripe_admin::Interval::duration),
-            notifier: Notifier::from_environment(),
-            full: false,
-            events,
-            from_tasks,
-            from_link,
-            link: Some((options.helpers_socket(), to_us)),
+            end_at: None,
+            fullness: TroubleLog::default(),
         }
     }
 
-    /// Runs until a signal ends the program. What is under way or waiting is given its time to end
-    /// then, and children that need longer are left alone.
-    ///
-    /// # Errors
-    /// What the system says if it does not deliver signals.
-    pub(crate) async fn run(mut self) -> io::Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        if let Some((socket, to_us)) = self.link.take() {
-            tokio::spawn(link::keep(socket, to_us));
-        }
-        // Ready from the beginning: to wait for core is as good a state as any.
-        self.notifier.ready();
-        self.notifier.status("waiting for core");
-        let mut events = Vec::with_capacity(EVENTS);
-        let mut end_at = None;
-        loop {
-            // One start a turn, so that a crowd of new runs does not hold up what the children that
-            // are there already say.
-            let started = self.start_next();
-            self.note_fullness();
-            self.deliver();
-            self.notifier.feed();
-            if let Some(at) = end_at
-                && (self.machine.is_idle() || at <= Instant::now())
-            {
-                break;
-            }
-            let deadline = self.machine.next_deadline();
-            let feeding = self.notifier.feeding_time();
-            let feeding = feeding.map(|at| Instant::now() + at.since(clock::now()));
-            let timers = [feeding, end_at];
-            let wake = timers.into_iter().flatten().min();
-            tokio::select! {
-                _ = terminate.recv() => if self.told_to_end(&mut end_at) { break },
-                _ = interrupt.recv() => if self.told_to_end(&mut end_at) { break },
-                () = until(wake) => {}
-                Some(event) = self.from_link.recv() => self.on_link(event),
-                1.. = self.from_tasks.recv_many(&mut events, EVENTS) => {
-                    for event in events.drain(..) {
-                        self.on_event(event);
-                    }
-                }
-                () = until(deadline) => self.decide(Input::Tick),
-                () = yield_now(), if started => {}
-            }
-        }
-        if self.tasks.is_empty() {
-            info!("ended by a signal");
-        } else {
-            info!(
-                scripts = self.tasks.len(),
-                "ended by a signal; scripts under way are left alone"
-            );
-        }
-        self.deliver();
-        // Closing our end lets the writer finish; what the socket has no room for is lost.
-        self.core = None;
-        for _ in 0..LAST_TURNS {
-            yield_now().await;
-        }
-        Ok(())
+    /// When something is due next.
+    fn next_wake(&self) -> Option<Monotonic> {
+        let wakes = [
+            self.machine.next_deadline(),
+            self.notifier.feeding_time(),
+            self.end_at,
+        ];
+        wakes.into_iter().flatten().min()
     }
 
-    /// A signal wants us to end: sets the time by which. Says whether that is now, because nobody
-    /// is to be waited for or because it is the second signal.
-    fn told_to_end(&mut self, end_at: &mut Option<Instant>) -> bool {
+    /// A signal asks us to end: sets the time by which. Whether that is now, because nothing is
+    /// waited for or because it is the second signal.
+    fn asked_to_end(&mut self) -> bool {
         self.notifier.stopping();
-        let again = end_at.replace(Instant::now() + self.stop_wait).is_some();
+        let again = self.end_at.replace(clock::now() + self.stop_wait).is_some();
         again || self.stop_wait.is_zero()
     }
 
-    fn on_link(&mut self, event: FromLink) {
+    fn is_over(&self) -> bool {
+        self.end_at
+            .is_some_and(|at| self.machine.is_idle() || at <= clock::now())
+    }
+
+    fn on_link(&mut self, event: LinkEvent<ToScripts>) {
         match event {
-            FromLink::Up(sender) => {
-                let resume = self.outbox.resume();
-                if resume.iter().all(|message| sender.send(message).is_ok()) {
-                    self.core = Some(sender);
-                    self.notifier.status("connected to core");
+            LinkEvent::Connected => {
+                for message in self.outbox.resume() {
+                    self.link.put(&message);
                 }
             }
-            FromLink::Down => {
-                self.core = None;
-                self.notifier.status("waiting for core");
-            }
-            FromLink::Garbled(text) => {
-                warn!("core sent {text}");
-                self.outbox.push(FromScripts::Error(text));
-            }
-            FromLink::Message(message) => {
-                if let ToScripts::Error(text) = &message {
-                    warn!("core says: {text}");
-                }
+            LinkEvent::Message(message) => {
                 self.decide(Input::Core(message));
             }
+            LinkEvent::Malformed(fault) => {
+                self.decide(Input::Malformed(fault));
+            }
+            // What happens meanwhile waits in the outbox for the next core.
+            LinkEvent::Lost => {}
         }
     }
 
-    fn on_event(&mut self, event: Event) {
-        match event {
-            Event::Lines { run, stream, lines } => {
-                for line in lines {
-                    self.outbox.push(FromScripts::Output { run, stream, line });
-                }
-            }
-            Event::Dropped { run, stream, lines } => {
-                self.outbox
-                    .push(FromScripts::Dropped { run, stream, lines });
-            }
-            Event::Eof { run, stream } => self.outbox.push(FromScripts::Eof { run, stream }),
-            Event::Reaped { run, end, open } => {
-                debug!(run = run.0, ?end, "a script has ended");
-                if let Some(task) = self.tasks.remove(&run)
-                    && open
-                {
-                    self.linger(run, task);
-                }
-                self.decide(Input::Reaped { run, end });
-            }
-            Event::Closed { run } => self.lingering.retain(|(lingering, _)| *lingering != run),
-            Event::Gone { run } => {
-                debug!(run = run.0, "an adopted script has ended");
-                self.tasks.remove(&run);
-                self.decide(Input::Gone { run });
-            }
-        }
-    }
-
-    /// Keeps the way to a task that still reads although its child was reaped.
-    fn linger(&mut self, run: RunId, task: watch::Sender<Order>) {
-        self.lingering.push_back((run, task));
-        if self.lingering.len() > LINGERING
-            && let Some((oldest, task)) = self.lingering.pop_front()
-        {
-            warn!(
-                run = oldest.0,
-                "more than {LINGERING} scripts left somebody behind who holds their output open; \
-                 closing that of the oldest: redirect the output of what a script starts"
-            );
-            task.send_replace(Order::LetGo);
-        }
-    }
-
-    /// Tells the machine and does what it wants done.
-    fn decide(&mut self, input: Input) {
-        for output in self.machine.handle(input, Instant::now()) {
+    /// Tells the machine, and does what it wants done. Whether a run was to be started.
+    fn decide(&mut self, input: Input) -> bool {
+        let mut started = false;
+        let mut out = Vec::new();
+        self.machine.handle(input, clock::now(), &mut out);
+        for output in out {
             match output {
                 Output::Accepted(under_way) => self.outbox.accept(under_way),
-                Output::Send(message) => self.outbox.push(message),
-                Output::Adopt { run, child } => self.adopt(run, child),
-                Output::Terminate(run) => self.order(run, Order::Terminate),
-                Output::Kill(run) => self.order(run, Order::Kill),
+                Output::ToCore(message) => self.outbox.push(message),
+                Output::Start(run) => {
+                    started = true;
+                    let input = self.children.start(&run);
+                    self.decide(input);
+                }
+                Output::Adopt { run, child } => {
+                    let input = self.children.adopt(run, child);
+                    self.decide(input);
+                }
+                Output::Act { run, action } => self.children.act(run, action),
             }
         }
-    }
-
-    fn order(&self, run: RunId, order: Order) {
-        debug!(run = run.0, ?order, "ending a script");
-        if let Some(task) = self.tasks.get(&run) {
-            task.send_replace(order);
-        }
+        started
     }
 
     /// Starts the run whose turn it is, if there is one.
     fn start_next(&mut self) -> bool {
-        let Some(run) = self.machine.next_start() else {
-            return false;
-        };
-        self.start(&run);
-        true
+        self.decide(Input::Turn {})
     }
 
-    /// Says once that scripts wait for others to end, so that hanging ones are found.
+    /// Logs once that runs wait for others to end, so that scripts that hang are found.
     fn note_fullness(&mut self) {
-        let full = self.machine.is_full();
-        if full && !self.full {
+        if !self.machine.is_full() {
+            self.fullness.over();
+        } else if self.fullness.is_new("as many run as may") {
             info!(
-                scripts = self.tasks.len(),
-                "as many scripts run as --children allows, others wait; if this lasts, give those \
-                 that hang a time limit or raise --children"
+                scripts = self.machine.under_way(),
+                "as many scripts run as --children allows, others wait; if this lasts, set a time \
+                 limit for those that hang or raise --children"
             );
-        }
-        self.full = full;
-    }
-
-    fn start(&mut self, run: &Run) {
-        let id = run.run;
-        match spawn::spawn(run, &self.terms) {
-            Ok(spawned) => {
-                let child = spawned.name;
-                debug!(
-                    run = id.0,
-                    peer = run.peer,
-                    script = run.kind.name(),
-                    pid = child.pid,
-                    "started"
-                );
-                let (order, orders) = watch::channel(Order::Attend);
-                self.tasks.insert(id, order);
-                tokio::spawn(child::attend(id, spawned, orders, self.events.clone()));
-                self.decide(Input::Started { run: id, child });
-            }
-            Err(error) => {
-                let why = error.to_string();
-                warn!(
-                    run = id.0,
-                    peer = run.peer,
-                    script = run.kind.name(),
-                    "{why}"
-                );
-                self.decide(Input::NotStarted { run: id, why });
-            }
-        }
-    }
-
-    fn adopt(&mut self, run: RunId, child: Child) {
-        match adopted::find(child) {
-            Ok(Some((watched, age))) => {
-                info!(
-                    run = run.0,
-                    pid = child.pid,
-                    "watching a script from before"
-                );
-                let (order, orders) = watch::channel(Order::Attend);
-                self.tasks.insert(run, order);
-                tokio::spawn(adopted::watch(run, watched, orders, self.events.clone()));
-                self.decide(Input::Found { run, age });
-            }
-            Ok(None) => self.decide(Input::Gone { run }),
-            Err(error) => {
-                error!(
-                    run = run.0,
-                    pid = child.pid,
-                    "cannot watch a script from before, so it counts as ended: {error}"
-                );
-                self.decide(Input::Gone { run });
-            }
         }
     }
 
     /// Sends what waits for core, if core is there.
     fn deliver(&mut self) {
-        let Some(core) = &self.core else {
-            return;
-        };
         while let Some(message) = self.outbox.front() {
-            match core.put(message) {
-                Ok(()) => self.outbox.sent(),
-                Err(SendError::Frame(error)) => {
-                    error!("a message to core was not sent: {error}");
-                    self.outbox.sent();
-                }
-                Err(SendError::Gone | SendError::Stuck(_)) => {
-                    // The link notices too, and connects again.
-                    self.core = None;
-                    return;
-                }
+            if !self.link.put(message) {
+                return;
             }
+            self.outbox.sent();
         }
-        core.flush();
+        self.link.flush();
     }
-}
 
-/// Waits for a deadline; for ever if there is none.
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(at) => sleep_until(at.into()).await,
-        None => pending().await,
+    /// Writes the last messages.
+    async fn end(mut self) {
+        let scripts = self.machine.under_way();
+        info!(scripts, "ended by a signal; scripts under way go on");
+        self.deliver();
+        // Closing our end lets the writer finish; what the socket has no room for is lost.
+        drop(self.link);
+        for _ in 0..LAST_TURNS {
+            yield_now().await;
+        }
     }
 }

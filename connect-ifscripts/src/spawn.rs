@@ -11,10 +11,9 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use tokio::net::unix::pipe::Receiver;
 
-use crate::birth;
+use crate::admission::{Admission, Distrust};
 use crate::pidfd::Watched;
-use crate::terms::Terms;
-use crate::trust::Distrust;
+use crate::start_time;
 
 /// The shell of [`Command::Shell`].
 const SHELL: &str = "/bin/sh";
@@ -84,11 +83,11 @@ pub(crate) enum SpawnError {
 ///
 /// # Errors
 /// [`SpawnError`], whose text is for the operator.
-pub(crate) fn spawn(run: &Run, terms: &Terms) -> Result<Spawned, SpawnError> {
-    let (program, mut command) = command(&run.command, terms)?;
-    terms.apply(&mut command);
+pub(crate) fn spawn(run: &Run, admission: &Admission) -> Result<Spawned, SpawnError> {
+    let (program, mut command) = command(&run.command, admission)?;
+    admission.apply(&mut command);
     command.envs(run.environment.iter().map(|(name, value)| (name, value)));
-    let failed = |error: io::Error| SpawnError::from_system(program, error, terms);
+    let failed = |error: io::Error| SpawnError::from_system(program, error, admission);
     let (stdout, child_stdout) = pipe().map_err(failed)?;
     let (stderr, child_stderr) = pipe().map_err(failed)?;
     command
@@ -122,7 +121,7 @@ fn watch(child: &process::Child) -> io::Result<(Watched, Child)> {
     let watched = Watched::new(pid)?;
     let name = Child {
         pid: number,
-        birth: birth::of(number).unwrap_or(0),
+        start_time: start_time::of(number).unwrap_or(0),
     };
     Ok((watched, name))
 }
@@ -130,7 +129,7 @@ fn watch(child: &process::Child) -> io::Result<(Watched, Child)> {
 /// The command to be executed, and how it is named in messages.
 fn command<'a>(
     command: &'a Command,
-    terms: &Terms,
+    admission: &Admission,
 ) -> Result<(&'a str, process::Command), SpawnError> {
     match command {
         Command::Exec(words) => {
@@ -138,7 +137,7 @@ fn command<'a>(
             if program.is_empty() {
                 return Err(SpawnError::Empty);
             }
-            let located = terms
+            let located = admission
                 .locate(program)
                 .map_err(|distrust| SpawnError::Unsafe {
                     program: shown(program),
@@ -177,13 +176,13 @@ fn shown(program: &str) -> String {
 }
 
 impl SpawnError {
-    fn from_system(program: &str, source: io::Error, terms: &Terms) -> Self {
+    fn from_system(program: &str, source: io::Error, admission: &Admission) -> Self {
         let program = shown(program);
         match Errno::from_io_error(&source) {
             Some(Errno::NOENT) if program.contains('/') => SpawnError::NoFile { program },
             Some(Errno::NOENT) => SpawnError::NotInPath {
                 program,
-                path: terms.path().to_string_lossy().into_owned(),
+                path: admission.path().to_string_lossy().into_owned(),
             },
             Some(Errno::ACCESS | Errno::PERM) => SpawnError::NotExecutable { program },
             Some(Errno::NOEXEC) => SpawnError::BadFormat { program },
@@ -204,12 +203,12 @@ mod tests {
     use crate::options::Options;
     use clap::Parser as _;
 
-    fn terms() -> Terms {
-        Terms::new(&Options::parse_from(["connect-ifscripts"]))
+    fn admission() -> Admission {
+        Admission::new(&Options::parse_from(["connect-ifscripts"]))
     }
 
     fn sentence(program: &str, error: Errno) -> String {
-        SpawnError::from_system(program, error.into(), &terms()).to_string()
+        SpawnError::from_system(program, error.into(), &admission()).to_string()
     }
 
     #[test]
@@ -236,7 +235,7 @@ mod tests {
     fn a_command_that_cannot_be_is_refused() {
         for words in [vec![], vec![String::new()]] {
             assert!(matches!(
-                command(&Command::Exec(words), &terms()),
+                command(&Command::Exec(words), &admission()),
                 Err(SpawnError::Empty)
             ));
         }

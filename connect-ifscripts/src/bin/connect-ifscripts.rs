@@ -1,15 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `connect-ifscripts`, the script helper of the connect service.
+//! The program `connect-ifscripts`; see connect-ifscripts(8).
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use connect_ifscripts::{Options, run};
-use connect_runtime::exit::{Exit, Fatal, finish};
-
 fn main() -> ExitCode {
-    let result = run(&Options::parse())
-        .map(|()| Exit::Success)
-        .map_err(|error| Fatal::new(error.exit(), error));
-    finish("connect-ifscripts", result)
+    connect_ifscripts::main()
 }

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 
 use connect_ipc::scripts::{Command, ScriptKind};
 use proptest::prelude::*;
+use serde::de::DeserializeOwned;
 
 const BOUND: usize = 3;
 
@@ -34,10 +35,16 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// A value that is written down and read again must be the same.
+fn assert_written<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(value: &T) {
+    let text = serde_json::to_string(value).unwrap();
+    assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value);
+}
+
 /// The machine with a world that knows what must not happen.
 struct World {
     machine: Machine,
-    now: Instant,
+    now: Monotonic,
     given: Vec<Run>,
     /// Runs that have a child, with whether it was adopted and the signals it got.
     children: Vec<(RunId, String, bool, u32)>,
@@ -48,8 +55,8 @@ struct World {
 impl World {
     fn new() -> Self {
         let mut machine = Machine::new(BOUND);
-        let now = Instant::now();
-        machine.handle(Input::Core(ToScripts::Ready {}), now);
+        let now = Monotonic(1_000_000_000);
+        machine.handle(Input::Core(ToScripts::Ready {}), now, &mut Vec::new());
         World {
             machine,
             now,
@@ -60,23 +67,31 @@ impl World {
         }
     }
 
-    fn tell(&mut self, input: Input) {
-        for output in self.machine.handle(input, self.now) {
+    /// Tells the machine. Gives the run that is to be started, if one is.
+    fn tell(&mut self, input: Input) -> Option<Run> {
+        let mut out = Vec::new();
+        assert_written(&input);
+        self.machine.handle(input, self.now, &mut out);
+        let mut start = None;
+        for output in out {
+            assert_written(&output);
             match output {
-                Output::Send(FromScripts::Ended { run, .. }) => {
+                Output::ToCore(FromScripts::Ended { run, .. }) => {
                     assert!(self.ended.insert(run), "{run:?} ended twice");
                     let alive = self.children.iter().any(|(child, ..)| *child == run);
                     assert!(!alive, "{run:?} ended before its child");
                 }
-                Output::Terminate(run) | Output::Kill(run) => {
+                Output::Act { run, .. } => {
                     let child = self.children.iter_mut().find(|(child, ..)| *child == run);
                     let (.., signals) = child.unwrap();
                     *signals += 1;
                     assert!(*signals <= 2, "{run:?} is ended again and again");
                 }
-                Output::Send(_) | Output::Accepted(_) | Output::Adopt { .. } => {}
+                Output::Start(run) => assert_eq!(start.replace(run), None, "one a turn"),
+                Output::ToCore(_) | Output::Accepted(_) | Output::Adopt { .. } => {}
             }
         }
+        start
     }
 
     fn new_run(&mut self, peer: u8, limit: Option<u32>) -> Run {
@@ -105,7 +120,10 @@ impl World {
                     run: id,
                     peer: run.peer.clone(),
                     kind: run.kind,
-                    child: Some(Child { pid: 2, birth: 1 }),
+                    child: Some(Child {
+                        pid: 2,
+                        start_time: 1,
+                    }),
                     limit: run.limit,
                 };
                 self.tell(Input::Core(ToScripts::Adopt(vec![under_way])));
@@ -137,12 +155,16 @@ impl World {
                     Input::Gone { run }
                 } else {
                     let end = Ended::Exited(0);
-                    Input::Reaped { run, end }
+                    Input::Reaped {
+                        run,
+                        end,
+                        open: false,
+                    }
                 });
             }
             Step::Wait { seconds } => {
-                self.now += Duration::from_secs(seconds);
-                self.tell(Input::Tick);
+                self.now = self.now + Duration::from_secs(seconds);
+                self.tell(Input::Time {});
                 let due = self.machine.next_deadline();
                 assert!(due.is_none_or(|at| at > self.now), "a deadline was missed");
             }
@@ -151,7 +173,7 @@ impl World {
     }
 
     fn start(&mut self, works: bool) -> bool {
-        let Some(run) = self.machine.next_start() else {
+        let Some(run) = self.tell(Input::Turn {}) else {
             assert!(!self.could_start(), "something could start and does not");
             return false;
         };
@@ -166,7 +188,10 @@ impl World {
         self.started.push(run.run);
         if works {
             self.children.push((run.run, run.peer, false, 0));
-            let child = Child { pid: 2, birth: 1 };
+            let child = Child {
+                pid: 2,
+                start_time: 1,
+            };
             self.tell(Input::Started {
                 run: run.run,
                 child,

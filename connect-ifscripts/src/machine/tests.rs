@@ -2,9 +2,12 @@
 //! The machine, case by case.
 
 use super::*;
-use connect_ipc::scripts::{Command, ScriptKind};
+use connect_ipc::scripts::{Command, ScriptKind, Stream};
 
-const CHILD: Child = Child { pid: 5, birth: 6 };
+const CHILD: Child = Child {
+    pid: 5,
+    start_time: 6,
+};
 
 fn run(number: u64, peer: &str, limit: Option<u32>) -> Run {
     Run {
@@ -30,21 +33,31 @@ fn under_way(number: u64, peer: &str, limit: Option<u32>) -> UnderWay {
 /// A machine and a clock, with core's first words said.
 struct Bench {
     machine: Machine,
-    now: Instant,
+    now: Monotonic,
 }
 
 impl Bench {
     fn new() -> Self {
         let mut bench = Bench {
             machine: Machine::new(10),
-            now: Instant::now(),
+            now: Monotonic(1_000_000_000),
         };
         assert_eq!(bench.core(ToScripts::Ready {}), []);
         bench
     }
 
     fn tell(&mut self, input: Input) -> Vec<Output> {
-        self.machine.handle(input, self.now)
+        let mut out = Vec::new();
+        self.machine.handle(input, self.now, &mut out);
+        out
+    }
+
+    fn next_start(&mut self) -> Option<Run> {
+        match self.tell(Input::Turn {}).pop() {
+            Some(Output::Start(run)) => Some(run),
+            None => None,
+            Some(other) => panic!("{other:?}"),
+        }
     }
 
     fn core(&mut self, message: ToScripts) -> Vec<Output> {
@@ -55,7 +68,7 @@ impl Bench {
     fn start(&mut self, run: Run) {
         let id = run.run;
         self.core(ToScripts::Run(vec![run]));
-        assert_eq!(self.machine.next_start().map(|run| run.run), Some(id));
+        assert_eq!(self.next_start().map(|run| run.run), Some(id));
         let input = Input::Started {
             run: id,
             child: CHILD,
@@ -64,23 +77,32 @@ impl Bench {
             run: id,
             child: CHILD,
         };
-        assert_eq!(self.tell(input), [Output::Send(started)]);
+        assert_eq!(self.tell(input), [Output::ToCore(started)]);
     }
 
     fn after(&mut self, seconds: u64) -> Vec<Output> {
-        self.now += Duration::from_secs(seconds);
-        self.tell(Input::Tick)
+        self.now = self.now + Duration::from_secs(seconds);
+        self.tell(Input::Time {})
     }
 
     fn reap(&mut self, number: u64) -> Vec<Output> {
         let run = RunId(number);
         let end = Ended::Exited(3);
-        self.tell(Input::Reaped { run, end })
+        self.tell(Input::Reaped {
+            run,
+            end,
+            open: false,
+        })
     }
 }
 
+fn act(number: u64, action: Action) -> Output {
+    let run = RunId(number);
+    Output::Act { run, action }
+}
+
 fn over(number: u64, end: Ended) -> [Output; 1] {
-    [Output::Send(ended(RunId(number), end))]
+    [Output::ToCore(ended(RunId(number), end))]
 }
 
 #[test]
@@ -88,9 +110,9 @@ fn nothing_is_started_before_core_is_ready() {
     let mut bench = Bench::new();
     bench.machine = Machine::new(10);
     bench.core(ToScripts::Run(vec![run(1, "a", None)]));
-    assert_eq!(bench.machine.next_start(), None);
+    assert_eq!(bench.next_start(), None);
     bench.core(ToScripts::Ready {});
-    assert_eq!(bench.machine.next_start(), Some(run(1, "a", None)));
+    assert_eq!(bench.next_start(), Some(run(1, "a", None)));
 }
 
 #[test]
@@ -102,10 +124,10 @@ fn a_time_limit_ends_a_script_in_two_steps() {
         Some(bench.now + Duration::from_secs(10))
     );
     assert_eq!(bench.after(9), []);
-    assert_eq!(bench.after(1), [Output::Terminate(RunId(1))]);
+    assert_eq!(bench.after(1), [act(1, Action::Terminate)]);
     assert_eq!(bench.machine.next_deadline(), Some(bench.now + GRACE));
     assert_eq!(bench.after(1), []);
-    assert_eq!(bench.after(1), [Output::Kill(RunId(1))]);
+    assert_eq!(bench.after(1), [act(1, Action::Kill)]);
     assert_eq!(bench.machine.next_deadline(), None);
     assert_eq!(bench.reap(1), over(1, Ended::TimedOut));
 }
@@ -128,17 +150,17 @@ fn a_stop_takes_a_waiting_run_off_and_ends_a_running_one() {
         bench.core(ToScripts::Stop(RunId(2))),
         over(2, Ended::Stopped)
     );
-    let terminate = [Output::Terminate(RunId(1))];
+    let terminate = [act(1, Action::Terminate)];
     assert_eq!(bench.core(ToScripts::Stop(RunId(1))), terminate);
     assert_eq!(bench.core(ToScripts::Stop(RunId(1))), [], "once is enough");
-    assert_eq!(bench.machine.next_start(), None, "1 is not over yet");
+    assert_eq!(bench.next_start(), None, "1 is not over yet");
     assert_eq!(bench.reap(1), over(1, Ended::Stopped));
     assert_eq!(bench.core(ToScripts::Stop(RunId(1))), [], "it crossed");
-    assert_eq!(bench.machine.next_start(), Some(run(3, "a", None)));
+    assert_eq!(bench.next_start(), Some(run(3, "a", None)));
     let answer = bench.core(ToScripts::Stop(RunId(99)));
     assert!(matches!(
         answer.as_slice(),
-        [Output::Send(FromScripts::Error(_))]
+        [Output::ToCore(FromScripts::Error(_))]
     ));
 }
 
@@ -168,16 +190,16 @@ fn an_adopted_child_holds_its_peer_until_it_is_gone() {
     assert_eq!(bench.tell(gone), over(2, Ended::Lost));
     bench.core(ToScripts::Ready {});
     bench.core(ToScripts::Run(vec![run(3, "a", None), run(4, "b", None)]));
-    assert_eq!(bench.machine.next_start(), Some(run(4, "b", None)));
-    assert_eq!(bench.machine.next_start(), None);
+    assert_eq!(bench.next_start(), Some(run(4, "b", None)));
+    assert_eq!(bench.next_start(), None);
     assert_eq!(
         bench.after(10),
-        [Output::Terminate(RunId(1))],
+        [act(1, Action::Terminate)],
         "60 seconds from its start, not from its adoption"
     );
     let gone = Input::Gone { run: RunId(1) };
     assert_eq!(bench.tell(gone), over(1, Ended::TimedOut));
-    assert_eq!(bench.machine.next_start(), Some(run(3, "a", None)));
+    assert_eq!(bench.next_start(), Some(run(3, "a", None)));
 }
 
 #[test]
@@ -192,7 +214,7 @@ fn what_core_repeats_is_not_done_twice() {
     assert_eq!(bench.core(adopt), over(1, Ended::Exited(3)));
     let again = ToScripts::Run(vec![run(1, "a", None)]);
     assert_eq!(bench.core(again), over(1, Ended::Exited(3)));
-    assert_eq!(bench.machine.next_start(), None);
+    assert_eq!(bench.next_start(), None);
 }
 
 #[test]
@@ -203,12 +225,12 @@ fn what_makes_no_sense_is_answered() {
     let answer = bench.core(ToScripts::Adopt(vec![queued]));
     assert!(matches!(
         answer.as_slice(),
-        [Output::Send(FromScripts::Error(_))]
+        [Output::ToCore(FromScripts::Error(_))]
     ));
     let answer = bench.core(ToScripts::Run(vec![run(2, &"x".repeat(256), None)]));
     assert!(matches!(
         answer.as_slice(),
-        [Output::Send(FromScripts::Ended {
+        [Output::ToCore(FromScripts::Ended {
             end: Ended::NotStarted(_),
             ..
         })]
@@ -222,11 +244,50 @@ fn a_peer_whose_script_hangs_does_not_fill_the_memory() {
     bench.start(run(1, "a", None));
     let crowd = (2..MAX_WAITING as u64 + 3).map(|n| run(n, "a", None));
     let out = bench.core(ToScripts::Run(crowd.collect()));
-    let Some(Output::Send(FromScripts::Ended { run, end })) = out.last() else {
+    let Some(Output::ToCore(FromScripts::Ended { run, end })) = out.last() else {
         panic!("{:?}", out.last());
     };
     assert_eq!(*run, RunId(MAX_WAITING as u64 + 2));
     assert!(matches!(end, Ended::NotStarted(why) if why.contains("peer a")));
+}
+
+#[test]
+fn what_children_say_is_passed_on_in_order() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", None));
+    let (run, stream) = (RunId(1), Stream::Stdout);
+    let line = "a".to_owned();
+    let said = [
+        FromScripts::Output { run, stream, line },
+        FromScripts::Eof { run, stream },
+    ];
+    let out = bench.tell(Input::Said(said.to_vec()));
+    assert_eq!(out, said.map(Output::ToCore));
+    let fault = "what is this".to_owned();
+    let out = bench.tell(Input::Malformed(fault.clone()));
+    assert_eq!(out, [Output::ToCore(FromScripts::Error(fault))]);
+}
+
+#[test]
+fn only_so_many_runs_that_are_over_keep_their_output_open() {
+    let mut bench = Bench::new();
+    let count = LINGERING as u64 + 3;
+    for number in 1..=count {
+        bench.start(run(number, "a", None));
+        let (run, end, open) = (RunId(number), Ended::Exited(0), true);
+        let out = bench.tell(Input::Reaped { run, end, open });
+        let mut expected = Vec::from(over(number, Ended::Exited(0)));
+        if number == 2 {
+            assert_eq!(bench.tell(Input::Closed { run }), []);
+        }
+        // The second was closed by itself.
+        match number.saturating_sub(LINGERING as u64 + 1) {
+            0 => {}
+            1 => expected.insert(0, act(1, Action::CloseOutput)),
+            excess => expected.insert(0, act(excess + 1, Action::CloseOutput)),
+        }
+        assert_eq!(out, expected, "{number}");
+    }
 }
 
 #[test]

@@ -26,7 +26,7 @@ impl Successor {
         let run = shell(1, "a", gate.wait());
         connection.run(run.clone())?;
         let child = connection.started(1).await?;
-        assert!(child.birth > 0);
+        assert!(child.start_time > 0);
         helper.signal(Signal::KILL)?;
         helper.ended().await?;
         drop(connection);
@@ -72,14 +72,14 @@ async fn a_script_that_is_gone_is_lost_at_once() -> Result<()> {
     let mut next = Successor::new().await?;
     // The number is in use, but not by the child that was meant.
     let mut other = next.child;
-    other.birth += 1;
+    other.start_time += 1;
     next.adopt(Some(other))?;
     assert_eq!(next.connection.end(1).await?, Ended::Lost);
     assert!(alive(next.child), "a stranger is left alone");
     next.run.run = RunId(2);
     let nobody = Child {
         pid: i32::MAX,
-        birth: 1,
+        start_time: 1,
     };
     next.adopt(Some(nobody))?;
     assert_eq!(next.connection.end(2).await?, Ended::Lost);

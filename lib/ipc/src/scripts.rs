@@ -68,7 +68,7 @@ pub struct Run {
     pub limit: Option<u32>,
 }
 
-/// A child that some helper started: its process number and its birth, which together name it even
+/// A child that some helper started: its process number and its start time, which together name it even
 /// after the number was used again.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -76,7 +76,7 @@ pub struct Child {
     /// The process number, also that of its process group.
     pub pid: i32,
     /// When it started, in clock ticks since boot; 0 if the system does not say.
-    pub birth: u64,
+    pub start_time: u64,
 }
 
 /// A run that is under way.

@@ -14,13 +14,12 @@ use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
-use connect_ipc::hello::{Hello, HelloError, Role, ToHelper};
+use anyhow::{Context as _, anyhow, ensure};
+use connect_ipc::hello::{Hello, Role, ToHelper};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
-use crate::transport::{
-    self, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
-};
+use crate::transport::{self, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender};
 use crate::trouble::TroubleLog;
 
 /// The first pause before core is tried again: a core that is being restarted is back about as fast.
@@ -49,29 +48,6 @@ pub enum LinkEvent<M> {
     Lost,
 }
 
-/// Why there is no connection.
-#[derive(Debug, thiserror::Error)]
-enum LinkError {
-    #[error(transparent)]
-    Socket(#[from] SocketError),
-    #[error(transparent)]
-    Receive(#[from] ReceiveError),
-    #[error(transparent)]
-    Send(#[from] SendError),
-    #[error(transparent)]
-    Hello(#[from] HelloError),
-    #[error("core has not said hello within {} seconds", HELLO_LIMIT.as_secs())]
-    NoHello,
-    #[error("core closed the connection instead of saying hello")]
-    ClosedBeforeHello,
-    #[error("core closed the connection after the hello; another helper may be connected already")]
-    ClosedAfterHello,
-    #[error("core refuses this helper: {0}")]
-    Refused(String),
-    #[error("core closed the connection")]
-    Closed,
-}
-
 /// A connection on which both sides have said hello.
 struct Connection {
     receiver: Receiver,
@@ -83,7 +59,7 @@ struct Connection {
 }
 
 enum State {
-    Reaching(Pin<Box<dyn Future<Output = Result<Connection, LinkError>> + Send>>),
+    Reaching(Pin<Box<dyn Future<Output = anyhow::Result<Connection>> + Send>>),
     Connected(Connection),
 }
 
@@ -174,63 +150,57 @@ impl<M: ToHelper> HelperLink<M> {
 
     /// What was received, as an event.
     fn received(&mut self, received: Result<Option<M>, ReceiveError>) -> LinkEvent<M> {
-        match self.judge(received) {
-            Ok(event) => event,
-            Err(error) => {
-                self.retry(&error);
-                LinkEvent::Lost
-            }
-        }
+        self.judge(received).unwrap_or_else(|error| {
+            self.retry(&error);
+            LinkEvent::Lost
+        })
     }
 
-    fn judge(
-        &mut self,
-        received: Result<Option<M>, ReceiveError>,
-    ) -> Result<LinkEvent<M>, LinkError> {
-        let State::Connected(connection) = &mut self.state else {
-            return Err(LinkError::Closed);
-        };
-        match received {
-            Ok(Some(message)) => {
-                match message.error() {
-                    Some(text) if !connection.accepted => {
-                        return Err(LinkError::Refused(text.to_owned()));
-                    }
-                    Some(error) => tracing::warn!(error, "core did not understand a message"),
-                    None if connection.accepted => {}
-                    None => {
-                        connection.accepted = true;
-                        let version = &connection.version;
-                        tracing::info!(version, "serving core");
-                        self.status = format!("serving core {version}");
-                    }
-                }
-                Ok(LinkEvent::Message(message))
+    /// What was received, or why the connection is of no use any more.
+    fn judge(&mut self, received: Result<Option<M>, ReceiveError>) -> anyhow::Result<LinkEvent<M>> {
+        let accepted = self.is_accepted();
+        let message = match received {
+            Ok(Some(message)) => message,
+            Ok(None) if accepted => return Err(anyhow!("core closed the connection")),
+            Ok(None) => {
+                return Err(anyhow!(
+                    "core closed the connection after the hello; another helper of this kind may \
+                     be connected already"
+                ));
             }
-            Ok(None) if connection.accepted => Err(LinkError::Closed),
-            Ok(None) => Err(LinkError::ClosedAfterHello),
             Err(ReceiveError::Frame(error)) => {
                 tracing::warn!(%error, "core sent a malformed message");
-                Ok(LinkEvent::Malformed(error.to_string()))
+                return Ok(LinkEvent::Malformed(error.to_string()));
             }
-            Err(error @ ReceiveError::Io(_)) => Err(error.into()),
+            Err(error @ ReceiveError::Io(_)) => return Err(error.into()),
+        };
+        if let Some(error) = message.error() {
+            ensure!(accepted, "core refuses this helper: {error}");
+            tracing::warn!(error, "core did not understand a message");
+        } else if !accepted && let State::Connected(connection) = &mut self.state {
+            connection.accepted = true;
+            let version = &connection.version;
+            tracing::info!(version, "serving core");
+            self.status = format!("serving core {version}");
         }
+        Ok(LinkEvent::Message(message))
+    }
+
+    /// Whether there is a connection and core has accepted this helper.
+    const fn is_accepted(&self) -> bool {
+        matches!(&self.state, State::Connected(connection) if connection.accepted)
     }
 
     /// Logs why there is no connection, once for each reason, and begins to make another one.
-    fn retry(&mut self, error: &LinkError) {
-        let served = matches!(&self.state, State::Connected(connection) if connection.accepted);
-        if served {
+    fn retry(&mut self, error: &anyhow::Error) {
+        if self.is_accepted() {
             self.pause = FIRST_PAUSE;
             self.trouble.over();
         }
-        if self.trouble.is_new(&error.to_string()) {
+        let error = format!("{error:#}");
+        if self.trouble.is_new(&error) {
             let socket = self.socket.display();
-            if served {
-                tracing::warn!(%error, %socket, "lost the connection to core; retrying");
-            } else {
-                tracing::warn!(%error, %socket, "cannot reach core; retrying");
-            }
+            tracing::warn!(error, %socket, "no connection to core; retrying");
         }
         WAITING.clone_into(&mut self.status);
         self.state = reaching::<M>(&self.socket, self.pause);
@@ -243,7 +213,7 @@ fn reaching<M: ToHelper>(socket: &Path, pause: Duration) -> State {
 }
 
 /// Connects and exchanges hellos, after a pause.
-async fn reach(socket: PathBuf, role: Role, pause: Duration) -> Result<Connection, LinkError> {
+async fn reach(socket: PathBuf, role: Role, pause: Duration) -> anyhow::Result<Connection> {
     if !pause.is_zero() {
         sleep(pause).await;
     }
@@ -252,8 +222,8 @@ async fn reach(socket: PathBuf, role: Role, pause: Duration) -> Result<Connectio
     sender.send(&Hello::new(role))?;
     let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
         .await
-        .map_err(|_| LinkError::NoHello)??
-        .ok_or(LinkError::ClosedBeforeHello)?;
+        .context("core did not say hello in time")??
+        .context("core closed the connection instead of saying hello")?;
     hello.check(&[Role::Core])?;
     Ok(Connection {
         receiver,

@@ -32,15 +32,8 @@ impl RuntimeDir {
     /// is one service for one server, so their places go together.
     #[must_use]
     pub fn find(option: Option<&Path>, admin_socket: &Path) -> Self {
-        let from_env = |name| {
-            std::env::var_os(name)
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        };
-        let path = option
-            .map(Path::to_path_buf)
-            .or_else(|| from_env(RUNTIME_VARIABLE))
-            .or_else(|| from_env("RUNTIME_DIRECTORY"))
+        let path = named(option, RUNTIME_VARIABLE)
+            .or_else(|| named(None, "RUNTIME_DIRECTORY"))
             .unwrap_or_else(|| Self::beside(admin_socket));
         RuntimeDir { path }
     }
@@ -94,26 +87,14 @@ impl RuntimeDir {
 /// The configuration directory: option, else `TRIPEDIR`, else [`DEFAULT_DIRECTORY`].
 #[must_use]
 pub fn directory(option: Option<&Path>) -> PathBuf {
-    option
-        .map(Path::to_path_buf)
-        .or_else(|| {
-            std::env::var_os("TRIPEDIR")
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        })
-        .unwrap_or_else(|| DEFAULT_DIRECTORY.into())
+    named(option, "TRIPEDIR").unwrap_or_else(|| DEFAULT_DIRECTORY.into())
 }
 
 /// The server's socket: option, else `TRIPESOCK`, else `tripesock` in the configuration directory
 /// where that exists, else [`DEFAULT_SOCKET`]. Relative names are relative to `directory`.
 #[must_use]
 pub fn admin_socket(option: Option<&Path>, directory: &Path) -> PathBuf {
-    let named = option.map(Path::to_path_buf).or_else(|| {
-        std::env::var_os("TRIPESOCK")
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    });
-    match named {
+    match named(option, "TRIPESOCK") {
         Some(path) => directory.join(path),
         None if directory.join(SOCKET_NAME).exists() => directory.join(SOCKET_NAME),
         None => DEFAULT_SOCKET.into(),
@@ -124,27 +105,22 @@ pub fn admin_socket(option: Option<&Path>, directory: &Path) -> PathBuf {
 /// `directory`, which is the current directory after `-d` (connect(8), "Command line").
 #[must_use]
 pub fn database(option: Option<&Path>, directory: &Path) -> PathBuf {
-    let named = option
-        .map(Path::to_path_buf)
-        .or_else(|| {
-            std::env::var_os("TRIPEPEERDB")
-                .filter(|v| !v.is_empty())
-                .map(PathBuf::from)
-        })
-        .unwrap_or_else(|| "peers.cdb".into());
-    directory.join(named)
+    directory.join(named(option, "TRIPEPEERDB").unwrap_or_else(|| "peers.cdb".into()))
 }
 
 /// Where state is kept between one core and the next: option, else systemd's `STATE_DIRECTORY`, else
 /// nowhere. Relative names are relative to `directory`.
 #[must_use]
 pub fn state_directory(option: Option<&Path>, directory: &Path) -> Option<PathBuf> {
-    let named = option.map(Path::to_path_buf).or_else(|| {
-        std::env::var_os("STATE_DIRECTORY")
-            .filter(|v| !v.is_empty())
-            .map(PathBuf::from)
-    });
-    named.map(|named| directory.join(named))
+    named(option, "STATE_DIRECTORY").map(|named| directory.join(named))
+}
+
+/// The path that an option names, else one that a variable names. An empty variable names none.
+fn named(option: Option<&Path>, variable: &str) -> Option<PathBuf> {
+    let from_variable = || std::env::var_os(variable).filter(|value| !value.is_empty());
+    option
+        .map(Path::to_path_buf)
+        .or_else(|| from_variable().map(PathBuf::from))
 }
 
 #[cfg(test)]

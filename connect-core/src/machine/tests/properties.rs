@@ -359,7 +359,10 @@ impl World {
         let (stream, line) = (Stream::Stdout, "QUJD".to_owned());
         match what {
             0 => {
-                let child = Child { pid: 5, birth: 1 };
+                let child = Child {
+                    pid: 5,
+                    start_time: 1,
+                };
                 rig.scripts_say(FromScripts::Started { run, child });
             }
             1 => rig.scripts_say(FromScripts::Output { run, stream, line }),

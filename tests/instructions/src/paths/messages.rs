@@ -148,7 +148,7 @@ fn resume() -> FromPinger {
 
 const CHILD: Child = Child {
     pid: 12_345,
-    birth: 8_640_012,
+    start_time: 8_640_012,
 };
 
 fn adopt() -> ToScripts {

@@ -123,7 +123,7 @@ fn helpers_say_whether_they_have_found_core() -> Outcome {
     let mut running = Vec::new();
     for (program, found) in [
         ("connect-pinger", "serving core "),
-        ("connect-ifscripts", "connected to core"),
+        ("connect-ifscripts", "serving core "),
     ] {
         let mut manager = Manager::new(&site, program)?;
         let mut command = helper_command(&site, program)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! When a process was born: what tells it from a later one with the same number.
+//! When a process was started: this tells it from a later one with the same number.
 
 use std::time::Duration;
 
@@ -30,17 +30,17 @@ fn parse(stat: &[u8]) -> Option<u64> {
 }
 
 /// How long ago a process was born that started at `birth`.
-pub(crate) fn age(birth: u64) -> Duration {
+pub(crate) fn age(start_time: u64) -> Duration {
     let now = clock_gettime(ClockId::Boottime);
     let now = Duration::new(
         u64::try_from(now.tv_sec).unwrap_or(0),
         u32::try_from(now.tv_nsec).unwrap_or(0),
     );
     let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
-    let seconds = birth / ticks_per_second;
-    let part = birth % ticks_per_second * 1_000_000_000 / ticks_per_second;
-    let born = Duration::from_secs(seconds) + Duration::from_nanos(part);
-    now.saturating_sub(born)
+    let seconds = start_time / ticks_per_second;
+    let part = start_time % ticks_per_second * 1_000_000_000 / ticks_per_second;
+    let started = Duration::from_secs(seconds) + Duration::from_nanos(part);
+    now.saturating_sub(started)
 }
 
 #[cfg(test)]
@@ -57,12 +57,12 @@ mod tests {
     }
 
     #[test]
-    fn our_own_birth_is_known_and_lies_in_the_past() {
+    fn our_own_start_time_is_known_and_lies_in_the_past() {
         let own = i32::try_from(std::process::id()).unwrap();
-        let birth = of(own).unwrap();
-        assert!(birth > 0);
+        let start_time = of(own).unwrap();
+        assert!(start_time > 0);
         // Whatever the test machine is doing, this process is no day old.
-        assert!(age(birth) < Duration::from_secs(86_400));
+        assert!(age(start_time) < Duration::from_secs(86_400));
         assert_eq!(age(u64::MAX), Duration::ZERO);
         assert_eq!(of(-1), None);
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Whether a script can be trusted with our rights: nobody but root and ourselves may have been able
-//! to change it, or to put something else in its place.
+//! Whether a script can be trusted with our rights: only root and this process's user may be able to
+//! change it, or to put something else in its place.
 //!
-//! Every name on the way to the script is looked at, links and what they lead to included: it must
-//! belong to root or to us, and nobody else may write to it. A directory that everybody may write to
-//! is as good if it is sticky, as `/tmp` is, since there only the owner of an entry can replace it.
-//! What passes cannot be changed by others between this look and the start either.
+//! Every name on the way to the script is checked, links and their targets included: it must belong
+//! to root or to us, and nobody else may write to it. A directory that everybody may write to passes
+//! if it is sticky, as `/tmp` is, since there only the owner of an entry can replace it. So others
+//! cannot change a script between this check and its start either.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -25,25 +25,25 @@ pub(crate) enum Distrust {
     Foreign { path: PathBuf, uid: u32 },
 }
 
-/// Whose hands a script may be in.
+/// The user and the group that may be able to change a script, beside root.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Trusted {
+pub(super) struct Trusted {
     uid: u32,
     gid: u32,
 }
 
 impl Trusted {
     /// Root and the user of this process.
-    pub(crate) fn ourselves() -> Self {
+    pub(super) fn ourselves() -> Self {
         Trusted {
             uid: rustix::process::geteuid().as_raw(),
             gid: rustix::process::getegid().as_raw(),
         }
     }
 
-    /// Looks at a script and at every name on the way to it. A way that ends nowhere is no fault
-    /// here: who tries to run the script will say so.
-    pub(crate) fn check(self, script: &Path) -> Result<(), Distrust> {
+    /// Checks a script and every name on the way to it. A name that does not exist passes: the attempt
+    /// to run the script reports that.
+    pub(super) fn check(self, script: &Path) -> Result<(), Distrust> {
         let start = if script.is_absolute() {
             script.to_owned()
         } else {
