@@ -102,11 +102,7 @@ impl Children {
                     self.tasks.remove(run);
                 }
             }
-            Input::Closed { run } => {
-                self.tasks.remove(run);
-            }
-            Input::Gone { run } => {
-                debug!(run = run.0, "script of an earlier helper ended");
+            Input::Closed { run } | Input::Gone { run } => {
                 self.tasks.remove(run);
             }
             _ => {}

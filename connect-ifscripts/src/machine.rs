@@ -84,7 +84,7 @@ pub(crate) enum Output {
     /// Look for this child and watch it. The answer is [`Input::Found`] or [`Input::Gone`].
     Adopt { run: RunId, child: Child },
     /// Do this to the child of a run.
-    Act { run: RunId, action: Action },
+    Act(RunId, Action),
 }
 
 /// What can be done to a child.
@@ -219,8 +219,7 @@ impl Machine {
         if self.lingering.len() > LINGERING
             && let Some(run) = self.lingering.pop_front()
         {
-            let action = Action::CloseOutput;
-            out.push(Output::Act { run, action });
+            out.push(Output::Act(run, Action::CloseOutput));
         }
     }
 
@@ -329,8 +328,7 @@ impl Machine {
             let ending = self.runs.get(&run).is_some_and(|e| e.ending.is_some());
             if ending {
                 self.set_deadline(run, None);
-                let action = Action::Kill;
-                out.push(Output::Act { run, action });
+                out.push(Output::Act(run, Action::Kill));
             } else {
                 self.end(run, Ended::TimedOut, now, out);
             }
@@ -343,8 +341,7 @@ impl Machine {
             entry.ending = Some(how);
         }
         self.set_deadline(run, Some(now + GRACE));
-        let action = Action::Terminate;
-        out.push(Output::Act { run, action });
+        out.push(Output::Act(run, Action::Terminate));
     }
 
     /// A run that was under way is over; `end` is how, unless it was ended from here.

@@ -177,7 +177,7 @@ impl Service {
                     let input = self.children.adopt(run, child);
                     self.decide(input);
                 }
-                Output::Act { run, action } => self.children.act(run, action),
+                Output::Act(run, action) => self.children.act(run, action),
             }
         }
         started

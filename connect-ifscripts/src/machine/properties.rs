@@ -81,7 +81,7 @@ impl World {
                     let alive = self.children.iter().any(|(child, ..)| *child == run);
                     assert!(!alive, "{run:?} ended before its child");
                 }
-                Output::Act { run, .. } => {
+                Output::Act(run, _) => {
                     let child = self.children.iter_mut().find(|(child, ..)| *child == run);
                     let (.., signals) = child.unwrap();
                     *signals += 1;

@@ -97,8 +97,7 @@ impl Bench {
 }
 
 fn act(number: u64, action: Action) -> Output {
-    let run = RunId(number);
-    Output::Act { run, action }
+    Output::Act(RunId(number), action)
 }
 
 fn over(number: u64, end: Ended) -> [Output; 1] {

@@ -53,7 +53,7 @@ fn start(
     options: &HelperOptions,
     work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
 ) -> Result<Exit, Fatal> {
-    logging::init(&options.log)?;
+    logging::init(&options.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
     if let Some(parent) = options.parent {
         end_with_parent(parent).map_err(|error| Fatal::new(Exit::Unavailable, error))?;
     }

@@ -10,7 +10,6 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-use crate::exit::{Exit, Fatal};
 use crate::rate_limit::RateLimit;
 
 /// The sinks a log can go to.
@@ -66,16 +65,6 @@ pub enum LogError {
     /// Somebody has set up logging already.
     #[error("logging is set up already")]
     Twice,
-}
-
-impl From<LogError> for Fatal {
-    fn from(error: LogError) -> Fatal {
-        let exit = match error {
-            LogError::Level { .. } => Exit::Usage,
-            LogError::Journal(_) | LogError::Twice => Exit::System,
-        };
-        Fatal::new(exit, error)
-    }
 }
 
 /// Whether standard error is connected to the journal, as systemd says in `JOURNAL_STREAM`.

@@ -102,46 +102,39 @@ pub struct Caller {
 /// [`SocketError`], naming the path.
 pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
     use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+    let owned = || path.to_owned();
     if path.as_os_str().len() > MAX_SOCKET_PATH {
-        return Err(SocketError::PathTooLong {
-            path: path.to_owned(),
-        });
+        return Err(SocketError::PathTooLong { path: owned() });
     }
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
-            return Err(SocketError::NoSocket {
-                path: path.to_owned(),
-            });
+            return Err(SocketError::NoSocket { path: owned() });
         }
+        Ok(_) if connect(path).await.is_ok() => return Err(SocketError::InUse { path: owned() }),
         Ok(_) => {
-            if connect(path).await.is_ok() {
-                return Err(SocketError::InUse {
-                    path: path.to_owned(),
-                });
-            }
-            std::fs::remove_file(path).map_err(|source| SocketError::Io {
-                action: "remove the left-over socket",
-                path: path.to_owned(),
-                source,
-            })?;
+            let action = "remove the left-over socket";
+            std::fs::remove_file(path).map_err(refused(action, path))?;
         }
         Err(_) => {}
     }
-    let failed = |source| SocketError::Io {
-        action: "listen on",
-        path: path.to_owned(),
-        source,
-    };
-    let name = path.to_fs_name::<GenericFilePath>().map_err(failed)?;
-    let listener = ListenerOptions::new()
-        .name(name)
-        .mode(mode)
-        .create_tokio()
-        .map_err(failed)?;
+    let failed = || refused("listen on", path);
+    let name = path.to_fs_name::<GenericFilePath>().map_err(failed())?;
+    let options = ListenerOptions::new().name(name).mode(mode);
+    let listener = options.create_tokio().map_err(failed())?;
     // The socket was made with what the umask left of the mode, which was never too much.
     let permissions = std::fs::Permissions::from_mode(mode);
-    std::fs::set_permissions(path, permissions).map_err(failed)?;
+    std::fs::set_permissions(path, permissions).map_err(failed())?;
     Ok(listener)
+}
+
+/// Says of an error of the system what was tried.
+fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> SocketError {
+    let path = path.to_owned();
+    move |source| SocketError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 /// Takes the next connection.
@@ -150,14 +143,11 @@ pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
 /// What the system says; the caller should wait a little and go on.
 pub async fn accept(listener: &Listener) -> io::Result<(Stream, Caller)> {
     let stream = listener.accept().await?;
-    let caller = stream.peer_creds().map_or_else(
-        |_| Caller::default(),
-        |credentials| Caller {
-            uid: credentials.euid(),
-            pid: credentials.pid(),
-        },
-    );
-    Ok((stream, caller))
+    let caller = stream.peer_creds().map(|credentials| Caller {
+        uid: credentials.euid(),
+        pid: credentials.pid(),
+    });
+    Ok((stream, caller.unwrap_or_default()))
 }
 
 /// Connects to the process that listens on `path`.
@@ -165,13 +155,9 @@ pub async fn accept(listener: &Listener) -> io::Result<(Stream, Caller)> {
 /// # Errors
 /// [`SocketError`], naming the path.
 pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
-    let failed = |source| SocketError::Io {
-        action: "connect to",
-        path: path.to_owned(),
-        source,
-    };
-    let name = path.to_fs_name::<GenericFilePath>().map_err(failed)?;
-    Stream::connect(name).await.map_err(failed)
+    let failed = || refused("connect to", path);
+    let name = path.to_fs_name::<GenericFilePath>().map_err(failed())?;
+    Stream::connect(name).await.map_err(failed())
 }
 
 /// Makes the two halves of a connection. `backlog` is the number of unread bytes after which the
