@@ -6,8 +6,8 @@
 //!           <--Input::Gone--
 //! ```
 //!
-//! Their pipes went with that helper, and their status goes to another process: all there is to
-//! know is when they end.
+//! Their pipes were closed with that helper, and their status goes to another process: all that can
+//! be known is when they end.
 
 use std::io;
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::machine::{Action, Input};
 use crate::pidfd::Watched;
 use crate::start_time;
 
-/// Looks for a child and begins to watch it; also says how old it is. `None` if it has ended.
+/// Finds a child and begins to watch it; also returns how old it is. `None` if it has ended.
 ///
 /// # Errors
 /// What the system says if it refuses to let the child be watched.
@@ -35,7 +35,8 @@ pub(crate) fn find(child: Child) -> io::Result<Option<(Watched, Duration)>> {
         Ok(watched) => watched,
         Err(error) => {
             return match Errno::from_io_error(&error) {
-                // There is none, or the number is that of a thread, which no child of a helper is.
+                // There is none, or the number is that of a thread, and no child of a helper is
+                // one.
                 Some(Errno::SRCH | Errno::INVAL | Errno::NOENT) => Ok(None),
                 _ => Err(error),
             };
@@ -61,8 +62,8 @@ pub(crate) async fn watch(
             biased;
             () = watched.ended() => break,
             action = actions.next() => match action {
-                // The process was there a moment ago, and even a number that was given back is not
-                // given out again before all others were.
+                // The process existed a moment ago, and the system does not use a number again
+                // before it has used all others.
                 Action::Terminate => watched.signal_group(Signal::TERM),
                 Action::Kill => watched.signal_group(Signal::KILL),
                 Action::CloseOutput => {}

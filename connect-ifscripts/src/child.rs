@@ -8,8 +8,8 @@
 //!             Input: said, reaped, closed
 //! ```
 //!
-//! Only this task signals and reaps its child, so that no signal ever goes to a process number
-//! which the child has given back.
+//! Only this task signals and reaps its child, so no signal is ever sent to a process number that
+//! the child no longer has.
 
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
@@ -35,16 +35,16 @@ use crate::machine::{Action, Input};
 use crate::pidfd::Watched;
 use crate::spawn::Spawned;
 
-/// How much is read at once: the size of a pipe, so that one turn takes what is there, and other
-/// children come next.
+/// How much is read at once: the size of a pipe, so that one turn reads what is there, and then
+/// other children are served.
 const READ_SIZE: usize = 64 * 1024;
 
-/// When to try again to reap a child that has ended and cannot be reaped yet.
+/// How long to wait before a child that has ended, but cannot be reaped yet, is tried again.
 const REAP_AGAIN: Duration = Duration::from_millis(10);
 
 thread_local! {
-    /// One buffer for all reads, as no two happen at the same time: a child that says nothing costs
-    /// no memory.
+    /// One buffer for all reads, since no two happen at the same time: a child that writes nothing
+    /// costs no memory.
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
 }
 
@@ -75,7 +75,7 @@ pub(crate) async fn attend(
     )
     .await;
     drop(watched);
-    // What the child itself has written is in the pipes by now.
+    // Everything that the child itself has written is in the pipes by now.
     stdout.drain(&report).await;
     stderr.drain(&report).await;
     let open = stdout.is_open() || stderr.is_open();
@@ -129,7 +129,7 @@ async fn until_reaped(
         if exited && !wait_for_group {
             match child.try_wait() {
                 Ok(Some(status)) => return describe(status),
-                // Somebody traces it and has to let go of it first.
+                // A debugger has to release it first.
                 Ok(None) => {
                     sleep(REAP_AGAIN).await;
                     exited = false;
@@ -168,7 +168,7 @@ impl Actions {
     }
 }
 
-/// The way to the service.
+/// The sending end of the channel to the service.
 struct Report {
     run: RunId,
     inputs: mpsc::Sender<Input>,
@@ -187,7 +187,7 @@ impl Report {
     }
 }
 
-/// What one turn of reading brought.
+/// What one read returned.
 #[derive(Debug, Default)]
 struct Read {
     lines: Vec<String>,
@@ -217,7 +217,7 @@ impl Output {
         self.pipe.is_some()
     }
 
-    /// Waits until there is something to read and reads it; for ever, once the stream has ended.
+    /// Waits until there is something to read and reads it; forever once the stream has ended.
     /// Cancel safe: nothing waits after the read.
     async fn read(&mut self, report: &Report) -> Read {
         let Some(pipe) = &mut self.pipe else {
@@ -245,13 +245,13 @@ impl Output {
         read
     }
 
-    /// Tells the service what was read.
+    /// Passes on to the service what was read.
     async fn pass_on(&mut self, read: Read, report: &Report) {
         self.send_lines(read.lines, report).await;
         if read.eof {
             self.close(report).await;
         } else if read.full {
-            // A child that writes without end takes its turn with the others.
+            // A child that writes without end must not hold up the others.
             tokio::task::yield_now().await;
         }
     }
@@ -262,7 +262,7 @@ impl Output {
             return;
         };
         let mut lines = Vec::new();
-        // Somebody who still writes must not keep us here, so no more than is there now is read.
+        // A process that still writes must not keep us here, so only what is there now is read.
         let mut there = ioctl_fionread(pipe).unwrap_or(0);
         let eof = loop {
             match read_now(pipe, &mut self.cutter, &mut lines) {
@@ -273,7 +273,7 @@ impl Output {
             }
         };
         if !eof {
-            // The one who wrote the last line has ended, so that line is all there will be of it.
+            // The child that wrote the last line has ended, so that line will not grow.
             self.cutter.finish(&mut lines);
         }
         self.send_lines(lines, report).await;

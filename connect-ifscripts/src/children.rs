@@ -53,8 +53,8 @@ impl Children {
         }
     }
 
-    /// Looks for a child that an earlier helper has started, and watches it; what became of that is to
-    /// be told to the machine.
+    /// Looks for a child that an earlier helper has started, and watches it; what became of that is
+    /// to be told to the machine.
     pub(crate) fn adopt(&mut self, run: RunId, child: Child) -> Input {
         let pid = child.pid;
         match adopted::find(child) {

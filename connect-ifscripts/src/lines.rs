@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Cutting one output stream of a script into lines, with a bound on what is passed on.
 //!
-//! A line is handed out at its newline, or as soon as it is known to be too long, or at the end of
-//! the stream. Between reads nothing but the line under way is kept.
+//! A line is passed on at its newline, or as soon as it is known to be too long, or at the end of
+//! the stream. Between reads only the unfinished line is kept.
 
 /// The longest line passed on, in bytes: as long as the longest line of the admin protocol. Of a
 /// longer one the beginning is passed on.
@@ -11,8 +11,7 @@ pub(crate) const MAX_LINE: usize = 64 * 1024;
 /// What is appended to the beginning of a line that is too long.
 const CUT_MARK: &str = "...";
 
-/// How many lines of one stream of one run are passed on. A script that says more than this has
-/// nothing to say to people.
+/// How many lines of one stream of one run are passed on. Nobody reads more than this.
 pub(crate) const MAX_LINES: u32 = 1_000;
 
 /// How many bytes of one stream of one run are passed on, so that a thousand very long lines do not
@@ -22,9 +21,9 @@ pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 /// One stream's state.
 #[derive(Debug)]
 pub(crate) struct Cutter {
-    /// The beginning of the line under way.
+    /// The beginning of the unfinished line.
     partial: Vec<u8>,
-    /// Whether the rest of the line under way is thrown away, the line itself being counted.
+    /// Whether the rest of the unfinished line is thrown away; the line itself is counted.
     skipping: bool,
     lines_left: u32,
     bytes_left: usize,
@@ -42,7 +41,7 @@ impl Cutter {
         }
     }
 
-    /// Takes bytes as they came and appends the lines that are to be passed on.
+    /// Takes bytes as they arrived and appends the lines that are to be passed on.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], lines: &mut Vec<String>) {
         while !bytes.is_empty() {
             if self.skipping {
@@ -74,8 +73,7 @@ impl Cutter {
         }
     }
 
-    /// Passes on the line under way although its newline is missing: the one who wrote it has
-    /// ended.
+    /// Passes on the unfinished line: its writer has ended.
     pub(crate) fn finish(&mut self, lines: &mut Vec<String>) {
         if !self.partial.is_empty() {
             self.complete(b"", "", lines);
@@ -88,8 +86,8 @@ impl Cutter {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Passes on the line that consists of what is kept and of `rest`, or drops it when too much was
-    /// passed on before.
+    /// Passes on the line that consists of what is kept and of `rest`, or drops it when too much
+    /// was passed on before.
     fn complete(&mut self, rest: &[u8], mark: &str, lines: &mut Vec<String>) {
         let length = self.partial.len() + rest.len();
         if length > self.bytes_left {

@@ -12,8 +12,8 @@
 //!   Adopt --> under way --Gone--> Ended(Lost)
 //! ```
 //!
-//! What happens goes in as [`Input`], what is to be done comes out as [`Output`]; both can be written
-//! down.
+//! What happens goes in as [`Input`], what is to be done comes out as [`Output`]; both can be
+//! written down.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::Duration;
@@ -38,8 +38,8 @@ const REMEMBERED: usize = 4_096;
 const MAX_PEER_NAME: usize = 255;
 
 /// How many runs that are over may have pipes which another process still holds open, such as a
-/// server that a script has started. Each costs two descriptors; with those of 64 children this stays
-/// below the 1,024 which a process commonly gets.
+/// server that a script has started. Each costs two descriptors; with those of 64 children this
+/// stays below the 1,024 which a process commonly gets.
 const LINGERING: usize = 256;
 
 /// What can happen.
@@ -50,8 +50,8 @@ pub(crate) enum Input {
     Core(ToScripts),
     /// Core has sent something that is not a message; this is what is wrong with it.
     Malformed(String),
-    /// There is time to start a run. One is started at a time, so that many new runs do not delay what
-    /// the children say that are there already.
+    /// There is time to start a run. One is started at a time, so that many new runs do not delay
+    /// what the children say that are there already.
     Turn {},
     /// A run that [`Output::Start`] asked for has a child now.
     Started { run: RunId, child: Child },

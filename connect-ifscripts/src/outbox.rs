@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What core has been told and what it has not been told yet, so that nothing is lost while it is
-//! away.
+//! What core has been told and what it has not been told yet, so that nothing is lost while there
+//! is no core.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -8,12 +8,12 @@ use connect_ipc::RunId;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::scripts::{FromScripts, Stream, UnderWay};
 
-/// How many bytes of output lines are kept for a core that is away: the whole of what eight
-/// streams may say. Lines beyond it are dropped and counted. The messages that say what became of a
-/// run are always kept; as no runs come in while core is away, they are few.
+/// How many bytes of output lines are kept while there is no core: all that eight streams may
+/// write. Lines beyond it are dropped and counted. The messages about the start and the end of runs
+/// are always kept; they are few, since no runs come in without core.
 const MAX_KEPT: usize = 8 * 1024 * 1024;
 
-/// What a line costs beside its text, about.
+/// What a line costs in addition to its text, about.
 const LINE_COST: usize = 64;
 
 /// Messages on their way to core.
@@ -30,7 +30,7 @@ pub(crate) struct Outbox {
 }
 
 impl Outbox {
-    /// Takes note of a run which core has given us.
+    /// Adds a run that core has given us.
     pub(crate) fn accept(&mut self, under_way: UnderWay) {
         self.told.insert(under_way.run, under_way);
     }
@@ -99,7 +99,7 @@ impl Outbox {
             .map(|chunk| FromScripts::Resume(chunk.to_vec()))
             .collect();
         if runs.len().is_multiple_of(ITEMS_PER_FRAME) {
-            // The last message is known by its being short.
+            // The last message is the one that is shorter than the others.
             messages.push(FromScripts::Resume(Vec::new()));
         }
         messages

@@ -11,8 +11,8 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::warn;
 
-/// A process that is watched. The descriptor names this very process even after its number was used
-/// again, and no two ends are ever reported as one, as `SIGCHLD` would.
+/// A process that is watched. The descriptor means this process even after its number was used
+/// again, and unlike `SIGCHLD` it never reports two ends as one.
 #[derive(Debug)]
 pub(crate) struct Watched {
     pid: Pid,
@@ -29,19 +29,20 @@ impl Watched {
 
     /// Waits until the process has ended; a child is left to be reaped. Cancel safe.
     pub(crate) async fn ended(&self) {
-        // The only error is that the event loop is ending, and then nobody asks any more.
+        // The only error is that the event loop is ending, and then nothing waits any more.
         let _ = self.exit.readable().await;
     }
 
-    /// Sends a signal to the process group which the process leads. To be called only while the
-    /// process is known not to have been reaped, so that its number means nobody else.
+    /// Sends a signal to the process group that the process leads. To be called only before the
+    /// process is reaped, while its number cannot mean another process.
     pub(crate) fn signal_group(&self, signal: Signal) {
         match kill_process_group(self.pid, signal) {
             Ok(()) | Err(Errno::SRCH) => {}
             Err(error) => warn!(
                 pid = self.pid.as_raw_nonzero().get(),
-                "cannot send {signal:?} to a script: {error}; it runs as a user that this process \
-                 has no power over"
+                ?signal,
+                %error,
+                "cannot send a signal to a script: it runs as another user"
             ),
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The order of the runs: one queue a peer, one run of a peer at a time, fair turns between peers.
+//! The order of the runs: one queue for each peer, one run of a peer at a time, and peers in turn.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use std::sync::Arc;
 use connect_ipc::RunId;
 use connect_ipc::scripts::Run;
 
-/// How many runs of one peer may wait. A peer gets that far behind only when a script of it hangs
-/// while the peer comes and goes; more waiting would help nobody and cost memory.
+/// How many runs of one peer may wait. A peer gets that far behind only when one of its scripts
+/// hangs while the peer comes and goes; a longer queue would only cost memory.
 pub(crate) const MAX_WAITING: usize = 1_000;
 
 /// The queues of all peers.
 #[derive(Debug)]
 pub(crate) struct Queues {
     peers: HashMap<Arc<str>, Peer>,
-    /// The peers that may have something to start, the next one first. Each stands here at most
-    /// once (`Peer::listed`); whether it can start is looked at when its turn comes.
+    /// The peers that may have something to start, the next one first. Each is here at most once
+    /// (`Peer::listed`); whether it can start is checked when its turn comes.
     turns: VecDeque<Arc<str>>,
     /// How many runs are under way.
     busy: usize,

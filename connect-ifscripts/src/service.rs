@@ -35,8 +35,8 @@ use crate::machine::{Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
 
-/// How many inputs of children may wait for the service. A child whose input does not fit waits, and
-/// so writes no faster than the service passes on.
+/// How many inputs of children may wait for the service. A child whose input does not fit waits,
+/// and so writes no faster than the service passes on.
 const INPUTS: usize = 64;
 
 /// How many turns of the event loop a last message may take to be written before the program ends:

@@ -64,8 +64,8 @@ pub(crate) enum SpawnError {
     )]
     Nul { program: String },
     #[error(
-        "will not run `{program}': {distrust}, who could have it do anything with the rights of \
-         connect-ifscripts; take the right to write away (chmod go-w, chown root), or say \
+        "will not run `{program}': {distrust}; others could make it do anything with the rights of \
+         connect-ifscripts; remove the right to write (chmod go-w, chown root), or use \
          --allow-unsafe-scripts"
     )]
     Unsafe { program: String, distrust: Distrust },
@@ -96,7 +96,7 @@ pub(crate) fn spawn(run: &Run, admission: &Admission) -> Result<Spawned, SpawnEr
         .stdout(child_stdout)
         .stderr(child_stderr);
     let mut child = command.spawn().map_err(failed)?;
-    // Our copies of the writing ends: as long as they are open, no end of output would be seen.
+    // This closes our copies of the writing ends; while they are open, the output has no end.
     drop(command);
     match watch(&child) {
         Ok((watched, name)) => Ok(Spawned {
@@ -107,7 +107,8 @@ pub(crate) fn spawn(run: &Run, admission: &Admission) -> Result<Spawned, SpawnEr
             stderr,
         }),
         Err(error) => {
-            // A child nobody can watch must not be. This waits only for the kernel to end it.
+            // A child that cannot be watched must not run. This waits only for the kernel to end
+            // it.
             let _ = child.kill();
             let _ = child.wait();
             Err(failed(error))
@@ -144,7 +145,7 @@ fn command<'a>(
                     distrust,
                 })?;
             let mut command = match located {
-                // The very file that was looked at, under the name that it goes by.
+                // The file that was checked, under the name in the record.
                 Some(file) => {
                     let mut command = process::Command::new(file);
                     command.arg0(program);
@@ -163,7 +164,7 @@ fn command<'a>(
     }
 }
 
-/// A pipe whose reading end never blocks us; the other is for a child and does.
+/// A pipe with a reading end that does not block; the writing end, for a child, does.
 fn pipe() -> io::Result<(Receiver, Stdio)> {
     let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
     ioctl_fionbio(&reading, true)?;
@@ -190,7 +191,7 @@ impl SpawnError {
             Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
                 SpawnError::Exhausted { program, source }
             }
-            // Only Rust itself says so, of a string that C could not hold.
+            // The standard library says so about a string with a NUL character.
             None if source.kind() == io::ErrorKind::InvalidInput => SpawnError::Nul { program },
             _ => SpawnError::Other { program, source },
         }

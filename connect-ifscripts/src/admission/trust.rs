@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Whether a script can be trusted with our rights: only root and this process's user may be able to
-//! change it, or to put something else in its place.
+//! Whether a script can be trusted with our rights: only root and this process's user may be able
+//! to change it, or to put something else in its place.
 //!
 //! Every name on the way to the script is checked, links and their targets included: it must belong
-//! to root or to us, and nobody else may write to it. A directory that everybody may write to passes
-//! if it is sticky, as `/tmp` is, since there only the owner of an entry can replace it. So others
-//! cannot change a script between this check and its start either.
+//! to root or to us, and nobody else may write to it. A directory that everybody may write to
+//! passes if it is sticky, as `/tmp` is, since there only the owner of an entry can replace it. So
+//! others cannot change a script between this check and its start either.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -41,8 +41,8 @@ impl Trusted {
         }
     }
 
-    /// Checks a script and every name on the way to it. A name that does not exist passes: the attempt
-    /// to run the script reports that.
+    /// Checks a script and every name on the way to it. A name that does not exist passes: the
+    /// attempt to run the script reports that.
     pub(super) fn check(self, script: &Path) -> Result<(), Distrust> {
         let start = if script.is_absolute() {
             script.to_owned()

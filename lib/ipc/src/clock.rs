@@ -22,7 +22,7 @@ impl Monotonic {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The instant so long before this one; that of boot at the earliest.
+    /// The instant this long before; that of boot at the earliest.
     #[must_use]
     pub fn before(self, time: Duration) -> Self {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);

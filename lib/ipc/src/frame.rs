@@ -9,20 +9,20 @@ use serde::de::DeserializeOwned;
 use crate::event::Event;
 
 /// The longest message, newline not counted: 1 MiB. Long lists are sent in several messages; what
-/// is longer than this is a fault of the sender and is refused before it is collected.
+/// is longer is a fault of the sender, and is refused before it is collected.
 pub const MAX_FRAME: usize = 1024 * 1024;
 
 /// How many list items go into one message, so that even items with long names stay far below
 /// [`MAX_FRAME`].
 pub const ITEMS_PER_FRAME: usize = 500;
 
-/// How much of a bad message is shown.
+/// How much of a malformed message is shown.
 const SHOWN: usize = 100;
 
-/// Why a text is no message.
+/// Why a text is not a message.
 #[derive(Debug)]
 pub enum FrameError {
-    /// It is no JSON, or JSON of another shape.
+    /// It is not JSON, or JSON of another form.
     Malformed {
         /// How the text begins.
         start: String,
@@ -58,7 +58,7 @@ impl std::error::Error for FrameError {}
 /// Reads one message.
 ///
 /// # Errors
-/// [`FrameError::Malformed`] if the text is no `M`.
+/// [`FrameError::Malformed`] if the text is not an `M`.
 pub fn decode<M: DeserializeOwned>(text: &str) -> Result<M, FrameError> {
     serde_json::from_str(text).map_err(|source| FrameError::Malformed {
         start: text.chars().take(SHOWN).collect(),

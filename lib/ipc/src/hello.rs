@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The first message of either side: who speaks, and which language.
+//! The first message of either side: the role of the sender, and the protocol it speaks.
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// The version of the message set. It is raised when an old reader would misunderstand a new
-/// writer; new fields and new messages alone do not raise it.
+/// The version of all messages between processes, which each side states in its hello. It is raised
+/// when an old reader would misunderstand a new writer, not for new fields and new messages.
 pub const PROTOCOL: u32 = 1;
 
 /// The part a process plays.
@@ -56,7 +56,7 @@ impl Hello {
         }
     }
 
-    /// Checks that the other side speaks our language and is one of the roles expected.
+    /// Checks that the other side speaks our protocol and has one of the roles expected.
     ///
     /// # Errors
     /// [`HelloError`], whose text can be sent back as it is.
@@ -84,7 +84,7 @@ pub enum HelloError {
         /// Its program version.
         version: String,
     },
-    /// A role that has no business on this socket.
+    /// A role that is not served on this socket.
     Role {
         /// The role that was claimed.
         role: Role,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Every message between the processes of the connect service, and its form as a line.
 //!
-//! One JSON object a line, at most [`frame::MAX_FRAME`] bytes long. The sockets that carry the lines
-//! are in `connect_runtime`; nothing here does I/O. Each side opens with a [`hello::Hello`]. Unknown fields are ignored, unknown messages are answered with
-//! an error. `docs/architecture.md` lists the messages in the order of a typical conversation.
+//! One JSON object a line, at most [`frame::MAX_FRAME`] bytes long. The sockets that carry the
+//! lines are in `connect_runtime`; nothing here does I/O. Each side opens with a [`hello::Hello`].
+//! Unknown fields are ignored, unknown messages are answered with an error. `docs/architecture.md`
+//! lists the messages in the order of a typical conversation.
 
 pub mod clock;
 pub mod control;
@@ -16,13 +17,13 @@ pub mod statistics;
 
 use serde::{Deserialize, Serialize};
 
-/// Names one adoption of one peer. A peer that is removed and added again gets a new one, so that
-/// nothing meant for the old one is credited to the new.
+/// Identifies one adoption of one peer. A peer that is removed and added again gets a new one, so
+/// that nothing meant for the old one is credited to the new one.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct PeerId(pub u64);
 
-/// Names one run of one script, unique as long as the core process lives and across its restarts.
+/// Identifies one run of one script, unique across restarts of core.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct RunId(pub u64);

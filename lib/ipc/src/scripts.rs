@@ -62,14 +62,14 @@ pub struct Run {
     pub kind: ScriptKind,
     /// What to execute.
     pub command: Command,
-    /// Variables to set beside the helper's own environment.
+    /// Variables to set in addition to the helper's own environment.
     pub environment: Vec<(String, String)>,
-    /// Seconds it may take, from its start; `None` for as long as it likes.
+    /// Seconds it may take, from its start; `None` for no limit.
     pub limit: Option<u32>,
 }
 
-/// A child that some helper started: its process number and its start time, which together name it even
-/// after the number was used again.
+/// A child that some helper started: its process number and its start time, which together name it
+/// even after the number was used again.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Child {
@@ -140,7 +140,7 @@ pub enum ToScripts {
     Run(Vec<Run>),
     /// End this run: `TERM` to its group, two seconds later `KILL`.
     Stop(RunId),
-    /// The other side sent something that makes no sense.
+    /// The other side sent something malformed.
     Error(String),
 }
 
@@ -203,6 +203,6 @@ pub enum FromScripts {
         /// How.
         end: Ended,
     },
-    /// The other side sent something that makes no sense.
+    /// The other side sent something malformed.
     Error(String),
 }

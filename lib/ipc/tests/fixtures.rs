@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The form of every message on the wire: each line of `fixtures/` must be read and written again to
-//! the very same bytes, and every variant must have a line there.
+//! The form of every message on the wire: each line of `fixtures/` must be read and written again
+//! to the very same bytes, and every variant must have a line there.
 //!
 //! A change that makes a line fail is a change of the messages between processes: if an old reader
 //! would misunderstand it, raise `PROTOCOL`; then correct the line.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Sockets that a service manager has opened for us (sd_listen_fds(3)), by name.
+//! Sockets that a service manager has opened for us (`sd_listen_fds(3)`), by name.
 
 use std::collections::HashMap;
 use std::os::unix::net::UnixListener;
@@ -16,17 +16,17 @@ pub struct HandedOver {
     listeners: HashMap<String, UnixListener>,
 }
 
-/// What was handed over is not what we can use.
+/// A socket that was handed over cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("the service manager handed over the socket `{name}', which is of no use: {why}")]
+#[error("the service manager handed over the socket `{name}', which cannot be used: {why}")]
 pub struct ActivationError {
     name: String,
     why: String,
 }
 
 impl HandedOver {
-    /// Takes what was handed over; nothing, if we were started by hand. To be called once, before
-    /// there are threads.
+    /// Takes what was handed over; nothing if no service manager started us. To be called once,
+    /// before there are threads.
     ///
     /// # Errors
     /// If something was handed over that is no listening Unix socket, or two sockets have one name.
@@ -44,8 +44,8 @@ impl HandedOver {
             let listener = handed_over
                 .take_unix_listener(index)
                 .map_err(|error| useless(error.to_string()))?
-                .ok_or_else(|| useless("it is gone".to_owned()))?;
-            // Our children have no business with it.
+                .ok_or_else(|| useless("it was taken already".to_owned()))?;
+            // Our children must not inherit it.
             fcntl_setfd(&listener, FdFlags::CLOEXEC).map_err(|error| useless(error.to_string()))?;
             if listeners.insert(name.clone(), listener).is_some() {
                 return Err(useless("another has the same name".to_owned()));
@@ -59,7 +59,7 @@ impl HandedOver {
         self.listeners.remove(name)
     }
 
-    /// The name of one that is none of these.
+    /// The name of a socket that is not among `known`.
     #[must_use]
     pub fn strange(&self, known: &[&str]) -> Option<&str> {
         let mut names = self.listeners.keys().map(String::as_str);

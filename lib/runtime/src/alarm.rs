@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! One alarm on the system's monotonic clock, exact to what the scheduler gives.
 //!
-//! The runtime's own timers count whole milliseconds, and each one set anew while no other runs costs
-//! a write to the runtime's own wake-up descriptor and a turn of its loop. Worse, while one of them
-//! runs, however far off, every wait of the process has a limit, so that the kernel sets and stops a
-//! timer of its own each time; on a virtual machine these are two exits to the host. This one costs a
-//! system call to set and none to hear. What every turn of a loop would wait beside is therefore an
-//! alarm; the runtime's timers are for what is rare or soon over.
+//! The runtime's own timers count whole milliseconds, and setting one while no other runs costs a
+//! write to the runtime's own wake-up descriptor and a turn of its loop. Worse, while one of them
+//! runs, every wait of the process has a limit, so the kernel sets and stops a timer of its own
+//! each time; on a virtual machine these are two exits to the host. An alarm costs one system call
+//! to set and none to notice. So every timer that a loop waits for in each turn is an alarm; the
+//! runtime's timers are for what is rare or short.
 
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
@@ -75,14 +75,14 @@ impl Alarm {
         Ok(())
     }
 
-    /// Waits until it rings. It may have rung for an earlier setting, so whoever waits looks at the
-    /// clock. Cancel safe. One task at a time may wait; a second one would take the first one's place.
+    /// Waits until it rings. It may have rung for an earlier setting, so the caller must check the
+    /// clock. Cancel safe. Only one task may wait at a time: a second one would replace the first.
     ///
     /// # Errors
     /// If the runtime is ending.
     pub async fn rings(&self) -> std::io::Result<()> {
-        // What is in the descriptor is not read: the next setting clears it, and the runtime is told
-        // of each ringing, read or not.
+        // The descriptor is not read: the next setting clears it, and the runtime reports each
+        // ringing, read or not.
         poll_fn(|cx| self.timer.poll_read_ready(cx))
             .await?
             .clear_ready();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! An alarm that knows what it is set to: setting it to the same instant again costs nothing, and it
+//! An alarm that knows its own setting: setting it to the same instant again costs nothing, and it
 //! rings once for each setting.
 
 use std::future::pending;
@@ -10,8 +10,8 @@ use connect_ipc::clock::Monotonic;
 use crate::alarm::Alarm;
 use crate::clock;
 
-/// The deadline of a loop. Each turn says when something is due next, with [`Deadline::set`], and
-/// waits for it beside everything else, with [`Deadline::passed`].
+/// The deadline of a loop. Each turn calls [`Deadline::set`] with the instant at which something is
+/// due next, and then waits for [`Deadline::passed`] or anything else.
 #[derive(Debug)]
 pub struct Deadline {
     alarm: Alarm,
@@ -45,7 +45,7 @@ impl Deadline {
         Ok(())
     }
 
-    /// Waits until the deadline has passed, which removes it; for ever while there is none. Cancel
+    /// Waits until the deadline has passed, which removes it; forever while there is none. Cancel
     /// safe. Only one task may wait at a time.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 /// Why a program ended. The numbers follow sysexits(3), which supervisors and scripts know.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Exit {
-    /// All went well, or the service was asked to quit.
+    /// Success, or the service was asked to quit.
     Success = 0,
     /// A request failed.
     Failure = 1,
@@ -21,15 +21,15 @@ pub enum Exit {
     Software = 70,
     /// The system refused something, such as a socket or a directory.
     System = 71,
-    /// The tripe server is gone and the service was told to end then.
+    /// The connection to the tripe server is lost and the service was told to end then.
     Disconnected = 75,
-    /// The process at the other end speaks another language, as one of another version does.
+    /// The process at the other end speaks another protocol, as one of another version may.
     Protocol = 76,
     /// Something is not permitted.
     NoPermission = 77,
-    /// The service was taken over by a later version, or one at least as late holds it.
+    /// The service was taken over by a later version, or is held by a version at least as late.
     Displaced = 78,
-    /// What was waited for has not come in time; the number is that of timeout(1).
+    /// What was waited for has not happened in time; the number is that of timeout(1).
     Late = 124,
 }
 
@@ -59,7 +59,7 @@ impl Fatal {
 }
 
 /// What the operator reads: the error and its causes, each once. Errors of libraries often name
-/// their cause themselves, and then it need not be said again.
+/// their cause themselves.
 fn sentence(error: &anyhow::Error) -> String {
     error.chain().fold(String::new(), |said, cause| {
         let text = cause.to_string();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Holds a manual page and a command line together: what one knows of options, the other must.
-//! Each program's tests ask it, so that text and program cannot drift apart.
+//! Compares a manual page with a command line: both must name the same options. The tests of each
+//! program use it.
 
 use std::collections::BTreeSet;
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What a service manager is told (`sd_notify(3)`): ready, how things stand, still alive, stopping.
+//! What a service manager is told (`sd_notify(3)`): ready, status, alive, stopping.
 //!
-//! Nothing of it happens on another task: the watchdog is fed by the loop that does the work, so
-//! that a loop which is stuck is found out and the process started anew. Where there is no service
-//! manager, all of this does nothing.
+//! The loop that does the work feeds the watchdog itself, so a loop that is stuck is detected and
+//! the process is restarted. Without a service manager, nothing here has an effect.
 
 use std::time::Duration;
 
@@ -13,8 +12,8 @@ use sd_notify::NotifyState;
 use crate::clock;
 use crate::trouble::TroubleLog;
 
-/// Variables by which a service manager and its child know each other. They are for this process
-/// alone and not to be passed on to children, which would speak in our name.
+/// Variables by which a service manager and its child identify each other. They are not passed on
+/// to children, which would otherwise notify the service manager in our name.
 pub const PRIVATE_VARIABLES: [&str; 6] = [
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
@@ -24,17 +23,16 @@ pub const PRIVATE_VARIABLES: [&str; 6] = [
     "LISTEN_FDNAMES",
 ];
 
-/// The way to the service manager.
+/// The connection to the service manager.
 #[derive(Debug)]
 pub struct Notifier {
-    /// Whether somebody listens.
+    /// Whether there is a service manager that listens.
     present: bool,
-    /// How often the watchdog is fed: twice in the time in which it must be, so that one feed may
-    /// be late by as much again.
+    /// How often the watchdog is fed: twice as often as it must be, so that one feed may be late.
     feed_every: Option<Duration>,
     /// When it is fed next.
     feed_at: Monotonic,
-    /// What was said last of how things stand.
+    /// The last status that was sent.
     status: String,
     trouble: TroubleLog,
 }
@@ -53,18 +51,18 @@ impl Notifier {
         }
     }
 
-    /// Whether there is somebody to tell.
+    /// Whether a service manager listens.
     #[must_use]
     pub const fn is_present(&self) -> bool {
         self.present
     }
 
-    /// The service does what it is for.
+    /// The service is ready.
     pub fn ready(&mut self) {
         self.say(&[NotifyState::Ready]);
     }
 
-    /// The configuration is being read again; [`Notifier::ready`] tells the end of it.
+    /// The configuration is being read again; [`Notifier::ready`] reports the end of it.
     pub fn reloading(&mut self) {
         // systemd from 253 on wants the time as well, to tell this reload from an earlier one.
         match NotifyState::monotonic_usec_now() {
@@ -78,7 +76,7 @@ impl Notifier {
         self.say(&[NotifyState::Stopping]);
     }
 
-    /// How things stand, for people; said only if it is something new.
+    /// The status, for people. It is sent only if it has changed.
     pub fn status(&mut self, status: &str) {
         if self.status != status {
             // A newline would begin another message.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Ending with the program that started us: a helper of `connect` must not outlive it, else the
-//! next `connect` would find two.
+//! Ending together with the program that started us: a helper of `connect` must not outlive it,
+//! otherwise the next `connect` would find two.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};

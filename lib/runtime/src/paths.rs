@@ -17,7 +17,7 @@ const SOCKET_NAME: &str = "tripesock";
 pub const RUNTIME_VARIABLE: &str = "TRIPE_CONNECT_DIR";
 
 /// The runtime directory of the units that come with the packages, where an operator's tool looks
-/// for a service that is not beside the server's socket.
+/// for a service that is not next to the server's socket.
 pub const PACKAGED_RUNTIME: &str = "/run/tripe-connect";
 
 /// Our sockets, all in one runtime directory.
@@ -28,24 +28,24 @@ pub struct RuntimeDir {
 
 impl RuntimeDir {
     /// The directory given by option, else by [`RUNTIME_VARIABLE`], else by systemd's
-    /// `RUNTIME_DIRECTORY`, else beside the server's socket with `.connect` after its name: there
-    /// is one service for one server, so their places go together.
+    /// `RUNTIME_DIRECTORY`, else next to the server's socket with `.connect` after its name: there
+    /// is one service for one server, so their paths belong together.
     #[must_use]
     pub fn find(option: Option<&Path>, admin_socket: &Path) -> Self {
         let path = named(option, RUNTIME_VARIABLE)
             .or_else(|| named(None, "RUNTIME_DIRECTORY"))
-            .unwrap_or_else(|| Self::beside(admin_socket));
+            .unwrap_or_else(|| Self::next_to(admin_socket));
         RuntimeDir { path }
     }
 
-    /// As [`RuntimeDir::find`], for those who look for a service that runs already: if nothing names
-    /// the directory and none is beside the server's socket, it is that of the packaged units.
+    /// As [`RuntimeDir::find`], to find a service that is running already: if nothing names the
+    /// directory and none is next to the server's socket, it is that of the packaged units.
     #[must_use]
     pub fn find_service(option: Option<&Path>, admin_socket: &Path) -> Self {
         let named = Self::find(option, admin_socket);
-        let beside = Self::beside(admin_socket);
+        let default = Self::next_to(admin_socket);
         let packaged = Path::new(PACKAGED_RUNTIME);
-        if option.is_none() && named.path == beside && !beside.exists() && packaged.exists() {
+        if option.is_none() && named.path == default && !default.exists() && packaged.exists() {
             return RuntimeDir {
                 path: packaged.to_owned(),
             };
@@ -53,7 +53,7 @@ impl RuntimeDir {
         named
     }
 
-    fn beside(admin_socket: &Path) -> PathBuf {
+    fn next_to(admin_socket: &Path) -> PathBuf {
         let mut name = admin_socket.as_os_str().to_owned();
         name.push(".connect");
         name.into()
@@ -71,7 +71,7 @@ impl RuntimeDir {
         self.path.join("helpers.sock")
     }
 
-    /// Where observers connect, who may only look.
+    /// Where observers connect, which may only read.
     #[must_use]
     pub fn observe_socket(&self) -> PathBuf {
         self.path.join("observe.sock")
@@ -108,8 +108,8 @@ pub fn database(option: Option<&Path>, directory: &Path) -> PathBuf {
     directory.join(named(option, "TRIPEPEERDB").unwrap_or_else(|| "peers.cdb".into()))
 }
 
-/// Where state is kept between one core and the next: option, else systemd's `STATE_DIRECTORY`, else
-/// nowhere. Relative names are relative to `directory`.
+/// Where state is kept between one core and the next: option, else systemd's `STATE_DIRECTORY`,
+/// else nowhere. Relative names are relative to `directory`.
 #[must_use]
 pub fn state_directory(option: Option<&Path>, directory: &Path) -> Option<PathBuf> {
     named(option, "STATE_DIRECTORY").map(|named| directory.join(named))
@@ -151,14 +151,18 @@ mod tests {
         let socket = dir.join(format!("paths-test-{}", std::process::id()));
         let named = RuntimeDir::find_service(Some(Path::new("/run/x")), &socket);
         assert_eq!(named.path(), Path::new("/run/x"));
-        let beside = RuntimeDir::beside(&socket);
-        std::fs::create_dir(&beside).unwrap();
+        let default = RuntimeDir::next_to(&socket);
+        std::fs::create_dir(&default).unwrap();
         let found = RuntimeDir::find_service(None, &socket);
-        std::fs::remove_dir(&beside).unwrap();
-        assert_eq!(found.path(), beside);
+        std::fs::remove_dir(&default).unwrap();
+        assert_eq!(found.path(), default);
         let found = RuntimeDir::find_service(None, &socket);
         let packaged = Path::new(PACKAGED_RUNTIME);
-        let expected = if packaged.exists() { packaged } else { &beside };
+        let expected = if packaged.exists() {
+            packaged
+        } else {
+            &default
+        };
         assert_eq!(found.path(), expected);
     }
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Keeps one kind of message from flooding the log: so many in a while are written, the others
-//! counted and told of in one line.
+//! Keeps one kind of message from flooding the log: up to a limit per window of time are written,
+//! the others are counted and reported in one line.
 //!
 //! ```text
 //!   event --> [RateLimit] --pass--> log
 //!                   |
-//!                   +--first left out--> [thread] --end of the while, how many--> log
+//!                   +--first left out--> [thread] --end of the window, how many--> log
 //! ```
 
 use std::collections::HashMap;
@@ -23,17 +23,17 @@ use tracing_subscriber::layer::{Context, Filter};
 use crate::clock;
 
 /// How many messages of one kind, that is from one place in the program, are written in a
-/// [`WHILE`]. A thousand peers that come or go at once are told of one by one; a fault that repeats
-/// itself in a loop is not.
+/// [`WINDOW`]. A thousand peers that come or go at once are logged one by one; a fault that repeats
+/// in a loop is not.
 const MOST: u32 = 1_000;
 
-/// The while: short enough that a count comes soon, long enough that floods fill few lines.
-const WHILE: Duration = Duration::from_secs(10);
+/// Short enough that a count comes soon, long enough that floods fill few lines.
+const WINDOW: Duration = Duration::from_secs(10);
 
-/// How much of a message is shown where others like it are told of.
+/// How much of a message is shown in the line that counts others like it.
 const SHOWN: usize = 60;
 
-/// The messages of one kind in the present while.
+/// The messages of one kind in the current window.
 #[derive(Clone, Copy, Debug)]
 struct Window {
     since: Monotonic,
@@ -45,7 +45,7 @@ struct Window {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Verdict {
     Write,
-    /// Leave it out, and see to it that this is told at the given instant.
+    /// Leave it out, and report at the given instant how many were.
     Begin(Monotonic),
     LeaveOut,
 }
@@ -60,8 +60,8 @@ impl Window {
     }
 
     fn judge(&mut self, now: Monotonic) -> Verdict {
-        let end = self.since + WHILE;
-        // What was left out is told of before the next while begins.
+        let end = self.since + WINDOW;
+        // What was left out is reported before the next window begins.
         if now >= end && self.left_out == 0 {
             *self = Window::new(now);
         }
@@ -77,13 +77,13 @@ impl Window {
         }
     }
 
-    /// Ends the while and gives how many messages were left out.
+    /// Ends the window and returns how many messages were left out.
     fn end(&mut self, now: Monotonic) -> u64 {
         std::mem::replace(self, Window::new(now)).left_out
     }
 }
 
-/// The filter, to be put behind the one for levels.
+/// The filter, to be applied after the one for levels.
 #[derive(Debug, Default)]
 pub struct RateLimit {
     windows: Arc<Mutex<HashMap<Identifier, Window>>>,
@@ -116,7 +116,7 @@ impl<S: Subscriber> Filter<S> for RateLimit {
             Verdict::Begin(end) => {
                 let mut text = Text::default();
                 event.record(&mut text);
-                self.tell_later(kind, end, text.0);
+                self.report_later(kind, end, text.0);
                 false
             }
         }
@@ -124,9 +124,9 @@ impl<S: Subscriber> Filter<S> for RateLimit {
 }
 
 impl RateLimit {
-    /// Tells at `end` how many messages were left out. A filter may not log, so a thread does; there
+    /// Logs at `end` how many messages were left out. A filter may not log, so a thread does; there
     /// is at most one for each kind of message.
-    fn tell_later(&self, kind: Identifier, end: Monotonic, text: String) {
+    fn report_later(&self, kind: Identifier, end: Monotonic, text: String) {
         let windows = Arc::clone(&self.windows);
         std::thread::spawn(move || {
             std::thread::sleep(end.since(clock::now()));
@@ -136,7 +136,7 @@ impl RateLimit {
                     .get_mut(&kind)
                     .map_or(0, |window| window.end(clock::now()))
             };
-            let seconds = WHILE.as_secs();
+            let seconds = WINDOW.as_secs();
             tracing::warn!("{left_out} more messages like `{text}' were left out in {seconds} s");
         });
     }
@@ -170,11 +170,11 @@ mod tests {
         for _ in 0..MOST {
             assert_eq!(window.judge(start), Verdict::Write);
         }
-        assert_eq!(window.judge(start), Verdict::Begin(start + WHILE));
-        // Even late, none is written before the others have been told of.
-        assert_eq!(window.judge(start + 2 * WHILE), Verdict::LeaveOut);
-        assert_eq!(window.end(start + 2 * WHILE), 2);
-        assert_eq!(window.judge(start + 2 * WHILE), Verdict::Write);
+        assert_eq!(window.judge(start), Verdict::Begin(start + WINDOW));
+        // Even late, none is written before the others were reported.
+        assert_eq!(window.judge(start + 2 * WINDOW), Verdict::LeaveOut);
+        assert_eq!(window.end(start + 2 * WINDOW), 2);
+        assert_eq!(window.judge(start + 2 * WINDOW), Verdict::Write);
     }
 
     #[test]
@@ -182,7 +182,7 @@ mod tests {
         let start = clock::now();
         let mut window = Window::new(start);
         for at in 0..10 * MOST {
-            let now = start + WHILE / MOST * at;
+            let now = start + WINDOW / MOST * at;
             assert_eq!(window.judge(now), Verdict::Write, "{at}");
         }
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A connected Unix socket that wakes its process for what has arrived, and for nothing else.
 //!
-//! The runtime's own type asks to be woken for room to write as well, always. On a Unix socket there
-//! is new room whenever the other side reads, so each message sent would cost a wake-up for nothing;
-//! that is a third of what a ping costs. Here room is waited for only when there is none.
+//! The runtime's own type always asks to be woken for room to write as well. A Unix socket has new
+//! room whenever the other side reads, so each message sent would cost a useless wake-up; that is a
+//! third of what a ping costs. This type waits for room only when there is none.
 
 use std::future::poll_fn;
 use std::io;
@@ -36,19 +36,19 @@ impl Socket {
     }
 
     /// Appends what has arrived to `into`, as much as it has room for without growing; waits until
-    /// there is something. 0 is the end of the connection. Cancel safe. One task at a time may wait;
-    /// a second one would take the first one's place.
+    /// there is something. 0 is the end of the connection. Cancel safe. Only one task may wait at a
+    /// time: a second one would replace the first.
     ///
     /// # Errors
-    /// What the system says of the connection.
+    /// What the system says about the connection.
     pub async fn read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         loop {
-            // One task reads, so it need not queue with others for the news.
+            // Only one task reads, so it need not queue with others.
             let mut ready = poll_fn(|cx| self.fd.poll_read_ready(cx)).await?;
             let room = into.capacity() - into.len();
             match recv(&self.fd, spare_capacity(into), RecvFlags::empty()) {
                 Ok((_, count)) => {
-                    // Less than there was room for, so nothing is left; this saves asking.
+                    // Less than there was room for, so nothing is left; this saves a system call.
                     if count < room {
                         ready.clear_ready();
                     }
@@ -86,10 +86,10 @@ impl Socket {
         Ok(())
     }
 
-    /// Whether the other side neither sends nor reads any more.
+    /// Whether the other side has stopped both sending and reading.
     #[must_use]
     pub fn is_hung_up(&self) -> bool {
-        // The hang-up is told whatever is asked for.
+        // The hang-up is reported whatever is asked for.
         let mut asked = [PollFd::new(self.fd.get_ref(), PollFlags::empty())];
         let polled = poll(&mut asked, Some(&Timespec::default()));
         let [asked] = asked;

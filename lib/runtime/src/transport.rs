@@ -31,24 +31,24 @@ use tripe_admin::line::{Line, LineBuffer};
 use crate::socket::Socket;
 use connect_ipc::frame::{self, EncodedEvent, FrameError, MAX_FRAME};
 
-/// Unread bytes after which a helper is cut off: 64 MiB. A full table of 50,000 peers takes 20; a
-/// helper further behind than that is stuck, and a fresh one catches up faster.
+/// Unread bytes after which a helper's connection is closed: 64 MiB. A full table of 50,000 peers
+/// takes 20; a helper further behind than that is stuck, and a new one catches up faster.
 pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
 
-/// Unread bytes after which an operator's connection is cut off: the status of 10,000 peers, twice.
+/// Unread bytes after which an operator's connection is closed: the status of 10,000 peers, twice.
 pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
 
 /// How much room for queued bytes is kept between two turns: what a turn of a busy service takes.
 const KEPT: usize = 64 * 1024;
 
-/// How often a half-closed connection is looked at: rare enough to cost nothing, often enough that
-/// what was waited for by somebody who left is not kept for long.
+/// How often a half-closed connection is checked: rarely enough to cost nothing, often enough that
+/// requests of a caller that has left are not kept for long.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The longest path of a Unix socket on Linux, from the size of `sun_path` less its NUL.
 const MAX_SOCKET_PATH: usize = 107;
 
-/// Why a socket could not be had.
+/// Why a socket could not be created or reached.
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// The path does not fit into a socket address.
@@ -68,8 +68,8 @@ pub enum SocketError {
         /// The socket.
         path: PathBuf,
     },
-    /// Something that is no socket stands there.
-    #[error("{path} exists and is no socket: move it away")]
+    /// The path exists and is not a socket.
+    #[error("{path} exists and is not a socket: move it away")]
     NoSocket {
         /// The path.
         path: PathBuf,
@@ -86,17 +86,17 @@ pub enum SocketError {
     },
 }
 
-/// Who is at the other end of a connection, as the kernel says.
+/// The process at the other end of a connection, as the kernel reports it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Caller {
-    /// The effective user, where the system tells.
+    /// The effective user, if the system reports it.
     pub uid: Option<u32>,
-    /// The process, where the system tells.
+    /// The process, if the system reports it.
     pub pid: Option<i32>,
 }
 
-/// Listens on `path`, with file permissions `mode`. A socket left over from a process that is gone
-/// is replaced; one that is served is not.
+/// Listens on `path`, with file permissions `mode`. A socket left over from a process that has
+/// ended is replaced; one that another process serves is not.
 ///
 /// # Errors
 /// [`SocketError`], naming the path.
@@ -137,10 +137,10 @@ fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socke
     }
 }
 
-/// Takes the next connection.
+/// Accepts the next connection.
 ///
 /// # Errors
-/// What the system says; the caller should wait a little and go on.
+/// What the system says; the caller should wait a little and retry.
 pub async fn accept(listener: &Listener) -> io::Result<(Stream, Caller)> {
     let stream = listener.accept().await?;
     let caller = stream.peer_creds().map(|credentials| Caller {
@@ -161,10 +161,10 @@ pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
 }
 
 /// Makes the two halves of a connection. `backlog` is the number of unread bytes after which the
-/// other side is cut off.
+/// connection is closed.
 ///
 /// # Errors
-/// [`ReceiveError::Io`] if the system is out of what watching a connection needs.
+/// [`ReceiveError::Io`] if the system is out of descriptors or memory.
 pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), ReceiveError> {
     let Stream::UdSocket(stream) = stream;
     let socket = UnixStream::from(stream)
@@ -192,7 +192,7 @@ pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), Recei
 /// Why no message could be received.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
-    /// The message makes no sense; the connection can go on.
+    /// The message is malformed; the connection can continue.
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The connection broke.
@@ -208,12 +208,12 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// The next message; `None` at the end of the connection. Cancel safe. Empty lines are passed
-    /// over, for people who type.
+    /// The next message; `None` at the end of the connection. Cancel safe. Empty lines are
+    /// ignored, for people who type.
     ///
     /// # Errors
-    /// [`ReceiveError::Frame`] for a message that makes no sense, after which the connection can go
-    /// on, and [`ReceiveError::Io`] when it cannot.
+    /// [`ReceiveError::Frame`] for a malformed message, after which the connection can continue,
+    /// and [`ReceiveError::Io`] when it cannot.
     pub async fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, ReceiveError> {
         loop {
             if let Some(message) = self.ready()? {
@@ -225,10 +225,9 @@ impl Receiver {
         }
     }
 
-    /// Waits until the other side reads no more either. After the end of what it sends it may
-    /// still be listening: whoever pipes requests into a tool closes that direction first. The
-    /// system has no event for this that would not also come at once, so it is looked at now and
-    /// then.
+    /// Waits until the other side has stopped reading as well. After the end of what it sends it
+    /// may still be reading: a pipe of requests into a tool closes that direction first. The system
+    /// has no event for this alone, so it is checked now and then.
     pub async fn hung_up(&self) {
         while !self.socket.is_hung_up() {
             tokio::time::sleep(LOOK).await;
@@ -259,11 +258,11 @@ pub enum SendError {
     /// It is too long.
     #[error(transparent)]
     Frame(#[from] FrameError),
-    /// The other side is gone or was cut off.
+    /// The connection is closed.
     #[error("the other side is gone")]
     Gone,
-    /// The other side has not read for too long and is cut off by this.
-    #[error("the other side has not read {0} bytes and is cut off")]
+    /// The other side has not read for too long; this closes the connection.
+    #[error("the other side has not read {0} bytes; closing the connection")]
     Stuck(usize),
 }
 
@@ -298,9 +297,9 @@ struct Queue {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum QueueState {
     Open,
-    /// No more will come; write what is there, then close.
+    /// Nothing more will be queued; write what is there, then close.
     Finishing,
-    /// Broken or cut off.
+    /// Broken or closed.
     Dead,
 }
 
@@ -330,8 +329,8 @@ impl Sender {
         self.queue(|bytes| frame::encode(message, bytes))
     }
 
-    /// Queues an event for the request of number `id`, to be sent with the next [`Sender::flush`] at
-    /// the latest. Never waits.
+    /// Queues an event for the request with number `id`, to be sent with the next [`Sender::flush`]
+    /// at the latest. Never waits.
     ///
     /// # Errors
     /// As [`Sender::send`].
@@ -339,24 +338,25 @@ impl Sender {
         self.queue(|bytes| event.append(id, bytes))
     }
 
-    /// Writes what is queued as far as the socket has room; the rest follows by itself. Never waits.
+    /// Writes what is queued as far as the socket has room; the writer task writes the rest. Never
+    /// waits.
     pub fn flush(&self) {
         let Handle { shared, socket } = &*self.handle;
         let mut queue = shared.lock();
         if queue.bytes.is_empty() {
             return;
         }
-        // What the writer task has taken comes first.
+        // What the writer task has taken must be written first.
         if queue.state == QueueState::Open && !queue.writing {
             match socket.try_write(&queue.bytes) {
                 Ok(count) if count == queue.bytes.len() => {
                     queue.bytes.clear();
-                    // A turn that had much to say is no reason to keep as much for ever.
+                    // The memory that one busy turn needed is not kept forever.
                     queue.bytes.shrink_to(KEPT);
                     return;
                 }
                 Ok(count) => drop(queue.bytes.drain(..count)),
-                // No room, or the connection is over: both are the writer task's business.
+                // No room, or the connection is over: the writer task handles both.
                 Err(_) => {}
             }
         }
@@ -411,8 +411,7 @@ impl Drop for Handle {
 async fn write_out(socket: Arc<Socket>, shared: Arc<Shared>) {
     let ending = write_all(&socket, &shared).await;
     shared.lock().state = QueueState::Dead;
-    // Closing both directions ends our own reader as well. That the other side may be gone already
-    // does not matter.
+    // Closing both directions ends our own reader as well.
     socket.shutdown(ending);
 }
 
@@ -452,7 +451,7 @@ async fn write_all(socket: &Socket, shared: &Shared) -> Shutdown {
     }
 }
 
-/// Waits until the connection is cut while a write is stuck.
+/// Waits until the connection is closed while a write is stuck.
 async fn cut_off(shared: &Shared) {
     while shared.lock().state != QueueState::Dead {
         shared.wake.notified().await;

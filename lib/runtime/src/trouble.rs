@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Logging a trouble once, however often it repeats itself.
+//! Logging a problem once, however often it occurs.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use connect_ipc::clock::Monotonic;
 
 use crate::clock;
 
-/// Knows which trouble was logged last, so that the same one is not logged again until it is over or
-/// another has come.
+/// Remembers which problem was logged last, so that the same one is not logged again until it is
+/// over or a different one occurs.
 #[derive(Debug, Default)]
 pub struct TroubleLog {
     logged: Option<(String, Monotonic)>,
@@ -16,7 +16,7 @@ pub struct TroubleLog {
 }
 
 impl TroubleLog {
-    /// A log in which a trouble that lasts is repeated after so much time.
+    /// A log that repeats a problem that persists, at intervals of `every`.
     #[must_use]
     pub const fn repeating(every: Duration) -> Self {
         TroubleLog {
@@ -25,7 +25,7 @@ impl TroubleLog {
         }
     }
 
-    /// Whether this trouble is to be logged now. It counts as logged from then on.
+    /// Whether this problem is to be logged now. It counts as logged from then on.
     #[must_use]
     pub fn is_new(&mut self, trouble: &str) -> bool {
         let now = clock::now();
@@ -38,12 +38,12 @@ impl TroubleLog {
         !known
     }
 
-    /// The trouble is over: should it come again, it is new. Whether there was one.
+    /// The problem is over: if it occurs again, it is new. Says whether there was one.
     pub fn over(&mut self) -> bool {
         self.logged.take().is_some()
     }
 
-    /// The trouble that was logged last and is not over.
+    /// The problem that was logged last, unless it is over.
     #[must_use]
     pub fn last(&self) -> Option<&str> {
         self.logged.as_ref().map(|(text, _)| text.as_str())
