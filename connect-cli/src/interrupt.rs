@@ -2,7 +2,7 @@
 //! How commands that run until they are interrupted end: SIGINT and SIGTERM mean success.
 
 use connect_runtime::exit::Exit;
-use tokio::signal::unix::{SignalKind, signal};
+use connect_runtime::signals::EndSignals;
 
 use crate::error::Error;
 
@@ -13,11 +13,9 @@ use crate::error::Error;
 pub(crate) async fn until_interrupted(
     work: impl Future<Output = Result<Exit, Error>>,
 ) -> Result<Exit, Error> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Runtime)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Runtime)?;
+    let mut signals = EndSignals::catch().map_err(Error::Runtime)?;
     tokio::select! {
         ended = work => ended,
-        _ = interrupt.recv() => Ok(Exit::Success),
-        _ = terminate.recv() => Ok(Exit::Success),
+        () = signals.next() => Ok(Exit::Success),
     }
 }

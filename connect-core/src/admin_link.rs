@@ -6,10 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use connect_ipc::clock::Monotonic;
+use connect_runtime::clock;
 use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::socket::Socket;
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::sleep;
 use tripe_admin::line::{LineBuffer, MAX_RECEIVED};
 
 use crate::server_run::ServerRun;
@@ -49,7 +51,7 @@ pub struct AdminLink {
     output: Vec<u8>,
     written: usize,
     retry: Duration,
-    next_try: Instant,
+    next_try: Monotonic,
 }
 
 impl AdminLink {
@@ -64,7 +66,7 @@ impl AdminLink {
             output: Vec::new(),
             written: 0,
             retry: FIRST_RETRY,
-            next_try: Instant::now(),
+            next_try: clock::now(),
         }
     }
 
@@ -104,7 +106,7 @@ impl AdminLink {
     /// Waits for the next thing to happen. Cancel safe.
     pub async fn event(&mut self) -> LinkEvent {
         let Some(stream) = &self.stream else {
-            sleep_until(self.next_try).await;
+            sleep(self.next_try.since(clock::now())).await;
             return self.reconnect().await;
         };
         let unwritten = self.output.get(self.written..).unwrap_or_default();
@@ -152,7 +154,7 @@ impl AdminLink {
         self.lines.clear();
         self.output.clear();
         self.written = 0;
-        self.next_try = Instant::now() + self.retry;
+        self.next_try = clock::now() + self.retry;
         LinkEvent::Lost(why)
     }
 

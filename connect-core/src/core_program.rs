@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use connect_runtime::exit::{Exit, Fatal, finish};
-use connect_runtime::logging;
+use connect_runtime::{logging, program};
 
 use crate::options::{CoreCommand, CoreOnlyOptions, CoreOptions};
 use crate::replay;
@@ -17,7 +17,7 @@ use crate::startup;
 pub fn main() -> ExitCode {
     let CoreOnlyOptions { core, command } = CoreOnlyOptions::parse();
     let result = match command {
-        None => start(&core),
+        None => start(core),
         // What was logged then is logged again.
         Some(CoreCommand::Replay(options)) => logging::init(&core.log)
             .map_err(|error| Fatal::new(Exit::Usage, error))
@@ -26,13 +26,12 @@ pub fn main() -> ExitCode {
     finish("connect-core", result)
 }
 
-fn start(options: &CoreOptions) -> Result<Exit, Fatal> {
+fn start(options: CoreOptions) -> Result<Exit, Fatal> {
     logging::init(&options.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
     let handed_over = startup::handed_over()?;
-    let paths = startup::enter(options)?;
-    let runtime = startup::runtime()?;
-    runtime.block_on(async {
-        let event_loop = startup::prepare(options, &paths, handed_over, Hangup::Reload).await?;
-        event_loop.run_as_task(|| {}).await
+    let paths = startup::enter(&options)?;
+    program::run(async move {
+        let event_loop = startup::prepare(&options, &paths, handed_over, Hangup::Reload).await?;
+        event_loop.run(|| {}).await
     })
 }

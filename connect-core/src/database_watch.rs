@@ -10,8 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_runtime::alarm::Alarm;
 use connect_runtime::clock;
+use connect_runtime::deadline::Deadline;
 use peerdb::{Database, FileIdentity};
 use tokio::sync::{Notify, mpsc};
 
@@ -29,19 +29,14 @@ pub async fn watch(
     mut seen: Option<FileIdentity>,
     loaded: mpsc::Sender<Loaded>,
     look_now: Arc<Notify>,
-    alarm: Alarm,
+    mut look: Deadline,
 ) {
-    let mut look_at = clock::now() + LOOK_EVERY;
     loop {
+        look.set(Some(clock::now() + LOOK_EVERY));
         let asked = tokio::select! {
-            rung = alarm.until(look_at) => match rung {
-                Ok(()) => false,
-                // The runtime is ending.
-                Err(_) => return,
-            },
+            () = look.passed() => false,
             () = look_now.notified() => true,
         };
-        look_at = clock::now() + LOOK_EVERY;
         let current = FileIdentity::of(&path).ok();
         if current == seen && !asked {
             continue;
@@ -73,8 +68,8 @@ mod tests {
         let seen = FileIdentity::of(&path).ok();
         let (sender, mut loaded) = mpsc::channel(1);
         let look_now = Arc::new(Notify::new());
-        let alarm = Alarm::new().unwrap();
-        tokio::spawn(watch(path, seen, sender, Arc::clone(&look_now), alarm));
+        let look = Deadline::new().unwrap();
+        tokio::spawn(watch(path, seen, sender, Arc::clone(&look_now), look));
         for _ in 0..2 {
             look_now.notify_one();
             let loaded = loaded.recv().await.unwrap();

@@ -17,10 +17,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
-use connect_runtime::alarm::Alarm;
 use connect_runtime::clock;
+use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
 use tokio::sync::{Notify, mpsc};
 use tripe_admin::line::Line;
@@ -55,29 +54,18 @@ pub struct EventLoop {
     /// The server's socket, for messages.
     pub(crate) socket: PathBuf,
     pub(crate) clock: WallClock,
-    pub(crate) alarms: Alarms,
+    /// When the machine has something to do.
+    pub(crate) due: Deadline,
+    /// When anything else is due. It is seldom due, so it need not be set as often.
+    pub(crate) seldom_due: Deadline,
 }
 
 impl EventLoop {
     /// Works until the service ends. `ready` is called once the service is claimed.
     ///
-    /// The loop is a task of the runtime and not the future that the runtime was started with: that
-    /// one is woken through a file descriptor even from its own thread, which costs two system
-    /// calls each time.
-    ///
     /// # Errors
     /// With the exit code for what went wrong.
-    pub async fn run_as_task(self, ready: impl FnOnce() + Send + 'static) -> Result<Exit, Fatal> {
-        match tokio::spawn(self.run(ready)).await {
-            Ok(ended) => ended,
-            Err(error) => Err(Fatal::new(
-                Exit::System,
-                anyhow::Error::new(error).context("core's loop was cut short"),
-            )),
-        }
-    }
-
-    async fn run(mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
+    pub async fn run(mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
         let ended = self.work(ready).await;
         self.service_manager.tell(Milestone::Stopping);
         self.keeper.finish(&self.driver.machine).await;
@@ -115,21 +103,23 @@ impl EventLoop {
             self.service_manager
                 .turn(&self.driver.machine, &self.socket);
             self.keeper.turn(&self.driver.machine).await;
-            self.receive().await?;
+            self.receive().await;
         }
     }
 
     /// Waits for something to happen, and hands it to the machine with everything else that has
     /// happened by then.
-    async fn receive(&mut self) -> Result<(), Fatal> {
+    async fn receive(&mut self) {
         let wake = [self.service_manager.next_wake(), self.keeper.next_wake()];
         let wake = wake.into_iter().flatten().min();
-        self.alarms.set(self.driver.machine.next_deadline(), wake)?;
+        self.due.set(self.driver.machine.next_deadline());
+        self.seldom_due.set(wake);
         tokio::select! {
             event = self.admin.event() => self.link_event(event),
             Some(arrival) = self.endpoints.arrival() => self.arrived(arrival),
             Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
-            rung = self.alarms.ring() => rung?,
+            () = self.due.passed() => {}
+            () = self.seldom_due.passed() => {}
             Some(request) = self.signals.recv() => self.driver.feed(match request {
                 signals::Request::Leave => Input::Leave,
                 signals::Request::Reload => Input::Reload,
@@ -138,7 +128,6 @@ impl EventLoop {
         if self.endpoints.is_observed() {
             self.clock.check(&mut self.driver, false);
         }
-        Ok(())
     }
 
     fn link_event(&mut self, event: LinkEvent) {
@@ -256,65 +245,4 @@ impl WallClock {
             driver.feed(Input::WallClock { millis });
         }
     }
-}
-
-/// The two alarms of the loop.
-#[derive(Debug)]
-pub struct Alarms {
-    machine: Alarm,
-    machine_set: Option<Monotonic>,
-    /// What is seldom due has one of its own, so that it need not be set as often.
-    seldom: Alarm,
-    seldom_set: Option<Monotonic>,
-}
-
-impl Alarms {
-    /// Alarms that are not set.
-    ///
-    /// # Errors
-    /// If the system is out of descriptors.
-    pub fn new() -> anyhow::Result<Self> {
-        let alarm = || Alarm::new().context("cannot create a timer");
-        Ok(Alarms {
-            machine: alarm()?,
-            machine_set: None,
-            seldom: alarm()?,
-            seldom_set: None,
-        })
-    }
-
-    fn set(&mut self, machine: Option<Monotonic>, seldom: Option<Monotonic>) -> Result<(), Fatal> {
-        let set = |alarm: &Alarm, kept: &mut Option<Monotonic>, at: Option<Monotonic>| {
-            let changed = at.filter(|_| *kept != at);
-            *kept = at;
-            changed.map_or(Ok(()), |at| alarm.set(at))
-        };
-        set(&self.machine, &mut self.machine_set, machine)
-            .and_then(|()| set(&self.seldom, &mut self.seldom_set, seldom))
-            .map_err(timer_failed)
-    }
-
-    /// Waits until one of them rings. Cancel safe.
-    async fn ring(&mut self) -> Result<(), Fatal> {
-        let rung = tokio::select! {
-            rung = self.machine.rings(), if self.machine_set.is_some() => {
-                // It rings once for each setting.
-                self.machine_set = None;
-                rung
-            }
-            rung = self.seldom.rings(), if self.seldom_set.is_some() => {
-                self.seldom_set = None;
-                rung
-            }
-            else => std::future::pending().await,
-        };
-        rung.map_err(timer_failed)
-    }
-}
-
-fn timer_failed(error: std::io::Error) -> Fatal {
-    Fatal::new(
-        Exit::System,
-        anyhow::Error::new(error).context("cannot use a timer"),
-    )
 }

@@ -17,6 +17,7 @@ use clap::Parser as _;
 use connect_runtime::exit::{Exit, Fatal, finish};
 use connect_runtime::logging::{self, LogOptions, Sink};
 use connect_runtime::notifier::PRIVATE_VARIABLES;
+use connect_runtime::program;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -70,8 +71,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
     let handed_over = startup::handed_over()?;
     let helpers = find_helpers(options.helper_dir.as_deref())?;
     let paths = startup::enter(&options.core)?;
-    let runtime = startup::runtime()?;
-    runtime.block_on(async {
+    program::run(async move {
         // In the foreground it may be in somebody's terminal.
         let hangup = if options.daemon {
             Hangup::Reload
@@ -89,7 +89,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
             .collect();
         let background = options.daemon;
         let ended = event_loop
-            .run_as_task(move || {
+            .run(move || {
                 if background && let Err(error) = daemonize::ready() {
                     tracing::warn!("{error:#}");
                 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
+use connect_runtime::trouble::TroubleLog;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 
@@ -139,8 +140,7 @@ pub struct Keeper {
     forgotten: bool,
     /// The write under way.
     writing: Option<JoinHandle<io::Result<()>>>,
-    /// What the last write failed with, so that it is logged once.
-    complaint: Option<String>,
+    trouble: TroubleLog,
 }
 
 impl Keeper {
@@ -154,7 +154,7 @@ impl Keeper {
             due: clock::now() + SAVE_EVERY,
             forgotten: false,
             writing: None,
-            complaint: None,
+            trouble: TroubleLog::default(),
         }
     }
 
@@ -227,17 +227,16 @@ impl Keeper {
     }
 
     fn note(&mut self, result: &io::Result<()>) {
-        let complaint = result.as_ref().err().map(ToString::to_string);
-        if let (Some(why), Some(directory)) = (&complaint, &self.directory)
-            && complaint != self.complaint
+        let Err(error) = result else {
+            self.trouble.over();
+            return;
+        };
+        if let Some(directory) = &self.directory
+            && self.trouble.is_new(&error.to_string())
         {
-            tracing::warn!(
-                error = why,
-                directory = %directory.display(),
-                "cannot save the state; a restart will lose the figures"
-            );
+            let directory = directory.display();
+            tracing::warn!(%error, %directory, "cannot save the state; a restart will lose the figures");
         }
-        self.complaint = complaint;
     }
 }
 

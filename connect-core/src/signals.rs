@@ -10,6 +10,7 @@
 use std::future::pending;
 
 use anyhow::Context as _;
+use connect_runtime::signals::EndSignals;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -36,8 +37,7 @@ pub enum Request {
 /// # Errors
 /// If the system refuses.
 pub fn listen(hangup: Hangup) -> anyhow::Result<mpsc::Receiver<Request>> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot catch SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot catch SIGINT")?;
+    let mut end = EndSignals::catch().context("cannot catch SIGTERM and SIGINT")?;
     let mut hangup = match hangup {
         Hangup::Reload => Some(signal(SignalKind::hangup()).context("cannot catch SIGHUP")?),
         Hangup::End => None,
@@ -46,8 +46,7 @@ pub fn listen(hangup: Hangup) -> anyhow::Result<mpsc::Receiver<Request>> {
     tokio::spawn(async move {
         loop {
             let request = tokio::select! {
-                _ = terminate.recv() => Request::Leave,
-                _ = interrupt.recv() => Request::Leave,
+                () = end.next() => Request::Leave,
                 () = next(&mut hangup) => Request::Reload,
             };
             if requests.send(request).await.is_err() {

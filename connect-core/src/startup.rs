@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use connect_runtime::activation::HandedOver;
-use connect_runtime::alarm::Alarm;
 use connect_runtime::clock;
+use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
 use peerdb::Database;
 use tokio::sync::{Notify, mpsc};
@@ -18,7 +18,7 @@ use crate::database_watch;
 use crate::driver::Driver;
 use crate::endpoints::access::Access;
 use crate::endpoints::{Endpoints, listeners};
-use crate::event_loop::{Alarms, EventLoop, WallClock};
+use crate::event_loop::{EventLoop, WallClock};
 use crate::machine::{Config, Input, Loaded, Machine, State};
 use crate::options::{CoreOptions, Paths, VERSION};
 use crate::recording::Recorder;
@@ -47,18 +47,6 @@ pub fn enter(options: &CoreOptions) -> Result<Paths, Fatal> {
         .with_context(|| format!("cannot change to {}", paths.directory.display()))
         .map_err(|error| Fatal::new(Exit::System, error))?;
     Ok(paths)
-}
-
-/// The event loop's runtime: one thread, measured to cost half of several.
-///
-/// # Errors
-/// If the system refuses.
-pub fn runtime() -> Result<tokio::runtime::Runtime, Fatal> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")
-        .map_err(|error| Fatal::new(Exit::System, error))
 }
 
 /// Connects to the server, or finds out that it has to be waited for.
@@ -111,7 +99,8 @@ pub async fn prepare(
         service_manager: ServiceManager::from_environment(),
         socket: paths.socket.clone(),
         clock: WallClock::default(),
-        alarms: Alarms::new().map_err(system)?,
+        due: deadline().map_err(system)?,
+        seldom_due: deadline().map_err(system)?,
     })
 }
 
@@ -163,7 +152,11 @@ fn watch_database(
         seen,
         sender,
         Arc::clone(&read_database),
-        Alarm::new().context("cannot create a timer")?,
+        deadline()?,
     ));
     Ok((databases, read_database))
+}
+
+fn deadline() -> anyhow::Result<Deadline> {
+    Deadline::new().context("cannot create a timer")
 }

@@ -144,7 +144,10 @@ impl Machine {
             Input::Core(message) => self.message(message, now, out),
             Input::Malformed(fault) => out.push(Output::ToCore(FromScripts::Error(fault))),
             Input::Turn {} => self.start_next(out),
-            Input::Started { run, child } => self.started(run, child, now, out),
+            Input::Started { run, child } => {
+                out.push(Output::ToCore(FromScripts::Started { run, child }));
+                self.limit(run, Duration::ZERO, now);
+            }
             Input::NotStarted { run, why } => self.finish(run, Ended::NotStarted(why), out),
             Input::Said(messages) => out.extend(messages.into_iter().map(Output::ToCore)),
             Input::Reaped { run, end, open } => {
@@ -154,7 +157,7 @@ impl Machine {
                 self.finish(run, end, out);
             }
             Input::Closed { run } => self.lingering.retain(|lingering| *lingering != run),
-            Input::Found { run, age } => self.found(run, age, now),
+            Input::Found { run, age } => self.limit(run, age, now),
             Input::Gone { run } => self.finish(run, Ended::Lost, out),
             Input::Time {} => self.time(now, out),
         }
@@ -224,12 +227,7 @@ impl Machine {
     }
 
     fn enqueue(&mut self, run: Run, out: &mut Vec<Output>) {
-        if self.runs.contains_key(&run.run) {
-            // Core is back and repeats what it does not know to have arrived.
-            return;
-        }
-        if let Some(end) = self.results.get(run.run) {
-            out.push(Output::ToCore(ended(run.run, end.clone())));
+        if self.is_known(run.run, out) {
             return;
         }
         if run.peer.len() > MAX_PEER_NAME {
@@ -262,31 +260,32 @@ impl Machine {
 
     fn adopt(&mut self, under_way: UnderWay, out: &mut Vec<Output>) {
         let run = under_way.run;
-        if self.runs.contains_key(&run) {
+        if self.is_known(run, out) {
             return;
         }
+        let fault = match under_way.child {
+            Some(child) if under_way.peer.len() <= MAX_PEER_NAME => {
+                self.queues.hold(&under_way.peer);
+                let entry = Entry::new(under_way.peer.clone(), false, under_way.limit);
+                self.runs.insert(run, entry);
+                out.push(Output::Accepted(under_way));
+                out.push(Output::Adopt { run, child });
+                return;
+            }
+            Some(_) => format!("run {} is of a peer with too long a name", run.0),
+            None => format!("run {} has no child to adopt: send it to be run", run.0),
+        };
+        out.push(Output::ToCore(FromScripts::Error(fault)));
+    }
+
+    /// Whether core gives a run again because it does not know that it arrived. If the run is over,
+    /// core is told the result again.
+    fn is_known(&self, run: RunId, out: &mut Vec<Output>) -> bool {
         if let Some(end) = self.results.get(run) {
             out.push(Output::ToCore(ended(run, end.clone())));
-            return;
+            return true;
         }
-        let child = match under_way.child {
-            Some(child) if under_way.peer.len() <= MAX_PEER_NAME => child,
-            Some(_) => {
-                let text = format!("run {} is of a peer with too long a name", run.0);
-                out.push(Output::ToCore(FromScripts::Error(text)));
-                return;
-            }
-            None => {
-                let text = format!("run {} has no child to adopt: send it to be run", run.0);
-                out.push(Output::ToCore(FromScripts::Error(text)));
-                return;
-            }
-        };
-        self.queues.hold(&under_way.peer);
-        let entry = Entry::new(under_way.peer.clone(), false, under_way.limit);
-        self.runs.insert(run, entry);
-        out.push(Output::Accepted(under_way));
-        out.push(Output::Adopt { run, child });
+        self.runs.contains_key(&run)
     }
 
     fn stop(&mut self, run: RunId, now: Monotonic, out: &mut Vec<Output>) {
@@ -307,14 +306,8 @@ impl Machine {
         }
     }
 
-    fn started(&mut self, run: RunId, child: Child, now: Monotonic, out: &mut Vec<Output>) {
-        out.push(Output::ToCore(FromScripts::Started { run, child }));
-        if let Some(limit) = self.runs.get(&run).and_then(|entry| entry.limit) {
-            self.set_deadline(run, Some(now + Duration::from_secs(limit.into())));
-        }
-    }
-
-    fn found(&mut self, run: RunId, age: Duration, now: Monotonic) {
+    /// Limits the time of a run, if it has a limit, to what is left of it at this age.
+    fn limit(&mut self, run: RunId, age: Duration, now: Monotonic) {
         if let Some(limit) = self.runs.get(&run).and_then(|entry| entry.limit) {
             let left = Duration::from_secs(limit.into()).saturating_sub(age);
             self.set_deadline(run, Some(now + left));

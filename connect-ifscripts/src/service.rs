@@ -79,7 +79,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         if service.is_over() {
             break;
         }
-        wake.set(service.next_wake())?;
+        wake.set(service.next_wake());
         tokio::select! {
             () = signals.next() => if service.asked_to_end() { break },
             event = service.link.next() => service.on_link(event),
@@ -89,8 +89,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
                     service.decide(input);
                 }
             }
-            passed = wake.passed() => {
-                passed?;
+            () = wake.passed() => {
                 service.decide(Input::Time {});
             }
             () = yield_now(), if started => {}

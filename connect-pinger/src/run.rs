@@ -49,12 +49,12 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
     notifier.ready();
     loop {
         notifier.status(link.status());
-        pings.set(machine.next_deadline())?;
-        watchdog.set(notifier.feeding_time())?;
+        pings.set(machine.next_deadline());
+        watchdog.set(notifier.feeding_time());
         let mut next = tokio::select! {
             event = link.next() => Some(event),
-            passed = pings.passed() => passed.map(|()| None)?,
-            passed = watchdog.passed() => passed.map(|()| None)?,
+            () = pings.passed() => None,
+            () = watchdog.passed() => None,
             () = signals.next() => break,
         };
         notifier.feed();

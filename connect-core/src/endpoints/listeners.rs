@@ -28,11 +28,12 @@ use connect_runtime::paths::RuntimeDir;
 use connect_runtime::transport::{
     self, Caller, HELPER_BACKLOG, OPERATOR_BACKLOG, ReceiveError, Receiver, Sender,
 };
+use connect_runtime::trouble::TroubleLog;
 use interprocess::local_socket::tokio::{Listener, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use crate::endpoints::access::Access;
 use crate::machine::ConnectionId;
@@ -119,7 +120,7 @@ pub async fn serve(
         };
         let guard = Guard {
             access: Arc::clone(&access),
-            said: Arc::default(),
+            trouble: Arc::new(Mutex::new(TroubleLog::repeating(COMPLAIN_EVERY))),
         };
         tokio::spawn(accept_all(listener, door, guard, arrivals.clone()));
     }
@@ -202,21 +203,16 @@ impl Door {
 #[derive(Clone, Debug)]
 struct Guard {
     access: Arc<Access>,
-    /// The last trouble with a helper that was logged, and when.
-    said: Arc<Mutex<Option<(String, Instant)>>>,
+    trouble: Arc<Mutex<TroubleLog>>,
 }
 
 impl Guard {
     /// Logs a trouble, unless it has just been logged.
     fn complain(&self, caller: Caller, trouble: &str) {
         // Nothing that holds the lock can panic half-way.
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = said
-            .as_ref()
-            .is_some_and(|(text, at)| text == trouble && at.elapsed() < COMPLAIN_EVERY);
-        if !known {
-            tracing::warn!(?caller, "helper connection: {trouble}");
-            *said = Some((trouble.to_owned(), Instant::now()));
+        let mut log = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.is_new(trouble) {
+            tracing::warn!(?caller, error = trouble, "connection of a helper failed");
         }
     }
 }

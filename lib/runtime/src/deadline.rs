@@ -1,20 +1,36 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! An alarm that knows its own setting: setting it to the same instant again costs nothing, and it
-//! rings once for each setting.
+//! A deadline on the system's monotonic clock, as exact as the scheduler.
+//!
+//! The runtime's own timers count whole milliseconds, and setting one while no other runs costs a
+//! write to the runtime's own wake-up descriptor and a turn of its loop. Worse, while one of them
+//! runs, every wait of the process has a limit, so the kernel sets and stops a timer of its own
+//! each time; on a virtual machine these are two exits to the host. A deadline costs one system
+//! call to set, none to set to the same instant again, and none to notice. So everything that a
+//! loop waits for in each turn is a deadline; the runtime's timers are for what is rare or short.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::os::fd::OwnedFd;
 
 use connect_ipc::clock::Monotonic;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
-use crate::alarm::Alarm;
 use crate::clock;
+use crate::descriptor::watch;
+
+const NANOS: u64 = 1_000_000_000;
 
 /// The deadline of a loop. Each turn calls [`Deadline::set`] with the instant at which something is
-/// due next, and then waits for [`Deadline::passed`] or anything else.
+/// due next, and then waits for [`Deadline::passed`] or anything else. It belongs to the runtime in
+/// which it was made.
 #[derive(Debug)]
 pub struct Deadline {
-    alarm: Alarm,
+    timer: AsyncFd<OwnedFd>,
     set: Option<Monotonic>,
 }
 
@@ -24,42 +40,52 @@ impl Deadline {
     /// # Errors
     /// If the system is out of descriptors.
     pub fn new() -> io::Result<Self> {
-        Ok(Deadline {
-            alarm: Alarm::new()?,
-            set: None,
-        })
+        let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        let timer = watch(timer, Interest::READABLE)?;
+        Ok(Deadline { timer, set: None })
     }
 
     /// Sets the deadline, or removes it.
-    ///
-    /// # Errors
-    /// If the instant is beyond what the system counts.
-    pub fn set(&mut self, at: Option<Monotonic>) -> io::Result<()> {
-        // A deadline that is removed may still ring, and then nobody listens.
+    pub fn set(&mut self, at: Option<Monotonic>) {
+        // When a deadline is removed, its timer may still ring, but nothing waits for it.
         if let Some(at) = at
             && self.set != Some(at)
         {
-            self.alarm.set(at)?;
+            // Zero would stop the timer; any other instant that has passed rings at once.
+            let nanos = at.0.max(1);
+            let value = Timespec {
+                tv_sec: i64::try_from(nanos / NANOS).unwrap_or(i64::MAX),
+                tv_nsec: i64::try_from(nanos % NANOS).unwrap_or_default(),
+            };
+            let once = Itimerspec {
+                it_interval: Timespec::default(),
+                it_value: value,
+            };
+            // This fails only for a descriptor that is not a timer and for a time that is not
+            // valid.
+            let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
         }
         self.set = at;
-        Ok(())
     }
 
     /// Waits until the deadline has passed, which removes it; forever while there is none. Cancel
-    /// safe. Only one task may wait at a time.
-    ///
-    /// # Errors
-    /// If the runtime is ending.
-    pub async fn passed(&mut self) -> io::Result<()> {
+    /// safe. Only one task may wait at a time: a second one would replace the first.
+    pub async fn passed(&mut self) {
         let Some(at) = self.set else {
             return pending().await;
         };
-        // It may have rung for an earlier setting.
+        // The timer may have rung for an earlier setting.
         while clock::now() < at {
-            self.alarm.rings().await?;
+            // The descriptor is not read: the next setting clears it, and the runtime reports each
+            // ringing, read or not.
+            match poll_fn(|cx| self.timer.poll_read_ready(cx)).await {
+                Ok(mut ready) => ready.clear_ready(),
+                // The runtime is ending.
+                Err(_) => return pending().await,
+            }
         }
         self.set = None;
-        Ok(())
     }
 }
 
@@ -73,9 +99,9 @@ mod tests {
         let mut deadline = Deadline::new().unwrap();
         for millis in [2, 0, 5] {
             let at = clock::now() + Duration::from_millis(millis);
-            deadline.set(Some(at)).unwrap();
-            deadline.set(Some(at)).unwrap();
-            deadline.passed().await.unwrap();
+            deadline.set(Some(at));
+            deadline.set(Some(at));
+            deadline.passed().await;
             assert!(clock::now() >= at);
         }
         let hour = clock::now() + Duration::from_secs(3600);
@@ -85,14 +111,11 @@ mod tests {
             (Some(Monotonic(0)), true),
         ] {
             // What rings for an earlier setting is not taken for this one.
-            deadline.set(Some(Monotonic(1))).unwrap();
-            deadline.set(later).unwrap();
+            deadline.set(Some(Monotonic(1)));
+            deadline.set(later);
             tokio::select! {
                 biased;
-                rung = deadline.passed() => {
-                    rung.unwrap();
-                    assert!(passes);
-                }
+                () = deadline.passed() => assert!(passes),
                 () = tokio::task::yield_now() => assert!(!passes),
             }
         }

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::Args;
 
 use crate::exit::{Exit, Fatal, finish};
 use crate::logging::{self, LogOptions};
 use crate::parent::end_with_parent;
 use crate::paths::{self, RuntimeDir};
+use crate::program;
 
 /// The options that all helpers have.
 #[derive(Args, Clone, Debug)]
@@ -57,19 +57,11 @@ fn start(
     if let Some(parent) = options.parent {
         end_with_parent(parent).map_err(|error| Fatal::new(Exit::Unavailable, error))?;
     }
-    // The work is a task of the runtime and not the future that the runtime is started with: that
-    // one is woken through a file descriptor even from its own thread, which costs two system
-    // calls.
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")
-        .and_then(|runtime| {
-            let ended = runtime.block_on(async { tokio::spawn(work).await });
-            ended.context("the event loop broke off")?
-        })
-        .map_err(|error| Fatal::new(Exit::System, error))?;
-    Ok(Exit::Success)
+    program::run(async {
+        work.await
+            .map_err(|error| Fatal::new(Exit::System, error))?;
+        Ok(Exit::Success)
+    })
 }
 
 #[cfg(test)]

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What every program of the connect service does at run time: local sockets and the messages on
-//! them, clock and alarm, paths, logging, exit codes, how a helper ends with the program that
+//! them, clock and deadlines, paths, logging, exit codes, how a helper ends with the program that
 //! started it, and how all of them talk to a service manager.
 //!
 //! The messages themselves are in `connect_ipc`, which does no I/O.
 
 pub mod activation;
-pub mod alarm;
 pub mod clock;
 pub mod deadline;
 pub mod descriptor;
@@ -18,6 +17,7 @@ pub mod manual;
 pub mod notifier;
 pub mod parent;
 pub mod paths;
+pub mod program;
 pub mod rate_limit;
 pub mod signals;
 pub mod socket;
