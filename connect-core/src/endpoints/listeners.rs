@@ -26,7 +26,7 @@ use connect_ipc::scripts::{FromScripts, ToScripts};
 use connect_runtime::activation::HandedOver;
 use connect_runtime::paths::RuntimeDir;
 use connect_runtime::transport::{
-    self, Caller, HELPER_BACKLOG, OPERATOR_BACKLOG, ReceiveError, Receiver, Sender,
+    self, Caller, HELLO_LIMIT, HELPER_BACKLOG, OPERATOR_BACKLOG, ReceiveError, Receiver, Sender,
 };
 use connect_runtime::trouble::TroubleLog;
 use interprocess::local_socket::tokio::{Listener, Stream};
@@ -37,9 +37,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::endpoints::access::Access;
 use crate::machine::ConnectionId;
-
-/// How long a newcomer may take over its hello.
-const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long to wait when the system is out of something that `accept` needs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);

@@ -19,7 +19,9 @@ use connect_ipc::hello::{Hello, Role, ToHelper};
 use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
-use crate::transport::{self, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender};
+use crate::transport::{
+    self, HELLO_LIMIT, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender,
+};
 use crate::trouble::TroubleLog;
 
 /// The first pause before core is tried again: a core that is being restarted is back about as
@@ -28,10 +30,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest pause: soon enough for people who start core by hand, and no load at all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// How long core may take over its hello. It answers within one turn of its loop, so it is stuck
-/// when it takes longer.
-const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
 /// What the service manager reads while there is no core.
 const WAITING: &str = "waiting for core";

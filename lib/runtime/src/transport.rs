@@ -38,6 +38,10 @@ pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
 /// Unread bytes after which an operator's connection is closed: the status of 10,000 peers, twice.
 pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
 
+/// How long the other side may take over its hello. It sends it at once, so it is stuck when it
+/// takes longer.
+pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
 /// How much room for queued bytes is kept between two turns: what a turn of a busy service takes.
 const KEPT: usize = 64 * 1024;
 
