@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What packaging/prove does in a chroot, where nothing but the package and tripe's own start-up has a
-# hand in it.
+# What packaging/prove does in a chroot, where nothing but the package and tripe's own start-up has
+# a hand in it.
 
 inside() {
     chroot "$root" env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \

@@ -48,7 +48,8 @@ copy_base() {
     cp -a --reflink=auto "$base" "$root"
 }
 
-# boot [OPTION...]: boots the machine, with options for systemd-nspawn. Steps are shells of their own, so its process numbers are kept in files.
+# boot [OPTION...]: boots the machine, with options for systemd-nspawn. Steps are shells of their
+# own, so its process numbers are kept in files.
 boot() {
     systemd-nspawn --quiet --directory "$root" --register=no --keep-unit --boot \
         --console=read-only "${@:---private-network}" < /dev/null > "$machine/console" 2>&1 &

@@ -44,8 +44,8 @@ vital() {
     [ "$failures" -eq "$before" ] || summary
 }
 
-# possible TITLE COMMAND...: a step that fails where this machine does not allow what is to come. That is
-# no fault of the package, and told apart from one by the exit status 77.
+# possible TITLE COMMAND...: a step that fails where this machine does not allow what is to come.
+# That is no fault of the package, and told apart from one by the exit status 77.
 possible() {
     local before=$failures
     step "$@"

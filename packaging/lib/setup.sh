@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What programs that prove the package begin with: their options, a directory for this run, packages,
-# and the end of it all.
+# What programs that prove the package begin with: their options, a directory for this run,
+# packages, and the end of it all.
 
 quick=() chroot=no kept=''
 while [ $# -gt 0 ]; do

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
-/// This very program, even if its file has been built anew since it was started, as happens when the
-/// programs that are measured are built.
+/// This very program, even if its file has been built anew since it was started, as happens when
+/// the programs that are measured are built.
 const MYSELF: &str = "/proc/self/exe";
 
 /// A comparator of our own in a process of its own. Dropping it ends it.

@@ -88,7 +88,8 @@ impl Arrivals {
         self.due(peer, round)
     }
 
-    /// How late each ping was that was due at `from` or later, in milliseconds, in order of arrival.
+    /// How late each ping was that was due at `from` or later, in milliseconds, in order of
+    /// arrival.
     pub(crate) fn lateness(&self, from: Duration) -> Vec<f64> {
         self.all
             .iter()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Control: requests one by one, beside a bare server of JSON lines with the same client and the same
-//! answers; and events to one and to many observers, one of which has stopped reading.
+//! Control: requests one by one, beside a bare server of JSON lines with the same client and the
+//! same answers; and events to one and to many observers, one of which has stopped reading.
 
 use std::fmt::Write as _;
 use std::io::Write as _;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Detection: all peers go silent at once; how long after the manual's bound is the last one told of,
-//! and the last one reconnected or killed.
+//! Detection: all peers go silent at once; how long after the manual's bound is the last one told
+//! of, and the last one reconnected or killed.
 
 use std::time::{Duration, Instant};
 

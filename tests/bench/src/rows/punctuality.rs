@@ -29,10 +29,12 @@ const WARM_UP: Duration = Duration::from_secs(1);
 /// How far above a bare timer wheel's the 99th percentile may be, in milliseconds.
 const ABOVE_WHEEL: f64 = 2.5;
 
-/// How much of all first pings may fall into one tenth of the interval, where a tenth would be even.
+/// How much of all first pings may fall into one tenth of the interval, where a tenth would be
+/// even.
 const BUSIEST: f64 = 0.15;
 
-/// What counts as no drift in real time, in milliseconds: what the machine's noise moves a median by.
+/// What counts as no drift in real time, in milliseconds: what the machine's noise moves a median
+/// by.
 const NO_DRIFT: f64 = 0.5;
 
 /// Lateness of one run: p50, p99, most.

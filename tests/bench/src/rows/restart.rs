@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Helper restart: either helper is killed under load; how long until the next one does its work, and
-//! whether every ping is counted once.
+//! Helper restart: either helper is killed under load; how long until the next one does its work,
+//! and whether every ping is counted once.
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};

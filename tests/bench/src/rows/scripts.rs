@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Scripts: from the command that starts one to the first line of the child; beside a bare loop that
-//! spawns the same children. The children write into a pipe that the benchmark reads.
+//! Scripts: from the command that starts one to the first line of the child; beside a bare loop
+//! that spawns the same children. The children write into a pipe that the benchmark reads.
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Start: from the start of `connect` until it has claimed the service, and until it has adopted all
-//! peers that were there before it; beside `LIST` and reading the database alone.
+//! Start: from the start of `connect` until it has claimed the service, and until it has adopted
+//! all peers that were there before it; beside `LIST` and reading the database alone.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Stuck scripts: a hundred that do not end and ten that flood their output, beside the same service
-//! without them. Control and pings must not notice; memory must be bounded.
+//! Stuck scripts: a hundred that do not end and ten that flood their output, beside the same
+//! service without them. Control and pings must not notice; memory must be bounded.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `lab-echo serve ADDR` sends every UDP datagram back; `lab-echo ask ADDR TEXT` sends TEXT until it
-//! comes back, and fails if it does not. So a test sees whether packets cross a tunnel without a
+//! `lab-echo serve ADDR` sends every UDP datagram back; `lab-echo ask ADDR TEXT` sends TEXT until
+//! it comes back, and fails if it does not. So a test sees whether packets cross a tunnel without a
 //! network tool that may not be installed.
 
 use std::env::args;

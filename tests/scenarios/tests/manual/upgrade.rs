@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Restarts and upgrades: one process after the other of its kind, and all of them at once. What was
-//! known is known still, what was done is not done again.
+//! Restarts and upgrades: one process after the other of its kind, and all of them at once. What
+//! was known is known still, what was done is not done again.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixListener;

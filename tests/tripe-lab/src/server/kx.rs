@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Key exchange: two numbers go to and fro, and when a server has its own back it is done. Knocks
-//! are its beginning with a peer that may not know us (tripe-admin.md, 6.8).
+//! Key exchange: two numbers go back and forth, and when a server has its own back it is done.
+//! Knocks are its beginning with a peer that may not know us (tripe-admin.md, 6.8).
 //!
 //! ```text
 //!   A                                   B
