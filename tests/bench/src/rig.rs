@@ -176,7 +176,10 @@ impl Rig {
 
     /// How many pings the lab has been asked for.
     pub(crate) fn pings(&self) -> anyhow::Result<u64> {
-        Ok(self.site.lab.with_server(|server| server.pings())?)
+        Ok(self
+            .site
+            .lab
+            .with_server(tripe_lab::server::Server::pings)?)
     }
 
     /// The process of `connect` itself, which is core.

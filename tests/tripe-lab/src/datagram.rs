@@ -2,8 +2,8 @@
 //! The lab's own packets between lab servers, and the greeting, which is the real one.
 //!
 //! A greeting is the byte 0x25 and the raw challenge (tripe-admin.md, 3.5). Everything else is
-//! a magic number, a byte for the kind, and the fields in network order, a text or bytes last. What the
-//! real server encrypts carries a *session* number instead, which only the two ends that exchanged
+//! a magic number, a byte for the kind, and the fields in network order, a text or bytes last. What
+//! the real server encrypts carries a *session* number instead, which only the two ends that exchanged
 //! keys know; nothing is secret about it.
 
 /// First byte of a greeting.

@@ -3,10 +3,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::rng::Rng;
 
 /// A probability in millionths.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
 pub struct Chance(u32);
 
 impl Chance {
@@ -56,7 +59,8 @@ impl Chance {
 }
 
 /// What happens to datagrams on their way out, in real time.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct NetFaults {
     /// A datagram is lost.
     pub loss: Chance,
@@ -100,7 +104,8 @@ impl NetFaults {
 }
 
 /// How the server writes to its clients.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct WriteFaults {
     /// Write at most so many bytes at a time; 0 is no limit.
     pub chunk: usize,
@@ -109,7 +114,8 @@ pub struct WriteFaults {
 }
 
 /// An answer that is not the server's own: every command that matches is refused.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Refusal {
     /// The command's name, in any case.
     pub command: String,
@@ -138,7 +144,8 @@ impl Refusal {
 }
 
 /// All faults that can be set from outside.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct Faults {
     /// Datagrams.
     pub net: NetFaults,

@@ -24,6 +24,7 @@
 //! # }
 //! ```
 
+mod as_text;
 pub mod cli;
 pub mod config;
 pub mod datagram;

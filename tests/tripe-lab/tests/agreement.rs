@@ -53,7 +53,7 @@ impl Pair {
 
     fn feed(&mut self, index: usize, input: Input<'_>) {
         let mut outputs = Vec::new();
-        self.servers[index].handle(self.now, input, &mut outputs);
+        self.servers[index].handle(input, self.now, &mut outputs);
         for output in outputs {
             match output {
                 Output::Datagram(to, bytes) if to == addr(1 - index) => {
@@ -70,7 +70,7 @@ impl Pair {
         while self.now < until {
             while !self.wire.is_empty() {
                 let (to, from, bytes) = self.wire.remove(0);
-                self.feed(to, Input::Datagram(from, &bytes));
+                self.feed(to, Input::Datagram(from, bytes.into()));
             }
             let next = self.servers.iter().filter_map(Server::next_deadline).min();
             self.now = next.map_or(until, |at| at.clamp(self.now, until));
@@ -101,7 +101,7 @@ proptest! {
             let other = 1 - index;
             let port = addr(other).port();
             let line = format!("ADD {option}p{other} INET 127.0.0.1 {port}");
-            pair.feed(index, Input::Line(ClientId(1), line.as_bytes()));
+            pair.feed(index, Input::Line(ClientId(1), line.as_bytes().into()));
             pair.settle(Duration::from_secs(late));
         }
         pair.settle(Duration::from_secs(600));

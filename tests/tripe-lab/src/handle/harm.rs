@@ -9,7 +9,7 @@ use super::LabHandle;
 use crate::datagram::Datagram;
 use crate::error::LabError;
 use crate::faults::{Faults, NetFaults, Refusal, WriteFaults};
-use crate::server::{Harm, Input, Target};
+use crate::server::{Control, Harm, Input, Target};
 
 /// Faults.
 impl LabHandle {
@@ -22,7 +22,12 @@ impl LabHandle {
         &self,
         change: impl FnOnce(&mut Faults) + Send + 'static,
     ) -> Result<(), LabError> {
-        self.with_server(|server| change(&mut server.config_mut().faults))
+        self.ask(|shell| {
+            let mut faults = shell.look(|server| server.config().faults.clone());
+            change(&mut faults);
+            shell.control(Control::Faults(faults))
+        })
+        .map(drop)
     }
 
     /// Sets all faults.
@@ -88,12 +93,17 @@ impl LabHandle {
     ///
     /// If the server does not run.
     pub fn silence_peer(&self, name: &str, silent: bool) -> Result<bool, LabError> {
-        let name = name.to_owned();
-        self.with_server(move |server| server.silence_peer(&name, silent))
+        let peer = name.to_owned();
+        self.is_done(Control::Silence { peer, silent })
+    }
+
+    /// Whether the server could do it.
+    fn is_done(&self, control: Control) -> Result<bool, LabError> {
+        Ok(self.interfere(control)?.is_ok())
     }
 
     fn harm(&self, target: Target, harm: Harm) -> Result<(), LabError> {
-        self.with_server(move |server| server.harm(target, harm))
+        self.interfere(Control::Harm(target, harm)).map(drop)
     }
 
     /// Stops or resumes reading from and writing to clients; of all, those to come as well.
@@ -129,13 +139,11 @@ impl LabHandle {
     ///
     /// If the server does not run, or cannot do it.
     pub fn control(&self, line: &str) -> Result<Vec<String>, LabError> {
-        let words = tripe_admin::split(line);
-        let line = line.to_owned();
-        self.with_server(move |server| server.lab_command(&words))?
-            .map_err(|fail| LabError::Control {
-                line,
-                reason: fail.to_string(),
-            })
+        let done = self.interfere(Control::Command(tripe_admin::split(line)))?;
+        done.map_err(|reason| LabError::Control {
+            line: line.to_owned(),
+            reason,
+        })
     }
 }
 
@@ -166,8 +174,8 @@ impl LabHandle {
     ///
     /// If the server does not run.
     pub fn fake_broadcast(&self, line: &str) -> Result<(), LabError> {
-        let line = line.to_owned();
-        self.with_server(move |server| server.fake_broadcast(line))
+        let control = Control::Broadcast(line.to_owned());
+        self.interfere(control).map(drop)
     }
 
     /// Lets a datagram come in from an address.
@@ -177,7 +185,7 @@ impl LabHandle {
     /// If the server does not run.
     pub fn fake_datagram(&self, from: SocketAddr, bytes: &[u8]) -> Result<(), LabError> {
         let bytes = bytes.to_vec();
-        self.ask(move |shell| shell.feed(Input::Datagram(from, &bytes)))
+        self.ask(move |shell| shell.feed(Input::Datagram(from, bytes.into())))
     }
 
     /// Lets a greeting come in from an address: with a challenge from `GETCHAL` this gives `NOTE
@@ -204,7 +212,7 @@ impl LabHandle {
     /// If the server does not run.
     pub fn fake_knock(&self, name: &str, from: SocketAddr) -> Result<(), LabError> {
         let name = name.to_owned();
-        self.with_server(move |server| server.fake_knock(&name, from))
+        self.interfere(Control::Knock { name, from }).map(drop)
     }
 
     /// Changes a peer's address as if it had moved: `NOTE NEWADDR`. False if there is no such
@@ -214,8 +222,8 @@ impl LabHandle {
     ///
     /// If the server does not run.
     pub fn move_peer(&self, name: &str, addr: SocketAddr) -> Result<bool, LabError> {
-        let name = name.to_owned();
-        self.with_server(move |server| server.change_address(&name, addr))
+        let peer = name.to_owned();
+        self.is_done(Control::Move { peer, to: addr })
     }
 
     /// Ends a peer as if it had said goodbye: `NOTE KILL`. False if there is no such peer.
@@ -224,18 +232,18 @@ impl LabHandle {
     ///
     /// If the server does not run.
     pub fn peer_says_bye(&self, name: &str) -> Result<bool, LabError> {
-        let name = name.to_owned();
-        self.with_server(move |server| server.peer_says_bye(&name))
+        let peer = name.to_owned();
+        self.is_done(Control::Bye { peer })
     }
 
-    /// Sends a packet into a peer's tunnel; at the other end it is a [`What::Packet`](crate::What::Packet). False if
-    /// there is no such peer or it has no keys.
+    /// Sends a packet into a peer's tunnel; at the other end it is a
+    /// [`What::Packet`](crate::What::Packet). False if there is no such peer or it has no keys.
     ///
     /// # Errors
     ///
     /// If the server does not run.
     pub fn send_packet(&self, peer: &str, packet: &[u8]) -> Result<bool, LabError> {
         let (peer, packet) = (peer.to_owned(), packet.to_vec());
-        self.with_server(move |server| server.send_packet(&peer, &packet))
+        self.is_done(Control::Packet { peer, packet })
     }
 }

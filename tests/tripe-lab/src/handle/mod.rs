@@ -21,8 +21,8 @@ use tokio::sync::mpsc;
 use crate::config::LabConfig;
 use crate::error::LabError;
 use crate::log::{Event, EventLog, Follower, What};
-use crate::server::{ClientId, Input, PeerView, Server};
-use crate::shell::{self, Control, Ending, Shell};
+use crate::server::{ClientId, Control, Input, PeerView, Server};
+use crate::shell::{self, Ending, Shell, Task};
 
 /// Starts lab servers.
 #[derive(Clone, Copy, Debug)]
@@ -74,7 +74,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct Running {
-    control: mpsc::UnboundedSender<Control>,
+    tasks: mpsc::UnboundedSender<Task>,
     thread: JoinHandle<()>,
 }
 
@@ -97,9 +97,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Drop for Shared {
     fn drop(&mut self) {
         let running = lock(&self.running).take();
-        if let Some(Running { control, thread }) = running {
+        if let Some(Running { tasks, thread }) = running {
             // Without a sender the server ends.
-            drop(control);
+            drop(tasks);
             let _ = thread.join();
         }
     }
@@ -109,7 +109,7 @@ impl Drop for Shared {
 fn serve(
     config: &Mutex<LabConfig>,
     log: &Arc<EventLog>,
-    mut controls: mpsc::UnboundedReceiver<Control>,
+    mut tasks: mpsc::UnboundedReceiver<Task>,
     started: &std_mpsc::SyncSender<Result<(), LabError>>,
 ) {
     loop {
@@ -126,7 +126,7 @@ fn serve(
         let local = tokio::task::LocalSet::new();
         let ending = local.block_on(
             &runtime,
-            shell::run(config, Arc::clone(log), &mut controls, || {
+            shell::run(config, Arc::clone(log), &mut tasks, || {
                 let _ = started.try_send(Ok(()));
             }),
         );
@@ -164,22 +164,22 @@ impl LabHandle {
         }
         // Room for several, so that the server never waits for somebody who does not look.
         let (started, wait) = std_mpsc::sync_channel(4);
-        let (control, controls) = mpsc::unbounded_channel();
+        let (tasks, receiver) = mpsc::unbounded_channel();
         let config = Arc::clone(&self.shared.config);
         let log = Arc::clone(&self.shared.log);
         let thread = std::thread::Builder::new()
             .name(String::from("tripe-lab"))
-            .spawn(move || serve(&config, &log, controls, &started))
+            .spawn(move || serve(&config, &log, receiver, &started))
             .map_err(LabError::Thread)?;
         wait.recv().unwrap_or(Err(LabError::NotRunning))?;
-        *running = Some(Running { control, thread });
+        *running = Some(Running { tasks, thread });
         Ok(())
     }
 
     fn end(&self, end: impl FnOnce(&Rc<Shell>) + Send + 'static) {
         let running = lock(&self.shared.running).take();
-        if let Some(Running { control, thread }) = running {
-            let _ = control.send(Box::new(end));
+        if let Some(Running { tasks, thread }) = running {
+            let _ = tasks.send(Box::new(end));
             let _ = thread.join();
         }
     }
@@ -193,12 +193,12 @@ impl LabHandle {
     /// The same for another signal.
     pub fn shutdown_by(&self, signal: &str) {
         let signal = signal.to_owned();
-        self.end(move |shell| shell.feed(Input::Quit(&["signal", &signal])));
+        self.end(move |shell| shell.feed(Input::Quit(vec!["signal".into(), signal])));
     }
 
     /// The same at the end of the standard input that was a client.
     pub fn shutdown_at_eof(&self) {
-        self.end(|shell| shell.feed(Input::Quit(&["foreground-eof"])));
+        self.end(|shell| shell.feed(Input::Quit(vec!["foreground-eof".into()])));
     }
 
     /// Ends the server as a crash does: every socket closed at once, nothing said; the admin
@@ -229,31 +229,34 @@ impl LabHandle {
         &self,
         act: impl FnOnce(&Rc<Shell>) -> R + Send + 'static,
     ) -> Result<R, LabError> {
-        let control = match &*lock(&self.shared.running) {
-            Some(running) => running.control.clone(),
+        let tasks = match &*lock(&self.shared.running) {
+            Some(running) => running.tasks.clone(),
             None => return Err(LabError::NotRunning),
         };
         let (give, take) = std_mpsc::sync_channel(1);
-        let control_sent = control.send(Box::new(move |shell| {
+        let sent = tasks.send(Box::new(move |shell| {
             // Nobody waits any more only if the asking thread is gone.
             let _ = give.send(act(shell));
         }));
-        control_sent.map_err(|_| LabError::NotRunning)?;
+        sent.map_err(|_| LabError::NotRunning)?;
         take.recv().map_err(|_| LabError::NotRunning)
     }
 
-    /// Lets the server act outside of the protocol: for what no other method offers.
+    /// Lets `look` see the server: for what no other method offers.
     ///
     /// # Errors
     ///
     /// If the server does not run.
     pub fn with_server<R: Send + 'static>(
         &self,
-        act: impl FnOnce(&mut Server) -> R + Send + 'static,
+        look: impl FnOnce(&Server) -> R + Send + 'static,
     ) -> Result<R, LabError> {
-        self.ask(move |shell| {
-            shell.with_server(|server, now, outputs| server.act(now, outputs, act))
-        })
+        self.ask(move |shell| shell.look(look))
+    }
+
+    /// Has the server do something outside of the protocol. The inner error is its reason not to.
+    fn interfere(&self, control: Control) -> Result<Result<Vec<String>, String>, LabError> {
+        self.ask(move |shell| shell.control(control))
     }
 }
 
@@ -290,7 +293,7 @@ impl LabHandle {
     ///
     /// If the server does not run.
     pub fn peers(&self) -> Result<Vec<PeerView>, LabError> {
-        self.with_server(|server| server.peers())
+        self.with_server(Server::peers)
     }
 
     /// The connected clients.

@@ -6,10 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use super::args::Args;
 use super::command::{Done, Outcome};
 use super::fail::Fail;
-use super::jobs::{JobKey, Reply, Work};
-use super::peer::PeerOptions;
+use super::jobs::{Job, JobKey, Reply, Work};
+use super::peer::{Interface, PeerKey, PeerOptions};
 use super::timers::Timer;
-use super::{ClientId, Server};
+use super::{ClientId, DeviceId, Output, Server};
 use crate::config::{DEFAULT_PORT, Host, Tunnel};
 use crate::switches::DisabledFamily;
 use tripe_admin::Interval;
@@ -142,8 +142,9 @@ impl Server {
         };
         match wait {
             None => {
-                let result = self.resolved_to(request);
-                self.answer(&reply, result);
+                if let Some(result) = self.resolved_to(&reply, request) {
+                    self.answer(&reply, result);
+                }
             }
             Some(seconds) => {
                 let at = self.now + self.seconds(seconds);
@@ -210,37 +211,116 @@ impl Server {
         let reply: Reply = job.reply;
         if let Work::Resolve(request) = job.work {
             self.in_order(reply.client, |server| {
-                let result = server.resolved_to(*request);
-                server.conclude(&reply, result);
+                if let Some(result) = server.resolved_to(&reply, *request) {
+                    server.conclude(&reply, result);
+                }
             });
         }
     }
 
-    /// Goes on with the address known, up to the peer's creation.
-    fn resolved_to(&mut self, request: AddRequest) -> Result<(), Fail> {
+    /// Goes on with the address known, up to the peer's creation. `None` if that has to wait for a
+    /// device: a job for it has begun.
+    fn resolved_to(&mut self, reply: &Reply, request: AddRequest) -> Option<Result<(), Fail>> {
+        let addr = match self.may_create(&request) {
+            Ok(addr) => addr,
+            Err(fail) => return Some(Err(fail)),
+        };
+        let key = self.new_peer_key();
+        match request.options.tunnel {
+            Tunnel::Lab => {
+                let interface = self.interfaces.take();
+                self.create_peer(key, request.name, addr, interface, request.options);
+                Some(Ok(()))
+            }
+            Tunnel::Tun => {
+                let device = key.device();
+                let prefix = self.config.interface_prefix.clone();
+                self.out.push(Output::OpenDevice(device, prefix));
+                let work = Work::Device(device, Box::new(request));
+                self.park(reply.clone(), work, None);
+                None
+            }
+        }
+    }
+
+    /// A device was made for a peer, or could not be made because of this system error.
+    pub(super) fn device_opened(&mut self, device: DeviceId, opened: Result<String, i32>) {
+        let job = self
+            .devices
+            .get(&device)
+            .copied()
+            .and_then(|job| self.end_job(job));
+        match job {
+            Some(Job {
+                reply,
+                work: Work::Device(_, request),
+                ..
+            }) => self.in_order(reply.client, |server| {
+                let result = server.create_with_device(device, *request, opened);
+                server.conclude(&reply, result);
+            }),
+            // Nobody waits for it any more.
+            _ => {
+                if opened.is_ok() {
+                    self.out.push(Output::CloseDevice(device));
+                }
+            }
+        }
+    }
+
+    fn create_with_device(
+        &mut self,
+        device: DeviceId,
+        request: AddRequest,
+        opened: Result<String, i32>,
+    ) -> Result<(), Fail> {
+        let ifname = match opened {
+            Ok(ifname) => ifname,
+            Err(errno) => {
+                self.warn_no_device(request.options.tunnel, errno);
+                return Err(Fail::PeerCreateFail(request.name));
+            }
+        };
+        // Somebody may have been faster.
+        match self.may_create(&request) {
+            Ok(addr) => {
+                let interface = Interface::device(ifname);
+                let key = PeerKey::of_device(device);
+                self.create_peer(key, request.name, addr, interface, request.options);
+                Ok(())
+            }
+            Err(fail) => {
+                self.out.push(Output::CloseDevice(device));
+                Err(fail)
+            }
+        }
+    }
+
+    /// The address of a peer to be, if nothing speaks against the peer.
+    fn may_create(&mut self, request: &AddRequest) -> Result<SocketAddr, Fail> {
         let ip = match request.answer {
             Answer::Found(ip) => ip,
-            Answer::Error => return Err(Fail::ResolveError(request.host)),
-            Answer::Timeout => return Err(Fail::ResolveTimeout(request.host)),
+            Answer::Error => return Err(Fail::ResolveError(request.host.clone())),
+            Answer::Timeout => return Err(Fail::ResolveTimeout(request.host.clone())),
         };
         let addr = SocketAddr::new(ip, request.port);
         if self.peer_addrs.contains_key(&addr) {
             return Err(Fail::PeerAddrExists(addr));
         }
         if self.find_peer(&request.name).is_ok() {
-            return Err(Fail::PeerExists(request.name));
+            return Err(Fail::PeerExists(request.name.clone()));
         }
-        let options = request.options;
+        let options = &request.options;
         let public = options.key.as_deref().unwrap_or(&request.name);
         if !self.config.public_keys.contains(public) {
             self.warn_no_key("public-key", public);
-            return Err(Fail::PeerCreateFail(request.name));
+            return Err(Fail::PeerCreateFail(request.name.clone()));
         }
         if let Some(private) = &options.private
             && !self.config.private_keys.contains(private)
         {
             self.warn_no_key("private-key", private);
-            return Err(Fail::PeerCreateFail(request.name));
+            return Err(Fail::PeerCreateFail(request.name.clone()));
         }
         if self.peers.len() >= self.config.max_peers {
             let line = self
@@ -248,13 +328,9 @@ impl Server {
                 .word(&request.name)
                 .word("too-many-peers");
             self.warn(line);
-            return Err(Fail::PeerCreateFail(request.name));
+            return Err(Fail::PeerCreateFail(request.name.clone()));
         }
-        if self.create_peer(request.name.clone(), addr, options) {
-            Ok(())
-        } else {
-            Err(Fail::PeerCreateFail(request.name))
-        }
+        Ok(addr)
     }
 
     /// Warns that a keyring lacks a key.

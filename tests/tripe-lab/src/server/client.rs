@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Admin clients: what the server knows of each, and how they come to an end.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
 
 use super::jobs::JobKey;
 use super::{ClientId, Output, Server};
 use crate::switches::{HalfClose, ProviderDeath, Vanished};
 
 /// Which broadcasts a client wants. A fresh one wants none.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Watch {
     /// `TRACE`.
     pub traces: bool,
@@ -34,7 +36,7 @@ pub(super) struct Client {
     /// Its outstanding jobs, in the order of their begin.
     pub(super) jobs: BTreeSet<JobKey>,
     /// Those of them that have a tag.
-    pub(super) tags: HashMap<String, JobKey>,
+    pub(super) tags: BTreeMap<String, JobKey>,
     /// The foreground job that holds it up.
     pub(super) blocked: Option<JobKey>,
     /// It will send no more; to be closed when its last job is done.
@@ -48,7 +50,7 @@ impl Client {
         Client {
             watch,
             jobs: BTreeSet::new(),
-            tags: HashMap::new(),
+            tags: BTreeMap::new(),
             blocked: None,
             eof: false,
             owed: BTreeSet::new(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::command::{Done, Outcome};
 use super::fail::{Fail, read_base64};
-use super::{ClientId, Harm, Output, Server, Target};
+use super::{ClientId, Control, Harm, Output, Server};
 use crate::faults::{Chance, Refusal};
 
 /// The commands, their arguments, and what they do.
@@ -118,14 +118,6 @@ fn address(word: &str) -> Result<SocketAddr, Fail> {
     number(word, word)
 }
 
-fn known(found: bool, peer: &str) -> Result<(), Fail> {
-    if found {
-        Ok(())
-    } else {
-        Err(Fail::UnknownPeer(peer.into()))
-    }
-}
-
 impl Server {
     /// A word that is no command of the protocol: the lab's own, or unknown.
     pub(super) fn control(
@@ -145,11 +137,7 @@ impl Server {
 
     /// Carries out a `LAB` command, given in words without the word `LAB`, and gives the lines of
     /// its answer.
-    ///
-    /// # Errors
-    ///
-    /// If there is no such command, or it cannot be done.
-    pub fn lab_command<W: AsRef<str>>(&mut self, words: &[W]) -> Result<Vec<String>, Fail> {
+    pub(super) fn lab_command<W: AsRef<str>>(&mut self, words: &[W]) -> Result<Vec<String>, Fail> {
         let words: Vec<&str> = words.iter().map(AsRef::as_ref).collect();
         let (verb, args) = words.split_first().unwrap_or((&"HELP", &[]));
         let (name, usage, _) = COMMANDS
@@ -214,14 +202,14 @@ impl Server {
                     "CUT" => Harm::Cut,
                     _ => Harm::CutInNextLine,
                 };
-                self.harm(target, harm);
+                self.perform(Control::Harm(target, harm))?;
             }
             ("SAY", [client, line]) => {
                 let target = self.target(client)?;
                 let mut bytes = Vec::new();
                 crate::text::encode(line, &mut bytes);
                 bytes.push(b'\n');
-                self.harm(target, Harm::Send(bytes));
+                self.perform(Control::Harm(target, Harm::Send(bytes)))?;
             }
             ("GARBAGE" | "LONG", [client, length]) => {
                 let target = self.target(client)?;
@@ -234,42 +222,24 @@ impl Server {
                 } else {
                     self.garbage(length)
                 };
-                self.harm(target, Harm::Send(bytes));
+                self.perform(Control::Harm(target, Harm::Send(bytes)))?;
             }
-            ("BROADCAST", [line]) => self.fake_broadcast((*line).into()),
             ("GREETING", [challenge, from]) => {
                 let challenge = read_base64(challenge)?;
                 self.greeting(address(from)?, &challenge);
             }
-            ("KNOCK", [name, from]) => self.fake_knock(name, address(from)?),
             ("DATAGRAM", [bytes, from]) => {
                 let bytes = read_base64(bytes)?;
                 self.datagram(address(from)?, &bytes);
             }
-            ("MOVE", [peer, to]) => {
-                let to = address(to)?;
-                known(self.change_address(peer, to), peer)?;
+            ("BROADCAST" | "KNOCK" | "MOVE" | "BYE" | "SILENCE" | "WAKE" | "SEND", args) => {
+                self.perform(pretence(name, args)?.ok_or(syntax)?)?;
             }
-            ("BYE", [peer]) => known(self.peer_says_bye(peer), peer)?,
-            ("SILENCE", [peer]) => known(self.silence_peer(peer, true), peer)?,
-            ("WAKE", [peer]) => known(self.silence_peer(peer, false), peer)?,
-            ("SEND", [peer, text]) => known(self.send_packet(peer, text.as_bytes()), peer)?,
             ("RESTART", []) => self.out.push(Output::Restart),
             ("CRASH", []) => self.out.push(Output::Crash),
             _ => return Err(syntax),
         }
         Ok(Vec::new())
-    }
-
-    fn target(&self, word: &str) -> Result<Target, Fail> {
-        if word.eq_ignore_ascii_case("all") {
-            return Ok(Target::All);
-        }
-        let client = word.parse().ok().map(ClientId);
-        client
-            .filter(|client| self.clients.contains_key(client))
-            .map(Target::One)
-            .ok_or_else(|| Fail::Other(vec!["unknown-client".into(), word.into()]))
     }
 
     /// Random bytes without a newline, and one at the end.
@@ -331,6 +301,34 @@ impl Server {
         }
         lines
     }
+}
+
+/// Reads a command that pretends something about a peer; `None` if its arguments are too many or
+/// too few.
+fn pretence(name: &str, args: &[&str]) -> Result<Option<Control>, Fail> {
+    Ok(Some(match (name, args) {
+        ("BROADCAST", [line]) => Control::Broadcast((*line).into()),
+        ("KNOCK", [name, from]) => Control::Knock {
+            name: (*name).into(),
+            from: address(from)?,
+        },
+        ("MOVE", [peer, to]) => Control::Move {
+            peer: (*peer).into(),
+            to: address(to)?,
+        },
+        ("BYE", [peer]) => Control::Bye {
+            peer: (*peer).into(),
+        },
+        ("SILENCE" | "WAKE", [peer]) => Control::Silence {
+            peer: (*peer).into(),
+            silent: name == "SILENCE",
+        },
+        ("SEND", [peer, text]) => Control::Packet {
+            peer: (*peer).into(),
+            packet: text.as_bytes().to_vec(),
+        },
+        _ => return Ok(None),
+    }))
 }
 
 /// Reads the arguments of `REFUSE`; `None` if there are too few.

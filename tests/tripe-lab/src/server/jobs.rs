@@ -6,7 +6,7 @@
 //!                                                     job --cancel_job--> silence
 //! ```
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::add::AddRequest;
 use super::args::Args;
@@ -14,7 +14,7 @@ use super::command::{Done, Outcome};
 use super::fail::Fail;
 use super::ping::Ping;
 use super::timers::{Timer, TimerId};
-use super::{ClientId, Now, Output, Server};
+use super::{ClientId, DeviceId, Now, Output, Server};
 use crate::quote::Line;
 use crate::rng::Rng;
 use crate::switches::{Bgcancel, JobIds};
@@ -49,6 +49,8 @@ pub(super) enum Work {
     Ping(Ping),
     /// The resolver, for `ADD`.
     Resolve(Box<AddRequest>),
+    /// A device, for a peer that `ADD` is about to make.
+    Device(DeviceId, Box<AddRequest>),
     /// A service provider, which knows the job by this number.
     Service { provider: ClientId, number: u32 },
 }
@@ -61,7 +63,7 @@ pub(super) struct WireIds {
     /// Odd, so that no number comes twice before all have been used.
     multiplier: u32,
     count: u32,
-    jobs: HashMap<u32, JobKey>,
+    jobs: BTreeMap<u32, JobKey>,
 }
 
 impl WireIds {
@@ -75,7 +77,7 @@ impl WireIds {
             offset,
             multiplier: multiplier | 1,
             count: 0,
-            jobs: HashMap::new(),
+            jobs: BTreeMap::new(),
         }
     }
 
@@ -172,6 +174,9 @@ impl Server {
                 }
             }
             Work::Resolve(_) => {}
+            Work::Device(device, _) => {
+                self.devices.insert(*device, key);
+            }
             Work::Service { provider, number } => {
                 self.wire.jobs.insert(*number, key);
                 if let Some(provider) = self.clients.get_mut(provider) {
@@ -209,6 +214,9 @@ impl Server {
                 }
             }
             Work::Resolve(_) => {}
+            Work::Device(device, _) => {
+                self.devices.remove(device);
+            }
             Work::Service { provider, number } => {
                 self.wire.jobs.remove(number);
                 if let Some(provider) = self.clients.get_mut(provider) {

@@ -373,7 +373,7 @@ impl Server {
     }
 
     /// Acts as if a knock had come, its token in order.
-    pub fn fake_knock(&mut self, name: &str, from: SocketAddr) {
+    pub(super) fn fake_knock(&mut self, name: &str, from: SocketAddr) {
         self.knocked(from, name, None);
     }
 }

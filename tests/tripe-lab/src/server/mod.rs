@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The server as a state machine: it is handed what happened and the time, and says what to do. It
-//! reads no clock and touches no socket, so a seed and a list of inputs replay exactly.
+//! The server as a state machine: [`Server::handle`] is told what happened and when, and says what
+//! to do. It reads no clock and touches no socket, and every random choice follows from the seed,
+//! so the same inputs at the same times give the same outputs.
 //!
 //! ```text
 //!   shell (sockets, clock)                      Server
 //!     line from a client        --Input-->   commands, jobs, services
 //!     datagram from the network --Input-->   peers, key exchange, pings
 //!     a deadline has passed     --Input-->   timers
+//!     a test interferes         --Input-->   control
 //!     lines, datagrams, closing <-Output--   (in the order in which they must happen)
 //! ```
 
@@ -18,10 +20,13 @@ mod command;
 mod control;
 mod fail;
 mod info;
+mod input;
+mod interference;
 mod jobs;
 mod kx;
 mod messages;
 mod net;
+mod output;
 mod packets;
 mod peer;
 mod ping;
@@ -31,8 +36,7 @@ mod stats;
 mod timers;
 mod tunnel;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
@@ -52,96 +56,10 @@ use timers::Timers;
 pub use client::Watch;
 pub use command::Keyword;
 pub use fail::Fail;
+pub use input::{ClientId, DeviceId, Input, Now};
+pub use interference::Control;
+pub use output::{Harm, Output, Target};
 pub use peer::PeerView;
-pub use tunnel::{DeviceId, Devices, NoDevices};
-
-/// Time since the server was started.
-pub type Now = Duration;
-
-/// Number of an admin connection, counted from 1 over all runs of a lab.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct ClientId(pub u32);
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)
-    }
-}
-
-/// Something that happened.
-#[derive(Clone, Copy, Debug)]
-pub enum Input<'a> {
-    /// A client connected; it starts with these broadcasts.
-    Connect(ClientId, Watch),
-    /// A client sent a line, given without its newline. Not to be handed in while
-    /// [`Server::is_blocked`].
-    Line(ClientId, &'a [u8]),
-    /// A client will send no more.
-    Eof(ClientId),
-    /// Both directions to a client are closed.
-    HangUp(ClientId),
-    /// Nothing can be written to a client, because of this system error.
-    Gone(ClientId, i32),
-    /// A datagram arrived.
-    Datagram(SocketAddr, &'a [u8]),
-    /// A packet came out of a device.
-    FromDevice(DeviceId, &'a [u8]),
-    /// A datagram could not be sent, because of this system error.
-    SendFailed(SocketAddr, i32),
-    /// A deadline may have passed.
-    Tick,
-    /// The process was asked to end; the words tell how in the warning.
-    Quit(&'a [&'a str]),
-}
-
-/// Something to be done.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Output {
-    /// Send a line, given without its newline.
-    Line(ClientId, String),
-    /// A broadcast was made: its line, once, whoever watches. For the record.
-    Broadcast(String),
-    /// Close the connection when everything before has been written.
-    Close(ClientId),
-    /// Read from this client again.
-    Resume(ClientId),
-    /// Send a datagram.
-    Datagram(SocketAddr, Vec<u8>),
-    /// A packet came out of a peer's tunnel: the peer's name and the packet. For the record.
-    Packet(String, Vec<u8>),
-    /// Put a packet into a device.
-    ToDevice(DeviceId, Vec<u8>),
-    /// Write all, close all, end.
-    Stop,
-    /// Drop all as it stands, and start anew.
-    Restart,
-    /// Drop all as it stands, and end.
-    Crash,
-    /// Harm connections.
-    Harm(Target, Harm),
-}
-
-/// Which connections.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Target {
-    /// This one.
-    One(ClientId),
-    /// All there are.
-    All,
-}
-
-/// What is done to a connection that the server itself would never do.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Harm {
-    /// Neither read nor write, or do so again.
-    Stall(bool),
-    /// Close at once.
-    Cut,
-    /// Close in the middle of the next line.
-    CutInNextLine,
-    /// Send these bytes as they stand.
-    Send(Vec<u8>),
-}
 
 /// The server.
 #[derive(Debug)]
@@ -157,13 +75,12 @@ pub struct Server {
     fault_rng: Rng,
     clients: BTreeMap<ClientId, Client>,
     peers: BTreeMap<PeerKey, Peer>,
-    peer_names: HashMap<String, PeerKey>,
-    peer_addrs: HashMap<SocketAddr, PeerKey>,
+    peer_names: BTreeMap<String, PeerKey>,
+    peer_addrs: BTreeMap<SocketAddr, PeerKey>,
     next_peer: u64,
     interfaces: peer::Interfaces,
-    devices: Box<dyn Devices>,
     services: BTreeMap<String, Service>,
-    jobs: HashMap<JobKey, Job>,
+    jobs: BTreeMap<JobKey, Job>,
     next_job: u64,
     next_ping: u32,
     wire: jobs::WireIds,
@@ -176,8 +93,10 @@ pub struct Server {
     stopping: bool,
     /// `QUIT` was given and is being answered.
     quit_requested: bool,
+    /// Peers whose devices are being made, and the jobs that wait for them.
+    devices: BTreeMap<DeviceId, JobKey>,
     /// Addresses that are dead: what is sent to them is lost, what comes from them unheard.
-    silent: HashSet<SocketAddr>,
+    silent: BTreeSet<SocketAddr>,
     out: Vec<Output>,
     /// With broadcasts after answers: the issuer of the command under way, and its broadcasts.
     deferred: Option<(ClientId, Vec<String>)>,
@@ -195,7 +114,6 @@ impl Server {
             tokens: Tokens::new(rng.next()),
             wire: jobs::WireIds::new(&mut rng, config.switches.job_ids),
             interfaces: peer::Interfaces::new(&config.interface_prefix),
-            devices: Box::new(NoDevices),
             config,
             udp,
             epoch,
@@ -203,11 +121,11 @@ impl Server {
             rng,
             clients: BTreeMap::new(),
             peers: BTreeMap::new(),
-            peer_names: HashMap::new(),
-            peer_addrs: HashMap::new(),
+            peer_names: BTreeMap::new(),
+            peer_addrs: BTreeMap::new(),
             next_peer: 0,
             services: BTreeMap::new(),
-            jobs: HashMap::new(),
+            jobs: BTreeMap::new(),
             next_job: 0,
             next_ping: 0,
             timers: Timers::default(),
@@ -216,33 +134,47 @@ impl Server {
             daemon: false,
             stopping: false,
             quit_requested: false,
-            silent: HashSet::new(),
+            devices: BTreeMap::new(),
+            silent: BTreeSet::new(),
             out: Vec::new(),
             deferred: None,
         }
     }
 
-    /// Takes in what happened at `now` and appends to `outputs` what is to be done. `now` must not
-    /// go back.
-    pub fn handle(&mut self, now: Now, input: Input<'_>, outputs: &mut Vec<Output>) {
+    /// Takes in what happened at `now`, and appends what is to be done to `out`. Time does not go
+    /// back: an earlier `now` counts as the latest one.
+    pub fn handle(&mut self, input: Input<'_>, now: Now, out: &mut Vec<Output>) {
         self.now = self.now.max(now);
+        std::mem::swap(&mut self.out, out);
         if !self.stopping {
-            match input {
-                Input::Connect(client, watch) => {
-                    self.clients.insert(client, Client::new(watch));
-                }
-                Input::Line(client, line) => self.command(client, line),
-                Input::Eof(client) => self.client_eof(client),
-                Input::HangUp(client) => self.client_hang_up(client),
-                Input::Gone(client, errno) => self.client_gone(client, errno),
-                Input::Datagram(from, bytes) => self.datagram(from, bytes),
-                Input::FromDevice(device, packet) => self.packet_from_device(device, packet),
-                Input::SendFailed(to, errno) => self.send_failed(to, errno),
-                Input::Tick => self.run_timers(),
-                Input::Quit(why) => self.quit(why),
-            }
+            self.route(input);
+        } else if matches!(input, Input::Control(_)) {
+            // Whoever interferes waits for an answer.
+            let reason = String::from("the server is about to end");
+            self.out.push(Output::ControlFailed(reason));
         }
-        outputs.append(&mut self.out);
+        std::mem::swap(&mut self.out, out);
+    }
+
+    fn route(&mut self, input: Input<'_>) {
+        match input {
+            Input::Connect(client, watch) => {
+                self.clients.insert(client, Client::new(watch));
+            }
+            Input::Line(client, line) => self.command(client, &line),
+            Input::Eof(client) => self.client_eof(client),
+            Input::HangUp(client) => self.client_hang_up(client),
+            Input::Gone(client, errno) => self.client_gone(client, errno),
+            Input::Cut(client) => self.remove_client(client),
+            Input::Datagram(from, bytes) => self.datagram(from, &bytes),
+            Input::SendFailed(to, errno) => self.send_failed(to, errno),
+            Input::DeviceOpened(device, name) => self.device_opened(device, Ok(name)),
+            Input::DeviceFailed(device, errno) => self.device_opened(device, Err(errno)),
+            Input::FromDevice(device, packet) => self.packet_from_device(device, &packet),
+            Input::Tick => self.run_timers(),
+            Input::Control(control) => self.interfere(control),
+            Input::Quit(why) => self.quit(&why),
+        }
     }
 
     /// When the next [`Input::Tick`] is due.
@@ -263,11 +195,6 @@ impl Server {
     #[must_use]
     pub const fn config(&self) -> &LabConfig {
         &self.config
-    }
-
-    /// The configuration, to be changed under way: faults above all.
-    pub const fn config_mut(&mut self) -> &mut LabConfig {
-        &mut self.config
     }
 
     /// Protocol seconds in real time.
@@ -336,7 +263,7 @@ impl Server {
     }
 
     /// `QUIT` and its like: tells everybody, ends every peer, and stops.
-    fn quit(&mut self, why: &[&str]) {
+    fn quit(&mut self, why: &[String]) {
         let line = self.warn_line("SERVER").word("quit").words(why);
         self.warn(line);
         self.stop();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Peers: what the server knows of each, and how they come, move and go.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ pub(super) struct Peer {
     /// Sessions, the newest first. The one before stays good, as packets under it may be under way.
     pub(super) keys: Vec<u64>,
     pub(super) stats: Stats,
-    pub(super) pings: HashMap<u32, JobKey>,
+    pub(super) pings: BTreeMap<u32, JobKey>,
     pub(super) last_sent: Now,
     keepalive_timer: Option<TimerId>,
 }
@@ -85,6 +85,21 @@ pub struct PeerView {
     pub pings: usize,
 }
 
+/// The interface of a peer to be.
+#[derive(Debug)]
+pub(super) struct Interface {
+    name: String,
+    /// Its number if it is only a name.
+    number: Option<u32>,
+}
+
+impl Interface {
+    /// That of a device.
+    pub(super) const fn device(name: String) -> Self {
+        Interface { name, number: None }
+    }
+}
+
 /// Interface names: a prefix and the smallest number that is free.
 #[derive(Debug)]
 pub(super) struct Interfaces {
@@ -102,12 +117,15 @@ impl Interfaces {
         }
     }
 
-    pub(super) fn take(&mut self) -> (u32, String) {
+    pub(super) fn take(&mut self) -> Interface {
         let number = self.free.pop_first().unwrap_or_else(|| {
             self.next += 1;
             self.next - 1
         });
-        (number, format!("{}{number}", self.prefix))
+        Interface {
+            name: format!("{}{number}", self.prefix),
+            number: Some(number),
+        }
     }
 
     pub(super) fn give_back(&mut self, number: u32) {
@@ -131,19 +149,26 @@ impl Server {
         }
     }
 
-    /// Makes a peer whose name and address are free, and tells of it. False if its tunnel cannot be
-    /// made.
-    pub(super) fn create_peer(
-        &mut self,
-        name: String,
-        addr: SocketAddr,
-        options: PeerOptions,
-    ) -> bool {
+    /// A key for a peer to be.
+    pub(super) const fn new_peer_key(&mut self) -> PeerKey {
         let key = PeerKey(self.next_peer);
         self.next_peer += 1;
-        let Some((ifname, interface)) = self.open_tunnel(key, options.tunnel) else {
-            return false;
-        };
+        key
+    }
+
+    /// Makes a peer whose name and address are free, and tells of it.
+    pub(super) fn create_peer(
+        &mut self,
+        key: PeerKey,
+        name: String,
+        addr: SocketAddr,
+        interface: Interface,
+        options: PeerOptions,
+    ) {
+        let Interface {
+            name: ifname,
+            number: interface,
+        } = interface;
         let corked = options.corked;
         self.peer_names.insert(name.clone(), key);
         self.peer_addrs.insert(addr, key);
@@ -157,7 +182,7 @@ impl Server {
             kx: Kx::new(),
             keys: Vec::new(),
             stats: Stats::new(self.now),
-            pings: HashMap::new(),
+            pings: BTreeMap::new(),
             last_sent: self.now,
             keepalive_timer: None,
         };
@@ -168,7 +193,6 @@ impl Server {
             self.start_kx(key);
         }
         self.keepalive(key);
-        true
     }
 
     /// Sends a packet if nothing was sent for the peer's keepalive time, and looks again later.
@@ -288,7 +312,7 @@ impl Server {
     }
 }
 
-/// What a test may look at and do without the protocol.
+/// What a test may look at without the protocol.
 impl Server {
     /// All peers, in the order of their making.
     #[must_use]
@@ -305,54 +329,5 @@ impl Server {
             pings: peer.pings.len(),
         };
         self.peers.values().map(view).collect()
-    }
-
-    /// Changes a peer's address as if it had been heard from there. False if there is no such peer.
-    pub fn change_address(&mut self, name: &str, addr: SocketAddr) -> bool {
-        let found = self.find_peer(name);
-        if let Ok(key) = found {
-            self.move_peer(key, addr);
-        }
-        found.is_ok()
-    }
-
-    /// Ends a peer as if it had said goodbye. False if there is no such peer.
-    pub fn peer_says_bye(&mut self, name: &str) -> bool {
-        let found = self.find_peer(name);
-        if let Ok(key) = found {
-            self.kill_peer(key, false);
-        }
-        found.is_ok()
-    }
-
-    /// Has a peer's address dead or alive: what is sent to a dead one is lost, and what comes from
-    /// it is not heard. False if there is no such peer.
-    pub fn silence_peer(&mut self, name: &str, silent: bool) -> bool {
-        let found = self
-            .find_peer(name)
-            .ok()
-            .and_then(|key| self.peers.get(&key));
-        let Some(addr) = found.map(|peer| peer.addr) else {
-            return false;
-        };
-        self.silence(addr, silent);
-        true
-    }
-
-    /// Has an address dead or alive. There may be as many dead ones as there may be peers.
-    pub fn silence(&mut self, addr: SocketAddr, silent: bool) {
-        if !silent {
-            self.silent.remove(&addr);
-        } else if self.silent.len() < self.config.max_peers {
-            self.silent.insert(addr);
-        }
-    }
-
-    /// Sends a packet into a peer's tunnel. False if there is no such peer or it has no keys.
-    pub fn send_packet(&mut self, name: &str, packet: &[u8]) -> bool {
-        let Ok(key) = self.find_peer(name) else {
-            return false;
-        };
-        self.tunnel_packet(key, packet)
     }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::command::{Done, Outcome};
 use super::fail::Fail;
-use super::{ClientId, Harm, Now, Output, Server, Target};
+use super::{ClientId, Server};
 
 impl Server {
     /// What a refusal makes of a command, if one applies to it.
@@ -48,40 +48,5 @@ impl Server {
             }
             Err(fail) => Err(fail),
         })
-    }
-}
-
-/// What a test may do without the protocol.
-impl Server {
-    /// Lets `act` change the server, and appends to `outputs` what is to be done then.
-    pub fn act<R>(
-        &mut self,
-        now: Now,
-        outputs: &mut Vec<Output>,
-        act: impl FnOnce(&mut Self) -> R,
-    ) -> R {
-        self.now = self.now.max(now);
-        let result = act(self);
-        outputs.append(&mut self.out);
-        result
-    }
-
-    /// Forgets a client whose connection was cut by ourselves.
-    pub(crate) fn disconnect(&mut self, now: Now, client: ClientId, outputs: &mut Vec<Output>) {
-        self.act(now, outputs, |server| server.remove_client(client));
-    }
-
-    /// Harms connections.
-    pub fn harm(&mut self, target: Target, harm: Harm) {
-        self.out.push(Output::Harm(target, harm));
-    }
-
-    /// Makes a broadcast of a whole line: to those who watch its kind, told by its first word.
-    pub fn fake_broadcast(&mut self, line: String) {
-        match line.split(' ').next() {
-            Some("NOTE") => self.broadcast(line, |watch| watch.notes),
-            Some("WARN") => self.broadcast(line, |watch| watch.warnings),
-            _ => self.broadcast(line, |watch| watch.traces),
-        }
     }
 }

@@ -186,7 +186,7 @@ impl Shell {
     /// Drops a connection with all that is still to be written to it.
     pub(crate) fn cut(&self, client: ClientId) {
         if self.drop_conn(client) {
-            self.with_server(|server, now, outputs| server.disconnect(now, client, outputs));
+            self.feed(Input::Cut(client));
         }
     }
 
@@ -241,7 +241,7 @@ async fn reader(shell: Rc<Shell>, conn: Rc<Conn>, id: ClientId, mut read: OwnedR
                         let text = crate::text::decode(line).into_owned();
                         shell.record(What::Command(id, text));
                     }
-                    shell.feed(Input::Line(id, line));
+                    shell.feed(Input::Line(id, line.into()));
                 }
                 Next::More => break,
                 Next::Disconnect => return shell.cut(id),

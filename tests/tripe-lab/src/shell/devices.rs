@@ -2,14 +2,14 @@
 //! Real tun devices: made when the server asks for one, read by a task each.
 //!
 //! ```text
-//!   server --Devices::open--> device, and its task
+//!   Shell --Output::OpenDevice--> device, and its task --Input::DeviceOpened--> Shell
 //!   device --packet--> task --Input::FromDevice--> Shell
 //!   Shell --Output::ToDevice--> device
-//!   server --Devices::close--> task aborted, device gone
+//!   Shell --Output::CloseDevice--> task aborted, device gone
 //! ```
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::rc::{Rc, Weak};
 
@@ -17,13 +17,12 @@ use tokio::task::AbortHandle;
 use tokio_tun::Tun;
 
 use super::Shell;
-use crate::server::{DeviceId, Devices, Input};
+use crate::server::{DeviceId, Input};
 
 /// The devices of one run.
-#[derive(Clone)]
 pub(super) struct TunDevices {
     shell: Weak<Shell>,
-    open: Rc<RefCell<HashMap<DeviceId, Device>>>,
+    open: RefCell<BTreeMap<DeviceId, Device>>,
 }
 
 struct Device {
@@ -31,17 +30,11 @@ struct Device {
     reader: AbortHandle,
 }
 
-impl std::fmt::Debug for TunDevices {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TunDevices").finish_non_exhaustive()
-    }
-}
-
 impl TunDevices {
     pub(super) fn new(shell: Weak<Shell>) -> Self {
         TunDevices {
             shell,
-            open: Rc::default(),
+            open: RefCell::default(),
         }
     }
 
@@ -51,10 +44,9 @@ impl TunDevices {
             let _ = device.tun.try_send(packet);
         }
     }
-}
 
-impl Devices for TunDevices {
-    fn open(&mut self, device: DeviceId, prefix: &str) -> io::Result<String> {
+    /// Makes a device whose name begins with `prefix` and gives its name.
+    pub(super) fn open(&self, device: DeviceId, prefix: &str) -> io::Result<String> {
         // The system puts the smallest free number in the place of "%d".
         let built = Tun::builder().name(&format!("{prefix}%d")).build();
         let tun = built
@@ -74,7 +66,8 @@ impl Devices for TunDevices {
         Ok(name)
     }
 
-    fn close(&mut self, device: DeviceId) {
+    /// Removes a device.
+    pub(super) fn close(&self, device: DeviceId) {
         if let Some(device) = self.open.borrow_mut().remove(&device) {
             device.reader.abort();
         }
@@ -92,6 +85,6 @@ async fn read(shell: Weak<Shell>, tun: Rc<Tun>, device: DeviceId) {
             return;
         };
         let packet = buffer.get(..length).unwrap_or_default();
-        shell.feed(Input::FromDevice(device, packet));
+        shell.feed(Input::FromDevice(device, packet.into()));
     }
 }

@@ -6,7 +6,7 @@
 //!   reader task --Line, Eof--> Shell::feed -> Server  --datagrams-->  UDP sockets
 //!   UDP tasks   --Datagram--> /      ^               \ --events-->    event log
 //!   timer task  --Tick-------'       |
-//!   LabHandle --Control (a closure)--'
+//!   LabHandle --Task (a closure)-----'
 //! ```
 
 mod admin;
@@ -14,8 +14,7 @@ mod devices;
 mod network;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -26,14 +25,14 @@ use crate::config::LabConfig;
 use crate::datagram::Datagram;
 use crate::error::LabError;
 use crate::log::{EventLog, What};
-use crate::server::{ClientId, Harm, Input, Now, Output, Server, Target};
+use crate::server::{ClientId, Control, DeviceId, Harm, Input, Now, Output, Server, Target};
 use crate::text;
 use admin::Conn;
 use devices::TunDevices;
 use network::Sockets;
 
 /// Something to be done on the server's thread.
-pub(crate) type Control = Box<dyn FnOnce(&Rc<Shell>) + Send>;
+pub(crate) type Task = Box<dyn FnOnce(&Rc<Shell>) + Send>;
 
 /// How a run ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,15 +43,6 @@ pub(crate) enum Ending {
     Crash,
     /// The same, and another run begins.
     Restart,
-}
-
-/// What cannot be handed to the server while its outputs are being carried out.
-enum Later {
-    Gone(ClientId, i32),
-    SendFailed(SocketAddr, i32),
-    Cut(ClientId),
-    /// Half a line is still to be written; then the connection closes by itself.
-    HalfLine(ClientId),
 }
 
 /// One run of a server.
@@ -72,7 +62,10 @@ pub(crate) struct Shell {
     stalled: Cell<bool>,
     log: Arc<EventLog>,
     events: RefCell<Vec<(Instant, What)>>,
-    later: RefCell<Vec<Later>>,
+    /// What cannot be handed to the server while its outputs are being carried out.
+    later: RefCell<VecDeque<Input<'static>>>,
+    /// The answer to the latest [`Input::Control`].
+    answer: Cell<Option<Result<Vec<String>, String>>>,
 }
 
 /// How long a clean ending waits for clients to read what they were sent. One that does not read
@@ -84,7 +77,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub(crate) async fn run(
     next: &Mutex<LabConfig>,
     log: Arc<EventLog>,
-    controls: &mut mpsc::UnboundedReceiver<Control>,
+    tasks: &mut mpsc::UnboundedReceiver<Task>,
     ready: impl FnOnce(),
 ) -> Result<Ending, LabError> {
     // The configuration is whole between any two operations.
@@ -96,23 +89,21 @@ pub(crate) async fn run(
     // The next run has the same ports, whichever the system chose.
     lock().udp.clone_from(&udp);
     let server = Server::new(config, udp, log.new_run(), SystemTime::now());
-    let shell = Rc::new_cyclic(|shell| {
-        let devices = TunDevices::new(Weak::clone(shell));
-        Shell {
-            start: Instant::now(),
-            server: RefCell::new(server.with_devices(Box::new(devices.clone()))),
-            devices,
-            conns: RefCell::default(),
-            sockets,
-            deadline: Cell::new(None),
-            sooner: Notify::new(),
-            ending: Cell::new(None),
-            changed: Notify::new(),
-            stalled: Cell::new(false),
-            log,
-            events: RefCell::default(),
-            later: RefCell::default(),
-        }
+    let shell = Rc::new_cyclic(|shell| Shell {
+        start: Instant::now(),
+        server: RefCell::new(server),
+        devices: TunDevices::new(Weak::clone(shell)),
+        conns: RefCell::default(),
+        sockets,
+        deadline: Cell::new(None),
+        sooner: Notify::new(),
+        ending: Cell::new(None),
+        changed: Notify::new(),
+        stalled: Cell::new(false),
+        log,
+        events: RefCell::default(),
+        later: RefCell::default(),
+        answer: Cell::default(),
     });
     let acceptor = tokio::task::spawn_local(admin::accept(Rc::clone(&shell), Rc::clone(&listener)));
     tokio::task::spawn_local(timers(Rc::clone(&shell)));
@@ -128,8 +119,8 @@ pub(crate) async fn run(
             break ending;
         }
         tokio::select! {
-            control = controls.recv() => match control {
-                Some(control) => control(&shell),
+            task = tasks.recv() => match task {
+                Some(task) => task(&shell),
                 // The handle is gone, and with it the reason to run.
                 None => shell.end(Ending::Crash),
             },
@@ -191,43 +182,14 @@ impl Shell {
         self.changed.notify_one();
     }
 
-    /// Hands the server an input and does what it says.
+    /// Hands the server an input and does what it says, and then all that came of it.
     pub(crate) fn feed(&self, input: Input<'_>) {
-        self.with_server(|server, now, outputs| server.handle(now, input, outputs));
-    }
-
-    /// Lets the server act outside of the protocol, and does what it says.
-    pub(crate) fn with_server<R>(
-        &self,
-        act: impl FnOnce(&mut Server, Now, &mut Vec<Output>) -> R,
-    ) -> R {
-        let mut outputs = Vec::new();
-        let result = act(&mut self.server.borrow_mut(), self.now(), &mut outputs);
-        self.apply(outputs);
+        self.turn(input);
         loop {
-            let Some(later) = self.later.borrow_mut().pop() else {
+            let Some(later) = self.later.borrow_mut().pop_front() else {
                 break;
             };
-            let mut outputs = Vec::new();
-            {
-                let mut server = self.server.borrow_mut();
-                let now = self.now();
-                match later {
-                    Later::Gone(client, errno) => {
-                        self.drop_conn(client);
-                        server.handle(now, Input::Gone(client, errno), &mut outputs);
-                    }
-                    Later::SendFailed(to, errno) => {
-                        server.handle(now, Input::SendFailed(to, errno), &mut outputs);
-                    }
-                    Later::Cut(client) => {
-                        self.drop_conn(client);
-                        server.disconnect(now, client, &mut outputs);
-                    }
-                    Later::HalfLine(client) => server.disconnect(now, client, &mut outputs),
-                }
-            }
-            self.apply(outputs);
+            self.turn(later);
         }
         let next = self.server.borrow().next_deadline();
         if let Some(next) = next
@@ -237,82 +199,134 @@ impl Shell {
             self.sooner.notify_one();
         }
         self.flush_events();
-        result
+    }
+
+    /// Has the server do something outside of the protocol, and gives its answer.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be done; the text says why.
+    pub(crate) fn control(&self, control: Control) -> Result<Vec<String>, String> {
+        self.feed(Input::Control(control));
+        let answer = self.answer.take();
+        answer.unwrap_or_else(|| Err(String::from("the server did not answer")))
+    }
+
+    /// Lets `look` see the server.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Server) -> R) -> R {
+        look(&self.server.borrow())
+    }
+
+    fn turn(&self, input: Input<'_>) {
+        let mut outputs = Vec::new();
+        let now = self.now();
+        self.server.borrow_mut().handle(input, now, &mut outputs);
+        self.apply(outputs);
+    }
+
+    fn later(&self, input: Input<'static>) {
+        self.later.borrow_mut().push_back(input);
     }
 
     fn apply(&self, outputs: Vec<Output>) {
         let log = self.server.borrow().config().log;
-        let conns = self.conns.borrow();
         for output in outputs {
             match output {
                 Output::Line(client, line) => {
-                    if let Some(conn) = conns.get(&client) {
-                        self.write_line(client, conn, &line);
-                    }
+                    self.write_line(client, &line);
                     if log.lines {
                         self.record(What::Sent(client, line));
                     }
                 }
                 Output::Broadcast(line) => self.record(What::Broadcast(line)),
                 Output::Close(client) => {
-                    if let Some(conn) = conns.get(&client) {
+                    if let Some(conn) = self.conns.borrow().get(&client) {
                         conn.close();
                     }
                 }
                 Output::Resume(client) => {
-                    if let Some(conn) = conns.get(&client) {
+                    if let Some(conn) = self.conns.borrow().get(&client) {
                         conn.wake_reader();
                     }
                 }
                 Output::Datagram(to, bytes) => {
                     if let Err(errno) = self.sockets.send(to, &bytes) {
-                        self.later.borrow_mut().push(Later::SendFailed(to, errno));
+                        self.later(Input::SendFailed(to, errno));
                     }
                     if log.datagrams {
                         self.record(What::Transmitted(to, kind(&bytes)));
                     }
                 }
+                Output::OpenDevice(device, prefix) => self.open_device(device, &prefix),
+                Output::CloseDevice(device) => self.devices.close(device),
                 Output::ToDevice(device, packet) => self.devices.send(device, &packet),
                 Output::Packet(peer, packet) => self.record(What::Packet(peer, packet)),
+                Output::Controlled(lines) => self.answer.set(Some(Ok(lines))),
+                Output::ControlFailed(reason) => self.answer.set(Some(Err(reason))),
                 Output::Stop => {
-                    for conn in conns.values() {
+                    for conn in self.conns.borrow().values() {
                         conn.close();
                     }
                     self.end(Ending::Clean);
                 }
                 Output::Restart => self.end(Ending::Restart),
                 Output::Crash => self.end(Ending::Crash),
-                Output::Harm(target, harm) => {
-                    for (client, conn) in conns.iter() {
-                        if matches!(target, Target::One(one) if one != *client) {
-                            continue;
-                        }
-                        match &harm {
-                            Harm::Stall(stalled) => conn.stall(*stalled),
-                            Harm::Cut => self.later.borrow_mut().push(Later::Cut(*client)),
-                            Harm::CutInNextLine => conn.cut_in_next_line(),
-                            Harm::Send(bytes) => conn.push_raw(bytes),
-                        }
-                    }
-                    if let (Target::All, Harm::Stall(stalled)) = (target, harm) {
-                        self.stalled.set(stalled);
-                    }
-                }
+                Output::Harm(target, harm) => self.harm(target, &harm),
             }
         }
     }
 
-    fn write_line(&self, client: ClientId, conn: &Conn, line: &str) {
+    fn harm(&self, target: Target, harm: &Harm) {
+        let clients = match target {
+            Target::One(client) => vec![client],
+            Target::All => self.clients(),
+        };
+        for client in clients {
+            let conn = self.conns.borrow().get(&client).cloned();
+            let Some(conn) = conn else {
+                continue;
+            };
+            match harm {
+                Harm::Stall(stalled) => conn.stall(*stalled),
+                Harm::Cut => {
+                    self.drop_conn(client);
+                    self.later(Input::Cut(client));
+                }
+                Harm::CutInNextLine => conn.cut_in_next_line(),
+                Harm::Send(bytes) => conn.push_raw(bytes),
+            }
+        }
+        if let (Target::All, Harm::Stall(stalled)) = (target, harm) {
+            self.stalled.set(*stalled);
+        }
+    }
+
+    fn write_line(&self, client: ClientId, line: &str) {
+        let conn = self.conns.borrow().get(&client).cloned();
+        let Some(conn) = conn else {
+            return;
+        };
         let limit = self.server.borrow().config().max_output;
         match conn.push(limit, |out| text::encode(line, out)) {
             admin::Pushed::Fine => {}
-            admin::Pushed::CutHere => self.later.borrow_mut().push(Later::HalfLine(client)),
+            // Half a line is still to be written; then the connection closes by itself.
+            admin::Pushed::CutHere => self.later(Input::Cut(client)),
             admin::Pushed::TooMuch => {
                 /// "No buffer space available".
                 const ENOBUFS: i32 = 105;
-                self.later.borrow_mut().push(Later::Gone(client, ENOBUFS));
+                self.drop_conn(client);
+                self.later(Input::Gone(client, ENOBUFS));
             }
         }
+    }
+
+    fn open_device(&self, device: DeviceId, prefix: &str) {
+        /// "Function not implemented", where the error has no number.
+        const ENOSYS: i32 = 38;
+        self.later(match self.devices.open(device, prefix) {
+            Ok(name) => Input::DeviceOpened(device, name),
+            Err(error) => Input::DeviceFailed(device, error.raw_os_error().unwrap_or(ENOSYS)),
+        });
     }
 
     fn record(&self, what: What) {

@@ -95,7 +95,7 @@ pub(super) async fn receive(shell: Rc<Shell>, index: usize) {
                     if shell.server.borrow().config().log.datagrams {
                         shell.record(What::Received(from, kind(bytes)));
                     }
-                    shell.feed(Input::Datagram(from, bytes));
+                    shell.feed(Input::Datagram(from, bytes.into()));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // An error that came back from the network for something sent before: nothing that
