@@ -3,8 +3,8 @@
 //!
 //! A greeting is the byte 0x25 and the raw challenge (tripe-admin.md, 3.5). Everything else is
 //! a magic number, a byte for the kind, and the fields in network order, a text or bytes last. What
-//! the real server encrypts carries a *session* number instead, which only the two ends that exchanged
-//! keys know; nothing is secret about it.
+//! the real server encrypts carries a *session* number instead, which only the two ends that
+//! exchanged keys know; nothing is secret about it.
 
 /// First byte of a greeting.
 const GREET: u8 = 0x25;
