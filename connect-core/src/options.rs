@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use connect_plan::pinging::PingKind;
+use connect_policy::pinging::PingKind;
 use connect_runtime::logging::LogOptions;
 use connect_runtime::paths::{self, RuntimeDir};
 use tripe_admin::Interval;

@@ -209,7 +209,7 @@ fn write(
 mod tests {
     use super::*;
     use crate::replay::{Show, replay};
-    use connect_plan::pinging::PingKind;
+    use connect_policy::pinging::PingKind;
 
     fn config() -> Config {
         Config {

@@ -2,17 +2,24 @@
 //! Any bytes as a peer database.
 #![no_main]
 
+use connect_ipc::scripts::ScriptKind;
+use connect_policy::adding;
+use connect_policy::pinging::{PingKind, ping_plan};
+use connect_policy::scripts::{interface_script, limit, shell_script};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(database) = peerdb::Database::read(bytes) {
         for record in database.peers() {
             let _ = (
-                record.interval("every"),
-                record.words("ifup"),
-                record.integer("retries", 1..=9),
+                adding::options(record),
+                adding::address(record),
+                ping_plan(record, PingKind::default()),
+                interface_script(record, ScriptKind::Ifup, Vec::new(), &[]),
+                shell_script(record, ScriptKind::Connect),
+                limit(record, ScriptKind::Ifup),
             );
         }
-        let _ = peerdb::check::database(&database);
+        let _ = connect_policy::check::database(&database);
     }
 });

@@ -5,8 +5,8 @@
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
-    let decoded = peerdb::encoding::decode(bytes);
+    let decoded = peerdb::encoding::decode("p", bytes);
     let text = peerdb::encoding::encode(decoded.pairs.iter().map(|(key, value)| (key, value)));
-    let again = peerdb::encoding::decode(text.as_bytes());
+    let again = peerdb::encoding::decode("p", text.as_bytes());
     assert_eq!(again.pairs, decoded.pairs);
 });

@@ -2,6 +2,7 @@
 //! Any text as the source of a peer database.
 #![no_main]
 
+use connect_policy::{check, keys};
 use libfuzzer_sys::fuzz_target;
 use peerdb::source::Source;
 
@@ -18,8 +19,8 @@ impl peerdb::source::Resolver for Nobody {
 }
 
 fuzz_target!(|text: &str| {
-    let compilation = Source::parse([("fuzz", text)]).compile(&Nobody);
+    let compilation = Source::parse([("fuzz", text)], keys::is_known).compile(&Nobody);
     if !compilation.has_errors() {
-        let _ = peerdb::check::compilation(&compilation);
+        let _ = check::compilation(&compilation);
     }
 });

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use connect_core::machine::{Config, Input, Loaded, Machine, State};
 use connect_ipc::clock::Monotonic;
-use connect_plan::pinging::PingKind;
+use connect_policy::pinging::PingKind;
 use libfuzzer_sys::fuzz_target;
 use peerdb::{Database, Record};
 

@@ -192,7 +192,10 @@ fn every_key_that_somebody_reads_is_described_and_no_other() -> Result {
         .lines()
         .filter_map(|line| line.strip_prefix(".It Cm "))
         .collect();
-    let known: BTreeSet<&str> = peerdb::keys::KEYS.iter().map(|key| key.name).collect();
+    let known: BTreeSet<&str> = connect_policy::keys::KEYS
+        .iter()
+        .map(|key| key.name)
+        .collect();
     assert_eq!(described, known);
     Ok(())
 }

@@ -11,7 +11,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Envelope, HelperStatus};
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
-use connect_plan::pinging::PingKind;
+use connect_policy::pinging::PingKind;
 use serde::{Deserialize, Serialize};
 use tripe_admin::Interval;
 

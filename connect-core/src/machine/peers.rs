@@ -7,7 +7,7 @@ use std::sync::Arc;
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_liveness::Liveness;
-use connect_plan::pinging::PingKind;
+use connect_policy::pinging::PingKind;
 use peerdb::Record;
 use tripe_admin::Address;
 use tripe_admin::session::Tag;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use connect_ipc::PeerId;
 use connect_ipc::event::EventKind;
-use connect_plan::pinging::ping_plan;
+use connect_policy::pinging::ping_plan;
 
 use super::database::Loaded;
 use super::liveness::WatchAs;

@@ -1,26 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The table of everything in one peer database.
 
-use std::collections::HashSet;
 use std::path::Path;
 
+use crate::contents::{Contents, Special};
 use crate::decode;
 use crate::identity::FileIdentity;
 use crate::load::LoadError;
-use crate::problem::{Problem, Problems};
+use crate::problem::Problem;
 use crate::record::Record;
 use crate::snapshot;
 use crate::structure::{self, Damage};
-
-/// A record of a kind that this crate gives no meaning to: a key that starts with `%` (reserved by
-/// peers.cdb(5)), or with any character that nobody has given a meaning to yet.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Special {
-    /// The whole key, with its first character.
-    pub key: Box<[u8]>,
-    /// The data, not decoded.
-    pub data: Box<[u8]>,
-}
 
 /// Everything in one `peers.cdb`, owned and immutable.
 ///
@@ -40,17 +30,6 @@ pub struct Database {
     identity: Option<FileIdentity>,
     problems: Box<[Problem]>,
     problems_omitted: usize,
-}
-
-/// The contents of a database before they are put in order, each list as it stands in the file.
-#[derive(Debug, Default)]
-pub(crate) struct Contents {
-    pub(crate) peers: Vec<Record>,
-    pub(crate) users: Vec<(Box<str>, Box<str>)>,
-    pub(crate) auto: Vec<String>,
-    pub(crate) locals: Vec<Record>,
-    pub(crate) specials: Vec<Special>,
-    pub(crate) problems: Problems,
 }
 
 impl Database {
@@ -109,51 +88,32 @@ impl Database {
 
     pub(crate) fn assemble(mut contents: Contents) -> Self {
         let problems = &mut contents.problems;
-
-        let mut names = HashSet::with_capacity(contents.peers.len());
-        let mut first = Vec::with_capacity(contents.peers.len());
-        for record in &contents.peers {
-            let new = names.insert(record.name());
-            first.push(new);
-            if !new {
-                problems.push(Problem::DuplicatePeer {
-                    peer: record.name().to_owned(),
-                });
+        // Sorting is stable, so the first of several records of the same name stays first.
+        let mut peers: Vec<(usize, Record)> = contents.peers.into_iter().enumerate().collect();
+        peers.sort_by(|(_, a), (_, b)| a.name().cmp(b.name()));
+        peers.dedup_by(|(_, later), (_, first)| {
+            let same = later.name() == first.name();
+            if same {
+                let peer = first.name().into();
+                problems.push(Problem::DuplicatePeer { peer });
             }
-        }
-        drop(names);
-        let mut numbered: Vec<(u32, Record)> = (0..)
-            .zip(
-                contents
-                    .peers
-                    .into_iter()
-                    .zip(first)
-                    .filter_map(|(record, first)| first.then_some(record)),
-            )
-            .collect();
-        numbered.sort_unstable_by(|(_, a), (_, b)| a.name().cmp(b.name()));
-        let mut order: Vec<(u32, u32)> = numbered
-            .iter()
-            .zip(0..)
-            .map(|((in_file, _), sorted)| (*in_file, sorted))
-            .collect();
+            same
+        });
+        let mut order: Vec<(usize, u32)> = peers.iter().map(|(at, _)| *at).zip(0..).collect();
         order.sort_unstable();
-
-        // Stable, so that the first of several records of a user stays first.
         contents.users.sort_by(|(a, _), (b, _)| a.cmp(b));
         contents.users.dedup_by(|later, first| {
             let same = later.0 == first.0;
             if same {
-                problems.push(Problem::DuplicateUser {
-                    user: first.0.to_string(),
-                });
+                let user = (&*first.0).into();
+                problems.push(Problem::DuplicateUser { user });
             }
             same
         });
 
         let (problems, problems_omitted) = contents.problems.finish();
         Database {
-            peers: numbered.into_iter().map(|(_, record)| record).collect(),
+            peers: peers.into_iter().map(|(_, record)| record).collect(),
             order: order.into_iter().map(|(_, sorted)| sorted).collect(),
             users: contents.users.into(),
             auto: contents.auto.into(),

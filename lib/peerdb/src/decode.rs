@@ -6,8 +6,8 @@ use std::str;
 
 use tripe_admin::Words;
 
-use crate::database::{Contents, Special};
-use crate::encoding;
+use crate::contents::{Contents, Special};
+use crate::encoding::{self, lossy};
 use crate::problem::{Problem, Problems};
 use crate::record::Record;
 use crate::snapshot;
@@ -44,9 +44,8 @@ pub(crate) fn contents(bytes: &[u8], layout: &Layout) -> io::Result<Contents> {
             take(&mut contents, &mut auto, key, data);
         } else if key.iter().any(|byte| *byte != 0) {
             // Zeros are what `cdb -c -0` leaves of a record that it replaced.
-            contents
-                .problems
-                .push(Problem::NotIndexed { key: lossy(&key) });
+            let key = lossy(&key).into();
+            contents.problems.push(Problem::NotIndexed { key });
         }
     }
     contents.auto = auto.unwrap_or_default();
@@ -61,13 +60,17 @@ fn take(contents: &mut Contents, auto: &mut Option<Vec<String>>, key: Vec<u8>, d
             Ok(name) if !name.is_empty() => {
                 contents.peers.push(record(name, &data, problems));
             }
-            _ => problems.push(Problem::PeerName { name: lossy(name) }),
+            _ => problems.push(Problem::PeerName {
+                name: lossy(name).into(),
+            }),
         },
         Some((&USER, user)) => match (str::from_utf8(user), str::from_utf8(&data)) {
             (Ok(user), Ok(peer)) if !user.is_empty() && !peer.is_empty() => {
                 contents.users.push((user.into(), peer.into()));
             }
-            _ => problems.push(Problem::User { user: lossy(user) }),
+            _ => problems.push(Problem::User {
+                user: lossy(user).into(),
+            }),
         },
         _ if key == AUTO => match str::from_utf8(&data) {
             _ if auto.is_some() => problems.push(Problem::DuplicateAuto),
@@ -89,31 +92,22 @@ fn take(contents: &mut Contents, auto: &mut Option<Vec<String>>, key: Vec<u8>, d
 
 /// Decodes the data of one peer's (or local) record.
 fn record(name: &str, data: &[u8], problems: &mut Problems) -> Record {
-    let decoded = encoding::decode(data);
-    for fault in decoded.faults {
-        problems.push(Problem::in_record(name, fault));
-    }
+    let decoded = encoding::decode(name, data);
+    decoded
+        .problems
+        .into_iter()
+        .for_each(|problem| problems.push(problem));
     let found = decoded.pairs.len();
     let record = Record::new(name, decoded.pairs.iter().map(|(key, value)| (key, value)));
     if record.len() < found {
         let mut keys: Vec<&str> = decoded.pairs.iter().map(|(key, _)| &**key).collect();
         keys.sort_unstable();
-        let mut told = None;
-        for pair in keys.windows(2) {
-            if pair[0] == pair[1] && told != Some(pair[0]) {
-                told = Some(pair[0]);
-                problems.push(Problem::DuplicateKey {
-                    peer: name.to_owned(),
-                    key: pair[0].to_owned(),
-                });
-            }
+        for same in keys.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
+            let (peer, key) = (name.into(), same[0].into());
+            problems.push(Problem::DuplicateKey { peer, key });
         }
     }
     record
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[cfg(test)]
@@ -174,13 +168,11 @@ mod tests {
         assert_eq!(one, [("a", "3"), ("c", "%")]);
         assert_eq!(database.users().len(), 0);
         assert!(database.auto().is_empty());
-        let peer = || "one".to_owned();
+        let peer = || "one".into();
         assert_eq!(
             database.problems(),
             [
-                Problem::PeerName {
-                    name: String::new()
-                },
+                Problem::PeerName { name: "".into() },
                 Problem::PeerName {
                     name: "\u{fffd}".into()
                 },
@@ -204,9 +196,7 @@ mod tests {
                     peer: peer(),
                     key: "a".into()
                 },
-                Problem::User {
-                    user: String::new()
-                },
+                Problem::User { user: "".into() },
                 Problem::User { user: "u".into() },
                 Problem::User {
                     user: "v\u{fffd}".into()

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What is different between two databases, peer by peer and key by key.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::fmt;
 
 use crate::database::Database;
 use crate::record::Record;
-use crate::value::{one_line, shown};
+use crate::side_by_side::side_by_side;
+use crate::text::{one_line, shown};
 
 /// One key that differs.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -149,48 +149,25 @@ impl fmt::Display for Change {
 #[must_use]
 pub fn diff(old: &Database, new: &Database) -> Vec<Change> {
     let mut changes = Vec::new();
-    let peers = sorted(old.sorted_peers(), new.sorted_peers(), |a, b| {
-        a.name().cmp(b.name())
-    });
-    changes.extend(records(peers).map(Change::Peer));
-
+    changes.extend(records(old.sorted_peers(), new.sorted_peers()).map(Change::Peer));
     let [old_locals, new_locals] = [old, new].map(|database| {
-        let mut locals: Vec<&Record> = database.locals().iter().collect();
-        locals.sort_by_key(|local| local.name());
+        let mut locals = database.locals().to_vec();
+        locals.sort_by(|a, b| a.name().cmp(b.name()));
         locals
     });
-    let locals = sorted(&old_locals, &new_locals, |a, b| a.name().cmp(b.name()));
-    let locals = locals.map(|(old, new)| (old.copied(), new.copied()));
-    changes.extend(records(locals).map(Change::Local));
-
-    let [old_users, new_users] =
-        [old, new].map(|database| database.users().collect::<Vec<(&str, &str)>>());
-    for (old, new) in sorted(&old_users, &new_users, |a, b| a.0.cmp(b.0)) {
-        let Some((user, _)) = old.or(new) else {
-            continue;
-        };
-        if old != new {
-            changes.push(Change::User {
-                user: (*user).to_owned(),
-                old: old.map(|(_, peer)| (*peer).to_owned()),
-                new: new.map(|(_, peer)| (*peer).to_owned()),
-            });
-        }
-    }
-
+    changes.extend(records(&old_locals, &new_locals).map(Change::Local));
+    let differing = changed(old.users(), new.users());
+    changes.extend(differing.map(|(user, old, new)| Change::User { user, old, new }));
     automatic(old.auto(), new.auto(), &mut changes);
     changes
 }
 
-fn records<'a>(
-    pairs: impl Iterator<Item = (Option<&'a Record>, Option<&'a Record>)>,
-) -> impl Iterator<Item = RecordChange> {
-    pairs.filter_map(|pair| match pair {
+fn records<'a>(old: &'a [Record], new: &'a [Record]) -> impl Iterator<Item = RecordChange> {
+    side_by_side(old, new, |a, b| a.name().cmp(b.name())).filter_map(|pair| match pair {
         (None, None) => None,
         (None, Some(new)) => Some(RecordChange::Added(new.clone())),
         (Some(old), None) => Some(RecordChange::Removed(old.clone())),
-        (Some(old), Some(new)) if old == new => None,
-        (Some(old), Some(new)) => Some(RecordChange::Changed {
+        (Some(old), Some(new)) => (old != new).then(|| RecordChange::Changed {
             name: new.name().to_owned(),
             keys: keys(old, new),
         }),
@@ -200,18 +177,20 @@ fn records<'a>(
 /// The keys that differ between two records, sorted.
 #[must_use]
 pub fn keys(old: &Record, new: &Record) -> Vec<KeyChange> {
-    let [old, new] = [old, new].map(|record| record.iter().collect::<Vec<(&str, &str)>>());
-    sorted(&old, &new, |a, b| a.0.cmp(b.0))
-        .filter(|(old, new)| old != new)
-        .filter_map(|(old, new)| {
-            let (key, _) = old.or(new)?;
-            Some(KeyChange {
-                key: (*key).to_owned(),
-                old: old.map(|(_, value)| (*value).to_owned()),
-                new: new.map(|(_, value)| (*value).to_owned()),
-            })
-        })
+    changed(old.iter(), new.iter())
+        .map(|(key, old, new)| KeyChange { key, old, new })
         .collect()
+}
+
+/// What two sorted lists of pairs have different values for, with its old and its new value.
+fn changed<'a>(
+    old: impl Iterator<Item = (&'a str, &'a str)>,
+    new: impl Iterator<Item = (&'a str, &'a str)>,
+) -> impl Iterator<Item = (String, Option<String>, Option<String>)> {
+    let value = |pair: Option<(&str, &str)>| pair.map(|(_, value)| value.to_owned());
+    side_by_side(old, new, |a, b| a.0.cmp(b.0))
+        .filter(|(old, new)| old != new)
+        .filter_map(move |(old, new)| Some((old.or(new)?.0.to_owned(), value(old), value(new))))
 }
 
 fn automatic(old: &[String], new: &[String], changes: &mut Vec<Change>) {
@@ -239,29 +218,6 @@ fn automatic(old: &[String], new: &[String], changes: &mut Vec<Change>) {
             Change::AutoRemoved { peer }
         }
     }));
-}
-
-/// Goes through two sorted lists side by side: what is in both comes as a pair.
-fn sorted<'a, T>(
-    old: &'a [T],
-    new: &'a [T],
-    compare: impl Fn(&T, &T) -> Ordering,
-) -> impl Iterator<Item = (Option<&'a T>, Option<&'a T>)> {
-    let mut old = old.iter().peekable();
-    let mut new = new.iter().peekable();
-    std::iter::from_fn(move || {
-        let order = match (old.peek(), new.peek()) {
-            (Some(old), Some(new)) => compare(old, new),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => return None,
-        };
-        Some(match order {
-            Ordering::Less => (old.next(), None),
-            Ordering::Equal => (old.next(), new.next()),
-            Ordering::Greater => (None, new.next()),
-        })
-    })
 }
 
 #[cfg(test)]
@@ -352,7 +308,7 @@ mod tests {
                     Vec::new()
                 }
             }
-            crate::source::Source::parse([("f", text)])
+            crate::source::Source::parse([("f", text)], |_| false)
                 .compile(&Nobody)
                 .database()
         };

@@ -8,83 +8,58 @@
 use std::borrow::Cow;
 use std::str;
 
-/// What is wrong with one pair of an encoded record.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Fault {
-    /// A pair without `=`; it is left out.
-    NoEquals {
-        /// The pair as it stands.
-        text: String,
-    },
-    /// A pair with nothing before its `=`; it is left out.
-    NoKey {
-        /// The value, as it stands.
-        text: String,
-    },
-    /// A `%` without two hexadecimal digits after it; the `%` is taken as itself.
-    BrokenEscape {
-        /// The decoded key of the pair.
-        key: String,
-    },
-    /// Bytes that are not UTF-8 once decoded; the pair is left out.
-    NotUtf8 {
-        /// The decoded key, with what is not UTF-8 replaced.
-        key: String,
-    },
-}
+use crate::problem::Problem;
+use crate::text::Name;
+
+/// A key and its value, borrowed where nothing was escaped.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
 
 /// A decoded record: its pairs in the order they stand in, and what was wrong.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Decoded<'a> {
     /// The good pairs. The same key may be there more than once.
-    pub pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    pub pairs: Vec<Pair<'a>>,
     /// What was left out or repaired.
-    pub faults: Vec<Fault>,
+    pub problems: Vec<Problem>,
 }
 
-/// Decodes the data of one record. Nothing is an error for the whole: see [`Fault`].
+/// Decodes the data of the record of `peer`. Nothing is an error for the whole: see [`Problem`].
 ///
 /// ```
-/// let decoded = peerdb::encoding::decode(b"ifup=%2Fbin%2fup+-x&watch=t;");
+/// let decoded = peerdb::encoding::decode("hub", b"ifup=%2Fbin%2fup+-x&watch=t;");
 /// assert_eq!(decoded.pairs, [("ifup".into(), "/bin/up -x".into()), ("watch".into(), "t".into())]);
-/// assert!(decoded.faults.is_empty());
+/// assert!(decoded.problems.is_empty());
 /// ```
 #[must_use]
-pub fn decode(data: &[u8]) -> Decoded<'_> {
+pub fn decode<'a>(peer: &str, data: &'a [u8]) -> Decoded<'a> {
     let mut decoded = Decoded::default();
-    for pair in data.split(|byte| matches!(byte, b';' | b'&')) {
-        if pair.is_empty() {
-            continue;
-        }
-        let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
-            decoded.faults.push(Fault::NoEquals {
-                text: lossy(&unescape(pair).bytes),
-            });
-            continue;
-        };
-        let (key, value) = (unescape(&pair[..at]), unescape(&pair[at + 1..]));
-        if key.bytes.is_empty() {
-            decoded.faults.push(Fault::NoKey {
-                text: lossy(&value.bytes),
-            });
-            continue;
-        }
-        let repaired = key.repaired || value.repaired;
-        match (text(key.bytes), text(value.bytes)) {
-            (Ok(key), Ok(value)) => {
-                if repaired {
-                    let key = key.clone().into_owned();
-                    decoded.faults.push(Fault::BrokenEscape { key });
-                }
-                decoded.pairs.push((key, value));
-            }
-            (Ok(key), Err(_)) => decoded.faults.push(Fault::NotUtf8 {
-                key: key.into_owned(),
-            }),
-            (Err(key), _) => decoded.faults.push(Fault::NotUtf8 { key: lossy(&key) }),
-        }
+    let pairs = data.split(|byte| matches!(byte, b';' | b'&'));
+    for pair in pairs.filter(|pair| !pair.is_empty()) {
+        let (problem, good) = decode_pair(peer.into(), pair);
+        decoded.problems.extend(problem);
+        decoded.pairs.extend(good);
     }
     decoded
+}
+
+/// What is wrong with a pair, and the pair if it can be used all the same.
+fn decode_pair(peer: Name, pair: &[u8]) -> (Option<Problem>, Option<Pair<'_>>) {
+    let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
+        let text = lossy(&unescape(pair).0).into();
+        return (Some(Problem::NoEquals { peer, text }), None);
+    };
+    let ((key, repaired_key), (value, repaired)) =
+        (unescape(&pair[..at]), unescape(&pair[at + 1..]));
+    if key.is_empty() {
+        let text = lossy(&value).into();
+        return (Some(Problem::NoKey { peer, text }), None);
+    }
+    let name = || lossy(&key).into();
+    let (Some(text), Some(value)) = (text(key.clone()), text(value)) else {
+        return (Some(Problem::NotUtf8 { peer, key: name() }), None);
+    };
+    let broken = (repaired_key || repaired).then(|| Problem::BrokenEscape { peer, key: name() });
+    (broken, Some((text, value)))
 }
 
 /// Encodes pairs in the order given.
@@ -119,27 +94,18 @@ fn escape(out: &mut String, text: &str) {
             }
             b' ' => out.push('+'),
             _ => {
-                out.push('%');
-                out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-                out.push(char::from(DIGITS[usize::from(byte & 0xf)]));
+                let [high, low] = [byte >> 4, byte & 0xf].map(|digit| DIGITS[usize::from(digit)]);
+                out.extend(['%', char::from(high), char::from(low)]);
             }
         }
     }
 }
 
-/// Bytes after unescaping, borrowed where nothing was escaped.
-struct Unescaped<'a> {
-    bytes: Cow<'a, [u8]>,
-    /// Whether a broken escape was taken literally.
-    repaired: bool,
-}
-
-fn unescape(raw: &[u8]) -> Unescaped<'_> {
+/// The bytes without escapes, borrowed if there were none, and whether a broken escape was taken
+/// as it stands.
+fn unescape(raw: &[u8]) -> (Cow<'_, [u8]>, bool) {
     if !raw.iter().any(|byte| matches!(byte, b'+' | b'%')) {
-        return Unescaped {
-            bytes: Cow::Borrowed(raw),
-            repaired: false,
-        };
+        return (Cow::Borrowed(raw), false);
     }
     let mut bytes = Vec::with_capacity(raw.len());
     let mut repaired = false;
@@ -162,34 +128,24 @@ fn unescape(raw: &[u8]) -> Unescaped<'_> {
             _ => bytes.push(byte),
         }
     }
-    Unescaped {
-        bytes: Cow::Owned(bytes),
-        repaired,
-    }
+    (Cow::Owned(bytes), repaired)
 }
 
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+fn hex(digit: u8) -> Option<u8> {
+    let value = char::from(digit).to_digit(16)?;
+    u8::try_from(value).ok()
 }
 
-/// The bytes as text, or the bytes back.
-fn text(bytes: Cow<'_, [u8]>) -> Result<Cow<'_, str>, Cow<'_, [u8]>> {
+/// The bytes as text, if they are UTF-8.
+fn text(bytes: Cow<'_, [u8]>) -> Option<Cow<'_, str>> {
     match bytes {
-        Cow::Borrowed(bytes) => str::from_utf8(bytes)
-            .map(Cow::Borrowed)
-            .map_err(|_| Cow::Borrowed(bytes)),
-        Cow::Owned(bytes) => String::from_utf8(bytes)
-            .map(Cow::Owned)
-            .map_err(|error| Cow::Owned(error.into_bytes())),
+        Cow::Borrowed(bytes) => str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
     }
 }
 
-fn lossy(bytes: &[u8]) -> String {
+/// The bytes as text, with what is not UTF-8 replaced.
+pub(crate) fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -199,7 +155,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn pairs(data: &[u8]) -> Vec<(String, String)> {
-        decode(data)
+        decode("p", data)
             .pairs
             .into_iter()
             .map(|(key, value)| (key.into_owned(), value.into_owned()))
@@ -222,8 +178,8 @@ mod tests {
             ("a=%3b%26", "a", ";&"),
         ];
         for (data, key, value) in table {
-            let decoded = decode(data.as_bytes());
-            assert_eq!(decoded.faults, [], "{data}");
+            let decoded = decode("p", data.as_bytes());
+            assert_eq!(decoded.problems, [], "{data}");
             assert_eq!(pairs(data.as_bytes()), [((*key).into(), (*value).into())]);
         }
     }
@@ -234,53 +190,74 @@ mod tests {
         for data in ["a=1;b=2", "a=1&b=2", ";a=1;;&b=2;", "a=1;b=2;"] {
             assert_eq!(pairs(data.as_bytes()), expected, "{data}");
         }
-        assert_eq!(decode(b""), Decoded::default());
-        assert_eq!(decode(b";;&"), Decoded::default());
+        assert_eq!(decode("p", b""), Decoded::default());
+        assert_eq!(decode("p", b";;&"), Decoded::default());
     }
 
     #[test]
     fn a_fault_costs_one_pair_at_most_and_is_told() {
-        type Row<'a> = (&'a [u8], Fault, &'a [(&'a str, &'a str)]);
+        type Row<'a> = (&'a [u8], Problem, &'a [(&'a str, &'a str)]);
         let table: &[Row] = &[
             (
                 b"a=1;lone%20word;b=2",
-                Fault::NoEquals {
+                Problem::NoEquals {
+                    peer: "p".into(),
                     text: "lone word".into(),
                 },
                 &[("a", "1"), ("b", "2")],
             ),
-            (b"=v;b=2", Fault::NoKey { text: "v".into() }, &[("b", "2")]),
+            (
+                b"=v;b=2",
+                Problem::NoKey {
+                    peer: "p".into(),
+                    text: "v".into(),
+                },
+                &[("b", "2")],
+            ),
             (
                 b"a=50%;b=2",
-                Fault::BrokenEscape { key: "a".into() },
+                Problem::BrokenEscape {
+                    peer: "p".into(),
+                    key: "a".into(),
+                },
                 &[("a", "50%"), ("b", "2")],
             ),
             (
                 b"a=%zz%4",
-                Fault::BrokenEscape { key: "a".into() },
+                Problem::BrokenEscape {
+                    peer: "p".into(),
+                    key: "a".into(),
+                },
                 &[("a", "%zz%4")],
             ),
             (
                 b"%g=x",
-                Fault::BrokenEscape { key: "%g".into() },
+                Problem::BrokenEscape {
+                    peer: "p".into(),
+                    key: "%g".into(),
+                },
                 &[("%g", "x")],
             ),
             (
                 b"a=%ff;b=2",
-                Fault::NotUtf8 { key: "a".into() },
+                Problem::NotUtf8 {
+                    peer: "p".into(),
+                    key: "a".into(),
+                },
                 &[("b", "2")],
             ),
             (
                 b"\xfe=1;b=2",
-                Fault::NotUtf8 {
+                Problem::NotUtf8 {
+                    peer: "p".into(),
                     key: "\u{fffd}".into(),
                 },
                 &[("b", "2")],
             ),
         ];
         for (data, fault, good) in table {
-            let decoded = decode(data);
-            assert_eq!(decoded.faults, std::slice::from_ref(fault));
+            let decoded = decode("p", data);
+            assert_eq!(decoded.problems, std::slice::from_ref(fault));
             let good: Vec<(Cow<str>, Cow<str>)> = good
                 .iter()
                 .map(|(k, v)| ((*k).into(), (*v).into()))
@@ -291,7 +268,7 @@ mod tests {
 
     #[test]
     fn what_needs_no_escape_is_borrowed() {
-        let decoded = decode(b"watch=t;ifup=a+b");
+        let decoded = decode("p", b"watch=t;ifup=a+b");
         assert!(matches!(
             decoded.pairs.as_slice(),
             [
@@ -318,7 +295,7 @@ mod tests {
         ) {
             let data = encode(written.iter().map(|(k, v)| (k, v)));
             prop_assert!(data.is_ascii());
-            prop_assert_eq!(&decode(data.as_bytes()).faults, &[]);
+            prop_assert_eq!(&decode("p", data.as_bytes()).problems, &[]);
             prop_assert_eq!(pairs(data.as_bytes()), written);
         }
 
@@ -344,14 +321,14 @@ mod tests {
 
         #[test]
         fn no_bytes_make_it_panic(data in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let decoded = decode(&data);
+            let decoded = decode("p", &data);
             let size: usize = decoded.pairs.iter().map(|(k, v)| k.len() + v.len()).sum();
             prop_assert!(size <= data.len());
         }
 
         #[test]
         fn no_mixture_of_the_special_characters_makes_it_panic(data in "[;&=%+a2fF\u{e9}]{0,60}") {
-            let _ = decode(data.as_bytes());
+            let _ = decode("p", data.as_bytes());
         }
     }
 }

@@ -8,39 +8,43 @@
 //! ```no_run
 //! let database = peerdb::Database::load("peers.cdb")?;
 //! if let Some(hub) = database.peer("hub") {
-//!     println!("watched: {}, every {:?}", hub.flag("watch"), hub.interval("every")?);
+//!     println!("watched: {}, every {:?}", hub.flag("watch"), hub.get("every"));
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! The formats are those of peers.cdb(5) and peers.in(5). The crate knows nothing of the connect
-//! service beyond the names of the keys it reads.
+//! The formats are those of peers.cdb(5) and peers.in(5). Which keys there are, and what they mean
+//! to the connect service, is the subject of another crate, `connect-policy`.
 
-pub mod check;
 pub mod diff;
 pub mod encoding;
-pub mod keys;
+pub mod finding;
+pub mod misspelling;
 pub mod source;
 
+mod contents;
 mod database;
 mod decode;
 mod identity;
-mod level;
 mod load;
 mod problem;
 mod record;
+mod severity;
+mod side_by_side;
 mod snapshot;
 mod structure;
-mod value;
+mod text;
 mod writer;
 
-pub use database::{Database, ReadError, Special};
+pub use contents::Special;
+pub use database::{Database, ReadError};
 pub use diff::{Change, diff};
+pub use finding::{Finding, Location};
 pub use identity::FileIdentity;
-pub use level::Level;
 pub use load::LoadError;
 pub use problem::Problem;
-pub use record::Record;
+pub use record::{Record, is_true};
+pub use severity::Severity;
 pub use structure::{Damage, MAX_FILE_SIZE};
-pub use value::{Expected, ValueError, is_true};
+pub use text::{Name, Value};
 pub use writer::{WriteError, Writer};

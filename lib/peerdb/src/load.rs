@@ -11,8 +11,7 @@ use crate::structure::{Damage, MAX_FILE_SIZE};
 pub enum LoadError {
     /// There is no such file.
     #[error(
-        "there is no peer database {}: compile one from its sources, or name the right file",
-        path.display()
+        "there is no peer database {path}: compile one from its sources, or name the right file"
     )]
     Missing {
         /// The file asked for.
@@ -20,19 +19,15 @@ pub enum LoadError {
     },
     /// The file may not be read.
     #[error(
-        "permission to read the peer database {} is denied: make it readable for this user, and \
-         every directory above it searchable",
-        path.display()
+        "permission to read the peer database {path} is denied: make it readable for this user, and \
+         every directory above it searchable"
     )]
     Denied {
         /// The file asked for.
         path: PathBuf,
     },
     /// The file could not be opened, looked at or read for another reason.
-    #[error(
-        "the peer database {} cannot be read ({source}): check the file system it is on",
-        path.display()
-    )]
+    #[error("the peer database {path} cannot be read ({source}): check the file system it is on")]
     Io {
         /// The file asked for.
         path: PathBuf,
@@ -41,9 +36,8 @@ pub enum LoadError {
     },
     /// The path names something that is not a plain file.
     #[error(
-        "the peer database {} is not a plain file: name a file in cdb format, as written by the \
-         compiler of peers.in(5)",
-        path.display()
+        "the peer database {path} is not a plain file: name a file in cdb format, as written by the \
+         compiler of peers.in(5)"
     )]
     NotAFile {
         /// The path asked for.
@@ -51,9 +45,8 @@ pub enum LoadError {
     },
     /// The file is larger than [`MAX_FILE_SIZE`].
     #[error(
-        "the peer database {} is larger than {} MiB, the most that is read: check that this is the \
-         right file",
-        path.display(), MAX_FILE_SIZE >> 20
+        "the peer database {path} is larger than {} MiB, the most that is read: check that this is the \
+         right file", MAX_FILE_SIZE >> 20
     )]
     TooLarge {
         /// The file asked for.
@@ -61,9 +54,8 @@ pub enum LoadError {
     },
     /// The file changed each time it was copied.
     #[error(
-        "the peer database {} changed while it was read, {attempts} times in a row: let its writer \
-         build a new file and rename it over the old one",
-        path.display()
+        "the peer database {path} changed while it was read, {attempts} times in a row: let its writer \
+         build a new file and rename it over the old one"
     )]
     Unstable {
         /// The file asked for.
@@ -73,9 +65,8 @@ pub enum LoadError {
     },
     /// The file is not a sound constant database.
     #[error(
-        "the peer database {} is damaged or not in cdb format ({damage}): compile it again from \
-         its sources",
-        path.display()
+        "the peer database {path} is damaged or not in cdb format ({damage}): compile it again from \
+         its sources"
     )]
     Damaged {
         /// The file asked for.
@@ -85,9 +76,8 @@ pub enum LoadError {
     },
     /// The private copy could not be made or read.
     #[error(
-        "no private copy of the peer database {} could be made ({source}): free some memory or \
-         space for temporary files",
-        path.display()
+        "no private copy of the peer database {path} could be made ({source}): free some memory or \
+         space for temporary files"
     )]
     Snapshot {
         /// The file asked for.

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Single faults in a database whose file is sound: what was left out or repaired.
 
-use crate::encoding::Fault;
-use crate::value::{one_line, shown};
+use crate::text::{Name, Value};
 
 /// One fault in a record of a database. The rest of the database is not affected.
 ///
@@ -14,79 +13,62 @@ pub enum Problem {
     #[error("a peer's name is not usable ({name:?}), so the peer is left out: rename its section")]
     PeerName {
         /// The name.
-        name: String,
+        name: Name,
     },
     /// A second record for the same peer; the first counts.
-    #[error(
-        "peer {peer} has more than one record, of which the first counts: compile again",
-        peer = one_line(peer)
-    )]
+    #[error("peer {peer} has more than one record, of which the first counts: compile again")]
     DuplicatePeer {
         /// The peer's name.
-        peer: String,
+        peer: Name,
     },
     /// A pair without `=`; it is left out.
-    #[error(
-        "the record of {peer} has {} without a value, which is left out: compile again",
-        shown(text),
-        peer = one_line(peer)
-    )]
+    #[error("the record of {peer} has {text} without a value, which is left out: compile again")]
     NoEquals {
         /// The peer's name.
-        peer: String,
+        peer: Name,
         /// The pair.
-        text: String,
+        text: Value,
     },
     /// A pair without a key; it is left out.
     #[error(
-        "the record of {peer} has the value {} without a key, which is left out: compile \
-         again",
-        shown(text),
-        peer = one_line(peer)
+        "the record of {peer} has the value {text} without a key, which is left out: compile \
+         again"
     )]
     NoKey {
         /// The peer's name.
-        peer: String,
+        peer: Name,
         /// The value.
-        text: String,
+        text: Value,
     },
     /// A `%` without two hexadecimal digits after it; the `%` is taken as itself.
     #[error(
         "key {key} of {peer} has a % without two hexadecimal digits after it, which is taken as \
-         it stands: write it as %25, or compile again",
-        peer = one_line(peer),
-        key = one_line(key)
+         it stands: write it as %25, or compile again"
     )]
     BrokenEscape {
         /// The peer's name.
-        peer: String,
+        peer: Name,
         /// The key.
-        key: String,
+        key: Name,
     },
     /// A key or value that is not UTF-8; the pair is left out.
-    #[error(
-        "key {key} of {peer} is not UTF-8 and is left out: correct it and compile again",
-        peer = one_line(peer),
-        key = one_line(key)
-    )]
+    #[error("key {key} of {peer} is not UTF-8 and is left out: correct it and compile again")]
     NotUtf8 {
         /// The peer's name.
-        peer: String,
+        peer: Name,
         /// The key.
-        key: String,
+        key: Name,
     },
     /// A key that stands in a record more than once; its last value counts.
     #[error(
         "key {key} of {peer} stands there more than once, of which the last counts: compile \
-         again",
-        peer = one_line(peer),
-        key = one_line(key)
+         again"
     )]
     DuplicateKey {
         /// The peer's name.
-        peer: String,
+        peer: Name,
         /// The key.
-        key: String,
+        key: Name,
     },
     /// A user's name or peer is empty or not UTF-8; the user is left out.
     #[error(
@@ -95,17 +77,16 @@ pub enum Problem {
     )]
     User {
         /// The user's name.
-        user: String,
+        user: Name,
     },
     /// A second record for the same user; the first counts.
     #[error(
         "user {user} has more than one record, of which the first counts: let only one peer's \
-         section name this user",
-        user = one_line(user)
+         section name this user"
     )]
     DuplicateUser {
         /// The user's name.
-        user: String,
+        user: Name,
     },
     /// The list of automatic peers is not UTF-8; it is left out.
     #[error("the list of peers to add at start-up is not UTF-8 and is left out: compile again")]
@@ -120,22 +101,11 @@ pub enum Problem {
     #[error("the record {key:?} is not in the file's index, so it is left out: compile again")]
     NotIndexed {
         /// The record's key, with the letter that tells its kind.
-        key: String,
+        key: Name,
     },
 }
 
 impl Problem {
-    /// The problem that a fault of the encoding is in the record of `peer`.
-    pub(crate) fn in_record(peer: &str, fault: Fault) -> Self {
-        let peer = peer.to_owned();
-        match fault {
-            Fault::NoEquals { text } => Problem::NoEquals { peer, text },
-            Fault::NoKey { text } => Problem::NoKey { peer, text },
-            Fault::BrokenEscape { key } => Problem::BrokenEscape { peer, key },
-            Fault::NotUtf8 { key } => Problem::NotUtf8 { peer, key },
-        }
-    }
-
     /// The peer that has the problem, if it is a peer's.
     #[must_use]
     pub fn peer(&self) -> Option<&str> {
@@ -147,11 +117,7 @@ impl Problem {
             | Problem::BrokenEscape { peer, .. }
             | Problem::NotUtf8 { peer, .. }
             | Problem::DuplicateKey { peer, .. } => Some(peer),
-            Problem::User { .. }
-            | Problem::DuplicateUser { .. }
-            | Problem::Auto
-            | Problem::DuplicateAuto
-            | Problem::NotIndexed { .. } => None,
+            _ => None,
         }
     }
 

@@ -4,6 +4,13 @@
 use std::fmt;
 use std::sync::Arc;
 
+/// Whether a value means "true": exactly `t`, `true`, `y`, `yes` and `on` do (connect(8),
+/// "Adoption").
+#[must_use]
+pub fn is_true(value: &str) -> bool {
+    matches!(value, "t" | "true" | "y" | "yes" | "on")
+}
+
 /// The keys and values of one peer, as peers.cdb(5) has them, with the peer's name.
 ///
 /// A clone shares the text, so a record can be handed to many readers and outlive the database it
@@ -105,6 +112,18 @@ impl Record {
         None
     }
 
+    /// Whether the value of `key` means "true", see [`is_true`]; a missing key does not.
+    #[must_use]
+    pub fn flag(&self, key: &str) -> bool {
+        self.get(key).is_some_and(is_true)
+    }
+
+    /// Whether this peer waits to be contacted: its `peer` is exactly `PASSIVE`.
+    #[must_use]
+    pub fn is_passive(&self) -> bool {
+        self.get("peer") == Some("PASSIVE")
+    }
+
     /// All keys and values, sorted by key (as bytes).
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
         (0..self.len()).map(|index| self.pair(index))
@@ -133,6 +152,10 @@ impl fmt::Debug for Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn hub(value: &str) -> Record {
+        Record::new("hub", [("k", value)])
+    }
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
@@ -193,5 +216,27 @@ mod tests {
                 prop_assert_eq!(record.get(key), Some(value.as_str()));
             }
         }
+    }
+
+    #[test]
+    fn exactly_five_words_are_true() {
+        for value in ["t", "true", "y", "yes", "on"] {
+            assert!(hub(value).flag("k"), "{value}");
+        }
+        for value in [
+            "", "1", "T", "True", "YES", "On", " t", "tt", "f", "no", "off",
+        ] {
+            assert!(!hub(value).flag("k"), "{value}");
+        }
+        assert!(!hub("t").flag("other"));
+    }
+
+    #[test]
+    fn only_the_exact_word_makes_a_peer_passive() {
+        let peer = |value| Record::new("p", [("peer", value)]).is_passive();
+        assert!(peer("PASSIVE"));
+        assert!(!peer("passive"));
+        assert!(!peer("INET hub 4070"));
+        assert!(!hub("PASSIVE").is_passive());
     }
 }

@@ -25,24 +25,22 @@ const NEW_MODE: u32 = 0o644;
 pub enum WriteError {
     /// What was to be written is larger than [`MAX_FILE_SIZE`].
     #[error(
-        "{} would be larger than {} MiB, the most that is read back: split the database",
-        path.display(), MAX_FILE_SIZE >> 20
+        "{path} would be larger than {} MiB, the most that is read back: split the database", MAX_FILE_SIZE >> 20
     )]
     TooLarge {
         /// The file to be written.
         path: PathBuf,
     },
     /// The path names something that is not a plain file.
-    #[error("{} is there and is not a plain file: name another file to write", path.display())]
+    #[error("{path} is there and is not a plain file: name another file to write")]
     NotAFile {
         /// The path to be written.
         path: PathBuf,
     },
     /// The system refused.
     #[error(
-        "{} could not be written while {step} ({source}): check that its directory exists, is \
-         writable and has space; the old file, if any, is unchanged",
-        path.display()
+        "{path} could not be written while {step} ({source}): check that its directory exists, is \
+         writable and has space; the old file, if any, is unchanged"
     )]
     Io {
         /// The file to be written.
@@ -54,9 +52,8 @@ pub enum WriteError {
     },
     /// What was written is not what was to be written.
     #[error(
-        "{} was not replaced, since the new file did not read back as it was written: check the \
-         disk for errors and lack of space, and try again",
-        path.display()
+        "{path} was not replaced, since the new file did not read back as it was written: check the \
+         disk for errors and lack of space, and try again"
     )]
     NotReadBack {
         /// The file to be written.

@@ -27,7 +27,7 @@ fn use_it(database: &Database) {
         assert_eq!(database.user(user), Some(peer));
     }
     // No message does anything to a log or a terminal, whatever the names in it.
-    for finding in peerdb::check::database(database) {
+    for finding in connect_policy::check::database(database) {
         assert!(
             !finding.to_string().contains(char::is_control),
             "{finding:?}"

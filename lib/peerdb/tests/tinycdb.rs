@@ -75,7 +75,7 @@ fn the_worked_example_is_read() {
                 ("watch", "t"),
             ]
         );
-        assert_eq!(hub.interval("every").unwrap().unwrap().seconds(), 30);
+        assert_eq!(hub.get("every"), Some("30s"));
         assert!(database.peer("laptop").unwrap().is_passive());
         assert_eq!(database.user("laptop"), Some("laptop"));
         assert_eq!(database.auto(), ["hub"]);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Measures the connect service, each quantity beside something else in the same run, since machines
-//! differ and are noisy: `cargo run --release -p bench`. See docs/development/performance.md.
+//! Measures the connect service, each quantity beside something else in the same run, since
+//! machines differ and are noisy: `cargo run --release -p bench`. See
+//! docs/development/performance.md.
 
 mod beside;
 mod measure;

@@ -31,9 +31,10 @@ fn host(address: Ipv4Addr) -> anyhow::Result<Site> {
 /// Compiles a host's database from a source text.
 fn compile(site: &Site, text: &str) -> anyhow::Result<()> {
     std::fs::write(site.path("peers.in"), text)?;
-    let compilation = Source::read([site.path("peers.in")]).compile(&SystemResolver::default());
-    for diagnostic in compilation.diagnostics() {
-        eprintln!("{diagnostic}");
+    let compilation =
+        Source::read([site.path("peers.in")], |_| false).compile(&SystemResolver::default());
+    for finding in compilation.findings() {
+        eprintln!("{finding}");
     }
     if compilation.has_errors() {
         bail!("the demo's database does not compile");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use connect_runtime::exit::Exit;
-use peerdb::Level;
+use peerdb::Severity;
 use serde::Serialize;
 
 use super::findings::{self, Remark};
@@ -62,9 +62,9 @@ impl Check {
             files => findings::of_compilation(&input::compile(files, common)),
         };
         let worst = if self.strict {
-            Level::Warning
+            Severity::Warning
         } else {
-            Level::Error
+            Severity::Error
         };
         let ok = !findings::any(&remarks, worst);
         if self.json {

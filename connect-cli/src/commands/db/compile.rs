@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use connect_runtime::exit::Exit;
-use peerdb::Level;
+use peerdb::Severity;
 use serde::Serialize;
 
 use super::findings::{self, Remark};
@@ -60,7 +60,7 @@ impl Compile {
             findings::to_stderr(&remarks);
         }
         let refused =
-            compilation.has_errors() || self.strict && findings::any(&remarks, Level::Warning);
+            compilation.has_errors() || self.strict && findings::any(&remarks, Severity::Warning);
         if !refused {
             progress::during(&format!("writing {}", self.output.display()), || {
                 compilation.writer().write(&self.output)

@@ -7,11 +7,12 @@ use std::path::PathBuf;
 use clap::Args;
 use connect_ipc::pinger::PingPlan;
 use connect_ipc::scripts::{Command, ScriptKind};
-use connect_plan::adding::{self, NoAddress};
-use connect_plan::pinging::{self, PingKind};
-use connect_plan::scripts::{self, Script};
+use connect_policy::adding::{self, NoAddress};
+use connect_policy::pinging::{self, PingKind};
+use connect_policy::scripts::{self, Script};
+use connect_policy::{ValueError, environment};
 use connect_runtime::exit::Exit;
-use peerdb::{Database, Record, ValueError};
+use peerdb::{Database, Record};
 use serde::Serialize;
 use tripe_admin::{Interval, token};
 
@@ -159,9 +160,7 @@ impl Plan {
             add,
             added_by,
             scripts,
-            environment: connect_plan::environment::environment(record, &[])
-                .into_iter()
-                .collect(),
+            environment: environment::environment(record, &[]).into_iter().collect(),
             pings,
             problems,
         }
@@ -360,5 +359,30 @@ impl PingsPlan {
             UnreachableAction::Kill => lines.push("then: KILL".to_owned()),
         }
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use connect_policy::keys::{Kind, add_options};
+
+    #[test]
+    fn every_option_of_add_in_the_table_is_explained() {
+        for key in add_options() {
+            let option = format!("-{}", key.name);
+            let value = if key.kind == Kind::Flag { "t" } else { "30s" };
+            let record = Record::new("p", [("peer", "INET hub 4070"), (key.name, value)]);
+            let database = Database::from_parts([record.clone()], [], []);
+            let plan = Plan::of(&record, &database);
+            let mut expected = vec!["ADD", &option];
+            expected.extend((key.kind != Kind::Flag).then_some(value));
+            expected.extend(["p", "INET", "hub", "4070"]);
+            assert_eq!(plan.add.as_ref().unwrap(), &expected);
+            let line = plan.lines("p")[1].0.clone();
+            assert!(line.contains(&option), "{line}");
+            let variable = format!("P_{}", key.name.to_uppercase());
+            assert_eq!(plan.environment[&variable], value);
+        }
     }
 }

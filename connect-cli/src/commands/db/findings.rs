@@ -3,9 +3,9 @@
 
 use std::io;
 
-use peerdb::check::{self, Finding};
-use peerdb::source::{Compilation, Diagnostic, Location};
-use peerdb::{Database, Level};
+use connect_policy::check;
+use peerdb::source::Compilation;
+use peerdb::{Database, Finding, Severity};
 use serde::Serialize;
 
 use crate::common::Common;
@@ -17,7 +17,7 @@ use crate::output::text;
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Remark {
     /// `error`, `warning` or `hint`.
-    pub(crate) level: String,
+    pub(crate) severity: Severity,
     /// The source file, if it is known.
     pub(crate) file: Option<String>,
     /// The line in it, from 1; 0 for the file as a whole.
@@ -33,53 +33,30 @@ pub(crate) struct Remark {
     /// All of it in one line.
     #[serde(skip)]
     text: String,
-    #[serde(skip)]
-    severity: Level,
-}
-
-fn place(location: Option<&Location>) -> (Option<String>, Option<u32>) {
-    location
-        .map(|location| (location.file.display().to_string(), location.line))
-        .unzip()
-}
-
-impl From<&Diagnostic> for Remark {
-    fn from(diagnostic: &Diagnostic) -> Self {
-        let (file, line) = place(Some(&diagnostic.location));
-        Remark {
-            level: diagnostic.level().to_string(),
-            file,
-            line,
-            peer: diagnostic.section.clone(),
-            others: diagnostic.others,
-            key: None,
-            message: diagnostic.error.to_string(),
-            text: diagnostic.to_string(),
-            severity: diagnostic.level(),
-        }
-    }
 }
 
 impl From<&Finding> for Remark {
     fn from(finding: &Finding) -> Self {
-        let (file, line) = place(finding.location.as_ref());
+        let location = finding.location.as_ref();
         Remark {
-            level: finding.level().to_string(),
-            file,
-            line,
-            peer: finding.peer.clone(),
+            severity: finding.severity,
+            file: location.map(|location| location.file.display().to_string()),
+            line: location.map(|location| location.line),
+            peer: finding
+                .subject
+                .as_ref()
+                .map(|subject| subject.name().to_owned()),
             others: finding.others,
-            key: finding.key().map(str::to_owned),
-            message: finding.rule.to_string(),
+            key: finding.key.clone(),
+            message: finding.message.clone(),
             text: finding.to_string(),
-            severity: finding.level(),
         }
     }
 }
 
 /// What the compiler found.
 pub(crate) fn of_compiler(compilation: &Compilation) -> Vec<Remark> {
-    compilation.diagnostics().iter().map(Remark::from).collect()
+    compilation.findings().iter().map(Remark::from).collect()
 }
 
 /// Everything about a compilation: what the compiler found, and what the checks find.
@@ -95,19 +72,19 @@ pub(crate) fn of_database(database: &Database) -> Vec<Remark> {
     check::database(database).iter().map(Remark::from).collect()
 }
 
-/// Whether there is a remark as bad as `level` or worse.
-pub(crate) fn any(remarks: &[Remark], level: Level) -> bool {
-    remarks.iter().any(|remark| remark.severity <= level)
+/// Whether there is a remark as bad as `severity` or worse.
+pub(crate) fn any(remarks: &[Remark], severity: Severity) -> bool {
+    remarks.iter().any(|remark| remark.severity <= severity)
 }
 
 /// How many there are of each kind, in words.
 pub(crate) fn summary(remarks: &[Remark]) -> String {
-    let count = |level| remarks.iter().filter(|r| r.severity == level).count();
+    let count = |severity| remarks.iter().filter(|r| r.severity == severity).count();
     text::counts(
         [
-            (count(Level::Error), "error"),
-            (count(Level::Warning), "warning"),
-            (count(Level::Hint), "hint"),
+            (count(Severity::Error), "error"),
+            (count(Severity::Warning), "warning"),
+            (count(Severity::Hint), "hint"),
         ],
         "nothing to complain of",
     )
@@ -117,9 +94,9 @@ pub(crate) fn summary(remarks: &[Remark]) -> String {
 pub(crate) fn print(remarks: &[Remark], common: &mut Common) -> io::Result<()> {
     for remark in remarks {
         let paint = match remark.severity {
-            Level::Error => Paint::Bad,
-            Level::Warning => Paint::Doubtful,
-            Level::Hint => Paint::Plain,
+            Severity::Error => Paint::Bad,
+            Severity::Warning => Paint::Doubtful,
+            Severity::Hint => Paint::Plain,
         };
         common.out.painted(paint, &remark.text)?;
     }

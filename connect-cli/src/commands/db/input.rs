@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use connect_policy::keys;
 use peerdb::Database;
 use peerdb::source::{Compilation, Source, SystemResolver};
 
@@ -91,7 +92,7 @@ pub(crate) fn compile<P: AsRef<Path>>(paths: &[P], common: &Common) -> Compilati
         resolver.limit = limit;
     }
     progress::during("compiling the sources", || {
-        Source::read(paths).compile(&resolver)
+        Source::read(paths, keys::is_known).compile(&resolver)
     })
 }
 

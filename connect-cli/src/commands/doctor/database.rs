@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use peerdb::{Database, Level};
+use peerdb::{Database, Severity};
 
 use super::files::{self, OTHERS_WRITE};
 use super::finding::{Area, Findings};
@@ -45,10 +45,10 @@ pub(crate) fn check(path: &Path, findings: &mut Findings) -> Option<Database> {
     let peers = text::count(peers, "peer");
     let text = format!("the peer database {shown} has {peers}");
     let remedy = format!("`connect-cli db check {shown}' says what");
-    if remarks::any(&found, Level::Error) {
+    if remarks::any(&found, Severity::Error) {
         let text = format!("{text}, but {}", remarks::summary(&found));
         findings.fault(Area::Database, text, &remedy);
-    } else if remarks::any(&found, Level::Warning) {
+    } else if remarks::any(&found, Severity::Warning) {
         let text = format!("{text}, but {}", remarks::summary(&found));
         findings.warning(Area::Database, text, &remedy);
     } else {

@@ -9,6 +9,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use connect_policy::keys::{KEYS, Key, Kind};
+use connect_policy::scripts;
 use peerdb::{Database, Record};
 
 use super::files::{self, GROUP_WRITE, OTHERS_WRITE, STICKY};
@@ -17,12 +19,6 @@ use crate::output::text;
 
 /// Any of the three permissions to execute.
 const EXECUTE: u32 = 0o111;
-
-/// The keys whose value is a program and its arguments.
-const PROGRAMS: [&str; 2] = ["ifup", "ifdown"];
-
-/// The keys whose value is a line for the shell.
-const COMMANDS: [&str; 2] = ["connect", "disconnect"];
 
 /// What a program is run for.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -62,13 +58,10 @@ pub(crate) fn check(database: &Database, directory: &Path, findings: &mut Findin
 fn programs(database: &Database) -> BTreeMap<String, Use> {
     let mut programs: BTreeMap<String, Use> = BTreeMap::new();
     for record in database.sorted_peers() {
-        let named = PROGRAMS
-            .into_iter()
-            .filter_map(|key| Some((program(record, key)?, key)));
-        let shell = COMMANDS
-            .into_iter()
-            .filter_map(|key| Some((command(record, key)?, key)));
-        let uses: BTreeSet<(String, &'static str)> = named.chain(shell).collect();
+        let uses: BTreeSet<(String, &'static str)> = KEYS
+            .iter()
+            .filter_map(|key| Some((program(record, key)?, key.name)))
+            .collect();
         let mut before = None;
         // Sorted by program, so that a peer counts once for each.
         for (program, key) in uses {
@@ -80,16 +73,20 @@ fn programs(database: &Database) -> BTreeMap<String, Use> {
     programs
 }
 
-/// The program that is run without a shell. What is wrong with the value itself is for the checks
-/// of the database.
-fn program(record: &Record, key: &str) -> Option<String> {
-    record.words(key).ok()??.into_iter().next()
+/// The program that a key's value begins with. What is wrong with the value itself is for the
+/// checks of the database.
+fn program(record: &Record, key: &Key) -> Option<String> {
+    match key.kind {
+        Kind::Program => scripts::program(record, key.name),
+        Kind::Shell => command(record.get(key.name)?),
+        _ => None,
+    }
 }
 
 /// The program that a line for the shell begins with. Anything but a full name may be a keyword, a
 /// function or a variable of the shell.
-fn command(record: &Record, key: &str) -> Option<String> {
-    let word = record.get(key)?.split_whitespace().next()?;
+fn command(line: &str) -> Option<String> {
+    let word = line.split_whitespace().next()?;
     let plain = |c: char| c.is_alphanumeric() || "/._-+".contains(c);
     (word.starts_with('/') && word.chars().all(plain)).then(|| word.to_owned())
 }

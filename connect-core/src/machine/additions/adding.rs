@@ -6,8 +6,7 @@
 //!     +-----not present--------------------------->+
 //! ```
 
-use connect_plan::adding::{NoAddress, address, arguments, options};
-use peerdb::ValueError;
+use connect_policy::adding::{NoAddress, address, arguments, options};
 use tripe_admin::Failure;
 
 use super::Adding;
@@ -65,10 +64,7 @@ impl Machine {
             Ok(options) => options,
             Err(error) => {
                 tracing::warn!("{error}");
-                let key = match error {
-                    ValueError::Missing { key, .. } | ValueError::Unexpected { key, .. } => key,
-                };
-                let failure = ["malformed-peer", name, "bad-value", &key];
+                let failure = ["malformed-peer", name, "bad-value", &error.key];
                 return self.reply_failed(&requester, name, failure);
             }
         };

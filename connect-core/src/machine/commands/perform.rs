@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use connect_ipc::control::ServerLink;
 use connect_ipc::event::EventKind;
-use connect_plan::pinging::is_dynamic;
+use connect_policy::pinging::is_dynamic;
 
 use super::{COMMANDS, Command, Held};
 use crate::machine::requester::Requester;

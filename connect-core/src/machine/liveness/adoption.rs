@@ -8,7 +8,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingPlan, ToPinger, Watched};
 use connect_liveness::Liveness;
-use connect_plan::pinging::ping_plan;
+use connect_policy::pinging::ping_plan;
 
 use super::WatchAs;
 use crate::machine::Machine;

@@ -6,7 +6,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingOutcome, PingResult, ToPinger};
 use connect_liveness::{Judgement, Meaning};
-use connect_plan::pinging::is_dynamic;
+use connect_policy::pinging::is_dynamic;
 
 use crate::machine::Machine;
 use crate::machine::server::Pending;

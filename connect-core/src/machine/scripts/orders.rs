@@ -3,8 +3,9 @@
 
 use connect_ipc::scripts::{Run, ScriptKind, ToScripts};
 use connect_ipc::{PeerId, RunId};
-use connect_plan::scripts::{Script, ifup_arguments, interface_script, limit, shell_script};
-use peerdb::{Record, ValueError};
+use connect_policy::ValueError;
+use connect_policy::scripts::{Script, ifup_arguments, interface_script, limit, shell_script};
+use peerdb::Record;
 
 use super::runs::RunState;
 use crate::machine::{Machine, Output};

@@ -14,7 +14,7 @@ use peerdb::{Database, Record};
 
 use super::super::{Config, ConnectionId, Input, Loaded, Machine, Output, State};
 use crate::server_run::ServerRun;
-use connect_plan::pinging::PingKind;
+use connect_policy::pinging::PingKind;
 
 /// A machine in the hands of a test.
 pub(super) struct Rig {

@@ -2,28 +2,27 @@
 //! From sections to the records of a database.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::Path;
-use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Location, Place, Report, SourceError};
+use super::diagnostic::{Place, Report, SourceError};
 use super::inherit::{self, Visible};
 use super::parse::{Section, Sections};
 use super::resolve::{ResolveError, Resolver};
 use super::substitute::{Answers, Expander, Stop};
-use crate::database::{Contents, Database};
-use crate::level::Level;
-use crate::record::Record;
-use crate::value::is_true;
+use crate::contents::Contents;
+use crate::database::Database;
+use crate::finding::{Finding, Location};
+use crate::record::{Record, is_true};
+use crate::severity::Severity;
 use crate::writer::Writer;
 
 /// What came out of compiling a source: a record for every sound section, and what is wrong with
 /// the others.
 #[derive(Debug)]
 pub struct Compilation {
-    files: Vec<Arc<Path>>,
     /// Sorted by name.
     compiled: Vec<Compiled>,
-    diagnostics: Vec<Diagnostic>,
+    findings: Vec<Finding>,
+    report: Report,
     used: HashSet<String>,
 }
 
@@ -44,6 +43,12 @@ impl Compiled {
         self.record.name().starts_with('$')
     }
 
+    /// The place of the value of `key`.
+    fn place_of(&self, key: &str) -> Option<Place> {
+        let index = self.record.iter().position(|(known, _)| known == key)?;
+        self.places.get(index).copied()
+    }
+
     fn user(&self) -> Option<&str> {
         self.record.get("user").filter(|_| self.is_user)
     }
@@ -58,16 +63,15 @@ impl Compiled {
 impl Compilation {
     /// What is wrong with the source, in the order of its lines.
     #[must_use]
-    pub fn diagnostics(&self) -> &[Diagnostic] {
-        &self.diagnostics
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
-    /// Whether any diagnostic is an error, so that the database lacks something.
+    /// Whether any finding is an error, so that the database lacks something.
     #[must_use]
     pub fn has_errors(&self) -> bool {
-        self.diagnostics
-            .iter()
-            .any(|diagnostic| diagnostic.level() == Level::Error)
+        let mut findings = self.findings.iter();
+        findings.any(|finding| finding.severity == Severity::Error)
     }
 
     /// The records of all sound sections, peers and local ones, sorted by name.
@@ -119,15 +123,13 @@ impl Compilation {
     /// Where the value of `key` in the record of section `name` was assigned.
     #[must_use]
     pub fn location(&self, name: &str, key: &str) -> Option<Location> {
-        let compiled = self.find(name)?;
-        let index = compiled.record.iter().position(|(known, _)| known == key)?;
-        self.located(*compiled.places.get(index)?)
+        Some(self.report.location(self.find(name)?.place_of(key)?))
     }
 
     /// Where the section `name` first begins.
     #[must_use]
     pub fn section(&self, name: &str) -> Option<Location> {
-        self.located(self.find(name)?.place)
+        Some(self.report.location(self.find(name)?.place))
     }
 
     /// Whether some value substitutes `key`, so that it serves a purpose even if no program reads
@@ -143,13 +145,6 @@ impl Compilation {
             .binary_search_by(|compiled| compiled.record.name().cmp(name))
             .ok()?;
         self.compiled.get(index)
-    }
-
-    fn located(&self, place: Place) -> Option<Location> {
-        Some(Location {
-            file: Arc::clone(self.files.get(place.file as usize)?),
-            line: place.line,
-        })
     }
 }
 
@@ -199,11 +194,10 @@ pub(crate) fn compile(
     }
     compiled.sort_unstable_by(|a, b| a.record.name().cmp(b.record.name()));
     settle_users(&mut compiled, &mut report);
-    let (files, diagnostics) = report.finish();
     Compilation {
-        files,
         compiled,
-        diagnostics,
+        findings: report.take_findings(),
+        report,
         used,
     }
 }
@@ -267,19 +261,14 @@ fn settle_users(compiled: &mut [Compiled], report: &mut Report) {
         let Some(user) = peer.record.get("user").filter(|_| !peer.is_local()) else {
             continue;
         };
-        let place = peer
-            .record
-            .iter()
-            .zip(&peer.places)
-            .find(|((key, _), _)| *key == "user")
-            .map_or(peer.place, |(_, place)| *place);
+        let place = peer.place_of("user").unwrap_or(peer.place);
         let name = peer.record.name();
         if user.is_empty() {
             report.push(place, Some(name), SourceError::EmptyUser);
         } else if let Some(first) = users.get(user) {
             let error = SourceError::UserTaken {
-                user: user.to_owned(),
-                first: compiled[*first].record.name().to_owned(),
+                user: user.into(),
+                first: compiled[*first].record.name().into(),
             };
             report.push(place, Some(name), error);
         } else {

@@ -45,7 +45,7 @@ pub(crate) fn each(path: &Path, report: &mut Report, mut take: impl FnMut(u32, &
 
 fn unreadable(error: &io::Error) -> SourceError {
     SourceError::Read {
-        reason: error.to_string(),
+        reason: error.to_string().into(),
     }
 }
 
@@ -107,7 +107,7 @@ fn decode(file: u32, bytes: &[u8], report: &mut Report) -> String {
 mod tests {
     use super::*;
 
-    /// What is read under `path`: each file's name with its text, and the diagnostics.
+    /// What is read under `path`: each file's name with its text, and the findings.
     fn read_all(path: &Path) -> (Vec<(String, String)>, Vec<String>) {
         let mut report = Report::default();
         let mut texts = Vec::new();
@@ -116,8 +116,8 @@ mod tests {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
             texts.push((name, text.to_owned()));
         });
-        let diagnostics = report.finish().1;
-        (texts, diagnostics.iter().map(ToString::to_string).collect())
+        let findings = report.take_findings();
+        (texts, findings.iter().map(ToString::to_string).collect())
     }
 
     #[test]
@@ -130,26 +130,26 @@ mod tests {
         }
         fs::create_dir(dir.path().join("00directory")).unwrap();
         std::os::unix::fs::symlink("nowhere", dir.path().join("40dangling")).unwrap();
-        let (texts, diagnostics) = read_all(dir.path());
+        let (texts, findings) = read_all(dir.path());
         let names: Vec<&str> = texts.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["10base", "20local", "30#more"]);
-        assert!(diagnostics.is_empty());
+        assert!(findings.is_empty());
     }
 
     #[test]
     fn what_cannot_be_read_is_reported_with_its_name() {
         let dir = tempfile::tempdir().unwrap();
-        let (texts, diagnostics) = read_all(&dir.path().join("missing"));
+        let (texts, findings) = read_all(&dir.path().join("missing"));
         assert!(texts.is_empty());
         assert!(
-            diagnostics[0].contains("missing: error: it cannot be read"),
-            "{diagnostics:?}"
+            findings[0].contains("missing: error: it cannot be read"),
+            "{findings:?}"
         );
 
-        let (_, diagnostics) = read_all(dir.path());
+        let (_, findings) = read_all(dir.path());
         assert!(
-            diagnostics[0].contains("warning: there is no source file"),
-            "{diagnostics:?}"
+            findings[0].contains("warning: there is no source file"),
+            "{findings:?}"
         );
 
         let large = dir.path().join("large");
@@ -157,11 +157,8 @@ mod tests {
             .unwrap()
             .set_len(MAX_SOURCE_SIZE + 1)
             .unwrap();
-        let (_, diagnostics) = read_all(&large);
-        assert!(
-            diagnostics[0].contains("larger than 64 MiB"),
-            "{diagnostics:?}"
-        );
+        let (_, findings) = read_all(&large);
+        assert!(findings[0].contains("larger than 64 MiB"), "{findings:?}");
     }
 
     #[test]
@@ -169,9 +166,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         fs::write(&path, b"\xef\xbb\xbfone\ntwo\xff\nthree").unwrap();
-        let (texts, diagnostics) = read_all(&path);
+        let (texts, findings) = read_all(&path);
         assert_eq!(texts[0].1, "one\n\nthree\n");
-        assert!(diagnostics[0].ends_with("file:2: error: the line is not UTF-8: convert the file"));
+        assert!(findings[0].ends_with("file:2: error: the line is not UTF-8: convert the file"));
         fs::write(&path, b"\xef\xbb\xbfone").unwrap();
         assert_eq!(read_all(&path).0[0].1, "one");
     }

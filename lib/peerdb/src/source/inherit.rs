@@ -3,7 +3,8 @@
 
 use super::diagnostic::{Report, SourceError};
 use super::parse::{Assignment, Sections};
-use crate::keys;
+use crate::misspelling;
+use crate::side_by_side::side_by_side;
 
 /// The section that all sections without parents of their own inherit from.
 const GLOBAL: &str = "@GLOBAL";
@@ -46,24 +47,15 @@ impl<'s> Visible<'s> {
         more: impl IntoIterator<Item = (&'s str, Supply<'s>)>,
         mut resolve: impl FnMut(&mut Supply<'s>, Supply<'s>),
     ) -> Self {
-        let mut merged = Vec::with_capacity(self.0.len() + 4);
-        let mut mine = self.0.into_iter().peekable();
-        let mut more = more.into_iter().peekable();
-        loop {
-            match (mine.peek(), more.peek()) {
-                (Some((a, _)), Some((b, _))) if a == b => {
-                    if let (Some((key, mut supply)), Some((_, other))) = (mine.next(), more.next())
-                    {
-                        resolve(&mut supply, other);
-                        merged.push((key, supply));
-                    }
-                }
-                (Some((a, _)), Some((b, _))) if a > b => merged.extend(more.next()),
-                (Some(_), _) => merged.extend(mine.next()),
-                (None, Some(_)) => merged.extend(more.next()),
-                (None, None) => return Visible(merged),
+        let pairs = side_by_side(self.0, more, |(a, _), (b, _)| a.cmp(b));
+        let merged = pairs.filter_map(|pair| match pair {
+            (Some((key, mut supply)), Some((_, other))) => {
+                resolve(&mut supply, other);
+                Some((key, supply))
             }
-        }
+            (mine, more) => mine.or(more),
+        });
+        Visible(merged.collect())
     }
 }
 
@@ -76,19 +68,14 @@ pub(crate) fn visible<'s>(sections: &'s Sections, report: &mut Report) -> Vec<Op
         let Some(parents) = &graph.parents[index] else {
             continue;
         };
-        let mut inherited = Some(Visible::default());
-        for (parent, first) in parents
-            .iter()
-            .zip(std::iter::once(true).chain(std::iter::repeat(false)))
-        {
-            inherited = match (inherited, &all[*parent]) {
-                (Some(_), Some(parent)) if first => Some(parent.clone()),
-                (Some(inherited), Some(parent)) => Some(
-                    inherited.merge(parent.0.iter().cloned(), |supply, more| supply.add(&more)),
-                ),
-                _ => None,
-            };
-        }
+        let mut given = parents.iter().map(|parent| all[*parent].as_ref());
+        let first = given
+            .next()
+            .map_or_else(|| Some(Visible::default()), Option::<&Visible>::cloned);
+        let inherited = given.fold(first, |inherited, parent| {
+            let more = parent?.0.iter().cloned();
+            Some(inherited?.merge(more, |supply, more| supply.add(&more)))
+        });
         let own = sections.list[index].keys.iter().map(|(key, assignment)| {
             let supply = Supply {
                 first: assignment,
@@ -128,8 +115,8 @@ impl Graph {
                         (None, _) => {
                             let names = sections.list.iter().map(|section| section.name.as_str());
                             let error = SourceError::NoParent {
-                                parent: name.clone(),
-                                nearest: keys::nearest_of(name, names).map(str::to_owned),
+                                parent: name.as_str().into(),
+                                nearest: misspelling::nearest(name, names).map(Into::into),
                             };
                             report.push(named.place, Some(&section.name), error);
                             found = None;
@@ -219,7 +206,7 @@ mod tests {
         let mut sections = Sections::default();
         let mut report = Report::default();
         let file = report.add_file(Path::new("f"));
-        parse::file(file, text, &mut sections, &mut report);
+        parse::file(file, text, |_| false, &mut sections, &mut report);
         let lines = sections
             .list
             .iter()
@@ -234,8 +221,8 @@ mod tests {
                 line
             })
             .collect();
-        let diagnostics = report.finish().1;
-        (lines, diagnostics.iter().map(ToString::to_string).collect())
+        let findings = report.take_findings();
+        (lines, findings.iter().map(ToString::to_string).collect())
     }
 
     #[test]

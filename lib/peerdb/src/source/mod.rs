@@ -32,10 +32,10 @@
 //! ```no_run
 //! use peerdb::source::{Source, SystemResolver};
 //!
-//! let source = Source::read(["/etc/tripe/peers.d"]);
+//! let source = Source::read(["/etc/tripe/peers.d"], |key| key == "peer");
 //! let compilation = source.compile(&SystemResolver::default());
-//! for diagnostic in compilation.diagnostics() {
-//!     eprintln!("{diagnostic}");
+//! for finding in compilation.findings() {
+//!     eprintln!("{finding}");
 //! }
 //! if !compilation.has_errors() {
 //!     compilation.writer().write("/etc/tripe/peers.cdb")?;
@@ -53,7 +53,7 @@ mod substitute;
 mod template;
 
 pub use compile::Compilation;
-pub use diagnostic::{Diagnostic, Location, SourceError};
+pub use parse::KnownKey;
 pub use resolve::{ResolveError, Resolver, SystemResolver};
 pub use template::Families;
 
@@ -74,9 +74,9 @@ impl Source {
     /// are read, sorted by name, but for those whose names start with `.` or `#` or end with `~`;
     /// directories in it are not looked into.
     ///
-    /// Nothing fails here: what is wrong comes out as the diagnostics of the compilation.
+    /// Nothing fails here: what is wrong comes out as the findings of the compilation.
     #[must_use]
-    pub fn read<I>(paths: I) -> Self
+    pub fn read<I>(paths: I, known_key: KnownKey) -> Self
     where
         I: IntoIterator,
         I::Item: AsRef<Path>,
@@ -85,7 +85,7 @@ impl Source {
         let mut sections = Sections::default();
         for path in paths {
             files::each(path.as_ref(), &mut report, |file, text, report| {
-                parse::file(file, text, &mut sections, report);
+                parse::file(file, text, known_key, &mut sections, report);
             });
         }
         Source { sections, report }
@@ -93,12 +93,15 @@ impl Source {
 
     /// Parses texts as if they were files of the given names, in the order given.
     #[must_use]
-    pub fn parse<'a>(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub fn parse<'a>(
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+        known_key: KnownKey,
+    ) -> Self {
         let mut report = Report::default();
         let mut sections = Sections::default();
         for (name, text) in texts {
             let file = report.add_file(Path::new(name));
-            parse::file(file, text, &mut sections, &mut report);
+            parse::file(file, text, known_key, &mut sections, &mut report);
         }
         Source { sections, report }
     }

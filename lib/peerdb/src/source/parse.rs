@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::diagnostic::{Place, Report, SourceError};
 use super::template::Template;
-use crate::keys;
+use crate::misspelling;
+use crate::text::Name;
 
 /// The two spellings of the key that names a section's parents.
 const INHERIT: [&str; 2] = ["@inherit", "@inherits"];
@@ -71,11 +72,22 @@ impl Sections {
     }
 }
 
+/// Whether some program reads a key. The compiler takes any, but one that is known is hardly part
+/// of the value before it.
+pub type KnownKey = fn(&str) -> bool;
+
 /// Parses one file's text into `sections`.
-pub(crate) fn file(file: u32, text: &str, sections: &mut Sections, report: &mut Report) {
+pub(crate) fn file(
+    file: u32,
+    text: &str,
+    known_key: KnownKey,
+    sections: &mut Sections,
+    report: &mut Report,
+) {
     let mut parser = Parser {
         sections,
         report,
+        known_key,
         section: None,
         value: Value::None,
     };
@@ -102,6 +114,7 @@ enum Value {
 struct Parser<'a> {
     sections: &'a mut Sections,
     report: &'a mut Report,
+    known_key: KnownKey,
     section: Option<usize>,
     value: Value,
 }
@@ -151,7 +164,7 @@ impl Parser<'_> {
     fn assignment(&mut self, text: &str, place: Place) {
         self.value = Value::Faulty;
         let Some(at) = text.find(['=', ':']) else {
-            let text = text.to_owned();
+            let text = text.into();
             return self.fail(place, SourceError::NoAssignment { text });
         };
         let (key, rest) = text.split_at(at);
@@ -161,7 +174,7 @@ impl Parser<'_> {
             return self.fail(place, SourceError::NoKey { separator });
         }
         let Some(section) = self.section else {
-            return self.fail(place, SourceError::NoSection { key });
+            return self.fail(place, SourceError::NoSection { key: key.into() });
         };
         self.value = Value::Open {
             section,
@@ -180,13 +193,13 @@ impl Parser<'_> {
                     value.push('\n');
                 }
                 value.push_str(text);
-                key.clone()
+                Name::from(key.as_str())
             }
         };
         if text.starts_with(['#', ';']) {
             self.fail(place, SourceError::IndentedComment { key });
-        } else if let Some(text) = seems_to_stand_for_itself(text) {
-            let text = text.to_owned();
+        } else if let Some(text) = seems_to_stand_for_itself(text, self.known_key) {
+            let text = text.into();
             self.fail(place, SourceError::IndentedLine { key, text });
         }
     }
@@ -206,9 +219,9 @@ impl Parser<'_> {
             return self.parents(section, spelling, &value, place);
         }
         if key.starts_with('@')
-            && let Some(meant) = keys::nearest_of(&key, INHERIT)
+            && let Some(meant) = misspelling::nearest(&key, INHERIT)
         {
-            let (key, meant) = (key.clone(), meant.to_owned());
+            let (key, meant) = (key.as_str().into(), meant.into());
             self.fail(place, SourceError::UnknownDirective { key, meant });
         }
         let value = match Template::parse(&value) {
@@ -221,7 +234,7 @@ impl Parser<'_> {
         let assignment = Assignment { value, place };
         let keys = &mut self.sections.list[section].keys;
         if let Some(earlier) = keys.insert(key.clone(), assignment) {
-            self.repeated(key, earlier.place, place);
+            self.repeated(key.into(), earlier.place, place);
         }
     }
 
@@ -241,14 +254,14 @@ impl Parser<'_> {
             Some(earlier) if earlier.spelling != spelling => {
                 self.fail(place, SourceError::TwoInherits);
             }
-            Some(earlier) => self.repeated(spelling.to_owned(), earlier.place, place),
+            Some(earlier) => self.repeated(spelling.into(), earlier.place, place),
             None => {}
         }
     }
 
     /// Takes note of a key assigned again in the same file; in another file, that is what one does
     /// to override it.
-    fn repeated(&mut self, key: String, earlier: Place, place: Place) {
+    fn repeated(&mut self, key: Name, earlier: Place, place: Place) {
         if earlier.file == place.file {
             let first = self.report.location(earlier);
             self.fail(place, SourceError::Repeated { key, first });
@@ -259,7 +272,7 @@ impl Parser<'_> {
 /// The header or known key with which an indented line begins, if it looks as if it were not meant
 /// to continue the value before it. An arbitrary word before an equals sign is no such sign: shell
 /// commands are full of them.
-fn seems_to_stand_for_itself(text: &str) -> Option<&str> {
+fn seems_to_stand_for_itself(text: &str, known_key: KnownKey) -> Option<&str> {
     if text.starts_with('[') && text.ends_with(']') {
         return Some(text);
     }
@@ -268,25 +281,30 @@ fn seems_to_stand_for_itself(text: &str) -> Option<&str> {
         .next()
         .filter(|key| key.len() < text.len())?;
     let key = key.trim();
-    (keys::find(key).is_some() || INHERIT.contains(&key)).then_some(key)
+    (known_key(key) || INHERIT.contains(&key)).then_some(key)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Level;
-    use crate::source::Diagnostic;
+    use crate::{Finding, Severity};
     use proptest::prelude::*;
     use std::path::Path;
 
-    fn parse(files: &[&str]) -> (Sections, Vec<Diagnostic>) {
+    fn parse(files: &[&str]) -> (Sections, Vec<Finding>) {
         let mut sections = Sections::default();
         let mut report = Report::default();
         for (text, number) in files.iter().zip(1..) {
             let number = report.add_file(Path::new(&format!("file{number}")));
-            file(number, text, &mut sections, &mut report);
+            file(
+                number,
+                text,
+                |key| key == "watch",
+                &mut sections,
+                &mut report,
+            );
         }
-        (sections, report.finish().1)
+        (sections, report.take_findings())
     }
 
     /// Section, key and value of everything assigned without substitutions.
@@ -303,7 +321,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_line_is_read() {
-        let (sections, diagnostics) = parse(&["# comment\n; comment = too\n\n[hub]\r\n\
+        let (sections, findings) = parse(&["# comment\n; comment = too\n\n[hub]\r\n\
              Watch = t\npeer: INET6 ::1 4070\nempty =\ntwo words=x\ncolon=a:b\nequals:a=b\n\
              connect = ssh hub\n  --now\n\n\t# comment?\n [laptop] \n[ other one ]\nx = 1\n"]);
         assert_eq!(
@@ -319,20 +337,20 @@ mod tests {
                 ("other one", "x", "1"),
             ]
         );
-        assert_eq!(diagnostics.len(), 2);
-        assert!(diagnostics.iter().all(|d| d.level() == Level::Warning));
+        assert_eq!(findings.len(), 2);
+        assert!(findings.iter().all(|d| d.severity == Severity::Warning));
     }
 
     #[test]
     fn a_value_may_begin_on_its_continuation_line() {
-        let (sections, diagnostics) = parse(&["[a]\nconnect =\n  one\n  two\n"]);
+        let (sections, findings) = parse(&["[a]\nconnect =\n  one\n  two\n"]);
         assert_eq!(values(&sections), [("a", "connect", "one\ntwo")]);
-        assert_eq!(diagnostics, []);
+        assert_eq!(findings, []);
     }
 
     #[test]
     fn later_files_override_and_add() {
-        let (sections, diagnostics) = parse(&[
+        let (sections, findings) = parse(&[
             "[a]\nx = 1\ny = 1\n[b]\nz = 1\n",
             "[b]\nz = 2\n[a]\nx = 2\n",
         ]);
@@ -340,18 +358,15 @@ mod tests {
             values(&sections),
             [("a", "x", "2"), ("a", "y", "1"), ("b", "z", "2")]
         );
-        assert_eq!(diagnostics, []);
-        let (sections, diagnostics) = parse(&["[a]\nx = 1\nx = 2\n"]);
+        assert_eq!(findings, []);
+        let (sections, findings) = parse(&["[a]\nx = 1\nx = 2\n"]);
         assert_eq!(values(&sections), [("a", "x", "2")]);
-        assert!(matches!(
-            &diagnostics[0].error,
-            SourceError::Repeated { first, .. } if first.line == 2
-        ));
+        assert!(findings[0].message.contains("before, at file1:2"));
     }
 
     #[test]
     fn parents_are_separated_by_commas_or_blanks() {
-        let (sections, diagnostics) =
+        let (sections, findings) =
             parse(&["[a]\n@inherit = @X,@Y  @Z , @X\n[b]\n@inherits: @X\n[c]\n@inherit =\n[d]\n"]);
         let names = |index: usize| {
             let parents = sections.list[index].parents.as_ref();
@@ -361,7 +376,7 @@ mod tests {
         assert_eq!(names(1), Some(vec!["@X".into()]));
         assert_eq!(names(2), Some(vec![]));
         assert_eq!(names(3), None);
-        assert_eq!(diagnostics, []);
+        assert_eq!(findings, []);
         assert!(values(&sections).is_empty());
     }
 
@@ -403,19 +418,23 @@ mod tests {
             ("[a]\nx = 1\n  # b\n", 3, "if it is a comment"),
         ];
         for (text, line, message) in table {
-            let (_, diagnostics) = parse(&[text]);
-            let [diagnostic] = diagnostics.as_slice() else {
-                unreachable!("{text:?}: {diagnostics:?}");
+            let (_, findings) = parse(&[text]);
+            let [finding] = findings.as_slice() else {
+                unreachable!("{text:?}: {findings:?}");
             };
-            assert_eq!(diagnostic.location.line, *line, "{text:?}");
-            assert!(diagnostic.to_string().contains(message), "{diagnostic}");
+            let location = finding.location.as_ref().unwrap();
+            assert_eq!(location.line, *line, "{text:?}");
+            assert!(finding.to_string().contains(message), "{finding}");
         }
     }
 
     #[test]
     fn all_faults_are_reported_not_only_the_first() {
-        let (_, diagnostics) = parse(&["junk\n[a]\nmore junk\n  of it\n[b\nx = 1\n= 2\n"]);
-        let lines: Vec<u32> = diagnostics.iter().map(|d| d.location.line).collect();
+        let (_, findings) = parse(&["junk\n[a]\nmore junk\n  of it\n[b\nx = 1\n= 2\n"]);
+        let lines: Vec<u32> = findings
+            .iter()
+            .map(|d| d.location.as_ref().unwrap().line)
+            .collect();
         assert_eq!(lines, [1, 3, 5, 7]);
     }
 

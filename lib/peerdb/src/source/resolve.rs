@@ -7,8 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::diagnostic::seconds;
-
 /// Why a host's addresses are not known.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub enum ResolveError {
@@ -16,7 +14,7 @@ pub enum ResolveError {
     #[error("{0}")]
     Failed(String),
     /// There was no answer in time.
-    #[error("no answer within {}", seconds(*.0))]
+    #[error("no answer within {} s", .0.as_secs_f32())]
     TimedOut(Duration),
 }
 

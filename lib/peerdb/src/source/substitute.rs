@@ -10,7 +10,7 @@ use super::inherit::{Supply, Visible};
 use super::parse::Assignment;
 use super::resolve::ResolveError;
 use super::template::{Families, Piece, Template};
-use crate::keys;
+use crate::misspelling;
 
 /// How many values may need each other in a row. Real sources need three or four; the bound keeps
 /// hostile ones from exhausting the stack.
@@ -108,9 +108,9 @@ impl<'a, 's> Expander<'a, 's> {
                 && first != value
             {
                 let error = SourceError::ParentsDisagree {
-                    key: key.to_owned(),
-                    value: first.to_string(),
-                    other_value: value.to_string(),
+                    key: key.into(),
+                    value: (&**first).into(),
+                    other_value: (&**value).into(),
                     other: self.report.location(other.place),
                 };
                 return self.fail(supply.first.place, error);
@@ -156,8 +156,7 @@ impl<'a, 's> Expander<'a, 's> {
                 Err(Stop::Failed) => stop = Some(Stop::Failed),
                 Err(Stop::Pending) => stop = stop.or(Some(Stop::Pending)),
                 Ok(()) if text.len() > MAX_LENGTH => {
-                    let key = key.to_owned();
-                    let limit = MAX_LENGTH;
+                    let (key, limit) = (key.into(), MAX_LENGTH);
                     return self.fail(place, SourceError::TooLong { key, limit });
                 }
                 Ok(()) => {}
@@ -177,9 +176,15 @@ impl<'a, 's> Expander<'a, 's> {
             if key == NAME {
                 return Ok(Rc::clone(&self.name));
             }
-            let nearest = keys::nearest_of(&key, self.visible.0.iter().map(|(name, _)| *name));
-            let nearest = nearest.map(str::to_owned);
-            return self.fail(place, SourceError::NoValue { key, nearest });
+            let nearest = misspelling::nearest(&key, self.visible.0.iter().map(|(name, _)| *name));
+            let nearest = nearest.map(Into::into);
+            return self.fail(
+                place,
+                SourceError::NoValue {
+                    key: key.into(),
+                    nearest,
+                },
+            );
         };
         if matches!(self.states[index], State::Working) {
             let start = self.path.iter().position(|name| *name == key);
@@ -204,12 +209,12 @@ impl<'a, 's> Expander<'a, 's> {
             (Some(address), _) => vec![address],
             (None, Some(Ok(addresses))) => addresses.clone(),
             (None, Some(Err(error))) => {
-                let (host, reason) = (host.to_owned(), error.to_string());
+                let (host, reason) = (host.into(), error.to_string().into());
                 return self.fail(place, SourceError::Unresolved { host, reason });
             }
             // The resolver would take an empty name for this very host.
             (None, None) if host.is_empty() => {
-                let (host, reason) = (String::new(), "the name is empty".into());
+                let (host, reason) = ("".into(), "the name is empty".into());
                 return self.fail(place, SourceError::Unresolved { host, reason });
             }
             (None, None) => {
@@ -232,7 +237,7 @@ impl<'a, 's> Expander<'a, 's> {
                 (false, true) => "IPv4",
                 (false, false) => "IPv6",
             };
-            let host = host.to_owned();
+            let host = host.into();
             return self.fail(place, SourceError::NoAddress { host, family });
         }
         let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();

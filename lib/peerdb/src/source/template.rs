@@ -235,7 +235,7 @@ mod tests {
         ] {
             assert!(matches!(
                 Template::parse(text),
-                Err(SourceError::Unclosed { opening: found, .. }) if found == opening
+                Err(SourceError::Unclosed { opening: found, .. }) if *found == *opening
             ));
         }
         for text in ["$()", "$( )", "a$*[]"] {

@@ -11,7 +11,7 @@ use connect_ipc::pinger::{FromPinger, PingOutcome, PingResult, ToPinger, Watched
 use connect_ipc::{PeerId, pinger::PingOrder};
 use connect_pinger::machine as pinger_machine;
 use connect_pinger::machine::Machine as Pinger;
-use connect_plan::pinging::PingKind;
+use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 
 use super::Listed;

@@ -251,7 +251,8 @@ impl Held {
     /// Core, with both handed over under these names.
     fn core(&self, site: &Site, names: &str) -> anyhow::Result<Service> {
         let core = core_command(site)?;
-        // The shell moves them to where sd_listen_fds(3) has them, without a word to other children.
+        // The shell moves them to where sd_listen_fds(3) has them, without a word to other
+        // children.
         let text = "exec 3<&0 4<&1 0</dev/null 1>&2; LISTEN_PID=$$ exec \"$0\" \"$@\"";
         let mut command = Command::new("/bin/sh");
         command

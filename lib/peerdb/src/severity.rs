@@ -3,9 +3,12 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 /// How bad something is.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Level {
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
     /// Something will not work. A source with an error gives no whole database.
     Error,
     /// Something works, but hardly as it was meant.
@@ -14,12 +17,12 @@ pub enum Level {
     Hint,
 }
 
-impl fmt::Display for Level {
+impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Level::Error => "error",
-            Level::Warning => "warning",
-            Level::Hint => "hint",
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+            Severity::Hint => "hint",
         })
     }
 }
@@ -29,9 +32,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn levels_are_ordered_and_named() {
-        assert!(Level::Error < Level::Warning && Level::Warning < Level::Hint);
-        let names = [Level::Error, Level::Warning, Level::Hint].map(|level| level.to_string());
+    fn severities_are_ordered_and_named() {
+        assert!(Severity::Error < Severity::Warning && Severity::Warning < Severity::Hint);
+        let names = [Severity::Error, Severity::Warning, Severity::Hint]
+            .map(|severity| severity.to_string());
         assert_eq!(names, ["error", "warning", "hint"]);
     }
 }

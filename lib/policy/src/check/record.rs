@@ -2,25 +2,22 @@
 //! Checks of one peer's keys taken together.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
+use peerdb::Record;
 use tripe_admin::session::MAX_SENT;
 use tripe_admin::{Interval, Words, token};
 
 use super::rule::Rule;
-use crate::record::Record;
-
-/// `timeout` in seconds where it is not assigned (connect(8)).
-const TIMEOUT: u32 = 10;
-
-/// `retries` where it is not assigned (connect(8)).
-const RETRIES: u32 = 5;
-
-/// `every` in seconds for a dynamic peer where it is not assigned (connect(8)).
-const EVERY: u32 = 30;
+use crate::pinging::{PingKind, is_dynamic, ping_plan};
+use crate::{adding, environment, value};
 
 /// The command for adding a peer, up to its options, with a tag as long as one is ever likely to
 /// be.
 const ADD: [&str; 3] = ["ADD", "-background", "J9999999"];
+
+/// The longest address that a peer can turn out to have.
+const LONGEST_ADDRESS: &str = "INET6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535";
 
 /// What is wrong with the record as a whole.
 pub(super) fn check(record: &Record) -> Vec<Rule> {
@@ -56,7 +53,7 @@ fn connection(record: &Record, rules: &mut Vec<Rule>) {
         // A knock gives the peer's name, and the tag in it must be the recorded one (connect(8),
         // `knock-tag-mismatch`); with a prefix, the whole name is no tag.
         if record.name().contains('.') && !has("key") {
-            let name = record.name().to_owned();
+            let name = record.name().into();
             rules.push(Rule::KnockTag { name });
         }
     }
@@ -66,13 +63,18 @@ fn connection(record: &Record, rules: &mut Vec<Rule>) {
 fn watching(record: &Record, rules: &mut Vec<Rule>) {
     let has = |key: &str| record.get(key).is_some();
     // A value that is no interval is told of by itself.
-    let interval = |key: &str| record.interval(key).ok().flatten().map(Interval::seconds);
+    let interval = |key: &str| {
+        value::interval(record, key)
+            .ok()
+            .flatten()
+            .map(Interval::seconds)
+    };
     if let (Some(first), Some(longest)) = (interval("backoff"), interval("backoff-max"))
         && longest < first
     {
         rules.push(Rule::BackoffMax);
     }
-    let dynamic = has("connect") || has("knock");
+    let dynamic = is_dynamic(record);
     if !record.flag("watch") {
         if dynamic {
             rules.push(Rule::DynamicUnwatched);
@@ -85,11 +87,8 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
         }
         return;
     }
-    let retries = record.integer("retries", 1..=u32::MAX).ok().flatten();
-    let longest = interval("timeout")
-        .unwrap_or(TIMEOUT)
-        .saturating_mul(retries.unwrap_or(RETRIES) - 1);
-    let every = interval("every").unwrap_or(EVERY);
+    let (plan, ..) = ping_plan(record, PingKind::default());
+    let (every, longest) = (plan.every, plan.timeout.saturating_mul(plan.retries - 1));
     if dynamic && every > longest {
         rules.push(Rule::Slow { every, longest });
     }
@@ -97,28 +96,12 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
 
 /// The command that adds the peer.
 fn command(record: &Record, rules: &mut Vec<Rule>) {
-    let mut words: Vec<String> = ADD.map(str::to_owned).to_vec();
-    for key in ["tunnel", "keepalive", "key", "priv", "knock"] {
-        if let Some(value) = record.get(key) {
-            words.extend([format!("-{key}"), value.to_owned()]);
-        }
-    }
-    let flags = ["cork", "mobile", "ephemeral"];
-    words.extend(
-        flags
-            .into_iter()
-            .filter(|key| record.flag(key))
-            .map(|key| format!("-{key}")),
-    );
-    words.push(record.name().to_owned());
+    // A value that no command can carry is told of by itself.
+    let options = adding::options(record).unwrap_or_default();
     // A passive peer's address is only known later; an IPv6 address is the longest it can be.
-    let address = if record.is_passive() {
-        "INET6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535"
-    } else {
-        record.get("peer").unwrap_or_default()
-    };
-    words.extend(Words::new(address).owned());
-    let length = token::join(words).len();
+    let address = adding::address(record).unwrap_or_else(|_| Words::new(LONGEST_ADDRESS).owned());
+    let arguments = adding::arguments(&options, record.name(), &address);
+    let length = token::join(ADD.into_iter().chain(arguments)).len();
     if length > MAX_SENT {
         rules.push(Rule::LongCommand { length });
     }
@@ -128,34 +111,17 @@ fn command(record: &Record, rules: &mut Vec<Rule>) {
 fn variables(record: &Record, rules: &mut Vec<Rule>) {
     let mut known: BTreeMap<String, &str> = BTreeMap::new();
     for (key, _) in record.iter() {
-        let variable = variable(key);
-        if let Some(first) = known.get(&variable) {
-            rules.push(Rule::SameVariable {
-                key: (*first).to_owned(),
-                other: key.to_owned(),
-                variable,
-            });
-        } else {
-            known.insert(variable, key);
+        match known.entry(environment::variable(environment::RECORD, key)) {
+            Entry::Vacant(entry) => {
+                entry.insert(key);
+            }
+            Entry::Occupied(entry) => rules.push(Rule::SameVariable {
+                key: (*entry.get()).into(),
+                other: key.into(),
+                variable: entry.key().as_str().into(),
+            }),
         }
     }
-}
-
-/// The name of the variable for a key: upper case, with each run of other characters than letters
-/// and digits made an underscore.
-fn variable(key: &str) -> String {
-    let mut name = String::from("P_");
-    let mut gap = false;
-    for c in key.chars() {
-        if c.is_ascii_alphanumeric() {
-            name.push(c.to_ascii_uppercase());
-            gap = false;
-        } else if !gap {
-            name.push('_');
-            gap = true;
-        }
-    }
-    name
 }
 
 #[cfg(test)]
@@ -292,18 +258,6 @@ mod tests {
         ];
         for (name, pairs, expected) in table {
             assert_eq!(rules(name, pairs), *expected, "{name} {pairs:?}");
-        }
-    }
-
-    #[test]
-    fn variables_are_named_as_the_manual_says() {
-        for (key, name) in [
-            ("ifname", "P_IFNAME"),
-            ("cipher-blksz", "P_CIPHER_BLKSZ"),
-            ("a - b", "P_A_B"),
-            ("\u{e9}", "P__"),
-        ] {
-            assert_eq!(variable(key), name);
         }
     }
 }

@@ -2,10 +2,17 @@
 //! Which scripts are run for a peer, and with which arguments, environment and time limit.
 
 use connect_ipc::scripts::{Command, ScriptKind};
-use peerdb::{Expected, Record, ValueError};
+use peerdb::Record;
 use tripe_admin::Interval;
 
 use crate::environment::environment;
+use crate::value::{self, Expected, ValueError};
+
+/// The program that `ifup` or `ifdown` runs; `None` without the key, or if it cannot be executed.
+#[must_use]
+pub fn program(record: &Record, key: &str) -> Option<String> {
+    value::words(record, key).ok()??.into_iter().next()
+}
 
 /// A script as it is to be run.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -36,7 +43,7 @@ pub fn interface_script(
     arguments: Vec<String>,
     algorithms: &[(String, String)],
 ) -> Result<Option<Script>, ValueError> {
-    let Some(mut words) = record.words(kind.name())? else {
+    let Some(mut words) = value::words(record, kind.name())? else {
         return Ok(None);
     };
     words.extend(arguments);
@@ -56,12 +63,12 @@ pub fn shell_script(record: &Record, kind: ScriptKind) -> Result<Option<Script>,
         return Ok(None);
     };
     if line.contains('\0') || line.trim().is_empty() {
-        return Err(ValueError::Unexpected {
-            peer: record.name().to_owned(),
-            key: kind.name().to_owned(),
-            value: line.to_owned(),
-            expected: Expected::Words,
-        });
+        return Err(value::unexpected(
+            record,
+            kind.name(),
+            line,
+            Expected::Words,
+        ));
     }
     Ok(Some(Script {
         command: Command::Shell(line.to_owned()),
@@ -74,7 +81,7 @@ pub fn shell_script(record: &Record, kind: ScriptKind) -> Result<Option<Script>,
 /// # Errors
 /// [`ValueError`] if the value is no time.
 pub fn limit(record: &Record, kind: ScriptKind) -> Result<Option<Interval>, ValueError> {
-    record.interval(&format!("{}-timeout", kind.name()))
+    value::interval(record, &format!("{}-timeout", kind.name()))
 }
 
 #[cfg(test)]

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The `ADD` command for a peer, from its record (connect(8), `active`).
 
-use peerdb::{Record, ValueError};
+use peerdb::Record;
 use tripe_admin::Words;
 
-/// Keys whose value is given with the option of the same name.
-const VALUES: [&str; 5] = ["tunnel", "keepalive", "key", "priv", "knock"];
-
-/// Keys that, if true, are an option of the same name.
-const FLAGS: [&str; 3] = ["cork", "mobile", "ephemeral"];
+use crate::keys::{self, Kind};
+use crate::value::{self, ValueError};
 
 /// Why a peer cannot be added at an address of its record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,13 +24,14 @@ pub enum NoAddress {
 /// [`ValueError`] for a value that no line to the server can carry.
 pub fn options(record: &Record) -> Result<Vec<String>, ValueError> {
     let mut options = Vec::new();
-    for key in VALUES {
-        if let Some(value) = record.text(key)? {
-            options.extend([format!("-{key}"), value.to_owned()]);
+    for key in keys::add_options() {
+        let option = format!("-{}", key.name);
+        if key.kind == Kind::Flag {
+            options.extend(record.flag(key.name).then_some(option));
+        } else if let Some(value) = value::text(record, key.name)? {
+            options.extend([option, value.to_owned()]);
         }
     }
-    let flags = FLAGS.into_iter().filter(|key| record.flag(key));
-    options.extend(flags.map(|key| format!("-{key}")));
     Ok(options)
 }
 
@@ -109,6 +107,34 @@ mod tests {
         let record = Record::new("p", [("cork", "no"), ("mobile", "1"), ("ephemeral", "")]);
         assert_eq!(options(&record).unwrap(), [""; 0]);
         assert!(options(&Record::new("p", [("key", "a\nb")])).is_err());
+    }
+
+    #[test]
+    fn every_option_in_the_table_is_sent_and_known_to_the_checks() {
+        let faults = |key: &str, value: &str| {
+            let record = Record::new("p", [("peer", "INET hub 4070"), (key, value)]);
+            crate::check::database(&peerdb::Database::from_parts([record], [], []))
+        };
+        for key in keys::add_options() {
+            let (name, value) = match key.kind {
+                Kind::Flag => (key.name, "yes"),
+                Kind::PositiveInterval => (key.name, "30s"),
+                _ => (key.name, "tag"),
+            };
+            let option = match key.kind {
+                Kind::Flag => format!("-{name}"),
+                _ => format!("-{name} {value}"),
+            };
+            let words = options(&Record::new("p", [(name, value)])).unwrap();
+            assert_eq!(words.join(" "), option);
+
+            assert!(faults(name, value).iter().all(|found| found.key.is_none()));
+            let wrong = faults(name, "not one word");
+            assert_eq!(wrong[0].key.as_deref(), Some(name), "{wrong:?}");
+            let misspelt = faults(&name.to_ascii_uppercase(), value);
+            let meant = format!("was {name} meant?");
+            assert!(misspelt[0].message.contains(&meant), "{misspelt:?}");
+        }
     }
 
     #[test]

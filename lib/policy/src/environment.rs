@@ -3,10 +3,15 @@
 
 use peerdb::Record;
 
+/// What the variables for keys of the record start with.
+pub(crate) const RECORD: char = 'P';
+
+/// What the variables for the algorithms that the server names start with.
+const ALGORITHM: char = 'A';
+
 /// The name of the variable for `key`, after connect(8), "Configuring interfaces": letters in upper
 /// case, every run of other characters than letters and digits one underscore, and a prefix.
-#[must_use]
-pub fn variable(prefix: char, key: &str) -> String {
+pub(crate) fn variable(prefix: char, key: &str) -> String {
     let mut name = String::with_capacity(key.len() + 2);
     name.push(prefix);
     name.push('_');
@@ -29,10 +34,10 @@ pub fn variable(prefix: char, key: &str) -> String {
 pub fn environment(record: &Record, algorithms: &[(String, String)]) -> Vec<(String, String)> {
     let from_record = record
         .iter()
-        .map(|(key, value)| (variable('P', key), value.to_owned()));
+        .map(|(key, value)| (variable(RECORD, key), value.to_owned()));
     let from_server = algorithms
         .iter()
-        .map(|(key, value)| (variable('A', key), value.clone()));
+        .map(|(key, value)| (variable(ALGORITHM, key), value.clone()));
     from_record
         .chain(from_server)
         .filter(|(_, value)| !value.contains('\0'))
@@ -48,6 +53,9 @@ mod tests {
     fn names_follow_the_rule_and_examples_of_the_manual() {
         assert_eq!(variable('P', "ifname"), "P_IFNAME");
         assert_eq!(variable('A', "cipher-blksz"), "A_CIPHER_BLKSZ");
+        assert_eq!(variable('P', "cipher-blksz"), "P_CIPHER_BLKSZ");
+        assert_eq!(variable('P', "a - b"), "P_A_B");
+        assert_eq!(variable('P', "\u{e9}"), "P__");
         assert_eq!(variable('P', "a--b__c"), "P_A_B_C");
         assert_eq!(variable('P', "-x-"), "P__X_");
         assert_eq!(variable('P', "\u{e4}ty1"), "P__TY1");

@@ -1,79 +1,83 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Checks of single keys and values.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
+use peerdb::is_true;
 use tripe_admin::{Interval, Words};
 
 use super::rule::Rule;
 use crate::keys::{self, Key, Kind};
-use crate::value::{Expected, is_true};
+use crate::value::{Expected, parse_integer, parse_interval};
 
 /// The longest name of a network interface: Linux has 16 bytes for it, one of them the end.
 const MAX_INTERFACE: usize = 15;
 
+/// What stands for the address of a passive peer.
+const PASSIVE: &str = "PASSIVE";
+
+/// The operators of a shell that are likely to be words of their own.
+const OPERATORS: [&str; 10] = [
+    "|",
+    "||",
+    "&",
+    "&&",
+    ";",
+    ">",
+    ">>",
+    "<",
+    "2>&1",
+    "2>/dev/null",
+];
+
 /// What is wrong with one pair.
 pub(super) fn check(key: &str, value: &str) -> Vec<Rule> {
     if key.contains('\0') || value.contains('\0') {
-        let key = key.to_owned();
+        let key = key.into();
         return vec![Rule::Nul { key }];
     }
-    let Some(known) = keys::find(key) else {
-        return Vec::new();
-    };
-    match &known.kind {
-        Kind::Program => program(known, value),
-        Kind::Words => Vec::new(),
-        _ => Vec::from_iter(one(known, value)),
+    match keys::find(key) {
+        None => Vec::new(),
+        Some(key) if key.kind == Kind::Program => program(key, value),
+        Some(key) => one(key, value).into_iter().collect(),
     }
 }
 
 /// What is wrong with a value of which only one thing can be.
 fn one(key: &Key, value: &str) -> Option<Rule> {
-    let name = || key.name.to_owned();
-    let unexpected = |expected| {
-        Some(Rule::Value {
-            key: name(),
-            value: value.to_owned(),
-            expected,
-        })
-    };
+    let name = key.name.into();
+    match key.kind {
+        Kind::Flag => return flag(key.name, value),
+        Kind::Shell if value.trim().is_empty() => return Some(Rule::EmptyCommand { key: name }),
+        Kind::PositiveInterval if parse_interval(value) == Ok(Interval::from_secs(0)) => {
+            return Some(Rule::Zero { key: name });
+        }
+        Kind::Peer if value != PASSIVE && value.trim().eq_ignore_ascii_case(PASSIVE) => {
+            let value = value.into();
+            return Some(Rule::NotQuitePassive { value });
+        }
+        _ => {}
+    }
+    let expected = of_kind(&key.kind, value).err()?;
+    Some(Rule::Value {
+        key: name,
+        value: value.into(),
+        expected,
+    })
+}
+
+/// What is expected instead of a value that is not of its kind.
+fn of_kind(kind: &Kind, value: &str) -> Result<(), Expected> {
     let is_word = !value.is_empty() && !value.contains(char::is_whitespace);
-    match &key.kind {
-        Kind::Flag => flag(key.name, value),
-        Kind::Interval | Kind::PositiveInterval => match value.parse::<Interval>() {
-            Ok(interval) if key.kind == Kind::PositiveInterval && interval.seconds() == 0 => {
-                Some(Rule::Zero { key: name() })
-            }
-            Ok(_) => None,
-            Err(tripe_admin::interval::IntervalError::Syntax) => unexpected(Expected::Interval),
-            Err(tripe_admin::interval::IntervalError::TooLong) => {
-                unexpected(Expected::ShorterInterval)
-            }
-        },
-        Kind::Integer(range) => {
-            let number = value.parse().ok().filter(|_| !value.starts_with('+'));
-            if number.is_some_and(|number| range.contains(&number)) {
-                None
-            } else {
-                unexpected(Expected::Integer(range.clone()))
-            }
-        }
-        Kind::Shell if value.trim().is_empty() => Some(Rule::EmptyCommand { key: name() }),
+    match kind {
+        Kind::Interval | Kind::PositiveInterval => parse_interval(value).map(drop),
+        Kind::Integer(range) => parse_integer(value, range).map(drop),
         Kind::Peer => peer(value),
-        Kind::Word if !is_word => unexpected(Expected::Word),
-        Kind::Interface if !is_interface(value) => unexpected(Expected::Interface),
-        Kind::Addresses if !value.split_whitespace().all(is_address) => {
-            unexpected(Expected::Addresses)
-        }
-        Kind::Choice(words) if !words.contains(&value) => unexpected(Expected::OneOf(words)),
-        Kind::Shell
-        | Kind::Word
-        | Kind::Interface
-        | Kind::Addresses
-        | Kind::Choice(_)
-        | Kind::Program
-        | Kind::Words => None,
+        Kind::Word if !is_word => Err(Expected::Word),
+        Kind::Interface if !is_interface(value) => Err(Expected::Interface),
+        Kind::Addresses if !value.split_whitespace().all(is_address) => Err(Expected::Addresses),
+        Kind::Choice(words) if !words.contains(&value) => Err(Expected::OneOf(words)),
+        _ => Ok(()),
     }
 }
 
@@ -83,101 +87,69 @@ fn flag(key: &str, value: &str) -> Option<Rule> {
     let plain = matches!(value, "" | "f" | "false" | "n" | "no" | "off" | "nil" | "0");
     let compilers = key == "auto" && value == "1";
     (!is_true(value) && !plain && !compilers).then(|| Rule::Flag {
-        key: key.to_owned(),
-        value: value.to_owned(),
+        key: key.into(),
+        value: value.into(),
     })
 }
 
 fn program(key: &Key, value: &str) -> Vec<Rule> {
+    let name = || key.name.into();
     let mut words = Words::new(value);
     let Some(program) = words.next() else {
-        let key = key.name.to_owned();
-        return vec![Rule::EmptyCommand { key }];
+        return vec![Rule::EmptyCommand { key: name() }];
     };
     let mut rules = Vec::new();
     if !program.starts_with('/') {
         rules.push(Rule::RelativeProgram {
-            key: key.name.to_owned(),
-            program: program.into_owned(),
+            key: name(),
+            program: program.into(),
         });
     }
     // A word that is an operator, or that begins with a variable or a home directory, does nothing
     // but with a shell. Within a word such characters may well be meant as they stand.
-    let operators = [
-        "|",
-        "||",
-        "&",
-        "&&",
-        ";",
-        ">",
-        ">>",
-        "<",
-        "2>&1",
-        "2>/dev/null",
-    ];
     let meant = Words::new(value).find(|word| {
-        operators.contains(&&**word)
-            || word.starts_with('$')
-            || word.starts_with("~/")
-            || word.starts_with('`')
+        OPERATORS.contains(&&**word) || ["$", "~/", "`"].iter().any(|start| word.starts_with(start))
     });
-    if let Some(word) = meant {
-        rules.push(Rule::NeedsShell {
-            key: key.name.to_owned(),
-            word: word.into_owned(),
-        });
-    }
+    rules.extend(meant.map(|word| Rule::NeedsShell {
+        key: name(),
+        word: word.into(),
+    }));
     rules
 }
 
 /// `PASSIVE`, or the words of an address as `ADD` takes them (tripe-admin(5)).
-fn peer(value: &str) -> Option<Rule> {
-    if value == "PASSIVE" {
-        return None;
+fn peer(value: &str) -> Result<(), Expected> {
+    if value == PASSIVE {
+        return Ok(());
     }
-    if value.trim().eq_ignore_ascii_case("PASSIVE") {
-        let value = value.to_owned();
-        return Some(Rule::NotQuitePassive { value });
-    }
-    let unexpected = |expected| {
-        Some(Rule::Value {
-            key: "peer".to_owned(),
-            value: value.to_owned(),
-            expected,
-        })
-    };
     let words = Words::new(value).owned();
-    let families = ["INET", "INET6", "ANY"];
-    let family = words.first().and_then(|word| {
-        families
-            .iter()
-            .find(|family| family.eq_ignore_ascii_case(word))
-    });
-    let rest = &words[usize::from(family.is_some())..];
-    let (host, port) = match rest {
+    let named = |family: &&str| {
+        words
+            .first()
+            .is_some_and(|word| family.eq_ignore_ascii_case(word))
+    };
+    let family = ["INET", "INET6", "ANY"].into_iter().find(named);
+    let (host, port) = match &words[usize::from(family.is_some())..] {
         [host] => (host, None),
         [host, port] => (host, Some(port)),
-        _ => return unexpected(Expected::Peer),
+        _ => return Err(Expected::Peer),
     };
     if host.is_empty() || value.contains(['\n', '\r']) {
-        return unexpected(Expected::Peer);
+        return Err(Expected::Peer);
     }
-    if let Some(port) = port {
-        let number = port.bytes().all(|byte| byte.is_ascii_digit());
-        let good = if number {
-            port.parse::<u16>().is_ok_and(|port| port > 0)
-        } else {
-            !port.is_empty()
-        };
-        if !good {
-            return unexpected(Expected::Port);
-        }
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let good = |port: &String| match digits(port) {
+        true => port.parse::<u16>().is_ok_and(|port| port > 0),
+        false => !port.is_empty(),
+    };
+    if !port.is_none_or(good) {
+        return Err(Expected::Port);
     }
-    match (family, host.parse::<IpAddr>()) {
-        (Some(&"INET"), Ok(IpAddr::V6(_))) | (Some(&"INET6"), Ok(IpAddr::V4(_))) => {
-            unexpected(Expected::Peer)
+    match (family, host.parse()) {
+        (Some("INET"), Ok(IpAddr::V6(_))) | (Some("INET6"), Ok(IpAddr::V4(_))) => {
+            Err(Expected::Peer)
         }
-        _ => None,
+        _ => Ok(()),
     }
 }
 
@@ -200,7 +172,7 @@ fn is_address(word: &str) -> bool {
     };
     mask.is_none_or(|mask| {
         mask.parse::<u8>().is_ok_and(|length| length <= longest)
-            || (longest == 32 && mask.parse::<std::net::Ipv4Addr>().is_ok())
+            || (longest == 32 && mask.parse::<Ipv4Addr>().is_ok())
     })
 }
 

@@ -2,9 +2,11 @@
 //! How a peer is pinged, from its record and the defaults.
 
 use connect_ipc::pinger::PingPlan;
-use peerdb::{Record, ValueError};
+use peerdb::Record;
 use serde::{Deserialize, Serialize};
 use tripe_admin::Interval;
+
+use crate::value::{self, ValueError};
 
 /// Which of the server's two kinds of ping is used.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -18,6 +20,19 @@ pub enum PingKind {
 }
 
 impl PingKind {
+    /// Both kinds.
+    const ALL: [PingKind; 2] = [PingKind::Transport, PingKind::Encrypted];
+
+    /// What both are called in a record.
+    pub(crate) const NAMES: [&str; 2] = [Self::ALL[0].name(), Self::ALL[1].name()];
+
+    const fn name(self) -> &'static str {
+        match self {
+            PingKind::Transport => "transport",
+            PingKind::Encrypted => "encrypted",
+        }
+    }
+
     /// The administration command.
     #[must_use]
     pub const fn command(self) -> &'static str {
@@ -29,23 +44,23 @@ impl PingKind {
 }
 
 /// `every` for peers with a dynamic connection of ours, in seconds (connect(8), `every`).
-pub const EVERY_DYNAMIC: u32 = 30;
+const EVERY_DYNAMIC: u32 = 30;
 
 /// `every` for passive peers, in seconds (connect(8), `every`).
-pub const EVERY_PASSIVE: u32 = 5 * 60;
+const EVERY_PASSIVE: u32 = 5 * 60;
 
 /// `every` for static peers, in seconds. The manual is silent; the original falls back on this.
-pub const EVERY_STATIC: u32 = 2 * 60;
+const EVERY_STATIC: u32 = 2 * 60;
 
 /// `timeout`, in seconds (connect(8), `timeout`).
-pub const TIMEOUT: u32 = 10;
+const TIMEOUT: u32 = 10;
 
 /// `retries` (connect(8), `retries`).
-pub const RETRIES: u32 = 5;
+const RETRIES: u32 = 5;
 
 /// The most attempts accepted. A batch longer than this is surely a mistake: with the default
 /// timeout it takes over two hours.
-pub const MAX_RETRIES: u32 = 1_000;
+pub(crate) const MAX_RETRIES: u32 = 1_000;
 
 /// `backoff-max` is this many times `every`: a peer that was away for hours is still tried every
 /// two minutes with the default of 30 seconds.
@@ -66,7 +81,7 @@ pub fn is_dynamic(record: &Record) -> bool {
 #[must_use]
 pub fn ping_plan(record: &Record, fallback: PingKind) -> (PingPlan, PingKind, Vec<ValueError>) {
     let mut faults = Vec::new();
-    let mut interval = |key: &str| match record.interval(key) {
+    let mut interval = |key: &str| match value::interval(record, key) {
         Ok(interval) => interval.map(Interval::seconds),
         Err(fault) => {
             faults.push(fault);
@@ -85,17 +100,12 @@ pub fn ping_plan(record: &Record, fallback: PingKind) -> (PingPlan, PingKind, Ve
     let backoff = interval("backoff").unwrap_or(every);
     let longest = every.max(backoff).saturating_mul(BACKOFF_MAX_FACTOR);
     let backoff_max = interval("backoff-max").unwrap_or(longest).max(backoff);
-    let retries = record
-        .integer("retries", 1..=MAX_RETRIES)
-        .unwrap_or_else(|fault| {
-            faults.push(fault);
-            None
-        });
-    let kind = match record.get("ping") {
-        Some("encrypted") => PingKind::Encrypted,
-        Some("transport") => PingKind::Transport,
-        _ => fallback,
-    };
+    let retries = value::integer(record, "retries", 1..=MAX_RETRIES).unwrap_or_else(|fault| {
+        faults.push(fault);
+        None
+    });
+    let named = |kind: &PingKind| record.get("ping") == Some(kind.name());
+    let kind = PingKind::ALL.into_iter().find(named).unwrap_or(fallback);
     let plan = PingPlan {
         every,
         timeout,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Measures compiling, writing, loading and comparing a database of many peers:
-//! `cargo run --release -p peerdb --example measure [PEERS]`.
+//! Measures compiling, writing, checking, loading and comparing a database of many peers:
+//! `cargo run --release -p connect-policy --example measure [PEERS]`.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -8,6 +8,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::time::Instant;
 
+use connect_policy::{check, keys};
 use peerdb::Database;
 use peerdb::source::{ResolveError, Resolver, Source};
 
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let text = source(peers)?;
     let start = Instant::now();
-    let source = Source::parse([("peers.in", text.as_str())]);
+    let source = Source::parse([("peers.in", text.as_str())], keys::is_known);
     println!(
         "parse    {:>9.1?}  ({} lines)",
         start.elapsed(),
@@ -63,9 +64,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let compilation = source.compile(&Immediate);
     println!(
-        "compile  {:>9.1?}  ({} diagnostics)",
+        "compile  {:>9.1?}  ({} findings)",
         start.elapsed(),
-        compilation.diagnostics().len()
+        compilation.findings().len()
     );
     let start = Instant::now();
     compilation.writer().write(&path)?;
@@ -75,7 +76,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         fs::metadata(&path)?.len()
     );
     let start = Instant::now();
-    let findings = peerdb::check::compilation(&compilation);
+    let findings = check::compilation(&compilation);
     println!(
         "check    {:>9.1?}  ({} findings)",
         start.elapsed(),

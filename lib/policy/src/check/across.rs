@@ -3,9 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use peerdb::{Database, Record};
+
 use super::rule::Rule;
-use crate::database::Database;
-use crate::record::Record;
 
 /// Gives what is wrong to `found`, with the peer that it is to be told of.
 pub(super) fn check(database: &Database, mut found: impl FnMut(Option<&Record>, Rule)) {
@@ -16,29 +16,25 @@ pub(super) fn check(database: &Database, mut found: impl FnMut(Option<&Record>, 
 
 /// Interface names and addresses that several peers have.
 fn shared(database: &Database, found: &mut impl FnMut(Option<&Record>, Rule)) {
-    let mut interfaces: HashMap<&str, &Record> = HashMap::new();
-    let mut addresses: HashMap<&str, &Record> = HashMap::new();
+    let mut owners: HashMap<(&str, &str), &Record> = HashMap::new();
     for peer in database.sorted_peers() {
-        if let Some(ifname) = peer.get("ifname") {
-            if let Some(first) = interfaces.get(ifname) {
-                let rule = Rule::SameInterface {
-                    ifname: ifname.to_owned(),
-                    first: first.name().to_owned(),
+        let address = peer.get("peer").filter(|_| !peer.is_passive());
+        for (key, value) in [("ifname", peer.get("ifname")), ("peer", address)] {
+            let Some(value) = value else { continue };
+            let owner = *owners.entry((key, value)).or_insert(peer);
+            if !std::ptr::eq(owner, peer) {
+                let (value, first) = (value.into(), owner.name().into());
+                let rule = match key {
+                    "ifname" => Rule::SameInterface {
+                        ifname: value,
+                        first,
+                    },
+                    _ => Rule::SameAddress {
+                        address: value,
+                        first,
+                    },
                 };
                 found(Some(peer), rule);
-            } else {
-                interfaces.insert(ifname, peer);
-            }
-        }
-        if let Some(address) = peer.get("peer").filter(|_| !peer.is_passive()) {
-            if let Some(first) = addresses.get(address) {
-                let rule = Rule::SameAddress {
-                    address: address.to_owned(),
-                    first: first.name().to_owned(),
-                };
-                found(Some(peer), rule);
-            } else {
-                addresses.insert(address, peer);
             }
         }
     }
@@ -49,14 +45,11 @@ fn users(database: &Database, found: &mut impl FnMut(Option<&Record>, Rule)) {
     for (user, name) in database.users() {
         match database.peer(name) {
             None => {
-                let rule = Rule::UserWithoutPeer {
-                    user: user.to_owned(),
-                    peer: name.to_owned(),
-                };
-                found(None, rule);
+                let (user, peer) = (user.into(), name.into());
+                found(None, Rule::UserWithoutPeer { user, peer });
             }
             Some(peer) if !peer.is_passive() => {
-                let user = user.to_owned();
+                let user = user.into();
                 found(Some(peer), Rule::UserOfActive { user });
             }
             Some(_) => {}
@@ -68,7 +61,7 @@ fn users(database: &Database, found: &mut impl FnMut(Option<&Record>, Rule)) {
 fn start_up(database: &Database, found: &mut impl FnMut(Option<&Record>, Rule)) {
     let mut listed = HashSet::new();
     for name in database.auto() {
-        let peer = name.clone();
+        let peer = name.into();
         if !listed.insert(name.as_str()) {
             found(None, Rule::AutoTwice { peer });
             continue;

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Looking for mistakes in a database or a compiled source that is sound as such.
+//!
+//! Every known key (see [`keys`]) is checked for its type, every unknown one for being
+//! a misspelling of a known one, every peer for making sense, and the peers together for
+//! contradicting each other.
+//!
+//! ```
+//! # use peerdb::{Database, Record};
+//! let hub = Record::new("hub", [("peer", "INET hub.example.com 4070"), ("wacth", "t")]);
+//! let database = Database::from_parts([hub], [], []);
+//! let findings = connect_policy::check::database(&database);
+//! let message = findings[0].to_string();
+//! assert!(message.starts_with("warning: peer hub: no program reads wacth; was watch meant?"));
+//! ```
+
+mod across;
+mod record;
+mod rule;
+mod values;
+
+use std::collections::HashMap;
+
+use peerdb::finding::{Fault, Findings, Subject};
+use peerdb::source::Compilation;
+use peerdb::{Database, Finding, Location, Record};
+
+use self::rule::Rule;
+use crate::keys;
+
+/// Checks a database. Without its source, no finding has a location, and a key that only serves
+/// substitutions cannot be told from a misspelt one.
+///
+/// Findings come in the order of the peers' names, those about the database as a whole last. What
+/// several peers have in common is told once.
+#[must_use]
+pub fn database(database: &Database) -> Vec<Finding> {
+    check(database, None)
+}
+
+/// Checks what a source was compiled to. Findings come in the order of the source's lines.
+///
+/// What the compiler itself found wrong is not repeated, see [`Compilation::findings`].
+#[must_use]
+pub fn compilation(compilation: &Compilation) -> Vec<Finding> {
+    let mut findings = check(&compilation.database(), Some(compilation));
+    findings.sort_by(|a, b| a.location.cmp(&b.location));
+    findings
+}
+
+fn check(database: &Database, source: Option<&Compilation>) -> Vec<Finding> {
+    // Peers that inherit a mistake share its place, and peers of a database without a source at
+    // least its words.
+    let mut findings: Findings<Option<Location>, Rule> = Findings::default();
+    let mut found = |peer: Option<&str>, rule: Rule| {
+        let location = peer.zip(source).and_then(|(peer, source)| {
+            let assigned = rule.key().and_then(|key| source.location(peer, key));
+            assigned.or_else(|| source.section(peer))
+        });
+        let subject = peer.map(|name| Subject::Peer(name.to_owned()));
+        findings.push(location.clone(), location, subject, rule);
+    };
+    for problem in database.problems() {
+        found(problem.peer(), Rule::Damaged(problem.clone()));
+    }
+    // Peers mostly have the same keys, and comparing one with every known key takes its time.
+    let mut nearest = HashMap::new();
+    for record in database.sorted_peers() {
+        let name = Some(record.name());
+        for (key, value) in record.iter() {
+            values::check(key, value)
+                .into_iter()
+                .for_each(|rule| found(name, rule));
+            let meant = nearest.entry(key).or_insert_with(|| keys::nearest(key));
+            // A key that is substituted somewhere serves a purpose, whatever its name.
+            if let Some(meant) = meant
+                && !source.is_some_and(|source| source.is_used(key))
+            {
+                let key = key.into();
+                found(name, Rule::Unknown { key, meant });
+            }
+        }
+        for rule in record::check(record) {
+            found(name, rule);
+        }
+    }
+    across::check(database, |peer: Option<&Record>, rule| {
+        found(peer.map(Record::name), rule);
+    });
+    let list = findings.into_list().into_iter();
+    list.map(|(_, finding)| finding).collect()
+}

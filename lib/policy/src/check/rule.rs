@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the check can find, with the severity and the words of each finding.
+
+use peerdb::finding::Fault;
+use peerdb::{Name, Problem, Severity, Value};
+use tripe_admin::session::MAX_SENT;
+
+use crate::keys::{self, Reader};
+use crate::value::Expected;
+
+/// One kind of mistake.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub(crate) enum Rule {
+    /// A record is damaged in the file.
+    #[error("{0}")]
+    Damaged(Problem),
+    /// A value is not of its key's type.
+    #[error("{key} is {value}, where {expected} is expected: correct it")]
+    Value {
+        key: Name,
+        value: Value,
+        expected: Expected,
+    },
+    /// A value that means "false", but does not look so.
+    #[error("{key} is {value}, which counts as false: for true write t, true, y, yes or on")]
+    Flag { key: Name, value: Value },
+    /// An interval of zero where that makes no sense.
+    #[error("{key} is zero, which leaves no time for anything: give it some seconds")]
+    Zero { key: Name },
+    /// An empty command.
+    #[error("{key} is empty, so an empty command is run: remove the key, or name a command")]
+    EmptyCommand { key: Name },
+    /// A program's arguments look as if they were meant for a shell.
+    #[error("{key} is run without a shell, which {word} seems to be meant for: name a script")]
+    NeedsShell { key: Name, word: Value },
+    /// A program without its directory.
+    #[error(
+        "{key} names the program {program} without its directory, so it depends on the service's \
+         environment which one is run: write its full name"
+    )]
+    RelativeProgram { key: Name, program: Value },
+    /// `PASSIVE` in other letters.
+    #[error("peer is {value}, which is taken for a host: for a passive peer write PASSIVE")]
+    NotQuitePassive { value: Value },
+    /// A NUL character, which can neither be sent nor given to a script.
+    #[error("{key} has a NUL character in it: remove it")]
+    Nul { key: Name },
+    /// A key that nobody reads, but that is like one that somebody does.
+    #[error(
+        "no program reads {key}; was {meant} meant? If one of your scripts reads it, ignore this"
+    )]
+    Unknown { key: Name, meant: &'static str },
+    /// Two keys that scripts get under the same name.
+    #[error("scripts get both {key} and {other} as {variable}, so one is lost: rename one of them")]
+    SameVariable {
+        key: Name,
+        other: Name,
+        variable: Name,
+    },
+    /// A peer's name cannot be sent to the server.
+    #[error("the peer's name has a line break or a NUL character in it: rename the section")]
+    UnsendableName,
+    /// A peer's name looks like an option.
+    #[error(
+        "the peer's name starts with -, so the server takes it for an option: rename the section"
+    )]
+    NameLikeOption,
+    /// No address and not passive either.
+    #[error("there is no key peer, so the peer cannot be added: assign its address, or PASSIVE")]
+    NoAddress,
+    /// An active peer's key at a passive peer.
+    #[error(
+        "{key} is for a peer that this host contacts, but peer is PASSIVE: assign the peer's \
+         address, or remove {key}"
+    )]
+    PassiveWith { key: &'static str },
+    /// Both ways of making a dynamic connection.
+    #[error(
+        "both connect and knock are assigned, and each of them makes the connection: remove one"
+    )]
+    ConnectAndKnock,
+    /// Pings too far apart for a dynamic peer.
+    #[error(
+        "every is {every} s but should be at most {longest} s for a dynamic peer (timeout × \
+         (retries − 1)); otherwise a changed address may go unnoticed: shorten it, or raise retries"
+    )]
+    Slow { every: u32, longest: u32 },
+    /// A dynamic peer that nobody watches.
+    #[error(
+        "the peer is not watched, so its dynamic connection is not made again when it fails: \
+         assign watch = t"
+    )]
+    DynamicUnwatched,
+    /// Settings for pings that are never sent.
+    #[error(
+        "{key} has no effect, since the peer is not watched: assign watch = t, or remove {key}"
+    )]
+    Unwatched { key: &'static str },
+    /// The longest pause is shorter than the first.
+    #[error(
+        "backoff-max is shorter than backoff, so it has no effect: make it longer, or remove it"
+    )]
+    BackoffMax,
+    /// A passive peer whose knocks are all refused.
+    #[error(
+        "knocks of this peer are refused, since without a key its tag would have to be {name}, \
+         and the tag is only what follows the dot: assign key"
+    )]
+    KnockTag { name: Name },
+    /// The command that adds the peer is too long.
+    #[error(
+        "the command that adds the peer is {length} bytes long, but the server takes at most \
+         {MAX_SENT}: shorten the name, the address or the options"
+    )]
+    LongCommand { length: usize },
+    /// Two peers want the same interface name.
+    #[error("the interface name {ifname} is the one of peer {first} too: give each its own")]
+    SameInterface { ifname: Value, first: Name },
+    /// Two peers at one address.
+    #[error(
+        "the address {address} is the one of peer {first} too, and the server takes an address only \
+         once: correct one of them, or make sure that they are never there together"
+    )]
+    SameAddress { address: Value, first: Name },
+    /// A user that stands for a peer without a record.
+    #[error(
+        "the user {user} stands for the peer {peer}, which has no record: define it, or remove \
+         the user"
+    )]
+    UserWithoutPeer { user: Name, peer: Name },
+    /// A user that stands for an active peer.
+    #[error(
+        "the user {user} is for passive connections, but the peer is not PASSIVE: remove user, \
+         or correct peer"
+    )]
+    UserOfActive { user: Name },
+    /// A peer to be added at start-up that has no record.
+    #[error(
+        "the peer {peer} is to be added at start-up, but has no record: define it, or take it \
+         off the list"
+    )]
+    AutoMissing { peer: Name },
+    /// A passive peer to be added at start-up.
+    #[error("the peer is to be added at start-up, but is PASSIVE and has no address: remove auto")]
+    AutoPassive,
+    /// A peer twice on the list.
+    #[error("the peer {peer} is on the start-up list more than once: compile again")]
+    AutoTwice { peer: Name },
+    /// `auto` is true, but the peer is not on the list.
+    #[error("auto is true, but the peer is not on the start-up list: compile again")]
+    AutoUnlisted,
+}
+
+impl Fault for Rule {
+    fn severity(&self) -> Severity {
+        match self {
+            // A script may know better what it can do with its own keys.
+            Rule::Value { key, .. }
+                if keys::find(key).is_some_and(|key| key.reader == Reader::Ifup) =>
+            {
+                Severity::Warning
+            }
+            Rule::Flag { .. }
+            | Rule::Zero { .. }
+            | Rule::EmptyCommand { .. }
+            | Rule::NeedsShell { .. }
+            | Rule::Unknown { .. }
+            | Rule::SameVariable { .. }
+            | Rule::PassiveWith { .. }
+            | Rule::Slow { .. }
+            | Rule::BackoffMax
+            | Rule::SameInterface { .. }
+            | Rule::SameAddress { .. }
+            | Rule::UserOfActive { .. }
+            | Rule::AutoTwice { .. }
+            | Rule::AutoUnlisted => Severity::Warning,
+            Rule::RelativeProgram { .. }
+            | Rule::ConnectAndKnock
+            | Rule::DynamicUnwatched
+            | Rule::Unwatched { .. } => Severity::Hint,
+            _ => Severity::Error,
+        }
+    }
+
+    fn key(&self) -> Option<&str> {
+        match self {
+            Rule::Damaged(problem) => problem.key(),
+            Rule::Value { key, .. }
+            | Rule::Flag { key, .. }
+            | Rule::Zero { key }
+            | Rule::EmptyCommand { key }
+            | Rule::NeedsShell { key, .. }
+            | Rule::RelativeProgram { key, .. }
+            | Rule::Nul { key }
+            | Rule::Unknown { key, .. }
+            | Rule::SameVariable { key, .. } => Some(key),
+            Rule::PassiveWith { key } | Rule::Unwatched { key } => Some(key),
+            Rule::NotQuitePassive { .. } | Rule::SameAddress { .. } => Some("peer"),
+            Rule::ConnectAndKnock => Some("connect"),
+            Rule::Slow { .. } => Some("every"),
+            Rule::BackoffMax => Some("backoff-max"),
+            Rule::SameInterface { .. } => Some("ifname"),
+            Rule::UserOfActive { .. } => Some("user"),
+            Rule::AutoPassive | Rule::AutoUnlisted => Some("auto"),
+            _ => None,
+        }
+    }
+}
