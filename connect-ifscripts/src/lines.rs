@@ -139,7 +139,7 @@ fn newline(bytes: &[u8]) -> Option<usize> {
 
 /// `bytes` without a character that was cut in two at the end.
 fn up_to_character(bytes: &[u8]) -> &[u8] {
-    // A character has at most four bytes, the first of which is no continuation byte.
+    // A character has at most four bytes, the first of which is not a continuation byte.
     for back in 1..=bytes.len().min(3) {
         let at = bytes.len() - back;
         let width = match bytes[at] {

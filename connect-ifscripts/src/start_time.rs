@@ -61,7 +61,7 @@ mod tests {
         let own = i32::try_from(std::process::id()).unwrap();
         let start_time = of(own).unwrap();
         assert!(start_time > 0);
-        // Whatever the test machine is doing, this process is no day old.
+        // Whatever the test machine is doing, this process is not a day old.
         assert!(age(start_time) < Duration::from_secs(86_400));
         assert_eq!(age(u64::MAX), Duration::ZERO);
         assert_eq!(of(-1), None);

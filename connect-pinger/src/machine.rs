@@ -53,7 +53,7 @@ pub enum Output {
 enum Gate {
     /// Core has not named all peers yet, or is gone.
     Waiting,
-    /// The tripe server is out of reach.
+    /// The connection to the tripe server is lost.
     Suspended,
     /// Pings can be sent.
     Open,

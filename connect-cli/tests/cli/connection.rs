@@ -122,7 +122,7 @@ fn another_version_has_its_own_sentence_and_code() -> Result {
         ..service()?
     };
     all += &with(Script::replies([Reply::Service(Box::new(newer))]))?;
-    let refusal = Reply::Error("no message known here".into());
+    let refusal = Reply::Error("`x' is malformed".into());
     all += &with(Script::steps([Step::Anonymous(refusal)]))?;
     all += &with(Script::replies([Reply::Line(vec!["x".into()])]))?;
     assert_eq!(all.matches("exit code 76").count(), 5, "{all}");

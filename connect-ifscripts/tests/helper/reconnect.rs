@@ -95,7 +95,8 @@ async fn a_helper_waits_for_a_core_that_is_not_there_or_not_right() -> Result<()
     core.stop_listening();
     let _helper = core.helper(&[])?;
     core.listen().await?;
-    // Something that is no core, then a core of another age, then one that is at a loss.
+    // Something that is not core, then a core of another version, then one that closes the
+    // connection.
     let mut wrong = core.accept_with(&Hello::new(Role::Operator)).await?;
     assert!(wrong.at_end().await?);
     let mut old = Hello::new(Role::Core);

@@ -121,7 +121,7 @@ impl Core {
     }
 }
 
-/// Waits, but not for ever.
+/// Waits, but not forever.
 pub(crate) async fn within<F: Future>(future: F) -> Result<F::Output> {
     tokio::time::timeout(HUNG, future).await.context("hung")
 }
@@ -204,7 +204,7 @@ impl Connection {
         self.tell(&ToScripts::Run(vec![run]))
     }
 
-    /// Sends something that is no message.
+    /// Sends something that is not a message.
     pub(crate) fn tell_nonsense(&self) -> Result<()> {
         Ok(self.sender.send(&"nonsense")?)
     }
@@ -360,7 +360,7 @@ pub(crate) fn under_way(run: &Run, child: Option<Child>) -> UnderWay {
     }
 }
 
-/// Whether a process is there and is no zombie.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn alive(child: Child) -> bool {
     std::fs::read_to_string(Path::new("/proc").join(child.pid.to_string()).join("stat"))
         .is_ok_and(|stat| !stat.contains(") Z "))

@@ -102,7 +102,7 @@ pub enum Reply {
     Done {},
     /// The service command failed; code and arguments. Final.
     Failed(Vec<String>),
-    /// The request makes no sense. Final.
+    /// The request is malformed. Final.
     Error(String),
 }
 
@@ -179,7 +179,7 @@ pub struct Counters {
     pub scripts_lost: u64,
     /// Scripts queued and under way at this moment.
     pub scripts_pending: u64,
-    /// Databases taken up.
+    /// Databases loaded.
     pub reloads: u64,
     /// Database files that could not be used.
     pub reload_faults: u64,

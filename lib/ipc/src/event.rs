@@ -74,7 +74,7 @@ pub enum EventKind {
     },
     /// A ping was answered.
     Reply {
-        /// After so many milliseconds.
+        /// After this many milliseconds.
         millis: f64,
     },
     /// No reply came to a ping.
@@ -89,7 +89,7 @@ pub enum EventKind {
         /// What it said.
         error: Vec<String>,
     },
-    /// A reply came after so many failed attempts.
+    /// A reply came after failed attempts.
     Recovered {
         /// Failed attempts of the last check.
         failures: u32,
@@ -131,7 +131,7 @@ pub enum EventKind {
         /// How.
         end: Ended,
     },
-    /// The database was taken up.
+    /// The database was loaded.
     Database {
         /// How many peers it holds.
         peers: u64,
@@ -143,7 +143,7 @@ pub enum EventKind {
     },
     /// The service joined the server.
     Joined {},
-    /// The server is out of reach.
+    /// The connection to the server is lost.
     Lost {},
     /// A warning or notification of another kind was broadcast.
     Broadcast {
@@ -154,7 +154,7 @@ pub enum EventKind {
     Command {
         /// Its words.
         words: Vec<String>,
-        /// Who: a job of the server, or a user's number.
+        /// By a job of the server, or by a user with this number.
         by: String,
     },
 }

@@ -42,7 +42,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FrameError::Malformed { start, source } => {
-                write!(f, "`{start}' is no message known here: {source}")
+                write!(f, "`{start}' is malformed: {source}")
             }
             FrameError::TooLong { start, length } => write!(
                 f,

@@ -84,7 +84,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PingOutcome {
-    /// A reply after so many milliseconds.
+    /// A reply after this many milliseconds.
     Reply(f64),
     /// No reply in time.
     Timeout,
@@ -127,11 +127,12 @@ pub enum ToPinger {
     CheckNow(Vec<PeerId>),
     /// Treat the peer's replies as lost until it was declared unreachable, and check it at once.
     Sabotage(PeerId),
-    /// The tripe server is out of reach, so no ping can be sent; pings under way are void.
+    /// The connection to the tripe server is lost, so no ping can be sent; pings in flight are
+    /// void.
     Suspend {},
     /// The server is back. The pinger answers with [`FromPinger::Proceeding`].
     Proceed {},
-    /// The other side sent something that makes no sense.
+    /// The other side sent something malformed.
     Error(String),
 }
 
@@ -189,6 +190,6 @@ pub enum FromPinger {
     /// The answer to [`ToPinger::Proceed`]: pings ordered before this are void, as are their
     /// results.
     Proceeding {},
-    /// The other side sent something that makes no sense.
+    /// The other side sent something malformed.
     Error(String),
 }

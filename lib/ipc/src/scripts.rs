@@ -177,7 +177,7 @@ pub enum FromScripts {
         run: RunId,
         /// Where it was written.
         stream: Stream,
-        /// The line, without newline; bytes that are no UTF-8 are replaced.
+        /// The line, without newline; bytes that are not UTF-8 are replaced.
         line: String,
     },
     /// So many further lines were read and thrown away because the child wrote too many.

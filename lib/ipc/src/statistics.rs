@@ -10,7 +10,7 @@ pub enum LastPing {
     /// No ping has ended yet.
     #[default]
     None,
-    /// A reply came after so many milliseconds.
+    /// A reply came after this many milliseconds.
     Reply(f64),
     /// No reply came in time.
     Timeout,

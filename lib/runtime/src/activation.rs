@@ -29,7 +29,8 @@ impl HandedOver {
     /// before there are threads.
     ///
     /// # Errors
-    /// If something was handed over that is no listening Unix socket, or two sockets have one name.
+    /// If something was handed over that is not a listening Unix socket, or two sockets have one
+    /// name.
     pub fn take() -> Result<Self, ActivationError> {
         let names = std::env::var(VARIABLES[2]).unwrap_or_default();
         let mut handed_over = ListenFd::from_env();

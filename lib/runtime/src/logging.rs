@@ -51,7 +51,7 @@ pub struct LogOptions {
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The level is no filter.
+    /// The level is not a filter.
     #[error("bad log level `{level}': {why}; try error, warn, info, debug or trace")]
     Level {
         /// What was given.

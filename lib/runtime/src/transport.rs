@@ -193,7 +193,7 @@ pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), Recei
     Ok((receiver, Sender { handle }))
 }
 
-/// Why no message could be received.
+/// Why a message could not be received.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiveError {
     /// The message is malformed; the connection can continue.
