@@ -145,7 +145,8 @@ pub fn push_word(line: &mut String, word: &str) {
 /// One line made of all `words`, quoted as needed.
 ///
 /// ```
-/// assert_eq!(tripe_admin::token::join(["SVCINFO", "J1", "hello world"]), r#"SVCINFO J1 "hello world""#);
+/// let line = tripe_admin::token::join(["SVCINFO", "J1", "hello world"]);
+/// assert_eq!(line, r#"SVCINFO J1 "hello world""#);
 /// ```
 pub fn join<I>(words: I) -> String
 where

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# `connect' gets SIGTERM while an ifup is half done; its next line of output ends it (SIGPIPE), and
+# nobody says so. Wanted: ifup is finished, or its loss is reported.
+. "$(dirname "$0")/common.sh"
+
+lab_server
+script ifup "sleep 2; echo 'step 1'; sleep 1; echo done >> $directory/done"
+database << END
+[alive]
+peer = INET 198.18.0.10 4070
+watch = t
+every = 1s
+timeout = 1s
+ifup = $directory/ifup
+END
+options=(--startup --keep-state "$directory/state")
+service
+cli active alive
+sleep 0.7
+kill "$service"
+wait "$service"
+sleep 4
+service
+sleep 4
+[ -e "$directory/done" ] || grep -qE 'WARN.*ifup' "$log"
+verdict $? 'ifup is finished, or its loss is reported'
