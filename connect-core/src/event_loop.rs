@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{Monotonic, millis};
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
@@ -241,7 +241,7 @@ impl WallClock {
         });
         if always || !as_told {
             self.told = Some((now, shows));
-            let millis = u64::try_from(shows.as_millis()).unwrap_or(u64::MAX);
+            let millis = millis(shows);
             driver.feed(Input::WallClock { millis });
         }
     }

@@ -198,7 +198,7 @@ pub enum CoreCommand {
 mod tests {
     use super::*;
     use clap::CommandFactory as _;
-    use connect_runtime::manual::disagreements;
+    use house::manual::disagreements;
 
     #[test]
     fn the_command_lines_are_sound() {
@@ -259,8 +259,7 @@ mod tests {
                     "allow-unsafe-scripts",
                     // Those of `replay`.
                     "until",
-                    "quiet",
-                    "full"
+                    "quiet"
                 ]
             ),
             [""; 0]

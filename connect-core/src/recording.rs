@@ -208,7 +208,7 @@ fn write(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::{Show, replay};
+    use crate::replay::replay;
     use connect_policy::pinging::PingKind;
 
     fn config() -> Config {
@@ -270,7 +270,7 @@ mod tests {
 
     fn replayed(path: &Path) -> (String, Option<String>) {
         let mut out = Vec::new();
-        let report = replay(path, None, Show::Everything, &mut out).unwrap();
+        let report = replay(path, None, true, &mut out).unwrap();
         (String::from_utf8(out).unwrap(), report.difference)
     }
 
@@ -305,7 +305,7 @@ mod tests {
         let (_, difference) = replayed(&path);
         assert!(difference.unwrap().contains("has another outcome"));
         std::fs::write(&path, &text[..text.len() - 20]).unwrap();
-        let report = replay(&path, None, Show::Nothing, &mut Vec::new()).unwrap();
+        let report = replay(&path, None, false, &mut Vec::new()).unwrap();
         assert_eq!(report.difference, None);
         let last = format!("line {} is incomplete", a_passive_command().len() + 1);
         assert_eq!(report.truncated, Some(last));

@@ -21,9 +21,6 @@ use connect_runtime::exit::{Exit, Fatal};
 use crate::machine::{ConnectionId, Input, Machine, Output};
 use crate::recording::{Entry, FORMAT, Header, Truncated};
 
-/// How much of a line is printed, unless everything is wanted.
-const WIDTH: usize = 160;
-
 /// The connection of whoever asks for the status at the end of a replay. No real one has it.
 const NOBODY: ConnectionId = ConnectionId(u64::MAX);
 
@@ -38,9 +35,6 @@ pub struct ReplayOptions {
     /// Print nothing but the result.
     #[arg(short, long)]
     pub quiet: bool,
-    /// Print long lines whole.
-    #[arg(long, conflicts_with = "quiet")]
-    pub full: bool,
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
@@ -56,12 +50,7 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 /// If the recording cannot be read, or the machine does not do what was recorded.
 pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
     let mut out = std::io::stdout().lock();
-    let show = match (options.quiet, options.full) {
-        (true, _) => Show::Nothing,
-        (false, true) => Show::Everything,
-        (false, false) => Show::Beginnings,
-    };
-    let report = replay(&options.file, options.until, show, &mut out)?;
+    let report = replay(&options.file, options.until, !options.quiet, &mut out)?;
     let text = report.to_string();
     let written = writeln!(out, "{text}").and_then(|()| out.flush());
     match (report.difference, written) {
@@ -71,17 +60,6 @@ pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
         }
         (None, _) => Ok(Exit::Success),
     }
-}
-
-/// How much of each input and output is printed.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Show {
-    /// Nothing.
-    Nothing,
-    /// The beginnings of long lines.
-    Beginnings,
-    /// All.
-    Everything,
 }
 
 /// What came of a replay.
@@ -122,7 +100,7 @@ impl std::fmt::Display for Report {
 pub fn replay(
     path: &Path,
     until: Option<Duration>,
-    show: Show,
+    verbose: bool,
     out: &mut impl Write,
 ) -> Result<Report, Fatal> {
     let file = File::open(path)
@@ -130,7 +108,7 @@ pub fn replay(
         .map_err(|error| Fatal::new(Exit::Unavailable, error))?;
     let mut replay = Replay {
         out,
-        show,
+        verbose,
         start: Monotonic(0),
         report: Report {
             inputs: 0,
@@ -148,7 +126,7 @@ pub fn replay(
 
 struct Replay<'a, W> {
     out: &'a mut W,
-    show: Show,
+    verbose: bool,
     start: Monotonic,
     report: Report,
 }
@@ -213,7 +191,7 @@ impl<W: Write> Replay<'_, W> {
     ) -> anyhow::Result<()> {
         self.report.inputs += 1;
         self.report.recorded = since;
-        if self.show != Show::Nothing && !matches!(entry.input, Input::EndOfTurn) {
+        if self.verbose && !matches!(entry.input, Input::EndOfTurn) {
             let input = match &entry.input {
                 Input::ServerLine(line) => format!("server < {line}"),
                 other => format!("input    {}", serde_json::to_string(other)?),
@@ -241,9 +219,6 @@ impl<W: Write> Replay<'_, W> {
     }
 
     fn print_output(&mut self, output: &Output, since: Duration) -> anyhow::Result<()> {
-        if self.show == Show::Nothing {
-            return Ok(());
-        }
         let seconds = since.as_secs_f64();
         if let Output::ServerLines(lines) = output {
             for line in String::from_utf8_lossy(lines).lines() {
@@ -276,14 +251,8 @@ impl<W: Write> Replay<'_, W> {
     }
 
     fn print(&mut self, line: &str) -> anyhow::Result<()> {
-        let cut = match self.show {
-            Show::Nothing => return Ok(()),
-            Show::Everything => None,
-            Show::Beginnings => line.char_indices().nth(WIDTH).map(|(at, _)| at),
-        };
-        match cut {
-            None => writeln!(self.out, "{line}")?,
-            Some(cut) => writeln!(self.out, "{}...", line.get(..cut).unwrap_or(line))?,
+        if self.verbose {
+            writeln!(self.out, "{line}")?;
         }
         Ok(())
     }

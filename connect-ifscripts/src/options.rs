@@ -49,7 +49,7 @@ mod tests {
         let page = include_str!("../../man/connect-ifscripts.8");
         // The page names an option of core.
         let others = ["helper-user"];
-        let found = connect_runtime::manual::disagreements(Options::command(), page, &others);
+        let found = house::manual::disagreements(Options::command(), page, &others);
         assert_eq!(found, [""; 0]);
     }
 }

@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn the_manual_page_names_every_option_and_no_other() {
         let page = include_str!("../../man/connect-pinger.8");
-        let found = connect_runtime::manual::disagreements(Options::command(), page, &[]);
+        let found = house::manual::disagreements(Options::command(), page, &[]);
         assert_eq!(found, [""; 0]);
     }
 }

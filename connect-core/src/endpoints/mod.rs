@@ -162,7 +162,7 @@ impl Endpoints {
             }
         }
         self.operators.answer(batch.answers);
-        self.operators.publish(batch.events)
+        self.operators.publish(&batch.events)
     }
 
     /// The operators who have asked all and were told all: their connections are closed here.

@@ -5,8 +5,6 @@
 //!   Machine --Event--> [Observers] --filter, bound--> each subscriber's Sender
 //! ```
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use connect_ipc::control::{Answer, Reply};
 use connect_ipc::event::{Event, EventFilter};
 use connect_ipc::frame::EncodedEvent;
@@ -69,18 +67,11 @@ impl Observers {
     /// Hands events to everybody who wants them. Returns how many were left out.
     pub fn publish<'a>(
         &mut self,
-        mut events: Vec<Event>,
+        events: &[Event],
         sender_of: impl Fn(ConnectionId) -> Option<&'a Sender>,
     ) -> u64 {
         if events.is_empty() {
             return 0;
-        }
-        let at = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
-            .as_millis();
-        for event in &mut events {
-            event.at = u64::try_from(at).unwrap_or(u64::MAX);
         }
         // Encoded when the first wants it, and then the same for all.
         let mut encoded: Vec<Option<EncodedEvent>> = vec![None; events.len()];
@@ -89,7 +80,7 @@ impl Observers {
             let Some(sender) = sender_of(subscription.connection) else {
                 continue;
             };
-            dropped += subscription.deliver(&events, &mut encoded, sender);
+            dropped += subscription.deliver(events, &mut encoded, sender);
         }
         dropped
     }
@@ -176,7 +167,7 @@ pub(crate) mod tests {
         observers.subscribe(connection, 7, EventFilter::default(), 1);
 
         let events: Vec<Event> = (1..=400).map(|seq| event(seq, 10_000)).collect();
-        let dropped = observers.publish(events, sender_of);
+        let dropped = observers.publish(&events, sender_of);
         assert!(dropped > 200, "{dropped}");
         // It begins to read again.
         let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG).unwrap();
@@ -190,7 +181,7 @@ pub(crate) mod tests {
             seen.push(event.seq);
         }
         assert_eq!(seen[0], 2, "what the state held already is not told again");
-        observers.publish(vec![event(401, 1)], sender_of);
+        observers.publish(&[event(401, 1)], sender_of);
         let next: Answer = reader.next().await.unwrap().unwrap();
         assert_eq!(next.reply, Reply::Dropped { events: dropped });
         let next: Answer = reader.next().await.unwrap().unwrap();

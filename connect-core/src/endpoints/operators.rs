@@ -121,7 +121,7 @@ impl Operators {
     }
 
     /// Hands events to everybody who wants them. Returns how many were left out.
-    pub fn publish(&mut self, events: Vec<Event>) -> u64 {
+    pub fn publish(&mut self, events: &[Event]) -> u64 {
         let connected = &self.connected;
         let sender = |of| connected.get(&of).map(|operator| &operator.sender);
         self.observers.publish(events, sender)

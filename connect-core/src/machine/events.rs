@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The numbers and times of events, and what is counted.
 
-use std::time::Duration;
-
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::Counters;
 
 /// The numbering of events, and their time.
@@ -44,8 +42,7 @@ impl Events {
 
     /// What the wall clock shows at `now`.
     fn wall_clock(&self, now: Monotonic) -> u64 {
-        let (then, millis) = self.clock;
-        let since: Duration = now.since(then);
-        millis.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        let (then, shown) = self.clock;
+        shown.saturating_add(millis(now.since(then)))
     }
 }

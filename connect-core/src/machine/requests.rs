@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::{
     Counters, DatabaseStatus, Envelope, PeerDetail, PeerState, PeerStatus, Reply, Request, SCHEMA,
-    ServiceStatus,
+    ServerLink, ServiceStatus,
 };
 use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::statistics::PingStatistics;
 
 use super::peers::Peer;
 use super::requester::Requester;
@@ -91,41 +93,38 @@ impl Machine {
     }
 
     fn peer_status(&self, peer: &Peer) -> PeerStatus {
-        let adoption = peer.adoption.as_deref();
-        let phase = adoption
-            .map(|adoption| *adoption.liveness.phase())
-            .unwrap_or_default();
-        let state = match adoption {
-            None => PeerState::Unwatched,
-            Some(_) if phase.checking => PeerState::Check,
-            Some(_) => PeerState::Idle,
-        };
-        let planned =
-            state == PeerState::Idle && self.link() == connect_ipc::control::ServerLink::Up;
-        let wait = phase.due.since(self.now).as_millis();
-        PeerStatus {
+        let ago = |at: Monotonic| self.now.since(at).as_secs();
+        let mut status = PeerStatus {
             name: peer.name().to_owned(),
-            state,
+            state: PeerState::Unwatched,
             address: peer.address.as_deref().map(str::to_owned),
             interface: peer.ifname.as_deref().map(str::to_owned),
-            failures: phase.failures,
-            rounds: phase.rounds,
-            next_ping: planned.then(|| u64::try_from(wait).unwrap_or(u64::MAX)),
-            age: self
-                .now
-                .since(adoption.map_or(peer.seen, |adoption| adoption.since))
-                .as_secs(),
-            changed: adoption
-                .and_then(|adoption| adoption.changed)
-                .map(|at| self.now.since(at).as_secs()),
-            reconnects: adoption.map_or(0, |adoption| adoption.reconnects),
-            last_reconnect: adoption
-                .and_then(|adoption| adoption.last_reconnect)
-                .map(|at| self.now.since(at).as_secs()),
-            statistics: adoption
-                .map(|adoption| *adoption.liveness.statistics())
-                .unwrap_or_default(),
+            failures: 0,
+            rounds: 0,
+            next_ping: None,
+            age: ago(peer.seen),
+            changed: None,
+            reconnects: 0,
+            last_reconnect: None,
+            statistics: PingStatistics::default(),
+        };
+        if let Some(adoption) = peer.adoption.as_deref() {
+            let phase = adoption.liveness.phase();
+            (status.failures, status.rounds) = (phase.failures, phase.rounds);
+            if phase.checking {
+                status.state = PeerState::Check;
+            } else {
+                status.state = PeerState::Idle;
+                let planned = self.link() == ServerLink::Up;
+                status.next_ping = planned.then(|| millis(phase.due.since(self.now)));
+            }
+            status.age = ago(adoption.since);
+            status.changed = adoption.changed.map(ago);
+            status.reconnects = adoption.reconnects;
+            status.last_reconnect = adoption.last_reconnect.map(ago);
+            status.statistics = *adoption.liveness.statistics();
         }
+        status
     }
 
     fn detail(&mut self, connection: ConnectionId, id: u64, name: &str) {

@@ -30,6 +30,12 @@ impl Monotonic {
     }
 }
 
+/// A time in milliseconds, as messages have it; more than they can hold is the most they can.
+#[must_use]
+pub fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Add<Duration> for Monotonic {
     type Output = Monotonic;
 

@@ -13,7 +13,6 @@ pub mod exit;
 pub mod helper;
 pub mod helper_link;
 pub mod logging;
-pub mod manual;
 pub mod notifier;
 pub mod parent;
 pub mod paths;

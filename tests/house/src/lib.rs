@@ -8,6 +8,7 @@
 
 mod imports;
 mod links;
+pub mod manual;
 mod packages;
 mod sizes;
 mod source;

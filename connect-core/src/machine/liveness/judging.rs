@@ -2,7 +2,7 @@
 //! Results of pings: what each means for its peer, and what core does about it.
 
 use connect_ipc::PeerId;
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingOutcome, PingResult, ToPinger};
 use connect_liveness::{Judgement, Meaning};
@@ -89,8 +89,7 @@ impl Machine {
         }
         if let Some(rounds) = judgement.unreachable {
             self.events.counters.unreachable += 1;
-            let wait = due.since(self.now).as_millis();
-            let next = u64::try_from(wait).unwrap_or(u64::MAX);
+            let next = millis(due.since(self.now));
             self.emit(Some(&name), || EventKind::Unreachable { rounds, next });
             self.unreachable(id);
         }

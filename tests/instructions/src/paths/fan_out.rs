@@ -48,7 +48,7 @@ fn publish(times: u32) -> anyhow::Result<()> {
                     address: "INET 192.0.2.1 4070".to_owned(),
                 },
             };
-            let dropped = observers.publish(vec![event], |of| senders.get(&of).copied());
+            let dropped = observers.publish(&[event], |of| senders.get(&of).copied());
             anyhow::ensure!(dropped == 0, "events were dropped");
         }
         Ok(())

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use connect_core::replay::{Show, replay};
+use connect_core::replay::replay;
 use scenarios::{Expect as _, Outcome, Site, program};
 
 use crate::support::{ANSWERING, barrier, pings};
@@ -94,8 +94,7 @@ fn a_run_with_helper_deaths_a_server_restart_and_a_reload_is_repeated_to_the_sam
 fn the_recording_of_a_real_run_is_repeated_to_the_same_outputs() -> Outcome {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/recording.jsonl");
     let mut printed = Vec::new();
-    let report =
-        replay(&fixture, None, Show::Beginnings, &mut printed).map_err(|fatal| fatal.error)?;
+    let report = replay(&fixture, None, true, &mut printed).map_err(|fatal| fatal.error)?;
     let printed = String::from_utf8(printed)?;
     assert_eq!(report.difference, None, "{printed}");
     assert_eq!(report.truncated, None);
