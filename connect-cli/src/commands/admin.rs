@@ -195,11 +195,6 @@ fn show(incoming: Incoming, json: bool, out: &mut Output) -> io::Result<()> {
             to_stderr(&format!("the server sent `{line}', {why}"));
             return Ok(());
         }
-        // Not watched, and we provide no service.
-        Incoming::Trace(_)
-        | Incoming::Job(_)
-        | Incoming::JobCancelled(_)
-        | Incoming::Displaced { .. } => return Ok(()),
     };
     if json {
         return out.json_line(&BroadcastReport {

@@ -8,12 +8,11 @@
 //! ```
 //!
 //! The task never waits for a caller: broadcasts to an [`Inbox`] that is not read are dropped and
-//! counted, answers go to whoever still waits, and jobs of services are never dropped.
+//! counted, and answers go to whoever still waits. A program that provides a service uses the
+//! [`Session`] instead.
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
@@ -62,19 +61,6 @@ pub enum Incoming {
     Note(Note),
     /// A warning broadcast.
     Warn(Vec<String>),
-    /// A trace broadcast.
-    Trace(String),
-    /// A job for a service of ours.
-    Job(Job),
-    /// A job is no longer wanted.
-    JobCancelled(JobId),
-    /// A service of ours was taken over.
-    Displaced {
-        /// The service.
-        service: String,
-        /// The new provider's version.
-        version: String,
-    },
     /// A line that makes no sense; the connection goes on.
     Strange {
         /// The line, or its beginning.
@@ -84,21 +70,6 @@ pub enum Incoming {
     },
     /// So many broadcasts were dropped because the inbox was full.
     Missed(u64),
-}
-
-/// A job's opaque identifier.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct JobId(String);
-
-/// One job submitted to a service of ours.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Job {
-    /// What to answer to.
-    pub id: JobId,
-    /// Which service is asked.
-    pub service: String,
-    /// Command and arguments.
-    pub words: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -127,18 +98,13 @@ pub struct Client {
 /// Where the server's unasked lines arrive.
 #[derive(Debug)]
 pub struct Inbox {
-    incoming: mpsc::UnboundedReceiver<Incoming>,
-    unread: Arc<AtomicUsize>,
+    incoming: mpsc::Receiver<Incoming>,
 }
 
 impl Inbox {
     /// The next one; `None` once the connection has ended.
     pub async fn next(&mut self) -> Option<Incoming> {
-        let next = self.incoming.recv().await;
-        if next.is_some() {
-            self.unread.fetch_sub(1, Ordering::Relaxed);
-        }
-        next
+        self.incoming.recv().await
     }
 }
 
@@ -178,16 +144,14 @@ impl Client {
                 source,
             })?;
         let (requests, request_queue) = mpsc::unbounded_channel();
-        let (incoming_sender, incoming) = mpsc::unbounded_channel();
-        let unread = Arc::new(AtomicUsize::new(0));
+        let (inbox, incoming) = mpsc::channel(INBOX_BOUND);
         let connection = Connection {
             session: Session::new(),
-            inbox: incoming_sender,
-            unread: Arc::clone(&unread),
+            inbox,
             missed: 0,
         };
         tokio::spawn(connection.run(stream, request_queue));
-        Ok((Client { requests }, Inbox { incoming, unread }))
+        Ok((Client { requests }, Inbox { incoming }))
     }
 
     async fn request(&self, words: Vec<String>, background: bool) -> Result<Answer, ClientError> {
@@ -241,51 +205,11 @@ impl Client {
         self.request(words.into_iter().map(Into::into).collect(), true)
             .await
     }
-
-    /// Claims a service, so that its jobs come to this connection's [`Inbox`].
-    ///
-    /// # Errors
-    /// [`ClientError::Failed`] with code `service-exists` if an equal or later version is there.
-    pub async fn claim(&self, service: &str, version: &str) -> Result<(), ClientError> {
-        self.command(["SVCCLAIM", service, version]).await.map(drop)
-    }
-
-    /// Gives one line of a job's answer.
-    ///
-    /// # Errors
-    /// [`ClientError::Failed`] with code `unknown-jobid` if the job was cancelled meanwhile.
-    pub async fn job_info(&self, job: &JobId, words: &[&str]) -> Result<(), ClientError> {
-        let head = ["SVCINFO", &job.0];
-        self.command(head.iter().chain(words).copied())
-            .await
-            .map(drop)
-    }
-
-    /// Ends a job with success.
-    ///
-    /// # Errors
-    /// As [`Client::job_info`].
-    pub async fn job_ok(&self, job: &JobId) -> Result<(), ClientError> {
-        self.command(["SVCOK", &job.0]).await.map(drop)
-    }
-
-    /// Ends a job with failure; the first word is the code.
-    ///
-    /// # Errors
-    /// As [`Client::job_info`].
-    pub async fn job_fail(&self, job: &JobId, words: &[&str]) -> Result<(), ClientError> {
-        let head = ["SVCFAIL", &job.0];
-        self.command(head.iter().chain(words).copied())
-            .await
-            .map(drop)
-    }
 }
 
 struct Connection {
     session: Session<Pending>,
-    inbox: mpsc::UnboundedSender<Incoming>,
-    /// How many of the inbox's messages nobody has taken yet.
-    unread: Arc<AtomicUsize>,
+    inbox: mpsc::Sender<Incoming>,
     missed: u64,
 }
 
@@ -371,17 +295,14 @@ impl Connection {
                     let _ = context.reply.send(result.map(|()| context.answer));
                     continue;
                 }
-                Event::Nothing => continue,
                 Event::Note(note) => Incoming::Note(note),
                 Event::Warn(words) => Incoming::Warn(words.owned()),
-                Event::Trace(text) => Incoming::Trace(text.to_owned()),
-                Event::Job { id, service, words } => Incoming::Job(Job {
-                    id: JobId(id),
-                    service,
-                    words: words.owned(),
-                }),
-                Event::JobCancelled { id } => Incoming::JobCancelled(JobId(id)),
-                Event::Displaced { service, version } => Incoming::Displaced { service, version },
+                // Traces are not watched, and no service is provided.
+                Event::Nothing
+                | Event::Trace(_)
+                | Event::Job { .. }
+                | Event::JobCancelled { .. }
+                | Event::Displaced { .. } => continue,
                 Event::Strange { why } => Incoming::Strange {
                     line: text.to_string(),
                     why,
@@ -392,25 +313,12 @@ impl Connection {
     }
 
     fn deliver(&mut self, incoming: Incoming) {
-        let vital = matches!(
-            incoming,
-            Incoming::Job(_) | Incoming::JobCancelled(_) | Incoming::Displaced { .. }
-        );
-        if !vital && self.unread.load(Ordering::Relaxed) >= INBOX_BOUND {
+        if self.missed > 0 && self.inbox.try_send(Incoming::Missed(self.missed)).is_ok() {
+            self.missed = 0;
+        }
+        // An inbox that was dropped means that nobody wants broadcasts.
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.inbox.try_send(incoming) {
             self.missed += 1;
-            return;
-        }
-        if self.missed > 0 {
-            let missed = std::mem::take(&mut self.missed);
-            self.put(Incoming::Missed(missed));
-        }
-        self.put(incoming);
-    }
-
-    fn put(&self, incoming: Incoming) {
-        // A dropped inbox means that nobody cares for broadcasts.
-        if self.inbox.send(incoming).is_ok() {
-            self.unread.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -490,43 +398,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_service_answers_its_jobs_and_hears_of_cancellation_and_displacement() {
-        let (mut server, client, mut inbox) = pair().await;
-        let play = async {
-            server.expect("SVCCLAIM connect 2.0.0").await;
-            server.say("OK\nSVCJOB J1 connect info 'a b'\n").await;
-            server.expect("SVCINFO J1 \"x y\"").await;
-            server.say("OK\n").await;
-            server.expect("SVCOK J1").await;
-            server.say("OK\n").await;
-            server.expect("SVCFAIL J1 late").await;
-            server
-                .say("FAIL unknown-jobid J1\nSVCCANCEL J2\nSVCCLAIM connect 3\n")
-                .await;
-        };
-        let work = async {
-            client.claim("connect", "2.0.0").await.unwrap();
-            let Some(Incoming::Job(job)) = inbox.next().await else {
-                panic!("no job")
-            };
-            assert_eq!(job.words, ["info", "a b"]);
-            client.job_info(&job.id, &["x y"]).await.unwrap();
-            client.job_ok(&job.id).await.unwrap();
-            let late = client.job_fail(&job.id, &["late"]).await;
-            assert!(matches!(late, Err(ClientError::Failed(f)) if f.code() == "unknown-jobid"));
-            assert!(matches!(
-                inbox.next().await,
-                Some(Incoming::JobCancelled(_))
-            ));
-            assert!(matches!(
-                inbox.next().await,
-                Some(Incoming::Displaced { .. })
-            ));
-        };
-        tokio::join!(play, work);
-    }
-
-    #[tokio::test]
     async fn dropping_a_background_command_cancels_it() {
         let (mut server, client, _inbox) = pair().await;
         let mut ping = Box::pin(client.background(["PING", "alice"]));
@@ -576,22 +447,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_inbox_that_is_not_read_loses_broadcasts_but_no_jobs() {
+    async fn an_inbox_that_is_not_read_loses_broadcasts_and_is_told_how_many() {
         let (mut server, client, mut inbox) = pair().await;
+        let answered = async |server: &mut Script| {
+            let (answer, ()) = tokio::join!(client.command(["LIST"]), async {
+                server.expect("LIST").await;
+                server.say("OK\n").await;
+            });
+            assert!(answer.is_ok());
+        };
         for _ in 0..INBOX_BOUND + 10 {
             server.say("NOTE KILL x\n").await;
         }
-        server.say("SVCJOB J1 connect help\n").await;
-        let (answer, ()) = tokio::join!(client.command(["LIST"]), async {
-            server.expect("LIST").await;
-            server.say("OK\n").await;
-        });
-        assert!(answer.is_ok());
+        answered(&mut server).await;
         for _ in 0..INBOX_BOUND {
             assert!(matches!(inbox.next().await, Some(Incoming::Note(_))));
         }
+        server.say("WARN USER late\n").await;
+        answered(&mut server).await;
         assert_eq!(inbox.next().await, Some(Incoming::Missed(10)));
-        assert!(matches!(inbox.next().await, Some(Incoming::Job(_))));
+        assert!(matches!(inbox.next().await, Some(Incoming::Warn(_))));
     }
 
     #[tokio::test]

@@ -27,15 +27,10 @@ enum Command {
 impl Command {
     /// Whether the answer depends on which peers the server has.
     const fn is_about_peers(self) -> bool {
-        match self {
-            Command::Active
-            | Command::Adopted
-            | Command::Info
-            | Command::Kick
-            | Command::Passive
-            | Command::Sabotage => true,
-            Command::Help | Command::ListActive | Command::Quit | Command::Userpeer => false,
-        }
+        !matches!(
+            self,
+            Command::Help | Command::ListActive | Command::Quit | Command::Userpeer
+        )
     }
 }
 
@@ -74,43 +69,24 @@ impl Commands {
     }
 }
 
-/// What is known of a command beforehand.
-struct Syntax {
-    name: &'static str,
-    command: Command,
-    usage: &'static str,
-    arguments: RangeInclusive<usize>,
-}
-
-const fn syntax(
-    name: &'static str,
-    command: Command,
-    usage: &'static str,
-    arguments: RangeInclusive<usize>,
-) -> Syntax {
-    Syntax {
-        name,
-        command,
-        usage,
-        arguments,
-    }
-}
+/// A command, its name, its usage, and how many arguments it takes.
+type Syntax = (Command, &'static str, &'static str, RangeInclusive<usize>);
 
 /// Every command, in the order in which `help` lists them.
 const COMMANDS: [Syntax; 10] = [
-    syntax("active", Command::Active, "PEER", 1..=1),
-    syntax("adopted", Command::Adopted, "", 0..=0),
-    syntax("help", Command::Help, "", 0..=0),
-    syntax("info", Command::Info, "PEER", 1..=1),
-    syntax("kick", Command::Kick, "PEER", 1..=1),
-    syntax("list-active", Command::ListActive, "", 0..=0),
-    syntax(
-        "passive",
+    (Command::Active, "active", "PEER", 1..=1),
+    (Command::Adopted, "adopted", "", 0..=0),
+    (Command::Help, "help", "", 0..=0),
+    (Command::Info, "info", "PEER", 1..=1),
+    (Command::Kick, "kick", "PEER", 1..=1),
+    (Command::ListActive, "list-active", "", 0..=0),
+    (
         Command::Passive,
+        "passive",
         "[OPTIONS] USER",
         1..=usize::MAX,
     ),
-    syntax("quit", Command::Quit, "", 0..=0),
-    syntax("sabotage", Command::Sabotage, "PEER", 1..=1),
-    syntax("userpeer", Command::Userpeer, "USER", 1..=1),
+    (Command::Quit, "quit", "", 0..=0),
+    (Command::Sabotage, "sabotage", "PEER", 1..=1),
+    (Command::Userpeer, "userpeer", "USER", 1..=1),
 ];

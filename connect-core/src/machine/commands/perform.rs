@@ -63,27 +63,27 @@ impl Machine {
         };
         let found = COMMANDS
             .iter()
-            .find(|known| known.name.eq_ignore_ascii_case(name));
-        let Some(found) = found else {
+            .find(|(_, known, ..)| known.eq_ignore_ascii_case(name));
+        let Some((command, name, _, counts)) = found else {
             return self.reply_failed(requester, "", ["unknown-svc-command", name]);
         };
-        if !found.arguments.contains(&arguments.len()) {
-            return self.bad_syntax(requester, found.name);
+        if !counts.contains(&arguments.len()) {
+            return self.bad_syntax(requester, name);
         }
         // A core that has listed once knows the peers of before, and is soon told of any
         // difference.
-        if found.command.is_about_peers()
+        if command.is_about_peers()
             && self.server.link() == ServerLink::Joining
             && !self.server.joined_before()
         {
             self.commands.held.push(Held {
                 requester: requester.clone(),
-                command: found.command,
+                command: *command,
                 arguments: arguments.to_vec(),
             });
             return;
         }
-        self.perform(found.command, requester, arguments);
+        self.perform(*command, requester, arguments);
     }
 
     fn perform(&mut self, command: Command, requester: &Requester, arguments: &[String]) {
@@ -122,31 +122,22 @@ impl Machine {
     pub(in crate::machine) fn bad_syntax(&mut self, requester: &Requester, name: &str) {
         let usage = COMMANDS
             .iter()
-            .find(|known| known.name == name)
-            .map_or("", |s| s.usage);
+            .find(|(_, known, ..)| *known == name)
+            .map_or("", |(_, _, usage, _)| usage);
         self.reply_failed(requester, "", ["bad-svc-syntax", name, usage]);
     }
 
     fn help(&mut self, requester: &Requester) {
-        for known in &COMMANDS {
-            let usage = known.usage.split_whitespace();
-            let words = [known.name]
-                .into_iter()
-                .chain(usage)
-                .map(str::to_owned)
-                .collect();
-            self.reply_line(requester, words);
+        for (_, name, usage, _) in COMMANDS {
+            let words = [name].into_iter().chain(usage.split_whitespace());
+            self.reply_line(requester, words.map(str::to_owned).collect());
         }
         self.reply_done(requester);
     }
 
     fn list_adopted(&mut self, requester: &Requester) {
-        let names: Vec<String> = self
-            .peers
-            .adopted()
-            .into_iter()
-            .map(|(_, peer)| peer.name().to_owned())
-            .collect();
+        let adopted = self.peers.adopted().into_iter();
+        let names: Vec<String> = adopted.map(|(_, peer)| peer.name().to_owned()).collect();
         for name in names {
             self.reply_line(requester, vec![name]);
         }
