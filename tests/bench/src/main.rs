@@ -19,15 +19,16 @@ use anyhow::Context as _;
 use clap::Parser as _;
 
 use options::{Options, Play, Role};
-use report::json::Results;
+use report::json::{self, Results};
 use report::machine::Machine;
 use rows::{Effort, Found, progress};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let done = match &options.play {
-        Some(Play::Play(role)) => role.play(),
-        None => run(&options),
+    let done = match (&options.play, &options.redraw) {
+        (Some(Play::Play(role)), _) => role.play(),
+        (None, Some(directory)) => json::draw(directory),
+        (None, None) => run(&options),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,17 +63,10 @@ fn run(options: &Options) -> anyhow::Result<()> {
     if let Some(directory) = &options.out {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
-        let write = |name: &str, text: &str| {
-            let path = directory.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
-        };
-        write("results.json", &results.text()?)?;
-        for growth in &found.growth {
-            write(
-                &format!("{}.svg", growth.file),
-                &report::plot::render(growth),
-            )?;
-        }
+        let path = directory.join(json::FILE);
+        fs::write(&path, results.text()?)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        json::draw(directory)?;
         progress(&format!("results and plots are in {}", directory.display()));
     }
     Ok(())

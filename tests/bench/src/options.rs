@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Write results.json and the plots into this directory.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Measure nothing, and draw the plots of the results.json in this directory again.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["rows", "quick", "runs", "out"])]
+    pub redraw: Option<PathBuf>,
     #[command(subcommand)]
     pub play: Option<Play>,
 }

@@ -1,202 +1,164 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Plots of how a quantity grows with the number of peers, as SVG.
 
-use std::fmt::Write as _;
-
-use serde::Serialize;
+use anyhow::anyhow;
+use plotters::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::table::number;
 
 /// A quantity over the number of peers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Growth {
     /// The name of its file, without extension.
-    pub file: &'static str,
+    pub file: String,
     /// What is plotted, with its unit.
-    pub title: &'static str,
+    pub title: String,
     /// Its curves.
     pub curves: Vec<Curve>,
 }
 
 /// One curve.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Curve {
     /// Whose.
-    pub name: &'static str,
+    pub name: String,
     /// Peers and value.
     pub points: Vec<(f64, f64)>,
 }
 
 /// Size of the picture.
-const SIZE: (f64, f64) = (720.0, 360.0);
+const SIZE: (u32, u32) = (720, 360);
 
-/// Free space left, right, above and below the plotted area.
-const MARGINS: (f64, f64, f64, f64) = (60.0, 150.0, 40.0, 45.0);
+/// Font and size of everything but the title.
+const LABELS: (&str, u32) = ("sans-serif", 15);
 
 /// One colour for each curve, apart from each other for people who see red and green alike.
-const COLOURS: [&str; 4] = ["#0072b2", "#d55e00", "#009e73", "#555555"];
+const COLOURS: [RGBColor; 4] = [
+    RGBColor(0x00, 0x72, 0xb2),
+    RGBColor(0xd5, 0x5e, 0x00),
+    RGBColor(0x00, 0x9e, 0x73),
+    RGBColor(0x55, 0x55, 0x55),
+];
 
-/// Where values land in the picture: the number of peers by its logarithm, the value as it is.
-struct Area {
-    peers: (f64, f64),
-    most: f64,
+/// The numbers of peers for which there is a value, the smallest first.
+fn sizes(growth: &Growth) -> Vec<f64> {
+    let points = growth.curves.iter().flat_map(|curve| &curve.points);
+    let mut sizes: Vec<f64> = points.map(|(peers, _)| *peers).collect();
+    sizes.sort_by(f64::total_cmp);
+    sizes.dedup();
+    sizes
 }
 
-impl Area {
-    fn of(growth: &Growth) -> Self {
-        let points = || growth.curves.iter().flat_map(|curve| &curve.points);
-        let least = points().map(|(peers, _)| *peers).fold(f64::MAX, f64::min);
-        let greatest = points().map(|(peers, _)| *peers).fold(1.0, f64::max);
-        let most = points().map(|(_, value)| *value).fold(0.0, f64::max);
-        Area {
-            peers: (least.clamp(1.0, greatest).ln(), greatest.ln()),
-            // Some air above, and no division by zero.
-            most: if most > 0.0 { most * 1.15 } else { 1.0 },
-        }
-    }
-
-    fn x(&self, peers: f64) -> f64 {
-        let width = SIZE.0 - MARGINS.0 - MARGINS.1;
-        let range = (self.peers.1 - self.peers.0).max(f64::MIN_POSITIVE);
-        MARGINS.0 + width * (peers.max(1.0).ln() - self.peers.0) / range
-    }
-
-    fn y(&self, value: f64) -> f64 {
-        let height = SIZE.1 - MARGINS.2 - MARGINS.3;
-        SIZE.1 - MARGINS.3 - height * value / self.most
-    }
+/// The top of the scale of values: some air above the greatest, and never nothing.
+fn top(growth: &Growth) -> f64 {
+    let points = growth.curves.iter().flat_map(|curve| &curve.points);
+    let most = points.map(|(_, value)| *value).fold(0.0, f64::max);
+    if most > 0.0 { most * 1.15 } else { 1.0 }
 }
 
-/// A step between lines of a scale that gives about five of them, in round numbers.
-fn step(most: f64) -> f64 {
-    let rough = most / 5.0;
-    let magnitude = 10f64.powf(rough.log10().floor());
-    [1.0, 2.0, 5.0, 10.0]
-        .into_iter()
-        .map(|factor| factor * magnitude)
-        .find(|step| *step >= rough)
-        .unwrap_or(rough)
-}
-
-/// The picture.
-pub(crate) fn render(growth: &Growth) -> String {
-    let area = Area::of(growth);
-    let (left, right) = (MARGINS.0, SIZE.0 - MARGINS.1);
-    let bottom = SIZE.1 - MARGINS.3;
-    // Writing to a string cannot fail, here and below.
+/// The picture, with the number of peers on a logarithmic scale.
+///
+/// # Errors
+/// If there is nothing to draw, or it cannot be drawn.
+pub(crate) fn render(growth: &Growth) -> anyhow::Result<String> {
+    let sizes = sizes(growth);
+    let (Some(least), Some(most)) = (sizes.first(), sizes.last()) else {
+        return Err(anyhow!("there are no figures for {}", growth.file));
+    };
     let mut svg = String::new();
-    let _ = writeln!(
-        svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n\
-         <text x=\"{left}\" y=\"20\" font-size=\"14\">{}</text>",
-        SIZE.0, SIZE.1, growth.title
-    );
-    let step = step(area.most);
-    let mut value = 0.0;
-    while value <= area.most {
-        let y = area.y(value);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{left} {y:.1}H{right}\" stroke=\"#ddd\"/>\n\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-            left - 6.0,
-            y + 4.0,
-            number(value)
-        );
-        value += step;
+    let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    // With one number of peers alone there would be no scale to draw.
+    let peers = *least..most.max(least * 1.001);
+    let mut chart = ChartBuilder::on(&area)
+        .caption(&growth.title, ("sans-serif", 17))
+        .margin(12)
+        .margin_right(24)
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d(peers.log_scale().with_key_points(sizes), 0.0..top(growth))?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .label_style(LABELS)
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(RGBColor(0xdd, 0xdd, 0xdd))
+        .y_labels(6)
+        .x_label_formatter(&|peers| number(*peers))
+        .y_label_formatter(&|value| number(*value))
+        .x_desc("peers")
+        .draw()?;
+    for (curve, colour) in growth.curves.iter().zip(COLOURS) {
+        let line = LineSeries::new(curve.points.iter().copied(), colour.stroke_width(2));
+        chart
+            .draw_series(line.point_size(4))?
+            .label(&curve.name)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], colour.stroke_width(2)));
     }
-    let mut ticks: Vec<f64> = growth
-        .curves
-        .iter()
-        .flat_map(|curve| curve.points.iter().map(|(peers, _)| *peers))
-        .collect();
-    ticks.sort_by(f64::total_cmp);
-    ticks.dedup();
-    for peers in ticks {
-        let x = area.x(peers);
-        let _ = writeln!(
-            svg,
-            "<path d=\"M{x:.1} {bottom}v5\" stroke=\"black\"/>\n\
-             <text x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-            bottom + 18.0,
-            number(peers)
-        );
-    }
-    let _ = writeln!(
-        svg,
-        "<path d=\"M{left} {bottom}H{right}\" stroke=\"black\"/>\n\
-         <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"middle\">peers</text>",
-        f64::midpoint(left, right),
-        bottom + 36.0
-    );
-    for (n, (curve, colour)) in growth.curves.iter().zip(COLOURS).enumerate() {
-        curve_of(&mut svg, &area, curve, colour, n);
-    }
-    svg.push_str("</svg>\n");
-    svg
-}
-
-/// One curve, its points and its entry in the legend.
-fn curve_of(svg: &mut String, area: &Area, curve: &Curve, colour: &str, n: usize) {
-    let mut path = String::new();
-    for (peers, value) in &curve.points {
-        let (x, y) = (area.x(*peers), area.y(*value));
-        let _ = write!(
-            path,
-            "{}{x:.1} {y:.1}",
-            if path.is_empty() { "M" } else { "L" }
-        );
-        let _ = writeln!(
-            svg,
-            "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{colour}\"/>"
-        );
-    }
-    let x = SIZE.0 - MARGINS.1 + 12.0;
-    let y = MARGINS.2 + 12.0 + 20.0 * n as f64;
-    let _ = writeln!(
-        svg,
-        "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
-         <path d=\"M{x} {y}h18\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
-         <text x=\"{}\" y=\"{}\">{}</text>",
-        x + 24.0,
-        y + 4.0,
-        curve.name
-    );
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperRight)
+        .background_style(WHITE)
+        .label_font(LABELS)
+        .draw()?;
+    area.present()?;
+    drop(chart);
+    drop(area);
+    Ok(svg)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_point_lies_within_the_picture() {
-        let growth = Growth {
-            file: "x",
-            title: "cost",
+    fn growth(points: Vec<(f64, f64)>) -> Growth {
+        Growth {
+            file: "x".into(),
+            title: "cost".into(),
             curves: vec![Curve {
-                name: "ours",
-                points: vec![(100.0, 5.0), (50_000.0, 1.0), (1_000.0, 0.0)],
+                name: "ours".into(),
+                points,
             }],
-        };
-        let area = Area::of(&growth);
-        for (peers, value) in &growth.curves[0].points {
-            let (x, y) = (area.x(*peers), area.y(*value));
-            assert!((MARGINS.0..=SIZE.0 - MARGINS.1).contains(&x), "{x}");
-            assert!((MARGINS.2..=SIZE.1 - MARGINS.3).contains(&y), "{y}");
         }
-        let svg = render(&growth);
-        assert_eq!(svg.matches("<circle").count(), 3);
-        assert!(svg.ends_with("</svg>\n"));
     }
 
     #[test]
-    fn scales_have_round_steps() {
-        assert_eq!(step(100.0), 20.0);
-        assert_eq!(step(7.0), 2.0);
-        assert_eq!(step(0.3), 0.1);
+    fn every_point_lies_within_the_picture() {
+        let growth = growth(vec![(100.0, 5.0), (50_000.0, 1.0), (1_000.0, 0.0)]);
+        let svg = render(&growth).unwrap();
+        let circles: Vec<&str> = svg.split("<circle ").skip(1).collect();
+        assert_eq!(circles.len(), 3);
+        for circle in circles {
+            let at = |name: &str| -> u32 {
+                let (_, rest) = circle.split_once(&format!("{name}=\"")).unwrap();
+                rest.split_once('"').unwrap().0.parse().unwrap()
+            };
+            assert!(at("cx") < SIZE.0 && at("cy") < SIZE.1, "{circle}");
+        }
+        assert!(svg.trim_end().ends_with("</svg>"));
+    }
+
+    #[test]
+    fn few_figures_are_drawn_and_none_are_told_so() {
+        for points in [vec![(100.0, 5.0)], vec![(1.0, 0.0), (2.0, 0.0)]] {
+            let count = points.len();
+            let svg = render(&growth(points)).unwrap();
+            assert_eq!(svg.matches("<circle").count(), count);
+        }
+        let error = render(&growth(Vec::new())).unwrap_err().to_string();
+        assert_eq!(error, "there are no figures for x");
+    }
+
+    #[test]
+    fn every_size_is_named_once_on_the_scale() {
+        let growth = growth(vec![(100.0, 5.0), (50_000.0, 1.0), (1_000.0, 0.0)]);
+        assert_eq!(sizes(&growth), [100.0, 1_000.0, 50_000.0]);
+        let svg = render(&growth).unwrap();
+        for size in ["100", "1000", "50000"] {
+            assert!(svg.lines().any(|line| line.trim() == size), "{size}");
+        }
     }
 }

@@ -31,7 +31,7 @@ struct Runs {
 pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
     let sizes: &[usize] = effort.pick(&[100, 1_000, 10_000, 50_000], &[100, 1_000]);
     let mut curves = ["core + pinger", "floor", "fping"].map(|name| Curve {
-        name,
+        name: name.into(),
         points: Vec::new(),
     });
     for peers in sizes.iter().copied() {
@@ -75,8 +75,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         found.lines.extend(line(peers, runs));
     }
     found.growth.push(Growth {
-        file: "cpu-per-ping",
-        title: "CPU per ping in microseconds, every peer pinged once a second",
+        file: "cpu-per-ping".into(),
+        title: "CPU per ping in microseconds, every peer pinged once a second".into(),
         curves: curves.into(),
     });
     Ok(())

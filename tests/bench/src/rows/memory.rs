@@ -21,11 +21,11 @@ const SETTLE: Duration = Duration::from_secs(1);
 pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
     let sizes: &[usize] = effort.pick(&[100, 1_000, 10_000, 50_000], &[100, 1_000]);
     let mut ours = Curve {
-        name: "all our processes",
+        name: "all our processes".into(),
         points: Vec::new(),
     };
     let mut fping = Curve {
-        name: "fping",
+        name: "fping".into(),
         points: Vec::new(),
     };
     let mut empty = Vec::new();
@@ -77,8 +77,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         found.lines.push(line);
     }
     found.growth.push(Growth {
-        file: "memory-per-peer",
-        title: "Memory a peer in bytes, above a service without peers",
+        file: "memory-per-peer".into(),
+        title: "Memory a peer in bytes, above a service without peers".into(),
         curves: vec![ours, fping],
     });
     Ok(())
