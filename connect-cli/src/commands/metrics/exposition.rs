@@ -6,6 +6,9 @@
 
 use std::fmt::Write as _;
 
+/// What each name begins with.
+const PREFIX: &str = "tripe_connect_";
+
 /// Which form.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
 pub(crate) enum Form {
@@ -41,7 +44,7 @@ pub(crate) enum Kind {
 /// A family of metrics before its first sample.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Family {
-    /// Its name, without `_total` and `_info`.
+    /// Its name, without [`PREFIX`], `_total` and `_info`.
     name: &'static str,
     kind: Kind,
     /// What it is, for people.
@@ -116,15 +119,15 @@ impl Exposition {
         } else {
             ("{", "}")
         };
+        let name = family.name;
         let _ = writeln!(
             self.text,
-            "{}{own}{suffix}{open}{shown}{close} {value}",
-            family.name
+            "{PREFIX}{name}{own}{suffix}{open}{shown}{close} {value}"
         );
     }
 
     fn head(&mut self, family: &Family, own: &str) {
-        let name = family.name;
+        let Family { name, help, .. } = family;
         let _ = match self.form {
             Form::Openmetrics => {
                 let kind = match family.kind {
@@ -133,13 +136,12 @@ impl Exposition {
                     Kind::Summary => "summary",
                     Kind::Info => "info",
                 };
-                let unit = family
-                    .unit()
-                    .map_or_else(String::new, |unit| format!("# UNIT {name} {unit}\n"));
+                let unit = family.unit().map_or_else(String::new, |unit| {
+                    format!("# UNIT {PREFIX}{name} {unit}\n")
+                });
                 write!(
                     self.text,
-                    "# TYPE {name} {kind}\n{unit}# HELP {name} {}\n",
-                    family.help
+                    "# TYPE {PREFIX}{name} {kind}\n{unit}# HELP {PREFIX}{name} {help}\n"
                 )
             }
             Form::Prometheus => {
@@ -150,8 +152,7 @@ impl Exposition {
                 };
                 write!(
                     self.text,
-                    "# HELP {name}{own} {}\n# TYPE {name}{own} {kind}\n",
-                    family.help
+                    "# HELP {PREFIX}{name}{own} {help}\n# TYPE {PREFIX}{name}{own} {kind}\n"
                 )
             }
         };
@@ -170,7 +171,7 @@ impl Exposition {
 mod tests {
     use super::*;
 
-    const COUNTER: Family = Family::new(Kind::Counter, "x_pings", "Pings.");
+    const COUNTER: Family = Family::new(Kind::Counter, "pings", "Pings.");
 
     #[test]
     fn the_forms_name_counters_each_in_its_way() {
@@ -180,14 +181,18 @@ mod tests {
             exposition.sample(&COUNTER, &[], 2.0);
             exposition.finish()
         };
-        let samples = "x_pings_total{peer=\"a\\\"\\\\\\nb\",x=\"y\"} 1.5\nx_pings_total 2\n";
+        let samples = "tripe_connect_pings_total{peer=\"a\\\"\\\\\\nb\",x=\"y\"} 1.5\ntripe_connect_pings_total 2\n";
         assert_eq!(
             text(Form::Openmetrics),
-            format!("# TYPE x_pings counter\n# HELP x_pings Pings.\n{samples}# EOF\n")
+            format!(
+                "# TYPE tripe_connect_pings counter\n# HELP tripe_connect_pings Pings.\n{samples}# EOF\n"
+            )
         );
         assert_eq!(
             text(Form::Prometheus),
-            format!("# HELP x_pings_total Pings.\n# TYPE x_pings_total counter\n{samples}")
+            format!(
+                "# HELP tripe_connect_pings_total Pings.\n# TYPE tripe_connect_pings_total counter\n{samples}"
+            )
         );
     }
 }
