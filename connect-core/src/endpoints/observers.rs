@@ -7,7 +7,7 @@
 
 use connect_ipc::control::{Answer, Reply};
 use connect_ipc::event::{Event, EventFilter};
-use connect_ipc::frame::{EncodedEvent, EventFrame};
+use connect_ipc::frame::EncodedEvent;
 use connect_runtime::transport::Sender;
 
 use crate::machine::ConnectionId;
@@ -21,8 +21,6 @@ const ENOUGH: usize = 1024 * 1024;
 struct Subscription {
     connection: ConnectionId,
     request: u64,
-    /// What is sent with each event.
-    frame: EventFrame,
     filter: EventFilter,
     /// The last event before the state that the subscriber was given.
     since: u64,
@@ -51,17 +49,9 @@ impl Observers {
         filter: EventFilter,
         since: u64,
     ) {
-        let frame = match EventFrame::new(request) {
-            Ok(frame) => frame,
-            Err(error) => {
-                tracing::error!("cannot subscribe an observer: {error}");
-                return;
-            }
-        };
         self.subscriptions.push(Subscription {
             connection,
             request,
-            frame,
             filter,
             since,
             dropped: 0,
@@ -131,7 +121,7 @@ impl Subscription {
                     }
                 },
             };
-            let _ = sender.put_event(&self.frame, encoded);
+            let _ = sender.put_event(self.request, encoded);
         }
         sender.flush();
         left_out

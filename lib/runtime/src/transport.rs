@@ -29,7 +29,7 @@ use tokio::sync::Notify;
 use tripe_admin::line::{Line, LineBuffer};
 
 use crate::socket::Socket;
-use connect_ipc::frame::{self, EncodedEvent, EventFrame, FrameError, MAX_FRAME};
+use connect_ipc::frame::{self, EncodedEvent, FrameError, MAX_FRAME};
 
 /// Unread bytes after which a helper's connection is closed: 64 MiB. A full table of 50,000 peers
 /// takes 20; a helper further behind than that is stuck, and a new one catches up faster.
@@ -333,13 +333,13 @@ impl Sender {
         self.queue(|bytes| frame::encode(message, bytes))
     }
 
-    /// Queues an event in the frame of a subscription, to be sent with the next [`Sender::flush`]
+    /// Queues an event for the request with number `id`, to be sent with the next [`Sender::flush`]
     /// at the latest. Never waits.
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub fn put_event(&self, frame: &EventFrame, event: &EncodedEvent) -> Result<(), SendError> {
-        self.queue(|bytes| frame.append(event, bytes))
+    pub fn put_event(&self, id: u64, event: &EncodedEvent) -> Result<(), SendError> {
+        self.queue(|bytes| event.append(id, bytes))
     }
 
     /// Writes what is queued as far as the socket has room; the writer task writes the rest. Never
