@@ -15,6 +15,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use connect_runtime::trouble::TroubleLog;
@@ -55,56 +56,24 @@ struct Header {
     schema: u32,
 }
 
-/// Why a state file is not used.
-#[derive(Debug, thiserror::Error)]
-pub enum StateError {
-    /// It cannot be read.
-    #[error("cannot read {path}: {source}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// It is not what it should be.
-    #[error("{path} makes no sense: {source}")]
-    Malformed {
-        /// The file.
-        path: PathBuf,
-        /// Where.
-        source: serde_json::Error,
-    },
-    /// It is of another version.
-    #[error("{path} has the form {schema}, and this program knows {SCHEMA}")]
-    Schema {
-        /// The file.
-        path: PathBuf,
-        /// Its form.
-        schema: u32,
-    },
-}
-
 /// Reads what an earlier core has left in `directory`; `None` if there is nothing.
 ///
 /// # Errors
-/// [`StateError`] if there is something that is of no use.
-pub fn load(directory: &Path) -> Result<Option<(ServerRun, State)>, StateError> {
+/// If there is something that cannot be read, is malformed, or has another form.
+pub fn load(directory: &Path) -> anyhow::Result<Option<(ServerRun, State)>> {
     let path = directory.join(NAME);
     let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StateError::Read { path, source }),
+        bytes => bytes.with_context(|| format!("cannot read {}", path.display()))?,
     };
-    let malformed = |source| StateError::Malformed {
-        path: path.clone(),
-        source,
-    };
-    let header: Header = serde_json::from_slice(&bytes).map_err(malformed)?;
-    if header.schema != SCHEMA {
-        let schema = header.schema;
-        return Err(StateError::Schema { path, schema });
-    }
-    let document: Document = serde_json::from_slice(&bytes).map_err(malformed)?;
+    let malformed = || format!("{} is malformed", path.display());
+    let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
+    anyhow::ensure!(
+        schema == SCHEMA,
+        "{} has form {schema}, and this program knows form {SCHEMA}",
+        path.display()
+    );
+    let document: Document = serde_json::from_slice(&bytes).with_context(malformed)?;
     Ok(Some((document.server, document.state)))
 }
 
@@ -249,14 +218,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         assert!(load(dir.path()).unwrap().is_none());
         for (text, said) in [
-            ("", "makes no sense"),
-            ("{\"schema\":1}", "makes no sense"),
-            ("[1,2]", "makes no sense"),
-            ("\u{0}\u{1}", "makes no sense"),
-            (
-                "{\"schema\":2,\"state\":\"of the future\"}",
-                "has the form 2",
-            ),
+            ("", "is malformed"),
+            ("{\"schema\":1}", "is malformed"),
+            ("[1,2]", "is malformed"),
+            ("\u{0}\u{1}", "is malformed"),
+            ("{\"schema\":2,\"state\":\"of the future\"}", "has form 2"),
         ] {
             fs::write(dir.path().join(NAME), text).unwrap();
             let error = load(dir.path()).unwrap_err().to_string();

@@ -226,7 +226,7 @@ fn a_state_that_makes_no_sense_is_passed_over_with_a_warning() -> Outcome {
     let site = site()?;
     std::fs::create_dir(site.path("state"))?;
     for (text, said) in [
-        ("not the state", "makes no sense"),
+        ("not the state", "is malformed"),
         (
             "{\"schema\":99,\"peers\":\"in another form\"}",
             "has the form 99",
