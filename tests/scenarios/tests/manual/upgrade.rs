@@ -229,7 +229,7 @@ fn a_state_that_makes_no_sense_is_passed_over_with_a_warning() -> Outcome {
         ("not the state", "is malformed"),
         (
             "{\"schema\":99,\"peers\":\"in another form\"}",
-            "has the form 99",
+            "has form 99",
         ),
     ] {
         std::fs::write(state_file(&site), text)?;
