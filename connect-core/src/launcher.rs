@@ -91,7 +91,10 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         let ended = event_loop
             .run(move || {
                 if background && let Err(error) = daemonize::ready() {
-                    tracing::warn!("{error:#}");
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "cannot tell the caller that the service is ready"
+                    );
                 }
             })
             .await;
@@ -204,10 +207,15 @@ async fn supervise(program: PathBuf, further: Vec<&'static str>, paths: Paths, l
         let started = Instant::now();
         match spawn(&program, &further, &paths, &log) {
             Ok(mut child) => match child.wait().await {
-                Ok(status) => tracing::warn!("{name} has ended ({status}); starting it again"),
-                Err(error) => tracing::warn!("cannot wait for {name}: {error}"),
+                Ok(status) => {
+                    tracing::warn!(helper = name, %status, "a helper has ended; restarting it");
+                }
+                Err(error) => tracing::warn!(helper = name, %error, "cannot wait for a helper"),
             },
-            Err(error) => tracing::error!("{error:#}; trying on"),
+            Err(error) => tracing::error!(
+                error = format!("{error:#}"),
+                "cannot start a helper; retrying"
+            ),
         }
         if started.elapsed() > STEADY {
             pause = Duration::ZERO;

@@ -130,7 +130,10 @@ fn driver(options: &CoreOptions, paths: &Paths, connected: bool) -> anyhow::Resu
 fn saved_state(paths: &Paths) -> Option<(ServerRun, State)> {
     let directory = paths.state.as_deref()?;
     saved_state::load(directory).unwrap_or_else(|error| {
-        tracing::warn!("{error:#}; continuing without the saved state");
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "continuing without the saved state"
+        );
         None
     })
 }

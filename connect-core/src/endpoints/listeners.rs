@@ -226,7 +226,7 @@ async fn accept_all(listener: Listener, door: Door, guard: Guard, arrivals: mpsc
         let (stream, caller) = match transport::accept(&listener).await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!("cannot accept a connection: {error}; retrying");
+                tracing::warn!(%error, "cannot accept a connection; retrying");
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
@@ -257,7 +257,11 @@ async fn accept_all(listener: Listener, door: Door, guard: Guard, arrivals: mpsc
                 tokio::spawn(async move {
                     if let Err(error) = operator(stream, door, caller, connection, &arrivals).await
                     {
-                        tracing::info!(?caller, "operator connection: {error:#}");
+                        tracing::info!(
+                            ?caller,
+                            error = format!("{error:#}"),
+                            "an operator's connection has failed"
+                        );
                     }
                     let _ = arrivals.send(Arrival::Gone(connection)).await;
                     drop(permit);
@@ -379,7 +383,7 @@ async fn operator(
     Ok(())
 }
 
-/// Hands messages on until the connection ends; what makes no sense is answered and passed over.
+/// Hands messages on until the connection ends; what is malformed is answered with an error.
 async fn forward<M, A>(
     receiver: &mut Receiver,
     sender: &Sender,
@@ -399,7 +403,7 @@ where
             },
             Ok(None) => return Ok(()),
             Err(ReceiveError::Frame(error)) => {
-                tracing::warn!("a message that makes no sense: {error}");
+                tracing::warn!(%error, "a message is malformed");
                 sender.send(&complaint(error.to_string()))?;
             }
             Err(ReceiveError::Io(error)) => return Err(error.into()),

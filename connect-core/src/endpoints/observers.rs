@@ -116,7 +116,7 @@ impl Subscription {
                 None => match EncodedEvent::new(event) {
                     Ok(fresh) => encoded.insert(fresh),
                     Err(error) => {
-                        tracing::error!("cannot tell observers: {error}");
+                        tracing::error!(%error, "cannot encode an event");
                         continue;
                     }
                 },

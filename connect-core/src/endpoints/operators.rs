@@ -97,7 +97,7 @@ impl Operators {
                 operator.unanswered = operator.unanswered.saturating_sub(1);
             }
             if let Err(error) = operator.sender.put(&answer) {
-                tracing::warn!("cannot answer an operator: {error}");
+                tracing::warn!(%error, "cannot send an answer to an operator");
             }
             if flushing.is_none() {
                 flushing = Some((connection, operator.sender.clone()));

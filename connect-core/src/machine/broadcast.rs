@@ -81,7 +81,7 @@ impl Machine {
             self.server.session.command(context, &words)
         };
         if let Err(error) = sent {
-            tracing::warn!("cannot tell the server: {error}");
+            tracing::warn!(%error, "cannot send a line to the server");
         }
     }
 
@@ -151,7 +151,7 @@ impl Machine {
         match self.command(context, keyword, [peer]) {
             Ok(()) => true,
             Err(error) => {
-                tracing::warn!(peer, "cannot ask the server about this peer: {error}");
+                tracing::warn!(peer, %error, "cannot ask the server about the peer");
                 false
             }
         }

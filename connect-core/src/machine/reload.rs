@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use connect_ipc::PeerId;
 use connect_ipc::event::EventKind;
-use connect_policy::pinging::ping_plan;
 
 use super::database::Loaded;
 use super::liveness::WatchAs;
+use super::liveness::adoption::plan_of;
 use super::{Machine, Milestone, Output};
 
 impl Machine {
@@ -48,10 +48,13 @@ impl Machine {
                 more_faults,
             } => {
                 for fault in &faults {
-                    tracing::warn!("in the peer database: {fault}");
+                    tracing::warn!(error = fault, "a record of the peer database is faulty");
                 }
                 if more_faults > 0 {
-                    tracing::warn!("{more_faults} more faults in the peer database");
+                    tracing::warn!(
+                        count = more_faults,
+                        "more records of the peer database are faulty"
+                    );
                 }
                 self.database.fault = None;
                 self.events.counters.reloads += 1;
@@ -90,10 +93,7 @@ impl Machine {
             match (&mut peer.adoption, watch) {
                 (Some(adoption), true) => {
                     let Some(record) = &peer.record else { continue };
-                    let (plan, kind, faults) = ping_plan(record, self.config.ping);
-                    for fault in faults {
-                        tracing::warn!("{fault}; the default is used");
-                    }
+                    let (plan, kind) = plan_of(record, self.config.ping);
                     adoption.kind = kind;
                     if *adoption.liveness.plan() != plan {
                         adoption.liveness.replan(plan, self.now);

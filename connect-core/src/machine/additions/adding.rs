@@ -63,7 +63,7 @@ impl Machine {
         let options = match options(record) {
             Ok(options) => options,
             Err(error) => {
-                tracing::warn!("{error}");
+                tracing::warn!(peer = name, %error, "cannot add the peer");
                 let failure = ["malformed-peer", name, "bad-value", &error.key];
                 return self.reply_failed(&requester, name, failure);
             }
@@ -109,7 +109,7 @@ impl Machine {
                 .session
                 .background(Pending::Add(name.to_owned()), "ADD", words)
         {
-            tracing::warn!(peer = name, "cannot add the peer: {error}");
+            tracing::warn!(peer = name, %error, "cannot add the peer");
             self.end_add(
                 name,
                 &Err(Failure::new(["command-not-sent", &error.to_string()])),

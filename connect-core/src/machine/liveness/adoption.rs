@@ -8,7 +8,8 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingPlan, ToPinger, Watched};
 use connect_liveness::Liveness;
-use connect_policy::pinging::ping_plan;
+use connect_policy::pinging::{PingKind, ping_plan};
+use peerdb::Record;
 
 use super::WatchAs;
 use crate::machine::Machine;
@@ -17,6 +18,15 @@ use crate::machine::peers::Adoption;
 /// From this many peers on, first pings are spread over a whole interval; fewer are spread over a
 /// part in proportion, so that a handful is checked almost at once.
 const FULL_SPREAD: u32 = 100;
+
+/// How the peer of a record is pinged. What the record says wrongly is logged.
+pub(in crate::machine) fn plan_of(record: &Record, fallback: PingKind) -> (PingPlan, PingKind) {
+    let (plan, kind, faults) = ping_plan(record, fallback);
+    for error in faults {
+        tracing::warn!(peer = record.name(), %error, "using a default in place of the record's value");
+    }
+    (plan, kind)
+}
 
 impl Machine {
     /// Whether a peer is to be adopted (connect(8), "Adoption").
@@ -60,10 +70,7 @@ impl Machine {
             return;
         };
         let Some(record) = &peer.record else { return };
-        let (plan, kind, faults) = ping_plan(record, self.config.ping);
-        for fault in faults {
-            tracing::warn!("{fault}; the default is used");
-        }
+        let (plan, kind) = plan_of(record, self.config.ping);
         // A pinger that outlived an earlier core knows how the peer fared.
         let remembered = self.pinger.remembered.remove(peer.name());
         let liveness = match remembered {

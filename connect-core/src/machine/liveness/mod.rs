@@ -7,7 +7,7 @@
 //!   server --result-----> [judging] --> [outbox] --PingResult----> pinger
 //! ```
 
-mod adoption;
+pub(super) mod adoption;
 mod judging;
 mod outbox;
 mod ping_queue;

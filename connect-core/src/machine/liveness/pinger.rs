@@ -87,7 +87,7 @@ impl Machine {
             }
             FromPinger::Proceeding {} => self.pinger.queue.proceeding(),
             FromPinger::Error(text) => {
-                tracing::warn!("the pinger did not understand a message: {text}");
+                tracing::warn!(error = text, "the pinger refused a message");
             }
         }
     }

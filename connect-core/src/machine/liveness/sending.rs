@@ -70,7 +70,7 @@ impl Machine {
                 }
             }
             Err(error) => {
-                tracing::warn!("cannot ping: {error}");
+                tracing::warn!(%error, "cannot send a ping");
                 self.ping_result(order.peer, order.seq, PingOutcome::Failed);
             }
         }

@@ -125,7 +125,7 @@ impl Machine {
             }
         };
         let limit = limit(record, kind).unwrap_or_else(|error| {
-            tracing::warn!("{error}; the default is used");
+            tracing::warn!(peer = name, %error, "using the default time limit");
             None
         });
         let limit = limit

@@ -73,7 +73,7 @@ impl Machine {
             FromScripts::Eof { run, stream } => self.stream_ended(run, stream),
             FromScripts::Ended { run, end } => self.script_ended(run, &end),
             FromScripts::Error(text) => {
-                tracing::warn!("the script helper did not understand a message: {text}");
+                tracing::warn!(error = text, "the script helper refused a message");
             }
         }
     }
@@ -162,7 +162,7 @@ impl Machine {
         if let Err(error) =
             self.command(Pending::Greet(peer.to_owned()), "GREET", [peer, challenge])
         {
-            tracing::warn!(peer, "cannot greet: {error}");
+            tracing::warn!(peer, %error, "cannot send the greeting");
         }
     }
 
@@ -186,7 +186,11 @@ impl Machine {
 
     fn report_output(&mut self, id: RunId, stream: Stream, line: String) {
         let Some(run) = self.scripts.runs.get_mut(&id) else {
-            tracing::debug!(run = id.0, "output of a script long gone: {line}");
+            tracing::debug!(
+                run = id.0,
+                line,
+                "ignoring output of a run that is not known"
+            );
             return;
         };
         run.remember(&line);
