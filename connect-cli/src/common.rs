@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use connect_runtime::paths::{self, RuntimeDir};
 use tripe_admin::Interval;
-use tripe_admin::client::{Client, Inbox};
+use tripe_admin::client::Client;
 
 use crate::client::admin::{self, AdminError};
 use crate::client::connection::{Control, ControlError};
@@ -118,7 +118,7 @@ impl Common {
     }
 
     /// Connects to the tripe server.
-    pub(crate) async fn admin(&self) -> Result<(Client, Inbox), AdminError> {
+    pub(crate) async fn admin(&self) -> Result<Client, AdminError> {
         admin::connect(&self.admin_socket()).await
     }
 

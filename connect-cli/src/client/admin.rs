@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use connect_runtime::exit::Exit;
 use tokio::time::timeout;
-use tripe_admin::client::{Answer, Client, ClientError, Inbox};
+use tripe_admin::client::{Answer, Client, ClientError};
 
 /// Why the tripe server could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ impl AdminError {
 }
 
 /// Connects to the server.
-pub(crate) async fn connect(socket: &Path) -> Result<(Client, Inbox), AdminError> {
+pub(crate) async fn connect(socket: &Path) -> Result<Client, AdminError> {
     Client::connect(socket).await.map_err(|error| match error {
         ClientError::Connect { path, source }
             if source.kind() == io::ErrorKind::PermissionDenied =>
@@ -68,15 +68,22 @@ pub(crate) async fn connect(socket: &Path) -> Result<(Client, Inbox), AdminError
 
 /// Gives the server a command and waits for the answer.
 pub(crate) async fn ask(
-    client: &Client,
-    words: Vec<String>,
+    client: &mut Client,
+    words: &[String],
     limit: Option<Duration>,
 ) -> Result<Answer, AdminError> {
-    let command = client.command(words);
+    Ok(within(limit, client.command(words)).await??)
+}
+
+/// Waits for the server, for as long as it may take.
+pub(crate) async fn within<T>(
+    limit: Option<Duration>,
+    answer: impl Future<Output = T>,
+) -> Result<T, AdminError> {
     match limit {
-        None => Ok(command.await?),
-        Some(limit) => Ok(timeout(limit, command)
+        None => Ok(answer.await),
+        Some(limit) => timeout(limit, answer)
             .await
-            .map_err(|_| AdminError::Timeout(limit))??),
+            .map_err(|_| AdminError::Timeout(limit)),
     }
 }

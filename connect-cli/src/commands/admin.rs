@@ -6,10 +6,10 @@ use std::io;
 use clap::Args;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
-use tripe_admin::client::{Answer, ClientError, Inbox, Incoming};
+use tripe_admin::client::{Answer, Client, ClientError, Incoming};
 use tripe_admin::token;
 
-use crate::client::admin::{AdminError, ask};
+use crate::client::admin::{AdminError, ask, within};
 use crate::common::{Common, Pace};
 use crate::error::{Error, succeeded};
 use crate::interrupt::until_interrupted;
@@ -64,36 +64,42 @@ impl Admin {
         }
     }
 
-    async fn work(self, common: &mut Common) -> Result<Exit, Error> {
-        let words = words(self.line)?;
-        let (client, mut inbox) = common.admin().await?;
+    async fn work(mut self, common: &mut Common) -> Result<Exit, Error> {
+        let words = words(std::mem::take(&mut self.line))?;
+        let mut client = common.admin().await?;
         if self.watch {
             let watch = ["WATCH", "-A+nw"].map(str::to_owned);
-            ask(&client, watch.into(), common.limit(Pace::Quick)).await?;
+            ask(&mut client, &watch, common.limit(Pace::Quick)).await?;
         }
         if !words.is_empty() {
             let limit = common.limit(Pace::Slow);
-            let answer = ask(&client, words.clone(), limit);
-            tokio::pin!(answer);
-            let answer = loop {
-                tokio::select! {
-                    // A broadcast that came before the answer is printed before it.
-                    biased;
-                    Some(incoming) = inbox.next(), if self.watch => {
-                        show(incoming, self.json, &mut common.out)?;
-                    }
-                    answer = &mut answer => break answer,
-                }
-            };
+            client.give(&words).map_err(AdminError::Client)?;
+            let answer = within(limit, self.answer(&mut client, &mut common.out)).await??;
             let form = Form::of(self.json, self.watch);
             print(&words, answer, form, &mut common.out)?;
             common.out.finish()?;
         }
         if self.watch {
-            watch(&mut inbox, self.json, &mut common.out).await?;
-            return Err(AdminError::Ended.into());
+            return watch(&mut client, self.json, &mut common.out).await;
         }
         Ok(Exit::Success)
+    }
+
+    /// Waits for the answer, and prints the broadcasts that come before it if they are wanted.
+    async fn answer(
+        &self,
+        client: &mut Client,
+        out: &mut Output,
+    ) -> Result<Result<Answer, AdminError>, Error> {
+        loop {
+            match client.next().await.map_err(AdminError::Client)? {
+                Incoming::Answer(answer) => {
+                    return Ok(answer.map_err(|failure| ClientError::Failed(failure).into()));
+                }
+                incoming if self.watch => show(incoming, self.json, out)?,
+                _ => {}
+            }
+        }
     }
 }
 
@@ -121,8 +127,8 @@ pub(crate) async fn command(
     json: bool,
     pace: Pace,
 ) -> Result<Exit, Error> {
-    let (client, _inbox) = common.admin().await?;
-    let answer = ask(&client, words.clone(), common.limit(pace)).await;
+    let mut client = common.admin().await?;
+    let answer = ask(&mut client, &words, common.limit(pace)).await;
     print(&words, answer, Form::of(json, false), &mut common.out)
 }
 
@@ -173,11 +179,13 @@ fn print(
 }
 
 /// Prints broadcasts until the server closes the connection.
-async fn watch(inbox: &mut Inbox, json: bool, out: &mut Output) -> io::Result<()> {
-    while let Some(incoming) = inbox.next().await {
-        show(incoming, json, out)?;
+async fn watch(client: &mut Client, json: bool, out: &mut Output) -> Result<Exit, Error> {
+    loop {
+        match client.next().await {
+            Ok(incoming) => show(incoming, json, out)?,
+            Err(_) => return Err(AdminError::Ended.into()),
+        }
     }
-    Ok(())
 }
 
 /// Prints one broadcast.
@@ -185,12 +193,8 @@ fn show(incoming: Incoming, json: bool, out: &mut Output) -> io::Result<()> {
     let (kind, words) = match incoming {
         Incoming::Note(note) => ("note", note_words::words(note)),
         Incoming::Warn(words) => ("warn", words),
-        Incoming::Missed(number) => {
-            to_stderr(&format!(
-                "{number} broadcasts were lost, since they were not read in time"
-            ));
-            return Ok(());
-        }
+        // No command is under way.
+        Incoming::Answer(_) => return Ok(()),
         Incoming::Strange { line, why } => {
             to_stderr(&format!("the server sent `{line}', {why}"));
             return Ok(());

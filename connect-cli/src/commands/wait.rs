@@ -237,8 +237,8 @@ pub(crate) async fn kill(
     let (mut subscription, _) = Subscription::begin(control, watch.filter()).await?;
     let mut answered = CommandAnswer::default();
     let limit = common.limit(Pace::Slow);
-    let (client, _inbox) = common.admin().await?;
-    let outcome = match admin::ask(&client, words.clone(), common.limit(Pace::Quick)).await {
+    let mut client = common.admin().await?;
+    let outcome = match admin::ask(&mut client, &words, common.limit(Pace::Quick)).await {
         Ok(lines) => {
             answered.lines = lines;
             let following = follow(&mut subscription, None, &mut watch, &mut answered);

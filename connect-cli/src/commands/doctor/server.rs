@@ -30,9 +30,9 @@ async fn ask_server(
     common: &Common,
     findings: &mut Findings,
 ) -> Result<Option<String>, AdminError> {
-    let (client, _inbox) = common.admin().await?;
+    let mut client = common.admin().await?;
     let limit = common.limit(Pace::Quick);
-    let answer = ask(&client, &["VERSION"], limit).await?;
+    let answer = ask(&mut client, &["VERSION"], limit).await?;
     let words = answer.into_iter().next().unwrap_or_default();
     match words.as_slice() {
         [name, version, ..] if name == "tripe" && is_old(version) => findings.warning(
@@ -45,7 +45,7 @@ async fn ask_server(
             format!("the server answers; it is {}", words.join(" ")),
         ),
     }
-    provider(&client, limit, findings).await
+    provider(&mut client, limit, findings).await
 }
 
 fn is_old(version: &str) -> bool {
@@ -53,17 +53,17 @@ fn is_old(version: &str) -> bool {
 }
 
 async fn ask(
-    client: &Client,
+    client: &mut Client,
     words: &[&str],
     limit: Option<Duration>,
 ) -> Result<Answer, AdminError> {
-    let words = words.iter().map(|word| (*word).to_owned()).collect();
-    admin::ask(client, words, limit).await
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    admin::ask(client, &words, limit).await
 }
 
 /// The version of whoever provides the service.
 async fn provider(
-    client: &Client,
+    client: &mut Client,
     limit: Option<Duration>,
     findings: &mut Findings,
 ) -> Result<Option<String>, AdminError> {
