@@ -13,7 +13,7 @@ use connect_ipc::pinger::PingPhase;
 use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
 
-use super::peers::Adoption;
+use super::peers::{Adoption, History};
 use crate::server_run::ServerRun;
 
 /// All that is left.
@@ -49,10 +49,8 @@ pub(super) struct PeerState {
 pub(super) struct AdoptionState {
     pub(super) phase: PingPhase,
     pub(super) statistics: PingStatistics,
-    pub(super) since: Monotonic,
-    pub(super) changed: Option<Monotonic>,
-    pub(super) reconnects: u32,
-    pub(super) last_reconnect: Option<Monotonic>,
+    #[serde(flatten)]
+    pub(super) history: History,
 }
 
 impl AdoptionState {
@@ -60,10 +58,7 @@ impl AdoptionState {
         AdoptionState {
             phase: *adoption.liveness.phase(),
             statistics: *adoption.liveness.statistics(),
-            since: adoption.since,
-            changed: adoption.changed,
-            reconnects: adoption.reconnects,
-            last_reconnect: adoption.last_reconnect,
+            history: adoption.history,
         }
     }
 }

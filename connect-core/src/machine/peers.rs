@@ -9,6 +9,7 @@ use connect_ipc::clock::Monotonic;
 use connect_liveness::Liveness;
 use connect_policy::pinging::PingKind;
 use peerdb::Record;
+use serde::{Deserialize, Serialize};
 use tripe_admin::Address;
 use tripe_admin::session::Tag;
 
@@ -25,6 +26,13 @@ pub(super) struct Adoption {
     pub kind: PingKind,
     /// The ping in flight, as the server knows it; `None` for one that is not sent yet.
     pub ping: Option<Tag>,
+    pub history: History,
+}
+
+/// What happened to an adopted peer, for operators.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct History {
     /// When it was adopted.
     pub since: Monotonic,
     /// When it last changed between answering and not answering.

@@ -118,10 +118,10 @@ impl Machine {
                 let planned = self.link() == ServerLink::Up;
                 status.next_ping = planned.then(|| millis(phase.due.since(self.now)));
             }
-            status.age = ago(adoption.since);
-            status.changed = adoption.changed.map(ago);
-            status.reconnects = adoption.reconnects;
-            status.last_reconnect = adoption.last_reconnect.map(ago);
+            status.age = ago(adoption.history.since);
+            status.changed = adoption.history.changed.map(ago);
+            status.reconnects = adoption.history.reconnects;
+            status.last_reconnect = adoption.history.last_reconnect.map(ago);
             status.statistics = *adoption.liveness.statistics();
         }
         status

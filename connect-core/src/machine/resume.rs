@@ -98,10 +98,7 @@ impl Machine {
     pub(super) fn restore_adoptions(&mut self, restored: Restored) {
         for (id, saved) in restored.adopted {
             if let Some(adoption) = self.peers.adoption_mut(id) {
-                adoption.since = saved.since;
-                adoption.changed = saved.changed;
-                adoption.reconnects = saved.reconnects;
-                adoption.last_reconnect = saved.last_reconnect;
+                adoption.history = saved.history;
             }
         }
         // What was not taken is of peers that are gone, or not watched any more.

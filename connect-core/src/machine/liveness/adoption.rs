@@ -13,7 +13,7 @@ use peerdb::Record;
 
 use super::WatchAs;
 use crate::machine::Machine;
-use crate::machine::peers::Adoption;
+use crate::machine::peers::{Adoption, History};
 
 /// From this many peers on, first pings are spread over a whole interval; fewer are spread over a
 /// part in proportion, so that a handful is checked almost at once.
@@ -81,10 +81,10 @@ impl Machine {
             liveness,
             kind,
             ping: None,
-            since: self.now,
-            changed: None,
-            reconnects: 0,
-            last_reconnect: None,
+            history: History {
+                since: self.now,
+                ..History::default()
+            },
         }));
         let name = peer.name().to_owned();
         tracing::debug!(peer = name, "adopted");

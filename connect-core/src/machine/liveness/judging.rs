@@ -30,7 +30,7 @@ impl Machine {
             Meaning::Expected | Meaning::NotSent => false,
         };
         if changed {
-            adoption.changed = Some(now);
+            adoption.history.changed = Some(now);
         }
         let result = PingResult {
             peer: id,
@@ -119,8 +119,8 @@ impl Machine {
         let now = self.now;
         self.events.counters.reconnects += 1;
         if let Some(adoption) = self.peers.adoption_mut(id) {
-            adoption.reconnects += 1;
-            adoption.last_reconnect = Some(now);
+            adoption.history.reconnects += 1;
+            adoption.history.last_reconnect = Some(now);
         }
         self.emit(Some(&name), || EventKind::Reconnecting {});
         self.command_on_peer(Pending::ForceKx(id), "FORCEKX", &name);
