@@ -21,6 +21,8 @@ processes=()
 
 clean_up() {
     local process
+    # The shell reports each process that is killed, and the verdict is to be the last line.
+    exec 2> /dev/null
     for process in "${processes[@]}"; do
         kill -CONT "$process" 2> /dev/null
         kill -TERM "$process" 2> /dev/null
