@@ -22,7 +22,7 @@ const FIRST_RETRY: Duration = Duration::from_millis(100);
 /// The longest pause before a lost server is tried again.
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
-/// Unwritten bytes after which the server counts as stuck and the connection is made anew: more
+/// Unwritten bytes after which the server counts as stuck and core connects again: more
 /// than 50,000 pings at once need.
 const MAX_UNWRITTEN: usize = 16 * 1024 * 1024;
 

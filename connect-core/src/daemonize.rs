@@ -7,7 +7,7 @@
 //!        +---- one line on a pipe: ready ---+
 //! ```
 //!
-//! The child is started anew rather than forked off, since a process must not fork once its event
+//! The child is a new process, not a fork, since a process must not fork once its event
 //! loop runs.
 
 use std::io::{BufRead as _, BufReader, Write as _};

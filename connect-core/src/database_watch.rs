@@ -17,7 +17,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::machine::Loaded;
 
-/// How often the file is looked at: an operator who installs a database sees it taken up within
+/// How often the file is looked at: an operator who installs a database sees it loaded within
 /// the time it takes to look. One `stat` a second costs nothing worth counting.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 

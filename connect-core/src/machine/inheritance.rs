@@ -20,7 +20,8 @@ use crate::server_run::ServerRun;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct State {
-    /// When it was taken. The clock begins anew with each boot, and so must this.
+    /// When it was taken. The clock starts from zero at each boot, so state of an earlier boot is
+    /// void.
     pub(super) saved: Monotonic,
     /// Whether what `--startup` stands for was done.
     pub(super) started_up: bool,

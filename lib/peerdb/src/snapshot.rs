@@ -20,7 +20,7 @@ use crate::identity::FileIdentity;
 use crate::load::LoadError;
 use crate::structure::MAX_FILE_SIZE;
 
-/// How often a file that changes while it is copied is copied anew. A writer that renames (as all
+/// How often a file that changes while it is copied is copied again. A writer that renames (as all
 /// known ones do) disturbs at most one attempt, so a file that changes five times running is being
 /// written in place, and waiting for its writer is for the caller's next poll.
 const ATTEMPTS: u32 = 5;

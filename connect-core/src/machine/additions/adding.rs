@@ -47,7 +47,7 @@ impl Machine {
     }
 
     /// Adds a peer at `address`. A peer of that name which the server has already is removed
-    /// first, so that a connection can always be made anew.
+    /// first, so that a connection can always be made again.
     pub(in crate::machine) fn add(
         &mut self,
         name: &str,

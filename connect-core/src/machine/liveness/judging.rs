@@ -109,7 +109,7 @@ impl Machine {
         }
     }
 
-    /// Makes a connection anew: a key exchange, which is all that a `knock` needs, and the
+    /// Makes a connection again: a key exchange, which is all that a `knock` needs, and the
     /// `connect` command if there is one.
     pub(in crate::machine) fn reconnect(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
