@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use connect_core::machine::{Config, ConnectionId, Input, Loaded, Machine as Core, Output};
+use connect_core::recording::Recorder;
+use connect_core::secrets::Secrets;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
 use connect_ipc::pinger::{FromPinger, PingOutcome, PingResult, ToPinger, Watched};
@@ -19,6 +21,7 @@ use super::Listed;
 pub(super) const PATHS: &[Listed] = &[
     ("a ping through the pinger's machine", 2_000, pinger),
     ("a ping through core's machine", 2_000, core),
+    ("an input and an output recorded", 2_000, recorded),
 ];
 
 /// How many peers there are.
@@ -82,9 +85,8 @@ fn line(text: &str) -> Input<'_> {
     Input::ServerLine(text.into())
 }
 
-/// A core that has joined a server with these peers, and what it has told the pinger.
-fn joined(now: Monotonic) -> Turns {
-    let core = Core::new(Config {
+fn config(now: Monotonic) -> Config {
+    Config {
         version: "1".to_owned(),
         pid: 1,
         socket: PathBuf::new(),
@@ -95,7 +97,12 @@ fn joined(now: Monotonic) -> Turns {
         exit_on_disconnect: false,
         server_wait: None,
         started: now,
-    });
+    }
+}
+
+/// A core that has joined a server with these peers, and what it has told the pinger.
+fn joined(now: Monotonic) -> Turns {
+    let core = Core::new(config(now));
     let mut turns = Turns {
         core,
         outputs: Vec::new(),
@@ -206,5 +213,23 @@ fn core(times: u32) -> anyhow::Result<()> {
         turns.told.clear();
     }
     ensure!(times < 1_000 || messages > 0, "the pinger was told nothing");
+    Ok(())
+}
+
+/// What `--record` adds to an input that has an output, but for the thread that writes.
+fn recorded(times: u32) -> anyhow::Result<()> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("recording");
+    let mut recorder = Recorder::create(&path, &config(Monotonic(SECOND)))?;
+    let secrets = Secrets::default();
+    let outputs = [Output::ServerLines(
+        b"PING -background c0.0 -timeout 10 peer-00001\n".to_vec(),
+    )];
+    for at in 0..times {
+        let input = recorder
+            .input(&line("BGINFO c0.0 ping-ok 0.5"))
+            .context("the recording has ended")?;
+        recorder.record(Monotonic(u64::from(at)), &input, &outputs, &secrets);
+    }
     Ok(())
 }
