@@ -14,16 +14,38 @@ type Layer = &'static [&'static str];
 
 /// The layers of a crate, from the top: a module may use those of lower layers, and itself. The
 /// root of the crate is above all.
-const LAYERS: [(&str, &[Layer]); 1] = [(
-    "connect-cli",
-    &[
-        &["cli"],
-        &["commands"],
-        &["common", "interrupt"],
-        &["error"],
-        &["client", "output"],
-    ],
-)];
+const LAYERS: [(&str, &[Layer]); 2] = [
+    (
+        "connect-cli",
+        &[
+            &["cli"],
+            &["commands"],
+            &["common", "interrupt"],
+            &["error"],
+            &["client", "output"],
+        ],
+    ),
+    (
+        "connect-core",
+        &[
+            &["core_program", "launcher"],
+            &["startup"],
+            &["event_loop"],
+            &[
+                "database_watch",
+                "driver",
+                "endpoints",
+                "saved_state",
+                "service_manager",
+            ],
+            &["daemonize", "options"],
+            &["replay"],
+            &["admin_link", "recording", "signals", "trace"],
+            &["machine", "secrets"],
+            &["server_run"],
+        ],
+    ),
+];
 
 /// For each file of a crate, those that it uses.
 type Graph<'a> = BTreeMap<&'a str, BTreeSet<&'a str>>;
