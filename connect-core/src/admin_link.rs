@@ -28,7 +28,7 @@ const MAX_UNWRITTEN: usize = 16 * 1024 * 1024;
 
 /// What happened to the connection.
 #[derive(Debug)]
-pub enum LinkEvent {
+pub(crate) enum LinkEvent {
     /// It was made.
     Connected,
     /// Bytes arrived in [`AdminLink::lines`].
@@ -41,7 +41,7 @@ pub enum LinkEvent {
 
 /// The connection, present or to be made.
 #[derive(Debug)]
-pub struct AdminLink {
+pub(crate) struct AdminLink {
     path: PathBuf,
     stream: Option<Socket>,
     /// Which server the connection was last made to.
@@ -57,7 +57,7 @@ pub struct AdminLink {
 impl AdminLink {
     /// A connection that is still to be made, from the next [`AdminLink::event`] on.
     #[must_use]
-    pub fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path) -> Self {
         AdminLink {
             path: path.to_owned(),
             stream: None,
@@ -74,7 +74,7 @@ impl AdminLink {
     ///
     /// # Errors
     /// What the system says.
-    pub async fn connect(&mut self) -> io::Result<()> {
+    pub(crate) async fn connect(&mut self) -> io::Result<()> {
         let before = ServerRun::at(&self.path);
         self.stream = Some(open(&self.path).await?);
         // If the file was replaced meanwhile nobody knows whose the connection is.
@@ -84,18 +84,18 @@ impl AdminLink {
 
     /// Whether the connection is there.
     #[must_use]
-    pub const fn is_connected(&self) -> bool {
+    pub(crate) const fn is_connected(&self) -> bool {
         self.stream.is_some()
     }
 
     /// Which server the connection was last made to, if that is certain.
     #[must_use]
-    pub const fn run(&self) -> Option<ServerRun> {
+    pub(crate) const fn run(&self) -> Option<ServerRun> {
         self.run
     }
 
     /// The buffer of lines to be written.
-    pub fn output(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn output(&mut self) -> &mut Vec<u8> {
         if self.written == self.output.len() {
             self.output.clear();
             self.written = 0;
@@ -104,7 +104,7 @@ impl AdminLink {
     }
 
     /// Waits for the next thing to happen. Cancel safe.
-    pub async fn event(&mut self) -> LinkEvent {
+    pub(crate) async fn event(&mut self) -> LinkEvent {
         let Some(stream) = &self.stream else {
             sleep(self.next_try.since(clock::now())).await;
             return self.reconnect().await;
@@ -135,7 +135,7 @@ impl AdminLink {
     }
 
     /// Writes what can be written without waiting.
-    pub fn flush(&mut self) -> LinkEvent {
+    pub(crate) fn flush(&mut self) -> LinkEvent {
         let Some(stream) = &self.stream else {
             return LinkEvent::Wrote;
         };
@@ -178,7 +178,7 @@ async fn open(path: &Path) -> io::Result<Socket> {
 
 /// The error for a server that cannot be reached.
 #[must_use]
-pub fn server_unreachable(socket: &Path, reason: Option<&str>) -> Fatal {
+pub(crate) fn server_unreachable(socket: &Path, reason: Option<&str>) -> Fatal {
     let error = anyhow::anyhow!(
         "cannot reach the tripe server at {}; is tripe running? Name its socket with -a or \
          TRIPESOCK: {}",

@@ -26,7 +26,7 @@ const READY: &str = "ready";
 
 /// Whether this process is the child.
 #[must_use]
-pub fn is_child() -> bool {
+pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD_VARIABLE).is_some()
 }
 
@@ -35,7 +35,7 @@ pub fn is_child() -> bool {
 ///
 /// # Errors
 /// If the child cannot be started, or ended without a word.
-pub fn launch() -> Result<std::process::ExitCode, Fatal> {
+pub(crate) fn launch() -> Result<std::process::ExitCode, Fatal> {
     let system = |error| Fatal::new(Exit::System, error);
     let program = std::env::current_exe()
         .context("cannot find my own program")
@@ -78,7 +78,7 @@ pub fn launch() -> Result<std::process::ExitCode, Fatal> {
 ///
 /// # Errors
 /// If the system refuses.
-pub fn detach() -> Result<(), Fatal> {
+pub(crate) fn detach() -> Result<(), Fatal> {
     rustix::process::setsid()
         .context("cannot leave the terminal")
         .map_err(|error| Fatal::new(Exit::System, error))?;
@@ -90,7 +90,7 @@ pub fn detach() -> Result<(), Fatal> {
 ///
 /// # Errors
 /// If the system refuses.
-pub fn ready() -> anyhow::Result<()> {
+pub(crate) fn ready() -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
     // A caller that has gone away does not stop the service.
     let _ = writeln!(stdout, "{READY}").and_then(|()| stdout.flush());

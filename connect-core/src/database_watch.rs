@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Watches the file for ever; each new state of it is loaded once, be it good or bad. Who asks to
 /// look now has the file read in any case, and so learns what is wrong with it, or that all is
 /// well.
-pub async fn watch(
+pub(crate) async fn watch(
     path: PathBuf,
     mut seen: Option<FileIdentity>,
     loaded: mpsc::Sender<Loaded>,

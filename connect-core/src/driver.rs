@@ -15,7 +15,7 @@ use crate::trace::{self, Direction};
 
 /// The machine, its outputs of this turn, and who looks on.
 #[derive(Debug)]
-pub struct Driver {
+pub(crate) struct Driver {
     pub(crate) machine: Machine,
     outputs: Vec<Output>,
     secrets: Secrets,
@@ -30,7 +30,7 @@ pub struct Driver {
 impl Driver {
     /// A driver of a machine that nothing has happened to yet.
     #[must_use]
-    pub fn new(machine: Machine, trace: bool, recorder: Option<Recorder>) -> Self {
+    pub(crate) fn new(machine: Machine, trace: bool, recorder: Option<Recorder>) -> Self {
         Driver {
             machine,
             outputs: Vec::new(),
@@ -43,7 +43,7 @@ impl Driver {
     }
 
     /// Hands an input to the machine, now.
-    pub fn feed(&mut self, input: Input<'_>) {
+    pub(crate) fn feed(&mut self, input: Input<'_>) {
         let now = clock::now();
         self.in_turn = !matches!(input, Input::EndOfTurn);
         if !self.trace && self.recorder.is_none() {
@@ -83,7 +83,7 @@ impl Driver {
     }
 
     /// Tells the machine whether anybody wants events, if that has changed.
-    pub fn set_observed(&mut self, observed: bool) {
+    pub(crate) fn set_observed(&mut self, observed: bool) {
         if self.observed != observed {
             self.observed = observed;
             self.feed(Input::Observed(observed));
@@ -92,12 +92,12 @@ impl Driver {
 
     /// Whether there was an input since the last end of a turn.
     #[must_use]
-    pub const fn is_in_turn(&self) -> bool {
+    pub(crate) const fn is_in_turn(&self) -> bool {
         self.in_turn
     }
 
     /// Takes the outputs of this turn.
-    pub fn take_outputs(&mut self) -> Vec<Output> {
+    pub(crate) fn take_outputs(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.outputs)
     }
 }

@@ -42,7 +42,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 
 /// Core with everything it is connected to.
 #[derive(Debug)]
-pub struct EventLoop {
+pub(crate) struct EventLoop {
     pub(crate) driver: Driver,
     pub(crate) admin: AdminLink,
     pub(crate) endpoints: Endpoints,
@@ -65,7 +65,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// With the exit code for what went wrong.
-    pub async fn run(mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
+    pub(crate) async fn run(mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
         let ended = self.work(ready).await;
         self.service_manager.tell(Milestone::Stopping);
         self.keeper.finish(&self.driver.machine).await;
@@ -224,7 +224,7 @@ impl EventLoop {
 
 /// What the machine believes the wall clock to show.
 #[derive(Debug, Default)]
-pub struct WallClock {
+pub(crate) struct WallClock {
     /// The last time that it was told.
     told: Option<(Monotonic, Duration)>,
 }

@@ -12,7 +12,7 @@ use tripe_admin::Interval;
 use crate::replay::ReplayOptions;
 
 /// The version that `SVCCLAIM` and `--version` tell.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The kinds of ping, as chosen by `--ping`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -155,7 +155,7 @@ impl CoreOptions {
 /// tripe service to handle addition and removal of peers: core, liveness and script helpers in one
 #[derive(Debug, Parser)]
 #[command(name = "connect", version = VERSION, infer_long_args = true, args_override_self = true)]
-pub struct ConnectOptions {
+pub(crate) struct ConnectOptions {
     /// Options shared with connect-core.
     #[command(flatten)]
     pub core: CoreOptions,
@@ -178,7 +178,7 @@ pub struct ConnectOptions {
 #[derive(Debug, Parser)]
 #[command(name = "connect-core", version = VERSION, infer_long_args = true, args_override_self = true,
     args_conflicts_with_subcommands = true)]
-pub struct CoreOnlyOptions {
+pub(crate) struct CoreOnlyOptions {
     /// Options shared with connect.
     #[command(flatten)]
     pub core: CoreOptions,
@@ -189,7 +189,7 @@ pub struct CoreOnlyOptions {
 
 /// What connect-core can do instead of providing the service.
 #[derive(Clone, Debug, Subcommand)]
-pub enum CoreCommand {
+pub(crate) enum CoreCommand {
     /// Replay a recording that --record has made, and compare the outcome
     Replay(ReplayOptions),
 }

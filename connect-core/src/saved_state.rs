@@ -60,7 +60,7 @@ struct Header {
 ///
 /// # Errors
 /// If there is something that cannot be read, is malformed, or has another form.
-pub fn load(directory: &Path) -> anyhow::Result<Option<(ServerRun, State)>> {
+pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<(ServerRun, State)>> {
     let path = directory.join(NAME);
     let bytes = match fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -97,7 +97,7 @@ fn save(directory: &Path, (server, state): (ServerRun, State)) -> io::Result<()>
 
 /// Keeps the file up to date.
 #[derive(Debug)]
-pub struct Keeper {
+pub(crate) struct Keeper {
     directory: Option<PathBuf>,
     /// The run of the server whose peers are known, if one is joined.
     about: Option<ServerRun>,
@@ -115,7 +115,7 @@ pub struct Keeper {
 impl Keeper {
     /// A keeper of the file in `directory`; without one it does nothing.
     #[must_use]
-    pub fn new(directory: Option<PathBuf>) -> Self {
+    pub(crate) fn new(directory: Option<PathBuf>) -> Self {
         Keeper {
             directory,
             about: None,
@@ -129,12 +129,12 @@ impl Keeper {
 
     /// When [`Keeper::turn`] has something to do next.
     #[must_use]
-    pub fn next_wake(&self) -> Option<Monotonic> {
+    pub(crate) fn next_wake(&self) -> Option<Monotonic> {
         self.directory.is_some().then_some(self.due)
     }
 
     /// Writes the file, if it is time, on a thread of its own. To be called once a turn.
-    pub async fn turn(&mut self, machine: &Machine) {
+    pub(crate) async fn turn(&mut self, machine: &Machine) {
         let Some(directory) = self.directory.clone() else {
             return;
         };
@@ -173,12 +173,12 @@ impl Keeper {
     }
 
     /// The file is to be deleted at the end: another program provides the service now.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.forgotten = true;
     }
 
     /// Writes the file for the last time, or deletes it.
-    pub async fn finish(mut self, machine: &Machine) {
+    pub(crate) async fn finish(mut self, machine: &Machine) {
         if let Some(writing) = self.writing.take() {
             // Whatever became of it, what is written now is newer.
             let _ = writing.await;

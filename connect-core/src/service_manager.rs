@@ -17,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// The way to the service manager, as core uses it.
 #[derive(Debug)]
-pub struct ServiceManager {
+pub(crate) struct ServiceManager {
     notifier: Notifier,
     /// When the state is looked at next.
     look_at: Monotonic,
@@ -30,7 +30,7 @@ pub struct ServiceManager {
 impl ServiceManager {
     /// The service manager that has started this process, if one has.
     #[must_use]
-    pub fn from_environment() -> Self {
+    pub(crate) fn from_environment() -> Self {
         ServiceManager {
             notifier: Notifier::from_environment(),
             look_at: clock::now(),
@@ -41,7 +41,7 @@ impl ServiceManager {
 
     /// When [`ServiceManager::turn`] has something to do next.
     #[must_use]
-    pub fn next_wake(&self) -> Option<Monotonic> {
+    pub(crate) fn next_wake(&self) -> Option<Monotonic> {
         let feeding = self.notifier.feeding_time();
         let looking = (self.stale && self.notifier.is_present()).then_some(self.look_at);
         feeding.into_iter().chain(looking).min()
@@ -49,7 +49,7 @@ impl ServiceManager {
 
     /// One turn of core's loop has passed: feeds the watchdog, and says how things stand if they
     /// stand otherwise.
-    pub fn turn(&mut self, machine: &Machine, socket: &Path) {
+    pub(crate) fn turn(&mut self, machine: &Machine, socket: &Path) {
         self.notifier.feed();
         if !self.notifier.is_present() {
             return;
@@ -66,7 +66,7 @@ impl ServiceManager {
     }
 
     /// Tells how far the service has come.
-    pub fn tell(&mut self, milestone: Milestone) {
+    pub(crate) fn tell(&mut self, milestone: Milestone) {
         match milestone {
             Milestone::Ready | Milestone::Reloaded => self.notifier.ready(),
             Milestone::Reloading => self.notifier.reloading(),

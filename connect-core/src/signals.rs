@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 /// What `SIGHUP` means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Hangup {
+pub(crate) enum Hangup {
     /// Read the database now, as services do that have no terminal.
     Reload,
     /// The terminal is gone: the process ends, as the system has it.
@@ -25,7 +25,7 @@ pub enum Hangup {
 
 /// What is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Request {
+pub(crate) enum Request {
     /// Release the service and end.
     Leave,
     /// Read the database now.
@@ -36,7 +36,7 @@ pub enum Request {
 ///
 /// # Errors
 /// If the system refuses.
-pub fn listen(hangup: Hangup) -> anyhow::Result<mpsc::Receiver<Request>> {
+pub(crate) fn listen(hangup: Hangup) -> anyhow::Result<mpsc::Receiver<Request>> {
     let mut end = EndSignals::catch().context("cannot catch SIGTERM and SIGINT")?;
     let mut hangup = match hangup {
         Hangup::Reload => Some(signal(SignalKind::hangup()).context("cannot catch SIGHUP")?),

@@ -31,7 +31,7 @@ use crate::signals::{self, Hangup};
 ///
 /// # Errors
 /// If there are some that are of no use.
-pub fn handed_over() -> Result<HandedOver, Fatal> {
+pub(crate) fn handed_over() -> Result<HandedOver, Fatal> {
     HandedOver::take().map_err(|error| Fatal::new(Exit::System, error))
 }
 
@@ -39,7 +39,7 @@ pub fn handed_over() -> Result<HandedOver, Fatal> {
 ///
 /// # Errors
 /// If there is no such directory.
-pub fn enter(options: &CoreOptions) -> Result<Paths, Fatal> {
+pub(crate) fn enter(options: &CoreOptions) -> Result<Paths, Fatal> {
     let paths = options
         .paths()
         .map_err(|error| Fatal::new(Exit::System, error))?;
@@ -67,7 +67,7 @@ async fn reach(options: &CoreOptions, paths: &Paths) -> Result<AdminLink, Fatal>
 /// # Errors
 /// With the exit code for what is missing. A missing or broken database is not an error: the
 /// service runs without, says so, and loads the file when it is there.
-pub async fn prepare(
+pub(crate) async fn prepare(
     options: &CoreOptions,
     paths: &Paths,
     handed_over: HandedOver,

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use crate::secrets::Secrets;
 
 /// A line from the server, or for it. A challenge that the line gives away is learnt first.
-pub fn print(direction: Direction, line: &str, secrets: &mut Secrets) {
+pub(crate) fn print(direction: Direction, line: &str, secrets: &mut Secrets) {
     secrets.learn_from_line(line);
     let mark = match direction {
         Direction::Received => '<',
@@ -18,7 +18,7 @@ pub fn print(direction: Direction, line: &str, secrets: &mut Secrets) {
 
 /// Which way a line goes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// From the server.
     Received,
     /// To the server.

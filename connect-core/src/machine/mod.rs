@@ -6,9 +6,9 @@
 //! ```
 //!
 //! This file hands each input to the part that it is about. The parts own their fields:
-//! [`server`] the connection to tripe(8), [`peers`] the peer table, [`liveness`] the pinger,
-//! [`scripts`] the script helper, [`adding`] the peers being added, [`commands`] the commands that
-//! wait, [`inheritance`] what an earlier core has left, [`reload`] the database, [`events`] what
+//! `server` the connection to tripe(8), `peers` the peer table, `liveness` the pinger,
+//! `scripts` the script helper, `additions` the peers being added, `commands` the commands that
+//! wait, `inheritance` what an earlier core has left, `database` the database, `events` what
 //! observers are told.
 
 mod additions;
