@@ -110,10 +110,7 @@ pub(crate) enum DbError {
     #[error(transparent)]
     Write(WriteError),
     /// The sources are faulty, so the database stays as it was.
-    #[error(
-        "{} was not written ({summary}): correct the sources and compile them again",
-        path.display()
-    )]
+    #[error("{path} was not written ({summary}): correct the sources and compile them again")]
     NotWritten {
         /// The database that was to be written.
         path: PathBuf,
@@ -121,17 +118,14 @@ pub(crate) enum DbError {
         summary: String,
     },
     /// The sources are faulty, so there is no database to read.
-    #[error("{} does not compile ({summary}): correct the sources", path.display())]
+    #[error("{path} does not compile ({summary}): correct the sources")]
     NotCompiled {
         path: PathBuf,
         /// The number of faults.
         summary: String,
     },
     /// The database does not have the peer.
-    #[error(
-        "{} has no peer {peer}; `connect-cli db dump' shows those that there are",
-        path.display()
-    )]
+    #[error("{path} has no peer {peer}; `connect-cli db dump' shows those that there are")]
     NoSuchPeer {
         /// The database or source.
         path: PathBuf,

@@ -14,9 +14,8 @@ use tripe_admin::client::{Answer, Client, ClientError};
 pub(crate) enum AdminError {
     /// We may not use the socket.
     #[error(
-        "permission to use the tripe server's socket {} is denied: run this as the user or in the \
-         group that it belongs to",
-        path.display()
+        "permission to use the tripe server's socket {path} is denied: run this as the user or in \
+         the group that it belongs to"
     )]
     Denied { path: PathBuf },
     #[error(

@@ -24,23 +24,21 @@ use tokio::time::timeout;
 pub(crate) enum ControlError {
     /// Nothing answers on the socket.
     #[error(
-        "no connect service is running here: nothing answers on {} ({source}); start the service, \
-         or name its socket with --control, --runtime-dir or -a",
-        path.display()
+        "no connect service is running here: nothing answers on {path} ({source}); start the \
+         service, or name its socket with --control, --runtime-dir or -a"
     )]
     NoService { path: PathBuf, source: io::Error },
     /// We may not use the socket.
     #[error(
-        "permission to use {} is denied: only the service's own user and the socket's group may \
-         command it; run this as one of them",
-        path.display()
+        "permission to use {path} is denied: only the service's own user and the socket's group may \
+         command it; run this as one of them"
     )]
     Denied { path: PathBuf },
     /// The socket could not be used for another reason.
     #[error(transparent)]
     Socket(SocketError),
     /// The service speaks another version of the messages.
-    #[error("the service on {} does not fit this program: {source}", path.display())]
+    #[error("the service on {path} does not fit this program: {source}")]
     Mismatch {
         path: PathBuf,
         /// What does not fit.
@@ -54,8 +52,7 @@ pub(crate) enum ControlError {
     Schema { theirs: u32, version: String },
     /// Something else listens on the socket.
     #[error(
-        "what listens on {} is no connect service: {why}; name the right socket with --control",
-        path.display()
+        "what listens on {path} is no connect service: {why}; name the right socket with --control"
     )]
     NotTheService {
         path: PathBuf,
@@ -64,9 +61,8 @@ pub(crate) enum ControlError {
     },
     /// The connection was closed before any hello.
     #[error(
-        "the service on {} closed the connection at once: it is ending, or serves as many operators \
-         as it can; try again",
-        path.display()
+        "the service on {path} closed the connection at once: it is ending, or serves as many \
+         operators as it can; try again"
     )]
     ClosedAtOnce { path: PathBuf },
     #[error(
