@@ -5,8 +5,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use connect_runtime::exit::Exit;
 
 use crate::commands::{
-    active, admin, adopted, completions, db, doctor, events, info, kick, kill, list_active,
-    metrics, passive, quit, reload, sabotage, status, submit, top, userpeer,
+    admin, completions, db, doctor, events, info, metrics, shortcuts, status, submit, top,
 };
 use crate::common::{Common, CommonOptions};
 use crate::error::Error;
@@ -55,16 +54,8 @@ pub(crate) enum Command {
     Info(info::Info),
     Top(top::Top),
     Events(events::Events),
-    Active(active::Active),
-    Kick(kick::Kick),
-    Kill(kill::Kill),
-    Passive(passive::Passive),
-    Userpeer(userpeer::Userpeer),
-    Adopted(adopted::Adopted),
-    ListActive(list_active::ListActive),
-    Sabotage(sabotage::Sabotage),
-    Reload(reload::Reload),
-    Quit(quit::Quit),
+    #[command(flatten)]
+    Shortcut(shortcuts::Shortcut),
     Submit(submit::Submit),
     Admin(admin::Admin),
     Metrics(metrics::Metrics),
@@ -81,16 +72,7 @@ impl Command {
             Command::Info(info) => info.run(common).await,
             Command::Top(top) => top.run(common).await,
             Command::Events(events) => events.run(common).await,
-            Command::Active(active) => active.run(common).await,
-            Command::Kick(kick) => kick.run(common).await,
-            Command::Kill(kill) => kill.run(common).await,
-            Command::Passive(passive) => passive.run(common).await,
-            Command::Userpeer(userpeer) => userpeer.run(common).await,
-            Command::Adopted(adopted) => adopted.run(common).await,
-            Command::ListActive(list_active) => list_active.run(common).await,
-            Command::Sabotage(sabotage) => sabotage.run(common).await,
-            Command::Reload(reload) => reload.run(common).await,
-            Command::Quit(quit) => quit.run(common).await,
+            Command::Shortcut(shortcut) => shortcut.run(common).await,
             Command::Submit(submit) => submit.run(common).await,
             Command::Admin(admin) => admin.run(common).await,
             Command::Metrics(metrics) => metrics.run(common).await,

@@ -8,8 +8,9 @@
 //!                         +--> output: tables, text, JSON, colour
 //! ```
 //!
-//! Each command is one file or folder in `commands`. What a person reads may be worded better in
-//! any version; what `--json` prints keeps its meaning as long as `output::SCHEMA` stays the same.
+//! Each command is one file or folder in `commands`, except for the short ones in
+//! `commands::shortcuts`. What a person reads may be worded better in any version; what `--json`
+//! prints keeps its meaning as long as `output::SCHEMA` stays the same.
 
 mod cli;
 mod client;

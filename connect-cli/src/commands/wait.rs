@@ -7,7 +7,6 @@
 
 use std::time::Duration;
 
-use clap::Args;
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{Event, EventFilter, EventKind, EventName};
 use connect_ipc::scripts::{Ended, ScriptKind};
@@ -25,17 +24,6 @@ use crate::output::event_text;
 use crate::output::paint::Paint;
 use crate::output::report::{CommandReport, OutcomeReport, OutcomeResult};
 use crate::output::text;
-
-/// The options of a command whose outcome can be waited for.
-#[derive(Args, Debug)]
-pub(crate) struct WaitOptions {
-    /// Print JSON, once the command has ended.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// Wait for the outcome, no longer than --timeout if that is given.
-    #[arg(long)]
-    pub(crate) wait: bool,
-}
 
 /// The kinds of events that can decide the outcome.
 const KINDS: [EventName; 12] = [

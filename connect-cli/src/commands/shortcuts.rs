@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The commands of connect(8) that have a name and options of their own here. [`super::submit`]
+//! gives all the others.
+
+use clap::{Args, Subcommand};
+use connect_ipc::control::Request;
+use connect_runtime::exit::Exit;
+use tripe_admin::Interval;
+
+use super::wait::{self, Goal};
+use super::{admin, submit};
+use crate::common::{Common, Pace};
+use crate::error::Error;
+
+/// The options of a command whose outcome can be waited for.
+#[derive(Args, Debug)]
+pub(crate) struct WaitOptions {
+    /// Print JSON, once the command has ended.
+    #[arg(long)]
+    json: bool,
+    /// Wait for the outcome, no longer than --timeout if that is given.
+    #[arg(long)]
+    wait: bool,
+}
+
+/// The options of every other command.
+#[derive(Args, Debug)]
+pub(crate) struct PlainOptions {
+    /// Print JSON, once the command has ended.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the service, or the server, is to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Shortcut {
+    /// Make an active connection to a peer
+    #[command(after_help = "\
+        The peer is added to the server with what its record says. The command ends when the \
+        server has added it, which may wait for its name to be looked up. With --wait it ends \
+        when keys are agreed with the peer or it has answered a ping (exit code 0), when it is \
+        found unreachable, is removed or its connect command fails (1), or when --timeout is over \
+        (124).\n\n\
+        Examples:\n\
+        \x20 connect-cli active alice\n\
+        \x20 connect-cli active alice --wait --timeout 1m")]
+    Active {
+        #[command(flatten)]
+        options: WaitOptions,
+        /// The peer's name.
+        peer: String,
+    },
+    /// Make a new attempt to connect to a peer that is added
+    #[command(after_help = "\
+        The peer's record needs a key connect or knock. The command does not wait for the \
+        outcome unless --wait is given; then it ends when keys are agreed with the peer or it \
+        answers again (exit code 0), when it is found unreachable, is removed or its connect \
+        command fails (1), or when --timeout is over (124).\n\n\
+        Examples:\n\
+        \x20 connect-cli kick alice\n\
+        \x20 connect-cli kick alice --wait --timeout 30")]
+    Kick {
+        #[command(flatten)]
+        options: WaitOptions,
+        /// The peer's name.
+        peer: String,
+    },
+    /// Remove a peer from the server
+    #[command(after_help = "\
+        The tripe server is asked itself. The service notices, runs the peer's disconnect and \
+        ifdown, and pings it no more. With --wait the command ends when it has noticed (exit \
+        code 0), or when --timeout is over (124).\n\n\
+        Examples:\n\
+        \x20 connect-cli kill alice\n\
+        \x20 connect-cli kill alice --wait")]
+    Kill {
+        #[command(flatten)]
+        options: WaitOptions,
+        /// The peer's name.
+        peer: String,
+    },
+    /// Wait for a peer to make contact, and add it when it does
+    #[command(after_help = "\
+        Prints a challenge at once. The command ends when a greeting with this challenge has \
+        come and the peer is added, or when none has come in time. This is what the far end's \
+        connect command runs.\n\n\
+        Examples:\n\
+        \x20 connect-cli passive alice\n\
+        \x20 connect-cli passive --wait 1m alice")]
+    Passive {
+        #[command(flatten)]
+        options: PlainOptions,
+        /// How long to wait for the greeting [default: 30s].
+        #[arg(long, value_name = "TIME")]
+        wait: Option<Interval>,
+        /// The user's name.
+        user: String,
+    },
+    /// Tell which peer a user stands for
+    #[command(after_help = "\
+        Prints the peer's name.\n\n\
+        Examples:\n\
+        \x20 connect-cli userpeer alice")]
+    Userpeer {
+        #[command(flatten)]
+        options: PlainOptions,
+        /// The user's name.
+        user: String,
+    },
+    /// List the peers that the service pings
+    #[command(after_help = "\
+        Prints one name a line.\n\n\
+        Examples:\n\
+        \x20 connect-cli adopted")]
+    Adopted(PlainOptions),
+    /// List the peers of the database that can be connected to
+    #[command(after_help = "\
+        Prints one name a line.\n\n\
+        Examples:\n\
+        \x20 connect-cli list-active")]
+    ListActive(PlainOptions),
+    /// Make the service believe that a peer does not answer, to test what happens then
+    #[command(after_help = "\
+        To have the connection made anew, use kick.\n\n\
+        Examples:\n\
+        \x20 connect-cli sabotage alice")]
+    Sabotage {
+        #[command(flatten)]
+        options: PlainOptions,
+        /// The peer's name.
+        peer: String,
+    },
+    /// Make the service read its peer database now
+    #[command(after_help = "\
+        The service looks for a new database every second by itself; this is for scripts that \
+        want to know what came of it: with --wait the command ends when the database is taken up \
+        (exit code 0) or found faulty (65), or when --timeout is over (124).\n\n\
+        Examples:\n\
+        \x20 connect-cli reload --wait")]
+    Reload(WaitOptions),
+    /// Make the service end
+    #[command(after_help = "\
+        The peers stay with the server; nobody pings them any more. A supervisor may start the \
+        service again.\n\n\
+        Examples:\n\
+        \x20 connect-cli quit")]
+    Quit(PlainOptions),
+}
+
+impl Shortcut {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        match self {
+            Shortcut::Active { options, peer } => {
+                let words = ["active", &peer];
+                options.give(common, &words, Pace::Slow, Goal::Active).await
+            }
+            Shortcut::Kick { options, peer } => {
+                let words = ["kick", &peer];
+                options.give(common, &words, Pace::Quick, Goal::Kick).await
+            }
+            Shortcut::Kill { options, peer } => {
+                let words = vec!["KILL".to_owned(), peer];
+                if options.wait {
+                    return wait::kill(common, words, options.json).await;
+                }
+                admin::command(common, words, options.json, Pace::Quick).await
+            }
+            Shortcut::Passive {
+                options,
+                wait,
+                user,
+            } => {
+                let wait = wait.map(|wait| wait.to_string());
+                let mut words = vec!["passive"];
+                if let Some(wait) = &wait {
+                    words.extend(["-timeout", wait]);
+                }
+                // A user's name may look like an option.
+                words.extend(["--", &user]);
+                options.give(common, &words, Pace::Slow).await
+            }
+            Shortcut::Userpeer { options, user } => {
+                let words = ["userpeer", &user];
+                options.give(common, &words, Pace::Quick).await
+            }
+            Shortcut::Adopted(options) => options.give(common, &["adopted"], Pace::Quick).await,
+            Shortcut::ListActive(options) => {
+                options.give(common, &["list-active"], Pace::Quick).await
+            }
+            Shortcut::Sabotage { options, peer } => {
+                let words = ["sabotage", &peer];
+                options.give(common, &words, Pace::Quick).await
+            }
+            Shortcut::Reload(options) => {
+                if options.wait {
+                    return wait::reload(common, options.json).await;
+                }
+                let words = ["reload".to_owned()];
+                let request = Request::Reload {};
+                submit::request(common, &words, request, options.json, Pace::Quick).await
+            }
+            Shortcut::Quit(options) => options.give(common, &["quit"], Pace::Quick).await,
+        }
+    }
+}
+
+impl WaitOptions {
+    /// Gives the service a command, and waits for the outcome if that is wanted.
+    async fn give(
+        self,
+        common: &mut Common,
+        words: &[&str],
+        pace: Pace,
+        goal: Goal,
+    ) -> Result<Exit, Error> {
+        if self.wait {
+            return wait::command(common, words, self.json, goal).await;
+        }
+        submit::command(common, words, self.json, pace).await
+    }
+}
+
+impl PlainOptions {
+    /// Gives the service a command.
+    async fn give(self, common: &mut Common, words: &[&str], pace: Pace) -> Result<Exit, Error> {
+        submit::command(common, words, self.json, pace).await
+    }
+}
