@@ -8,13 +8,13 @@ use std::path::Path;
 use peerdb::{Database, Severity};
 
 use super::files::{self, OTHERS_WRITE};
-use super::finding::{Area, Findings};
+use super::finding::Section;
 use crate::commands::db::findings as remarks;
 use crate::output::progress;
 use crate::output::text;
 
 /// Checks the database.
-pub(crate) fn check(path: &Path, findings: &mut Findings) -> Option<Database> {
+pub(crate) fn check(path: &Path, section: &mut Section<'_>) -> Option<Database> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
@@ -22,13 +22,12 @@ pub(crate) fn check(path: &Path, findings: &mut Findings) -> Option<Database> {
             let subject = format!("the peer database {shown}");
             let missing =
                 "compile it with `connect-cli db compile', or name the right file with -p";
-            files::unreadable(Area::Database, &subject, &error, missing, findings);
+            files::unreadable(&subject, &error, missing, section);
             return None;
         }
     };
     if metadata.mode() & OTHERS_WRITE != 0 {
-        findings.fault(
-            Area::Database,
+        section.fault(
             format!("the peer database {shown} is writable by everybody, who can so run programs"),
             &format!("chmod o-w {shown}"),
         );
@@ -36,7 +35,7 @@ pub(crate) fn check(path: &Path, findings: &mut Findings) -> Option<Database> {
     let database = match progress::during("reading the database", || Database::load(path)) {
         Ok(database) => database,
         Err(error) => {
-            findings.fault_with_remedy(Area::Database, error.to_string());
+            section.fault_with_remedy(error.to_string());
             return None;
         }
     };
@@ -47,12 +46,12 @@ pub(crate) fn check(path: &Path, findings: &mut Findings) -> Option<Database> {
     let remedy = format!("`connect-cli db check {shown}' says what");
     if remarks::any(&found, Severity::Error) {
         let text = format!("{text}, but {}", remarks::summary(&found));
-        findings.fault(Area::Database, text, &remedy);
+        section.fault(text, &remedy);
     } else if remarks::any(&found, Severity::Warning) {
         let text = format!("{text}, but {}", remarks::summary(&found));
-        findings.warning(Area::Database, text, &remedy);
+        section.warning(text, &remedy);
     } else {
-        findings.ok(Area::Database, text);
+        section.ok(text);
     }
     Some(database)
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-use super::finding::{Area, Findings};
+use super::finding::Section;
 use crate::common::Common;
 
 /// Writable by everybody.
@@ -20,76 +20,67 @@ pub(crate) const STICKY: u32 = 0o1000;
 
 /// Checks the directories and sockets. A socket that does not exist is reported by the check that
 /// uses it.
-pub(crate) fn check(common: &Common, findings: &mut Findings) {
+pub(crate) fn check(common: &Common, section: &mut Section<'_>) {
     let configuration = common.directory();
     let subject = format!("the configuration directory {}", configuration.display());
     match fs::metadata(&configuration) {
-        Ok(metadata) => directory(&configuration, &subject, &metadata, findings),
+        Ok(metadata) => directory(&configuration, &subject, &metadata, section),
         Err(error) => unreadable(
-            Area::Files,
             &subject,
             &error,
             "name the right one with -d or TRIPEDIR",
-            findings,
+            section,
         ),
     }
     let runtime = common.runtime();
     let path = runtime.path();
     if let Ok(metadata) = fs::metadata(path) {
         let subject = format!("the runtime directory {}", path.display());
-        directory(path, &subject, &metadata, findings);
+        directory(path, &subject, &metadata, section);
     }
-    socket(
-        &common.admin_socket(),
-        "the tripe server's socket",
-        findings,
-    );
-    socket(&common.control_socket(), "the control socket", findings);
+    socket(&common.admin_socket(), "the tripe server's socket", section);
+    socket(&common.control_socket(), "the control socket", section);
     // Its group may have access: core checks the user of each connection.
-    socket(&runtime.helpers_socket(), "the helpers' socket", findings);
+    socket(&runtime.helpers_socket(), "the helpers' socket", section);
 }
 
 /// Something could not be read.
 pub(crate) fn unreadable(
-    area: Area,
     subject: &str,
     error: &io::Error,
     missing: &str,
-    findings: &mut Findings,
+    section: &mut Section<'_>,
 ) {
     match error.kind() {
         io::ErrorKind::NotFound => {
-            findings.fault(area, format!("{subject} is not there"), missing);
+            section.fault(format!("{subject} is not there"), missing);
         }
-        io::ErrorKind::PermissionDenied => findings.warning(
-            area,
+        io::ErrorKind::PermissionDenied => section.warning(
             format!("{subject} cannot be looked at as this user"),
             "run this as the service's user, or as root",
         ),
-        _ => findings.fault(
-            area,
+        _ => section.fault(
             format!("{subject} cannot be looked at: {error}"),
             "correct its name, or check the file system it is on",
         ),
     }
 }
 
-fn directory(path: &Path, subject: &str, metadata: &Metadata, findings: &mut Findings) {
+fn directory(path: &Path, subject: &str, metadata: &Metadata, section: &mut Section<'_>) {
     if !metadata.is_dir() {
         let remedy = "name the right one with -d or --runtime-dir";
-        findings.fault(Area::Files, format!("{subject} is no directory"), remedy);
+        section.fault(format!("{subject} is no directory"), remedy);
     } else if metadata.mode() & OTHERS_WRITE != 0 && metadata.mode() & STICKY == 0 {
-        findings.fault(
-            Area::Files,
+        section.fault(
             format!("{subject} is writable by everybody"),
             &format!("chmod o-w {}", path.display()),
         );
     } else {
-        findings.ok(Area::Files, format!("{subject} is in order"));
+        section.ok(format!("{subject} is in order"));
     }
 }
 
-fn socket(path: &Path, what: &str, findings: &mut Findings) {
+fn socket(path: &Path, what: &str, section: &mut Section<'_>) {
     let Ok(metadata) = fs::metadata(path) else {
         return;
     };
@@ -98,17 +89,13 @@ fn socket(path: &Path, what: &str, findings: &mut Findings) {
     let subject = format!("{what} {shown}");
     if !metadata.file_type().is_socket() {
         let remedy = "move it away, or name the right one";
-        findings.fault(Area::Files, format!("{subject} is no socket"), remedy);
+        section.fault(format!("{subject} is no socket"), remedy);
     } else if mode & OTHERS_WRITE != 0 {
-        findings.fault(
-            Area::Files,
+        section.fault(
             format!("{subject} can be used by everybody (mode {mode:04o})"),
             &format!("chmod o-w {shown}, and have it made so"),
         );
     } else {
-        findings.ok(
-            Area::Files,
-            format!("{subject} is in order (mode {mode:04o})"),
-        );
+        section.ok(format!("{subject} is in order (mode {mode:04o})"));
     }
 }

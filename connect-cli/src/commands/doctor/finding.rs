@@ -49,34 +49,51 @@ pub(crate) struct Finding {
 #[serde(transparent)]
 pub(crate) struct Findings(Vec<Finding>);
 
-impl Findings {
+/// The findings on one area, as they are made.
+#[derive(Debug)]
+pub(crate) struct Section<'a> {
+    area: Area,
+    findings: &'a mut Findings,
+}
+
+impl Section<'_> {
     /// Something is all right.
-    pub(crate) fn ok(&mut self, area: Area, text: impl Into<String>) {
-        self.push(area, Verdict::Ok, text.into(), None);
+    pub(crate) fn ok(&mut self, text: impl Into<String>) {
+        self.push(Verdict::Ok, text.into(), None);
     }
 
     /// Something should be looked at.
-    pub(crate) fn warning(&mut self, area: Area, text: impl Into<String>, remedy: &str) {
-        self.push(area, Verdict::Warning, text.into(), Some(remedy));
+    pub(crate) fn warning(&mut self, text: impl Into<String>, remedy: &str) {
+        self.push(Verdict::Warning, text.into(), Some(remedy));
     }
 
     /// Something is at fault.
-    pub(crate) fn fault(&mut self, area: Area, text: impl Into<String>, remedy: &str) {
-        self.push(area, Verdict::Fault, text.into(), Some(remedy));
+    pub(crate) fn fault(&mut self, text: impl Into<String>, remedy: &str) {
+        self.push(Verdict::Fault, text.into(), Some(remedy));
     }
 
     /// Something is at fault, and the sentence that says so ends with what to do.
-    pub(crate) fn fault_with_remedy(&mut self, area: Area, text: impl Into<String>) {
-        self.push(area, Verdict::Fault, text.into(), None);
+    pub(crate) fn fault_with_remedy(&mut self, text: impl Into<String>) {
+        self.push(Verdict::Fault, text.into(), None);
     }
 
-    fn push(&mut self, area: Area, verdict: Verdict, text: String, remedy: Option<&str>) {
-        self.0.push(Finding {
-            area,
+    fn push(&mut self, verdict: Verdict, text: String, remedy: Option<&str>) {
+        self.findings.0.push(Finding {
+            area: self.area,
             verdict,
             text,
             remedy: remedy.map(str::to_owned),
         });
+    }
+}
+
+impl Findings {
+    /// Where the findings on an area go.
+    pub(crate) fn section(&mut self, area: Area) -> Section<'_> {
+        Section {
+            area,
+            findings: self,
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {

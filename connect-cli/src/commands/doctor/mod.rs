@@ -16,7 +16,7 @@ use connect_runtime::exit::Exit;
 use connect_runtime::paths;
 use serde::Serialize;
 
-use self::finding::{Findings, Verdict};
+use self::finding::{Area, Findings, Verdict};
 use crate::common::Common;
 use crate::error::Error;
 use crate::output::paint::Paint;
@@ -53,16 +53,17 @@ impl Doctor {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let mut findings = Findings::default();
         let directory = common.directory();
-        files::check(common, &mut findings);
-        let provider = server::check(common, &mut findings).await;
-        let status = service::check(common, provider.as_deref(), &mut findings).await;
+        files::check(common, &mut findings.section(Area::Files));
+        let provider = server::check(common, &mut findings.section(Area::Server)).await;
+        let section = &mut findings.section(Area::Service);
+        let status = service::check(common, provider.as_deref(), section).await;
         let in_use = status.map(|status| PathBuf::from(status.database.path));
         let path = match (self.peerdb, in_use) {
             (None, Some(path)) => path,
             (option, _) => paths::database(option.as_deref(), &directory),
         };
-        if let Some(database) = database::check(&path, &mut findings) {
-            scripts::check(&database, &directory, &mut findings);
+        if let Some(database) = database::check(&path, &mut findings.section(Area::Database)) {
+            scripts::check(&database, &directory, &mut findings.section(Area::Scripts));
         }
         let ok = !findings.any(Verdict::Fault);
         if self.json {

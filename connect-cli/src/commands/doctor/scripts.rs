@@ -14,7 +14,7 @@ use connect_policy::scripts;
 use peerdb::{Database, Record};
 
 use super::files::{self, GROUP_WRITE, OTHERS_WRITE, STICKY};
-use super::finding::{Area, Findings};
+use super::finding::Section;
 use crate::output::text;
 
 /// Any of the three permissions to execute.
@@ -37,16 +37,15 @@ impl fmt::Display for Use {
 
 /// Checks every script of every peer. Relative names are relative to `directory`, the working
 /// directory of the service.
-pub(crate) fn check(database: &Database, directory: &Path, findings: &mut Findings) {
+pub(crate) fn check(database: &Database, directory: &Path, section: &mut Section<'_>) {
     let search = std::env::var_os("PATH").unwrap_or_default();
     for (program, purpose) in programs(database) {
         match find(&program, directory, &search) {
             Some(path) => {
                 let subject = format!("the script {} ({purpose})", path.display());
-                file(&path, &subject, findings);
+                file(&path, &subject, section);
             }
-            None => findings.warning(
-                Area::Scripts,
+            None => section.warning(
                 format!("the script {program} ({purpose}) is in no directory of PATH"),
                 "write its full name in the sources; the service's PATH may be another one",
             ),
@@ -102,12 +101,12 @@ fn find(program: &str, directory: &Path, search: &OsStr) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn file(path: &Path, subject: &str, findings: &mut Findings) {
+fn file(path: &Path, subject: &str, section: &mut Section<'_>) {
     let shown = path.display();
     let missing = "install it, or correct its name in the sources";
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
-        Err(error) => return files::unreadable(Area::Scripts, subject, &error, missing, findings),
+        Err(error) => return files::unreadable(subject, &error, missing, section),
     };
     let mode = metadata.mode();
     let open = path.ancestors().skip(1).find(|place| is_open(place));
@@ -127,15 +126,14 @@ fn file(path: &Path, subject: &str, findings: &mut Findings) {
             format!("chmod o-w {open}"),
         )
     } else if mode & GROUP_WRITE != 0 && metadata.gid() != 0 {
-        return findings.warning(
-            Area::Scripts,
+        return section.warning(
             format!("{subject} can be changed by the group {}", metadata.gid()),
             &format!("chmod g-w {shown}, unless that group is trusted as the service is"),
         );
     } else {
-        return findings.ok(Area::Scripts, format!("{subject} is in order"));
+        return section.ok(format!("{subject} is in order"));
     };
-    findings.fault(Area::Scripts, format!("{subject} {fault}"), &remedy);
+    section.fault(format!("{subject} {fault}"), &remedy);
 }
 
 /// Whether everybody may put another file in the place of one in this directory.

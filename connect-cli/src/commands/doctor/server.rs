@@ -7,7 +7,7 @@ use std::time::Duration;
 use tripe_admin::client::{Answer, Client, ClientError};
 use tripe_admin::version;
 
-use super::finding::{Area, Findings};
+use super::finding::Section;
 use crate::client::admin::{self, AdminError};
 use crate::common::{Common, Pace};
 
@@ -18,34 +18,30 @@ const OLDEST: &str = "1.5.0";
 const SERVICE: &str = "connect";
 
 /// Checks the server; gives the version of whoever provides the service.
-pub(crate) async fn check(common: &Common, findings: &mut Findings) -> Option<String> {
-    let checked = ask_server(common, findings).await;
+pub(crate) async fn check(common: &Common, section: &mut Section<'_>) -> Option<String> {
+    let checked = ask_server(common, section).await;
     checked.unwrap_or_else(|error| {
-        findings.fault_with_remedy(Area::Server, error.to_string());
+        section.fault_with_remedy(error.to_string());
         None
     })
 }
 
 async fn ask_server(
     common: &Common,
-    findings: &mut Findings,
+    section: &mut Section<'_>,
 ) -> Result<Option<String>, AdminError> {
     let mut client = common.admin().await?;
     let limit = common.limit(Pace::Quick);
     let answer = ask(&mut client, &["VERSION"], limit).await?;
     let words = answer.into_iter().next().unwrap_or_default();
     match words.as_slice() {
-        [name, version, ..] if name == "tripe" && is_old(version) => findings.warning(
-            Area::Server,
+        [name, version, ..] if name == "tripe" && is_old(version) => section.warning(
             format!("the server is tripe {version}, which knows neither knock nor ephemeral"),
             &format!("install tripe {OLDEST} or later if a peer needs these"),
         ),
-        words => findings.ok(
-            Area::Server,
-            format!("the server answers; it is {}", words.join(" ")),
-        ),
+        words => section.ok(format!("the server answers; it is {}", words.join(" "))),
     }
-    provider(&mut client, limit, findings).await
+    provider(&mut client, limit, section).await
 }
 
 fn is_old(version: &str) -> bool {
@@ -65,7 +61,7 @@ async fn ask(
 async fn provider(
     client: &mut Client,
     limit: Option<Duration>,
-    findings: &mut Findings,
+    section: &mut Section<'_>,
 ) -> Result<Option<String>, AdminError> {
     match ask(client, &["SVCQUERY", SERVICE], limit).await {
         Ok(answer) => {
@@ -75,17 +71,13 @@ async fn provider(
                 .find_map(|word| word.strip_prefix("version="))
                 .map(str::to_owned);
             let text = version.as_deref().unwrap_or("of unknown version");
-            findings.ok(
-                Area::Server,
-                format!("the service {SERVICE} is provided, {text}"),
-            );
+            section.ok(format!("the service {SERVICE} is provided, {text}"));
             Ok(version)
         }
         Err(AdminError::Client(ClientError::Failed(failure)))
             if failure.code() == "unknown-service" =>
         {
-            findings.fault(
-                Area::Server,
+            section.fault(
                 format!("nobody provides the service {SERVICE} to the server"),
                 "start connect",
             );

@@ -3,7 +3,7 @@
 
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
-use super::finding::{Area, Findings};
+use super::finding::Section;
 use crate::client::connection::ControlError;
 use crate::client::requests;
 use crate::common::Common;
@@ -17,44 +17,37 @@ const OURS: &str = env!("CARGO_PKG_VERSION");
 pub(crate) async fn check(
     common: &Common,
     provider: Option<&str>,
-    findings: &mut Findings,
+    section: &mut Section<'_>,
 ) -> Option<ServiceStatus> {
     let service = match fetch(common).await {
         Ok(service) => service,
         Err(error) => {
-            findings.fault_with_remedy(Area::Service, error.to_string());
+            section.fault_with_remedy(error.to_string());
             return None;
         }
     };
     let version = &service.version;
-    findings.ok(
-        Area::Service,
-        format!(
-            "connect {version} runs as process {}, for {}",
-            service.pid,
-            text::span(service.uptime)
-        ),
-    );
+    section.ok(format!(
+        "connect {version} runs as process {}, for {}",
+        service.pid,
+        text::span(service.uptime)
+    ));
     if version != OURS {
-        findings.warning(
-            Area::Service,
+        section.warning(
             format!("the service is version {version}, this program {OURS}"),
             "install the same version of both, and restart the service",
         );
     }
     match provider {
-        Some(provider) if service.server == ServerLink::Up && provider != version => findings
-            .fault(
-                Area::Service,
-                format!("the server knows version {provider} as the service, which is another one"),
-                "stop the other program, or name the right sockets",
-            ),
+        Some(provider) if service.server == ServerLink::Up && provider != version => section.fault(
+            format!("the server knows version {provider} as the service, which is another one"),
+            "stop the other program, or name the right sockets",
+        ),
         _ => {}
     }
     let socket = common.admin_socket();
     if service.socket != socket.display().to_string() && !is_same(&service.socket, &socket) {
-        findings.warning(
-            Area::Service,
+        section.warning(
             format!(
                 "the service uses the server on {}, not on {}",
                 service.socket,
@@ -64,10 +57,10 @@ pub(crate) async fn check(
         );
     }
     for fault in status_text::faults(&service) {
-        findings.fault_with_remedy(Area::Service, fault);
+        section.fault_with_remedy(fault);
     }
-    helper("connect-pinger", &service.pinger, findings);
-    helper("connect-ifscripts", &service.scripts, findings);
+    helper("connect-pinger", &service.pinger, section);
+    helper("connect-ifscripts", &service.scripts, section);
     Some(service)
 }
 
@@ -86,7 +79,7 @@ fn is_same(one: &str, other: &std::path::Path) -> bool {
 }
 
 /// A helper that is in order; what is wrong with one is among the service's faults.
-fn helper(program: &str, helper: &HelperStatus, findings: &mut Findings) {
+fn helper(program: &str, helper: &HelperStatus, section: &mut Section<'_>) {
     if !helper.connected {
         return;
     }
@@ -94,12 +87,11 @@ fn helper(program: &str, helper: &HelperStatus, findings: &mut Findings) {
     let restarts = helper.connections.saturating_sub(1);
     if restarts > 0 {
         let times = text::count(restarts, "time");
-        findings.warning(
-            Area::Service,
+        section.warning(
             format!("{program} is connected, but has been started again {times}"),
             "look in the log for the reason, unless you did it yourself",
         );
     } else {
-        findings.ok(Area::Service, format!("{program} is connected"));
+        section.ok(format!("{program} is connected"));
     }
 }
