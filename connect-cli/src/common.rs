@@ -32,12 +32,7 @@ pub(crate) enum Pace {
 pub(crate) struct CommonOptions {
     /// The tripe server's administration socket [default: $TRIPESOCK, else tripesock in the
     /// configuration directory].
-    #[arg(
-        short = 'a',
-        long = "admin-socket",
-        value_name = "SOCKET",
-        global = true
-    )]
+    #[arg(short, long, value_name = "SOCKET", global = true)]
     pub(crate) admin_socket: Option<PathBuf>,
     /// The configuration directory, where the server's socket and the service's database are found
     /// [default: $TRIPEDIR, else /etc/tripe].

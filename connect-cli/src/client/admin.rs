@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use connect_runtime::exit::Exit;
-use tokio::time::timeout;
 use tripe_admin::client::{Answer, Client, ClientError};
+
+use super::limit::within;
 
 /// Why the tripe server could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -71,18 +72,5 @@ pub(crate) async fn ask(
     words: &[String],
     limit: Option<Duration>,
 ) -> Result<Answer, AdminError> {
-    Ok(within(limit, client.command(words)).await??)
-}
-
-/// Waits for the server, for as long as it may take.
-pub(crate) async fn within<T>(
-    limit: Option<Duration>,
-    answer: impl Future<Output = T>,
-) -> Result<T, AdminError> {
-    match limit {
-        None => Ok(answer.await),
-        Some(limit) => timeout(limit, answer)
-            .await
-            .map_err(|_| AdminError::Timeout(limit)),
-    }
+    Ok(within(limit, client.command(words), AdminError::Timeout).await??)
 }

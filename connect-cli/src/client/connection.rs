@@ -17,7 +17,8 @@ use connect_runtime::exit::Exit;
 use connect_runtime::transport::{
     self, OPERATOR_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
 };
-use tokio::time::timeout;
+
+use super::limit::within;
 
 /// Why the service could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -79,10 +80,10 @@ pub(crate) enum ControlError {
     Ended,
     /// The connection broke.
     #[error(transparent)]
-    Receive(ReceiveError),
+    Receive(#[from] ReceiveError),
     /// The request could not be sent.
     #[error("cannot ask the service: {0}")]
-    Send(SendError),
+    Send(#[from] SendError),
     /// The service did not understand the request. It may be older than this program.
     #[error("the service did not understand: {0}")]
     Refused(String),
@@ -113,8 +114,7 @@ impl ControlError {
         }
     }
 
-    fn from_hello(path: &Path, error: HelloError) -> Self {
-        let path = path.to_owned();
+    fn from_hello(path: PathBuf, error: HelloError) -> Self {
         match error {
             HelloError::Role { role } => ControlError::NotTheService {
                 path,
@@ -124,8 +124,7 @@ impl ControlError {
         }
     }
 
-    fn from_connecting(path: &Path, error: SocketError) -> Self {
-        let path = path.to_owned();
+    fn from_connecting(path: PathBuf, error: SocketError) -> Self {
         match error {
             SocketError::Io { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => ControlError::Denied { path },
@@ -154,16 +153,6 @@ pub(crate) struct Control {
     request: u64,
 }
 
-/// Waits for `future` no longer than `limit`.
-async fn within<F: Future>(limit: Option<Duration>, future: F) -> Result<F::Output, ControlError> {
-    match limit {
-        None => Ok(future.await),
-        Some(limit) => timeout(limit, future)
-            .await
-            .map_err(|_| ControlError::Timeout(limit)),
-    }
-}
-
 impl Control {
     /// Connects and exchanges hellos. `hello` limits how long that may take, `limit` how long each
     /// further message may take.
@@ -172,33 +161,25 @@ impl Control {
         hello: Option<Duration>,
         limit: Option<Duration>,
     ) -> Result<Self, ControlError> {
-        let stream = within(hello, transport::connect(path))
-            .await?
-            .map_err(|error| ControlError::from_connecting(path, error))?;
-        let (mut receiver, sender) =
-            transport::split(stream, OPERATOR_BACKLOG).map_err(ControlError::Receive)?;
-        let first = within(hello, receiver.next::<Hello>()).await?;
-        let theirs = match first {
+        let path = path.to_owned();
+        let stream = match within(hello, transport::connect(&path), ControlError::Timeout).await? {
+            Ok(stream) => stream,
+            Err(error) => return Err(ControlError::from_connecting(path, error)),
+        };
+        let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG)?;
+        let theirs = match within(hello, receiver.next::<Hello>(), ControlError::Timeout).await? {
             Ok(Some(theirs)) => theirs,
-            Ok(None) => {
-                return Err(ControlError::ClosedAtOnce {
-                    path: path.to_owned(),
-                });
-            }
+            Ok(None) => return Err(ControlError::ClosedAtOnce { path }),
             Err(ReceiveError::Frame(error)) => {
-                return Err(ControlError::NotTheService {
-                    path: path.to_owned(),
-                    why: error.to_string(),
-                });
+                let why = error.to_string();
+                return Err(ControlError::NotTheService { path, why });
             }
-            Err(error @ ReceiveError::Io(_)) => return Err(ControlError::Receive(error)),
+            Err(error) => return Err(error.into()),
         };
         theirs
             .check(&[Role::Core])
             .map_err(|error| ControlError::from_hello(path, error))?;
-        sender
-            .send(&Hello::new(Role::Operator))
-            .map_err(ControlError::Send)?;
+        sender.send(&Hello::new(Role::Operator))?;
         Ok(Control {
             receiver,
             sender,
@@ -215,7 +196,7 @@ impl Control {
             id: self.request,
             request,
         };
-        self.sender.send(&envelope).map_err(ControlError::Send)?;
+        self.sender.send(&envelope)?;
         Ok(self.request)
     }
 
@@ -236,12 +217,13 @@ impl Control {
 
     /// The next reply to any request, with the request's number. Cancel safe.
     pub(crate) async fn answer(&mut self) -> Result<(u64, Reply), ControlError> {
-        let answer = within(self.limit, self.receiver.next::<Answer>()).await?;
-        let answer = match answer {
-            Ok(Some(answer)) => answer,
-            Ok(None) => return Err(ControlError::Lost),
-            Err(error) => return Err(ControlError::Receive(error)),
-        };
+        let answer = within(
+            self.limit,
+            self.receiver.next::<Answer>(),
+            ControlError::Timeout,
+        )
+        .await??;
+        let answer = answer.ok_or(ControlError::Lost)?;
         match answer.reply {
             // A request that core could not read has no number.
             Reply::Error(why) => Err(ControlError::Refused(why)),

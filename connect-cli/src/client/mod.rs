@@ -3,5 +3,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod connection;
+pub(crate) mod limit;
 pub(crate) mod requests;
+pub(crate) mod state;
 pub(crate) mod subscription;

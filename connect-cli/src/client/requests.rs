@@ -4,6 +4,7 @@
 use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
 
 use super::connection::{Control, ControlError};
+use super::state::Collected;
 use super::subscription::{StreamItem, Subscription};
 
 /// Sends a command and reads its replies, up to the last. Gives each line of the answer to `line`,
@@ -37,33 +38,6 @@ pub(crate) async fn status_again(
         {
             return state.finish();
         }
-    }
-}
-
-/// The replies to a request for the state, so far.
-#[derive(Debug, Default)]
-pub(crate) struct Collected {
-    service: Option<ServiceStatus>,
-    peers: Vec<PeerStatus>,
-}
-
-impl Collected {
-    /// Adds one reply. Returns whether it was the last.
-    pub(crate) fn take(&mut self, reply: Reply) -> Result<bool, ControlError> {
-        match reply {
-            Reply::Service(status) => self.service = Some(*status),
-            Reply::Peers(some) => self.peers.extend(some),
-            Reply::Done {} => return Ok(true),
-            _ => return Err(ControlError::Unexpected),
-        }
-        Ok(false)
-    }
-
-    /// The whole state.
-    pub(crate) fn finish(mut self) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
-        self.peers.sort_by(|left, right| left.name.cmp(&right.name));
-        let service = self.service.ok_or(ControlError::Unexpected)?;
-        Ok((service, self.peers))
     }
 }
 

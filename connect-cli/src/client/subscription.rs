@@ -10,7 +10,8 @@
 use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
 use connect_ipc::event::{Event, EventFilter};
 
-use crate::client::connection::{Control, ControlError};
+use super::connection::{Control, ControlError};
+use super::state::Collected;
 
 /// The state that a subscription begins with.
 #[derive(Clone, Debug)]
@@ -47,20 +48,21 @@ impl Subscription {
         filter: EventFilter,
     ) -> Result<(Self, Snapshot), ControlError> {
         let request = control.ask(Request::Events(filter))?;
-        let mut service = None;
-        let mut peers: Vec<PeerStatus> = Vec::new();
+        let mut state = Collected::default();
         let seq = loop {
             match control.reply().await? {
-                Reply::Service(status) => service = Some(*status),
-                Reply::Peers(some) => peers.extend(some),
                 Reply::Live { seq } => break seq,
-                _ => return Err(ControlError::Unexpected),
+                reply => {
+                    if state.take(reply)? {
+                        return Err(ControlError::Unexpected);
+                    }
+                }
             }
         };
         control.remove_time_limit();
-        peers.sort_by(|left, right| left.name.cmp(&right.name));
+        let (service, peers) = state.finish()?;
         let snapshot = Snapshot {
-            service: service.ok_or(ControlError::Unexpected)?,
+            service,
             peers,
             seq,
         };

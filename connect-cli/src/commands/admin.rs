@@ -9,7 +9,8 @@ use serde::Serialize;
 use tripe_admin::client::{Answer, Client, ClientError, Incoming};
 use tripe_admin::token;
 
-use crate::client::admin::{AdminError, ask, within};
+use crate::client::admin::{AdminError, ask};
+use crate::client::limit::within;
 use crate::common::{Common, Pace};
 use crate::error::{Error, succeeded};
 use crate::interrupt::until_interrupted;
@@ -74,7 +75,12 @@ impl Admin {
         if !words.is_empty() {
             let limit = common.limit(Pace::Slow);
             client.give(&words).map_err(AdminError::Client)?;
-            let answer = within(limit, self.answer(&mut client, &mut common.out)).await??;
+            let answer = within(
+                limit,
+                self.answer(&mut client, &mut common.out),
+                AdminError::Timeout,
+            )
+            .await??;
             let form = Form::of(self.json, self.watch);
             print(&words, answer, form, &mut common.out)?;
             common.out.finish()?;

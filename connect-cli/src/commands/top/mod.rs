@@ -18,6 +18,7 @@ use clap::Args;
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{EventFilter, EventName};
 use connect_runtime::exit::Exit;
+use connect_runtime::signals::EndSignals;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -26,7 +27,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use self::model::{Action, Model};
 use crate::client::connection::ControlError;
-use crate::client::requests::{self, Collected};
+use crate::client::requests;
+use crate::client::state::Collected;
 use crate::client::subscription::{Snapshot, StreamItem, Subscription};
 use crate::common::{Common, Pace};
 use crate::error::{Error, succeeded};
@@ -93,8 +95,7 @@ async fn subscribe(common: &Common) -> Result<(Subscription, Snapshot), ControlE
 
 /// The signals that end the command after the terminal is restored.
 struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
+    end: EndSignals,
     hangup: Signal,
 }
 
@@ -102,8 +103,7 @@ impl Signals {
     /// Catches them from now on.
     fn catch() -> io::Result<Self> {
         Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
+            end: EndSignals::catch()?,
             hangup: signal(SignalKind::hangup())?,
         })
     }
@@ -111,8 +111,7 @@ impl Signals {
     /// Waits for one of them.
     async fn next(&mut self) {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            () = self.end.next() => {}
             _ = self.hangup.recv() => {}
         }
     }
