@@ -1,37 +1,44 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! From the state of the service to metrics.
+//! The metrics of the service as a whole, from its state.
 
-use connect_ipc::control::{HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus};
-use connect_ipc::statistics::LastPing;
+use connect_ipc::control::{PeerStatus, ServerLink, ServiceStatus};
 
-use super::exposition::{Exposition, Family, Form};
-use super::families::{
-    BUILD, COMMANDS, DATABASE_FAULTY, DATABASE_PEERS, EVENTS_DROPPED, HELPER, HELPER_RESTARTS,
-    HELPER_UP, PEER, PEER_AGE, PEER_FAILURES, PEER_LOSS, PEER_LOST, PEER_RECONNECTS, PEER_ROUNDS,
-    PEER_RTT, PEER_RTT_LAST, PEER_RTT_MAX, PEER_RTT_MIN, PEER_RTT_SD, PEER_STATE, PEER_UP, PEERS,
-    RECONNECTS, RELOAD_FAULTS, RELOADS, SCRIPTS, SCRIPTS_PENDING, SERVER_LOSSES, SERVER_UP,
-    UNREACHABLE, UP, UPTIME,
-};
+use super::exposition::{Exposition, Family, Form, counter, gauge, info, number, truth};
+use super::peers;
 use crate::client::connection::ControlError;
 use crate::client::requests;
 use crate::common::Common;
-use crate::output::status_text;
 
-/// The states of a peer, as `status` has them.
-const STATES: [&str; 4] = ["idle", "check", "down", "unwatched"];
-
-/// Counts as what the formats know, floating point.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "nothing is counted beyond 2^53 in the life of a process"
-)]
-fn number(count: u64) -> f64 {
-    count as f64
-}
-
-fn truth(value: bool) -> f64 {
-    f64::from(u8::from(value))
-}
+const UP: Family = gauge("up", "Whether the service answers.");
+const BUILD: Family = info("build", "The service's version.");
+const UPTIME: Family = gauge("uptime_seconds", "Time since the service started.");
+const SERVER_UP: Family = gauge(
+    "server_up",
+    "Whether the service is connected to the tripe server and has claimed its name.",
+);
+const SERVER_LOSSES: Family = counter("server_losses", "Times the tripe server was lost.");
+const HELPER_UP: Family = gauge("helper_up", "Whether the helper is connected.");
+const HELPER_RESTARTS: Family = counter("helper_restarts", "Times the helper connected anew.");
+const HELPER: Family = info("helper", "The helper's version.");
+const DATABASE_PEERS: Family = gauge("database_peers", "Peers in the database in use.");
+const DATABASE_FAULTY: Family = gauge(
+    "database_faulty",
+    "Whether the database file as it is now cannot be used.",
+);
+const RELOADS: Family = counter("database_reloads", "Databases taken up.");
+const RELOAD_FAULTS: Family = counter("database_faults", "Database files that could not be used.");
+const UNREACHABLE: Family = counter("unreachable", "Checks of peers that failed.");
+const RECONNECTS: Family = counter(
+    "reconnects",
+    "Reconnections begun, by themselves or by command.",
+);
+const SCRIPTS: Family = counter("script_runs", "Scripts that ended, by how they did.");
+const SCRIPTS_PENDING: Family = gauge("scripts_pending", "Scripts queued and under way.");
+const COMMANDS: Family = counter("commands", "Service commands.");
+const EVENTS_DROPPED: Family = counter(
+    "events_dropped",
+    "Events left out for observers that read too slowly.",
+);
 
 /// The metrics as they are now, and why they are so few if the service does not answer.
 pub(crate) async fn text(common: &Common, form: Form) -> (String, Option<ControlError>) {
@@ -49,7 +56,7 @@ fn collect(state: Option<&(ServiceStatus, Vec<PeerStatus>)>, out: &mut Expositio
     out.sample(&UP, &[], truth(state.is_some()));
     if let Some((service, peers)) = state {
         collect_service(service, out);
-        collect_peers(peers, out);
+        peers::collect(peers, out);
     }
 }
 
@@ -63,14 +70,14 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     out.sample(&SERVER_UP, &[], truth(up));
     out.sample(&SERVER_LOSSES, &[], number(counters.server_losses));
     let helpers = [("pinger", &service.pinger), ("scripts", &service.scripts)];
-    let each = |family, value: fn(&HelperStatus) -> f64, out: &mut Exposition| {
-        for (name, helper) in helpers {
-            out.sample(family, &[("helper", name)], value(helper));
-        }
-    };
-    each(&HELPER_UP, |helper| truth(helper.connected), out);
-    let restarts = |helper: &HelperStatus| number(helper.connections.saturating_sub(1));
-    each(&HELPER_RESTARTS, restarts, out);
+    for (name, helper) in helpers {
+        let connected = truth(helper.connected);
+        out.sample(&HELPER_UP, &[("helper", name)], connected);
+    }
+    for (name, helper) in helpers {
+        let restarts = number(helper.connections.saturating_sub(1));
+        out.sample(&HELPER_RESTARTS, &[("helper", name)], restarts);
+    }
     for (name, helper) in helpers {
         if let Some(version) = &helper.version {
             out.sample(&HELPER, &[("helper", name), ("version", version)], 1.0);
@@ -101,86 +108,5 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
         (&EVENTS_DROPPED, counters.events_dropped),
     ] {
         out.sample(family, &[], number(count));
-    }
-}
-
-/// What a figure of a peer is, if it has it.
-type Figure = fn(&PeerStatus) -> Option<f64>;
-
-fn watched(peer: &PeerStatus) -> bool {
-    peer.state != PeerState::Unwatched
-}
-
-fn seconds(millis: f64) -> f64 {
-    millis / 1000.0
-}
-
-/// The figures of peers that are one sample each.
-const FIGURES: [(&Family, Figure); 10] = [
-    (&PEER_RTT_LAST, |peer| match peer.statistics.last {
-        LastPing::Reply(millis) => Some(seconds(millis)),
-        LastPing::None | LastPing::Timeout => None,
-    }),
-    (&PEER_RTT_MIN, |peer| peer.statistics.min().map(seconds)),
-    (&PEER_RTT_MAX, |peer| peer.statistics.max().map(seconds)),
-    (&PEER_RTT_SD, |peer| {
-        peer.statistics.deviation().map(seconds)
-    }),
-    (&PEER_LOST, |peer| {
-        watched(peer).then(|| number(peer.statistics.lost))
-    }),
-    (&PEER_LOSS, |peer| peer.statistics.loss()),
-    (&PEER_FAILURES, |peer| {
-        watched(peer).then(|| peer.failures.into())
-    }),
-    (&PEER_ROUNDS, |peer| {
-        watched(peer).then(|| peer.rounds.into())
-    }),
-    (&PEER_RECONNECTS, |peer| {
-        watched(peer).then(|| peer.reconnects.into())
-    }),
-    (&PEER_AGE, |peer| Some(number(peer.age))),
-];
-
-fn collect_peers(peers: &[PeerStatus], out: &mut Exposition) {
-    for state in STATES {
-        let count = peers
-            .iter()
-            .filter(|peer| status_text::state(peer).0 == state);
-        let count = u64::try_from(count.count()).unwrap_or(u64::MAX);
-        out.sample(&PEERS, &[("state", state)], number(count));
-    }
-    for peer in peers {
-        let labels = [
-            ("peer", &*peer.name),
-            ("interface", peer.interface.as_deref().unwrap_or_default()),
-            ("address", peer.address.as_deref().unwrap_or_default()),
-        ];
-        out.sample(&PEER, &labels, 1.0);
-    }
-    for peer in peers {
-        for state in STATES {
-            let is = status_text::state(peer).0 == state;
-            let labels = [("peer", &*peer.name), ("state", state)];
-            out.sample(&PEER_STATE, &labels, truth(is));
-        }
-    }
-    for peer in peers.iter().filter(|peer| watched(peer)) {
-        let up = peer.rounds == 0;
-        out.sample(&PEER_UP, &[("peer", &peer.name)], truth(up));
-    }
-    for peer in peers.iter().filter(|peer| watched(peer)) {
-        let labels = [("peer", &*peer.name)];
-        let count = number(peer.statistics.replies);
-        let sum = count * seconds(peer.statistics.mean().unwrap_or_default());
-        out.suffixed(&PEER_RTT, "_count", &labels, count);
-        out.suffixed(&PEER_RTT, "_sum", &labels, sum);
-    }
-    for (family, figure) in FIGURES {
-        for peer in peers {
-            if let Some(value) = figure(peer) {
-                out.sample(family, &[("peer", &peer.name)], value);
-            }
-        }
     }
 }

@@ -30,7 +30,7 @@ impl Form {
 
 /// What a family of metrics measures.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Kind {
+enum Kind {
     /// A value that comes and goes.
     Gauge,
     /// A number that only grows; its samples end with `_total`.
@@ -52,15 +52,49 @@ pub(crate) struct Family {
 }
 
 impl Family {
-    pub(crate) const fn new(kind: Kind, name: &'static str, help: &'static str) -> Self {
-        Family { name, kind, help }
-    }
-
     /// The unit, which a name ends with.
     fn unit(&self) -> Option<&'static str> {
         let units = ["seconds", "ratio"];
         units.into_iter().find(|unit| self.name.ends_with(unit))
     }
+}
+
+/// A value that goes up and down.
+pub(crate) const fn gauge(name: &'static str, help: &'static str) -> Family {
+    let kind = Kind::Gauge;
+    Family { name, kind, help }
+}
+
+/// A number that only grows.
+pub(crate) const fn counter(name: &'static str, help: &'static str) -> Family {
+    let kind = Kind::Counter;
+    Family { name, kind, help }
+}
+
+/// A count and a sum.
+pub(crate) const fn summary(name: &'static str, help: &'static str) -> Family {
+    let kind = Kind::Summary;
+    Family { name, kind, help }
+}
+
+/// Labels with the constant value 1.
+pub(crate) const fn info(name: &'static str, help: &'static str) -> Family {
+    let kind = Kind::Info;
+    Family { name, kind, help }
+}
+
+/// Counts as what the formats know, floating point.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "nothing is counted beyond 2^53 in the life of a process"
+)]
+pub(crate) fn number(count: impl Into<u64>) -> f64 {
+    count.into() as f64
+}
+
+/// A truth as 1 or 0.
+pub(crate) fn truth(value: bool) -> f64 {
+    f64::from(u8::from(value))
 }
 
 /// A text of metrics.
@@ -171,7 +205,7 @@ impl Exposition {
 mod tests {
     use super::*;
 
-    const COUNTER: Family = Family::new(Kind::Counter, "pings", "Pings.");
+    const COUNTER: Family = counter("pings", "Pings.");
 
     #[test]
     fn the_forms_name_counters_each_in_its_way() {

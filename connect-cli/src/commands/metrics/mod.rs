@@ -3,7 +3,7 @@
 
 mod collect;
 pub(crate) mod exposition;
-mod families;
+mod peers;
 mod server;
 
 use std::io::{self, Write as _};

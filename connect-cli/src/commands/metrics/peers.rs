@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The metrics of each peer.
+
+use connect_ipc::control::{PeerState, PeerStatus};
+use connect_ipc::statistics::LastPing;
+
+use super::exposition::{Exposition, Family, counter, gauge, info, number, summary, truth};
+use crate::output::status_text;
+
+/// The states of a peer, as `status` has them.
+const STATES: [&str; 4] = ["idle", "check", "down", "unwatched"];
+
+const PEERS: Family = gauge("peers", "Peers that the server has, by state.");
+const PEER: Family = info("peer", "The peer's interface and address.");
+const PEER_STATE: Family = gauge(
+    "peer_state",
+    "1 for the state that the peer is in, 0 for the others.",
+);
+const PEER_UP: Family = gauge(
+    "peer_up",
+    "Whether the most recent check of the peer did not fail; only for peers that are pinged.",
+);
+const PEER_RTT: Family = summary(
+    "peer_rtt_seconds",
+    "Round trips since the peer was adopted.",
+);
+const PEER_RTT_LAST: Family = gauge(
+    "peer_rtt_last_seconds",
+    "The most recent round trip, if the most recent ping was answered.",
+);
+const PEER_RTT_MIN: Family = gauge(
+    "peer_rtt_min_seconds",
+    "The shortest round trip since adoption.",
+);
+const PEER_RTT_MAX: Family = gauge(
+    "peer_rtt_max_seconds",
+    "The longest round trip since adoption.",
+);
+const PEER_RTT_SD: Family = gauge(
+    "peer_rtt_sd_seconds",
+    "The standard deviation of the round trips since adoption.",
+);
+const PEER_LOST: Family = counter("peer_pings_lost", "Pings lost since adoption.");
+const PEER_LOSS: Family = gauge(
+    "peer_loss_ratio",
+    "The share of pings lost since adoption, 0 to 1.",
+);
+const PEER_FAILURES: Family = gauge(
+    "peer_failures",
+    "Failed attempts in the current or most recent check.",
+);
+const PEER_ROUNDS: Family = gauge("peer_failed_checks", "Checks that failed in a row.");
+const PEER_RECONNECTS: Family = counter(
+    "peer_reconnects",
+    "Reconnections of the peer begun since adoption.",
+);
+const PEER_AGE: Family = gauge(
+    "peer_age_seconds",
+    "Time since the peer was adopted, or first seen.",
+);
+
+/// What a figure of a peer is, if it has it.
+type Figure = fn(&PeerStatus) -> Option<f64>;
+
+fn watched(peer: &PeerStatus) -> bool {
+    peer.state != PeerState::Unwatched
+}
+
+/// A count that only peers which are pinged have.
+fn counted(peer: &PeerStatus, count: impl Into<u64>) -> Option<f64> {
+    watched(peer).then(|| number(count))
+}
+
+fn seconds(millis: f64) -> f64 {
+    millis / 1000.0
+}
+
+/// The figures of peers that are one sample each.
+const FIGURES: [(&Family, Figure); 10] = [
+    (&PEER_RTT_LAST, |peer| match peer.statistics.last {
+        LastPing::Reply(millis) => Some(seconds(millis)),
+        LastPing::None | LastPing::Timeout => None,
+    }),
+    (&PEER_RTT_MIN, |peer| peer.statistics.min().map(seconds)),
+    (&PEER_RTT_MAX, |peer| peer.statistics.max().map(seconds)),
+    (&PEER_RTT_SD, |peer| {
+        peer.statistics.deviation().map(seconds)
+    }),
+    (&PEER_LOST, |peer| counted(peer, peer.statistics.lost)),
+    (&PEER_LOSS, |peer| peer.statistics.loss()),
+    (&PEER_FAILURES, |peer| counted(peer, peer.failures)),
+    (&PEER_ROUNDS, |peer| counted(peer, peer.rounds)),
+    (&PEER_RECONNECTS, |peer| counted(peer, peer.reconnects)),
+    (&PEER_AGE, |peer| Some(number(peer.age))),
+];
+
+/// All metrics of peers.
+pub(crate) fn collect(peers: &[PeerStatus], out: &mut Exposition) {
+    for state in STATES {
+        let count = peers
+            .iter()
+            .filter(|peer| status_text::state(peer).0 == state);
+        let count = u64::try_from(count.count()).unwrap_or(u64::MAX);
+        out.sample(&PEERS, &[("state", state)], number(count));
+    }
+    for peer in peers {
+        let labels = [
+            ("peer", &*peer.name),
+            ("interface", peer.interface.as_deref().unwrap_or_default()),
+            ("address", peer.address.as_deref().unwrap_or_default()),
+        ];
+        out.sample(&PEER, &labels, 1.0);
+    }
+    for peer in peers {
+        for state in STATES {
+            let is = status_text::state(peer).0 == state;
+            let labels = [("peer", &*peer.name), ("state", state)];
+            out.sample(&PEER_STATE, &labels, truth(is));
+        }
+    }
+    for peer in peers.iter().filter(|peer| watched(peer)) {
+        let up = peer.rounds == 0;
+        out.sample(&PEER_UP, &[("peer", &peer.name)], truth(up));
+    }
+    for peer in peers.iter().filter(|peer| watched(peer)) {
+        let labels = [("peer", &*peer.name)];
+        let count = number(peer.statistics.replies);
+        let sum = count * seconds(peer.statistics.mean().unwrap_or_default());
+        out.suffixed(&PEER_RTT, "_count", &labels, count);
+        out.suffixed(&PEER_RTT, "_sum", &labels, sum);
+    }
+    for (family, figure) in FIGURES {
+        for peer in peers {
+            if let Some(value) = figure(peer) {
+                out.sample(family, &[("peer", &peer.name)], value);
+            }
+        }
+    }
+}
