@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use connect_runtime::exit::Exit;
 use peerdb::Change;
-use peerdb::diff::{KeyChange, RecordChange};
+use peerdb::diff::RecordChange;
 use serde::Serialize;
 
 use super::input;
@@ -46,21 +46,28 @@ struct DiffReport<'a> {
 
 /// One difference.
 #[derive(Serialize)]
-#[serde(rename_all = "kebab-case", tag = "what")]
-enum Entry<'a> {
+struct Entry<'a> {
+    what: Subject,
+    /// The peer, local record or user; `null` if only the order of the peers to be added at
+    /// start-up changed.
+    name: Option<&'a str>,
+    change: Kind,
+    #[serde(flatten)]
+    details: Option<Details<'a>>,
+}
+
+/// What is different.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Subject {
     /// A peer's record.
-    Peer(RecordEntry<'a>),
+    Peer,
     /// A local record.
-    Local(RecordEntry<'a>),
+    Local,
     /// The peer that a user stands for.
-    User {
-        name: &'a str,
-        change: Kind,
-        old: Option<&'a str>,
-        new: Option<&'a str>,
-    },
-    /// The list of peers to be added at start-up; `null` if only their order changed.
-    Auto { name: Option<&'a str>, change: Kind },
+    User,
+    /// The list of peers to be added at start-up.
+    Auto,
 }
 
 #[derive(Clone, Copy, Serialize)]
@@ -72,10 +79,15 @@ enum Kind {
 }
 
 #[derive(Serialize)]
-struct RecordEntry<'a> {
-    name: &'a str,
-    change: Kind,
-    keys: Vec<KeyEntry<'a>>,
+#[serde(untagged)]
+enum Details<'a> {
+    /// The keys of a record.
+    Keys { keys: Vec<KeyEntry<'a>> },
+    /// The peers of a user.
+    Peers {
+        old: Option<&'a str>,
+        new: Option<&'a str>,
+    },
 }
 
 #[derive(Serialize)]
@@ -85,84 +97,71 @@ struct KeyEntry<'a> {
     new: Option<&'a str>,
 }
 
-impl<'a> From<&'a KeyChange> for KeyEntry<'a> {
-    fn from(change: &'a KeyChange) -> Self {
-        KeyEntry {
-            key: &change.key,
-            old: change.old.as_deref(),
-            new: change.new.as_deref(),
-        }
-    }
-}
-
-impl<'a> From<&'a RecordChange> for RecordEntry<'a> {
-    fn from(change: &'a RecordChange) -> Self {
-        let (kind, keys) = match change {
-            RecordChange::Added(record) => {
-                let keys = record.iter().map(|(key, value)| KeyEntry {
-                    key,
-                    old: None,
-                    new: Some(value),
-                });
-                (Kind::Added, keys.collect())
-            }
-            RecordChange::Removed(record) => {
-                let keys = record.iter().map(|(key, value)| KeyEntry {
-                    key,
-                    old: Some(value),
-                    new: None,
-                });
-                (Kind::Removed, keys.collect())
-            }
-            RecordChange::Changed { keys, .. } => {
-                (Kind::Changed, keys.iter().map(KeyEntry::from).collect())
-            }
+impl<'a> Entry<'a> {
+    fn of(change: &'a Change) -> Self {
+        let auto = |name, change| Entry {
+            what: Subject::Auto,
+            name,
+            change,
+            details: None,
         };
-        RecordEntry {
-            name: change.name(),
-            change: kind,
-            keys,
-        }
-    }
-}
-
-impl<'a> From<&'a Change> for Entry<'a> {
-    fn from(change: &'a Change) -> Self {
-        let auto = |name, change| Entry::Auto { name, change };
         match change {
-            Change::Peer(record) => Entry::Peer(record.into()),
-            Change::Local(record) => Entry::Local(record.into()),
-            Change::User { user, old, new } => Entry::User {
-                name: user,
+            Change::Peer(record) => Entry::of_record(Subject::Peer, record),
+            Change::Local(record) => Entry::of_record(Subject::Local, record),
+            Change::User { user, old, new } => Entry {
+                what: Subject::User,
+                name: Some(user),
                 change: match (old, new) {
                     (None, _) => Kind::Added,
                     (_, None) => Kind::Removed,
                     _ => Kind::Changed,
                 },
-                old: old.as_deref(),
-                new: new.as_deref(),
+                details: Some(Details::Peers {
+                    old: old.as_deref(),
+                    new: new.as_deref(),
+                }),
             },
             Change::AutoAdded { peer } => auto(Some(peer), Kind::Added),
             Change::AutoRemoved { peer } => auto(Some(peer), Kind::Removed),
             Change::AutoReordered => auto(None, Kind::Changed),
         }
     }
+
+    fn of_record(what: Subject, record: &'a RecordChange) -> Self {
+        let key = |key, old, new| KeyEntry { key, old, new };
+        let (change, keys) = match record {
+            RecordChange::Added(record) => {
+                let keys = record.iter().map(|(name, new)| key(name, None, Some(new)));
+                (Kind::Added, keys.collect())
+            }
+            RecordChange::Removed(record) => {
+                let keys = record.iter().map(|(name, old)| key(name, Some(old), None));
+                (Kind::Removed, keys.collect())
+            }
+            RecordChange::Changed { keys, .. } => {
+                let keys = keys
+                    .iter()
+                    .map(|change| key(&change.key, change.old.as_deref(), change.new.as_deref()));
+                (Kind::Changed, keys.collect())
+            }
+        };
+        Entry {
+            what,
+            name: Some(record.name()),
+            change,
+            details: Some(Details::Keys { keys }),
+        }
+    }
 }
 
-/// The sign and colour of a change.
-fn sign(change: &Change) -> (char, Paint) {
-    let added = ('+', Paint::Good);
-    let removed = ('-', Paint::Bad);
-    match change {
-        Change::Peer(RecordChange::Added(_))
-        | Change::Local(RecordChange::Added(_))
-        | Change::User { old: None, .. }
-        | Change::AutoAdded { .. } => added,
-        Change::Peer(RecordChange::Removed(_))
-        | Change::Local(RecordChange::Removed(_))
-        | Change::User { new: None, .. }
-        | Change::AutoRemoved { .. } => removed,
-        _ => ('~', Paint::Doubtful),
+impl Kind {
+    /// The sign and colour of a change.
+    const fn sign(self) -> (char, Paint) {
+        match self {
+            Kind::Added => ('+', Paint::Good),
+            Kind::Removed => ('-', Paint::Bad),
+            Kind::Changed => ('~', Paint::Doubtful),
+        }
     }
 }
 
@@ -176,11 +175,11 @@ impl Diff {
                 schema: SCHEMA,
                 old: self.old.display().to_string(),
                 new: self.new.display().to_string(),
-                changes: changes.iter().map(Entry::from).collect(),
+                changes: changes.iter().map(Entry::of).collect(),
             })?;
         } else {
             for change in &changes {
-                let (sign, paint) = sign(change);
+                let (sign, paint) = Entry::of(change).change.sign();
                 common.out.painted(paint, &format!("{sign} {change}"))?;
             }
         }
