@@ -5,7 +5,6 @@ use std::io;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use connect_ipc::control::PeerStatus;
 use connect_ipc::event::{Event, EventFilter, EventName};
 use connect_runtime::exit::Exit;
 use serde::Serialize;
@@ -56,12 +55,12 @@ pub(crate) struct Events {
 }
 
 #[derive(Serialize)]
-struct LineReport<T> {
+struct LineReport<'a> {
     schema: u32,
     /// The event's number, or that of the last one before.
     seq: u64,
     #[serde(flatten)]
-    what: T,
+    what: LineContent<'a>,
 }
 
 #[derive(Serialize)]
@@ -126,20 +125,16 @@ impl Events {
             seq,
         } = snapshot;
         if !self.json {
-            return state(service, peers, out);
+            status_text::show(service, peers, false, out)?;
+            return out.line_flushed("");
         }
-        let line = |what| LineReport {
-            schema: SCHEMA,
-            seq: *seq,
-            what,
-        };
-        out.json_line(&line(LineContent::Service {
-            service: service.into(),
-        }))?;
+        let service = service.into();
+        json_line(*seq, LineContent::Service { service }, out)?;
         for peer in peers {
-            out.json_line(&line(LineContent::Peer { peer: peer.into() }))?;
+            let peer = peer.into();
+            json_line(*seq, LineContent::Peer { peer }, out)?;
         }
-        out.json_line(&line(LineContent::Live))
+        json_line(*seq, LineContent::Live, out)
     }
 
     fn event(&self, event: &Event, out: &mut Output) -> io::Result<()> {
@@ -152,30 +147,28 @@ impl Events {
             .get_mut(event.kind.name().as_str())
             .map(serde_json::Value::take)
             .unwrap_or_default();
-        out.json_line(&LineReport {
-            schema: SCHEMA,
-            seq: event.seq,
-            what: LineContent::Event {
-                at_ms: event.at,
-                peer: event.peer.as_deref(),
-                kind: event.kind.name(),
-                data,
-            },
-        })
+        let what = LineContent::Event {
+            at_ms: event.at,
+            peer: event.peer.as_deref(),
+            kind: event.kind.name(),
+            data,
+        };
+        json_line(event.seq, what, out)
     }
 
     fn dropped(&self, seq: u64, events: u64, out: &mut Output) -> io::Result<()> {
         if self.json {
-            return out.json_line(&LineReport {
-                schema: SCHEMA,
-                seq,
-                what: LineContent::Dropped { events },
-            });
+            return json_line(seq, LineContent::Dropped { events }, out);
         }
         let events = text::count(events, "event");
         let line = format!("! {events} left out here, since they were not read fast enough");
         out.painted_flushed(&(line, Paint::Bad))
     }
+}
+
+fn json_line(seq: u64, what: LineContent<'_>, out: &mut Output) -> io::Result<()> {
+    let schema = SCHEMA;
+    out.json_line(&LineReport { schema, seq, what })
 }
 
 /// An event as people read it: when, who, what.
@@ -185,13 +178,4 @@ fn human(event: &Event) -> (String, Paint) {
     let time = event_text::local_time(event.at, TIME);
     let line = format!("{time}  {:<12}  {}", text::clean(peer), text::clean(&what));
     (line, paint)
-}
-
-fn state(
-    service: &connect_ipc::control::ServiceStatus,
-    peers: &[PeerStatus],
-    out: &mut Output,
-) -> io::Result<()> {
-    status_text::show(service, peers, false, out)?;
-    out.painted_flushed(&(String::new(), Paint::Plain))
 }

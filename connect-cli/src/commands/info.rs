@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use clap::Args;
-use connect_ipc::control::{PeerDetail, Reply, Request};
+use connect_ipc::control::{PeerDetail, Reply, Request, ScriptStatus};
 use connect_ipc::pinger::PingPlan;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
@@ -14,7 +14,7 @@ use crate::client::connection::ControlError;
 use crate::common::Common;
 use crate::error::Error;
 use crate::output::peer_text;
-use crate::output::report::{PeerReport, RecentReport, ScriptReport};
+use crate::output::report::{PeerReport, RecentReport};
 use crate::output::{Output, SCHEMA};
 
 /// Show everything about one peer
@@ -44,7 +44,7 @@ struct InfoReport<'a> {
     /// The server's algorithms for it.
     algorithms: BTreeMap<&'a str, &'a str>,
     /// Scripts queued and under way.
-    scripts: Vec<ScriptReport>,
+    scripts: &'a [ScriptStatus],
     /// The last scripts that ended, oldest first.
     recent: Vec<RecentReport<'a>>,
 }
@@ -68,7 +68,7 @@ impl Info {
                 record: detail.record.as_deref().map(object),
                 plan: detail.plan.as_ref(),
                 algorithms: object(&detail.algorithms),
-                scripts: detail.scripts.iter().map(ScriptReport::from).collect(),
+                scripts: &detail.scripts,
                 recent: detail.recent.iter().map(RecentReport::from).collect(),
             })?;
         } else {

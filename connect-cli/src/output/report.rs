@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What `--json` says about the service and its peers.
 //!
-//! Peers, pings and scripts have their own types here. So the messages between the processes can
-//! change without breaking the scripts of users.
+//! Peers, pings and scripts that have ended have their own types here. So the messages between the
+//! processes can change without breaking the scripts of users.
 
 use connect_ipc::control::{
-    Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, RecentScript, ScriptStatus,
-    ServerLink, ServiceStatus,
+    Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, RecentScript, ServerLink,
+    ServiceStatus,
 };
 use connect_ipc::event::EventName;
-use connect_ipc::scripts::Ended;
+use connect_ipc::scripts::{Ended, ScriptKind};
 use connect_ipc::statistics::{LastPing, PingStatistics};
 use serde::Serialize;
 
@@ -237,31 +237,12 @@ impl From<&PingStatistics> for PingReport {
     }
 }
 
-/// A script that is queued or running.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct ScriptReport {
-    /// `ifup`, `ifdown`, `connect` or `disconnect`.
-    pub(crate) kind: &'static str,
-    /// Its process number once it was started.
-    pub(crate) pid: Option<i32>,
-}
-
-impl From<&ScriptStatus> for ScriptReport {
-    fn from(status: &ScriptStatus) -> Self {
-        ScriptReport {
-            kind: status.kind.name(),
-            pid: status.pid,
-        }
-    }
-}
-
 /// A script that has ended.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct RecentReport<'a> {
     /// `ifup`, `ifdown`, `connect` or `disconnect`.
-    pub(crate) kind: &'static str,
+    pub(crate) kind: ScriptKind,
     /// `exited`, `signal`, `unknown`, `not-started`, `timed-out`, `stopped` or `lost`.
     pub(crate) end: &'static str,
     /// The exit status or the signal, if it ended by one.
@@ -286,7 +267,7 @@ impl<'a> From<&'a RecentScript> for RecentReport<'a> {
             Ended::Lost => ("lost", None, None),
         };
         RecentReport {
-            kind: script.kind.name(),
+            kind: script.kind,
             end,
             code,
             reason,

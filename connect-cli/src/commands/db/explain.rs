@@ -16,7 +16,7 @@ use peerdb::{Database, Record};
 use serde::Serialize;
 use tripe_admin::{Interval, token};
 
-use super::input::{self};
+use super::input;
 use crate::common::Common;
 use crate::error::{DbError, Error};
 use crate::output::SCHEMA;
@@ -222,6 +222,14 @@ impl Plan {
     }
 }
 
+/// A value, or nothing in place of one that cannot be used, which is a problem.
+fn or_problem<T: Default>(value: Result<T, ValueError>, problems: &mut Vec<String>) -> T {
+    value.unwrap_or_else(|error| {
+        problems.push(error.to_string());
+        T::default()
+    })
+}
+
 /// The `ADD` command, and what makes the service give it.
 fn addition(
     record: &Record,
@@ -229,10 +237,7 @@ fn addition(
     problems: &mut Vec<String>,
 ) -> (Option<Vec<String>>, Vec<String>) {
     let name = record.name();
-    let options = adding::options(record).unwrap_or_else(|error| {
-        problems.push(error.to_string());
-        Vec::new()
-    });
+    let options = or_problem(adding::options(record), problems);
     let mut causes = Vec::new();
     let address = match adding::address(record) {
         Ok(address) => {
@@ -295,17 +300,10 @@ fn all_scripts(record: &Record, problems: &mut Vec<String>) -> Vec<ScriptPlan> {
     ];
     let mut plans = Vec::new();
     for (kind, when, script) in kinds {
-        let script = script.unwrap_or_else(|error| {
-            problems.push(error.to_string());
-            None
-        });
-        let Some(Script { command, .. }) = script else {
+        let Some(Script { command, .. }) = or_problem(script, problems) else {
             continue;
         };
-        let limit = scripts::limit(record, kind).unwrap_or_else(|error| {
-            problems.push(error.to_string());
-            None
-        });
+        let limit = or_problem(scripts::limit(record, kind), problems);
         plans.push(ScriptPlan {
             kind,
             when,

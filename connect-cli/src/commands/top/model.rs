@@ -116,45 +116,35 @@ impl Model {
     pub(crate) fn refresh(&mut self, service: ServiceStatus, peers: Vec<PeerStatus>) {
         self.service = service;
         self.peers = peers;
-        let history = std::mem::take(&mut self.history);
-        let known = |name: &String| self.peers.iter().any(|peer| peer.name == *name);
-        self.history = history
-            .into_iter()
-            .filter(|(name, _)| known(name))
-            .collect();
+        self.history
+            .retain(|name, _| self.peers.iter().any(|peer| peer.name == *name));
         self.sort();
         if self.position().is_none() {
             self.choose(0);
         }
     }
 
+    /// Sorts the peers: the greatest figure first, then by name.
     fn sort(&mut self) {
-        let trouble = |peer: &PeerStatus| match status_text::state(peer).1 {
-            Paint::Bad => 0,
-            Paint::Doubtful => 1,
-            _ if peer.state == PeerState::Unwatched => 3,
-            _ => 2,
+        let figure: fn(&PeerStatus) -> f64 = match self.order {
+            Order::Name => |_| 0.0,
+            Order::State => |peer| match status_text::state(peer).1 {
+                Paint::Bad => 3.0,
+                Paint::Doubtful => 2.0,
+                _ if peer.state == PeerState::Unwatched => 0.0,
+                _ => 1.0,
+            },
+            Order::Last => |peer| match peer.statistics.last {
+                LastPing::Timeout => f64::INFINITY,
+                LastPing::Reply(millis) => millis,
+                LastPing::None => -1.0,
+            },
+            Order::Mean => |peer| peer.statistics.mean().unwrap_or(-1.0),
+            Order::Loss => |peer| peer.statistics.loss().unwrap_or(-1.0),
         };
-        let last = |peer: &PeerStatus| match peer.statistics.last {
-            LastPing::Timeout => f64::INFINITY,
-            LastPing::Reply(millis) => millis,
-            LastPing::None => -1.0,
-        };
-        let most = |value: Option<f64>| value.unwrap_or(-1.0);
-        let order = self.order;
         self.peers.sort_by(|left, right| {
-            match order {
-                Order::Name => std::cmp::Ordering::Equal,
-                Order::State => trouble(left).cmp(&trouble(right)),
-                Order::Last => last(right).total_cmp(&last(left)),
-                Order::Mean => {
-                    most(right.statistics.mean()).total_cmp(&most(left.statistics.mean()))
-                }
-                Order::Loss => {
-                    most(right.statistics.loss()).total_cmp(&most(left.statistics.loss()))
-                }
-            }
-            .then_with(|| left.name.cmp(&right.name))
+            let figures = figure(right).total_cmp(&figure(left));
+            figures.then_with(|| left.name.cmp(&right.name))
         });
     }
 
