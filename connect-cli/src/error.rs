@@ -27,9 +27,26 @@ pub(crate) enum Error {
     /// The service or the server answered that the command failed.
     #[error("{}", text::failure(.0))]
     Failed(Vec<String>),
-    /// What was waited for did not happen.
-    #[error(transparent)]
-    Wait(#[from] WaitError),
+    /// Something else happened than what was waited for.
+    #[error("{subject}: {what}")]
+    OtherOutcome {
+        /// The peer, or the database.
+        subject: String,
+        /// What happened instead.
+        what: String,
+        exit: Exit,
+    },
+    /// What was waited for did not happen in time.
+    #[error(
+        "{subject}: the command was given, but its outcome has not come within {} s; it may still \
+         come",
+        limit.as_secs()
+    )]
+    Late {
+        /// The peer, or the database.
+        subject: String,
+        limit: Duration,
+    },
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -51,7 +68,8 @@ impl Error {
             Error::Control(error) => error.exit(),
             Error::Admin(error) => error.exit(),
             Error::Db(error) => error.exit(),
-            Error::Wait(error) => error.exit(),
+            Error::OtherOutcome { exit, .. } => *exit,
+            Error::Late { .. } => Exit::Late,
             Error::Failed(_) => Exit::Failure,
             Error::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::NoPermission
@@ -64,40 +82,6 @@ impl Error {
 /// Success, unless the service or the server said that the command failed.
 pub(crate) fn succeeded(failure: Option<Vec<String>>) -> Result<Exit, Error> {
     failure.map_or(Ok(Exit::Success), |words| Err(Error::Failed(words)))
-}
-
-/// Why something that was waited for did not happen.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WaitError {
-    /// Something else happened.
-    #[error("{subject}: {what}")]
-    OtherOutcome {
-        /// The peer, or the database.
-        subject: String,
-        /// What happened instead.
-        what: String,
-        exit: Exit,
-    },
-    /// Nothing happened in time.
-    #[error(
-        "{subject}: the command was given, but its outcome has not come within {} s; it may still \
-         come",
-        limit.as_secs()
-    )]
-    Late {
-        /// The peer, or the database.
-        subject: String,
-        limit: Duration,
-    },
-}
-
-impl WaitError {
-    pub(crate) fn exit(&self) -> Exit {
-        match self {
-            WaitError::OtherOutcome { exit, .. } => *exit,
-            WaitError::Late { .. } => Exit::Late,
-        }
-    }
 }
 
 /// Why a database or its sources could not be used.

@@ -86,7 +86,10 @@ impl Admin {
             common.out.finish()?;
         }
         if self.watch {
-            return watch(&mut client, self.json, &mut common.out).await;
+            while let Ok(incoming) = client.next().await {
+                show(incoming, self.json, &mut common.out)?;
+            }
+            return Err(AdminError::Ended.into());
         }
         Ok(Exit::Success)
     }
@@ -182,16 +185,6 @@ fn print(
         }
     }
     succeeded(failure)
-}
-
-/// Prints broadcasts until the server closes the connection.
-async fn watch(client: &mut Client, json: bool, out: &mut Output) -> Result<Exit, Error> {
-    loop {
-        match client.next().await {
-            Ok(incoming) => show(incoming, json, out)?,
-            Err(_) => return Err(AdminError::Ended.into()),
-        }
-    }
 }
 
 /// Prints one broadcast.

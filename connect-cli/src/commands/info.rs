@@ -2,10 +2,9 @@
 //! `info`: everything about one peer.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use clap::Args;
-use connect_ipc::control::{PeerDetail, Reply, Request, ScriptStatus};
+use connect_ipc::control::{Reply, Request, ScriptStatus};
 use connect_ipc::pinger::PingPlan;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
@@ -13,9 +12,9 @@ use serde::Serialize;
 use crate::client::connection::ControlError;
 use crate::common::Common;
 use crate::error::Error;
+use crate::output::SCHEMA;
 use crate::output::peer_text;
 use crate::output::report::{PeerReport, RecentReport};
-use crate::output::{Output, SCHEMA};
 
 /// Show everything about one peer
 #[derive(Args, Debug)]
@@ -72,7 +71,9 @@ impl Info {
                 recent: detail.recent.iter().map(RecentReport::from).collect(),
             })?;
         } else {
-            show(&self.peer, &detail, &mut common.out)?;
+            for (text, paint) in peer_text::lines(&self.peer, &detail) {
+                common.out.painted(paint, &text)?;
+            }
         }
         Ok(Exit::Success)
     }
@@ -84,11 +85,4 @@ fn object(pairs: &[(String, String)]) -> BTreeMap<&str, &str> {
     pairs
         .map(|(key, value)| (key.as_str(), value.as_str()))
         .collect()
-}
-
-fn show(name: &str, detail: &PeerDetail, out: &mut Output) -> io::Result<()> {
-    for (text, paint) in peer_text::lines(name, detail) {
-        out.painted(paint, &text)?;
-    }
-    Ok(())
 }

@@ -151,12 +151,18 @@ impl Shortcut {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         match self {
             Shortcut::Active { options, peer } => {
-                let words = ["active", &peer];
-                options.give(common, &words, Pace::Slow, Goal::Active).await
+                let (words, request) = submission(&["active", &peer]);
+                let goal = Goal::Active;
+                options
+                    .give(common, &words, request, Pace::Slow, goal)
+                    .await
             }
             Shortcut::Kick { options, peer } => {
-                let words = ["kick", &peer];
-                options.give(common, &words, Pace::Quick, Goal::Kick).await
+                let (words, request) = submission(&["kick", &peer]);
+                let goal = Goal::Kick;
+                options
+                    .give(common, &words, request, Pace::Quick, goal)
+                    .await
             }
             Shortcut::Kill { options, peer } => {
                 let words = vec!["KILL".to_owned(), peer];
@@ -192,37 +198,47 @@ impl Shortcut {
                 options.give(common, &words, Pace::Quick).await
             }
             Shortcut::Reload(options) => {
-                if options.wait {
-                    return wait::reload(common, options.json).await;
-                }
                 let words = ["reload".to_owned()];
-                let request = Request::Reload {};
-                submit::request(common, &words, request, options.json, Pace::Quick).await
+                let (request, goal) = (Request::Reload {}, Goal::Reload);
+                options
+                    .give(common, &words, request, Pace::Quick, goal)
+                    .await
             }
             Shortcut::Quit(options) => options.give(common, &["quit"], Pace::Quick).await,
         }
     }
 }
 
+/// The words of a command of the service, and the request that gives it.
+fn submission(words: &[&str]) -> (Vec<String>, Request) {
+    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+    let submit = Request::Submit {
+        words: words.clone(),
+    };
+    (words, submit)
+}
+
 impl WaitOptions {
-    /// Gives the service a command, and waits for the outcome if that is wanted.
+    /// Sends the request that a command stands for, and waits for the outcome if that is wanted.
     async fn give(
         self,
         common: &mut Common,
-        words: &[&str],
+        words: &[String],
+        request: Request,
         pace: Pace,
         goal: Goal,
     ) -> Result<Exit, Error> {
         if self.wait {
-            return wait::command(common, words, self.json, goal).await;
+            return wait::request(common, words, request, self.json, goal).await;
         }
-        submit::command(common, words, self.json, pace).await
+        submit::request(common, words, request, self.json, pace).await
     }
 }
 
 impl PlainOptions {
     /// Gives the service a command.
     async fn give(self, common: &mut Common, words: &[&str], pace: Pace) -> Result<Exit, Error> {
-        submit::command(common, words, self.json, pace).await
+        let (words, request) = submission(words);
+        submit::request(common, &words, request, self.json, pace).await
     }
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::client::connection::ControlError;
 use crate::client::requests;
-use crate::client::subscription::{Snapshot, Subscription};
+use crate::client::subscription::Subscription;
 use crate::common::Common;
 use crate::error::Error;
 use crate::interrupt::until_interrupted;
@@ -90,9 +90,8 @@ impl Status {
     async fn follow(self, common: &mut Common) -> Result<Exit, Error> {
         let control = common.observe().await?;
         let filter = EventFilter::default();
-        let (mut subscription, Snapshot { service, peers, .. }) =
-            Subscription::begin(control, filter).await?;
-        let (mut service, mut peers) = (service, peers);
+        let (mut subscription, snapshot) = Subscription::begin(control, filter).await?;
+        let (mut service, mut peers) = (snapshot.service, snapshot.peers);
         loop {
             let terminal = !self.json && common.out.begin_screen()?;
             self.print(&service, &peers, &mut common.out)?;

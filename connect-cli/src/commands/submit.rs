@@ -39,23 +39,16 @@ pub(crate) struct Submit {
 
 impl Submit {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let words: Vec<&str> = self.words.iter().map(String::as_str).collect();
-        command(common, &words, self.json, Pace::Slow).await
+        let words = self.words.clone();
+        request(
+            common,
+            &self.words,
+            Request::Submit { words },
+            self.json,
+            Pace::Slow,
+        )
+        .await
     }
-}
-
-/// Gives the service a command and prints the answer.
-pub(crate) async fn command(
-    common: &mut Common,
-    words: &[&str],
-    json: bool,
-    pace: Pace,
-) -> Result<Exit, Error> {
-    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    let request = Request::Submit {
-        words: words.clone(),
-    };
-    self::request(common, &words, request, json, pace).await
 }
 
 /// Sends the request that a command stands for, and prints the answer.

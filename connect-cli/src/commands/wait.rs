@@ -18,7 +18,7 @@ use crate::client::admin::{self, AdminError};
 use crate::client::connection::ControlError;
 use crate::client::subscription::{StreamItem, Subscription};
 use crate::common::{Common, Pace};
-use crate::error::{Error, WaitError};
+use crate::error::Error;
 use crate::output::Output;
 use crate::output::event_text;
 use crate::output::paint::Paint;
@@ -176,27 +176,8 @@ async fn follow(
     }
 }
 
-/// Gives the service a command and waits for the outcome.
-pub(crate) async fn command(
-    common: &mut Common,
-    words: &[&str],
-    json: bool,
-    goal: Goal,
-) -> Result<Exit, Error> {
-    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    let request = Request::Submit {
-        words: words.clone(),
-    };
-    service(common, &words, request, json, goal).await
-}
-
-/// Makes the service read its database and waits for the outcome.
-pub(crate) async fn reload(common: &mut Common, json: bool) -> Result<Exit, Error> {
-    let words = ["reload".to_owned()];
-    service(common, &words, Request::Reload {}, json, Goal::Reload).await
-}
-
-async fn service(
+/// Sends the request that a command stands for, and waits for the outcome.
+pub(crate) async fn request(
     common: &mut Common,
     words: &[String],
     request: Request,
@@ -286,17 +267,15 @@ fn end(
     };
     match result {
         Some(OutcomeResult::Reached) => Ok(Exit::Success),
-        Some(OutcomeResult::Failed) => Err(WaitError::OtherOutcome {
+        Some(OutcomeResult::Failed) => Err(Error::OtherOutcome {
             subject,
             what,
             exit,
+        }),
+        Some(OutcomeResult::Late) => {
+            let limit = limit.unwrap_or_default();
+            Err(Error::Late { subject, limit })
         }
-        .into()),
-        Some(OutcomeResult::Late) => Err(WaitError::Late {
-            subject,
-            limit: limit.unwrap_or_default(),
-        }
-        .into()),
         None => Err(Error::Failed(answered.failure.clone().unwrap_or_default())),
     }
 }
