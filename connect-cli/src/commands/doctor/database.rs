@@ -44,12 +44,11 @@ pub(crate) fn check(path: &Path, section: &mut Section<'_>) -> Option<Database> 
     let peers = text::count(peers, "peer");
     let text = format!("the peer database {shown} has {peers}");
     let remedy = format!("`connect-cli db check {shown}' says what");
+    let doubtful = format!("{text}, but {}", remarks::summary(&found));
     if remarks::any(&found, Severity::Error) {
-        let text = format!("{text}, but {}", remarks::summary(&found));
-        section.fault(text, &remedy);
+        section.fault(doubtful, &remedy);
     } else if remarks::any(&found, Severity::Warning) {
-        let text = format!("{text}, but {}", remarks::summary(&found));
-        section.warning(text, &remedy);
+        section.warning(doubtful, &remedy);
     } else {
         section.ok(text);
     }

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use tripe_admin::client::{Answer, Client, ClientError};
+use tripe_admin::client::{Client, ClientError};
 use tripe_admin::version;
 
 use super::finding::Section;
@@ -32,7 +32,7 @@ async fn ask_server(
 ) -> Result<Option<String>, AdminError> {
     let mut client = common.admin().await?;
     let limit = common.limit(Pace::Quick);
-    let answer = ask(&mut client, &["VERSION"], limit).await?;
+    let answer = admin::ask(&mut client, &["VERSION".to_owned()], limit).await?;
     let words = answer.into_iter().next().unwrap_or_default();
     match words.as_slice() {
         [name, version, ..] if name == "tripe" && is_old(version) => section.warning(
@@ -48,22 +48,14 @@ fn is_old(version: &str) -> bool {
     version::compare(version, OLDEST) == Ordering::Less
 }
 
-async fn ask(
-    client: &mut Client,
-    words: &[&str],
-    limit: Option<Duration>,
-) -> Result<Answer, AdminError> {
-    let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-    admin::ask(client, &words, limit).await
-}
-
 /// The version of whoever provides the service.
 async fn provider(
     client: &mut Client,
     limit: Option<Duration>,
     section: &mut Section<'_>,
 ) -> Result<Option<String>, AdminError> {
-    match ask(client, &["SVCQUERY", SERVICE], limit).await {
+    let query = ["SVCQUERY", SERVICE].map(str::to_owned);
+    match admin::ask(client, &query, limit).await {
         Ok(answer) => {
             let version = answer
                 .iter()

@@ -138,26 +138,15 @@ impl Exposition {
             self.family = Some(family.name);
             self.head(family, own);
         }
-        let mut shown = String::new();
-        for (at, (name, value)) in labels.iter().enumerate() {
-            let comma = if at == 0 { "" } else { "," };
-            let value = value
-                .replace('\\', "\\\\")
-                .replace('"', "\\\"")
-                .replace('\n', "\\n");
-            // Writing to a string cannot fail.
-            let _ = write!(shown, "{comma}{name}=\"{value}\"");
-        }
-        let (open, close) = if labels.is_empty() {
-            ("", "")
+        let labels: Vec<String> = labels.iter().map(label).collect();
+        let labels = if labels.is_empty() {
+            String::new()
         } else {
-            ("{", "}")
+            format!("{{{}}}", labels.join(","))
         };
         let name = family.name;
-        let _ = writeln!(
-            self.text,
-            "{PREFIX}{name}{own}{suffix}{open}{shown}{close} {value}"
-        );
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.text, "{PREFIX}{name}{own}{suffix}{labels} {value}");
     }
 
     fn head(&mut self, family: &Family, own: &str) {
@@ -199,6 +188,15 @@ impl Exposition {
         }
         self.text
     }
+}
+
+/// A label with its value, escaped.
+fn label((name, value): &(&str, &str)) -> String {
+    let value = value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n");
+    format!("{name}=\"{value}\"")
 }
 
 #[cfg(test)]

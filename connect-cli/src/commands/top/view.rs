@@ -59,36 +59,28 @@ pub(crate) fn draw(model: &Model, colour: bool, frame: &mut Frame<'_>) {
     let headline = text::clean(&status_text::headline(&model.service)).into_owned();
     let mut lines = vec![Line::styled(headline, style(Paint::Heading, colour))];
     lines.extend(faults.iter().map(|fault| {
-        Line::styled(
-            format!("! {}", text::clean(fault)),
-            style(Paint::Bad, colour),
-        )
+        let fault = format!("! {}", text::clean(fault));
+        Line::styled(fault, style(Paint::Bad, colour))
     }));
     frame.render_widget(Paragraph::new(lines), head);
     draw_list(model, colour, list, frame);
     draw_pane(model, colour, pane, frame);
-    let keys = model.asking.as_ref().map_or_else(
-        || {
-            Line::styled(
-                "↑↓ choose  s sort  k kick  i info  q quit",
-                Style::new().add_modifier(Modifier::DIM),
-            )
-        },
-        |peer| {
+    let keys = "↑↓ choose  s sort  k kick  i info  q quit".to_owned();
+    let (line, modifier) = match &model.asking {
+        None => (keys, Modifier::DIM),
+        Some(peer) => {
             let ask = format!("Kick {}? y/n", text::clean(peer));
-            Line::styled(ask, Style::new().add_modifier(Modifier::REVERSED))
-        },
-    );
-    frame.render_widget(Paragraph::new(keys), foot);
+            (ask, Modifier::REVERSED)
+        }
+    };
+    let line = Line::styled(line, Style::new().add_modifier(modifier));
+    frame.render_widget(Paragraph::new(line), foot);
 }
 
 fn draw_list(model: &Model, colour: bool, area: Rect, frame: &mut Frame<'_>) {
     let titles = COLUMNS.map(|(title, order, _)| {
-        let mark = if order == Some(model.order) {
-            "▾"
-        } else {
-            ""
-        };
+        let is_order = order == Some(model.order);
+        let mark = if is_order { "▾" } else { "" };
         Cell::from(format!("{title}{mark}"))
     });
     let widths = COLUMNS.map(|(_, _, width)| width);
