@@ -18,6 +18,7 @@ pub fn main() -> ExitCode {
     let CoreOnlyOptions { core, command } = CoreOnlyOptions::parse();
     let result = match command {
         None => start(core),
+        Some(CoreCommand::Replay(options)) if options.quiet => replay::run(&options),
         // What was logged then is logged again.
         Some(CoreCommand::Replay(options)) => logging::init(&core.log)
             .map_err(|error| Fatal::new(Exit::Usage, error))

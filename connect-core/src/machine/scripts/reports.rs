@@ -7,7 +7,7 @@ use connect_ipc::RunId;
 use connect_ipc::control::HelperStatus;
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
-use connect_ipc::scripts::{Child, Ended, FromScripts, Stream, ToScripts, UnderWay};
+use connect_ipc::scripts::{Child, Ended, FromScripts, ScriptKind, Stream, ToScripts, UnderWay};
 
 use super::runs::{Challenge, Recent, RunState};
 use crate::machine::server::Pending;
@@ -19,6 +19,10 @@ const MAX_CHALLENGE: usize = 160;
 
 /// How many ended scripts are remembered for operators, over all peers.
 const RECENT: usize = 256;
+
+/// From this length on, output of a `connect` command that looks like a challenge counts as one
+/// that no trace and no recording may show. Words of a banner are shorter.
+const MIN_SECRET: usize = 20;
 
 /// How many runs may have ended while somebody still holds their output open. The helper lets go
 /// of the oldest at the same number.
@@ -142,6 +146,13 @@ impl Machine {
         {
             let before = std::mem::replace(&mut run.challenge, Challenge::Settled);
             let challenge = line.trim();
+            if run.kind == ScriptKind::Connect
+                && challenge.len() >= MIN_SECRET
+                && is_challenge(challenge)
+            {
+                // Wherever it stands: a banner before it does not make it less of a secret.
+                self.out.push(Output::Secret(challenge.to_owned()));
+            }
             if before == Challenge::Expected
                 || (before == Challenge::Perhaps && is_challenge(challenge))
             {

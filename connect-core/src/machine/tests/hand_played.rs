@@ -456,3 +456,19 @@ fn a_command_that_waits_for_a_server_which_goes_is_told_so() {
     rig.join(&["p"]);
     assert_eq!(answers(&mut rig), [], "and is not done later");
 }
+
+#[test]
+fn a_challenge_after_a_banner_is_a_secret_too() {
+    let records = [record("p", &[("peer", "PASSIVE"), ("connect", "ssh")])];
+    let mut rig = Rig::joined(&records, &[]);
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    let run = rig.runs()[0].0;
+    for line in ["banner", "QUFBQUFBQUFBQUFBQUFBQUFB"] {
+        rig.scripts_say(FromScripts::Output {
+            run,
+            stream: Stream::Stdout,
+            line: line.to_owned(),
+        });
+    }
+    assert_eq!(rig.secrets, ["banner", "QUFBQUFBQUFBQUFBQUFBQUFB"]);
+}
