@@ -2,7 +2,7 @@
 //! What every command uses: the common options, the paths and time limits that follow from them,
 //! and the output.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -90,10 +90,8 @@ impl Common {
 
     /// The service's control socket.
     pub(crate) fn control_socket(&self) -> PathBuf {
-        self.options
-            .control
-            .as_deref()
-            .map_or_else(|| self.runtime().control_socket(), Path::to_path_buf)
+        let given = self.options.control.clone();
+        given.unwrap_or_else(|| self.runtime().control_socket())
     }
 
     /// How long to wait for an answer; `None` means without limit.
@@ -134,6 +132,8 @@ impl Common {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
