@@ -13,11 +13,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
@@ -28,6 +28,12 @@ use crate::secrets::Secrets;
 
 /// The number of the form. It is raised when an old reader would misunderstand a new writer.
 pub const FORMAT: u32 = 1;
+
+/// How long the end of core waits for the disk.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// How many recordings of one name there may be.
+const MOST: u32 = 1_000;
 
 /// How many lines may wait for the disk.
 const QUEUE: usize = 16_384;
@@ -81,26 +87,19 @@ pub struct Recorder {
     lines: Option<SyncSender<String>>,
     /// Whether lines were lost because the disk was too slow.
     overrun: Arc<AtomicBool>,
-    writer: Option<JoinHandle<()>>,
+    /// Closed when everything was written.
+    written: Receiver<()>,
 }
 
 impl Recorder {
-    /// Begins a recording in a new file that only the owner may read.
+    /// Begins a recording in a new file that only the owner may read. If there is a file of that
+    /// name, a number is added: a service that is started again must not fail for its last
+    /// recording.
     ///
     /// # Errors
-    /// If there is such a file already, or it cannot be made.
+    /// If the file cannot be made.
     pub fn create(path: &Path, config: &Config) -> anyhow::Result<Self> {
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(path)
-            .with_context(|| {
-                format!(
-                    "cannot create the recording {}; --record needs the name of a new file",
-                    path.display()
-                )
-            })?;
+        let (path, file) = new_file(path)?;
         let header = Header {
             recording: FORMAT,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -117,9 +116,11 @@ impl Recorder {
         let shown = path.display().to_string();
         let overrun = Arc::new(AtomicBool::new(false));
         let has_overrun = Arc::clone(&overrun);
-        let writer = std::thread::Builder::new()
+        let (writing, written) = sync_channel(0);
+        std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || {
+                let _writing: SyncSender<()> = writing;
                 if let Err(error) = write(file, &queue, &has_overrun) {
                     tracing::error!(%error, path = shown, "cannot write the recording; recording no further");
                 }
@@ -128,7 +129,7 @@ impl Recorder {
         Ok(Recorder {
             lines: Some(lines),
             overrun,
-            writer: Some(writer),
+            written,
         })
     }
 
@@ -166,14 +167,42 @@ impl Recorder {
 }
 
 impl Drop for Recorder {
-    /// Waits until everything is on its way to the disk.
+    /// Waits until everything is on its way to the disk, but not for a disk that hangs.
     fn drop(&mut self) {
         self.lines = None;
-        if let Some(writer) = self.writer.take() {
-            // A thread that has panicked has nothing left to write.
-            let _ = writer.join();
+        // The thread sends nothing: it ends, or time is over.
+        let _ = self.written.recv_timeout(END_LIMIT);
+    }
+}
+
+/// Makes a file of this name, or of this name with a number if there is a file already.
+fn new_file(wanted: &Path) -> anyhow::Result<(PathBuf, File)> {
+    let mut path = wanted.to_owned();
+    for number in 1..MOST {
+        let made = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path);
+        match made {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists && path.is_file() => {
+                path = PathBuf::from(format!("{}.{number}", wanted.display()));
+            }
+            made => {
+                let file = made.with_context(|| {
+                    format!(
+                        "cannot create the recording {}; --record needs the name of a file",
+                        path.display()
+                    )
+                })?;
+                return Ok((path, file));
+            }
         }
     }
+    anyhow::bail!(
+        "there are {MOST} recordings of the name {}",
+        wanted.display()
+    )
 }
 
 /// Writes lines until there will be no more.
@@ -233,7 +262,7 @@ mod tests {
         let mut secrets = Secrets::default();
         let mut now = config().started;
         for input in inputs {
-            now = now + std::time::Duration::from_secs(1);
+            now = now + Duration::from_secs(1);
             let written = recorder.input(&input).unwrap();
             let mut outputs = Vec::new();
             machine.handle(input, now, &mut outputs);
@@ -260,10 +289,10 @@ mod tests {
             line("OK"),
             line("OK"),
             line("SVCJOB J1 connect passive u"),
-            line("INFO QUFBQUFBQUFB"),
+            line("INFO QUFBQUFBQUFBQUFBQUFB"),
             line("OK"),
             Input::EndOfTurn,
-            line("NOTE GREET QUFBQUFBQUFB INET 192.0.2.1 1"),
+            line("NOTE GREET QUFBQUFBQUFBQUFBQUFB INET 192.0.2.1 1"),
             Input::EndOfTurn,
         ]
     }
@@ -288,7 +317,7 @@ mod tests {
         assert_eq!(difference, None);
         for line in [
             "6.000000 server < SVCJOB J1 connect passive u",
-            "9.000000 server > SVCINFO J1 challenge001",
+            "9.000000 server > SVCINFO J1 challenge00000000001",
             "11.000000 server > ADD -background c0.0 p INET 192.0.2.1 1",
         ] {
             assert!(printed.contains(line), "{printed}");
@@ -316,8 +345,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("recording");
         std::fs::write(&path, "mine").unwrap();
-        let error = Recorder::create(&path, &config()).unwrap_err();
-        assert!(format!("{error:#}").contains("needs the name of a new file"));
+        record(&path, a_passive_command());
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        let (_, difference) = replayed(&dir.path().join("recording.1"));
+        assert_eq!(difference, None);
+        let error = Recorder::create(dir.path(), &config()).unwrap_err();
+        assert!(format!("{error:#}").contains("needs the name of a file"));
     }
 }

@@ -50,7 +50,10 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 /// If the recording cannot be read, or the machine does not do what was recorded.
 pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
     let mut out = std::io::stdout().lock();
-    let report = replay(&options.file, options.until, !options.quiet, &mut out)?;
+    let report = match replay(&options.file, options.until, !options.quiet, &mut out) {
+        Err(fatal) if is_broken_pipe(&fatal.error) => return Ok(Exit::Success),
+        report => report?,
+    };
     let text = report.to_string();
     let written = writeln!(out, "{text}").and_then(|()| out.flush());
     match (report.difference, written) {
@@ -60,6 +63,14 @@ pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
         }
         (None, _) => Ok(Exit::Success),
     }
+}
+
+/// Whether nobody reads what is printed any more.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+    causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// What came of a replay.
@@ -133,35 +144,36 @@ struct Replay<'a, W> {
 
 impl<W: Write> Replay<'_, W> {
     fn lines(&mut self, file: BufReader<File>, until: Option<Duration>) -> anyhow::Result<()> {
-        let mut lines = (1_u64..).zip(file.lines());
+        let mut lines = (1_u64..).zip(file.split(b'\n')).peekable();
         let (_, first) = lines.next().context("it is empty")?;
         let header: Header =
-            serde_json::from_str(&first?).context("line 1 is not the header of a recording")?;
+            serde_json::from_slice(&first?).context("line 1 is not the header of a recording")?;
         anyhow::ensure!(
             header.recording == FORMAT,
             "it has form {}, and this program knows form {FORMAT}",
             header.recording
         );
         if header.version != env!("CARGO_PKG_VERSION") {
-            self.print(&format!(
-                "recorded by version {}, replayed by version {}: outputs may differ",
-                header.version,
-                env!("CARGO_PKG_VERSION")
-            ))?;
+            let (then, now) = (&header.version, env!("CARGO_PKG_VERSION"));
+            writeln!(
+                self.out,
+                "recorded by version {then}, replayed by version {now}: outputs may differ"
+            )?;
         }
         self.start = header.config.started;
         let mut machine = Machine::new(header.config);
-        for (number, line) in lines {
+        while let Some((number, line)) = lines.next() {
             let line = line.with_context(|| format!("cannot read line {number}"))?;
-            if line.starts_with("{\"truncated\"") {
-                let Truncated { truncated } = serde_json::from_str(&line)?;
+            if line.starts_with(b"{\"truncated\"")
+                && let Ok(Truncated { truncated }) = serde_json::from_slice(&line)
+            {
                 self.report.truncated = Some(truncated);
                 break;
             }
-            let entry: Entry<'_> = match serde_json::from_str(&line) {
+            let entry: Entry<'_> = match serde_json::from_slice(&line) {
                 Ok(entry) => entry,
-                // A process that was killed leaves half a line.
-                Err(error) if error.is_eof() => {
+                // A process that was killed leaves half a line at the end.
+                Err(_) if lines.peek().is_none() => {
                     self.report.truncated = Some(format!("line {number} is incomplete"));
                     break;
                 }
@@ -252,7 +264,8 @@ impl<W: Write> Replay<'_, W> {
 
     fn print(&mut self, line: &str) -> anyhow::Result<()> {
         if self.verbose {
-            writeln!(self.out, "{line}")?;
+            // Recordings come from elsewhere: nothing in them may command the terminal.
+            writeln!(self.out, "{}", line.replace(char::is_control, "\u{fffd}"))?;
         }
         Ok(())
     }

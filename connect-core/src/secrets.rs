@@ -2,10 +2,14 @@
 //! Challenges that no trace and no recording may show, and what stands in their place.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
-/// How many challenges are remembered. Each is used within a minute as a rule.
-const REMEMBERED: usize = 256;
+/// How many challenges are remembered: more than commands can wait for a greeting at once.
+const REMEMBERED: usize = 65_536;
+
+/// Words shorter than this are not replaced in a recording. Real challenges have about 40 letters;
+/// a short word that some script prints may stand anywhere else with another meaning.
+const MIN_MASKED: usize = 20;
 
 /// What people read in place of a challenge.
 const MARK: &str = "<challenge>";
@@ -13,29 +17,32 @@ const MARK: &str = "<challenge>";
 /// The challenges of this run.
 #[derive(Debug, Default)]
 pub struct Secrets {
-    known: VecDeque<(String, String)>,
+    /// Each challenge with its stand-in.
+    known: HashMap<String, String>,
+    /// The oldest first.
+    order: VecDeque<String>,
     /// How many there were.
     count: u64,
 }
 
 impl Secrets {
-    /// Remembers a challenge. It is replaced by a word of the same length, if that is possible, so
-    /// that lines keep their lengths, and made of the same letters, so that it still looks like a
+    /// Remembers a challenge. Its stand-in has the same length, if that is possible, so that lines
+    /// keep their lengths, and is made of the same letters, so that it still looks like a
     /// challenge.
     pub fn learn(&mut self, challenge: &str) {
-        if challenge.is_empty() || self.known.iter().any(|(known, _)| known == challenge) {
+        if challenge.is_empty() || self.known.contains_key(challenge) {
             return;
         }
         self.count += 1;
-        let stand_in = format!(
-            "challenge{:0>1$}",
-            self.count,
-            challenge.len().saturating_sub(9)
-        );
-        if self.known.len() == REMEMBERED {
-            self.known.pop_front();
+        let digits = challenge.len().saturating_sub(9);
+        let stand_in = format!("challenge{:0>digits$}", self.count);
+        if self.order.len() == REMEMBERED
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.known.remove(&oldest);
         }
-        self.known.push_back((challenge.to_owned(), stand_in));
+        self.order.push_back(challenge.to_owned());
+        self.known.insert(challenge.to_owned(), stand_in);
     }
 
     /// Learns the challenge that a line of the administration protocol gives away by its place,
@@ -54,24 +61,43 @@ impl Secrets {
     /// The text with each challenge replaced by its stand-in, for a recording.
     #[must_use]
     pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.replace(text, |stand_in| stand_in)
+        self.replace(text, MIN_MASKED, |stand_in| stand_in)
     }
 
     /// The text with each challenge replaced by a mark, for people.
     #[must_use]
     pub fn hide<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.replace(text, |_| MARK)
+        self.replace(text, 1, |_| MARK)
     }
 
-    fn replace<'a>(&self, text: &'a str, by: impl Fn(&str) -> &str) -> Cow<'a, str> {
-        let mut replaced = Cow::Borrowed(text);
-        for (challenge, stand_in) in &self.known {
-            if replaced.contains(challenge.as_str()) {
-                replaced = Cow::Owned(replaced.replace(challenge.as_str(), by(stand_in)));
+    /// Replaces whole words only, so that the cost does not grow with the number of challenges.
+    fn replace<'a>(&self, text: &'a str, min: usize, by: impl Fn(&str) -> &str) -> Cow<'a, str> {
+        let mut replaced = String::new();
+        let mut copied = 0;
+        let mut from = 0;
+        for word in text.split(|c: char| !is_letter(c)) {
+            let end = from + word.len();
+            if word.len() >= min
+                && let Some(stand_in) = self.known.get(word)
+            {
+                replaced.push_str(text.get(copied..from).unwrap_or_default());
+                replaced.push_str(by(stand_in));
+                copied = end;
             }
+            let separator = text.get(end..).and_then(|rest| rest.chars().next());
+            from = end + separator.map_or(0, char::len_utf8);
         }
-        replaced
+        if copied == 0 {
+            return Cow::Borrowed(text);
+        }
+        replaced.push_str(text.get(copied..).unwrap_or_default());
+        Cow::Owned(replaced)
     }
+}
+
+/// Whether challenges are made of this letter (base64).
+fn is_letter(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')
 }
 
 #[cfg(test)]
@@ -81,30 +107,39 @@ mod tests {
     #[test]
     fn challenges_are_replaced_wherever_they_stand_by_words_of_their_length() {
         let mut secrets = Secrets::default();
-        secrets.learn("AAAAAG9vAAAA");
+        secrets.learn("AAAAAG9vAAAAAG9vAAAA");
         for line in [
-            "NOTE GREET BBBBBBBBBBBB INET 192.0.2.1 1",
-            "GREET hub CCCCCCCCCCCC",
-            "CHECKCHAL DDDDDDDDDDDD",
+            "NOTE GREET BBBBBBBBBBBBBBBBBBBB INET 192.0.2.1 1",
+            "GREET hub CCCCCCCCCCCCCCCCCCCC",
+            "CHECKCHAL DDDDDDDDDDDDDDDDDDDD",
         ] {
             secrets.learn_from_line(line);
         }
         let table = [
-            ("INFO AAAAAG9vAAAA", "INFO challenge001"),
-            ("SVCINFO J1 AAAAAG9vAAAA", "SVCINFO J1 challenge001"),
+            ("INFO AAAAAG9vAAAAAG9vAAAA", "INFO challenge00000000001"),
             (
-                "NOTE GREET BBBBBBBBBBBB INET 192.0.2.1 1",
-                "NOTE GREET challenge002 INET 192.0.2.1 1",
+                "SVCINFO J1 AAAAAG9vAAAAAG9vAAAA",
+                "SVCINFO J1 challenge00000000001",
             ),
-            ("GREET hub CCCCCCCCCCCC", "GREET hub challenge003"),
-            ("CHECKCHAL DDDDDDDDDDDD", "CHECKCHAL challenge004"),
+            (
+                "NOTE GREET BBBBBBBBBBBBBBBBBBBB INET 192.0.2.1 1",
+                "NOTE GREET challenge00000000002 INET 192.0.2.1 1",
+            ),
+            (
+                "GREET hub CCCCCCCCCCCCCCCCCCCC",
+                "GREET hub challenge00000000003",
+            ),
+            (
+                "CHECKCHAL DDDDDDDDDDDDDDDDDDDD",
+                "CHECKCHAL challenge00000000004",
+            ),
             ("INFO hub", "INFO hub"),
         ];
         for (line, masked) in table {
             assert_eq!(secrets.mask(line), masked);
         }
         assert_eq!(
-            secrets.hide("GREET hub CCCCCCCCCCCC"),
+            secrets.hide("GREET hub CCCCCCCCCCCCCCCCCCCC"),
             "GREET hub <challenge>"
         );
     }
@@ -112,12 +147,27 @@ mod tests {
     #[test]
     fn memory_for_challenges_is_bounded() {
         let mut secrets = Secrets::default();
-        for number in 0..1000 {
-            secrets.learn(&format!("secret-secret{number}"));
+        for number in 0..REMEMBERED + 10 {
+            secrets.learn(&format!("secretsecretsecret{number}"));
         }
         assert_eq!(secrets.known.len(), REMEMBERED);
-        assert_eq!(secrets.mask("secret-secret999"), "challenge0001000");
-        secrets.learn("secret-secret999");
-        assert_eq!(secrets.count, 1000);
+        assert_eq!(secrets.order.len(), REMEMBERED);
+        let last = format!("secretsecretsecret{}", REMEMBERED + 9);
+        assert_ne!(secrets.mask(&last), last);
+        secrets.learn(&last);
+        assert_eq!(secrets.count, REMEMBERED as u64 + 10);
+    }
+
+    #[test]
+    fn a_short_word_stays_in_a_recording_and_parts_of_words_stay_everywhere() {
+        let mut secrets = Secrets::default();
+        secrets.learn("at");
+        secrets.learn("disconnect");
+        let line = r#"{"at":1,"input":{"kind":"disconnect"}}"#;
+        assert_eq!(secrets.mask(line), line);
+        assert_eq!(
+            secrets.hide("GREET p at; attach"),
+            "GREET p <challenge>; attach"
+        );
     }
 }

@@ -11,6 +11,7 @@ use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
 use peerdb::Database;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin_link::{AdminLink, server_unreachable};
@@ -77,6 +78,12 @@ pub(crate) async fn prepare(
     // First: a signal that came before would end the process without the state being saved.
     let signals = signals::listen(hangup).map_err(system)?;
     let admin = reach(options, paths).await?;
+    if options.record.is_some() {
+        // A limit on the size of files ends the recording, and not the service.
+        let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+        let caught = signal(too_large).context("cannot catch SIGXFSZ");
+        caught.map(drop).map_err(system)?;
+    }
     let mut driver = driver(options, paths, admin.is_connected()).map_err(system)?;
     let access = Access::new(options).map_err(system)?;
     let arrivals = listeners::serve(&paths.runtime, access, handed_over)

@@ -30,6 +30,12 @@ impl Events {
         self.observed = observed;
     }
 
+    /// This many events were not sent to slow observers.
+    pub(super) fn drop_counted(&mut self, events: u64) {
+        let dropped = &mut self.counters.events_dropped;
+        *dropped = dropped.saturating_add(events);
+    }
+
     /// The number of the latest event.
     pub(super) const fn last(&self) -> u64 {
         self.last

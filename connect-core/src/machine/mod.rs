@@ -114,7 +114,7 @@ impl Machine {
             Input::Database(loaded) => self.database_read(loaded),
             Input::Inherited { run, state } => self.inheritance.offer(run, *state),
             Input::Observed(observed) => self.events.set_observed(observed),
-            Input::EventsDropped(events) => self.events.counters.events_dropped += events,
+            Input::EventsDropped(events) => self.events.drop_counted(events),
             Input::WallClock { millis } => self.events.set_clock(self.now, millis),
             Input::Leave => self.retire(),
             Input::Reload => self.reload_by_signal(),

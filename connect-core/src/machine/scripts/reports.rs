@@ -141,18 +141,20 @@ impl Machine {
 
     /// A line of output.
     fn output(&mut self, id: RunId, stream: Stream, line: String) {
+        if let Some(run) = self.scripts.runs.get(&id)
+            && run.kind == ScriptKind::Connect
+        {
+            // Wherever it stands: a banner before it does not make it less of a secret.
+            let words = line.split_whitespace();
+            let secrets = words.filter(|word| word.len() >= MIN_SECRET && is_challenge(word));
+            self.out
+                .extend(secrets.map(|word| Output::Secret(word.to_owned())));
+        }
         if let Some(run) = self.scripts.runs.get_mut(&id)
             && stream == Stream::Stdout
         {
             let before = std::mem::replace(&mut run.challenge, Challenge::Settled);
             let challenge = line.trim();
-            if run.kind == ScriptKind::Connect
-                && challenge.len() >= MIN_SECRET
-                && is_challenge(challenge)
-            {
-                // Wherever it stands: a banner before it does not make it less of a secret.
-                self.out.push(Output::Secret(challenge.to_owned()));
-            }
             if before == Challenge::Expected
                 || (before == Challenge::Perhaps && is_challenge(challenge))
             {

@@ -463,12 +463,12 @@ fn a_challenge_after_a_banner_is_a_secret_too() {
     let mut rig = Rig::joined(&records, &[]);
     rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
     let run = rig.runs()[0].0;
-    for line in ["banner", "QUFBQUFBQUFBQUFBQUFBQUFB"] {
-        rig.scripts_say(FromScripts::Output {
-            run,
-            stream: Stream::Stdout,
-            line: line.to_owned(),
-        });
+    let challenge = "QUFBQUFBQUFBQUFBQUFBQUFB";
+    for (stream, line) in [
+        (Stream::Stdout, "banner".to_owned()),
+        (Stream::Stderr, format!("error: {challenge}")),
+    ] {
+        rig.scripts_say(FromScripts::Output { run, stream, line });
     }
-    assert_eq!(rig.secrets, ["banner", "QUFBQUFBQUFBQUFBQUFBQUFB"]);
+    assert_eq!(rig.secrets, ["banner", challenge]);
 }
