@@ -72,20 +72,28 @@ impl Secrets {
 
     /// Replaces whole words only, so that the cost does not grow with the number of challenges.
     fn replace<'a>(&self, text: &'a str, min: usize, by: impl Fn(&str) -> &str) -> Cow<'a, str> {
+        let bytes = text.as_bytes();
         let mut replaced = String::new();
         let mut copied = 0;
+        // A word begins here. All letters are ASCII, so words begin and end between characters.
         let mut from = 0;
-        for word in text.split(|c: char| !is_letter(c)) {
-            let end = from + word.len();
-            if word.len() >= min
-                && let Some(stand_in) = self.known.get(word)
-            {
+        while let Some(word) = bytes.get(from..from + min) {
+            // From behind, since that skips a word which is too short without a look at all of it.
+            if let Some(at) = word.iter().rposition(|byte| !is_letter(*byte)) {
+                from += at + 1;
+                continue;
+            }
+            let end = bytes
+                .iter()
+                .skip(from + min)
+                .position(|byte| !is_letter(*byte));
+            let end = end.map_or(bytes.len(), |more| from + min + more);
+            if let Some(stand_in) = text.get(from..end).and_then(|word| self.known.get(word)) {
                 replaced.push_str(text.get(copied..from).unwrap_or_default());
                 replaced.push_str(by(stand_in));
                 copied = end;
             }
-            let separator = text.get(end..).and_then(|rest| rest.chars().next());
-            from = end + separator.map_or(0, char::len_utf8);
+            from = end;
         }
         if copied == 0 {
             return Cow::Borrowed(text);
@@ -96,8 +104,8 @@ impl Secrets {
 }
 
 /// Whether challenges are made of this letter (base64).
-fn is_letter(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '=')
+const fn is_letter(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
 #[cfg(test)]
@@ -134,6 +142,10 @@ mod tests {
                 "CHECKCHAL challenge00000000004",
             ),
             ("INFO hub", "INFO hub"),
+            (
+                "\u{fc}AAAAAG9vAAAAAG9vAAAA\u{fc} AAAAAG9vAAAAAG9vAAAA",
+                "\u{fc}challenge00000000001\u{fc} challenge00000000001",
+            ),
         ];
         for (line, masked) in table {
             assert_eq!(secrets.mask(line), masked);

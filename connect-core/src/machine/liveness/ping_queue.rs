@@ -22,7 +22,8 @@ use connect_ipc::pinger::PingOrder;
 
 /// How far a ping may be put off to go out together with later ones. A wake-up costs as much as
 /// several pings, so a few pings to a wake-up halve the cost of a thousand peers; and 2 ms are
-/// nothing beside the shortest `every`, which is a second.
+/// nothing beside the shortest `every`, which is a second. It holds even if core is awake earlier,
+/// as it is for every answer: else each answer would send the next ping alone.
 pub const COALESCE: Duration = Duration::from_millis(2);
 
 /// The orders that are not due yet, and when the next of them may go out.
@@ -30,8 +31,8 @@ pub const COALESCE: Duration = Duration::from_millis(2);
 pub(super) struct PingQueue {
     /// The earliest first; in the order of an order's fields: due, peer, seq.
     ahead: BinaryHeap<Reverse<(Monotonic, PeerId, u32)>>,
-    /// The end of the pause after the last ones that went out.
-    pause_end: Monotonic,
+    /// When the last ones went out.
+    sent: Monotonic,
     /// How often the pinger was told to proceed and has not answered yet.
     unanswered: u32,
 }
@@ -63,19 +64,19 @@ impl PingQueue {
         self.ahead.push(Reverse((due, peer, seq)));
     }
 
-    /// When [`PingQueue::take`] has something to give next, unless it is asked before.
+    /// When [`PingQueue::take`] has something to give next.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let Reverse((due, ..)) = self.ahead.peek()?;
-        Some((*due).max(self.pause_end))
+        Some((*due).max(self.sent + COALESCE))
     }
 
-    /// An order that is due.
+    /// An order that is due. All that are due at one instant can be taken at that instant.
     pub(super) fn take(&mut self, now: Monotonic) -> Option<PingOrder> {
         let Reverse((due, ..)) = self.ahead.peek()?;
-        if *due > now {
+        if *due > now || (now != self.sent && now < self.sent + COALESCE) {
             return None;
         }
-        self.pause_end = now + COALESCE;
+        self.sent = now;
         let Reverse((due, peer, seq)) = self.ahead.pop()?;
         Some(PingOrder { peer, seq, due })
     }
@@ -100,18 +101,20 @@ mod tests {
         };
         let mut queue = PingQueue::default();
         assert_eq!(queue.deadline(), None);
-        for (peer, due) in [(1, at(500)), (2, at(100)), (3, at(5000))] {
+        for (peer, due) in [(1, at(500)), (2, at(100)), (3, at(5000)), (4, at(100))] {
             queue.push(order(peer, due));
         }
         assert_eq!(queue.deadline(), Some(at(100)));
         assert_eq!(queue.take(at(99)), None);
         assert_eq!(queue.take(at(100)), Some(order(2, at(100))));
+        assert_eq!(queue.take(at(100)), Some(order(4, at(100))));
         assert_eq!(queue.take(at(100)), None);
         assert_eq!(
             queue.deadline(),
             Some(at(2100)),
             "the next waits for company"
         );
+        assert_eq!(queue.take(at(2099)), None, "even if it is asked for");
         assert_eq!(queue.take(at(2100)), Some(order(1, at(500))));
         assert_eq!(
             queue.deadline(),

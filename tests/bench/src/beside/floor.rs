@@ -24,16 +24,18 @@ pub(crate) fn play(socket: &Path, peers: u32, period: Duration) -> anyhow::Resul
         .map(|peer| format!("PING -background f{peer} -timeout 10 {}\n", name(peer)))
         .collect();
     let mut lines = Vec::new();
+    let mut next = schedule.due();
     loop {
         let now = Instant::now();
-        lines.clear();
-        while let Some(peer) = schedule.take(now) {
-            lines.extend_from_slice(all[peer as usize].as_bytes());
-        }
-        if !lines.is_empty() {
+        if now >= next {
+            lines.clear();
+            while let Some(peer) = schedule.take(now) {
+                lines.extend_from_slice(all[peer as usize].as_bytes());
+            }
             stream.write_all(&lines)?;
+            next = schedule.due().max(now + COALESCE);
         }
-        let wait = schedule.due().max(now + COALESCE) - now;
+        let wait = next.saturating_duration_since(now);
         let wait = Timespec::try_from(wait)?;
         if poll(&mut [PollFd::new(&stream, PollFlags::IN)], Some(&wait))? > 0 {
             ensure!(stream.read(&mut buffer)? > 0, "the server is gone");

@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
-use connect_core::machine::{Config, ConnectionId, Input, Loaded, Machine as Core, Output};
+use connect_core::machine::{
+    COALESCE, Config, ConnectionId, Input, Loaded, Machine as Core, Output,
+};
 use connect_core::recording::Recorder;
 use connect_core::secrets::Secrets;
 use connect_ipc::clock::Monotonic;
@@ -183,12 +185,13 @@ fn core(times: u32) -> anyhow::Result<()> {
     let told = std::mem::take(&mut turns.told);
     let peers: Vec<PeerId> = watched(told).iter().map(|peer| peer.peer).collect();
     let mut messages = 0;
-    // One turn a ping: what the server says of the one before comes together with the next order.
+    // One turn a ping, as soon as core sends the next one: what the server says of the one before
+    // comes together with the next order.
     let mut answer: [String; 3] = Default::default();
     for ping in 0..times {
         // Each peer's next ping comes after all others'.
         let peer = peers[ping as usize % peers.len()];
-        let now = Monotonic(start.0 + u64::from(ping + 1) * SECOND / PEERS);
+        let now = start + COALESCE * (ping + 1);
         let order = PingOrder {
             peer,
             seq: ping + 1,
@@ -221,7 +224,9 @@ fn recorded(times: u32) -> anyhow::Result<()> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("recording");
     let mut recorder = Recorder::create(&path, &config(Monotonic(SECOND)))?;
-    let secrets = Secrets::default();
+    // As after a passive connection: each word of a line is looked at.
+    let mut secrets = Secrets::default();
+    secrets.learn("AAAAAG9vAAAAAG9vAAAAAG9vAAAAAG9vAAAA");
     let outputs = [Output::ServerLines(
         b"PING -background c0.0 -timeout 10 peer-00001\n".to_vec(),
     )];
