@@ -178,7 +178,7 @@ impl Drop for Recorder {
 /// Makes a file of this name, or of this name with a number if there is a file already.
 fn new_file(wanted: &Path) -> anyhow::Result<(PathBuf, File)> {
     let mut path = wanted.to_owned();
-    for number in 1..MOST {
+    for number in 1..=MOST {
         let made = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -338,6 +338,25 @@ mod tests {
         assert_eq!(report.difference, None);
         let last = format!("line {} is incomplete", a_passive_command().len() + 1);
         assert_eq!(report.truncated, Some(last));
+    }
+
+    #[test]
+    fn what_cannot_be_read_or_written_is_told_apart_from_what_is_no_recording() {
+        use connect_runtime::exit::Exit;
+        use std::io::Write;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("recording");
+        let exit = |path: &Path, out: &mut dyn Write| {
+            let mut out = out;
+            replay(path, None, true, &mut out).unwrap_err().exit
+        };
+        assert_eq!(exit(&path, &mut Vec::new()), Exit::System);
+        std::fs::write(&path, "{}").unwrap();
+        assert_eq!(exit(&path, &mut Vec::new()), Exit::Data);
+        std::fs::remove_file(&path).unwrap();
+        record(&path, a_passive_command());
+        let mut no_room: &mut [u8] = &mut [];
+        assert_eq!(exit(&path, &mut no_room), Exit::System);
     }
 
     #[test]

@@ -8,14 +8,14 @@
 //! ```
 
 use std::fs::File;
-use std::io::{BufRead as _, BufReader, Write};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{Envelope, Request};
+use connect_ipc::control::{Envelope, Reply, Request};
 use connect_runtime::exit::{Exit, Fatal};
 
 use crate::machine::{ConnectionId, Input, Machine, Output};
@@ -32,7 +32,7 @@ pub struct ReplayOptions {
     /// Stop this many seconds after the start of the recording, and print the status as of then.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub until: Option<Duration>,
-    /// Print nothing but the result.
+    /// Print only the result, and the status if `--until` is given.
     #[arg(short, long)]
     pub quiet: bool,
 }
@@ -50,28 +50,25 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 /// If the recording cannot be read, or the machine does not do what was recorded.
 pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
     let mut out = std::io::stdout().lock();
-    let report = match replay(&options.file, options.until, !options.quiet, &mut out) {
-        Err(fatal) if is_broken_pipe(&fatal.error) => return Ok(Exit::Success),
-        report => report?,
-    };
-    let text = report.to_string();
-    let written = writeln!(out, "{text}").and_then(|()| out.flush());
-    match (report.difference, written) {
-        (Some(_), _) => Ok(Exit::Failure),
-        (None, Err(error)) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Fatal::new(Exit::System, error))
-        }
-        (None, _) => Ok(Exit::Success),
-    }
+    let ended = replay(&options.file, options.until, !options.quiet, &mut out).and_then(|report| {
+        let written = writeln!(out, "{report}").and_then(|()| out.flush());
+        written.map_err(|error| Fatal::new(Exit::System, Unwritable(error)))?;
+        Ok(match report.difference {
+            Some(_) => Exit::Failure,
+            None => Exit::Success,
+        })
+    });
+    ended.or_else(|fatal| match fatal.error.downcast_ref() {
+        // Nobody reads what is printed any more.
+        Some(Unwritable(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Success),
+        _ => Err(fatal),
+    })
 }
 
-/// Whether nobody reads what is printed any more.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let mut causes = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>());
-    causes.any(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
-}
+/// What the replay prints cannot be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write the output: {0}")]
+struct Unwritable(std::io::Error);
 
 /// What came of a replay.
 #[derive(Debug)]
@@ -116,7 +113,7 @@ pub fn replay(
 ) -> Result<Report, Fatal> {
     let file = File::open(path)
         .with_context(|| format!("cannot read the recording {}", path.display()))
-        .map_err(|error| Fatal::new(Exit::Unavailable, error))?;
+        .map_err(|error| Fatal::new(Exit::System, error))?;
     let mut replay = Replay {
         out,
         verbose,
@@ -128,11 +125,14 @@ pub fn replay(
             truncated: None,
         },
     };
-    replay
-        .lines(BufReader::new(file), until)
-        .with_context(|| format!("in the recording {}", path.display()))
-        .map_err(|error| Fatal::new(Exit::Data, error))?;
-    Ok(replay.report)
+    match replay.lines(BufReader::new(file), until) {
+        Ok(()) => Ok(replay.report),
+        Err(error) if error.is::<Unwritable>() => Err(Fatal::new(Exit::System, error)),
+        Err(error) => {
+            let error = error.context(format!("in the recording {}", path.display()));
+            Err(Fatal::new(Exit::Data, error))
+        }
+    }
 }
 
 struct Replay<'a, W> {
@@ -155,10 +155,9 @@ impl<W: Write> Replay<'_, W> {
         );
         if header.version != env!("CARGO_PKG_VERSION") {
             let (then, now) = (&header.version, env!("CARGO_PKG_VERSION"));
-            writeln!(
-                self.out,
+            self.write(format_args!(
                 "recorded by version {then}, replayed by version {now}: outputs may differ"
-            )?;
+            ))?;
         }
         self.start = header.config.started;
         let mut machine = Machine::new(header.config);
@@ -255,8 +254,11 @@ impl<W: Write> Replay<'_, W> {
         let mut outputs = Vec::new();
         machine.handle(request, now, &mut outputs);
         for output in outputs {
-            if let Output::Answer(NOBODY, answer) = output {
-                writeln!(self.out, "{}", serde_json::to_string_pretty(&answer.reply)?)?;
+            if let Output::Answer(NOBODY, answer) = output
+                && answer.reply != (Reply::Done {})
+            {
+                let text = serde_json::to_string_pretty(&answer.reply)?;
+                self.write(format_args!("{text}"))?;
             }
         }
         Ok(())
@@ -265,8 +267,14 @@ impl<W: Write> Replay<'_, W> {
     fn print(&mut self, line: &str) -> anyhow::Result<()> {
         if self.verbose {
             // Recordings come from elsewhere: nothing in them may command the terminal.
-            writeln!(self.out, "{}", line.replace(char::is_control, "\u{fffd}"))?;
+            let line = line.replace(char::is_control, "\u{fffd}");
+            self.write(format_args!("{line}"))?;
         }
+        Ok(())
+    }
+
+    fn write(&mut self, line: std::fmt::Arguments<'_>) -> anyhow::Result<()> {
+        writeln!(self.out, "{line}").map_err(Unwritable)?;
         Ok(())
     }
 }

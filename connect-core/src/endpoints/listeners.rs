@@ -41,7 +41,7 @@ use crate::machine::ConnectionId;
 /// How long to wait when the system is out of something that `accept` needs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The most operators at a time. Each costs a task and its buffers; hundreds of them mean that a
+/// The most clients at a time on each socket for operators and observers. Each costs a task and its buffers; hundreds of them mean that a
 /// script runs wild.
 const MAX_OPERATORS: usize = 256;
 

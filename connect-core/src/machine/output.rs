@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::input::ConnectionId;
 
-/// Something to be done, in this order within a turn, except that lines for the server may go
-/// first: pings are due, and what is for others may take long to encode.
+/// Something to be done. Within a turn, outputs of one kind keep their order. Lines for the server
+/// go first, since pings are due and what is for others may take long to encode; then messages for
+/// helpers, answers, events, and the rest.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Output {
@@ -67,7 +68,7 @@ pub enum Milestone {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
-    /// It was told to, and has released the service.
+    /// It was told to, and has released the service, or there was no server to release it at.
     Quit,
     /// It was told to, and the server does not answer.
     QuitUnanswered,

@@ -222,7 +222,7 @@ impl PeerTable {
         self.get_mut(id)?.adoption.as_deref_mut()
     }
 
-    /// All peers, in no particular order.
+    /// All peers, in the order of their slots, which is the same in a replay.
     pub(super) fn iter(&self) -> impl Iterator<Item = (PeerId, &Peer)> {
         (0..).zip(&self.slots).filter_map(|(slot, entry)| {
             entry

@@ -83,7 +83,7 @@ impl Machine {
             if new == peer.record.as_ref() {
                 continue;
             }
-            let watch = new.is_some_and(|record| record.flag("watch"));
+            let watch = new.is_some_and(connect_policy::pinging::is_watched);
             if let Some(record) = new {
                 peer.record = Some(record.clone());
                 if peer.algorithms.is_none() && record.get("ifdown").is_some() {

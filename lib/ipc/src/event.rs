@@ -91,7 +91,8 @@ pub enum EventKind {
     },
     /// A reply came after failed attempts.
     Recovered {
-        /// Failed attempts of the last check.
+        /// Failed attempts of the check that the reply ended; 0 if the check before had failed and
+        /// this is the first ping of the next.
         failures: u32,
     },
     /// A whole check failed.
@@ -154,7 +155,8 @@ pub enum EventKind {
     Command {
         /// Its words.
         words: Vec<String>,
-        /// By a job of the server, or by a user with this number.
+        /// By whom: `server` for a job of the server, or a user and process, such as `uid 0 pid
+        /// 123`.
         by: String,
     },
 }

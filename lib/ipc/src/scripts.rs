@@ -5,8 +5,11 @@
 //! scripts -> core   hello, resume            runs still under way from an earlier core
 //! core -> scripts   hello, adopt, ready      runs that an earlier helper had started
 //! core -> scripts   run                      queue this script for its peer
-//! scripts -> core   started, output, ended   in this order for each run
+//! scripts -> core   started, output, ended   for each run
 //! ```
+//!
+//! `started` comes first. Output may follow `ended`, while a process that the script left behind
+//! holds the pipe.
 
 use serde::{Deserialize, Serialize};
 

@@ -69,6 +69,12 @@ const BACKOFF_MAX_FACTOR: u32 = 4;
 /// The shortest `every`, in seconds: 0 would ask for pings without pause.
 const MIN_EVERY: u32 = 1;
 
+/// Whether a peer is adopted (connect(8), "Adoption").
+#[must_use]
+pub fn is_watched(record: &Record) -> bool {
+    record.flag("watch")
+}
+
 /// Whether an unreachable peer is reconnected; others are killed (connect(8), "Operation"; a
 /// `knock` peer connects dynamically too).
 #[must_use]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Exit codes, the same in every program and listed in every manual page.
+//! Exit codes, the same in every program. Each program's manual page lists those that it uses.
 
 use std::io::Write as _;
 use std::process::ExitCode;

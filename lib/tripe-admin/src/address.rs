@@ -2,7 +2,7 @@
 //! Peer addresses as the server writes them: a family and its words.
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::token;
 
@@ -25,18 +25,6 @@ impl Address {
     #[must_use]
     pub fn words(&self) -> &[String] {
         &self.words
-    }
-
-    /// The socket address, if this is a numeric `INET` or `INET6` address.
-    #[must_use]
-    pub fn socket_addr(&self) -> Option<SocketAddr> {
-        let [family, host, port] = self.words.as_slice() else {
-            return None;
-        };
-        let ip: IpAddr = host.parse().ok()?;
-        let known = (family.eq_ignore_ascii_case("INET") && ip.is_ipv4())
-            || (family.eq_ignore_ascii_case("INET6") && ip.is_ipv6());
-        known.then_some(SocketAddr::new(ip, port.parse().ok()?))
     }
 }
 
@@ -65,28 +53,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn socket_addresses_go_both_ways() {
-        for text in ["192.0.2.1:4070", "[2001:db8::1]:4070"] {
-            let addr: SocketAddr = text.parse().unwrap();
-            assert_eq!(Address::from(addr).socket_addr(), Some(addr));
-        }
-        assert_eq!(
-            Address::from("192.0.2.1:4070".parse::<SocketAddr>().unwrap()).to_string(),
-            "INET 192.0.2.1 4070"
-        );
-    }
-
-    #[test]
-    fn what_is_no_address_is_kept_but_gives_no_socket_address() {
-        for line in [
-            "E-2 'no name'",
-            "INET 2001:db8::1 4070",
-            "INET 192.0.2.1",
-            "INET 192.0.2.1 x",
-        ] {
-            let address = Address::from_words(token::split(line)).unwrap();
-            assert_eq!(address.socket_addr(), None, "{line}");
-        }
+    fn a_socket_address_has_three_words_and_no_words_are_no_address() {
+        let address = |text: &str| Address::from(text.parse::<SocketAddr>().unwrap()).to_string();
+        assert_eq!(address("192.0.2.1:4070"), "INET 192.0.2.1 4070");
+        assert_eq!(address("[2001:db8::1]:4070"), "INET6 2001:db8::1 4070");
         assert_eq!(Address::from_words(Vec::new()), None);
     }
 }

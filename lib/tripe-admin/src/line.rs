@@ -132,15 +132,6 @@ impl LineBuffer {
         }))
     }
 
-    /// What was collected after the last newline, when the stream has ended without one.
-    pub fn take_unterminated(&mut self) -> Option<Line<'_>> {
-        if self.oversize.is_none() && self.start >= self.bytes.len() {
-            return None;
-        }
-        self.bytes.push(b'\n');
-        self.next_line()
-    }
-
     fn discard(&mut self, start: usize, end: usize) {
         let bytes = &self.bytes[start..end];
         let (_, length) = self.oversize.get_or_insert_with(|| {
@@ -191,22 +182,14 @@ mod tests {
             buffer.bytes.capacity()
         );
         let kept = "x".repeat(KEPT_OF_TOO_LONG);
+        buffer.push(b"\n");
         assert_eq!(
-            buffer.take_unterminated(),
+            buffer.next_line(),
             Some(Line::TooLong {
                 start: kept,
                 length: 1_000_000
             })
         );
-    }
-
-    #[test]
-    fn the_last_line_may_lack_its_newline() {
-        let mut buffer = LineBuffer::new(100);
-        buffer.push(b"a\nb");
-        assert_eq!(all(&mut buffer), ["a"]);
-        assert_eq!(buffer.take_unterminated(), Some(Line::Text("b".into())));
-        assert_eq!(buffer.take_unterminated(), None);
     }
 
     #[test]

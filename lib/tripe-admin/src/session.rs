@@ -288,8 +288,8 @@ impl<T> Session<T> {
     }
 
     /// How many commands and jobs are not answered yet.
-    #[must_use]
-    pub fn outstanding(&self) -> usize {
+    #[cfg(test)]
+    fn outstanding(&self) -> usize {
         let live = self
             .jobs
             .iter()

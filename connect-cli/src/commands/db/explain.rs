@@ -146,7 +146,7 @@ impl Plan {
         let mut problems = Vec::new();
         let (add, added_by) = addition(record, database, &mut problems);
         let scripts = all_scripts(record, &mut problems);
-        let pings = record.flag("watch").then(|| {
+        let pings = pinging::is_watched(record).then(|| {
             let (plan, kind, faults) = pinging::ping_plan(record, PingKind::default());
             problems.extend(faults.iter().map(ValueError::to_string));
             PingsPlan {

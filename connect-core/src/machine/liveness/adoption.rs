@@ -8,7 +8,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingPlan, ToPinger, Watched};
 use connect_liveness::Liveness;
-use connect_policy::pinging::{PingKind, ping_plan};
+use connect_policy::pinging::{PingKind, is_watched, ping_plan};
 use peerdb::Record;
 
 use super::WatchAs;
@@ -34,7 +34,7 @@ impl Machine {
         self.peers
             .get(id)
             .and_then(|peer| peer.record.as_ref())
-            .is_some_and(|r| r.flag("watch"))
+            .is_some_and(is_watched)
     }
 
     /// Adopts a peer that has just been added, if it is eligible: first ping after one interval,

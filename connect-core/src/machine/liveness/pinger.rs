@@ -83,7 +83,6 @@ impl Machine {
                 for order in orders {
                     self.ping_ordered(order);
                 }
-                self.send_due_pings();
             }
             FromPinger::Proceeding {} => self.pinger.queue.proceeding(),
             FromPinger::Error(text) => {

@@ -9,7 +9,7 @@ use tripe_admin::session::MAX_SENT;
 use tripe_admin::{Interval, Words, token};
 
 use super::rule::Rule;
-use crate::pinging::{PingKind, is_dynamic, ping_plan};
+use crate::pinging::{PingKind, is_dynamic, is_watched, ping_plan};
 use crate::{adding, environment, value};
 
 /// The command for adding a peer, up to its options, with a tag as long as one is ever likely to
@@ -75,7 +75,7 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
         rules.push(Rule::BackoffMax);
     }
     let dynamic = is_dynamic(record);
-    if !record.flag("watch") {
+    if !is_watched(record) {
         if dynamic {
             rules.push(Rule::DynamicUnwatched);
         } else if !has("watch") {
