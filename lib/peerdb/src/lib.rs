@@ -16,6 +16,7 @@
 //! The formats are those of peers.cdb(5) and peers.in(5). Which keys there are, and what they mean
 //! to the connect service, is the subject of another crate, `connect-policy`.
 
+pub mod characters;
 pub mod diff;
 pub mod encoding;
 pub mod finding;

@@ -5,7 +5,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 
-/// A name, shown as it stands but for characters that would break the line or act on a terminal.
+use crate::characters::is_invisible;
+
+/// A name, shown as it stands but for characters that would break the line, act on a terminal, or
+/// not be seen.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Name(String);
 
@@ -53,12 +56,12 @@ impl fmt::Display for Value {
 
 /// How a [`Name`] is shown.
 pub(crate) fn one_line(name: &str) -> Cow<'_, str> {
-    if !name.contains(char::is_control) {
+    if !name.contains(is_invisible) {
         return Cow::Borrowed(name);
     }
     let mut shown = String::with_capacity(name.len() + 8);
     for c in name.chars() {
-        if c.is_control() {
+        if is_invisible(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -85,6 +88,7 @@ mod tests {
         let shown = |name: &str| Name::from(name).to_string();
         assert_eq!(shown("h\u{e9}llo world"), "h\u{e9}llo world");
         assert_eq!(shown("a\nb\u{1b}[1m\0"), "a\\nb\\u{1b}[1m\\u{0}");
+        assert_eq!(shown("h\u{200b}u\u{a0}b"), "h\\u{200b}u\\u{a0}b");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::characters::Suspect;
 use crate::finding::{Fault, Finding, Findings, Location, Subject};
 use crate::severity::Severity;
 use crate::text::{Name, Value, one_line};
@@ -17,6 +18,20 @@ pub(crate) struct Place {
     pub(crate) line: u32,
 }
 
+/// A part of a line.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub(crate) enum Part {
+    #[error("the section's name")]
+    Name,
+    #[error("the key {0}")]
+    Key(Name),
+    /// The value of this key.
+    #[error("the value of {0}")]
+    Value(Name),
+    #[error("the line")]
+    Line,
+}
+
 /// What is wrong with a source.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub(crate) enum SourceError {
@@ -24,14 +39,42 @@ pub(crate) enum SourceError {
     #[error("it cannot be read ({reason}): check its name and its permissions")]
     Read { reason: Name },
     /// A file is too large to be a source.
-    #[error("it is larger than {} MiB: check that it is a source file", limit >> 20)]
+    #[error(
+        "it is larger than {} MiB ({limit} bytes), the most that is read: check that it is a \
+         source file", limit >> 20
+    )]
     TooLarge { limit: u64 },
+    /// A file has bytes that no text has.
+    #[error("it is not a text file, since it {reason}, so none of it is read: {remedy}")]
+    NotText {
+        reason: &'static str,
+        remedy: &'static str,
+    },
+    /// A file in a directory whose name marks it as a backup.
+    #[error(
+        "it is skipped, since {mark} in its name marks a backup: remove it, or rename it if it is \
+         a source"
+    )]
+    Backup {
+        mark: Name,
+        /// Whether what it is a backup of is there too.
+        has_original: bool,
+    },
     /// A directory has no source file in it.
     #[error("there is no source file in this directory: put one there, or name another")]
     EmptyDirectory,
     /// A line is not UTF-8.
     #[error("the line is not UTF-8: convert the file")]
     NotUtf8,
+    /// A section's name is not UTF-8.
+    #[error(
+        "the section's name is not UTF-8, so the section is left out: convert the file, or rename \
+         the section"
+    )]
+    NameNotUtf8,
+    /// A character that cannot be seen, or that looks like another one.
+    #[error("{part} has the character {suspect}: {}", suspect.remedy())]
+    Character { part: Part, suspect: Suspect },
     /// A section header that does not end with its bracket, or has brackets inside.
     #[error("a section is written [NAME], with nothing after the bracket: correct the line")]
     BadHeader,
@@ -89,8 +132,15 @@ pub(crate) enum SourceError {
     #[error("substitutions are nested deeper than {limit}: simplify them")]
     TooDeep { limit: usize },
     /// A value that grows beyond all reason.
-    #[error("the value of {key} is longer than {limit} bytes after substitution: shorten it")]
-    TooLong { key: Name, limit: usize },
+    #[error(
+        "the value of {key} is longer than {limit} bytes after substitution (at least {length}): \
+         shorten it"
+    )]
+    TooLong {
+        key: Name,
+        length: usize,
+        limit: usize,
+    },
     /// A substitution without its closing bracket.
     #[error(
         "{opening} is not closed by {closing}: close it, or, if it is meant for a shell, see \
@@ -150,7 +200,11 @@ impl Fault for SourceError {
             | SourceError::IndentedLine { .. }
             | SourceError::UnknownDirective { .. }
             | SourceError::UserTaken { .. }
-            | SourceError::EmptyUser => Severity::Warning,
+            | SourceError::EmptyUser
+            | SourceError::Character { .. } => Severity::Warning,
+            // Whoever keeps a backup beside the file knows it.
+            SourceError::Backup { has_original, .. } if *has_original => Severity::Hint,
+            SourceError::Backup { .. } => Severity::Warning,
             _ => Severity::Error,
         }
     }

@@ -1,30 +1,41 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Finding and reading source files.
 
-use std::ffi::OsStr;
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::backup;
 use super::diagnostic::{Place, Report, SourceError};
 
 /// The largest source file that is read: 64 MiB, a hundred times the source of ten thousand peers.
 const MAX_SOURCE_SIZE: u64 = 64 << 20;
 
 /// Reads the file `path`, or every source file in the directory `path`, and gives each to `take`
-/// with its number in the report. A line that is not UTF-8 is reported and left out.
-pub(crate) fn each(path: &Path, report: &mut Report, mut take: impl FnMut(u32, &str, &mut Report)) {
+/// with its number in the report.
+pub(crate) fn each(
+    path: &Path,
+    report: &mut Report,
+    mut take: impl FnMut(u32, &[u8], &mut Report),
+) {
     let fail = |path: &Path, report: &mut Report, error: SourceError| {
         let file = report.add_file(path);
         report.push(Place { file, line: 0 }, None, error);
     };
     let paths = match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => match listing(path) {
-            Ok(paths) if paths.is_empty() => {
-                return fail(path, report, SourceError::EmptyDirectory);
+            Ok(listing) => {
+                for (path, backup) in listing.backups {
+                    fail(&path, report, backup);
+                }
+                if listing.sources.is_empty() {
+                    return fail(path, report, SourceError::EmptyDirectory);
+                }
+                listing.sources
             }
-            Ok(paths) => paths,
             Err(error) => return fail(path, report, unreadable(&error)),
         },
         // A name that was given may be anything that can be read, also a pipe.
@@ -35,8 +46,10 @@ pub(crate) fn each(path: &Path, report: &mut Report, mut take: impl FnMut(u32, &
         match read(&path) {
             Ok(bytes) => {
                 let file = report.add_file(&path);
-                let text = decode(file, &bytes, report);
-                take(file, &text, report);
+                match text(&bytes) {
+                    Ok(text) => take(file, text, report),
+                    Err((line, error)) => report.push(Place { file, line }, None, error),
+                }
             }
             Err(error) => fail(&path, report, error),
         }
@@ -49,26 +62,35 @@ fn unreadable(error: &io::Error) -> SourceError {
     }
 }
 
-/// The source files of a directory, sorted by name.
-fn listing(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        // Anything but a plain file (a directory, a socket, a dangling link that an editor left) is
-        // no source, and a FIFO would make the compiler wait.
-        let is_file = fs::metadata(&path).is_ok_and(|metadata| metadata.is_file());
-        if is_file && path.file_name().is_some_and(is_source_name) {
-            paths.push(path);
-        }
-    }
-    paths.sort_unstable();
-    Ok(paths)
+/// The files in a directory, sorted by name.
+#[derive(Default)]
+struct Listing {
+    sources: Vec<PathBuf>,
+    backups: Vec<(PathBuf, SourceError)>,
 }
 
-/// Whether a file's name does not mark it as hidden or as an editor's backup.
-fn is_source_name(name: &OsStr) -> bool {
-    let name = name.as_bytes();
-    !name.starts_with(b".") && !name.starts_with(b"#") && !name.ends_with(b"~")
+fn listing(directory: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::default();
+    let mut names: BTreeSet<OsString> = BTreeSet::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // Anything but a plain file (a directory, a socket, a dangling link that an editor left) is
+        // no source, and a FIFO would make the compiler wait.
+        let is_file = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file());
+        if is_file && !entry.file_name().as_bytes().starts_with(b".") {
+            names.insert(entry.file_name());
+        }
+    }
+    for name in &names {
+        let path = directory.join(name);
+        match backup::of(&name.to_string_lossy(), |original| {
+            names.contains(OsStr::new(original))
+        }) {
+            Some(error) => listing.backups.push((path, error)),
+            None => listing.sources.push(path),
+        }
+    }
+    Ok(listing)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
@@ -85,22 +107,29 @@ fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
     Ok(bytes)
 }
 
-/// The file as text, without a byte order mark. A line that is not UTF-8 is left empty, so that the
-/// others keep their numbers.
-fn decode(file: u32, bytes: &[u8], report: &mut Report) -> String {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if let Ok(text) = str::from_utf8(bytes) {
-        return text.to_owned();
+/// The text of a file, without a byte order mark; else the line of what no text has, and what it
+/// is.
+fn text(bytes: &[u8]) -> Result<&[u8], (u32, SourceError)> {
+    let error = |reason, remedy| SourceError::NotText { reason, remedy };
+    let wide = "convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8";
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        return Err((0, error("begins with the mark of UTF-16", wide)));
     }
-    let mut text = String::with_capacity(bytes.len());
-    for (bytes, line) in bytes.split(|byte| *byte == b'\n').zip(1..) {
-        match str::from_utf8(bytes) {
-            Ok(good) => text.push_str(good),
-            Err(_) => report.push(Place { file, line }, None, SourceError::NotUtf8),
-        }
-        text.push('\n');
+    let Some(nul) = bytes.iter().position(|byte| *byte == 0) else {
+        return Ok(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
+    };
+    // In UTF-16, at least each line break has a NUL for its other half.
+    let [even, odd] = [0, 1].map(|half| {
+        let half = bytes.iter().skip(half).step_by(2);
+        half.filter(|byte| **byte == 0).count()
+    });
+    if bytes.len() >= 4 && (even == 0) != (odd == 0) && even.max(odd) * 4 >= bytes.len() {
+        return Err((0, error("seems to be UTF-16", wide)));
     }
-    text
+    let breaks = bytes[..nul].iter().filter(|byte| **byte == b'\n').count();
+    let line = u32::try_from(breaks + 1).unwrap_or(u32::MAX);
+    let remedy = "name the right file, or remove the character";
+    Err((line, error("has a NUL character here", remedy)))
 }
 
 #[cfg(test)]
@@ -114,7 +143,7 @@ mod tests {
         each(path, &mut report, |file, text, report| {
             let path = report.location(Place { file, line: 0 }).file;
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            texts.push((name, text.to_owned()));
+            texts.push((name, String::from_utf8_lossy(text).into_owned()));
         });
         let findings = report.take_findings();
         (texts, findings.iter().map(ToString::to_string).collect())
@@ -133,7 +162,14 @@ mod tests {
         let (texts, findings) = read_all(dir.path());
         let names: Vec<&str> = texts.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["10base", "20local", "30#more"]);
-        assert!(findings.is_empty());
+        let hint = |name: &str, mark: &str| {
+            format!(
+                "{}/{name}: hint: it is skipped, since {mark} in its name marks a backup: remove \
+                 it, or rename it if it is a source",
+                dir.path().display()
+            )
+        };
+        assert_eq!(findings, [hint("#10base#", "#"), hint("10base~", "~")]);
     }
 
     #[test]
@@ -162,14 +198,30 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_utf8_costs_itself_only() {
+    fn a_byte_order_mark_does_not_count() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
-        fs::write(&path, b"\xef\xbb\xbfone\ntwo\xff\nthree").unwrap();
-        let (texts, findings) = read_all(&path);
-        assert_eq!(texts[0].1, "one\n\nthree\n");
-        assert!(findings[0].ends_with("file:2: error: the line is not UTF-8: convert the file"));
         fs::write(&path, b"\xef\xbb\xbfone").unwrap();
         assert_eq!(read_all(&path).0[0].1, "one");
+    }
+
+    #[test]
+    fn what_is_no_text_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        for (bytes, words) in [
+            (b"\xff\xfe[\0a\0]\0".as_slice(), "mark of UTF-16"),
+            (b"\xfe\xff\0[\0a\0]", "mark of UTF-16"),
+            (b"[\0a\0]\0\n\0", "seems to be UTF-16"),
+            (b"\0[\0a\0]\0\n", "seems to be UTF-16"),
+            (b"[a]\nx = a\0b\n", "file:2: error: it is not a text file"),
+            (b"\0", "file:1: error: it is not a text file"),
+        ] {
+            fs::write(&path, bytes).unwrap();
+            let (texts, findings) = read_all(&path);
+            assert!(texts.is_empty());
+            assert!(findings[0].contains("not a text file"), "{findings:?}");
+            assert!(findings[0].contains(words), "{findings:?}");
+        }
     }
 }

@@ -206,7 +206,7 @@ mod tests {
         let mut sections = Sections::default();
         let mut report = Report::default();
         let file = report.add_file(Path::new("f"));
-        parse::file(file, text, |_| false, &mut sections, &mut report);
+        parse::file(file, text.as_bytes(), |_| false, &mut sections, &mut report);
         let lines = sections
             .list
             .iter()

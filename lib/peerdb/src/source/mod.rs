@@ -43,6 +43,7 @@
 //! # Ok::<(), peerdb::WriteError>(())
 //! ```
 
+mod backup;
 mod compile;
 mod diagnostic;
 mod files;
@@ -71,7 +72,7 @@ pub struct Source {
 
 impl Source {
     /// Reads and parses files and directories, in the order given. Of a directory all plain files
-    /// are read, sorted by name, but for those whose names start with `.` or `#` or end with `~`;
+    /// are read, sorted by name, but for hidden ones and for backups, which are reported;
     /// directories in it are not looked into.
     ///
     /// Nothing fails here: what is wrong comes out as the findings of the compilation.
@@ -101,7 +102,7 @@ impl Source {
         let mut sections = Sections::default();
         for (name, text) in texts {
             let file = report.add_file(Path::new(name));
-            parse::file(file, text, known_key, &mut sections, &mut report);
+            parse::file(file, text.as_bytes(), known_key, &mut sections, &mut report);
         }
         Source { sections, report }
     }

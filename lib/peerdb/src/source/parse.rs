@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::diagnostic::{Place, Report, SourceError};
+use super::diagnostic::{Part, Place, Report, SourceError};
 use super::template::Template;
+use crate::characters::{self, Purpose};
 use crate::misspelling;
 use crate::text::Name;
 
@@ -76,10 +77,11 @@ impl Sections {
 /// of the value before it.
 pub type KnownKey = fn(&str) -> bool;
 
-/// Parses one file's text into `sections`.
+/// Parses one file's text into `sections`. A line that is not UTF-8 is reported and left out; a
+/// header that is not takes its whole section with it.
 pub(crate) fn file(
     file: u32,
-    text: &str,
+    text: &[u8],
     known_key: KnownKey,
     sections: &mut Sections,
     report: &mut Report,
@@ -91,8 +93,12 @@ pub(crate) fn file(
         section: None,
         value: Value::None,
     };
-    for (line, number) in text.lines().zip(1..) {
-        parser.line(line, Place { file, line: number });
+    for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
+        let place = Place { file, line: number };
+        match str::from_utf8(line) {
+            Ok(line) => parser.line(line.strip_suffix('\r').unwrap_or(line), place),
+            Err(_) => parser.unreadable(line, place),
+        }
     }
     parser.finish_value();
 }
@@ -126,13 +132,47 @@ impl Parser<'_> {
             return;
         }
         if line.starts_with(char::is_whitespace) {
-            self.continuation(text, place);
+            self.continuation(line, place);
         } else if text.starts_with('[') {
             self.finish_value();
             self.header(text, place);
         } else {
             self.finish_value();
-            self.assignment(text, place);
+            self.assignment(line, place);
+        }
+    }
+
+    /// Takes note of a line that is not UTF-8, unless it is a comment, which may be anything.
+    fn unreadable(&mut self, line: &[u8], place: Place) {
+        match line.first() {
+            Some(b'#' | b';') => {}
+            Some(b'[') => {
+                self.finish_value();
+                self.section = None;
+                self.fail(place, SourceError::NameNotUtf8);
+                self.section = Some(self.sections.enter(NAMELESS, place));
+            }
+            Some(b' ' | b'\t') => self.fail(place, SourceError::NotUtf8),
+            _ => {
+                self.finish_value();
+                self.value = Value::Faulty;
+                self.fail(place, SourceError::NotUtf8);
+            }
+        }
+    }
+
+    /// Takes note of a character that is hardly meant, in the text before white space at its ends
+    /// is removed.
+    fn characters(&mut self, part: Part, text: &str, place: Place) {
+        let purpose = match &part {
+            Part::Name => Purpose::Name,
+            Part::Key(_) | Part::Line => Purpose::Machine,
+            Part::Value(key) if INHERIT.contains(&&**key) => Purpose::Name,
+            Part::Value(key) if (self.known_key)(key) => Purpose::Machine,
+            Part::Value(_) => Purpose::Text,
+        };
+        if let Some(suspect) = characters::suspect(text.trim_matches([' ', '\t']), purpose) {
+            self.fail(place, SourceError::Character { part, suspect });
         }
     }
 
@@ -148,27 +188,31 @@ impl Parser<'_> {
         // A faulty header ends the section before it all the same, so that what follows does not
         // land there.
         self.section = None;
-        let name = text
+        let inner = text
             .strip_prefix('[')
-            .and_then(|rest| rest.strip_suffix(']'))
+            .and_then(|rest| rest.strip_suffix(']'));
+        let name = inner
             .map(str::trim)
             .filter(|name| !name.is_empty() && !name.contains(['[', ']']));
         let Some(name) = name else {
             self.fail(place, SourceError::BadHeader);
+            self.characters(Part::Name, text, place);
             self.section = Some(self.sections.enter(NAMELESS, place));
             return;
         };
         self.section = Some(self.sections.enter(name, place));
+        self.characters(Part::Name, inner.unwrap_or(name), place);
     }
 
     fn assignment(&mut self, text: &str, place: Place) {
         self.value = Value::Faulty;
         let Some(at) = text.find(['=', ':']) else {
-            let text = text.into();
+            self.characters(Part::Line, text, place);
+            let text = text.trim().into();
             return self.fail(place, SourceError::NoAssignment { text });
         };
-        let (key, rest) = text.split_at(at);
-        let key = key.trim().to_lowercase();
+        let (written, rest) = text.split_at(at);
+        let key = written.trim().to_lowercase();
         if key.is_empty() {
             let separator = if rest.starts_with('=') { '=' } else { ':' };
             return self.fail(place, SourceError::NoKey { separator });
@@ -176,6 +220,8 @@ impl Parser<'_> {
         let Some(section) = self.section else {
             return self.fail(place, SourceError::NoSection { key: key.into() });
         };
+        self.characters(Part::Key(key.as_str().into()), written, place);
+        self.characters(Part::Value(key.as_str().into()), &rest[1..], place);
         self.value = Value::Open {
             section,
             key,
@@ -184,7 +230,8 @@ impl Parser<'_> {
         };
     }
 
-    fn continuation(&mut self, text: &str, place: Place) {
+    fn continuation(&mut self, line: &str, place: Place) {
+        let text = line.trim();
         let key = match &mut self.value {
             Value::None => return self.fail(place, SourceError::NothingToContinue),
             Value::Faulty => return,
@@ -196,6 +243,7 @@ impl Parser<'_> {
                 Name::from(key.as_str())
             }
         };
+        self.characters(Part::Value(key.clone()), line, place);
         if text.starts_with(['#', ';']) {
             self.fail(place, SourceError::IndentedComment { key });
         } else if let Some(text) = seems_to_stand_for_itself(text, self.known_key) {
@@ -298,7 +346,7 @@ mod tests {
             let number = report.add_file(Path::new(&format!("file{number}")));
             file(
                 number,
-                text,
+                text.as_bytes(),
                 |key| key == "watch",
                 &mut sections,
                 &mut report,
@@ -345,6 +393,84 @@ mod tests {
     fn a_value_may_begin_on_its_continuation_line() {
         let (sections, findings) = parse(&["[a]\nconnect =\n  one\n  two\n"]);
         assert_eq!(values(&sections), [("a", "connect", "one\ntwo")]);
+        assert_eq!(findings, []);
+    }
+
+    #[test]
+    fn a_line_that_is_not_utf8_costs_itself_only() {
+        let mut sections = Sections::default();
+        let mut report = Report::default();
+        let number = report.add_file(Path::new("file1"));
+        let text =
+            b"# caf\xe9\n[a]\nx = 1\ny = caf\xe9\n more\nz = 1\n[caf\xe9]\nx = 2\n[b]\nx = 3";
+        file(number, text, |_| false, &mut sections, &mut report);
+        let findings: Vec<String> = report
+            .take_findings()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(findings.len(), 2, "{findings:?}");
+        assert!(findings[0].contains("file1:4: error: section [a]: the line is not UTF-8"));
+        assert!(findings[1].contains("file1:7: error: the section's name is not UTF-8"));
+        let values = values(&sections);
+        let expected = [
+            ("a", "x", "1"),
+            ("a", "z", "1"),
+            (NAMELESS, "x", "2"),
+            ("b", "x", "3"),
+        ];
+        assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn characters_that_are_hardly_meant_are_reported_where_they_are() {
+        for (text, line, words) in [
+            (
+                "[h\u{200b}ub]\n",
+                1,
+                "section [h\\u{200b}ub]: the section's name has",
+            ),
+            (
+                "[h\u{43e}st]\n",
+                1,
+                "the section's name has the character U+043E, which looks like o",
+            ),
+            ("[@\u{410}CTIVE]\n", 1, "looks like A"),
+            (
+                "\u{feff}[a]\n",
+                1,
+                "an invisible byte order mark, at 1 of 4",
+            ),
+            ("[a]\nw\u{430}tch = t\n", 2, "the key w\u{430}tch has"),
+            ("[a]\nwatch\u{a0}= t\n", 2, "the key watch has"),
+            ("[a]\nwatch = t\u{a0}\n", 2, "the value of watch has"),
+            ("[a]\nwatch = t\n\u{3000}x\n", 3, "the value of watch has"),
+            (
+                "[a]\nwatch =\u{201c}t\u{201d}\n",
+                2,
+                "quotation mark, at 1 of 3",
+            ),
+            ("[a]\nnote = a\u{200b}b\n", 2, "the value of note has"),
+            (
+                "[a]\n@inherit = @\u{410}B\n",
+                2,
+                "the value of @inherit has",
+            ),
+            ("[a]\nwatch \u{ff1d} t\n", 2, "the line has"),
+        ] {
+            let (_, findings) = parse(&[text]);
+            let found = findings.iter().find(|finding| {
+                finding.severity == Severity::Warning && finding.to_string().contains(words)
+            });
+            let place = found.and_then(|found| found.location.as_ref());
+            assert_eq!(
+                place.map(|place| place.line),
+                Some(line),
+                "{text}: {findings:?}"
+            );
+        }
+        let (_, findings) =
+            parse(&["[caf\u{e9}]\nnote = \u{201c}\u{43f}\u{440}\u{201d} \u{2013}\n"]);
         assert_eq!(findings, []);
     }
 

@@ -156,8 +156,12 @@ impl<'a, 's> Expander<'a, 's> {
                 Err(Stop::Failed) => stop = Some(Stop::Failed),
                 Err(Stop::Pending) => stop = stop.or(Some(Stop::Pending)),
                 Ok(()) if text.len() > MAX_LENGTH => {
-                    let (key, limit) = (key.into(), MAX_LENGTH);
-                    return self.fail(place, SourceError::TooLong { key, limit });
+                    let error = SourceError::TooLong {
+                        key: key.into(),
+                        length: text.len(),
+                        limit: MAX_LENGTH,
+                    };
+                    return self.fail(place, error);
                 }
                 Ok(()) => {}
             }

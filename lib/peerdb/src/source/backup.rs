@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which files in a directory of sources are backups: those that editors, package managers and
+//! people leave beside the file that counts.
+
+use super::diagnostic::SourceError;
+
+/// Endings of names that mark a backup, or a file that was put aside, whatever is beside it.
+const MARKS: [&str; 30] = [
+    "bak", "bac", "back", "backup", "bck", "bk", "bkp", "bup", "old", "orig", "original", "prev",
+    "previous", "rej", "sav", "save", "saved", "swp", "swo", "tmp", "temp", "part", "rpmsave",
+    "rpmnew", "rpmorig", "pacnew", "pacsave", "pacorig", "disabled", "merge",
+];
+
+/// Beginnings of endings of package managers: `.dpkg-old`, `.ucf-dist`, `.cfsaved`, `.augsave`.
+const PACKAGERS: [&str; 4] = ["dpkg-", "ucf-", "cfsave", "augsave"];
+
+/// Endings that mark a copy only of a file that is there too.
+const COPIES: [&str; 7] = [
+    "copy", "dist", "example", "new", "off", "sample", "template",
+];
+
+/// How many digits a date has at least, as in `.241231`. A shorter number may tell sources apart.
+const DATE: usize = 6;
+
+/// Whether a file's name marks it as a backup; `exists` says whether there is a file of a name.
+pub(super) fn of(name: &str, exists: impl Fn(&str) -> bool) -> Option<SourceError> {
+    let found = |mark: &str, original: &str| {
+        Some(SourceError::Backup {
+            mark: mark.into(),
+            has_original: exists(original),
+        })
+    };
+    if let Some(rest) = name.strip_prefix('#') {
+        return found("#", rest.strip_suffix('#').unwrap_or(rest));
+    }
+    if let Some(rest) = name.strip_suffix('~') {
+        // Numbered ones end with .~1~.
+        let (stem, _) = rest.split_once(".~").unwrap_or((rest, ""));
+        return found("~", stem);
+    }
+    if let Some(rest) = name.strip_suffix(",v") {
+        return found(",v", rest);
+    }
+    // File managers name copies so, in several languages.
+    if let Some((original, _)) = name.split_once(" (").filter(|_| name.ends_with(')'))
+        && exists(original)
+    {
+        return found(name.get(original.len() + 1..).unwrap_or_default(), original);
+    }
+    // A mark may have a number or a date with it: .bak2, .orig.1, .bak-20241231, -old.
+    let mut stem = name;
+    while let Some((rest, ending)) = stem.rsplit_once(['.', '-', '_']) {
+        let word = ending.to_lowercase();
+        let word = word.trim_matches(|c: char| c.is_ascii_digit());
+        let tail = name.get(rest.len()..).unwrap_or_default();
+        let dotted = tail.starts_with('.');
+        let packager = name
+            .get(rest.len() + 1..)
+            .unwrap_or_default()
+            .to_lowercase();
+        if dotted && PACKAGERS.iter().any(|start| packager.starts_with(start)) {
+            return found(tail, rest);
+        }
+        if MARKS.contains(&word) && (dotted || exists(rest)) {
+            return found(tail, rest);
+        }
+        let digits = tail.bytes().filter(u8::is_ascii_digit).count();
+        let is_date = tail
+            .bytes()
+            .all(|byte| b"0123456789-_.:tTzZ@".contains(&byte));
+        if (COPIES.contains(&word) || is_date && digits >= DATE) && exists(rest) {
+            return found(tail, rest);
+        }
+        // Only numbers and package managers' words may come after the mark.
+        if !is_date && !["old", "new", "dist", "bak", "tmp"].contains(&word) {
+            return None;
+        }
+        stem = rest;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mark of a name beside `20local`, and whether it is a backup of that.
+    fn mark(name: &str) -> Option<(String, bool)> {
+        match of(name, |original| original == "20local")? {
+            SourceError::Backup { mark, has_original } => Some((mark.to_string(), has_original)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn backups_are_told_by_their_names() {
+        for name in [
+            "~",
+            ".~1~",
+            ".bak",
+            ".BAK",
+            ".bak1",
+            ".bak.1",
+            ".bak-20241231",
+            ".bak_2024-12-31",
+            ".backup",
+            ".old",
+            ".old.2",
+            ".orig",
+            ".rej",
+            ".save",
+            ".swp",
+            ".tmp",
+            ".dpkg-old",
+            ".dpkg-dist",
+            ".dpkg-new",
+            ".dpkg-bak",
+            ".dpkg-tmp",
+            ".ucf-dist",
+            ".ucf-old",
+            ".rpmsave",
+            ".rpmnew",
+            ".rpmorig",
+            ".pacnew",
+            ".disabled",
+            ",v",
+            ".20241231",
+            ".2024-12-31",
+            ".2024-12-31T10:00:00",
+            "-20241231",
+            ".copy",
+            ".new",
+            ".dist",
+            " (copy)",
+            " (Kopie 2)",
+            "_old",
+            "-bak",
+        ] {
+            let found = mark(&format!("20local{name}"));
+            assert!(
+                found.as_ref().is_some_and(|(_, original)| *original),
+                "{name}: {found:?}"
+            );
+        }
+        assert_eq!(mark("#20local#"), Some(("#".into(), true)));
+        assert_eq!(mark("20local.dpkg-old"), Some((".dpkg-old".into(), true)));
+    }
+
+    #[test]
+    fn a_backup_of_nothing_is_told_apart() {
+        for name in [
+            "site.bak",
+            "site.old",
+            "site.dpkg-old",
+            "site~",
+            "#site#",
+            "site.orig.1",
+        ] {
+            assert!(mark(name).is_some_and(|(_, original)| !original), "{name}");
+        }
+    }
+
+    #[test]
+    fn sources_are_none() {
+        for name in [
+            "20local",
+            "20local.in",
+            "20local.conf",
+            "20local.1",
+            "20local.2",
+            "20local-more",
+            "10base.new",
+            "10base.20241231",
+            "10base (south)",
+            "site-old",
+            "bak",
+            "old",
+            "threshold",
+            "20local.bakery",
+            "20.newcastle",
+            "30-new-york",
+            "a,b",
+        ] {
+            assert_eq!(mark(name), None, "{name}");
+        }
+    }
+}
