@@ -31,6 +31,8 @@ pub enum Kind {
     Interface,
     /// Network addresses, separated by white space, each with a mask if need be: `10.0.0.1/24`.
     Addresses,
+    /// Networks, separated by white space, each a name or a prefix: `10.1.0.0/16`.
+    Networks,
     /// Any words.
     Words,
     /// One of these words.
@@ -107,7 +109,7 @@ pub static KEYS: &[Key] = keys! {
     "ifupextra": Words, Ifup; // run at the end of tripe-ifup
     "laddr": Addresses, Ifup; // this host's addresses on the interface
     "mtu": Integer(68..=65535), Ifup; // the interface's MTU in bytes
-    "nets": Words, Ifup; // networks to be routed through the peer
+    "nets": Networks, Ifup; // networks to be routed through the peer
     "raddr": Addresses, Ifup; // the peer's addresses on the interface
 
     // The compiler of sources, peers.in(5).

@@ -36,8 +36,11 @@ pub enum Expected {
     #[error("a port from 1 to 65535")]
     Port,
     /// The name of a network interface.
-    #[error("an interface name (at most 15 bytes, without blanks, / and :)")]
-    Interface,
+    #[error("an interface name (1 to 15 bytes and not {length}, without blanks, / and :)")]
+    Interface {
+        /// How many bytes it has.
+        length: usize,
+    },
     /// Network addresses, perhaps with masks.
     #[error("addresses such as 10.0.0.1 or 2001:db8::1/64")]
     Addresses,

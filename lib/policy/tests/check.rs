@@ -53,8 +53,8 @@ auto = t
     assert_eq!(
         lines(&check::compilation(&compile(text))),
         [
-            "peers.in:2: warning: peer hub: watch is \"True\", which counts as false: for true \
-             write t, true, y, yes or on",
+            "peers.in:2: warning: peer hub: watch = \"True\" is not true here, so it counts as \
+             false: write t (or true, y, yes, on), or f if false is meant",
             "peers.in:3: hint: peer hub and 1 other: ifup names the program \"tripe-ifup\" without \
              its directory, so it depends on the service's environment which one is run: write \
              its full name",

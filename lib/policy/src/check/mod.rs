@@ -15,6 +15,9 @@
 //! ```
 
 mod across;
+mod address;
+mod networks;
+mod quotes;
 mod record;
 mod rule;
 mod values;
@@ -62,6 +65,12 @@ fn check(database: &Database, source: Option<&Compilation>) -> Vec<Finding> {
     };
     for problem in database.problems() {
         found(problem.peer(), Rule::Damaged(problem.clone()));
+    }
+    // The compiler does this line by line.
+    if source.is_none() {
+        for record in database.sorted_peers() {
+            values::characters(record).for_each(|rule| found(Some(record.name()), rule));
+        }
     }
     // Peers mostly have the same keys, and comparing one with every known key takes its time.
     let mut nearest = HashMap::new();

@@ -72,7 +72,7 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
     if let (Some(first), Some(longest)) = (interval("backoff"), interval("backoff-max"))
         && longest < first
     {
-        rules.push(Rule::BackoffMax);
+        rules.push(Rule::BackoffMax { first, longest });
     }
     let dynamic = is_dynamic(record);
     if !is_watched(record) {
@@ -88,9 +88,13 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
         return;
     }
     let (plan, ..) = ping_plan(record, PingKind::default());
-    let (every, longest) = (plan.every, plan.timeout.saturating_mul(plan.retries - 1));
-    if dynamic && every > longest {
-        rules.push(Rule::Slow { every, longest });
+    let (every, timeout, retries) = (plan.every, plan.timeout, plan.retries);
+    if dynamic && every > timeout.saturating_mul(retries.saturating_sub(1)) {
+        rules.push(Rule::Slow {
+            every,
+            timeout,
+            retries,
+        });
     }
 }
 
@@ -205,7 +209,8 @@ mod tests {
                 &[ADDRESS, watch, ("knock", "x"), ("every", "41s")],
                 &[Rule::Slow {
                     every: 41,
-                    longest: 40,
+                    timeout: 10,
+                    retries: 5,
                 }],
             ),
             (
@@ -219,7 +224,8 @@ mod tests {
                 ],
                 &[Rule::Slow {
                     every: 1,
-                    longest: 0,
+                    timeout: 10,
+                    retries: 1,
                 }],
             ),
             (
@@ -227,7 +233,8 @@ mod tests {
                 &[ADDRESS, watch, ("connect", "x"), ("timeout", "5s")],
                 &[Rule::Slow {
                     every: 30,
-                    longest: 20,
+                    timeout: 5,
+                    retries: 5,
                 }],
             ),
             ("a", &[ADDRESS, ("knock", "x")], &[Rule::DynamicUnwatched]),
@@ -239,7 +246,10 @@ mod tests {
             (
                 "a",
                 &[ADDRESS, ("backoff", "1m"), ("backoff-max", "30s")],
-                &[Rule::BackoffMax],
+                &[Rule::BackoffMax {
+                    first: 60,
+                    longest: 30,
+                }],
             ),
             (
                 "a",

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What the check can find, with the severity and the words of each finding.
 
+use peerdb::characters::Suspect;
 use peerdb::finding::Fault;
 use peerdb::{Name, Problem, Severity, Value};
 use tripe_admin::session::MAX_SENT;
 
+use super::address::HostFault;
+use super::networks::NetworkFault;
+use super::quotes::QuoteFault;
 use crate::keys::{self, Reader};
 use crate::value::Expected;
 
@@ -22,8 +26,31 @@ pub(crate) enum Rule {
         expected: Expected,
     },
     /// A value that means "false", but does not look so.
-    #[error("{key} is {value}, which counts as false: for true write t, true, y, yes or on")]
+    #[error(
+        "{key} = {value} is not true here, so it counts as false: write t (or true, y, yes, on), \
+         or f if false is meant"
+    )]
     Flag { key: Name, value: Value },
+    /// The host in an address is not well written.
+    #[error("peer has the host {host}, which {fault}")]
+    Host { host: Value, fault: HostFault },
+    /// A network is none.
+    #[error("{key} has {word}, which {fault}")]
+    Network {
+        key: Name,
+        word: Value,
+        fault: NetworkFault,
+    },
+    /// A character that cannot be seen, or that looks like another one.
+    #[error("{part} has the character {suspect}: {}", suspect.remedy())]
+    Character {
+        key: Option<Name>,
+        part: Name,
+        suspect: Suspect,
+    },
+    /// The quotes of a command are hardly as they are meant.
+    #[error("{key} {fault}")]
+    Quotes { key: Name, fault: QuoteFault },
     /// An interval of zero where that makes no sense.
     #[error("{key} is zero, which leaves no time for anything: give it some seconds")]
     Zero { key: Name },
@@ -62,11 +89,14 @@ pub(crate) enum Rule {
     UnsendableName,
     /// A peer's name looks like an option.
     #[error(
-        "the peer's name starts with -, so the server takes it for an option: rename the section"
+        "the peer's name starts with -, so some servers take it for an option: rename the section"
     )]
     NameLikeOption,
     /// No address and not passive either.
-    #[error("there is no key peer, so the peer cannot be added: assign its address, or PASSIVE")]
+    #[error(
+        "there is no key peer, so the peer cannot be added by the service, but only watched once \
+         somebody else has added it: assign its address, or PASSIVE"
+    )]
     NoAddress,
     /// An active peer's key at a passive peer.
     #[error(
@@ -81,10 +111,16 @@ pub(crate) enum Rule {
     ConnectAndKnock,
     /// Pings too far apart for a dynamic peer.
     #[error(
-        "every is {every} s but should be at most {longest} s for a dynamic peer (timeout × \
-         (retries − 1)); otherwise a changed address may go unnoticed: shorten it, or raise retries"
+        "every is {every} s but should be at most {} s for a dynamic peer (timeout × (retries − 1) \
+         = {timeout} s × ({retries} − 1)); otherwise a changed address may go unnoticed: shorten it, \
+         or raise retries",
+        timeout.saturating_mul(retries.saturating_sub(1))
     )]
-    Slow { every: u32, longest: u32 },
+    Slow {
+        every: u32,
+        timeout: u32,
+        retries: u32,
+    },
     /// A dynamic peer that nobody watches.
     #[error(
         "the peer is not watched, so its dynamic connection is not made again when it fails: \
@@ -98,9 +134,10 @@ pub(crate) enum Rule {
     Unwatched { key: &'static str },
     /// The longest pause is shorter than the first.
     #[error(
-        "backoff-max is shorter than backoff, so it has no effect: make it longer, or remove it"
+        "backoff-max is {longest} s, shorter than backoff with {first} s, so it has no effect: make \
+         it longer, or remove it"
     )]
-    BackoffMax,
+    BackoffMax { first: u32, longest: u32 },
     /// A passive peer whose knocks are all refused.
     #[error(
         "knocks of this peer are refused, since without a key its tag would have to be {name}, \
@@ -154,6 +191,7 @@ pub(crate) enum Rule {
 impl Fault for Rule {
     fn severity(&self) -> Severity {
         match self {
+            Rule::Host { fault, .. } => fault.severity(),
             // A script may know better what it can do with its own keys.
             Rule::Value { key, .. }
                 if keys::find(key).is_some_and(|key| key.reader == Reader::Ifup) =>
@@ -161,14 +199,20 @@ impl Fault for Rule {
                 Severity::Warning
             }
             Rule::Flag { .. }
+            | Rule::Network { .. }
+            | Rule::Quotes { .. }
+            | Rule::Character { .. }
             | Rule::Zero { .. }
+            | Rule::NoAddress
+            | Rule::NameLikeOption
+            | Rule::KnockTag { .. }
             | Rule::EmptyCommand { .. }
             | Rule::NeedsShell { .. }
             | Rule::Unknown { .. }
             | Rule::SameVariable { .. }
             | Rule::PassiveWith { .. }
             | Rule::Slow { .. }
-            | Rule::BackoffMax
+            | Rule::BackoffMax { .. }
             | Rule::SameInterface { .. }
             | Rule::SameAddress { .. }
             | Rule::UserOfActive { .. }
@@ -187,6 +231,8 @@ impl Fault for Rule {
             Rule::Damaged(problem) => problem.key(),
             Rule::Value { key, .. }
             | Rule::Flag { key, .. }
+            | Rule::Network { key, .. }
+            | Rule::Quotes { key, .. }
             | Rule::Zero { key }
             | Rule::EmptyCommand { key }
             | Rule::NeedsShell { key, .. }
@@ -194,11 +240,14 @@ impl Fault for Rule {
             | Rule::Nul { key }
             | Rule::Unknown { key, .. }
             | Rule::SameVariable { key, .. } => Some(key),
+            Rule::Character { key, .. } => key.as_deref(),
             Rule::PassiveWith { key } | Rule::Unwatched { key } => Some(key),
-            Rule::NotQuitePassive { .. } | Rule::SameAddress { .. } => Some("peer"),
+            Rule::NotQuitePassive { .. } | Rule::Host { .. } | Rule::SameAddress { .. } => {
+                Some("peer")
+            }
             Rule::ConnectAndKnock => Some("connect"),
             Rule::Slow { .. } => Some("every"),
-            Rule::BackoffMax => Some("backoff-max"),
+            Rule::BackoffMax { .. } => Some("backoff-max"),
             Rule::SameInterface { .. } => Some("ifname"),
             Rule::UserOfActive { .. } => Some("user"),
             Rule::AutoPassive | Rule::AutoUnlisted => Some("auto"),

@@ -3,18 +3,19 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use peerdb::is_true;
+use peerdb::characters::{Purpose, suspect};
+use peerdb::{Record, is_true};
 use tripe_admin::{Interval, Words};
 
+use super::address::AddressFault;
+use super::quotes::Reader;
 use super::rule::Rule;
+use super::{address, networks, quotes};
 use crate::keys::{self, Key, Kind};
 use crate::value::{Expected, parse_integer, parse_interval};
 
 /// The longest name of a network interface: Linux has 16 bytes for it, one of them the end.
 const MAX_INTERFACE: usize = 15;
-
-/// What stands for the address of a passive peer.
-const PASSIVE: &str = "PASSIVE";
 
 /// The operators of a shell that are likely to be words of their own.
 const OPERATORS: [&str; 10] = [
@@ -39,8 +40,39 @@ pub(super) fn check(key: &str, value: &str) -> Vec<Rule> {
     match keys::find(key) {
         None => Vec::new(),
         Some(key) if key.kind == Kind::Program => program(key, value),
+        Some(key) if key.kind == Kind::Shell => shell(key, value),
         Some(key) => one(key, value).into_iter().collect(),
     }
+}
+
+/// Characters that are hardly meant: the first in the name, and in each key and value.
+pub(super) fn characters(record: &Record) -> impl Iterator<Item = Rule> {
+    let name = suspect(record.name(), Purpose::Name).map(|suspect| {
+        let part = "the peer's name".into();
+        Rule::Character {
+            key: None,
+            part,
+            suspect,
+        }
+    });
+    let pairs = record.iter().flat_map(|(key, value)| {
+        let purpose = match keys::find(key) {
+            Some(_) => Purpose::Machine,
+            None => Purpose::Text,
+        };
+        let parts = [
+            (suspect(key, Purpose::Machine), format!("the key {key}")),
+            (suspect(value, purpose), format!("the value of {key}")),
+        ];
+        parts.into_iter().filter_map(move |(suspect, part)| {
+            Some(Rule::Character {
+                key: Some(key.into()),
+                part: part.into(),
+                suspect: suspect?,
+            })
+        })
+    });
+    name.into_iter().chain(pairs)
 }
 
 /// What is wrong with a value of which only one thing can be.
@@ -48,13 +80,17 @@ fn one(key: &Key, value: &str) -> Option<Rule> {
     let name = key.name.into();
     match key.kind {
         Kind::Flag => return flag(key.name, value),
-        Kind::Shell if value.trim().is_empty() => return Some(Rule::EmptyCommand { key: name }),
         Kind::PositiveInterval if parse_interval(value) == Ok(Interval::from_secs(0)) => {
             return Some(Rule::Zero { key: name });
         }
-        Kind::Peer if value != PASSIVE && value.trim().eq_ignore_ascii_case(PASSIVE) => {
-            let value = value.into();
-            return Some(Rule::NotQuitePassive { value });
+        Kind::Peer => return peer(value),
+        Kind::Networks => {
+            let (word, fault) = networks::check(value)?;
+            return Some(Rule::Network {
+                key: name,
+                word: word.into(),
+                fault,
+            });
         }
         _ => {}
     }
@@ -72,9 +108,10 @@ fn of_kind(kind: &Kind, value: &str) -> Result<(), Expected> {
     match kind {
         Kind::Interval | Kind::PositiveInterval => parse_interval(value).map(drop),
         Kind::Integer(range) => parse_integer(value, range).map(drop),
-        Kind::Peer => peer(value),
         Kind::Word if !is_word => Err(Expected::Word),
-        Kind::Interface if !is_interface(value) => Err(Expected::Interface),
+        Kind::Interface if !is_interface(value) => Err(Expected::Interface {
+            length: value.len(),
+        }),
         Kind::Addresses if !value.split_whitespace().all(is_address) => Err(Expected::Addresses),
         Kind::Choice(words) if !words.contains(&value) => Err(Expected::OneOf(words)),
         _ => Ok(()),
@@ -84,12 +121,44 @@ fn of_kind(kind: &Kind, value: &str) -> Result<(), Expected> {
 /// A flag is true for exactly five words, and every other value is false; but only these are
 /// surely meant to be. The compiler takes `auto = 1` for true.
 fn flag(key: &str, value: &str) -> Option<Rule> {
-    let plain = matches!(value, "" | "f" | "false" | "n" | "no" | "off" | "nil" | "0");
+    const FALSE: [&str; 12] = [
+        "", "f", "false", "n", "no", "off", "nil", "0", "none", "never", "disable", "disabled",
+    ];
+    let plain = FALSE.iter().any(|word| word.eq_ignore_ascii_case(value));
     let compilers = key == "auto" && value == "1";
     (!is_true(value) && !plain && !compilers).then(|| Rule::Flag {
         key: key.into(),
         value: value.into(),
     })
+}
+
+/// What is wrong with the address of a peer.
+fn peer(value: &str) -> Option<Rule> {
+    Some(match address::check(value).err()? {
+        AddressFault::Value(expected) => Rule::Value {
+            key: "peer".into(),
+            value: value.into(),
+            expected,
+        },
+        AddressFault::NotQuitePassive => Rule::NotQuitePassive {
+            value: value.into(),
+        },
+        AddressFault::Host { host, fault } => Rule::Host {
+            host: host.into(),
+            fault,
+        },
+    })
+}
+
+/// What is wrong with a command for the shell.
+fn shell(key: &Key, value: &str) -> Vec<Rule> {
+    let name = || key.name.into();
+    if value.trim().is_empty() {
+        return vec![Rule::EmptyCommand { key: name() }];
+    }
+    let quotes = quotes::check(value, Reader::Shell);
+    let quotes = quotes.map(|fault| Rule::Quotes { key: name(), fault });
+    quotes.into_iter().collect()
 }
 
 fn program(key: &Key, value: &str) -> Vec<Rule> {
@@ -99,6 +168,8 @@ fn program(key: &Key, value: &str) -> Vec<Rule> {
         return vec![Rule::EmptyCommand { key: name() }];
     };
     let mut rules = Vec::new();
+    let quotes = quotes::check(value, Reader::Words);
+    rules.extend(quotes.map(|fault| Rule::Quotes { key: name(), fault }));
     if !program.starts_with('/') {
         rules.push(Rule::RelativeProgram {
             key: name(),
@@ -115,42 +186,6 @@ fn program(key: &Key, value: &str) -> Vec<Rule> {
         word: word.into(),
     }));
     rules
-}
-
-/// `PASSIVE`, or the words of an address as `ADD` takes them (tripe-admin(5)).
-fn peer(value: &str) -> Result<(), Expected> {
-    if value == PASSIVE {
-        return Ok(());
-    }
-    let words = Words::new(value).owned();
-    let named = |family: &&str| {
-        words
-            .first()
-            .is_some_and(|word| family.eq_ignore_ascii_case(word))
-    };
-    let family = ["INET", "INET6", "ANY"].into_iter().find(named);
-    let (host, port) = match &words[usize::from(family.is_some())..] {
-        [host] => (host, None),
-        [host, port] => (host, Some(port)),
-        _ => return Err(Expected::Peer),
-    };
-    if host.is_empty() || value.contains(['\n', '\r']) {
-        return Err(Expected::Peer);
-    }
-    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let good = |port: &String| match digits(port) {
-        true => port.parse::<u16>().is_ok_and(|port| port > 0),
-        false => !port.is_empty(),
-    };
-    if !port.is_none_or(good) {
-        return Err(Expected::Port);
-    }
-    match (family, host.parse()) {
-        (Some("INET"), Ok(IpAddr::V6(_))) | (Some("INET6"), Ok(IpAddr::V4(_))) => {
-            Err(Expected::Peer)
-        }
-        _ => Ok(()),
-    }
 }
 
 fn is_interface(name: &str) -> bool {
@@ -188,6 +223,8 @@ mod tests {
             ("watch", "on"),
             ("watch", "no"),
             ("watch", ""),
+            ("watch", "False"),
+            ("cork", "OFF"),
             ("auto", "1"),
             ("every", "5m"),
             ("backoff", "0"),
@@ -228,8 +265,8 @@ mod tests {
     #[test]
     fn bad_values_are_told_with_what_is_expected() {
         for (key, value, message) in [
-            ("watch", "True", "counts as false: for true write t,"),
-            ("watch", "1", "counts as false"),
+            ("watch", "True", "counts as false: write t"),
+            ("watch", "1", "watch = \"1\" is not true here"),
             ("every", "soon", "a time interval (a whole number"),
             ("every", "0", "every is zero"),
             ("timeout", "0s", "timeout is zero"),
@@ -248,35 +285,30 @@ mod tests {
                 "without a shell, which \"$HOME\"",
             ),
             ("peer", "passive", "for a passive peer write PASSIVE"),
-            ("peer", "PASSIVE ", "for a passive peer write PASSIVE"),
             ("peer", "", "PASSIVE or [INET|INET6|ANY] HOST [PORT]"),
-            ("peer", "INET", "PASSIVE or [INET|INET6|ANY] HOST [PORT]"),
             (
                 "peer",
-                "INET a b c",
-                "PASSIVE or [INET|INET6|ANY] HOST [PORT]",
+                "INET 300.1.2.3 4070",
+                "peer has the host \"300.1.2.3\"",
             ),
             (
-                "peer",
-                "INET a\nb",
-                "PASSIVE or [INET|INET6|ANY] HOST [PORT]",
+                "watch",
+                "enabled",
+                "watch = \"enabled\" is not true here, so it counts as false: write t",
             ),
+            ("mobile", "TRUE", "mobile = \"TRUE\" is not true here"),
+            ("auto", "01", "is not true here"),
+            ("ifup", "/bin/up 'x", "is not closed"),
+            ("connect", "ssh 'x", "is not closed"),
             (
-                "peer",
-                "INET 2001:db8::1 4070",
-                "PASSIVE or [INET|INET6|ANY] HOST [PORT]",
+                "nets",
+                "10.0.0.0/33",
+                "nets has \"10.0.0.0/33\", which has the mask",
             ),
-            (
-                "peer",
-                "INET6 192.0.2.1 4070",
-                "PASSIVE or [INET|INET6|ANY] HOST [PORT]",
-            ),
-            ("peer", "INET hub 0", "a port from 1 to 65535"),
-            ("peer", "INET hub 65536", "a port from 1 to 65535"),
             ("key", "two words", "one word without blanks"),
             ("priv", "", "one word without blanks"),
-            ("ifname", "vpn-a-very-long-name", "at most 15 bytes"),
-            ("ifname", "a/b", "at most 15 bytes"),
+            ("ifname", "vpn-a-very-long-name", "1 to 15 bytes and not 20"),
+            ("ifname", "a/b", "without blanks, / and :"),
             ("laddr", "10.0.0.1/33", "addresses such as"),
             ("laddr", "10.0.0.1, 10.0.0.2", "addresses such as"),
             ("raddr", "host", "addresses such as"),
@@ -289,6 +321,27 @@ mod tests {
                 unreachable!("{key} = {value:?}: {found:?}");
             };
             assert!(found.contains(message), "{found}");
+        }
+    }
+
+    #[test]
+    fn characters_that_are_hardly_meant_are_found() {
+        let pairs = [
+            ("w\u{430}tch", "t"),
+            ("ifup", "\u{201c}/bin/up\u{201d}"),
+            ("note", "\u{201c}Paris\u{201d}"),
+            ("x", "a\u{a0}b"),
+        ];
+        let record = Record::new("h\u{200b}ub", pairs);
+        let found: Vec<String> = characters(&record).map(|rule| rule.to_string()).collect();
+        assert_eq!(found.len(), 4, "{found:?}");
+        for (found, words) in found.iter().zip([
+            "the peer's name has the character U+200B, an invisible zero-width space, at 2 of 4",
+            "the value of ifup has the character U+201C, which looks like a quotation mark",
+            "the key w\u{430}tch has the character U+0430, which looks like a, at 2 of 5",
+            "the value of x has the character U+00A0, an invisible no-break space",
+        ]) {
+            assert!(found.starts_with(words), "{found}");
         }
     }
 

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Checks of the quotes in a command, as tripe-admin(5) or a shell reads them. Neither complains
+//! of them: the first closes what is open at the end, and the second is only run much later.
+
+/// What is wrong with the quotes of a value.
+#[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
+pub(crate) enum QuoteFault {
+    /// A quotation mark without its counterpart.
+    #[error(
+        "has the quotation mark {mark} at {position} of {length} characters, which is not closed \
+         (there are {count} of it): close it, or write \\{mark} for the mark itself"
+    )]
+    Unclosed {
+        mark: char,
+        position: usize,
+        length: usize,
+        count: usize,
+    },
+    /// The program's name has white space in it, which came in by quotes.
+    #[error(
+        "has quotes that make {0:?} the name of the program, with its white space: put the quotes \
+         around each argument that needs them"
+    )]
+    Program(String),
+    /// Something directly after a closing mark.
+    #[error(
+        "has quotes that end within a word, at {position} of {length} characters: put white space \
+         after them, or around the whole word"
+    )]
+    MidWord { position: usize, length: usize },
+}
+
+/// Who reads the quotes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reader {
+    /// The rules of tripe-admin(5).
+    Words,
+    /// A shell.
+    Shell,
+}
+
+/// What is wrong with the quotes in `value`.
+pub(super) fn check(value: &str, reader: Reader) -> Option<QuoteFault> {
+    if !value.contains(['"', '\'']) {
+        return None;
+    }
+    let length = value.chars().count();
+    // The mark that is open, and where.
+    let mut open: Option<(char, usize)> = None;
+    let mut middle = None;
+    // Whether the word's quotes were closed just now, having begun the word.
+    let mut closed = false;
+    let mut begun = false;
+    let mut before = ' ';
+    let mut chars = value.chars().zip(1..);
+    while let Some((c, position)) = chars.next() {
+        let starts = before.is_whitespace() && open.is_none();
+        let single = reader == Reader::Shell && matches!(open, Some(('\'', _)));
+        if closed && c.is_alphanumeric() {
+            middle = middle.or(Some(position));
+        }
+        closed = false;
+        match (open, c) {
+            (_, '\\') if !single => drop(chars.next()),
+            (None, '#') if starts && reader == Reader::Shell => {
+                chars.find(|(c, _)| *c == '\n');
+            }
+            (None, '"' | '\'') => {
+                open = Some((c, position));
+                begun = starts;
+            }
+            (Some((mark, start)), c) if c == mark => {
+                open = None;
+                closed = begun && position > start + 1;
+            }
+            _ => {}
+        }
+        before = c;
+    }
+    if let Some((mark, position)) = open {
+        let count = value.chars().filter(|c| *c == mark).count();
+        return Some(QuoteFault::Unclosed {
+            mark,
+            position,
+            length,
+            count,
+        });
+    }
+    if reader == Reader::Shell {
+        return None;
+    }
+    let program = tripe_admin::Words::new(value).next().unwrap_or_default();
+    if program.contains(char::is_whitespace) {
+        return Some(QuoteFault::Program(program.into()));
+    }
+    middle.map(|position| QuoteFault::MidWord { position, length })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn balanced_quotes_pass() {
+        for value in [
+            "/bin/up",
+            "/bin/up 'a b' \"c d\"",
+            "/bin/up --name='a b'",
+            r"/bin/up it\'s",
+            r#"/bin/up "say \"hi\"""#,
+            "/bin/up 'it'\\''s'",
+            "/bin/up ''x",
+            "'/bin/up' x",
+            "/bin/up \"it's\"",
+        ] {
+            assert_eq!(check(value, Reader::Words), None, "{value}");
+        }
+        for value in [
+            "ssh hub 'a b' | head -1",
+            "echo \"it's\"",
+            "echo 'a\\'",
+            "x=1 # don't\necho 'a'",
+            "echo \"$(echo \"x\")\"",
+            "echo 'a'b",
+        ] {
+            assert_eq!(check(value, Reader::Shell), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn quotes_that_are_wrong_are_told() {
+        for (value, reader, words) in [
+            (
+                "'/bin/x",
+                Reader::Words,
+                "the quotation mark ' at 1 of 7 characters",
+            ),
+            (
+                "/bin/x \"a b",
+                Reader::Words,
+                "at 8 of 11 characters, which is not closed (there are 1 of it)",
+            ),
+            ("/bin/x don't", Reader::Words, "at 11 of 12"),
+            ("/bin/x 'a\\'", Reader::Words, "is not closed"),
+            (
+                "\"/bin/true \"a b",
+                Reader::Words,
+                "make \"/bin/true a\" the name",
+            ),
+            ("\"/bin/true a\"", Reader::Words, "the name of the program"),
+            (
+                "/bin/true \"a \"b c",
+                Reader::Words,
+                "end within a word, at 15 of 17",
+            ),
+            ("ssh hub 'a b | head", Reader::Shell, "is not closed"),
+            (
+                "echo \"a 'b'",
+                Reader::Shell,
+                "the quotation mark \" at 6 of 11",
+            ),
+            ("echo don't", Reader::Shell, "is not closed"),
+        ] {
+            let found = check(value, reader).map(|fault| fault.to_string());
+            assert!(
+                found.as_ref().is_some_and(|found| found.contains(words)),
+                "{value}: {found:?}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(value in "[\"'\\\\a #\n\u{e9}]{0,20}") {
+            let _ = check(&value, Reader::Words);
+            let _ = check(&value, Reader::Shell);
+        }
+    }
+}
