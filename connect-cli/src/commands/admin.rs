@@ -13,7 +13,7 @@ use crate::client::admin::{AdminError, ask};
 use crate::client::limit::within;
 use crate::common::{Common, Pace};
 use crate::error::{Error, succeeded};
-use crate::interrupt::until_interrupted;
+use crate::interrupt::until_unread;
 use crate::output::report::CommandReport;
 use crate::output::{Output, SCHEMA, note_words, to_stderr};
 
@@ -59,7 +59,7 @@ impl Admin {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         // With --watch an interruption is the usual end. Otherwise the signals keep their effect.
         if self.watch {
-            until_interrupted(self.work(common)).await
+            until_unread(self.work(common)).await
         } else {
             self.work(common).await
         }

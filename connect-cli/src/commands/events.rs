@@ -13,7 +13,7 @@ use crate::client::connection::ControlError;
 use crate::client::subscription::{Snapshot, StreamItem, Subscription};
 use crate::common::Common;
 use crate::error::Error;
-use crate::interrupt::until_interrupted;
+use crate::interrupt::until_unread;
 use crate::output::event_text;
 use crate::output::paint::Paint;
 use crate::output::report::{PeerReport, ServiceReport};
@@ -87,7 +87,7 @@ enum LineContent<'a> {
 
 impl Events {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        until_interrupted(self.follow(common)).await
+        until_unread(self.follow(common)).await
     }
 
     async fn follow(self, common: &mut Common) -> Result<Exit, Error> {

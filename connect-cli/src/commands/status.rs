@@ -15,7 +15,7 @@ use crate::client::requests;
 use crate::client::subscription::Subscription;
 use crate::common::Common;
 use crate::error::Error;
-use crate::interrupt::until_interrupted;
+use crate::interrupt::until_unread;
 use crate::output::report::{PeerReport, ServiceReport};
 use crate::output::status_text;
 use crate::output::{Output, SCHEMA};
@@ -57,7 +57,7 @@ struct StatusReport<'a> {
 impl Status {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         if self.watch {
-            return until_interrupted(self.follow(common)).await;
+            return until_unread(self.follow(common)).await;
         }
         let mut control = common.observe().await?;
         let (service, peers) = requests::status(&mut control).await?;

@@ -214,3 +214,25 @@ fn a_reader_that_has_seen_enough_is_no_error() -> Result {
     let _ = core.asked();
     Ok(())
 }
+
+#[test]
+fn a_reader_that_leaves_ends_it_though_nothing_happens() -> Result {
+    let place = Place::new()?;
+    // Nothing is printed, so nothing fails to be printed.
+    let _core = place.core(Script::replies(snapshot()?))?;
+    let (reader, writer) = std::io::pipe()?;
+    drop(reader);
+    let mut command = place.command();
+    let outcome = place.finish(command.args(["events", "--no-snapshot"]).stdout(writer))?;
+    assert_eq!(outcome.to_string(), "exit code 0\n");
+
+    let place = Place::new()?;
+    let _core = place.core(Script::replies(snapshot()?))?;
+    let mut command = place.command();
+    let mut child = command.arg("events").stdout(Stdio::piped()).spawn()?;
+    let mut lines = BufReader::new(child.stdout.take().ok_or("no output")?).lines();
+    lines.next().ok_or("nothing")??;
+    drop(lines);
+    assert_eq!(child.wait()?.code(), Some(0));
+    Ok(())
+}
