@@ -45,6 +45,7 @@ impl AdminError {
             | AdminError::Background
             | AdminError::Client(ClientError::Refused(_)) => Exit::Usage,
             AdminError::Client(ClientError::Failed(_)) => Exit::Failure,
+            AdminError::Client(ClientError::PathTooLong { .. }) => Exit::System,
             AdminError::Timeout(_)
             | AdminError::Ended
             | AdminError::Client(ClientError::Connect { .. } | ClientError::Closed) => {

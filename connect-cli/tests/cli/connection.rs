@@ -165,3 +165,22 @@ fn strangers_are_recognised() -> Result {
     assert_snapshot!(all);
     Ok(())
 }
+
+#[test]
+fn a_socket_path_that_is_too_long_is_told_with_its_remedy() -> Result {
+    let place = Place::new()?;
+    let long = format!("/tmp/{}", "x".repeat(120));
+    let service = place.run(&format!("status --control {long}"))?;
+    let server = place.run(&format!("admin -a {long} VERSION"))?;
+    for (outcome, remedy) in [(service, "--runtime-dir"), (server, "with -a")] {
+        assert_eq!(outcome.code, Some(71), "{outcome}");
+        assert!(
+            outcome
+                .stderr
+                .contains("has 125 bytes, but 107 are the most"),
+            "{outcome}"
+        );
+        assert!(outcome.stderr.contains(remedy), "{outcome}");
+    }
+    Ok(())
+}

@@ -57,8 +57,8 @@ const MAX_SOCKET_PATH: usize = 107;
 pub enum SocketError {
     /// The path does not fit into a socket address.
     #[error(
-        "the socket path {path} has {} bytes and {MAX_SOCKET_PATH} are the most: \
-         choose a shorter one with --runtime-dir", path.as_os_str().len()
+        "the socket path {path} has {} bytes, but {MAX_SOCKET_PATH} are the most: choose a shorter \
+         directory with --runtime-dir, or a shorter symbolic link to it", path.as_os_str().len()
     )]
     PathTooLong {
         /// The path.
@@ -107,9 +107,7 @@ pub struct Caller {
 pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
     use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
     let owned = || path.to_owned();
-    if path.as_os_str().len() > MAX_SOCKET_PATH {
-        return Err(SocketError::PathTooLong { path: owned() });
-    }
+    check_length(path)?;
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(SocketError::NoSocket { path: owned() });
@@ -129,6 +127,15 @@ pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
     let permissions = std::fs::Permissions::from_mode(mode);
     std::fs::set_permissions(path, permissions).map_err(failed())?;
     Ok(listener)
+}
+
+/// The system would say no more than that the argument is invalid.
+fn check_length(path: &Path) -> Result<(), SocketError> {
+    if path.as_os_str().len() <= MAX_SOCKET_PATH {
+        return Ok(());
+    }
+    let path = path.to_owned();
+    Err(SocketError::PathTooLong { path })
 }
 
 /// Says of an error of the system what was tried.
@@ -159,6 +166,7 @@ pub async fn accept(listener: &Listener) -> io::Result<(Stream, Caller)> {
 /// # Errors
 /// [`SocketError`], naming the path.
 pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
+    check_length(path)?;
     let failed = || refused("connect to", path);
     let name = path.to_fs_name::<GenericFilePath>().map_err(failed())?;
     Stream::connect(name).await.map_err(failed())

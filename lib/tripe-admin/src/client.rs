@@ -16,6 +16,9 @@ use crate::session::{Event, Refused, Session};
 /// The lines of a successful answer, each split into words.
 pub type Answer = Vec<Vec<String>>;
 
+/// The longest path of a Unix socket on Linux, from the size of `sun_path` less its NUL.
+const MAX_SOCKET_PATH: usize = 107;
+
 /// Why a command gave no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -28,6 +31,15 @@ pub enum ClientError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// The path does not fit into a socket address.
+    #[error(
+        "the path of the server's socket {path} has {} bytes, but {MAX_SOCKET_PATH} are the most: \
+         choose a shorter one with -a, such as a symbolic link to it", path.as_os_str().len()
+    )]
+    PathTooLong {
+        /// The socket.
+        path: PathBuf,
     },
     /// The server answered `FAIL`.
     #[error("the server answered: {0}")]
@@ -71,8 +83,12 @@ impl Client {
     /// Connects to the server's socket.
     ///
     /// # Errors
-    /// [`ClientError::Connect`] if the socket cannot be reached.
+    /// [`ClientError::Connect`] if the socket cannot be reached, and [`ClientError::PathTooLong`].
     pub async fn connect(path: &Path) -> Result<Client, ClientError> {
+        if path.as_os_str().len() > MAX_SOCKET_PATH {
+            let path = path.to_owned();
+            return Err(ClientError::PathTooLong { path });
+        }
         let stream = UnixStream::connect(path).await;
         Ok(Client {
             stream: stream.map_err(|source| ClientError::Connect {
