@@ -78,6 +78,20 @@ impl Common {
         paths::directory(self.options.directory.as_deref())
     }
 
+    /// Whether the user has said which server is meant, but not where its configuration is.
+    pub(crate) fn names_only_server(&self) -> bool {
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let server = self.options.admin_socket.is_some() || set("TRIPESOCK");
+        server && self.options.directory.is_none() && !set("TRIPEDIR")
+    }
+
+    /// Whether the service was looked for where the packaged units have it, since there is none
+    /// beside the server's socket and none was named.
+    pub(crate) fn uses_packaged_service(&self) -> bool {
+        let named = RuntimeDir::find(self.options.runtime_dir.as_deref(), &self.admin_socket());
+        self.options.control.is_none() && self.runtime() != named
+    }
+
     /// The tripe server's socket.
     pub(crate) fn admin_socket(&self) -> PathBuf {
         paths::admin_socket(self.options.admin_socket.as_deref(), &self.directory())

@@ -89,6 +89,23 @@ fn all_is_well() -> Result {
 }
 
 #[test]
+fn a_healthy_service_elsewhere_is_not_at_fault() -> Result {
+    let (place, _helpers) = place()?;
+    let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+    let served = core(&place, |_| {})?;
+    // Only its server is named, so its configuration is where its database is.
+    let mut command = place.command();
+    command.env_remove("TRIPEDIR").env_remove("TRIPESOCK");
+    let outcome = place.finish(command.arg("doctor").arg("-a").arg(place.path("tripesock")))?;
+    tripe.finish()?;
+    served.asked()?;
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let start = "ok       the configuration directory DIR is in order\n";
+    assert!(outcome.stdout.starts_with(start), "{outcome}");
+    Ok(())
+}
+
+#[test]
 fn nothing_is_there() -> Result {
     let place = Place::new()?;
     assert_snapshot!(place.run("doctor --runtime-dir run")?);

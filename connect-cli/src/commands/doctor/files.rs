@@ -20,11 +20,10 @@ pub(crate) const STICKY: u32 = 0o1000;
 
 /// Checks the directories and sockets. A socket that does not exist is reported by the check that
 /// uses it.
-pub(crate) fn check(common: &Common, section: &mut Section<'_>) {
-    let configuration = common.directory();
+pub(crate) fn check(common: &Common, configuration: &Path, section: &mut Section<'_>) {
     let subject = format!("the configuration directory {}", configuration.display());
-    match fs::metadata(&configuration) {
-        Ok(metadata) => directory(&configuration, &subject, &metadata, section),
+    match fs::metadata(configuration) {
+        Ok(metadata) => directory(configuration, &subject, &metadata, section),
         Err(error) => unreadable(
             &subject,
             &error,

@@ -4,12 +4,12 @@
 mod database;
 mod files;
 mod finding;
-mod scripts;
+pub(crate) mod scripts;
 mod server;
 mod service;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use connect_runtime::exit::Exit;
@@ -17,6 +17,7 @@ use connect_runtime::paths;
 use serde::Serialize;
 
 use self::finding::{Area, Findings, Verdict};
+use self::service::Found;
 use crate::common::Common;
 use crate::error::Error;
 use crate::output::paint::Paint;
@@ -52,17 +53,22 @@ struct DoctorReport<'a> {
 impl Doctor {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let mut findings = Findings::default();
-        let directory = common.directory();
-        files::check(common, &mut findings.section(Area::Files));
+        let found = service::find(common).await;
+        let directory = directory(common, &found);
+        files::check(common, &directory, &mut findings.section(Area::Files));
         let provider = server::check(common, &mut findings.section(Area::Server)).await;
         let section = &mut findings.section(Area::Service);
-        let status = service::check(common, provider.as_deref(), section).await;
-        let in_use = status.map(|status| PathBuf::from(status.database.path));
+        let status = service::check(common, &found, provider.as_deref(), section);
+        let in_use = status.map(|status| PathBuf::from(&status.database.path));
         let path = match (self.peerdb, in_use) {
-            (None, Some(path)) => path,
-            (option, _) => paths::database(option.as_deref(), &directory),
+            (None, Some(path)) => Some(path),
+            // Which database it has is not known either.
+            (None, None) if found.is_other() && common.names_only_server() => None,
+            (option, _) => Some(paths::database(option.as_deref(), &directory)),
         };
-        if let Some(database) = database::check(&path, &mut findings.section(Area::Database)) {
+        if let Some(path) = path
+            && let Some(database) = database::check(&path, &mut findings.section(Area::Database))
+        {
             scripts::check(&database, &directory, &mut findings.section(Area::Scripts));
         }
         let ok = !findings.any(Verdict::Fault);
@@ -77,6 +83,19 @@ impl Doctor {
         }
         Ok(if ok { Exit::Success } else { Exit::Failure })
     }
+}
+
+/// The configuration directory. If only the server was named, its service is the one that knows:
+/// the default may be missing, or be another service's.
+fn directory(common: &Common, found: &Found) -> PathBuf {
+    if common.names_only_server()
+        && let Found::Ours(service) = found
+        && let Some(parent) = Path::new(&service.database.path).parent()
+        && parent.is_absolute()
+    {
+        return parent.to_owned();
+    }
+    common.directory()
 }
 
 fn show(findings: &Findings, out: &mut Output) -> io::Result<()> {

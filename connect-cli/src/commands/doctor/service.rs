@@ -13,19 +13,63 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
-/// Checks the service, of which `provider` is the version known to the server.
-pub(crate) async fn check(
+/// The service that was found.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// The one that was asked for.
+    Ours(Box<ServiceStatus>),
+    /// The one of the packaged units, which serves another server than the one named.
+    Other(Box<ServiceStatus>),
+    None(ControlError),
+}
+
+impl Found {
+    /// Whether it is not the one that was asked for.
+    pub(crate) fn is_other(&self) -> bool {
+        matches!(self, Found::Other(_))
+    }
+}
+
+/// Looks for the service.
+pub(crate) async fn find(common: &Common) -> Found {
+    match fetch(common).await {
+        Ok(service) if common.uses_packaged_service() && !is_for_server(&service, common) => {
+            Found::Other(Box::new(service))
+        }
+        Ok(service) => Found::Ours(Box::new(service)),
+        Err(error) => Found::None(error),
+    }
+}
+
+/// The service to be checked, if it is the one that was asked for.
+fn examined<'a>(
     common: &Common,
+    found: &'a Found,
+    section: &mut Section<'_>,
+) -> Option<&'a ServiceStatus> {
+    match found {
+        Found::Ours(service) => return Some(service),
+        Found::Other(service) => section.warning(
+            format!(
+                "the service in {} is the one of the server on {}, so it is not looked at",
+                common.runtime().path().display(),
+                service.socket
+            ),
+            "name the runtime directory of the service that is meant with --runtime-dir",
+        ),
+        Found::None(error) => section.fault_with_remedy(error.to_string()),
+    }
+    None
+}
+
+/// Checks the service, of which `provider` is the version known to the server.
+pub(crate) fn check<'a>(
+    common: &Common,
+    found: &'a Found,
     provider: Option<&str>,
     section: &mut Section<'_>,
-) -> Option<ServiceStatus> {
-    let service = match fetch(common).await {
-        Ok(service) => service,
-        Err(error) => {
-            section.fault_with_remedy(error.to_string());
-            return None;
-        }
-    };
+) -> Option<&'a ServiceStatus> {
+    let service = examined(common, found, section)?;
     let version = &service.version;
     section.ok(format!(
         "connect {version} runs as process {}, for {}",
@@ -46,7 +90,7 @@ pub(crate) async fn check(
         _ => {}
     }
     let socket = common.admin_socket();
-    if service.socket != socket.display().to_string() && !is_same(&service.socket, &socket) {
+    if !is_for_server(service, common) {
         section.warning(
             format!(
                 "the service uses the server on {}, not on {}",
@@ -56,7 +100,7 @@ pub(crate) async fn check(
             "name the service's own places with -d, -a or --runtime-dir",
         );
     }
-    for fault in status_text::faults(&service) {
+    for fault in status_text::faults(service) {
         section.fault_with_remedy(fault);
     }
     helper("connect-pinger", &service.pinger, section);
@@ -68,6 +112,12 @@ async fn fetch(common: &Common) -> Result<ServiceStatus, ControlError> {
     let mut control = common.observe().await?;
     let (service, _) = requests::status(&mut control).await?;
     Ok(service)
+}
+
+/// Whether the service's server is the one that was asked for.
+fn is_for_server(service: &ServiceStatus, common: &Common) -> bool {
+    let socket = common.admin_socket();
+    service.socket == socket.display().to_string() || is_same(&service.socket, &socket)
 }
 
 /// Whether two paths lead to the same file.
