@@ -94,13 +94,24 @@ pub(crate) enum DbError {
     #[error(transparent)]
     Write(WriteError),
     /// The sources are faulty, so the database stays as it was.
-    #[error("{path} was not written ({summary}): correct the sources and compile them again")]
+    #[error(
+        "{path}: not written: {summary}; correct the sources and compile them again{}",
+        forced(*.strict)
+    )]
     NotWritten {
         /// The database that was to be written.
         path: PathBuf,
         /// The number of faults.
         summary: String,
+        /// Whether only `--strict` forbids it.
+        strict: bool,
     },
+    /// The sources have no peers, but the database that they would replace has.
+    #[error(
+        "{path}: not written: the sources have 0 peers, and the database has {peers}: name the right \
+         sources, or remove the peers with --force"
+    )]
+    NoPeersLeft { path: PathBuf, peers: usize },
     /// The sources are faulty, so there is no database to read.
     #[error("{path} does not compile ({summary}): correct the sources")]
     NotCompiled {
@@ -117,12 +128,22 @@ pub(crate) enum DbError {
     },
 }
 
+/// What else can be done about faulty sources.
+fn forced(strict: bool) -> &'static str {
+    if strict {
+        ", or leave --strict out"
+    } else {
+        ", or write what is sound with --force"
+    }
+}
+
 impl DbError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             DbError::Load(LoadError::Denied { .. }) => Exit::NoPermission,
             DbError::Load(LoadError::Damaged { .. } | LoadError::TooLarge { .. })
             | DbError::NotWritten { .. }
+            | DbError::NoPeersLeft { .. }
             | DbError::NotCompiled { .. } => Exit::Data,
             DbError::Write(WriteError::Io { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>

@@ -267,7 +267,9 @@ class Site:
                 file.write(f"[{name}]\n")
                 for key, value in lines.items():
                     file.write(f"{key} = {value}\n".replace("DIRECTORY", self.directory))
-        output = self.cli("db", "compile", "-o", self.path("peers.cdb"), self.path("peers.in"))
+        # Some of the records are wrong on purpose.
+        options = ("--force", "-o", self.path("peers.cdb"))
+        output = self.cli("db", "compile", *options, self.path("peers.in"))
         if output.returncode:
             raise RuntimeError(output.stdout + output.stderr)
 

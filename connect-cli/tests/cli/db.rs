@@ -102,6 +102,141 @@ fn doubtful_sources_are_compiled_unless_strict() -> Result {
 }
 
 #[test]
+fn with_no_arguments_the_services_sources_become_its_database() -> Result {
+    let place = Place::new()?;
+    std::fs::create_dir(place.path("peers.d"))?;
+    place.write("peers.d/10base", EXAMPLE)?;
+    place.write("peers.d/10base.bak", "[old]\npeer = INET 192.0.2.1\n")?;
+    let outcome = place.run("db compile")?;
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert!(
+        outcome
+            .stdout
+            .ends_with("peers.cdb: 2 peers, 1 user, 1 to be added at start-up\n")
+    );
+    assert!(
+        outcome.stderr.contains("10base.bak: hint: it is skipped"),
+        "{outcome}"
+    );
+    assert_eq!(
+        place.run("db dump")?.stdout,
+        place.run("db dump peers.cdb")?.stdout
+    );
+    Ok(())
+}
+
+#[test]
+fn an_equal_database_is_left_alone() -> Result {
+    let place = example()?;
+    let long_ago =
+        std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    let file = std::fs::File::options()
+        .write(true)
+        .open(place.path("peers.cdb"))?;
+    file.set_modified(long_ago)?;
+    let outcome = place.run("db compile peers.in -o peers.cdb")?;
+    assert_eq!(
+        outcome.to_string(),
+        "exit code 0\n--- standard output\n\
+         peers.cdb: 2 peers, 1 user, 1 to be added at start-up; unchanged, so not written again\n"
+    );
+    let json = place.run("db compile peers.in -o peers.cdb --json")?;
+    assert!(json.stdout.contains("\"unchanged\": true"), "{json}");
+    assert_eq!(
+        std::fs::metadata(place.path("peers.cdb"))?.modified()?,
+        long_ago
+    );
+    place.write("peers.in", &EXAMPLE.replace("30s", "31s"))?;
+    place.run("db compile peers.in -o peers.cdb")?;
+    assert_ne!(
+        std::fs::metadata(place.path("peers.cdb"))?.modified()?,
+        long_ago
+    );
+    Ok(())
+}
+
+#[test]
+fn sources_without_peers_replace_none() -> Result {
+    let place = example()?;
+    let before = std::fs::read(place.path("peers.cdb"))?;
+    place.write("empty.in", "# nothing\n")?;
+    let outcome = place.run("db compile empty.in -o peers.cdb")?;
+    assert_eq!(
+        outcome.to_string(),
+        "exit code 65\n--- standard error\n\
+         connect-cli: peers.cdb: not written: the sources have 0 peers, and the database has 2: \
+         name the right sources, or remove the peers with --force\n"
+    );
+    assert_eq!(std::fs::read(place.path("peers.cdb"))?, before);
+    let forced = place.run("db compile empty.in -o peers.cdb --force")?;
+    assert_eq!(forced.code, Some(0), "{forced}");
+    assert_ne!(std::fs::read(place.path("peers.cdb"))?, before);
+    // Where there were none, none are missed.
+    for name in ["peers.cdb", "new.cdb"] {
+        let outcome = place.run(&format!("db compile empty.in -o {name}"))?;
+        assert_eq!(outcome.code, Some(0), "{outcome}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_sound_is_written_if_forced() -> Result {
+    let place = Place::new()?;
+    place.write(
+        "peers.in",
+        "[good]\npeer = INET 192.0.2.1\n[bad]\npeer = $(nothing)\n",
+    )?;
+    let refused = place.run("db compile peers.in -o peers.cdb")?;
+    assert_eq!(refused.code, Some(65), "{refused}");
+    let end = "connect-cli: peers.cdb: not written: 1 error; correct the sources and compile them \
+               again, or write what is sound with --force\n";
+    assert!(refused.stderr.ends_with(end), "{refused}");
+    let forced = place.run("db compile peers.in -o peers.cdb --force")?;
+    assert_eq!(forced.code, Some(0), "{forced}");
+    assert!(forced.stdout.starts_with("peers.cdb: 1 peer,"), "{forced}");
+    let both = place.run("db compile peers.in -o peers.cdb --force --strict")?;
+    assert_eq!(both.code, Some(2), "{both}");
+    Ok(())
+}
+
+#[test]
+fn scripts_that_are_not_there_are_found_by_the_check() -> Result {
+    let place = Place::new()?;
+    let missing = place.path("ifup");
+    let text = format!(
+        "[hub]\npeer = INET 192.0.2.1\nifup = {} -v\n",
+        missing.display()
+    );
+    place.write("peers.in", &text)?;
+    let compiled = place.run("db compile peers.in -o peers.cdb")?;
+    assert_eq!(compiled.code, Some(0), "{compiled}");
+    assert_eq!(compiled.stderr, "");
+    for (file, start) in [
+        ("peers.in", "peers.in:3: warning"),
+        ("peers.cdb", "warning"),
+    ] {
+        let checked = place.run(&format!("db check {file}"))?;
+        let words =
+            format!("{start}: peer hub: ifup names the script DIR/ifup, which does not exist here");
+        assert!(checked.stdout.starts_with(&words), "{checked}");
+        assert_eq!(checked.code, Some(0), "{checked}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_no_text_is_a_source_all_the_same() -> Result {
+    let place = Place::new()?;
+    for bytes in [b"[hub]\nx = a\0b\n".as_slice(), b"\xff\xfe[\0h\0]\0"] {
+        std::fs::write(place.path("peers.in"), bytes)?;
+        let checked = place.run("db check peers.in")?;
+        assert_eq!(checked.code, Some(1), "{checked}");
+        assert!(checked.stdout.contains("not a text file"), "{checked}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_place_that_cannot_be_written_is_told() -> Result {
     let place = example()?;
     let outcome = place.run("db compile peers.in -o nowhere/peers.cdb")?;
@@ -119,7 +254,16 @@ fn mistakes_are_found_in_sources_and_databases() -> Result {
     place.write("peers.in", text)?;
     let source = place.run("db check peers.in")?;
     assert_eq!(source.code, Some(1), "{source}");
-    place.run("db compile peers.in -o peers.cdb")?;
+    // What the checks find is an error to the compiler as well.
+    let refused = place.run("db compile peers.in -o peers.cdb")?;
+    assert_eq!(refused.code, Some(65), "{refused}");
+    assert!(
+        refused.stderr.contains("peers.cdb: not written: 2 errors"),
+        "{refused}"
+    );
+    assert!(!place.path("peers.cdb").exists());
+    let forced = place.run("db compile peers.in -o peers.cdb --force")?;
+    assert_eq!(forced.code, Some(0), "{forced}");
     let database = place.run("db check")?;
     assert_eq!(database.code, Some(1), "{database}");
     let json = place.run("db check peers.in --json")?;

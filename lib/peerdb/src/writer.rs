@@ -210,6 +210,17 @@ impl Writer {
         cdb.finish()
     }
 
+    /// Whether the file `path` holds exactly these records already, so that nothing would be gained
+    /// by writing it.
+    #[must_use]
+    pub fn is_written(&self, path: impl AsRef<Path>) -> bool {
+        let path = path.as_ref();
+        // Of anything but a plain file, such as a pipe, reading might never end.
+        let is_file = fs::metadata(path)
+            .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_FILE_SIZE);
+        is_file && self.reads_back(path)
+    }
+
     /// Whether the file at `path` holds exactly these records. The crate takes a short write (a
     /// disk that fills up in the middle of a large record) for a whole one, so its word is not
     /// enough.

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::findings::{self, Remark};
 use super::input::{self, Input};
+use super::missing;
 use crate::common::Common;
 use crate::error::Error;
 use crate::output::SCHEMA;
@@ -19,7 +20,7 @@ use crate::output::progress;
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Each key that some program reads is checked for type and sense, and keys that look misspelt \
-    are pointed out. Sources are told with file and line, so check them rather than the \
+    are pointed out, as are scripts that do not exist. Sources are told with file and line, so check them rather than the \
     database made from them. The exit code is 1 if there are errors.\n\n\
     Examples:\n\
     \x20 connect-cli db check /etc/tripe/peers.d\n\
@@ -51,16 +52,7 @@ impl Check {
         } else {
             self.files
         };
-        let remarks = match files.as_slice() {
-            [file] => match Input::read(file, common)? {
-                Input::Database(database) => {
-                    progress::during("checking the database", || findings::of_database(&database))
-                }
-                Input::Source(compilation) => findings::of_compilation(&compilation),
-            },
-            // Several sources make one database, several databases make none.
-            files => findings::of_compilation(&input::compile(files, common)),
-        };
+        let remarks = look(&files, common)?;
         let worst = if self.strict {
             Severity::Warning
         } else {
@@ -83,4 +75,28 @@ impl Check {
         }
         Ok(if ok { Exit::Success } else { Exit::Failure })
     }
+}
+
+/// Everything that is wrong with a database, or with the sources of one.
+fn look(files: &[PathBuf], common: &Common) -> Result<Vec<Remark>, Error> {
+    let directory = common.directory();
+    let input = match files {
+        [file] => Input::read(file, common)?,
+        // Several sources make one database, several databases make none.
+        files => Input::Source(input::compile(files, common)),
+    };
+    Ok(match input {
+        Input::Database(database) => progress::during("checking the database", || {
+            let mut remarks = findings::of_database(&database);
+            remarks.extend(findings::of(&missing::check(&database, None, &directory)));
+            remarks
+        }),
+        Input::Source(compilation) => {
+            let database = compilation.database();
+            let missing = missing::check(&database, Some(&compilation), &directory);
+            let mut remarks = findings::of_compilation(&compilation);
+            remarks.extend(findings::of(&missing));
+            remarks
+        }
+    })
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `db compile`: from peers.in(5) sources to a database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use connect_runtime::exit::Exit;
-use peerdb::Severity;
+use peerdb::{Database, Severity, Writer};
 use serde::Serialize;
 
 use super::findings::{self, Remark};
@@ -16,24 +16,33 @@ use crate::output::SCHEMA;
 use crate::output::progress;
 use crate::output::text;
 
+/// Where sources are in the configuration directory.
+const SOURCES: &str = "peers.d";
+
 /// Compile sources into a database
 #[derive(Args, Debug)]
 #[command(after_help = "\
     The file appears whole or not at all, so a service that reads it needs no pause. Of a \
     directory all files are read, but for hidden ones and backups. Faults are told on standard \
-    error with file and line; nothing is written if there is an error in the sources.\n\n\
+    error with file and line; nothing is written if there is an error among them, or if the \
+    sources have no peers and the database has some. A database that has just these records \
+    already is left alone.\n\n\
     Examples:\n\
+    \x20 connect-cli db compile\n\
     \x20 connect-cli db compile /etc/tripe/peers.d -o /etc/tripe/peers.cdb")]
 pub(crate) struct Compile {
-    /// Files or directories of sources.
-    #[arg(value_name = "SOURCE", required = true)]
+    /// Files or directories of sources [default: peers.d in the configuration directory].
+    #[arg(value_name = "SOURCE")]
     sources: Vec<PathBuf>,
-    /// The database to write.
+    /// The database to write [default: the service's database].
     #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
-    /// Write nothing either if there are warnings, or a check finds an error.
+    output: Option<PathBuf>,
+    /// Write nothing either if there are warnings.
     #[arg(long)]
     strict: bool,
+    /// Write what is sound in spite of errors, and even if no peers are left.
+    #[arg(long, conflicts_with = "strict")]
+    force: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -45,6 +54,8 @@ struct CompileReport<'a> {
     output: String,
     /// Whether the database was written.
     written: bool,
+    /// Whether the database has just these records already, so that it was left alone.
+    unchanged: bool,
     peers: usize,
     users: usize,
     /// Peers to be added at start-up.
@@ -52,48 +63,98 @@ struct CompileReport<'a> {
     findings: &'a [Remark],
 }
 
+/// What became of the database.
+#[derive(Debug)]
+enum Outcome {
+    Written,
+    /// It has just these records already.
+    Unchanged,
+    Refused(DbError),
+}
+
 impl Compile {
     pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let compilation = input::compile(&self.sources, common);
+        let output = input::or_default(self.output.clone(), common);
+        let compilation = if self.sources.is_empty() {
+            input::compile(&[common.directory().join(SOURCES)], common)
+        } else {
+            input::compile(&self.sources, common)
+        };
         let remarks = findings::of_compilation(&compilation);
         if !self.json {
             findings::to_stderr(&remarks);
         }
-        let refused =
-            compilation.has_errors() || self.strict && findings::any(&remarks, Severity::Warning);
-        if !refused {
-            progress::during(&format!("writing {}", self.output.display()), || {
-                compilation.writer().write(&self.output)
-            })
-            .map_err(DbError::Write)?;
-        }
         let database = compilation.database();
+        let outcome = match self.refuse(&output, &remarks, &database) {
+            Some(error) => Outcome::Refused(error),
+            None => write(&compilation.writer(), &output)?,
+        };
         if self.json {
             common.out.json(&CompileReport {
                 schema: SCHEMA,
-                output: self.output.display().to_string(),
-                written: !refused,
+                output: output.display().to_string(),
+                written: matches!(outcome, Outcome::Written),
+                unchanged: matches!(outcome, Outcome::Unchanged),
                 peers: database.sorted_peers().len(),
                 users: database.users().len(),
                 auto: database.auto().len(),
                 findings: &remarks,
             })?;
-        } else if !refused {
+        }
+        let done = match outcome {
+            Outcome::Written => "",
+            Outcome::Unchanged => "; unchanged, so not written again",
+            Outcome::Refused(error) => return Err(error.into()),
+        };
+        if !self.json {
             let peers = text::count(database.sorted_peers().len(), "peer");
             let users = text::count(database.users().len(), "user");
             common.out.line(&format!(
-                "{}: {peers}, {users}, {} to be added at start-up",
-                self.output.display(),
+                "{}: {peers}, {users}, {} to be added at start-up{done}",
+                output.display(),
                 database.auto().len(),
             ))?;
         }
-        if refused {
-            return Err(DbError::NotWritten {
-                path: self.output,
-                summary: findings::summary(&remarks),
-            }
-            .into());
-        }
         Ok(Exit::Success)
     }
+
+    /// Why the database must not be written.
+    fn refuse(&self, output: &Path, remarks: &[Remark], database: &Database) -> Option<DbError> {
+        if self.force {
+            return None;
+        }
+        let strict = !findings::any(remarks, Severity::Error);
+        let worst = if self.strict {
+            Severity::Warning
+        } else {
+            Severity::Error
+        };
+        let path = output.to_owned();
+        if findings::any(remarks, worst) {
+            let summary = findings::summary(remarks);
+            return Some(DbError::NotWritten {
+                path,
+                summary,
+                strict,
+            });
+        }
+        if !database.sorted_peers().is_empty() {
+            return None;
+        }
+        // A database that cannot be read has no peers that could be lost.
+        let peers = Database::load(output).ok()?.sorted_peers().len();
+        (peers > 0).then_some(DbError::NoPeersLeft { path, peers })
+    }
+}
+
+/// Writes the database, unless it is there already: whoever watches the file would load it again,
+/// and a backup would keep it once more.
+fn write(writer: &Writer, output: &Path) -> Result<Outcome, DbError> {
+    progress::during(&format!("writing {}", output.display()), || {
+        if writer.is_written(output) {
+            return Ok(Outcome::Unchanged);
+        }
+        writer.write(output).map_err(DbError::Write)?;
+        Ok(Outcome::Written)
+    })
 }

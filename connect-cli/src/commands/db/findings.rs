@@ -54,22 +54,26 @@ impl From<&Finding> for Remark {
     }
 }
 
+/// Findings as remarks.
+pub(crate) fn of(findings: &[Finding]) -> Vec<Remark> {
+    findings.iter().map(Remark::from).collect()
+}
+
 /// What the compiler found.
 pub(crate) fn of_compiler(compilation: &Compilation) -> Vec<Remark> {
-    compilation.findings().iter().map(Remark::from).collect()
+    of(compilation.findings())
 }
 
 /// Everything about a compilation: what the compiler found, and what the checks find.
 pub(crate) fn of_compilation(compilation: &Compilation) -> Vec<Remark> {
     let mut remarks = of_compiler(compilation);
-    let findings = check::compilation(compilation);
-    remarks.extend(findings.iter().map(Remark::from));
+    remarks.extend(of(&check::compilation(compilation)));
     remarks
 }
 
 /// Everything that the checks find in a database.
 pub(crate) fn of_database(database: &Database) -> Vec<Remark> {
-    check::database(database).iter().map(Remark::from).collect()
+    of(&check::database(database))
 }
 
 /// Whether there is a remark as bad as `severity` or worse.

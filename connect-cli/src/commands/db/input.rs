@@ -18,6 +18,10 @@ use crate::output::progress;
 /// not far too large to be read.
 const HEADER: u64 = 2048;
 
+/// The highest byte of a position or number in the header of a database: those of a file of half a
+/// gibibyte, twice the most that is read. Text begins with bytes above it.
+const HIGHEST: u8 = 0x1f;
+
 /// Something read.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -39,7 +43,20 @@ fn is_source(path: &Path) -> bool {
     }
     let mut start = Vec::new();
     let read = File::open(path).and_then(|file| file.take(HEADER).read_to_end(&mut start));
-    read.is_ok() && !start.contains(&0)
+    read.is_ok() && !is_header(&start)
+}
+
+/// Whether a file begins as a database, be it a damaged one: with the position and size of a table
+/// in binary, least byte first. Text with a NUL in it does not, nor does text in UTF-16.
+fn is_header(start: &[u8]) -> bool {
+    let marked = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
+    let small = |at: usize| {
+        start
+            .get(at)
+            .is_none_or(|byte| *byte <= HIGHEST && *byte != b'\n')
+    };
+    // Byte 6 is that of a table of millions of slots, or of a letter in UTF-16.
+    start.contains(&0) && !marked && [3, 6, 7].into_iter().all(small)
 }
 
 impl Input {
@@ -115,5 +132,23 @@ mod tests {
         assert!(is_source(&file));
         peerdb::Writer::new().write(&file).unwrap();
         assert!(!is_source(&file));
+        let database = fs::read(&file).unwrap();
+        for length in [9, 100, 2048] {
+            fs::write(&file, &database[..length]).unwrap();
+            assert!(!is_source(&file), "{length} bytes");
+        }
+        for text in [
+            b"[hub]\npeer = INET 192.0.2.1\0\n".as_slice(),
+            b"\0[hub]\n",
+            b"[\0hub]\n",
+            b"hub\0= 1\n",
+            b"\xff\xfe[\0h\0u\0b\0]\0",
+            b"\xfe\xff\0[\0h\0u\0b\0]",
+            b"[\0h\0u\0b\0]\0\n\0",
+            b"\0[\0h\0u\0b\0]\0\n",
+        ] {
+            fs::write(&file, text).unwrap();
+            assert!(is_source(&file), "{text:?}");
+        }
     }
 }

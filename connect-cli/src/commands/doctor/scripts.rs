@@ -18,7 +18,7 @@ use super::finding::Section;
 use crate::output::text;
 
 /// Any of the three permissions to execute.
-const EXECUTE: u32 = 0o111;
+pub(crate) const EXECUTE: u32 = 0o111;
 
 /// What a program is run for.
 #[derive(Debug, Default, Eq, PartialEq)]
@@ -74,7 +74,7 @@ fn programs(database: &Database) -> BTreeMap<String, Use> {
 
 /// The program that a key's value begins with. What is wrong with the value itself is for the
 /// checks of the database.
-fn program(record: &Record, key: &Key) -> Option<String> {
+pub(crate) fn program(record: &Record, key: &Key) -> Option<String> {
     match key.kind {
         Kind::Program => scripts::program(record, key.name),
         Kind::Shell => command(record.get(key.name)?),
@@ -91,7 +91,7 @@ fn command(line: &str) -> Option<String> {
 }
 
 /// Where a program is; `None` if it is to be searched for and is not found.
-fn find(program: &str, directory: &Path, search: &OsStr) -> Option<PathBuf> {
+pub(crate) fn find(program: &str, directory: &Path, search: &OsStr) -> Option<PathBuf> {
     if program.contains('/') {
         // Splitting and joining the path removes every `.' between slashes.
         return Some(directory.join(program).components().collect());
