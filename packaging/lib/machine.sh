@@ -87,7 +87,15 @@ property() {
     inside systemctl show --property "$2" --value "$1"
 }
 
+# The unit of a process.
+unit_of() {
+    case $1 in
+    core) echo tripe-connect.service ;;
+    *) echo "tripe-connect-$1.service" ;;
+    esac
+}
+
 # The process number of a unit's main process, as the machine sees it.
 pid_of() {
-    property "tripe-connect-$1.service" MainPID
+    property "$(unit_of "$1")" MainPID
 }

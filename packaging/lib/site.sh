@@ -67,6 +67,8 @@ After=tripe.service
 [Service]
 Type=simple
 ExecStart=/usr/lib/tripe/services/connect
+[Install]
+WantedBy=tripe.service
 END
     # All that the server says, for the whole run.
     cat > "$root/etc/systemd/system/notes.service" << END
