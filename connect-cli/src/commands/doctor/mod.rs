@@ -7,6 +7,8 @@ mod finding;
 mod scripts;
 mod server;
 mod service;
+mod systemd;
+mod units;
 
 use std::io;
 use std::path::PathBuf;
@@ -26,8 +28,8 @@ use crate::output::{Output, SCHEMA};
 /// Look at everything that the service needs, and say what to put right
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Looks at the tripe server and its version, the service and its helpers, the sockets and who \
-    may use them, the peer database, and the scripts that it names. Changes nothing. Run it as \
+    Looks at the tripe server and its version, the service and its helpers, the units of systemd, \
+    the sockets and who may use them, the peer database, and the scripts that it names. Changes nothing. Run it as \
     the user that the service runs as, or as root; others may not see everything. The exit code \
     is 1 if something is at fault.\n\n\
     Examples:\n\
@@ -57,6 +59,7 @@ impl Doctor {
         let provider = server::check(common, &mut findings.section(Area::Server)).await;
         let section = &mut findings.section(Area::Service);
         let status = service::check(common, provider.as_deref(), section).await;
+        units::check(common, &mut findings.section(Area::Units)).await;
         let in_use = status.map(|status| PathBuf::from(status.database.path));
         let path = match (self.peerdb, in_use) {
             (None, Some(path)) => path,
