@@ -190,7 +190,7 @@ impl Machine {
             && std::mem::replace(&mut run.challenge, Challenge::Settled) == Challenge::Expected;
         if missing {
             let peer = run.peer.clone();
-            self.warn(["connect", &peer, "unexpected-eof"], &[""; 0]);
+            self.warn_of(Some(id), ["connect", &peer, "unexpected-eof"], &[""; 0]);
         }
         if over {
             self.scripts.runs.remove(&id);
@@ -214,8 +214,8 @@ impl Machine {
             line: line.clone(),
         });
         match stream {
-            Stream::Stdout => self.notify([script.name(), &peer, "stdout"], &[line]),
-            Stream::Stderr => self.warn([script.name(), &peer, "stderr"], &[line]),
+            Stream::Stdout => self.notify_of(Some(id), [script.name(), &peer, "stdout"], &[line]),
+            Stream::Stderr => self.warn_of(Some(id), [script.name(), &peer, "stderr"], &[line]),
         }
     }
 
@@ -240,16 +240,26 @@ impl Machine {
         let kind = script.name();
         match end {
             Ended::Exited(0) | Ended::Stopped => {}
-            Ended::Exited(code) => self.warn([kind, &peer, "exit-nonzero"], &[code.to_string()]),
+            Ended::Exited(code) => {
+                self.warn_of(Some(id), [kind, &peer, "exit-nonzero"], &[code.to_string()])
+            }
             Ended::Signal(signal) => {
-                self.warn([kind, &peer, "exit-signal"], &[format!("S{signal}")]);
+                self.warn_of(
+                    Some(id),
+                    [kind, &peer, "exit-signal"],
+                    &[format!("S{signal}")],
+                );
             }
             Ended::Unknown(status) => {
-                self.warn([kind, &peer, "exit-unknown"], &[format!("{status:#x}")]);
+                self.warn_of(
+                    Some(id),
+                    [kind, &peer, "exit-unknown"],
+                    &[format!("{status:#x}")],
+                );
             }
-            Ended::NotStarted(why) => self.warn([kind, &peer, "not-started"], &[why]),
-            Ended::TimedOut => self.warn([kind, &peer, "timed-out"], &[""; 0]),
-            Ended::Lost => self.warn([kind, &peer, "exit-lost"], &[""; 0]),
+            Ended::NotStarted(why) => self.warn_of(Some(id), [kind, &peer, "not-started"], &[why]),
+            Ended::TimedOut => self.warn_of(Some(id), [kind, &peer, "timed-out"], &[""; 0]),
+            Ended::Lost => self.warn_of(Some(id), [kind, &peer, "exit-lost"], &[""; 0]),
         }
         let counter = match end {
             Ended::Exited(0) | Ended::Stopped => &mut self.events.counters.scripts_ok,
