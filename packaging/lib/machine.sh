@@ -58,9 +58,13 @@ boot() {
     within 60 inside systemctl is-system-running --wait
 }
 
-# The container's systemd is the only child of systemd-nspawn.
+# The container's systemd is the only child of systemd-nspawn, once another one, which prepares its
+# start, has ended.
 find_init() {
-    pgrep --parent "$(cat "$machine/nspawn")" > "$machine/init"
+    local child
+    child=$(pgrep --parent "$(cat "$machine/nspawn")") &&
+        [ "$(cat "/proc/$child/comm")" = systemd ] &&
+        echo "$child" > "$machine/init"
 }
 
 # Runs a command in the machine, with nothing of our environment.

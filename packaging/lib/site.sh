@@ -46,6 +46,7 @@ END
 #!/bin/sh
 mkdir -p /var/lib/tripe-connect-ifscripts
 echo "$1 $2" >> /var/lib/tripe-connect-ifscripts/ran
+echo "$1 of $2"
 END
     chmod 755 "$root/etc/tripe/note"
     cat > "$root/etc/systemd/system/tripe.service" << END

@@ -163,6 +163,63 @@ sockets_wait() {
     peers_undisturbed
 }
 
+# A restart of the target ends with an error if core fails, and the doctor says why. Once the cause
+# is gone, a restart is all that it takes.
+restart_tells() {
+    local settings=$root/etc/default/tripe-connect
+    cp "$settings" "$work/settings"
+    echo 'CORE_OPTIONS=--starup' >> "$settings"
+    if inside systemctl restart tripe-connect.target; then
+        echo 'the restart of the target claims that it succeeded'
+        return 1
+    fi
+    doctor_says 'tripe-connect.service has failed: it ended with code 2'
+    doctor_says "unexpected argument '--starup'"
+    cp "$work/settings" "$settings"
+    inside systemctl restart tripe-connect.target
+    healthy
+    doctor_says 'tripe-connect.target is active and enabled'
+    doctor_says 'All is well'
+    # Who starts core alone, by the name that people try, gets all of it.
+    inside systemctl stop tripe-connect.target tripe-connect.service tripe-connect-pinger.service
+    inside systemctl start tripe-connect
+    within 20 healthy
+}
+
+# The doctor ends with 1 if anything is at fault.
+doctor_says() {
+    { inside connect-cli doctor || true; } | tee /dev/stderr | grep -qF -- "$1"
+}
+
+# What the scripts wrote when the server was restarted is found in the journal by peer, script and
+# run, and by the units' common name.
+journal_has_fields() {
+    within 20 journal_finds 'ifup alpha stdout "ifup of alpha"' PEER=alpha SCRIPT=ifup
+    local run
+    run=$(inside journalctl --output json PEER=alpha SCRIPT=ifup | jq -r .RUN | tail -n 1)
+    journal_finds 'ifup alpha stdout "ifup of alpha"' "RUN=$run"
+}
+
+# journal_finds TEXT MATCH...
+journal_finds() {
+    local text=$1
+    shift
+    inside journalctl --quiet --no-pager --unit 'tripe-connect*' "$@" | grep -F "$text"
+}
+
+# Metrics are served where the unit says, and an exporter that fails is told of.
+metrics_unit() {
+    doctor_says 'tripe-connect-metrics.service is not enabled'
+    inside systemctl enable --now tripe-connect-metrics.service
+    doctor_says 'tripe-connect-metrics.service is active'
+    printf 'METRICS_LISTEN=127.0.0.1:none\n' | inside tee --append /etc/default/tripe-connect
+    inside systemctl restart tripe-connect-metrics.service || true
+    doctor_says 'tripe-connect-metrics.service has failed: it ended with code 2'
+    sed -i /METRICS_LISTEN=127.0.0.1:none/d "$root/etc/default/tripe-connect"
+    inside systemctl disable --now tripe-connect-metrics.service
+    inside systemctl reset-failed tripe-connect-metrics.service
+}
+
 # The server dies with all its peers and is started again: core stays and starts it up.
 server_restarts() {
     local before
@@ -248,7 +305,10 @@ for process in $processes; do
 done
 step 'core is stopped by SIGSTOP: the watchdog acts' watchdog_acts
 step 'commands wait for a core that is not there yet' sockets_wait
+step 'core cannot start: restart and doctor tell so' restart_tells
+step 'metrics: the unit, and what the doctor says of it' metrics_unit
 step 'the server is restarted: core stays and starts it up' server_restarts
+step 'the journal finds entries by peer, script and run' journal_has_fields
 step 'upgrade: nothing lost, no script run, settings kept' upgrade
 step 'reboot: all is there again' reboots
 step 'removed: the server keeps its peers' remove

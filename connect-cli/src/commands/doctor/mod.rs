@@ -56,10 +56,11 @@ impl Doctor {
         let mut findings = Findings::default();
         let directory = common.directory();
         files::check(common, &mut findings.section(Area::Files));
+        // Before anything connects to the service: that would start core once more.
+        units::check(common, &mut findings.section(Area::Units)).await;
         let provider = server::check(common, &mut findings.section(Area::Server)).await;
         let section = &mut findings.section(Area::Service);
         let status = service::check(common, provider.as_deref(), section).await;
-        units::check(common, &mut findings.section(Area::Units)).await;
         let in_use = status.map(|status| PathBuf::from(status.database.path));
         let path = match (self.peerdb, in_use) {
             (None, Some(path)) => path,
