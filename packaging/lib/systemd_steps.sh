@@ -173,9 +173,11 @@ restart_tells() {
         echo 'the restart of the target claims that it succeeded'
         return 1
     fi
-    doctor_says 'tripe-connect.service has failed: it ended with code 2'
+    doctor_says 'tripe-connect.service ended with code 2'
     doctor_says "unexpected argument '--starup'"
+    # Looking at the service has started core once more each time.
     cp "$work/settings" "$settings"
+    inside systemctl reset-failed 'tripe-connect*'
     inside systemctl restart tripe-connect.target
     healthy
     doctor_says 'tripe-connect.target is active and enabled'
@@ -214,7 +216,7 @@ metrics_unit() {
     doctor_says 'tripe-connect-metrics.service is active'
     printf 'METRICS_LISTEN=127.0.0.1:none\n' | inside tee --append /etc/default/tripe-connect
     inside systemctl restart tripe-connect-metrics.service || true
-    doctor_says 'tripe-connect-metrics.service has failed: it ended with code 2'
+    doctor_says 'tripe-connect-metrics.service ended with code 2'
     sed -i /METRICS_LISTEN=127.0.0.1:none/d "$root/etc/default/tripe-connect"
     inside systemctl disable --now tripe-connect-metrics.service
     inside systemctl reset-failed tripe-connect-metrics.service

@@ -166,16 +166,18 @@ fn systemd(place: &Place, blocks: &[&str]) -> Result {
     let text = blocks
         .join("\n\n")
         .replace("HERE", runtime.trim_end_matches('/'));
-    for (name, said) in [
-        ("systemctl", text.as_str()),
-        ("journalctl", "connect-core: no such option: --starup"),
+    let journal = "case \"$*\" in\n\
+        *metrics.service' '_PID=1) echo 'metrics: Start request repeated too quickly.' ;;\n\
+        *' '_PID=1) echo 'Failed with result.' ;;\n\
+        *) echo 'error: no such option: --starup'; echo; echo 'For more, try --help.' ;;\n\
+        esac";
+    std::fs::create_dir_all(place.path("bin"))?;
+    for (name, script) in [
+        ("systemctl", format!("/bin/cat << 'END'\n{text}\nEND")),
+        ("journalctl", journal.to_owned()),
     ] {
         let file = place.path("bin").join(name);
-        std::fs::create_dir_all(place.path("bin"))?;
-        std::fs::write(
-            &file,
-            format!("#!/bin/sh\n/bin/cat << 'END'\n{said}\nEND\n"),
-        )?;
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n"))?;
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755))?;
     }
     Ok(())
@@ -223,13 +225,15 @@ fn units_that_failed_or_were_given_up_are_told_with_their_last_line() -> Result 
     let place = Place::new()?;
     let mut units = HEALTHY;
     units[1] = "Id=tripe-connect-metrics.service LoadState=loaded ActiveState=failed \
-                Result=start-limit-hit UnitFileState=enabled";
+                Result=exit-code ExecMainStatus=71 UnitFileState=enabled";
     units[2] = "Id=tripe-connect.service LoadState=loaded ActiveState=failed Result=exit-code \
                 ExecMainStatus=2 Environment=TRIPE_CONNECT_DIR=HERE";
     units[3] = "Id=tripe-connect-pinger.service LoadState=loaded ActiveState=activating \
                 SubState=auto-restart Result=signal ExecMainStatus=11 NRestarts=4";
     units[4] = "Id=tripe-connect-ifscripts.service LoadState=loaded ActiveState=inactive";
     units[5] = "Id=tripe-connect-control.socket LoadState=not-found ActiveState=inactive";
+    units[6] = "Id=tripe-connect-observe.socket LoadState=loaded ActiveState=failed \
+                Result=service-start-limit-hit";
     systemd(&place, &units)?;
     assert_snapshot!(told_of_units(&place)?);
     Ok(())

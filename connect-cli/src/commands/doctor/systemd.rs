@@ -28,22 +28,13 @@ pub(crate) enum State {
     Changing,
 }
 
-/// Why a unit does not run.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Failure {
-    /// It was started too often within a short time.
-    StartLimit,
-    /// Anything else, as what comes after its name in a sentence.
-    Other(String),
-}
-
 /// One unit.
 #[derive(Clone, Debug)]
 pub(crate) struct Unit {
     pub(crate) name: String,
     pub(crate) state: State,
-    /// Why its most recent run ended badly, unless it runs again.
-    pub(crate) failure: Option<Failure>,
+    /// Why it does not run, if it should, as what comes after its name in a sentence.
+    pub(crate) failure: Option<String>,
     /// How often systemd has restarted it by itself.
     pub(crate) restarts: u32,
     pub(crate) enabled: bool,
@@ -66,16 +57,37 @@ pub(crate) async fn show(names: &[&str], limit: Option<Duration>) -> io::Result<
     Ok(parse(&output(command, limit).await?))
 }
 
-/// The last line that the processes of a unit have logged; `None` if there is none, or if this user
-/// may not see it.
+/// What systemd says when it starts a unit no longer. `Result` tells only of the failure before.
+const GIVEN_UP: &str = "Start request repeated too quickly";
+
+/// What an error begins with that lines of explanation follow.
+const ERROR: &str = "error:";
+
+/// Whether systemd has given a unit up, because it was started too often.
+pub(crate) async fn is_given_up(unit: &str, limit: Option<Duration>) -> bool {
+    let of_systemd = [format!("UNIT={unit}"), "_PID=1".to_owned()];
+    let text = journal(4, &of_systemd, limit).await;
+    text.is_ok_and(|text| text.contains(GIVEN_UP))
+}
+
+/// The last line that the processes of a unit have logged, or the last error if explanations follow
+/// it; `None` if there is none, or if this user may not see it.
 pub(crate) async fn last_line(unit: &str, limit: Option<Duration>) -> Option<String> {
-    let mut command = Command::new("journalctl");
-    command.args(["--quiet", "--no-pager", "--output=cat", "--lines=1"]);
-    // Not --unit, which also has what systemd itself says of the unit.
-    command.arg(format!("_SYSTEMD_UNIT={unit}"));
-    let text = output(command, limit).await.ok()?;
-    let line = text.trim_end().lines().last()?;
+    let of_processes = [format!("_SYSTEMD_UNIT={unit}")];
+    let text = journal(10, &of_processes, limit).await.ok()?;
+    let lines = || text.lines().rev().filter(|line| !line.trim().is_empty());
+    let line = lines()
+        .find(|line| line.starts_with(ERROR))
+        .or(lines().next())?;
     Some(line.chars().take(LINE).collect())
+}
+
+/// The last lines of the journal that match.
+async fn journal(lines: u8, matches: &[String], limit: Option<Duration>) -> io::Result<String> {
+    let mut command = Command::new("journalctl");
+    command.args(["--quiet", "--no-pager", "--output=cat"]);
+    command.arg(format!("--lines={lines}")).args(matches);
+    output(command, limit).await
 }
 
 async fn output(mut command: Command, limit: Option<Duration>) -> io::Result<String> {
@@ -111,7 +123,7 @@ fn unit(block: &str) -> Option<Unit> {
     };
     let load = get("LoadState");
     let failure = if !matches!(load, "loaded" | "not-found" | "masked") {
-        Some(Failure::Other(format!("cannot be loaded ({load})")))
+        Some(format!("cannot be loaded ({load})"))
     } else if state == State::Failed || get("SubState") == "auto-restart" {
         Some(failure(get("Result"), get("ExecMainStatus")))
     } else {
@@ -133,9 +145,12 @@ fn unit(block: &str) -> Option<Unit> {
 }
 
 /// The meaning of `Result` of systemd.service(5), and of the status of the main process.
-fn failure(result: &str, status: &str) -> Failure {
-    Failure::Other(match result {
-        "start-limit-hit" => return Failure::StartLimit,
+fn failure(result: &str, status: &str) -> String {
+    match result {
+        "start-limit-hit" => "was started too often".to_owned(),
+        "service-start-limit-hit" => {
+            "no longer listens, because it started core too often".to_owned()
+        }
         "exit-code" => format!("ended with code {status}"),
         "signal" => format!("was ended by signal {status}"),
         "core-dump" => format!("crashed by signal {status}"),
@@ -143,7 +158,7 @@ fn failure(result: &str, status: &str) -> Failure {
         "timeout" => "did not start or stop in time".to_owned(),
         "oom-kill" => "was ended because the machine is out of memory".to_owned(),
         other => format!("could not be run ({other})"),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -167,16 +182,14 @@ mod tests {
         assert_eq!(a.runtime, Some("/run/x".into()));
         assert_eq!((a.file.as_str(), &a.failure), ("/lib/a", &None));
         assert_eq!((b.state, &b.failure), (State::Missing, &None));
-        let why = Failure::Other("ended with code 69".to_owned());
-        assert_eq!((c.state, &c.failure), (State::Changing, &Some(why)));
+        let why = Some("ended with code 69".to_owned());
+        assert_eq!((c.state, &c.failure), (State::Changing, &why));
     }
 
     #[test]
-    fn a_start_limit_is_told_apart() {
-        let block = "Id=a\nLoadState=loaded\nActiveState=failed\nResult=start-limit-hit\n";
-        assert_eq!(unit(block).unwrap().failure, Some(Failure::StartLimit));
+    fn a_unit_that_cannot_be_loaded_has_failed() {
         let block = "Id=a\nLoadState=bad-setting\nActiveState=inactive\n";
-        let why = Failure::Other("cannot be loaded (bad-setting)".to_owned());
-        assert_eq!(unit(block).unwrap().failure, Some(why));
+        let why = Some("cannot be loaded (bad-setting)".to_owned());
+        assert_eq!(unit(block).unwrap().failure, why);
     }
 }

@@ -3,9 +3,10 @@
 //! and active?
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::finding::Section;
-use super::systemd::{self, Failure, State, Unit};
+use super::systemd::{self, State, Unit};
 use crate::common::{Common, Pace};
 use crate::output::text;
 
@@ -41,11 +42,12 @@ pub(crate) async fn check(common: &Common, section: &mut Section<'_>) {
     if !are_about(common.runtime().path(), &units) {
         return;
     }
-    let failed: Vec<&Unit> = units.iter().filter(|unit| unit.failure.is_some()).collect();
-    for unit in &failed {
-        let last = systemd::last_line(&unit.name, limit).await;
-        broken(unit, last.as_deref(), section);
+    for unit in &units {
+        if let Some(why) = &unit.failure {
+            broken(unit, why, limit, section).await;
+        }
     }
+    let well = units.iter().all(|unit| unit.failure.is_none());
     let find = |name: &str| units.iter().find(|unit| unit.name == name);
     if let Some(core) = find(CORE) {
         hidden(core, section);
@@ -53,7 +55,7 @@ pub(crate) async fn check(common: &Common, section: &mut Section<'_>) {
     let Some(target) = find(TARGET).filter(|target| target.state != State::Missing) else {
         return;
     };
-    the_target(target, failed.is_empty(), section);
+    the_target(target, well, section);
     if target.state == State::Active {
         for unit in WANTED.into_iter().filter_map(find) {
             stopped(unit, section);
@@ -71,37 +73,30 @@ fn are_about(runtime: &Path, units: &[Unit]) -> bool {
         .any(|unit| unit.runtime.as_deref() == Some(runtime))
 }
 
-/// A unit that has failed, or that is started again and again.
-fn broken(unit: &Unit, last: Option<&str>, section: &mut Section<'_>) {
+/// A unit that has failed for this reason, or that is started again and again.
+async fn broken(unit: &Unit, why: &str, limit: Option<Duration>, section: &mut Section<'_>) {
     let name = &unit.name;
-    let Some(failure) = &unit.failure else {
-        return;
+    let last = match systemd::last_line(name, limit).await {
+        Some(line) => format!("; the last line of its log: {line}"),
+        None => String::new(),
     };
-    let last = last.map_or_else(String::new, |line| {
-        format!("; the last line of its log: {line}")
-    });
     let log = format!("`journalctl -u {name}' says more");
-    let (text, remedy) = match (failure, &unit.state) {
-        (Failure::StartLimit, _) => (
-            format!("{name} was started too often, and systemd starts it no longer"),
-            format!(
-                "correct its cause, then `systemctl reset-failed {name}' and \
-                 `systemctl start {TARGET}'; {log}"
-            ),
-        ),
-        (Failure::Other(why), State::Failed) => (
-            format!("{name} has failed: it {why}"),
-            format!("correct its cause, then `systemctl restart {name}'; {log}"),
-        ),
-        (Failure::Other(why), _) => (
-            format!(
-                "{name} {why}, and systemd starts it again (restarted {} so far)",
-                text::count(unit.restarts, "time")
-            ),
-            format!("correct its cause; {log}"),
-        ),
+    let (then, remedy) = if unit.state == State::Changing {
+        let times = text::count(unit.restarts, "time");
+        let then = format!(", and systemd starts it again (restarted {times} so far)");
+        (then, format!("correct the cause; {log}"))
+    } else if systemd::is_given_up(name, limit).await {
+        let then = ", and systemd starts it no longer, because it was started too often";
+        let remedy = format!(
+            "correct the cause, then `systemctl reset-failed 'tripe-connect*'' and `systemctl \
+             restart {TARGET}'; {log}"
+        );
+        (then.to_owned(), remedy)
+    } else {
+        let remedy = format!("correct the cause, then `systemctl restart {TARGET}'; {log}");
+        (String::new(), remedy)
     };
-    section.fault(format!("{text}{last}"), &remedy);
+    section.fault(format!("{name} {why}{then}{last}"), &remedy);
 }
 
 /// A unit file of the original, which has the same name, is in the place of core's.
@@ -117,15 +112,16 @@ fn hidden(core: &Unit, section: &mut Section<'_>) {
     }
 }
 
-fn the_target(target: &Unit, alone: bool, section: &mut Section<'_>) {
+/// The target itself; `well` says that no unit has failed.
+fn the_target(target: &Unit, well: bool, section: &mut Section<'_>) {
     match (target.state, target.enabled) {
         (State::Active, true) => section.ok(format!("{TARGET} is active and enabled")),
         (State::Active, false) => section.warning(
             format!("{TARGET} is active but not enabled, so a reboot does not start it"),
             &format!("systemctl enable {TARGET}"),
         ),
-        // Another unit has failed, and said more.
-        (_, true) if !alone => {}
+        // That a unit has failed says more.
+        (_, true) if !well => {}
         (_, true) => section.fault(
             format!("{TARGET} is enabled but not active"),
             &format!("systemctl start {TARGET}"),
