@@ -82,8 +82,13 @@ async fn broken(unit: &Unit, why: &str, limit: Option<Duration>, section: &mut S
     };
     let log = format!("`journalctl -u {name}' says more");
     let (then, remedy) = if unit.state == State::Changing {
-        let times = text::count(unit.restarts, "time");
-        let then = format!(", and systemd starts it again (restarted {times} so far)");
+        let then = match unit.restarts {
+            0 => ", and systemd starts it again".to_owned(),
+            restarts => format!(
+                ", and systemd starts it again (so far {})",
+                text::count(restarts, "time")
+            ),
+        };
         (then, format!("correct the cause; {log}"))
     } else if systemd::is_given_up(name, limit).await {
         let then = ", and systemd starts it no longer, because it was started too often";
@@ -142,13 +147,11 @@ fn stopped(unit: &Unit, section: &mut Section<'_>) {
             format!("{name} is stopped"),
             &format!("systemctl start {name}"),
         ),
-        State::Active if unit.restarts > 0 => section.warning(
-            format!(
-                "{name} is active, but systemd has restarted it {}",
-                text::count(unit.restarts, "time")
-            ),
-            &format!("`journalctl -u {name}' has the reason"),
-        ),
+        // As it does while it waits for its server: no reason to worry.
+        State::Active if unit.restarts > 0 => section.ok(format!(
+            "{name} is active; systemd has restarted it {}",
+            text::count(unit.restarts, "time")
+        )),
         State::Active | State::Failed | State::Changing => {}
     }
 }
