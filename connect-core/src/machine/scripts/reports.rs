@@ -241,7 +241,7 @@ impl Machine {
         match end {
             Ended::Exited(0) | Ended::Stopped => {}
             Ended::Exited(code) => {
-                self.warn_of(Some(id), [kind, &peer, "exit-nonzero"], &[code.to_string()])
+                self.warn_of(Some(id), [kind, &peer, "exit-nonzero"], &[code.to_string()]);
             }
             Ended::Signal(signal) => {
                 self.warn_of(
