@@ -98,8 +98,8 @@ pub fn init(options: &LogOptions) -> Result<(), LogError> {
         Sink::Auto => stderr_is_journal(),
     };
     let layer = if journal {
-        // PEER=, SCRIPT= and RUN= are what one searches for; no field of ours has the name of one that
-        // the journal sets.
+        // One searches for PEER=, SCRIPT= and RUN=. No field of ours has the name of one that the
+        // journal sets.
         tracing_journald::layer()?.with_field_prefix(None).boxed()
     } else {
         // NO_COLOR counts when it is set and not empty (no-color.org).
