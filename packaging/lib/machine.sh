@@ -58,9 +58,13 @@ boot() {
     within 60 inside systemctl is-system-running --wait
 }
 
-# The container's systemd is the only child of systemd-nspawn.
+# The container's systemd is the only child of systemd-nspawn, once another one, which prepares its
+# start, has ended.
 find_init() {
-    pgrep --parent "$(cat "$machine/nspawn")" > "$machine/init"
+    local child
+    child=$(pgrep --parent "$(cat "$machine/nspawn")") &&
+        [ "$(cat "/proc/$child/comm")" = systemd ] &&
+        echo "$child" > "$machine/init"
 }
 
 # Runs a command in the machine, with nothing of our environment.
@@ -87,7 +91,15 @@ property() {
     inside systemctl show --property "$2" --value "$1"
 }
 
+# The unit of a process.
+unit_of() {
+    case $1 in
+    core) echo tripe-connect.service ;;
+    *) echo "tripe-connect-$1.service" ;;
+    esac
+}
+
 # The process number of a unit's main process, as the machine sees it.
 pid_of() {
-    property "tripe-connect-$1.service" MainPID
+    property "$(unit_of "$1")" MainPID
 }

@@ -46,6 +46,7 @@ END
 #!/bin/sh
 mkdir -p /var/lib/tripe-connect-ifscripts
 echo "$1 $2" >> /var/lib/tripe-connect-ifscripts/ran
+echo "$1 of $2"
 END
     chmod 755 "$root/etc/tripe/note"
     cat > "$root/etc/systemd/system/tripe.service" << END
@@ -67,6 +68,8 @@ After=tripe.service
 [Service]
 Type=simple
 ExecStart=/usr/lib/tripe/services/connect
+[Install]
+WantedBy=tripe.service
 END
     # All that the server says, for the whole run.
     cat > "$root/etc/systemd/system/notes.service" << END

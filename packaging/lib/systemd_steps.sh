@@ -23,8 +23,8 @@ original_runs() {
     inside systemctl daemon-reload
     inside systemctl enable --now tripe.service notes.service
     within 20 server VERSION
+    inside systemctl --quiet enable --now tripe-connect.service
     inventory > "$work/inventory"
-    inside systemctl start tripe-connect.service
     within 20 provided_by 1.5.3
     server ADD alpha INET 198.18.0.1 4070
     server ADD beta INET 198.18.0.2 4070
@@ -35,8 +35,8 @@ original_runs() {
 # Core is ready and has its server, both helpers and both peers.
 healthy() {
     local unit
-    for unit in core.service pinger.service ifscripts.service control.socket observe.socket; do
-        same "tripe-connect-$unit" active "$(property tripe-connect-$unit ActiveState)"
+    for unit in .target .service -pinger.service -ifscripts.service -control.socket -observe.socket; do
+        same "tripe-connect$unit" active "$(property tripe-connect$unit ActiveState)"
     done
     status_is .service.server up
     status_is .service.pinger.connected true
@@ -58,15 +58,15 @@ install_over_the_original() {
 }
 
 original_has_ended() {
-    same 'the unit of the original' inactive "$(property tripe-connect.service ActiveState)"
+    inside sh -c 'cat /proc/[0-9]*/cmdline' | { ! grep --text '/usr/lib/tripe/services/connect'; }
 }
 
 ready_and_status() {
     same 'the target' enabled "$(inside systemctl is-enabled tripe-connect.target)"
     same 'notification' 'notify active' \
-        "$(property tripe-connect-core.service Type) $(property tripe-connect-core.service ActiveState)"
-    property tripe-connect-core.service StatusText
-    property tripe-connect-core.service StatusText | grep -q '2 peers'
+        "$(property tripe-connect.service Type) $(property tripe-connect.service ActiveState)"
+    property tripe-connect.service StatusText
+    property tripe-connect.service StatusText | grep -q '2 peers'
 }
 
 # Each process has a user of its own; one capability is all there is.
@@ -85,7 +85,8 @@ least_privilege() {
 
 registered() {
     same 'version' "connect $version" "$(inside /etc/tripe/services/connect --version)"
-    # As tripe's start-up and its unit do: our units are left to it, and nothing is started twice.
+    # As tripe's start-up and its unit for services do: all is left to our units, and nothing is
+    # started twice.
     local core
     core=$(pid_of core)
     inside /etc/tripe/services/connect --daemon --startup
@@ -99,7 +100,7 @@ renewed() {
     local now
     now=$(pid_of "$1")
     [ "$now" != "$2" ] && [ "$now" != 0 ] &&
-        [ "$(property "tripe-connect-$1.service" ActiveState)" = active ]
+        [ "$(property "$(unit_of "$1")" ActiveState)" = active ]
 }
 
 # One process is killed: it comes back, no other is restarted, no peer suffers.
@@ -111,7 +112,7 @@ comes_back() {
         pids[$other]=$(pid_of "$other")
     done
     before=${pids[$1]}
-    inside systemctl kill --signal KILL --kill-who main "tripe-connect-$1.service"
+    inside systemctl kill --signal KILL --kill-who main "$(unit_of "$1")"
     within 30 renewed "$1" "$before"
     within 20 healthy
     for other in $processes; do
@@ -122,22 +123,22 @@ comes_back() {
 
 # With a watchdog of 3 seconds in place of 30, so that nobody waits for long.
 watchdog_acts() {
-    local drop_in=/run/systemd/system/tripe-connect-core.service.d before
+    local drop_in=/run/systemd/system/tripe-connect.service.d before
     inside mkdir -p $drop_in
     printf '[Service]\nWatchdogSec=3\n' | inside tee $drop_in/watchdog.conf
     inside systemctl daemon-reload
-    inside systemctl restart tripe-connect-core.service
+    inside systemctl restart tripe-connect.service
     within 20 healthy
     remember
     before=$(pid_of core)
-    inside systemctl kill --signal STOP --kill-who main tripe-connect-core.service
+    inside systemctl kill --signal STOP --kill-who main tripe-connect.service
     within 60 renewed core "$before"
-    inside journalctl --unit tripe-connect-core.service --grep 'Watchdog timeout' --quiet
+    inside journalctl --unit tripe-connect.service --grep 'Watchdog timeout' --quiet
     within 20 healthy
     peers_undisturbed
     inside rm -r $drop_in
     inside systemctl daemon-reload
-    inside systemctl restart tripe-connect-core.service
+    inside systemctl restart tripe-connect.service
     within 20 healthy
 }
 
@@ -145,21 +146,80 @@ watchdog_acts() {
 sockets_wait() {
     remember
     # Six starts in eight seconds are more than the unit allows, and some were made just before.
-    inside systemctl reset-failed tripe-connect-core.service
-    inside systemctl stop tripe-connect-core.service
-    same core inactive "$(property tripe-connect-core.service ActiveState)"
+    inside systemctl reset-failed tripe-connect.service
+    inside systemctl stop tripe-connect.service
+    same core inactive "$(property tripe-connect.service ActiveState)"
     # This one starts it.
     same 'adopted peers' 'alpha beta' "$(inside connect-cli adopted | sort | paste -sd ' ')"
     local _
     for _ in 1 2 3; do
-        inside systemctl restart --no-block tripe-connect-core.service
+        inside systemctl restart --no-block tripe-connect.service
         inside connect-cli adopted
         inside connect-cli status
     done
     # The last of them may still be under way.
-    inside systemctl start tripe-connect-core.service
+    inside systemctl start tripe-connect.service
     within 20 healthy
     peers_undisturbed
+}
+
+# A restart of the target ends with an error if core fails, and the doctor says why. Once the cause
+# is gone, a restart is all that it takes.
+restart_tells() {
+    local settings=$root/etc/default/tripe-connect
+    cp "$settings" "$work/settings"
+    echo 'CORE_OPTIONS=--starup' >> "$settings"
+    if inside systemctl restart tripe-connect.target; then
+        echo 'the restart of the target claims that it succeeded'
+        return 1
+    fi
+    doctor_says 'tripe-connect.service ended with code 2'
+    doctor_says "unexpected argument '--starup'"
+    # Looking at the service has started core once more each time.
+    cp "$work/settings" "$settings"
+    inside systemctl reset-failed 'tripe-connect*'
+    inside systemctl restart tripe-connect.target
+    healthy
+    doctor_says 'tripe-connect.target is active and enabled'
+    doctor_says 'All is well'
+    # Who starts core alone, by the name that people try, gets all of it.
+    inside systemctl stop tripe-connect.target tripe-connect.service tripe-connect-pinger.service
+    inside systemctl start tripe-connect
+    within 20 healthy
+}
+
+# The doctor ends with 1 if anything is at fault.
+doctor_says() {
+    { inside connect-cli doctor || true; } | tee /dev/stderr | grep -qF -- "$1"
+}
+
+# What the scripts wrote when the server was restarted is found in the journal by peer, script and
+# run, and by the units' common name.
+journal_has_fields() {
+    within 20 journal_finds 'ifup alpha stdout "ifup of alpha"' PEER=alpha SCRIPT=ifup
+    local run
+    run=$(inside journalctl --output json PEER=alpha SCRIPT=ifup | jq -r .RUN | tail -n 1)
+    journal_finds 'ifup alpha stdout "ifup of alpha"' "RUN=$run"
+}
+
+# journal_finds TEXT MATCH...
+journal_finds() {
+    local text=$1
+    shift
+    inside journalctl --quiet --no-pager --unit 'tripe-connect*' "$@" | grep -F "$text"
+}
+
+# Metrics are served where the unit says, and an exporter that fails is told of.
+metrics_unit() {
+    doctor_says 'tripe-connect-metrics.service is not enabled'
+    inside systemctl enable --now tripe-connect-metrics.service
+    doctor_says 'tripe-connect-metrics.service is active'
+    printf 'METRICS_LISTEN=127.0.0.1:none\n' | inside tee --append /etc/default/tripe-connect
+    inside systemctl restart tripe-connect-metrics.service || true
+    doctor_says 'tripe-connect-metrics.service ended with code 2'
+    sed -i /METRICS_LISTEN=127.0.0.1:none/d "$root/etc/default/tripe-connect"
+    inside systemctl disable --now tripe-connect-metrics.service
+    inside systemctl reset-failed tripe-connect-metrics.service
 }
 
 # The server dies with all its peers and is started again: core stays and starts it up.
@@ -207,9 +267,12 @@ remove() {
     mark_notes
     inside apt-get -o Dpkg::Use-Pty=0 --yes remove tripe-connect
     local process
-    for process in $processes; do
-        same "the unit of $process" not-found "$(property "tripe-connect-$process.service" LoadState)"
+    for process in pinger ifscripts; do
+        same "the unit of $process" not-found "$(property "$(unit_of $process)" LoadState)"
     done
+    same 'the unit of this name' /etc/systemd/system/tripe-connect.service \
+        "$(property tripe-connect.service FragmentPath)"
+    same 'the unit of the original' enabled "$(inside systemctl is-enabled tripe-connect.service)"
     inside sh -c 'readlink /proc/[0-9]*/exe' | { ! grep /connect; }
     peers_stayed
 }
@@ -244,7 +307,10 @@ for process in $processes; do
 done
 step 'core is stopped by SIGSTOP: the watchdog acts' watchdog_acts
 step 'commands wait for a core that is not there yet' sockets_wait
+step 'core cannot start: restart and doctor tell so' restart_tells
+step 'metrics: the unit, and what the doctor says of it' metrics_unit
 step 'the server is restarted: core stays and starts it up' server_restarts
+step 'the journal finds entries by peer, script and run' journal_has_fields
 step 'upgrade: nothing lost, no script run, settings kept' upgrade
 step 'reboot: all is there again' reboots
 step 'removed: the server keeps its peers' remove

@@ -171,3 +171,118 @@ fn a_sick_service_and_its_scripts_are_told() -> Result {
     );
     Ok(())
 }
+
+/// Has `systemctl show` and `journalctl` answer as systemd would, for a service in this place.
+fn systemd(place: &Place, blocks: &[&str]) -> Result {
+    let blocks: Vec<String> = blocks
+        .iter()
+        .map(|lines| lines.replace(' ', "\n"))
+        .collect();
+    let runtime = place.path("");
+    let runtime = runtime.display().to_string();
+    let text = blocks
+        .join("\n\n")
+        .replace("HERE", runtime.trim_end_matches('/'));
+    let journal = "case \"$*\" in\n\
+        *metrics.service' '_PID=1) echo 'metrics: Start request repeated too quickly.' ;;\n\
+        *' '_PID=1) echo 'Failed with result.' ;;\n\
+        *) echo 'error: no such option: --starup'; echo; echo 'For more, try --help.' ;;\n\
+        esac";
+    std::fs::create_dir_all(place.path("bin"))?;
+    for (name, script) in [
+        ("systemctl", format!("/bin/cat << 'END'\n{text}\nEND")),
+        ("journalctl", journal.to_owned()),
+    ] {
+        let file = place.path("bin").join(name);
+        std::fs::write(&file, format!("#!/bin/sh\n{script}\n"))?;
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755))?;
+    }
+    Ok(())
+}
+
+/// What the doctor says of units.
+fn told_of_units(place: &Place) -> Result<String> {
+    let outcome = place.finish(
+        place
+            .command()
+            .env("PATH", place.path("bin"))
+            .args(["doctor", "--json"]),
+    )?;
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
+    let findings = report["findings"].as_array().cloned().unwrap_or_default();
+    let told = findings.iter().filter(|finding| finding["area"] == "units");
+    let lines = told.map(|finding| {
+        let words = ["verdict", "text", "remedy"].map(|key| finding[key].as_str());
+        words.map(|word| word.unwrap_or("-")).join(" | ")
+    });
+    Ok(lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// The units when all is well.
+const HEALTHY: [&str; 7] = [
+    "Id=tripe-connect.target LoadState=loaded ActiveState=active UnitFileState=enabled",
+    "Id=tripe-connect-metrics.service LoadState=loaded ActiveState=inactive UnitFileState=disabled",
+    "Id=tripe-connect.service LoadState=loaded ActiveState=active Environment=TRIPE_CONNECT_DIR=HERE",
+    "Id=tripe-connect-pinger.service LoadState=loaded ActiveState=active",
+    "Id=tripe-connect-ifscripts.service LoadState=loaded ActiveState=active",
+    "Id=tripe-connect-control.socket LoadState=loaded ActiveState=active",
+    "Id=tripe-connect-observe.socket LoadState=loaded ActiveState=active",
+];
+
+#[test]
+fn units_that_are_well_are_told_in_two_lines() -> Result {
+    let place = Place::new()?;
+    systemd(&place, &HEALTHY)?;
+    assert_snapshot!(told_of_units(&place)?);
+    Ok(())
+}
+
+#[test]
+fn units_that_failed_or_were_given_up_are_told_with_their_last_line() -> Result {
+    let place = Place::new()?;
+    let mut units = HEALTHY;
+    units[1] = "Id=tripe-connect-metrics.service LoadState=loaded ActiveState=failed \
+                Result=exit-code ExecMainStatus=71 UnitFileState=enabled";
+    units[2] = "Id=tripe-connect.service LoadState=loaded ActiveState=failed Result=exit-code \
+                ExecMainStatus=2 Environment=TRIPE_CONNECT_DIR=HERE";
+    units[3] = "Id=tripe-connect-pinger.service LoadState=loaded ActiveState=activating \
+                SubState=auto-restart Result=signal ExecMainStatus=11 NRestarts=4";
+    units[4] = "Id=tripe-connect-ifscripts.service LoadState=loaded ActiveState=inactive";
+    units[5] = "Id=tripe-connect-control.socket LoadState=not-found ActiveState=inactive";
+    units[6] = "Id=tripe-connect-observe.socket LoadState=loaded ActiveState=failed \
+                Result=service-start-limit-hit";
+    systemd(&place, &units)?;
+    assert_snapshot!(told_of_units(&place)?);
+    Ok(())
+}
+
+#[test]
+fn targets_that_are_not_active_or_not_enabled_are_told() -> Result {
+    let place = Place::new()?;
+    let mut units = HEALTHY;
+    units[0] = "Id=tripe-connect.target LoadState=loaded ActiveState=active UnitFileState=disabled";
+    units[1] = "Id=tripe-connect-metrics.service LoadState=loaded ActiveState=inactive \
+                UnitFileState=enabled";
+    systemd(&place, &units)?;
+    let disabled = told_of_units(&place)?;
+    units[0] =
+        "Id=tripe-connect.target LoadState=loaded ActiveState=inactive UnitFileState=enabled";
+    units[2] = "Id=tripe-connect.service LoadState=loaded ActiveState=inactive \
+                FragmentPath=/etc/systemd/system/tripe-connect.service";
+    units[3] = "Id=tripe-connect-pinger.service LoadState=loaded ActiveState=inactive \
+                Environment=TRIPE_CONNECT_DIR=HERE";
+    systemd(&place, &units)?;
+    assert_snapshot!(format!("{disabled}\n\n{}", told_of_units(&place)?));
+    Ok(())
+}
+
+#[test]
+fn units_of_another_service_are_not_told_of() -> Result {
+    let place = Place::new()?;
+    let mut units = HEALTHY;
+    units[2] = "Id=tripe-connect.service LoadState=loaded ActiveState=failed \
+                Environment=TRIPE_CONNECT_DIR=/run/tripe-connect";
+    systemd(&place, &units)?;
+    assert_eq!(told_of_units(&place)?, "");
+    Ok(())
+}

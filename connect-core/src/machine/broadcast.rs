@@ -3,6 +3,7 @@
 
 use std::iter;
 
+use connect_ipc::RunId;
 use tripe_admin::session::{MAX_SENT, Refused, fit_word};
 use tripe_admin::token;
 
@@ -64,6 +65,22 @@ fn fit(words: &mut Vec<String>) {
     }
 }
 
+/// The peer and the script that a notification or warning is about, for the fields of its entry in
+/// the journal (connect(8), "Notifications" and "Warnings").
+fn subject<'a>(words: &[&'a str]) -> (Option<&'a str>, Option<&'a str>) {
+    match *words {
+        [
+            script @ ("ifup" | "ifdown" | "connect" | "disconnect"),
+            peer,
+            _,
+            ..,
+        ] => (Some(peer), Some(script)),
+        ["peerdb-error" | "peerdb-update", ..] => (None, None),
+        [_, peer, ..] => (Some(peer), None),
+        _ => (None, None),
+    }
+}
+
 impl Machine {
     /// Sends one line, cut to fit. Without a server there is nobody to tell.
     fn say(&mut self, keyword: &'static str, first: &str, rest: &[impl AsRef<str>]) {
@@ -91,9 +108,26 @@ impl Machine {
         head: impl IntoIterator<Item = &'a str>,
         tail: &'a [impl AsRef<str>],
     ) {
+        self.warn_of(None, head, tail);
+    }
+
+    /// As [`Machine::warn`], about a run of a script.
+    pub(super) fn warn_of<'a>(
+        &mut self,
+        run: Option<RunId>,
+        head: impl IntoIterator<Item = &'a str>,
+        tail: &'a [impl AsRef<str>],
+    ) {
         let tail = tail.iter().map(AsRef::as_ref);
         let words: Vec<&str> = head.into_iter().chain(tail).collect();
-        tracing::warn!("{}", token::join(&words));
+        let (_peer, _script) = subject(&words);
+        tracing::warn!(
+            _peer,
+            _script,
+            _run = run.map(|run| run.0),
+            "{}",
+            token::join(&words)
+        );
         self.say("WARN", SERVICE, &words);
     }
 
@@ -103,9 +137,26 @@ impl Machine {
         head: impl IntoIterator<Item = &'a str>,
         tail: &'a [impl AsRef<str>],
     ) {
+        self.notify_of(None, head, tail);
+    }
+
+    /// As [`Machine::notify`], about a run of a script.
+    pub(super) fn notify_of<'a>(
+        &mut self,
+        run: Option<RunId>,
+        head: impl IntoIterator<Item = &'a str>,
+        tail: &'a [impl AsRef<str>],
+    ) {
         let tail = tail.iter().map(AsRef::as_ref);
         let words: Vec<&str> = head.into_iter().chain(tail).collect();
-        tracing::info!("{}", token::join(&words));
+        let (_peer, _script) = subject(&words);
+        tracing::info!(
+            _peer,
+            _script,
+            _run = run.map(|run| run.0),
+            "{}",
+            token::join(&words)
+        );
         self.say("NOTIFY", SERVICE, &words);
     }
 
@@ -162,6 +213,16 @@ impl Machine {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn what_a_line_is_about_is_told_to_the_journal() {
+        let of = |line: &'static str| subject(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(of("ifup oslo exit-nonzero 3"), (Some("oslo"), Some("ifup")));
+        assert_eq!(of("ping-timeout oslo attempt 1 of 3"), (Some("oslo"), None));
+        assert_eq!(of("reconnecting ifup"), (Some("ifup"), None));
+        assert_eq!(of("peerdb-error damaged"), (None, None));
+        assert_eq!(of("peerdb-update"), (None, None));
+    }
 
     #[test]
     fn the_longest_word_is_cut() {

@@ -12,6 +12,7 @@ pub mod descriptor;
 pub mod exit;
 pub mod helper;
 pub mod helper_link;
+mod log_fields;
 pub mod logging;
 pub mod notifier;
 pub mod parent;

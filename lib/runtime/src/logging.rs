@@ -10,6 +10,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
+use crate::log_fields::WithoutJournalFields;
 use crate::rate_limit::RateLimit;
 
 /// The sinks a log can go to.
@@ -97,7 +98,9 @@ pub fn init(options: &LogOptions) -> Result<(), LogError> {
         Sink::Auto => stderr_is_journal(),
     };
     let layer = if journal {
-        tracing_journald::layer()?.boxed()
+        // One searches for PEER=, SCRIPT= and RUN=. No field of ours has the name of one that the
+        // journal sets.
+        tracing_journald::layer()?.with_field_prefix(None).boxed()
     } else {
         // NO_COLOR counts when it is set and not empty (no-color.org).
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -105,6 +108,7 @@ pub fn init(options: &LogOptions) -> Result<(), LogError> {
             .with_writer(std::io::stderr)
             .with_ansi(std::io::stderr().is_terminal() && !plain)
             .with_target(false)
+            .fmt_fields(WithoutJournalFields::default())
             .boxed()
     };
     tracing_subscriber::registry()

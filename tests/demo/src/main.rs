@@ -10,6 +10,7 @@
 
 mod screen;
 mod story;
+mod words;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use tripe_lab::{LabHandle, What};
 
+use crate::words;
+
 /// How long a printer waits for an event before it looks whether the demo is over.
 const PATIENCE: Duration = Duration::from_millis(100);
 
@@ -52,7 +54,7 @@ impl Screen {
         } else {
             "\x1b[2m"
         };
-        self.print(code, &format!("   {host:4} {line}"));
+        self.print(code, &format!("   {host:4} {}", words::sentence(line)));
     }
 
     /// Prints a host's broadcasts from now on, until `over`.
@@ -70,8 +72,8 @@ impl Screen {
                 });
                 match event.map(|event| event.what) {
                     Ok(What::Broadcast(line)) => self.event(host, &line),
-                    Ok(What::Stopped) => self.event(host, "(the server is dead)"),
-                    Ok(What::Started) => self.event(host, "(the server has started)"),
+                    Ok(What::Stopped) => self.event(host, "the server is dead"),
+                    Ok(What::Started) => self.event(host, "the server has started"),
                     // Nothing in this while.
                     Ok(_) | Err(_) => {}
                 }

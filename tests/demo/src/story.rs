@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use anyhow::{Context as _, bail};
 use peerdb::source::{Source, SystemResolver};
-use scenarios::{PATIENCE, Service, Site, program, programs};
+use scenarios::{PATIENCE, Service, Site, build_aloud, program};
 use tripe_lab::Follower;
 
 use crate::screen::Screen;
@@ -54,7 +55,7 @@ fn expect(follower: &mut Follower, prefix: &str) -> anyhow::Result<()> {
 pub(crate) fn tell() -> anyhow::Result<()> {
     let screen = Screen::new();
     screen.heading("building the programs (the first time takes a minute or two)");
-    programs()?;
+    build_aloud()?;
 
     screen.heading("two hosts: gate and hub. The lab servers ENCRYPT NOTHING");
     let gate = host(GATE)?;
@@ -73,8 +74,8 @@ pub(crate) fn tell() -> anyhow::Result<()> {
     ended
 }
 
-fn act(screen: Screen, gate: &Site, hub: &Site) -> anyhow::Result<()> {
-    screen.heading("compiling a peer database on each");
+/// Gives each host a peer database, and gate a script.
+fn prepare(gate: &Site, hub: &Site) -> anyhow::Result<()> {
     gate.script(
         "ifup",
         "echo \"would configure $2 ($P_IFNAME) for $1 at $3 $4 $5\"",
@@ -93,7 +94,12 @@ fn act(screen: Screen, gate: &Site, hub: &Site) -> anyhow::Result<()> {
     compile(
         hub,
         &format!("[gate]\npeer = PASSIVE\nmobile = t\n{patience}"),
-    )?;
+    )
+}
+
+fn act(screen: Screen, gate: &Site, hub: &Site) -> anyhow::Result<()> {
+    screen.heading("compiling a peer database on each");
+    prepare(gate, hub)?;
 
     screen.heading("starting the connect services; gate knocks at hub");
     let mut at_gate = gate.lab.follow();
@@ -104,38 +110,81 @@ fn act(screen: Screen, gate: &Site, hub: &Site) -> anyhow::Result<()> {
     expect(&mut at_hub, "NOTE ADD gate")?;
     expect(&mut at_gate, "NOTE KXDONE hub")?;
 
-    screen.heading("both are adopted and pinged every two seconds");
-    wait_for_replies(gate, "hub", 2)?;
-
-    screen.heading("the network fails: pings time out, gate reconnects");
-    gate.lab.pause_network()?;
-    expect(
-        &mut at_gate,
-        "WARN USER connect ping-timeout hub attempt 3 of 3",
-    )?;
-    expect(&mut at_gate, "WARN USER connect reconnecting hub")?;
-    screen.heading("the network is back");
-    gate.lab.resume_network()?;
-    expect(&mut at_gate, "WARN USER connect ping-ok hub")?;
-
-    screen.heading("hub's server dies and is started again, with all its peers forgotten");
-    hub.lab.crash();
-    expect(
-        &mut at_gate,
-        "WARN USER connect ping-timeout hub attempt 1 of 3",
-    )?;
-    let mut at_hub = hub.lab.follow();
-    hub.lab.start()?;
-    expect(&mut at_hub, "NOTE SVCCLAIM connect")?;
-    expect(&mut at_hub, "NOTE ADD gate")?;
-    expect(&mut at_gate, "WARN USER connect ping-ok hub")?;
-
-    screen.heading("the end: what an operator sees");
+    screen.heading("both look after each other: gate pings every two seconds, hub every three");
+    wait_for_replies(gate, "hub", 3)?;
+    screen.heading("what an operator sees meanwhile");
     for (name, site, service) in [("gate", gate, &gate_service), ("hub", hub, &hub_service)] {
         println!("\n$ connect-cli status      (on {name})");
         show_status(site, service)?;
     }
-    summary(gate, hub)
+    println!();
+
+    screen.heading("the network fails: no ping is answered, gate tries to connect again");
+    let network = network_fails(screen, gate, &mut at_gate)?;
+    screen.heading("hub's server dies and is started again, with all its peers forgotten");
+    let server = server_dies(gate, &mut at_gate, hub)?;
+
+    screen.heading("what happened");
+    println!("  the network was away for {}", network.times);
+    println!("  hub's server was dead for {}", server.times);
+    let excused = network.lost + server.lost;
+    println!(
+        "  gate: {} pings answered; {excused} lost while the network or the server was away, {} \
+         otherwise",
+        gate.info("hub", "n-ping")?,
+        lost_pings(gate)?.saturating_sub(excused)
+    );
+    Ok(())
+}
+
+/// A time in which the hosts could not reach each other.
+struct Outage {
+    /// How long it lasted, in words.
+    times: String,
+    /// How many pings gate lost.
+    lost: u64,
+}
+
+/// An outage from `began`, whose cause was gone at `repaired`; now the hosts reach each other.
+fn over(began: Instant, repaired: Instant, lost: u64) -> Outage {
+    let times = format!(
+        "{:.1} s; the connection was back {:.1} s later, by itself",
+        (repaired - began).as_secs_f32(),
+        repaired.elapsed().as_secs_f32()
+    );
+    Outage { times, lost }
+}
+
+fn network_fails(screen: Screen, gate: &Site, at_gate: &mut Follower) -> anyhow::Result<Outage> {
+    let lost = lost_pings(gate)?;
+    let began = Instant::now();
+    gate.lab.pause_network()?;
+    expect(at_gate, "WARN USER connect ping-timeout hub attempt 3 of 3")?;
+    expect(at_gate, "WARN USER connect reconnecting hub")?;
+    screen.heading("the network is back");
+    let repaired = Instant::now();
+    gate.lab.resume_network()?;
+    expect(at_gate, "WARN USER connect ping-ok hub")?;
+    Ok(over(began, repaired, lost_pings(gate)? - lost))
+}
+
+fn server_dies(gate: &Site, at_gate: &mut Follower, hub: &Site) -> anyhow::Result<Outage> {
+    let lost = lost_pings(gate)?;
+    let began = Instant::now();
+    hub.lab.crash();
+    expect(at_gate, "WARN USER connect ping-timeout hub attempt 1 of 3")?;
+    let mut at_hub = hub.lab.follow();
+    let repaired = Instant::now();
+    hub.lab.start()?;
+    expect(&mut at_hub, "NOTE SVCCLAIM connect")?;
+    expect(&mut at_hub, "NOTE ADD gate")?;
+    expect(at_gate, "WARN USER connect ping-ok hub")?;
+    Ok(over(began, repaired, lost_pings(gate)? - lost))
+}
+
+/// How many pings to hub gate has lost.
+fn lost_pings(gate: &Site) -> anyhow::Result<u64> {
+    Ok(gate.info("hub", "n-lost")?.parse()?)
 }
 
 /// Waits until a peer has answered so many pings.
@@ -157,28 +206,5 @@ fn show_status(site: &Site, service: &Service) -> anyhow::Result<()> {
         .current_dir(site.directory())
         .status()?;
     anyhow::ensure!(status.success(), "connect-cli status: {status}");
-    Ok(())
-}
-
-/// Counts what was seen.
-fn summary(gate: &Site, hub: &Site) -> anyhow::Result<()> {
-    let count = |site: &Site, part: &str| {
-        site.lab
-            .broadcasts()
-            .iter()
-            .filter(|line| line.contains(part))
-            .count()
-    };
-    println!("\nSummary");
-    for (name, site, peer) in [("gate", gate, "hub"), ("hub", hub, "gate")] {
-        println!(
-            "  {name:4}  {:3} pings answered, {} lost, mean {}; {} warnings",
-            site.info(peer, "n-ping")?,
-            site.info(peer, "n-lost")?,
-            site.info(peer, "mean-ping")?,
-            count(site, "WARN USER connect"),
-        );
-    }
-    println!("  A connection was made by knock, lost, found again, and survived a dead server.");
     Ok(())
 }

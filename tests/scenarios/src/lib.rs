@@ -17,7 +17,7 @@ use std::time::Duration;
 
 pub use admin::{Admin, Reply};
 pub use expect::Expect;
-pub use programs::{program, programs};
+pub use programs::{build_aloud, program, programs};
 pub use service::{Service, request};
 pub use site::{Site, SiteBuilder, address_words};
 

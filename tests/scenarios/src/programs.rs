@@ -2,7 +2,7 @@
 //! The programs under test: built once for each test process, from the same tree.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use anyhow::{Context as _, ensure};
@@ -13,7 +13,8 @@ use anyhow::{Context as _, ensure};
 /// If they cannot be built.
 pub fn programs() -> anyhow::Result<&'static Path> {
     static DIRECTORY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let directory = DIRECTORY.get_or_init(|| build().map_err(|error| format!("{error:#}")));
+    let directory =
+        DIRECTORY.get_or_init(|| build(Cargo::Silent).map_err(|error| format!("{error:#}")));
     directory
         .as_deref()
         .map_err(|error| anyhow::anyhow!("cannot build the programs: {error}"))
@@ -27,9 +28,25 @@ pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     Ok(programs()?.join(name))
 }
 
+/// Makes sure that the programs are up to date, and lets Cargo show its progress.
+///
+/// # Errors
+/// If they cannot be built.
+pub fn build_aloud() -> anyhow::Result<()> {
+    build(Cargo::Aloud).map(drop)
+}
+
+/// Whether Cargo shows its progress.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Cargo {
+    Aloud,
+    /// What it said is part of the error if it fails.
+    Silent,
+}
+
 /// Cargo builds the programs of other packages only when asked, so ask. When nothing has changed
 /// this takes a moment.
-fn build() -> anyhow::Result<PathBuf> {
+fn build(progress: Cargo) -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe().context("cannot find the test program")?;
     let profile = test
         .ancestors()
@@ -40,13 +57,7 @@ fn build() -> anyhow::Result<PathBuf> {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
     let mut command = Command::new(cargo);
     command
-        .args([
-            "build",
-            "--quiet",
-            "--workspace",
-            "--bins",
-            "--manifest-path",
-        ])
+        .args(["build", "--workspace", "--bins", "--manifest-path"])
         .arg(manifest);
     command
         .arg("--target-dir")
@@ -54,6 +65,10 @@ fn build() -> anyhow::Result<PathBuf> {
     if name == "release" {
         command.arg("--release");
     }
+    match progress {
+        Cargo::Silent => command.arg("--quiet"),
+        Cargo::Aloud => command.stderr(Stdio::inherit()),
+    };
     let output = command.output().context("cannot run cargo")?;
     ensure!(
         output.status.success(),

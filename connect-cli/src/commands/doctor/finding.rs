@@ -27,6 +27,8 @@ pub(crate) enum Area {
     Server,
     /// The connect service and its helpers.
     Service,
+    /// The units of systemd.
+    Units,
     /// The peer database.
     Database,
     /// The scripts that the database names.

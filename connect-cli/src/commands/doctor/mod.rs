@@ -7,6 +7,8 @@ mod finding;
 pub(crate) mod scripts;
 mod server;
 mod service;
+mod systemd;
+mod units;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,8 +29,8 @@ use crate::output::{Output, SCHEMA};
 /// Look at everything that the service needs, and say what to put right
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Looks at the tripe server and its version, the service and its helpers, the sockets and who \
-    may use them, the peer database, and the scripts that it names. Changes nothing. Run it as \
+    Looks at the tripe server and its version, the service and its helpers, the units of systemd, \
+    the sockets and who may use them, the peer database, and the scripts that it names. Changes nothing. Run it as \
     the user that the service runs as, or as root; others may not see everything. The exit code \
     is 1 if something is at fault.\n\n\
     Examples:\n\
@@ -53,6 +55,8 @@ struct DoctorReport<'a> {
 impl Doctor {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let mut findings = Findings::default();
+        // Before anything connects to the service: that would start core once more.
+        units::check(common, &mut findings.section(Area::Units)).await;
         let found = service::find(common).await;
         let directory = directory(common, &found);
         files::check(common, &directory, &mut findings.section(Area::Files));

@@ -28,7 +28,7 @@ use crate::error::Error;
     packaging/grafana, and below /usr/share/doc/tripe-connect/examples in the package.\n\n\
     Examples:\n\
     \x20 connect-cli metrics\n\
-    \x20 connect-cli metrics --output /var/lib/prometheus/node-exporter/connect.prom\n\
+    \x20 connect-cli metrics --output /var/lib/prometheus/node-exporter/tripe-connect.prom\n\
     \x20 connect-cli metrics --listen 9785")]
 pub(crate) struct Metrics {
     /// Write to this file, which is replaced as a whole, as the textfile collector of

@@ -34,6 +34,19 @@ fn is_challenge(line: &str) -> bool {
     (1..=MAX_CHALLENGE).contains(&line.len()) && line.bytes().all(base64)
 }
 
+/// How the warning about a script that ended so is worded (connect(8), "Warnings").
+fn warning(end: &Ended) -> Option<(&'static str, Option<String>)> {
+    Some(match end {
+        Ended::Exited(0) | Ended::Stopped => return None,
+        Ended::Exited(code) => ("exit-nonzero", Some(code.to_string())),
+        Ended::Signal(signal) => ("exit-signal", Some(format!("S{signal}"))),
+        Ended::Unknown(status) => ("exit-unknown", Some(format!("{status:#x}"))),
+        Ended::NotStarted(why) => ("not-started", Some(why.clone())),
+        Ended::TimedOut => ("timed-out", None),
+        Ended::Lost => ("exit-lost", None),
+    })
+}
+
 impl Machine {
     /// A script helper has connected.
     pub(in crate::machine) fn scripts_connected(
@@ -190,7 +203,7 @@ impl Machine {
             && std::mem::replace(&mut run.challenge, Challenge::Settled) == Challenge::Expected;
         if missing {
             let peer = run.peer.clone();
-            self.warn(["connect", &peer, "unexpected-eof"], &[""; 0]);
+            self.warn_of(Some(id), ["connect", &peer, "unexpected-eof"], &[""; 0]);
         }
         if over {
             self.scripts.runs.remove(&id);
@@ -214,8 +227,8 @@ impl Machine {
             line: line.clone(),
         });
         match stream {
-            Stream::Stdout => self.notify([script.name(), &peer, "stdout"], &[line]),
-            Stream::Stderr => self.warn([script.name(), &peer, "stderr"], &[line]),
+            Stream::Stdout => self.notify_of(Some(id), [script.name(), &peer, "stdout"], &[line]),
+            Stream::Stderr => self.warn_of(Some(id), [script.name(), &peer, "stderr"], &[line]),
         }
     }
 
@@ -237,19 +250,8 @@ impl Machine {
         } else {
             self.bound_lingering();
         }
-        let kind = script.name();
-        match end {
-            Ended::Exited(0) | Ended::Stopped => {}
-            Ended::Exited(code) => self.warn([kind, &peer, "exit-nonzero"], &[code.to_string()]),
-            Ended::Signal(signal) => {
-                self.warn([kind, &peer, "exit-signal"], &[format!("S{signal}")]);
-            }
-            Ended::Unknown(status) => {
-                self.warn([kind, &peer, "exit-unknown"], &[format!("{status:#x}")]);
-            }
-            Ended::NotStarted(why) => self.warn([kind, &peer, "not-started"], &[why]),
-            Ended::TimedOut => self.warn([kind, &peer, "timed-out"], &[""; 0]),
-            Ended::Lost => self.warn([kind, &peer, "exit-lost"], &[""; 0]),
+        if let Some((word, detail)) = warning(end) {
+            self.warn_of(Some(id), [script.name(), &peer, word], detail.as_slice());
         }
         let counter = match end {
             Ended::Exited(0) | Ended::Stopped => &mut self.events.counters.scripts_ok,
