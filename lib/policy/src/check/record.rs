@@ -10,7 +10,7 @@ use tripe_admin::{Interval, Words, token};
 
 use super::rule::Rule;
 use crate::pinging::{PingKind, is_dynamic, is_watched, ping_plan};
-use crate::{adding, environment, value};
+use crate::{adding, environment, size, value};
 
 /// The command for adding a peer, up to its options, with a tag as long as one is ever likely to
 /// be.
@@ -32,6 +32,9 @@ pub(super) fn check(record: &Record) -> Vec<Rule> {
     watching(record, &mut rules);
     command(record, &mut rules);
     variables(record, &mut rules);
+    if let Some(size) = size::oversize(record) {
+        rules.push(Rule::TooLarge { size });
+    }
     rules
 }
 

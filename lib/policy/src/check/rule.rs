@@ -6,6 +6,7 @@ use peerdb::{Name, Problem, Severity, Value};
 use tripe_admin::session::MAX_SENT;
 
 use crate::keys::{self, Reader};
+use crate::size;
 use crate::value::Expected;
 
 /// One kind of mistake.
@@ -113,6 +114,9 @@ pub(crate) enum Rule {
          {MAX_SENT}: shorten the name, the address or the options"
     )]
     LongCommand { length: usize },
+    /// The record does not fit into a message between the processes.
+    #[error("{}", size::too_large(*.size))]
+    TooLarge { size: usize },
     /// Two peers want the same interface name.
     #[error("the interface name {ifname} is the one of peer {first} too: give each its own")]
     SameInterface { ifname: Value, first: Name },
