@@ -15,11 +15,11 @@ use crate::support::{Place, Result, Script, interrupt, peer, service};
 
 fn script() -> Result<Script> {
     let mut status = service()?;
-    (status.counters.scripts_ok, status.counters.reconnects) = (5, 2);
+    (status.counters.scripts.ok, status.counters.reconnects) = (5, 2);
     status.scripts.connections = 3;
     let mut down = peer("a \"b\" \\c", &[10.0, 30.0])?;
     down.statistics.record_loss();
-    (down.failures, down.rounds, down.reconnects) = (5, 2, 4);
+    (down.failures, down.rounds, down.connection.reconnects) = (5, 2, 4);
     let mut unwatched = peer("zoe", &[])?;
     unwatched.state = PeerState::Unwatched;
     Ok(Script::replies([

@@ -6,6 +6,9 @@ use std::collections::{HashSet, VecDeque};
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{Child, Ended, Run, ScriptKind, Stream, UnderWay};
+use serde::{Deserialize, Serialize};
+
+use crate::machine::requester::OperatorRequest;
 
 /// How many lines of output are remembered with each.
 const TAIL: usize = 3;
@@ -45,15 +48,19 @@ pub(super) struct RunState {
     pub(super) closed: HashSet<Stream>,
     /// Its last lines.
     pub(super) tail: VecDeque<String>,
+    /// The operator who has asked for it, until its end.
+    pub(super) asked_by: Option<OperatorRequest>,
 }
 
 /// A script that has ended.
-#[derive(Debug)]
-pub(super) struct Recent {
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::machine) struct Recent {
     pub(super) peer: String,
     pub(super) at: Monotonic,
     pub(super) kind: ScriptKind,
     pub(super) end: Ended,
+    /// Its last lines.
     pub(super) output: Vec<String>,
 }
 
@@ -74,6 +81,7 @@ impl RunState {
             ended: false,
             closed: HashSet::new(),
             tail: VecDeque::new(),
+            asked_by: None,
         }
     }
 

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What follows from the end of a run: the warning, the counts, what is remembered, and the answer
+//! to an operator who has asked for it.
+
+use connect_ipc::control::{Reply, RunProgress};
+use connect_ipc::event::EventKind;
+use connect_ipc::scripts::{Ended, ScriptFailure};
+
+use super::runs::Recent;
+use crate::machine::Machine;
+use crate::machine::requester::OperatorRequest;
+
+/// How many ended scripts are remembered for operators, over all peers.
+const RECENT: usize = 256;
+
+impl Machine {
+    /// A run is over (connect(8), "Warnings"), or could not even be handed to the helper.
+    pub(super) fn conclude(&mut self, run: Recent, asked_by: Option<OperatorRequest>) {
+        let (kind, peer, end) = (run.kind.name(), run.peer.as_str(), &run.end);
+        match end {
+            Ended::Exited(0) | Ended::Stopped => {}
+            Ended::Exited(code) => self.warn([kind, peer, "exit-nonzero"], &[code.to_string()]),
+            Ended::Signal(signal) => {
+                self.warn([kind, peer, "exit-signal"], &[format!("S{signal}")]);
+            }
+            Ended::Unknown(status) => {
+                self.warn([kind, peer, "exit-unknown"], &[format!("{status:#x}")]);
+            }
+            Ended::NotStarted(why) => self.warn([kind, peer, "not-started"], &[why]),
+            Ended::TimedOut => self.warn([kind, peer, "timed-out"], &[""; 0]),
+            Ended::Lost => self.warn([kind, peer, "exit-lost"], &[""; 0]),
+        }
+        let counters = &mut self.events.counters.scripts;
+        let counter = match end.failure() {
+            None => &mut counters.ok,
+            Some(
+                ScriptFailure::Exited(_) | ScriptFailure::Signal(_) | ScriptFailure::Unknown(_),
+            ) => &mut counters.failed,
+            Some(ScriptFailure::TimedOut) => &mut counters.timed_out,
+            Some(ScriptFailure::NotStarted) => &mut counters.not_started,
+            Some(ScriptFailure::Lost) => &mut counters.lost,
+        };
+        *counter += 1;
+        self.emit(Some(peer), || EventKind::Ended {
+            script: run.kind,
+            end: end.clone(),
+        });
+        if let Some(by) = asked_by {
+            let ended = Reply::Run(RunProgress::Ended(end.clone()));
+            self.answer(by.connection, by.request, ended);
+        }
+        self.scripts.failures.ended(&run);
+        if self.scripts.recent.len() == RECENT {
+            self.scripts.recent.pop_front();
+        }
+        self.scripts.recent.push_back(run);
+    }
+}
