@@ -22,7 +22,7 @@ const EXIT_CODES: &str = "\
     \x20 71  the system refused something, such as a file\n\
     \x20 76  the other side is of another version\n\
     \x20 77  permission is denied\n\
-    \x20 124  what --wait waited for has not come in time\n\
+    \x20 124  what --wait waited for has not come in time\n\n\
     connect-cli ifup and ifdown end with the status of the script.\n\n\
     Examples:\n\
     \x20 connect-cli status\n\

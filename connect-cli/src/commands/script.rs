@@ -38,7 +38,8 @@ struct ScriptOptions {
     The peer must be up; its tunnel is not touched. The script gets the arguments and the \
     environment that it would get now, waits for other scripts of the peer, and counts like \
     every other run: if it ends well, `status' no longer says that it has failed. Its output is \
-    shown as it comes. It goes on if this program is interrupted.\n\n\
+    shown as it comes. The script goes on if this program is interrupted. At most 64 scripts \
+    that were asked for can be pending.\n\n\
     The exit code is the script's own status; 128 and the number of a signal that has killed it; \
     124 if it has run into its time limit; 126 if it could not be started; 1 if nobody knows how \
     it ended, or the service refuses. With --json, `end' and `code' say which it was.\n\n\

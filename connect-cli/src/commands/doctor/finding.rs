@@ -29,7 +29,7 @@ pub(crate) enum Area {
     Service,
     /// The peer database.
     Database,
-    /// The scripts that the database names.
+    /// The scripts that the database names, and how they ended.
     Scripts,
 }
 

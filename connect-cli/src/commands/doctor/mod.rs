@@ -4,6 +4,7 @@
 mod database;
 mod files;
 mod finding;
+mod runs;
 mod scripts;
 mod server;
 mod service;
@@ -27,7 +28,8 @@ use crate::output::{Output, SCHEMA};
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Looks at the tripe server and its version, the service and its helpers, the sockets and who \
-    may use them, the peer database, and the scripts that it names. Changes nothing. Run it as \
+    may use them, the peer database, the scripts that it names, and how the last run of each \
+    peer's scripts ended. Changes nothing. Run it as \
     the user that the service runs as, or as root; others may not see everything. The exit code \
     is 1 if something is at fault.\n\n\
     Examples:\n\
@@ -56,7 +58,8 @@ impl Doctor {
         files::check(common, &mut findings.section(Area::Files));
         let provider = server::check(common, &mut findings.section(Area::Server)).await;
         let section = &mut findings.section(Area::Service);
-        let status = service::check(common, provider.as_deref(), section).await;
+        let checked = service::check(common, provider.as_deref(), section).await;
+        let (status, runs) = checked.unzip();
         let in_use = status.map(|status| PathBuf::from(status.database.path));
         let path = match (self.peerdb, in_use) {
             (None, Some(path)) => path,
@@ -64,6 +67,9 @@ impl Doctor {
         };
         if let Some(database) = database::check(&path, &mut findings.section(Area::Database)) {
             scripts::check(&database, &directory, &mut findings.section(Area::Scripts));
+        }
+        if let Some(runs) = runs {
+            runs.report(&mut findings.section(Area::Scripts));
         }
         let ok = !findings.any(Verdict::Fault);
         if self.json {

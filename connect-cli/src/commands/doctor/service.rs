@@ -4,6 +4,7 @@
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
 use super::finding::Section;
+use super::runs::LastRuns;
 use crate::client::connection::ControlError;
 use crate::client::requests;
 use crate::common::Common;
@@ -13,13 +14,14 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
-/// Checks the service, of which `provider` is the version known to the server.
+/// Checks the service, of which `provider` is the version known to the server. Gives its state, and
+/// how the scripts of its peers ended.
 pub(crate) async fn check(
     common: &Common,
     provider: Option<&str>,
     section: &mut Section<'_>,
-) -> Option<ServiceStatus> {
-    let service = match fetch(common).await {
+) -> Option<(ServiceStatus, LastRuns)> {
+    let (service, runs) = match fetch(common).await {
         Ok(service) => service,
         Err(error) => {
             section.fault_with_remedy(error.to_string());
@@ -61,13 +63,14 @@ pub(crate) async fn check(
     }
     helper("connect-pinger", &service.pinger, section);
     helper("connect-ifscripts", &service.scripts, section);
-    Some(service)
+    Some((service, runs))
 }
 
-async fn fetch(common: &Common) -> Result<ServiceStatus, ControlError> {
+async fn fetch(common: &Common) -> Result<(ServiceStatus, LastRuns), ControlError> {
     let mut control = common.observe().await?;
-    let (service, _) = requests::status(&mut control).await?;
-    Ok(service)
+    let (service, peers) = requests::status(&mut control).await?;
+    let runs = LastRuns::ask(&mut control, &peers).await?;
+    Ok((service, runs))
 }
 
 /// Whether two paths lead to the same file.

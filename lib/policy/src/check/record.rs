@@ -130,6 +130,8 @@ fn variables(record: &Record, rules: &mut Vec<Rule>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use peerdb::Severity;
+    use peerdb::finding::Fault as _;
 
     fn rules(name: &str, pairs: &[(&str, &str)]) -> Vec<Rule> {
         check(&Record::new(name, pairs.iter().copied()))
@@ -262,5 +264,19 @@ mod tests {
         for (name, pairs, expected) in table {
             assert_eq!(rules(name, pairs), *expected, "{name} {pairs:?}");
         }
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_into_a_message_is_an_error() {
+        let notes = (0..20).map(|number| (format!("note{number}"), "x".repeat(60_000)));
+        let address = [("peer".to_owned(), "INET hub.example.com 4070".to_owned())];
+        let found = check(&Record::new("a", address.into_iter().chain(notes)));
+        let [Rule::TooLarge { size }] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(*size > 1_200_000, "{size}");
+        assert_eq!(found[0].severity(), Severity::Error);
+        let text = found[0].to_string();
+        assert!(text.starts_with("the record is too large"), "{text}");
     }
 }
