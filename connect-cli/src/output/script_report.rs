@@ -43,14 +43,27 @@ impl<'a> From<&'a RecentScript> for RecentReport<'a> {
 
 /// How a script ended: a word, the exit status or the signal, and why it could not be started.
 fn end(end: &Ended) -> (&'static str, Option<i64>, Option<&str>) {
-    match end {
-        Ended::Exited(status) => ("exited", Some((*status).into()), None),
-        Ended::Signal(signal) => ("signal", Some((*signal).into()), None),
-        Ended::Unknown(status) => ("unknown", Some((*status).into()), None),
-        Ended::NotStarted(why) => ("not-started", None, Some(why)),
-        Ended::TimedOut => ("timed-out", None, None),
-        Ended::Stopped => ("stopped", None, None),
-        Ended::Lost => ("lost", None, None),
+    let (word, code) = match end.failure() {
+        Some(failure) => failed(failure),
+        None if *end == Ended::Stopped => ("stopped", None),
+        None => ("exited", Some(0)),
+    };
+    let reason = match end {
+        Ended::NotStarted(why) => Some(why.as_str()),
+        _ => None,
+    };
+    (word, code, reason)
+}
+
+/// What went wrong: a word, and the exit status or the signal.
+fn failed(failure: ScriptFailure) -> (&'static str, Option<i64>) {
+    match failure {
+        ScriptFailure::Exited(status) => ("exited", Some(status.into())),
+        ScriptFailure::Signal(signal) => ("signal", Some(signal.into())),
+        ScriptFailure::Unknown(status) => ("unknown", Some(status.into())),
+        ScriptFailure::NotStarted => ("not-started", None),
+        ScriptFailure::TimedOut => ("timed-out", None),
+        ScriptFailure::Lost => ("lost", None),
     }
 }
 
@@ -68,20 +81,13 @@ pub(crate) struct FailedScriptReport {
 }
 
 impl From<&FailedScript> for FailedScriptReport {
-    fn from(failed: &FailedScript) -> Self {
-        let (end, code) = match failed.failure {
-            ScriptFailure::Exited(status) => ("exited", Some(status.into())),
-            ScriptFailure::Signal(signal) => ("signal", Some(signal.into())),
-            ScriptFailure::Unknown(status) => ("unknown", Some(status.into())),
-            ScriptFailure::NotStarted => ("not-started", None),
-            ScriptFailure::TimedOut => ("timed-out", None),
-            ScriptFailure::Lost => ("lost", None),
-        };
+    fn from(script: &FailedScript) -> Self {
+        let (end, code) = failed(script.failure);
         FailedScriptReport {
-            kind: failed.kind,
+            kind: script.kind,
             end,
             code,
-            ago: failed.ago,
+            ago: script.ago,
         }
     }
 }

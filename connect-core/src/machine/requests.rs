@@ -199,13 +199,17 @@ fn script_request(
 /// Leaves out what does not fit into a message: a record that is too large, and then the oldest
 /// runs.
 fn fit(mut detail: PeerDetail) -> PeerDetail {
-    if let Some(size) = detail.record.as_ref().map(length)
-        && size > MAX_RECORD
-    {
-        (detail.record, detail.oversize) = (None, Some(size));
+    let record = detail.record.as_ref().map_or(0, length);
+    let is_too_long = |detail: &PeerDetail| length(detail) > MAX_FRAME - ENVELOPE;
+    if record > MAX_RECORD {
+        (detail.record, detail.oversize) = (None, Some(record));
     }
-    while length(&detail) > MAX_FRAME - ENVELOPE && !detail.recent.is_empty() {
+    while is_too_long(&detail) && !detail.recent.is_empty() {
         detail.recent.drain(..detail.recent.len().div_ceil(2));
+    }
+    // Very many scripts that wait take room as well.
+    if is_too_long(&detail) {
+        (detail.record, detail.oversize) = (None, Some(record));
     }
     detail
 }

@@ -87,9 +87,10 @@ fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
     }
     let remedy = match run.kind {
         ScriptKind::Ifup => format!("correct it, and run it again: connect-cli ifup {peer}"),
-        ScriptKind::Ifdown => {
-            "correct it; what it left behind has to be taken down by hand".to_owned()
-        }
+        ScriptKind::Ifdown => format!(
+            "correct it, and take down by hand what it has left; while the peer is up, \
+             connect-cli ifdown {peer} runs it again"
+        ),
         ScriptKind::Connect => {
             format!("correct it, and make a new attempt: connect-cli kick {peer}")
         }

@@ -6,7 +6,7 @@ use connect_ipc::control::{Reply, RunProgress};
 use connect_ipc::event::EventKind;
 use connect_ipc::scripts::{Ended, ScriptFailure};
 
-use super::runs::Recent;
+use super::ended_run::EndedRun;
 use crate::machine::Machine;
 use crate::machine::requester::OperatorRequest;
 
@@ -15,7 +15,7 @@ const RECENT: usize = 256;
 
 impl Machine {
     /// A run is over (connect(8), "Warnings"), or could not even be handed to the helper.
-    pub(super) fn conclude(&mut self, run: Recent, asked_by: Option<OperatorRequest>) {
+    pub(super) fn conclude(&mut self, run: EndedRun, asked_by: Option<OperatorRequest>) {
         let (kind, peer, end) = (run.kind.name(), run.peer.as_str(), &run.end);
         match end {
             Ended::Exited(0) | Ended::Stopped => {}
@@ -50,6 +50,10 @@ impl Machine {
             self.answer(by.connection, by.request, ended);
         }
         self.scripts.failures.ended(&run);
+        if self.peers.find(&run.peer).is_none() {
+            // It ended after its peer.
+            self.scripts.failures.peer_removed(&run.peer);
+        }
         if self.scripts.recent.len() == RECENT {
             self.scripts.recent.pop_front();
         }

@@ -7,17 +7,17 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::FailedScript;
 use connect_ipc::scripts::{Ended, ScriptKind};
 
-use super::runs::Recent;
+use super::ended_run::EndedRun;
 
 /// The failed runs by peer: at most one of each kind of script, the latest last. Peers that neither
 /// the server nor the database has are forgotten when a database is loaded.
 #[derive(Debug, Default)]
-pub(in crate::machine) struct Failures(BTreeMap<String, Vec<Recent>>);
+pub(in crate::machine) struct Failures(BTreeMap<String, Vec<EndedRun>>);
 
 impl Failures {
     /// A run has ended: a failure is remembered until the script ends well. A run that core has
     /// stopped says nothing about the script.
-    pub(super) fn ended(&mut self, run: &Recent) {
+    pub(super) fn ended(&mut self, run: &EndedRun) {
         if run.end == Ended::Stopped {
             return;
         }
@@ -25,7 +25,7 @@ impl Failures {
         if run.end.failure().is_some() {
             // The last line says why, as a rule, and there may be very many peers.
             let last = run.output.last().cloned();
-            let run = Recent {
+            let run = EndedRun {
                 output: last.into_iter().collect(),
                 ..run.clone()
             };
@@ -34,7 +34,7 @@ impl Failures {
     }
 
     /// A failed run, of this core or of an earlier one.
-    pub(in crate::machine) fn remember(&mut self, run: Recent) {
+    pub(in crate::machine) fn remember(&mut self, run: EndedRun) {
         self.0.entry(run.peer.clone()).or_default().push(run);
     }
 
@@ -63,7 +63,7 @@ impl Failures {
     }
 
     /// Those of a peer, the latest last.
-    pub(super) fn runs(&self, peer: &str) -> &[Recent] {
+    pub(super) fn runs(&self, peer: &str) -> &[EndedRun] {
         self.0.get(peer).map_or(&[], Vec::as_slice)
     }
 
@@ -80,7 +80,7 @@ impl Failures {
     }
 
     /// All of them.
-    pub(in crate::machine) fn iter(&self) -> impl Iterator<Item = &Recent> {
+    pub(in crate::machine) fn iter(&self) -> impl Iterator<Item = &EndedRun> {
         self.0.values().flatten()
     }
 }
@@ -90,8 +90,8 @@ mod tests {
     use super::*;
     use connect_ipc::scripts::ScriptFailure;
 
-    fn run(peer: &str, kind: ScriptKind, end: Ended) -> Recent {
-        Recent {
+    fn run(peer: &str, kind: ScriptKind, end: Ended) -> EndedRun {
+        EndedRun {
             peer: peer.to_owned(),
             at: Monotonic(1),
             kind,

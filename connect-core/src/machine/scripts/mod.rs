@@ -8,6 +8,7 @@
 //!   a run is over --> [ends] --> [failures], warnings, counts
 //! ```
 
+pub(super) mod ended_run;
 mod ends;
 mod failures;
 mod orders;
@@ -23,7 +24,7 @@ use connect_ipc::control::{RecentScript, ScriptStatus};
 use connect_ipc::scripts::UnderWay;
 
 use super::helper::Helper;
-pub(super) use runs::Recent;
+use ended_run::EndedRun;
 use runs::RunState;
 
 /// The script helper and its runs.
@@ -35,7 +36,7 @@ pub(super) struct Scripts {
     runs: BTreeMap<RunId, RunState>,
     next_run: u64,
     /// The last scripts that ended, of whatever peer.
-    recent: VecDeque<Recent>,
+    recent: VecDeque<EndedRun>,
     /// Those that did not end well when they were last run.
     pub(super) failures: failures::Failures,
 }
@@ -72,15 +73,10 @@ impl Scripts {
         let recent = || self.recent.iter().filter(|run| run.peer == peer);
         // A failure is told however many other scripts have ended since.
         let known =
-            |failed: &&Recent| recent().any(|run| (run.kind, run.at) == (failed.kind, failed.at));
+            |failed: &&EndedRun| recent().any(|run| (run.kind, run.at) == (failed.kind, failed.at));
         let failed = self.failures.runs(peer).iter();
         let before = failed.filter(|failed| !known(failed));
-        let ended = before.chain(recent()).map(|run| RecentScript {
-            kind: run.kind,
-            end: run.end.clone(),
-            ago: now.since(run.at).as_secs(),
-            output: run.output.clone(),
-        });
+        let ended = before.chain(recent()).map(|run| run.report(now));
         (pending, ended.collect())
     }
 }

@@ -8,7 +8,8 @@ use connect_policy::scripts::{Script, ifup_arguments, interface_script, limit, s
 use connect_policy::{ValueError, size};
 use peerdb::Record;
 
-use super::runs::{Recent, RunState};
+use super::ended_run::EndedRun;
+use super::runs::RunState;
 use crate::machine::requester::OperatorRequest;
 use crate::machine::{Machine, Output};
 
@@ -173,7 +174,7 @@ impl Machine {
         why: String,
         asked_by: Option<OperatorRequest>,
     ) {
-        let run = Recent {
+        let run = EndedRun {
             peer,
             at: self.now,
             kind,

@@ -9,7 +9,8 @@ use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::scripts::{Child, Ended, FromScripts, ScriptKind, Stream, ToScripts, UnderWay};
 
-use super::runs::{Challenge, Recent, RunState};
+use super::ended_run::EndedRun;
+use super::runs::{Challenge, RunState};
 use crate::machine::server::Pending;
 use crate::machine::{ConnectionId, Machine, Output};
 
@@ -237,7 +238,7 @@ impl Machine {
             return;
         }
         let asked_by = run.asked_by.take();
-        let ended = Recent {
+        let ended = EndedRun {
             peer: run.peer.clone(),
             at: self.now,
             kind: run.kind,

@@ -7,7 +7,7 @@
 //! ```
 
 use connect_ipc::PeerId;
-use connect_ipc::control::{Reply, ScriptPlan};
+use connect_ipc::control::{Reply, ScriptPlan, ServerLink};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{InterfaceScript, ScriptKind};
@@ -57,7 +57,9 @@ impl Machine {
         let name = request.peer.as_str();
         let kind = ScriptKind::from(request.script).name();
         let failure = |words: &[&str]| Err(words.iter().map(|word| (*word).to_owned()).collect());
-        if !self.server.is_connected() {
+        // A core that is still to hear for the first time which peers there are cannot tell.
+        let unheard = self.server.link() == ServerLink::Joining && !self.server.joined_before();
+        if !self.server.is_connected() || unheard {
             return failure(&["server-unavailable"]);
         }
         let Some(id) = self.peers.find(name) else {

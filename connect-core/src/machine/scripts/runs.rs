@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is remembered of a run of a script, under way and after its end.
+//! What is remembered of a run of a script until it, and its output, has ended.
 
 use std::collections::{HashSet, VecDeque};
 
 use connect_ipc::RunId;
-use connect_ipc::clock::Monotonic;
-use connect_ipc::scripts::{Child, Ended, Run, ScriptKind, Stream, UnderWay};
-use serde::{Deserialize, Serialize};
+use connect_ipc::scripts::{Child, Run, ScriptKind, Stream, UnderWay};
 
 use crate::machine::requester::OperatorRequest;
 
@@ -50,18 +48,6 @@ pub(super) struct RunState {
     pub(super) tail: VecDeque<String>,
     /// The operator who has asked for it, until its end.
     pub(super) asked_by: Option<OperatorRequest>,
-}
-
-/// A script that has ended.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(in crate::machine) struct Recent {
-    pub(super) peer: String,
-    pub(super) at: Monotonic,
-    pub(super) kind: ScriptKind,
-    pub(super) end: Ended,
-    /// Its last lines.
-    pub(super) output: Vec<String>,
 }
 
 impl RunState {

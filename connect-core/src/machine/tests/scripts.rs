@@ -7,12 +7,14 @@ use connect_ipc::RunId;
 use connect_ipc::control::{
     PeerDetail, PeerStatus, Reply, Request, RunProgress, ScriptCounters, ServiceStatus,
 };
+use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, InterfaceScript, ScriptFailure, ScriptKind, Stream,
     ToScripts,
 };
 
 use super::rig::{Rig, record};
+use connect_policy::size::MAX_RECORD;
 
 const PAIRS: &[(&str, &str)] = &[
     ("peer", "INET 192.0.2.1 1"),
@@ -111,6 +113,52 @@ fn a_failed_script_is_in_the_status_until_it_ends_well() {
     let again = rig.runs()[0].0;
     ends(&mut rig, again, Ended::Exited(0));
     assert_eq!(failed(&mut rig), []);
+}
+
+#[test]
+fn an_ifup_that_fails_after_its_peer_is_gone_leaves_no_mark() {
+    let (mut rig, run) = with_peer(PAIRS);
+    rig.hear("NOTE KILL p");
+    let ifdown = rig.runs()[0].0;
+    ends(&mut rig, run.unwrap(), Ended::Exited(2));
+    ends(&mut rig, ifdown, Ended::Exited(1));
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    let wanted = (ScriptKind::Ifdown, ScriptFailure::Exited(1), 0);
+    assert_eq!(failed(&mut rig), [wanted]);
+}
+
+#[test]
+fn info_leaves_out_what_does_not_fit_into_a_message() {
+    let note = "x".repeat(MAX_RECORD - 200);
+    let pairs: Vec<_> = PAIRS
+        .iter()
+        .copied()
+        .chain([("note", note.as_str())])
+        .collect();
+    let (mut rig, run) = with_peer(&pairs);
+    let run = run.unwrap();
+    for _ in 0..3 {
+        let (stream, line) = (Stream::Stdout, "\u{1}".repeat(200));
+        rig.scripts_say(FromScripts::Output { run, stream, line });
+    }
+    ends(&mut rig, run, Ended::Exited(1));
+    assert_eq!(detail(&mut rig).recent.len(), 1);
+    for _ in 0..20 {
+        ask(&mut rig, 1, InterfaceScript::Ifdown);
+        let run = rig.runs()[0].0;
+        let (stream, line) = (Stream::Stdout, "\u{1}".repeat(200));
+        rig.scripts_say(FromScripts::Output { run, stream, line });
+        ends(&mut rig, run, Ended::Exited(0));
+    }
+    rig.answers.clear();
+    let detail = detail(&mut rig);
+    assert!(detail.record.is_some());
+    assert!(
+        (1..20).contains(&detail.recent.len()),
+        "{}",
+        detail.recent.len()
+    );
+    assert!(length(&detail) <= MAX_FRAME);
 }
 
 #[test]
