@@ -17,18 +17,8 @@ impl Machine {
     /// A run is over (connect(8), "Warnings"), or could not even be handed to the helper.
     pub(super) fn conclude(&mut self, run: EndedRun, asked_by: Option<OperatorRequest>) {
         let (kind, peer, end) = (run.kind.name(), run.peer.as_str(), &run.end);
-        match end {
-            Ended::Exited(0) | Ended::Stopped => {}
-            Ended::Exited(code) => self.warn([kind, peer, "exit-nonzero"], &[code.to_string()]),
-            Ended::Signal(signal) => {
-                self.warn([kind, peer, "exit-signal"], &[format!("S{signal}")]);
-            }
-            Ended::Unknown(status) => {
-                self.warn([kind, peer, "exit-unknown"], &[format!("{status:#x}")]);
-            }
-            Ended::NotStarted(why) => self.warn([kind, peer, "not-started"], &[why]),
-            Ended::TimedOut => self.warn([kind, peer, "timed-out"], &[""; 0]),
-            Ended::Lost => self.warn([kind, peer, "exit-lost"], &[""; 0]),
+        if let Some((code, word)) = warning(end) {
+            self.warn([kind, peer, code], word.as_slice());
         }
         let counters = &mut self.events.counters.scripts;
         let counter = match end.failure() {
@@ -59,4 +49,18 @@ impl Machine {
         }
         self.scripts.recent.push_back(run);
     }
+}
+
+/// The code of the warning that tells of an end, and the word after it; `None` if there is nothing
+/// to warn of.
+fn warning(end: &Ended) -> Option<(&'static str, Option<String>)> {
+    Some(match end {
+        Ended::Exited(0) | Ended::Stopped => return None,
+        Ended::Exited(status) => ("exit-nonzero", Some(status.to_string())),
+        Ended::Signal(signal) => ("exit-signal", Some(format!("S{signal}"))),
+        Ended::Unknown(status) => ("exit-unknown", Some(format!("{status:#x}"))),
+        Ended::NotStarted(why) => ("not-started", Some(why.clone())),
+        Ended::TimedOut => ("timed-out", None),
+        Ended::Lost => ("exit-lost", None),
+    })
 }

@@ -30,7 +30,7 @@ impl Machine {
             Pending::Ifname { peer, ifname } => self.ifname_answered(peer, ifname),
             Pending::Addr { peer, words } => self.address_answered(peer, words),
             Pending::Algs { peer, then, pairs } => {
-                self.algorithms_answered(peer, then, pairs, &result)
+                self.algorithms_answered(peer, then, pairs, &result);
             }
             Pending::Ping { peer, seq, outcome } => self.ping_ended(peer, seq, outcome, result),
             // Killed, or gone already: the name is free either way.
