@@ -5,7 +5,7 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use connect_runtime::exit::Exit;
 
 use crate::commands::{
-    admin, completions, db, doctor, events, info, metrics, shortcuts, status, submit, top,
+    admin, completions, db, doctor, events, info, metrics, script, shortcuts, status, submit, top,
 };
 use crate::common::{Common, CommonOptions};
 use crate::error::Error;
@@ -23,6 +23,7 @@ const EXIT_CODES: &str = "\
     \x20 76  the other side is of another version\n\
     \x20 77  permission is denied\n\
     \x20 124  what --wait waited for has not come in time\n\n\
+    connect-cli ifup and ifdown end with the status of the script.\n\n\
     Examples:\n\
     \x20 connect-cli status\n\
     \x20 connect-cli info alice --json\n\
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Events(events::Events),
     #[command(flatten)]
     Shortcut(shortcuts::Shortcut),
+    Ifup(script::Ifup),
+    Ifdown(script::Ifdown),
     Submit(submit::Submit),
     Admin(admin::Admin),
     Metrics(metrics::Metrics),
@@ -73,6 +76,8 @@ impl Command {
             Command::Top(top) => top.run(common).await,
             Command::Events(events) => events.run(common).await,
             Command::Shortcut(shortcut) => shortcut.run(common).await,
+            Command::Ifup(ifup) => ifup.run(common).await,
+            Command::Ifdown(ifdown) => ifdown.run(common).await,
             Command::Submit(submit) => submit.run(common).await,
             Command::Admin(admin) => admin.run(common).await,
             Command::Metrics(metrics) => metrics.run(common).await,

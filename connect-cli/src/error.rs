@@ -5,12 +5,13 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use connect_ipc::scripts::{Ended, ScriptKind};
 use connect_runtime::exit::Exit;
 use peerdb::{LoadError, WriteError};
 
 use crate::client::admin::AdminError;
 use crate::client::connection::ControlError;
-use crate::output::text;
+use crate::output::{event_text, text};
 
 /// Why a command failed.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +48,9 @@ pub(crate) enum Error {
         subject: String,
         limit: Duration,
     },
+    /// A script that was to be run did not end well.
+    #[error("{0}")]
+    Script(ScriptEnd),
     /// The result could not be written.
     #[error("cannot write the result: {0}")]
     Output(#[from] io::Error),
@@ -70,7 +74,7 @@ impl Error {
             Error::Db(error) => error.exit(),
             Error::OtherOutcome { exit, .. } => *exit,
             Error::Late { .. } => Exit::Late,
-            Error::Failed(_) => Exit::Failure,
+            Error::Failed(_) | Error::Script(_) => Exit::Failure,
             Error::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::NoPermission
             }
@@ -78,6 +82,36 @@ impl Error {
         }
     }
 }
+
+/// A script that did not end well.
+#[derive(Debug, thiserror::Error)]
+#[error("{peer}: {}: {}", kind.name(), text::clean(&event_text::script_end(end).0))]
+pub(crate) struct ScriptEnd {
+    pub(crate) peer: String,
+    pub(crate) kind: ScriptKind,
+    pub(crate) end: Ended,
+}
+
+impl ScriptEnd {
+    /// The status to end with, as a shell would for a command of its own.
+    pub(crate) fn status(&self) -> u8 {
+        // What is no status of a process counts as a failure.
+        let or_failure = |status: i32| u8::try_from(status).unwrap_or(Exit::Failure as u8);
+        match self.end {
+            Ended::Exited(status) => or_failure(status),
+            Ended::Signal(signal) => or_failure(signal.saturating_add(SIGNALLED)),
+            Ended::NotStarted(_) => NOT_EXECUTED,
+            Ended::TimedOut => Exit::Late as u8,
+            Ended::Unknown(_) | Ended::Stopped | Ended::Lost => Exit::Failure as u8,
+        }
+    }
+}
+
+/// What a shell adds to the number of the signal that has killed a command.
+const SIGNALLED: i32 = 128;
+
+/// What a shell says of a command that it cannot execute.
+const NOT_EXECUTED: u8 = 126;
 
 /// Success, unless the service or the server said that the command failed.
 pub(crate) fn succeeded(failure: Option<Vec<String>>) -> Result<Exit, Error> {
@@ -153,5 +187,24 @@ impl DbError {
             DbError::NoSuchPeer { .. } => Exit::Failure,
             DbError::Load(_) | DbError::Write(_) => Exit::System,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_gives_its_status_as_in_a_shell() {
+        let status = |end| {
+            let (peer, kind) = ("p".to_owned(), ScriptKind::Ifup);
+            ScriptEnd { peer, kind, end }.status()
+        };
+        assert_eq!(status(Ended::Exited(77)), 77);
+        assert_eq!(status(Ended::Exited(-1)), 1);
+        assert_eq!(status(Ended::Signal(15)), 143);
+        assert_eq!(status(Ended::NotStarted(String::new())), 126);
+        assert_eq!(status(Ended::TimedOut), 124);
+        assert_eq!(status(Ended::Lost), 1);
     }
 }

@@ -40,6 +40,11 @@ pub fn main() -> ExitCode {
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Exit::Success.into()
         }
+        // The script's own status, whichever it is.
+        Err(Error::Script(end)) => {
+            output::to_stderr(&end.to_string());
+            ExitCode::from(end.status())
+        }
         Err(error) => {
             let fatal = Fatal::new(error.exit(), error);
             output::to_stderr(&fatal.error.to_string());

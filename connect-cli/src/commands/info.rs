@@ -14,7 +14,8 @@ use crate::common::Common;
 use crate::error::Error;
 use crate::output::SCHEMA;
 use crate::output::peer_text;
-use crate::output::report::{PeerReport, RecentReport};
+use crate::output::report::PeerReport;
+use crate::output::script_report::RecentReport;
 
 /// Show everything about one peer
 #[derive(Args, Debug)]
@@ -36,8 +37,10 @@ struct InfoReport<'a> {
     name: &'a str,
     /// `null` if the server does not know the peer.
     peer: Option<PeerReport<'a>>,
-    /// `null` if the database has none.
+    /// `null` if the database has none, or if it is too large.
     record: Option<BTreeMap<&'a str, &'a str>>,
+    /// The size in bytes of a record that is too large to be shown.
+    oversize: Option<usize>,
     /// How it is pinged; `null` if it is not.
     plan: Option<&'a PingPlan>,
     /// The server's algorithms for it.
@@ -65,6 +68,7 @@ impl Info {
                 name: &self.peer,
                 peer: detail.status.as_ref().map(PeerReport::from),
                 record: detail.record.as_deref().map(object),
+                oversize: detail.oversize,
                 plan: detail.plan.as_ref(),
                 algorithms: object(&detail.algorithms),
                 scripts: &detail.scripts,

@@ -27,9 +27,10 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Args, Debug)]
 #[command(after_help = "\
     A peer is idle between two checks, in check while one is under way, down when its most \
-    recent check failed, and unwatched when nobody pings it. FAIL counts the failed attempts \
-    of the current or most recent check, LOSS all pings that were lost, NEXT the time until \
-    the next ping.\n\n\
+    recent check failed, and unwatched when nobody pings it. Beside the state stand its scripts \
+    whose latest run did not end well. FAIL counts the failed attempts of the \
+    current or most recent check, LOSS all pings that were lost, NEXT the time until the next \
+    ping.\n\n\
     Examples:\n\
     \x20 connect-cli status\n\
     \x20 connect-cli status --watch\n\

@@ -7,6 +7,7 @@ pub(crate) mod paint;
 pub(crate) mod peer_text;
 pub(crate) mod progress;
 pub(crate) mod report;
+pub(crate) mod script_report;
 pub(crate) mod status_text;
 pub(crate) mod table;
 pub(crate) mod text;

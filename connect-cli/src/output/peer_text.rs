@@ -28,9 +28,13 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
         plain(format!("  {} = {}", text::clean(key), text::clean(value)))
     };
     heading("record", &mut lines);
-    match &detail.record {
-        None => lines.push(plain("  there is none in the database")),
-        Some(pairs) => lines.extend(pairs.iter().map(pair)),
+    match (&detail.record, detail.oversize) {
+        (None, Some(size)) => {
+            let why = connect_policy::size::too_large(size);
+            lines.push((format!("  {why}"), Paint::Bad));
+        }
+        (None, None) => lines.push(plain("  there is none in the database")),
+        (Some(pairs), _) => lines.extend(pairs.iter().map(pair)),
     }
     if !detail.algorithms.is_empty() {
         heading("algorithms", &mut lines);
@@ -71,12 +75,12 @@ fn heading(text: &str, lines: &mut Vec<(String, Paint)>) {
 
 /// The lines on the peer's state.
 fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, String, Paint)> {
-    let (state, paint) = status_text::state(peer);
+    let (state, paint) = status_text::state_and_scripts(peer);
     let watched = peer.state != PeerState::Unwatched;
     let state = match peer.changed {
         Some(since) if is_down(peer) => format!("{state} for {}", text::span(since)),
         Some(since) if watched => format!("{state}, answering for {}", text::span(since)),
-        _ => state.to_owned(),
+        _ => state,
     };
     let known = text::span(peer.age);
     let mut lines = vec![("state", state, paint)];
@@ -122,8 +126,9 @@ fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
         "failures",
         format!("{} in this check, {checks} failed in a row", peer.failures),
     ));
-    if peer.reconnects > 0 {
-        let last = peer.last_reconnect.map_or_else(String::new, |last| {
+    let connection = &peer.connection;
+    if connection.reconnects > 0 {
+        let last = connection.last_reconnect.map_or_else(String::new, |last| {
             format!(", the last {} ago", text::span(last))
         });
         let outcome = match ReconnectOutcome::of(peer) {
@@ -131,7 +136,10 @@ fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
             Some(ReconnectOutcome::Silent) => "; no answer since",
             None => "",
         };
-        lines.push(("reconnects", format!("{}{last}{outcome}", peer.reconnects)));
+        lines.push((
+            "reconnects",
+            format!("{}{last}{outcome}", connection.reconnects),
+        ));
     }
     lines.push(("last ping", status_text::last(statistics.last)));
     let loss = text::percent(statistics.loss());

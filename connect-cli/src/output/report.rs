@@ -5,15 +5,14 @@
 //! processes can change without breaking the scripts of users.
 
 use connect_ipc::control::{
-    Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, RecentScript, ServerLink,
-    ServiceStatus,
+    Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus,
 };
 use connect_ipc::event::EventName;
-use connect_ipc::scripts::{Ended, ScriptKind};
 use connect_ipc::statistics::{LastPing, PingStatistics};
 use serde::Serialize;
 
 use super::SCHEMA;
+use super::script_report::FailedScriptReport;
 
 /// How a command ended.
 #[derive(Debug, Serialize)]
@@ -132,6 +131,8 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) last_reconnect: Option<u64>,
     /// The outcome of the last of them.
     pub(crate) reconnect_outcome: Option<ReconnectOutcome>,
+    /// Its scripts whose latest run did not end well, the latest last.
+    pub(crate) failed_scripts: Vec<FailedScriptReport>,
     /// Round-trip figures.
     pub(crate) ping: PingReport,
 }
@@ -154,9 +155,10 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             next_ping_ms: status.next_ping,
             age: status.age,
             changed: status.changed,
-            reconnects: status.reconnects,
-            last_reconnect: status.last_reconnect,
+            reconnects: status.connection.reconnects,
+            last_reconnect: status.connection.last_reconnect,
             reconnect_outcome: ReconnectOutcome::of(status),
+            failed_scripts: status.failed_scripts.iter().map(Into::into).collect(),
             ping: (&status.statistics).into(),
         }
     }
@@ -175,7 +177,7 @@ pub(crate) enum ReconnectOutcome {
 impl ReconnectOutcome {
     /// The outcome, if there was a reconnection.
     pub(crate) fn of(status: &PeerStatus) -> Option<Self> {
-        status.last_reconnect?;
+        status.connection.last_reconnect?;
         Some(if is_down(status) {
             ReconnectOutcome::Silent
         } else {
@@ -233,46 +235,6 @@ impl From<&PingStatistics> for PingReport {
             mean_ms: statistics.mean(),
             max_ms: statistics.max(),
             sd_ms: statistics.deviation(),
-        }
-    }
-}
-
-/// A script that has ended.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct RecentReport<'a> {
-    /// `ifup`, `ifdown`, `connect` or `disconnect`.
-    pub(crate) kind: ScriptKind,
-    /// `exited`, `signal`, `unknown`, `not-started`, `timed-out`, `stopped` or `lost`.
-    pub(crate) end: &'static str,
-    /// The exit status or the signal, if it ended by one.
-    pub(crate) code: Option<i64>,
-    /// Why it could not be started.
-    pub(crate) reason: Option<&'a str>,
-    /// Seconds since then.
-    pub(crate) ago: u64,
-    /// Its last lines of output.
-    pub(crate) output: &'a [String],
-}
-
-impl<'a> From<&'a RecentScript> for RecentReport<'a> {
-    fn from(script: &'a RecentScript) -> Self {
-        let (end, code, reason) = match &script.end {
-            Ended::Exited(status) => ("exited", Some((*status).into()), None),
-            Ended::Signal(signal) => ("signal", Some((*signal).into()), None),
-            Ended::Unknown(status) => ("unknown", Some((*status).into()), None),
-            Ended::NotStarted(why) => ("not-started", None, Some(why.as_str())),
-            Ended::TimedOut => ("timed-out", None, None),
-            Ended::Stopped => ("stopped", None, None),
-            Ended::Lost => ("lost", None, None),
-        };
-        RecentReport {
-            kind: script.kind,
-            end,
-            code,
-            reason,
-            ago: script.ago,
-            output: &script.output,
         }
     }
 }

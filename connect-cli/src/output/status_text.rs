@@ -3,7 +3,10 @@
 
 use std::io;
 
-use connect_ipc::control::{HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus};
+use connect_ipc::control::{
+    FailedScript, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus,
+};
+use connect_ipc::scripts::ScriptFailure;
 use connect_ipc::statistics::LastPing;
 
 use super::Output;
@@ -19,7 +22,7 @@ pub(crate) fn show(
     wide: bool,
     out: &mut Output,
 ) -> io::Result<()> {
-    out.painted(Paint::Heading, &text::clean(&headline(service)))?;
+    out.painted(Paint::Heading, &text::clean(&headline(service, peers)))?;
     for fault in faults(service) {
         out.painted(Paint::Bad, &format!("! {}", text::clean(&fault)))?;
     }
@@ -87,18 +90,23 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
 }
 
 /// The service in one line.
-pub(crate) fn headline(service: &ServiceStatus) -> String {
+pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String {
     let database = match &service.database.fault {
         Some(_) => "faulty".to_owned(),
         None => text::count(service.database.peers, "peer"),
     };
+    let failed = with_failed_scripts(peers).count();
+    let scripts = if failed > 0 && service.scripts.connected {
+        format!("scripts failed at {}", text::count(failed as u64, "peer"))
+    } else {
+        helper("scripts", &service.scripts, &service.version)
+    };
     format!(
-        "connect {}, up {}; server {}; database {database}; {}; {}",
+        "connect {}, up {}; server {}; database {database}; {}; {scripts}",
         service.version,
         text::span(service.uptime),
         link(service.server),
         helper("pinger", &service.pinger, &service.version),
-        helper("scripts", &service.scripts, &service.version),
     )
 }
 
@@ -112,6 +120,35 @@ pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
         PeerState::Check if peer.failures > 0 => ("check", Paint::Doubtful),
         PeerState::Check => ("check", Paint::Good),
     }
+}
+
+/// How the peer is, and which of its scripts did not end well when they were last run.
+pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
+    let (state, paint) = state(peer);
+    if peer.failed_scripts.is_empty() {
+        return (state.to_owned(), paint);
+    }
+    let scripts = peer.failed_scripts.iter().map(failed_script);
+    let words: Vec<String> = [state.to_owned()].into_iter().chain(scripts).collect();
+    (words.join(", "), Paint::Bad)
+}
+
+/// A script that did not end well, and how it ended.
+fn failed_script(script: &FailedScript) -> String {
+    let kind = script.kind.name();
+    match script.failure {
+        ScriptFailure::Exited(status) => format!("{kind} failed ({status})"),
+        ScriptFailure::Signal(signal) => format!("{kind} killed (S{signal})"),
+        ScriptFailure::Unknown(status) => format!("{kind} failed ({status:#x})"),
+        ScriptFailure::NotStarted => format!("{kind} not started"),
+        ScriptFailure::TimedOut => format!("{kind} timed out"),
+        ScriptFailure::Lost => format!("{kind} lost"),
+    }
+}
+
+/// The peers with a script that did not end well when it was last run.
+pub(crate) fn with_failed_scripts(peers: &[PeerStatus]) -> impl Iterator<Item = &PeerStatus> {
+    peers.iter().filter(|peer| !peer.failed_scripts.is_empty())
 }
 
 /// How the most recent ping ended.
@@ -140,7 +177,7 @@ fn table(peers: &[PeerStatus]) -> Table {
         column("NEXT", true, None),
     ]);
     for peer in peers {
-        let (state, paint) = state(peer);
+        let (state, paint) = state_and_scripts(peer);
         let watched = peer.state != PeerState::Unwatched;
         let failures = watched.then(|| peer.failures.to_string());
         table.row([

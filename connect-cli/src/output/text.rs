@@ -101,6 +101,20 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Words as a shell reads them: in quotes where they would not be taken as they are.
+pub(crate) fn shell_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=./:,@%".contains(c);
+    let quoted = words.into_iter().map(|word| {
+        let word = word.as_ref();
+        if !word.is_empty() && word.chars().all(plain) {
+            word.to_owned()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    });
+    quoted.collect::<Vec<String>>().join(" ")
+}
+
 /// What a failure's code means and what can be done, where that is known.
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
@@ -118,6 +132,13 @@ fn hint(code: &str) -> Option<&'static str> {
         "peer-exists" => "the server knows the peer already",
         "passive-peer" => "it is up to the peer to make the connection",
         "malformed-peer" => "its record lacks something; `connect-cli db check' says what",
+        "no-script" => "its record names no such script",
+        "no-script-helper" => {
+            "connect-ifscripts is not connected, so no script is run; `connect-cli doctor' says more"
+        }
+        "too-many-scripts" => {
+            "so many scripts that were asked for are pending; wait for some to end"
+        }
         "unknown-user" => "no peer's record has this user",
         "unknown-svc-command" => "`connect-cli submit help' lists the commands that there are",
         "bad-svc-syntax" => "the command takes other arguments",
@@ -196,6 +217,15 @@ mod tests {
         assert_eq!(clean("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
         assert!(matches!(clean("plain ü"), Cow::Borrowed(_)));
         assert_eq!(failure(&["odd\x07".into()]), "odd\\u{7}");
+    }
+
+    #[test]
+    fn a_shell_reads_words_as_they_were() {
+        assert_eq!(shell_words(["/x/up", "a=b", "[::1]"]), "/x/up a=b '[::1]'");
+        assert_eq!(
+            shell_words(["two words", "", "it's"]),
+            r"'two words' '' 'it'\''s'"
+        );
     }
 
     #[test]

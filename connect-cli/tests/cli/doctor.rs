@@ -4,10 +4,11 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
-use connect_ipc::control::Reply;
+use connect_ipc::control::{FailedScript, Reply, Request, ServiceStatus};
+use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
-use crate::support::{Core, Place, Result, Script, Tripe, service};
+use crate::support::{Core, Place, Result, Script, Step, Tripe, peer, service};
 
 fn chmod(place: &Place, name: &str, mode: u32) -> Result {
     std::fs::set_permissions(place.path(name), PermissionsExt::from_mode(mode))?;
@@ -27,16 +28,19 @@ fn server(place: &Place, tripe: &str, connect: &str) -> Result<Tripe> {
     Ok(tripe)
 }
 
-fn core(
-    place: &Place,
-    change: impl FnOnce(&mut connect_ipc::control::ServiceStatus),
-) -> Result<Core> {
+/// The state of a service in good health, of this version.
+fn healthy(place: &Place) -> Result<ServiceStatus> {
     let mut status = service()?;
     status.version = env!("CARGO_PKG_VERSION").into();
     status.socket = place.path("tripesock").display().to_string();
     status.database.path = place.path("peers.cdb").display().to_string();
     status.pinger.version = Some(status.version.clone());
     status.scripts.version = Some(status.version.clone());
+    Ok(status)
+}
+
+fn core(place: &Place, change: impl FnOnce(&mut ServiceStatus)) -> Result<Core> {
+    let mut status = healthy(place)?;
     change(&mut status);
     place.core(Script::replies([
         Reply::Service(Box::new(status)),
@@ -102,6 +106,54 @@ fn a_healthy_service_elsewhere_is_not_at_fault() -> Result {
     assert_eq!(outcome.code, Some(0), "{outcome}");
     let start = "ok       the configuration directory DIR is in order\n";
     assert!(outcome.stdout.starts_with(start), "{outcome}");
+    Ok(())
+}
+
+#[test]
+fn the_last_runs_of_each_peer_are_told_with_their_last_lines() -> Result {
+    let (place, _helpers) = place()?;
+    let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+    let mut ill = peer("alice", &[])?;
+    ill.failed_scripts = vec![FailedScript {
+        kind: ScriptKind::Ifup,
+        failure: ScriptFailure::Exited(2),
+        ago: 60,
+    }];
+    let detail = |recent: serde_json::Value| -> Result<Step> {
+        let detail = serde_json::json!({
+            "schema": 1, "status": null, "record": null, "scripts": [], "recent": recent,
+        });
+        Ok(Step::Reply(Reply::Peer(serde_json::from_value(detail)?)))
+    };
+    let ask = |peer: &str| Step::Next(Request::Info { peer: peer.into() });
+    let failed = serde_json::json!([
+        {"kind": "ifup", "end": {"exited": 2}, "ago": 60, "output": ["first", "no such device"]},
+        {"kind": "connect", "end": {"exited": 0}, "ago": 3, "output": []},
+    ]);
+    let well = serde_json::json!([
+        {"kind": "ifup", "end": {"exited": 0}, "ago": 90, "output": ["address set"]},
+    ]);
+    let status = healthy(&place)?;
+    let served = place.core(Script::steps([
+        Step::Reply(Reply::Service(Box::new(status))),
+        Step::Reply(Reply::Peers(vec![peer("aaron", &[])?, ill])),
+        Step::Reply(Reply::Done {}),
+        // Those in trouble come first.
+        ask("alice"),
+        detail(failed)?,
+        ask("aaron"),
+        detail(well)?,
+    ]))?;
+    let outcome = place.run("doctor")?;
+    tripe.finish()?;
+    served.asked()?;
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    let text = outcome.to_string();
+    let told: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.contains("peer alice"))
+        .collect();
+    assert_snapshot!(told.join("\n"));
     Ok(())
 }
 

@@ -11,7 +11,11 @@ fn detail() -> Result<PeerDetail> {
     let mut status = peer("alice", &[10.0, 12.0, 14.0])?;
     status.statistics.record_loss();
     (status.failures, status.rounds) = (5, 1);
-    (status.changed, status.reconnects, status.last_reconnect) = (Some(100), 3, Some(7));
+    status.changed = Some(100);
+    (
+        status.connection.reconnects,
+        status.connection.last_reconnect,
+    ) = (3, Some(7));
     Ok(serde_json::from_value(json!({
         "schema": SCHEMA,
         "status": status,

@@ -11,6 +11,7 @@ mod manual;
 mod metrics;
 mod output;
 mod pages;
+mod script;
 mod shortcuts;
 mod status;
 mod submit;

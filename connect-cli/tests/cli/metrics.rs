@@ -8,18 +8,28 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use connect_ipc::control::{PeerState, Reply};
+use connect_ipc::control::{FailedScript, PeerState, Reply};
+use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
 use crate::support::{Place, Result, Script, interrupt, peer, service};
 
 fn script() -> Result<Script> {
     let mut status = service()?;
-    (status.counters.scripts_ok, status.counters.reconnects) = (5, 2);
+    (status.counters.scripts.ok, status.counters.reconnects) = (5, 2);
+    (
+        status.counters.scripts.not_started,
+        status.counters.scripts.lost,
+    ) = (3, 1);
     status.scripts.connections = 3;
     let mut down = peer("a \"b\" \\c", &[10.0, 30.0])?;
     down.statistics.record_loss();
-    (down.failures, down.rounds, down.reconnects) = (5, 2, 4);
+    (down.failures, down.rounds, down.connection.reconnects) = (5, 2, 4);
+    down.failed_scripts = vec![FailedScript {
+        kind: ScriptKind::Ifup,
+        failure: ScriptFailure::Exited(1),
+        ago: 7,
+    }];
     let mut unwatched = peer("zoe", &[])?;
     unwatched.state = PeerState::Unwatched;
     Ok(Script::replies([

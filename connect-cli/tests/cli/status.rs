@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `status`.
 
-use connect_ipc::control::{PeerState, PeerStatus, Reply, Request, ServerLink};
+use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply, Request, ServerLink};
+use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
 use crate::support::{Place, Result, Script, peer, service};
@@ -39,6 +40,43 @@ fn the_table_shows_every_peer_sorted() -> Result {
     let core = place.core(healthy()?)?;
     assert_snapshot!(place.run("status")?);
     assert_eq!(core.asked()?, Some(Request::Status {}));
+    Ok(())
+}
+
+#[test]
+fn failed_scripts_stand_beside_the_state_and_are_counted_in_the_head() -> Result {
+    let script = || -> Result<Script> {
+        let failed = |kind, failure| FailedScript {
+            kind,
+            failure,
+            ago: 7,
+        };
+        let (ifup, connect) = (ScriptKind::Ifup, ScriptKind::Connect);
+        let mut ill = peer("alice", &[1.25])?;
+        ill.failed_scripts = vec![failed(ifup, ScriptFailure::Exited(2))];
+        let mut worse = peer("bob", &[])?;
+        worse.failed_scripts = vec![
+            failed(connect, ScriptFailure::TimedOut),
+            failed(ifup, ScriptFailure::NotStarted),
+        ];
+        Ok(Script::replies([
+            Reply::Service(Box::new(service()?)),
+            Reply::Peers(vec![ill, worse, peer("carol", &[1.5])?]),
+            Reply::Done {},
+        ]))
+    };
+    let place = Place::new()?;
+    let core = place.core(script()?)?;
+    let text = place.run("status --wide")?;
+    core.asked()?;
+    assert_snapshot!(text);
+    let core = place.core(script()?)?;
+    let json = place.run("status --json")?;
+    core.asked()?;
+    let json: serde_json::Value = serde_json::from_str(&json.stdout)?;
+    let wanted = serde_json::json!([{"kind": "ifup", "end": "exited", "code": 2, "ago": 7}]);
+    assert_eq!(json["peers"][0]["failed-scripts"], wanted);
+    assert_eq!(json["peers"][2]["failed-scripts"], serde_json::json!([]));
     Ok(())
 }
 

@@ -41,8 +41,8 @@ use crate::machine::ConnectionId;
 /// How long to wait when the system is out of something that `accept` needs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
-/// The most clients at a time on each socket for operators and observers. Each costs a task and its buffers; hundreds of them mean that a
-/// script runs wild.
+/// The most clients at a time on each socket for operators and observers. Each costs a task and
+/// its buffers; hundreds of them mean that a script runs wild.
 const MAX_OPERATORS: usize = 256;
 
 /// How many arrivals wait for core's loop before connections are no longer read.

@@ -56,9 +56,15 @@ impl Operators {
     pub fn asks(&mut self, connection: ConnectionId, envelope: &Envelope) -> Option<&str> {
         let operator = self.connected.get_mut(&connection)?;
         operator.unanswered += 1;
-        if let Request::Submit { words } = &envelope.request {
-            let by = &operator.name;
-            tracing::info!(by, "command: {}", tripe_admin::token::join(words));
+        let by = &operator.name;
+        match &envelope.request {
+            Request::Submit { words } => {
+                tracing::info!(by, "command: {}", tripe_admin::token::join(words));
+            }
+            Request::RunScript { peer, script } => {
+                tracing::info!(by, peer, ?script, "request to run a script");
+            }
+            _ => {}
         }
         Some(&operator.name)
     }

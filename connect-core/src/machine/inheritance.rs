@@ -14,6 +14,7 @@ use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
 
 use super::peers::{Adoption, History};
+use super::scripts::ended_run::EndedRun;
 use crate::server_run::ServerRun;
 
 /// All that is left.
@@ -29,6 +30,9 @@ pub struct State {
     pub(super) algorithms: Vec<Vec<(String, String)>>,
     /// All peers.
     pub(super) peers: Vec<PeerState>,
+    /// The scripts that did not end well when they were last run.
+    #[serde(default)]
+    pub(super) failed_scripts: Vec<EndedRun>,
 }
 
 /// One peer.

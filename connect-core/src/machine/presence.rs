@@ -9,7 +9,7 @@ use tripe_admin::{Address, Failure};
 
 use super::Machine;
 use super::peers::Particulars;
-use super::server::Pending;
+use super::server::{AfterAlgs, Pending};
 
 impl Machine {
     /// The server has a new peer.
@@ -49,7 +49,7 @@ impl Machine {
             self.ask_address(id);
             let pending = Pending::Algs {
                 peer: id,
-                configure: true,
+                then: AfterAlgs::Configure,
                 pairs: Vec::new(),
             };
             self.command_on_peer(pending, "ALGS", &name);
@@ -71,6 +71,7 @@ impl Machine {
         }
         self.emit(Some(name), || EventKind::Removed {});
         self.stop_connect(name);
+        self.scripts.failures.peer_removed(name);
         // The record as it is now if there is one; else as it was, so that a peer that was struck
         // from the database is still brought down.
         let record = self.database.current.peer(name).cloned().or(peer.record);

@@ -107,5 +107,20 @@ impl Machine {
         }
         self.watch(&replanned, WatchAs::Replanned);
         self.adopt_many(&wanted);
+        self.forget_scripts_without_record();
+    }
+
+    /// Forgets which scripts have failed that no record names any more.
+    fn forget_scripts_without_record(&mut self) {
+        let (peers, database) = (&self.peers, &self.database.current);
+        self.scripts.failures.retain(|name, kind| {
+            let present = || {
+                peers
+                    .find(name)
+                    .and_then(|id| peers.get(id)?.record.as_ref())
+            };
+            let record = database.peer(name).or_else(present);
+            record.is_some_and(|record| record.get(kind.name()).is_some())
+        });
     }
 }

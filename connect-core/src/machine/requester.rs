@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Who asked for something.
 
+use connect_ipc::scripts::InterfaceScript;
+
 use super::input::ConnectionId;
 
 /// Who asked for something and is to be told how it ended.
@@ -19,4 +21,35 @@ pub(super) enum Requester {
     Startup,
     /// A knock.
     Knock,
+}
+
+/// A request on the control socket that is answered step by step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct OperatorRequest {
+    /// The connection.
+    pub(super) connection: ConnectionId,
+    /// The request's number.
+    pub(super) request: u64,
+}
+
+/// An operator's request for a script of a peer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct ScriptRequest {
+    /// Who is told what comes of it.
+    pub(super) by: OperatorRequest,
+    /// The peer's name.
+    pub(super) peer: String,
+    /// Which script.
+    pub(super) script: InterfaceScript,
+    /// What is to be done with it.
+    pub(super) purpose: ScriptPurpose,
+}
+
+/// What an operator wants of a script.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum ScriptPurpose {
+    /// To run it.
+    Run,
+    /// To know what would be run.
+    Show,
 }

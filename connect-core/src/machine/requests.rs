@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::{
-    Counters, DatabaseStatus, Envelope, PeerDetail, PeerState, PeerStatus, Reply, Request, SCHEMA,
-    ServerLink, ServiceStatus,
+    ConnectionStatus, Counters, DatabaseStatus, Envelope, PeerDetail, PeerState, PeerStatus, Reply,
+    Request, SCHEMA, ScriptCounters, ServerLink, ServiceStatus,
 };
-use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_FRAME, length};
+use connect_ipc::scripts::InterfaceScript;
 use connect_ipc::statistics::PingStatistics;
+use connect_policy::size::{ENVELOPE, MAX_RECORD};
 
 use super::peers::Peer;
-use super::requester::Requester;
+use super::requester::{OperatorRequest, Requester, ScriptPurpose, ScriptRequest};
 use super::{ConnectionId, Machine, Output};
 
 impl Machine {
@@ -36,6 +38,14 @@ impl Machine {
             Request::Reload {} => {
                 self.out.push(Output::ReadDatabase);
                 self.answer(connection, id, Reply::Done {});
+            }
+            Request::RunScript { peer, script } => {
+                let purpose = ScriptPurpose::Run;
+                self.script_requested(by, script_request(connection, id, peer, script, purpose));
+            }
+            Request::ShowScript { peer, script } => {
+                let purpose = ScriptPurpose::Show;
+                self.script_requested(by, script_request(connection, id, peer, script, purpose));
             }
             Request::Submit { words } => {
                 let requester = Requester::Operator {
@@ -76,7 +86,10 @@ impl Machine {
             pinger: self.pinger.helper.status.clone(),
             scripts: self.scripts.helper.status.clone(),
             counters: Counters {
-                scripts_pending: self.scripts.pending(),
+                scripts: ScriptCounters {
+                    pending: self.scripts.pending(),
+                    ..self.events.counters.scripts
+                },
                 ..self.events.counters
             },
         };
@@ -104,9 +117,9 @@ impl Machine {
             next_ping: None,
             age: ago(peer.seen),
             changed: None,
-            reconnects: 0,
-            last_reconnect: None,
+            connection: ConnectionStatus::default(),
             statistics: PingStatistics::default(),
+            failed_scripts: self.scripts.failures.of(peer.name(), self.now),
         };
         if let Some(adoption) = peer.adoption.as_deref() {
             let phase = adoption.liveness.phase();
@@ -120,8 +133,10 @@ impl Machine {
             }
             status.age = ago(adoption.history.since);
             status.changed = adoption.history.changed.map(ago);
-            status.reconnects = adoption.history.reconnects;
-            status.last_reconnect = adoption.history.last_reconnect.map(ago);
+            status.connection = ConnectionStatus {
+                reconnects: adoption.history.reconnects,
+                last_reconnect: adoption.history.last_reconnect.map(ago),
+            };
             status.statistics = *adoption.liveness.statistics();
         }
         status
@@ -157,7 +172,44 @@ impl Machine {
             plan: peer
                 .and_then(|peer| peer.adoption.as_deref())
                 .map(|adoption| *adoption.liveness.plan()),
+            oversize: None,
         };
-        self.answer(connection, id, Reply::Peer(Box::new(detail)));
+        self.answer(connection, id, Reply::Peer(Box::new(fit(detail))));
     }
+}
+
+fn script_request(
+    connection: ConnectionId,
+    request: u64,
+    peer: String,
+    script: InterfaceScript,
+    purpose: ScriptPurpose,
+) -> ScriptRequest {
+    ScriptRequest {
+        by: OperatorRequest {
+            connection,
+            request,
+        },
+        peer,
+        script,
+        purpose,
+    }
+}
+
+/// Leaves out what does not fit into a message: a record that is too large, and then the oldest
+/// runs.
+fn fit(mut detail: PeerDetail) -> PeerDetail {
+    let record = detail.record.as_ref().map_or(0, length);
+    let is_too_long = |detail: &PeerDetail| length(detail) > MAX_FRAME - ENVELOPE;
+    if record > MAX_RECORD {
+        (detail.record, detail.oversize) = (None, Some(record));
+    }
+    while is_too_long(&detail) && !detail.recent.is_empty() {
+        detail.recent.drain(..detail.recent.len().div_ceil(2));
+    }
+    // Very many scripts that wait take room as well.
+    if is_too_long(&detail) {
+        (detail.record, detail.oversize) = (None, Some(record));
+    }
+    detail
 }

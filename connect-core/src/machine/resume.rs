@@ -40,6 +40,7 @@ impl Machine {
             started_up: self.inheritance.started_up(),
             algorithms,
             peers,
+            failed_scripts: self.scripts.failures.iter().cloned().collect(),
         };
         Some((run, state))
     }
@@ -54,6 +55,9 @@ impl Machine {
     /// Puts the peers of an earlier core into the table, if it has left any.
     pub(super) fn restore_table(&mut self) -> Option<Restored> {
         let state = self.inheritance.take()?;
+        for run in state.failed_scripts {
+            self.scripts.failures.remember(run);
+        }
         let mut restored = Restored::default();
         // What fell due while there was no core is spread, as when a server comes back.
         let mut catch_up = CatchUp::new(self.now);

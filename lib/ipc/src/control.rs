@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventFilter};
+use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
 use crate::statistics::PingStatistics;
 
 /// The version of what operators see. It is raised when a field changes its meaning or goes away;
@@ -51,6 +52,21 @@ pub enum Request {
     /// Look at the database file now: [`Reply::Done`] at once. What comes of it is an event,
     /// `database` or `database-fault`.
     Reload {},
+    /// Run a script of a peer that the server has once more: [`Reply::Run`]..., or
+    /// [`Reply::Failed`].
+    RunScript {
+        /// The peer's name.
+        peer: String,
+        /// Which script.
+        script: InterfaceScript,
+    },
+    /// What [`Request::RunScript`] would execute: [`Reply::Script`], or [`Reply::Failed`].
+    ShowScript {
+        /// The peer's name.
+        peer: String,
+        /// Which script.
+        script: InterfaceScript,
+    },
 }
 
 impl Request {
@@ -59,7 +75,11 @@ impl Request {
     pub const fn is_read_only(&self) -> bool {
         match self {
             Request::Status {} | Request::Info { .. } | Request::Events(_) => true,
-            Request::Submit { .. } | Request::Reload {} => false,
+            Request::Submit { .. }
+            | Request::Reload {}
+            | Request::RunScript { .. }
+            // Only those who may run a script have a use for what it would get.
+            | Request::ShowScript { .. } => false,
         }
     }
 }
@@ -98,6 +118,10 @@ pub enum Reply {
         /// How many.
         events: u64,
     },
+    /// What became of a script that was requested. Final once the script has ended.
+    Run(RunProgress),
+    /// What a script would execute. Final.
+    Script(Box<ScriptPlan>),
     /// Success. Final.
     Done {},
     /// The service command failed; code and arguments. Final.
@@ -116,10 +140,48 @@ impl Reply {
             | Reply::Line(_)
             | Reply::Live { .. }
             | Reply::Event(_)
-            | Reply::Dropped { .. } => false,
-            Reply::Peer(_) | Reply::Done {} | Reply::Failed(_) | Reply::Error(_) => true,
+            | Reply::Dropped { .. }
+            | Reply::Run(RunProgress::Started { .. } | RunProgress::Output { .. }) => false,
+            Reply::Peer(_)
+            | Reply::Run(RunProgress::Ended(_))
+            | Reply::Script(_)
+            | Reply::Done {}
+            | Reply::Failed(_)
+            | Reply::Error(_) => true,
         }
     }
+}
+
+/// What happens to a script that was requested.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunProgress {
+    /// It was started.
+    Started {
+        /// Its process number.
+        pid: i32,
+    },
+    /// It wrote a line.
+    Output {
+        /// Where.
+        stream: Stream,
+        /// The line.
+        line: String,
+    },
+    /// It has ended.
+    Ended(Ended),
+}
+
+/// What a script would execute.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ScriptPlan {
+    /// The command.
+    pub command: Command,
+    /// Variables that are set in addition to the script helper's own environment.
+    pub environment: Vec<(String, String)>,
+    /// Seconds that it may take; `None` for no limit.
+    pub limit: Option<u32>,
 }
 
 /// How core stands with the tripe server.
@@ -169,16 +231,8 @@ pub struct Counters {
     pub unreachable: u64,
     /// Reconnections begun, by themselves or by `kick`.
     pub reconnects: u64,
-    /// Scripts that exited with status 0.
-    pub scripts_ok: u64,
-    /// Scripts that exited with another status or by a signal.
-    pub scripts_failed: u64,
-    /// Scripts that ran into their time limit.
-    pub scripts_timed_out: u64,
-    /// Scripts that could not be started, or whose helper was lost.
-    pub scripts_lost: u64,
-    /// Scripts queued and under way at this moment.
-    pub scripts_pending: u64,
+    /// Scripts, by how they ended.
+    pub scripts: ScriptCounters,
     /// Databases loaded.
     pub reloads: u64,
     /// Database files that could not be used.
@@ -189,6 +243,24 @@ pub struct Counters {
     pub commands: u64,
     /// Events left out for observers that read too slowly.
     pub events_dropped: u64,
+}
+
+/// How many scripts ended in which way.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ScriptCounters {
+    /// Those that exited with status 0, or were stopped by core.
+    pub ok: u64,
+    /// Those that exited with another status or by a signal.
+    pub failed: u64,
+    /// Those that ran into their time limit.
+    pub timed_out: u64,
+    /// Those that could not be started.
+    pub not_started: u64,
+    /// Those whose helper was lost before it could say how they ended.
+    pub lost: u64,
+    /// Those that are queued and under way at this moment.
+    pub pending: u64,
 }
 
 /// The peer database in use.
@@ -252,14 +324,36 @@ pub struct PeerStatus {
     /// Seconds since it last changed between answering and not answering, if it ever did.
     #[serde(default)]
     pub changed: Option<u64>,
-    /// Reconnections begun since adoption.
+    /// How often it was reconnected.
     #[serde(default)]
-    pub reconnects: u32,
-    /// Seconds since the last of them.
-    #[serde(default)]
-    pub last_reconnect: Option<u64>,
+    pub connection: ConnectionStatus,
     /// Round-trip figures.
     pub statistics: PingStatistics,
+    /// Its scripts whose latest run did not end well, the latest last; at most one of each kind.
+    #[serde(default)]
+    pub failed_scripts: Vec<FailedScript>,
+}
+
+/// How often a peer was reconnected.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ConnectionStatus {
+    /// Reconnections begun since adoption.
+    pub reconnects: u32,
+    /// Seconds since the last of them.
+    pub last_reconnect: Option<u64>,
+}
+
+/// A script of a peer whose latest run did not end well.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FailedScript {
+    /// Which script.
+    pub kind: ScriptKind,
+    /// What went wrong.
+    pub failure: ScriptFailure,
+    /// Seconds since then.
+    pub ago: u64,
 }
 
 /// One peer in full.
@@ -270,7 +364,8 @@ pub struct PeerDetail {
     pub schema: u32,
     /// The line of the peer table; `None` if the server does not know the peer.
     pub status: Option<PeerStatus>,
-    /// The database record, sorted by key; `None` if there is none.
+    /// The database record, sorted by key; `None` if there is none, or if it does not fit into a
+    /// message.
     pub record: Option<Vec<(String, String)>>,
     /// Scripts queued and under way.
     pub scripts: Vec<ScriptStatus>,
@@ -283,6 +378,9 @@ pub struct PeerDetail {
     /// How it is pinged, if it is adopted.
     #[serde(default)]
     pub plan: Option<crate::pinger::PingPlan>,
+    /// The size in bytes of a record that does not fit into a message.
+    #[serde(default)]
+    pub oversize: Option<usize>,
 }
 
 /// A script that has ended.
@@ -290,9 +388,9 @@ pub struct PeerDetail {
 #[serde(rename_all = "kebab-case")]
 pub struct RecentScript {
     /// Which script.
-    pub kind: crate::scripts::ScriptKind,
+    pub kind: ScriptKind,
     /// How it ended.
-    pub end: crate::scripts::Ended,
+    pub end: Ended,
     /// Seconds since then.
     pub ago: u64,
     /// Its last lines of output, at most a few.
@@ -304,7 +402,7 @@ pub struct RecentScript {
 #[serde(rename_all = "kebab-case")]
 pub struct ScriptStatus {
     /// Which script.
-    pub kind: crate::scripts::ScriptKind,
+    pub kind: ScriptKind,
     /// Its process number once it was started.
     pub pid: Option<i32>,
 }

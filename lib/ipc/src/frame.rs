@@ -86,6 +86,31 @@ pub fn encode<M: Serialize>(message: &M, bytes: &mut Vec<u8>) -> Result<(), Fram
     }
 }
 
+/// How long a message is, newline not counted: one that is longer than [`MAX_FRAME`] cannot be
+/// sent. A message that cannot be JSON, which none of ours is, counts as endless.
+#[must_use]
+pub fn length<M: Serialize>(message: &M) -> usize {
+    let mut counter = Counter(0);
+    match serde_json::to_writer(&mut counter, message) {
+        Ok(()) => counter.0,
+        Err(_) => usize::MAX,
+    }
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 /// An event as JSON, encoded once however many observers it goes to.
 #[derive(Clone, Debug)]
 pub struct EncodedEvent(Vec<u8>);
@@ -226,6 +251,22 @@ mod tests {
         let error = encode(&FromPinger::Error("x".repeat(MAX_FRAME)), &mut bytes).unwrap_err();
         assert!(matches!(error, FrameError::TooLong { .. }));
         assert_eq!(bytes, b"before");
+    }
+
+    #[test]
+    fn the_length_is_that_of_what_is_sent() {
+        let message = |text: usize| FromPinger::Error("x\n".repeat(text));
+        for size in [0, 10, MAX_FRAME / 3, MAX_FRAME] {
+            let (length, sent) = (
+                length(&message(size)),
+                encode(&message(size), &mut Vec::new()),
+            );
+            match sent {
+                Ok(()) => assert_eq!(length, text(&message(size)).len() - 1),
+                Err(FrameError::TooLong { length: told, .. }) => assert_eq!(length, told),
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 
     proptest! {

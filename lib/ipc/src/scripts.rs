@@ -43,6 +43,25 @@ impl ScriptKind {
     }
 }
 
+/// The scripts that can be run again for a peer that is up.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InterfaceScript {
+    /// Sets up the peer's interface.
+    Ifup,
+    /// Takes it down.
+    Ifdown,
+}
+
+impl From<InterfaceScript> for ScriptKind {
+    fn from(script: InterfaceScript) -> ScriptKind {
+        match script {
+            InterfaceScript::Ifup => ScriptKind::Ifup,
+            InterfaceScript::Ifdown => ScriptKind::Ifdown,
+        }
+    }
+}
+
 /// What is to be executed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -128,6 +147,40 @@ pub enum Ended {
     Stopped,
     /// The helper that had started it died, so nobody knows its status; it has ended by now.
     Lost,
+}
+
+/// What went wrong with a run.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScriptFailure {
+    /// It exited with this status, which is not 0.
+    Exited(i32),
+    /// This signal killed it.
+    Signal(i32),
+    /// The system reported a status that is neither.
+    Unknown(u32),
+    /// It could not be started.
+    NotStarted,
+    /// It ran into its time limit.
+    TimedOut,
+    /// Its helper died, so nobody knows how it ended.
+    Lost,
+}
+
+impl Ended {
+    /// What went wrong; `None` if it ended well, or because core asked for its end.
+    #[must_use]
+    pub const fn failure(&self) -> Option<ScriptFailure> {
+        Some(match self {
+            Ended::Exited(0) | Ended::Stopped => return None,
+            Ended::Exited(status) => ScriptFailure::Exited(*status),
+            Ended::Signal(signal) => ScriptFailure::Signal(*signal),
+            Ended::Unknown(status) => ScriptFailure::Unknown(*status),
+            Ended::NotStarted(_) => ScriptFailure::NotStarted,
+            Ended::TimedOut => ScriptFailure::TimedOut,
+            Ended::Lost => ScriptFailure::Lost,
+        })
+    }
 }
 
 /// From core to the script helper.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use connect_ipc::control::{Answer, Envelope, PeerState, Reply, Request, ServerLink};
+use connect_ipc::control::{Answer, Envelope, PeerState, Reply, Request, RunProgress, ServerLink};
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::frame::{FrameError, decode, encode};
 use connect_ipc::hello::{Hello, PROTOCOL, Role};
@@ -55,7 +55,7 @@ fn hellos() {
 fn requests() {
     let envelopes: Vec<Envelope> = read(include_str!("fixtures/requests.jsonl")).unwrap();
     let requests: Vec<Request> = envelopes.into_iter().map(|it| it.request).collect();
-    every_variant!(requests, Request: Status, Info, Submit, Events, Reload);
+    every_variant!(requests, Request: Status, Info, Submit, Events, Reload, RunScript, ShowScript);
 }
 
 #[test]
@@ -64,9 +64,10 @@ fn replies() {
     let replies: Vec<Reply> = answers.into_iter().map(|answer| answer.reply).collect();
     every_variant!(
         replies,
-        Reply: Service, Peers, Peer, Line, Live, Event, Dropped, Done, Failed, Error
+        Reply: Service, Peers, Peer, Line, Live, Event, Dropped, Run, Script, Done, Failed, Error
     );
     let (mut links, mut states, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    let mut progress = Vec::new();
     for reply in &replies {
         match reply {
             Reply::Service(service) => links.push(service.server),
@@ -74,9 +75,11 @@ fn replies() {
                 states.extend(peers.iter().map(|peer| peer.state));
                 last.extend(peers.iter().map(|peer| peer.statistics.last));
             }
+            Reply::Run(step) => progress.push(step.clone()),
             _ => {}
         }
     }
+    every_variant!(progress, RunProgress: Started, Output, Ended);
     every_variant!(links, ServerLink: Down, Joining, Up);
     every_variant!(states, PeerState: Unwatched, Idle, Check);
     every_variant!(last, LastPing: None, Reply, Timeout);
@@ -147,6 +150,8 @@ fn messages_from_the_script_helper() {
         Ended: Exited, Signal, Unknown, NotStarted, TimedOut, Stopped, Lost
     );
     every_variant!(streams, Stream: Stdout, Stderr);
+    let well = ends.iter().filter(|end| end.failure().is_none()).count();
+    assert_eq!(well, 2, "exit status 0, and stopped: {ends:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //!   there.
 //! - [`adding`], [`pinging`], [`scripts`] and [`environment`] say what the service makes of a
 //!   record.
+//! - [`size`] says whether a record fits into a message.
 //! - [`check`] finds what is wrong, by the same table and the same rules.
 //!
 //! There is no I/O here and nothing is remembered, so core, which does these things, and the
@@ -16,6 +17,7 @@ pub mod environment;
 pub mod keys;
 pub mod pinging;
 pub mod scripts;
+pub mod size;
 
 mod value;
 

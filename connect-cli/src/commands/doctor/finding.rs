@@ -31,7 +31,7 @@ pub(crate) enum Area {
     Units,
     /// The peer database.
     Database,
-    /// The scripts that the database names.
+    /// The scripts that the database names, and how they ended.
     Scripts,
 }
 

@@ -4,6 +4,7 @@
 mod database;
 mod files;
 mod finding;
+mod runs;
 pub(crate) mod scripts;
 mod server;
 mod service;
@@ -30,7 +31,8 @@ use crate::output::{Output, SCHEMA};
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Looks at the tripe server and its version, the service and its helpers, the units of systemd, \
-    the sockets and who may use them, the peer database, and the scripts that it names. Changes nothing. Run it as \
+    the sockets and who may use them, the peer database, the scripts that it names, and how the \
+    last run of each peer's scripts ended. Changes nothing. Run it as \
     the user that the service runs as, or as root; others may not see everything. The exit code \
     is 1 if something is at fault.\n\n\
     Examples:\n\
@@ -62,8 +64,8 @@ impl Doctor {
         files::check(common, &directory, &mut findings.section(Area::Files));
         let provider = server::check(common, &mut findings.section(Area::Server)).await;
         let section = &mut findings.section(Area::Service);
-        let status = service::check(common, &found, provider.as_deref(), section);
-        let in_use = status.map(|status| PathBuf::from(&status.database.path));
+        let seen = service::check(common, &found, provider.as_deref(), section);
+        let in_use = seen.map(|seen| PathBuf::from(&seen.service.database.path));
         let path = match (self.peerdb, in_use) {
             (None, Some(path)) => Some(path),
             // Which database it has is not known either.
@@ -74,6 +76,9 @@ impl Doctor {
             && let Some(database) = database::check(&path, &mut findings.section(Area::Database))
         {
             scripts::check(&database, &directory, &mut findings.section(Area::Scripts));
+        }
+        if let Some(seen) = seen {
+            seen.runs.report(&mut findings.section(Area::Scripts));
         }
         let ok = !findings.any(Verdict::Fault);
         if self.json {
@@ -93,8 +98,8 @@ impl Doctor {
 /// the default may be missing, or be another service's.
 fn directory(common: &Common, found: &Found) -> PathBuf {
     if common.names_only_server()
-        && let Found::Ours(service) = found
-        && let Some(parent) = Path::new(&service.database.path).parent()
+        && let Found::Ours(seen) = found
+        && let Some(parent) = Path::new(&seen.service.database.path).parent()
         && parent.is_absolute()
     {
         return parent.to_owned();

@@ -4,6 +4,7 @@
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
 use super::finding::Section;
+use super::runs::LastRuns;
 use crate::client::connection::ControlError;
 use crate::client::requests;
 use crate::common::Common;
@@ -13,13 +14,20 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
+/// A service, and how the scripts of its peers ended.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) service: ServiceStatus,
+    pub(crate) runs: LastRuns,
+}
+
 /// The service that was found.
 #[derive(Debug)]
 pub(crate) enum Found {
     /// The one that was asked for.
-    Ours(Box<ServiceStatus>),
+    Ours(Box<Seen>),
     /// The one of the packaged units, which serves another server than the one named.
-    Other(Box<ServiceStatus>),
+    Other(Box<Seen>),
     None(ControlError),
 }
 
@@ -33,27 +41,23 @@ impl Found {
 /// Looks for the service.
 pub(crate) async fn find(common: &Common) -> Found {
     match fetch(common).await {
-        Ok(service) if common.uses_packaged_service() && !is_for_server(&service, common) => {
-            Found::Other(Box::new(service))
+        Ok(seen) if common.uses_packaged_service() && !is_for_server(&seen.service, common) => {
+            Found::Other(Box::new(seen))
         }
-        Ok(service) => Found::Ours(Box::new(service)),
+        Ok(seen) => Found::Ours(Box::new(seen)),
         Err(error) => Found::None(error),
     }
 }
 
 /// The service to be checked, if it is the one that was asked for.
-fn examined<'a>(
-    common: &Common,
-    found: &'a Found,
-    section: &mut Section<'_>,
-) -> Option<&'a ServiceStatus> {
+fn examined<'a>(common: &Common, found: &'a Found, section: &mut Section<'_>) -> Option<&'a Seen> {
     match found {
-        Found::Ours(service) => return Some(service),
-        Found::Other(service) => section.warning(
+        Found::Ours(seen) => return Some(seen),
+        Found::Other(seen) => section.warning(
             format!(
                 "the service in {} is the one of the server on {}, so it is not looked at",
                 common.runtime().path().display(),
-                service.socket
+                seen.service.socket
             ),
             "name the runtime directory of the service that is meant with --runtime-dir",
         ),
@@ -68,8 +72,9 @@ pub(crate) fn check<'a>(
     found: &'a Found,
     provider: Option<&str>,
     section: &mut Section<'_>,
-) -> Option<&'a ServiceStatus> {
-    let service = examined(common, found, section)?;
+) -> Option<&'a Seen> {
+    let seen = examined(common, found, section)?;
+    let service = &seen.service;
     let version = &service.version;
     section.ok(format!(
         "connect {version} runs as process {}, for {}",
@@ -105,13 +110,14 @@ pub(crate) fn check<'a>(
     }
     helper("connect-pinger", &service.pinger, section);
     helper("connect-ifscripts", &service.scripts, section);
-    Some(service)
+    Some(seen)
 }
 
-async fn fetch(common: &Common) -> Result<ServiceStatus, ControlError> {
+async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     let mut control = common.observe().await?;
-    let (service, _) = requests::status(&mut control).await?;
-    Ok(service)
+    let (service, peers) = requests::status(&mut control).await?;
+    let runs = LastRuns::ask(&mut control, &peers).await?;
+    Ok(Seen { service, runs })
 }
 
 /// Whether the service's server is the one that was asked for.

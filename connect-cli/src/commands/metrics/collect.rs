@@ -95,15 +95,16 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
         out.sample(family, &[], number(count));
     }
     for (result, count) in [
-        ("ok", counters.scripts_ok),
-        ("failed", counters.scripts_failed),
-        ("timed-out", counters.scripts_timed_out),
-        ("lost", counters.scripts_lost),
+        ("ok", counters.scripts.ok),
+        ("failed", counters.scripts.failed),
+        ("timed-out", counters.scripts.timed_out),
+        ("not-started", counters.scripts.not_started),
+        ("lost", counters.scripts.lost),
     ] {
         out.sample(&SCRIPTS, &[("result", result)], number(count));
     }
     for (family, count) in [
-        (&SCRIPTS_PENDING, counters.scripts_pending),
+        (&SCRIPTS_PENDING, counters.scripts.pending),
         (&COMMANDS, counters.commands),
         (&EVENTS_DROPPED, counters.events_dropped),
     ] {

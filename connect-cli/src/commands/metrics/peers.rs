@@ -59,6 +59,11 @@ const PEER_AGE: Family = gauge(
     "Time since the peer was adopted, or first seen.",
 );
 
+const PEER_SCRIPT_FAILED: Family = gauge(
+    "peer_script_failed",
+    "1 while the latest run of the script of the peer did not end well.",
+);
+
 /// What a figure of a peer is, if it has it.
 type Figure = fn(&PeerStatus) -> Option<f64>;
 
@@ -90,7 +95,9 @@ const FIGURES: [(&Family, Figure); 10] = [
     (&PEER_LOSS, |peer| peer.statistics.loss()),
     (&PEER_FAILURES, |peer| counted(peer, peer.failures)),
     (&PEER_ROUNDS, |peer| counted(peer, peer.rounds)),
-    (&PEER_RECONNECTS, |peer| counted(peer, peer.reconnects)),
+    (&PEER_RECONNECTS, |peer| {
+        counted(peer, peer.connection.reconnects)
+    }),
     (&PEER_AGE, |peer| Some(number(peer.age))),
 ];
 
@@ -134,6 +141,12 @@ pub(crate) fn collect(peers: &[PeerStatus], out: &mut Exposition) {
             if let Some(value) = figure(peer) {
                 out.sample(family, &[("peer", &peer.name)], value);
             }
+        }
+    }
+    for peer in peers {
+        for failed in &peer.failed_scripts {
+            let labels = [("peer", &*peer.name), ("script", failed.kind.name())];
+            out.sample(&PEER_SCRIPT_FAILED, &labels, 1.0);
         }
     }
 }

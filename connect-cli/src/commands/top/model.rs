@@ -128,7 +128,7 @@ impl Model {
     fn sort(&mut self) {
         let figure: fn(&PeerStatus) -> f64 = match self.order {
             Order::Name => |_| 0.0,
-            Order::State => |peer| match status_text::state(peer).1 {
+            Order::State => |peer| match status_text::state_and_scripts(peer).1 {
                 Paint::Bad => 3.0,
                 Paint::Doubtful => 2.0,
                 _ if peer.state == PeerState::Unwatched => 0.0,

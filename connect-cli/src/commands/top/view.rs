@@ -7,6 +7,7 @@ use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Cell, Paragraph, Row, Table, TableState};
+use unicode_width::UnicodeWidthStr as _;
 
 use super::model::{Model, Order, Pane};
 use crate::output::paint::Paint;
@@ -15,6 +16,12 @@ use crate::output::{peer_text, status_text};
 
 /// How wide the bar of lost pings is.
 const BAR: usize = 8;
+
+/// The least width of the column of states: the longest that is one word.
+const STATE: u16 = 9;
+
+/// Its greatest width: a state and a failed script.
+const MAX_STATE: u16 = 28;
 
 /// The least width of the line of recent round trips.
 const RECENT: u16 = 10;
@@ -25,7 +32,7 @@ const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'
 /// The columns, each with what it is sorted by.
 const COLUMNS: [(&str, Option<Order>, Constraint); 6] = [
     ("PEER", Some(Order::Name), Constraint::Fill(1)),
-    ("STATE", Some(Order::State), Constraint::Length(9)),
+    ("STATE", Some(Order::State), Constraint::Length(STATE)),
     ("LAST", Some(Order::Last), Constraint::Length(9)),
     ("MEAN", Some(Order::Mean), Constraint::Length(9)),
     ("LOSS", Some(Order::Loss), Constraint::Length(14)),
@@ -56,7 +63,7 @@ pub(crate) fn draw(model: &Model, colour: bool, frame: &mut Frame<'_>) {
         Constraint::Length(1),
     ])
     .areas(frame.area());
-    let headline = text::clean(&status_text::headline(&model.service)).into_owned();
+    let headline = text::clean(&status_text::headline(&model.service, &model.peers)).into_owned();
     let mut lines = vec![Line::styled(headline, style(Paint::Heading, colour))];
     lines.extend(faults.iter().map(|fault| {
         let fault = format!("! {}", text::clean(fault));
@@ -83,20 +90,20 @@ fn draw_list(model: &Model, colour: bool, area: Rect, frame: &mut Frame<'_>) {
         let mark = if is_order { "▾" } else { "" };
         Cell::from(format!("{title}{mark}"))
     });
-    let widths = COLUMNS.map(|(_, _, width)| width);
-    // What the fixed columns and the gaps leave is divided one to two.
-    let fixed = 9 + 9 + 9 + 14 + 5;
-    let recent = (area.width.saturating_sub(fixed) * 2 / 3).max(RECENT);
     // Only the rows in view are made, however many peers there are.
     let height = usize::from(area.height.saturating_sub(1)).max(1);
     let at = model.position().unwrap_or_default();
     let first = (at / height) * height;
-    let rows = model
-        .peers
-        .iter()
-        .skip(first)
-        .take(height)
-        .map(|peer| row(peer, model, usize::from(recent), colour));
+    let shown = || model.peers.iter().skip(first).take(height);
+    let state = state_width(shown());
+    let widths = COLUMNS.map(|(_, order, width)| match order {
+        Some(Order::State) => Constraint::Length(state),
+        _ => width,
+    });
+    // What the fixed columns and the gaps leave is divided one to two.
+    let fixed = state + 9 + 9 + 14 + 5;
+    let recent = (area.width.saturating_sub(fixed) * 2 / 3).max(RECENT);
+    let rows = shown().map(|peer| row(peer, model, usize::from(recent), colour));
     let table = Table::new(rows, widths)
         .header(Row::new(titles).style(style(Paint::Heading, colour)))
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
@@ -105,8 +112,17 @@ fn draw_list(model: &Model, colour: bool, area: Rect, frame: &mut Frame<'_>) {
     frame.render_stateful_widget(table, area, &mut state);
 }
 
+/// How wide the column of states is, for these peers.
+fn state_width<'a>(peers: impl Iterator<Item = &'a PeerStatus>) -> u16 {
+    let widths = peers.map(|peer| status_text::state_and_scripts(peer).0.width());
+    let widest = widths.max().unwrap_or_default();
+    u16::try_from(widest)
+        .unwrap_or(u16::MAX)
+        .clamp(STATE, MAX_STATE)
+}
+
 fn row(peer: &PeerStatus, model: &Model, recent: usize, colour: bool) -> Row<'static> {
-    let (state, paint) = status_text::state(peer);
+    let (state, paint) = status_text::state_and_scripts(peer);
     let loss = peer.statistics.loss();
     let bar = loss.map_or_else(String::new, bar);
     let bar_paint = match loss {

@@ -3,11 +3,17 @@
 //!
 //! ```text
 //!   a peer comes, goes, is unreachable --> [orders] --Run--> script helper
+//!   an operator asks for one --> [requested] --^
 //!   script helper --Started, Output, Ended--> [reports] --> [runs], warnings, events
+//!   a run is over --> [ends] --> [failures], warnings, counts
 //! ```
 
+pub(super) mod ended_run;
+mod ends;
+mod failures;
 mod orders;
 mod reports;
+mod requested;
 mod runs;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -18,7 +24,8 @@ use connect_ipc::control::{RecentScript, ScriptStatus};
 use connect_ipc::scripts::UnderWay;
 
 use super::helper::Helper;
-use runs::{Recent, RunState};
+use ended_run::EndedRun;
+use runs::RunState;
 
 /// The script helper and its runs.
 #[derive(Debug)]
@@ -29,7 +36,9 @@ pub(super) struct Scripts {
     runs: BTreeMap<RunId, RunState>,
     next_run: u64,
     /// The last scripts that ended, of whatever peer.
-    recent: VecDeque<Recent>,
+    recent: VecDeque<EndedRun>,
+    /// Those that did not end well when they were last run.
+    pub(super) failures: failures::Failures,
 }
 
 impl Scripts {
@@ -41,6 +50,7 @@ impl Scripts {
             runs: BTreeMap::new(),
             next_run: started.0,
             recent: VecDeque::new(),
+            failures: failures::Failures::default(),
         }
     }
 
@@ -60,17 +70,13 @@ impl Scripts {
                 pid: run.child.map(|child| child.pid),
             })
             .collect();
-        let recent = self
-            .recent
-            .iter()
-            .filter(|script| script.peer == peer)
-            .map(|script| RecentScript {
-                kind: script.kind,
-                end: script.end.clone(),
-                ago: now.since(script.at).as_secs(),
-                output: script.output.clone(),
-            })
-            .collect();
-        (pending, recent)
+        let recent = || self.recent.iter().filter(|run| run.peer == peer);
+        // A failure is told however many other scripts have ended since.
+        let known =
+            |failed: &&EndedRun| recent().any(|run| (run.kind, run.at) == (failed.kind, failed.at));
+        let failed = self.failures.runs(peer).iter();
+        let before = failed.filter(|failed| !known(failed));
+        let ended = before.chain(recent()).map(|run| run.report(now));
+        (pending, ended.collect())
     }
 }

@@ -4,21 +4,19 @@
 use std::collections::HashSet;
 
 use connect_ipc::RunId;
-use connect_ipc::control::HelperStatus;
+use connect_ipc::control::{HelperStatus, Reply, RunProgress};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::scripts::{Child, Ended, FromScripts, ScriptKind, Stream, ToScripts, UnderWay};
 
-use super::runs::{Challenge, Recent, RunState};
+use super::ended_run::EndedRun;
+use super::runs::{Challenge, RunState};
 use crate::machine::server::Pending;
 use crate::machine::{ConnectionId, Machine, Output};
 
 /// The longest challenge accepted from a `connect` command. Real ones have about 40 characters; a
 /// `GREET` with a longer one would not fit into a line.
 const MAX_CHALLENGE: usize = 160;
-
-/// How many ended scripts are remembered for operators, over all peers.
-const RECENT: usize = 256;
 
 /// From this length on, output of a `connect` command that looks like a challenge counts as one
 /// that no trace and no recording may show. Words of a banner are shorter.
@@ -32,19 +30,6 @@ const LINGERING: usize = 256;
 fn is_challenge(line: &str) -> bool {
     let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
     (1..=MAX_CHALLENGE).contains(&line.len()) && line.bytes().all(base64)
-}
-
-/// How the warning about a script that ended so is worded (connect(8), "Warnings").
-fn warning(end: &Ended) -> Option<(&'static str, Option<String>)> {
-    Some(match end {
-        Ended::Exited(0) | Ended::Stopped => return None,
-        Ended::Exited(code) => ("exit-nonzero", Some(code.to_string())),
-        Ended::Signal(signal) => ("exit-signal", Some(format!("S{signal}"))),
-        Ended::Unknown(status) => ("exit-unknown", Some(format!("{status:#x}"))),
-        Ended::NotStarted(why) => ("not-started", Some(why.clone())),
-        Ended::TimedOut => ("timed-out", None),
-        Ended::Lost => ("exit-lost", None),
-    })
 }
 
 impl Machine {
@@ -88,7 +73,7 @@ impl Machine {
                 self.report_output(run, stream, text);
             }
             FromScripts::Eof { run, stream } => self.stream_ended(run, stream),
-            FromScripts::Ended { run, end } => self.script_ended(run, &end),
+            FromScripts::Ended { run, end } => self.script_ended(run, end),
             FromScripts::Error(text) => {
                 tracing::warn!(error = text, "the script helper refused a message");
             }
@@ -102,7 +87,11 @@ impl Machine {
         state.child = Some(child);
         // It will never be ordered again, so the order need not be kept.
         state.order = None;
-        let (peer, script) = (state.peer.clone(), state.kind);
+        let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by);
+        if let Some(by) = asked_by {
+            let started = RunProgress::Started { pid: child.pid };
+            self.answer(by.connection, by.request, Reply::Run(started));
+        }
         self.emit(Some(&peer), || EventKind::Started {
             script,
             pid: child.pid,
@@ -220,7 +209,14 @@ impl Machine {
             return;
         };
         run.remember(&line);
-        let (script, peer) = (run.kind, run.peer.clone());
+        let (script, peer, asked_by) = (run.kind, run.peer.clone(), run.asked_by);
+        if let Some(by) = asked_by {
+            let output = RunProgress::Output {
+                stream,
+                line: line.clone(),
+            };
+            self.answer(by.connection, by.request, Reply::Run(output));
+        }
         self.emit(Some(&peer), || EventKind::Output {
             script,
             stream,
@@ -232,9 +228,8 @@ impl Machine {
         }
     }
 
-    /// A run is over (connect(8), "Warnings"). What its own children may still write belongs to it
-    /// all the same.
-    fn script_ended(&mut self, id: RunId, end: &Ended) {
+    /// A run is over. What its own children may still write belongs to it all the same.
+    fn script_ended(&mut self, id: RunId, end: Ended) {
         let Some(run) = self.scripts.runs.get_mut(&id) else {
             return;
         };
@@ -242,41 +237,24 @@ impl Machine {
             // A helper that is back repeats itself.
             return;
         }
-        let (script, peer) = (run.kind, run.peer.clone());
-        let output = std::mem::take(&mut run.tail).into();
-        let silent = matches!(end, Ended::NotStarted(_) | Ended::Stopped | Ended::Lost);
+        let asked_by = run.asked_by.take();
+        let ended = EndedRun {
+            peer: run.peer.clone(),
+            at: self.now,
+            kind: run.kind,
+            end,
+            output: std::mem::take(&mut run.tail).into(),
+        };
+        let silent = matches!(
+            ended.end,
+            Ended::NotStarted(_) | Ended::Stopped | Ended::Lost
+        );
         if silent || run.closed.len() == 2 {
             self.scripts.runs.remove(&id);
         } else {
             self.bound_lingering();
         }
-        if let Some((word, detail)) = warning(end) {
-            self.warn_of(Some(id), [script.name(), &peer, word], detail.as_slice());
-        }
-        let counter = match end {
-            Ended::Exited(0) | Ended::Stopped => &mut self.events.counters.scripts_ok,
-            Ended::Exited(_) | Ended::Signal(_) | Ended::Unknown(_) => {
-                &mut self.events.counters.scripts_failed
-            }
-            Ended::TimedOut => &mut self.events.counters.scripts_timed_out,
-            Ended::NotStarted(_) | Ended::Lost => &mut self.events.counters.scripts_lost,
-        };
-        *counter += 1;
-        self.emit(Some(&peer), || EventKind::Ended {
-            script,
-            end: end.clone(),
-        });
-        if self.scripts.recent.len() == RECENT {
-            self.scripts.recent.pop_front();
-        }
-        let recent = Recent {
-            peer,
-            at: self.now,
-            kind: script,
-            end: end.clone(),
-            output,
-        };
-        self.scripts.recent.push_back(recent);
+        self.conclude(Some(id), ended, asked_by);
     }
 
     /// Forgets the oldest run whose output lingers, if there are too many.

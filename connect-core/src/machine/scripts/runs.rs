@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is remembered of a run of a script, under way and after its end.
+//! What is remembered of a run of a script until it, and its output, has ended.
 
 use std::collections::{HashSet, VecDeque};
 
 use connect_ipc::RunId;
-use connect_ipc::clock::Monotonic;
-use connect_ipc::scripts::{Child, Ended, Run, ScriptKind, Stream, UnderWay};
+use connect_ipc::scripts::{Child, Run, ScriptKind, Stream, UnderWay};
+
+use crate::machine::requester::OperatorRequest;
 
 /// How many lines of output are remembered with each.
 const TAIL: usize = 3;
@@ -45,16 +46,8 @@ pub(super) struct RunState {
     pub(super) closed: HashSet<Stream>,
     /// Its last lines.
     pub(super) tail: VecDeque<String>,
-}
-
-/// A script that has ended.
-#[derive(Debug)]
-pub(super) struct Recent {
-    pub(super) peer: String,
-    pub(super) at: Monotonic,
-    pub(super) kind: ScriptKind,
-    pub(super) end: Ended,
-    pub(super) output: Vec<String>,
+    /// The operator who has asked for it, until its end.
+    pub(super) asked_by: Option<OperatorRequest>,
 }
 
 impl RunState {
@@ -74,6 +67,7 @@ impl RunState {
             ended: false,
             closed: HashSet::new(),
             tail: VecDeque::new(),
+            asked_by: None,
         }
     }
 

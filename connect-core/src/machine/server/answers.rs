@@ -6,7 +6,7 @@ use connect_ipc::event::EventKind;
 use connect_ipc::pinger::PingOutcome;
 use tripe_admin::{Address, Failure};
 
-use super::{Pending, PingWord};
+use super::{AfterAlgs, Pending, PingWord};
 use crate::machine::peers::Particulars;
 use crate::machine::{Ending, Machine};
 
@@ -29,11 +29,9 @@ impl Machine {
             Pending::List { names } => self.list_answered(names, result),
             Pending::Ifname { peer, ifname } => self.ifname_answered(peer, ifname),
             Pending::Addr { peer, words } => self.address_answered(peer, words),
-            Pending::Algs {
-                peer,
-                configure,
-                pairs,
-            } => self.algorithms_answered(peer, configure, pairs, &result),
+            Pending::Algs { peer, then, pairs } => {
+                self.algorithms_answered(peer, then, pairs, &result);
+            }
             Pending::Ping { peer, seq, outcome } => self.ping_ended(peer, seq, outcome, result),
             // Killed, or gone already: the name is free either way.
             Pending::KillBeforeAdd(name) => self.submit_add(&name),
@@ -95,7 +93,7 @@ impl Machine {
     fn algorithms_answered(
         &mut self,
         id: PeerId,
-        configure: bool,
+        then: AfterAlgs,
         pairs: Vec<(String, String)>,
         result: &Result<(), Failure>,
     ) {
@@ -105,12 +103,19 @@ impl Machine {
             tracing::debug!(error = %failure, "the server does not tell a peer's algorithms");
         }
         let shared = self.peers.share_algorithms(pairs);
-        if let Some(peer) = self.peers.get_mut(id) {
+        if let Some(peer) = self.peers.get_mut(id)
+            // What was told before is better than nothing.
+            && (result.is_ok() || peer.algorithms.is_none())
+        {
             peer.algorithms = Some(shared);
         }
-        if configure {
-            self.run_ifup(id);
-            self.run_connect(id);
+        match then {
+            AfterAlgs::Keep => {}
+            AfterAlgs::Configure => {
+                self.run_ifup(id);
+                self.run_connect(id);
+            }
+            AfterAlgs::Script(request) => self.serve_script_request(id, &request),
         }
     }
 

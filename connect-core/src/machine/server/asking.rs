@@ -3,7 +3,7 @@
 
 use connect_ipc::PeerId;
 
-use super::Pending;
+use super::{AfterAlgs, Pending};
 use crate::machine::Machine;
 use crate::machine::peers::Particulars;
 
@@ -35,7 +35,7 @@ impl Machine {
         let name = peer.name().to_owned();
         let pending = Pending::Algs {
             peer: id,
-            configure: false,
+            then: AfterAlgs::Keep,
             pairs: Vec::new(),
         };
         self.command_on_peer(pending, "ALGS", &name);

@@ -8,8 +8,8 @@ use connect_ipc::event::EventKind;
 use tripe_admin::Failure;
 use tripe_admin::session::Event;
 
-use super::Pending;
 use super::stage::Stage;
+use super::{AfterAlgs, Pending};
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
 
 /// How long the server may take to answer when core releases the service: a live one answers at
@@ -86,6 +86,10 @@ impl Machine {
                 Pending::GetChallenge {
                     requester, peer, ..
                 } => self.reply_failed(&requester, &peer, lost.words()),
+                Pending::Algs {
+                    then: AfterAlgs::Script(request),
+                    ..
+                } => self.refuse_script(&request, lost.words()),
                 _ => {}
             }
         }

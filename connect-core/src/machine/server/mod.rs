@@ -25,7 +25,7 @@ use crate::server_run::ServerRun;
 use questions::Questions;
 use stage::Stage;
 
-pub(super) use pending::{Pending, PingWord};
+pub(super) use pending::{AfterAlgs, Pending, PingWord};
 
 /// The connection and what is known of the server behind it.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use connect_ipc::PeerId;
 use connect_ipc::pinger::PingOutcome;
 use tripe_admin::{Interval, Words};
 
-use crate::machine::requester::Requester;
+use crate::machine::requester::{Requester, ScriptRequest};
 
 /// A command that the server has not answered completely.
 #[derive(Debug)]
@@ -46,9 +46,8 @@ pub(in crate::machine) enum Pending {
     Algs {
         /// The peer.
         peer: PeerId,
-        /// Whether it is the last of the three questions before `ifup`; else it is asked for the
-        /// `ifdown` of a peer that was there before us.
-        configure: bool,
+        /// What it is asked for.
+        then: AfterAlgs,
         /// Keys and values so far.
         pairs: Vec<(String, String)>,
     },
@@ -131,6 +130,17 @@ impl Pending {
             _ => None,
         }
     }
+}
+
+/// What a peer's algorithms are asked for.
+#[derive(Debug)]
+pub(in crate::machine) enum AfterAlgs {
+    /// Its `ifdown`, when it is too late to ask: it was there before us.
+    Keep,
+    /// Its `ifup`: this is the last of the three questions before it.
+    Configure,
+    /// A script that an operator has asked for.
+    Script(ScriptRequest),
 }
 
 /// The word that ends a ping.

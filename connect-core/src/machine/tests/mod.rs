@@ -4,5 +4,6 @@
 mod hand_played;
 mod properties;
 mod rig;
+mod scripts;
 mod two_machines;
 mod upgrade;

@@ -10,7 +10,7 @@ use tripe_admin::{Interval, Words, token};
 
 use super::rule::Rule;
 use crate::pinging::{PingKind, is_dynamic, is_watched, ping_plan};
-use crate::{adding, environment, value};
+use crate::{adding, environment, size, value};
 
 /// The command for adding a peer, up to its options, with a tag as long as one is ever likely to
 /// be.
@@ -32,6 +32,9 @@ pub(super) fn check(record: &Record) -> Vec<Rule> {
     watching(record, &mut rules);
     command(record, &mut rules);
     variables(record, &mut rules);
+    if let Some(size) = size::oversize(record) {
+        rules.push(Rule::TooLarge { size });
+    }
     rules
 }
 
@@ -131,6 +134,8 @@ fn variables(record: &Record, rules: &mut Vec<Rule>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use peerdb::Severity;
+    use peerdb::finding::Fault as _;
 
     fn rules(name: &str, pairs: &[(&str, &str)]) -> Vec<Rule> {
         check(&Record::new(name, pairs.iter().copied()))
@@ -269,5 +274,19 @@ mod tests {
         for (name, pairs, expected) in table {
             assert_eq!(rules(name, pairs), *expected, "{name} {pairs:?}");
         }
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_into_a_message_is_an_error() {
+        let notes = (0..20).map(|number| (format!("note{number}"), "x".repeat(60_000)));
+        let address = [("peer".to_owned(), "INET hub.example.com 4070".to_owned())];
+        let found = check(&Record::new("a", address.into_iter().chain(notes)));
+        let [Rule::TooLarge { size }] = found.as_slice() else {
+            panic!("{found:?}")
+        };
+        assert!(*size > 1_200_000, "{size}");
+        assert_eq!(found[0].severity(), Severity::Error);
+        let text = found[0].to_string();
+        assert!(text.starts_with("the record is too large"), "{text}");
     }
 }

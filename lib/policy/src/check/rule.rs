@@ -10,6 +10,7 @@ use super::address::HostFault;
 use super::networks::NetworkFault;
 use super::quotes::QuoteFault;
 use crate::keys::{self, Reader};
+use crate::size;
 use crate::value::Expected;
 
 /// One kind of mistake.
@@ -150,6 +151,9 @@ pub(crate) enum Rule {
          {MAX_SENT}: shorten the name, the address or the options"
     )]
     LongCommand { length: usize },
+    /// The record does not fit into a message between the processes.
+    #[error("{}", size::too_large(*.size))]
+    TooLarge { size: usize },
     /// Two peers want the same interface name.
     #[error("the interface name {ifname} is the one of peer {first} too: give each its own")]
     SameInterface { ifname: Value, first: Name },

@@ -4,7 +4,9 @@
 use std::hint::black_box;
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{Answer, Envelope, PeerState, PeerStatus, Reply, Request};
+use connect_ipc::control::{
+    Answer, ConnectionStatus, Envelope, PeerState, PeerStatus, Reply, Request,
+};
 use connect_ipc::frame;
 use connect_ipc::pinger::{
     FromPinger, PingOrder, PingOutcome, PingPhase, PingPlan, PingResult, Remembered, ToPinger,
@@ -217,9 +219,9 @@ fn peers() -> Answer {
             next_ping: Some(1234),
             age: 86_400,
             changed: None,
-            reconnects: 0,
-            last_reconnect: None,
+            connection: ConnectionStatus::default(),
             statistics: statistics(),
+            failed_scripts: Vec::new(),
         }]),
     }
 }

@@ -20,6 +20,7 @@ mod notifications;
 mod passive;
 mod pinging;
 mod recording;
+mod scripts_again;
 mod service_manager;
 mod socket_access;
 mod sockets;

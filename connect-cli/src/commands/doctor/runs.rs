@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The scripts that the service has run: how did the last ones of each peer end?
+
+use connect_ipc::control::{PeerDetail, PeerStatus, RecentScript, Reply, Request};
+use connect_ipc::scripts::ScriptKind;
+
+use super::finding::Section;
+use crate::client::connection::{Control, ControlError};
+use crate::output::status_text::with_failed_scripts;
+use crate::output::{event_text, text};
+
+/// How many peers are asked about: more than anybody reads through, few enough for a quick answer.
+const MAX_PEERS: usize = 50;
+
+/// The last runs of peers.
+#[derive(Debug, Default)]
+pub(crate) struct LastRuns {
+    runs: Vec<(String, RecentScript)>,
+    /// Peers with failed scripts that were not asked about.
+    more_failed: usize,
+}
+
+impl LastRuns {
+    /// Asks the service about peers: first about those with a failed script.
+    pub(crate) async fn ask(
+        control: &mut Control,
+        peers: &[PeerStatus],
+    ) -> Result<Self, ControlError> {
+        let well = peers.iter().filter(|peer| peer.failed_scripts.is_empty());
+        let failed = with_failed_scripts(peers);
+        let more_failed = with_failed_scripts(peers).count().saturating_sub(MAX_PEERS);
+        let mut runs = Vec::new();
+        for peer in failed.chain(well).take(MAX_PEERS) {
+            control.ask(Request::Info {
+                peer: peer.name.clone(),
+            })?;
+            match control.reply().await? {
+                Reply::Peer(detail) => {
+                    let last = last_runs(peer, *detail).into_iter();
+                    runs.extend(last.map(|run| (peer.name.clone(), run)));
+                }
+                // It has gone meanwhile.
+                Reply::Failed(_) => {}
+                _ => return Err(ControlError::Unexpected),
+            }
+        }
+        Ok(LastRuns { runs, more_failed })
+    }
+
+    /// Reports them.
+    pub(crate) fn report(&self, section: &mut Section<'_>) {
+        for (peer, run) in &self.runs {
+            report(peer, run, section);
+        }
+        if self.more_failed > 0 {
+            let peers = text::count(self.more_failed as u64, "more peer");
+            section.fault(
+                format!("scripts of {peers} failed when they were last run"),
+                "`connect-cli status' says which; `connect-cli info PEER' shows their last lines",
+            );
+        }
+    }
+}
+
+/// The last run of each script of a peer that failed; if none did, the peer's last run.
+fn last_runs(peer: &PeerStatus, detail: PeerDetail) -> Vec<RecentScript> {
+    if peer.failed_scripts.is_empty() {
+        return detail.recent.into_iter().next_back().into_iter().collect();
+    }
+    let failed = peer.failed_scripts.iter().filter_map(|failed| {
+        let mut runs = detail.recent.iter().rev();
+        runs.find(|run| run.kind == failed.kind).cloned()
+    });
+    failed.collect()
+}
+
+fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
+    let kind = run.kind.name();
+    let (end, _) = event_text::script_end(&run.end);
+    let line = run.output.last().map_or_else(String::new, |line| {
+        format!("; the last line of its output: {line}")
+    });
+    let ago = text::span(run.ago);
+    let text = format!("peer {peer}: {kind}, {ago} ago: {end}{line}");
+    if run.end.failure().is_none() {
+        return section.ok(text);
+    }
+    let remedy = match run.kind {
+        ScriptKind::Ifup => format!("correct it, and run it again: connect-cli ifup {peer}"),
+        ScriptKind::Ifdown => format!(
+            "correct it, and take down by hand what it has left; while the peer is up, \
+             connect-cli ifdown {peer} runs it again"
+        ),
+        ScriptKind::Connect => {
+            format!("correct it, and make a new attempt: connect-cli kick {peer}")
+        }
+        ScriptKind::Disconnect => "correct it; it runs when the peer is removed again".to_owned(),
+    };
+    section.fault(text, &remedy);
+}

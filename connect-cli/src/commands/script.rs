@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `ifup` and `ifdown`: a script of a peer that is up, run again, or only shown.
+//!
+//! ```text
+//!   us --run-script--> core --started, output...--> shown as they come
+//!                           --ended--> our own exit code
+//! ```
+
+use clap::Args;
+use connect_ipc::control::{Reply, Request, RunProgress, ScriptPlan};
+use connect_ipc::scripts::{Command, Ended, InterfaceScript, ScriptKind, Stream};
+use connect_runtime::exit::Exit;
+
+use crate::client::connection::{Control, ControlError};
+use crate::common::{Common, Pace};
+use crate::error::{Error, ScriptEnd};
+use crate::output::event_text;
+use crate::output::paint::Paint;
+use crate::output::script_report::{OutputLine, ScriptPlanReport, ScriptRunReport};
+use crate::output::{text, to_stderr_bare};
+
+/// What `ifup` and `ifdown` take.
+#[derive(Args, Debug)]
+struct ScriptOptions {
+    /// Show the command and its environment, and run nothing.
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// Print JSON, once the script has ended.
+    #[arg(long)]
+    json: bool,
+    /// The peer's name.
+    peer: String,
+}
+
+/// Run a peer's ifup script again
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    The peer must be up; its tunnel is not touched. The script gets the arguments and the \
+    environment that it would get now, waits for other scripts of the peer, and counts like \
+    every other run: if it ends well, `status' no longer says that it has failed. Its output is \
+    shown as it comes. The script goes on if this program is interrupted. At most 64 scripts \
+    that were asked for can be pending.\n\n\
+    The exit code is the script's own status; 128 and the number of a signal that has killed it; \
+    124 if it has run into its time limit; 126 if it could not be started; 1 if nobody knows how \
+    it ended, or the service refuses. With --json, `end' and `code' say which it was.\n\n\
+    Examples:\n\
+    \x20 connect-cli ifup alice\n\
+    \x20 connect-cli ifup --dry-run alice")]
+pub(crate) struct Ifup {
+    #[command(flatten)]
+    options: ScriptOptions,
+}
+
+/// Run a peer's ifdown script while it is up
+#[derive(Args, Debug)]
+#[command(after_help = "\
+    As connect-cli ifup, with the peer's ifdown: the peer stays up, only what its interface was \
+    given is taken down. connect-cli ifup brings it back. Exit codes are those of connect-cli \
+    ifup.\n\n\
+    Examples:\n\
+    \x20 connect-cli ifdown alice && connect-cli ifup alice\n\
+    \x20 connect-cli ifdown --dry-run alice")]
+pub(crate) struct Ifdown {
+    #[command(flatten)]
+    options: ScriptOptions,
+}
+
+impl Ifup {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        self.options.run(InterfaceScript::Ifup, common).await
+    }
+}
+
+impl Ifdown {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        self.options.run(InterfaceScript::Ifdown, common).await
+    }
+}
+
+impl ScriptOptions {
+    async fn run(self, script: InterfaceScript, common: &mut Common) -> Result<Exit, Error> {
+        let mut control = common.control(Pace::Slow).await?;
+        let (peer, kind) = (self.peer.clone(), ScriptKind::from(script));
+        if self.dry_run {
+            control.ask(Request::ShowScript { peer, script })?;
+            return match control.reply().await? {
+                Reply::Script(plan) => self.show(kind, &plan, common),
+                Reply::Failed(words) => self.fail(kind, words, common),
+                _ => Err(ControlError::Unexpected.into()),
+            };
+        }
+        control.ask(Request::RunScript { peer, script })?;
+        let mut told = Told::default();
+        match told.follow(&mut control, self.json, common).await? {
+            Outcome::Refused(words) => self.fail(kind, words, common),
+            Outcome::Ended(end) => self.end(kind, &told, end, common),
+        }
+    }
+
+    /// The service refuses.
+    fn fail(
+        &self,
+        kind: ScriptKind,
+        words: Vec<String>,
+        common: &mut Common,
+    ) -> Result<Exit, Error> {
+        if self.json {
+            let report = ScriptRunReport::refused(&self.peer, kind, &words);
+            common.out.json(&report)?;
+        }
+        Err(Error::Failed(words))
+    }
+
+    /// The script has ended.
+    fn end(
+        &self,
+        kind: ScriptKind,
+        told: &Told,
+        end: Ended,
+        common: &mut Common,
+    ) -> Result<Exit, Error> {
+        if self.json {
+            let report = ScriptRunReport::ended(&self.peer, kind, told.pid, &told.output, &end);
+            common.out.json(&report)?;
+        }
+        let peer = text::clean(&self.peer).into_owned();
+        if end.failure().is_some() {
+            let end = ScriptEnd { peer, kind, end };
+            return Err(Error::Script(end));
+        }
+        if !self.json {
+            let (words, paint) = event_text::script_end(&end);
+            let line = format!("{peer}: {}: {words}", kind.name());
+            common.out.painted(paint, &line)?;
+        }
+        Ok(Exit::Success)
+    }
+
+    /// Shows what would be executed.
+    fn show(
+        &self,
+        kind: ScriptKind,
+        plan: &ScriptPlan,
+        common: &mut Common,
+    ) -> Result<Exit, Error> {
+        if self.json {
+            let report = ScriptPlanReport::new(&self.peer, kind, plan);
+            common.out.json(&report)?;
+            return Ok(Exit::Success);
+        }
+        for (line, paint) in plan_lines(kind, plan) {
+            common.out.painted(paint, &line)?;
+        }
+        Ok(Exit::Success)
+    }
+}
+
+/// What would be executed, in lines.
+fn plan_lines(kind: ScriptKind, plan: &ScriptPlan) -> Vec<(String, Paint)> {
+    let plain = |line: String| (line, Paint::Plain);
+    let command = match &plan.command {
+        Command::Exec(words) => text::shell_words(words),
+        Command::Shell(line) => line.clone(),
+    };
+    let limit = plan.limit.filter(|limit| *limit > 0);
+    let limit = limit.map_or_else(
+        || "without a time limit".to_owned(),
+        |limit| format!("for at most {}", text::span(limit.into())),
+    );
+    let mut lines = vec![
+        (
+            format!("{} would run, {limit}", kind.name()),
+            Paint::Heading,
+        ),
+        plain(format!("  {}", text::clean(&command))),
+        plain(String::new()),
+        (
+            "with these variables beside those of the script helper".to_owned(),
+            Paint::Heading,
+        ),
+    ];
+    lines.extend(plan.environment.iter().map(|(name, value)| {
+        let value = text::shell_words([value]);
+        plain(format!("  {name}={}", text::clean(&value)))
+    }));
+    lines
+}
+
+/// How a request for a script ended.
+enum Outcome {
+    /// The service refused it, in these words.
+    Refused(Vec<String>),
+    /// The script has ended.
+    Ended(Ended),
+}
+
+/// What the service has told of the script so far.
+#[derive(Default)]
+struct Told {
+    pid: Option<i32>,
+    /// Its output, kept only for JSON.
+    output: Vec<OutputLine>,
+}
+
+impl Told {
+    /// Shows what happens until the end.
+    async fn follow(
+        &mut self,
+        control: &mut Control,
+        json: bool,
+        common: &mut Common,
+    ) -> Result<Outcome, Error> {
+        loop {
+            match control.reply().await? {
+                Reply::Run(RunProgress::Started { pid }) => self.pid = Some(pid),
+                Reply::Run(RunProgress::Output { stream, line }) if json => {
+                    self.output.push(OutputLine { stream, line });
+                }
+                Reply::Run(RunProgress::Output { stream, line }) => match stream {
+                    Stream::Stdout => common.out.line_flushed(&text::clean(&line))?,
+                    Stream::Stderr => to_stderr_bare(&line),
+                },
+                Reply::Run(RunProgress::Ended(end)) => return Ok(Outcome::Ended(end)),
+                Reply::Failed(words) => return Ok(Outcome::Refused(words)),
+                _ => return Err(ControlError::Unexpected.into()),
+            }
+        }
+    }
+}

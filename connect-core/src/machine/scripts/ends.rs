@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What follows from the end of a run: the warning, the counts, what is remembered, and the answer
+//! to an operator who has asked for it.
+
+use connect_ipc::RunId;
+use connect_ipc::control::{Reply, RunProgress};
+use connect_ipc::event::EventKind;
+use connect_ipc::scripts::{Ended, ScriptFailure};
+
+use super::ended_run::EndedRun;
+use crate::machine::Machine;
+use crate::machine::requester::OperatorRequest;
+
+/// How many ended scripts are remembered for operators, over all peers.
+const RECENT: usize = 256;
+
+impl Machine {
+    /// A run is over (connect(8), "Warnings"), or could not even be handed to the helper.
+    pub(super) fn conclude(
+        &mut self,
+        id: Option<RunId>,
+        run: EndedRun,
+        asked_by: Option<OperatorRequest>,
+    ) {
+        let (kind, peer, end) = (run.kind.name(), run.peer.as_str(), &run.end);
+        if let Some((code, word)) = warning(end) {
+            self.warn_of(id, [kind, peer, code], word.as_slice());
+        }
+        let counters = &mut self.events.counters.scripts;
+        let counter = match end.failure() {
+            None => &mut counters.ok,
+            Some(
+                ScriptFailure::Exited(_) | ScriptFailure::Signal(_) | ScriptFailure::Unknown(_),
+            ) => &mut counters.failed,
+            Some(ScriptFailure::TimedOut) => &mut counters.timed_out,
+            Some(ScriptFailure::NotStarted) => &mut counters.not_started,
+            Some(ScriptFailure::Lost) => &mut counters.lost,
+        };
+        *counter += 1;
+        self.emit(Some(peer), || EventKind::Ended {
+            script: run.kind,
+            end: end.clone(),
+        });
+        if let Some(by) = asked_by {
+            let ended = Reply::Run(RunProgress::Ended(end.clone()));
+            self.answer(by.connection, by.request, ended);
+        }
+        self.scripts.failures.ended(&run);
+        if self.peers.find(&run.peer).is_none() {
+            // It ended after its peer.
+            self.scripts.failures.peer_removed(&run.peer);
+        }
+        if self.scripts.recent.len() == RECENT {
+            self.scripts.recent.pop_front();
+        }
+        self.scripts.recent.push_back(run);
+    }
+}
+
+/// The code of the warning that tells of an end, and the word after it; `None` if there is nothing
+/// to warn of.
+fn warning(end: &Ended) -> Option<(&'static str, Option<String>)> {
+    Some(match end {
+        Ended::Exited(0) | Ended::Stopped => return None,
+        Ended::Exited(status) => ("exit-nonzero", Some(status.to_string())),
+        Ended::Signal(signal) => ("exit-signal", Some(format!("S{signal}"))),
+        Ended::Unknown(status) => ("exit-unknown", Some(format!("{status:#x}"))),
+        Ended::NotStarted(why) => ("not-started", Some(why.clone())),
+        Ended::TimedOut => ("timed-out", None),
+        Ended::Lost => ("exit-lost", None),
+    })
+}

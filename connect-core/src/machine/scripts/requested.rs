@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Scripts that operators ask for: run again for a peer that is up, or only shown.
+//!
+//! ```text
+//!   RunScript, ShowScript --> ALGS --> [serve_script_request] --> a run like any other
+//!                                                        \--> Reply::Script
+//! ```
+
+use connect_ipc::PeerId;
+use connect_ipc::control::{Reply, ScriptPlan, ServerLink};
+use connect_ipc::event::EventKind;
+use connect_ipc::frame::{MAX_FRAME, length};
+use connect_ipc::scripts::{InterfaceScript, ScriptKind};
+
+use crate::machine::Machine;
+use crate::machine::peers::Particulars;
+use crate::machine::requester::{ScriptPurpose, ScriptRequest};
+use crate::machine::server::{AfterAlgs, Pending};
+
+/// How many runs that operators have asked for may be pending at a time. Nobody starts more by
+/// hand, and each holds a whole environment until it is started.
+const MAX_REQUESTED: usize = 64;
+
+impl Machine {
+    /// An operator asks for a script. `by` says who, for observers.
+    pub(in crate::machine) fn script_requested(&mut self, by: &str, request: ScriptRequest) {
+        let (name, kind) = (request.peer.clone(), ScriptKind::from(request.script));
+        if request.purpose == ScriptPurpose::Run {
+            self.emit(Some(&name), || EventKind::Command {
+                words: vec![kind.name().to_owned(), name.clone()],
+                by: by.to_owned(),
+            });
+        }
+        let id = match self.admit_script(&request) {
+            Ok(id) => id,
+            Err(failure) => return self.refuse_script(&request, &failure),
+        };
+        // As before the first `ifup`: the answer to the last question finds those to the others.
+        if let Some(peer) = self.peers.get(id)
+            && peer.particulars == Particulars::Unknown
+        {
+            self.ask_address(id);
+        }
+        let refused = request.clone();
+        let pending = Pending::Algs {
+            peer: id,
+            then: AfterAlgs::Script(request),
+            pairs: Vec::new(),
+        };
+        if !self.command_on_peer(pending, "ALGS", &name) {
+            self.refuse_script(&refused, &["server-unavailable"]);
+        }
+    }
+
+    /// The peer of a request that can be served, or the words that say why it cannot.
+    fn admit_script(&self, request: &ScriptRequest) -> Result<PeerId, Vec<String>> {
+        let name = request.peer.as_str();
+        let kind = ScriptKind::from(request.script).name();
+        let failure = |words: &[&str]| Err(words.iter().map(|word| (*word).to_owned()).collect());
+        // A core that is still to hear for the first time which peers there are cannot tell.
+        let unheard = self.server.link() == ServerLink::Joining && !self.server.joined_before();
+        if !self.server.is_connected() || unheard {
+            return failure(&["server-unavailable"]);
+        }
+        let Some(id) = self.peers.find(name) else {
+            let known = self.database.current.peer(name).is_some();
+            return failure(&[
+                if known {
+                    "peer-not-added"
+                } else {
+                    "unknown-peer"
+                },
+                name,
+            ]);
+        };
+        let record = self.peers.get(id).and_then(|peer| peer.record.as_ref());
+        if record.and_then(|record| record.get(kind)).is_none() {
+            return failure(&["no-script", name, kind]);
+        }
+        if request.purpose == ScriptPurpose::Show {
+            return Ok(id);
+        }
+        if self.scripts.helper.ready().is_none() {
+            return failure(&["no-script-helper"]);
+        }
+        let requested = self.scripts.runs.values();
+        if requested.filter(|run| run.asked_by.is_some()).count() >= MAX_REQUESTED {
+            return failure(&["too-many-scripts", &MAX_REQUESTED.to_string()]);
+        }
+        Ok(id)
+    }
+
+    /// Says why a script is neither run nor shown.
+    pub(in crate::machine) fn refuse_script(
+        &mut self,
+        request: &ScriptRequest,
+        failure: &[impl AsRef<str>],
+    ) {
+        let words = failure.iter().map(|word| word.as_ref().to_owned());
+        let reply = Reply::Failed(words.collect());
+        self.answer(request.by.connection, request.by.request, reply);
+    }
+
+    /// What the script needs to know has been answered.
+    pub(in crate::machine) fn serve_script_request(&mut self, id: PeerId, request: &ScriptRequest) {
+        // Much may have happened meanwhile.
+        if let Err(failure) = self.admit_script(request) {
+            return self.refuse_script(request, &failure);
+        }
+        let prepared = match request.script {
+            InterfaceScript::Ifup => self.prepare_ifup(id),
+            InterfaceScript::Ifdown => self.prepare_ifdown(id),
+        };
+        let Some(prepared) = prepared else {
+            return self.refuse_script(request, &["peer-not-added", &request.peer]);
+        };
+        match request.purpose {
+            ScriptPurpose::Run => self.order(prepared, Some(request.by)),
+            ScriptPurpose::Show => {
+                let limit = self.script_limit(&prepared);
+                let reply = match prepared.script {
+                    Ok(Some(script)) => Reply::Script(Box::new(ScriptPlan {
+                        command: script.command,
+                        environment: script.environment,
+                        limit,
+                    })),
+                    Ok(None) => Reply::Failed(vec!["no-script".to_owned(), prepared.peer]),
+                    Err(error) => Reply::Failed(vec![
+                        "not-started".to_owned(),
+                        prepared.peer,
+                        error.to_string(),
+                    ]),
+                };
+                let size = length(&reply);
+                if size > MAX_FRAME - connect_policy::size::ENVELOPE {
+                    let why = connect_policy::size::too_large(size);
+                    return self.refuse_script(request, &["not-started", &request.peer, &why]);
+                }
+                self.answer(request.by.connection, request.by.request, reply);
+            }
+        }
+    }
+}

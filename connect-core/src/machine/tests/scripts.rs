@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Scripts: which failures are remembered, and what an operator gets who asks for one.
+
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::control::{
+    PeerDetail, PeerStatus, Reply, Request, RunProgress, ScriptCounters, ServiceStatus,
+};
+use connect_ipc::frame::{MAX_FRAME, length};
+use connect_ipc::scripts::{
+    Child, Command, Ended, FromScripts, InterfaceScript, ScriptFailure, ScriptKind, Stream,
+    ToScripts,
+};
+
+use super::rig::{Rig, record};
+use connect_policy::size::MAX_RECORD;
+
+const PAIRS: &[(&str, &str)] = &[
+    ("peer", "INET 192.0.2.1 1"),
+    ("ifup", "up one"),
+    ("ifdown", "down"),
+];
+
+/// A core whose peer `p` is up and whose `ifup` was ordered, with that run.
+fn with_peer(pairs: &[(&str, &str)]) -> (Rig, Option<RunId>) {
+    let mut rig = Rig::joined(&[record("p", pairs), record("q", pairs)], &[]);
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    rig.answer_all();
+    let run = rig.runs().first().map(|(run, _)| *run);
+    (rig, run)
+}
+
+fn ends(rig: &mut Rig, run: RunId, end: Ended) {
+    rig.scripts_say(FromScripts::Ended { run, end });
+}
+
+fn status(rig: &mut Rig) -> (ServiceStatus, Vec<PeerStatus>) {
+    rig.request(9, 9, Request::Status {});
+    let (mut service, mut list) = (None, Vec::new());
+    for (_, answer) in rig.answers.drain(..) {
+        match answer.reply {
+            Reply::Service(status) => service = Some(*status),
+            Reply::Peers(some) => list.extend(some),
+            _ => {}
+        }
+    }
+    (service.unwrap(), list)
+}
+
+/// The failed scripts of `p`, as `status` has them.
+fn failed(rig: &mut Rig) -> Vec<(ScriptKind, ScriptFailure, u64)> {
+    let (_, peers) = status(rig);
+    let peer = peers.iter().find(|peer| peer.name == "p").unwrap();
+    let failed = peer.failed_scripts.iter();
+    failed
+        .map(|script| (script.kind, script.failure, script.ago))
+        .collect()
+}
+
+fn detail(rig: &mut Rig) -> PeerDetail {
+    rig.request(9, 9, Request::Info { peer: "p".into() });
+    match rig.answers.pop().unwrap().1.reply {
+        Reply::Peer(detail) => *detail,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ask(rig: &mut Rig, id: u64, script: InterfaceScript) {
+    let peer = "p".to_owned();
+    rig.request(1, id, Request::RunScript { peer, script });
+    rig.answer_all();
+}
+
+fn replies(rig: &mut Rig) -> Vec<Reply> {
+    rig.answers
+        .drain(..)
+        .map(|(_, answer)| answer.reply)
+        .collect()
+}
+
+fn words(reply: &Reply) -> String {
+    match reply {
+        Reply::Failed(words) => words.join(" "),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_failed_script_is_in_the_status_until_it_ends_well() {
+    let (mut rig, run) = with_peer(PAIRS);
+    let run = run.unwrap();
+    assert_eq!(failed(&mut rig), []);
+    let line = "no such device".to_owned();
+    let stream = Stream::Stderr;
+    rig.scripts_say(FromScripts::Output { run, stream, line });
+    ends(&mut rig, run, Ended::Exited(2));
+    rig.wait(Duration::from_secs(7));
+    let wanted = (ScriptKind::Ifup, ScriptFailure::Exited(2), 7);
+    assert_eq!(failed(&mut rig), [wanted]);
+    // However many other scripts end meanwhile, its last line is known.
+    for _ in 0..300 {
+        rig.hear("NOTE ADD q tun1 INET 192.0.2.2 1");
+        rig.answer_all();
+        let run = rig.runs()[0].0;
+        ends(&mut rig, run, Ended::Exited(0));
+    }
+    let recent = detail(&mut rig).recent;
+    assert_eq!(recent[0].end, Ended::Exited(2));
+    assert_eq!(recent[0].output, ["no such device"]);
+
+    ask(&mut rig, 1, InterfaceScript::Ifup);
+    let again = rig.runs()[0].0;
+    ends(&mut rig, again, Ended::Exited(0));
+    assert_eq!(failed(&mut rig), []);
+}
+
+#[test]
+fn an_ifup_that_fails_after_its_peer_is_gone_leaves_no_mark() {
+    let (mut rig, run) = with_peer(PAIRS);
+    rig.hear("NOTE KILL p");
+    let ifdown = rig.runs()[0].0;
+    ends(&mut rig, run.unwrap(), Ended::Exited(2));
+    ends(&mut rig, ifdown, Ended::Exited(1));
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    let wanted = (ScriptKind::Ifdown, ScriptFailure::Exited(1), 0);
+    assert_eq!(failed(&mut rig), [wanted]);
+}
+
+#[test]
+fn info_leaves_out_what_does_not_fit_into_a_message() {
+    let note = "x".repeat(MAX_RECORD - 200);
+    let pairs: Vec<_> = PAIRS
+        .iter()
+        .copied()
+        .chain([("note", note.as_str())])
+        .collect();
+    let (mut rig, run) = with_peer(&pairs);
+    let run = run.unwrap();
+    for _ in 0..3 {
+        let (stream, line) = (Stream::Stdout, "\u{1}".repeat(200));
+        rig.scripts_say(FromScripts::Output { run, stream, line });
+    }
+    ends(&mut rig, run, Ended::Exited(1));
+    assert_eq!(detail(&mut rig).recent.len(), 1);
+    for _ in 0..20 {
+        ask(&mut rig, 1, InterfaceScript::Ifdown);
+        let run = rig.runs()[0].0;
+        let (stream, line) = (Stream::Stdout, "\u{1}".repeat(200));
+        rig.scripts_say(FromScripts::Output { run, stream, line });
+        ends(&mut rig, run, Ended::Exited(0));
+    }
+    rig.answers.clear();
+    let detail = detail(&mut rig);
+    assert!(detail.record.is_some());
+    assert!(
+        (1..20).contains(&detail.recent.len()),
+        "{}",
+        detail.recent.len()
+    );
+    assert!(length(&detail) <= MAX_FRAME);
+}
+
+#[test]
+fn a_failed_script_is_known_to_the_next_core_and_forgotten_without_its_record() {
+    let (mut rig, run) = with_peer(PAIRS);
+    ends(&mut rig, run.unwrap(), Ended::TimedOut);
+    let (_, state) = rig.machine.state().unwrap();
+    let state = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+    let mut next = Rig::alone(&[record("p", PAIRS)], false);
+    next.now = next.now + Duration::from_secs(10);
+    next.inherit(state);
+    next.scripts_come();
+    next.meet(&["p"]);
+    next.answer_all();
+    let wanted = (ScriptKind::Ifup, ScriptFailure::TimedOut, 10);
+    assert_eq!(failed(&mut next), [wanted]);
+    next.database(&[record("p", &[("peer", "INET 192.0.2.1 1")])]);
+    assert_eq!(failed(&mut next), []);
+}
+
+#[test]
+fn a_script_that_cannot_be_started_is_counted_as_that_and_not_as_lost() {
+    let (mut rig, run) = with_peer(PAIRS);
+    ends(&mut rig, run.unwrap(), Ended::NotStarted("why".into()));
+    // A value that cannot be executed never gets as far as the helper.
+    rig.database(&[record(
+        "p",
+        &[("peer", "INET 192.0.2.1 1"), ("ifup", "a\0b")],
+    )]);
+    rig.answer_all();
+    ask(&mut rig, 1, InterfaceScript::Ifup);
+    assert_eq!(rig.runs(), []);
+    let told = replies(&mut rig);
+    let [Reply::Run(RunProgress::Ended(Ended::NotStarted(why)))] = told.as_slice() else {
+        panic!("{told:?}")
+    };
+    assert!(why.contains("ifup"), "{why}");
+    let (service, _) = status(&mut rig);
+    let wanted = ScriptCounters {
+        not_started: 2,
+        ..ScriptCounters::default()
+    };
+    assert_eq!(service.counters.scripts, wanted);
+}
+
+#[test]
+fn a_record_too_large_for_a_message_is_told_and_nothing_stays_pending() {
+    let note = "x".repeat(60_000);
+    let names: Vec<String> = (0..20).map(|number| format!("note{number}")).collect();
+    let notes = names.iter().map(|name| (name.as_str(), note.as_str()));
+    let pairs: Vec<(&str, &str)> = PAIRS.iter().copied().chain(notes).collect();
+    let mut rig = Rig::joined(&[record("p", &pairs)], &[]);
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    rig.answer_all();
+    assert_eq!(rig.runs(), []);
+    let (service, _) = status(&mut rig);
+    let counters = service.counters.scripts;
+    assert_eq!((counters.not_started, counters.pending), (1, 0));
+    assert_eq!(
+        failed(&mut rig),
+        [(ScriptKind::Ifup, ScriptFailure::NotStarted, 0)]
+    );
+    let detail = detail(&mut rig);
+    assert_eq!(detail.record, None);
+    assert!(detail.oversize.is_some_and(|size| size > 1_200_000));
+    let Ended::NotStarted(why) = &detail.recent[0].end else {
+        panic!("{detail:?}")
+    };
+    assert!(why.contains("too large"), "{why}");
+    // Whoever asks is told so as well, and so is the server.
+    let (peer, script) = ("p".to_owned(), InterfaceScript::Ifdown);
+    rig.request(1, 1, Request::ShowScript { peer, script });
+    rig.answer_all();
+    let told = words(&replies(&mut rig)[0]);
+    assert!(
+        told.starts_with("not-started p the record is too large"),
+        "{told}"
+    );
+    rig.hear("NOTE KILL p");
+    let sent = rig.sent();
+    assert!(
+        sent.iter()
+            .any(|line| line.starts_with("WARN connect ifdown p not-started ")),
+        "{sent:?}"
+    );
+}
+
+#[test]
+fn an_operator_sees_the_script_from_its_start_to_its_end() {
+    let (mut rig, first) = with_peer(PAIRS);
+    ends(&mut rig, first.unwrap(), Ended::Exited(0));
+    rig.sent();
+    ask(&mut rig, 5, InterfaceScript::Ifup);
+    let runs = rig.ordered();
+    let words = ["up", "one", "p", "tun0", "INET", "192.0.2.1", "1"].map(str::to_owned);
+    assert_eq!(runs[0].command, Command::Exec(words.to_vec()));
+    let variable = ("A_CIPHER".to_owned(), "rijndael".to_owned());
+    assert!(runs[0].environment.contains(&variable));
+    let run = runs[0].run;
+    let child = Child {
+        pid: 77,
+        start_time: 1,
+    };
+    rig.scripts_say(FromScripts::Started { run, child });
+    for (stream, line) in [(Stream::Stdout, "well"), (Stream::Stderr, "ill")] {
+        let line = line.to_owned();
+        rig.scripts_say(FromScripts::Output { run, stream, line });
+    }
+    ends(&mut rig, run, Ended::Exited(3));
+    // What comes after the end is not for the operator.
+    let (stream, line) = (Stream::Stdout, "late".to_owned());
+    rig.scripts_say(FromScripts::Output { run, stream, line });
+    let output = |stream, line: &str| {
+        let line = line.to_owned();
+        Reply::Run(RunProgress::Output { stream, line })
+    };
+    let wanted = [
+        Reply::Run(RunProgress::Started { pid: 77 }),
+        output(Stream::Stdout, "well"),
+        output(Stream::Stderr, "ill"),
+        Reply::Run(RunProgress::Ended(Ended::Exited(3))),
+    ];
+    assert_eq!(replies(&mut rig), wanted);
+    // The run is one like any other: the server is told, and the tunnel is left alone.
+    let sent = rig.sent();
+    assert!(
+        sent.contains(&"WARN connect ifup p exit-nonzero 3".to_owned()),
+        "{sent:?}"
+    );
+    let touched = |line: &&String| line.starts_with("KILL") || line.starts_with("ADD");
+    assert_eq!(sent.iter().find(touched), None);
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_executed_and_runs_nothing() {
+    let (mut rig, _) = with_peer(PAIRS);
+    rig.scripts_go();
+    for (script, words) in [
+        (
+            InterfaceScript::Ifup,
+            vec!["up", "one", "p", "tun0", "INET", "192.0.2.1", "1"],
+        ),
+        (InterfaceScript::Ifdown, vec!["down", "p"]),
+    ] {
+        let peer = "p".to_owned();
+        rig.request(1, 1, Request::ShowScript { peer, script });
+        rig.answer_all();
+        let told = replies(&mut rig);
+        let [Reply::Script(plan)] = told.as_slice() else {
+            panic!("{told:?}")
+        };
+        let words = words.into_iter().map(str::to_owned).collect();
+        assert_eq!(plan.command, Command::Exec(words));
+        let variable = ("P_IFUP".to_owned(), "up one".to_owned());
+        assert!(plan.environment.contains(&variable));
+    }
+    assert_eq!(rig.runs(), []);
+}
+
+#[test]
+fn a_script_is_refused_with_the_reason() {
+    let (mut rig, first) = with_peer(&[("peer", "INET 192.0.2.1 1"), ("ifup", "up")]);
+    ends(&mut rig, first.unwrap(), Ended::Exited(0));
+    let refused = |rig: &mut Rig, peer: &str, script| {
+        let peer = peer.to_owned();
+        rig.request(1, 1, Request::RunScript { peer, script });
+        rig.answer_all();
+        words(&replies(rig)[0])
+    };
+    let (up, down) = (InterfaceScript::Ifup, InterfaceScript::Ifdown);
+    assert_eq!(refused(&mut rig, "nobody", up), "unknown-peer nobody");
+    assert_eq!(refused(&mut rig, "q", up), "peer-not-added q");
+    assert_eq!(refused(&mut rig, "p", down), "no-script p ifdown");
+    rig.scripts_go();
+    assert_eq!(refused(&mut rig, "p", up), "no-script-helper");
+    rig.scripts_come();
+
+    // Nobody can fill core's memory with runs.
+    for id in 0..64 {
+        ask(&mut rig, id, up);
+    }
+    assert_eq!(replies(&mut rig), []);
+    assert_eq!(refused(&mut rig, "p", up), "too-many-scripts 64");
+    let runs = rig.runs();
+    ends(&mut rig, runs[0].0, Ended::Exited(0));
+    replies(&mut rig);
+    ask(&mut rig, 65, up);
+    assert_eq!(replies(&mut rig), []);
+    ends(&mut rig, runs[1].0, Ended::Exited(0));
+    replies(&mut rig);
+
+    // A request whose question the server never answers is told so.
+    let peer = "p".to_owned();
+    rig.request(1, 99, Request::RunScript { peer, script: up });
+    rig.lose_server();
+    assert_eq!(words(&replies(&mut rig)[0]), "server-lost");
+    let peer = "p".to_owned();
+    rig.request(1, 99, Request::RunScript { peer, script: up });
+    assert_eq!(words(&replies(&mut rig)[0]), "server-unavailable");
+}
+
+#[test]
+fn a_run_whose_helper_dies_ends_for_the_operator_too() {
+    let (mut rig, first) = with_peer(PAIRS);
+    ends(&mut rig, first.unwrap(), Ended::Exited(0));
+    ask(&mut rig, 1, InterfaceScript::Ifup);
+    let run = rig.runs()[0].0;
+    rig.scripts_go();
+    rig.scripts_come();
+    let again = rig
+        .to_scripts
+        .iter()
+        .any(|message| matches!(message, ToScripts::Run(runs) if runs[0].run == run));
+    assert!(again, "it was not started, so it is ordered again");
+    ends(&mut rig, run, Ended::Lost);
+    let lost = Reply::Run(RunProgress::Ended(Ended::Lost));
+    assert_eq!(replies(&mut rig), [lost]);
+}
