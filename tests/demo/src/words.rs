@@ -24,6 +24,12 @@ pub(crate) fn sentence(line: &str) -> String {
         }
         ["NOTE", "KXSTART", peer] => format!("agreeing on keys with {peer}"),
         ["NOTE", "KXDONE", peer] => format!("keys agreed with {peer}"),
+        ["WARN", "PEER", "-", "unexpected-source", address @ ..] => {
+            format!(
+                "ignoring a packet from {}, where no peer is known",
+                place(address)
+            )
+        }
         ["NOTE" | "WARN", "USER", "connect", rest @ ..] => {
             service(rest).unwrap_or_else(|| line.to_owned())
         }
@@ -72,6 +78,10 @@ mod tests {
             (
                 "NOTE USER connect ifup hub stdout 'hello there'",
                 "ifup of hub says: hello there",
+            ),
+            (
+                "WARN PEER - unexpected-source INET 127.0.0.21 4070",
+                "ignoring a packet from 127.0.0.21:4070, where no peer is known",
             ),
             ("WARN KX hub timeout", "WARN KX hub timeout"),
             ("WARN USER connect what", "WARN USER connect what"),
