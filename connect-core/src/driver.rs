@@ -74,7 +74,7 @@ impl Driver {
             }
             for output in self.outputs.get(before..).unwrap_or_default() {
                 if let Output::ServerLines(lines) = output {
-                    for line in String::from_utf8_lossy(lines).lines() {
+                    for line in tripe_admin::bytes::decode(lines).lines() {
                         trace::print(Direction::Sent, line, &mut self.secrets);
                     }
                 }

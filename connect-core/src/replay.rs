@@ -232,7 +232,7 @@ impl<W: Write> Replay<'_, W> {
     fn print_output(&mut self, output: &Output, since: Duration) -> anyhow::Result<()> {
         let seconds = since.as_secs_f64();
         if let Output::ServerLines(lines) = output {
-            for line in String::from_utf8_lossy(lines).lines() {
+            for line in tripe_admin::bytes::decode(lines).lines() {
                 self.print(&format!("{seconds:>12.6} server > {line}"))?;
             }
             return Ok(());

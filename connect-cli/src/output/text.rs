@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt::{Display, Write as _};
 
-use tripe_admin::token;
+use tripe_admin::{bytes, token};
 
 /// What is printed in place of a value that does not exist.
 pub(crate) const NOTHING: &str = "-";
@@ -84,15 +84,18 @@ pub(crate) fn address(words: &str) -> String {
     }
 }
 
-/// The text with control characters made visible: what comes from a database or a script must not
-/// command the terminal.
+/// The text with control characters, and bytes that are no text, made visible: what comes from a
+/// database or a script must not command the terminal.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(char::is_control) {
+    let odd = |c: char| c.is_control() || bytes::byte(c).is_some();
+    if !text.chars().any(odd) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if c.is_control() {
+        if let Some(byte) = bytes::byte(c) {
+            shown.extend(byte.escape_ascii().map(char::from));
+        } else if c.is_control() {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -215,6 +218,7 @@ mod tests {
     #[test]
     fn nothing_from_outside_commands_the_terminal() {
         assert_eq!(clean("a\x1b[2Jb\nc"), "a\\u{1b}[2Jb\\nc");
+        assert_eq!(clean(&bytes::decode(b"a\xffb")), "a\\xffb");
         assert!(matches!(clean("plain ü"), Cow::Borrowed(_)));
         assert_eq!(failure(&["odd\x07".into()]), "odd\\u{7}");
     }

@@ -99,10 +99,10 @@ mod text {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
     pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&String::from_utf8_lossy(bytes))
+        serializer.serialize_str(&tripe_admin::bytes::decode(bytes))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<Vec<u8>, D::Error> {
-        String::deserialize(reader).map(String::into_bytes)
+        String::deserialize(reader).map(|text| tripe_admin::bytes::encode(&text).into_owned())
     }
 }

@@ -8,6 +8,7 @@
 //! use to anyone who writes for TrIPE.
 
 pub mod address;
+pub mod bytes;
 pub mod client;
 pub mod interval;
 pub mod line;

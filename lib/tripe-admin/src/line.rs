@@ -20,7 +20,7 @@ const KEPT_OF_TOO_LONG: usize = 80;
 /// One line cut from the stream, without its newline.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Line<'a> {
-    /// A complete line. Bytes that are no UTF-8 have become U+FFFD.
+    /// A complete line. Of bytes that are no UTF-8, see [`bytes`](crate::bytes).
     Text(Cow<'a, str>),
     /// A line longer than the limit, thrown away.
     TooLong {
@@ -125,11 +125,7 @@ impl LineBuffer {
             return Some(Line::TooLong { start, length });
         }
         let bytes = &self.bytes[start..end];
-        // Nearly every line is valid, and this says so sooner than replacing what is not.
-        Some(Line::Text(match std::str::from_utf8(bytes) {
-            Ok(text) => Cow::Borrowed(text),
-            Err(_) => String::from_utf8_lossy(bytes),
-        }))
+        Some(Line::Text(crate::bytes::decode(bytes)))
     }
 
     fn discard(&mut self, start: usize, end: usize) {
@@ -193,10 +189,10 @@ mod tests {
     }
 
     #[test]
-    fn invalid_utf8_is_replaced() {
+    fn bytes_that_are_no_text_stay_apart() {
         let mut buffer = LineBuffer::new(100);
-        buffer.push(b"a\xffb\n");
-        assert_eq!(all(&mut buffer), ["a\u{fffd}b"]);
+        buffer.push(b"a\xffb\na\xfeb\n");
+        assert_eq!(all(&mut buffer), ["a\u{10ffff}b", "a\u{10fffe}b"]);
     }
 
     proptest! {

@@ -20,6 +20,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
+use crate::bytes;
 use crate::message::{Failure, ServerLine};
 use crate::note::Note;
 use crate::token::{self, Words};
@@ -264,7 +265,7 @@ impl<T> Session<T> {
                 length: line.len(),
             });
         }
-        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(&bytes::encode(line));
         self.output.push(b'\n');
         Ok(())
     }
