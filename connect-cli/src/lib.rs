@@ -25,6 +25,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 use connect_runtime::exit::{Exit, Fatal};
+use connect_runtime::streams::{self, Stream};
 
 use crate::cli::Cli;
 use crate::common::Common;
@@ -35,7 +36,10 @@ use crate::error::Error;
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
-        Ok(exit) => exit.into(),
+        Ok(exit) => {
+            streams::flush();
+            exit.into()
+        }
         // The reader has closed the pipe, as `| head` does.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Exit::Success.into()
@@ -47,7 +51,9 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             let fatal = Fatal::new(error.exit(), error);
-            output::to_stderr(&fatal.error.to_string());
+            let text = fatal.error.to_string();
+            let text = output::text::clean(&text);
+            Stream::Err.last_line(format!("connect-cli: {text}"));
             fatal.exit.into()
         }
     }

@@ -10,12 +10,14 @@
 //! The child is a new process, not a fork, since a process must not fork once its event
 //! loop runs.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Stdio};
 
 use anyhow::Context as _;
+use connect_runtime::descriptor::close_inherited;
 use connect_runtime::exit::{Exit, Fatal};
+use connect_runtime::streams::{self, Stream};
 
 /// The variable that tells the child what it is.
 pub(crate) const CHILD_VARIABLE: &str = "TRIPE_CONNECT_DAEMON_CHILD";
@@ -37,6 +39,9 @@ pub(crate) fn is_child() -> bool {
 /// If the child cannot be started, or ended without a word.
 pub(crate) fn launch() -> Result<std::process::ExitCode, Fatal> {
     let system = |error| Fatal::new(Exit::System, error);
+    // Before anything is opened: what the caller had open is no business of a daemon, which would
+    // keep the lock of a file or the other end of a pipe for ever.
+    close_inherited();
     let program = std::env::current_exe()
         .context("cannot find my own program")
         .map_err(system)?;
@@ -52,16 +57,19 @@ pub(crate) fn launch() -> Result<std::process::ExitCode, Fatal> {
         // An error here means that nothing was said, which is looked into below.
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if line == READY {
+                streams::flush();
                 return Ok(Exit::Success.into());
             }
-            // The beginning of a trace (--debug), which is for our own standard output.
-            let _ = writeln!(std::io::stdout(), "{line}");
+            // The beginning of a trace (--debug), which is for our own standard output. If nobody
+            // reads that, the word of the child must still be read.
+            Stream::Out.line(line);
         }
     }
     let status = child
         .wait()
         .context("cannot wait for the background process")
         .map_err(system)?;
+    streams::flush();
     match status.code().and_then(|code| u8::try_from(code).ok()) {
         Some(code) if code != 0 => Ok(code.into()),
         _ => {
@@ -91,9 +99,8 @@ pub(crate) fn detach() -> Result<(), Fatal> {
 /// # Errors
 /// If the system refuses.
 pub(crate) fn ready() -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout();
-    // A caller that has gone away does not stop the service.
-    let _ = writeln!(stdout, "{READY}").and_then(|()| stdout.flush());
+    // A caller that has gone away, or does not read, does not stop the service.
+    Stream::Out.last_line(READY.to_owned());
     let null = std::fs::OpenOptions::new()
         .read(true)
         .write(true)

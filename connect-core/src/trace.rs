@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The protocol trace of `--debug`: every line both ways on standard output, challenges masked.
 
-use std::io::Write as _;
+use connect_runtime::streams::Stream;
 
 use crate::secrets::Secrets;
 
@@ -12,8 +12,7 @@ pub(crate) fn print(direction: Direction, line: &str, secrets: &mut Secrets) {
         Direction::Received => '<',
         Direction::Sent => '>',
     };
-    // Nobody reading the trace any more is no reason to stop working.
-    let _ = writeln!(std::io::stdout(), "{mark} {}", secrets.hide(line));
+    Stream::Out.line(format!("{mark} {}", secrets.hide(line)));
 }
 
 /// Which way a line goes.

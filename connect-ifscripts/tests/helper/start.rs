@@ -2,7 +2,6 @@
 //! How a script is started: its words, its surroundings, and what stands in the way.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Stdio;
 
 use anyhow::Result;
 use connect_ipc::scripts::Ended;
@@ -83,17 +82,12 @@ async fn what_cannot_be_started_is_told_and_the_next_goes_on() -> Result<()> {
 
 #[tokio::test]
 async fn a_script_inherits_no_descriptor_of_ours() -> Result<()> {
-    // Whoever runs the tests may leave some open, which is his business: these are not counted.
-    let script = "ls /proc/$$/fd";
-    let direct = std::process::Command::new("/bin/sh")
-        .args(["-c", script])
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .output()?;
-    let direct = String::from_utf8(direct.stdout)?;
+    // One that the helper inherits, as from a shell.
+    let inherited = std::fs::File::open("/dev/null")?;
+    rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty())?;
     let (_core, _helper, mut connection) = Core::with_helper(&[]).await?;
-    connection.run(shell(1, "a", script))?;
+    connection.run(shell(1, "a", "ls /proc/$$/fd"))?;
     let story = connection.story(1).await?;
-    assert_eq!(story.stdout, direct.lines().collect::<Vec<_>>());
+    assert_eq!(story.stdout, ["0", "1", "2"]);
     Ok(())
 }

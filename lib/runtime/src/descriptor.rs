@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Having the runtime watch a descriptor, for one kind of event only.
+//! File descriptors: having the runtime watch one for one kind of event only, and closing those
+//! that were inherited.
 
+use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -18,4 +20,25 @@ use tokio::io::unix::AsyncFd;
 )]
 pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(fd, interest)
+}
+
+/// The first descriptor that is not a standard stream.
+const FIRST: RawFd = 3;
+
+/// How far descriptors are looked for where there is no `/proc`: the usual limit of a process.
+const LAST_WITHOUT_PROC: RawFd = 1024;
+
+/// Closes everything that the caller has left open for us, except the standard streams. To be
+/// called first in a program: what is open later is our own.
+pub fn close_inherited() {
+    let listed = fs::read_dir("/proc/self/fd").map(|entries| {
+        let names = entries.flatten().map(|entry| entry.file_name());
+        let numbers = names.filter_map(|name| name.to_str()?.parse().ok());
+        numbers.collect::<Vec<RawFd>>()
+    });
+    let all = listed.unwrap_or_else(|_| (FIRST..LAST_WITHOUT_PROC).collect());
+    for number in all.into_iter().filter(|number| *number >= FIRST) {
+        // The directory itself was in the list, and is closed by now.
+        let _ = nix::unistd::close(number);
+    }
 }

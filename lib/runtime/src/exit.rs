@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Exit codes, the same in every program. Each program's manual page lists those that it uses.
 
-use std::io::Write as _;
 use std::process::ExitCode;
+
+use crate::streams::{self, Stream};
 
 /// Why a program ended. The numbers follow sysexits(3), which supervisors and scripts know.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -73,14 +74,17 @@ fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// Ends a program: prints the error, if any, as one line on standard error and gives its code.
+/// Ends a program: prints the error, if any, as one line on standard error and gives its code. What
+/// was logged leaves first, unless nobody reads it.
 #[must_use]
 pub fn finish(program: &str, result: Result<Exit, Fatal>) -> ExitCode {
     match result {
-        Ok(exit) => exit.into(),
+        Ok(exit) => {
+            streams::flush();
+            exit.into()
+        }
         Err(fatal) => {
-            // A closed standard error must not turn one fault into another.
-            let _ = writeln!(std::io::stderr(), "{program}: {}", sentence(&fatal.error));
+            Stream::Err.last_line(format!("{program}: {}", sentence(&fatal.error)));
             fatal.exit.into()
         }
     }

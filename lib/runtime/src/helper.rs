@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use crate::descriptor::close_inherited;
 use crate::exit::{Exit, Fatal, finish};
 use crate::logging::{self, LogOptions};
 use crate::parent::end_with_parent;
@@ -53,6 +54,8 @@ fn start(
     options: &HelperOptions,
     work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
 ) -> Result<Exit, Fatal> {
+    // Otherwise scripts would inherit what whoever started this helper had open.
+    close_inherited();
     logging::init(&options.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
     if let Some(parent) = options.parent {
         end_with_parent(parent).map_err(|error| Fatal::new(Exit::Unavailable, error))?;

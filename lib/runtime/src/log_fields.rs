@@ -11,8 +11,8 @@ use tracing_subscriber::field::{MakeVisitor as _, RecordFields, VisitOutput as _
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
-/// What the name of such a field begins with. `tracing_journald` removes it.
-const MARK: char = '_';
+/// What the name of such a field begins with. It is not part of the name in the journal.
+pub(crate) const MARK: char = '_';
 
 /// Formats the fields of an entry as usual, without those for the journal.
 #[derive(Debug, Default)]

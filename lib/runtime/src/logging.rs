@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Where the log goes: standard error, or the journal with its fields.
+//! Where the log goes: standard error, or the journal with its fields. Logging never waits for
+//! whoever reads it; see `line_queue`.
 
 use std::io::IsTerminal as _;
 
 use clap::{Args, ValueEnum};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::FilterExt as _;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
+use crate::journal::Journal;
 use crate::log_fields::WithoutJournalFields;
 use crate::rate_limit::RateLimit;
+use crate::streams::LogWriter;
 
 /// The sinks a log can go to.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -80,11 +84,28 @@ fn stderr_is_journal() -> bool {
     *stream == *format!("{}:{}", metadata.dev(), metadata.ino())
 }
 
-/// Sets up logging for the whole process.
+/// Sets up logging for the whole process of a service, which never waits for the reader of its log.
 ///
 /// # Errors
 /// [`LogError`] for a bad level or a missing journal.
 pub fn init(options: &LogOptions) -> Result<(), LogError> {
+    set_up(options, BoxMakeWriter::new(|| LogWriter))?;
+    // The usual one prints on standard error, and would wait for its reader for ever.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!("fault of the program: {panic}");
+    }));
+    Ok(())
+}
+
+/// Sets up logging for a command, which waits for the reader of its log rather than lose a line.
+///
+/// # Errors
+/// [`LogError`] for a bad level or a missing journal.
+pub fn init_for_command(options: &LogOptions) -> Result<(), LogError> {
+    set_up(options, BoxMakeWriter::new(std::io::stderr))
+}
+
+fn set_up(options: &LogOptions, stderr: BoxMakeWriter) -> Result<(), LogError> {
     let filter = EnvFilter::builder()
         .with_default_directive(LevelFilter::INFO.into())
         .parse(&options.level)
@@ -98,14 +119,12 @@ pub fn init(options: &LogOptions) -> Result<(), LogError> {
         Sink::Auto => stderr_is_journal(),
     };
     let layer = if journal {
-        // One searches for PEER=, SCRIPT= and RUN=. No field of ours has the name of one that the
-        // journal sets.
-        tracing_journald::layer()?.with_field_prefix(None).boxed()
+        Journal::start()?.boxed()
     } else {
         // NO_COLOR counts when it is set and not empty (no-color.org).
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         fmt::layer()
-            .with_writer(std::io::stderr)
+            .with_writer(stderr)
             .with_ansi(std::io::stderr().is_terminal() && !plain)
             .with_target(false)
             .fmt_fields(WithoutJournalFields::default())

@@ -13,6 +13,7 @@ use std::time::Duration;
 use connect_runtime::clock;
 use connect_runtime::exit::Exit;
 use connect_runtime::notifier::Notifier;
+use connect_runtime::streams::Stream;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
@@ -28,7 +29,6 @@ use super::exposition::Form;
 use crate::common::Common;
 use crate::error::Error;
 use crate::interrupt::until_interrupted;
-use crate::output::to_stderr;
 
 /// The longest head of a request that is read.
 const MAX_HEAD: usize = 8 * 1024;
@@ -69,9 +69,7 @@ async fn listen(
     };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
-    common
-        .out
-        .line_flushed(&format!("listening on http://{local}/metrics"))?;
+    Stream::Out.line(format!("listening on http://{local}/metrics"));
     notifier.ready();
     notifier.status(&format!("answering on http://{local}/metrics"));
     let mut accepting = std::pin::pin!(accept(&listener, form, Arc::new(common.duplicate())));
@@ -101,7 +99,8 @@ async fn accept(listener: &TcpListener, form: Option<Form>, common: Arc<Common>)
                 connections.push_back(serving.abort_handle());
             }
             Err(error) => {
-                to_stderr(&format!("cannot accept a connection: {error}"));
+                // Whoever reads this must not hold a scrape up.
+                Stream::Err.line(format!("connect-cli: cannot accept a connection: {error}"));
                 sleep(PAUSE).await;
             }
         }

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Lines that a thread writes, so that nobody else waits for their reader.
+//!
+//! ```text
+//!   any thread --line--> [bounded queue] --> [a thread] --write(2), may wait--> reader
+//! ```
+//!
+//! A reader can be a full pipe, a terminal that was stopped with Ctrl-S, or a journal that hangs.
+//! What the queue has no room for is lost and counted, and the number is written in its place.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How much waits to be written, at most: some ten thousand lines, which is a lot to read and
+/// little memory.
+const MAX_BYTES: usize = 1024 * 1024;
+
+/// The queues of this process, for [`flush_all`].
+static QUEUES: Mutex<Vec<LineQueue>> = Mutex::new(Vec::new());
+
+/// A queue of lines, or of other entries of a log. Its clones are the same queue.
+#[derive(Clone, Debug, Default)]
+pub struct LineQueue(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    lines: VecDeque<Vec<u8>>,
+    /// The size of `lines`.
+    bytes: usize,
+    /// How many lines came after `lines` and found no room.
+    lost: u64,
+    /// Whether the thread has taken lines that it has not written yet.
+    writing: bool,
+}
+
+/// Where the lines go, and how their loss is said there.
+pub trait Sink: Send + 'static {
+    /// Writes one line. This may wait for the reader.
+    ///
+    /// # Errors
+    /// What the system says; the line counts as lost.
+    fn write(&mut self, line: &[u8]) -> io::Result<()>;
+
+    /// The line that says how many others were lost here.
+    fn loss(&self, lines: u64) -> Vec<u8>;
+}
+
+impl LineQueue {
+    /// A queue with a thread of its own that writes to `sink`.
+    ///
+    /// # Errors
+    /// If the system has no thread left.
+    pub fn start(name: &str, sink: impl Sink) -> io::Result<Self> {
+        let queue = LineQueue::default();
+        let of_thread = queue.clone();
+        std::thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || of_thread.work(sink))?;
+        let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
+        queues.push(queue.clone());
+        Ok(queue)
+    }
+
+    /// Hands over a line, with its newline. It is lost if there is no room. Never waits.
+    pub fn put(&self, line: Vec<u8>) {
+        let mut state = self.lock();
+        // Once a line is lost, so are those after it, until the thread has taken the lines before:
+        // the number of lost lines stands in one place.
+        let full = state.bytes + line.len() > MAX_BYTES && !state.lines.is_empty();
+        if full || state.lost > 0 {
+            state.lost += 1;
+        } else {
+            state.push(line);
+        }
+        self.0.changed.notify_all();
+    }
+
+    /// Hands over one of the last lines of a program, for which there is always room.
+    pub fn put_last(&self, line: Vec<u8>) {
+        self.lock().push(line);
+        self.0.changed.notify_all();
+    }
+
+    /// Waits until everything is written, at most until `deadline`.
+    pub(crate) fn flush(&self, deadline: Instant) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let unwritten = |state: &mut State| state.writing || !state.lines.is_empty();
+        // Whether it was in time makes no difference to the caller.
+        let _ = self
+            .0
+            .changed
+            .wait_timeout_while(self.lock(), left, unwritten);
+    }
+
+    /// The thread: writes for ever, and so ends with the process.
+    fn work(&self, mut sink: impl Sink) {
+        let mut untold = 0;
+        loop {
+            let (lines, lost) = self.take();
+            for line in lines {
+                tell(&mut untold, &mut sink);
+                untold += u64::from(sink.write(&line).is_err());
+            }
+            untold += lost;
+            tell(&mut untold, &mut sink);
+        }
+    }
+
+    /// Waits for lines, and takes them with the number of those lost after them.
+    fn take(&self) -> (VecDeque<Vec<u8>>, u64) {
+        let mut state = self.lock();
+        state.writing = false;
+        self.0.changed.notify_all();
+        let idle = |state: &mut State| state.lines.is_empty();
+        let waited = self.0.changed.wait_while(state, idle);
+        state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.writing = true;
+        state.bytes = 0;
+        let lost = std::mem::take(&mut state.lost);
+        (std::mem::take(&mut state.lines), lost)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing that holds the lock can panic half-way.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn push(&mut self, line: Vec<u8>) {
+        self.bytes += line.len();
+        self.lines.push_back(line);
+    }
+}
+
+/// Writes how many lines were lost, if there are some that were not told.
+fn tell(untold: &mut u64, sink: &mut impl Sink) {
+    if *untold > 0 && sink.write(&sink.loss(*untold)).is_ok() {
+        *untold = 0;
+    }
+}
+
+/// Waits until all queues of this process are written, together at most for `limit`.
+pub(crate) fn flush_all(limit: Duration) {
+    let deadline = Instant::now() + limit;
+    let queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
+    for queue in queues.iter() {
+        queue.flush(deadline);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{self, Receiver, SyncSender};
+
+    use super::*;
+
+    /// Hands each line to a test, which decides when it counts as written.
+    struct Slow {
+        lines: SyncSender<String>,
+        /// Whether this write fails.
+        verdicts: Receiver<bool>,
+    }
+
+    impl Sink for Slow {
+        fn write(&mut self, line: &[u8]) -> io::Result<()> {
+            let text = String::from_utf8_lossy(line).into_owned();
+            self.lines.send(text).map_err(io::Error::other)?;
+            match self.verdicts.recv() {
+                Ok(true) => Ok(()),
+                Ok(false) | Err(_) => Err(io::Error::other("disk full")),
+            }
+        }
+
+        fn loss(&self, lines: u64) -> Vec<u8> {
+            format!("{lines} lost").into_bytes()
+        }
+    }
+
+    /// A queue, the lines as they are written, and the way to let them be written.
+    fn slow() -> (LineQueue, Receiver<String>, mpsc::Sender<bool>) {
+        let (lines, written) = mpsc::sync_channel(0);
+        let (verdict, verdicts) = mpsc::channel();
+        let queue = LineQueue::start("slow", Slow { lines, verdicts }).unwrap();
+        (queue, written, verdict)
+    }
+
+    #[test]
+    fn what_finds_no_room_is_lost_and_counted_where_it_would_have_stood() {
+        let (queue, written, verdict) = slow();
+        queue.put(b"first".to_vec());
+        // The thread is writing now, and has taken nothing else.
+        assert_eq!(written.recv().unwrap(), "first");
+        queue.put(vec![b'x'; MAX_BYTES]);
+        for _ in 0..1000 {
+            queue.put(b"lost".to_vec());
+        }
+        queue.put_last(b"last".to_vec());
+        for expected in ["xxx", "last", "1000 lost"] {
+            verdict.send(true).unwrap();
+            assert!(written.recv().unwrap().starts_with(expected), "{expected}");
+        }
+        queue.put(b"next".to_vec());
+        verdict.send(true).unwrap();
+        assert_eq!(written.recv().unwrap(), "next");
+        verdict.send(true).unwrap();
+        queue.flush(Instant::now() + Duration::from_secs(60));
+        let state = queue.lock();
+        assert!(state.lines.is_empty() && !state.writing);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_too() {
+        let (queue, written, verdict) = slow();
+        queue.put(b"one".to_vec());
+        queue.put(b"two".to_vec());
+        let mut story = Vec::new();
+        for works in [false, false, true, true] {
+            story.push(written.recv().unwrap());
+            verdict.send(works).unwrap();
+        }
+        // Whether both lines were taken at once or one after the other, the loss is told first.
+        assert_eq!(story[0], "one");
+        assert_eq!(story[1], "1 lost");
+        assert!(story[2..].contains(&"1 lost".to_owned()), "{story:?}");
+        assert!(story[2..].contains(&"two".to_owned()), "{story:?}");
+    }
+
+    #[test]
+    fn a_line_that_nobody_reads_holds_up_no_end() {
+        let (queue, written, _verdict) = slow();
+        queue.put(b"one".to_vec());
+        assert_eq!(written.recv().unwrap(), "one");
+        // Returns, although the line is never written.
+        queue.flush(Instant::now());
+        assert!(queue.lock().writing);
+    }
+}
