@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Notices that the peer database's file has changed, and reads it off the main loop.
+//! Notices that the peer database's file has changed, and reads it off the main loop. What could
+//! not be read is read again until it can be.
 //!
 //! ```text
 //!   [this task] --looks at--> file
@@ -10,9 +11,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
-use peerdb::{Database, FileIdentity};
+use peerdb::{Database, FileIdentity, LoadError};
 use tokio::sync::{Notify, mpsc};
 
 use crate::machine::Loaded;
@@ -21,12 +23,75 @@ use crate::machine::Loaded;
 /// the time it takes to look. One `stat` a second costs nothing worth counting.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Watches the file for ever; each new state of it is loaded once, be it good or bad. Who asks to
-/// look now has the file read in any case, and so learns what is wrong with it, or that all is
-/// well.
+/// The longest pause between two attempts to read a file that cannot be read. The first is
+/// [`LOOK_EVERY`], and each is twice the one before.
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+
+/// What is known of the file.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    identity: Option<FileIdentity>,
+    fault: Option<Fault>,
+}
+
+/// Why the file could not be read, and when that is tried again. Nothing is left out here: what
+/// looks lasting, such as a damaged file, may be one whose writer was too quick for the clock of
+/// the file system.
+#[derive(Debug)]
+struct Fault {
+    text: String,
+    pause: Duration,
+    again: Monotonic,
+}
+
+impl Seen {
+    /// What is known after `result` came of reading a file, which was `looked_at` before.
+    pub(crate) fn new(
+        result: &Result<Database, LoadError>,
+        looked_at: Option<FileIdentity>,
+    ) -> Self {
+        let fault = result.as_ref().err().map(|error| Fault {
+            text: error.to_string(),
+            pause: LOOK_EVERY,
+            again: clock::now() + LOOK_EVERY,
+        });
+        // What was read may be newer than what was looked at.
+        let read = result.as_ref().ok().and_then(Database::identity);
+        Seen {
+            identity: read.or(looked_at),
+            fault,
+        }
+    }
+
+    /// Whether the file is to be read again, although it is as it was.
+    fn is_retried(&self) -> bool {
+        let due = |fault: &Fault| clock::now() >= fault.again;
+        self.fault.as_ref().is_some_and(due)
+    }
+
+    /// Takes over what came of a retry. Says whether that is news.
+    fn retried(&mut self, next: Seen) -> bool {
+        let pause = match (&self.fault, &next.fault) {
+            (Some(before), Some(now)) if before.text == now.text => before.pause * 2,
+            _ => {
+                *self = next;
+                return true;
+            }
+        };
+        if let Some(fault) = &mut self.fault {
+            fault.pause = pause.min(LAST_PAUSE);
+            fault.again = clock::now() + fault.pause;
+        }
+        false
+    }
+}
+
+/// Watches the file for ever; each new state of it is loaded once, be it good or bad, and a bad one
+/// again and again, which is told when something else comes of it. Who asks to look now has the
+/// file read in any case, and so learns what is wrong with it, or that all is well.
 pub(crate) async fn watch(
     path: PathBuf,
-    mut seen: Option<FileIdentity>,
+    mut seen: Seen,
     loaded: mpsc::Sender<Loaded>,
     look_now: Arc<Notify>,
     mut look: Deadline,
@@ -38,18 +103,22 @@ pub(crate) async fn watch(
             () = look_now.notified() => true,
         };
         let current = FileIdentity::of(&path).ok();
-        if current == seen && !asked {
+        let retrying = current == seen.identity && !asked;
+        if retrying && !seen.is_retried() {
             continue;
         }
-        seen = current;
         let file = path.clone();
         let Ok(result) = tokio::task::spawn_blocking(move || Database::load(file)).await else {
             // The runtime is ending.
             return;
         };
-        if let Ok(database) = &result {
-            // What was read may be newer than what was looked at.
-            seen = database.identity();
+        let next = Seen::new(&result, current);
+        if retrying {
+            if !seen.retried(next) {
+                continue;
+            }
+        } else {
+            seen = next;
         }
         if loaded.send(result.into()).await.is_err() {
             return;
@@ -61,11 +130,41 @@ pub(crate) async fn watch(
 mod tests {
     use super::*;
 
+    fn exhausted(error: i32) -> Result<Database, LoadError> {
+        Err(LoadError::Exhausted {
+            path: PathBuf::from("peers.cdb"),
+            source: std::io::Error::from_raw_os_error(error),
+        })
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_tried_again_and_told_when_something_else_comes_of_it() {
+        let mut seen = Seen::new(&exhausted(24), None);
+        assert!(!seen.is_retried(), "not at once");
+        let mut pauses = Vec::new();
+        for _ in 0..5 {
+            assert!(!seen.retried(Seen::new(&exhausted(24), None)));
+            pauses.extend(seen.fault.as_ref().map(|fault| fault.pause.as_secs()));
+        }
+        assert_eq!(pauses, [2, 4, 8, 10, 10]);
+        seen.fault.as_mut().unwrap().again = clock::now();
+        assert!(seen.is_retried());
+        assert!(
+            seen.retried(Seen::new(&exhausted(12), None)),
+            "another fault is news"
+        );
+        assert!(
+            seen.retried(Seen::new(&Ok(Database::default()), None)),
+            "so is its end"
+        );
+        assert!(!seen.is_retried());
+    }
+
     #[tokio::test]
     async fn who_asks_gets_an_answer_even_if_the_file_is_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers.cdb");
-        let seen = FileIdentity::of(&path).ok();
+        let seen = Seen::new(&Database::load(&path), FileIdentity::of(&path).ok());
         let (sender, mut loaded) = mpsc::channel(1);
         let look_now = Arc::new(Notify::new());
         let look = Deadline::new().unwrap();

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::admin_link::{AdminLink, server_unreachable};
-use crate::database_watch;
+use crate::database_watch::{self, Seen};
 use crate::driver::Driver;
 use crate::endpoints::access::Access;
 use crate::endpoints::{Endpoints, listeners};
@@ -150,10 +150,9 @@ fn watch_database(
     path: &Path,
     driver: &mut Driver,
 ) -> anyhow::Result<(mpsc::Receiver<Loaded>, Arc<Notify>)> {
+    let looked_at = peerdb::FileIdentity::of(path).ok();
     let loaded = Database::load(path);
-    let seen = loaded
-        .as_ref()
-        .map_or_else(|_| peerdb::FileIdentity::of(path).ok(), Database::identity);
+    let seen = Seen::new(&loaded, looked_at);
     driver.feed(Input::Database(loaded.into()));
     let (sender, databases) = mpsc::channel(1);
     let read_database = Arc::new(Notify::new());

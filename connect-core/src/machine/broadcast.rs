@@ -131,6 +131,13 @@ impl Machine {
         self.say("WARN", SERVICE, &words);
     }
 
+    /// Broadcasts `WARN USER connect ...` about what was logged in other words.
+    pub(super) fn warn_unlogged<const N: usize>(&mut self, head: [&str; N], tail: &[&String]) {
+        let tail = tail.iter().map(|word| word.as_str());
+        let words: Vec<&str> = head.into_iter().chain(tail).collect();
+        self.say("WARN", SERVICE, &words);
+    }
+
     /// Broadcasts `NOTE USER connect ...`.
     pub(super) fn notify<'a>(
         &mut self,

@@ -14,6 +14,8 @@ const FAULTS_LOGGED: usize = 20;
 pub(super) struct DatabaseState {
     pub(super) current: Arc<Database>,
     pub(super) fault: Option<String>,
+    /// Whether there was ever one that could be read.
+    pub(super) loaded: bool,
     /// Whether a signal has asked for the file to be read, so that the service manager waits.
     pub(super) reloading: bool,
 }

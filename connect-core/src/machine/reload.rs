@@ -32,9 +32,15 @@ impl Machine {
         match loaded {
             Loaded::Faulty { fault } => {
                 if self.database.fault.as_ref() != Some(&fault) {
-                    tracing::warn!(error = fault, "keeping the database that was read before");
                     self.events.counters.reload_faults += 1;
-                    self.warn(["peerdb-error"], &[&fault]);
+                    if self.database.loaded {
+                        // Why is in the line after this one.
+                        tracing::warn!("keeping the database that was read before");
+                        self.warn(["peerdb-error"], &[&fault]);
+                    } else {
+                        tracing::warn!("no database yet: {fault}; it is loaded once it is there");
+                        self.warn_unlogged(["peerdb-error"], &[&fault]);
+                    }
                 }
                 // Told each time: somebody may have asked for it, and waits for what comes of it.
                 self.emit(None, || EventKind::DatabaseFault {
@@ -56,9 +62,12 @@ impl Machine {
                         "more records of the peer database are faulty"
                     );
                 }
-                self.database.fault = None;
-                self.events.counters.reloads += 1;
                 let peers = database.sorted_peers().len() as u64;
+                if self.database.fault.take().is_some() {
+                    tracing::info!(peers, "the database can be read now");
+                }
+                self.database.loaded = true;
+                self.events.counters.reloads += 1;
                 self.emit(None, || EventKind::Database { peers });
                 self.database.current = database;
                 self.apply();

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 use crate::structure::{Damage, MAX_FILE_SIZE};
 
 /// Why a database could not be loaded.
@@ -11,7 +13,8 @@ use crate::structure::{Damage, MAX_FILE_SIZE};
 pub enum LoadError {
     /// There is no such file.
     #[error(
-        "there is no peer database {path}: compile one from its sources, or name the right file"
+        "there is no peer database {path}: make one with `connect-cli db compile -o {path} SOURCE...`, \
+         or name the right file"
     )]
     Missing {
         /// The file asked for.
@@ -25,6 +28,17 @@ pub enum LoadError {
     Denied {
         /// The file asked for.
         path: PathBuf,
+    },
+    /// There was no descriptor or no memory left to read the file with.
+    #[error(
+        "the peer database {path} cannot be read now ({source}): wait, close what is open, or raise the \
+         limit on open files or memory"
+    )]
+    Exhausted {
+        /// The file asked for.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The file could not be opened, looked at or read for another reason.
     #[error("the peer database {path} cannot be read ({source}): check the file system it is on")]
@@ -91,9 +105,12 @@ impl LoadError {
     /// The error for a file that could not be opened or looked at.
     pub(crate) fn from_open(path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::NotFound => LoadError::Missing { path },
-            io::ErrorKind::PermissionDenied => LoadError::Denied { path },
+        match Errno::from_io_error(&source) {
+            Some(Errno::NOENT) => LoadError::Missing { path },
+            Some(Errno::ACCESS | Errno::PERM) => LoadError::Denied { path },
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM) => {
+                LoadError::Exhausted { path, source }
+            }
             _ => LoadError::Io { path, source },
         }
     }

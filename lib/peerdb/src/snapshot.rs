@@ -39,10 +39,7 @@ pub(crate) fn copy(path: &Path) -> Result<Copied, LoadError> {
 /// [`copy`], with `meanwhile` called between reading the file and looking at it again; tests change
 /// the file there. It is given the number of the attempt, from 1.
 fn copy_observed(path: &Path, mut meanwhile: impl FnMut(u32)) -> Result<Copied, LoadError> {
-    let failed = |source| LoadError::Io {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| LoadError::from_open(path, source);
     for attempt in 1..=ATTEMPTS {
         let mut file = open(path)?;
         let before = FileIdentity::from(&file.metadata().map_err(failed)?);
@@ -94,10 +91,7 @@ fn open(path: &Path) -> Result<File, LoadError> {
     match file.metadata() {
         Ok(metadata) if metadata.is_file() => Ok(file),
         Ok(_) => Err(not_a_file()),
-        Err(source) => Err(LoadError::Io {
-            path: path.to_owned(),
-            source,
-        }),
+        Err(error) => Err(LoadError::from_open(path, error)),
     }
 }
 
