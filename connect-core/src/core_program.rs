@@ -20,7 +20,7 @@ pub fn main() -> ExitCode {
         None => start(core),
         Some(CoreCommand::Replay(options)) if options.quiet => replay::run(&options),
         // What was logged then is logged again.
-        Some(CoreCommand::Replay(options)) => logging::init(&core.log)
+        Some(CoreCommand::Replay(options)) => logging::init_for_command(&core.log)
             .map_err(|error| Fatal::new(Exit::Usage, error))
             .and_then(|()| replay::run(&options)),
     };
@@ -32,7 +32,8 @@ fn start(options: CoreOptions) -> Result<Exit, Fatal> {
     let handed_over = startup::handed_over()?;
     let paths = startup::enter(&options)?;
     program::run(async move {
-        let event_loop = startup::prepare(&options, &paths, handed_over, Hangup::Reload).await?;
+        let mut event_loop =
+            startup::prepare(&options, &paths, handed_over, Hangup::Reload).await?;
         event_loop.run(|| {}).await
     })
 }

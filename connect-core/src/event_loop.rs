@@ -65,7 +65,7 @@ impl EventLoop {
     ///
     /// # Errors
     /// With the exit code for what went wrong.
-    pub(crate) async fn run(mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
+    pub(crate) async fn run(&mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
         let ended = self.work(ready).await;
         self.service_manager.tell(Milestone::Stopping);
         self.keeper.finish(&self.driver.machine).await;

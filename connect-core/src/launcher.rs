@@ -78,7 +78,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         } else {
             Hangup::End
         };
-        let event_loop = startup::prepare(&options.core, &paths, handed_over, hangup).await?;
+        let mut event_loop = startup::prepare(&options.core, &paths, handed_over, hangup).await?;
         let supervisors: Vec<JoinHandle<()>> = helpers
             .into_iter()
             .map(|program| {
@@ -99,8 +99,11 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
             })
             .await;
         // Dropping a supervisor's child ends the helper; scripts under way are left to finish.
+        // Before core's sockets are closed: a helper would log that it cannot reach core.
         for supervisor in supervisors {
             supervisor.abort();
+            // It was aborted, so this waits for nothing else.
+            let _ = supervisor.await;
         }
         ended
     })
@@ -178,6 +181,8 @@ fn spawn(
         .stdin(Stdio::null())
         // The trace of --debug has standard output for itself.
         .stdout(Stdio::null())
+        // Ctrl-C is for us: a helper that ended by it as well would be restarted while we end.
+        .process_group(0)
         .kill_on_drop(true);
     for variable in PRIVATE_VARIABLES {
         command.env_remove(variable);

@@ -84,15 +84,30 @@ fn save(directory: &Path, (server, state): (ServerRun, State)) -> io::Result<()>
         server,
         state,
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)?;
+    make(directory)?;
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     file.write_all(&serde_json::to_vec(&document)?)?;
     file.persist(directory.join(NAME))
         .map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Tries whether the file could be written: a directory that is missing or read-only, or a full
+/// disk, is to be told at the start.
+fn try_to_write(directory: &Path) -> io::Result<()> {
+    make(directory)?;
+    if directory.join(NAME).is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    // A full disk has room for an empty file.
+    tempfile::NamedTempFile::new_in(directory)?.write_all(&[0; 4096])
+}
+
+fn make(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
 }
 
 /// Keeps the file up to date.
@@ -113,9 +128,17 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// A keeper of the file in `directory`; without one it does nothing.
+    /// A keeper of the file in `directory`; without one it does nothing. If the file cannot be
+    /// written, it says so.
     #[must_use]
     pub(crate) fn new(directory: Option<PathBuf>) -> Self {
+        let tried = directory.as_deref().map_or(Ok(()), try_to_write);
+        let mut keeper = Keeper::untried(directory);
+        keeper.note(&tried);
+        keeper
+    }
+
+    fn untried(directory: Option<PathBuf>) -> Self {
         Keeper {
             directory,
             about: None,
@@ -178,7 +201,7 @@ impl Keeper {
     }
 
     /// Writes the file for the last time, or deletes it.
-    pub(crate) async fn finish(mut self, machine: &Machine) {
+    pub(crate) async fn finish(&mut self, machine: &Machine) {
         if let Some(writing) = self.writing.take() {
             // Whatever became of it, what is written now is newer.
             let _ = writing.await;
@@ -197,21 +220,60 @@ impl Keeper {
 
     fn note(&mut self, result: &io::Result<()>) {
         let Err(error) = result else {
-            self.trouble.over();
+            if self.trouble.over() {
+                tracing::info!("the state can be saved now");
+            }
             return;
         };
         if let Some(directory) = &self.directory
-            && self.trouble.is_new(&error.to_string())
+            && self.trouble.is_new(&kind_of(error))
         {
             let directory = directory.display();
-            tracing::warn!(%error, %directory, "cannot save the state; a restart will lose the figures");
+            tracing::warn!(
+                %error,
+                %directory,
+                "cannot save the state, so a restart will lose the figures; make room, or the directory \
+                 writable for this user"
+            );
         }
+    }
+}
+
+/// What is wrong, without the name of the temporary file, which is another each time.
+fn kind_of(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(number) => number.to_string(),
+        None => error.kind().to_string(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_directory_that_cannot_be_written_is_found_at_once_and_found_only_once() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Keeper::new(None).trouble.last(), None);
+        let fine = Keeper::new(Some(dir.path().join("new/state")));
+        assert_eq!(fine.trouble.last(), None);
+        let taken = dir.path().join("taken");
+        fs::write(&taken, "a file").unwrap();
+        let mut keeper = Keeper::new(Some(taken.join("state")));
+        let told = keeper.trouble.last().unwrap().to_owned();
+        let later = make(&taken.join("state"));
+        keeper.note(&later);
+        assert_eq!(keeper.trouble.last(), Some(told.as_str()));
+        fs::create_dir_all(dir.path().join("odd").join(NAME)).unwrap();
+        assert!(
+            Keeper::new(Some(dir.path().join("odd")))
+                .trouble
+                .last()
+                .is_some()
+        );
+        keeper.note(&Ok(()));
+        assert_eq!(keeper.trouble.last(), None);
+    }
 
     #[test]
     fn what_makes_no_sense_is_an_error_and_nothing_is_nothing() {
