@@ -146,8 +146,9 @@ impl Endpoints {
             Err(error @ SendError::Frame(_)) => {
                 tracing::error!(helper = ?role, %error, "cannot send a message");
             }
-            Err(error @ (SendError::Gone | SendError::Stuck(_))) => {
-                // Its reader ends as well, and that is when the machine is told.
+            // Its reader ends as well, and that is when the machine is told, which logs it.
+            Err(SendError::Gone) => *slot = None,
+            Err(error @ SendError::Stuck(_)) => {
                 tracing::warn!(helper = ?role, %error, "cannot send a message");
                 *slot = None;
             }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use connect_ipc::control::{Answer, Envelope, Request};
 use connect_ipc::event::Event;
-use connect_runtime::transport::{Caller, Sender};
+use connect_runtime::transport::{Caller, SendError, Sender};
 
 use crate::endpoints::observers::Observers;
 use crate::machine::ConnectionId;
@@ -102,8 +102,14 @@ impl Operators {
             if answer.reply.is_final() {
                 operator.unanswered = operator.unanswered.saturating_sub(1);
             }
-            if let Err(error) = operator.sender.put(&answer) {
-                tracing::warn!(%error, "cannot send an answer to an operator");
+            match operator.sender.put(&answer) {
+                // Its reader ends as well. However many answers it has not waited for, that is one
+                // fact.
+                Ok(()) | Err(SendError::Gone) => {}
+                Err(error) => {
+                    let by = &operator.name;
+                    tracing::warn!(by, %error, "cannot send an answer to an operator");
+                }
             }
             if flushing.is_none() {
                 flushing = Some((connection, operator.sender.clone()));
