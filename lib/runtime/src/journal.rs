@@ -12,8 +12,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
-use crate::log_fields::MARK;
 use crate::line_queue::{LineQueue, Sink};
+use crate::log_fields::MARK;
 use crate::streams::loss;
 
 /// Where the journal listens.

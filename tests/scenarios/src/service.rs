@@ -142,6 +142,24 @@ impl Service {
         fs::read_to_string(&self.log).unwrap_or_default()
     }
 
+    /// Waits until it has logged this: what it logs is written by a thread of its own, and so may
+    /// come after what is seen elsewhere.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn wait_for_log(&self, text: &str) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while !self.log().contains(text) {
+            anyhow::ensure!(
+                started.elapsed() < PATIENCE,
+                "no `{text}' in time; log:\n{}",
+                self.log()
+            );
+            std::thread::sleep(LOOK_EVERY);
+        }
+        Ok(())
+    }
+
     /// What it has printed, which is its trace under `--debug`.
     #[must_use]
     pub fn trace(&self) -> String {

@@ -221,11 +221,9 @@ fn a_second_service_on_the_same_server_says_so() -> Outcome {
 fn without_a_database_the_service_runs_and_takes_it_up_when_it_comes() -> Outcome {
     let site = Site::new()?.without_database().build()?;
     let service = site.connect(&[])?;
-    assert!(
-        service.log().contains("there is no peer database"),
-        "{}",
-        service.log()
-    );
+    service.wait_for_log("no database yet: there is no peer database ")?;
+    service.wait_for_log("make one with `connect-cli db compile -o ")?;
+    assert!(!service.log().contains("peerdb-error"), "said once");
     assert_eq!(site.submit_failing("active far")?, "unknown-peer far");
     site.write_database(&[peerdb::Record::new("far", [("peer", "INET 127.0.0.1 9")])])?;
     site.lab

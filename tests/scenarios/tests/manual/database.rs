@@ -199,14 +199,8 @@ fn a_file_that_is_lost_broken_or_cut_short_leaves_the_last_good_state_in_use() -
     pings(&mut site.lab.follow(), "p", 1)?;
     put(&good)?;
     events.exactly("NOTE USER connect peerdb-update")?;
-    assert!(
-        service
-            .log()
-            .contains("keeping the database that was read before"),
-        "{}",
-        service.log()
-    );
-    Ok(())
+    service.wait_for_log("keeping the database that was read before")?;
+    service.wait_for_log("the database can be read now")
 }
 
 #[test]

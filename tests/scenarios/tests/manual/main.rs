@@ -16,6 +16,7 @@ mod faults;
 mod info;
 mod interfaces;
 mod knock;
+mod logs;
 mod notifications;
 mod passive;
 mod pinging;
