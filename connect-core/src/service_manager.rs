@@ -79,8 +79,8 @@ impl ServiceManager {
 fn describe(machine: &Machine, socket: &Path) -> String {
     let counts = machine.counts();
     let figures = format!(
-        "{} peers, {} adopted, {} down",
-        counts.present, counts.adopted, counts.down
+        "{} peers, {} adopted, {} down, {} gone",
+        counts.present, counts.adopted, counts.down, counts.gone
     );
     match machine.link() {
         ServerLink::Up => format!("connected to tripe; {figures}"),

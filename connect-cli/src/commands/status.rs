@@ -26,15 +26,18 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Show the service and a table of its peers
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    A peer is idle between two checks, in check while one is under way, down when its most \
-    recent check failed, and unwatched when nobody pings it. Beside the state stand its scripts \
-    whose latest run did not end well. FAIL counts the failed attempts of the \
-    current or most recent check, LOSS all pings that were lost, NEXT the time until the next \
-    ping.\n\n\
+    A peer is up when its last check was answered, checking before the first has ended, and down \
+    when its last check failed; adding while it is added. A peer that is not there is gone if it \
+    was removed because it did not answer, or lost with the server, until it is back; killed if a \
+    command removed it; waiting if it is passive and has not connected yet; absent if it is \
+    watched or to be added at start-up, and was not added. An unwatched peer is pinged by nobody. \
+    Beside the state stand its scripts whose latest run did not end well. FAIL counts the failed \
+    attempts of the current or most recent check, LOSS all pings that were lost, NEXT the time \
+    until the next ping.\n\n\
     Examples:\n\
     \x20 connect-cli status\n\
     \x20 connect-cli status --watch\n\
-    \x20 connect-cli status --json | jq -r '.peers[] | select(.down).name'")]
+    \x20 connect-cli status --json | jq -r '.peers[] | select(.wanted and .state != \"up\").name'")]
 pub(crate) struct Status {
     /// Print JSON.
     #[arg(long)]

@@ -108,7 +108,7 @@ impl<'a> OutcomeWatch<'a> {
             // The database is read with the server or without.
             (EventKind::Lost {}, Goal::Active | Goal::Kick | Goal::Kill) => OutcomeResult::Failed,
             (EventKind::Database { .. }, Goal::Reload)
-            | (EventKind::Removed {}, Goal::Kill)
+            | (EventKind::Removed(_), Goal::Kill)
             | (
                 EventKind::Keys {} | EventKind::Reply { .. } | EventKind::Recovered { .. },
                 Goal::Active,
@@ -117,7 +117,7 @@ impl<'a> OutcomeWatch<'a> {
                 OutcomeResult::Reached
             }
             (EventKind::DatabaseFault { .. }, Goal::Reload)
-            | (EventKind::Removed {} | EventKind::Unreachable { .. }, Goal::Active | Goal::Kick) => {
+            | (EventKind::Removed(_) | EventKind::Unreachable { .. }, Goal::Active | Goal::Kick) => {
                 OutcomeResult::Failed
             }
             (
@@ -283,6 +283,7 @@ fn end(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use connect_ipc::event::Removal;
 
     fn event(peer: Option<&str>, kind: EventKind) -> Event {
         Event {
@@ -326,12 +327,19 @@ mod tests {
         assert_eq!(
             ends(
                 Goal::Active,
-                [EventKind::Removed {}, added.clone(), EventKind::Adopted {}]
+                [
+                    EventKind::Removed(Removal::Command),
+                    added.clone(),
+                    EventKind::Adopted {}
+                ]
             ),
             None
         );
         assert_eq!(
-            ends(Goal::Active, [added.clone(), EventKind::Removed {}]),
+            ends(
+                Goal::Active,
+                [added.clone(), EventKind::Removed(Removal::Command)]
+            ),
             Some(OutcomeResult::Failed)
         );
         assert_eq!(
@@ -350,7 +358,10 @@ mod tests {
         assert_eq!(after(Ended::Stopped), None);
         assert_eq!(after(Ended::Exited(0)), None);
         assert_eq!(after(Ended::Exited(1)), Some(OutcomeResult::Failed));
-        let unreachable = EventKind::Unreachable { rounds: 1, next: 1 };
+        let unreachable = EventKind::Unreachable {
+            rounds: 1,
+            next: Some(1),
+        };
         assert_eq!(
             ends(Goal::Kick, [kicked("alice"), unreachable]),
             Some(OutcomeResult::Failed)

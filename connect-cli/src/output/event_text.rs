@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Events as people read them.
 
-use connect_ipc::event::EventKind;
+use connect_ipc::event::{EventKind, Removal};
 use connect_ipc::scripts::{Ended, Stream};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -38,13 +38,34 @@ pub(crate) fn script_end(end: &Ended) -> (String, Paint) {
     (text, Paint::Bad)
 }
 
+/// Why the server does not have a peer any more.
+pub(crate) fn removal(removal: Removal) -> String {
+    match removal {
+        Removal::Silence { pings } => {
+            format!("no answer to {}", text::count(u64::from(pings), "ping"))
+        }
+        Removal::Command => "by a command, or by the peer itself".to_owned(),
+        Removal::Replaced => "to be added again".to_owned(),
+        Removal::Server => "the server was started again without it".to_owned(),
+    }
+}
+
+fn removed(why: Removal) -> String {
+    let mark = match why {
+        Removal::Silence { .. } | Removal::Server => ":",
+        Removal::Command | Removal::Replaced => "",
+    };
+    format!("removed{mark} {}", removal(why))
+}
+
 /// What happened. The words may hold control characters: see [`text::clean`].
 pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
     let text = match kind {
         EventKind::Added { address, interface } => {
             format!("added at {} as {interface}", text::address(address))
         }
-        EventKind::Removed {} => "removed from the server".to_owned(),
+        EventKind::Removed(removal) => removed(*removal),
+        EventKind::Back { away } => format!("back after {}", text::span(*away)),
         EventKind::Adopted {} => "adopted: it is pinged from now on".to_owned(),
         EventKind::Disowned {} => "disowned: it is pinged no more".to_owned(),
         EventKind::Keys {} => "keys agreed".to_owned(),
@@ -61,8 +82,11 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::Unreachable { rounds, next } => {
             let row = if *rounds == 1 { "" } else { " in a row" };
             let checks = text::count(*rounds, "check");
-            let wait = text::wait(*next);
-            format!("unreachable: {checks}{row} failed, next in {wait}")
+            let next = match next {
+                Some(next) => format!("next in {}", text::wait(*next)),
+                None => "so it is removed".to_owned(),
+            };
+            format!("unreachable: {checks}{row} failed, {next}")
         }
         EventKind::Reconnecting {} => "reconnecting".to_owned(),
         EventKind::Knock { address } => format!("knocks from {}", text::address(address)),
@@ -96,12 +120,14 @@ fn paint(kind: &EventKind) -> Paint {
     match kind {
         EventKind::Keys {}
         | EventKind::Recovered { .. }
+        | EventKind::Back { .. }
         | EventKind::Database { .. }
         | EventKind::Joined {} => Paint::Good,
-        EventKind::Removed {} | EventKind::Missed { .. } | EventKind::Reconnecting {} => {
-            Paint::Doubtful
-        }
-        EventKind::Failed { .. }
+        EventKind::Removed(Removal::Command | Removal::Replaced)
+        | EventKind::Missed { .. }
+        | EventKind::Reconnecting {} => Paint::Doubtful,
+        EventKind::Removed(Removal::Silence { .. } | Removal::Server)
+        | EventKind::Failed { .. }
         | EventKind::Unreachable { .. }
         | EventKind::DatabaseFault { .. }
         | EventKind::Lost {} => Paint::Bad,
@@ -124,15 +150,22 @@ mod tests {
     fn events_that_count_one_say_so() {
         let said = |kind| describe(&kind).0;
         assert_eq!(
-            said(EventKind::Unreachable { rounds: 1, next: 1 }),
+            said(EventKind::Unreachable {
+                rounds: 1,
+                next: Some(1)
+            }),
             "unreachable: 1 check failed, next in 1s"
         );
         assert_eq!(
             said(EventKind::Unreachable {
                 rounds: 3,
-                next: 61_000
+                next: Some(61_000)
             }),
             "unreachable: 3 checks in a row failed, next in 1m1s"
+        );
+        assert_eq!(
+            said(EventKind::Removed(Removal::Silence { pings: 1 })),
+            "removed: no answer to 1 ping"
         );
         assert_eq!(
             said(EventKind::Recovered { failures: 1 }),

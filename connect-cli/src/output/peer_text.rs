@@ -2,10 +2,11 @@
 //! Everything about one peer, in lines as people read them.
 
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus};
+use connect_ipc::event::Removal;
 use connect_ipc::pinger::PingPlan;
 
 use super::paint::Paint;
-use super::report::{ReconnectOutcome, is_down};
+use super::report::ReconnectOutcome;
 use super::text;
 use super::{event_text, status_text};
 
@@ -14,7 +15,7 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
     let mut lines = vec![(format!("peer {}", text::clean(name)), Paint::Heading)];
     match &detail.status {
         None => lines.push((
-            "  the server does not know it now".to_owned(),
+            "  the server does not have it, and nothing asks for it".to_owned(),
             Paint::Doubtful,
         )),
         Some(status) => {
@@ -73,16 +74,36 @@ fn heading(text: &str, lines: &mut Vec<(String, Paint)>) {
     lines.push((text.to_owned(), Paint::Heading));
 }
 
+/// What follows the word for the peer's state; `age` is since when the service knows it so.
+fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
+    let connection = &peer.connection;
+    let changed = connection.changed.map(text::span);
+    let why = connection.removal.map(event_text::removal);
+    Some(match peer.state {
+        PeerState::Up => format!(", answering for {}", changed?),
+        PeerState::Down => format!(" for {}", changed?),
+        PeerState::Checking => ": no check has ended yet".to_owned(),
+        PeerState::Gone if connection.removal == Some(Removal::Replaced) => {
+            format!(" for {age}: it was removed and could not be added again")
+        }
+        PeerState::Gone | PeerState::Killed => format!(" for {age}: {}", why?),
+        PeerState::Waiting => ": it has not connected since the service was started".to_owned(),
+        PeerState::Absent if peer.wanted => {
+            ": it is to be added at start-up, and is not there".to_owned()
+        }
+        PeerState::Absent => ": nobody has added it since the service was started".to_owned(),
+        PeerState::Adding | PeerState::Unwatched => return None,
+    })
+}
+
 /// The lines on the peer's state.
 fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, String, Paint)> {
     let (state, paint) = status_text::state_and_scripts(peer);
-    let watched = peer.state != PeerState::Unwatched;
-    let state = match peer.changed {
-        Some(since) if is_down(peer) => format!("{state} for {}", text::span(since)),
-        Some(since) if watched => format!("{state}, answering for {}", text::span(since)),
-        _ => state,
-    };
     let known = text::span(peer.age);
+    let state = match explanation(peer, &known) {
+        Some(explanation) => format!("{state}{explanation}"),
+        None => state,
+    };
     let mut lines = vec![("state", state, paint)];
     let mut plain = vec![
         (
@@ -91,10 +112,10 @@ fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
         ),
         ("interface", text::or_nothing(peer.interface.clone())),
     ];
-    if watched {
+    if peer.state.is_adopted() {
         plain.push(("adopted", format!("{known} ago")));
         plain.extend(pinging(peer, plan));
-    } else {
+    } else if peer.state.is_present() {
         plain.push(("known for", known));
     }
     lines.extend(
@@ -126,20 +147,8 @@ fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
         "failures",
         format!("{} in this check, {checks} failed in a row", peer.failures),
     ));
-    let connection = &peer.connection;
-    if connection.reconnects > 0 {
-        let last = connection.last_reconnect.map_or_else(String::new, |last| {
-            format!(", the last {} ago", text::span(last))
-        });
-        let outcome = match ReconnectOutcome::of(peer) {
-            Some(ReconnectOutcome::Answers) => "; the peer answers now",
-            Some(ReconnectOutcome::Silent) => "; no answer since",
-            None => "",
-        };
-        lines.push((
-            "reconnects",
-            format!("{}{last}{outcome}", connection.reconnects),
-        ));
+    if peer.connection.reconnects > 0 {
+        lines.push(("reconnects", reconnects(peer)));
     }
     lines.push(("last ping", status_text::last(statistics.last)));
     let loss = text::percent(statistics.loss());
@@ -164,4 +173,18 @@ fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
         ));
     }
     lines
+}
+
+/// How often the peer was reconnected, and with what success.
+fn reconnects(peer: &PeerStatus) -> String {
+    let connection = &peer.connection;
+    let last = connection.last_reconnect.map_or_else(String::new, |last| {
+        format!(", the last {} ago", text::span(last))
+    });
+    let outcome = match ReconnectOutcome::of(peer) {
+        Some(ReconnectOutcome::Answers) => "; the peer answers now",
+        Some(ReconnectOutcome::Silent) => "; no answer since",
+        None => "",
+    };
+    format!("{}{last}{outcome}", connection.reconnects)
 }

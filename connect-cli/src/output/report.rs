@@ -7,7 +7,7 @@
 use connect_ipc::control::{
     Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus,
 };
-use connect_ipc::event::EventName;
+use connect_ipc::event::{EventName, Removal};
 use connect_ipc::statistics::{LastPing, PingStatistics};
 use serde::Serialize;
 
@@ -108,9 +108,11 @@ impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct PeerReport<'a> {
     pub(crate) name: &'a str,
-    /// `unwatched`, `idle` or `check`.
+    /// How it is, in one word.
     pub(crate) state: PeerState,
-    /// Whether its most recent check failed.
+    /// Whether it should be up now.
+    pub(crate) wanted: bool,
+    /// Whether it is at the server and its most recent check failed.
     pub(crate) down: bool,
     /// Its address in the server's words.
     pub(crate) address: Option<&'a str>,
@@ -121,7 +123,7 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) rounds: u32,
     /// Milliseconds until the next ping is due.
     pub(crate) next_ping_ms: Option<u64>,
-    /// Seconds since the peer was adopted, or first seen.
+    /// Seconds since the peer was adopted or first seen, or since it was removed.
     pub(crate) age: u64,
     /// Seconds since it last began or ceased to answer.
     pub(crate) changed: Option<u64>,
@@ -133,13 +135,15 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) reconnect_outcome: Option<ReconnectOutcome>,
     /// Its scripts whose latest run did not end well, the latest last.
     pub(crate) failed_scripts: Vec<FailedScriptReport>,
+    /// Why the server does not have it any more, if it had it.
+    pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
     pub(crate) ping: PingReport,
 }
 
-/// Whether the peer's most recent check failed.
+/// Whether the peer is at the server and its most recent check failed.
 pub(crate) fn is_down(status: &PeerStatus) -> bool {
-    status.rounds > 0
+    status.state == PeerState::Down
 }
 
 impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
@@ -147,6 +151,7 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
         PeerReport {
             name: &status.name,
             state: status.state,
+            wanted: status.wanted,
             down: is_down(status),
             address: status.address.as_deref(),
             interface: status.interface.as_deref(),
@@ -154,11 +159,12 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             rounds: status.rounds,
             next_ping_ms: status.next_ping,
             age: status.age,
-            changed: status.changed,
+            changed: status.connection.changed,
             reconnects: status.connection.reconnects,
             last_reconnect: status.connection.last_reconnect,
             reconnect_outcome: ReconnectOutcome::of(status),
             failed_scripts: status.failed_scripts.iter().map(Into::into).collect(),
+            removal: status.connection.removal,
             ping: (&status.statistics).into(),
         }
     }
@@ -178,7 +184,7 @@ impl ReconnectOutcome {
     /// The outcome, if there was a reconnection.
     pub(crate) fn of(status: &PeerStatus) -> Option<Self> {
         status.connection.last_reconnect?;
-        Some(if is_down(status) {
+        Some(if status.rounds > 0 {
             ReconnectOutcome::Silent
         } else {
             ReconnectOutcome::Answers

@@ -11,9 +11,11 @@ use connect_ipc::statistics::LastPing;
 
 use super::Output;
 use super::paint::Paint;
-use super::report::is_down;
 use super::table::{Cell, Column, Table};
 use super::text;
+
+/// How many peers that are not up are named in one line.
+const NAMED: usize = 5;
 
 /// Shows the service and the table of its peers.
 pub(crate) fn show(
@@ -26,9 +28,12 @@ pub(crate) fn show(
     for fault in faults(service) {
         out.painted(Paint::Bad, &format!("! {}", text::clean(&fault)))?;
     }
+    if let Some(missing) = missing(peers) {
+        out.painted(Paint::Bad, &format!("! {}", text::clean(&missing)))?;
+    }
     out.line("")?;
     if peers.is_empty() {
-        return out.line("The server has no peers.");
+        return out.line("The server has no peers, and the database expects none.");
     }
     out.table(&table(peers), wide)
 }
@@ -112,14 +117,55 @@ pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String 
 
 /// One word for how the peer is.
 pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
-    match peer.state {
-        PeerState::Unwatched => ("unwatched", Paint::Plain),
-        _ if is_down(peer) => ("down", Paint::Bad),
-        PeerState::Idle if peer.failures > 0 => ("idle", Paint::Doubtful),
-        PeerState::Idle => ("idle", Paint::Good),
-        PeerState::Check if peer.failures > 0 => ("check", Paint::Doubtful),
-        PeerState::Check => ("check", Paint::Good),
+    let paint = match peer.state {
+        PeerState::Down | PeerState::Gone => Paint::Bad,
+        PeerState::Absent if peer.wanted => Paint::Bad,
+        PeerState::Up | PeerState::Checking if peer.failures > 0 => Paint::Doubtful,
+        PeerState::Up => Paint::Good,
+        PeerState::Checking
+        | PeerState::Adding
+        | PeerState::Killed
+        | PeerState::Waiting
+        | PeerState::Absent
+        | PeerState::Unwatched => Paint::Plain,
+    };
+    (peer.state.as_str(), paint)
+}
+
+/// Whether something is wrong with a peer: it should be up, and is not.
+pub(crate) fn is_missing(peer: &PeerStatus) -> bool {
+    peer.wanted
+        && match peer.state {
+            PeerState::Down | PeerState::Gone | PeerState::Absent => true,
+            PeerState::Up
+            | PeerState::Checking
+            | PeerState::Adding
+            | PeerState::Killed
+            | PeerState::Waiting
+            | PeerState::Unwatched => false,
+        }
+}
+
+/// The peers that should be up and are not, in a sentence, if there are any.
+pub(crate) fn missing(peers: &[PeerStatus]) -> Option<String> {
+    let missing: Vec<&PeerStatus> = peers.iter().filter(|peer| is_missing(peer)).collect();
+    let named = missing.iter().take(NAMED);
+    let mut named: Vec<String> = named
+        .map(|peer| format!("{} {}", peer.name, peer.state.as_str()))
+        .collect();
+    if missing.len() > NAMED {
+        named.push(format!("and {} more", missing.len() - NAMED));
     }
+    let verb = if missing.len() == 1 { "is" } else { "are" };
+    let wanted = peers.iter().filter(|peer| peer.wanted).count();
+    (!missing.is_empty()).then(|| {
+        format!(
+            "{} of the {} that should be up {verb} not: {}",
+            missing.len(),
+            text::count(u64::try_from(wanted).unwrap_or(u64::MAX), "peer"),
+            named.join(", ")
+        )
+    })
 }
 
 /// How the peer is, and which of its scripts did not end well when they were last run.
@@ -178,8 +224,7 @@ fn table(peers: &[PeerStatus]) -> Table {
     ]);
     for peer in peers {
         let (state, paint) = state_and_scripts(peer);
-        let watched = peer.state != PeerState::Unwatched;
-        let failures = watched.then(|| peer.failures.to_string());
+        let failures = peer.state.is_adopted().then(|| peer.failures.to_string());
         table.row([
             Cell::from(text::clean(&peer.name).into_owned()),
             Cell::painted(paint, state),

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event::{EventFilter, EventKind, EventName};
+use connect_ipc::event::{EventFilter, EventKind, EventName, Removal};
 use connect_ipc::scripts::{Ended, ScriptKind, Stream};
 use insta::assert_snapshot;
 
@@ -47,7 +47,7 @@ fn events() -> Vec<Reply> {
             49,
             EventKind::Unreachable {
                 rounds: 2,
-                next: 60_000,
+                next: Some(60_000),
             },
         ),
         alice(50, EventKind::Reconnecting {}),
@@ -101,7 +101,9 @@ fn events() -> Vec<Reply> {
             },
         ),
         alice(68, EventKind::Disowned {}),
-        alice(69, EventKind::Removed {}),
+        alice(69, EventKind::Removed(Removal::Command)),
+        alice(70, EventKind::Removed(Removal::Silence { pings: 3 })),
+        alice(71, EventKind::Back { away: 300 }),
     ]
 }
 
@@ -167,6 +169,7 @@ fn every_kind_can_be_asked_for() {
         }
     }
     shown.sort_unstable();
+    shown.dedup();
     assert_eq!(shown, EventName::ALL);
 }
 

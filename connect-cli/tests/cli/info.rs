@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `info`.
 
-use connect_ipc::control::{PeerDetail, Reply, Request, SCHEMA};
+use connect_ipc::control::{PeerDetail, PeerState, Reply, Request, SCHEMA};
+use connect_ipc::event::Removal;
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -10,12 +11,13 @@ use crate::support::{Place, Result, Script, peer};
 fn detail() -> Result<PeerDetail> {
     let mut status = peer("alice", &[10.0, 12.0, 14.0])?;
     status.statistics.record_loss();
-    (status.failures, status.rounds) = (5, 1);
-    status.changed = Some(100);
+    (status.state, status.failures, status.rounds) = (PeerState::Down, 5, 1);
+    let connection = &mut status.connection;
     (
-        status.connection.reconnects,
-        status.connection.last_reconnect,
-    ) = (3, Some(7));
+        connection.changed,
+        connection.reconnects,
+        connection.last_reconnect,
+    ) = (Some(100), 3, Some(7));
     Ok(serde_json::from_value(json!({
         "schema": SCHEMA,
         "status": status,
@@ -89,5 +91,40 @@ fn an_unknown_peer_is_a_failure() -> Result {
     let core = place.core(Script::replies([Reply::Failed(failure)]))?;
     assert_snapshot!(place.run("info bob")?);
     core.asked()?;
+    Ok(())
+}
+
+#[test]
+fn a_peer_that_is_not_there_is_explained() -> Result {
+    let place = Place::new()?;
+    let mut shown = String::new();
+    for (state, wanted, removal) in [
+        (PeerState::Gone, true, Some(Removal::Silence { pings: 3 })),
+        (PeerState::Gone, true, Some(Removal::Server)),
+        (PeerState::Gone, true, Some(Removal::Replaced)),
+        (PeerState::Killed, false, Some(Removal::Command)),
+        (PeerState::Waiting, false, None),
+        (PeerState::Absent, true, None),
+        (PeerState::Absent, false, None),
+        (PeerState::Adding, true, None),
+    ] {
+        let mut status = peer("paris", &[])?;
+        (status.state, status.wanted, status.age) = (state, wanted, 300);
+        status.connection.removal = removal;
+        let detail = PeerDetail {
+            status: Some(status),
+            record: None,
+            ..detail()?
+        };
+        let core = place.core(Script::replies([Reply::Peer(Box::new(detail))]))?;
+        let outcome = place.run("info paris")?;
+        core.asked()?;
+        let lines = outcome.stdout.lines();
+        for line in lines.take_while(|line| !line.is_empty()) {
+            shown += line;
+            shown.push('\n');
+        }
+    }
+    assert_snapshot!(shown);
     Ok(())
 }

@@ -8,11 +8,20 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use connect_ipc::control::{FailedScript, PeerState, Reply};
+use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply};
+use connect_ipc::event::Removal;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
 use crate::support::{Place, Result, Script, interrupt, peer, service};
+
+/// A peer that was removed because it did not answer.
+fn gone() -> Result<PeerStatus> {
+    let mut gone = peer("paris", &[])?;
+    (gone.state, gone.interface, gone.next_ping) = (PeerState::Gone, None, None);
+    gone.connection.removal = Some(Removal::Silence { pings: 3 });
+    Ok(gone)
+}
 
 fn script() -> Result<Script> {
     let mut status = service()?;
@@ -24,17 +33,23 @@ fn script() -> Result<Script> {
     status.scripts.connections = 3;
     let mut down = peer("a \"b\" \\c", &[10.0, 30.0])?;
     down.statistics.record_loss();
-    (down.failures, down.rounds, down.connection.reconnects) = (5, 2, 4);
+    (down.state, down.failures, down.rounds) = (PeerState::Down, 5, 2);
+    down.connection.reconnects = 4;
     down.failed_scripts = vec![FailedScript {
         kind: ScriptKind::Ifup,
         failure: ScriptFailure::Exited(1),
         ago: 7,
     }];
     let mut unwatched = peer("zoe", &[])?;
-    unwatched.state = PeerState::Unwatched;
+    (unwatched.state, unwatched.wanted) = (PeerState::Unwatched, false);
     Ok(Script::replies([
         Reply::Service(Box::new(status)),
-        Reply::Peers(vec![peer("alice", &[1.25, 1.75])?, down, unwatched]),
+        Reply::Peers(vec![
+            peer("alice", &[1.25, 1.75])?,
+            gone()?,
+            down,
+            unwatched,
+        ]),
         Reply::Done {},
     ]))
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::process::Stdio;
 
-use connect_ipc::control::Reply;
+use connect_ipc::control::{PeerState, Reply};
 use insta::assert_snapshot;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
@@ -13,7 +13,7 @@ use crate::support::{Place, Result, Script, peer, service};
 
 fn script() -> Result<Script> {
     let mut down = peer("bob", &[])?;
-    down.rounds = 1;
+    (down.state, down.rounds) = (PeerState::Down, 1);
     Ok(Script::replies([
         Reply::Service(Box::new(service()?)),
         Reply::Peers(vec![peer("alice", &[1.0])?, down]),

@@ -2,6 +2,7 @@
 //! `status`.
 
 use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply, Request, ServerLink};
+use connect_ipc::event::Removal;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
@@ -12,14 +13,14 @@ fn peers() -> Result<Vec<Vec<PeerStatus>>> {
     let mut down = peer("hub", &[10.0, 30.0])?;
     down.statistics.record_loss();
     down.statistics.record_loss();
-    (down.state, down.failures, down.rounds, down.next_ping) = (PeerState::Check, 2, 1, None);
+    (down.state, down.failures, down.rounds, down.next_ping) = (PeerState::Down, 2, 1, None);
     let mut shaky = peer("carol", &[1500.0; 99])?;
     shaky.statistics.record_loss();
     (shaky.failures, shaky.address) = (1, Some("INET6 2001:db8::4:5 4070".into()));
     let mut unwatched = peer("zoe", &[])?;
-    (unwatched.state, unwatched.next_ping) = (PeerState::Unwatched, None);
+    (unwatched.state, unwatched.wanted, unwatched.next_ping) = (PeerState::Unwatched, false, None);
     let mut fresh = peer("dave", &[])?;
-    (fresh.state, fresh.address, fresh.next_ping) = (PeerState::Check, None, None);
+    (fresh.state, fresh.address, fresh.next_ping) = (PeerState::Checking, None, None);
     Ok(vec![
         vec![down, unwatched, fresh],
         vec![shaky, peer("alice", &[1.25, 1.75])?],
@@ -91,6 +92,62 @@ fn json_has_the_same_and_more() -> Result {
     assert_eq!(json["peers"][3]["name"], "hub");
     assert_eq!(json["peers"][3]["down"], true);
     assert_snapshot!(outcome);
+    Ok(())
+}
+
+/// A peer that is not there.
+fn away(name: &str, state: PeerState, wanted: bool) -> Result<PeerStatus> {
+    let mut status = peer(name, &[])?;
+    (status.state, status.wanted, status.next_ping) = (state, wanted, None);
+    (status.address, status.interface, status.age) = (None, None, 0);
+    Ok(status)
+}
+
+#[test]
+fn peers_that_are_not_there_are_shown_and_those_that_should_be_are_named() -> Result {
+    let place = Place::new()?;
+    let mut gone = away("paris", PeerState::Gone, true)?;
+    (gone.address, gone.age) = (Some("INET 192.0.2.7 4070".into()), 300);
+    gone.connection.removal = Some(Removal::Silence { pings: 3 });
+    let mut killed = away("lyon", PeerState::Killed, false)?;
+    killed.connection.removal = Some(Removal::Command);
+    let mut peers = vec![
+        gone,
+        killed,
+        away("nice", PeerState::Waiting, false)?,
+        away("lille", PeerState::Absent, true)?,
+        away("brest", PeerState::Absent, false)?,
+        away("metz", PeerState::Adding, true)?,
+    ];
+    for number in 0..5 {
+        peers.push(away(&format!("zz{number}"), PeerState::Gone, true)?);
+    }
+    let script = || -> Result<Script> {
+        let replies = [
+            Reply::Service(Box::new(service()?)),
+            Reply::Peers(peers.clone()),
+            Reply::Done {},
+        ];
+        Ok(Script::replies(replies))
+    };
+    let core = place.core(script()?)?;
+    assert_snapshot!(place.run("status")?);
+    core.asked()?;
+    let core = place.core(script()?)?;
+    let json: serde_json::Value = serde_json::from_str(&place.run("status --json")?.stdout)?;
+    core.asked()?;
+    let paris = json["peers"]
+        .as_array()
+        .and_then(|peers| peers.iter().find(|peer| peer["name"] == "paris"))
+        .ok_or("no paris")?;
+    assert_eq!(paris["state"], "gone");
+    assert_eq!(paris["wanted"], true);
+    assert_eq!(paris["down"], false, "it is not at the server");
+    assert_eq!(paris["age"], 300);
+    assert_eq!(
+        paris["removal"],
+        serde_json::json!({"reason": "silence", "pings": 3})
+    );
     Ok(())
 }
 

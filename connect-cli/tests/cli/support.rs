@@ -270,7 +270,7 @@ pub(crate) fn service() -> Result<ServiceStatus> {
     }))?)
 }
 
-/// A peer that is idle and has answered these pings.
+/// A peer that is up and has answered these pings.
 pub(crate) fn peer(name: &str, pings: &[f64]) -> Result<PeerStatus> {
     let mut statistics = PingStatistics::default();
     for ping in pings {
@@ -278,7 +278,8 @@ pub(crate) fn peer(name: &str, pings: &[f64]) -> Result<PeerStatus> {
     }
     Ok(serde_json::from_value(json!({
         "name": name,
-        "state": "idle",
+        "state": "up",
+        "wanted": true,
         "address": "INET 192.0.2.1 4070",
         "interface": "tripe0",
         "failures": 0,

@@ -2,7 +2,7 @@
 //! Commands that wait for what comes of them, and `reload`.
 
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event::EventKind;
+use connect_ipc::event::{EventKind, Removal};
 use insta::assert_snapshot;
 
 use crate::support::{Place, Result, Script, Step, event, service};
@@ -66,7 +66,7 @@ fn each_goal_is_reached_or_missed_with_a_code_of_its_own() -> Result {
         submit("active"),
         vec![
             (None, command("active")),
-            (alice, EventKind::Removed {}),
+            (alice, EventKind::Removed(Removal::Command)),
             (alice, added()),
             (alice, EventKind::Adopted {}),
             (alice, EventKind::Reply { millis: 3.0 }),
@@ -75,7 +75,10 @@ fn each_goal_is_reached_or_missed_with_a_code_of_its_own() -> Result {
     all += &ends(
         "active alice --wait --json",
         submit("active"),
-        vec![(alice, added()), (alice, EventKind::Removed {})],
+        vec![
+            (alice, added()),
+            (alice, EventKind::Removed(Removal::Command)),
+        ],
     )?;
     all += &ends(
         "kick alice --wait",
@@ -83,7 +86,13 @@ fn each_goal_is_reached_or_missed_with_a_code_of_its_own() -> Result {
         vec![
             (alice, EventKind::Keys {}),
             (None, command("kick")),
-            (alice, EventKind::Unreachable { rounds: 4, next: 9 }),
+            (
+                alice,
+                EventKind::Unreachable {
+                    rounds: 4,
+                    next: Some(9),
+                },
+            ),
         ],
     )?;
     all += &ends(
@@ -120,13 +129,13 @@ fn each_goal_is_reached_or_missed_with_a_code_of_its_own() -> Result {
 #[test]
 fn kill_waits_until_the_service_has_noticed() -> Result {
     let place = Place::new()?;
-    let events = vec![(Some("alice"), EventKind::Removed {})];
+    let events = vec![(Some("alice"), EventKind::Removed(Removal::Command))];
     let core = place.core(script(None, events)?)?;
     let tripe = place.tripe(&[("KILL alice", "OK\n"), ("", "")])?;
     let outcome = place.run("kill alice --wait")?;
     assert_eq!(
         outcome.to_string(),
-        "exit code 0\n--- standard output\nalice: removed from the server\n"
+        "exit code 0\n--- standard output\nalice: removed by a command, or by the peer itself\n"
     );
     core.asked()?;
     tripe.finish()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `status --watch`.
 
-use connect_ipc::control::{Reply, Request};
+use connect_ipc::control::{PeerState, Reply, Request};
 use connect_ipc::event::EventKind;
 use insta::assert_snapshot;
 
@@ -9,7 +9,7 @@ use crate::support::{Place, Result, Script, Step, event, peer, service};
 
 fn script() -> Result<Script> {
     let mut down = peer("alice", &[1.5])?;
-    down.rounds = 1;
+    (down.state, down.rounds) = (PeerState::Down, 1);
     Ok(Script::steps([
         Step::Reply(Reply::Service(Box::new(service()?))),
         Step::Reply(Reply::Peers(vec![peer("alice", &[1.5])?])),
@@ -17,7 +17,10 @@ fn script() -> Result<Script> {
         Step::Reply(event(
             2,
             Some("alice"),
-            EventKind::Unreachable { rounds: 1, next: 1 },
+            EventKind::Unreachable {
+                rounds: 1,
+                next: Some(1),
+            },
         )),
         Step::Next(Request::Status {}),
         Step::Reply(Reply::Service(Box::new(service()?))),

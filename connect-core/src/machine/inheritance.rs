@@ -13,6 +13,7 @@ use connect_ipc::pinger::PingPhase;
 use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
 
+use super::departures::Departure;
 use super::peers::{Adoption, History};
 use super::scripts::ended_run::EndedRun;
 use crate::server_run::ServerRun;
@@ -33,6 +34,9 @@ pub struct State {
     /// The scripts that did not end well when they were last run.
     #[serde(default)]
     pub(super) failed_scripts: Vec<EndedRun>,
+    /// The peers that were removed and are not back.
+    #[serde(default)]
+    pub(super) departures: Vec<(Box<str>, Departure)>,
 }
 
 /// One peer.

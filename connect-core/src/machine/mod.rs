@@ -15,12 +15,14 @@ mod additions;
 mod broadcast;
 mod commands;
 mod database;
+mod departures;
 mod events;
 mod helper;
 mod inheritance;
 mod input;
 mod liveness;
 mod output;
+mod peer_states;
 mod peers;
 mod presence;
 mod reload;
@@ -167,8 +169,8 @@ impl Machine {
         self.server.joined_run()
     }
 
-    /// How many peers the server has, how many of them are adopted, and how many of those do not
-    /// answer.
+    /// How many peers the server has, how many of them are adopted, how many of those do not
+    /// answer, and how many are gone.
     #[must_use]
     pub fn counts(&self) -> PeerCounts {
         let mut counts = PeerCounts::default();
@@ -179,6 +181,7 @@ impl Machine {
                 counts.down += usize::from(adoption.liveness.phase().rounds > 0);
             }
         }
+        counts.gone = self.peers.departures.losses();
         counts
     }
 }
@@ -192,6 +195,8 @@ pub struct PeerCounts {
     pub adopted: usize,
     /// Those of these that did not answer any attempt of their last check.
     pub down: usize,
+    /// Those that were lost and are not back.
+    pub gone: usize,
 }
 
 #[cfg(test)]

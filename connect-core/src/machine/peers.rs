@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 use tripe_admin::Address;
 use tripe_admin::session::Tag;
 
+use super::departures::Departures;
+
 /// The server's answer to `ALGS`, as keys and values. Most peers share the same, so it is shared.
 pub(super) type Algorithms = Arc<[(String, String)]>;
 
@@ -78,6 +80,8 @@ pub(super) struct Peer {
     /// one: peers that were there before the service came, and found it without `--startup`, lack
     /// it.
     pub configured: bool,
+    /// So many pings went unanswered that the server was told to remove it.
+    pub killed_for: Option<u32>,
 }
 
 impl Peer {
@@ -107,6 +111,8 @@ pub(super) struct PeerTable {
     by_name: HashMap<Box<str>, u32>,
     /// How often a peer came or went.
     changes: u64,
+    /// Those that the server had and does not have any more.
+    pub(super) departures: Departures,
     /// Distinct answers to `ALGS`. Only membership counts, never the order.
     algorithms: HashSet<Algorithms>,
 }
@@ -150,6 +156,7 @@ impl PeerTable {
             adoption: None,
             seen: now,
             configured: false,
+            killed_for: None,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {

@@ -3,12 +3,13 @@
 //! checks.
 
 use connect_ipc::PeerId;
-use connect_ipc::event::EventKind;
+use connect_ipc::event::{EventKind, Removal};
 use connect_ipc::scripts::ScriptKind;
 use tripe_admin::{Address, Failure};
 
 use super::Machine;
-use super::peers::Particulars;
+use super::departures::Departure;
+use super::peers::{Particulars, Peer};
 use super::server::{AfterAlgs, Pending};
 
 impl Machine {
@@ -22,6 +23,7 @@ impl Machine {
             address: address.to_string(),
             interface: ifname.clone(),
         });
+        self.note_return(name);
         let record = self.database.current.peer(name).cloned();
         let id = self.peers.insert(name, record, self.now);
         if let Some(peer) = self.peers.get_mut(id) {
@@ -61,15 +63,22 @@ impl Machine {
         }
     }
 
-    /// A peer is gone from the server.
-    pub(super) fn peer_removed(&mut self, name: &str) {
+    /// The server does not have a peer any more: for the reason `otherwise`, unless core itself has
+    /// removed it.
+    pub(super) fn peer_removed(&mut self, name: &str, otherwise: Removal) {
         let Some((id, peer)) = self.peers.remove(name) else {
             return;
         };
+        let removal = match peer.killed_for {
+            Some(pings) => Removal::Silence { pings },
+            None if self.additions.is_under_way(name) => Removal::Replaced,
+            None => otherwise,
+        };
+        self.note_departure(name, &peer, removal);
         if peer.adoption.is_some() {
             self.forget_at_pinger(id);
         }
-        self.emit(Some(name), || EventKind::Removed {});
+        self.emit(Some(name), || EventKind::Removed(removal));
         self.stop_connect(name);
         self.scripts.failures.peer_removed(name);
         // The record as it is now if there is one; else as it was, so that a peer that was struck
@@ -79,6 +88,46 @@ impl Machine {
             self.run_shell(name, ScriptKind::Disconnect, &record);
             let algorithms = peer.algorithms.as_deref().unwrap_or_default();
             self.run_ifdown(name, &record, algorithms);
+        }
+    }
+
+    /// Logs that a peer was removed, and remembers it if it is expected back or was removed by a
+    /// command.
+    fn note_departure(&mut self, name: &str, peer: &Peer, removal: Removal) {
+        match removal {
+            Removal::Silence { pings: 1 } => {
+                tracing::warn!(peer = name, "removed {name}: no answer to 1 ping");
+            }
+            Removal::Silence { pings } => {
+                tracing::warn!(peer = name, "removed {name}: no answer to {pings} pings");
+            }
+            Removal::Command => tracing::info!(
+                peer = name,
+                "removed {name}: by a command, or by the peer itself"
+            ),
+            // The log has a line for all of them, or for the addition.
+            Removal::Replaced | Removal::Server => {}
+        }
+        let departure = Departure {
+            at: self.now,
+            removal,
+            address: peer.address.clone(),
+        };
+        let expected = peer.adoption.is_some() || !departure.is_loss();
+        if expected && self.database.current.peer(name).is_some() {
+            self.peers.departures.note(name, departure);
+        }
+    }
+
+    /// A peer is at the server; if it was gone, it is back.
+    pub(super) fn note_return(&mut self, name: &str) {
+        let Some(departure) = self.peers.departures.forget(name) else {
+            return;
+        };
+        if departure.is_loss() && departure.removal != Removal::Replaced {
+            let away = self.now.since(departure.at).as_secs();
+            tracing::info!(peer = name, seconds = away, "{name} is back");
+            self.emit(Some(name), || EventKind::Back { away });
         }
     }
 
@@ -93,7 +142,7 @@ impl Machine {
     pub(super) fn forget_peer(&mut self, id: PeerId) {
         if let Some(peer) = self.peers.get(id) {
             let name = peer.name().to_owned();
-            self.peer_removed(&name);
+            self.peer_removed(&name, Removal::Command);
         }
     }
 }

@@ -70,6 +70,7 @@ impl Machine {
                 self.events.counters.reloads += 1;
                 self.emit(None, || EventKind::Database { peers });
                 self.database.current = database;
+                self.peers.departures.keep_expected(&self.database.current);
                 self.apply();
                 if self.server.joined_before() {
                     self.notify(["peerdb-update"], &[""; 0]);

@@ -3,17 +3,14 @@
 
 use std::sync::Arc;
 
-use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::{
-    ConnectionStatus, Counters, DatabaseStatus, Envelope, PeerDetail, PeerState, PeerStatus, Reply,
-    Request, SCHEMA, ScriptCounters, ServerLink, ServiceStatus,
+    Counters, DatabaseStatus, Envelope, PeerDetail, Reply, Request, SCHEMA, ScriptCounters,
+    ServiceStatus,
 };
 use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_FRAME, length};
 use connect_ipc::scripts::InterfaceScript;
-use connect_ipc::statistics::PingStatistics;
 use connect_policy::size::{ENVELOPE, MAX_RECORD};
 
-use super::peers::Peer;
 use super::requester::{OperatorRequest, Requester, ScriptPurpose, ScriptRequest};
 use super::{ConnectionId, Machine, Output};
 
@@ -94,52 +91,10 @@ impl Machine {
             },
         };
         self.answer(connection, id, Reply::Service(Box::new(service)));
-        let mut peers: Vec<PeerStatus> = self
-            .peers
-            .iter()
-            .map(|(_, peer)| self.peer_status(peer))
-            .collect();
-        peers.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        let peers = self.peer_rows();
         for some in peers.chunks(ITEMS_PER_FRAME) {
             self.answer(connection, id, Reply::Peers(some.to_vec()));
         }
-    }
-
-    fn peer_status(&self, peer: &Peer) -> PeerStatus {
-        let ago = |at: Monotonic| self.now.since(at).as_secs();
-        let mut status = PeerStatus {
-            name: peer.name().to_owned(),
-            state: PeerState::Unwatched,
-            address: peer.address.as_deref().map(str::to_owned),
-            interface: peer.ifname.as_deref().map(str::to_owned),
-            failures: 0,
-            rounds: 0,
-            next_ping: None,
-            age: ago(peer.seen),
-            changed: None,
-            connection: ConnectionStatus::default(),
-            statistics: PingStatistics::default(),
-            failed_scripts: self.scripts.failures.of(peer.name(), self.now),
-        };
-        if let Some(adoption) = peer.adoption.as_deref() {
-            let phase = adoption.liveness.phase();
-            (status.failures, status.rounds) = (phase.failures, phase.rounds);
-            if phase.checking {
-                status.state = PeerState::Check;
-            } else {
-                status.state = PeerState::Idle;
-                let planned = self.link() == ServerLink::Up;
-                status.next_ping = planned.then(|| millis(phase.due.since(self.now)));
-            }
-            status.age = ago(adoption.history.since);
-            status.changed = adoption.history.changed.map(ago);
-            status.connection = ConnectionStatus {
-                reconnects: adoption.history.reconnects,
-                last_reconnect: adoption.history.last_reconnect.map(ago),
-            };
-            status.statistics = *adoption.liveness.statistics();
-        }
-        status
     }
 
     fn detail(&mut self, connection: ConnectionId, id: u64, name: &str) {
@@ -148,7 +103,8 @@ impl Machine {
         let record = database
             .peer(name)
             .or_else(|| peer.and_then(|peer| peer.record.as_ref()));
-        if peer.is_none() && record.is_none() {
+        let status = self.peer_row(name);
+        if status.is_none() && record.is_none() {
             let failure = vec!["unknown-peer".to_owned(), name.to_owned()];
             return self.answer(connection, id, Reply::Failed(failure));
         }
@@ -161,7 +117,7 @@ impl Machine {
         let (scripts, recent) = self.scripts.of(name, self.now);
         let detail = PeerDetail {
             schema: SCHEMA,
-            status: peer.map(|peer| self.peer_status(peer)),
+            status,
             record: pairs,
             scripts,
             recent,

@@ -41,6 +41,12 @@ impl Machine {
             algorithms,
             peers,
             failed_scripts: self.scripts.failures.iter().cloned().collect(),
+            departures: self
+                .peers
+                .departures
+                .iter()
+                .map(|(name, departure)| (name.into(), departure.clone()))
+                .collect(),
         };
         Some((run, state))
     }
@@ -57,6 +63,12 @@ impl Machine {
         let state = self.inheritance.take()?;
         for run in state.failed_scripts {
             self.scripts.failures.remember(run);
+        }
+        for (name, departure) in state.departures {
+            self.peers.departures.note(&name, departure);
+        }
+        if self.database.fault.is_none() {
+            self.peers.departures.keep_expected(&self.database.current);
         }
         let mut restored = Restored::default();
         // What fell due while there was no core is spread, as when a server comes back.

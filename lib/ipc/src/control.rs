@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Event, EventFilter};
+use crate::event::{Event, EventFilter, Removal};
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
 use crate::statistics::PingStatistics;
 
@@ -289,16 +289,72 @@ pub struct HelperStatus {
     pub version: Option<String>,
 }
 
-/// Whether a peer is being pinged, and what for the moment (connect(8), `info`).
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+/// How a peer is: the same word in text, JSON and metrics.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerState {
-    /// Known to the server but not adopted: nobody pings it.
+    /// Adopted, and its last check was answered.
+    Up,
+    /// Adopted, and no check has ended yet.
+    Checking,
+    /// Adopted, and its last check failed: it is being reconnected or removed.
+    Down,
+    /// Being added.
+    Adding,
+    /// It was there and was lost: removed because it did not answer, or lost with the server. Until
+    /// it is back.
+    Gone,
+    /// Removed by a command.
+    Killed,
+    /// Passive, and not seen by this run of core.
+    Waiting,
+    /// Its record has it watched or added at start-up, but it was never there in this run of core.
+    Absent,
+    /// The server has it, but it is not adopted: nobody pings it.
     Unwatched,
-    /// Waiting for the next check.
-    Idle,
-    /// A ping is under way.
-    Check,
+}
+
+impl PeerState {
+    /// Every state, in the order in which they are listed.
+    pub const ALL: [PeerState; 9] = [
+        PeerState::Up,
+        PeerState::Checking,
+        PeerState::Down,
+        PeerState::Adding,
+        PeerState::Gone,
+        PeerState::Killed,
+        PeerState::Waiting,
+        PeerState::Absent,
+        PeerState::Unwatched,
+    ];
+
+    /// The state in one word, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            PeerState::Up => "up",
+            PeerState::Checking => "checking",
+            PeerState::Down => "down",
+            PeerState::Adding => "adding",
+            PeerState::Gone => "gone",
+            PeerState::Killed => "killed",
+            PeerState::Waiting => "waiting",
+            PeerState::Absent => "absent",
+            PeerState::Unwatched => "unwatched",
+        }
+    }
+
+    /// Whether the peer is adopted, so that it is pinged.
+    #[must_use]
+    pub const fn is_adopted(self) -> bool {
+        matches!(self, PeerState::Up | PeerState::Checking | PeerState::Down)
+    }
+
+    /// Whether the server has the peer, as far as is known.
+    #[must_use]
+    pub const fn is_present(self) -> bool {
+        self.is_adopted() || matches!(self, PeerState::Unwatched)
+    }
 }
 
 /// One line of the peer table.
@@ -307,8 +363,12 @@ pub enum PeerState {
 pub struct PeerStatus {
     /// The peer's name.
     pub name: String,
-    /// What is being done with it.
+    /// How it is.
     pub state: PeerState,
+    /// Whether it should be up now: it is adopted, being added or gone, or is to be added at
+    /// start-up.
+    #[serde(default)]
+    pub wanted: bool,
     /// Its address in the server's words, once known.
     pub address: Option<String>,
     /// Its network interface, once known.
@@ -319,12 +379,10 @@ pub struct PeerStatus {
     pub rounds: u32,
     /// Milliseconds until the next ping is due, where one is planned.
     pub next_ping: Option<u64>,
-    /// Seconds since the peer was adopted, or first seen.
+    /// Seconds since the peer was adopted or first seen, or since it was removed; 0 for one that
+    /// was never there.
     pub age: u64,
-    /// Seconds since it last changed between answering and not answering, if it ever did.
-    #[serde(default)]
-    pub changed: Option<u64>,
-    /// How often it was reconnected.
+    /// How its connection has fared.
     #[serde(default)]
     pub connection: ConnectionStatus,
     /// Round-trip figures.
@@ -332,16 +390,6 @@ pub struct PeerStatus {
     /// Its scripts whose latest run did not end well, the latest last; at most one of each kind.
     #[serde(default)]
     pub failed_scripts: Vec<FailedScript>,
-}
-
-/// How often a peer was reconnected.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct ConnectionStatus {
-    /// Reconnections begun since adoption.
-    pub reconnects: u32,
-    /// Seconds since the last of them.
-    pub last_reconnect: Option<u64>,
 }
 
 /// A script of a peer whose latest run did not end well.
@@ -356,13 +404,28 @@ pub struct FailedScript {
     pub ago: u64,
 }
 
+/// How the connection of a peer has fared.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ConnectionStatus {
+    /// Seconds since the peer last changed between answering and not answering, if it ever did.
+    pub changed: Option<u64>,
+    /// Reconnections begun since adoption.
+    pub reconnects: u32,
+    /// Seconds since the last of them.
+    pub last_reconnect: Option<u64>,
+    /// Why the server does not have it any more, if it had it.
+    pub removal: Option<Removal>,
+}
+
 /// One peer in full.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct PeerDetail {
     /// [`SCHEMA`].
     pub schema: u32,
-    /// The line of the peer table; `None` if the server does not know the peer.
+    /// The line of the peer table; `None` if the server does not have the peer and nothing asks for
+    /// it.
     pub status: Option<PeerStatus>,
     /// The database record, sorted by key; `None` if there is none, or if it does not fit into a
     /// message.

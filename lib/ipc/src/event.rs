@@ -59,8 +59,13 @@ pub enum EventKind {
         /// Its interface.
         interface: String,
     },
-    /// The server has lost a peer.
-    Removed {},
+    /// The server does not have a peer any more.
+    Removed(Removal),
+    /// A peer that was gone is at the server again.
+    Back {
+        /// Seconds for which it was gone.
+        away: u64,
+    },
     /// The peer is watched from now on.
     Adopted {},
     /// The peer is watched no more.
@@ -99,8 +104,8 @@ pub enum EventKind {
     Unreachable {
         /// Checks that failed in a row.
         rounds: u32,
-        /// Milliseconds until the next.
-        next: u64,
+        /// Milliseconds until the next; `None` if there will be none, because the peer is removed.
+        next: Option<u64>,
     },
     /// The peer is being reconnected.
     Reconnecting {},
@@ -161,6 +166,23 @@ pub enum EventKind {
     },
 }
 
+/// Why the server does not have a peer any more.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "reason")]
+pub enum Removal {
+    /// Core has removed it because it did not answer.
+    Silence {
+        /// So many pings, one after the other.
+        pings: u32,
+    },
+    /// Somebody has removed it, or the peer has ended the connection itself.
+    Command,
+    /// Core has removed it to add it again.
+    Replaced,
+    /// The server was started again without it.
+    Server,
+}
+
 /// Makes, of one list, the names of the kinds of events, and what each kind is called. The compiler
 /// holds the list against [`EventKind`].
 macro_rules! event_names {
@@ -200,6 +222,7 @@ macro_rules! event_names {
 event_names! {
     Added = "added",
     Removed = "removed",
+    Back = "back",
     Adopted = "adopted",
     Disowned = "disowned",
     Keys = "keys",
@@ -244,7 +267,7 @@ mod tests {
             fault: String::new(),
         };
         for kind in [
-            EventKind::Removed {},
+            EventKind::Removed(Removal::Command),
             EventKind::Reply { millis: 1.0 },
             fault,
         ] {
@@ -268,7 +291,7 @@ mod tests {
     #[test]
     fn filters_choose_by_peer_and_kind() {
         let all = EventFilter::default();
-        assert!(all.wants(&event(Some("a"), EventKind::Removed {})));
+        assert!(all.wants(&event(Some("a"), EventKind::Removed(Removal::Command))));
         assert!(!all.wants(&event(Some("a"), EventKind::Reply { millis: 1.0 })));
         let some = EventFilter {
             peers: vec!["a".into()],
@@ -276,7 +299,7 @@ mod tests {
         };
         assert!(some.wants(&event(Some("a"), EventKind::Reply { millis: 1.0 })));
         assert!(!some.wants(&event(Some("b"), EventKind::Reply { millis: 1.0 })));
-        assert!(!some.wants(&event(Some("a"), EventKind::Removed {})));
+        assert!(!some.wants(&event(Some("a"), EventKind::Removed(Removal::Command))));
         assert!(some.wants(&event(None, EventKind::Lost {})));
     }
 }

@@ -81,7 +81,7 @@ fn replies() {
     }
     every_variant!(progress, RunProgress: Started, Output, Ended);
     every_variant!(links, ServerLink: Down, Joining, Up);
-    every_variant!(states, PeerState: Unwatched, Idle, Check);
+    every_variant!(states, PeerState: Up, Checking, Down, Adding, Gone, Killed, Waiting, Absent, Unwatched);
     every_variant!(last, LastPing: None, Reply, Timeout);
 }
 
@@ -91,7 +91,7 @@ fn events() {
     let kinds: Vec<EventKind> = events.into_iter().map(|event| event.kind).collect();
     every_variant!(
         kinds,
-        EventKind: Added, Removed, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
+        EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Ended, Database, DatabaseFault, Joined,
         Lost, Broadcast, Command
     );

@@ -14,11 +14,13 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
-/// A service, and how the scripts of its peers ended.
+/// A service, how the scripts of its peers ended, and which peers are missing.
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) service: ServiceStatus,
     pub(crate) runs: LastRuns,
+    /// The peers that should be up and are not, if there are any.
+    pub(crate) missing: Option<String>,
 }
 
 /// The service that was found.
@@ -108,6 +110,9 @@ pub(crate) fn check<'a>(
     for fault in status_text::faults(service) {
         section.fault_with_remedy(fault);
     }
+    if let Some(missing) = &seen.missing {
+        section.warning(missing, "see `connect-cli info PEER' for each");
+    }
     helper("connect-pinger", &service.pinger, section);
     helper("connect-ifscripts", &service.scripts, section);
     Some(seen)
@@ -117,7 +122,12 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     let mut control = common.observe().await?;
     let (service, peers) = requests::status(&mut control).await?;
     let runs = LastRuns::ask(&mut control, &peers).await?;
-    Ok(Seen { service, runs })
+    let missing = status_text::missing(&peers);
+    Ok(Seen {
+        service,
+        runs,
+        missing,
+    })
 }
 
 /// Whether the service's server is the one that was asked for.

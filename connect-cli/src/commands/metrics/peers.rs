@@ -7,10 +7,10 @@ use connect_ipc::statistics::LastPing;
 use super::exposition::{Exposition, Family, counter, gauge, info, number, summary, truth};
 use crate::output::status_text;
 
-/// The states of a peer, as `status` has them.
-const STATES: [&str; 4] = ["idle", "check", "down", "unwatched"];
-
-const PEERS: Family = gauge("peers", "Peers that the server has, by state.");
+const PEERS: Family = gauge(
+    "peers",
+    "Peers that the server has or that are expected, by state.",
+);
 const PEER: Family = info("peer", "The peer's interface and address.");
 const PEER_STATE: Family = gauge(
     "peer_state",
@@ -18,7 +18,13 @@ const PEER_STATE: Family = gauge(
 );
 const PEER_UP: Family = gauge(
     "peer_up",
-    "Whether the most recent check of the peer did not fail; only for peers that are pinged.",
+    "1 for a peer that is up, 0 for one that should be and is not; not for others, nor before the \
+     first check has ended.",
+);
+const PEER_WANTED: Family = gauge(
+    "peer_wanted",
+    "Whether the peer should be up: it is adopted, being added or gone, or is to be added at \
+     start-up.",
 );
 const PEER_RTT: Family = summary(
     "peer_rtt_seconds",
@@ -56,7 +62,7 @@ const PEER_RECONNECTS: Family = counter(
 );
 const PEER_AGE: Family = gauge(
     "peer_age_seconds",
-    "Time since the peer was adopted, or first seen.",
+    "Time since the peer was adopted or first seen, or since it was removed.",
 );
 
 const PEER_SCRIPT_FAILED: Family = gauge(
@@ -68,7 +74,21 @@ const PEER_SCRIPT_FAILED: Family = gauge(
 type Figure = fn(&PeerStatus) -> Option<f64>;
 
 fn watched(peer: &PeerStatus) -> bool {
-    peer.state != PeerState::Unwatched
+    peer.state.is_adopted()
+}
+
+/// Whether a peer is up; `None` if that is not known, or if it need not be.
+fn up(peer: &PeerStatus) -> Option<bool> {
+    match peer.state {
+        PeerState::Up => Some(true),
+        _ => status_text::is_missing(peer).then_some(false),
+    }
+}
+
+/// The age of a peer that is or was there.
+fn age(peer: &PeerStatus) -> Option<f64> {
+    let known = peer.state.is_present() || peer.connection.removal.is_some();
+    known.then(|| number(peer.age))
 }
 
 /// A count that only peers which are pinged have.
@@ -98,17 +118,15 @@ const FIGURES: [(&Family, Figure); 10] = [
     (&PEER_RECONNECTS, |peer| {
         counted(peer, peer.connection.reconnects)
     }),
-    (&PEER_AGE, |peer| Some(number(peer.age))),
+    (&PEER_AGE, age),
 ];
 
 /// All metrics of peers.
 pub(crate) fn collect(peers: &[PeerStatus], out: &mut Exposition) {
-    for state in STATES {
-        let count = peers
-            .iter()
-            .filter(|peer| status_text::state(peer).0 == state);
+    for state in PeerState::ALL {
+        let count = peers.iter().filter(|peer| peer.state == state);
         let count = u64::try_from(count.count()).unwrap_or(u64::MAX);
-        out.sample(&PEERS, &[("state", state)], number(count));
+        out.sample(&PEERS, &[("state", state.as_str())], number(count));
     }
     for peer in peers {
         let labels = [
@@ -119,15 +137,19 @@ pub(crate) fn collect(peers: &[PeerStatus], out: &mut Exposition) {
         out.sample(&PEER, &labels, 1.0);
     }
     for peer in peers {
-        for state in STATES {
-            let is = status_text::state(peer).0 == state;
-            let labels = [("peer", &*peer.name), ("state", state)];
-            out.sample(&PEER_STATE, &labels, truth(is));
+        for state in PeerState::ALL {
+            let labels = [("peer", &*peer.name), ("state", state.as_str())];
+            out.sample(&PEER_STATE, &labels, truth(peer.state == state));
         }
     }
-    for peer in peers.iter().filter(|peer| watched(peer)) {
-        let up = peer.rounds == 0;
-        out.sample(&PEER_UP, &[("peer", &peer.name)], truth(up));
+    for peer in peers {
+        if let Some(up) = up(peer) {
+            out.sample(&PEER_UP, &[("peer", &peer.name)], truth(up));
+        }
+    }
+    for peer in peers {
+        let labels = [("peer", &*peer.name)];
+        out.sample(&PEER_WANTED, &labels, truth(peer.wanted));
     }
     for peer in peers.iter().filter(|peer| watched(peer)) {
         let labels = [("peer", &*peer.name)];

@@ -131,8 +131,8 @@ impl Model {
             Order::State => |peer| match status_text::state_and_scripts(peer).1 {
                 Paint::Bad => 3.0,
                 Paint::Doubtful => 2.0,
-                _ if peer.state == PeerState::Unwatched => 0.0,
-                _ => 1.0,
+                _ if peer.state.is_adopted() || peer.state == PeerState::Adding => 1.0,
+                _ => 0.0,
             },
             Order::Last => |peer| match peer.statistics.last {
                 LastPing::Timeout => f64::INFINITY,

@@ -53,7 +53,8 @@ fn style(paint: Paint, colour: bool) -> Style {
 
 /// Draws everything.
 pub(crate) fn draw(model: &Model, colour: bool, frame: &mut Frame<'_>) {
-    let faults = status_text::faults(&model.service);
+    let mut faults = status_text::faults(&model.service);
+    faults.extend(status_text::missing(&model.peers));
     let faults_shown = u16::try_from(faults.len()).unwrap_or(u16::MAX).min(3);
     let lower = frame.area().height * 2 / 5;
     let [head, list, pane, foot] = Layout::vertical([

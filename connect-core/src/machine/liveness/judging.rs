@@ -7,6 +7,7 @@ use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingOutcome, PingResult, ToPinger};
 use connect_liveness::{Judgement, Meaning};
 use connect_policy::pinging::is_dynamic;
+use tripe_admin::Failure;
 
 use crate::machine::Machine;
 use crate::machine::server::Pending;
@@ -89,7 +90,8 @@ impl Machine {
         }
         if let Some(rounds) = judgement.unreachable {
             self.events.counters.unreachable += 1;
-            let next = millis(due.since(self.now));
+            // A peer that is killed is not checked again.
+            let next = self.is_dynamic(id).then(|| millis(due.since(self.now)));
             self.emit(Some(&name), || EventKind::Unreachable { rounds, next });
             self.unreachable(id);
         }
@@ -101,11 +103,30 @@ impl Machine {
             return;
         };
         let name = peer.name().to_owned();
-        if peer.record.as_ref().is_some_and(is_dynamic) {
+        if self.is_dynamic(id) {
             self.warn(["reconnecting", &name], &[""; 0]);
             self.reconnect(id);
-        } else {
-            self.command_on_peer(Pending::Kill(name.clone()), "KILL", &name);
+        } else if self.command_on_peer(Pending::Kill(name.clone()), "KILL", &name)
+            && let Some(peer) = self.peers.get_mut(id)
+            && let Some(adoption) = peer.adoption.as_deref()
+        {
+            peer.killed_for = Some(adoption.liveness.plan().retries);
+        }
+    }
+
+    /// Whether a peer is reconnected when it does not answer.
+    fn is_dynamic(&self, id: PeerId) -> bool {
+        let record = self.peers.get(id).and_then(|peer| peer.record.as_ref());
+        record.is_some_and(is_dynamic)
+    }
+
+    /// The server has not killed a peer that does not answer. If the server has it, it stays.
+    pub(in crate::machine) fn kill_refused(&mut self, name: &str, failure: &Failure) {
+        if failure.code() != "unknown-peer"
+            && let Some(id) = self.peers.find(name)
+            && let Some(peer) = self.peers.get_mut(id)
+        {
+            peer.killed_for = None;
         }
     }
 

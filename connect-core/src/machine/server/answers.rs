@@ -39,6 +39,7 @@ impl Machine {
             Pending::Kill(name) => {
                 if let Err(failure) = result {
                     tracing::warn!(peer = name, error = %failure, "cannot kill the unreachable peer");
+                    self.kill_refused(&name, &failure);
                 }
             }
             Pending::ForceKx(id) => {

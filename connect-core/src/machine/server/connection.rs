@@ -79,6 +79,7 @@ impl Machine {
         self.server.stage = Stage::Down;
         self.server.questions.clear();
         self.inheritance.server_lost();
+        self.peers.departures.server_lost(self.now);
         let lost = Failure::new(["server-lost"]);
         for pending in self.server.session.reset() {
             match pending {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::PeerId;
-use connect_ipc::event::EventKind;
+use connect_ipc::event::{EventKind, Removal};
 use tripe_admin::Failure;
 use tripe_admin::session::Refused;
 
@@ -44,6 +44,15 @@ impl Listing {
             Listing::FirstMeeting => startup,
             Listing::Succession => false,
             Listing::Resumption(_) | Listing::Rejoin { .. } => true,
+        }
+    }
+
+    /// Why the server does not have a peer that core knew: one and the same run loses none by
+    /// itself.
+    const fn removal(&self) -> Removal {
+        match self {
+            Listing::Rejoin { new_server: true } => Removal::Server,
+            _ => Removal::Command,
         }
     }
 
@@ -182,7 +191,7 @@ impl Machine {
             // What `--startup` stands for was done in the other program's time.
             self.inheritance.set_started_up();
         }
-        self.remove_unlisted(&names);
+        self.remove_unlisted(&names, listing.removal());
         // Before the new ones are named: what is overdue is spread, and that is for peers that were
         // watched before the outage, not for those whose first pings are spread already.
         self.proceed_with_pings();
@@ -221,11 +230,11 @@ impl Machine {
     }
 
     /// Brings down the peers that the server no longer has.
-    fn remove_unlisted(&mut self, names: &[String]) {
+    fn remove_unlisted(&mut self, names: &[String], removal: Removal) {
         let present: HashSet<&str> = names.iter().map(String::as_str).collect();
         for name in self.peers.names() {
             if !present.contains(name.as_str()) {
-                self.peer_removed(&name);
+                self.peer_removed(&name, removal);
             }
         }
     }
@@ -244,6 +253,7 @@ impl Machine {
                 self.meet_again(known, resumed);
                 continue;
             }
+            self.note_return(&name);
             let record = self.database.current.peer(&name).cloned();
             let id = self.peers.insert(&name, record, self.now);
             if configure {
@@ -272,6 +282,8 @@ impl Machine {
         if resumed && self.config.startup && !peer.configured {
             return self.configure(id);
         }
+        // If it was to be killed, the command was lost with the connection.
+        peer.killed_for = None;
         // Its address may have changed while nobody watched.
         peer.particulars = Particulars::Unknown;
         self.server.questions.add(id);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The machine, played by hand: what no real server or child can be made to do, or not in time.
 
+mod absence;
 mod hand_played;
 mod properties;
 mod rig;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Envelope, HelperStatus, Request};
+use connect_ipc::event::Event;
 use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
 use connect_ipc::scripts::{FromScripts, Run, ToScripts};
 use connect_ipc::{PeerId, RunId};
@@ -24,6 +25,8 @@ pub(super) struct Rig {
     pub(super) to_pinger: Vec<ToPinger>,
     pub(super) to_scripts: Vec<ToScripts>,
     pub(super) answers: Vec<(ConnectionId, Answer)>,
+    /// Told while somebody observes.
+    pub(super) events: Vec<Event>,
     pub(super) secrets: Vec<String>,
     pub(super) ended: bool,
     /// Whether the pinger leaves it to the test to answer that it proceeds.
@@ -66,6 +69,7 @@ impl Rig {
             to_pinger: Vec::new(),
             to_scripts: Vec::new(),
             answers: Vec::new(),
+            events: Vec::new(),
             secrets: Vec::new(),
             ended: false,
             slow_pinger: false,
@@ -145,9 +149,15 @@ impl Rig {
     }
 
     pub(super) fn database(&mut self, records: &[Record]) {
+        self.database_with_auto(records, &[]);
+    }
+
+    /// A database is read that has these peers added at start-up.
+    pub(super) fn database_with_auto(&mut self, records: &[Record], auto: &[&str]) {
+        let auto = auto.iter().map(|name| (*name).to_owned());
         let users = [("u", "passive"), ("ghost", "nobody")];
         let users = users.map(|(user, peer)| (user.to_owned(), peer.to_owned()));
-        let database = Database::from_parts(records.to_vec(), users, Vec::new());
+        let database = Database::from_parts(records.to_vec(), users, auto);
         self.feed(Input::Database(Loaded::from(Ok(database))));
     }
 
@@ -272,6 +282,7 @@ impl Rig {
                 self.to_scripts.push(message);
             }
             Output::Answer(connection, answer) => self.answers.push((connection, answer)),
+            Output::Event(event) => self.events.push(event),
             Output::Secret(secret) => self.secrets.push(secret),
             Output::End(_) => self.ended = true,
             _ => {}

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::Context as _;
-use connect_ipc::control::{PeerState, PeerStatus, Reply, Request};
+use connect_ipc::control::{PeerStatus, Reply, Request};
 use connect_ipc::event::{EventFilter, EventKind, EventName};
 use peerdb::Record;
 use scenarios::program;
@@ -134,7 +134,7 @@ fn disturbances(
         .iter()
         .filter(|(name, before)| {
             !after.get(*name).is_some_and(|after| {
-                after.state != PeerState::Unwatched
+                (after.state.is_adopted() || !before.state.is_adopted())
                     && after.age >= before.age
                     && after.statistics.replies >= before.statistics.replies
                     && after.statistics.lost == before.statistics.lost

@@ -3,6 +3,7 @@
 //! sentence that it proves. All are one program, so that it is linked once and the machine is kept
 //! busy to the end. docs/reference/conformance.md lists every sentence with its test.
 
+mod absent_peers;
 mod adoption;
 mod child_processes;
 mod command_line;

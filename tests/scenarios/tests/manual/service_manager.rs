@@ -33,7 +33,7 @@ fn core_is_ready_when_the_service_is_claimed_and_says_how_it_stands() -> Outcome
     assert_eq!(said(&site, "NOTE SVCCLAIM"), [""; 0]);
     site.lab.stall(Target::All, false)?;
     manager.until("READY=1")?;
-    manager.until("STATUS=connected to tripe; 2 peers, 1 adopted, 0 down")?;
+    manager.until("STATUS=connected to tripe; 2 peers, 1 adopted, 0 down, 0 gone")?;
     assert_eq!(said(&site, "NOTE SVCCLAIM").len(), 1);
     core.signal(Signal::TERM)?;
     manager.until("STOPPING=1")?;
@@ -62,7 +62,8 @@ fn peers_that_do_not_answer_are_counted_in_the_status() -> Outcome {
     manager.until("READY=1")?;
     site.submit("active p")?;
     site.lab.silence_peer("p", true)?;
-    service.explain(manager.until("STATUS=connected to tripe; 1 peers, 1 adopted, 1 down"))?;
+    service
+        .explain(manager.until("STATUS=connected to tripe; 1 peers, 1 adopted, 1 down, 0 gone"))?;
     Ok(())
 }
 

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The peers that the server had and does not have any more, and why: a peer that is gone is shown
+//! until it is back.
+//!
+//! ```text
+//!   peer removed --> Departure --back, or struck from the database--> forgotten
+//! ```
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::event::Removal;
+use connect_policy::pinging::is_watched;
+use peerdb::Database;
+use serde::{Deserialize, Serialize};
+
+/// How many departures are kept at most: more than any database has peers that are worth keeping
+/// in view. Beyond it a peer is shown as one that was never there, which the log says once.
+const LIMIT: usize = 100_000;
+
+/// A server that ends may tell of the end of each peer just before it closes the connection. What
+/// it has told in this time before is not the doing of a command.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// When and why a peer was removed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Departure {
+    pub(super) at: Monotonic,
+    #[serde(flatten)]
+    pub(super) removal: Removal,
+    /// Its last address, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) address: Option<Box<str>>,
+}
+
+impl Departure {
+    /// Whether the peer was lost, so that it should come back; else it was removed on purpose.
+    pub(super) const fn is_loss(&self) -> bool {
+        match self.removal {
+            Removal::Silence { .. } | Removal::Replaced | Removal::Server => true,
+            Removal::Command => false,
+        }
+    }
+}
+
+/// Every departure of a peer that is not back yet, by name.
+#[derive(Debug, Default)]
+pub(super) struct Departures {
+    by_name: BTreeMap<Box<str>, Departure>,
+    /// Whether it was logged that there are too many.
+    overflow_logged: bool,
+}
+
+impl Departures {
+    /// Notes that a peer was removed.
+    pub(super) fn note(&mut self, name: &str, departure: Departure) {
+        if self.by_name.len() >= LIMIT && !self.by_name.contains_key(name) {
+            if !std::mem::replace(&mut self.overflow_logged, true) {
+                tracing::warn!(
+                    limit = LIMIT,
+                    "more peers are gone than are remembered; the others are shown as absent or \
+                     waiting"
+                );
+            }
+            return;
+        }
+        self.by_name.insert(name.into(), departure);
+    }
+
+    /// The departure of a peer that is not back.
+    pub(super) fn get(&self, name: &str) -> Option<&Departure> {
+        self.by_name.get(name)
+    }
+
+    /// A peer is there again: its departure is forgotten, and returned.
+    pub(super) fn forget(&mut self, name: &str) -> Option<Departure> {
+        self.by_name.remove(name)
+    }
+
+    /// Forgets the peers that nobody expects any more: those without a record, and those whose
+    /// record no longer has them watched; a killed peer need not have been watched.
+    pub(super) fn keep_expected(&mut self, database: &Database) {
+        self.by_name.retain(|name, departure| {
+            database
+                .peer(name)
+                .is_some_and(|record| is_watched(record) || !departure.is_loss())
+        });
+        self.overflow_logged = false;
+    }
+
+    /// The server has closed the connection.
+    pub(super) fn server_lost(&mut self, now: Monotonic) {
+        for departure in self.by_name.values_mut() {
+            if departure.removal == Removal::Command && departure.at + LAST_WORDS >= now {
+                departure.removal = Removal::Server;
+            }
+        }
+    }
+
+    /// How many peers were lost and are not back.
+    pub(super) fn losses(&self) -> usize {
+        let lost = self.by_name.values().filter(|it| it.is_loss());
+        lost.count()
+    }
+
+    /// All of them, sorted by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Departure)> {
+        self.by_name
+            .iter()
+            .map(|(name, departure)| (&**name, departure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn departure(removal: Removal) -> Departure {
+        Departure {
+            at: Monotonic(1),
+            removal,
+            address: None,
+        }
+    }
+
+    #[test]
+    fn beyond_the_limit_nothing_is_added_but_what_is_there_is_kept_up_to_date() {
+        let mut departures = Departures::default();
+        for number in 0..=LIMIT {
+            departures.note(&number.to_string(), departure(Removal::Server));
+        }
+        assert_eq!(departures.iter().count(), LIMIT);
+        assert_eq!(departures.get(&LIMIT.to_string()), None);
+        departures.note("7", departure(Removal::Command));
+        assert_eq!(
+            departures.get("7").map(|it| it.removal),
+            Some(Removal::Command)
+        );
+    }
+
+    #[test]
+    fn a_departure_is_read_as_it_was_written() {
+        let left = Departure {
+            address: Some("INET 192.0.2.1 1".into()),
+            ..departure(Removal::Silence { pings: 3 })
+        };
+        let text = serde_json::to_string(&left).unwrap();
+        assert_eq!(serde_json::from_str::<Departure>(&text).unwrap(), left);
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How each peer is, those included that should be there and are not.
+//!
+//! The rows of peers that are not there come from the database and the departures when somebody
+//! asks, so nothing has to be kept up to date for them in between.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use connect_ipc::clock::{Monotonic, millis};
+use connect_ipc::control::{ConnectionStatus, PeerState, PeerStatus, ServerLink};
+use connect_ipc::statistics::PingStatistics;
+use connect_policy::pinging::is_watched;
+use peerdb::Record;
+
+use super::Machine;
+use super::departures::Departure;
+use super::peers::{Adoption, Peer};
+
+impl Machine {
+    /// How a peer is that the server has.
+    pub(super) fn peer_state(&self, peer: &Peer) -> PeerState {
+        if self.additions.is_under_way(peer.name()) {
+            return PeerState::Adding;
+        }
+        match peer.adoption.as_deref() {
+            None => PeerState::Unwatched,
+            Some(adoption) => adoption_state(adoption),
+        }
+    }
+
+    /// How a peer is that the server does not have: `None` if nobody expects it.
+    fn absent_state(&self, record: Option<&Record>, name: &str, auto: bool) -> Option<PeerState> {
+        if self.additions.is_under_way(name) {
+            return Some(PeerState::Adding);
+        }
+        if let Some(departure) = self.peers.departures.get(name) {
+            return Some(if departure.is_loss() {
+                PeerState::Gone
+            } else {
+                PeerState::Killed
+            });
+        }
+        let record = record?;
+        if record.is_passive() {
+            Some(PeerState::Waiting)
+        } else if auto {
+            Some(PeerState::Absent)
+        } else if record.get("user").is_some() {
+            Some(PeerState::Waiting)
+        } else {
+            is_watched(record).then_some(PeerState::Absent)
+        }
+    }
+
+    /// Every peer that is there or expected, sorted by name. It looks at each record of the
+    /// database, so it is for requests only.
+    pub(super) fn peer_rows(&self) -> Vec<PeerStatus> {
+        let database = Arc::clone(&self.database.current);
+        let auto: HashSet<&str> = database.auto().iter().map(String::as_str).collect();
+        let present = self.peers.iter();
+        let mut rows: Vec<PeerStatus> = present.map(|(_, peer)| self.present_row(peer)).collect();
+        let recorded = database.sorted_peers().iter();
+        rows.extend(recorded.filter_map(|record| {
+            let name = record.name();
+            self.absent_row(Some(record), name, auto.contains(name))
+        }));
+        // Without a usable database, there may be departures of which it knows nothing.
+        let unrecorded = self.peers.departures.iter().map(|(name, _)| name);
+        let unrecorded = unrecorded.filter(|name| database.peer(name).is_none());
+        rows.extend(unrecorded.filter_map(|name| self.absent_row(None, name, false)));
+        rows.sort_unstable_by(|left, right| left.name.cmp(&right.name));
+        rows
+    }
+
+    /// The row of one peer, if it is there or expected.
+    pub(super) fn peer_row(&self, name: &str) -> Option<PeerStatus> {
+        if let Some(id) = self.peers.find(name) {
+            return self.peers.get(id).map(|peer| self.present_row(peer));
+        }
+        let database = &self.database.current;
+        let auto = database.auto().iter().any(|auto| auto == name);
+        self.absent_row(database.peer(name), name, auto)
+    }
+
+    fn absent_row(&self, record: Option<&Record>, name: &str, auto: bool) -> Option<PeerStatus> {
+        if self.peers.find(name).is_some() {
+            return None;
+        }
+        let state = self.absent_state(record, name, auto)?;
+        let departure = self.peers.departures.get(name);
+        let gone = |departure: &Departure| self.now.since(departure.at).as_secs();
+        Some(PeerStatus {
+            wanted: match state {
+                PeerState::Adding | PeerState::Gone => true,
+                PeerState::Absent => auto,
+                _ => false,
+            },
+            address: departure
+                .and_then(|departure| departure.address.as_deref())
+                .map(str::to_owned),
+            age: departure.map_or(0, gone),
+            connection: ConnectionStatus {
+                removal: departure.map(|departure| departure.removal),
+                ..ConnectionStatus::default()
+            },
+            ..self.row(name, state)
+        })
+    }
+
+    fn present_row(&self, peer: &Peer) -> PeerStatus {
+        let ago = |at: Monotonic| self.now.since(at).as_secs();
+        let state = self.peer_state(peer);
+        let mut status = PeerStatus {
+            wanted: state != PeerState::Unwatched,
+            address: peer.address.as_deref().map(str::to_owned),
+            interface: peer.ifname.as_deref().map(str::to_owned),
+            age: ago(peer.seen),
+            ..self.row(peer.name(), state)
+        };
+        if let Some(adoption) = peer.adoption.as_deref() {
+            let phase = adoption.liveness.phase();
+            (status.failures, status.rounds) = (phase.failures, phase.rounds);
+            // No check follows where a ping is under way, or where the peer is being removed.
+            let planned = !phase.checking && peer.killed_for.is_none();
+            if planned && self.link() == ServerLink::Up {
+                status.next_ping = Some(millis(phase.due.since(self.now)));
+            }
+            let history = &adoption.history;
+            status.age = ago(history.since);
+            status.connection = ConnectionStatus {
+                changed: history.changed.map(ago),
+                reconnects: history.reconnects,
+                last_reconnect: history.last_reconnect.map(ago),
+                removal: None,
+            };
+            status.statistics = *adoption.liveness.statistics();
+        }
+        status
+    }
+
+    /// The row of a peer of which nothing else is known but how its scripts ended.
+    fn row(&self, name: &str, state: PeerState) -> PeerStatus {
+        PeerStatus {
+            name: name.to_owned(),
+            state,
+            wanted: false,
+            address: None,
+            interface: None,
+            failures: 0,
+            rounds: 0,
+            next_ping: None,
+            age: 0,
+            connection: ConnectionStatus::default(),
+            statistics: PingStatistics::default(),
+            failed_scripts: self.scripts.failures.of(name, self.now),
+        }
+    }
+}
+
+/// How an adopted peer is, as far as its checks have told.
+fn adoption_state(adoption: &Adoption) -> PeerState {
+    if adoption.liveness.phase().rounds > 0 {
+        PeerState::Down
+    } else if adoption.liveness.statistics().replies > 0 {
+        PeerState::Up
+    } else {
+        PeerState::Checking
+    }
+}
