@@ -9,6 +9,7 @@ use connect_runtime::{logging, program};
 
 use crate::options::{CoreCommand, CoreOnlyOptions, CoreOptions};
 use crate::replay;
+use crate::restarts::Restarts;
 use crate::signals::Hangup;
 use crate::startup;
 
@@ -32,8 +33,14 @@ fn start(options: CoreOptions) -> Result<Exit, Fatal> {
     let handed_over = startup::handed_over()?;
     let paths = startup::enter(&options)?;
     program::run(async move {
-        let mut event_loop =
-            startup::prepare(&options, &paths, handed_over, Hangup::Reload).await?;
+        let mut event_loop = startup::prepare(
+            &options,
+            &paths,
+            handed_over,
+            Hangup::Reload,
+            Restarts::none(),
+        )
+        .await?;
         event_loop.run(|| {}).await
     })
 }

@@ -7,17 +7,23 @@
 //!        +---- one line on a pipe: ready ---+
 //! ```
 //!
+//! The caller waits as long as the start may take, and ends the child if it takes longer.
+//!
 //! The child is a new process, not a fork, since a process must not fork once its event
 //! loop runs.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use connect_runtime::descriptor::close_inherited;
 use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::streams::{self, Stream};
+
+use crate::machine::ANSWER_LIMIT;
 
 /// The variable that tells the child what it is.
 pub(crate) const CHILD_VARIABLE: &str = "TRIPE_CONNECT_DAEMON_CHILD";
@@ -32,12 +38,26 @@ pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD_VARIABLE).is_some()
 }
 
-/// The caller's side: starts the child and waits for its word. Its errors appear on our standard
+/// How long a start may take beyond the time for which the server is waited for: reading a large
+/// database from a slow disk takes seconds.
+const MARGIN: Duration = Duration::from_secs(30);
+
+/// How long a child that has ended its output may take to end itself.
+const END_LIMIT: Duration = Duration::from_secs(10);
+
+/// How many lines of a trace wait to be passed on.
+const LINES: usize = 64;
+
+/// How often a child is looked at that is about to end.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The caller's side: starts the child and waits for its word, as long as it may wait for the
+/// server and a little longer. Its errors appear on our standard
 /// error by themselves, and its exit status becomes ours.
 ///
 /// # Errors
 /// If the child cannot be started, or ended without a word.
-pub(crate) fn launch() -> Result<std::process::ExitCode, Fatal> {
+pub(crate) fn launch(server_wait: Option<Duration>) -> Result<ExitCode, Fatal> {
     let system = |error| Fatal::new(Exit::System, error);
     // Before anything is opened: what the caller had open is no business of a daemon, which would
     // keep the lock of a file or the other end of a pipe for ever.
@@ -53,22 +73,26 @@ pub(crate) fn launch() -> Result<std::process::ExitCode, Fatal> {
         .spawn()
         .context("cannot start the background process")
         .map_err(system)?;
-    if let Some(stdout) = child.stdout.take() {
-        // An error here means that nothing was said, which is looked into below.
-        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-            if line == READY {
+    let limit = server_wait.unwrap_or(ANSWER_LIMIT) + MARGIN;
+    let until = Instant::now() + limit;
+    let lines = lines_of(&mut child);
+    loop {
+        match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(line) if line == READY => {
                 streams::flush();
                 return Ok(Exit::Success.into());
             }
             // The beginning of a trace (--debug), which is for our own standard output. If nobody
             // reads that, the word of the child must still be read.
-            Stream::Out.line(line);
+            Ok(line) => Stream::Out.line(line),
+            Err(RecvTimeoutError::Timeout) => return Err(give_up(&mut child, limit)),
+            // Nothing more will be said, which is looked into below.
+            Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    let status = child
-        .wait()
-        .context("cannot wait for the background process")
-        .map_err(system)?;
+    let Some(status) = end_of(&mut child).map_err(system)? else {
+        return Err(give_up(&mut child, limit));
+    };
     streams::flush();
     match status.code().and_then(|code| u8::try_from(code).ok()) {
         Some(code) if code != 0 => Ok(code.into()),
@@ -80,6 +104,50 @@ pub(crate) fn launch() -> Result<std::process::ExitCode, Fatal> {
             Err(Fatal::new(Exit::Software, error))
         }
     }
+}
+
+/// What the child says, line by line.
+fn lines_of(child: &mut Child) -> Receiver<String> {
+    let (sender, lines) = mpsc::sync_channel(LINES);
+    if let Some(stdout) = child.stdout.take() {
+        // Ends with the child's output, or with this process.
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    lines
+}
+
+/// The exit status of a child that has closed its output; `None` if it does not end.
+fn end_of(child: &mut Child) -> anyhow::Result<Option<ExitStatus>> {
+    let until = Instant::now() + END_LIMIT;
+    loop {
+        let ended = child.try_wait();
+        if let Some(status) = ended.context("cannot wait for the background process")? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= until {
+            return Ok(None);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Ends a child that has not become ready.
+fn give_up(child: &mut Child, limit: Duration) -> Fatal {
+    // It may have ended at this very moment.
+    let _ = child.kill();
+    let _ = child.wait();
+    let error = anyhow::anyhow!(
+        "the background process was not ready after {} s and was ended; start it without --daemon \
+         to see what it waits for",
+        limit.as_secs()
+    );
+    Fatal::new(Exit::Unanswered, error)
 }
 
 /// The child's side, at its start: leaves the caller's terminal and process group.

@@ -29,6 +29,7 @@ use crate::driver::Driver;
 use crate::endpoints::listeners::Arrival;
 use crate::endpoints::{Batch, Endpoints};
 use crate::machine::{Ending, Input, Loaded, Milestone, Output};
+use crate::restarts::Restarts;
 use crate::saved_state::Keeper;
 use crate::service_manager::ServiceManager;
 use crate::signals;
@@ -39,6 +40,9 @@ const ARRIVALS_PER_TURN: usize = 256;
 
 /// How far the wall clock may be from what the machine expects before the machine is told.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
+
+/// A sleep of the host that is told to the machine: shorter ones are within what a load explains.
+const SLEEP: Duration = Duration::from_secs(1);
 
 /// Core with everything it is connected to.
 #[derive(Debug)]
@@ -54,10 +58,18 @@ pub(crate) struct EventLoop {
     /// The server's socket, for messages.
     pub(crate) socket: PathBuf,
     pub(crate) clock: WallClock,
+    pub(crate) deadlines: Deadlines,
+    /// How helpers are started again, if core's program starts them.
+    pub(crate) restarts: Restarts,
+}
+
+/// When the loop goes on although nothing has arrived.
+#[derive(Debug)]
+pub(crate) struct Deadlines {
     /// When the machine has something to do.
-    pub(crate) due: Deadline,
+    pub(crate) machine: Deadline,
     /// When anything else is due. It is seldom due, so it need not be set as often.
-    pub(crate) seldom_due: Deadline,
+    pub(crate) others: Deadline,
 }
 
 impl EventLoop {
@@ -93,6 +105,7 @@ impl EventLoop {
                     }
                     Output::ReadDatabase => self.read_database.notify_one(),
                     Output::ForgetState => self.keeper.forget(),
+                    Output::RestartHelper(role) => self.restarts.restart(role),
                     Output::End(ending) => return self.exit(ending),
                     _ => {}
                 }
@@ -104,6 +117,12 @@ impl EventLoop {
                 .turn(&self.driver.machine, &self.socket);
             self.keeper.turn(&self.driver.machine).await;
             self.receive().await;
+            if self.endpoints.take_removed() {
+                self.endpoints
+                    .doors
+                    .restore(self.restarts.are_ours())
+                    .await?;
+            }
         }
     }
 
@@ -112,14 +131,20 @@ impl EventLoop {
     async fn receive(&mut self) {
         let wake = [self.service_manager.next_wake(), self.keeper.next_wake()];
         let wake = wake.into_iter().flatten().min();
-        self.due.set(self.driver.machine.next_deadline());
-        self.seldom_due.set(wake);
+        self.deadlines
+            .machine
+            .set(self.driver.machine.next_deadline());
+        self.deadlines.others.set(wake);
         tokio::select! {
-            event = self.admin.event() => self.link_event(event),
+            event = self.admin.event() => {
+                // Before the server's lines: a ping that has timed out meanwhile says nothing.
+                self.clock.notice_sleep(&mut self.driver);
+                self.link_event(event);
+            }
             Some(arrival) = self.endpoints.arrival() => self.arrived(arrival),
             Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
-            () = self.due.passed() => {}
-            () = self.seldom_due.passed() => {}
+            () = self.deadlines.machine.passed() => {}
+            () = self.deadlines.others.passed() => {}
             Some(request) = self.signals.recv() => self.driver.feed(match request {
                 signals::Request::Leave => Input::Leave,
                 signals::Request::Reload => Input::Reload,
@@ -215,6 +240,15 @@ impl EventLoop {
                 Exit::Disconnected,
                 anyhow::anyhow!("cannot reach the server: {reason}"),
             )),
+            Ending::Mute { seconds } => Err(Fatal::new(
+                Exit::Unanswered,
+                anyhow::anyhow!(
+                    "the tripe server at {} accepts connections but has not answered for \
+                     {seconds} s; it hangs or is stopped: look at its process, or wait longer with \
+                     --server-wait",
+                    self.socket.display()
+                ),
+            )),
             Ending::Unreachable { reason } => {
                 Err(server_unreachable(&self.socket, reason.as_deref()))
             }
@@ -222,14 +256,28 @@ impl EventLoop {
     }
 }
 
-/// What the machine believes the wall clock to show.
+/// What the machine believes the wall clock to show, and how long it believes the host to have
+/// slept.
 #[derive(Debug, Default)]
 pub(crate) struct WallClock {
     /// The last time that it was told.
     told: Option<(Monotonic, Duration)>,
+    /// For how long the host had slept when that was last looked at.
+    asleep: Option<Duration>,
 }
 
 impl WallClock {
+    /// Tells the machine if the host has slept.
+    fn notice_sleep(&mut self, driver: &mut Driver) {
+        let asleep = clock::asleep();
+        let before = self.asleep.replace(asleep).unwrap_or(asleep);
+        let slept = asleep.saturating_sub(before);
+        if slept >= SLEEP {
+            let seconds = slept.as_secs();
+            driver.feed(Input::Slept { seconds });
+        }
+    }
+
     /// Tells the machine the wall clock if it was set, or `always`.
     fn check(&mut self, driver: &mut Driver, always: bool) {
         let now = clock::now();

@@ -10,20 +10,25 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use connect_ipc::hello::Role;
 use connect_runtime::exit::{Exit, Fatal, finish};
 use connect_runtime::logging::{self, LogOptions, Sink};
 use connect_runtime::notifier::PRIVATE_VARIABLES;
 use connect_runtime::program;
 use tokio::process::{Child, Command};
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use tripe_admin::Interval;
 
 use crate::daemonize;
 use crate::options::{ConnectOptions, Paths};
+use crate::restarts::Restarts;
 use crate::signals::Hangup;
 use crate::startup;
 
@@ -50,7 +55,7 @@ const LAST_PAUSE: Duration = Duration::from_secs(5);
 pub fn main() -> ExitCode {
     let options = ConnectOptions::parse();
     if options.daemon && !daemonize::is_child() {
-        return match daemonize::launch() {
+        return match daemonize::launch(options.core.server_wait.map(Interval::duration)) {
             Ok(code) => code,
             Err(fatal) => finish("connect", Err(fatal)),
         };
@@ -78,13 +83,20 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         } else {
             Hangup::End
         };
-        let mut event_loop = startup::prepare(&options.core, &paths, handed_over, hangup).await?;
+        let restarts = Restarts::ours();
+        let mut event_loop =
+            startup::prepare(&options.core, &paths, handed_over, hangup, restarts.clone()).await?;
         let supervisors: Vec<JoinHandle<()>> = helpers
             .into_iter()
             .map(|program| {
                 let further = further_options(&program, &options);
                 let log = options.core.log.clone();
-                tokio::spawn(supervise(program, further, paths.clone(), log))
+                let silent = restarts.of(if program.ends_with(SCRIPT_HELPER) {
+                    Role::Ifscripts
+                } else {
+                    Role::Pinger
+                });
+                tokio::spawn(supervise(program, further, paths.clone(), log, silent))
             })
             .collect();
         let background = options.daemon;
@@ -200,8 +212,15 @@ fn spawn(
         .with_context(|| format!("cannot start {}", program.display()))
 }
 
-/// Keeps one helper running for ever.
-async fn supervise(program: PathBuf, further: Vec<&'static str>, paths: Paths, log: LogOptions) {
+/// Keeps one helper running for ever. One that is `silent` is killed, since it may be stopped and
+/// so deaf to other signals.
+async fn supervise(
+    program: PathBuf,
+    further: Vec<&'static str>,
+    paths: Paths,
+    log: LogOptions,
+    silent: Arc<Notify>,
+) {
     let name = program
         .file_name()
         .unwrap_or_default()
@@ -211,12 +230,23 @@ async fn supervise(program: PathBuf, further: Vec<&'static str>, paths: Paths, l
     loop {
         let started = Instant::now();
         match spawn(&program, &further, &paths, &log) {
-            Ok(mut child) => match child.wait().await {
-                Ok(status) => {
-                    tracing::warn!(helper = name, %status, "a helper has ended; restarting it");
+            Ok(mut child) => {
+                let ended = tokio::select! {
+                    ended = child.wait() => ended,
+                    () = silent.notified() => {
+                        tracing::warn!(helper = name, "a helper does not answer; killing it");
+                        // It may end by itself at this very moment.
+                        let _ = child.start_kill();
+                        child.wait().await
+                    }
+                };
+                match ended {
+                    Ok(status) => {
+                        tracing::warn!(helper = name, %status, "a helper has ended; restarting it");
+                    }
+                    Err(error) => tracing::warn!(helper = name, %error, "cannot wait for a helper"),
                 }
-                Err(error) => tracing::warn!(helper = name, %error, "cannot wait for a helper"),
-            },
+            }
             Err(error) => tracing::error!(
                 error = format!("{error:#}"),
                 "cannot start a helper; retrying"

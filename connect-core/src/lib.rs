@@ -17,6 +17,7 @@ pub mod machine;
 mod options;
 pub mod recording;
 pub mod replay;
+mod restarts;
 mod saved_state;
 pub mod secrets;
 pub mod server_run;

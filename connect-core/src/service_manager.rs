@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
+use connect_ipc::probing::OverdueCause;
 use connect_runtime::clock;
 use connect_runtime::notifier::Notifier;
 
@@ -83,11 +84,25 @@ fn describe(machine: &Machine, socket: &Path) -> String {
         counts.present, counts.adopted, counts.down, counts.gone
     );
     match machine.link() {
-        ServerLink::Up => format!("connected to tripe; {figures}"),
+        ServerLink::Up => {
+            let trouble = trouble(machine.probing().cause);
+            format!("connected to tripe; {figures}{trouble}")
+        }
         ServerLink::Joining => "connected to tripe; claiming the service".to_owned(),
         ServerLink::Down if counts.present == 0 => {
             format!("waiting for tripe at {}", socket.display())
         }
         ServerLink::Down => format!("waiting for tripe at {}; {figures}", socket.display()),
+    }
+}
+
+/// What is overdue, to be added to the line.
+const fn trouble(cause: Option<OverdueCause>) -> &'static str {
+    match cause {
+        None | Some(OverdueCause::ServerDown) => "",
+        Some(OverdueCause::PingerSilent) => "; the pinger does not answer",
+        Some(OverdueCause::PingerMissing) => "; there is no pinger",
+        Some(OverdueCause::ServerMute) => "; tripe does not answer",
+        Some(OverdueCause::HeldUp) => "; catching up",
     }
 }

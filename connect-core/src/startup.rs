@@ -17,12 +17,14 @@ use tokio::sync::{Notify, mpsc};
 use crate::admin_link::{AdminLink, server_unreachable};
 use crate::database_watch::{self, Seen};
 use crate::driver::Driver;
+use crate::endpoints::Endpoints;
 use crate::endpoints::access::Access;
-use crate::endpoints::{Endpoints, listeners};
-use crate::event_loop::{EventLoop, WallClock};
+use crate::endpoints::doors::Doors;
+use crate::event_loop::{Deadlines, EventLoop, WallClock};
 use crate::machine::{Config, Input, Loaded, Machine, State};
 use crate::options::{CoreOptions, Paths, VERSION};
 use crate::recording::Recorder;
+use crate::restarts::Restarts;
 use crate::saved_state::{self, Keeper};
 use crate::server_run::ServerRun;
 use crate::service_manager::ServiceManager;
@@ -73,6 +75,7 @@ pub(crate) async fn prepare(
     paths: &Paths,
     handed_over: HandedOver,
     hangup: Hangup,
+    restarts: Restarts,
 ) -> Result<EventLoop, Fatal> {
     let system = |error| Fatal::new(Exit::System, error);
     // First: a signal that came before would end the process without the state being saved.
@@ -84,9 +87,9 @@ pub(crate) async fn prepare(
         let caught = signal(too_large).context("cannot catch SIGXFSZ");
         caught.map(drop).map_err(system)?;
     }
-    let mut driver = driver(options, paths, admin.is_connected()).map_err(system)?;
+    let mut driver = driver(options, paths).map_err(system)?;
     let access = Access::new(options).map_err(system)?;
-    let arrivals = listeners::serve(&paths.runtime, access, handed_over)
+    let (doors, arrivals) = Doors::open(&paths.runtime, access, handed_over)
         .await
         .map_err(system)?;
     if let Some((run, state)) = saved_state(paths) {
@@ -98,7 +101,7 @@ pub(crate) async fn prepare(
     Ok(EventLoop {
         driver,
         admin,
-        endpoints: Endpoints::new(arrivals),
+        endpoints: Endpoints::new(doors, arrivals),
         databases,
         read_database,
         signals,
@@ -106,13 +109,16 @@ pub(crate) async fn prepare(
         service_manager: ServiceManager::from_environment(),
         socket: paths.socket.clone(),
         clock: WallClock::default(),
-        due: deadline().map_err(system)?,
-        seldom_due: deadline().map_err(system)?,
+        deadlines: Deadlines {
+            machine: deadline().map_err(system)?,
+            others: deadline().map_err(system)?,
+        },
+        restarts,
     })
 }
 
 /// The machine, with a recording of all that happens to it if one is wanted.
-fn driver(options: &CoreOptions, paths: &Paths, connected: bool) -> anyhow::Result<Driver> {
+fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
     let config = Config {
         version: VERSION.to_owned(),
         pid: std::process::id(),
@@ -122,7 +128,7 @@ fn driver(options: &CoreOptions, paths: &Paths, connected: bool) -> anyhow::Resu
         ping: options.ping.into(),
         script_limit: options.script_timeout,
         exit_on_disconnect: options.exit_on_disconnect,
-        server_wait: options.server_wait.filter(|_| !connected),
+        server_wait: options.server_wait,
         started: clock::now(),
     };
     let recorder = options

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!            .-- Stop --> Ended(Stopped)
-//!   Run --> waiting --Turn--> under way --Reaped--> Ended(status)
+//!   Run --Taken--> waiting --Turn--> under way --Reaped--> Ended(status)
 //!                        |        |  ^
 //!                  NotStarted     |  | limit or Stop: Terminate, 2 s, Kill
 //!                        v        '--'
@@ -245,6 +245,7 @@ impl Machine {
         let (id, entry) = (run.run, Entry::new(run.peer.clone(), true, run.limit));
         match self.queues.push(run) {
             Ok(()) => {
+                out.push(Output::ToCore(FromScripts::Taken(id)));
                 self.runs.insert(id, entry);
             }
             Err(Full) => {

@@ -54,7 +54,10 @@ impl Outbox {
                 self.report_dropped(*run, Stream::Stdout);
                 self.report_dropped(*run, Stream::Stderr);
             }
-            FromScripts::Resume(_) | FromScripts::Started { .. } | FromScripts::Error(_) => {}
+            FromScripts::Resume(_)
+            | FromScripts::Taken(_)
+            | FromScripts::Started { .. }
+            | FromScripts::Error(_) => {}
         }
         self.waiting.push_back(message);
     }

@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use tripe_admin::token;
 
 use super::paint::Paint;
+use super::probing_text;
 use super::text;
 
 /// The local time of an event, given in milliseconds since 1970.
@@ -109,6 +110,15 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::DatabaseFault { fault } => format!("database not usable: {fault}"),
         EventKind::Joined {} => "joined the server".to_owned(),
         EventKind::Lost {} => "the server is out of reach".to_owned(),
+        EventKind::ProbingOverdue { cause, seconds } => format!(
+            "checks or answers are overdue for {}: {}",
+            text::span(*seconds),
+            probing_text::cause(*cause)
+        ),
+        EventKind::ProbingResumed { seconds } => format!(
+            "checks and answers come in time again, after {}",
+            text::span(*seconds)
+        ),
         EventKind::Broadcast { words } => token::join(words),
         EventKind::Command { words, by } => format!("command by {by}: {}", token::join(words)),
     };
@@ -122,7 +132,8 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Recovered { .. }
         | EventKind::Back { .. }
         | EventKind::Database { .. }
-        | EventKind::Joined {} => Paint::Good,
+        | EventKind::Joined {}
+        | EventKind::ProbingResumed { .. } => Paint::Good,
         EventKind::Removed(Removal::Command | Removal::Replaced)
         | EventKind::Missed { .. }
         | EventKind::Reconnecting {} => Paint::Doubtful,
@@ -130,7 +141,8 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Failed { .. }
         | EventKind::Unreachable { .. }
         | EventKind::DatabaseFault { .. }
-        | EventKind::Lost {} => Paint::Bad,
+        | EventKind::Lost {}
+        | EventKind::ProbingOverdue { .. } => Paint::Bad,
         EventKind::Ended { end, .. } => script_end(end).1,
         _ => Paint::Plain,
     }

@@ -5,6 +5,7 @@ pub(crate) mod event_text;
 pub(crate) mod note_words;
 pub(crate) mod paint;
 pub(crate) mod peer_text;
+pub(crate) mod probing_text;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod script_report;

@@ -8,6 +8,7 @@ use connect_ipc::control::{
     Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus,
 };
 use connect_ipc::event::{EventName, Removal};
+use connect_ipc::probing::Probing;
 use connect_ipc::statistics::{LastPing, PingStatistics};
 use serde::Serialize;
 
@@ -86,6 +87,8 @@ pub(crate) struct ServiceReport<'a> {
     pub(crate) scripts: &'a HelperStatus,
     /// What was counted since core started.
     pub(crate) counters: &'a Counters,
+    /// Whether checks and answers come when they are due.
+    pub(crate) probing: &'a Probing,
 }
 
 impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
@@ -100,6 +103,7 @@ impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
             pinger: &status.pinger,
             scripts: &status.scripts,
             counters: &status.counters,
+            probing: &status.probing,
         }
     }
 }

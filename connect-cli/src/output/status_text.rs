@@ -11,6 +11,7 @@ use connect_ipc::statistics::LastPing;
 
 use super::Output;
 use super::paint::Paint;
+use super::probing_text;
 use super::table::{Cell, Column, Table};
 use super::text;
 
@@ -48,6 +49,9 @@ pub(crate) fn link(server: ServerLink) -> &'static str {
 }
 
 fn helper(name: &str, helper: &HelperStatus, service: &str) -> String {
+    if let Some(silent) = probing_text::silent(name, helper) {
+        return silent;
+    }
     match &helper.version {
         _ if !helper.connected => format!("{name} missing"),
         Some(version) if version != service => format!("{name} {version}"),
@@ -91,6 +95,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
             ));
         }
     }
+    faults.extend(probing_text::faults(service));
     faults
 }
 
@@ -101,18 +106,23 @@ pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String 
         None => text::count(service.database.peers, "peer"),
     };
     let failed = with_failed_scripts(peers).count();
-    let scripts = if failed > 0 && service.scripts.connected {
+    let scripts = if failed > 0 && service.scripts.connected && service.scripts.silent.is_none() {
         format!("scripts failed at {}", text::count(failed as u64, "peer"))
     } else {
         helper("scripts", &service.scripts, &service.version)
     };
-    format!(
-        "connect {}, up {}; server {}; database {database}; {}; {scripts}",
+    let server = probing_text::mute_server(service);
+    let server = server.unwrap_or_else(|| link(service.server).to_owned());
+    let mut line = format!(
+        "connect {}, up {}; server {server}; database {database}; {}; {scripts}",
         service.version,
         text::span(service.uptime),
-        link(service.server),
         helper("pinger", &service.pinger, &service.version),
-    )
+    );
+    if let Some(overdue) = probing_text::headline(service) {
+        line = format!("{line}; {overdue}");
+    }
+    line
 }
 
 /// One word for how the peer is.

@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{EventFilter, EventKind, EventName, Removal};
+use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{Ended, ScriptKind, Stream};
 use insta::assert_snapshot;
 
@@ -85,6 +86,15 @@ fn events() -> Vec<Reply> {
         ),
         event(64, None, EventKind::Lost {}),
         event(65, None, EventKind::Joined {}),
+        event(
+            65,
+            None,
+            EventKind::ProbingOverdue {
+                cause: OverdueCause::ServerMute,
+                seconds: 5,
+            },
+        ),
+        event(65, None, EventKind::ProbingResumed { seconds: 75 }),
         event(
             66,
             None,

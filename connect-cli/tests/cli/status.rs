@@ -3,8 +3,10 @@
 
 use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply, Request, ServerLink};
 use connect_ipc::event::Removal;
+use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
+use serde_json::json;
 
 use crate::support::{Place, Result, Script, peer, service};
 
@@ -165,6 +167,37 @@ fn every_fault_of_the_service_is_told_with_its_remedy() -> Result {
     ]))?;
     assert_snapshot!(place.run("status")?);
     core.asked()?;
+    Ok(())
+}
+
+#[test]
+fn what_stands_still_is_told_in_the_header() -> Result {
+    let place = Place::new()?;
+    let mut shown = String::new();
+    for probing in [
+        json!({"overdue": 45, "cause": "pinger-silent"}),
+        json!({"overdue": 45, "cause": "server-mute", "server-silent": 50}),
+        json!({"overdue": 45, "cause": "server-down"}),
+        json!({"overdue": 45, "cause": "held-up"}),
+    ] {
+        let mut status = service()?;
+        status.probing = serde_json::from_value(probing)?;
+        match status.probing.cause {
+            Some(OverdueCause::PingerSilent) => status.pinger.silent = Some(44),
+            Some(OverdueCause::ServerMute) => status.scripts.silent = Some(7),
+            Some(OverdueCause::ServerDown) => status.server = ServerLink::Down,
+            _ => {}
+        }
+        let core = place.core(Script::replies([
+            Reply::Service(Box::new(status)),
+            Reply::Done {},
+        ]))?;
+        let outcome = place.run("status")?;
+        let head = outcome.stdout.lines().take_while(|line| !line.is_empty());
+        shown.extend(head.flat_map(|line| [line, "\n"]));
+        core.asked()?;
+    }
+    assert_snapshot!(shown);
     Ok(())
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Our own sockets: helpers, operators and observers come in here.
+//! Who comes in through our own sockets: helpers, operators and observers.
 //!
 //! ```text
 //!   helper, operator <--> [connection task] --Arrival--> core's loop
@@ -7,14 +7,9 @@
 //! ```
 //!
 //! One task accepts on each socket; one task a connection reads it. The loop has the sending half
-//! and never waits for a reader. A socket that a service manager has handed over is served as it
-//! is, with the permissions that it was given there; the others are made here.
+//! and never waits for a reader.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
-use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,8 +18,6 @@ use connect_ipc::control::{Answer, Envelope, HelperStatus, Reply};
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_ipc::scripts::{FromScripts, ToScripts};
-use connect_runtime::activation::HandedOver;
-use connect_runtime::paths::RuntimeDir;
 use connect_runtime::transport::{
     self, Caller, HELLO_LIMIT, HELPER_BACKLOG, OPERATOR_BACKLOG, ReceiveError, Receiver, Sender,
 };
@@ -36,6 +29,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 use crate::endpoints::access::Access;
+use crate::endpoints::door::Door;
 use crate::machine::ConnectionId;
 
 /// How long to wait when the system is out of something that `accept` needs.
@@ -44,12 +38,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// The most clients at a time on each socket for operators and observers. Each costs a task and
 /// its buffers; hundreds of them mean that a script runs wild.
 const MAX_OPERATORS: usize = 256;
-
-/// How many arrivals wait for core's loop before connections are no longer read.
-const ARRIVALS: usize = 1024;
-
-/// Everybody may reach the sockets' names; each socket says itself who may connect.
-const RUNTIME_MODE: u32 = 0o755;
 
 /// How often the same trouble with helpers is logged: one of another version, or of the wrong user,
 /// comes back every two seconds.
@@ -88,122 +76,24 @@ pub enum Arrival {
     AskedAll(ConnectionId),
     /// A connection has ended.
     Gone(ConnectionId),
-}
-
-/// Makes the runtime directory and those sockets that were not handed over, and starts serving all.
-/// The files of sockets made here vanish with the returned tasks.
-///
-/// # Errors
-/// If the directory or a socket cannot be made, or one was handed over that nobody knows.
-pub async fn serve(
-    runtime: &RuntimeDir,
-    access: Access,
-    mut handed_over: HandedOver,
-) -> anyhow::Result<mpsc::Receiver<Arrival>> {
-    let doors = [Door::Helpers, Door::Operators, Door::Observers];
-    if let Some(strange) = handed_over.strange(&doors.map(Door::name)) {
-        anyhow::bail!(
-            "the service manager handed over a socket that is not known here, {strange}; \
-             FileDescriptorName= is to be control, observe or helpers"
-        );
-    }
-    let (arrivals, queue) = mpsc::channel(ARRIVALS);
-    let access = Arc::new(access);
-    for door in doors {
-        let listener = match handed_over.named(door.name()) {
-            Some(listener) => adopt(listener)
-                .with_context(|| format!("cannot serve the {} socket handed over", door.name()))?,
-            None => open(door, runtime, &access).await?,
-        };
-        let guard = Guard {
-            access: Arc::clone(&access),
-            trouble: Arc::new(Mutex::new(TroubleLog::repeating(COMPLAIN_EVERY))),
-        };
-        tokio::spawn(accept_all(listener, door, guard, arrivals.clone()));
-    }
-    Ok(queue)
-}
-
-/// Takes a socket that somebody else has opened, and will go on holding when we are gone.
-fn adopt(listener: UnixListener) -> io::Result<Listener> {
-    use interprocess::os::unix::uds_local_socket::tokio::Listener as Adopted;
-    Adopted::try_from(std::os::fd::OwnedFd::from(listener)).map(Listener::from)
-}
-
-/// Makes a socket.
-async fn open(door: Door, runtime: &RuntimeDir, access: &Access) -> anyhow::Result<Listener> {
-    make_directory(runtime.path())?;
-    let (path, mode) = match door {
-        Door::Helpers => (runtime.helpers_socket(), access.helpers_mode),
-        Door::Operators => (runtime.control_socket(), access.control_mode),
-        Door::Observers => (runtime.observe_socket(), access.observe_mode),
-    };
-    let listener = transport::listen(&path, mode).await?;
-    if let (Door::Operators, Some(group)) = (door, &access.control_group) {
-        group.owns(&path)?;
-    }
-    Ok(listener)
-}
-
-fn make_directory(path: &Path) -> anyhow::Result<()> {
-    match fs::DirBuilder::new().mode(RUNTIME_MODE).create(path) {
-        // What the umask took away is given back: the sockets have permissions of their own.
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(RUNTIME_MODE))
-            .with_context(|| format!("cannot open {} to observers", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let metadata = fs::metadata(path).with_context(|| {
-                format!("cannot look at the runtime directory {}", path.display())
-            })?;
-            anyhow::ensure!(
-                metadata.is_dir(),
-                "{} is no directory; choose another with --runtime-dir",
-                path.display()
-            );
-            // In a directory that anybody may write to, anybody could stand in for core.
-            let mode = metadata.permissions().mode();
-            anyhow::ensure!(
-                mode & 0o002 == 0 || mode & 0o1000 != 0,
-                "the runtime directory {} is writable by everybody; chmod o-w it",
-                path.display()
-            );
-            Ok(())
-        }
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "cannot make the runtime directory {}; choose another with --runtime-dir",
-                path.display()
-            )
-        }),
-    }
-}
-
-/// Which socket a connection came through.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Door {
-    Helpers,
-    Operators,
-    Observers,
-}
-
-impl Door {
-    /// By which name a service manager hands its socket over.
-    const fn name(self) -> &'static str {
-        match self {
-            Door::Helpers => "helpers",
-            Door::Operators => "control",
-            Door::Observers => "observe",
-        }
-    }
+    /// The file of a socket was removed.
+    Removed,
 }
 
 /// Who keeps the helpers' door.
 #[derive(Clone, Debug)]
-struct Guard {
+pub(super) struct Guard {
     access: Arc<Access>,
     trouble: Arc<Mutex<TroubleLog>>,
 }
 
 impl Guard {
+    /// A guard who admits those whom core's options name.
+    pub(super) fn new(access: Arc<Access>) -> Self {
+        let trouble = Arc::new(Mutex::new(TroubleLog::repeating(COMPLAIN_EVERY)));
+        Guard { access, trouble }
+    }
+
     /// Logs a trouble, unless it has just been logged.
     fn complain(&self, caller: Caller, trouble: &str) {
         // Nothing that holds the lock can panic half-way.
@@ -214,14 +104,15 @@ impl Guard {
     }
 }
 
-async fn accept_all(listener: Listener, door: Door, guard: Guard, arrivals: mpsc::Sender<Arrival>) {
+/// Accepts connections for ever. `numbers` are those of the connections of all doors.
+pub(super) async fn accept_all(
+    listener: Listener,
+    door: Door,
+    guard: Guard,
+    numbers: Arc<AtomicU64>,
+    arrivals: mpsc::Sender<Arrival>,
+) {
     let operators = Arc::new(Semaphore::new(MAX_OPERATORS));
-    // Each door has numbers of its own, so that no two connections share one.
-    let mut number = match door {
-        Door::Helpers => 0,
-        Door::Operators => 1,
-        Door::Observers => 2,
-    };
     loop {
         let (stream, caller) = match transport::accept(&listener).await {
             Ok(accepted) => accepted,
@@ -231,8 +122,7 @@ async fn accept_all(listener: Listener, door: Door, guard: Guard, arrivals: mpsc
                 continue;
             }
         };
-        number += 3;
-        let connection = ConnectionId(number);
+        let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let arrivals = arrivals.clone();
         match door {
             Door::Helpers => {
@@ -308,6 +198,7 @@ async fn helper(
         connections: 0,
         pid: caller.pid,
         version: Some(hello.version),
+        silent: None,
     };
     tracing::info!(?role, pid = caller.pid, "a helper has connected");
     let arrival = Arrival::Helper {

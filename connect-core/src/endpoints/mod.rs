@@ -7,6 +7,8 @@
 //! ```
 
 pub mod access;
+mod door;
+pub mod doors;
 pub mod listeners;
 pub mod observers;
 pub mod operators;
@@ -22,12 +24,17 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::machine::{ConnectionId, Input, Output};
+use doors::Doors;
 use listeners::Arrival;
 use operators::Operators;
 
 /// Everybody who is connected.
 #[derive(Debug)]
 pub struct Endpoints {
+    /// The sockets themselves.
+    pub(crate) doors: Doors,
+    /// Whether one of them was removed.
+    removed: bool,
     arrivals: mpsc::Receiver<Arrival>,
     /// Each with its role; without a sender if it can be told nothing any more.
     helpers: HashMap<ConnectionId, (Role, Option<Sender>)>,
@@ -46,12 +53,19 @@ pub struct Batch {
 impl Endpoints {
     /// Nobody is connected yet.
     #[must_use]
-    pub fn new(arrivals: mpsc::Receiver<Arrival>) -> Self {
+    pub fn new(doors: Doors, arrivals: mpsc::Receiver<Arrival>) -> Self {
         Endpoints {
+            doors,
+            removed: false,
             arrivals,
             helpers: HashMap::new(),
             operators: Operators::default(),
         }
+    }
+
+    /// Whether one of the sockets was removed since this was last asked.
+    pub(crate) const fn take_removed(&mut self) -> bool {
+        std::mem::replace(&mut self.removed, false)
     }
 
     /// Waits for the next arrival; `None` if there will be no more. Cancel safe.
@@ -97,6 +111,10 @@ impl Endpoints {
             },
             Arrival::AskedAll(connection) => {
                 self.operators.asked_all(connection);
+                return None;
+            }
+            Arrival::Removed => {
+                self.removed = true;
                 return None;
             }
             Arrival::Gone(connection) => {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A helper's connection as the machine sees it: there is at most one helper of each kind.
 
+use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
 
 use super::input::ConnectionId;
+use super::limits::{GRACE, RESTART_AFTER};
 
 /// A helper that is connected, or is to come.
 #[derive(Debug, Default)]
@@ -13,25 +15,39 @@ pub(super) struct Helper {
     pub(super) status: HelperStatus,
     /// Whether it has said what it remembers and was told what it needs.
     ready: bool,
+    /// When it connected or was lost, or core started.
+    since: Monotonic,
+    /// Whether it is to be started again since then.
+    given_up: bool,
 }
 
 impl Helper {
+    /// A helper that is to come from `now` on.
+    pub(super) fn awaited(now: Monotonic) -> Self {
+        Helper {
+            since: now,
+            ..Helper::default()
+        }
+    }
+
     /// A helper has connected. Gives back the connection of the one before, which is to be closed.
     pub(super) fn connected(
         &mut self,
         connection: ConnectionId,
         status: HelperStatus,
+        now: Monotonic,
     ) -> Option<ConnectionId> {
         self.status = HelperStatus {
             connections: self.status.connections + 1,
             ..status
         };
         self.ready = false;
+        (self.since, self.given_up) = (now, false);
         self.connection.replace(connection)
     }
 
     /// A connection has ended. Gives whether it was this helper's.
-    pub(super) fn lost(&mut self, connection: ConnectionId) -> bool {
+    pub(super) fn lost(&mut self, connection: ConnectionId, now: Monotonic) -> bool {
         if self.connection != Some(connection) {
             return false;
         }
@@ -40,7 +56,7 @@ impl Helper {
                 connections: self.status.connections,
                 ..HelperStatus::default()
             },
-            ..Helper::default()
+            ..Helper::awaited(now)
         };
         true
     }
@@ -58,5 +74,37 @@ impl Helper {
     /// Where to send messages, once it is ready.
     pub(super) fn ready(&self) -> Option<ConnectionId> {
         self.connection.filter(|_| self.ready)
+    }
+
+    /// When it connected or was lost.
+    pub(super) const fn since(&self) -> Monotonic {
+        self.since
+    }
+
+    /// Since when it is to say what it remembers, if it has not.
+    pub(super) fn unready_since(&self) -> Option<Monotonic> {
+        (self.connection.is_some() && !self.ready).then_some(self.since)
+    }
+
+    /// Since when it has been missing.
+    pub(super) fn missing_since(&self) -> Option<Monotonic> {
+        self.connection.is_none().then_some(self.since)
+    }
+
+    /// When it is overdue with what it remembers, or with coming at all.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        if self.given_up || self.ready {
+            return None;
+        }
+        let limit = match self.connection {
+            Some(_) => GRACE,
+            None => RESTART_AFTER,
+        };
+        Some(self.since + limit)
+    }
+
+    /// It is to be started again; `false` if that was said already.
+    pub(super) const fn give_up(&mut self) -> bool {
+        !std::mem::replace(&mut self.given_up, true)
     }
 }

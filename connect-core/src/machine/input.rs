@@ -44,8 +44,7 @@ pub struct Config {
     pub script_limit: Option<Interval>,
     /// Whether core ends when it loses the server (`--exit-on-disconnect`).
     pub exit_on_disconnect: bool,
-    /// How long a server that was never reached is waited for, from `started`; `None` if it was
-    /// reached already.
+    /// How long a server that was never joined is waited for, from `started`.
     pub server_wait: Option<Interval>,
     /// When core started.
     pub started: Monotonic,
@@ -113,6 +112,12 @@ pub enum Input<'a> {
     WallClock {
         /// Milliseconds since 1970 at this instant.
         millis: u64,
+    },
+    /// The host has slept since the last input, for about so long. The monotonic clock stood still
+    /// meanwhile, but the server's timers did not.
+    Slept {
+        /// Seconds.
+        seconds: u64,
     },
     /// A signal asks for an orderly end.
     Leave,

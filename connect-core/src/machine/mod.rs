@@ -20,18 +20,22 @@ mod events;
 mod helper;
 mod inheritance;
 mod input;
+mod limits;
 mod liveness;
 mod output;
 mod peer_states;
 mod peers;
 mod presence;
+mod probing;
 mod reload;
 mod replies;
 mod requester;
 mod requests;
 mod resume;
 mod scripts;
+mod second;
 mod server;
+mod watch;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
@@ -39,6 +43,7 @@ use connect_ipc::control::ServerLink;
 pub use database::Loaded;
 pub use inheritance::State;
 pub use input::{Config, ConnectionId, Input};
+pub use limits::ANSWER_LIMIT;
 pub use liveness::COALESCE;
 pub use output::{Ending, Milestone, Output};
 
@@ -71,7 +76,7 @@ impl Machine {
             server: server::Server::new(&config),
             database: database::DatabaseState::default(),
             peers: peers::PeerTable::default(),
-            pinger: liveness::Pinger::default(),
+            pinger: liveness::Pinger::awaited(config.started),
             scripts: scripts::Scripts::new(config.started),
             additions: additions::Additions::default(),
             commands: commands::Commands::default(),
@@ -86,6 +91,7 @@ impl Machine {
     /// back: an earlier `now` counts as the latest one.
     pub fn handle(&mut self, input: Input<'_>, now: Monotonic, out: &mut Vec<Output>) {
         self.now = self.now.max(now);
+        self.notice_delay();
         self.route(input);
         // Most inputs have no output before the end of the turn.
         if !self.out.is_empty() {
@@ -118,6 +124,7 @@ impl Machine {
             Input::Observed(observed) => self.events.set_observed(observed),
             Input::EventsDropped(events) => self.events.drop_counted(events),
             Input::WallClock { millis } => self.events.set_clock(self.now, millis),
+            Input::Slept { seconds } => self.slept(seconds),
             Input::Leave => self.retire(),
             Input::Reload => self.reload_by_signal(),
             Input::EndOfTurn => self.end_turn(),
@@ -126,10 +133,11 @@ impl Machine {
 
     /// A connection of a helper or an operator has ended.
     fn gone(&mut self, connection: ConnectionId) {
-        if self.pinger.helper.lost(connection) {
+        if self.pinger.helper.lost(connection, self.now) {
             self.pinger_lost();
-        } else if self.scripts.helper.lost(connection) {
+        } else if self.scripts.helper.lost(connection, self.now) {
             // Its children live on, and the next one is told of them.
+            self.scripts.forget_untaken();
             tracing::warn!("the script helper is gone");
         } else {
             self.operator_gone(connection);
@@ -142,14 +150,19 @@ impl Machine {
         self.expire_greetings();
         self.expire_server_waits();
         self.ask_questions();
+        self.look_if_due();
         self.send_to_pinger();
         self.send_lines();
+        let waiting = self.server.session.is_waiting();
+        self.server.awaited.end_turn(waiting, self.now);
+        self.pinger.watch.end_turn(self.now);
     }
 
     /// When [`Input::EndOfTurn`] has something to do next, if nothing else happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Monotonic> {
         let deadlines = [
+            self.look_at(),
             self.pinger.deadline(),
             self.additions.deadline(),
             self.server.deadline(),

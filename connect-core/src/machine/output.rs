@@ -3,6 +3,7 @@
 
 use connect_ipc::control::Answer;
 use connect_ipc::event::{Event, EventFilter};
+use connect_ipc::hello::Role;
 use connect_ipc::pinger::ToPinger;
 use connect_ipc::scripts::ToScripts;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,9 @@ pub enum Output {
     ToScripts(ConnectionId, ToScripts),
     /// Close a helper's connection.
     Cut(ConnectionId),
+    /// End this helper and start another one, if it is ours: it does not do what is due, or has not
+    /// connected.
+    RestartHelper(Role),
     /// Send an answer to an operator or observer.
     Answer(ConnectionId, Answer),
     /// Send the events that this filter admits from now on.
@@ -91,6 +95,11 @@ pub enum Ending {
     Unreachable {
         /// What the system said, if it said anything.
         reason: Option<String>,
+    },
+    /// The server was connected and did not answer in the time that it was waited for.
+    Mute {
+        /// Seconds since core started.
+        seconds: u64,
     },
 }
 

@@ -14,6 +14,7 @@ use tripe_admin::Address;
 use tripe_admin::session::Tag;
 
 use super::departures::Departures;
+use super::second::Second;
 
 /// The server's answer to `ALGS`, as keys and values. Most peers share the same, so it is shared.
 pub(super) type Algorithms = Arc<[(String, String)]>;
@@ -27,8 +28,19 @@ pub(super) struct Adoption {
     /// With which command it is pinged.
     pub kind: PingKind,
     /// The ping in flight, as the server knows it; `None` for one that is not sent yet.
-    pub ping: Option<Tag>,
+    pub ping: Option<SentPing>,
+    /// The second under which it is in [`Owed`](super::liveness::Owed).
+    pub noted: Option<Second>,
     pub history: History,
+}
+
+/// A ping that was sent to the server.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SentPing {
+    /// As the server knows it.
+    pub tag: Tag,
+    /// When it was sent.
+    pub sent: Monotonic,
 }
 
 /// What happened to an adopted peer, for operators.
@@ -122,6 +134,12 @@ impl PeerTable {
     #[must_use]
     pub(super) const fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
     }
 
     /// Whether the server has none.

@@ -115,6 +115,9 @@ impl Machine {
                 (None, false) => {}
             }
         }
+        for id in &replanned {
+            self.note_owed(*id);
+        }
         self.watch(&replanned, WatchAs::Replanned);
         self.adopt_many(&wanted);
         self.forget_scripts_without_record();

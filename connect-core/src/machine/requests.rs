@@ -68,6 +68,7 @@ impl Machine {
 
     /// The service and all its peers, as they are now.
     fn snapshot(&mut self, connection: ConnectionId, id: u64) {
+        let [pinger, scripts] = self.helpers();
         let service = ServiceStatus {
             schema: SCHEMA,
             version: self.config.version.clone(),
@@ -80,8 +81,8 @@ impl Machine {
                 peers: self.database.current.sorted_peers().len() as u64,
                 fault: self.database.fault.clone(),
             },
-            pinger: self.pinger.helper.status.clone(),
-            scripts: self.scripts.helper.status.clone(),
+            pinger,
+            scripts,
             counters: Counters {
                 scripts: ScriptCounters {
                     pending: self.scripts.pending(),
@@ -89,6 +90,7 @@ impl Machine {
                 },
                 ..self.events.counters
             },
+            probing: self.probing(),
         };
         self.answer(connection, id, Reply::Service(Box::new(service)));
         let peers = self.peer_rows();

@@ -191,6 +191,7 @@ const fn run_of(message: &FromScripts) -> Option<u64> {
         | FromScripts::Dropped { run, .. }
         | FromScripts::Eof { run, .. }
         | FromScripts::Ended { run, .. } => Some(run.0),
+        FromScripts::Taken(run) => Some(run.0),
         FromScripts::Resume(_) | FromScripts::Error(_) => None,
     }
 }
@@ -209,7 +210,18 @@ impl Connection {
         Ok(self.sender.send(&"nonsense")?)
     }
 
+    /// The next message but for confirmations that an order has arrived.
     pub(crate) async fn next(&mut self) -> Result<FromScripts> {
+        loop {
+            let message = self.next_of_all().await?;
+            if !matches!(message, FromScripts::Taken(_)) {
+                return Ok(message);
+            }
+        }
+    }
+
+    /// The next message.
+    pub(crate) async fn next_of_all(&mut self) -> Result<FromScripts> {
         within(self.receiver.next())
             .await??
             .context("the helper closed the connection")

@@ -39,6 +39,7 @@ pub fn millis(time: Duration) -> u64 {
 impl Add<Duration> for Monotonic {
     type Output = Monotonic;
 
+    #[inline]
     fn add(self, rhs: Duration) -> Monotonic {
         Monotonic(
             self.0

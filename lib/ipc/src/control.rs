@@ -12,6 +12,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, EventFilter, Removal};
+use crate::probing::Probing;
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
 use crate::statistics::PingStatistics;
 
@@ -221,6 +222,9 @@ pub struct ServiceStatus {
     /// What was counted since core started.
     #[serde(default)]
     pub counters: Counters,
+    /// Whether checks and answers come when they are due.
+    #[serde(default)]
+    pub probing: Probing,
 }
 
 /// What core counts since it started.
@@ -287,6 +291,9 @@ pub struct HelperStatus {
     pub pid: Option<i32>,
     /// Its version, while connected.
     pub version: Option<String>,
+    /// Seconds for which something due from it is overdue; `None` if nothing is.
+    #[serde(default)]
+    pub silent: Option<u64>,
 }
 
 /// How a peer is: the same word in text, JSON and metrics.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::probing::OverdueCause;
 use crate::scripts::{Ended, ScriptKind, Stream};
 
 /// Which events are wanted.
@@ -151,6 +152,18 @@ pub enum EventKind {
     Joined {},
     /// The connection to the server is lost.
     Lost {},
+    /// Checks or answers are overdue, so the state of some peers is not known.
+    ProbingOverdue {
+        /// Why.
+        cause: OverdueCause,
+        /// Seconds since the oldest of them was due.
+        seconds: u64,
+    },
+    /// No check and no answer is overdue any more.
+    ProbingResumed {
+        /// Seconds since the oldest of them was due.
+        seconds: u64,
+    },
     /// A warning or notification of another kind was broadcast.
     Broadcast {
         /// Its words.
@@ -241,6 +254,8 @@ event_names! {
     DatabaseFault = "database-fault",
     Joined = "joined",
     Lost = "lost",
+    ProbingOverdue = "probing-overdue",
+    ProbingResumed = "probing-resumed",
     Broadcast = "broadcast",
     Command = "command",
 }

@@ -12,6 +12,7 @@ pub mod event;
 pub mod frame;
 pub mod hello;
 pub mod pinger;
+pub mod probing;
 pub mod scripts;
 pub mod statistics;
 

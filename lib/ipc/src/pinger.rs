@@ -90,6 +90,8 @@ pub enum PingOutcome {
     Timeout,
     /// The server could not send it.
     Failed,
+    /// It says nothing about the peer: the server, core or the host stood still meanwhile.
+    Void,
 }
 
 /// The end of one ping. Written as an array of its fields, since there is one for each ping; read

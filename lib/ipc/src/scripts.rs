@@ -5,11 +5,11 @@
 //! scripts -> core   hello, resume            runs still under way from an earlier core
 //! core -> scripts   hello, adopt, ready      runs that an earlier helper had started
 //! core -> scripts   run                      queue this script for its peer
-//! scripts -> core   started, output, ended   for each run
+//! scripts -> core   taken, started, output, ended   for each run
 //! ```
 //!
-//! `started` comes first. Output may follow `ended`, while a process that the script left behind
-//! holds the pipe.
+//! `taken` comes first, then `started`. Output may follow `ended`, while a process that the script
+//! left behind holds the pipe.
 
 use serde::{Deserialize, Serialize};
 
@@ -220,6 +220,9 @@ pub enum FromScripts {
     /// the last has fewer than that. What happened since the last connection follows as usual
     /// messages: a run listed as queued may be followed by its `started`, and so on.
     Resume(Vec<UnderWay>),
+    /// The order of this run has arrived, and the run waits for its turn. Sent at once, so that
+    /// core notices a helper that stands still.
+    Taken(RunId),
     /// A child was started.
     Started {
         /// Which run.

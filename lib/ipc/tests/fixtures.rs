@@ -12,6 +12,7 @@ use connect_ipc::event::{Event, EventKind};
 use connect_ipc::frame::{FrameError, decode, encode};
 use connect_ipc::hello::{Hello, PROTOCOL, Role};
 use connect_ipc::pinger::{FromPinger, PingOutcome, ToPinger};
+use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{Command, Ended, FromScripts, ScriptKind, Stream, ToScripts};
 use connect_ipc::statistics::LastPing;
 use serde::Serialize;
@@ -82,6 +83,15 @@ fn replies() {
     every_variant!(progress, RunProgress: Started, Output, Ended);
     every_variant!(links, ServerLink: Down, Joining, Up);
     every_variant!(states, PeerState: Up, Checking, Down, Adding, Gone, Killed, Waiting, Absent, Unwatched);
+    let causes = replies.iter().filter_map(|reply| match reply {
+        Reply::Service(service) => service.probing.cause,
+        _ => None,
+    });
+    let causes: Vec<OverdueCause> = causes.collect();
+    every_variant!(
+        causes,
+        OverdueCause: PingerSilent, PingerMissing, ServerMute, ServerDown, HeldUp
+    );
     every_variant!(last, LastPing: None, Reply, Timeout);
 }
 
@@ -93,7 +103,7 @@ fn events() {
         kinds,
         EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Ended, Database, DatabaseFault, Joined,
-        Lost, Broadcast, Command
+        Lost, ProbingOverdue, ProbingResumed, Broadcast, Command
     );
 }
 
@@ -109,7 +119,7 @@ fn messages_to_the_pinger() {
         _ => Vec::new(),
     });
     let outcomes: Vec<PingOutcome> = results.map(|result| result.outcome).collect();
-    every_variant!(outcomes, PingOutcome: Reply, Timeout, Failed);
+    every_variant!(outcomes, PingOutcome: Reply, Timeout, Failed, Void);
 }
 
 #[test]
@@ -135,7 +145,7 @@ fn messages_from_the_script_helper() {
     let messages: Vec<FromScripts> = read(include_str!("fixtures/from-scripts.jsonl")).unwrap();
     every_variant!(
         messages,
-        FromScripts: Resume, Started, Output, Dropped, Eof, Ended, Error
+        FromScripts: Resume, Taken, Started, Output, Dropped, Eof, Ended, Error
     );
     let (mut ends, mut streams) = (Vec::new(), Vec::new());
     for message in &messages {

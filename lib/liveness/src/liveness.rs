@@ -39,6 +39,8 @@ pub enum Meaning {
     },
     /// The server could not send the ping, which counts as a failed attempt.
     NotSent,
+    /// Nothing: the ping is sent again, and the peer stands as it did.
+    Void,
 }
 
 /// What the end of a ping means, and whether it ended the last attempt of a check.
@@ -195,6 +197,10 @@ impl Liveness {
                 self.phase.due = now + seconds(self.plan.timeout);
                 Meaning::NotSent
             }
+            PingOutcome::Void => {
+                self.phase.due = now;
+                Meaning::Void
+            }
         };
         Some(Judgement {
             meaning,
@@ -324,6 +330,20 @@ mod tests {
             assert_eq!(exchange(&mut peer, REPLY, late), (Meaning::Expected, None));
         }
         assert_eq!(peer.statistics.replies, 1_000);
+    }
+
+    #[test]
+    fn a_ping_that_says_nothing_is_sent_again_and_counts_nowhere() {
+        let mut peer = peer(PingPlan { retries: 1, ..PLAN });
+        let end = exchange(&mut peer, PingOutcome::Void, at(180));
+        assert_eq!(end, (Meaning::Void, None));
+        assert_eq!(peer.deadline(), Some(at(180)));
+        assert_eq!(peer.statistics, PingStatistics::default());
+        assert_eq!(peer.phase.failures, 0);
+        assert_eq!(
+            exchange(&mut peer, REPLY, at(181)),
+            (Meaning::Expected, None)
+        );
     }
 
     #[test]

@@ -1,12 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Reading the system's monotonic clock.
+//! Reading the system's monotonic clock, and how long it stood still while the host slept.
+
+use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
+
+/// For how long the host has slept since boot: the monotonic clock stands still meanwhile.
+#[must_use]
+pub fn asleep() -> Duration {
+    let monotonic = now();
+    instant(rustix::time::ClockId::Boottime).since(monotonic)
+}
 
 /// The present instant.
 #[must_use]
 pub fn now() -> Monotonic {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    instant(rustix::time::ClockId::Monotonic)
+}
+
+fn instant(clock: rustix::time::ClockId) -> Monotonic {
+    let now = rustix::time::clock_gettime(clock);
     // The clock starts at boot, so neither part is ever negative.
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     Monotonic(seconds * 1_000_000_000 + u64::try_from(now.tv_nsec).unwrap_or(0))

@@ -22,6 +22,10 @@ pub enum Exit {
     Software = 70,
     /// The system refused something, such as a socket or a directory.
     System = 71,
+    /// The directory of the service's own sockets was removed; a supervisor is to make it again.
+    DirectoryRemoved = 72,
+    /// The tripe server was connected and did not answer in time.
+    Unanswered = 74,
     /// The connection to the tripe server is lost and the service was told to end then.
     Disconnected = 75,
     /// The process at the other end speaks another protocol, as one of another version may.

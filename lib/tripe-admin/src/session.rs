@@ -288,6 +288,14 @@ impl<T> Session<T> {
         !self.output.is_empty()
     }
 
+    /// Whether a command waits for its first answer, which a server gives at once, to a job by
+    /// `BGDETACH`.
+    #[must_use]
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// How many commands and jobs are not answered yet.
     #[cfg(test)]
     fn outstanding(&self) -> usize {

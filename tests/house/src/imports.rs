@@ -40,7 +40,7 @@ const LAYERS: [(&str, &[Layer]); 2] = [
             ],
             &["daemonize", "options"],
             &["replay"],
-            &["admin_link", "recording", "signals", "trace"],
+            &["admin_link", "recording", "restarts", "signals", "trace"],
             &["machine", "secrets"],
             &["server_run"],
         ],

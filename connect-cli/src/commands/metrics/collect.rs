@@ -17,6 +17,18 @@ const SERVER_UP: Family = gauge(
     "Whether the service is connected to the tripe server and has claimed its name.",
 );
 const SERVER_LOSSES: Family = counter("server_losses", "Times the tripe server was lost.");
+const PROBING_OVERDUE: Family = gauge(
+    "probing_overdue_seconds",
+    "Time since the oldest check or answer that is overdue was due; 0 if none is.",
+);
+const SERVER_OVERDUE: Family = gauge(
+    "server_overdue_seconds",
+    "Time for which the tripe server has said nothing although it owes an answer; 0 if it does not.",
+);
+const HELPER_OVERDUE: Family = gauge(
+    "helper_overdue_seconds",
+    "Time for which something due from the helper is overdue; 0 if nothing is.",
+);
 const HELPER_UP: Family = gauge("helper_up", "Whether the helper is connected.");
 const HELPER_RESTARTS: Family = counter("helper_restarts", "Times the helper connected anew.");
 const HELPER: Family = info("helper", "The helper's version.");
@@ -83,6 +95,7 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
             out.sample(&HELPER, &[("helper", name), ("version", version)], 1.0);
         }
     }
+    collect_overdue(service, out);
     out.sample(&DATABASE_PEERS, &[], number(service.database.peers));
     let faulty = service.database.fault.is_some();
     out.sample(&DATABASE_FAULTY, &[], truth(faulty));
@@ -109,5 +122,17 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
         (&EVENTS_DROPPED, counters.events_dropped),
     ] {
         out.sample(family, &[], number(count));
+    }
+}
+
+/// For how long what is due has not come.
+fn collect_overdue(service: &ServiceStatus, out: &mut Exposition) {
+    let overdue = |seconds: Option<u64>| number(seconds.unwrap_or(0));
+    let probing = &service.probing;
+    out.sample(&PROBING_OVERDUE, &[], overdue(probing.overdue));
+    out.sample(&SERVER_OVERDUE, &[], overdue(probing.server_silent));
+    for (name, helper) in [("pinger", &service.pinger), ("scripts", &service.scripts)] {
+        let silent = overdue(helper.silent);
+        out.sample(&HELPER_OVERDUE, &[("helper", name)], silent);
     }
 }

@@ -81,6 +81,7 @@ impl Machine {
             liveness,
             kind,
             ping: None,
+            noted: None,
             history: History {
                 since: self.now,
                 ..History::default()
@@ -90,6 +91,14 @@ impl Machine {
         tracing::debug!(peer = name, "adopted");
         self.emit(Some(&name), || EventKind::Adopted {});
         self.watch(&[id], WatchAs::New);
+        self.note_owed(id);
+    }
+
+    /// Notes what is owed for a peer whose next check may be due earlier than it was.
+    pub(in crate::machine) fn note_owed(&mut self, id: PeerId) {
+        if let Some(adoption) = self.peers.adoption_mut(id) {
+            self.pinger.owed.note(id, adoption);
+        }
     }
 
     /// Stops pinging a peer that stays with the server.
@@ -98,8 +107,8 @@ impl Machine {
             && let Some(adoption) = peer.adoption.take()
         {
             // If the peer is adopted again soon, its next ping must be the only one in flight.
-            if let Some(tag) = adoption.ping {
-                self.server.session.cancel(tag);
+            if let Some(ping) = adoption.ping {
+                self.server.session.cancel(ping.tag);
             }
             let name = peer.name().to_owned();
             tracing::debug!(peer = name, "disowned");

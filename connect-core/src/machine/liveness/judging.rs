@@ -28,7 +28,7 @@ impl Machine {
         let changed = match judgement.meaning {
             Meaning::Recovered { .. } => true,
             Meaning::Missed { attempt, .. } => attempt == 1 && replied_before,
-            Meaning::Expected | Meaning::NotSent => false,
+            Meaning::Expected | Meaning::NotSent | Meaning::Void => false,
         };
         if changed {
             adoption.history.changed = Some(now);
@@ -86,7 +86,7 @@ impl Machine {
                     &[""; 0],
                 );
             }
-            Meaning::Expected | Meaning::NotSent => {}
+            Meaning::Expected | Meaning::NotSent | Meaning::Void => {}
         }
         if let Some(rounds) = judgement.unreachable {
             self.events.counters.unreachable += 1;
@@ -158,6 +158,7 @@ impl Machine {
         {
             adoption.liveness.check_now(now);
             self.tell_pinger(ToPinger::CheckNow(vec![id]));
+            self.note_owed(id);
         }
     }
 
@@ -171,6 +172,7 @@ impl Machine {
         };
         adoption.liveness.sabotage(self.now);
         self.tell_pinger(ToPinger::Sabotage(id));
+        self.note_owed(id);
         true
     }
 }

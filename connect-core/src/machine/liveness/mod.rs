@@ -10,6 +10,7 @@
 pub(super) mod adoption;
 mod judging;
 mod outbox;
+mod owed;
 mod ping_queue;
 mod pinger;
 mod sending;
@@ -21,9 +22,11 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::pinger::Remembered;
 
 use super::helper::Helper;
+use super::watch::Watch;
 use outbox::Outbox;
 use ping_queue::PingQueue;
 
+pub(super) use owed::{Debt, Owed};
 pub use ping_queue::COALESCE;
 
 /// The pinger's connection and what is on its way from and to it.
@@ -39,9 +42,21 @@ pub(super) struct Pinger {
     /// Peers whose figures are those an earlier core had written down, so that a pinger which comes
     /// now may know better.
     pub(super) from_state: HashSet<PeerId>,
+    /// What it and the server owe.
+    pub(super) owed: Owed,
+    /// What was found overdue.
+    pub(super) watch: Watch,
 }
 
 impl Pinger {
+    /// A pinger that is to come from `now` on.
+    pub(super) fn awaited(now: Monotonic) -> Self {
+        Pinger {
+            helper: Helper::awaited(now),
+            ..Pinger::default()
+        }
+    }
+
     /// When a ping is due, or a result has waited long enough.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let deadlines = [self.queue.deadline(), self.outbox.deadline()];

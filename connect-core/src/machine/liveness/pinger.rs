@@ -16,7 +16,7 @@ impl Machine {
         connection: ConnectionId,
         status: HelperStatus,
     ) {
-        if let Some(old) = self.pinger.helper.connected(connection, status) {
+        if let Some(old) = self.pinger.helper.connected(connection, status, self.now) {
             tracing::warn!("another pinger has connected; closing the first connection");
             self.out.push(Output::Cut(old));
         }
@@ -115,6 +115,9 @@ impl Machine {
         if self.server.joined_before() {
             // All peers are known, so what is left is of peers that are gone.
             self.pinger.remembered.clear();
+        }
+        for id in &ids {
+            self.note_owed(*id);
         }
         self.watch(&ids, WatchAs::New);
         self.tell_pinger(match self.link() {

@@ -8,6 +8,7 @@ use connect_ipc::pinger::{PingOrder, PingOutcome};
 
 use super::WatchAs;
 use crate::machine::Machine;
+use crate::machine::peers::SentPing;
 use crate::machine::server::Pending;
 
 impl Machine {
@@ -65,8 +66,9 @@ impl Machine {
         };
         match self.server.session.background(pending, command, words) {
             Ok(tag) => {
+                let sent = self.now;
                 if let Some(adoption) = self.peers.adoption_mut(order.peer) {
-                    adoption.ping = Some(tag);
+                    adoption.ping = Some(SentPing { tag, sent });
                 }
             }
             Err(error) => {

@@ -35,6 +35,9 @@ pub(super) struct Scripts {
     resumed: Vec<UnderWay>,
     runs: BTreeMap<RunId, RunState>,
     next_run: u64,
+    /// Orders whose arrival the helper has not confirmed, and when they were sent. Its order is
+    /// that of their numbers.
+    untaken: BTreeMap<RunId, Monotonic>,
     /// The last scripts that ended, of whatever peer.
     recent: VecDeque<EndedRun>,
     /// Those that did not end well when they were last run.
@@ -45,13 +48,29 @@ impl Scripts {
     /// No runs yet. The clock only grows, so no number of an earlier core is used again.
     pub(super) fn new(started: Monotonic) -> Self {
         Scripts {
-            helper: Helper::default(),
+            helper: Helper::awaited(started),
             resumed: Vec::new(),
             runs: BTreeMap::new(),
             next_run: started.0,
+            untaken: BTreeMap::new(),
             recent: VecDeque::new(),
             failures: failures::Failures::default(),
         }
+    }
+
+    /// The helper has an order, or is through with it.
+    fn taken(&mut self, run: RunId) {
+        self.untaken.remove(&run);
+    }
+
+    /// The helper is gone: the next one is told again.
+    pub(super) fn forget_untaken(&mut self) {
+        self.untaken.clear();
+    }
+
+    /// Since when the confirmation of an order is due.
+    pub(super) fn untaken_since(&self) -> Option<Monotonic> {
+        self.untaken.first_key_value().map(|(_, sent)| *sent)
     }
 
     /// How many scripts are queued or under way.

@@ -39,11 +39,12 @@ impl Machine {
         connection: ConnectionId,
         status: HelperStatus,
     ) {
-        if let Some(old) = self.scripts.helper.connected(connection, status) {
+        if let Some(old) = self.scripts.helper.connected(connection, status, self.now) {
             tracing::warn!("another script helper has connected; closing the first connection");
             self.out.push(Output::Cut(old));
         }
         self.scripts.resumed.clear();
+        self.scripts.untaken.clear();
         // No helper reads the output that another one held open.
         self.scripts.runs.retain(|_, run| !run.ended);
     }
@@ -66,6 +67,7 @@ impl Machine {
                     self.scripts_resumed(known);
                 }
             }
+            FromScripts::Taken(run) => self.scripts.taken(run),
             FromScripts::Started { run, child } => self.script_started(run, child),
             FromScripts::Output { run, stream, line } => self.output(run, stream, line),
             FromScripts::Dropped { run, stream, lines } => {
@@ -81,6 +83,7 @@ impl Machine {
     }
 
     fn script_started(&mut self, id: RunId, child: Child) {
+        self.scripts.taken(id);
         let Some(state) = self.scripts.runs.get_mut(&id) else {
             return;
         };
@@ -137,6 +140,7 @@ impl Machine {
         self.tell_scripts(ToScripts::Ready {});
         // One message each: a run carries a whole environment and may be long.
         for run in again {
+            self.scripts.untaken.insert(run.run, self.now);
             self.tell_scripts(ToScripts::Run(vec![run]));
         }
     }
@@ -230,6 +234,7 @@ impl Machine {
 
     /// A run is over. What its own children may still write belongs to it all the same.
     fn script_ended(&mut self, id: RunId, end: Ended) {
+        self.scripts.taken(id);
         let Some(run) = self.scripts.runs.get_mut(&id) else {
             return;
         };

@@ -129,6 +129,9 @@ impl Machine {
         result: Result<(), Failure>,
     ) {
         let outcome = match (result, end) {
+            (Ok(()), Some(PingWord::Outcome(PingOutcome::Timeout))) if self.is_void(id) => {
+                PingOutcome::Void
+            }
             (Ok(()), Some(PingWord::Outcome(outcome))) => outcome,
             // The KILL note comes first as a rule, and then there is nothing left to do.
             (Ok(()), Some(PingWord::PeerDied)) => return self.forget_peer(id),

@@ -8,6 +8,7 @@ use connect_ipc::event::EventKind;
 use tripe_admin::Failure;
 use tripe_admin::session::Event;
 
+use super::join::ANSWER_LEAST;
 use super::stage::Stage;
 use super::{AfterAlgs, Pending};
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
@@ -19,6 +20,9 @@ const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 impl Machine {
     /// Takes in one line of the server.
     pub(in crate::machine) fn server_line(&mut self, line: &str) {
+        if self.server.awaited.heard(self.now) {
+            self.server_stood_still();
+        }
         // The event borrows the session, so what it holds is taken out before core acts on it.
         let step = match self.server.session.receive(line) {
             Event::Info { context, words } => {
@@ -63,7 +67,7 @@ impl Machine {
         if self.server.is_connected() {
             self.fail_everything_asked();
         }
-        if self.config.exit_on_disconnect && self.server.wait_until.is_none() {
+        if self.config.exit_on_disconnect && self.server.awaited.met {
             self.end(Ending::Disconnected {
                 reason: reason.clone(),
             });
@@ -77,6 +81,7 @@ impl Machine {
     /// Nothing that was asked of the server will be answered.
     fn fail_everything_asked(&mut self) {
         self.server.stage = Stage::Down;
+        self.server.awaited.lost();
         self.server.questions.clear();
         self.inheritance.server_lost();
         self.peers.departures.server_lost(self.now);
@@ -105,20 +110,39 @@ impl Machine {
     /// Gives up what was waited for too long.
     pub(in crate::machine) fn expire_server_waits(&mut self) {
         let passed = |until: Option<Monotonic>| until.is_some_and(|until| until <= self.now);
-        let (released, waited) = (
-            passed(self.server.release_by),
-            passed(self.server.wait_until),
-        );
+        let released = passed(self.server.release_by);
+        let start = match self.server.stage {
+            Stage::Down => self.server.wait_until,
+            Stage::Joining(_) => self.server.awaited.answer_by,
+            Stage::Up => None,
+        };
+        let waited = passed(start);
         self.expire_probe();
         if released {
             self.server.release_by = None;
             tracing::warn!("the server has not answered the release of the service; leaving");
             self.end(Ending::QuitUnanswered);
+        } else if waited && self.server.is_connected() {
+            self.expire_answer();
         } else if waited {
             self.server.wait_until = None;
             let reason = self.server.outage.clone();
             self.end(Ending::Unreachable { reason });
         }
+    }
+
+    /// Gives up a server that is connected and does not answer. One that is just answering is
+    /// waited for.
+    fn expire_answer(&mut self) {
+        let awaited = &mut self.server.awaited;
+        let speaks_until = awaited.last_heard() + ANSWER_LEAST;
+        if awaited.since().is_none() || speaks_until > self.now {
+            awaited.answer_by = Some(speaks_until.max(self.now + ANSWER_LEAST));
+            return;
+        }
+        awaited.answer_by = None;
+        let seconds = self.now.since(self.config.started).as_secs();
+        self.end(Ending::Mute { seconds });
     }
 
     /// Releases the service; core ends when the server has answered.

@@ -13,6 +13,7 @@ use tripe_admin::session::Refused;
 use super::Pending;
 use super::stage::{Claim, Joining, Stage};
 use crate::machine::inheritance::Restored;
+use crate::machine::limits::ANSWER_LIMIT;
 use crate::machine::peers::Particulars;
 use crate::machine::requester::Requester;
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
@@ -20,6 +21,9 @@ use crate::server_run::ServerRun;
 
 /// How long the provider that holds our name may take to answer: a live one answers at once.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
+
+/// How long it may take at least, however late it was connected, and from its last line on.
+pub(super) const ANSWER_LEAST: Duration = Duration::from_secs(2);
 
 /// What the server's list of peers means.
 #[derive(Debug)]
@@ -73,7 +77,11 @@ impl Machine {
         tracing::info!("connected to the server");
         let server = &mut self.server;
         server.outage = None;
-        server.wait_until = None;
+        server.awaited.met = true;
+        if !server.joined_before {
+            let limit = server.wait_until.unwrap_or(self.now + ANSWER_LIMIT);
+            server.awaited.answer_by = Some(limit.max(self.now + ANSWER_LEAST));
+        }
         // It may have told of the end of every peer before it went, so that the peers do not show
         // that it is another one.
         server.is_another |= server.run.is_some() && server.run != run;
@@ -166,12 +174,23 @@ impl Machine {
 
     /// Gives up waiting for a provider that is alive but does not answer.
     pub(super) fn expire_probe(&mut self) {
+        if self.server.awaited.since().is_some() {
+            // The server itself has not answered that it passes the job on.
+            return self.postpone_probe();
+        }
         if let Stage::Joining(joining) = &mut self.server.stage
             && joining.deadline().is_some_and(|until| until <= self.now)
             && let Claim::Probing { refusal, .. } =
                 std::mem::replace(&mut joining.claim, Claim::SentAgain)
         {
             self.refused(&refusal);
+        }
+    }
+
+    /// Waits for that provider as long again: somebody stood still.
+    pub(in crate::machine) fn postpone_probe(&mut self) {
+        if let Stage::Joining(joining) = &mut self.server.stage {
+            joining.postpone(self.now + PROBE_LIMIT);
         }
     }
 
@@ -183,6 +202,7 @@ impl Machine {
     /// The server has named its peers.
     pub(super) fn listed(&mut self, names: Vec<String>) {
         let first = !std::mem::replace(&mut self.server.joined_before, true);
+        (self.server.wait_until, self.server.awaited.answer_by) = (None, None);
         let stage = std::mem::replace(&mut self.server.stage, Stage::Up);
         self.server.listed_run = self.server.run;
         let listing = self.interpret_list(first, &stage, &names);

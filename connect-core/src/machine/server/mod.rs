@@ -9,6 +9,7 @@
 
 mod answers;
 mod asking;
+mod awaited;
 mod connection;
 mod join;
 mod notifications;
@@ -22,6 +23,7 @@ use tripe_admin::session::Session;
 
 use super::input::Config;
 use crate::server_run::ServerRun;
+use awaited::Awaited;
 use questions::Questions;
 use stage::Stage;
 
@@ -41,9 +43,11 @@ pub(super) struct Server {
     /// Whether its peers were listed at least once since core started.
     joined_before: bool,
     pub(super) questions: Questions,
+    /// What it owes.
+    pub(super) awaited: Awaited,
     /// Why it cannot be reached, so that each reason is logged once.
     outage: Option<String>,
-    /// When a server that was never reached is given up.
+    /// When a server that was never joined is given up.
     wait_until: Option<Monotonic>,
     /// When core ends although the server has not answered the release.
     release_by: Option<Monotonic>,
@@ -60,6 +64,7 @@ impl Server {
             is_another: false,
             joined_before: false,
             questions: Questions::default(),
+            awaited: Awaited::default(),
             outage: None,
             wait_until: config
                 .server_wait
@@ -108,13 +113,11 @@ impl Server {
 
     /// When something is waited for no longer.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
-        let claim = match &self.stage {
-            Stage::Joining(joining) => joining.deadline(),
-            Stage::Down | Stage::Up => None,
+        let (claim, start) = match &self.stage {
+            Stage::Down => (None, self.wait_until),
+            Stage::Joining(joining) => (joining.deadline(), self.awaited.answer_by),
+            Stage::Up => (None, None),
         };
-        [claim, self.wait_until, self.release_by]
-            .into_iter()
-            .flatten()
-            .min()
+        [claim, start, self.release_by].into_iter().flatten().min()
     }
 }

@@ -47,6 +47,13 @@ impl Joining {
         matches!(self.claim, Claim::Granted)
     }
 
+    /// Waits for the provider that holds our name until `deadline` at least.
+    pub(super) fn postpone(&mut self, until: Monotonic) {
+        if let Claim::Probing { deadline, .. } = &mut self.claim {
+            *deadline = until.max(*deadline);
+        }
+    }
+
     /// When waiting for the provider that holds our name ends.
     pub(super) const fn deadline(&self) -> Option<Monotonic> {
         match self.claim {

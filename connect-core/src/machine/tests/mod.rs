@@ -3,6 +3,7 @@
 
 mod absence;
 mod hand_played;
+mod probing;
 mod properties;
 mod rig;
 mod scripts;

@@ -413,7 +413,7 @@ proptest! {
                 world.lose();
                 rig.connect_server();
             }
-            if rig.ended {
+            if rig.ended.is_some() {
                 return Ok(());
             }
             world.look(&mut rig)?;

@@ -8,12 +8,14 @@ use std::time::Duration;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Envelope, HelperStatus, Request};
 use connect_ipc::event::Event;
+use connect_ipc::hello::Role;
 use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
 use connect_ipc::scripts::{FromScripts, Run, ToScripts};
 use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
+use tripe_admin::Interval;
 
-use super::super::{Config, ConnectionId, Input, Loaded, Machine, Output, State};
+use super::super::{Config, ConnectionId, Ending, Input, Loaded, Machine, Output, State};
 use crate::server_run::ServerRun;
 use connect_policy::pinging::PingKind;
 
@@ -28,7 +30,10 @@ pub(super) struct Rig {
     /// Told while somebody observes.
     pub(super) events: Vec<Event>,
     pub(super) secrets: Vec<String>,
-    pub(super) ended: bool,
+    /// How core ended.
+    pub(super) ended: Option<Ending>,
+    /// The helpers that are to be started again.
+    pub(super) restarts: Vec<Role>,
     /// Whether the pinger leaves it to the test to answer that it proceeds.
     pub(super) slow_pinger: bool,
     /// Which run of the server is connected to.
@@ -51,6 +56,15 @@ impl Rig {
 
     /// A machine with a database, and nothing connected.
     pub(super) fn alone(records: &[Record], startup: bool) -> Self {
+        Rig::waiting(records, startup, None)
+    }
+
+    /// The same, waiting for its server for a limited time.
+    pub(super) fn waiting(
+        records: &[Record],
+        startup: bool,
+        server_wait: Option<Interval>,
+    ) -> Self {
         let now = Monotonic(1_000_000_000_000);
         let mut rig = Rig {
             machine: Machine::new(Config {
@@ -62,7 +76,7 @@ impl Rig {
                 ping: PingKind::Transport,
                 script_limit: None,
                 exit_on_disconnect: false,
-                server_wait: None,
+                server_wait,
                 started: now,
             }),
             now,
@@ -71,7 +85,8 @@ impl Rig {
             answers: Vec::new(),
             events: Vec::new(),
             secrets: Vec::new(),
-            ended: false,
+            ended: None,
+            restarts: Vec::new(),
             slow_pinger: false,
             run: 1,
             pinger: ConnectionId(0),
@@ -255,8 +270,18 @@ impl Rig {
         });
     }
 
-    /// Time passes.
+    /// Time passes, and the machine is awake at each of its deadlines.
     pub(super) fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.machine.next_deadline().filter(|due| *due < end) {
+            self.now = self.now.max(due);
+            self.feed(Input::EndOfTurn);
+        }
+        self.stand_still(end.since(self.now));
+    }
+
+    /// Time passes, and core does not run.
+    pub(super) fn stand_still(&mut self, time: Duration) {
         self.now = self.now + time;
         self.feed(Input::EndOfTurn);
     }
@@ -284,7 +309,8 @@ impl Rig {
             Output::Answer(connection, answer) => self.answers.push((connection, answer)),
             Output::Event(event) => self.events.push(event),
             Output::Secret(secret) => self.secrets.push(secret),
-            Output::End(_) => self.ended = true,
+            Output::End(ending) => self.ended = Some(ending),
+            Output::RestartHelper(role) => self.restarts.push(role),
             _ => {}
         }
     }

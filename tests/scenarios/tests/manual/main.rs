@@ -21,6 +21,7 @@ mod logs;
 mod notifications;
 mod passive;
 mod pinging;
+mod probing;
 mod recording;
 mod scripts_again;
 mod service_manager;

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is owed for each adopted peer, so that core notices at once what does not come: an order of
+//! the pinger when a check is due, an answer of the server when a ping has ended.
+//!
+//! ```text
+//!   adopted --> [orders] --found in flight--> [answers] --found answered--> [orders]
+//! ```
+//!
+//! Nothing is noted for each ping. Each peer has one entry, which is looked at when what it names
+//! would be overdue; by then the peer is usually further, and the entry is put back with what is
+//! owed now. So the oldest debt is known without a walk over the peers. Entries are kept by the
+//! second, which is exact enough and costs less than an order among all.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+
+use crate::machine::limits::GRACE;
+use crate::machine::peers::{Adoption, PeerTable};
+use crate::machine::second::Second;
+
+/// How many entries of peers that are gone are kept before they are thrown away.
+const STALE: usize = 1_024;
+
+/// What is owed for a peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::machine) enum Debt {
+    /// The pinger's order of the next ping.
+    Order,
+    /// The sending of a ping that was ordered, by core itself.
+    Sending,
+    /// The server's answer to a ping that was sent.
+    Answer,
+}
+
+impl Adoption {
+    /// What is owed next, and when it is due.
+    pub(in crate::machine) fn owed(&self) -> (Debt, Monotonic) {
+        let phase = self.liveness.phase();
+        match (&self.ping, phase.in_flight) {
+            (_, None) => (Debt::Order, phase.due),
+            (None, Some(_)) => (Debt::Sending, phase.due),
+            (Some(ping), Some(_)) => (Debt::Answer, ping.sent + self.timeout()),
+        }
+    }
+
+    /// For how long what is owed has been overdue at `now`, from the instant when it was due.
+    pub(in crate::machine) fn overdue(&self, now: Monotonic) -> Option<Duration> {
+        let (_, due) = self.owed();
+        (due + GRACE <= now).then(|| now.since(due))
+    }
+
+    /// How long a reply is waited for.
+    pub(in crate::machine) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.liveness.plan().timeout.into())
+    }
+}
+
+type Entries = BTreeMap<Second, Vec<PeerId>>;
+
+/// One entry for each adopted peer. An entry counts only if the peer has noted its second.
+#[derive(Debug, Default)]
+pub(in crate::machine) struct Owed {
+    /// Peers for which the pinger was to act when they were last looked at.
+    orders: Entries,
+    /// Peers for which the server was.
+    answers: Entries,
+    /// How many entries there are, valid or not.
+    len: usize,
+}
+
+impl Owed {
+    /// Notes what is owed for a peer that was just adopted, or whose check is due earlier now.
+    pub(in crate::machine) fn note(&mut self, id: PeerId, adoption: &mut Adoption) {
+        let second = Second::after(adoption.owed().1);
+        if adoption.noted.is_none_or(|noted| second < noted) {
+            adoption.noted = Some(second);
+            self.orders.entry(second).or_default().push(id);
+            self.len += 1;
+        }
+    }
+
+    /// When [`Owed::settle`] has something to look at next.
+    pub(in crate::machine) fn deadline(&self) -> Option<Monotonic> {
+        let first = |entries: &Entries| entries.first_key_value().map(|(second, _)| *second);
+        let firsts = [first(&self.orders), first(&self.answers)];
+        firsts.into_iter().flatten().min().map(Second::overdue)
+    }
+
+    /// Looks at every entry whose time has come. Gives the order and the answer that are overdue
+    /// for longest, to the second.
+    pub(in crate::machine) fn settle(
+        &mut self,
+        peers: &mut PeerTable,
+        now: Monotonic,
+    ) -> [Option<PeerId>; 2] {
+        if self.len > 2 * peers.len() + STALE {
+            self.forget_stale(peers);
+        }
+        // Answers first: a peer that has its answer may be found to lack an order.
+        let answer = self.settle_half(true, peers, now);
+        [self.settle_half(false, peers, now), answer]
+    }
+
+    fn settle_half(
+        &mut self,
+        answers: bool,
+        peers: &mut PeerTable,
+        now: Monotonic,
+    ) -> Option<PeerId> {
+        while let Some(mut first) = self.half(answers).first_entry()
+            && first.key().overdue() <= now
+        {
+            let noted = *first.key();
+            let Some(id) = first.get_mut().pop() else {
+                first.remove();
+                continue;
+            };
+            let adoption = peers.adoption_mut(id);
+            let Some(adoption) = adoption.filter(|adoption| adoption.noted == Some(noted)) else {
+                // Of a peer that is gone, or noted again since.
+                self.len -= 1;
+                continue;
+            };
+            let (debt, due) = adoption.owed();
+            let is_answer = debt == Debt::Answer;
+            // An answer may come at any time, and the next order be due soon after.
+            let second = Second::after(if is_answer { due.min(now) } else { due });
+            if second <= noted && is_answer == answers {
+                first.get_mut().push(id);
+                return Some(id);
+            }
+            adoption.noted = Some(second);
+            self.half(is_answer).entry(second).or_default().push(id);
+        }
+        None
+    }
+
+    const fn half(&mut self, answers: bool) -> &mut Entries {
+        if answers {
+            &mut self.answers
+        } else {
+            &mut self.orders
+        }
+    }
+
+    fn forget_stale(&mut self, peers: &PeerTable) {
+        self.len = 0;
+        for entries in [&mut self.orders, &mut self.answers] {
+            for (second, ids) in entries {
+                ids.retain(|id| {
+                    let adoption = peers.get(*id).and_then(|peer| peer.adoption.as_deref());
+                    adoption.is_some_and(|adoption| adoption.noted == Some(*second))
+                });
+                self.len += ids.len();
+            }
+        }
+    }
+}

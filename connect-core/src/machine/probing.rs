@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Probing is itself watched: what is due and does not come is told, and time in which the server,
+//! a helper, core or the host stood still counts against no peer.
+//!
+//! ```text
+//!   orders, answers, acknowledgements that are due --> [look] --> told, status, metrics
+//!                                                        +--30 s--> Output::RestartHelper
+//! ```
+//!
+//! No process is asked whether it lives: each is judged by what it owes. A look is due when the
+//! oldest debt is overdue, and while one is, once a second.
+
+use std::time::Duration;
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::{HelperStatus, ServerLink};
+use connect_ipc::event::EventKind;
+use connect_ipc::hello::Role;
+use connect_ipc::probing::{OverdueCause, Probing};
+
+use super::limits::{GRACE, RESTART_AFTER, STANDSTILL};
+use super::liveness::Debt;
+use super::watch::Found;
+use super::{Machine, Output};
+
+impl Machine {
+    /// Whether checks and answers come when they are due.
+    #[must_use]
+    pub fn probing(&self) -> Probing {
+        let found = &self.pinger.watch.found;
+        let seconds = |since: Monotonic| self.now.since(since).as_secs();
+        Probing {
+            overdue: found.oldest.map(seconds),
+            cause: found.cause,
+            server_silent: found.server.map(seconds),
+        }
+    }
+
+    /// For how long the check of a peer, or the answer to its ping, has been overdue: meanwhile
+    /// nobody knows how it is. `None` for one that is not overdue, or not adopted.
+    #[must_use]
+    pub fn overdue(&self, peer: PeerId) -> Option<Duration> {
+        let adoption = self.peers.get(peer)?.adoption.as_deref()?;
+        adoption.overdue(self.now)
+    }
+
+    /// The helpers, the pinger first, for operators.
+    pub(super) fn helpers(&self) -> [HelperStatus; 2] {
+        let found = &self.pinger.watch.found;
+        let status = |status: &HelperStatus, silent: Option<Monotonic>| HelperStatus {
+            silent: silent.map(|since| self.now.since(since).as_secs()),
+            ..status.clone()
+        };
+        [
+            status(&self.pinger.helper.status, found.pinger),
+            status(&self.scripts.helper.status, found.scripts),
+        ]
+    }
+
+    /// Time has come to now. If core should have done something long before, it stood still.
+    #[inline]
+    pub(super) fn notice_delay(&mut self) {
+        if self.pinger.watch.has_paused(self.now) {
+            self.judge_pause();
+        }
+    }
+
+    /// Core did nothing for a while, perhaps because there was nothing to do.
+    #[cold]
+    fn judge_pause(&mut self) {
+        let due = self.next_deadline();
+        // Once, however many inputs come now.
+        self.pinger.watch.end_turn(self.now);
+        if let Some(due) = due
+            && due + STANDSTILL < self.now
+        {
+            self.stood_still(self.now.since(due));
+        }
+    }
+
+    /// The host has slept, which the monotonic clock does not show.
+    pub(super) fn slept(&mut self, seconds: u64) {
+        tracing::info!(
+            seconds,
+            "the host has slept; pings that were under way are sent again"
+        );
+        self.note_standstill();
+    }
+
+    /// Core has stood still for so long.
+    fn stood_still(&mut self, time: Duration) {
+        if time >= GRACE {
+            tracing::warn!(
+                seconds = time.as_secs(),
+                "core stood still, because it was stopped or the host was overloaded; nothing of \
+                 that time counts against a peer"
+            );
+        }
+        self.note_standstill();
+        self.postpone_probe();
+    }
+
+    fn note_standstill(&mut self) {
+        self.pinger.watch.held_until = self.now;
+        self.pinger.watch.still_until = self.now;
+    }
+
+    /// The server has said something after a silence that shows that it did not run.
+    pub(super) const fn server_stood_still(&mut self) {
+        self.pinger.watch.still_until = self.now;
+    }
+
+    /// Whether a ping that has timed out says nothing about its peer, because something that it
+    /// needs stood still since it was sent.
+    pub(super) fn is_void(&mut self, id: PeerId) -> bool {
+        let Some(adoption) = self.peers.adoption_mut(id) else {
+            return false;
+        };
+        let Some(ping) = &adoption.ping else {
+            return false;
+        };
+        if ping.sent + adoption.timeout() + STANDSTILL < self.now {
+            // So do the others that were under way.
+            self.pinger.watch.still_until = self.now;
+        }
+        let void = ping.sent < self.pinger.watch.still_until;
+        if void {
+            tracing::debug!(
+                peer = id.0,
+                "a timeout does not count: something stood still"
+            );
+        }
+        void
+    }
+
+    /// Looks at what is due, if it is time.
+    #[inline]
+    pub(super) fn look_if_due(&mut self) {
+        if self.pinger.watch.may_look(self.now) {
+            if self.look_at().is_some_and(|at| at <= self.now) {
+                self.look();
+            }
+            self.pinger.watch.looked(self.now);
+        }
+    }
+
+    /// When the next look is due.
+    pub(super) fn look_at(&self) -> Option<Monotonic> {
+        let debts = [
+            self.pinger.owed.deadline(),
+            self.server.awaited.deadline(),
+            self.scripts.untaken_since().map(|since| since + GRACE),
+            self.pinger.helper.deadline(),
+            self.scripts.helper.deadline(),
+        ];
+        let soonest = debts.into_iter().flatten().min()?;
+        Some(self.pinger.watch.look_at(soonest))
+    }
+
+    fn look(&mut self) {
+        let now = self.now;
+        let [order, answer] = self.pinger.owed.settle(&mut self.peers, now);
+        let found = self.find_overdue(order, answer);
+        let before = std::mem::replace(&mut self.pinger.watch.found, found);
+        self.tell_of(before.trouble(), found.trouble());
+        self.restart_silent(found);
+    }
+
+    /// Judges what is due, given the peers whose order and whose answer are overdue for longest.
+    fn find_overdue(&self, order: Option<PeerId>, answer: Option<PeerId>) -> Found {
+        let now = self.now;
+        let debt = |id: Option<PeerId>| Some(self.peers.get(id?)?.adoption.as_deref()?.owed());
+        let (order, answer) = (debt(order), debt(answer));
+        let due = |debt: Option<(Debt, Monotonic)>| debt.map(|(_, due)| due);
+        let up = self.link() == ServerLink::Up;
+        // Nobody is to blame for what core did not read while it stood still.
+        let late = |since: Option<Monotonic>| {
+            since.filter(|since| (*since).max(self.pinger.watch.held_until) + GRACE <= now)
+        };
+        let server = late(self.server.awaited.since()).or(late(due(answer)).filter(|_| up));
+        let pinger = &self.pinger.helper;
+        let ordering = pinger.ready().is_some() && up;
+        let unordered = order
+            .filter(|(debt, _)| ordering && *debt == Debt::Order && pinger.since() + GRACE <= now);
+        let silent_pinger = late(pinger.unready_since()).or(late(due(unordered)));
+        let scripts = self.scripts.helper.unready_since();
+        let scripts = late(scripts.or_else(|| self.scripts.untaken_since()));
+        let oldest = due(order).into_iter().chain(due(answer)).min();
+        let cause = match oldest {
+            None => server.map(|_| OverdueCause::ServerMute),
+            Some(_) if server.is_some() => Some(OverdueCause::ServerMute),
+            Some(_) if !up => Some(OverdueCause::ServerDown),
+            Some(_) if silent_pinger.is_some() => Some(OverdueCause::PingerSilent),
+            Some(_) if pinger.ready().is_none() => Some(OverdueCause::PingerMissing),
+            Some(_) => Some(OverdueCause::HeldUp),
+        };
+        Found {
+            oldest,
+            cause,
+            server,
+            pinger: silent_pinger,
+            scripts,
+        }
+    }
+
+    /// Logs and tells observers what has changed.
+    fn tell_of(
+        &mut self,
+        before: Option<(OverdueCause, Monotonic)>,
+        found: Option<(OverdueCause, Monotonic)>,
+    ) {
+        let seconds = |since: Monotonic| self.now.since(since).as_secs();
+        match (before, found) {
+            (Some((_, since)), None) => {
+                let seconds = seconds(since);
+                tracing::info!(seconds, "checks and answers come in time again");
+                self.emit(None, || EventKind::ProbingResumed { seconds });
+            }
+            (before, Some((cause, since))) if before.is_none_or(|(old, _)| old != cause) => {
+                let seconds = seconds(since);
+                if let Some(words) = words(cause) {
+                    tracing::warn!(seconds, "{words}");
+                }
+                self.emit(None, || EventKind::ProbingOverdue { cause, seconds });
+            }
+            _ => {}
+        }
+    }
+
+    /// Has helpers started again that owe something for too long, or have not come at all.
+    fn restart_silent(&mut self, found: Found) {
+        for (role, silent) in [
+            (Role::Pinger, found.pinger),
+            (Role::Ifscripts, found.scripts),
+        ] {
+            let (now, held_until) = (self.now, self.pinger.watch.held_until);
+            let helper = match role {
+                Role::Ifscripts => &mut self.scripts.helper,
+                _ => &mut self.pinger.helper,
+            };
+            let since = silent.or_else(|| helper.missing_since());
+            if since.is_some_and(|since| since.max(held_until) + RESTART_AFTER <= now)
+                && helper.give_up()
+            {
+                self.out.push(Output::RestartHelper(role));
+            }
+        }
+    }
+}
+
+/// What is logged; `None` for what was logged when it happened.
+const fn words(cause: OverdueCause) -> Option<&'static str> {
+    match cause {
+        OverdueCause::PingerSilent => Some(
+            "the pinger does not order the checks that are due, so no peer is checked; restart it \
+             if nothing else does",
+        ),
+        OverdueCause::PingerMissing => Some(
+            "there is no pinger, so no peer is checked; start connect-pinger if nothing else does",
+        ),
+        OverdueCause::ServerMute => Some(
+            "the server does not answer, so the state of its peers is not known; the connection is \
+             kept, and nothing counts against a peer",
+        ),
+        OverdueCause::ServerDown | OverdueCause::HeldUp => None,
+    }
+}

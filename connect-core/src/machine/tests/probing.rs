@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Whatever stands still is noticed by what it owes, told, and no peer's failed attempt.
+
+use std::time::Duration;
+
+use connect_ipc::event::EventKind;
+use connect_ipc::hello::Role;
+use connect_ipc::pinger::{PingOutcome, ToPinger};
+use connect_ipc::probing::{OverdueCause, Probing};
+use connect_ipc::scripts::FromScripts;
+use tripe_admin::Interval;
+
+use super::super::{Ending, Input};
+use super::rig::{Rig, record};
+
+/// A peer with one attempt, so that one that counted wrongly would be the last.
+const WATCHED: &[(&str, &str)] = &[
+    ("watch", "t"),
+    ("peer", "PASSIVE"),
+    ("every", "1s"),
+    ("timeout", "10s"),
+    ("retries", "1"),
+];
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn cause(rig: &Rig) -> Option<OverdueCause> {
+    rig.machine.probing().cause
+}
+
+/// One watched peer, whose checks are due every second.
+fn watched() -> Rig {
+    let mut rig = Rig::new(&[record("p", WATCHED)]);
+    rig.meet(&["p"]);
+    rig.answer_all();
+    rig.feed(Input::Observed(true));
+    rig
+}
+
+/// Orders a ping of the peer, which the server takes.
+fn ping(rig: &mut Rig, seq: u32) {
+    let id = rig.id("p");
+    rig.sent();
+    rig.order(id, seq);
+    let sent = rig.sent();
+    assert!(sent[0].starts_with("PING -background "), "{sent:?}");
+    rig.hear(&format!("BGDETACH {}", tag(&sent[0])));
+}
+
+fn tag(line: &str) -> &str {
+    line.split(' ').nth(2).unwrap()
+}
+
+/// The results that the pinger was told.
+fn results(rig: &mut Rig) -> Vec<PingOutcome> {
+    rig.wait(Duration::from_millis(200));
+    let told = rig.to_pinger.drain(..).filter_map(|message| match message {
+        ToPinger::Results(list) => Some(list),
+        _ => None,
+    });
+    told.flatten().map(|result| result.outcome).collect()
+}
+
+fn time_out(rig: &mut Rig, tag: &str) {
+    rig.hear(&format!("BGINFO {tag} ping-timeout"));
+    rig.hear(&format!("BGOK {tag}"));
+}
+
+#[test]
+fn a_pinger_that_orders_nothing_is_told_and_started_again() {
+    let mut rig = watched();
+    rig.wait(seconds(4));
+    assert_eq!(rig.machine.probing(), Probing::default());
+    rig.wait(seconds(4));
+    assert_eq!(cause(&rig), Some(OverdueCause::PingerSilent));
+    let id = rig.id("p");
+    assert!(rig.machine.overdue(id).unwrap() >= seconds(5));
+    let [pinger, scripts] = rig.machine.helpers();
+    assert!(pinger.silent >= Some(5), "{pinger:?}");
+    assert_eq!(scripts.silent, None);
+    rig.wait(seconds(20));
+    assert_eq!(rig.restarts, []);
+    rig.wait(seconds(20));
+    assert_eq!(rig.restarts, [Role::Pinger], "once");
+    // The next one is given its time, and makes up for it.
+    rig.pinger_goes();
+    rig.wait(seconds(2));
+    assert_eq!(cause(&rig), Some(OverdueCause::PingerMissing));
+    rig.pinger_comes();
+    ping(&mut rig, 1);
+    rig.hear("BGINFO c0.0 ping-ok 1.0");
+    rig.hear("BGOK c0.0");
+    rig.wait(seconds(1));
+    assert_eq!(rig.machine.probing(), Probing::default());
+    assert_eq!(rig.machine.overdue(id), None);
+    let overdue = |event: &&EventKind| matches!(event, EventKind::ProbingOverdue { .. });
+    assert_eq!(
+        rig.events.iter().filter(overdue).count(),
+        2,
+        "each cause once"
+    );
+    let last = rig.events.last();
+    assert!(matches!(last, Some(EventKind::ProbingResumed { .. })));
+}
+
+#[test]
+fn a_server_that_answers_nothing_is_told_and_its_timeouts_do_not_count() {
+    let mut rig = watched();
+    let id = rig.id("p");
+    rig.sent();
+    rig.order(id, 1);
+    rig.wait(seconds(6));
+    assert_eq!(cause(&rig), Some(OverdueCause::ServerMute));
+    assert!(rig.machine.probing().server_silent >= Some(5));
+    assert_eq!(rig.machine.probing().overdue, None, "its reply may come");
+    rig.wait(seconds(34));
+    assert!(rig.machine.probing().overdue >= Some(28));
+    assert_eq!(rig.restarts, [], "no helper is to blame");
+    // It goes on, and has been waiting for the reply while nobody read it.
+    rig.hear("BGDETACH c0.0");
+    time_out(&mut rig, "c0.0");
+    assert_eq!(results(&mut rig), [PingOutcome::Void]);
+    assert_eq!(
+        rig.sent(),
+        ["PING -background c0.0 -timeout 10 p"],
+        "nothing is killed"
+    );
+}
+
+#[test]
+fn a_ping_that_the_server_had_taken_when_it_stood_still_does_not_count() {
+    let mut rig = watched();
+    ping(&mut rig, 1);
+    rig.wait(seconds(16));
+    assert_eq!(cause(&rig), Some(OverdueCause::ServerMute));
+    time_out(&mut rig, "c0.0");
+    assert_eq!(results(&mut rig), [PingOutcome::Void]);
+    assert_eq!(rig.sent(), [""; 0]);
+}
+
+#[test]
+fn a_timeout_in_its_time_counts() {
+    let mut rig = watched();
+    ping(&mut rig, 1);
+    rig.wait(seconds(10));
+    time_out(&mut rig, "c0.0");
+    assert_eq!(results(&mut rig), [PingOutcome::Timeout]);
+    assert_eq!(rig.sent().last().unwrap(), "KILL p");
+}
+
+#[test]
+fn what_is_late_because_core_stood_still_is_nobodys_fault() {
+    let mut rig = watched();
+    ping(&mut rig, 1);
+    rig.stand_still(seconds(60));
+    assert_eq!(rig.machine.probing().server_silent, None);
+    assert_eq!(rig.machine.helpers()[0].silent, None);
+    time_out(&mut rig, "c0.0");
+    assert_eq!(results(&mut rig), [PingOutcome::Void]);
+    assert_eq!(rig.sent(), [""; 0]);
+    assert_eq!(rig.restarts, []);
+}
+
+#[test]
+fn checks_that_core_itself_has_delayed_are_told_so() {
+    let mut rig = watched();
+    rig.stand_still(seconds(60));
+    assert_eq!(cause(&rig), Some(OverdueCause::HeldUp));
+    rig.wait(seconds(8));
+    assert_eq!(
+        cause(&rig),
+        Some(OverdueCause::PingerSilent),
+        "it had its time"
+    );
+}
+
+#[test]
+fn a_ping_under_way_while_the_host_slept_does_not_count() {
+    let mut rig = watched();
+    ping(&mut rig, 1);
+    rig.wait(seconds(1));
+    rig.feed(Input::Slept { seconds: 3_600 });
+    time_out(&mut rig, "c0.0");
+    assert_eq!(results(&mut rig), [PingOutcome::Void]);
+    // Only that one.
+    ping(&mut rig, 2);
+    rig.wait(seconds(10));
+    time_out(&mut rig, "c0.1");
+    assert_eq!(results(&mut rig), [PingOutcome::Timeout]);
+}
+
+#[test]
+fn while_the_server_is_away_checks_are_overdue_and_no_helper_is_to_blame() {
+    let mut rig = watched();
+    rig.lose_server();
+    rig.wait(seconds(60));
+    assert_eq!(cause(&rig), Some(OverdueCause::ServerDown));
+    assert_eq!(rig.machine.helpers()[0].silent, None);
+    assert_eq!(rig.restarts, []);
+}
+
+#[test]
+fn a_script_helper_that_takes_no_order_is_told_and_started_again() {
+    let mut rig = Rig::joined(&[record("p", &[("ifdown", "down")])], &["p"]);
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    let run = rig.runs()[0].0;
+    rig.wait(seconds(7));
+    assert!(rig.machine.helpers()[1].silent >= Some(5));
+    rig.scripts_say(FromScripts::Taken(run));
+    rig.wait(seconds(2));
+    assert_eq!(rig.machine.helpers()[1].silent, None);
+    assert_eq!(rig.restarts, []);
+
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    rig.wait(seconds(40));
+    assert_eq!(rig.restarts, [Role::Ifscripts]);
+}
+
+#[test]
+fn a_helper_that_connects_and_says_nothing_is_started_again_and_so_is_one_that_never_comes() {
+    let mut rig = Rig::alone(&[record("p", WATCHED)], false);
+    rig.pinger_connects();
+    rig.join(&["p"]);
+    rig.wait(seconds(7));
+    assert!(rig.machine.helpers()[0].silent >= Some(5));
+    rig.wait(seconds(40));
+    rig.restarts.sort_by_key(|role| *role == Role::Pinger);
+    assert_eq!(rig.restarts, [Role::Ifscripts, Role::Pinger]);
+}
+
+#[test]
+fn a_start_against_a_server_that_says_nothing_ends_in_its_time() {
+    for (wait, limit) in [(Some(3), 3), (None, 30), (Some(60), 60)] {
+        let mut rig = Rig::waiting(&[], false, wait.map(Interval::from_secs));
+        rig.connect_server();
+        rig.wait(seconds(limit - 1));
+        assert_eq!(rig.ended, None);
+        rig.wait(seconds(2));
+        assert_eq!(rig.ended, Some(Ending::Mute { seconds: limit }));
+    }
+}
+
+#[test]
+fn a_start_waits_for_a_server_that_is_answering() {
+    let mut rig = Rig::waiting(&[], false, Some(Interval::from_secs(3)));
+    rig.connect_server();
+    rig.hear("OK");
+    rig.hear("OK");
+    for peer in 0..20 {
+        rig.hear(&format!("INFO p{peer}"));
+        rig.wait(seconds(1));
+    }
+    rig.hear("OK");
+    rig.answer_all();
+    rig.wait(seconds(60));
+    assert_eq!(rig.ended, None);
+}
+
+#[test]
+fn thousands_of_peers_cost_one_look_a_second() {
+    let names: Vec<String> = (0..500).map(|peer| format!("p{peer}")).collect();
+    let records: Vec<_> = names.iter().map(|name| record(name, WATCHED)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut rig = Rig::new(&records);
+    rig.meet(&names);
+    rig.answer_all();
+    let mut turns = 0;
+    let end = rig.now + seconds(20);
+    while let Some(due) = rig.machine.next_deadline().filter(|due| *due < end) {
+        assert!(due > rig.now, "the time of a deadline passes");
+        rig.now = due;
+        rig.feed(Input::EndOfTurn);
+        turns += 1;
+    }
+    assert!(turns <= 22, "{turns}");
+    assert_eq!(cause(&rig), Some(OverdueCause::PingerSilent));
+}

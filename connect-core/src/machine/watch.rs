@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is known of debts that are overdue, and of times in which something stood still.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::probing::OverdueCause;
+
+use super::limits::STANDSTILL;
+
+/// How far apart looks are, so that thousands of debts cost one wake-up a second.
+const SPACING: Duration = Duration::from_secs(1);
+
+/// What was found at the last look, and what is needed for the next.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// When the next look may be.
+    look_from: Monotonic,
+    /// When a pause since the last turn is long.
+    pause_at: Monotonic,
+    /// Until when core or the host stood still, so that nobody else is to blame for what was due
+    /// before.
+    pub(super) held_until: Monotonic,
+    /// Until when anything stood still that a ping needs.
+    pub(super) still_until: Monotonic,
+    pub(super) found: Found,
+}
+
+/// Since when it is overdue, for each that owes something; `None` for what is not.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Found {
+    /// The oldest check or answer of a peer.
+    pub(super) oldest: Option<Monotonic>,
+    /// Why; also if the server owes something else alone.
+    pub(super) cause: Option<OverdueCause>,
+    pub(super) server: Option<Monotonic>,
+    pub(super) pinger: Option<Monotonic>,
+    pub(super) scripts: Option<Monotonic>,
+}
+
+impl Found {
+    /// The cause, and since when.
+    pub(super) fn trouble(&self) -> Option<(OverdueCause, Monotonic)> {
+        self.cause.zip(self.oldest.or(self.server))
+    }
+}
+
+impl Watch {
+    /// Whether it is time to look for what is overdue.
+    #[inline]
+    pub(super) fn may_look(&self, now: Monotonic) -> bool {
+        self.look_from <= now
+    }
+
+    /// When to look, if something will be overdue at `soonest`.
+    pub(super) fn look_at(&self, soonest: Monotonic) -> Monotonic {
+        soonest.max(self.look_from)
+    }
+
+    /// Notes that the next look is not before a while.
+    pub(super) fn looked(&mut self, now: Monotonic) {
+        self.look_from = now + SPACING;
+    }
+
+    /// A turn has ended.
+    #[inline]
+    pub(super) fn end_turn(&mut self, now: Monotonic) {
+        self.pause_at = now + STANDSTILL;
+    }
+
+    /// Whether core has done nothing for so long that it may have stood still.
+    #[inline]
+    pub(super) fn has_paused(&self, now: Monotonic) -> bool {
+        self.pause_at < now
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What stands still is told and started again, and costs no peer anything; sockets that were
+//! removed come back.
+
+use std::fs;
+
+use anyhow::Context as _;
+use rustix::process::{Pid, Signal, kill_process};
+use scenarios::{Outcome, Service, Site};
+use serde_json::Value;
+use tripe_lab::What;
+use tripe_lab::server::Target;
+
+use crate::support::{ANSWERING, commands, pings};
+
+/// A site with a static peer that is killed as soon as one ping counts as lost.
+fn site() -> anyhow::Result<Site> {
+    let settings = [
+        ("peer", ANSWERING),
+        ("watch", "t"),
+        ("every", "1s"),
+        ("timeout", "1s"),
+        ("retries", "1"),
+    ];
+    Site::new()?
+        .with_answering_peers()
+        .peer("p", &settings)
+        .build()
+}
+
+/// The state of the service as a whole.
+fn state(service: &Service) -> Option<Value> {
+    let replies = service.status().ok()?;
+    replies
+        .iter()
+        .find_map(|reply| reply.get("service"))
+        .cloned()
+}
+
+/// Waits until the service's state is as wanted.
+fn until(service: &mut Service, what: &str, wanted: impl Fn(&Value) -> bool) -> Outcome {
+    let control = service.control().to_owned();
+    service.wait_for(what, || {
+        let replies = scenarios::request(&control, &serde_json::json!({ "status": {} })).ok()?;
+        let state = replies.iter().find_map(|reply| reply.get("service"))?;
+        wanted(state).then_some(())
+    })
+}
+
+#[test]
+fn a_pinger_that_stands_still_is_told_and_no_peer_pays_for_it() -> Outcome {
+    let site = site()?;
+    let mut service = site.connect(&[])?;
+    site.submit("active p")?;
+    let mut events = site.lab.follow();
+    pings(&mut events, "p", 1)?;
+    let pinger = Pid::from_raw(service.helper_pid("pinger")?).context("no process")?;
+    kill_process(pinger, Signal::STOP)?;
+    until(&mut service, "silent pinger", |state| {
+        state["pinger"]["silent"].is_u64()
+            && state["probing"]["cause"] == "pinger-silent"
+            && state["probing"]["overdue"].is_u64()
+    })?;
+    let log = service.log();
+    assert!(log.contains("the pinger does not order"), "{log}");
+    kill_process(pinger, Signal::CONT)?;
+    let mut events = site.lab.follow();
+    pings(&mut events, "p", 2)?;
+    until(&mut service, "end of the trouble", |state| {
+        state["probing"]["overdue"].is_null() && state["pinger"]["silent"].is_null()
+    })?;
+    assert_eq!(site.submit("adopted")?, ["p"]);
+    assert_eq!(commands(&site, "KILL p"), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_pinger_that_stands_still_for_long_is_killed_and_started_again() -> Outcome {
+    let site = site()?;
+    let mut service = site.connect(&[])?;
+    site.submit("active p")?;
+    let old = service.helper_pid("pinger")?;
+    kill_process(Pid::from_raw(old).context("no process")?, Signal::STOP)?;
+    until(&mut service, "another pinger", |state| {
+        let pid = state["pinger"]["pid"].as_i64();
+        pid.is_some_and(|pid| pid != i64::from(old))
+    })?;
+    let mut events = site.lab.follow();
+    pings(&mut events, "p", 2)?;
+    assert_eq!(site.submit("adopted")?, ["p"]);
+    Ok(())
+}
+
+#[test]
+fn a_server_that_stands_still_is_told_and_neither_connection_nor_peer_is_given_up() -> Outcome {
+    let site = site()?;
+    let mut service = site.connect(&[])?;
+    site.submit("active p")?;
+    let mut events = site.lab.follow();
+    pings(&mut events, "p", 1)?;
+    site.lab.stall(Target::All, true)?;
+    until(&mut service, "mute server", |state| {
+        state["probing"]["cause"] == "server-mute" && state["probing"]["server-silent"].is_u64()
+    })?;
+    let log = service.log();
+    assert!(log.contains("the server does not answer"), "{log}");
+    site.lab.stall(Target::All, false)?;
+    let mut events = site.lab.follow();
+    pings(&mut events, "p", 2)?;
+    until(&mut service, "end of the trouble", |state| {
+        state["probing"]["cause"].is_null()
+    })?;
+    assert_eq!(site.submit("adopted")?, ["p"]);
+    assert_eq!(commands(&site, "KILL p"), [""; 0]);
+    assert_eq!(commands(&site, "SVCCLAIM connect").len(), 1);
+    assert!(state(&service).is_some());
+    Ok(())
+}
+
+#[test]
+fn a_core_that_stood_still_blames_nobody() -> Outcome {
+    let site = site()?;
+    let mut service = site.connect(&[])?;
+    site.submit("active p")?;
+    let mut events = site.lab.follow();
+    pings(&mut events, "p", 1)?;
+    let pinger = service.helper_pid("pinger")?;
+    service.signal(Signal::STOP)?;
+    // The pings of another service are the clock: longer than a check and its answer may take.
+    let other = self::site()?;
+    let _clock = other.connect(&[])?;
+    other.submit("active p")?;
+    pings(&mut other.lab.follow(), "p", 14)?;
+    let mut events = site.lab.follow();
+    service.signal(Signal::CONT)?;
+    pings(&mut events, "p", 2)?;
+    until(&mut service, "state", |state| {
+        state["probing"]["cause"].is_null()
+    })?;
+    assert_eq!(service.helper_pid("pinger")?, pinger);
+    assert_eq!(site.submit("adopted")?, ["p"]);
+    assert_eq!(commands(&site, "KILL p"), [""; 0]);
+    let log = service.log();
+    assert!(log.contains("core stood still"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn a_start_against_a_mute_server_ends_with_a_sentence_and_a_code_of_its_own() -> Outcome {
+    let site = site()?;
+    site.lab.stall(Target::All, true)?;
+    for options in [
+        &["--server-wait", "1s"][..],
+        &["--daemon", "--server-wait", "1s"],
+    ] {
+        let mut service = Service::start(&site, options)?;
+        let code = service.wait()?.code();
+        let log = service.log();
+        assert_eq!(code, Some(74), "{log}");
+        assert!(
+            log.contains("accepts connections but has not answered"),
+            "{log}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
+fn a_runtime_directory_that_was_removed_is_made_again() -> Outcome {
+    let site = site()?;
+    let mut service = site.connect(&[])?;
+    let control = service.control().to_owned();
+    let directory = control.parent().context("no directory")?.to_owned();
+    for _ in 0..2 {
+        fs::remove_dir_all(&directory)?;
+        until(&mut service, "status by a new socket", |_| true)?;
+    }
+    fs::remove_file(&control)?;
+    until(&mut service, "status by a new socket", |_| true)?;
+    // A new helper finds its socket.
+    service.kill_helper("pinger")?;
+    service.wait_until_settled(&site)?;
+    let log = service.log();
+    assert!(log.contains("made it again"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn core_without_its_runtime_directory_ends_with_a_code_of_its_own() -> Outcome {
+    let site = site()?;
+    let mut service = Service::run(&site, Service::command_of(&site, "connect-core")?)?;
+    site.lab.follow_from_start().next(
+        "a claim",
+        |what| matches!(what, What::Command(_, line) if line.starts_with("LIST")),
+    )?;
+    let directory = service
+        .control()
+        .parent()
+        .context("no directory")?
+        .to_owned();
+    fs::remove_dir_all(directory)?;
+    let code = service.wait()?.code();
+    let log = service.log();
+    assert_eq!(code, Some(72), "{log}");
+    assert!(log.contains("was removed"), "{log}");
+    Ok(())
+}
