@@ -82,6 +82,7 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
     Some(match peer.state {
         PeerState::Up => format!(", answering for {}", changed?),
         PeerState::Down => format!(" for {}", changed?),
+        PeerState::Unknown => format!(" since {}", text::span(connection.overdue?)),
         PeerState::Checking => ": no check has ended yet".to_owned(),
         PeerState::Gone if connection.removal == Some(Removal::Replaced) => {
             format!(" for {age}: it was removed and could not be added again")

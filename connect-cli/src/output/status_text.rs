@@ -128,7 +128,7 @@ pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String 
 /// One word for how the peer is.
 pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
     let paint = match peer.state {
-        PeerState::Down | PeerState::Gone => Paint::Bad,
+        PeerState::Down | PeerState::Gone | PeerState::Unknown => Paint::Bad,
         PeerState::Absent if peer.wanted => Paint::Bad,
         PeerState::Up | PeerState::Checking if peer.failures > 0 => Paint::Doubtful,
         PeerState::Up => Paint::Good,
@@ -146,7 +146,7 @@ pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
 pub(crate) fn is_missing(peer: &PeerStatus) -> bool {
     peer.wanted
         && match peer.state {
-            PeerState::Down | PeerState::Gone | PeerState::Absent => true,
+            PeerState::Unknown | PeerState::Down | PeerState::Gone | PeerState::Absent => true,
             PeerState::Up
             | PeerState::Checking
             | PeerState::Adding

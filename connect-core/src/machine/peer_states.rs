@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use connect_ipc::PeerId;
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::{ConnectionStatus, PeerState, PeerStatus, ServerLink};
 use connect_ipc::statistics::PingStatistics;
@@ -19,12 +20,13 @@ use super::peers::{Adoption, Peer};
 
 impl Machine {
     /// How a peer is that the server has.
-    pub(super) fn peer_state(&self, peer: &Peer) -> PeerState {
+    pub(super) fn peer_state(&self, id: PeerId, peer: &Peer) -> PeerState {
         if self.additions.is_under_way(peer.name()) {
             return PeerState::Adding;
         }
         match peer.adoption.as_deref() {
             None => PeerState::Unwatched,
+            Some(_) if self.overdue(id).is_some() => PeerState::Unknown,
             Some(adoption) => adoption_state(adoption),
         }
     }
@@ -59,7 +61,9 @@ impl Machine {
         let database = Arc::clone(&self.database.current);
         let auto: HashSet<&str> = database.auto().iter().map(String::as_str).collect();
         let present = self.peers.iter();
-        let mut rows: Vec<PeerStatus> = present.map(|(_, peer)| self.present_row(peer)).collect();
+        let mut rows: Vec<PeerStatus> = present
+            .map(|(id, peer)| self.present_row(id, peer))
+            .collect();
         let recorded = database.sorted_peers().iter();
         rows.extend(recorded.filter_map(|record| {
             let name = record.name();
@@ -76,7 +80,7 @@ impl Machine {
     /// The row of one peer, if it is there or expected.
     pub(super) fn peer_row(&self, name: &str) -> Option<PeerStatus> {
         if let Some(id) = self.peers.find(name) {
-            return self.peers.get(id).map(|peer| self.present_row(peer));
+            return self.peers.get(id).map(|peer| self.present_row(id, peer));
         }
         let database = &self.database.current;
         let auto = database.auto().iter().any(|auto| auto == name);
@@ -108,9 +112,9 @@ impl Machine {
         })
     }
 
-    fn present_row(&self, peer: &Peer) -> PeerStatus {
+    fn present_row(&self, id: PeerId, peer: &Peer) -> PeerStatus {
         let ago = |at: Monotonic| self.now.since(at).as_secs();
-        let state = self.peer_state(peer);
+        let state = self.peer_state(id, peer);
         let mut status = PeerStatus {
             wanted: state != PeerState::Unwatched,
             address: peer.address.as_deref().map(str::to_owned),
@@ -133,6 +137,7 @@ impl Machine {
                 reconnects: history.reconnects,
                 last_reconnect: history.last_reconnect.map(ago),
                 removal: None,
+                overdue: self.overdue(id).map(|overdue| overdue.as_secs()),
             };
             status.statistics = *adoption.liveness.statistics();
         }

@@ -304,6 +304,9 @@ pub enum PeerState {
     Up,
     /// Adopted, and no check has ended yet.
     Checking,
+    /// Adopted, but nobody knows how it is: a check or the answer to a ping is overdue, through no
+    /// fault of the peer.
+    Unknown,
     /// Adopted, and its last check failed: it is being reconnected or removed.
     Down,
     /// Being added.
@@ -323,9 +326,10 @@ pub enum PeerState {
 
 impl PeerState {
     /// Every state, in the order in which they are listed.
-    pub const ALL: [PeerState; 9] = [
+    pub const ALL: [PeerState; 10] = [
         PeerState::Up,
         PeerState::Checking,
+        PeerState::Unknown,
         PeerState::Down,
         PeerState::Adding,
         PeerState::Gone,
@@ -341,6 +345,7 @@ impl PeerState {
         match self {
             PeerState::Up => "up",
             PeerState::Checking => "checking",
+            PeerState::Unknown => "unknown",
             PeerState::Down => "down",
             PeerState::Adding => "adding",
             PeerState::Gone => "gone",
@@ -354,7 +359,10 @@ impl PeerState {
     /// Whether the peer is adopted, so that it is pinged.
     #[must_use]
     pub const fn is_adopted(self) -> bool {
-        matches!(self, PeerState::Up | PeerState::Checking | PeerState::Down)
+        matches!(
+            self,
+            PeerState::Up | PeerState::Checking | PeerState::Unknown | PeerState::Down
+        )
     }
 
     /// Whether the server has the peer, as far as is known.
@@ -423,6 +431,8 @@ pub struct ConnectionStatus {
     pub last_reconnect: Option<u64>,
     /// Why the server does not have it any more, if it had it.
     pub removal: Option<Removal>,
+    /// Seconds for which its check, or the answer to its ping, is overdue, if it is.
+    pub overdue: Option<u64>,
 }
 
 /// One peer in full.

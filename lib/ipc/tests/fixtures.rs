@@ -82,7 +82,7 @@ fn replies() {
     }
     every_variant!(progress, RunProgress: Started, Output, Ended);
     every_variant!(links, ServerLink: Down, Joining, Up);
-    every_variant!(states, PeerState: Up, Checking, Down, Adding, Gone, Killed, Waiting, Absent, Unwatched);
+    every_variant!(states, PeerState: Up, Checking, Unknown, Down, Adding, Gone, Killed, Waiting, Absent, Unwatched);
     let causes = replies.iter().filter_map(|reply| match reply {
         Reply::Service(service) => service.probing.cause,
         _ => None,

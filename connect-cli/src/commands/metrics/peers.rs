@@ -81,6 +81,7 @@ fn watched(peer: &PeerStatus) -> bool {
 fn up(peer: &PeerStatus) -> Option<bool> {
     match peer.state {
         PeerState::Up => Some(true),
+        PeerState::Unknown => None,
         _ => status_text::is_missing(peer).then_some(false),
     }
 }
