@@ -80,15 +80,7 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
             let pings = text::count(*failures, "failed ping");
             format!("answers again after {pings}")
         }
-        EventKind::Unreachable { rounds, next } => {
-            let row = if *rounds == 1 { "" } else { " in a row" };
-            let checks = text::count(*rounds, "check");
-            let next = match next {
-                Some(next) => format!("next in {}", text::wait(*next)),
-                None => "so it is removed".to_owned(),
-            };
-            format!("unreachable: {checks}{row} failed, {next}")
-        }
+        EventKind::Unreachable { rounds, next } => unreachable(*rounds, *next),
         EventKind::Reconnecting {} => "reconnecting".to_owned(),
         EventKind::Knock { address } => format!("knocks from {}", text::address(address)),
         EventKind::Started { script, pid } => format!("{} started, pid {pid}", script.name()),
@@ -123,6 +115,18 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::Command { words, by } => format!("command by {by}: {}", token::join(words)),
     };
     (text, paint(kind))
+}
+
+/// So many checks of a peer failed in a row; `next` is the number of milliseconds to the next one,
+/// if there will be one.
+fn unreachable(rounds: u32, next: Option<u64>) -> String {
+    let row = if rounds == 1 { "" } else { " in a row" };
+    let checks = text::count(rounds, "check");
+    let next = match next {
+        Some(next) => format!("next in {}", text::wait(next)),
+        None => "so it is removed".to_owned(),
+    };
+    format!("unreachable: {checks}{row} failed, {next}")
 }
 
 /// Whether what happened is good or bad.
