@@ -4,12 +4,10 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
+use tripe_admin::challenge::{MIN_LENGTH, is_letter};
+
 /// How many challenges are remembered: more than commands can wait for a greeting at once.
 const REMEMBERED: usize = 65_536;
-
-/// Words shorter than this are not replaced in a recording. Real challenges have about 40 letters;
-/// a short word that some script prints may stand anywhere else with another meaning.
-const MIN_MASKED: usize = 20;
 
 /// What people read in place of a challenge.
 const MARK: &str = "<challenge>";
@@ -61,7 +59,7 @@ impl Secrets {
     /// The text with each challenge replaced by its stand-in, for a recording.
     #[must_use]
     pub fn mask<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        self.replace(text, MIN_MASKED, |stand_in| stand_in)
+        self.replace(text, MIN_LENGTH, |stand_in| stand_in)
     }
 
     /// The text with each challenge replaced by a mark, for people.
@@ -101,11 +99,6 @@ impl Secrets {
         replaced.push_str(text.get(copied..).unwrap_or_default());
         Cow::Owned(replaced)
     }
-}
-
-/// Whether challenges are made of this letter (base64).
-const fn is_letter(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=')
 }
 
 #[cfg(test)]

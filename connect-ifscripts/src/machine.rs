@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts, UnderWay};
+use connect_ipc::scripts::{Child, Ended, FromScripts, LINGERING, Run, ToScripts, UnderWay};
 use serde::{Deserialize, Serialize};
 
 use crate::queue::{Full, MAX_WAITING, Queues};
@@ -36,11 +36,6 @@ const REMEMBERED: usize = 4_096;
 /// The longest name of a peer. No line of the admin protocol is longer, so no peer can be named so;
 /// refusing it keeps the list of a resume within a message.
 const MAX_PEER_NAME: usize = 255;
-
-/// How many runs that are over may have pipes which another process still holds open, such as a
-/// server that a script has started. Each costs two descriptors; with those of 64 children this
-/// stays below the 1,024 which a process commonly gets.
-const LINGERING: usize = 256;
 
 /// What can happen.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]

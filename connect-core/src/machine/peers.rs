@@ -8,7 +8,7 @@ use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_liveness::Liveness;
 use connect_policy::pinging::PingKind;
-use peerdb::Record;
+use peerdb::{Database, Record};
 use serde::{Deserialize, Serialize};
 use tripe_admin::Address;
 use tripe_admin::session::Tag;
@@ -229,6 +229,17 @@ impl PeerTable {
         } else {
             None
         }
+    }
+
+    /// The record of the peer called `name`: as it is in `database` if it is there, else as it was
+    /// when it was struck while the server had the peer.
+    pub(super) fn record_of<'a>(
+        &'a self,
+        name: &str,
+        database: &'a Database,
+    ) -> Option<&'a Record> {
+        let struck = || self.get(self.find(name)?)?.record.as_ref();
+        database.peer(name).or_else(struck)
     }
 
     /// As [`PeerTable::get`], to change it.

@@ -127,12 +127,7 @@ impl Machine {
     fn forget_scripts_without_record(&mut self) {
         let (peers, database) = (&self.peers, &self.database.current);
         self.scripts.failures.retain(|name, kind| {
-            let present = || {
-                peers
-                    .find(name)
-                    .and_then(|id| peers.get(id)?.record.as_ref())
-            };
-            let record = database.peer(name).or_else(present);
+            let record = peers.record_of(name, database);
             record.is_some_and(|record| record.get(kind.name()).is_some())
         });
     }

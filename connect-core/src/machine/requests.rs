@@ -7,9 +7,9 @@ use connect_ipc::control::{
     Counters, DatabaseStatus, Envelope, PeerDetail, Reply, Request, SCHEMA, ScriptCounters,
     ServiceStatus,
 };
-use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_FRAME, length};
+use connect_ipc::frame::{ITEMS_PER_FRAME, length};
 use connect_ipc::scripts::InterfaceScript;
-use connect_policy::size::{ENVELOPE, MAX_RECORD};
+use connect_policy::size::{MAX_CONTENTS, MAX_RECORD};
 
 use super::requester::{OperatorRequest, Requester, ScriptPurpose, ScriptRequest};
 use super::{ConnectionId, Machine, Output};
@@ -102,9 +102,7 @@ impl Machine {
     fn detail(&mut self, connection: ConnectionId, id: u64, name: &str) {
         let database = Arc::clone(&self.database.current);
         let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
-        let record = database
-            .peer(name)
-            .or_else(|| peer.and_then(|peer| peer.record.as_ref()));
+        let record = self.peers.record_of(name, &database);
         let status = self.peer_row(name);
         if status.is_none() && record.is_none() {
             let failure = vec!["unknown-peer".to_owned(), name.to_owned()];
@@ -158,7 +156,7 @@ fn script_request(
 /// runs.
 fn fit(mut detail: PeerDetail) -> PeerDetail {
     let record = detail.record.as_ref().map_or(0, length);
-    let is_too_long = |detail: &PeerDetail| length(detail) > MAX_FRAME - ENVELOPE;
+    let is_too_long = |detail: &PeerDetail| length(detail) > MAX_CONTENTS;
     if record > MAX_RECORD {
         (detail.record, detail.oversize) = (None, Some(record));
     }

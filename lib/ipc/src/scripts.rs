@@ -16,6 +16,12 @@ use serde::{Deserialize, Serialize};
 use crate::RunId;
 use crate::hello::{Role, ToHelper};
 
+/// How many runs that are over may have pipes which another process still holds open, such as a
+/// server that a script has started: both sides forget the oldest beyond it. Each costs the helper
+/// two descriptors; with those of 64 children this stays below the 1,024 which a process commonly
+/// gets.
+pub const LINGERING: usize = 256;
+
 /// Which script it is (connect(8), "Child process identifiers").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

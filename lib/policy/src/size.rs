@@ -9,7 +9,10 @@ use peerdb::Record;
 use crate::scripts::{Script, interface_script, shell_script};
 
 /// The most bytes that stand round the contents of a message, such as the number of a request.
-pub const ENVELOPE: usize = 64;
+const ENVELOPE: usize = 64;
+
+/// The most bytes of a message's contents.
+pub const MAX_CONTENTS: usize = MAX_FRAME - ENVELOPE;
 
 /// What a message may carry beside what comes from the record: the peer's name, interface, address
 /// and algorithms, which the server tells in short lines.

@@ -161,6 +161,11 @@ pub(crate) fn parse_integer(value: &str, range: &RangeInclusive<u32>) -> Result<
     number.ok_or_else(|| Expected::Integer(range.clone()))
 }
 
+/// Whether nothing but digits is in the text; a number is more than that, since it is not empty.
+pub(crate) fn is_digits(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

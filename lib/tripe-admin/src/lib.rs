@@ -9,6 +9,7 @@
 
 pub mod address;
 pub mod bytes;
+pub mod challenge;
 pub mod client;
 pub mod interval;
 pub mod line;

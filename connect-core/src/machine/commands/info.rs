@@ -42,10 +42,7 @@ impl Machine {
     pub(in crate::machine) fn info(&mut self, requester: &Requester, name: &str) {
         let database = Arc::clone(&self.database.current);
         let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
-        let record = database
-            .peer(name)
-            .or_else(|| peer.and_then(|peer| peer.record.as_ref()));
-        let Some(record) = record else {
+        let Some(record) = self.peers.record_of(name, &database) else {
             return self.reply_failed(requester, name, ["unknown-peer", name]);
         };
         let figures = peer

@@ -7,7 +7,10 @@ use connect_ipc::RunId;
 use connect_ipc::control::{HelperStatus, Reply, RunProgress};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
-use connect_ipc::scripts::{Child, Ended, FromScripts, ScriptKind, Stream, ToScripts, UnderWay};
+use connect_ipc::scripts::{
+    Child, Ended, FromScripts, LINGERING, ScriptKind, Stream, ToScripts, UnderWay,
+};
+use tripe_admin::challenge::{MIN_LENGTH, is_letter};
 
 use super::ended_run::EndedRun;
 use super::runs::{Challenge, RunState};
@@ -18,18 +21,9 @@ use crate::machine::{ConnectionId, Machine, Output};
 /// `GREET` with a longer one would not fit into a line.
 const MAX_CHALLENGE: usize = 160;
 
-/// From this length on, output of a `connect` command that looks like a challenge counts as one
-/// that no trace and no recording may show. Words of a banner are shorter.
-const MIN_SECRET: usize = 20;
-
-/// How many runs may have ended while somebody still holds their output open. The helper lets go
-/// of the oldest at the same number.
-const LINGERING: usize = 256;
-
 /// Whether a line can be a challenge.
 fn is_challenge(line: &str) -> bool {
-    let base64 = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'=');
-    (1..=MAX_CHALLENGE).contains(&line.len()) && line.bytes().all(base64)
+    (1..=MAX_CHALLENGE).contains(&line.len()) && line.bytes().all(is_letter)
 }
 
 impl Machine {
@@ -44,7 +38,7 @@ impl Machine {
             self.out.push(Output::Cut(old));
         }
         self.scripts.resumed.clear();
-        self.scripts.untaken.clear();
+        self.scripts.forget_untaken();
         // No helper reads the output that another one held open.
         self.scripts.runs.retain(|_, run| !run.ended);
     }
@@ -152,7 +146,7 @@ impl Machine {
         {
             // Wherever it stands: a banner before it does not make it less of a secret.
             let words = line.split_whitespace();
-            let secrets = words.filter(|word| word.len() >= MIN_SECRET && is_challenge(word));
+            let secrets = words.filter(|word| word.len() >= MIN_LENGTH && is_challenge(word));
             self.out
                 .extend(secrets.map(|word| Output::Secret(word.to_owned())));
         }

@@ -9,7 +9,7 @@
 use connect_ipc::PeerId;
 use connect_ipc::control::{Reply, ScriptPlan, ServerLink};
 use connect_ipc::event::EventKind;
-use connect_ipc::frame::{MAX_FRAME, length};
+use connect_ipc::frame::length;
 use connect_ipc::scripts::{InterfaceScript, ScriptKind};
 
 use crate::machine::Machine;
@@ -132,7 +132,7 @@ impl Machine {
                     ]),
                 };
                 let size = length(&reply);
-                if size > MAX_FRAME - connect_policy::size::ENVELOPE {
+                if size > connect_policy::size::MAX_CONTENTS {
                     let why = connect_policy::size::too_large(size);
                     return self.refuse_script(request, &["not-started", &request.peer, &why]);
                 }

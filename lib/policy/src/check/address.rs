@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use peerdb::{Name, Severity};
 use tripe_admin::Words;
 
-use crate::value::Expected;
+use crate::value::{Expected, is_digits};
 
 /// What stands for the address of a passive peer.
 const PASSIVE: &str = "PASSIVE";
@@ -163,7 +163,7 @@ pub(super) fn check(value: &str) -> Result<(), AddressFault> {
 
 /// A number that can be sent to, or the name of a service.
 fn is_port(port: &str) -> bool {
-    if port.bytes().all(|byte| byte.is_ascii_digit()) {
+    if is_digits(port) {
         return port.parse::<u16>().is_ok_and(|port| port > 0);
     }
     let first = port.bytes().next();
@@ -241,7 +241,7 @@ fn address_of_peer(address: IpAddr) -> Option<HostFault> {
 fn is_numeric(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last = host.rsplit('.').next().unwrap_or_default();
-    !last.is_empty() && last.bytes().all(|byte| byte.is_ascii_digit())
+    !last.is_empty() && is_digits(last)
 }
 
 /// What is wrong with numbers and dots that are no IPv4 address in full.
@@ -250,7 +250,7 @@ fn ipv4(host: &str) -> Option<HostFault> {
     let no = |reason| Some(HostFault::NoIpv4 { reason });
     let mut numbers = Vec::with_capacity(parts.len());
     for part in &parts {
-        let digits = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = !part.is_empty() && is_digits(part);
         match part.parse::<u64>() {
             Ok(number) if digits => numbers.push(number),
             _ => return no(format!("{part:?} is no number within bounds")),

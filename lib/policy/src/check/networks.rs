@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use peerdb::Value;
 
+use crate::value::is_digits;
+
 /// What is wrong with a network.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub(crate) enum NetworkFault {
@@ -75,7 +77,7 @@ fn address(text: &str) -> Option<(IpAddr, u8)> {
     }
     let mut octets = [0; 4];
     for (count, part) in text.split('.').enumerate() {
-        let plain = part.bytes().all(|byte| byte.is_ascii_digit());
+        let plain = is_digits(part);
         *octets.get_mut(count)? = part.parse().ok().filter(|_: &u8| plain)?;
     }
     Some((Ipv4Addr::from(octets).into(), 32))
@@ -83,7 +85,7 @@ fn address(text: &str) -> Option<(IpAddr, u8)> {
 
 /// The number of bits of a mask, which is a number or, with IPv4, an address with its ones first.
 fn length(mask: &str, longest: u8) -> Option<u8> {
-    let plain = mask.bytes().all(|byte| byte.is_ascii_digit());
+    let plain = is_digits(mask);
     if let Ok(length) = mask.parse::<u8>() {
         return (plain && length <= longest).then_some(length);
     }
