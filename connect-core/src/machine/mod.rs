@@ -46,6 +46,7 @@ pub use input::{Config, ConnectionId, Input};
 pub use limits::ANSWER_LIMIT;
 pub use liveness::COALESCE;
 pub use output::{Ending, Milestone, Output};
+pub use peers::PeerCounts;
 
 /// The name of the service, as the manual has it.
 pub const SERVICE: &str = "connect";
@@ -181,35 +182,6 @@ impl Machine {
     pub fn joined_run(&self) -> Option<crate::server_run::ServerRun> {
         self.server.joined_run()
     }
-
-    /// How many peers the server has, how many of them are adopted, how many of those do not
-    /// answer, and how many are gone.
-    #[must_use]
-    pub fn counts(&self) -> PeerCounts {
-        let mut counts = PeerCounts::default();
-        for (_, peer) in self.peers.iter() {
-            counts.present += 1;
-            if let Some(adoption) = peer.adoption.as_deref() {
-                counts.adopted += 1;
-                counts.down += usize::from(adoption.liveness.phase().rounds > 0);
-            }
-        }
-        counts.gone = self.peers.departures.losses();
-        counts
-    }
-}
-
-/// Numbers of peers.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct PeerCounts {
-    /// Those that the server has.
-    pub present: usize,
-    /// Those of them that are adopted.
-    pub adopted: usize,
-    /// Those of these that did not answer any attempt of their last check.
-    pub down: usize,
-    /// Those that were lost and are not back.
-    pub gone: usize,
 }
 
 #[cfg(test)]

@@ -16,9 +16,16 @@ use peerdb::Record;
 
 use super::Machine;
 use super::departures::Departure;
-use super::peers::{Adoption, Peer};
+use super::peers::{Adoption, Peer, PeerCounts};
 
 impl Machine {
+    /// How many peers the server has, how many of them are adopted, how many of those do not
+    /// answer, and how many are gone.
+    #[must_use]
+    pub fn counts(&self) -> PeerCounts {
+        self.peers.counts()
+    }
+
     /// How a peer is that the server has.
     pub(super) fn peer_state(&self, id: PeerId, peer: &Peer) -> PeerState {
         if self.additions.is_under_way(peer.name()) {

@@ -109,6 +109,19 @@ impl Peer {
     }
 }
 
+/// Numbers of peers.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct PeerCounts {
+    /// Those that the server has.
+    pub present: usize,
+    /// Those of them that are adopted.
+    pub adopted: usize,
+    /// Those of these that did not answer any attempt of their last check.
+    pub down: usize,
+    /// Those that were lost and are not back.
+    pub gone: usize,
+}
+
 #[derive(Debug)]
 struct Slot {
     generation: u32,
@@ -140,6 +153,23 @@ impl PeerTable {
     #[must_use]
     pub(super) fn len(&self) -> usize {
         self.by_name.len()
+    }
+
+    /// How many there are of each kind.
+    #[must_use]
+    pub(super) fn counts(&self) -> PeerCounts {
+        let mut counts = PeerCounts {
+            gone: self.departures.losses(),
+            ..PeerCounts::default()
+        };
+        for (_, peer) in self.iter() {
+            counts.present += 1;
+            if let Some(adoption) = peer.adoption.as_deref() {
+                counts.adopted += 1;
+                counts.down += usize::from(adoption.liveness.phase().rounds > 0);
+            }
+        }
+        counts
     }
 
     /// Whether the server has none.

@@ -13,6 +13,9 @@ const FUNCTION: usize = 60;
 /// The most lines of logic of a file.
 const FILE: usize = 400;
 
+/// The door into core's machine, which only routes, and its most lines of logic.
+const DOOR: (&str, usize) = ("connect-core/src/machine/mod.rs", 150);
+
 /// The most fields of a struct.
 const FIELDS: usize = 12;
 
@@ -38,8 +41,9 @@ pub(crate) fn check(sources: &[Source], findings: &mut Findings) {
             continue;
         }
         let lines = source.logic(1..=usize::MAX);
-        if lines > FILE {
-            let finding = format!("file of over {FILE} lines: {path}");
+        let most = if *path == DOOR.0 { DOOR.1 } else { FILE };
+        if lines > most {
+            let finding = format!("file of over {most} lines: {path}");
             findings.insert(finding, format!("{lines} lines"));
         }
         Sizes { source, findings }.visit_file(&source.syntax);
