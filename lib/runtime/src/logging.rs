@@ -42,8 +42,8 @@ pub struct LogOptions {
         env = "TRIPE_CONNECT_LOG"
     )]
     pub sink: Sink,
-    /// What is logged: error, warn, info, debug or trace, or a filter such as
-    /// `info,connect_core=debug`.
+    /// What is logged: off, error, warn, info, debug or trace, which parts of a program may have
+    /// on their own, as in `info,connect_core=debug`.
     #[arg(
         long = "log-level",
         value_name = "LEVEL",
@@ -57,7 +57,7 @@ pub struct LogOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// The level is not a filter.
-    #[error("bad log level `{level}': {why}; try error, warn, info, debug or trace")]
+    #[error("bad log level `{level}': {why}; try off, error, warn, info, debug or trace")]
     Level {
         /// What was given.
         level: String,
@@ -105,14 +105,29 @@ pub fn init_for_command(options: &LogOptions) -> Result<(), LogError> {
     set_up(options, BoxMakeWriter::new(std::io::stderr))
 }
 
+/// The filter that a level stands for. A word that is no level would be taken for the name of a
+/// part of the program, and all else be logged no more; so such a word is refused, and `info` holds
+/// for the parts that are not named.
+fn filter(level: &str) -> Result<EnvFilter, LogError> {
+    let bad = |why: String| LogError::Level {
+        level: level.to_owned(),
+        why,
+    };
+    let mut for_all = false;
+    for word in level.split(',').filter(|word| !word.contains('=')) {
+        if word.is_empty() || word.parse::<LevelFilter>().is_err() {
+            return Err(bad(format!("`{word}' is not a level")));
+        }
+        for_all = true;
+    }
+    let base = if for_all { "" } else { "info," };
+    EnvFilter::builder()
+        .parse(format!("{base}{level}"))
+        .map_err(|why| bad(why.to_string()))
+}
+
 fn set_up(options: &LogOptions, stderr: BoxMakeWriter) -> Result<(), LogError> {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse(&options.level)
-        .map_err(|why| LogError::Level {
-            level: options.level.clone(),
-            why: why.to_string(),
-        })?;
+    let filter = filter(&options.level)?;
     let journal = match options.sink {
         Sink::Stderr => false,
         Sink::Journald => true,
@@ -134,4 +149,33 @@ fn set_up(options: &LogOptions, stderr: BoxMakeWriter) -> Result<(), LogError> {
         .with(layer.with_filter(filter.and(RateLimit::default())))
         .try_init()
         .map_err(|_| LogError::Twice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_by_name() {
+        for (level, word) in [
+            ("verbose", "verbose"),
+            ("info,connect_core", "connect_core"),
+            ("", ""),
+            ("warn,", ""),
+        ] {
+            let told = filter(level).unwrap_err().to_string();
+            assert!(told.contains(&format!("`{word}' is not a level")), "{told}");
+        }
+        assert!(filter("info,connect_core=loud").is_err());
+    }
+
+    #[test]
+    fn what_is_not_named_is_logged_at_info() {
+        assert_eq!(
+            filter("connect_core=debug").unwrap().to_string(),
+            "connect_core=debug,info"
+        );
+        assert_eq!(filter("off").unwrap().to_string(), "off");
+        assert_eq!(filter("Warn").unwrap().to_string(), "warn");
+    }
 }
