@@ -95,7 +95,7 @@ impl EventLoop {
             self.driver.feed(Input::EndOfTurn);
             for output in self.send() {
                 match output {
-                    Output::Notify(milestone) => {
+                    Output::ServiceManager(milestone) => {
                         if milestone == Milestone::Ready
                             && let Some(ready) = ready.take()
                         {

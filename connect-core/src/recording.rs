@@ -27,7 +27,7 @@ use crate::machine::{Config, Input, Output};
 use crate::secrets::Secrets;
 
 /// The number of the form. It is raised when an old reader would misunderstand a new writer.
-pub const FORMAT: u32 = 1;
+pub const SCHEMA: u32 = 1;
 
 /// How long the end of core waits for the disk.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -42,8 +42,8 @@ const QUEUE: usize = 16_384;
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Header {
-    /// [`FORMAT`].
-    pub recording: u32,
+    /// [`SCHEMA`].
+    pub schema: u32,
     /// The version of the program.
     pub version: String,
     /// What does not change while core runs.
@@ -101,7 +101,7 @@ impl Recorder {
     pub fn create(path: &Path, config: &Config) -> anyhow::Result<Self> {
         let (path, file) = new_file(path)?;
         let header = Header {
-            recording: FORMAT,
+            schema: SCHEMA,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             config: config.clone(),
         };

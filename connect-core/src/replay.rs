@@ -19,7 +19,7 @@ use connect_ipc::control::{Envelope, Reply, Request};
 use connect_runtime::exit::{Exit, Fatal};
 
 use crate::machine::{ConnectionId, Input, Machine, Output};
-use crate::recording::{Entry, FORMAT, Header, Truncated};
+use crate::recording::{Entry, Header, SCHEMA, Truncated};
 
 /// The connection of whoever asks for the status at the end of a replay. No real one has it.
 const NOBODY: ConnectionId = ConnectionId(u64::MAX);
@@ -149,9 +149,9 @@ impl<W: Write> Replay<'_, W> {
         let header: Header =
             serde_json::from_slice(&first?).context("line 1 is not the header of a recording")?;
         anyhow::ensure!(
-            header.recording == FORMAT,
-            "it has form {}, and this program knows form {FORMAT}",
-            header.recording
+            header.schema == SCHEMA,
+            "it has form {}, and this program knows form {SCHEMA}",
+            header.schema
         );
         if header.version != env!("CARGO_PKG_VERSION") {
             let (then, now) = (&header.version, env!("CARGO_PKG_VERSION"));

@@ -39,7 +39,7 @@ mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
 
     #[test]
-    fn a_socket_made_anew_is_another_server_and_one_that_is_used_is_not() {
+    fn a_socket_made_again_is_another_server_and_one_that_is_used_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tripesock");
         assert_eq!(ServerRun::at(&path), None);

@@ -63,8 +63,8 @@ pub(crate) async fn attend(
         ..
     } = spawned;
     let report = Report { run, inputs };
-    let mut stdout = Output::new(Stream::Stdout, stdout);
-    let mut stderr = Output::new(Stream::Stderr, stderr);
+    let mut stdout = ChildStream::new(Stream::Stdout, stdout);
+    let mut stderr = ChildStream::new(Stream::Stderr, stderr);
     let end = until_reaped(
         &mut child,
         &watched,
@@ -100,8 +100,8 @@ async fn until_reaped(
     child: &mut process::Child,
     watched: &Watched,
     actions: &mut Actions,
-    stdout: &mut Output,
-    stderr: &mut Output,
+    stdout: &mut ChildStream,
+    stderr: &mut ChildStream,
     report: &Report,
 ) -> Ended {
     let (mut exited, mut terminated, mut killed) = (false, false, false);
@@ -197,16 +197,16 @@ struct Read {
 }
 
 /// One stream of the child.
-struct Output {
+struct ChildStream {
     stream: Stream,
     /// `None` after its end.
     pipe: Option<Receiver>,
     cutter: Cutter,
 }
 
-impl Output {
+impl ChildStream {
     const fn new(stream: Stream, pipe: Receiver) -> Self {
-        Output {
+        ChildStream {
             stream,
             pipe: Some(pipe),
             cutter: Cutter::new(),

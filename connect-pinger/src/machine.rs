@@ -145,8 +145,8 @@ impl Machine {
                 for result in results {
                     // A peer forgotten meanwhile has no use for its result.
                     if let Some(peer) = self.peers.get_mut(&result.peer) {
-                        let (id, seq, outcome) = (result.peer, result.seq, result.outcome);
-                        peer.liveness.result(id, seq, outcome, now);
+                        let (id, seq, result) = (result.peer, result.seq, result.result);
+                        peer.liveness.result(id, seq, result, now);
                         schedule(&mut self.deadlines, id, &peer.liveness);
                     }
                 }
@@ -270,7 +270,7 @@ fn schedule(deadlines: &mut BinaryHeap<Reverse<(Monotonic, PeerId)>>, id: PeerId
 #[cfg(test)]
 mod tests {
     use super::*;
-    use connect_ipc::pinger::{PingOutcome, PingPhase, PingPlan, PingResult};
+    use connect_ipc::pinger::{EndedPing, PingPhase, PingPlan, PingResult};
     use connect_ipc::statistics::PingStatistics;
     use proptest::prelude::*;
     use std::collections::HashSet;
@@ -348,11 +348,11 @@ mod tests {
         lists.flatten().collect()
     }
 
-    fn result(peer: u64, seq: u32, outcome: PingOutcome) -> ToPinger {
-        ToPinger::Results(vec![PingResult {
+    fn result(peer: u64, seq: u32, result: PingResult) -> ToPinger {
+        ToPinger::Results(vec![EndedPing {
             peer: PeerId(peer),
             seq,
-            outcome,
+            result,
         }])
     }
 
@@ -363,7 +363,7 @@ mod tests {
         assert_eq!(orders(&mut machine, at(2)), []);
         assert_eq!(orders(&mut machine, at(5)), [(2, 1), (1, 1)]);
         assert_eq!(orders(&mut machine, at(500)), []);
-        let reply = result(1, 1, PingOutcome::Reply(1.0));
+        let reply = result(1, 1, PingResult::Reply(1.0));
         assert_eq!(hear(&mut machine, reply, at(6)), []);
         assert_eq!(machine.next_deadline(), Some(at(35).before(MARGIN)));
     }
@@ -384,7 +384,7 @@ mod tests {
         let mut machine = open(vec![watched(1, 5)]);
         orders(&mut machine, at(5));
         hear(&mut machine, ToPinger::Forget(vec![PeerId(1)]), at(6));
-        let late = result(1, 1, PingOutcome::Timeout);
+        let late = result(1, 1, PingResult::Timeout);
         assert_eq!(hear(&mut machine, late, at(7)), []);
         assert_eq!(machine.next_deadline(), None);
     }
@@ -395,7 +395,7 @@ mod tests {
         orders(&mut machine, at(5));
         hear(&mut machine, ToPinger::Forget(vec![PeerId(1)]), at(6));
         hear(&mut machine, ToPinger::Watch(vec![watched(2, 7)]), at(6));
-        hear(&mut machine, result(1, 1, PingOutcome::Reply(1.0)), at(7));
+        hear(&mut machine, result(1, 1, PingResult::Reply(1.0)), at(7));
         assert_eq!(handed_over(&mut machine)[0].statistics.replies, 0);
     }
 
@@ -403,7 +403,7 @@ mod tests {
     fn a_restarted_pinger_goes_on_where_the_old_one_stopped() {
         let mut machine = open(vec![watched(1, 5), watched(2, 8)]);
         orders(&mut machine, at(5));
-        hear(&mut machine, result(1, 1, PingOutcome::Timeout), at(15));
+        hear(&mut machine, result(1, 1, PingResult::Timeout), at(15));
         assert_eq!(orders(&mut machine, at(15)), [(2, 1), (1, 2)]);
         // The old one is killed here; core has its figures and both pings in flight.
         let mut restored: Vec<Watched> = Vec::new();
@@ -420,9 +420,9 @@ mod tests {
         let mut machine = open(restored);
         let again = orders(&mut machine, at(20));
         assert_eq!(again, [], "both are in flight already");
-        hear(&mut machine, result(1, 2, PingOutcome::Timeout), at(25));
+        hear(&mut machine, result(1, 2, PingResult::Timeout), at(25));
         let known = &handed_over(&mut machine)[0];
-        assert_eq!((known.phase.failures, known.phase.rounds), (2, 1));
+        assert_eq!((known.phase.failures, known.phase.failed_checks), (2, 1));
         assert_eq!(known.statistics.lost, 2);
     }
 
@@ -485,11 +485,11 @@ mod tests {
             for (step, peer, wait) in steps {
                 now = now + Duration::from_secs(wait);
                 let seq = in_flight.get(&peer).copied().unwrap_or(0);
-                let end = |outcome| Some(result(peer, seq, outcome));
+                let end = |ended| Some(result(peer, seq, ended));
                 let message = match step {
-                    0 => end(PingOutcome::Reply(1.0)),
-                    1 => end(PingOutcome::Timeout),
-                    2 => end(PingOutcome::Failed),
+                    0 => end(PingResult::Reply(1.0)),
+                    1 => end(PingResult::Timeout),
+                    2 => end(PingResult::Failed),
                     3 => Some(ToPinger::Sabotage(PeerId(peer))),
                     4 => Some(ToPinger::CheckNow(vec![PeerId(peer)])),
                     5 => {

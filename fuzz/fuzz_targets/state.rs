@@ -86,7 +86,7 @@ fn made_of(bytes: &[u8]) -> Option<State> {
                     "last-seq": (small >> 16) as u32,
                     "failures": (small >> 24) as u32,
                     "checking": small & 2 == 0,
-                    "rounds": (small >> 32) as u32,
+                    "failed-checks": (small >> 32) as u32,
                 },
                 "statistics": connect_ipc::statistics::PingStatistics::default(),
                 "since": since,

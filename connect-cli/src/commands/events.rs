@@ -148,7 +148,7 @@ impl Events {
             .map(serde_json::Value::take)
             .unwrap_or_default();
         let what = LineContent::Event {
-            at_ms: event.at,
+            at_ms: event.at_ms,
             peer: event.peer.as_deref(),
             kind: event.kind.name(),
             data,
@@ -175,7 +175,7 @@ fn json_line(seq: u64, what: LineContent<'_>, out: &mut Output) -> io::Result<()
 fn human(event: &Event) -> (String, Paint) {
     let (what, paint) = event_text::describe(&event.kind);
     let peer = event.peer.as_deref().unwrap_or(text::NOTHING);
-    let time = event_text::local_time(event.at, TIME);
+    let time = event_text::local_time(event.at_ms, TIME);
     let line = format!("{time}  {:<12}  {}", text::clean(peer), text::clean(&what));
     (line, paint)
 }

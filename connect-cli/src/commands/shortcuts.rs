@@ -86,13 +86,13 @@ pub(crate) enum Shortcut {
         connect command runs.\n\n\
         Examples:\n\
         \x20 connect-cli passive alice\n\
-        \x20 connect-cli passive --wait 1m alice")]
+        \x20 connect-cli passive --greeting-timeout 1m alice")]
     Passive {
         #[command(flatten)]
         options: PlainOptions,
         /// How long to wait for the greeting [default: 30s].
         #[arg(long, value_name = "TIME")]
-        wait: Option<Interval>,
+        greeting_timeout: Option<Interval>,
         /// The user's name.
         user: String,
     },
@@ -121,7 +121,7 @@ pub(crate) enum Shortcut {
     ListActive(PlainOptions),
     /// Make the service believe that a peer does not answer, to test what happens then
     #[command(after_help = "\
-        To have the connection made anew, use kick.\n\n\
+        To have it connected again, use kick.\n\n\
         Examples:\n\
         \x20 connect-cli sabotage alice")]
     Sabotage {
@@ -173,13 +173,13 @@ impl Shortcut {
             }
             Shortcut::Passive {
                 options,
-                wait,
+                greeting_timeout,
                 user,
             } => {
-                let wait = wait.map(|wait| wait.to_string());
+                let timeout = greeting_timeout.map(|timeout| timeout.to_string());
                 let mut words = vec!["passive"];
-                if let Some(wait) = &wait {
-                    words.extend(["-timeout", wait]);
+                if let Some(timeout) = &timeout {
+                    words.extend(["-timeout", timeout]);
                 }
                 // A user's name may look like an option.
                 words.extend(["--", &user]);

@@ -43,11 +43,11 @@ pub(crate) struct Status {
     #[arg(long)]
     json: bool,
     /// Cut nothing, however wide the table becomes.
-    #[arg(short, long, conflicts_with = "json")]
+    #[arg(long, conflicts_with = "json")]
     wide: bool,
-    /// Go on until interrupted: anew in the same place on a terminal, else whenever something has
-    /// changed; with --json an object a line.
-    #[arg(long)]
+    /// Go on until interrupted: on a terminal the table is renewed in its place, elsewhere it is
+    /// printed again when something has changed; with --json an object a line.
+    #[arg(short, long)]
     watch: bool,
 }
 

@@ -288,7 +288,7 @@ mod tests {
     fn event(peer: Option<&str>, kind: EventKind) -> Event {
         Event {
             seq: 7,
-            at: 0,
+            at_ms: 0,
             peer: peer.map(str::to_owned),
             kind,
         }
@@ -359,8 +359,8 @@ mod tests {
         assert_eq!(after(Ended::Exited(0)), None);
         assert_eq!(after(Ended::Exited(1)), Some(OutcomeResult::Failed));
         let unreachable = EventKind::Unreachable {
-            rounds: 1,
-            next: Some(1),
+            failed_checks: 1,
+            next_ms: Some(1),
         };
         assert_eq!(
             ends(Goal::Kick, [kicked("alice"), unreachable]),

@@ -80,7 +80,10 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
             let pings = text::count(*failures, "failed ping");
             format!("answers again after {pings}")
         }
-        EventKind::Unreachable { rounds, next } => unreachable(*rounds, *next),
+        EventKind::Unreachable {
+            failed_checks,
+            next_ms,
+        } => unreachable(*failed_checks, *next_ms),
         EventKind::Reconnecting {} => "reconnecting".to_owned(),
         EventKind::Knock { address } => format!("knocks from {}", text::address(address)),
         EventKind::Started { script, pid } => format!("{} started, pid {pid}", script.name()),
@@ -101,7 +104,7 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         }
         EventKind::DatabaseFault { fault } => format!("database not usable: {fault}"),
         EventKind::Joined {} => "joined the server".to_owned(),
-        EventKind::Lost {} => "the server is out of reach".to_owned(),
+        EventKind::Lost {} => "the server cannot be reached".to_owned(),
         EventKind::ProbingOverdue { cause, seconds } => format!(
             "checks or answers are overdue for {}: {}",
             text::span(*seconds),
@@ -117,12 +120,11 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
     (text, paint(kind))
 }
 
-/// So many checks of a peer failed in a row; `next` is the number of milliseconds to the next one,
-/// if there will be one.
-fn unreachable(rounds: u32, next: Option<u64>) -> String {
-    let row = if rounds == 1 { "" } else { " in a row" };
-    let checks = text::count(rounds, "check");
-    let next = match next {
+/// So many checks of a peer failed in a row; the next comes in so many milliseconds, if one will.
+fn unreachable(failed_checks: u32, next_ms: Option<u64>) -> String {
+    let row = if failed_checks == 1 { "" } else { " in a row" };
+    let checks = text::count(failed_checks, "check");
+    let next = match next_ms {
         Some(next) => format!("next in {}", text::wait(next)),
         None => "so it is removed".to_owned(),
     };
@@ -167,15 +169,15 @@ mod tests {
         let said = |kind| describe(&kind).0;
         assert_eq!(
             said(EventKind::Unreachable {
-                rounds: 1,
-                next: Some(1)
+                failed_checks: 1,
+                next_ms: Some(1)
             }),
             "unreachable: 1 check failed, next in 1s"
         );
         assert_eq!(
             said(EventKind::Unreachable {
-                rounds: 3,
-                next: Some(61_000)
+                failed_checks: 3,
+                next_ms: Some(61_000)
             }),
             "unreachable: 3 checks in a row failed, next in 1m1s"
         );

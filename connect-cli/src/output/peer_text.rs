@@ -140,9 +140,9 @@ fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
         ));
     }
     let next = peer
-        .next_ping
+        .next_ping_ms
         .map(|next| format!("in {}", text::wait(next)));
-    let checks = text::count(peer.rounds, "check");
+    let checks = text::count(peer.failed_checks, "check");
     lines.push(("next ping", text::or_nothing(next)));
     lines.push((
         "failures",

@@ -124,7 +124,7 @@ pub(crate) struct PeerReport<'a> {
     /// Failed attempts in the current or most recent check.
     pub(crate) failures: u32,
     /// Checks that failed in a row.
-    pub(crate) rounds: u32,
+    pub(crate) failed_checks: u32,
     /// Milliseconds until the next ping is due.
     pub(crate) next_ping_ms: Option<u64>,
     /// Seconds since the peer was adopted or first seen, or since it was removed.
@@ -160,8 +160,8 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             address: status.address.as_deref(),
             interface: status.interface.as_deref(),
             failures: status.failures,
-            rounds: status.rounds,
-            next_ping_ms: status.next_ping,
+            failed_checks: status.failed_checks,
+            next_ping_ms: status.next_ping_ms,
             age: status.age,
             changed: status.connection.changed,
             reconnects: status.connection.reconnects,
@@ -188,7 +188,7 @@ impl ReconnectOutcome {
     /// The outcome, if there was a reconnection.
     pub(crate) fn of(status: &PeerStatus) -> Option<Self> {
         status.connection.last_reconnect?;
-        Some(if status.rounds > 0 {
+        Some(if status.failed_checks > 0 {
             ReconnectOutcome::Silent
         } else {
             ReconnectOutcome::Answers
@@ -199,7 +199,7 @@ impl ReconnectOutcome {
 /// How the most recent ping ended.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum LastOutcome {
+pub(crate) enum LastResult {
     /// No ping has ended yet.
     None,
     /// A reply came.
@@ -219,7 +219,7 @@ pub(crate) struct PingReport {
     /// Share of pings lost, 0 to 1.
     pub(crate) loss: Option<f64>,
     /// How the most recent ping ended.
-    pub(crate) last: LastOutcome,
+    pub(crate) last: LastResult,
     /// Its time, if a reply came.
     pub(crate) last_ms: Option<f64>,
     pub(crate) min_ms: Option<f64>,
@@ -231,9 +231,9 @@ pub(crate) struct PingReport {
 impl From<&PingStatistics> for PingReport {
     fn from(statistics: &PingStatistics) -> Self {
         let (last, last_ms) = match statistics.last {
-            LastPing::None => (LastOutcome::None, None),
-            LastPing::Reply(time) => (LastOutcome::Reply, Some(time)),
-            LastPing::Timeout => (LastOutcome::Timeout, None),
+            LastPing::None => (LastResult::None, None),
+            LastPing::Reply(time) => (LastResult::Reply, Some(time)),
+            LastPing::Timeout => (LastResult::Timeout, None),
         };
         PingReport {
             replies: statistics.replies,

@@ -64,7 +64,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
     let mut faults = Vec::new();
     match service.server {
         ServerLink::Down => faults.push(format!(
-            "the tripe server on {} is out of reach; start it, and the service joins it",
+            "cannot reach the tripe server on {}; start it, and the service joins it",
             service.socket
         )),
         ServerLink::Joining => faults.push(format!(
@@ -243,7 +243,7 @@ fn table(peers: &[PeerStatus]) -> Table {
             text::millis(peer.statistics.mean()).into(),
             text::percent(peer.statistics.loss()).into(),
             text::or_nothing(failures).into(),
-            text::or_nothing(peer.next_ping.map(text::wait)).into(),
+            text::or_nothing(peer.next_ping_ms.map(text::wait)).into(),
         ]);
     }
     table

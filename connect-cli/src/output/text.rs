@@ -129,7 +129,7 @@ fn hint(code: &str) -> Option<&'static str> {
             "the server does not know the peer now; `connect-cli active' makes a connection"
         }
         "peer-not-dynamic" => {
-            "its record has neither connect nor knock, so there is no connection to make anew"
+            "its record has neither connect nor knock, so it cannot be connected again"
         }
         "peer-not-adopted" => "the service does not ping it; its record needs watch = true",
         "peer-exists" => "the server knows the peer already",

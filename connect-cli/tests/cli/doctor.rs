@@ -264,7 +264,7 @@ fn told_of_units(place: &Place) -> Result<String> {
     let findings = report["findings"].as_array().cloned().unwrap_or_default();
     let told = findings.iter().filter(|finding| finding["area"] == "units");
     let lines = told.map(|finding| {
-        let words = ["verdict", "text", "remedy"].map(|key| finding[key].as_str());
+        let words = ["severity", "text", "remedy"].map(|key| finding[key].as_str());
         words.map(|word| word.unwrap_or("-")).join(" | ")
     });
     Ok(lines.collect::<Vec<_>>().join("\n"))

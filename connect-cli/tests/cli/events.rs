@@ -47,8 +47,8 @@ fn events() -> Vec<Reply> {
         alice(
             49,
             EventKind::Unreachable {
-                rounds: 2,
-                next: Some(60_000),
+                failed_checks: 2,
+                next_ms: Some(60_000),
             },
         ),
         alice(50, EventKind::Reconnecting {}),
@@ -200,7 +200,7 @@ fn an_interrupt_ends_it_quietly() -> Result {
     // Once the event is told, the command is waiting for the next.
     assert_eq!(
         lines.next().ok_or("nothing")??,
-        "2023-11-14 22:14:01.123  -             the server is out of reach"
+        "2023-11-14 22:14:01.123  -             the server cannot be reached"
     );
     interrupt(&child)?;
     assert_eq!(child.wait()?.code(), Some(0));

@@ -11,7 +11,7 @@ use crate::support::{Place, Result, Script, peer};
 fn detail() -> Result<PeerDetail> {
     let mut status = peer("alice", &[10.0, 12.0, 14.0])?;
     status.statistics.record_loss();
-    (status.state, status.failures, status.rounds) = (PeerState::Down, 5, 1);
+    (status.state, status.failures, status.failed_checks) = (PeerState::Down, 5, 1);
     let connection = &mut status.connection;
     (
         connection.changed,

@@ -18,7 +18,7 @@ use crate::support::{Place, Result, Script, interrupt, peer, service};
 /// A peer that was removed because it did not answer.
 fn gone() -> Result<PeerStatus> {
     let mut gone = peer("paris", &[])?;
-    (gone.state, gone.interface, gone.next_ping) = (PeerState::Gone, None, None);
+    (gone.state, gone.interface, gone.next_ping_ms) = (PeerState::Gone, None, None);
     gone.connection.removal = Some(Removal::Silence { pings: 3 });
     Ok(gone)
 }
@@ -33,7 +33,7 @@ fn script() -> Result<Script> {
     status.scripts.connections = 3;
     let mut down = peer("a \"b\" \\c", &[10.0, 30.0])?;
     down.statistics.record_loss();
-    (down.state, down.failures, down.rounds) = (PeerState::Down, 5, 2);
+    (down.state, down.failures, down.failed_checks) = (PeerState::Down, 5, 2);
     down.connection.reconnects = 4;
     down.failed_scripts = vec![FailedScript {
         kind: ScriptKind::Ifup,

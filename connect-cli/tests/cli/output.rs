@@ -13,7 +13,7 @@ use crate::support::{Place, Result, Script, peer, service};
 
 fn script() -> Result<Script> {
     let mut down = peer("bob", &[])?;
-    (down.state, down.rounds) = (PeerState::Down, 1);
+    (down.state, down.failed_checks) = (PeerState::Down, 1);
     Ok(Script::replies([
         Reply::Service(Box::new(service()?)),
         Reply::Peers(vec![peer("alice", &[1.0])?, down]),

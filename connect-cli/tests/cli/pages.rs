@@ -2,7 +2,7 @@
 //! The pages of single commands, `man/commands/connect-cli-*.1`: they are made from the command
 //! line's own description and must not be older than it.
 //!
-//! After a change, `UPDATE_PAGES=1 cargo test -p connect-cli pages` makes them anew.
+//! After a change, `UPDATE_PAGES=1 cargo test -p connect-cli pages` makes them again.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -62,7 +62,7 @@ fn page(name: &str, command: &Command, date: &str) -> Result<String> {
         text.extend(format!(".SH EXAMPLES\n.nf\n{examples}.fi\n").bytes());
     }
     text.extend(b".SH \"SEE ALSO\"\n.BR connect\\-cli (1),\n.BR connect (8)\n");
-    // Each part defines the apostrophe anew; once is enough.
+    // Each part defines the apostrophe again; once is enough.
     let apostrophe = ".ie \\n(.g .ds Aq \\(aq\n.el .ds Aq '\n";
     let text = String::from_utf8(text)?
         .replace(apostrophe, "")

@@ -14,7 +14,7 @@ fn each_command_gives_its_command() -> Result {
         ("kick alice", &["kick", "alice"]),
         ("passive alice", &["passive", "--", "alice"]),
         (
-            "passive --wait 2m -- -odd",
+            "passive --greeting-timeout 2m -- -odd",
             &["passive", "-timeout", "120", "--", "-odd"],
         ),
         ("sabotage alice", &["sabotage", "alice"]),

@@ -15,14 +15,20 @@ fn peers() -> Result<Vec<Vec<PeerStatus>>> {
     let mut down = peer("hub", &[10.0, 30.0])?;
     down.statistics.record_loss();
     down.statistics.record_loss();
-    (down.state, down.failures, down.rounds, down.next_ping) = (PeerState::Down, 2, 1, None);
+    (
+        down.state,
+        down.failures,
+        down.failed_checks,
+        down.next_ping_ms,
+    ) = (PeerState::Down, 2, 1, None);
     let mut shaky = peer("carol", &[1500.0; 99])?;
     shaky.statistics.record_loss();
     (shaky.failures, shaky.address) = (1, Some("INET6 2001:db8::4:5 4070".into()));
     let mut unwatched = peer("zoe", &[])?;
-    (unwatched.state, unwatched.wanted, unwatched.next_ping) = (PeerState::Unwatched, false, None);
+    (unwatched.state, unwatched.wanted, unwatched.next_ping_ms) =
+        (PeerState::Unwatched, false, None);
     let mut fresh = peer("dave", &[])?;
-    (fresh.state, fresh.address, fresh.next_ping) = (PeerState::Checking, None, None);
+    (fresh.state, fresh.address, fresh.next_ping_ms) = (PeerState::Checking, None, None);
     Ok(vec![
         vec![down, unwatched, fresh],
         vec![shaky, peer("alice", &[1.25, 1.75])?],
@@ -100,7 +106,7 @@ fn json_has_the_same_and_more() -> Result {
 /// A peer that is not there.
 fn away(name: &str, state: PeerState, wanted: bool) -> Result<PeerStatus> {
     let mut status = peer(name, &[])?;
-    (status.state, status.wanted, status.next_ping) = (state, wanted, None);
+    (status.state, status.wanted, status.next_ping_ms) = (state, wanted, None);
     (status.address, status.interface, status.age) = (None, None, 0);
     Ok(status)
 }

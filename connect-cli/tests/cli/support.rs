@@ -283,8 +283,8 @@ pub(crate) fn peer(name: &str, pings: &[f64]) -> Result<PeerStatus> {
         "address": "INET 192.0.2.1 4070",
         "interface": "tripe0",
         "failures": 0,
-        "rounds": 0,
-        "next-ping": 12_001,
+        "failed-checks": 0,
+        "next-ping-ms": 12_001,
         "age": 3_600,
         "statistics": statistics,
     }))?)
@@ -294,7 +294,7 @@ pub(crate) fn peer(name: &str, pings: &[f64]) -> Result<PeerStatus> {
 pub(crate) fn event(seq: u64, peer: Option<&str>, kind: EventKind) -> Reply {
     Reply::Event(Event {
         seq,
-        at: 1_700_000_000_123 + seq * 1000,
+        at_ms: 1_700_000_000_123 + seq * 1000,
         peer: peer.map(str::to_owned),
         kind,
     })

@@ -89,8 +89,8 @@ fn each_goal_is_reached_or_missed_with_a_code_of_its_own() -> Result {
             (
                 alice,
                 EventKind::Unreachable {
-                    rounds: 4,
-                    next: Some(9),
+                    failed_checks: 4,
+                    next_ms: Some(9),
                 },
             ),
         ],

@@ -9,7 +9,7 @@ use crate::support::{Place, Result, Script, Step, event, peer, service};
 
 fn script() -> Result<Script> {
     let mut down = peer("alice", &[1.5])?;
-    (down.state, down.rounds) = (PeerState::Down, 1);
+    (down.state, down.failed_checks) = (PeerState::Down, 1);
     Ok(Script::steps([
         Step::Reply(Reply::Service(Box::new(service()?))),
         Step::Reply(Reply::Peers(vec![peer("alice", &[1.5])?])),
@@ -18,8 +18,8 @@ fn script() -> Result<Script> {
             2,
             Some("alice"),
             EventKind::Unreachable {
-                rounds: 1,
-                next: Some(1),
+                failed_checks: 1,
+                next_ms: Some(1),
             },
         )),
         Step::Next(Request::Status {}),

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use connect_runtime::transport::Caller;
+use connect_runtime::transport::Client;
 
 use crate::options::CoreOptions;
 
@@ -62,8 +62,8 @@ impl Access {
     /// Whether a process may be a helper. Others are kept out by the socket's permissions, and here
     /// in case those were widened.
     #[must_use]
-    pub fn may_help(&self, caller: Caller) -> bool {
-        caller.uid.is_some_and(|uid| self.helpers.contains(&uid))
+    pub fn may_help(&self, client: Client) -> bool {
+        client.uid.is_some_and(|uid| self.helpers.contains(&uid))
     }
 }
 

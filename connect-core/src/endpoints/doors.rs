@@ -86,7 +86,7 @@ impl Doors {
             let handed_over = handed_over.named(door.name());
             // The file may have been removed while the service manager held the socket.
             let listener = match handed_over.filter(|_| door.path(runtime).exists()) {
-                Some(listener) => adopt(listener).with_context(|| {
+                Some(listener) => take_over(listener).with_context(|| {
                     format!("cannot serve the {} socket handed over", door.name())
                 })?,
                 None => doors.make(door).await?,
@@ -207,9 +207,9 @@ fn is_missing(path: &Path) -> bool {
 }
 
 /// Takes a socket that somebody else has opened, and will go on holding when we are gone.
-fn adopt(listener: UnixListener) -> io::Result<Listener> {
-    use interprocess::os::unix::uds_local_socket::tokio::Listener as Adopted;
-    Adopted::try_from(std::os::fd::OwnedFd::from(listener)).map(Listener::from)
+fn take_over(listener: UnixListener) -> io::Result<Listener> {
+    use interprocess::os::unix::uds_local_socket::tokio::Listener as UdsListener;
+    UdsListener::try_from(std::os::fd::OwnedFd::from(listener)).map(Listener::from)
 }
 
 fn make_directory(path: &Path) -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_ipc::scripts::{FromScripts, ToScripts};
 use connect_runtime::transport::{
-    self, Caller, HELLO_LIMIT, HELPER_BACKLOG, OPERATOR_BACKLOG, ReceiveError, Receiver, Sender,
+    self, Client, HELLO_LIMIT, HELPER_BACKLOG, OPERATOR_BACKLOG, ReceiveError, Receiver, Sender,
 };
 use connect_runtime::trouble::TroubleLog;
 use interprocess::local_socket::tokio::{Listener, Stream};
@@ -68,7 +68,7 @@ pub enum Arrival {
         /// How to talk to it.
         sender: Sender,
         /// Who it is.
-        caller: Caller,
+        client: Client,
     },
     /// A request of an operator.
     Request(ConnectionId, Envelope),
@@ -95,11 +95,11 @@ impl Guard {
     }
 
     /// Logs a trouble, unless it has just been logged.
-    fn complain(&self, caller: Caller, trouble: &str) {
+    fn complain(&self, client: Client, trouble: &str) {
         // Nothing that holds the lock can panic half-way.
         let mut log = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if log.is_new(trouble) {
-            tracing::warn!(?caller, error = trouble, "connection of a helper failed");
+            tracing::warn!(%client, error = trouble, "connection of a helper failed");
         }
     }
 }
@@ -114,7 +114,7 @@ pub(super) async fn accept_all(
 ) {
     let operators = Arc::new(Semaphore::new(MAX_OPERATORS));
     loop {
-        let (stream, caller) = match transport::accept(&listener).await {
+        let (stream, client) = match transport::accept(&listener).await {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection; retrying");
@@ -128,9 +128,9 @@ pub(super) async fn accept_all(
             Door::Helpers => {
                 let guard = guard.clone();
                 tokio::spawn(async move {
-                    let served = helper(stream, caller, connection, &guard, &arrivals).await;
+                    let served = helper(stream, client, connection, &guard, &arrivals).await;
                     if let Err(error) = served {
-                        guard.complain(caller, &format!("{error:#}"));
+                        guard.complain(client, &format!("{error:#}"));
                     }
                     // A closed channel means that core is ending.
                     let _ = arrivals.send(Arrival::Gone(connection)).await;
@@ -139,16 +139,16 @@ pub(super) async fn accept_all(
             Door::Operators | Door::Observers => {
                 let Ok(permit) = Arc::clone(&operators).try_acquire_owned() else {
                     tracing::warn!(
-                        ?caller,
+                        %client,
                         "turning an operator away: {MAX_OPERATORS} are connected"
                     );
                     continue;
                 };
                 tokio::spawn(async move {
-                    if let Err(error) = operator(stream, door, caller, connection, &arrivals).await
+                    if let Err(error) = operator(stream, door, client, connection, &arrivals).await
                     {
                         tracing::info!(
-                            ?caller,
+                            %client,
                             error = format!("{error:#}"),
                             "an operator's connection has failed"
                         );
@@ -178,13 +178,13 @@ async fn greet(
 
 async fn helper(
     stream: Stream,
-    caller: Caller,
+    client: Client,
     connection: ConnectionId,
     guard: &Guard,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> anyhow::Result<()> {
     let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
-    let hello = match admit(&mut receiver, &sender, caller, guard).await {
+    let hello = match admit(&mut receiver, &sender, client, guard).await {
         Ok(hello) => hello,
         Err(error) => {
             // It may have gone already; then the log alone says what was wrong.
@@ -196,11 +196,11 @@ async fn helper(
     let status = HelperStatus {
         connected: true,
         connections: 0,
-        pid: caller.pid,
+        pid: client.pid,
         version: Some(hello.version),
         silent: None,
     };
-    tracing::info!(?role, pid = caller.pid, "a helper has connected");
+    tracing::info!(helper = %role, pid = client.pid, "a helper has connected");
     let arrival = Arrival::Helper {
         connection,
         role,
@@ -221,14 +221,14 @@ async fn helper(
 async fn admit(
     receiver: &mut Receiver,
     sender: &Sender,
-    caller: Caller,
+    client: Client,
     guard: &Guard,
 ) -> anyhow::Result<Hello> {
-    if guard.access.may_help(caller) {
+    if guard.access.may_help(client) {
         return greet(receiver, sender, &[Role::Pinger, Role::Ifscripts]).await;
     }
     sender.send(&Hello::new(Role::Core))?;
-    let uid = caller
+    let uid = client
         .uid
         .map_or_else(|| "?".to_owned(), |uid| uid.to_string());
     anyhow::bail!("the user {uid} may not be a helper; core's --helper-user says who")
@@ -237,7 +237,7 @@ async fn admit(
 async fn operator(
     stream: Stream,
     door: Door,
-    caller: Caller,
+    client: Client,
     connection: ConnectionId,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> anyhow::Result<()> {
@@ -253,7 +253,7 @@ async fn operator(
     let arrival = Arrival::Operator {
         connection,
         sender: sender.clone(),
-        caller,
+        client,
     };
     arrivals.send(arrival).await?;
     let admit = |envelope: Envelope| {

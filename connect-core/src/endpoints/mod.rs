@@ -99,9 +99,9 @@ impl Endpoints {
             Arrival::Operator {
                 connection,
                 sender,
-                caller,
+                client,
             } => {
-                self.operators.insert(connection, sender, caller);
+                self.operators.insert(connection, sender, client);
                 return None;
             }
             Arrival::Request(connection, envelope) => Input::Request {
@@ -131,7 +131,7 @@ impl Endpoints {
         match output {
             Output::ToPinger(connection, message) => self.put(connection, &message, batch),
             Output::ToScripts(connection, message) => self.put(connection, &message, batch),
-            Output::Cut(connection) => {
+            Output::Close(connection) => {
                 if let Some((_, Some(sender))) = self.helpers.get(&connection) {
                     sender.cut();
                 }
@@ -162,12 +162,12 @@ impl Endpoints {
             Ok(()) if batch.helpers.contains(&connection) => {}
             Ok(()) => batch.helpers.push(connection),
             Err(error @ SendError::Frame(_)) => {
-                tracing::error!(helper = ?role, %error, "cannot send a message");
+                tracing::error!(helper = %role, %error, "cannot send a message");
             }
             // Its reader ends as well, and that is when the machine is told, which logs it.
             Err(SendError::Gone) => *slot = None,
             Err(error @ SendError::Stuck(_)) => {
-                tracing::warn!(helper = ?role, %error, "cannot send a message");
+                tracing::warn!(helper = %role, %error, "cannot send a message");
                 *slot = None;
             }
         }

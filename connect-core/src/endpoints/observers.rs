@@ -132,18 +132,18 @@ impl Subscription {
 pub(crate) mod tests {
     use super::*;
     use connect_ipc::event::EventKind;
-    use connect_runtime::transport::{self, Caller, Receiver};
+    use connect_runtime::transport::{self, Client, Receiver};
     use interprocess::local_socket::tokio::Stream;
 
     /// Somebody who has connected: its end, who it is, and our two halves.
-    pub(crate) async fn an_operator() -> (Stream, Caller, Receiver, Sender) {
+    pub(crate) async fn an_operator() -> (Stream, Client, Receiver, Sender) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let listener = transport::listen(&path, 0o600).await.unwrap();
         let there = transport::connect(&path).await.unwrap();
-        let (here, caller) = transport::accept(&listener).await.unwrap();
+        let (here, client) = transport::accept(&listener).await.unwrap();
         let (receiver, sender) = transport::split(here, transport::OPERATOR_BACKLOG).unwrap();
-        (there, caller, receiver, sender)
+        (there, client, receiver, sender)
     }
 
     fn event(seq: u64, words: usize) -> Event {
@@ -152,7 +152,7 @@ pub(crate) mod tests {
         };
         Event {
             seq,
-            at: 0,
+            at_ms: 0,
             peer: None,
             kind,
         }

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use connect_ipc::control::{Answer, Envelope, Request};
 use connect_ipc::event::Event;
-use connect_runtime::transport::{Caller, SendError, Sender};
+use connect_runtime::transport::{Client, SendError, Sender};
 
 use crate::endpoints::observers::Observers;
 use crate::machine::ConnectionId;
@@ -41,11 +41,11 @@ pub struct Operators {
 
 impl Operators {
     /// A new one.
-    pub fn insert(&mut self, connection: ConnectionId, sender: Sender, caller: Caller) {
-        tracing::debug!(?caller, "an operator has connected");
+    pub fn insert(&mut self, connection: ConnectionId, sender: Sender, client: Client) {
+        tracing::debug!(%client, "an operator has connected");
         let operator = Operator {
             sender,
-            name: describe(caller),
+            name: client.to_string(),
             unanswered: 0,
             asked_all: false,
         };
@@ -56,13 +56,13 @@ impl Operators {
     pub fn asks(&mut self, connection: ConnectionId, envelope: &Envelope) -> Option<&str> {
         let operator = self.connected.get_mut(&connection)?;
         operator.unanswered += 1;
-        let by = &operator.name;
+        let client = &operator.name;
         match &envelope.request {
             Request::Submit { words } => {
-                tracing::info!(by, "command: {}", tripe_admin::token::join(words));
+                tracing::info!(client, "command: {}", tripe_admin::token::join(words));
             }
             Request::RunScript { peer, script } => {
-                tracing::info!(by, peer, ?script, "request to run a script");
+                tracing::info!(client, peer, ?script, "request to run a script");
             }
             _ => {}
         }
@@ -107,8 +107,8 @@ impl Operators {
                 // fact.
                 Ok(()) | Err(SendError::Gone) => {}
                 Err(error) => {
-                    let by = &operator.name;
-                    tracing::warn!(by, %error, "cannot send an answer to an operator");
+                    let client = &operator.name;
+                    tracing::warn!(client, %error, "cannot send an answer to an operator");
                 }
             }
             if flushing.is_none() {
@@ -140,13 +140,6 @@ impl Operators {
     }
 }
 
-/// Who somebody is, for the log and for observers.
-fn describe(caller: Caller) -> String {
-    let number = |value: Option<i64>| value.map_or_else(|| "?".to_owned(), |v| v.to_string());
-    let (uid, pid) = (caller.uid.map(i64::from), caller.pid.map(i64::from));
-    format!("uid {} pid {}", number(uid), number(pid))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,10 +148,10 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_asked_all_is_satisfied_by_the_last_answer_and_not_before() {
-        let (_there, caller, _receiver, sender) = an_operator().await;
+        let (_there, client, _receiver, sender) = an_operator().await;
         let connection = ConnectionId(1);
         let mut operators = Operators::default();
-        operators.insert(connection, sender, caller);
+        operators.insert(connection, sender, client);
         let ask = |id| Envelope {
             id,
             request: Request::Status {},

@@ -45,11 +45,10 @@ impl From<Result<Database, LoadError>> for Loaded {
     fn from(result: Result<Database, LoadError>) -> Self {
         match result {
             Ok(database) => {
-                let faults = database.problems().iter().take(FAULTS_LOGGED);
+                let faults = database.faults().iter().take(FAULTS_LOGGED);
                 let faults: Vec<String> = faults.map(ToString::to_string).collect();
                 Loaded::Usable {
-                    more_faults: database.problems().len() - faults.len()
-                        + database.problems_omitted(),
+                    more_faults: database.faults().len() - faults.len() + database.faults_omitted(),
                     faults,
                     database: Arc::new(database),
                 }

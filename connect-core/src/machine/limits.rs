@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 /// How long after it was due something counts as overdue. Orders come before they are due and
-/// answers within milliseconds, so five seconds are beyond any load; and the fastest verdict that
+/// answers within milliseconds, so five seconds are beyond any load; and the fastest result that
 /// is usual, five attempts of a second, takes as long.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 

@@ -23,7 +23,7 @@ pub enum Output {
     /// Send a message to the script helper.
     ToScripts(ConnectionId, ToScripts),
     /// Close a helper's connection.
-    Cut(ConnectionId),
+    Close(ConnectionId),
     /// End this helper and start another one, if it is ours: it does not do what is due, or has not
     /// connected.
     RestartHelper(Role),
@@ -45,7 +45,7 @@ pub enum Output {
     /// Read the database file now.
     ReadDatabase,
     /// Tell the service manager where the service stands.
-    Notify(Milestone),
+    ServiceManager(Milestone),
     /// From now on no trace and no recording may show this challenge.
     Secret(String),
     /// Delete the state file: another program provides the service now.

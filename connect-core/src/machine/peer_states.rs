@@ -131,11 +131,11 @@ impl Machine {
         };
         if let Some(adoption) = peer.adoption.as_deref() {
             let phase = adoption.liveness.phase();
-            (status.failures, status.rounds) = (phase.failures, phase.rounds);
+            (status.failures, status.failed_checks) = (phase.failures, phase.failed_checks);
             // No check follows where a ping is under way, or where the peer is being removed.
             let planned = !phase.checking && peer.killed_for.is_none();
             if planned && self.link() == ServerLink::Up {
-                status.next_ping = Some(millis(phase.due.since(self.now)));
+                status.next_ping_ms = Some(millis(phase.due.since(self.now)));
             }
             let history = &adoption.history;
             status.age = ago(history.since);
@@ -160,8 +160,8 @@ impl Machine {
             address: None,
             interface: None,
             failures: 0,
-            rounds: 0,
-            next_ping: None,
+            failed_checks: 0,
+            next_ping_ms: None,
             age: 0,
             connection: ConnectionStatus::default(),
             statistics: PingStatistics::default(),
@@ -172,7 +172,7 @@ impl Machine {
 
 /// How an adopted peer is, as far as its checks have told.
 fn adoption_state(adoption: &Adoption) -> PeerState {
-    if adoption.liveness.phase().rounds > 0 {
+    if adoption.liveness.phase().failed_checks > 0 {
         PeerState::Down
     } else if adoption.liveness.statistics().replies > 0 {
         PeerState::Up

@@ -166,7 +166,7 @@ impl PeerTable {
             counts.present += 1;
             if let Some(adoption) = peer.adoption.as_deref() {
                 counts.adopted += 1;
-                counts.down += usize::from(adoption.liveness.phase().rounds > 0);
+                counts.down += usize::from(adoption.liveness.phase().failed_checks > 0);
             }
         }
         counts

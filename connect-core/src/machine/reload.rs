@@ -19,7 +19,7 @@ impl Machine {
         // The service manager takes the end of a reload for READY=1, so none may begin before that.
         if self.server.joined_before() {
             self.database.reloading = true;
-            self.out.push(Output::Notify(Milestone::Reloading));
+            self.out.push(Output::ServiceManager(Milestone::Reloading));
         }
         self.out.push(Output::ReadDatabase);
     }
@@ -27,7 +27,7 @@ impl Machine {
     /// The database file was read, for the first time or after it changed.
     pub(super) fn database_read(&mut self, loaded: Loaded) {
         if std::mem::take(&mut self.database.reloading) {
-            self.out.push(Output::Notify(Milestone::Reloaded));
+            self.out.push(Output::ServiceManager(Milestone::Reloaded));
         }
         match loaded {
             Loaded::Faulty { fault } => {

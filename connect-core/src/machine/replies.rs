@@ -64,7 +64,7 @@ impl Machine {
         if self.events.is_observed() {
             let event = Event {
                 seq,
-                at,
+                at_ms: at,
                 peer: peer.map(str::to_owned),
                 kind: kind(),
             };

@@ -199,18 +199,18 @@ mod tests {
             gid: u32::MAX - 1,
         };
         let own = rustix::process::geteuid().as_raw();
-        let verdict = stranger.check(&place.path("dir/script"));
+        let result = stranger.check(&place.path("dir/script"));
         if own == 0 {
             // Root's is anybody's to trust.
-            assert!(verdict.is_ok(), "{verdict:?}");
+            assert!(result.is_ok(), "{result:?}");
             let script = place.path("dir/script");
             std::os::unix::fs::chown(&script, Some(4_321), None).unwrap();
             let said = format!("{} belongs to the user 4321", script.display());
             assert_eq!(place.check("dir/script"), Err(said));
         } else {
             assert!(
-                matches!(verdict, Err(Distrust::Foreign { uid, .. }) if uid == own),
-                "{verdict:?}"
+                matches!(result, Err(Distrust::Foreign { uid, .. }) if uid == own),
+                "{result:?}"
             );
         }
     }
@@ -224,8 +224,8 @@ mod tests {
             gid: u32::MAX - 1,
             ..Trusted::ourselves()
         };
-        let verdict = others.check(&place.path("dir/script"));
+        let result = others.check(&place.path("dir/script"));
         let roots = rustix::process::getegid().as_raw() == 0;
-        assert_eq!(verdict.is_ok(), roots, "{verdict:?}");
+        assert_eq!(result.is_ok(), roots, "{result:?}");
     }
 }

@@ -85,7 +85,7 @@ impl Request {
     }
 }
 
-/// One reply.
+/// One part of the answer to a request: the whole of it, or for some requests one of several.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Answer {
@@ -391,9 +391,9 @@ pub struct PeerStatus {
     /// Failed attempts in the current or most recent check.
     pub failures: u32,
     /// Checks that failed in a row.
-    pub rounds: u32,
+    pub failed_checks: u32,
     /// Milliseconds until the next ping is due, where one is planned.
-    pub next_ping: Option<u64>,
+    pub next_ping_ms: Option<u64>,
     /// Seconds since the peer was adopted or first seen, or since it was removed; 0 for one that
     /// was never there.
     pub age: u64,

@@ -42,7 +42,7 @@ pub struct Event {
     /// Events are numbered without gaps from 1 as long as core lives.
     pub seq: u64,
     /// When, in milliseconds since 1970.
-    pub at: u64,
+    pub at_ms: u64,
     /// The peer concerned, if one is.
     pub peer: Option<String>,
     /// What happened.
@@ -51,7 +51,7 @@ pub struct Event {
 
 /// What can happen.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum EventKind {
     /// The server has a new peer.
     Added {
@@ -104,9 +104,9 @@ pub enum EventKind {
     /// A whole check failed.
     Unreachable {
         /// Checks that failed in a row.
-        rounds: u32,
+        failed_checks: u32,
         /// Milliseconds until the next; `None` if there will be none, because the peer is removed.
-        next: Option<u64>,
+        next_ms: Option<u64>,
     },
     /// The peer is being reconnected.
     Reconnecting {},
@@ -267,7 +267,7 @@ mod tests {
     fn event(peer: Option<&str>, kind: EventKind) -> Event {
         Event {
             seq: 1,
-            at: 0,
+            at_ms: 0,
             peer: peer.map(str::to_owned),
             kind,
         }

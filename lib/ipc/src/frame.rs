@@ -157,7 +157,7 @@ impl EncodedEvent {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pinger::{FromPinger, PingOutcome, PingResult, ToPinger};
+    use crate::pinger::{EndedPing, FromPinger, PingResult, ToPinger};
     use crate::scripts::{Ended, FromScripts, ToScripts};
     use crate::{PeerId, RunId};
     use proptest::prelude::*;
@@ -171,23 +171,23 @@ mod tests {
     #[test]
     fn messages_are_kebab_case_json_objects_on_one_line() {
         let results = ToPinger::Results(vec![
-            PingResult {
+            EndedPing {
                 peer: PeerId(1),
                 seq: 2,
-                outcome: PingOutcome::Reply(1.5),
+                result: PingResult::Reply(1.5),
             },
-            PingResult {
+            EndedPing {
                 peer: PeerId(2),
                 seq: 9,
-                outcome: PingOutcome::Timeout,
+                result: PingResult::Timeout,
             },
         ]);
         assert_eq!(
             text(&results),
             "{\"results\":[[1,2,{\"reply\":1.5}],[2,9,\"timeout\"]]}\n"
         );
-        let spelt_out = r#"{"results":[{"peer":1,"seq":2,"outcome":{"reply":1.5}},
-                                       {"outcome":"timeout","peer":2,"seq":9}]}"#;
+        let spelt_out = r#"{"results":[{"peer":1,"seq":2,"result":{"reply":1.5}},
+                                       {"result":"timeout","peer":2,"seq":9}]}"#;
         assert_eq!(decode::<ToPinger>(spelt_out).unwrap(), results);
         assert_eq!(text(&ToPinger::Ready {}), "{\"ready\":{}}\n");
         let ended = FromScripts::Ended {
@@ -223,7 +223,7 @@ mod tests {
         use crate::event::EventKind;
         let event = Event {
             seq: 3,
-            at: 4,
+            at_ms: 4,
             peer: Some("al \"ice\"".into()),
             kind: EventKind::Reply { millis: 1.25 },
         };

@@ -24,6 +24,18 @@ pub enum Role {
     Operator,
 }
 
+/// The name of the program.
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Role::Core => "connect-core",
+            Role::Pinger => "connect-pinger",
+            Role::Ifscripts => "connect-ifscripts",
+            Role::Operator => "connect-cli",
+        })
+    }
+}
+
 /// What core sends to one kind of helper.
 pub trait ToHelper: DeserializeOwned {
     /// The helper's role.

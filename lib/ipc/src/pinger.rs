@@ -52,7 +52,7 @@ pub struct PingPhase {
     pub checking: bool,
     /// Checks that failed in a row.
     #[serde(skip_serializing_if = "is_default")]
-    pub rounds: u32,
+    pub failed_checks: u32,
     /// Every reply counts as none, for tests (command `sabotage`).
     #[serde(skip_serializing_if = "is_default")]
     pub sabotaged: bool,
@@ -83,7 +83,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// How a ping ended.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum PingOutcome {
+pub enum PingResult {
     /// A reply after this many milliseconds.
     Reply(f64),
     /// No reply in time.
@@ -98,18 +98,18 @@ pub enum PingOutcome {
 /// as an object as well.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "kebab-case")]
-pub struct PingResult {
+pub struct EndedPing {
     /// Which peer.
     pub peer: PeerId,
     /// Which ping.
     pub seq: u32,
     /// How it ended.
-    pub outcome: PingOutcome,
+    pub result: PingResult,
 }
 
-impl Serialize for PingResult {
+impl Serialize for EndedPing {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.peer, self.seq, self.outcome).serialize(serializer)
+        (self.peer, self.seq, self.result).serialize(serializer)
     }
 }
 
@@ -124,7 +124,7 @@ pub enum ToPinger {
     /// Stop watching these peers.
     Forget(Vec<PeerId>),
     /// Pings have ended.
-    Results(Vec<PingResult>),
+    Results(Vec<EndedPing>),
     /// Check these peers at once: something happened that may have brought them back.
     CheckNow(Vec<PeerId>),
     /// Treat the peer's replies as lost until it was declared unreachable, and check it at once.

@@ -11,7 +11,7 @@ use connect_ipc::control::{Answer, Envelope, PeerState, Reply, Request, RunProgr
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::frame::{FrameError, decode, encode};
 use connect_ipc::hello::{Hello, PROTOCOL, Role};
-use connect_ipc::pinger::{FromPinger, PingOutcome, ToPinger};
+use connect_ipc::pinger::{FromPinger, PingResult, ToPinger};
 use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{Command, Ended, FromScripts, ScriptKind, Stream, ToScripts};
 use connect_ipc::statistics::LastPing;
@@ -118,8 +118,8 @@ fn messages_to_the_pinger() {
         ToPinger::Results(results) => results.clone(),
         _ => Vec::new(),
     });
-    let outcomes: Vec<PingOutcome> = results.map(|result| result.outcome).collect();
-    every_variant!(outcomes, PingOutcome: Reply, Timeout, Failed, Void);
+    let outcomes: Vec<PingResult> = results.map(|result| result.result).collect();
+    every_variant!(outcomes, PingResult: Reply, Timeout, Failed, Void);
 }
 
 #[test]

@@ -7,22 +7,22 @@ use std::time::Duration;
 use connect_ipc::PeerId;
 use connect_ipc::pinger::PingPlan;
 
-/// The pause after `rounds` (at least 1) failed checks in a row.
+/// The pause after `failed_checks` (at least 1) failed checks in a row.
 ///
 /// The first pause is exactly the plan's, so that the first retry is as prompt as the manual's.
 /// From then on it doubles up to the plan's limit, and a quarter of it is left to chance: cap
 /// first, then jitter, else the cap would put all peers in step again.
 #[must_use]
-pub fn pause(plan: &PingPlan, peer: PeerId, rounds: u32) -> Duration {
+pub fn pause(plan: &PingPlan, peer: PeerId, failed_checks: u32) -> Duration {
     let first = u64::from(plan.backoff);
-    if rounds <= 1 {
+    if failed_checks <= 1 {
         return Duration::from_secs(first);
     }
     // 2^32 times any interval is beyond every limit, so further doubling changes nothing.
-    let doublings = (rounds - 1).min(32);
+    let doublings = (failed_checks - 1).min(32);
     let limit = u64::from(plan.backoff_max).max(first);
     let full = first.saturating_mul(1 << doublings).min(limit) * 1_000;
-    let chance = scatter(peer.0 ^ (u64::from(rounds) << 40)) % 1_000;
+    let chance = scatter(peer.0 ^ (u64::from(failed_checks) << 40)) % 1_000;
     Duration::from_millis(full - full / 4 * chance / 1_000)
 }
 
@@ -67,12 +67,12 @@ mod tests {
     proptest! {
         #[test]
         fn pauses_grow_within_their_bounds(
-            first in 0u32..1_000_000, limit in 0u32..100_000_000, peer: u64, rounds in 2u32..u32::MAX
+            first in 0u32..1_000_000, limit in 0u32..100_000_000, peer: u64, failed_checks in 2u32..u32::MAX
         ) {
-            let pause = pause(&plan(first, limit), PeerId(peer), rounds);
+            let pause = pause(&plan(first, limit), PeerId(peer), failed_checks);
             let limit = u64::from(limit.max(first));
             prop_assert!(pause <= Duration::from_secs(limit));
-            let full = u64::from(first).saturating_mul(1 << (rounds - 1).min(32)).min(limit);
+            let full = u64::from(first).saturating_mul(1 << (failed_checks - 1).min(32)).min(limit);
             prop_assert!(pause >= Duration::from_secs(full) * 3 / 4);
         }
     }

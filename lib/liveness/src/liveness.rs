@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::pinger::{PingOutcome, PingPhase, PingPlan};
+use connect_ipc::pinger::{PingPhase, PingPlan, PingResult};
 use connect_ipc::statistics::PingStatistics;
 
 use crate::backoff;
@@ -94,7 +94,7 @@ impl Liveness {
         statistics: PingStatistics,
         now: Monotonic,
     ) -> Self {
-        let longest = match (phase.checking, phase.rounds) {
+        let longest = match (phase.checking, phase.failed_checks) {
             (true, _) => plan.timeout,
             (false, 0) => plan.every,
             (false, _) => plan.backoff_max,
@@ -169,19 +169,19 @@ impl Liveness {
         &mut self,
         peer: PeerId,
         seq: u32,
-        outcome: PingOutcome,
+        result: PingResult,
         now: Monotonic,
     ) -> Option<Judgement> {
         if self.phase.in_flight != Some(seq) {
             return None;
         }
         self.phase.in_flight = None;
-        let meaning = match outcome {
-            PingOutcome::Reply(millis) if !self.phase.sabotaged => {
+        let meaning = match result {
+            PingResult::Reply(millis) if !self.phase.sabotaged => {
                 self.statistics.record_reply(millis);
                 return Some(self.replied(now));
             }
-            PingOutcome::Reply(_) | PingOutcome::Timeout => {
+            PingResult::Reply(_) | PingResult::Timeout => {
                 self.statistics.record_loss();
                 self.phase.failures += 1;
                 // The next attempt follows at once: this one has done the waiting.
@@ -191,13 +191,13 @@ impl Liveness {
                     of: self.plan.retries,
                 }
             }
-            PingOutcome::Failed => {
+            PingResult::Failed => {
                 self.phase.failures += 1;
                 // Nothing has waited yet, so wait here; otherwise all attempts fail in one moment.
                 self.phase.due = now + seconds(self.plan.timeout);
                 Meaning::NotSent
             }
-            PingOutcome::Void => {
+            PingResult::Void => {
                 self.phase.due = now;
                 Meaning::Void
             }
@@ -210,7 +210,7 @@ impl Liveness {
 
     fn replied(&mut self, now: Monotonic) -> Judgement {
         let failures = self.phase.failures;
-        let meaning = if failures > 0 || self.phase.rounds > 0 {
+        let meaning = if failures > 0 || self.phase.failed_checks > 0 {
             Meaning::Recovered { failures }
         } else {
             Meaning::Expected
@@ -225,7 +225,7 @@ impl Liveness {
             now + every
         };
         self.phase.checking = false;
-        self.phase.rounds = 0;
+        self.phase.failed_checks = 0;
         Judgement {
             meaning,
             unreachable: None,
@@ -239,9 +239,9 @@ impl Liveness {
         }
         self.phase.checking = false;
         self.phase.sabotaged = false;
-        self.phase.rounds = self.phase.rounds.saturating_add(1);
-        self.phase.due = now + backoff::pause(&self.plan, peer, self.phase.rounds);
-        Some(self.phase.rounds)
+        self.phase.failed_checks = self.phase.failed_checks.saturating_add(1);
+        self.phase.due = now + backoff::pause(&self.plan, peer, self.phase.failed_checks);
+        Some(self.phase.failed_checks)
     }
 
     /// Takes a changed plan. A wait that would be shorter under the new plan is shortened, and the
@@ -252,7 +252,7 @@ impl Liveness {
         if self.phase.checking {
             return;
         }
-        self.phase.due = if self.phase.rounds == 0 {
+        self.phase.due = if self.phase.failed_checks == 0 {
             let last = self.phase.due.before(seconds(old.every));
             (last + seconds(plan.every)).max(now)
         } else {
@@ -295,7 +295,7 @@ mod tests {
         backoff_max: 120,
     };
 
-    const REPLY: PingOutcome = PingOutcome::Reply(1.0);
+    const REPLY: PingResult = PingResult::Reply(1.0);
 
     fn at(seconds: u64) -> Monotonic {
         Monotonic(seconds * 1_000_000_000)
@@ -310,14 +310,10 @@ mod tests {
     }
 
     /// Sends the ping that is due and gives it this end at `now`.
-    fn exchange(
-        peer: &mut Liveness,
-        outcome: PingOutcome,
-        now: Monotonic,
-    ) -> (Meaning, Option<u32>) {
+    fn exchange(peer: &mut Liveness, result: PingResult, now: Monotonic) -> (Meaning, Option<u32>) {
         let seq = peer.next_seq();
         assert!(peer.begin(seq, peer.phase.due));
-        let judgement = peer.result(PeerId(1), seq, outcome, now).unwrap();
+        let judgement = peer.result(PeerId(1), seq, result, now).unwrap();
         (judgement.meaning, judgement.unreachable)
     }
 
@@ -335,7 +331,7 @@ mod tests {
     #[test]
     fn a_ping_that_says_nothing_is_sent_again_and_counts_nowhere() {
         let mut peer = peer(PingPlan { retries: 1, ..PLAN });
-        let end = exchange(&mut peer, PingOutcome::Void, at(180));
+        let end = exchange(&mut peer, PingResult::Void, at(180));
         assert_eq!(end, (Meaning::Void, None));
         assert_eq!(peer.deadline(), Some(at(180)));
         assert_eq!(peer.statistics, PingStatistics::default());
@@ -350,13 +346,13 @@ mod tests {
     fn a_dead_peer_is_tried_so_many_times_and_declared_unreachable() {
         let mut peer = peer(PLAN);
         for (attempt, now) in [(1, 110), (2, 120)] {
-            let end = exchange(&mut peer, PingOutcome::Timeout, at(now));
+            let end = exchange(&mut peer, PingResult::Timeout, at(now));
             assert_eq!(end, (missed(attempt, 3), None));
             let next = peer.deadline();
             assert_eq!(next, Some(at(now)), "the next attempt follows at once");
         }
         assert_eq!(
-            exchange(&mut peer, PingOutcome::Timeout, at(130)),
+            exchange(&mut peer, PingResult::Timeout, at(130)),
             (missed(3, 3), Some(1))
         );
         assert_eq!(peer.deadline(), Some(at(160)));
@@ -367,7 +363,7 @@ mod tests {
     #[test]
     fn a_reply_after_failures_is_a_recovery_and_the_wait_starts_there() {
         let mut peer = peer(PLAN);
-        exchange(&mut peer, PingOutcome::Timeout, at(110));
+        exchange(&mut peer, PingResult::Timeout, at(110));
         assert_eq!(
             exchange(&mut peer, REPLY, at(111)),
             (Meaning::Recovered { failures: 1 }, None)
@@ -383,7 +379,7 @@ mod tests {
     #[test]
     fn a_reply_after_an_unreachable_round_is_a_recovery_too() {
         let mut peer = peer(PingPlan { retries: 1, ..PLAN });
-        exchange(&mut peer, PingOutcome::Timeout, at(110));
+        exchange(&mut peer, PingResult::Timeout, at(110));
         assert_eq!(
             exchange(&mut peer, REPLY, at(141)),
             (Meaning::Recovered { failures: 0 }, None)
@@ -395,7 +391,7 @@ mod tests {
         let mut peer = peer(PLAN);
         for (now, unreachable) in [(100, None), (110, None), (120, Some(1))] {
             assert_eq!(peer.deadline(), Some(at(now)));
-            let end = exchange(&mut peer, PingOutcome::Failed, at(now));
+            let end = exchange(&mut peer, PingResult::Failed, at(now));
             assert_eq!(end, (Meaning::NotSent, unreachable));
         }
         let lost = peer.statistics.lost;
@@ -406,10 +402,10 @@ mod tests {
     fn results_of_other_pings_are_ignored() {
         let mut peer = peer(PLAN);
         assert!(peer.begin(1, at(100)));
-        let mut end = |seq, outcome| peer.result(PeerId(1), seq, outcome, at(110));
-        assert_eq!(end(2, PingOutcome::Timeout), None);
+        let mut end = |seq, result| peer.result(PeerId(1), seq, result, at(110));
+        assert_eq!(end(2, PingResult::Timeout), None);
         assert!(end(1, REPLY).is_some());
-        assert_eq!(end(1, PingOutcome::Timeout), None);
+        assert_eq!(end(1, PingResult::Timeout), None);
         assert_eq!((peer.statistics.replies, peer.statistics.lost), (1, 0));
     }
 
@@ -469,7 +465,7 @@ mod tests {
     #[test]
     fn a_pause_that_may_not_be_so_long_any_more_is_shortened() {
         let mut peer = peer(PingPlan { retries: 1, ..PLAN });
-        exchange(&mut peer, PingOutcome::Timeout, at(110));
+        exchange(&mut peer, PingResult::Timeout, at(110));
         assert_eq!(peer.deadline(), Some(at(140)));
         let short = PingPlan {
             backoff_max: 5,
@@ -484,7 +480,7 @@ mod tests {
     #[test]
     fn a_new_plan_leaves_a_check_under_way_alone() {
         let mut peer = peer(PLAN);
-        exchange(&mut peer, PingOutcome::Timeout, at(110));
+        exchange(&mut peer, PingResult::Timeout, at(110));
         let plan = PingPlan {
             every: 600,
             retries: 2,
@@ -493,7 +489,7 @@ mod tests {
         peer.replan(plan, at(110));
         assert_eq!(peer.deadline(), Some(at(110)));
         assert_eq!(
-            exchange(&mut peer, PingOutcome::Timeout, at(120)),
+            exchange(&mut peer, PingResult::Timeout, at(120)),
             (missed(2, 2), Some(1))
         );
     }
@@ -507,12 +503,12 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_carried_on_waits_no_longer_than_the_new_plan_says() {
-        let phase = |checking, rounds| PingPhase {
+        let phase = |checking, failed_checks| PingPhase {
             due: at(1_000),
             in_flight: Some(7),
             last_seq: 7,
             checking,
-            rounds,
+            failed_checks,
             ..PingPhase::default()
         };
         for (phase, due) in [

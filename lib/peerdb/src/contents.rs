@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What is in a database before it is put in order.
 
-use crate::problem::Problems;
 use crate::record::Record;
+use crate::record_fault::RecordFaults;
 
 /// A record of a kind that this crate gives no meaning to: a key that starts with `%` (reserved by
 /// peers.cdb(5)), or with any character that nobody has given a meaning to yet.
@@ -22,5 +22,5 @@ pub(crate) struct Contents {
     pub(crate) auto: Vec<String>,
     pub(crate) locals: Vec<Record>,
     pub(crate) specials: Vec<Special>,
-    pub(crate) problems: Problems,
+    pub(crate) faults: RecordFaults,
 }

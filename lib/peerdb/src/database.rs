@@ -7,8 +7,8 @@ use crate::contents::{Contents, Special};
 use crate::decode;
 use crate::identity::FileIdentity;
 use crate::load::LoadError;
-use crate::problem::Problem;
 use crate::record::Record;
+use crate::record_fault::RecordFault;
 use crate::snapshot;
 use crate::structure::{self, Damage};
 
@@ -28,8 +28,8 @@ pub struct Database {
     locals: Box<[Record]>,
     specials: Box<[Special]>,
     identity: Option<FileIdentity>,
-    problems: Box<[Problem]>,
-    problems_omitted: usize,
+    faults: Box<[RecordFault]>,
+    faults_omitted: usize,
 }
 
 impl Database {
@@ -38,7 +38,7 @@ impl Database {
     /// The file is copied, checked and read whole; it is neither kept open nor mapped. This is
     /// blocking work: some milliseconds for thousands of peers from a local disk.
     ///
-    /// A fault in one record does not fail the load, see [`Database::problems`].
+    /// A fault in one record does not fail the load, see [`Database::faults`].
     ///
     /// # Errors
     ///
@@ -87,7 +87,7 @@ impl Database {
     }
 
     pub(crate) fn assemble(mut contents: Contents) -> Self {
-        let problems = &mut contents.problems;
+        let faults = &mut contents.faults;
         // Sorting is stable, so the first of several records of the same name stays first.
         let mut peers: Vec<(usize, Record)> = contents.peers.into_iter().enumerate().collect();
         peers.sort_by(|(_, a), (_, b)| a.name().cmp(b.name()));
@@ -95,7 +95,7 @@ impl Database {
             let same = later.name() == first.name();
             if same {
                 let peer = first.name().into();
-                problems.push(Problem::DuplicatePeer { peer });
+                faults.push(RecordFault::DuplicatePeer { peer });
             }
             same
         });
@@ -106,12 +106,12 @@ impl Database {
             let same = later.0 == first.0;
             if same {
                 let user = (&*first.0).into();
-                problems.push(Problem::DuplicateUser { user });
+                faults.push(RecordFault::DuplicateUser { user });
             }
             same
         });
 
-        let (problems, problems_omitted) = contents.problems.finish();
+        let (faults, faults_omitted) = contents.faults.finish();
         Database {
             peers: peers.into_iter().map(|(_, record)| record).collect(),
             order: order.into_iter().map(|(_, sorted)| sorted).collect(),
@@ -120,8 +120,8 @@ impl Database {
             locals: contents.locals.into(),
             specials: contents.specials.into(),
             identity: None,
-            problems,
-            problems_omitted,
+            faults,
+            faults_omitted,
         }
     }
 
@@ -190,14 +190,14 @@ impl Database {
 
     /// Faults in single records, in the order in which they were met, the first thousand of them.
     #[must_use]
-    pub fn problems(&self) -> &[Problem] {
-        &self.problems
+    pub fn faults(&self) -> &[RecordFault] {
+        &self.faults
     }
 
-    /// How many more problems there were than [`Database::problems`] has.
+    /// How many more faults there were than [`Database::faults`] has.
     #[must_use]
-    pub fn problems_omitted(&self) -> usize {
-        self.problems_omitted
+    pub fn faults_omitted(&self) -> usize {
+        self.faults_omitted
     }
 }
 
@@ -264,15 +264,15 @@ mod tests {
     fn later_records_of_the_same_name_are_problems() {
         let database = sample();
         assert_eq!(
-            database.problems(),
+            database.faults(),
             [
-                Problem::DuplicatePeer {
+                RecordFault::DuplicatePeer {
                     peer: "laptop".into()
                 },
-                Problem::DuplicateUser { user: "zoe".into() },
+                RecordFault::DuplicateUser { user: "zoe".into() },
             ]
         );
-        assert_eq!(database.problems_omitted(), 0);
+        assert_eq!(database.faults_omitted(), 0);
     }
 
     #[test]
@@ -280,8 +280,8 @@ mod tests {
         let twins = (0..2500).map(|_| Record::new("twin", [("a", "1")]));
         let database = Database::from_parts(twins, [], []);
         assert_eq!(database.peers().len(), 1);
-        assert_eq!(database.problems().len(), 1000);
-        assert_eq!(database.problems_omitted(), 1499);
+        assert_eq!(database.faults().len(), 1000);
+        assert_eq!(database.faults_omitted(), 1499);
     }
 
     #[test]

@@ -8,8 +8,8 @@ use tripe_admin::Words;
 
 use crate::contents::{Contents, Special};
 use crate::encoding::{self, lossy};
-use crate::problem::{Problem, Problems};
 use crate::record::Record;
+use crate::record_fault::{RecordFault, RecordFaults};
 use crate::snapshot;
 use crate::structure::Layout;
 
@@ -45,7 +45,7 @@ pub(crate) fn contents(bytes: &[u8], layout: &Layout) -> io::Result<Contents> {
         } else if key.iter().any(|byte| *byte != 0) {
             // Zeros are what `cdb -c -0` leaves of a record that it replaced.
             let key = lossy(&key).into();
-            contents.problems.push(Problem::NotIndexed { key });
+            contents.faults.push(RecordFault::NotIndexed { key });
         }
     }
     contents.auto = auto.unwrap_or_default();
@@ -54,13 +54,13 @@ pub(crate) fn contents(bytes: &[u8], layout: &Layout) -> io::Result<Contents> {
 
 /// Files one record under its kind.
 fn take(contents: &mut Contents, auto: &mut Option<Vec<String>>, key: Vec<u8>, data: Vec<u8>) {
-    let problems = &mut contents.problems;
+    let faults = &mut contents.faults;
     match key.split_first() {
         Some((&PEER, name)) => match str::from_utf8(name) {
             Ok(name) if !name.is_empty() => {
-                contents.peers.push(record(name, &data, problems));
+                contents.peers.push(record(name, &data, faults));
             }
-            _ => problems.push(Problem::PeerName {
+            _ => faults.push(RecordFault::PeerName {
                 name: lossy(name).into(),
             }),
         },
@@ -68,20 +68,20 @@ fn take(contents: &mut Contents, auto: &mut Option<Vec<String>>, key: Vec<u8>, d
             (Ok(user), Ok(peer)) if !user.is_empty() && !peer.is_empty() => {
                 contents.users.push((user.into(), peer.into()));
             }
-            _ => problems.push(Problem::User {
+            _ => faults.push(RecordFault::User {
                 user: lossy(user).into(),
             }),
         },
         _ if key == AUTO => match str::from_utf8(&data) {
-            _ if auto.is_some() => problems.push(Problem::DuplicateAuto),
+            _ if auto.is_some() => faults.push(RecordFault::DuplicateAuto),
             Ok(names) => *auto = Some(Words::new(names).owned()),
             Err(_) => {
                 *auto = Some(Vec::new());
-                problems.push(Problem::Auto);
+                faults.push(RecordFault::Auto);
             }
         },
         Some((&LOCAL, _)) if str::from_utf8(&key).is_ok() => {
-            contents.locals.push(record(&lossy(&key), &data, problems));
+            contents.locals.push(record(&lossy(&key), &data, faults));
         }
         _ => contents.specials.push(Special {
             key: key.into(),
@@ -91,12 +91,12 @@ fn take(contents: &mut Contents, auto: &mut Option<Vec<String>>, key: Vec<u8>, d
 }
 
 /// Decodes the data of one peer's (or local) record.
-fn record(name: &str, data: &[u8], problems: &mut Problems) -> Record {
+fn record(name: &str, data: &[u8], faults: &mut RecordFaults) -> Record {
     let decoded = encoding::decode(name, data);
     decoded
-        .problems
+        .faults
         .into_iter()
-        .for_each(|problem| problems.push(problem));
+        .for_each(|fault| faults.push(fault));
     let found = decoded.pairs.len();
     let record = Record::new(name, decoded.pairs.iter().map(|(key, value)| (key, value)));
     if record.len() < found {
@@ -104,7 +104,7 @@ fn record(name: &str, data: &[u8], problems: &mut Problems) -> Record {
         keys.sort_unstable();
         for same in keys.chunk_by(|a, b| a == b).filter(|same| same.len() > 1) {
             let (peer, key) = (name.into(), same[0].into());
-            problems.push(Problem::DuplicateKey { peer, key });
+            faults.push(RecordFault::DuplicateKey { peer, key });
         }
     }
     record
@@ -112,7 +112,7 @@ fn record(name: &str, data: &[u8], problems: &mut Problems) -> Record {
 
 #[cfg(test)]
 mod tests {
-    use crate::{Database, Problem, Writer};
+    use crate::{Database, RecordFault, Writer};
 
     fn read(entries: &[(&[u8], &[u8])]) -> Database {
         let dir = tempfile::tempdir().unwrap();
@@ -136,7 +136,7 @@ mod tests {
             (b"$\xff", b"raw"),
             (b"%AUTO", b"hub  'two words'"),
         ]);
-        assert_eq!(database.problems(), []);
+        assert_eq!(database.faults(), []);
         assert_eq!(database.peers().len(), 1);
         assert!(database.peer("hub").unwrap().flag("watch"));
         assert_eq!(database.user("ann"), Some("hub"));
@@ -170,44 +170,44 @@ mod tests {
         assert!(database.auto().is_empty());
         let peer = || "one".into();
         assert_eq!(
-            database.problems(),
+            database.faults(),
             [
-                Problem::PeerName { name: "".into() },
-                Problem::PeerName {
+                RecordFault::PeerName { name: "".into() },
+                RecordFault::PeerName {
                     name: "\u{fffd}".into()
                 },
-                Problem::NoEquals {
+                RecordFault::NoEquals {
                     peer: peer(),
                     text: "junk".into()
                 },
-                Problem::NotUtf8 {
+                RecordFault::NotUtf8 {
                     peer: peer(),
                     key: "b".into()
                 },
-                Problem::BrokenEscape {
+                RecordFault::BrokenEscape {
                     peer: peer(),
                     key: "c".into()
                 },
-                Problem::NoKey {
+                RecordFault::NoKey {
                     peer: peer(),
                     text: "x".into()
                 },
-                Problem::DuplicateKey {
+                RecordFault::DuplicateKey {
                     peer: peer(),
                     key: "a".into()
                 },
-                Problem::User { user: "".into() },
-                Problem::User { user: "u".into() },
-                Problem::User {
+                RecordFault::User { user: "".into() },
+                RecordFault::User { user: "u".into() },
+                RecordFault::User {
                     user: "v\u{fffd}".into()
                 },
-                Problem::User { user: "w".into() },
-                Problem::Auto,
-                Problem::DuplicateAuto,
+                RecordFault::User { user: "w".into() },
+                RecordFault::Auto,
+                RecordFault::DuplicateAuto,
             ]
         );
-        for problem in database.problems() {
-            assert!(problem.to_string().contains(": "), "{problem}");
+        for fault in database.faults() {
+            assert!(fault.to_string().contains(": "), "{fault}");
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::str;
 
-use crate::problem::Problem;
+use crate::record_fault::RecordFault;
 use crate::text::Name;
 
 /// A key and its value, borrowed where nothing was escaped.
@@ -20,45 +20,47 @@ pub struct Decoded<'a> {
     /// The good pairs. The same key may be there more than once.
     pub pairs: Vec<Pair<'a>>,
     /// What was left out or repaired.
-    pub problems: Vec<Problem>,
+    pub faults: Vec<RecordFault>,
 }
 
-/// Decodes the data of the record of `peer`. Nothing is an error for the whole: see [`Problem`].
+/// Decodes the data of the record of `peer`. Nothing is an error for the whole: see
+/// [`RecordFault`].
 ///
 /// ```
 /// let decoded = peerdb::encoding::decode("hub", b"ifup=%2Fbin%2fup+-x&watch=t;");
 /// assert_eq!(decoded.pairs, [("ifup".into(), "/bin/up -x".into()), ("watch".into(), "t".into())]);
-/// assert!(decoded.problems.is_empty());
+/// assert!(decoded.faults.is_empty());
 /// ```
 #[must_use]
 pub fn decode<'a>(peer: &str, data: &'a [u8]) -> Decoded<'a> {
     let mut decoded = Decoded::default();
     let pairs = data.split(|byte| matches!(byte, b';' | b'&'));
     for pair in pairs.filter(|pair| !pair.is_empty()) {
-        let (problem, good) = decode_pair(peer.into(), pair);
-        decoded.problems.extend(problem);
+        let (fault, good) = decode_pair(peer.into(), pair);
+        decoded.faults.extend(fault);
         decoded.pairs.extend(good);
     }
     decoded
 }
 
 /// What is wrong with a pair, and the pair if it can be used all the same.
-fn decode_pair(peer: Name, pair: &[u8]) -> (Option<Problem>, Option<Pair<'_>>) {
+fn decode_pair(peer: Name, pair: &[u8]) -> (Option<RecordFault>, Option<Pair<'_>>) {
     let Some(at) = pair.iter().position(|byte| *byte == b'=') else {
         let text = lossy(&unescape(pair).0).into();
-        return (Some(Problem::NoEquals { peer, text }), None);
+        return (Some(RecordFault::NoEquals { peer, text }), None);
     };
     let ((key, repaired_key), (value, repaired)) =
         (unescape(&pair[..at]), unescape(&pair[at + 1..]));
     if key.is_empty() {
         let text = lossy(&value).into();
-        return (Some(Problem::NoKey { peer, text }), None);
+        return (Some(RecordFault::NoKey { peer, text }), None);
     }
     let name = || lossy(&key).into();
     let (Some(text), Some(value)) = (text(key.clone()), text(value)) else {
-        return (Some(Problem::NotUtf8 { peer, key: name() }), None);
+        return (Some(RecordFault::NotUtf8 { peer, key: name() }), None);
     };
-    let broken = (repaired_key || repaired).then(|| Problem::BrokenEscape { peer, key: name() });
+    let broken =
+        (repaired_key || repaired).then(|| RecordFault::BrokenEscape { peer, key: name() });
     (broken, Some((text, value)))
 }
 
@@ -179,7 +181,7 @@ mod tests {
         ];
         for (data, key, value) in table {
             let decoded = decode("p", data.as_bytes());
-            assert_eq!(decoded.problems, [], "{data}");
+            assert_eq!(decoded.faults, [], "{data}");
             assert_eq!(pairs(data.as_bytes()), [((*key).into(), (*value).into())]);
         }
     }
@@ -196,11 +198,11 @@ mod tests {
 
     #[test]
     fn a_fault_costs_one_pair_at_most_and_is_told() {
-        type Row<'a> = (&'a [u8], Problem, &'a [(&'a str, &'a str)]);
+        type Row<'a> = (&'a [u8], RecordFault, &'a [(&'a str, &'a str)]);
         let table: &[Row] = &[
             (
                 b"a=1;lone%20word;b=2",
-                Problem::NoEquals {
+                RecordFault::NoEquals {
                     peer: "p".into(),
                     text: "lone word".into(),
                 },
@@ -208,7 +210,7 @@ mod tests {
             ),
             (
                 b"=v;b=2",
-                Problem::NoKey {
+                RecordFault::NoKey {
                     peer: "p".into(),
                     text: "v".into(),
                 },
@@ -216,7 +218,7 @@ mod tests {
             ),
             (
                 b"a=50%;b=2",
-                Problem::BrokenEscape {
+                RecordFault::BrokenEscape {
                     peer: "p".into(),
                     key: "a".into(),
                 },
@@ -224,7 +226,7 @@ mod tests {
             ),
             (
                 b"a=%zz%4",
-                Problem::BrokenEscape {
+                RecordFault::BrokenEscape {
                     peer: "p".into(),
                     key: "a".into(),
                 },
@@ -232,7 +234,7 @@ mod tests {
             ),
             (
                 b"%g=x",
-                Problem::BrokenEscape {
+                RecordFault::BrokenEscape {
                     peer: "p".into(),
                     key: "%g".into(),
                 },
@@ -240,7 +242,7 @@ mod tests {
             ),
             (
                 b"a=%ff;b=2",
-                Problem::NotUtf8 {
+                RecordFault::NotUtf8 {
                     peer: "p".into(),
                     key: "a".into(),
                 },
@@ -248,7 +250,7 @@ mod tests {
             ),
             (
                 b"\xfe=1;b=2",
-                Problem::NotUtf8 {
+                RecordFault::NotUtf8 {
                     peer: "p".into(),
                     key: "\u{fffd}".into(),
                 },
@@ -257,7 +259,7 @@ mod tests {
         ];
         for (data, fault, good) in table {
             let decoded = decode("p", data);
-            assert_eq!(decoded.problems, std::slice::from_ref(fault));
+            assert_eq!(decoded.faults, std::slice::from_ref(fault));
             let good: Vec<(Cow<str>, Cow<str>)> = good
                 .iter()
                 .map(|(k, v)| ((*k).into(), (*v).into()))
@@ -295,7 +297,7 @@ mod tests {
         ) {
             let data = encode(written.iter().map(|(k, v)| (k, v)));
             prop_assert!(data.is_ascii());
-            prop_assert_eq!(&decode("p", data.as_bytes()).problems, &[]);
+            prop_assert_eq!(&decode("p", data.as_bytes()).faults, &[]);
             prop_assert_eq!(pairs(data.as_bytes()), written);
         }
 

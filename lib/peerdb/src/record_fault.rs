@@ -8,7 +8,7 @@ use crate::text::{Name, Value};
 /// Names and keys are given as they stand, with what is not UTF-8 replaced.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Problem {
+pub enum RecordFault {
     /// A peer's name is empty or not UTF-8; the record is left out.
     #[error("a peer's name is not usable ({name:?}), so the peer is left out: rename its section")]
     PeerName {
@@ -105,55 +105,55 @@ pub enum Problem {
     },
 }
 
-impl Problem {
-    /// The peer that has the problem, if it is a peer's.
+impl RecordFault {
+    /// The peer that has the fault, if it is a peer's.
     #[must_use]
     pub fn peer(&self) -> Option<&str> {
         match self {
-            Problem::PeerName { name: peer }
-            | Problem::DuplicatePeer { peer }
-            | Problem::NoEquals { peer, .. }
-            | Problem::NoKey { peer, .. }
-            | Problem::BrokenEscape { peer, .. }
-            | Problem::NotUtf8 { peer, .. }
-            | Problem::DuplicateKey { peer, .. } => Some(peer),
+            RecordFault::PeerName { name: peer }
+            | RecordFault::DuplicatePeer { peer }
+            | RecordFault::NoEquals { peer, .. }
+            | RecordFault::NoKey { peer, .. }
+            | RecordFault::BrokenEscape { peer, .. }
+            | RecordFault::NotUtf8 { peer, .. }
+            | RecordFault::DuplicateKey { peer, .. } => Some(peer),
             _ => None,
         }
     }
 
-    /// The key that has the problem, if it is one key's.
+    /// The key that has the fault, if it is one key's.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
         match self {
-            Problem::BrokenEscape { key, .. }
-            | Problem::NotUtf8 { key, .. }
-            | Problem::DuplicateKey { key, .. } => Some(key),
+            RecordFault::BrokenEscape { key, .. }
+            | RecordFault::NotUtf8 { key, .. }
+            | RecordFault::DuplicateKey { key, .. } => Some(key),
             _ => None,
         }
     }
 }
 
-/// The problems met so far, up to a bound.
+/// The faults met so far, up to a bound.
 #[derive(Debug, Default)]
-pub(crate) struct Problems {
-    list: Vec<Problem>,
+pub(crate) struct RecordFaults {
+    list: Vec<RecordFault>,
     omitted: usize,
 }
 
-impl Problems {
-    /// How many problems are kept. Nobody reads more, and a hostile file could hold millions.
+impl RecordFaults {
+    /// How many faults are kept. Nobody reads more, and a hostile file could hold millions.
     const KEPT: usize = 1000;
 
-    pub(crate) fn push(&mut self, problem: Problem) {
+    pub(crate) fn push(&mut self, fault: RecordFault) {
         if self.list.len() < Self::KEPT {
-            self.list.push(problem);
+            self.list.push(fault);
         } else {
             self.omitted += 1;
         }
     }
 
-    /// The problems kept, and the number of those that are not.
-    pub(crate) fn finish(self) -> (Box<[Problem]>, usize) {
+    /// The faults kept, and the number of those that are not.
+    pub(crate) fn finish(self) -> (Box<[RecordFault]>, usize) {
         (self.list.into(), self.omitted)
     }
 }

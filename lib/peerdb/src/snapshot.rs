@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_renamed_over_while_it_is_read_is_read_anew() {
+    fn a_file_renamed_over_while_it_is_read_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = database(&dir, "peers.cdb", "old");
         let newer = database(&dir, "newer", "new");
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_truncated_while_it_is_read_is_read_anew() {
+    fn a_file_truncated_while_it_is_read_is_read_again() {
         let dir = tempfile::tempdir().unwrap();
         let path = database(&dir, "peers.cdb", "hub");
         let copied = copy_observed(&path, |attempt| {

@@ -323,7 +323,7 @@ mod tests {
         let path = dir.path().join("peers.cdb");
         small().write(&path).unwrap();
         let database = Database::load(&path).unwrap();
-        assert_eq!(database.problems(), []);
+        assert_eq!(database.faults(), []);
         let again = Writer::of(&database);
         let mut entries: Vec<_> = again.entries().collect();
         let written = small();

@@ -208,7 +208,7 @@ fn a_file_renamed_over_while_it_is_read_is_never_half_read() {
             last = done.load(Ordering::Relaxed);
             match Database::load(&path) {
                 Ok(database) => {
-                    assert_eq!(database.problems(), []);
+                    assert_eq!(database.faults(), []);
                     assert!(database.peer("hub").is_some());
                 }
                 Err(LoadError::Unstable { .. }) => {}
@@ -359,7 +359,7 @@ proptest! {
         writer.put_auto(peers.keys());
         writer.write(&path)?;
         let database = Database::load(&path)?;
-        prop_assert_eq!(database.problems(), &[]);
+        prop_assert_eq!(database.faults(), &[]);
         prop_assert_eq!(database.peers().len(), peers.len());
         prop_assert!(database.auto().iter().eq(peers.keys()));
         for (name, pairs) in &peers {

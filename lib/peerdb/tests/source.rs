@@ -407,7 +407,7 @@ fn of_several_peers_for_a_user_the_first_keeps_it() {
     let compilation = compile("[b]\nuser = u\n[a]\nuser = u\n[$l]\nuser = u\n");
     let database = compilation.database();
     assert_eq!(database.user("u"), Some("a"));
-    assert_eq!(database.problems(), []);
+    assert_eq!(database.faults(), []);
     assert_eq!(
         compilation
             .writer()
@@ -509,8 +509,8 @@ proptest! {
         let compilation = compile(&text);
         compilation.writer().write(&path)?;
         let (made, read) = (compilation.database(), Database::load(&path)?);
-        prop_assert_eq!(made.problems(), &[]);
-        prop_assert_eq!(read.problems(), &[]);
+        prop_assert_eq!(made.faults(), &[]);
+        prop_assert_eq!(read.faults(), &[]);
         prop_assert!(made.peers().eq(read.peers()));
         prop_assert!(made.users().eq(read.users()));
         prop_assert_eq!(made.auto(), read.auto());

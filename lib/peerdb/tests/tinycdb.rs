@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use peerdb::{Database, Problem, Record, Writer};
+use peerdb::{Database, Record, RecordFault, Writer};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -54,7 +54,7 @@ fn databases(name: &str, flags: &[&str]) -> Outcome<Vec<Database>> {
 #[test]
 fn the_worked_example_is_read() {
     for database in databases("sample", &[]).unwrap() {
-        assert_eq!(database.problems(), []);
+        assert_eq!(database.faults(), []);
         let names: Vec<&str> = database.peers().map(Record::name).collect();
         assert_eq!(names, ["hub", "laptop"]);
         let hub = database.peer("hub").unwrap();
@@ -87,14 +87,14 @@ fn the_worked_example_is_read() {
 fn an_empty_database_is_read() {
     for database in databases("empty", &[]).unwrap() {
         assert_eq!(database.peers().len(), 0);
-        assert_eq!(database.problems(), []);
+        assert_eq!(database.faults(), []);
     }
 }
 
 #[test]
 fn hundreds_of_records_are_read_in_order() {
     for database in databases("many", &[]).unwrap() {
-        assert_eq!(database.problems(), []);
+        assert_eq!(database.faults(), []);
         assert_eq!(database.peers().len(), 300);
         for (number, peer) in database.peers().enumerate() {
             assert_eq!(peer.name(), format!("node{number:03}"));
@@ -126,20 +126,20 @@ fn odd_records_are_repaired_or_left_out() {
         assert_eq!(database.locals().len(), 1);
         assert_eq!(&*database.specials()[0].data, b"\x00\x01\xff");
         assert_eq!(
-            database.problems(),
+            database.faults(),
             [
-                Problem::NoEquals {
+                RecordFault::NoEquals {
                     peer: "bad".into(),
                     text: "nonsense".into()
                 },
-                Problem::BrokenEscape {
+                RecordFault::BrokenEscape {
                     peer: "bad".into(),
                     key: "every".into()
                 },
-                Problem::PeerName {
+                RecordFault::PeerName {
                     name: "not\u{fffd}utf8".into()
                 },
-                Problem::DuplicatePeer { peer: "raw".into() },
+                RecordFault::DuplicatePeer { peer: "raw".into() },
             ]
         );
     }
@@ -148,7 +148,7 @@ fn odd_records_are_repaired_or_left_out() {
 #[test]
 fn replaced_records_are_not_there_any_more() {
     for database in databases("replaced", &["-0"]).unwrap() {
-        assert_eq!(database.problems(), []);
+        assert_eq!(database.faults(), []);
         let names: Vec<&str> = database.peers().map(Record::name).collect();
         assert_eq!(names, ["gate", "hub"]);
         assert!(database.peer("hub").unwrap().flag("watch"));

@@ -37,7 +37,7 @@ impl Journal {
     pub(crate) fn start() -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
         // Only to see whether it is there. Entries name the socket, so that they also reach a
-        // journal that has made its socket anew.
+        // journal that has made its socket again.
         UnixDatagram::unbound()?.connect(SOCKET)?;
         let program = std::env::current_exe().ok();
         let name = program.as_deref().and_then(|path| path.file_name());

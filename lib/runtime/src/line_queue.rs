@@ -167,14 +167,14 @@ mod tests {
     struct Slow {
         lines: SyncSender<String>,
         /// Whether this write fails.
-        verdicts: Receiver<bool>,
+        results: Receiver<bool>,
     }
 
     impl Sink for Slow {
         fn write(&mut self, line: &[u8]) -> io::Result<()> {
             let text = String::from_utf8_lossy(line).into_owned();
             self.lines.send(text).map_err(io::Error::other)?;
-            match self.verdicts.recv() {
+            match self.results.recv() {
                 Ok(true) => Ok(()),
                 Ok(false) | Err(_) => Err(io::Error::other("disk full")),
             }
@@ -188,14 +188,14 @@ mod tests {
     /// A queue, the lines as they are written, and the way to let them be written.
     fn slow() -> (LineQueue, Receiver<String>, mpsc::Sender<bool>) {
         let (lines, written) = mpsc::sync_channel(0);
-        let (verdict, verdicts) = mpsc::channel();
-        let queue = LineQueue::start("slow", Slow { lines, verdicts }).unwrap();
-        (queue, written, verdict)
+        let (worked, results) = mpsc::channel();
+        let queue = LineQueue::start("slow", Slow { lines, results }).unwrap();
+        (queue, written, worked)
     }
 
     #[test]
     fn what_finds_no_room_is_lost_and_counted_where_it_would_have_stood() {
-        let (queue, written, verdict) = slow();
+        let (queue, written, worked) = slow();
         queue.put(b"first".to_vec());
         // The thread is writing now, and has taken nothing else.
         assert_eq!(written.recv().unwrap(), "first");
@@ -205,13 +205,13 @@ mod tests {
         }
         queue.put_last(b"last".to_vec());
         for expected in ["xxx", "last", "1000 lost"] {
-            verdict.send(true).unwrap();
+            worked.send(true).unwrap();
             assert!(written.recv().unwrap().starts_with(expected), "{expected}");
         }
         queue.put(b"next".to_vec());
-        verdict.send(true).unwrap();
+        worked.send(true).unwrap();
         assert_eq!(written.recv().unwrap(), "next");
-        verdict.send(true).unwrap();
+        worked.send(true).unwrap();
         queue.flush(Instant::now() + Duration::from_secs(60));
         let state = queue.lock();
         assert!(state.lines.is_empty() && !state.writing);
@@ -219,13 +219,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_written_is_counted_too() {
-        let (queue, written, verdict) = slow();
+        let (queue, written, worked) = slow();
         queue.put(b"one".to_vec());
         queue.put(b"two".to_vec());
         let mut story = Vec::new();
         for works in [false, false, true, true] {
             story.push(written.recv().unwrap());
-            verdict.send(works).unwrap();
+            worked.send(works).unwrap();
         }
         // Whether both lines were taken at once or one after the other, the loss is told first.
         assert_eq!(story[0], "one");
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_line_that_nobody_reads_holds_up_no_end() {
-        let (queue, written, _verdict) = slow();
+        let (queue, written, _worked) = slow();
         queue.put(b"one".to_vec());
         assert_eq!(written.recv().unwrap(), "one");
         // Returns, although the line is never written.

@@ -43,7 +43,7 @@ struct Window {
 
 /// What to do with a message.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Verdict {
+enum Decision {
     Write,
     /// Leave it out, and report at the given instant how many were.
     Begin(Monotonic),
@@ -59,7 +59,7 @@ impl Window {
         }
     }
 
-    fn judge(&mut self, now: Monotonic) -> Verdict {
+    fn judge(&mut self, now: Monotonic) -> Decision {
         let end = self.since + WINDOW;
         // What was left out is reported before the next window begins.
         if now >= end && self.left_out == 0 {
@@ -67,13 +67,13 @@ impl Window {
         }
         if self.written < MOST {
             self.written += 1;
-            return Verdict::Write;
+            return Decision::Write;
         }
         self.left_out += 1;
         if self.left_out == 1 {
-            Verdict::Begin(end)
+            Decision::Begin(end)
         } else {
-            Verdict::LeaveOut
+            Decision::LeaveOut
         }
     }
 
@@ -103,17 +103,17 @@ impl<S: Subscriber> Filter<S> for RateLimit {
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
         let kind = event.metadata().callsite();
         let now = clock::now();
-        let verdict = {
+        let decision = {
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
             windows
                 .entry(kind.clone())
                 .or_insert_with(|| Window::new(now))
                 .judge(now)
         };
-        match verdict {
-            Verdict::Write => true,
-            Verdict::LeaveOut => false,
-            Verdict::Begin(end) => {
+        match decision {
+            Decision::Write => true,
+            Decision::LeaveOut => false,
+            Decision::Begin(end) => {
                 let mut text = Text::default();
                 event.record(&mut text);
                 self.report_later(kind, end, text.0);
@@ -168,13 +168,13 @@ mod tests {
         let start = clock::now();
         let mut window = Window::new(start);
         for _ in 0..MOST {
-            assert_eq!(window.judge(start), Verdict::Write);
+            assert_eq!(window.judge(start), Decision::Write);
         }
-        assert_eq!(window.judge(start), Verdict::Begin(start + WINDOW));
+        assert_eq!(window.judge(start), Decision::Begin(start + WINDOW));
         // Even late, none is written before the others were reported.
-        assert_eq!(window.judge(start + 2 * WINDOW), Verdict::LeaveOut);
+        assert_eq!(window.judge(start + 2 * WINDOW), Decision::LeaveOut);
         assert_eq!(window.end(start + 2 * WINDOW), 2);
-        assert_eq!(window.judge(start + 2 * WINDOW), Verdict::Write);
+        assert_eq!(window.judge(start + 2 * WINDOW), Decision::Write);
     }
 
     #[test]
@@ -183,7 +183,7 @@ mod tests {
         let mut window = Window::new(start);
         for at in 0..10 * MOST {
             let now = start + WINDOW / MOST * at;
-            assert_eq!(window.judge(now), Verdict::Write, "{at}");
+            assert_eq!(window.judge(now), Decision::Write, "{at}");
         }
     }
 

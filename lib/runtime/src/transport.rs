@@ -11,10 +11,10 @@
 //! Unread bytes are kept up to a limit; beyond it the connection is closed, so that a reader that
 //! has stopped costs a known amount of memory and nobody's time.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fmt, io};
 
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::StreamCommon as _;
@@ -92,11 +92,20 @@ pub enum SocketError {
 
 /// The process at the other end of a connection, as the kernel reports it.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Caller {
+pub struct Client {
     /// The effective user, if the system reports it.
     pub uid: Option<u32>,
     /// The process, if the system reports it.
     pub pid: Option<i32>,
+}
+
+/// For the log and for observers.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = |value: Option<i64>| value.map_or_else(|| "?".to_owned(), |v| v.to_string());
+        let (uid, pid) = (self.uid.map(i64::from), self.pid.map(i64::from));
+        write!(f, "uid {} pid {}", number(uid), number(pid))
+    }
 }
 
 /// Listens on `path`, with file permissions `mode`. A socket left over from a process that has
@@ -152,13 +161,13 @@ fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socke
 ///
 /// # Errors
 /// What the system says; the caller should wait a little and retry.
-pub async fn accept(listener: &Listener) -> io::Result<(Stream, Caller)> {
+pub async fn accept(listener: &Listener) -> io::Result<(Stream, Client)> {
     let stream = listener.accept().await?;
-    let caller = stream.peer_creds().map(|credentials| Caller {
+    let client = stream.peer_creds().map(|credentials| Client {
         uid: credentials.euid(),
         pid: credentials.pid(),
     });
-    Ok((stream, caller.unwrap_or_default()))
+    Ok((stream, client.unwrap_or_default()))
 }
 
 /// Connects to the process that listens on `path`.
@@ -481,8 +490,8 @@ mod tests {
         let path = dir.path().join("s.sock");
         let listener = listen(&path, 0o600).await.unwrap();
         let there = connect(&path).await.unwrap();
-        let (here, caller) = accept(&listener).await.unwrap();
-        assert_eq!(caller.uid, Some(rustix::process::geteuid().as_raw()));
+        let (here, client) = accept(&listener).await.unwrap();
+        assert_eq!(client.uid, Some(rustix::process::geteuid().as_raw()));
         let (receiver, sender) = split(here, backlog).unwrap();
         (there, receiver, sender, dir)
     }

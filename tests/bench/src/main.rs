@@ -3,7 +3,7 @@
 //! machines differ and are noisy: `cargo run --release -p bench`. See
 //! docs/development/performance.md.
 
-mod beside;
+mod baselines;
 mod measure;
 mod operator;
 mod options;
@@ -78,11 +78,11 @@ impl Role {
         use std::time::Duration;
         let second = Duration::from_secs(1);
         match self {
-            Role::Floor { socket, peers } => beside::floor::play(socket, *peers, second),
-            Role::Echo { socket, reply } => beside::echo::play(socket, reply),
-            Role::Provider { socket, lines } => beside::provider::play(socket, lines),
+            Role::Floor { socket, peers } => baselines::floor::play(socket, *peers, second),
+            Role::Echo { socket, reply } => baselines::echo::play(socket, reply),
+            Role::Provider { socket, lines } => baselines::provider::play(socket, lines),
             Role::Wheel { peers, seconds } => {
-                beside::wheel::play(*peers, second, Duration::from_secs(*seconds))
+                baselines::wheel::play(*peers, second, Duration::from_secs(*seconds))
             }
         }
     }

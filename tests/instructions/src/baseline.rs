@@ -74,7 +74,7 @@ impl Baseline {
         for (recorded, now) in [(&self.rustc, &here.rustc), (&self.libc, &here.libc)] {
             if recorded != now {
                 return Some(format!(
-                    "recorded with {recorded}, and this is {now}; record anew with \
+                    "recorded with {recorded}, and this is {now}; record again with \
                      `cargo run --profile counted -p instructions -- --record'"
                 ));
             }

@@ -218,7 +218,7 @@ fn a_second_service_on_the_same_server_says_so() -> Outcome {
 }
 
 #[test]
-fn without_a_database_the_service_runs_and_takes_it_up_when_it_comes() -> Outcome {
+fn without_a_database_the_service_runs_and_loads_it_when_it_comes() -> Outcome {
     let site = Site::new()?.without_database().build()?;
     let service = site.connect(&[])?;
     service.wait_for_log("no database yet: there is no peer database ")?;

@@ -33,7 +33,7 @@ pub enum What {
     Started,
     /// The server has ended, one way or the other.
     Stopped,
-    /// The server has ended and begins anew.
+    /// The server has ended and begins again.
     Restarting,
     /// A client connected.
     Connected(ClientId),

@@ -60,7 +60,7 @@ fn every_input_and_output_is_read_back_from_json() {
         Input::Eof(client),
         Input::HangUp(client),
         Input::Gone(client, 32),
-        Input::Cut(client),
+        Input::Closed(client),
         Input::Datagram(addr(), vec![0x25, 0xff].into()),
         Input::SendFailed(addr(), 101),
         Input::DeviceOpened(device, "tun0".into()),

@@ -48,7 +48,7 @@ struct DumpReport<'a> {
     /// Records of sections whose names start with `$`.
     locals: BTreeMap<&'a str, Pairs<'a>>,
     /// What is wrong with single records.
-    problems: Vec<String>,
+    faults: Vec<String>,
 }
 
 impl Dump {
@@ -68,16 +68,12 @@ impl Dump {
                 users: database.users().collect(),
                 auto: database.auto(),
                 locals: records(database.locals()),
-                problems: database
-                    .problems()
-                    .iter()
-                    .map(ToString::to_string)
-                    .collect(),
+                faults: database.faults().iter().map(ToString::to_string).collect(),
             })?;
         } else {
             show(&database, &mut common.out)?;
-            for problem in database.problems() {
-                crate::output::to_stderr(&format!("warning: {problem}"));
+            for fault in database.faults() {
+                crate::output::to_stderr(&format!("warning: {fault}"));
             }
         }
         // What could be compiled was shown.

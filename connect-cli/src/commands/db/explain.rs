@@ -66,7 +66,7 @@ struct Plan {
     /// How it is pinged; `null` if it is not watched.
     pings: Option<PingsPlan>,
     /// Values that cannot be used as they are.
-    problems: Vec<String>,
+    faults: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -87,7 +87,7 @@ struct PingsPlan {
     command: &'static str,
     #[serde(flatten)]
     plan: PingPlan,
-    /// Seconds from the first ping without a reply to the verdict.
+    /// Seconds from the first ping without a reply until the peer counts as down.
     unreachable_after: u64,
     then: UnreachableAction,
 }
@@ -143,12 +143,12 @@ impl Explain {
 
 impl Plan {
     fn of(record: &Record, database: &Database) -> Self {
-        let mut problems = Vec::new();
-        let (add, added_by) = addition(record, database, &mut problems);
-        let scripts = all_scripts(record, &mut problems);
+        let mut faults = Vec::new();
+        let (add, added_by) = addition(record, database, &mut faults);
+        let scripts = all_scripts(record, &mut faults);
         let pings = pinging::is_watched(record).then(|| {
-            let (plan, kind, faults) = pinging::ping_plan(record, PingKind::default());
-            problems.extend(faults.iter().map(ValueError::to_string));
+            let (plan, kind, bad) = pinging::ping_plan(record, PingKind::default());
+            faults.extend(bad.iter().map(ValueError::to_string));
             PingsPlan {
                 command: kind.command(),
                 plan,
@@ -162,7 +162,7 @@ impl Plan {
             scripts,
             environment: environment::environment(record, &[]).into_iter().collect(),
             pings,
-            problems,
+            faults,
         }
     }
 
@@ -212,20 +212,17 @@ impl Plan {
                 (line, Paint::Plain)
             }));
         }
-        for problem in &self.problems {
-            lines.push((
-                format!("warning: {}", text::clean(problem)),
-                Paint::Doubtful,
-            ));
+        for fault in &self.faults {
+            lines.push((format!("warning: {}", text::clean(fault)), Paint::Doubtful));
         }
         lines
     }
 }
 
-/// A value, or nothing in place of one that cannot be used, which is a problem.
-fn or_problem<T: Default>(value: Result<T, ValueError>, problems: &mut Vec<String>) -> T {
+/// A value, or nothing in place of one that cannot be used, which is a fault.
+fn or_fault<T: Default>(value: Result<T, ValueError>, faults: &mut Vec<String>) -> T {
     value.unwrap_or_else(|error| {
-        problems.push(error.to_string());
+        faults.push(error.to_string());
         T::default()
     })
 }
@@ -234,10 +231,10 @@ fn or_problem<T: Default>(value: Result<T, ValueError>, problems: &mut Vec<Strin
 fn addition(
     record: &Record,
     database: &Database,
-    problems: &mut Vec<String>,
+    faults: &mut Vec<String>,
 ) -> (Option<Vec<String>>, Vec<String>) {
     let name = record.name();
-    let options = or_problem(adding::options(record), problems);
+    let options = or_fault(adding::options(record), faults);
     let mut causes = Vec::new();
     let address = match adding::address(record) {
         Ok(address) => {
@@ -255,7 +252,7 @@ fn addition(
             Some(ADDRESS.map(str::to_owned).to_vec())
         }
         Err(NoAddress::Missing | NoAddress::Blank) => {
-            problems.push(format!(
+            faults.push(format!(
                 "peer {name} has no address: `peer' must be PASSIVE or an address"
             ));
             None
@@ -272,7 +269,7 @@ fn addition(
 }
 
 /// The scripts of a peer, in the order of its life.
-fn all_scripts(record: &Record, problems: &mut Vec<String>) -> Vec<ScriptPlan> {
+fn all_scripts(record: &Record, faults: &mut Vec<String>) -> Vec<ScriptPlan> {
     let name = record.name();
     let up = scripts::ifup_arguments(name, IFNAME, ADDRESS.map(str::to_owned).to_vec());
     let down = vec![name.to_owned()];
@@ -300,10 +297,10 @@ fn all_scripts(record: &Record, problems: &mut Vec<String>) -> Vec<ScriptPlan> {
     ];
     let mut plans = Vec::new();
     for (kind, when, script) in kinds {
-        let Some(Script { command, .. }) = or_problem(script, problems) else {
+        let Some(Script { command, .. }) = or_fault(script, faults) else {
             continue;
         };
-        let limit = or_problem(scripts::limit(record, kind), problems);
+        let limit = or_fault(scripts::limit(record, kind), faults);
         plans.push(ScriptPlan {
             kind,
             when,

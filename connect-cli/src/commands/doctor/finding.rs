@@ -8,7 +8,7 @@ use crate::output::text;
 /// The result of one check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Verdict {
+pub(crate) enum Severity {
     /// All right.
     Ok,
     /// It works, but should be looked at.
@@ -39,7 +39,7 @@ pub(crate) enum Area {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Finding {
     pub(crate) area: Area,
-    pub(crate) verdict: Verdict,
+    pub(crate) severity: Severity,
     /// The result of one check.
     pub(crate) text: String,
     /// What to do about it.
@@ -61,28 +61,28 @@ pub(crate) struct Section<'a> {
 impl Section<'_> {
     /// Something is all right.
     pub(crate) fn ok(&mut self, text: impl Into<String>) {
-        self.push(Verdict::Ok, text.into(), None);
+        self.push(Severity::Ok, text.into(), None);
     }
 
     /// Something should be looked at.
     pub(crate) fn warning(&mut self, text: impl Into<String>, remedy: &str) {
-        self.push(Verdict::Warning, text.into(), Some(remedy));
+        self.push(Severity::Warning, text.into(), Some(remedy));
     }
 
     /// Something is at fault.
     pub(crate) fn fault(&mut self, text: impl Into<String>, remedy: &str) {
-        self.push(Verdict::Fault, text.into(), Some(remedy));
+        self.push(Severity::Fault, text.into(), Some(remedy));
     }
 
     /// Something is at fault, and the sentence that says so ends with what to do.
     pub(crate) fn fault_with_remedy(&mut self, text: impl Into<String>) {
-        self.push(Verdict::Fault, text.into(), None);
+        self.push(Severity::Fault, text.into(), None);
     }
 
-    fn push(&mut self, verdict: Verdict, text: String, remedy: Option<&str>) {
+    fn push(&mut self, severity: Severity, text: String, remedy: Option<&str>) {
         self.findings.0.push(Finding {
             area: self.area,
-            verdict,
+            severity,
             text,
             remedy: remedy.map(str::to_owned),
         });
@@ -102,16 +102,16 @@ impl Findings {
         self.0.iter()
     }
 
-    /// Whether anything has this verdict.
-    pub(crate) fn any(&self, verdict: Verdict) -> bool {
-        self.0.iter().any(|finding| finding.verdict == verdict)
+    /// Whether anything has this severity.
+    pub(crate) fn any(&self, severity: Severity) -> bool {
+        self.0.iter().any(|finding| finding.severity == severity)
     }
 
     /// One sentence on all of it.
     pub(crate) fn summary(&self) -> String {
-        let count = |verdict| self.0.iter().filter(|f| f.verdict == verdict).count();
-        let faults = (count(Verdict::Fault), "fault");
-        let warnings = (count(Verdict::Warning), "warning");
+        let count = |severity| self.0.iter().filter(|f| f.severity == severity).count();
+        let faults = (count(Severity::Fault), "fault");
+        let warnings = (count(Severity::Warning), "warning");
         text::counts([faults, warnings], "All is well.")
     }
 }

@@ -19,7 +19,7 @@ use connect_runtime::exit::Exit;
 use connect_runtime::paths;
 use serde::Serialize;
 
-use self::finding::{Area, Findings, Verdict};
+use self::finding::{Area, Findings, Severity};
 use self::service::Found;
 use crate::common::Common;
 use crate::error::Error;
@@ -37,7 +37,7 @@ use crate::output::{Output, SCHEMA};
     is 1 if something is at fault.\n\n\
     Examples:\n\
     \x20 connect-cli doctor\n\
-    \x20 connect-cli doctor --json | jq '.findings[] | select(.verdict == \"fault\")'")]
+    \x20 connect-cli doctor --json | jq '.findings[] | select(.severity == \"fault\")'")]
 pub(crate) struct Doctor {
     /// The peer database [default: the one in use, else $TRIPEPEERDB, else peers.cdb].
     #[arg(short, long, value_name = "FILE")]
@@ -80,7 +80,7 @@ impl Doctor {
         if let Some(seen) = seen {
             seen.runs.report(&mut findings.section(Area::Scripts));
         }
-        let ok = !findings.any(Verdict::Fault);
+        let ok = !findings.any(Severity::Fault);
         if self.json {
             common.out.json(&DoctorReport {
                 schema: SCHEMA,
@@ -109,10 +109,10 @@ fn directory(common: &Common, found: &Found) -> PathBuf {
 
 fn show(findings: &Findings, out: &mut Output) -> io::Result<()> {
     for finding in findings.iter() {
-        let (word, paint) = match finding.verdict {
-            Verdict::Ok => ("ok", Paint::Good),
-            Verdict::Warning => ("warning", Paint::Doubtful),
-            Verdict::Fault => ("FAULT", Paint::Bad),
+        let (word, paint) = match finding.severity {
+            Severity::Ok => ("ok", Paint::Good),
+            Severity::Warning => ("warning", Paint::Doubtful),
+            Severity::Fault => ("FAULT", Paint::Bad),
         };
         out.painted(paint, &format!("{word:<8} {}", text::clean(&finding.text)))?;
         if let Some(remedy) = &finding.remedy {

@@ -30,14 +30,14 @@ const HELPER_OVERDUE: Family = gauge(
     "Time for which something due from the helper is overdue; 0 if nothing is.",
 );
 const HELPER_UP: Family = gauge("helper_up", "Whether the helper is connected.");
-const HELPER_RESTARTS: Family = counter("helper_restarts", "Times the helper connected anew.");
+const HELPER_RESTARTS: Family = counter("helper_restarts", "Times the helper connected again.");
 const HELPER: Family = info("helper", "The helper's version.");
 const DATABASE_PEERS: Family = gauge("database_peers", "Peers in the database in use.");
 const DATABASE_FAULTY: Family = gauge(
     "database_faulty",
     "Whether the database file as it is now cannot be used.",
 );
-const RELOADS: Family = counter("database_reloads", "Databases taken up.");
+const RELOADS: Family = counter("database_reloads", "Databases loaded after the first.");
 const RELOAD_FAULTS: Family = counter("database_faults", "Database files that could not be used.");
 const UNREACHABLE: Family = counter("unreachable", "Checks of peers that failed.");
 const RECONNECTS: Family = counter(

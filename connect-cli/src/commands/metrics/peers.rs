@@ -55,7 +55,7 @@ const PEER_FAILURES: Family = gauge(
     "peer_failures",
     "Failed attempts in the current or most recent check.",
 );
-const PEER_ROUNDS: Family = gauge("peer_failed_checks", "Checks that failed in a row.");
+const PEER_FAILED_CHECKS: Family = gauge("peer_failed_checks", "Checks that failed in a row.");
 const PEER_RECONNECTS: Family = counter(
     "peer_reconnects",
     "Reconnections of the peer begun since adoption.",
@@ -115,7 +115,9 @@ const FIGURES: [(&Family, Figure); 10] = [
     (&PEER_LOST, |peer| counted(peer, peer.statistics.lost)),
     (&PEER_LOSS, |peer| peer.statistics.loss()),
     (&PEER_FAILURES, |peer| counted(peer, peer.failures)),
-    (&PEER_ROUNDS, |peer| counted(peer, peer.rounds)),
+    (&PEER_FAILED_CHECKS, |peer| {
+        counted(peer, peer.failed_checks)
+    }),
     (&PEER_RECONNECTS, |peer| {
         counted(peer, peer.connection.reconnects)
     }),

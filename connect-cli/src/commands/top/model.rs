@@ -189,7 +189,7 @@ impl Model {
             _ => {}
         }
         let (what, paint) = event_text::describe(&event.kind);
-        let time = event_text::local_time(event.at, "%T");
+        let time = event_text::local_time(event.at_ms, "%T");
         let peer = event.peer.as_deref().unwrap_or(text::NOTHING);
         self.say(&format!("{time} {peer:<12} {what}"), paint);
     }

@@ -118,7 +118,7 @@ impl Machine {
     }
 
     /// The server has answered the `ADD`.
-    pub(in crate::machine) fn added(&mut self, name: &str, result: &Result<(), Failure>) {
+    pub(in crate::machine) fn add_answered(&mut self, name: &str, result: &Result<(), Failure>) {
         if let Err(failure) = result
             && failure.code() == "peer-exists"
             && let Some(adding) = self.additions.under_way.get_mut(name)

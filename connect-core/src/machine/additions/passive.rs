@@ -58,7 +58,7 @@ impl Machine {
     }
 
     /// The server has made a challenge.
-    pub(in crate::machine) fn challenge_made(
+    pub(in crate::machine) fn challenge_answered(
         &mut self,
         requester: Requester,
         peer: String,

@@ -4,7 +4,7 @@
 use connect_ipc::PeerId;
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::event::EventKind;
-use connect_ipc::pinger::{PingOutcome, PingResult, ToPinger};
+use connect_ipc::pinger::{EndedPing, PingResult, ToPinger};
 use connect_liveness::{Judgement, Meaning};
 use connect_policy::pinging::is_dynamic;
 use tripe_admin::Failure;
@@ -14,13 +14,13 @@ use crate::machine::server::Pending;
 
 impl Machine {
     /// Judges a result, hands it to the pinger, and acts on what it means.
-    pub(in crate::machine) fn ping_result(&mut self, id: PeerId, seq: u32, outcome: PingOutcome) {
+    pub(in crate::machine) fn ping_result(&mut self, id: PeerId, seq: u32, result: PingResult) {
         let now = self.now;
         let Some(adoption) = self.peers.adoption_mut(id) else {
             return;
         };
-        let replied_before = adoption.liveness.phase().rounds == 0;
-        let Some(judgement) = adoption.liveness.result(id, seq, outcome, now) else {
+        let replied_before = adoption.liveness.phase().failed_checks == 0;
+        let Some(judgement) = adoption.liveness.result(id, seq, result, now) else {
             return;
         };
         adoption.ping = None;
@@ -33,39 +33,39 @@ impl Machine {
         if changed {
             adoption.history.changed = Some(now);
         }
-        let result = PingResult {
+        let ended = EndedPing {
             peer: id,
             seq,
-            outcome,
+            result,
         };
         let expected = judgement.meaning == Meaning::Expected;
-        self.tell_result(result, expected.then_some(due));
+        self.tell_result(ended, expected.then_some(due));
         if self.events.is_observed() || !expected {
-            self.act_on(id, outcome, judgement, due);
+            self.act_on(id, result, judgement, due);
         }
     }
 
     /// Hands a result to the pinger. An expected reply, after which the peer is due at `rests`, may
     /// wait for others.
-    fn tell_result(&mut self, result: PingResult, rests: Option<Monotonic>) {
+    fn tell_result(&mut self, ended: EndedPing, rests: Option<Monotonic>) {
         if self.pinger.helper.ready().is_none() {
             // The next pinger is told where the peer stands.
             return;
         }
         match rests {
-            Some(due) => self.pinger.outbox.expected_result(result, due, self.now),
-            None => self.pinger.outbox.urgent_result(result),
+            Some(due) => self.pinger.outbox.expected_result(ended, due, self.now),
+            None => self.pinger.outbox.urgent_result(ended),
         }
     }
 
     /// Acts on what a result means; the peer is due next at `due`.
-    fn act_on(&mut self, id: PeerId, outcome: PingOutcome, judgement: Judgement, due: Monotonic) {
+    fn act_on(&mut self, id: PeerId, result: PingResult, judgement: Judgement, due: Monotonic) {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
         let name = peer.name().to_owned();
         if self.events.is_observed()
-            && let PingOutcome::Reply(millis) = outcome
+            && let PingResult::Reply(millis) = result
             && matches!(
                 judgement.meaning,
                 Meaning::Expected | Meaning::Recovered { .. }
@@ -88,11 +88,14 @@ impl Machine {
             }
             Meaning::Expected | Meaning::NotSent | Meaning::Void => {}
         }
-        if let Some(rounds) = judgement.unreachable {
+        if let Some(failed_checks) = judgement.unreachable {
             self.events.counters.unreachable += 1;
             // A peer that is killed is not checked again.
-            let next = self.is_dynamic(id).then(|| millis(due.since(self.now)));
-            self.emit(Some(&name), || EventKind::Unreachable { rounds, next });
+            let next_ms = self.is_dynamic(id).then(|| millis(due.since(self.now)));
+            self.emit(Some(&name), || EventKind::Unreachable {
+                failed_checks,
+                next_ms,
+            });
             self.unreachable(id);
         }
     }
@@ -154,7 +157,7 @@ impl Machine {
         let now = self.now;
         if let Some(id) = self.peers.find(name)
             && let Some(adoption) = self.peers.adoption_mut(id)
-            && adoption.liveness.phase().rounds > 0
+            && adoption.liveness.phase().failed_checks > 0
         {
             adoption.liveness.check_now(now);
             self.tell_pinger(ToPinger::CheckNow(vec![id]));

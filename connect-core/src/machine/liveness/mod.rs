@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   pinger --PingOrder--> [sending] --> [ping_queue] --when due--> server
-//!   server --result-----> [judging] --> [outbox] --PingResult----> pinger
+//!   server --result-----> [judging] --> [outbox] --EndedPing----> pinger
 //! ```
 
 pub(super) mod adoption;

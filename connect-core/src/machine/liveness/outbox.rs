@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
-use connect_ipc::pinger::{PingResult, ToPinger, Watched};
+use connect_ipc::pinger::{EndedPing, ToPinger, Watched};
 
 /// How long an expected reply may wait: a tenth of the shortest period, so ten wake-ups a second
 /// however many peers there are.
@@ -57,27 +57,27 @@ impl Outbox {
     }
 
     /// Adds a result at which the pinger has to act.
-    pub(super) fn urgent_result(&mut self, result: PingResult) {
-        self.result(result);
+    pub(super) fn urgent_result(&mut self, ended: EndedPing) {
+        self.result(ended);
         self.urgent = true;
     }
 
     /// Adds an expected reply, after which the peer is due at `due`.
-    pub(super) fn expected_result(&mut self, result: PingResult, due: Monotonic, now: Monotonic) {
+    pub(super) fn expected_result(&mut self, ended: EndedPing, due: Monotonic, now: Monotonic) {
         let until = *self.until.get_or_insert(now + REST);
-        let full = self.result(result) >= ITEMS_PER_FRAME;
+        let full = self.result(ended) >= ITEMS_PER_FRAME;
         self.urgent |= self.leaving || full || due <= until;
     }
 
     /// Adds a result, and gives how many its message has now.
-    fn result(&mut self, result: PingResult) -> usize {
+    fn result(&mut self, ended: EndedPing) -> usize {
         match self.messages.last_mut() {
             Some(ToPinger::Results(list)) if list.len() < ITEMS_PER_FRAME => {
-                list.push(result);
+                list.push(ended);
                 list.len()
             }
             _ => {
-                self.messages.push(ToPinger::Results(vec![result]));
+                self.messages.push(ToPinger::Results(vec![ended]));
                 1
             }
         }
@@ -111,16 +111,16 @@ impl Outbox {
 mod tests {
     use super::*;
     use connect_ipc::PeerId;
-    use connect_ipc::pinger::PingOutcome;
+    use connect_ipc::pinger::PingResult;
 
     const NOW: Monotonic = Monotonic(1_000_000_000);
     const DUE: Monotonic = Monotonic(2_000_000_000);
 
-    fn reply(peer: u64) -> PingResult {
-        PingResult {
+    fn reply(peer: u64) -> EndedPing {
+        EndedPing {
             peer: PeerId(peer),
             seq: 1,
-            outcome: PingOutcome::Reply(1.0),
+            result: PingResult::Reply(1.0),
         }
     }
 

@@ -18,7 +18,7 @@ impl Machine {
     ) {
         if let Some(old) = self.pinger.helper.connected(connection, status, self.now) {
             tracing::warn!("another pinger has connected; closing the first connection");
-            self.out.push(Output::Cut(old));
+            self.out.push(Output::Close(old));
         }
         self.pinger.start_over();
     }

@@ -4,7 +4,7 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::control::ServerLink;
-use connect_ipc::pinger::{PingOrder, PingOutcome};
+use connect_ipc::pinger::{PingOrder, PingResult};
 
 use super::WatchAs;
 use crate::machine::Machine;
@@ -62,7 +62,7 @@ impl Machine {
         let pending = Pending::Ping {
             peer: order.peer,
             seq: order.seq,
-            outcome: None,
+            end: None,
         };
         match self.server.session.background(pending, command, words) {
             Ok(tag) => {
@@ -73,7 +73,7 @@ impl Machine {
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot send a ping");
-                self.ping_result(order.peer, order.seq, PingOutcome::Failed);
+                self.ping_result(order.peer, order.seq, PingResult::Failed);
             }
         }
     }

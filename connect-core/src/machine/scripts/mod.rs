@@ -2,16 +2,16 @@
 //! The script helper and its runs.
 //!
 //! ```text
-//!   a peer comes, goes, is unreachable --> [orders] --Run--> script helper
+//!   a peer comes, goes, is unreachable --> [dispatch] --Run--> script helper
 //!   an operator asks for one --> [requested] --^
 //!   script helper --Started, Output, Ended--> [reports] --> [runs], warnings, events
 //!   a run is over --> [ends] --> [failures], warnings, counts
 //! ```
 
+mod dispatch;
 pub(super) mod ended_run;
 mod ends;
 mod failures;
-mod orders;
 mod reports;
 mod requested;
 mod runs;

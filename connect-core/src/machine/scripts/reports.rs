@@ -35,7 +35,7 @@ impl Machine {
     ) {
         if let Some(old) = self.scripts.helper.connected(connection, status, self.now) {
             tracing::warn!("another script helper has connected; closing the first connection");
-            self.out.push(Output::Cut(old));
+            self.out.push(Output::Close(old));
         }
         self.scripts.resumed.clear();
         self.scripts.forget_untaken();

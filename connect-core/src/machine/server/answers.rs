@@ -3,7 +3,7 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::event::EventKind;
-use connect_ipc::pinger::PingOutcome;
+use connect_ipc::pinger::PingResult;
 use tripe_admin::{Address, Failure};
 
 use super::{AfterAlgs, Pending, PingWord};
@@ -32,10 +32,10 @@ impl Machine {
             Pending::Algs { peer, then, pairs } => {
                 self.algorithms_answered(peer, then, pairs, &result);
             }
-            Pending::Ping { peer, seq, outcome } => self.ping_ended(peer, seq, outcome, result),
+            Pending::Ping { peer, seq, end } => self.ping_ended(peer, seq, end, result),
             // Killed, or gone already: the name is free either way.
             Pending::KillBeforeAdd(name) => self.submit_add(&name),
-            Pending::Add(name) => self.added(&name, &result),
+            Pending::Add(name) => self.add_answered(&name, &result),
             Pending::Kill(name) => {
                 if let Err(failure) = result {
                     tracing::warn!(peer = name, error = %failure, "cannot kill the unreachable peer");
@@ -53,7 +53,7 @@ impl Machine {
                 peer,
                 patience,
                 challenge,
-            } => self.challenge_made(requester, peer, patience, challenge, result),
+            } => self.challenge_answered(requester, peer, patience, challenge, result),
             Pending::Greet(peer) => {
                 if let Err(failure) = result {
                     self.warn(["connect", &peer, "greet-failed"], failure.words());
@@ -128,16 +128,16 @@ impl Machine {
         end: Option<PingWord>,
         result: Result<(), Failure>,
     ) {
-        let outcome = match (result, end) {
-            (Ok(()), Some(PingWord::Outcome(PingOutcome::Timeout))) if self.is_void(id) => {
-                PingOutcome::Void
+        let result = match (result, end) {
+            (Ok(()), Some(PingWord::Result(PingResult::Timeout))) if self.is_void(id) => {
+                PingResult::Void
             }
-            (Ok(()), Some(PingWord::Outcome(outcome))) => outcome,
+            (Ok(()), Some(PingWord::Result(result))) => result,
             // The KILL note comes first as a rule, and then there is nothing left to do.
             (Ok(()), Some(PingWord::PeerDied)) => return self.forget_peer(id),
             (Ok(()), None) => {
                 tracing::warn!("the server ended a ping without a result");
-                PingOutcome::Failed
+                PingResult::Failed
             }
             (Err(failure), _) => {
                 let Some(peer) = self.peers.get(id) else {
@@ -149,9 +149,9 @@ impl Machine {
                 });
                 self.notify(["ping-failed", &name], failure.words());
                 self.forget_if_unknown(id, &failure);
-                PingOutcome::Failed
+                PingResult::Failed
             }
         };
-        self.ping_result(id, seq, outcome);
+        self.ping_result(id, seq, result);
     }
 }

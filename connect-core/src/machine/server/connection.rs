@@ -147,7 +147,7 @@ impl Machine {
 
     /// Releases the service; core ends when the server has answered.
     pub(in crate::machine) fn retire(&mut self) {
-        self.out.push(Output::Notify(Milestone::Stopping));
+        self.out.push(Output::ServiceManager(Milestone::Stopping));
         self.hurry_results();
         let released = self.server.is_connected()
             && self

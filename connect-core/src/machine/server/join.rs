@@ -224,7 +224,7 @@ impl Machine {
         );
         self.emit(None, || EventKind::Joined {});
         if first {
-            self.out.push(Output::Notify(Milestone::Ready));
+            self.out.push(Output::ServiceManager(Milestone::Ready));
         }
         self.perform_held();
         if fresh && self.config.startup {

@@ -2,7 +2,7 @@
 //! What core waits for from the server, on whose behalf, and what has been answered so far.
 
 use connect_ipc::PeerId;
-use connect_ipc::pinger::PingOutcome;
+use connect_ipc::pinger::PingResult;
 use tripe_admin::{Interval, Words};
 
 use crate::machine::requester::{Requester, ScriptRequest};
@@ -58,7 +58,7 @@ pub(in crate::machine) enum Pending {
         /// The ping's number.
         seq: u32,
         /// What the server said of it; `None` until it has.
-        outcome: Option<PingWord>,
+        end: Option<PingWord>,
     },
     /// `KILL` before an `ADD` of the same name.
     KillBeforeAdd(String),
@@ -107,9 +107,9 @@ impl Pending {
             Pending::GetChallenge { challenge, .. } => *challenge = words.next().map(Into::into),
             // What the other provider says does not matter, only that it speaks.
             Pending::Probe => {}
-            Pending::Ping { outcome, .. } => {
-                *outcome = PingWord::parse(words);
-                return outcome.is_some();
+            Pending::Ping { end, .. } => {
+                *end = PingWord::parse(words);
+                return end.is_some();
             }
             Pending::Routine(_)
             | Pending::Claim
@@ -147,7 +147,7 @@ pub(in crate::machine) enum AfterAlgs {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::machine) enum PingWord {
     /// A reply or a timeout.
-    Outcome(PingOutcome),
+    Result(PingResult),
     /// The peer was removed meanwhile.
     PeerDied,
 }
@@ -160,9 +160,9 @@ impl PingWord {
                 // Any decimal is taken; a server that says something else has at least had a reply.
                 let millis = words.next().and_then(|word| word.parse().ok());
                 let millis = millis.filter(|m: &f64| m.is_finite() && *m >= 0.0);
-                PingWord::Outcome(PingOutcome::Reply(millis.unwrap_or(0.0)))
+                PingWord::Result(PingResult::Reply(millis.unwrap_or(0.0)))
             }
-            Some("ping-timeout") => PingWord::Outcome(PingOutcome::Timeout),
+            Some("ping-timeout") => PingWord::Result(PingResult::Timeout),
             Some("ping-peer-died") => PingWord::PeerDied,
             _ => return None,
         })

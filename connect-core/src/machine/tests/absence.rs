@@ -170,7 +170,7 @@ fn an_adopted_peer_is_checking_until_a_check_has_ended_and_then_up_or_down() {
     rig.sent();
     let id = rig.id("dynamic");
     rig.order(id, 2);
-    assert_eq!(row(&mut rig, "dynamic").next_ping, None);
+    assert_eq!(row(&mut rig, "dynamic").next_ping_ms, None);
     assert_eq!(state(&mut rig, "dynamic"), (PeerState::Up, true));
     let tag = rig.sent()[0].split(' ').nth(2).expect("a tag").to_owned();
     rig.hear(&format!("BGDETACH {tag}"));
@@ -178,7 +178,7 @@ fn an_adopted_peer_is_checking_until_a_check_has_ended_and_then_up_or_down() {
     rig.hear(&format!("BGOK {tag}"));
     let down = row(&mut rig, "dynamic");
     assert_eq!((down.state, down.wanted), (PeerState::Down, true));
-    assert!(down.next_ping.is_some(), "it is reconnected and checked");
+    assert!(down.next_ping_ms.is_some(), "it is reconnected and checked");
     rig.sent();
     ping(&mut rig, "dynamic", 3, "ping-ok 1.5");
     assert_eq!(state(&mut rig, "dynamic"), (PeerState::Up, true));
@@ -190,11 +190,11 @@ fn a_static_peer_that_does_not_answer_is_gone_until_it_is_back() {
     rig.feed(Input::Observed(true));
     paris_falls_silent(&mut rig);
     let doomed = row(&mut rig, "paris");
-    assert_eq!((doomed.state, doomed.next_ping), (PeerState::Down, None));
+    assert_eq!((doomed.state, doomed.next_ping_ms), (PeerState::Down, None));
     let told = events(&mut rig, "paris");
     let unreachable = EventKind::Unreachable {
-        rounds: 1,
-        next: None,
+        failed_checks: 1,
+        next_ms: None,
     };
     assert!(told.contains(&unreachable), "{told:?}");
 
@@ -204,7 +204,7 @@ fn a_static_peer_that_does_not_answer_is_gone_until_it_is_back() {
     rig.wait(Duration::from_secs(300));
     let gone = row(&mut rig, "paris");
     assert_eq!((gone.state, gone.wanted), (PeerState::Gone, true));
-    assert_eq!((gone.age, gone.next_ping), (300, None));
+    assert_eq!((gone.age, gone.next_ping_ms), (300, None));
     assert_eq!(gone.connection.removal, Some(SILENCE));
     assert_eq!(rig.machine.counts().gone, 1);
 
@@ -253,7 +253,7 @@ fn a_peer_whose_removal_the_server_refuses_stays_and_is_checked_again() {
     rig.hear("FAIL not-now");
     let stays = row(&mut rig, "paris");
     assert_eq!(stays.state, PeerState::Down);
-    assert!(stays.next_ping.is_some());
+    assert!(stays.next_ping_ms.is_some());
     rig.hear("NOTE KILL paris");
     assert_eq!(state(&mut rig, "paris"), (PeerState::Killed, false));
 }

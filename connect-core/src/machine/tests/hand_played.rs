@@ -6,7 +6,7 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::pinger::{FromPinger, PingOutcome, PingPhase, ToPinger};
+use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
 use connect_liveness::Liveness;
 
@@ -16,13 +16,13 @@ use super::rig::{Rig, record};
 const WATCHED: &[(&str, &str)] = &[("watch", "t"), ("peer", "PASSIVE")];
 
 /// The results that the pinger was told, those that may rest for a while included.
-fn results(rig: &mut Rig) -> Vec<PingOutcome> {
+fn results(rig: &mut Rig) -> Vec<PingResult> {
     rig.wait(Duration::from_millis(200));
     let told = rig.to_pinger.drain(..).filter_map(|message| match message {
         ToPinger::Results(list) => Some(list),
         _ => None,
     });
-    told.flatten().map(|result| result.outcome).collect()
+    told.flatten().map(|result| result.result).collect()
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_peer_in_trouble_is_checked_at_once_only_by_a_pinger_that_knows_it() {
     if let Some(adoption) = rig.machine.peers.adoption_mut(id) {
         let (plan, statistics) = (*adoption.liveness.plan(), *adoption.liveness.statistics());
         let phase = PingPhase {
-            rounds: 1,
+            failed_checks: 1,
             ..PingPhase::default()
         };
         adoption.liveness = Liveness::standing(plan, phase, statistics);

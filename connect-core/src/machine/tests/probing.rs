@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connect_ipc::event::EventKind;
 use connect_ipc::hello::Role;
-use connect_ipc::pinger::{PingOutcome, ToPinger};
+use connect_ipc::pinger::{PingResult, ToPinger};
 use connect_ipc::probing::{OverdueCause, Probing};
 use connect_ipc::scripts::FromScripts;
 use tripe_admin::Interval;
@@ -54,13 +54,13 @@ fn tag(line: &str) -> &str {
 }
 
 /// The results that the pinger was told.
-fn results(rig: &mut Rig) -> Vec<PingOutcome> {
+fn results(rig: &mut Rig) -> Vec<PingResult> {
     rig.wait(Duration::from_millis(200));
     let told = rig.to_pinger.drain(..).filter_map(|message| match message {
         ToPinger::Results(list) => Some(list),
         _ => None,
     });
-    told.flatten().map(|result| result.outcome).collect()
+    told.flatten().map(|result| result.result).collect()
 }
 
 fn time_out(rig: &mut Rig, tag: &str) {
@@ -120,7 +120,7 @@ fn a_server_that_answers_nothing_is_told_and_its_timeouts_do_not_count() {
     // It goes on, and has been waiting for the reply while nobody read it.
     rig.hear("BGDETACH c0.0");
     time_out(&mut rig, "c0.0");
-    assert_eq!(results(&mut rig), [PingOutcome::Void]);
+    assert_eq!(results(&mut rig), [PingResult::Void]);
     assert_eq!(
         rig.sent(),
         ["PING -background c0.0 -timeout 10 p"],
@@ -135,7 +135,7 @@ fn a_ping_that_the_server_had_taken_when_it_stood_still_does_not_count() {
     rig.wait(seconds(16));
     assert_eq!(cause(&rig), Some(OverdueCause::ServerMute));
     time_out(&mut rig, "c0.0");
-    assert_eq!(results(&mut rig), [PingOutcome::Void]);
+    assert_eq!(results(&mut rig), [PingResult::Void]);
     assert_eq!(rig.sent(), [""; 0]);
 }
 
@@ -145,7 +145,7 @@ fn a_timeout_in_its_time_counts() {
     ping(&mut rig, 1);
     rig.wait(seconds(10));
     time_out(&mut rig, "c0.0");
-    assert_eq!(results(&mut rig), [PingOutcome::Timeout]);
+    assert_eq!(results(&mut rig), [PingResult::Timeout]);
     assert_eq!(rig.sent().last().unwrap(), "KILL p");
 }
 
@@ -157,7 +157,7 @@ fn what_is_late_because_core_stood_still_is_nobodys_fault() {
     assert_eq!(rig.machine.probing().server_silent, None);
     assert_eq!(rig.machine.helpers()[0].silent, None);
     time_out(&mut rig, "c0.0");
-    assert_eq!(results(&mut rig), [PingOutcome::Void]);
+    assert_eq!(results(&mut rig), [PingResult::Void]);
     assert_eq!(rig.sent(), [""; 0]);
     assert_eq!(rig.restarts, []);
 }
@@ -182,12 +182,12 @@ fn a_ping_under_way_while_the_host_slept_does_not_count() {
     rig.wait(seconds(1));
     rig.feed(Input::Slept { seconds: 3_600 });
     time_out(&mut rig, "c0.0");
-    assert_eq!(results(&mut rig), [PingOutcome::Void]);
+    assert_eq!(results(&mut rig), [PingResult::Void]);
     // Only that one.
     ping(&mut rig, 2);
     rig.wait(seconds(10));
     time_out(&mut rig, "c0.1");
-    assert_eq!(results(&mut rig), [PingOutcome::Timeout]);
+    assert_eq!(results(&mut rig), [PingResult::Timeout]);
 }
 
 #[test]

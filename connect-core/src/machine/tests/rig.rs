@@ -286,7 +286,7 @@ impl Rig {
         self.feed(Input::EndOfTurn);
     }
 
-    /// The server is out of reach.
+    /// The server cannot be reached.
     pub(super) fn lose_server(&mut self) {
         let reason = "it closed the connection".to_owned();
         self.feed(Input::ServerLost { reason });

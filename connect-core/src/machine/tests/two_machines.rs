@@ -62,7 +62,7 @@ enum End {
 
 /// What happens besides pings.
 #[derive(Clone, Copy, Debug)]
-enum Happening {
+enum Disturbance {
     Sabotage(usize),
     /// Keys are agreed, after which a peer in trouble is checked at once.
     Keys(usize),
@@ -80,7 +80,7 @@ static NONE: BTreeSet<usize> = BTreeSet::new();
 struct Plot {
     /// The ends of each peer's pings, which begin again when all were used.
     ends: Vec<Vec<End>>,
-    happenings: BTreeMap<usize, Happening>,
+    disturbances: BTreeMap<usize, Disturbance>,
 }
 
 fn plot() -> impl Strategy<Value = Plot> {
@@ -89,15 +89,15 @@ fn plot() -> impl Strategy<Value = Plot> {
         3 => Just(End::Timeout),
         1 => Just(End::Failure),
     ];
-    let happening = prop_oneof![
-        (0..PEERS.len()).prop_map(Happening::Sabotage),
-        (0..PEERS.len()).prop_map(Happening::Keys),
-        (0u8..9).prop_map(Happening::Database),
-        (1u8..4).prop_map(Happening::Outage),
+    let disturbance = prop_oneof![
+        (0..PEERS.len()).prop_map(Disturbance::Sabotage),
+        (0..PEERS.len()).prop_map(Disturbance::Keys),
+        (0u8..9).prop_map(Disturbance::Database),
+        (1u8..4).prop_map(Disturbance::Outage),
     ];
     let ends = prop::collection::vec(prop::collection::vec(end, 1..20), PEERS.len());
-    let happenings = prop::collection::btree_map(0..STEPS, happening, 0..25);
-    (ends, happenings).prop_map(|(ends, happenings)| Plot { ends, happenings })
+    let disturbances = prop::collection::btree_map(0..STEPS, disturbance, 0..25);
+    (ends, disturbances).prop_map(|(ends, disturbances)| Plot { ends, disturbances })
 }
 
 /// What can be seen of one peer.
@@ -298,18 +298,18 @@ impl<'a> World<'a> {
     /// One step, with what happens in it. The database changes when nothing is due within the step
     /// that follows: a ping may be ordered ahead in one run and not in the other, and a new plan
     /// moves the deadline only of a peer that is not.
-    fn step(&mut self, happening: Option<Happening>) {
+    fn step(&mut self, disturbance: Option<Disturbance>) {
         self.rig.now = self.rig.now + STEP;
         self.end_pings();
-        match happening {
-            Some(Happening::Sabotage(peer)) => {
+        match disturbance {
+            Some(Disturbance::Sabotage(peer)) => {
                 self.jobs += 1;
                 let (job, peer) = (self.jobs, PEERS[peer]);
                 self.rig
                     .hear(&format!("SVCJOB J{job} connect sabotage {peer}"));
             }
-            Some(Happening::Keys(peer)) => self.rig.hear(&format!("NOTE KXDONE {}", PEERS[peer])),
-            Some(Happening::Outage(seconds)) => {
+            Some(Disturbance::Keys(peer)) => self.rig.hear(&format!("NOTE KXDONE {}", PEERS[peer])),
+            Some(Disturbance::Outage(seconds)) => {
                 self.lose_server();
                 for _ in 0..u32::from(seconds) * 10 {
                     self.settle();
@@ -317,10 +317,10 @@ impl<'a> World<'a> {
                 }
                 self.rig.meet(&PEERS);
             }
-            Some(Happening::Database(_)) | None => {}
+            Some(Disturbance::Database(_)) | None => {}
         }
         self.settle();
-        if let Some(Happening::Database(variant)) = happening {
+        if let Some(Disturbance::Database(variant)) = disturbance {
             self.wait_for_quiet();
             self.rig.database(&records(variant));
             self.settle();
@@ -351,8 +351,8 @@ impl<'a> World<'a> {
     fn play(&mut self) {
         self.settle();
         for step in 0..STEPS {
-            let happening = self.plot.happenings.get(&step).copied();
-            self.step(happening);
+            let disturbance = self.plot.disturbances.get(&step).copied();
+            self.step(disturbance);
         }
     }
 

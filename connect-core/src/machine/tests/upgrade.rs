@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use connect_ipc::pinger::{FromPinger, PingOutcome, PingPhase, Remembered};
+use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered};
 use connect_ipc::statistics::PingStatistics;
 use peerdb::Record;
 
@@ -34,7 +34,7 @@ fn first() -> Rig {
         rig.answer_all();
         let id = rig.id(name);
         rig.order(id, 1);
-        rig.machine.ping_result(id, 1, PingOutcome::Reply(7.0));
+        rig.machine.ping_result(id, 1, PingResult::Reply(7.0));
     }
     rig
 }
@@ -174,7 +174,7 @@ fn a_pinger_that_has_outlived_the_core_knows_better_whenever_it_comes() {
     // Once a pinger has been there, core has seen all that happened since, and knows best.
     let id = late.id("p");
     late.order(id, 10);
-    late.machine.ping_result(id, 10, PingOutcome::Reply(7.0));
+    late.machine.ping_result(id, 10, PingResult::Reply(7.0));
     knowing_pinger_comes(&mut late);
     let again = late.watched();
     let p = again.iter().find(|watched| watched.name == "p").unwrap();
@@ -227,7 +227,7 @@ fn a_check_under_way_goes_on_with_the_next_core() {
     let mut old = first();
     let peer = old.id("p");
     old.order(peer, 2);
-    old.machine.ping_result(peer, 2, PingOutcome::Timeout);
+    old.machine.ping_result(peer, 2, PingResult::Timeout);
     old.order(peer, 3);
     let mut rig = next(left_by(&old), false, Duration::ZERO, &["p", "q"]);
     rig.pinger_comes();

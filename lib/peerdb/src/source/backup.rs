@@ -2,7 +2,7 @@
 //! Which files in a directory of sources are backups: those that editors, package managers and
 //! people leave beside the file that counts.
 
-use super::diagnostic::SourceError;
+use super::report::SourceError;
 
 /// Endings of names that mark a backup, or a file that was put aside, whatever is beside it.
 const MARKS: [&str; 30] = [

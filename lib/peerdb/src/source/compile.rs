@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::diagnostic::{Place, Report, SourceError};
 use super::inherit::{self, Visible};
 use super::parse::{Section, Sections};
+use super::report::{Place, Report, SourceError};
 use super::resolve::{ResolveError, Resolver};
 use super::substitute::{Answers, Expander, Stop};
 use crate::contents::Contents;

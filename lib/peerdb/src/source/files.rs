@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::backup;
-use super::diagnostic::{Place, Report, SourceError};
+use super::report::{Place, Report, SourceError};
 
 /// The largest source file that is read: 64 MiB, a hundred times the source of ten thousand peers.
 const MAX_SOURCE_SIZE: u64 = 64 << 20;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which assignments are visible from a section: its own, and those of its parents.
 
-use super::diagnostic::{Report, SourceError};
 use super::parse::{Assignment, Sections};
+use super::report::{Report, SourceError};
 use crate::misspelling;
 use crate::side_by_side::side_by_side;
 

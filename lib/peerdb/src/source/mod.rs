@@ -45,10 +45,10 @@
 
 mod backup;
 mod compile;
-mod diagnostic;
 mod files;
 mod inherit;
 mod parse;
+mod report;
 mod resolve;
 mod substitute;
 mod template;
@@ -60,8 +60,8 @@ pub use template::Families;
 
 use std::path::Path;
 
-use diagnostic::Report;
 use parse::Sections;
+use report::Report;
 
 /// Source files, read and parsed.
 #[derive(Debug)]

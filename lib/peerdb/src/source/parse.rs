@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::diagnostic::{Part, Place, Report, SourceError};
+use super::report::{Part, Place, Report, SourceError};
 use super::template::Template;
 use crate::characters::{self, Purpose};
 use crate::misspelling;

@@ -5,9 +5,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::diagnostic::{Place, Report, SourceError};
 use super::inherit::{Supply, Visible};
 use super::parse::Assignment;
+use super::report::{Place, Report, SourceError};
 use super::resolve::ResolveError;
 use super::template::{Families, Piece, Template};
 use crate::misspelling;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A value with its substitutions found, but not yet made.
 
-use super::diagnostic::SourceError;
+use super::report::SourceError;
 
 /// How deep brackets may stand in brackets. Nobody needs three; the bound keeps hostile sources
 /// from exhausting the stack.

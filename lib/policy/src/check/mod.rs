@@ -63,8 +63,8 @@ fn check(database: &Database, source: Option<&Compilation>) -> Vec<Finding> {
         let subject = peer.map(|name| Subject::Peer(name.to_owned()));
         findings.push(location.clone(), location, subject, rule);
     };
-    for problem in database.problems() {
-        found(problem.peer(), Rule::Damaged(problem.clone()));
+    for fault in database.faults() {
+        found(fault.peer(), Rule::Damaged(fault.clone()));
     }
     // The compiler does this line by line.
     if source.is_none() {

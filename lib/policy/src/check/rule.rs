@@ -3,7 +3,7 @@
 
 use peerdb::characters::Suspect;
 use peerdb::finding::Fault;
-use peerdb::{Name, Problem, Severity, Value};
+use peerdb::{Name, RecordFault, Severity, Value};
 use tripe_admin::session::MAX_SENT;
 
 use super::address::HostFault;
@@ -18,7 +18,7 @@ use crate::value::Expected;
 pub(crate) enum Rule {
     /// A record is damaged in the file.
     #[error("{0}")]
-    Damaged(Problem),
+    Damaged(RecordFault),
     /// A value is not of its key's type.
     #[error("{key} is {value}, where {expected} is expected: correct it")]
     Value {
@@ -232,7 +232,7 @@ impl Fault for Rule {
 
     fn key(&self) -> Option<&str> {
         match self {
-            Rule::Damaged(problem) => problem.key(),
+            Rule::Damaged(fault) => fault.key(),
             Rule::Value { key, .. }
             | Rule::Flag { key, .. }
             | Rule::Network { key, .. }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
 
-/// This very program, even if its file has been built anew since it was started, as happens when
+/// This very program, even if its file has been built again since it was started, as happens when
 /// the programs that are measured are built.
 const MYSELF: &str = "/proc/self/exe";
 

@@ -23,7 +23,7 @@ pub(crate) struct Line {
     /// Ours.
     pub ours: Figures,
     /// Others, in the same run.
-    pub beside: Vec<Beside>,
+    pub baselines: Vec<Baseline>,
     /// What must be reached.
     pub bars: Vec<Bar>,
 }
@@ -31,7 +31,7 @@ pub(crate) struct Line {
 /// Something measured beside the service.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) struct Beside {
+pub(crate) struct Baseline {
     /// What.
     pub name: &'static str,
     /// Its figures, or why there are none.
@@ -71,20 +71,20 @@ impl Line {
             condition: condition.into(),
             unit,
             ours: Figures::of(ours)?,
-            beside: Vec::new(),
+            baselines: Vec::new(),
             bars: Vec::new(),
         })
     }
 
     /// Adds what was measured beside it.
     #[must_use]
-    pub(crate) fn beside(mut self, name: &'static str, runs: Result<Vec<f64>, String>) -> Self {
+    pub(crate) fn baseline(mut self, name: &'static str, runs: Result<Vec<f64>, String>) -> Self {
         let result = match runs.map(Figures::of) {
             Ok(Some(figures)) => Outcome::Measured(figures),
             Ok(None) => Outcome::Missing("not run".to_owned()),
             Err(why) => Outcome::Missing(why),
         };
-        self.beside.push(Beside { name, result });
+        self.baselines.push(Baseline { name, result });
         self
     }
 
@@ -127,10 +127,12 @@ impl Line {
 
     /// The median of a comparator, if it was measured.
     pub(crate) fn median_of(&self, name: &str) -> Option<f64> {
-        self.beside.iter().find_map(|beside| match &beside.result {
-            Outcome::Measured(figures) if beside.name == name => Some(figures.median),
-            _ => None,
-        })
+        self.baselines
+            .iter()
+            .find_map(|baseline| match &baseline.result {
+                Outcome::Measured(figures) if baseline.name == name => Some(figures.median),
+                _ => None,
+            })
     }
 }
 
@@ -146,8 +148,8 @@ mod tests {
     fn bars_hold_medians_against_each_other() {
         let line = Line::new("CPU", "1 peer", "us", vec![2.0, 3.0, 9.0])
             .unwrap()
-            .beside("floor", Ok(vec![1.0]))
-            .beside("fping", Err("not installed".to_owned()))
+            .baseline("floor", Ok(vec![1.0]))
+            .baseline("fping", Err("not installed".to_owned()))
             .at_most_times(3.0, "floor")
             .at_most_times(2.5, "floor")
             .at_most_times(1.0, "fping")

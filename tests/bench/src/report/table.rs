@@ -37,18 +37,18 @@ pub(crate) fn render(lines: &[Line]) -> String {
             &line.ours,
             line.unit,
         );
-        for beside in &line.beside {
-            match &beside.result {
+        for baseline in &line.baselines {
+            match &baseline.result {
                 Outcome::Measured(figures) => {
                     row(
                         &mut text,
-                        &format!("    {}", beside.name),
+                        &format!("    {}", baseline.name),
                         figures,
                         line.unit,
                     );
                 }
                 Outcome::Missing(why) => {
-                    let _ = writeln!(text, "    {:36} none: {why:.33}", beside.name);
+                    let _ = writeln!(text, "    {:36} none: {why:.33}", baseline.name);
                 }
             }
         }
@@ -101,8 +101,8 @@ mod tests {
             vec![99_999.4; 3],
         )
         .unwrap()
-        .beside("a comparator", Ok(vec![99_999.4]))
-        .beside(
+        .baseline("a comparator", Ok(vec![99_999.4]))
+        .baseline(
             "another",
             Err("it is not installed, and cannot be on this machine".into()),
         )

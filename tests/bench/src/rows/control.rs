@@ -14,7 +14,7 @@ use connect_ipc::event::{EventFilter, EventName};
 use tokio::io::AsyncReadExt as _;
 
 use super::{Effort, Found, progress};
-use crate::beside::player::Player;
+use crate::baselines::player::Player;
 use crate::measure::figures::Samples;
 use crate::measure::placement::Together;
 use crate::operator::Operator;
@@ -86,7 +86,7 @@ fn by_turns(
         ours.push(asked.0);
         bare.push(asked.1);
     }
-    let beside = "bare tokio server";
+    let baseline = "bare tokio server";
     let mut lines = Vec::new();
     for (at, (what, unit)) in [("requests", "1/s"), ("p50", "us"), ("p99", "us")]
         .into_iter()
@@ -95,9 +95,9 @@ fn by_turns(
         let of = |runs: &[Asked]| runs.iter().map(|asked| asked[at]).collect::<Vec<f64>>();
         let condition = format!("{what}, {condition}");
         let line = Line::new("Control requests", condition, unit, of(&ours))
-            .map(|line| line.beside(beside, Ok(of(&bare))));
+            .map(|line| line.baseline(baseline, Ok(of(&bare))));
         lines.extend(if at == 0 {
-            line.map(|line| line.at_least_times(SHARE, beside))
+            line.map(|line| line.at_least_times(SHARE, baseline))
         } else {
             line
         });
@@ -173,7 +173,7 @@ fn events(rig: &Rig, effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
         stopped,
     );
     found.lines.extend(line.map(|line| {
-        line.beside("none stopped", Ok(many))
+        line.baseline("none stopped", Ok(many))
             .at_least_times(UNDISTURBED, "none stopped")
     }));
     Ok(())

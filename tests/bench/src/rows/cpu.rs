@@ -6,8 +6,8 @@ use std::time::Duration;
 use scenarios::Service;
 
 use super::{Effort, Found, progress};
-use crate::beside::fping::Fping;
-use crate::beside::player::Player;
+use crate::baselines::fping::Fping;
+use crate::baselines::player::Player;
 use crate::measure::window::{self, Cost};
 use crate::report::Line;
 use crate::report::plot::{Curve, Growth};
@@ -93,8 +93,8 @@ fn line(peers: usize, runs: Runs) -> Option<Line> {
         "us",
         runs.ours,
     )?
-    .beside("fping", fping)
-    .beside("floor", Ok(runs.floor));
+    .baseline("fping", fping)
+    .baseline("floor", Ok(runs.floor));
     // The bars hold for 1,000 and 10,000 peers; the rest shows how it grows.
     Some(match peers {
         1_000 | 10_000 => line.at_most_times(1.0, "fping").at_most_times(3.0, "floor"),
@@ -102,7 +102,7 @@ fn line(peers: usize, runs: Runs) -> Option<Line> {
     })
 }
 
-/// The service, started anew on the rig's server.
+/// The service, started again on the rig's server.
 fn ours(rig: &mut Rig, effort: &Effort) -> anyhow::Result<Cost> {
     let before = rig.pings()?;
     rig.service = Some(Service::start(&rig.site, &[])?);

@@ -72,7 +72,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let quantity = "Change of one record until it is applied";
     found.lines.extend(
         Line::new(quantity, format!("noticed, {peers} peers"), "ms", noticed)
-            .map(|line| line.beside("db diff alone", Ok(alone)).at_most(MOST)),
+            .map(|line| line.baseline("db diff alone", Ok(alone)).at_most(MOST)),
     );
     found.lines.extend(Line::new(
         quantity,
@@ -102,7 +102,7 @@ fn write(rig: &Rig, version: usize) -> anyhow::Result<()> {
     rig.site.write_database(&records)
 }
 
-/// Waits for the news that a database was taken up.
+/// Waits for the news that a database was loaded.
 fn applied(watcher: &mut Operator) -> anyhow::Result<()> {
     loop {
         if let Reply::Event(event) = watcher.reply()? {
@@ -125,7 +125,7 @@ fn statuses(operator: &mut Operator) -> anyhow::Result<HashMap<String, PeerStatu
     Ok(all)
 }
 
-/// How many peers were not simply pinged on: gone, adopted anew, or with figures begun anew.
+/// How many peers were not simply pinged on: gone, adopted again, or with figures begun at zero.
 fn disturbances(
     before: &HashMap<String, PeerStatus>,
     after: &HashMap<String, PeerStatus>,

@@ -12,8 +12,8 @@ use std::time::Instant;
 use anyhow::ensure;
 
 use super::{Effort, Found, progress};
-use crate::beside::player::Player;
-use crate::beside::provider;
+use crate::baselines::player::Player;
+use crate::baselines::provider;
 use crate::report::Line;
 use crate::rig::{Rig, Setup};
 
@@ -43,12 +43,13 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
             bare.last().unwrap_or(&0.0)
         ));
     }
-    let beside = "bare provider";
+    let baseline = "bare provider";
     let condition = format!("info, {WINDOW} at a time");
     let line = Line::new("Service jobs through the lab", condition, "1/s", ours);
-    found
-        .lines
-        .extend(line.map(|line| line.beside(beside, Ok(bare)).at_least_times(SHARE, beside)));
+    found.lines.extend(line.map(|line| {
+        line.baseline(baseline, Ok(bare))
+            .at_least_times(SHARE, baseline)
+    }));
     Ok(())
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Effort, Found, progress};
-use crate::beside::fping::Fping;
+use crate::baselines::fping::Fping;
 use crate::measure::figures::Figures;
 use crate::measure::process;
 use crate::report::Line;
@@ -36,7 +36,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     }
     let empty = Figures::of(empty).map_or(0.0, |figures| figures.median);
     for peers in sizes.iter().copied() {
-        let (mut slopes, mut beside) = (Vec::new(), Vec::new());
+        let (mut slopes, mut theirs_all) = (Vec::new(), Vec::new());
         for run in 1..=effort.runs {
             let all = service(peers)?;
             slopes.push((all - empty) / peers as f64);
@@ -46,9 +46,9 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
                 all / 1024.0,
                 theirs.as_ref().copied().unwrap_or(f64::NAN) / 1024.0
             ));
-            beside.push(theirs);
+            theirs_all.push(theirs);
         }
-        let beside: Result<Vec<f64>, String> = beside
+        let baseline: Result<Vec<f64>, String> = theirs_all
             .into_iter()
             .zip(&fping_empty)
             .map(|(some, none)| Ok((some? - none.clone()?) / peers as f64))
@@ -62,8 +62,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
             continue;
         };
         let line = line
-            .beside("fping", beside)
-            .beside("bfdd of FRR", Err(why_no_bfdd().to_owned()));
+            .baseline("fping", baseline)
+            .baseline("bfdd of FRR", Err(why_no_bfdd().to_owned()));
         ours.points.push((peers as f64, line.ours.median));
         if let Some(median) = line.median_of("fping") {
             fping.points.push((peers as f64, median));

@@ -8,14 +8,14 @@ use anyhow::Context as _;
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::pinger::{
-    FromPinger, PingOutcome, PingPhase, PingPlan, PingResult, ToPinger, Watched,
+    EndedPing, FromPinger, PingPhase, PingPlan, PingResult, ToPinger, Watched,
 };
 use connect_ipc::statistics::PingStatistics;
 use connect_pinger::machine::{Input, Machine, Output};
 
 use super::{Effort, Found, progress};
-use crate::beside::fping;
-use crate::beside::player::Player;
+use crate::baselines::fping;
+use crate::baselines::player::Player;
 use crate::measure::arrivals::Arrivals;
 use crate::measure::figures::Samples;
 use crate::report::Line;
@@ -72,7 +72,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         let of = |runs: &[Late]| runs.iter().map(|late| late[at]).collect();
         let condition = format!("{name}, {peers} peers");
         let line = Line::new("Lateness of pings", condition, "ms", of(&ours))
-            .map(|line| line.beside("bare timer wheel", Ok(of(&wheel))));
+            .map(|line| line.baseline("bare timer wheel", Ok(of(&wheel))));
         found.lines.extend(match name {
             "p99" => line.map(|line| line.at_most_above(ABOVE_WHEEL, "bare timer wheel")),
             _ => line,
@@ -85,7 +85,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
             "ms",
             errors,
         )
-        .map(|line| line.beside("fping", fping_errors)),
+        .map(|line| line.baseline("fping", fping_errors)),
     );
     let spread = "First pings in the busiest tenth of the interval";
     let line = Line::new(spread, format!("{peers} peers"), "of 1", busiest);
@@ -183,10 +183,10 @@ fn simulate(peers: u64, periods: u64) -> anyhow::Result<u64> {
             let ideal = first(order.peer.0) + u64::from(order.seq - 1) * SECOND;
             worst = worst.max(order.due.0.abs_diff(ideal));
             pings += 1;
-            results.push(PingResult {
+            results.push(EndedPing {
                 peer: order.peer,
                 seq: order.seq,
-                outcome: PingOutcome::Reply(1.0),
+                result: PingResult::Reply(1.0),
             });
         }
         let answered = now + Duration::from_millis(5);

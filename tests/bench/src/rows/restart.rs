@@ -52,16 +52,17 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
             wrong.last().unwrap_or(&0.0)
         ));
     }
-    let beside = "process start alone";
+    let baseline = "process start alone";
     for (what, ours, alone) in [
         ("pinger, to the first ping", pinger, pinger_alone),
         ("script helper, to the first script", scripts, scripts_alone),
     ] {
         let condition = format!("{what}, {peers} peers");
         let line = Line::new("Restart of a killed helper", condition, "ms", ours);
-        found
-            .lines
-            .extend(line.map(|line| line.beside(beside, Ok(alone)).at_most_above(BEYOND, beside)));
+        found.lines.extend(line.map(|line| {
+            line.baseline(baseline, Ok(alone))
+                .at_most_above(BEYOND, baseline)
+        }));
     }
     let line = Line::new(
         "Peers with a ping lost or counted twice",

@@ -76,7 +76,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
             ours.push(both[0]);
             bare.push(both[1]);
         }
-        let beside = "bare posix_spawn";
+        let baseline = "bare posix_spawn";
         for (at, (what, unit, times)) in [
             ("p50 to the first line", "ms", Some(P50_TIMES)),
             ("p99 to the first line", "ms", Some(P99_TIMES)),
@@ -88,9 +88,9 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
             let of = |runs: &[[f64; 3]]| runs.iter().map(|run| run[at]).collect::<Vec<f64>>();
             let condition = format!("{what}, {at_once} at a time");
             let line = Line::new("Scripts", condition, unit, of(&ours))
-                .map(|line| line.beside(beside, Ok(of(&bare))));
+                .map(|line| line.baseline(baseline, Ok(of(&bare))));
             found.lines.extend(match times {
-                Some(times) => line.map(|line| line.at_most_times(times, beside)),
+                Some(times) => line.map(|line| line.at_most_times(times, baseline)),
                 None => line,
             });
         }

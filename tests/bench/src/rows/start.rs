@@ -60,7 +60,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
             alone.last().unwrap_or(&0.0)
         ));
     }
-    let beside = "LIST and reading the cdb alone";
+    let baseline = "LIST and reading the cdb alone";
     let quantity = "Start of connect";
     let claimed = Line::new(
         quantity,
@@ -75,8 +75,9 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         adopted,
     );
     found.lines.extend(claimed);
-    found
-        .lines
-        .extend(adopted.map(|line| line.beside(beside, Ok(alone)).at_most_times(TIMES, beside)));
+    found.lines.extend(adopted.map(|line| {
+        line.baseline(baseline, Ok(alone))
+            .at_most_times(TIMES, baseline)
+    }));
     Ok(())
 }

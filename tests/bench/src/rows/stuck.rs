@@ -55,7 +55,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         ));
     }
     let quantity = "100 stuck scripts and 10 that flood";
-    let beside = "without them";
+    let baseline = "without them";
     for (at, (what, unit)) in [("control p99", "us"), ("lateness of pings p99", "ms")]
         .into_iter()
         .enumerate()
@@ -63,8 +63,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         let of = |runs: &[Look]| runs.iter().map(|look| look[at]).collect::<Vec<f64>>();
         let line = Line::new(quantity, what, unit, of(&with));
         found.lines.extend(line.map(|line| {
-            line.beside(beside, Ok(of(&without)))
-                .at_most_times(NOISE, beside)
+            line.baseline(baseline, Ok(of(&without)))
+                .at_most_times(NOISE, baseline)
         }));
     }
     let line = Line::new(quantity, "memory of all processes, more", "MiB", memory);

@@ -42,7 +42,7 @@ fn publish(times: u32) -> anyhow::Result<()> {
         for seq in 1..=times {
             let event = Event {
                 seq: seq.into(),
-                at: 0,
+                at_ms: 0,
                 peer: Some("peer-00001".to_owned()),
                 kind: EventKind::Moved {
                     address: "INET 192.0.2.1 4070".to_owned(),

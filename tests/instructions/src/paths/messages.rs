@@ -9,7 +9,7 @@ use connect_ipc::control::{
 };
 use connect_ipc::frame;
 use connect_ipc::pinger::{
-    FromPinger, PingOrder, PingOutcome, PingPhase, PingPlan, PingResult, Remembered, ToPinger,
+    EndedPing, FromPinger, PingOrder, PingPhase, PingPlan, PingResult, Remembered, ToPinger,
     Watched,
 };
 use connect_ipc::scripts::{
@@ -115,10 +115,10 @@ fn watch() -> ToPinger {
 }
 
 fn results() -> ToPinger {
-    let result = |peer| PingResult {
+    let result = |peer| EndedPing {
         peer: PeerId(peer),
         seq: 1000,
-        outcome: PingOutcome::Reply(12.5),
+        result: PingResult::Reply(12.5),
     };
     ToPinger::Results((1000..1010).map(result).collect())
 }
@@ -216,8 +216,8 @@ fn peers() -> Answer {
             address: Some("INET 192.0.2.1 4070".to_owned()),
             interface: Some("tripe1".to_owned()),
             failures: 0,
-            rounds: 0,
-            next_ping: Some(1234),
+            failed_checks: 0,
+            next_ping_ms: Some(1234),
             age: 86_400,
             connection: ConnectionStatus::default(),
             statistics: statistics(),

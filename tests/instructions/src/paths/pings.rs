@@ -11,7 +11,7 @@ use connect_core::recording::Recorder;
 use connect_core::secrets::Secrets;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
-use connect_ipc::pinger::{FromPinger, PingOutcome, PingResult, ToPinger, Watched};
+use connect_ipc::pinger::{EndedPing, FromPinger, PingResult, ToPinger, Watched};
 use connect_ipc::{PeerId, pinger::PingOrder};
 use connect_pinger::machine as pinger_machine;
 use connect_pinger::machine::Machine as Pinger;
@@ -162,10 +162,10 @@ fn pinger(times: u32) -> anyhow::Result<()> {
     while done < times {
         let now = machine.next_deadline().context("nothing is due")?;
         machine.handle(pinger_machine::Input::Time {}, now, &mut out);
-        let answer = |order: &PingOrder| PingResult {
+        let answer = |order: &PingOrder| EndedPing {
             peer: order.peer,
             seq: order.seq,
-            outcome: PingOutcome::Reply(0.5),
+            result: PingResult::Reply(0.5),
         };
         for pinger_machine::Output::ToCore(message) in std::mem::take(&mut out) {
             let FromPinger::Ping(orders) = message else {

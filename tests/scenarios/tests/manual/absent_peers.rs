@@ -82,7 +82,7 @@ fn a_static_peer_killed_because_it_does_not_answer_is_gone_until_it_is_back() ->
     site.lab.silence_peer("paris", true)?;
     events.broadcast("NOTE KILL paris")?;
     barrier(&site)?;
-    let unreachable = json!({"unreachable": {"rounds": 1, "next": null}});
+    let unreachable = json!({"unreachable": {"failed-checks": 1, "next-ms": null}});
     assert_eq!(observer.next()?, unreachable);
     let removal = json!({"reason": "silence", "pings": 2});
     assert_eq!(observer.next()?, json!({"removed": removal}));
@@ -90,7 +90,7 @@ fn a_static_peer_killed_because_it_does_not_answer_is_gone_until_it_is_back() ->
     assert_eq!(gone["state"], "gone");
     assert_eq!(gone["wanted"], true);
     assert_eq!(gone["connection"]["removal"], removal);
-    assert_eq!(gone["next-ping"], Value::Null);
+    assert_eq!(gone["next-ping-ms"], Value::Null);
     let log = service.log();
     assert!(log.contains("removed paris: no answer to 2 pings"), "{log}");
     // What the manual says of the service itself stays.
@@ -141,7 +141,7 @@ fn a_dynamic_peer_that_does_not_answer_is_down_and_checked_again() -> Outcome {
     site.submit("active dynamic")?;
     site.lab.silence_peer("dynamic", true)?;
     let unreachable = observer.next()?;
-    assert!(unreachable["unreachable"]["next"].is_u64(), "{unreachable}");
+    assert!(unreachable["unreachable"]["next-ms"].is_u64(), "{unreachable}");
     assert_eq!(state(&service, "dynamic")?, is("down", true));
     assert_eq!(said(&site, "NOTE KILL"), [""; 0]);
     Ok(())

@@ -28,7 +28,7 @@ fn site_with(further: &[(&str, &str)]) -> anyhow::Result<(Site, Service)> {
     Ok((site, service))
 }
 
-/// Replaces the database and waits until it is taken up.
+/// Replaces the database and waits until it is loaded.
 fn replace(site: &Site, records: &[Record]) -> Outcome {
     let mut events = site.lab.follow();
     site.write_database(records)?;

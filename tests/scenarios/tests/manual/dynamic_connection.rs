@@ -179,7 +179,7 @@ fn a_connect_command_still_under_way_is_ended_when_the_peer_is_removed() -> Outc
 }
 
 #[test]
-fn a_kick_ends_a_connect_command_that_hangs_and_runs_it_anew() -> Outcome {
+fn a_kick_ends_a_connect_command_that_hangs_and_runs_it_again() -> Outcome {
     let (site, _service) = connecting(
         "if test -e second; then echo QUJE; else touch second; echo begun >&2; exec sleep 20; fi",
     )?;

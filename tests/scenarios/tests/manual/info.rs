@@ -217,7 +217,7 @@ fn a_figure_outranks_a_key_of_the_same_name() -> Outcome {
 }
 
 #[test]
-fn figures_begin_anew_when_the_peer_is_added_again() -> Outcome {
+fn figures_begin_at_zero_when_the_peer_is_added_again() -> Outcome {
     let (site, mut service) = adopted(&[("every", "1s")])?;
     service.wait_for("a reply", || {
         (site.info("p", "n-ping").ok()? != "0").then_some(())

@@ -117,7 +117,7 @@ fn every_is_30_seconds_for_dynamic_peers_and_5_minutes_for_passive_ones() -> Out
         barrier(&site)?;
         // A peer that was just added is first pinged after one interval. What is left of it tells
         // which interval it is, however long the answer took.
-        let left = peer_status(&service, name)?["next-ping"]
+        let left = peer_status(&service, name)?["next-ping-ms"]
             .as_u64()
             .unwrap_or_default();
         let most = seconds * 1_000;
@@ -246,7 +246,7 @@ fn a_dead_peer_is_reconnected_again_and_again() -> Outcome {
 }
 
 #[test]
-fn a_peer_whose_keys_are_agreed_anew_is_looked_at_at_once() -> Outcome {
+fn a_peer_whose_keys_are_agreed_again_is_looked_at_at_once() -> Outcome {
     // The pause after a failed check is an hour, so that only the key exchange can end it.
     let (site, _service) = one(&[("knock", "here"), ("retries", "1"), ("backoff", "1h")])?;
     let mut events = site.lab.follow();

@@ -48,7 +48,7 @@ pub enum Input<'a> {
     /// Nothing can be written to a client, because of this system error.
     Gone(ClientId, i32),
     /// We have closed a client's connection ourselves.
-    Cut(ClientId),
+    Closed(ClientId),
     /// A datagram arrived.
     Datagram(SocketAddr, #[serde(with = "base64")] Cow<'a, [u8]>),
     /// A datagram could not be sent, because of this system error.

@@ -55,7 +55,7 @@ pub(super) struct Kx {
     pub(super) timer: Option<TimerId>,
 }
 
-/// How long one attempt lasts, in protocol seconds; then it begins anew, with its own note. The
+/// How long one attempt lasts, in protocol seconds; then it begins again, with its own note. The
 /// lab's own choice, like the real server's validity of a challenge.
 const ATTEMPT_SECONDS: u32 = 20;
 
@@ -128,7 +128,7 @@ impl Tokens {
 }
 
 impl Server {
-    /// Begins key exchange anew and says so.
+    /// Begins key exchange again and says so.
     pub(super) fn start_kx(&mut self, key: PeerKey) {
         let expires = self.now + self.seconds(ATTEMPT_SECONDS);
         let mine = self.rng.next();

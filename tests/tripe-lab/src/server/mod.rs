@@ -165,7 +165,7 @@ impl Server {
             Input::Eof(client) => self.client_eof(client),
             Input::HangUp(client) => self.client_hang_up(client),
             Input::Gone(client, errno) => self.client_gone(client, errno),
-            Input::Cut(client) => self.remove_client(client),
+            Input::Closed(client) => self.remove_client(client),
             Input::Datagram(from, bytes) => self.datagram(from, &bytes),
             Input::SendFailed(to, errno) => self.send_failed(to, errno),
             Input::DeviceOpened(device, name) => self.device_opened(device, Ok(name)),

@@ -36,7 +36,7 @@ pub enum Output {
     ControlFailed(String),
     /// Write all, close all, end.
     Stop,
-    /// Drop all as it stands, and start anew.
+    /// Drop all as it stands, and start again.
     Restart,
     /// Drop all as it stands, and end.
     Crash,

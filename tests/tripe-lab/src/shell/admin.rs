@@ -186,7 +186,7 @@ impl Shell {
     /// Drops a connection with all that is still to be written to it.
     pub(crate) fn cut(&self, client: ClientId) {
         if self.drop_conn(client) {
-            self.feed(Input::Cut(client));
+            self.feed(Input::Closed(client));
         }
     }
 

@@ -290,7 +290,7 @@ impl Shell {
                 Harm::Stall(stalled) => conn.stall(*stalled),
                 Harm::Cut => {
                     self.drop_conn(client);
-                    self.later(Input::Cut(client));
+                    self.later(Input::Closed(client));
                 }
                 Harm::CutInNextLine => conn.cut_in_next_line(),
                 Harm::Send(bytes) => conn.push_raw(bytes),
@@ -310,7 +310,7 @@ impl Shell {
         match conn.push(limit, |out| text::encode(line, out)) {
             admin::Pushed::Fine => {}
             // Half a line is still to be written; then the connection closes by itself.
-            admin::Pushed::CutHere => self.later(Input::Cut(client)),
+            admin::Pushed::CutHere => self.later(Input::Closed(client)),
             admin::Pushed::TooMuch => {
                 /// "No buffer space available".
                 const ENOBUFS: i32 = 105;
