@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
+use connect_runtime::pidfd::Watched;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal};
 use tokio::sync::mpsc;
 
 use crate::child::Actions;
 use crate::machine::{Action, Input};
-use crate::pidfd::Watched;
 use crate::start_time;
 
 /// Finds a child and begins to watch it; also returns how old it is. `None` if it has ended.

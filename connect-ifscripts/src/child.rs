@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
+use connect_runtime::pidfd::Watched;
 use rustix::io::{Errno, ioctl_fionread};
 use rustix::process::Signal;
 use tokio::io::{AsyncRead as _, ReadBuf};
@@ -32,7 +33,6 @@ use tracing::warn;
 
 use crate::lines::Cutter;
 use crate::machine::{Action, Input};
-use crate::pidfd::Watched;
 use crate::spawn::Spawned;
 
 /// How much is read at once: the size of a pipe, so that one turn reads what is there, and then

@@ -15,7 +15,6 @@ mod lines;
 mod machine;
 mod options;
 mod outbox;
-mod pidfd;
 mod queue;
 mod service;
 mod spawn;

@@ -20,13 +20,15 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::scripts::{Child, Ended, FromScripts, LINGERING, Run, ToScripts, UnderWay};
+use connect_ipc::scripts::{
+    Child, Ended, FromScripts, KILL_AFTER, LINGERING, Run, ToScripts, UnderWay,
+};
 use serde::{Deserialize, Serialize};
 
 use crate::queue::{Full, MAX_WAITING, Queues};
 
 /// How long a script may take to clean up between `TERM` and `KILL`.
-pub(crate) const GRACE: Duration = Duration::from_secs(2);
+pub(crate) const GRACE: Duration = KILL_AFTER;
 
 /// How many results of runs that are over are remembered, for a core that asks for such a run again
 /// because it never saw the result. Core asks at once when it is back, and what it can have missed

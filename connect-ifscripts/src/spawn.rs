@@ -6,13 +6,13 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{self, Stdio};
 
 use connect_ipc::scripts::{Child, Command, Run};
+use connect_runtime::pidfd::Watched;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::admission::{Admission, Distrust};
-use crate::pidfd::Watched;
 use crate::start_time;
 
 /// The shell of [`Command::Shell`].

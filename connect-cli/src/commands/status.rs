@@ -28,7 +28,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[command(after_help = "\
     A peer is up when its last check was answered, checking before the first has ended, and down \
     when its last check failed; adding while it is added. A peer that is not there is gone if it \
-    was removed because it did not answer, or lost with the server, until it is back; killed if a \
+    was removed because it did not answer, or lost with the server, or while the service did not run, until it is back; killed if a \
     command removed it; waiting if it is passive and has not connected yet; absent if it is \
     watched or to be added at start-up, and was not added. An unwatched peer is pinged by nobody. \
     Beside the state stand its scripts whose latest run did not end well. FAIL counts the failed \

@@ -48,15 +48,43 @@ pub(crate) fn removal(removal: Removal) -> String {
         Removal::Command => "by a command, or by the peer itself".to_owned(),
         Removal::Replaced => "to be added again".to_owned(),
         Removal::Server => "the server was started again without it".to_owned(),
+        Removal::Unseen => "while the service did not run, or was not connected".to_owned(),
     }
 }
 
 fn removed(why: Removal) -> String {
     let mark = match why {
         Removal::Silence { .. } | Removal::Server => ":",
-        Removal::Command | Removal::Replaced => "",
+        Removal::Command | Removal::Replaced | Removal::Unseen => "",
     };
     format!("removed{mark} {}", removal(why))
+}
+
+/// What stands still, or does no more.
+fn standstill(kind: &EventKind) -> String {
+    let lasted = |seconds: &u64| format!("for {}", text::span(*seconds));
+    match kind {
+        EventKind::ProbingOverdue { cause, seconds } => {
+            let cause = probing_text::cause(*cause);
+            format!("checks or answers are overdue {}: {cause}", lasted(seconds))
+        }
+        EventKind::ProbingResumed { seconds } => {
+            format!(
+                "checks and answers come in time again, overdue {}",
+                lasted(seconds)
+            )
+        }
+        EventKind::ScriptsOverdue { seconds } => {
+            format!("the script helper has been silent {}", lasted(seconds))
+        }
+        EventKind::ScriptsResumed { seconds } => {
+            format!(
+                "the script helper answers again, silent {}",
+                lasted(seconds)
+            )
+        }
+        _ => String::new(),
+    }
 }
 
 /// What happened. The words may hold control characters: see [`text::clean`].
@@ -105,15 +133,10 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::DatabaseFault { fault } => format!("database not usable: {fault}"),
         EventKind::Joined {} => "joined the server".to_owned(),
         EventKind::Lost {} => "the server cannot be reached".to_owned(),
-        EventKind::ProbingOverdue { cause, seconds } => format!(
-            "checks or answers are overdue for {}: {}",
-            text::span(*seconds),
-            probing_text::cause(*cause)
-        ),
-        EventKind::ProbingResumed { seconds } => format!(
-            "checks and answers come in time again, after {}",
-            text::span(*seconds)
-        ),
+        EventKind::ProbingOverdue { .. }
+        | EventKind::ProbingResumed { .. }
+        | EventKind::ScriptsOverdue { .. }
+        | EventKind::ScriptsResumed { .. } => standstill(kind),
         EventKind::Broadcast { words } => token::join(words),
         EventKind::Command { words, by } => format!("command by {by}: {}", token::join(words)),
     };
@@ -139,16 +162,18 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Back { .. }
         | EventKind::Database { .. }
         | EventKind::Joined {}
-        | EventKind::ProbingResumed { .. } => Paint::Good,
+        | EventKind::ProbingResumed { .. }
+        | EventKind::ScriptsResumed { .. } => Paint::Good,
         EventKind::Removed(Removal::Command | Removal::Replaced)
         | EventKind::Missed { .. }
         | EventKind::Reconnecting {} => Paint::Doubtful,
-        EventKind::Removed(Removal::Silence { .. } | Removal::Server)
+        EventKind::Removed(Removal::Silence { .. } | Removal::Server | Removal::Unseen)
         | EventKind::Failed { .. }
         | EventKind::Unreachable { .. }
         | EventKind::DatabaseFault { .. }
         | EventKind::Lost {}
-        | EventKind::ProbingOverdue { .. } => Paint::Bad,
+        | EventKind::ProbingOverdue { .. }
+        | EventKind::ScriptsOverdue { .. } => Paint::Bad,
         EventKind::Ended { end, .. } => script_end(end).1,
         _ => Paint::Plain,
     }

@@ -95,6 +95,8 @@ fn events() -> Vec<Reply> {
             },
         ),
         event(65, None, EventKind::ProbingResumed { seconds: 75 }),
+        event(65, None, EventKind::ScriptsOverdue { seconds: 6 }),
+        event(65, None, EventKind::ScriptsResumed { seconds: 75 }),
         event(
             66,
             None,

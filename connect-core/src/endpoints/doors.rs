@@ -57,6 +57,11 @@ pub struct Doors {
 }
 
 impl Doors {
+    /// The way to core's loop.
+    pub(super) fn arrivals(&self) -> mpsc::Sender<Arrival> {
+        self.arrivals.clone()
+    }
+
     /// Makes the runtime directory and those sockets that were not handed over, and starts serving
     /// all. The files of sockets made here vanish with their tasks.
     ///

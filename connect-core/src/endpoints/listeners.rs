@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use connect_ipc::RunId;
 use connect_ipc::control::{Answer, Envelope, HelperStatus, Reply};
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::{FromPinger, ToPinger};
@@ -78,6 +79,8 @@ pub enum Arrival {
     Gone(ConnectionId),
     /// The file of a socket was removed.
     Removed,
+    /// The child of a run has ended.
+    ChildEnded(RunId),
 }
 
 /// Who keeps the helpers' door.

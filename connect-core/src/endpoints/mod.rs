@@ -7,6 +7,7 @@
 //! ```
 
 pub mod access;
+mod children;
 mod door;
 pub mod doors;
 pub mod listeners;
@@ -117,6 +118,7 @@ impl Endpoints {
                 self.removed = true;
                 return None;
             }
+            Arrival::ChildEnded(run) => Input::ChildEnded(run),
             Arrival::Gone(connection) => {
                 let known =
                     self.helpers.remove(&connection).is_some() || self.operators.forget(connection);
@@ -146,6 +148,9 @@ impl Endpoints {
             } => {
                 let observers = &mut self.operators.observers;
                 observers.subscribe(connection, request, filter, since);
+            }
+            Output::WatchChild(run, child) => {
+                children::watch(run, child.pid, self.doors.arrivals());
             }
             other => return Some(other),
         }

@@ -39,7 +39,7 @@ impl Departure {
     /// Whether the peer was lost, so that it should come back; else it was removed on purpose.
     pub(super) const fn is_loss(&self) -> bool {
         match self.removal {
-            Removal::Silence { .. } | Removal::Replaced | Removal::Server => true,
+            Removal::Silence { .. } | Removal::Replaced | Removal::Server | Removal::Unseen => true,
             Removal::Command => false,
         }
     }

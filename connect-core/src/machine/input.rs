@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Envelope, HelperStatus};
 use connect_ipc::pinger::FromPinger;
@@ -93,6 +94,9 @@ pub enum Input<'a> {
         /// What is asked.
         envelope: Envelope,
     },
+    /// The child of a run has ended, as the system says; see
+    /// [`Output::WatchChild`](super::Output::WatchChild).
+    ChildEnded(RunId),
     /// A connection of a helper, an operator or an observer has ended.
     Gone(ConnectionId),
     /// The database file was read.

@@ -16,5 +16,13 @@ pub(super) const RESTART_AFTER: Duration = Duration::from_secs(30);
 /// each answer: load delays them by less, so whoever takes longer stood still.
 pub(super) const STANDSTILL: Duration = Duration::from_secs(1);
 
+/// How many timeouts of a peer in a row may not count because something stood still. A server that
+/// is always late would hide a dead peer otherwise.
+pub(super) const MAX_VOIDS: u8 = 3;
+
 /// How long a server that is connected may take to answer at a start without `--server-wait`.
 pub const ANSWER_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long that server may take at least, however late it was connected, and from its last line
+/// on.
+pub(super) const ANSWER_LEAST: Duration = Duration::from_secs(2);

@@ -128,6 +128,7 @@ impl Machine {
             Input::Slept { seconds } => self.slept(seconds),
             Input::Leave => self.retire(),
             Input::Reload => self.reload_by_signal(),
+            Input::ChildEnded(run) => self.child_ended(run),
             Input::EndOfTurn => self.end_turn(),
         }
     }
@@ -138,7 +139,7 @@ impl Machine {
             self.pinger_lost();
         } else if self.scripts.helper.lost(connection, self.now) {
             // Its children live on, and the next one is told of them.
-            self.scripts.forget_untaken();
+            self.scripts.forget_owed();
             tracing::warn!("the script helper is gone");
         } else {
             self.operator_gone(connection);
@@ -154,8 +155,8 @@ impl Machine {
         self.look_if_due();
         self.send_to_pinger();
         self.send_lines();
-        let waiting = self.server.session.is_waiting();
-        self.server.awaited.end_turn(waiting, self.now);
+        let oldest = self.server.session.oldest_waiting();
+        self.server.awaited.end_turn(oldest, self.now);
         self.pinger.watch.end_turn(self.now);
     }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Everything core can do: the one way out of the [`Machine`](super::Machine).
 
+use connect_ipc::RunId;
 use connect_ipc::control::Answer;
 use connect_ipc::event::{Event, EventFilter};
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::ToPinger;
-use connect_ipc::scripts::ToScripts;
+use connect_ipc::scripts::{Child, ToScripts};
 use serde::{Deserialize, Serialize};
 
 use super::input::ConnectionId;
@@ -40,6 +41,9 @@ pub enum Output {
         /// The last event that the state sent before includes.
         since: u64,
     },
+    /// Say when this child of a run ends, by [`Input::ChildEnded`](super::Input::ChildEnded): a
+    /// script helper that stands still does not.
+    WatchChild(RunId, Child),
     /// Tell the observers that this happened.
     Event(Event),
     /// Read the database file now.

@@ -31,6 +31,8 @@ pub(super) struct Adoption {
     pub ping: Option<SentPing>,
     /// The second under which it is in [`Owed`](super::liveness::Owed).
     pub noted: Option<Second>,
+    /// Timeouts since the last reply that did not count.
+    pub voids: u8,
     pub history: History,
 }
 

@@ -105,6 +105,11 @@ impl Machine {
                 peer = name,
                 "removed {name}: by a command, or by the peer itself"
             ),
+            Removal::Unseen => tracing::warn!(
+                peer = name,
+                "{name} is not at the server any more: it was removed while the service did not \
+                 run, or was not connected"
+            ),
             // The log has a line for all of them, or for the addition.
             Removal::Replaced | Removal::Server => {}
         }

@@ -19,7 +19,7 @@ use connect_ipc::event::EventKind;
 use connect_ipc::hello::Role;
 use connect_ipc::probing::{OverdueCause, Probing};
 
-use super::limits::{GRACE, RESTART_AFTER, STANDSTILL};
+use super::limits::{GRACE, MAX_VOIDS, RESTART_AFTER, STANDSTILL};
 use super::liveness::Debt;
 use super::watch::Found;
 use super::{Machine, Output};
@@ -99,6 +99,7 @@ impl Machine {
         }
         self.note_standstill();
         self.postpone_probe();
+        self.server.awaited.postpone(self.now);
     }
 
     fn note_standstill(&mut self) {
@@ -124,7 +125,8 @@ impl Machine {
             // So do the others that were under way.
             self.pinger.watch.still_until = self.now;
         }
-        let void = ping.sent < self.pinger.watch.still_until;
+        let void = ping.sent < self.pinger.watch.still_until && adoption.voids < MAX_VOIDS;
+        adoption.voids += u8::from(void);
         if void {
             tracing::debug!(
                 peer = id.0,
@@ -147,10 +149,13 @@ impl Machine {
 
     /// When the next look is due.
     pub(super) fn look_at(&self) -> Option<Monotonic> {
+        // What is overdue is looked at until it is not, also if nothing else is due.
+        let found = self.pinger.watch.found.is_any().then_some(self.now);
         let debts = [
+            found,
             self.pinger.owed.deadline(),
             self.server.awaited.deadline(),
-            self.scripts.untaken_since().map(|since| since + GRACE),
+            self.scripts.owed_since().map(|since| since + GRACE),
             self.pinger.helper.deadline(),
             self.scripts.helper.deadline(),
         ];
@@ -164,6 +169,7 @@ impl Machine {
         let found = self.find_overdue(order, answer);
         let before = std::mem::replace(&mut self.pinger.watch.found, found);
         self.tell_of(before.trouble(), found.trouble());
+        self.tell_of_scripts(before.scripts, found.scripts);
         self.restart_silent(found);
     }
 
@@ -185,7 +191,7 @@ impl Machine {
             .filter(|(debt, _)| ordering && *debt == Debt::Order && pinger.since() + GRACE <= now);
         let silent_pinger = late(pinger.unready_since()).or(late(due(unordered)));
         let scripts = self.scripts.helper.unready_since();
-        let scripts = late(scripts.or_else(|| self.scripts.untaken_since()));
+        let scripts = late(scripts.or_else(|| self.scripts.owed_since()));
         let oldest = due(order).into_iter().chain(due(answer)).min();
         let cause = match oldest {
             None => server.map(|_| OverdueCause::ServerMute),
@@ -223,6 +229,27 @@ impl Machine {
                     tracing::warn!(seconds, "{words}");
                 }
                 self.emit(None, || EventKind::ProbingOverdue { cause, seconds });
+            }
+            _ => {}
+        }
+    }
+
+    /// Logs and tells observers that the script helper has become silent, or is no more.
+    fn tell_of_scripts(&mut self, before: Option<Monotonic>, found: Option<Monotonic>) {
+        match (before, found) {
+            (None, Some(since)) => {
+                let seconds = self.now.since(since).as_secs();
+                tracing::warn!(
+                    seconds,
+                    "the script helper does not say what becomes of scripts, so none may run; \
+                     restart it if nothing else does"
+                );
+                self.emit(None, || EventKind::ScriptsOverdue { seconds });
+            }
+            (Some(since), None) => {
+                let seconds = self.now.since(since).as_secs();
+                tracing::info!(seconds, "the script helper answers again");
+                self.emit(None, || EventKind::ScriptsResumed { seconds });
             }
             _ => {}
         }

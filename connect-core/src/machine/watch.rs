@@ -39,6 +39,14 @@ pub(super) struct Found {
 }
 
 impl Found {
+    /// Whether anything is overdue.
+    pub(super) const fn is_any(&self) -> bool {
+        self.cause.is_some()
+            || self.oldest.is_some()
+            || self.pinger.is_some()
+            || self.scripts.is_some()
+    }
+
     /// The cause, and since when.
     pub(super) fn trouble(&self) -> Option<(OverdueCause, Monotonic)> {
         self.cause.zip(self.oldest.or(self.server))

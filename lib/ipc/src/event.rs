@@ -164,6 +164,16 @@ pub enum EventKind {
         /// Seconds since the oldest of them was due.
         seconds: u64,
     },
+    /// The script helper does not say what becomes of scripts, so none may run.
+    ScriptsOverdue {
+        /// Seconds since its oldest word was due.
+        seconds: u64,
+    },
+    /// The script helper answers again.
+    ScriptsResumed {
+        /// Seconds since its oldest word was due.
+        seconds: u64,
+    },
     /// A warning or notification of another kind was broadcast.
     Broadcast {
         /// Its words.
@@ -194,6 +204,8 @@ pub enum Removal {
     Replaced,
     /// The server was started again without it.
     Server,
+    /// Nobody knows: it was removed while the service did not run, or was not connected.
+    Unseen,
 }
 
 /// Makes, of one list, the names of the kinds of events, and what each kind is called. The compiler
@@ -256,6 +268,8 @@ event_names! {
     Lost = "lost",
     ProbingOverdue = "probing-overdue",
     ProbingResumed = "probing-resumed",
+    ScriptsOverdue = "scripts-overdue",
+    ScriptsResumed = "scripts-resumed",
     Broadcast = "broadcast",
     Command = "command",
 }

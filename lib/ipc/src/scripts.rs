@@ -11,6 +11,8 @@
 //! `taken` comes first, then `started`. Output may follow `ended`, while a process that the script
 //! left behind holds the pipe.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::RunId;
@@ -21,6 +23,9 @@ use crate::hello::{Role, ToHelper};
 /// two descriptors; with those of 64 children this stays below the 1,024 which a process commonly
 /// gets.
 pub const LINGERING: usize = 256;
+
+/// How long a script that is to end has between `TERM` and `KILL`.
+pub const KILL_AFTER: Duration = Duration::from_secs(2);
 
 /// Which script it is (connect(8), "Child process identifiers").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]

@@ -103,7 +103,7 @@ fn events() {
         kinds,
         EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Ended, Database, DatabaseFault, Joined,
-        Lost, ProbingOverdue, ProbingResumed, Broadcast, Command
+        Lost, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, Broadcast, Command
     );
 }
 

@@ -20,6 +20,7 @@ pub mod logging;
 pub mod notifier;
 pub mod parent;
 pub mod paths;
+pub mod pidfd;
 pub mod program;
 pub mod rate_limit;
 pub mod signals;

@@ -47,6 +47,10 @@ pub enum Refused {
         /// The first line of the command.
         start: String,
     },
+    /// There is no connection. A command that was kept for the next one would be answered there out
+    /// of turn.
+    #[error("the server cannot be reached")]
+    NotConnected,
 }
 
 /// Names a background job of this connection.
@@ -149,20 +153,26 @@ enum Slot<T> {
 /// One connection's state.
 #[derive(Debug)]
 pub struct Session<T> {
+    connected: bool,
     output: Vec<u8>,
     /// The line being made; kept to save allocations.
     scratch: String,
     waiting: VecDeque<Waiting<T>>,
+    /// How many commands have had their first answer.
+    answered: u64,
     jobs: Vec<(u32, Slot<T>)>,
     free: Vec<u32>,
 }
 
+/// Of no connection.
 impl<T> Default for Session<T> {
     fn default() -> Self {
         Session {
+            connected: false,
             output: Vec::new(),
             scratch: String::new(),
             waiting: VecDeque::new(),
+            answered: 0,
             jobs: Vec::new(),
             free: Vec::new(),
         }
@@ -173,7 +183,10 @@ impl<T> Session<T> {
     /// A session for a connection just made.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Session {
+            connected: true,
+            ..Self::default()
+        }
     }
 
     /// Sends a foreground command. It blocks this connection in the server until it is answered,
@@ -253,6 +266,9 @@ impl<T> Session<T> {
     }
 
     fn send_scratch(&mut self) -> Result<(), Refused> {
+        if !self.connected {
+            return Err(Refused::NotConnected);
+        }
         let line = &self.scratch;
         if let Some(end) = memchr::memchr(b'\n', line.as_bytes()) {
             return Err(Refused::Newline {
@@ -288,12 +304,12 @@ impl<T> Session<T> {
         !self.output.is_empty()
     }
 
-    /// Whether a command waits for its first answer, which a server gives at once, to a job by
-    /// `BGDETACH`.
+    /// The number of the oldest command that waits for its first answer, which a server gives at
+    /// once, to a job by `BGDETACH`; `None` if none waits.
     #[must_use]
     #[inline]
-    pub fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    pub fn oldest_waiting(&self) -> Option<u64> {
+        (!self.waiting.is_empty()).then_some(self.answered)
     }
 
     /// How many commands and jobs are not answered yet.
@@ -311,7 +327,8 @@ impl<T> Session<T> {
             .count()
     }
 
-    /// The connection is gone: gives back the context of everything unanswered and starts afresh.
+    /// The connection is gone: gives back the context of everything unanswered. Nothing can be sent
+    /// until there is a new session.
     pub fn reset(&mut self) -> Vec<T> {
         let old = std::mem::take(self);
         let foreground = old.waiting.into_iter().filter_map(|waiting| match waiting {
@@ -377,6 +394,7 @@ impl<T> Session<T> {
 
     /// `OK` or `FAIL` for the oldest unanswered command.
     fn answered(&mut self, result: Result<(), Failure>) -> Event<'_, T> {
+        self.answered += u64::from(!self.waiting.is_empty());
         match self.waiting.pop_front() {
             Some(Waiting::Foreground(context)) => Event::Done { context, result },
             // A command that failed before it detached, or one whose option the server ignored:
@@ -397,6 +415,7 @@ impl<T> Session<T> {
         match self.waiting.front() {
             Some(Waiting::Background(tag)) if Tag::parse(text) == Some(*tag) => {
                 self.waiting.pop_front();
+                self.answered += 1;
                 Event::Nothing
             }
             _ => Event::Strange {

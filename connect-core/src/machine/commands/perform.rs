@@ -164,6 +164,9 @@ impl Machine {
         if !is_dynamic(record) {
             return self.reply_failed(requester, name, ["peer-not-dynamic", name]);
         }
+        if !self.server.is_connected() {
+            return self.reply_failed(requester, name, ["server-unavailable"]);
+        }
         self.reconnect(id);
         self.reply_done(requester);
     }

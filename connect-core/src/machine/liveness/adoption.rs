@@ -82,6 +82,7 @@ impl Machine {
             kind,
             ping: None,
             noted: None,
+            voids: 0,
             history: History {
                 since: self.now,
                 ..History::default()

@@ -24,6 +24,9 @@ impl Machine {
             return;
         };
         adoption.ping = None;
+        if let PingResult::Reply(_) = result {
+            adoption.voids = 0;
+        }
         let due = adoption.liveness.phase().due;
         let changed = match judgement.meaning {
             Meaning::Recovered { .. } => true,

@@ -158,15 +158,15 @@ impl Machine {
             return self.not_started(run.peer, kind, size::too_large(size), asked_by);
         }
         self.scripts.next_run += 1;
-        if self.scripts.helper.ready().is_some() {
-            self.scripts.untaken.insert(id, self.now);
-        }
-        self.tell_scripts(message);
         let state = RunState {
             asked_by,
             ..RunState::ordered(run)
         };
         self.scripts.runs.insert(id, state);
+        if self.scripts.helper.ready().is_some() {
+            self.scripts.owe(id, Some(self.now));
+        }
+        self.tell_scripts(message);
     }
 
     /// A script cannot even be handed to the helper.

@@ -16,7 +16,7 @@ mod reports;
 mod requested;
 mod runs;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
@@ -35,9 +35,9 @@ pub(super) struct Scripts {
     resumed: Vec<UnderWay>,
     runs: BTreeMap<RunId, RunState>,
     next_run: u64,
-    /// Orders whose arrival the helper has not confirmed, and when they were sent. Its order is
-    /// that of their numbers.
-    untaken: BTreeMap<RunId, Monotonic>,
+    /// What the helper owes, the oldest first: of each run at most the next word, from the instant
+    /// when it was due.
+    owed: BTreeSet<(Monotonic, RunId)>,
     /// The last scripts that ended, of whatever peer.
     recent: VecDeque<EndedRun>,
     /// Those that did not end well when they were last run.
@@ -52,25 +52,36 @@ impl Scripts {
             resumed: Vec::new(),
             runs: BTreeMap::new(),
             next_run: started.0,
-            untaken: BTreeMap::new(),
+            owed: BTreeSet::new(),
             recent: VecDeque::new(),
             failures: failures::Failures::default(),
         }
     }
 
-    /// The helper has an order, or is through with it.
-    fn taken(&mut self, run: RunId) {
-        self.untaken.remove(&run);
+    /// The helper owes its next word about a run from `due` on; `None` if it owes none.
+    fn owe(&mut self, id: RunId, due: Option<Monotonic>) {
+        let Some(run) = self.runs.get_mut(&id) else {
+            return;
+        };
+        let before = std::mem::replace(&mut run.owed, due);
+        self.owed.extend(due.map(|due| (due, id)));
+        if let Some(before) = before.filter(|before| due != Some(*before)) {
+            self.owed.remove(&(before, id));
+        }
     }
 
     /// The helper is gone: the next one is told again.
-    pub(super) fn forget_untaken(&mut self) {
-        self.untaken.clear();
+    pub(super) fn forget_owed(&mut self) {
+        for (_, id) in std::mem::take(&mut self.owed) {
+            if let Some(run) = self.runs.get_mut(&id) {
+                run.owed = None;
+            }
+        }
     }
 
-    /// Since when the confirmation of an order is due.
-    pub(super) fn untaken_since(&self) -> Option<Monotonic> {
-        self.untaken.first_key_value().map(|(_, sent)| *sent)
+    /// Since when the helper owes the oldest of what it owes, which may be to come.
+    pub(super) fn owed_since(&self) -> Option<Monotonic> {
+        self.owed.first().map(|(due, _)| *due)
     }
 
     /// How many scripts are queued or under way.

@@ -2,13 +2,14 @@
 //! What the script helper reports: what it remembers, and what becomes of each run.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::control::{HelperStatus, Reply, RunProgress};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::scripts::{
-    Child, Ended, FromScripts, LINGERING, ScriptKind, Stream, ToScripts, UnderWay,
+    Child, Ended, FromScripts, KILL_AFTER, LINGERING, ScriptKind, Stream, ToScripts, UnderWay,
 };
 use tripe_admin::challenge::{MIN_LENGTH, is_letter};
 
@@ -38,7 +39,7 @@ impl Machine {
             self.out.push(Output::Close(old));
         }
         self.scripts.resumed.clear();
-        self.scripts.forget_untaken();
+        self.scripts.forget_owed();
         // No helper reads the output that another one held open.
         self.scripts.runs.retain(|_, run| !run.ended);
     }
@@ -61,7 +62,7 @@ impl Machine {
                     self.scripts_resumed(known);
                 }
             }
-            FromScripts::Taken(run) => self.scripts.taken(run),
+            FromScripts::Taken(run) => self.scripts.owe(run, None),
             FromScripts::Started { run, child } => self.script_started(run, child),
             FromScripts::Output { run, stream, line } => self.output(run, stream, line),
             FromScripts::Dropped { run, stream, lines } => {
@@ -77,14 +78,17 @@ impl Machine {
     }
 
     fn script_started(&mut self, id: RunId, child: Child) {
-        self.scripts.taken(id);
         let Some(state) = self.scripts.runs.get_mut(&id) else {
             return;
         };
+        let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
         state.child = Some(child);
         // It will never be ordered again, so the order need not be kept.
         state.order = None;
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by);
+        let end = limit.map(|limit| self.now + limit + KILL_AFTER);
+        self.scripts.owe(id, end);
+        self.out.push(Output::WatchChild(id, child));
         if let Some(by) = asked_by {
             let started = RunProgress::Started { pid: child.pid };
             self.answer(by.connection, by.request, Reply::Run(started));
@@ -93,6 +97,14 @@ impl Machine {
             script,
             pid: child.pid,
         });
+    }
+
+    /// A child has ended: the helper is to say so.
+    pub(in crate::machine) fn child_ended(&mut self, id: RunId) {
+        let owes = self.scripts.helper.ready().is_some();
+        if owes && self.scripts.runs.get(&id).is_some_and(|run| !run.ended) {
+            self.scripts.owe(id, Some(self.now));
+        }
     }
 
     /// The helper has told what is under way; now it is told what else there is.
@@ -107,6 +119,9 @@ impl Machine {
                 .runs
                 .entry(run.run)
                 .or_insert_with(|| RunState::inherited(&run));
+            if let Some(child) = run.child.filter(|_| state.child.is_none()) {
+                self.out.push(Output::WatchChild(run.run, child));
+            }
             state.child = run.child.or(state.child);
             if state.stopping {
                 // The wish may have been lost together with the connection.
@@ -134,7 +149,7 @@ impl Machine {
         self.tell_scripts(ToScripts::Ready {});
         // One message each: a run carries a whole environment and may be long.
         for run in again {
-            self.scripts.untaken.insert(run.run, self.now);
+            self.scripts.owe(run.run, Some(self.now));
             self.tell_scripts(ToScripts::Run(vec![run]));
         }
     }
@@ -228,7 +243,7 @@ impl Machine {
 
     /// A run is over. What its own children may still write belongs to it all the same.
     fn script_ended(&mut self, id: RunId, end: Ended) {
-        self.scripts.taken(id);
+        self.scripts.owe(id, None);
         let Some(run) = self.scripts.runs.get_mut(&id) else {
             return;
         };

@@ -4,6 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{Child, Run, ScriptKind, Stream, UnderWay};
 
 use crate::machine::requester::OperatorRequest;
@@ -46,6 +47,8 @@ pub(super) struct RunState {
     pub(super) closed: HashSet<Stream>,
     /// Its last lines.
     pub(super) tail: VecDeque<String>,
+    /// When the helper's next word about it is due; as in [`Scripts`](super::Scripts).
+    pub(super) owed: Option<Monotonic>,
     /// The operator who has asked for it, until its end.
     pub(super) asked_by: Option<OperatorRequest>,
 }
@@ -67,6 +70,7 @@ impl RunState {
             ended: false,
             closed: HashSet::new(),
             tail: VecDeque::new(),
+            owed: None,
             asked_by: None,
         }
     }

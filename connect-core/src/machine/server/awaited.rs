@@ -1,24 +1,28 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Whether the server owes an answer, and for how long it has said nothing meanwhile.
+//! Whether the server owes an answer, and for how long.
 //!
-//! Every command is answered at once, those in the background by `BGDETACH`. So a server that says
-//! nothing while a command waits does not run.
+//! Every command is answered at once and in its turn, those in the background by `BGDETACH`. So a
+//! server that says nothing while a command waits does not run; and one that says much, but does
+//! not answer the oldest command, is mute all the same.
 
 use connect_ipc::clock::Monotonic;
 
-use crate::machine::limits::{GRACE, STANDSTILL};
+use crate::machine::limits::{ANSWER_LEAST, ANSWER_LIMIT, GRACE, STANDSTILL};
 
 /// What the server owes.
 #[derive(Debug, Default)]
 pub(in crate::machine) struct Awaited {
-    /// Since when commands wait without a pause.
-    owed: Option<Monotonic>,
+    /// The number of the oldest command that waits, and since when it is the oldest, or since the
+    /// last line of its answer.
+    owed: Option<(u64, Monotonic)>,
     /// When the server last said something.
     heard: Monotonic,
     /// When it stands still, if it says nothing until then.
     still_at: Option<Monotonic>,
     /// When a server that was never joined is given up although it is connected.
     pub(super) answer_by: Option<Monotonic>,
+    /// The latest that `answer_by` may become, however slowly answers come.
+    latest: Monotonic,
     /// Whether a server was connected since core started.
     pub(super) met: bool,
 }
@@ -31,21 +35,33 @@ impl Awaited {
         self.still_at.is_some_and(|at| at <= now)
     }
 
-    /// A turn ends, in which commands wait or none does.
+    /// A line of an answer has come, and there may be more.
     #[inline]
-    pub(in crate::machine) fn end_turn(&mut self, waiting: bool, now: Monotonic) {
-        if !waiting {
-            (self.owed, self.still_at) = (None, None);
-        } else if self.owed.is_none() || self.heard == now {
-            self.owed = self.owed.or(Some(now));
-            self.still_at = Some(now + STANDSTILL);
+    pub(super) fn informed(&mut self, now: Monotonic) {
+        if let Some((_, since)) = &mut self.owed {
+            *since = now;
         }
     }
 
-    /// Since when the server has owed something and said nothing.
+    /// A turn ends, in which a command waits or none does.
+    #[inline]
+    pub(in crate::machine) fn end_turn(&mut self, oldest: Option<u64>, now: Monotonic) {
+        let Some(oldest) = oldest else {
+            (self.owed, self.still_at) = (None, None);
+            return;
+        };
+        if self.owed.is_none() || self.heard == now {
+            self.still_at = Some(now + STANDSTILL);
+        }
+        if self.owed.is_none_or(|(number, _)| number != oldest) {
+            self.owed = Some((oldest, now));
+        }
+    }
+
+    /// Since when the server has owed an answer.
     #[inline]
     pub(in crate::machine) fn since(&self) -> Option<Monotonic> {
-        self.owed.map(|owed| owed.max(self.heard))
+        self.owed.map(|(_, since)| since)
     }
 
     /// When its answer is overdue.
@@ -60,8 +76,23 @@ impl Awaited {
         self.answer_by = None;
     }
 
-    /// When it last said something.
-    pub(super) const fn last_heard(&self) -> Monotonic {
-        self.heard
+    /// Core stood still, so what the server has said may not be read yet.
+    pub(in crate::machine) fn postpone(&mut self, now: Monotonic) {
+        self.answer_by = self.answer_by.map(|by| by.max(now + ANSWER_LEAST));
+    }
+
+    /// A server that was never joined is to answer until then.
+    pub(super) fn expect(&mut self, answer_by: Monotonic) {
+        self.answer_by = Some(answer_by);
+        self.latest = answer_by + ANSWER_LIMIT;
+    }
+
+    /// The time for the first answers is over. Whether the server gets more: while it owes
+    /// nothing, or is just answering.
+    pub(super) fn extend(&mut self, now: Monotonic) -> bool {
+        let answers = self.since().is_none_or(|since| since + ANSWER_LEAST > now);
+        let extended = answers && now < self.latest;
+        self.answer_by = extended.then_some(now + ANSWER_LEAST);
+        extended
     }
 }

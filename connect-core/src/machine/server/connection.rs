@@ -8,7 +8,6 @@ use connect_ipc::event::EventKind;
 use tripe_admin::Failure;
 use tripe_admin::session::Event;
 
-use super::join::ANSWER_LEAST;
 use super::stage::Stage;
 use super::{AfterAlgs, Pending};
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
@@ -32,6 +31,7 @@ impl Machine {
                 // Known from this very line on, so that no trace shows even its first appearance.
                 let secret = context.secret().map(str::to_owned);
                 self.out.extend(secret.map(Output::Secret));
+                self.server.awaited.informed(self.now);
                 return;
             }
             Event::Done { context, result } => Step::Done(context, result),
@@ -131,18 +131,12 @@ impl Machine {
         }
     }
 
-    /// Gives up a server that is connected and does not answer. One that is just answering is
-    /// waited for.
+    /// Gives up a server that is connected and does not answer.
     fn expire_answer(&mut self) {
-        let awaited = &mut self.server.awaited;
-        let speaks_until = awaited.last_heard() + ANSWER_LEAST;
-        if awaited.since().is_none() || speaks_until > self.now {
-            awaited.answer_by = Some(speaks_until.max(self.now + ANSWER_LEAST));
-            return;
+        if !self.server.awaited.extend(self.now) {
+            let seconds = self.now.since(self.config.started).as_secs();
+            self.end(Ending::Mute { seconds });
         }
-        awaited.answer_by = None;
-        let seconds = self.now.since(self.config.started).as_secs();
-        self.end(Ending::Mute { seconds });
     }
 
     /// Releases the service; core ends when the server has answered.

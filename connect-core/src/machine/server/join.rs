@@ -8,12 +8,12 @@ use std::time::Duration;
 use connect_ipc::PeerId;
 use connect_ipc::event::{EventKind, Removal};
 use tripe_admin::Failure;
-use tripe_admin::session::Refused;
+use tripe_admin::session::{Refused, Session};
 
 use super::Pending;
 use super::stage::{Claim, Joining, Stage};
 use crate::machine::inheritance::Restored;
-use crate::machine::limits::ANSWER_LIMIT;
+use crate::machine::limits::{ANSWER_LEAST, ANSWER_LIMIT};
 use crate::machine::peers::Particulars;
 use crate::machine::requester::Requester;
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
@@ -21,9 +21,6 @@ use crate::server_run::ServerRun;
 
 /// How long the provider that holds our name may take to answer: a live one answers at once.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
-
-/// How long it may take at least, however late it was connected, and from its last line on.
-pub(super) const ANSWER_LEAST: Duration = Duration::from_secs(2);
 
 /// What the server's list of peers means.
 #[derive(Debug)]
@@ -51,12 +48,12 @@ impl Listing {
         }
     }
 
-    /// Why the server does not have a peer that core knew: one and the same run loses none by
-    /// itself.
+    /// Why the server does not have a peer that core knew. One and the same run loses none by
+    /// itself, but whether it was a command, or silence that was not noted any more, is not known.
     const fn removal(&self) -> Removal {
         match self {
             Listing::Rejoin { new_server: true } => Removal::Server,
-            _ => Removal::Command,
+            _ => Removal::Unseen,
         }
     }
 
@@ -76,11 +73,12 @@ impl Machine {
     pub(in crate::machine) fn server_connected(&mut self, run: Option<ServerRun>) {
         tracing::info!("connected to the server");
         let server = &mut self.server;
+        server.session = Session::new();
         server.outage = None;
         server.awaited.met = true;
         if !server.joined_before {
             let limit = server.wait_until.unwrap_or(self.now + ANSWER_LIMIT);
-            server.awaited.answer_by = Some(limit.max(self.now + ANSWER_LEAST));
+            server.awaited.expect(limit.max(self.now + ANSWER_LEAST));
         }
         // It may have told of the end of every peer before it went, so that the peers do not show
         // that it is another one.

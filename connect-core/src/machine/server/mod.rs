@@ -57,7 +57,7 @@ impl Server {
     /// A server that was not connected yet.
     pub(super) fn new(config: &Config) -> Self {
         Server {
-            session: Session::new(),
+            session: Session::default(),
             stage: Stage::Down,
             run: None,
             listed_run: None,

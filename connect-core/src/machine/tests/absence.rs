@@ -340,11 +340,17 @@ fn what_a_server_says_just_before_it_ends_is_not_taken_for_commands() {
 }
 
 #[test]
-fn what_the_same_server_lost_meanwhile_was_killed() {
+fn what_the_same_server_lost_meanwhile_is_missed() {
     let mut rig = joined(&records(), &["paris", "passive"]);
     rig.lose_server();
     meet(&mut rig, &["passive"]);
-    assert_eq!(state(&mut rig, "paris"), (PeerState::Killed, false));
+    let gone = row(&mut rig, "paris");
+    assert_eq!((gone.state, gone.wanted), (PeerState::Gone, true));
+    assert_eq!(
+        gone.connection.removal,
+        Some(Removal::Unseen),
+        "nobody knows"
+    );
 }
 
 #[test]

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use connect_ipc::event::EventKind;
+use connect_ipc::event::{EventKind, EventName};
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::{PingResult, ToPinger};
 use connect_ipc::probing::{OverdueCause, Probing};
-use connect_ipc::scripts::FromScripts;
+use connect_ipc::scripts::{Child, Ended, FromScripts};
 use tripe_admin::Interval;
 
 use super::super::{Ending, Input};
@@ -206,18 +206,74 @@ fn a_script_helper_that_takes_no_order_is_told_and_started_again() {
     rig.answer_all();
     rig.hear("NOTE KILL p");
     let run = rig.runs()[0].0;
+    rig.feed(Input::Observed(true));
     rig.wait(seconds(7));
     assert!(rig.machine.helpers()[1].silent >= Some(5));
     rig.scripts_say(FromScripts::Taken(run));
     rig.wait(seconds(2));
-    assert_eq!(rig.machine.helpers()[1].silent, None);
+    assert_eq!(
+        rig.machine.helpers()[1].silent,
+        None,
+        "though nothing is due"
+    );
     assert_eq!(rig.restarts, []);
+    let names = rig.events.iter().map(|event| event.kind.name());
+    let scripts = [EventName::ScriptsOverdue, EventName::ScriptsResumed];
+    let told: Vec<EventName> = names.filter(|name| scripts.contains(name)).collect();
+    assert_eq!(told, scripts);
 
     rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
     rig.answer_all();
     rig.hear("NOTE KILL p");
     rig.wait(seconds(40));
     assert_eq!(rig.restarts, [Role::Ifscripts]);
+}
+
+#[test]
+fn a_script_helper_that_does_not_say_how_a_run_ended_is_told_and_started_again() {
+    let child = Child {
+        pid: 77,
+        start_time: 1,
+    };
+    for limited in [false, true] {
+        let keys: &[(&str, &str)] = &[("ifdown", "down"), ("ifdown-timeout", "10")];
+        let keys = &keys[..1 + usize::from(limited)];
+        let mut rig = Rig::joined(&[record("p", keys)], &["p"]);
+        rig.answer_all();
+        rig.hear("NOTE KILL p");
+        let run = rig.runs()[0].0;
+        rig.scripts_say(FromScripts::Taken(run));
+        rig.scripts_say(FromScripts::Started { run, child });
+        rig.wait(seconds(10));
+        assert_eq!(
+            rig.machine.helpers()[1].silent,
+            None,
+            "it may take its time"
+        );
+        if !limited {
+            rig.wait(seconds(500));
+            assert_eq!(rig.machine.helpers()[1].silent, None);
+            rig.feed(Input::ChildEnded(run));
+        }
+        rig.wait(seconds(9));
+        assert!(rig.machine.helpers()[1].silent >= Some(5));
+        rig.wait(seconds(30));
+        assert_eq!(rig.restarts, [Role::Ifscripts]);
+    }
+}
+
+#[test]
+fn a_child_whose_end_the_helper_tells_is_nobodys_debt() {
+    let mut rig = Rig::joined(&[record("p", &[("ifdown", "down")])], &["p"]);
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    let run = rig.runs()[0].0;
+    let end = Ended::Exited(0);
+    rig.scripts_say(FromScripts::Ended { run, end });
+    rig.feed(Input::ChildEnded(run));
+    rig.wait(seconds(60));
+    assert_eq!(rig.machine.helpers()[1].silent, None);
+    assert_eq!(rig.restarts, []);
 }
 
 #[test]
@@ -242,6 +298,52 @@ fn a_start_against_a_server_that_says_nothing_ends_in_its_time() {
         rig.wait(seconds(2));
         assert_eq!(rig.ended, Some(Ending::Mute { seconds: limit }));
     }
+}
+
+#[test]
+fn a_start_does_not_wait_for_a_server_that_says_much_and_answers_nothing() {
+    for line in ["NOTE FOO bar", "garbage", "TRACE x", "INFO a"] {
+        let mut rig = Rig::waiting(&[], false, Some(Interval::from_secs(3)));
+        rig.connect_server();
+        for _ in 0..60 {
+            rig.wait(seconds(1));
+            rig.hear(line);
+        }
+        assert!(matches!(rig.ended, Some(Ending::Mute { .. })), "{line}");
+    }
+}
+
+#[test]
+fn a_server_that_broadcasts_and_answers_nothing_is_mute() {
+    let mut rig = watched();
+    let id = rig.id("p");
+    rig.order(id, 1);
+    for _ in 0..8 {
+        rig.wait(seconds(1));
+        rig.hear("NOTE FOO bar");
+    }
+    assert_eq!(cause(&rig), Some(OverdueCause::ServerMute));
+}
+
+#[test]
+fn a_server_that_is_always_late_hides_no_dead_peer() {
+    let mut rig = watched();
+    let id = rig.id("p");
+    let mut told = Vec::new();
+    for seq in 1..=4 {
+        rig.sent();
+        rig.order(id, seq);
+        rig.wait(seconds(1));
+        let sent = rig.sent();
+        let tag = tag(&sent[0]).to_owned();
+        rig.hear(&format!("BGDETACH {tag}"));
+        // The timeout of ten seconds, and two in which something else was said.
+        rig.wait(seconds(12));
+        time_out(&mut rig, &tag);
+        told.extend(results(&mut rig));
+    }
+    let void = [PingResult::Void; 3];
+    assert_eq!((&told[..3], told[3]), (&void[..], PingResult::Timeout));
 }
 
 #[test]

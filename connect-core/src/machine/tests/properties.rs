@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::control::Request;
+use connect_ipc::control::ServerLink;
 use connect_ipc::scripts::{Child, Ended, FromScripts, Stream};
 use peerdb::Record;
 use proptest::prelude::*;
@@ -72,7 +73,7 @@ enum Step {
     Line(String),
     /// The database changes.
     Database(u8),
-    /// The server or a helper goes and comes.
+    /// The server goes, or comes back; or a helper goes and comes.
     Loss(u8),
     /// An operator asks.
     Request(u8, usize),
@@ -94,7 +95,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(Step::Line),
         1 => (0u8..4).prop_map(Step::Database),
         1 => (0u8..3).prop_map(Step::Loss),
-        1 => (0u8..5, peer).prop_map(|(r, p)| Step::Request(r, p)),
+        1 => (0u8..6, peer).prop_map(|(r, p)| Step::Request(r, p)),
         2 => (0u8..40).prop_map(Step::Wait),
     ]
 }
@@ -160,7 +161,17 @@ impl World {
     }
 
     fn apply(&mut self, rig: &mut Rig, step: Step) {
+        let away = rig.machine.link() == ServerLink::Down;
         match step {
+            Step::Loss(_) if away => rig.connect_server(),
+            // A server that is away says nothing.
+            Step::Answer(_)
+            | Step::Job(..)
+            | Step::Cancel(_)
+            | Step::Note(..)
+            | Step::End(..)
+            | Step::Line(_)
+                if away => {}
             Step::Answer(how) => self.answer(rig, how),
             Step::Job(command, peer) => {
                 self.next_job += 1;
@@ -214,7 +225,6 @@ impl World {
             Step::Loss(0) => {
                 rig.lose_server();
                 self.lose();
-                rig.connect_server();
             }
             Step::Loss(1) => {
                 rig.pinger_goes();
@@ -234,6 +244,7 @@ impl World {
                     1 => Request::Info { peer },
                     2 => words(&["active", &peer]),
                     3 => words(&["passive", "u"]),
+                    4 => words(&["kick", &peer]),
                     _ => words(&[]),
                 };
                 rig.request(1, 7, request);
@@ -417,6 +428,9 @@ proptest! {
                 return Ok(());
             }
             world.look(&mut rig)?;
+        }
+        if rig.machine.link() == ServerLink::Down {
+            rig.connect_server();
         }
         // In the end the server answers everything and time runs out: no job is left open.
         for _ in 0..200 {

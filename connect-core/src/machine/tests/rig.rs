@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::ServerLink;
 use connect_ipc::control::{Answer, Envelope, HelperStatus, Request};
 use connect_ipc::event::Event;
 use connect_ipc::hello::Role;
@@ -295,6 +296,8 @@ impl Rig {
     fn collect(&mut self, output: Output) {
         match output {
             Output::ServerLines(bytes) => {
+                // What is sent to nobody would be answered out of turn by the next server.
+                assert_ne!(self.machine.link(), ServerLink::Down);
                 let text = String::from_utf8(bytes).expect("lines are text");
                 self.lines.extend(text.lines().map(str::to_owned));
             }

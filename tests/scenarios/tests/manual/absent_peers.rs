@@ -141,7 +141,10 @@ fn a_dynamic_peer_that_does_not_answer_is_down_and_checked_again() -> Outcome {
     site.submit("active dynamic")?;
     site.lab.silence_peer("dynamic", true)?;
     let unreachable = observer.next()?;
-    assert!(unreachable["unreachable"]["next-ms"].is_u64(), "{unreachable}");
+    assert!(
+        unreachable["unreachable"]["next-ms"].is_u64(),
+        "{unreachable}"
+    );
     assert_eq!(state(&service, "dynamic")?, is("down", true));
     assert_eq!(said(&site, "NOTE KILL"), [""; 0]);
     Ok(())

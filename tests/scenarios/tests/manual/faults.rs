@@ -421,6 +421,25 @@ fn a_server_that_has_ended_in_good_order_is_started_up_again() -> Outcome {
 }
 
 #[test]
+fn a_command_given_while_the_server_is_away_disturbs_nothing_when_it_is_back() -> Outcome {
+    let (site, service) = site()?;
+    site.lab.crash();
+    service.wait_for_log("cannot reach the server")?;
+    for command in ["kick p", "active p", "passive u", "sabotage p", "info p"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        // Refused or not, it has been looked at when it is answered.
+        request(service.control(), &json!({"submit": {"words": words}}))?;
+    }
+    let mut events = site.lab.follow();
+    site.lab.start()?;
+    events.next("the claim", |what: &What| {
+        what.is_broadcast("NOTE SVCCLAIM connect")
+    })?;
+    site.submit("active p")?;
+    assert_works(&site)
+}
+
+#[test]
 fn a_server_that_dies_in_the_middle_of_everything_is_served_again() -> Outcome {
     let (site, _service) = site()?;
     for _ in 0..3 {

@@ -4,38 +4,42 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use connect_runtime::descriptor;
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tracing::warn;
 
+use crate::descriptor;
+
 /// A process that is watched. The descriptor means this process even after its number was used
 /// again, and unlike `SIGCHLD` it never reports two ends as one.
 #[derive(Debug)]
-pub(crate) struct Watched {
+pub struct Watched {
     pid: Pid,
     exit: AsyncFd<OwnedFd>,
 }
 
 impl Watched {
-    /// Watches a process.
-    pub(crate) fn new(pid: Pid) -> io::Result<Self> {
+    /// Watches a process, which need not be a child. To be called within a runtime.
+    ///
+    /// # Errors
+    /// What the system says: `ESRCH` if there is no such process.
+    pub fn new(pid: Pid) -> io::Result<Self> {
         let fd = pidfd_open(pid, PidfdFlags::empty())?;
         let exit = descriptor::watch(fd, Interest::READABLE)?;
         Ok(Watched { pid, exit })
     }
 
     /// Waits until the process has ended; a child is left to be reaped. Cancel safe.
-    pub(crate) async fn ended(&self) {
+    pub async fn ended(&self) {
         // The only error is that the event loop is ending, and then nothing waits any more.
         let _ = self.exit.readable().await;
     }
 
     /// Sends a signal to the process group that the process leads. To be called only before the
     /// process is reaped, while its number cannot mean another process.
-    pub(crate) fn signal_group(&self, signal: Signal) {
+    pub fn signal_group(&self, signal: Signal) {
         match kill_process_group(self.pid, signal) {
             Ok(()) | Err(Errno::SRCH) => {}
             Err(error) => warn!(

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Watching the children of the script helper, which owes core a word when one has ended.
+
+use connect_ipc::RunId;
+use connect_runtime::pidfd::Watched;
+use rustix::process::Pid;
+use tokio::sync::mpsc;
+
+use super::listeners::Arrival;
+
+/// Says by [`Arrival::ChildEnded`] when the process has ended. Nothing is said about one that
+/// cannot be watched: then only its time limit shows that the helper stands still.
+pub(super) fn watch(run: RunId, pid: i32, arrivals: mpsc::Sender<Arrival>) {
+    let watched = Pid::from_raw(pid)
+        .filter(|_| pid > 1)
+        .map(Watched::new)
+        .transpose();
+    let watched = match watched {
+        Ok(Some(watched)) => Some(watched),
+        // It has ended before it could be watched.
+        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::SRCH) => {
+            None
+        }
+        Ok(None) | Err(_) => return,
+    };
+    tokio::spawn(async move {
+        if let Some(watched) = watched {
+            watched.ended().await;
+        }
+        // A closed channel means that core is ending.
+        let _ = arrivals.send(Arrival::ChildEnded(run)).await;
+    });
+}
