@@ -20,7 +20,8 @@ pub(crate) enum AdminError {
     )]
     Denied { path: PathBuf },
     #[error(
-        "the tripe server has not answered for {} s: try again with a longer --timeout",
+        "the tripe server has not answered for {} s, and may still do what it was told: look whether \
+         its process hangs or is stopped, or give it longer with --timeout",
         .0.as_secs()
     )]
     Timeout(Duration),

@@ -67,8 +67,8 @@ pub(crate) enum ControlError {
     )]
     ClosedAtOnce { path: PathBuf },
     #[error(
-        "the service has not answered for {} s: try again with a longer --timeout, and look at its \
-         log",
+        "the service has not answered for {} s, and may still do what it was told: look whether \
+         connect-core hangs or is stopped, or give it longer with --timeout",
         .0.as_secs()
     )]
     Timeout(Duration),

@@ -33,6 +33,8 @@ pub(crate) struct Output {
     writer: BufWriter<Stdout>,
     colour: bool,
     width: usize,
+    /// Whether sentences are broken at that width: it is that of the terminal, or was asked for.
+    wraps: bool,
     /// How many more lines fit on the screen, if that is limited.
     room: Option<usize>,
 }
@@ -58,13 +60,12 @@ impl Output {
         let stdout = io::stdout();
         let variable = |name| std::env::var(name).ok();
         let terminal = rustix::termios::tcgetwinsize(&stdout).ok();
+        let columns = variable("COLUMNS");
         Output {
+            wraps: terminal.is_some() || columns.is_some(),
             colour: stdout.is_terminal()
                 && wants_colour(variable("NO_COLOR").as_deref(), variable("TERM").as_deref()),
-            width: width(
-                terminal.map(|size| size.ws_col),
-                variable("COLUMNS").as_deref(),
-            ),
+            width: width(terminal.map(|size| size.ws_col), columns.as_deref()),
             writer: BufWriter::new(stdout),
             room: None,
         }
@@ -97,6 +98,20 @@ impl Output {
             None => {}
         }
         writeln!(self.writer, "{text}")
+    }
+
+    /// Writes a sentence, in colour on a terminal, and in lines that fit there; all but the first
+    /// begin with `indent` spaces. Elsewhere it is one line, which is easier to search.
+    pub(crate) fn sentence(&mut self, paint: Paint, text: &str, indent: usize) -> io::Result<()> {
+        if !self.wraps {
+            return self.painted(paint, text);
+        }
+        let indent = " ".repeat(indent);
+        let options = textwrap::Options::new(self.width).subsequent_indent(&indent);
+        for line in textwrap::wrap(text, options.break_words(false)) {
+            self.painted(paint, &line)?;
+        }
+        Ok(())
     }
 
     /// Writes one line, in colour on a terminal.

@@ -77,12 +77,11 @@ fn heading(text: &str, lines: &mut Vec<(String, Paint)>) {
 /// What follows the word for the peer's state; `age` is since when the service knows it so.
 fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
     let connection = &peer.connection;
-    let changed = connection.changed.map(text::span);
+    let since = status_text::state_since(peer).map(text::span);
     let why = connection.removal.map(event_text::removal);
     Some(match peer.state {
-        PeerState::Up => format!(", answering for {}", changed?),
-        PeerState::Down => format!(" for {}", changed?),
-        PeerState::Unknown => format!(" since {}", text::span(connection.overdue?)),
+        PeerState::Up => format!(", answering for {}", since?),
+        PeerState::Down | PeerState::Unknown => format!(" for {}", since?),
         PeerState::Checking => ": no check has ended yet".to_owned(),
         PeerState::Gone if connection.removal == Some(Removal::Replaced) => {
             format!(" for {age}: it was removed and could not be added again")

@@ -24,17 +24,33 @@ pub(crate) fn headline(service: &ServiceStatus) -> Option<String> {
     Some(format!("checks overdue for {}", text::span(seconds)))
 }
 
-/// Each thing that is overdue, in a sentence with its remedy.
+/// A server that does not answer, and checks that are overdue because there is none, each in a
+/// sentence with its remedy.
+pub(crate) fn server_faults(service: &ServiceStatus) -> Option<String> {
+    if let Some(seconds) = service.probing.server_silent {
+        return Some(mute(&service.socket, seconds));
+    }
+    let seconds = service.probing.overdue?;
+    (service.probing.cause == Some(OverdueCause::ServerDown)).then(|| without_checks(seconds))
+}
+
+/// A server that does not answer.
+pub(crate) fn mute(socket: &str, seconds: u64) -> String {
+    format!(
+        "the tripe server on {socket} has not answered for {}, so the state of its peers is \
+         unknown; look whether its process hangs or is stopped",
+        text::span(seconds)
+    )
+}
+
+fn without_checks(seconds: u64) -> String {
+    let since = text::span(seconds);
+    format!("checks are overdue for {since}, so the state of peers is unknown")
+}
+
+/// Each other thing that is overdue, in a sentence with its remedy.
 pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
     let mut faults = Vec::new();
-    if let Some(seconds) = service.probing.server_silent {
-        faults.push(format!(
-            "the tripe server on {} has not answered for {}, so the state of its peers is unknown; \
-             look whether its process hangs or is stopped",
-            service.socket,
-            text::span(seconds)
-        ));
-    }
     for (program, work, helper) in [
         ("connect-pinger", "no peer is pinged", &service.pinger),
         (
@@ -52,16 +68,14 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
         }
     }
     if let (Some(seconds), Some(cause)) = (service.probing.overdue, service.probing.cause) {
-        let since = text::span(seconds);
         match cause {
             OverdueCause::HeldUp => faults.push(format!(
-                "checks are overdue for {since}, because core stood still; it is catching up"
+                "checks are overdue for {}, because core stood still; it is catching up",
+                text::span(seconds)
             )),
-            OverdueCause::PingerMissing | OverdueCause::ServerDown => faults.push(format!(
-                "checks are overdue for {since}, so the state of peers is unknown"
-            )),
-            // Said above.
-            OverdueCause::PingerSilent | OverdueCause::ServerMute => {}
+            OverdueCause::PingerMissing => faults.push(without_checks(seconds)),
+            // Said of the helper, or of the server.
+            OverdueCause::PingerSilent | OverdueCause::ServerMute | OverdueCause::ServerDown => {}
         }
     }
     faults

@@ -25,12 +25,9 @@ pub(crate) fn show(
     wide: bool,
     out: &mut Output,
 ) -> io::Result<()> {
-    out.painted(Paint::Heading, &text::clean(&headline(service, peers)))?;
-    for fault in faults(service) {
-        out.painted(Paint::Bad, &format!("! {}", text::clean(&fault)))?;
-    }
-    if let Some(missing) = missing(peers) {
-        out.painted(Paint::Bad, &format!("! {}", text::clean(&missing)))?;
+    out.sentence(Paint::Heading, &text::clean(&headline(service, peers)), 2)?;
+    for fault in faults(service).into_iter().chain(missing(peers)) {
+        out.sentence(Paint::Bad, &format!("! {}", text::clean(&fault)), 2)?;
     }
     out.line("")?;
     if peers.is_empty() {
@@ -61,19 +58,33 @@ fn helper(name: &str, helper: &HelperStatus, service: &str) -> String {
 
 /// What is wrong with the service, each in a sentence with its remedy.
 pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
-    let mut faults = Vec::new();
-    match service.server {
-        ServerLink::Down => faults.push(format!(
+    let mut faults = server_faults(service);
+    faults.extend(own_faults(service));
+    faults
+}
+
+/// What is wrong with the server, and what follows from that.
+fn server_faults(service: &ServiceStatus) -> Vec<String> {
+    let link = match service.server {
+        ServerLink::Down => Some(format!(
             "cannot reach the tripe server on {}; start it, and the service joins it",
             service.socket
         )),
-        ServerLink::Joining => faults.push(format!(
+        // A silent one is told below.
+        ServerLink::Joining if service.probing.server_silent.is_none() => Some(format!(
             "the service is connected to the tripe server on {} but has not been able to claim its \
              name yet; its log says why",
             service.socket
         )),
-        ServerLink::Up => {}
-    }
+        ServerLink::Joining | ServerLink::Up => None,
+    };
+    let overdue = probing_text::server_faults(service);
+    link.into_iter().chain(overdue).collect()
+}
+
+/// What is wrong with the service apart from its server.
+pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
+    let mut faults = Vec::new();
     if let Some(fault) = &service.database.fault {
         faults.push(format!("the database as it was before is in use: {fault}"));
     }
@@ -156,21 +167,43 @@ pub(crate) fn is_missing(peer: &PeerStatus) -> bool {
         }
 }
 
+/// For how many seconds a peer that should be up has been in its state, where that is known.
+pub(crate) fn state_since(peer: &PeerStatus) -> Option<u64> {
+    match peer.state {
+        PeerState::Up | PeerState::Down => peer.connection.changed,
+        PeerState::Unknown => peer.connection.overdue,
+        PeerState::Gone | PeerState::Killed => Some(peer.age),
+        PeerState::Checking
+        | PeerState::Adding
+        | PeerState::Waiting
+        | PeerState::Absent
+        | PeerState::Unwatched => None,
+    }
+}
+
 /// The peers that should be up and are not, in a sentence, if there are any.
 pub(crate) fn missing(peers: &[PeerStatus]) -> Option<String> {
     let missing: Vec<&PeerStatus> = peers.iter().filter(|peer| is_missing(peer)).collect();
     let named = missing.iter().take(NAMED);
     let mut named: Vec<String> = named
-        .map(|peer| format!("{} {}", peer.name, peer.state.as_str()))
+        .map(|peer| {
+            let since = state_since(peer).map_or_else(String::new, |seconds| {
+                format!(" for {}", text::span(seconds))
+            });
+            format!("{} {}{since}", peer.name, peer.state.as_str())
+        })
         .collect();
     if missing.len() > NAMED {
         named.push(format!("and {} more", missing.len() - NAMED));
     }
     let verb = if missing.len() == 1 { "is" } else { "are" };
+    // What nobody knows of may be up.
+    let unknown = missing.iter().any(|peer| peer.state == PeerState::Unknown);
+    let not = if unknown { "not known to be up" } else { "not" };
     let wanted = peers.iter().filter(|peer| peer.wanted).count();
     (!missing.is_empty()).then(|| {
         format!(
-            "{} of the {} that should be up {verb} not: {}",
+            "{} of the {} that should be up {verb} {not}: {}",
             missing.len(),
             text::count(u64::try_from(wanted).unwrap_or(u64::MAX), "peer"),
             named.join(", ")

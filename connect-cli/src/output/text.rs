@@ -122,16 +122,20 @@ pub(crate) fn shell_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> 
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "unknown-peer" => {
-            "there is no such peer; `connect-cli status' and `connect-cli list-active' list those \
-             that there are"
+            "the server has no such peer now; `connect-cli status' lists those that it has, and \
+             those that should be there"
         }
         "peer-not-added" => {
-            "the server does not know the peer now; `connect-cli active' makes a connection"
+            "the server does not have the peer now; `connect-cli active' makes a connection, \
+             unless the peer has to make it"
         }
         "peer-not-dynamic" => {
             "its record has neither connect nor knock, so it cannot be connected again"
         }
-        "peer-not-adopted" => "the service does not ping it; its record needs watch = true",
+        "peer-not-adopted" => {
+            "the service does not ping it now: the server does not have it, or its record lacks \
+             watch = true"
+        }
         "peer-exists" => "the server knows the peer already",
         "passive-peer" => "it is up to the peer to make the connection",
         "malformed-peer" => "its record lacks something; `connect-cli db check' says what",
@@ -237,6 +241,8 @@ mod tests {
         let words = |line: &str| tripe_admin::split(line);
         assert_eq!(failure(&words("")), "failed for no stated reason");
         assert_eq!(failure(&words("strange 'a b'")), "strange \"a b\"");
-        assert!(failure(&words("unknown-peer bob")).starts_with("unknown-peer bob: there is no"));
+        assert!(
+            failure(&words("unknown-peer bob")).starts_with("unknown-peer bob: the server has no")
+        );
     }
 }

@@ -42,6 +42,7 @@ impl Machine {
             return;
         };
         peer.configured = true;
+        self.scripts.failures.peer_added(peer.name());
         let Some(record) = &peer.record else {
             self.server.questions.add(id);
             return;
@@ -114,7 +115,11 @@ impl Machine {
             Removal::Replaced | Removal::Server => {}
         }
         let departure = Departure {
-            at: self.now,
+            at: match removal {
+                // When the server that had it went.
+                Removal::Server => self.server.awaited.lost_at.unwrap_or(self.now),
+                _ => self.now,
+            },
             removal,
             address: peer.address.clone(),
         };

@@ -107,6 +107,12 @@ impl Findings {
         self.0.iter().any(|finding| finding.severity == severity)
     }
 
+    /// Whether a fault was found in an area.
+    pub(crate) fn is_at_fault(&self, area: Area) -> bool {
+        let mut findings = self.0.iter().filter(|finding| finding.area == area);
+        findings.any(|finding| finding.severity == Severity::Fault)
+    }
+
     /// One sentence on all of it.
     pub(crate) fn summary(&self) -> String {
         let count = |severity| self.0.iter().filter(|f| f.severity == severity).count();

@@ -24,6 +24,7 @@ use self::service::Found;
 use crate::common::Common;
 use crate::error::Error;
 use crate::output::paint::Paint;
+use crate::output::probing_text;
 use crate::output::text;
 use crate::output::{Output, SCHEMA};
 
@@ -62,9 +63,20 @@ impl Doctor {
         let found = service::find(common).await;
         let directory = directory(common, &found);
         files::check(common, &directory, &mut findings.section(Area::Files));
-        let provider = server::check(common, &mut findings.section(Area::Server)).await;
+        let server = &mut findings.section(Area::Server);
+        let provider = match found.server_silent() {
+            // It would not answer us either, and we would wait.
+            Some(seconds) => {
+                let socket = common.admin_socket();
+                let mute = probing_text::mute(&socket.display().to_string(), seconds);
+                server.fault_with_remedy(mute);
+                None
+            }
+            None => server::check(common, server).await,
+        };
+        let told = findings.is_at_fault(Area::Server);
         let section = &mut findings.section(Area::Service);
-        let seen = service::check(common, &found, provider.as_deref(), section);
+        let seen = service::check(common, &found, provider.as_deref(), told, section);
         let in_use = seen.map(|seen| PathBuf::from(&seen.service.database.path));
         let path = match (self.peerdb, in_use) {
             (None, Some(path)) => Some(path),
@@ -107,6 +119,9 @@ fn directory(common: &Common, found: &Found) -> PathBuf {
     common.directory()
 }
 
+/// What stands before a remedy.
+const REMEDY: &str = "         ";
+
 fn show(findings: &Findings, out: &mut Output) -> io::Result<()> {
     for finding in findings.iter() {
         let (word, paint) = match finding.severity {
@@ -114,9 +129,11 @@ fn show(findings: &Findings, out: &mut Output) -> io::Result<()> {
             Severity::Warning => ("warning", Paint::Doubtful),
             Severity::Fault => ("FAULT", Paint::Bad),
         };
-        out.painted(paint, &format!("{word:<8} {}", text::clean(&finding.text)))?;
+        let text = format!("{word:<8} {}", text::clean(&finding.text));
+        out.sentence(paint, &text, REMEDY.len())?;
         if let Some(remedy) = &finding.remedy {
-            out.line(&format!("         => {}", text::clean(remedy)))?;
+            let text = format!("{REMEDY}=> {}", text::clean(remedy));
+            out.sentence(Paint::Plain, &text, REMEDY.len() + 3)?;
         }
     }
     out.line("")?;

@@ -14,6 +14,10 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
+/// A helper that is started again more often than once in so many seconds has a fault that lasts;
+/// one that was started again long ago has none.
+const USUAL_RESTART: u64 = 3_600;
+
 /// A service, how the scripts of its peers ended, and which peers are missing.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -34,6 +38,14 @@ pub(crate) enum Found {
 }
 
 impl Found {
+    /// For how many seconds the server has not answered the service that was asked for.
+    pub(crate) fn server_silent(&self) -> Option<u64> {
+        match self {
+            Found::Ours(seen) => seen.service.probing.server_silent,
+            Found::Other(_) | Found::None(_) => None,
+        }
+    }
+
     /// Whether it is not the one that was asked for.
     pub(crate) fn is_other(&self) -> bool {
         matches!(self, Found::Other(_))
@@ -68,15 +80,50 @@ fn examined<'a>(common: &Common, found: &'a Found, section: &mut Section<'_>) ->
     None
 }
 
-/// Checks the service, of which `provider` is the version known to the server.
+/// Checks the service, of which `provider` is the version known to the server. What is wrong with
+/// the server may have been told already.
 pub(crate) fn check<'a>(
     common: &Common,
     found: &'a Found,
     provider: Option<&str>,
+    server_told: bool,
     section: &mut Section<'_>,
 ) -> Option<&'a Seen> {
     let seen = examined(common, found, section)?;
     let service = &seen.service;
+    identity(common, service, provider, section);
+    let faults = if server_told {
+        status_text::own_faults(service)
+    } else {
+        status_text::faults(service)
+    };
+    for fault in faults {
+        section.fault_with_remedy(fault);
+    }
+    if let Some(missing) = &seen.missing {
+        section.warning(
+            missing,
+            "`connect-cli info PEER' says more of each; `connect-cli active PEER' adds one again \
+             that does not have to connect itself",
+        );
+    }
+    helper("connect-pinger", &service.pinger, service.uptime, section);
+    helper(
+        "connect-ifscripts",
+        &service.scripts,
+        service.uptime,
+        section,
+    );
+    Some(seen)
+}
+
+/// Which service it is: its version, and the server that it serves.
+fn identity(
+    common: &Common,
+    service: &ServiceStatus,
+    provider: Option<&str>,
+    section: &mut Section<'_>,
+) {
     let version = &service.version;
     section.ok(format!(
         "connect {version} runs as process {}, for {}",
@@ -107,15 +154,6 @@ pub(crate) fn check<'a>(
             "name the service's own places with -d, -a or --runtime-dir",
         );
     }
-    for fault in status_text::faults(service) {
-        section.fault_with_remedy(fault);
-    }
-    if let Some(missing) = &seen.missing {
-        section.warning(missing, "see `connect-cli info PEER' for each");
-    }
-    helper("connect-pinger", &service.pinger, section);
-    helper("connect-ifscripts", &service.scripts, section);
-    Some(seen)
 }
 
 async fn fetch(common: &Common) -> Result<Seen, ControlError> {
@@ -145,19 +183,23 @@ fn is_same(one: &str, other: &std::path::Path) -> bool {
 }
 
 /// A helper that is in order; what is wrong with one is among the service's faults.
-fn helper(program: &str, helper: &HelperStatus, section: &mut Section<'_>) {
+fn helper(program: &str, helper: &HelperStatus, uptime: u64, section: &mut Section<'_>) {
     if !helper.connected {
         return;
     }
     // The first connection is no restart.
     let restarts = helper.connections.saturating_sub(1);
-    if restarts > 0 {
-        let times = text::count(restarts, "time");
-        section.warning(
-            format!("{program} is connected, but has been started again {times}"),
-            "look in the log for the reason, unless you did it yourself",
-        );
+    if restarts == 0 {
+        return section.ok(format!("{program} is connected"));
+    }
+    let times = text::count(restarts, "time");
+    let text = format!(
+        "{program} is connected, and was started again {times} in {}",
+        text::span(uptime)
+    );
+    if restarts * USUAL_RESTART > uptime {
+        section.warning(text, "look in the log for the reason");
     } else {
-        section.ok(format!("{program} is connected"));
+        section.ok(text);
     }
 }

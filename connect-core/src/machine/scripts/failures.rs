@@ -15,13 +15,18 @@ use super::ended_run::EndedRun;
 pub(in crate::machine) struct Failures(BTreeMap<String, Vec<EndedRun>>);
 
 impl Failures {
-    /// A run has ended: a failure is remembered until the script ends well. A run that core has
-    /// stopped says nothing about the script.
+    /// A run has ended: a failure is remembered until the script ends well, or the one that it was
+    /// to undo has ended well again. A run that core has stopped says nothing about the script.
     pub(super) fn ended(&mut self, run: &EndedRun) {
         if run.end == Ended::Stopped {
             return;
         }
-        self.forget(&run.peer, &|kind| kind == run.kind);
+        let undone = match run.kind {
+            ScriptKind::Ifup if run.end.failure().is_none() => Some(ScriptKind::Ifdown),
+            ScriptKind::Connect if run.end.failure().is_none() => Some(ScriptKind::Disconnect),
+            _ => None,
+        };
+        self.forget(&run.peer, &|kind| kind == run.kind || Some(kind) == undone);
         if run.end.failure().is_some() {
             // The last line says why, as a rule, and there may be very many peers.
             let last = run.output.last().cloned();
@@ -43,6 +48,11 @@ impl Failures {
         self.forget(peer, &|kind| {
             matches!(kind, ScriptKind::Ifup | ScriptKind::Connect)
         });
+    }
+
+    /// A peer was added again, so that no `disconnect` is wanted any more.
+    pub(in crate::machine) fn peer_added(&mut self, peer: &str) {
+        self.forget(peer, &|kind| kind == ScriptKind::Disconnect);
     }
 
     /// Forgets the scripts that no record names any more.
@@ -129,6 +139,21 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_to_undo_is_forgotten_when_the_same_was_done_again() {
+        for (done, undo) in [
+            (ScriptKind::Ifup, ScriptKind::Ifdown),
+            (ScriptKind::Connect, ScriptKind::Disconnect),
+        ] {
+            let mut failures = Failures::default();
+            failures.ended(&run("p", undo, Ended::Exited(1)));
+            failures.ended(&run("p", done, Ended::Stopped));
+            assert_eq!(failures.iter().count(), 1);
+            failures.ended(&run("p", done, Ended::Exited(0)));
+            assert_eq!(failures.iter().count(), 0);
+        }
+    }
+
+    #[test]
     fn what_was_to_be_set_up_is_forgotten_with_the_peer_and_the_rest_with_its_record() {
         let mut failures = Failures::default();
         for kind in [ScriptKind::Ifup, ScriptKind::Ifdown, ScriptKind::Connect] {
@@ -138,6 +163,8 @@ mod tests {
         failures.peer_removed("unknown");
         let ifdown = (ScriptKind::Ifdown, ScriptFailure::Exited(1));
         assert_eq!(failed(&failures, "p"), [ifdown]);
+        failures.ended(&run("p", ScriptKind::Disconnect, Ended::Exited(1)));
+        failures.peer_added("p");
         failures.retain(|_, kind| kind == ScriptKind::Ifdown);
         assert_eq!(failed(&failures, "p"), [ifdown]);
         failures.retain(|peer, _| peer != "p");

@@ -221,7 +221,7 @@ impl Machine {
             );
             return;
         };
-        run.remember(&line);
+        run.remember(stream, &line);
         let (script, peer, asked_by) = (run.kind, run.peer.clone(), run.asked_by);
         if let Some(by) = asked_by {
             let output = RunProgress::Output {
@@ -257,7 +257,7 @@ impl Machine {
             at: self.now,
             kind: run.kind,
             end,
-            output: std::mem::take(&mut run.tail).into(),
+            output: run.take_tail(),
         };
         let silent = matches!(
             ended.end,

@@ -45,8 +45,8 @@ pub(super) struct RunState {
     pub(super) ended: bool,
     /// Which streams have ended.
     pub(super) closed: HashSet<Stream>,
-    /// Its last lines.
-    pub(super) tail: VecDeque<String>,
+    /// Its last lines, and where each was written.
+    pub(super) tail: VecDeque<(Stream, String)>,
     /// When the helper's next word about it is due; as in [`Scripts`](super::Scripts).
     pub(super) owed: Option<Monotonic>,
     /// The operator who has asked for it, until its end.
@@ -117,10 +117,22 @@ impl RunState {
         }
     }
 
-    pub(super) fn remember(&mut self, line: &str) {
+    pub(super) fn remember(&mut self, stream: Stream, line: &str) {
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
-        self.tail.push_back(line.chars().take(TAIL_WIDTH).collect());
+        self.tail
+            .push_back((stream, line.chars().take(TAIL_WIDTH).collect()));
+    }
+
+    /// Its last lines, those of standard error last: in which order the two were written nobody
+    /// knows, and the last line should say what was wrong.
+    pub(super) fn take_tail(&mut self) -> Vec<String> {
+        let tail = std::mem::take(&mut self.tail);
+        let (errors, mut lines): (Vec<_>, Vec<_>) = tail
+            .into_iter()
+            .partition(|(stream, _)| *stream == Stream::Stderr);
+        lines.extend(errors);
+        lines.into_iter().map(|(_, line)| line).collect()
     }
 }

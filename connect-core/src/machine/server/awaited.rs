@@ -25,6 +25,8 @@ pub(in crate::machine) struct Awaited {
     latest: Monotonic,
     /// Whether a server was connected since core started.
     pub(super) met: bool,
+    /// When the connection was lost last.
+    pub(in crate::machine) lost_at: Option<Monotonic>,
 }
 
 impl Awaited {
@@ -71,7 +73,8 @@ impl Awaited {
     }
 
     /// The connection is gone.
-    pub(super) const fn lost(&mut self) {
+    pub(super) const fn lost(&mut self, now: Monotonic) {
+        self.lost_at = Some(now);
         (self.owed, self.still_at) = (None, None);
         self.answer_by = None;
     }

@@ -81,7 +81,7 @@ impl Machine {
     /// Nothing that was asked of the server will be answered.
     fn fail_everything_asked(&mut self) {
         self.server.stage = Stage::Down;
-        self.server.awaited.lost();
+        self.server.awaited.lost(self.now);
         self.server.questions.clear();
         self.inheritance.server_lost();
         self.peers.departures.server_lost(self.now);

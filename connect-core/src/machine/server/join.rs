@@ -22,6 +22,9 @@ use crate::server_run::ServerRun;
 /// How long the provider that holds our name may take to answer: a live one answers at once.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
+/// How many peers are named in the log that a server which was started again has no more.
+const LOST_LOGGED: usize = 10;
+
 /// What the server's list of peers means.
 #[derive(Debug)]
 enum Listing {
@@ -250,10 +253,19 @@ impl Machine {
     /// Brings down the peers that the server no longer has.
     fn remove_unlisted(&mut self, names: &[String], removal: Removal) {
         let present: HashSet<&str> = names.iter().map(String::as_str).collect();
-        for name in self.peers.names() {
-            if !present.contains(name.as_str()) {
-                self.peer_removed(&name, removal);
-            }
+        let mut lost = self.peers.names();
+        lost.retain(|name| !present.contains(name.as_str()));
+        if removal == Removal::Server && !lost.is_empty() {
+            let (peers, first) = (lost.len(), lost.iter().take(LOST_LOGGED));
+            let first: Vec<&str> = first.map(String::as_str).collect();
+            tracing::warn!(
+                peers,
+                first = first.join(" "),
+                "the server was started again without the peers that it had"
+            );
+        }
+        for name in lost {
+            self.peer_removed(&name, removal);
         }
     }
 

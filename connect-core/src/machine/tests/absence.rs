@@ -319,10 +319,12 @@ fn what_is_struck_from_the_database_or_no_longer_watched_is_forgotten() {
 fn what_a_new_server_does_not_have_is_gone() {
     let mut rig = joined(&records(), &["paris", "passive", "dynamic"]);
     rig.lose_server();
+    rig.wait(Duration::from_secs(30));
     rig.run += 1;
     meet(&mut rig, &["dynamic"]);
     let gone = row(&mut rig, "passive");
     assert_eq!((gone.state, gone.wanted), (PeerState::Gone, true));
+    assert!(gone.age >= 30, "since the server went: {}", gone.age);
     assert_eq!(gone.connection.removal, Some(Removal::Server));
     assert_eq!(state(&mut rig, "paris"), (PeerState::Gone, true));
     assert_eq!(state(&mut rig, "dynamic"), (PeerState::Checking, true));
