@@ -4,6 +4,7 @@
 mod admin;
 mod connection;
 mod db;
+mod db_silent;
 mod doctor;
 mod events;
 mod info;

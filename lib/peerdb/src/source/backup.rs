@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which files in a directory of sources are backups: those that editors, package managers and
-//! people leave beside the file that counts.
+//! people leave beside the file that counts. What may as well be a copy as a source is none, but is
+//! told.
 
 use super::report::SourceError;
 
@@ -18,6 +19,24 @@ const PACKAGERS: [&str; 4] = ["dpkg-", "ucf-", "cfsave", "augsave"];
 const COPIES: [&str; 7] = [
     "copy", "dist", "example", "new", "off", "sample", "template",
 ];
+
+/// "Copy", in the languages of file managers.
+const COPY: [&str; 11] = [
+    "copy",
+    "copie",
+    "kopie",
+    "kopia",
+    "kopi",
+    "kopio",
+    "copia",
+    "cópia",
+    "còpia",
+    "копия",
+    "másolat",
+];
+
+/// What follows that word before the name of the original: "Kopie von 10a".
+const OF: [&str; 9] = ["of", "von", "van", "de", "di", "af", "av", "från", "z"];
 
 /// How many digits a date has at least, as in `.241231`. A shorter number may tell sources apart.
 const DATE: usize = 6;
@@ -41,8 +60,11 @@ pub(super) fn of(name: &str, exists: impl Fn(&str) -> bool) -> Option<SourceErro
     if let Some(rest) = name.strip_suffix(",v") {
         return found(",v", rest);
     }
-    // File managers name copies so, in several languages.
-    if let Some((original, _)) = name.split_once(" (").filter(|_| name.ends_with(')'))
+    // File managers name copies so, in several languages. A browser adds a number to a file that it
+    // downloads again, and that may be the one that counts.
+    if let Some((original, rest)) = name.split_once(" (")
+        && let Some(word) = rest.strip_suffix(')')
+        && !is_number(word)
         && exists(original)
     {
         return found(name.get(original.len() + 1..).unwrap_or_default(), original);
@@ -78,6 +100,35 @@ pub(super) fn of(name: &str, exists: impl Fn(&str) -> bool) -> Option<SourceErro
         stem = rest;
     }
     None
+}
+
+fn is_number(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a file's name looks like one that a file manager or a browser gives a copy, with or
+/// without the file's ending: `10a copy`, `10a - Copy (2)`, `Kopie von 10a`, `10a (1)`.
+pub(super) fn is_like_a_copy(name: &str) -> bool {
+    let stem = name.rsplit_once('.').map(|(stem, _)| stem);
+    std::iter::once(name).chain(stem).any(|name| {
+        let numbered = name
+            .rsplit_once(" (")
+            .and_then(|(_, rest)| rest.strip_suffix(')'));
+        if numbered.is_some_and(is_number) {
+            return true;
+        }
+        let name = name.to_lowercase();
+        let words: Vec<&str> = name
+            .split(|c: char| !c.is_alphanumeric())
+            .filter(|word| !word.is_empty())
+            .collect();
+        let last = words.iter().rposition(|word| !is_number(word));
+        match (words.as_slice(), last) {
+            ([first, of, _, ..], _) if COPY.contains(first) && OF.contains(of) => true,
+            (words, Some(last)) => last > 0 && COPY.contains(&words[last]),
+            _ => false,
+        }
+    })
 }
 
 #[cfg(test)]
@@ -157,6 +208,48 @@ mod tests {
             "site.orig.1",
         ] {
             assert!(mark(name).is_some_and(|(_, original)| !original), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_looks_like_a_copy_is_told() {
+        for name in [
+            "20local copy",
+            "20local copy 2",
+            "20local copy.in",
+            "20local - Copy",
+            "20local - Kopie (2)",
+            "20local-copy",
+            "20local_Copy",
+            "20local.copy",
+            "20local (another copy)",
+            "20local (3rd copy)",
+            "20local (1)",
+            "20local (12).in",
+            "20local(copy)",
+            "Copy of 20local",
+            "Copy of 20local.in",
+            "Kopie von 20local",
+            "Copie de 20local",
+            "Kopia z 20local",
+        ] {
+            assert!(is_like_a_copy(name), "{name}");
+            assert!(of(name, |_| false).is_none(), "{name}");
+        }
+        for name in [
+            "20local",
+            "copy",
+            "Copy",
+            "copy-shop",
+            "20photocopy",
+            "20copyright",
+            "20local (south)",
+            "20local-1",
+            "(1)",
+            "kopie",
+            "10copies",
+        ] {
+            assert!(!is_like_a_copy(name), "{name}");
         }
     }
 

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Finding and reading source files.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
 
 use super::backup;
 use super::report::{Place, Report, SourceError};
@@ -25,11 +28,11 @@ pub(crate) fn each(
         let file = report.add_file(path);
         report.push(Place { file, line: 0 }, None, error);
     };
-    let paths = match fs::metadata(path) {
+    let sources = match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => match listing(path) {
             Ok(listing) => {
-                for (path, backup) in listing.backups {
-                    fail(&path, report, backup);
+                for (path, error) in listing.left_out {
+                    fail(&path, report, error);
                 }
                 if listing.sources.is_empty() {
                     return fail(path, report, SourceError::EmptyDirectory);
@@ -39,19 +42,21 @@ pub(crate) fn each(
             Err(error) => return fail(path, report, unreadable(&error)),
         },
         // A name that was given may be anything that can be read, also a pipe.
-        Ok(_) => vec![path.to_owned()],
+        Ok(_) => vec![(path.to_owned(), None)],
         Err(error) => return fail(path, report, unreadable(&error)),
     };
-    for path in paths {
+    for (path, doubt) in sources {
+        let file = report.add_file(&path);
+        let at = |line| Place { file, line };
+        if let Some(doubt) = doubt {
+            report.push(at(0), None, doubt);
+        }
         match read(&path) {
-            Ok(bytes) => {
-                let file = report.add_file(&path);
-                match text(&bytes) {
-                    Ok(text) => take(file, text, report),
-                    Err((line, error)) => report.push(Place { file, line }, None, error),
-                }
-            }
-            Err(error) => fail(&path, report, error),
+            Ok(bytes) => match text(&bytes) {
+                Ok(text) => take(file, text, report),
+                Err((line, error)) => report.push(at(line), None, error),
+            },
+            Err(error) => report.push(at(0), None, error),
         }
     }
 }
@@ -62,35 +67,82 @@ fn unreadable(error: &io::Error) -> SourceError {
     }
 }
 
-/// The files in a directory, sorted by name.
+/// What is in a directory, sorted by name, but for hidden files.
 #[derive(Default)]
 struct Listing {
-    sources: Vec<PathBuf>,
-    backups: Vec<(PathBuf, SourceError)>,
+    /// The files to be read, and what is to be said of the name of each.
+    sources: Vec<(PathBuf, Option<SourceError>)>,
+    /// What is not read, and why.
+    left_out: Vec<(PathBuf, SourceError)>,
 }
 
 fn listing(directory: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
-    let mut names: BTreeSet<OsString> = BTreeSet::new();
+    // With each name why it is not read, if it is no file.
+    let mut names: BTreeMap<OsString, Option<SourceError>> = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        // Anything but a plain file (a directory, a socket, a dangling link that an editor left) is
-        // no source, and a FIFO would make the compiler wait.
-        let is_file = fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_file());
-        if is_file && !entry.file_name().as_bytes().starts_with(b".") {
-            names.insert(entry.file_name());
+        if !entry.file_name().as_bytes().starts_with(b".") {
+            names.insert(entry.file_name(), no_file(&entry.path()));
         }
     }
-    for name in &names {
+    let is_file = |name: &str| matches!(names.get(OsStr::new(name)), Some(None));
+    for (name, no_file) in &names {
         let path = directory.join(name);
-        match backup::of(&name.to_string_lossy(), |original| {
-            names.contains(OsStr::new(original))
-        }) {
-            Some(error) => listing.backups.push((path, error)),
-            None => listing.sources.push(path),
+        let shown = name.to_string_lossy();
+        let skipped = match no_file {
+            // It is what it is, whatever its name.
+            Some(error @ SourceError::NoFile { .. }) => Some(error.clone()),
+            // A backup is not read, so it does not matter where it leads to.
+            Some(error) => Some(backup::of(&shown, is_file).unwrap_or_else(|| error.clone())),
+            None => backup::of(&shown, is_file),
+        };
+        match skipped {
+            Some(error) => listing.left_out.push((path, error)),
+            None => {
+                let doubt = backup::is_like_a_copy(&shown).then_some(SourceError::Copy);
+                listing.sources.push((path, doubt));
+            }
         }
     }
     Ok(listing)
+}
+
+/// Why something in a directory is no file that could be read: a directory is no source, a FIFO
+/// would make the compiler wait, and a link may lead nowhere. `None` for a file.
+fn no_file(path: &Path) -> Option<SourceError> {
+    let kind = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_file() => return None,
+        Ok(metadata) => metadata.file_type(),
+        Err(error) => return Some(unreachable_file(path, &error)),
+    };
+    let (kind, remedy) = if kind.is_dir() {
+        let remedy = "move its files into the directory of sources, or name it beside that";
+        ("a directory", remedy)
+    } else if kind.is_fifo() {
+        ("a FIFO", "remove it")
+    } else if kind.is_socket() {
+        ("a socket", "remove it")
+    } else {
+        ("a device", "remove it")
+    };
+    Some(SourceError::NoFile { kind, remedy })
+}
+
+/// What is wrong with a path that the system does not follow to its end.
+fn unreachable_file(path: &Path, error: &io::Error) -> SourceError {
+    let fault = match Errno::from_io_error(error) {
+        Some(Errno::NOENT | Errno::NOTDIR) => "does not exist",
+        Some(Errno::LOOP) => "leads in a circle",
+        _ => return unreadable(error),
+    };
+    match fs::read_link(path) {
+        Ok(target) => SourceError::Dangling {
+            target: target.to_string_lossy().into_owned().into(),
+            fault,
+        },
+        Err(_) => unreadable(error),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
@@ -157,8 +209,7 @@ mod tests {
         ] {
             fs::write(dir.path().join(name), name).unwrap();
         }
-        fs::create_dir(dir.path().join("00directory")).unwrap();
-        std::os::unix::fs::symlink("nowhere", dir.path().join("40dangling")).unwrap();
+        std::os::unix::fs::symlink("nowhere", dir.path().join(".#10base")).unwrap();
         let (texts, findings) = read_all(dir.path());
         let names: Vec<&str> = texts.iter().map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["10base", "20local", "30#more"]);
@@ -170,6 +221,39 @@ mod tests {
             )
         };
         assert_eq!(findings, [hint("#10base#", "#"), hint("10base~", "~")]);
+    }
+
+    #[test]
+    fn what_is_no_file_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = |target: &str, name: &str| {
+            std::os::unix::fs::symlink(target, dir.path().join(name)).unwrap();
+        };
+        fs::write(dir.path().join("10base"), "x").unwrap();
+        fs::create_dir(dir.path().join("20directory.old")).unwrap();
+        link("20directory.old", "30directory");
+        link("/dev/null", "40device");
+        link("nowhere", "50dangling");
+        link("10base/more", "51dangling");
+        link("52circle", "52circle");
+        link("10base", "60link");
+        link("nowhere", "10base.bak");
+        let (texts, findings) = read_all(dir.path());
+        let names: Vec<&str> = texts.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["10base", "60link"]);
+        let expected = [
+            "10base.bak: hint: it is skipped, since .bak in its name",
+            "20directory.old: warning: it is skipped, since it is a directory",
+            "30directory: warning: it is skipped, since it is a directory",
+            "40device: warning: it is skipped, since it is a device",
+            "50dangling: error: it is a link to nowhere, which does not exist",
+            "51dangling: error: it is a link to 10base/more, which does not exist",
+            "52circle: error: it is a link to 52circle, which leads in a circle",
+        ];
+        assert_eq!(findings.len(), expected.len(), "{findings:?}");
+        for (found, words) in findings.iter().zip(expected) {
+            assert!(found.contains(words), "{found}");
+        }
     }
 
     #[test]

@@ -72,8 +72,8 @@ pub struct Source {
 
 impl Source {
     /// Reads and parses files and directories, in the order given. Of a directory all plain files
-    /// are read, sorted by name, but for hidden ones and for backups, which are reported;
-    /// directories in it are not looked into.
+    /// are read, sorted by name, but for hidden ones and for backups, which are reported, as is
+    /// whatever else is there; directories in it are not looked into.
     ///
     /// Nothing fails here: what is wrong comes out as the findings of the compilation.
     #[must_use]

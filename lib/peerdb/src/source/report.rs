@@ -60,6 +60,24 @@ pub(crate) enum SourceError {
         /// Whether what it is a backup of is there too.
         has_original: bool,
     },
+    /// A file in a directory whose name looks like that of a copy.
+    #[error(
+        "it is read, though its name looks like that of a copy: remove it if it is one, or else \
+         rename it"
+    )]
+    Copy,
+    /// Something in a directory that is no file.
+    #[error("it is skipped, since it is {kind}: {remedy}")]
+    NoFile {
+        kind: &'static str,
+        remedy: &'static str,
+    },
+    /// A link in a directory that leads to no file.
+    #[error(
+        "it is a link to {target}, which {fault}, so its peers would be missing: remove it, or \
+         correct its target"
+    )]
+    Dangling { target: Name, fault: &'static str },
     /// A directory has no source file in it.
     #[error("there is no source file in this directory: put one there, or name another")]
     EmptyDirectory,
@@ -195,6 +213,7 @@ impl Fault for SourceError {
     fn severity(&self) -> Severity {
         match self {
             SourceError::EmptyDirectory
+            | SourceError::NoFile { .. }
             | SourceError::Repeated { .. }
             | SourceError::IndentedComment { .. }
             | SourceError::IndentedLine { .. }
@@ -204,6 +223,7 @@ impl Fault for SourceError {
             | SourceError::Character { .. } => Severity::Warning,
             // Whoever keeps a backup beside the file knows it.
             SourceError::Backup { has_original, .. } if *has_original => Severity::Hint,
+            SourceError::Copy => Severity::Hint,
             SourceError::Backup { .. } => Severity::Warning,
             _ => Severity::Error,
         }
