@@ -127,6 +127,27 @@ pub(crate) enum DbError {
     /// A database could not be written.
     #[error(transparent)]
     Write(WriteError),
+    /// The sources have no peers, and how many the database has cannot be told.
+    #[error(
+        "{path}: not written: the sources have 0 peers, and how many the database has is not known, \
+         since it is damaged: name the right sources, or replace it with --force"
+    )]
+    PeersUnknown { path: PathBuf },
+    /// The file to be written is there and holds something else.
+    #[error("{path} is not a database; name another file with -o, or --force")]
+    NoDatabase { path: PathBuf },
+    /// The file to be written is a source.
+    #[error(
+        "{path}: not written: it is one of the sources, which the database would replace: name \
+         another file with -o"
+    )]
+    IsSource { path: PathBuf },
+    /// The file to be written is in a directory of sources.
+    #[error(
+        "{path}: not written: it is in the directory of sources {directory}, and would be read as a \
+         source the next time: name a file elsewhere with -o"
+    )]
+    AmongSources { path: PathBuf, directory: PathBuf },
     /// The sources are faulty, so the database stays as it was.
     #[error(
         "{path}: not written: {summary}; correct the sources and compile them again{}",
@@ -178,7 +199,10 @@ impl DbError {
             DbError::Load(LoadError::Damaged { .. } | LoadError::TooLarge { .. })
             | DbError::NotWritten { .. }
             | DbError::NoPeersLeft { .. }
+            | DbError::PeersUnknown { .. }
+            | DbError::NoDatabase { .. }
             | DbError::NotCompiled { .. } => Exit::Data,
+            DbError::IsSource { .. } | DbError::AmongSources { .. } => Exit::Usage,
             DbError::Write(WriteError::Io { source, .. })
                 if source.kind() == io::ErrorKind::PermissionDenied =>
             {

@@ -22,6 +22,7 @@ pub mod encoding;
 pub mod finding;
 pub mod misspelling;
 pub mod source;
+pub mod writer;
 
 mod contents;
 mod database;
@@ -35,7 +36,6 @@ mod side_by_side;
 mod snapshot;
 mod structure;
 mod text;
-mod writer;
 
 pub use contents::Special;
 pub use database::{Database, ReadError};

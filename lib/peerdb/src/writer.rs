@@ -147,14 +147,26 @@ impl Writer {
     ///
     /// The records go to a temporary file in the same directory, which is read back and compared,
     /// flushed to the disk and then renamed: there is always either the old file or the whole new
-    /// one. A symbolic link is followed, so that the link stays. The mode of a file that was there
-    /// is kept, its owner and group too as far as the system allows; a new file gets mode 0644.
+    /// one. A symbolic link is followed to its [`destination`], so that the link stays. The mode of
+    /// a file that was there is kept, its owner and group too as far as the system allows; a new
+    /// file gets mode 0644.
     ///
     /// # Errors
     ///
     /// See [`WriteError`]; nothing has then changed.
     pub fn write(&self, path: impl AsRef<Path>) -> Result<(), WriteError> {
         let path = path.as_ref();
+        if self.size() > MAX_FILE_SIZE {
+            return Err(WriteError::TooLarge {
+                path: path.to_owned(),
+            });
+        }
+        let target = Target::find(path)?;
+        // Of a link that led nowhere, what it names is what cannot be written.
+        let path = match target.replaced {
+            None => target.path.as_path(),
+            Some(_) => path,
+        };
         let failed = |step| {
             move |source| WriteError::Io {
                 path: path.to_owned(),
@@ -162,12 +174,6 @@ impl Writer {
                 source,
             }
         };
-        if self.size() > MAX_FILE_SIZE {
-            return Err(WriteError::TooLarge {
-                path: path.to_owned(),
-            });
-        }
-        let target = Target::find(path)?;
         let temporary = NamedTempFile::with_prefix_in(".peers.cdb.", target.directory())
             .map_err(failed("making a temporary file"))?;
         self.make(temporary.as_file())
@@ -237,6 +243,25 @@ impl Writer {
     }
 }
 
+/// How many links the system follows at most, one after the other.
+const MAX_LINKS: usize = 40;
+
+/// The file that is written for `path`: where symbolic links lead to, also if nothing is there yet.
+#[must_use]
+pub fn destination(path: &Path) -> PathBuf {
+    if let Ok(path) = fs::canonicalize(path) {
+        return path;
+    }
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Ok(target) = fs::read_link(&path) else {
+            break;
+        };
+        path = path.parent().unwrap_or(Path::new("")).join(target);
+    }
+    path
+}
+
 /// The file to be replaced, if it is there.
 struct Target {
     path: PathBuf,
@@ -245,7 +270,7 @@ struct Target {
 
 impl Target {
     fn find(path: &Path) -> Result<Self, WriteError> {
-        let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        let path = destination(path);
         match fs::metadata(&path) {
             Ok(metadata) if metadata.is_file() => Ok(Target {
                 path,
@@ -379,6 +404,35 @@ mod tests {
         small().write(&link).unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(Database::load(&real).unwrap().peers().len(), 1);
+    }
+
+    #[test]
+    fn a_symbolic_link_that_leads_nowhere_stays_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = |name: &str| dir.path().join(name);
+        fs::create_dir(place("var")).unwrap();
+        let link = |target: &str, name| std::os::unix::fs::symlink(target, place(name)).unwrap();
+        link("var/second", "first");
+        link("real.cdb", "var/second");
+        small().write(place("first")).unwrap();
+        for name in ["first", "var/second"] {
+            assert!(fs::symlink_metadata(place(name)).unwrap().is_symlink());
+        }
+        assert!(
+            fs::symlink_metadata(place("var/real.cdb"))
+                .unwrap()
+                .is_file()
+        );
+
+        link("circle", "circle");
+        assert!(small().write(place("circle")).is_err());
+        link("no/such.cdb", "lost");
+        let error = small().write(place("lost")).unwrap_err().to_string();
+        assert!(
+            error.contains("no/such.cdb could not be written"),
+            "{error}"
+        );
+        assert!(fs::symlink_metadata(place("lost")).unwrap().is_symlink());
     }
 
     #[test]

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use connect_runtime::exit::Exit;
-use peerdb::{Database, Severity, Writer};
+use peerdb::source::Compilation;
+use peerdb::{Severity, Writer};
 use serde::Serialize;
 
 use super::findings::{self, Remark};
-use super::input;
+use super::{input, overwrite};
 use crate::common::Common;
 use crate::error::{DbError, Error};
 use crate::output::SCHEMA;
@@ -25,7 +26,8 @@ const SOURCES: &str = "peers.d";
     The file appears whole or not at all, so a service that reads it needs no pause. Of a \
     directory all files are read, but for hidden ones and backups. Faults are told on standard \
     error with file and line; nothing is written if there is an error among them, or if the \
-    sources have no peers and the database has some. A database that has just these records \
+    sources have no peers and the database has some. No source is replaced by the database, and \
+    a file that is no database only with --force. A database that has just these records \
     already is left alone.\n\n\
     Examples:\n\
     \x20 connect-cli db compile\n\
@@ -40,7 +42,8 @@ pub(crate) struct Compile {
     /// Write nothing either if there are warnings.
     #[arg(long)]
     strict: bool,
-    /// Write what is sound in spite of errors, and even if no peers are left.
+    /// Write what is sound in spite of errors, even over a file that is no database, and even if no
+    /// peers are left.
     #[arg(long, conflicts_with = "strict")]
     force: bool,
     /// Print JSON.
@@ -85,7 +88,7 @@ impl Compile {
             findings::to_stderr(&remarks);
         }
         let database = compilation.database();
-        let outcome = match self.refuse(&output, &remarks, &database) {
+        let outcome = match self.refuse(&output, &remarks, &compilation, common) {
             Some(error) => Outcome::Refused(error),
             None => write(&compilation.writer(), &output)?,
         };
@@ -119,9 +122,22 @@ impl Compile {
     }
 
     /// Why the database must not be written.
-    fn refuse(&self, output: &Path, remarks: &[Remark], database: &Database) -> Option<DbError> {
-        if self.force {
-            return None;
+    fn refuse(
+        &self,
+        output: &Path,
+        remarks: &[Remark],
+        compilation: &Compilation,
+        common: &Common,
+    ) -> Option<DbError> {
+        let default = [common.directory().join(SOURCES)];
+        let named = if self.sources.is_empty() {
+            &default[..]
+        } else {
+            &self.sources
+        };
+        let source = overwrite::of_source(output, compilation, named);
+        if source.is_some() || self.force {
+            return source;
         }
         let strict = !findings::any(remarks, Severity::Error);
         let worst = if self.strict {
@@ -138,12 +154,7 @@ impl Compile {
                 strict,
             });
         }
-        if !database.sorted_peers().is_empty() {
-            return None;
-        }
-        // A database that cannot be read has no peers that could be lost.
-        let peers = Database::load(output).ok()?.sorted_peers().len();
-        (peers > 0).then_some(DbError::NoPeersLeft { path, peers })
+        overwrite::of_file(output, compilation)
     }
 }
 

@@ -48,7 +48,7 @@ fn is_source(path: &Path) -> bool {
 
 /// Whether a file begins as a database, be it a damaged one: with the position and size of a table
 /// in binary, least byte first. Text with a NUL in it does not, nor does text in UTF-16.
-fn is_header(start: &[u8]) -> bool {
+pub(super) fn is_header(start: &[u8]) -> bool {
     let marked = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
     let small = |at: usize| {
         start

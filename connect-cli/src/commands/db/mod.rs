@@ -9,6 +9,7 @@ pub(crate) mod explain;
 pub(crate) mod findings;
 pub(crate) mod input;
 mod missing;
+mod overwrite;
 
 use clap::{Args, Subcommand};
 use connect_runtime::exit::Exit;

@@ -2,6 +2,7 @@
 //! From sections to the records of a database.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::Path;
 
 use super::inherit::{self, Visible};
 use super::parse::{Section, Sections};
@@ -74,9 +75,20 @@ impl Compilation {
         findings.any(|finding| finding.severity == Severity::Error)
     }
 
+    /// Every file that was looked at, also if it was not read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.report.files()
+    }
+
     /// The records of all sound sections, peers and local ones, sorted by name.
     pub fn records(&self) -> impl ExactSizeIterator<Item = &Record> {
         self.compiled.iter().map(|compiled| &compiled.record)
+    }
+
+    /// The records of all sound sections that are peers, sorted by name.
+    pub fn peers(&self) -> impl Iterator<Item = &Record> {
+        let peers = self.compiled.iter().filter(|peer| !peer.is_local());
+        peers.map(|peer| &peer.record)
     }
 
     /// The database as it stands, without writing it.

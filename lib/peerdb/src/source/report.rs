@@ -245,6 +245,11 @@ impl Report {
         u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
     }
 
+    /// Every file that was added.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| &**file)
+    }
+
     /// The place in full.
     pub(crate) fn location(&self, place: Place) -> Location {
         let file = self.files.get(place.file as usize);

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What `db compile` must not replace by a database: its own sources, and files of another kind.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use peerdb::source::Compilation;
+use peerdb::{Database, LoadError, writer};
+
+use super::input;
+use crate::error::DbError;
+
+/// Where the first table of a database is at the earliest: after the header.
+const HEADER: u64 = 2048;
+
+/// Which file a path leads to: its device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let metadata = fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// Why the database must not be written here, whatever is forced: a source would be lost, or the
+/// database would be taken for a source the next time. `named` are the sources as they were given.
+pub(super) fn of_source(
+    output: &Path,
+    compilation: &Compilation,
+    named: &[PathBuf],
+) -> Option<DbError> {
+    let path = || output.to_owned();
+    if let Some(target) = identity(output) {
+        let mut files = compilation.files();
+        if files.any(|file| identity(file) == Some(target)) {
+            return Some(DbError::IsSource { path: path() });
+        }
+    }
+    let target = writer::destination(output);
+    let name = target.file_name()?.as_encoded_bytes();
+    // Hidden files are not read.
+    if name.starts_with(b".") {
+        return None;
+    }
+    let place = match target.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => identity(parent)?,
+        _ => identity(Path::new("."))?,
+    };
+    let directory = named.iter().find(|source| identity(source) == Some(place));
+    directory.map(|directory| DbError::AmongSources {
+        path: path(),
+        directory: directory.clone(),
+    })
+}
+
+/// Why a file that is there must not be replaced by the database unless that is forced.
+pub(super) fn of_file(output: &Path, compilation: &Compilation) -> Option<DbError> {
+    let path = output.to_owned();
+    let some = compilation.peers().next().is_some();
+    match Database::load(output) {
+        Ok(_) if some => None,
+        Ok(old) => match (old.sorted_peers().len(), old.faults().is_empty()) {
+            (0, true) => None,
+            (0, false) => Some(DbError::PeersUnknown { path }),
+            (peers, _) => Some(DbError::NoPeersLeft { path, peers }),
+        },
+        // What is no file is refused when it is to be written.
+        Err(LoadError::Missing { .. } | LoadError::NotAFile { .. }) => None,
+        Err(LoadError::Damaged { .. }) if !was_database(output) => {
+            Some(DbError::NoDatabase { path })
+        }
+        Err(LoadError::Damaged { .. }) => (!some).then_some(DbError::PeersUnknown { path }),
+        Err(error) => Some(DbError::Load(error)),
+    }
+}
+
+/// Whether a file was a database before it was damaged. Nothing can be lost in an empty one.
+fn was_database(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(HEADER).read_to_end(&mut start));
+    read.is_ok() && (start.is_empty() || input::is_header(&start) && has_tables(&start))
+}
+
+/// Whether most tables in a header begin where the table before ends, the first after the header.
+/// A file of NULs or an archive may begin with such numbers as a header has, but not in this order.
+fn has_tables(header: &[u8]) -> bool {
+    let mut words = header.as_chunks().0.iter();
+    let mut word = || {
+        words
+            .next()
+            .map(|bytes| u64::from(u32::from_le_bytes(*bytes)))
+    };
+    let mut tables = Vec::new();
+    while let (Some(position), Some(slots)) = (word(), word()) {
+        tables.push((position, slots));
+    }
+    let follows = |pair: &[(u64, u64)]| pair[0].0 + pair[0].1 * 8 == pair[1].0;
+    let good = tables.windows(2).filter(|pair| follows(pair)).count();
+    tables.first().is_some_and(|first| first.0 >= HEADER) && good * 2 >= tables.len()
+}
