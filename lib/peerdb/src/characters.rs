@@ -131,7 +131,7 @@ const TWINS: [(char, &str); 72] = [
 ];
 
 /// The character of ASCII that `c`, which is none, looks like.
-fn twin(c: char) -> Option<char> {
+pub(crate) fn twin(c: char) -> Option<char> {
     if matches!(c, '\u{ff01}'..='\u{ff5e}') {
         return char::from_u32(u32::from(c) - 0xfee0);
     }

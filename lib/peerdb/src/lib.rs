@@ -16,6 +16,7 @@
 //! The formats are those of peers.cdb(5) and peers.in(5). Which keys there are, and what they mean
 //! to the connect service, is the subject of another crate, `connect-policy`.
 
+pub mod alike;
 pub mod characters;
 pub mod diff;
 pub mod encoding;
@@ -47,5 +48,5 @@ pub use record::{Record, is_true};
 pub use record_fault::RecordFault;
 pub use severity::Severity;
 pub use structure::{Damage, MAX_FILE_SIZE};
-pub use text::{Name, Value};
+pub use text::{Name, Value, count};
 pub use writer::{WriteError, Writer};

@@ -7,6 +7,8 @@
 //! they stand; a file that passes here cannot make one read outside the file, ask for more
 //! memory than the file is long, overflow its arithmetic, or run for ever.
 
+use crate::text::count;
+
 /// The largest file that is read or written: 256 MiB. Fifty thousand peers take about 20 MiB, so
 /// whatever is larger is not a peer database, and all offsets stay far from the limits of the
 /// format's 32-bit arithmetic.
@@ -22,7 +24,7 @@ pub(crate) const HEADER_SIZE: usize = TABLES * 8;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Damage {
     /// The file ends before its header does.
-    #[error("it has {size} bytes, fewer than the header of a cdb file")]
+    #[error("it has {}, fewer than the header of a cdb file", count(*.size, "byte"))]
     Short {
         /// The file's size.
         size: usize,
@@ -52,7 +54,7 @@ pub enum Damage {
     #[error("its hash tables overlap")]
     Overlap,
     /// There are records, but no look-up finds any of them.
-    #[error("it has {records} records, but its hash tables name none of them")]
+    #[error("it has {}, but its hash tables name none of them", count(*.records, "record"))]
     NoIndex {
         /// The number of records.
         records: usize,

@@ -54,6 +54,17 @@ impl fmt::Display for Value {
     }
 }
 
+/// A number of things whose name forms its plural with an s: `1 byte`, `2 bytes`.
+///
+/// ```
+/// assert_eq!(peerdb::count(1, "byte"), "1 byte");
+/// ```
+#[must_use]
+pub fn count(count: usize, thing: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {thing}{plural}")
+}
+
 /// How a [`Name`] is shown.
 pub(crate) fn one_line(name: &str) -> Cow<'_, str> {
     if !name.contains(is_invisible) {
@@ -89,6 +100,14 @@ mod tests {
         assert_eq!(shown("h\u{e9}llo world"), "h\u{e9}llo world");
         assert_eq!(shown("a\nb\u{1b}[1m\0"), "a\\nb\\u{1b}[1m\\u{0}");
         assert_eq!(shown("h\u{200b}u\u{a0}b"), "h\\u{200b}u\\u{a0}b");
+    }
+
+    #[test]
+    fn one_is_no_plural() {
+        assert_eq!(
+            [0, 1, 2].map(|number| count(number, "record")),
+            ["0 records", "1 record", "2 records"]
+        );
     }
 
     #[test]

@@ -80,14 +80,14 @@ pub static KEYS: &[Key] = keys! {
     "backoff": Interval, Service; // the pause after a failed reconnection; it doubles each time
     "backoff-max": Interval, Service; // the longest pause between failed reconnections
     "connect": Shell, Service; // run to set up a dynamic connection; prints a challenge
-    "connect-timeout": Interval, Service; // how long the connect command may run
+    "connect-timeout": PositiveInterval, Service; // how long the connect command may run
     "disconnect": Shell, Service; // run when the peer is removed, to tell the far end
-    "disconnect-timeout": Interval, Service; // how long the disconnect command may run
+    "disconnect-timeout": PositiveInterval, Service; // how long the disconnect command may run
     "every": PositiveInterval, Service; // how often to ping the peer
     "ifdown": Program, Service; // run to take the network interface down
-    "ifdown-timeout": Interval, Service; // how long the ifdown script may run
+    "ifdown-timeout": PositiveInterval, Service; // how long the ifdown script may run
     "ifup": Program, Service; // run to configure the network interface
-    "ifup-timeout": Interval, Service; // how long the ifup script may run
+    "ifup-timeout": PositiveInterval, Service; // how long the ifup script may run
     "peer": Peer, Service; // the peer's address, or PASSIVE if it makes contact itself
     "ping": Choice(&PingKind::NAMES), Service; // what kind of ping checks the peer
     "retries": Integer(1..=MAX_RETRIES), Service; // how many pings must fail before action is taken

@@ -76,7 +76,8 @@ pub fn shell_script(record: &Record, kind: ScriptKind) -> Result<Option<Script>,
     }))
 }
 
-/// How long the script may take if its record says so (key `KIND-timeout`); 0 is no limit.
+/// How long the script may take if its record says so (key `KIND-timeout`). With 0 it is ended at
+/// once.
 ///
 /// # Errors
 /// [`ValueError`] if the value is no time.

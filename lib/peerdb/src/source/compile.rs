@@ -9,6 +9,7 @@ use super::parse::{Section, Sections};
 use super::report::{Place, Report, SourceError};
 use super::resolve::{ResolveError, Resolver};
 use super::substitute::{Answers, Expander, Stop};
+use crate::alike;
 use crate::contents::Contents;
 use crate::database::Database;
 use crate::finding::{Finding, Location};
@@ -166,6 +167,7 @@ pub(crate) fn compile(
     mut report: Report,
     resolver: &dyn Resolver,
 ) -> Compilation {
+    alike(sections, &mut report);
     let visible = inherit::visible(sections, &mut report);
     let mut todo: Vec<(&Section, &Visible)> = sections
         .list
@@ -211,6 +213,21 @@ pub(crate) fn compile(
         findings: report.take_findings(),
         report,
         used,
+    }
+}
+
+/// Looks for names of sections that look like other ones.
+fn alike(sections: &Sections, report: &mut Report) {
+    let place = |name: &str| Some(sections.list.get(sections.find(name)?)?.place);
+    let names = sections.list.iter().map(|section| section.name.as_str());
+    let doubts = alike::doubts(names, |first| match place(first) {
+        Some(place) => format!("[{first}] at {}", report.location(place)),
+        None => format!("[{first}]"),
+    });
+    for (name, doubt) in doubts {
+        if let Some(place) = place(name) {
+            report.push(place, Some(name), SourceError::Alike(doubt));
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::alike::NameDoubt;
 use crate::characters::Suspect;
 use crate::finding::{Fault, Finding, Findings, Location, Subject};
 use crate::severity::Severity;
@@ -93,6 +94,9 @@ pub(crate) enum SourceError {
     /// A character that cannot be seen, or that looks like another one.
     #[error("{part} has the character {suspect}: {}", suspect.remedy())]
     Character { part: Part, suspect: Suspect },
+    /// A section's name looks like another one.
+    #[error("{0}")]
+    Alike(NameDoubt),
     /// A section header that does not end with its bracket, or has brackets inside.
     #[error("a section is written [NAME], with nothing after the bracket: correct the line")]
     BadHeader,
@@ -223,7 +227,7 @@ impl Fault for SourceError {
             | SourceError::Character { .. } => Severity::Warning,
             // Whoever keeps a backup beside the file knows it.
             SourceError::Backup { has_original, .. } if *has_original => Severity::Hint,
-            SourceError::Copy => Severity::Hint,
+            SourceError::Copy | SourceError::Alike(_) => Severity::Hint,
             SourceError::Backup { .. } => Severity::Warning,
             _ => Severity::Error,
         }

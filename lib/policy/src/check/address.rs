@@ -78,9 +78,18 @@ pub(crate) enum HostFault {
          four numbers"
     )]
     ShortIpv4 { meant: IpAddr },
+    /// An IPv4 address in a notation that only old functions of the system read.
+    #[error("is an old way to write {meant}: write that")]
+    OldIpv4 { meant: IpAddr },
     /// A number with a zero before it, which some read as octal.
-    #[error("has a number with a zero before it, which makes it octal to some: remove the zero")]
-    Octal,
+    #[error(
+        "has a number with a zero before it, which makes it octal to some: remove the zero{}",
+        octal(.meant.as_ref())
+    )]
+    Octal {
+        /// What it stands for then.
+        meant: Option<IpAddr>,
+    },
     /// An address that is only valid on one link.
     #[error(
         "is an address of one link (fe80::/10), and the server does not keep the link: use another \
@@ -95,13 +104,20 @@ pub(crate) enum HostFault {
     Mapped(IpAddr),
 }
 
+fn octal(meant: Option<&IpAddr>) -> String {
+    meant.map_or_else(String::new, |meant| {
+        format!(", or write {meant} if that is meant")
+    })
+}
+
 impl HostFault {
     pub(super) fn severity(&self) -> Severity {
         match self {
             // These can be used, though hardly as they were meant.
             HostFault::NotAscii(_)
             | HostFault::ShortIpv4 { .. }
-            | HostFault::Octal
+            | HostFault::OldIpv4 { .. }
+            | HostFault::Octal { .. }
             | HostFault::LinkLocal
             | HostFault::NoPeer { .. }
             | HostFault::Mapped(_) => Severity::Warning,
@@ -237,50 +253,85 @@ fn address_of_peer(address: IpAddr) -> Option<HostFault> {
     Some(HostFault::NoPeer { kind })
 }
 
-/// Whether a host can only be meant for an IPv4 address: no name of a host ends in a number.
+/// Whether a host can only be meant for an IPv4 address: no name of a host ends in a number, be it
+/// one in hexadecimal digits.
 fn is_numeric(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last = host.rsplit('.').next().unwrap_or_default();
-    !last.is_empty() && is_digits(last)
+    !last.is_empty() && (is_digits(last) || is_hexadecimal(last))
+}
+
+/// The digits of a hexadecimal number in the notation of C.
+fn hexadecimal(text: &str) -> Option<&str> {
+    text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))
+}
+
+fn is_hexadecimal(text: &str) -> bool {
+    hexadecimal(text).is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
+/// A number as inet_aton(3) reads it, and with `decimal` as people do who put zeros before it.
+fn number(text: &str, decimal: bool) -> Option<u64> {
+    match hexadecimal(text) {
+        Some(digits) => u64::from_str_radix(digits, 16).ok(),
+        None if text.is_empty() || !is_digits(text) => None,
+        None if text.starts_with('0') && !decimal => u64::from_str_radix(text, 8).ok(),
+        None => text.parse().ok(),
+    }
 }
 
 /// What is wrong with numbers and dots that are no IPv4 address in full.
 fn ipv4(host: &str) -> Option<HostFault> {
     let parts: Vec<&str> = host.split('.').collect();
-    let no = |reason| Some(HostFault::NoIpv4 { reason });
-    let mut numbers = Vec::with_capacity(parts.len());
-    for part in &parts {
-        let digits = !part.is_empty() && is_digits(part);
-        match part.parse::<u64>() {
-            Ok(number) if digits => numbers.push(number),
-            _ => return no(format!("{part:?} is no number within bounds")),
+    let octal = |part: &&str| part.len() > 1 && part.starts_with('0') && is_digits(part);
+    if parts.iter().any(octal) {
+        let read = |decimal| address(&parts, decimal).map(|address| IpAddr::V4(address.into()));
+        return match (read(true), read(false)) {
+            (Ok(_), meant) => Some(HostFault::Octal { meant: meant.ok() }),
+            (Err(_), Ok(meant)) => Some(HostFault::OldIpv4 { meant }),
+            (Err(reason), Err(_)) => Some(HostFault::NoIpv4 { reason }),
+        };
+    }
+    Some(match address(&parts, false) {
+        Err(reason) => HostFault::NoIpv4 { reason },
+        Ok(address) => {
+            let meant = IpAddr::V4(address.into());
+            match parts.iter().any(|part| is_hexadecimal(part)) {
+                true => HostFault::OldIpv4 { meant },
+                false => HostFault::ShortIpv4 { meant },
+            }
         }
+    })
+}
+
+/// The address that one to four numbers stand for, or why they stand for none.
+fn address(parts: &[&str], decimal: bool) -> Result<u32, String> {
+    let mut numbers = Vec::with_capacity(parts.len());
+    for part in parts {
+        let no = || format!("{part:?} is no number within bounds");
+        numbers.push(number(part, decimal).ok_or_else(no)?);
     }
     if numbers.len() > 4 {
-        return no(format!("it has {} numbers, not 4", numbers.len()));
+        return Err(format!("it has {} numbers, not 4", numbers.len()));
     }
-    let (last, first) = numbers.split_last()?;
+    let Some((last, first)) = numbers.split_last() else {
+        return Err("it has no number".to_owned());
+    };
     // The last number of a short address stands for all bytes that are left.
     let most = u64::from(u32::MAX) >> (8 * first.len());
     let large = first.iter().map(|number| (*number, 255));
     let mut large = large.chain([(*last, most)]);
     if let Some((number, most)) = large.find(|(number, most)| number > most) {
-        return no(format!("{number} is more than {most}"));
-    }
-    if parts
-        .iter()
-        .any(|part| part.len() > 1 && part.starts_with('0'))
-    {
-        return Some(HostFault::Octal);
+        return Err(format!("{number} is more than {most}"));
     }
     let high = first
         .iter()
         .zip([24, 16, 8])
         .map(|(number, shift)| number << shift);
     let address = high.sum::<u64>() + last;
-    let address = u32::try_from(address).unwrap_or_default();
-    let meant = IpAddr::V4(address.into());
-    Some(HostFault::ShortIpv4 { meant })
+    Ok(u32::try_from(address).unwrap_or_default())
 }
 
 /// What is wrong with the name of a host.
@@ -327,6 +378,10 @@ mod tests {
             "INET6 ::1 65535",
             "2001:db8::1",
             "xn--bcher-kva.example",
+            "0x.example",
+            "hub.0x",
+            "0xcafe.example.com",
+            "INET 0xhub 4070",
         ] {
             assert_eq!(check(value), Ok(()), "{value}");
         }
@@ -373,6 +428,32 @@ mod tests {
                 "stands for 192.0.0.2",
             ),
             ("INET 192.0.02.1 4070", Severity::Warning, "octal"),
+            (
+                "INET 192.0.2.010 4070",
+                Severity::Warning,
+                "remove the zero, or write 192.0.2.8 if that is meant",
+            ),
+            ("INET 192.0.2.08 4070", Severity::Warning, "remove the zero"),
+            ("INET 0300.0.2.1 4070", Severity::Warning, "write 192.0.2.1"),
+            (
+                "INET 030000001001 4070",
+                Severity::Warning,
+                "write 192.0.2.1",
+            ),
+            ("INET 0999.0.2.1 4070", Severity::Error, "999 is more than"),
+            (
+                "INET 0xC0000201 4070",
+                Severity::Warning,
+                "an old way to write 192.0.2.1: write that",
+            ),
+            ("0xc0.0.0X2.1", Severity::Warning, "write 192.0.2.1"),
+            ("ANY 192.0.0x201 4070", Severity::Warning, "write 192.0.2.1"),
+            (
+                "INET 0x1C0000201 4070",
+                Severity::Error,
+                "7516193281 is more than 4294967295",
+            ),
+            ("INET hub.0x12", Severity::Error, "\"hub\" is no number"),
             ("INET 192.0.2.1/24 4070", Severity::Error, "write 192.0.2.1"),
             (
                 "INET6 2001:db8::1/64 4070",
@@ -478,7 +559,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_numbers_make_it_panic(value in "[0-9a-f.:/%\\[\\] ]{0,30}") {
+        fn no_numbers_make_it_panic(value in "[0-9a-fx.:/%\\[\\] ]{0,30}") {
             let _ = check(&value);
         }
     }

@@ -24,6 +24,7 @@ mod values;
 
 use std::collections::HashMap;
 
+use peerdb::alike;
 use peerdb::finding::{Fault, Findings, Subject};
 use peerdb::source::Compilation;
 use peerdb::{Database, Finding, Location, Record};
@@ -70,6 +71,10 @@ fn check(database: &Database, source: Option<&Compilation>) -> Vec<Finding> {
     if source.is_none() {
         for record in database.sorted_peers() {
             values::characters(record).for_each(|rule| found(Some(record.name()), rule));
+        }
+        let names = database.sorted_peers().iter().map(Record::name);
+        for (name, doubt) in alike::doubts(names, |first| format!("peer {first}")) {
+            found(Some(name), Rule::Alike(doubt));
         }
     }
     // Peers mostly have the same keys, and comparing one with every known key takes its time.

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use peerdb::Value;
+use peerdb::{Value, count};
 
 use crate::value::is_digits;
 
@@ -21,8 +21,9 @@ pub(crate) enum NetworkFault {
     Mask { mask: Value, longest: u8 },
     /// The address has bits beyond the mask.
     #[error(
-        "has bits beyond its mask of {length} bits, which ip-route(8) refuses: the network is \
-         {network}/{length}, the address alone {address}"
+        "has bits beyond its mask of {}, which ip-route(8) refuses: the network is \
+         {network}/{length}, the address alone {address}",
+        count((*.length).into(), "bit")
     )]
     HostBits {
         address: IpAddr,
@@ -155,6 +156,7 @@ mod tests {
                 "2001:db8::1/64",
                 "the network is 2001:db8::/64",
             ),
+            ("192.0.0.0/1", "192.0.0.0/1", "its mask of 1 bit, which"),
             ("300.1.0.0/16", "300.1.0.0/16", "is no network"),
             ("300.1.0.0", "300.1.0.0", "is no network"),
             ("10.0.0.0.0/8", "10.0.0.0.0/8", "is no network"),

@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Checks of the quotes in a command, as tripe-admin(5) or a shell reads them. Neither complains
-//! of them: the first closes what is open at the end, and the second is only run much later.
+//! Checks of the quotes and backslashes in a command, as tripe-admin(5) or a shell reads them.
+//! Neither complains of them: the first closes what is open at the end, and the second is only run
+//! much later.
+
+use peerdb::count;
 
 /// What is wrong with the quotes of a value.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 pub(crate) enum QuoteFault {
     /// A quotation mark without its counterpart.
     #[error(
-        "has the quotation mark {mark} at {position} of {length} characters, which is not closed \
-         (there are {count} of it): close it, or write \\{mark} for the mark itself"
+        "has the quotation mark {mark} at {position} of {}, which is not closed (there {}): close it, \
+         or write \\{mark} for the mark itself",
+        count(*.length, "character"),
+        match *.marks {
+            1 => "is 1 of it".to_owned(),
+            marks => format!("are {marks} of it"),
+        }
     )]
     Unclosed {
         mark: char,
         position: usize,
         length: usize,
-        count: usize,
+        marks: usize,
     },
     /// The program's name has white space in it, which came in by quotes.
     #[error(
@@ -24,10 +32,24 @@ pub(crate) enum QuoteFault {
     Program(String),
     /// Something directly after a closing mark.
     #[error(
-        "has quotes that end within a word, at {position} of {length} characters: put white space \
-         after them, or around the whole word"
+        "has quotes that end within a word, at {position} of {}: put white space after them, or around the \
+         whole word",
+        count(*.length, "character")
     )]
     MidWord { position: usize, length: usize },
+    /// A backslash with nothing after it.
+    #[error(
+        "ends with a backslash, which means nothing there: remove it, or write \\\\ for the \
+         backslash itself"
+    )]
+    LastBackslash,
+    /// A backslash before a line break, as a shell would have it.
+    #[error(
+        "has a backslash before a line break, at {position} of {}, which makes the line break part of a \
+         word: remove it, since a line break separates words as a space does",
+        count(*.length, "character")
+    )]
+    LineBreak { position: usize, length: usize },
 }
 
 /// Who reads the quotes.
@@ -41,13 +63,14 @@ pub(super) enum Reader {
 
 /// What is wrong with the quotes in `value`.
 pub(super) fn check(value: &str, reader: Reader) -> Option<QuoteFault> {
-    if !value.contains(['"', '\'']) {
+    if !value.contains(['"', '\'', '\\']) {
         return None;
     }
     let length = value.chars().count();
     // The mark that is open, and where.
     let mut open: Option<(char, usize)> = None;
     let mut middle = None;
+    let mut backslash = None;
     // Whether the word's quotes were closed just now, having begun the word.
     let mut closed = false;
     let mut begun = false;
@@ -61,7 +84,14 @@ pub(super) fn check(value: &str, reader: Reader) -> Option<QuoteFault> {
         }
         closed = false;
         match (open, c) {
-            (_, '\\') if !single => drop(chars.next()),
+            (_, '\\') if !single => match chars.next() {
+                None => backslash = Some(QuoteFault::LastBackslash),
+                Some(('\n', _)) if reader == Reader::Words => {
+                    let fault = QuoteFault::LineBreak { position, length };
+                    backslash = backslash.or(Some(fault));
+                }
+                Some(_) => {}
+            },
             (None, '#') if starts && reader == Reader::Shell => {
                 chars.find(|(c, _)| *c == '\n');
             }
@@ -78,22 +108,25 @@ pub(super) fn check(value: &str, reader: Reader) -> Option<QuoteFault> {
         before = c;
     }
     if let Some((mark, position)) = open {
-        let count = value.chars().filter(|c| *c == mark).count();
-        return Some(QuoteFault::Unclosed {
-            mark,
-            position,
-            length,
-            count,
-        });
+        return Some(unclosed(value, mark, position));
     }
-    if reader == Reader::Shell {
-        return None;
+    if reader == Reader::Shell || backslash.is_some() {
+        return backslash;
     }
     let program = tripe_admin::Words::new(value).next().unwrap_or_default();
     if program.contains(char::is_whitespace) {
         return Some(QuoteFault::Program(program.into()));
     }
     middle.map(|position| QuoteFault::MidWord { position, length })
+}
+
+fn unclosed(value: &str, mark: char, position: usize) -> QuoteFault {
+    QuoteFault::Unclosed {
+        mark,
+        position,
+        length: value.chars().count(),
+        marks: value.chars().filter(|c| *c == mark).count(),
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +146,7 @@ mod tests {
             "/bin/up ''x",
             "'/bin/up' x",
             "/bin/up \"it's\"",
+            r"/bin/up a\ b \\",
         ] {
             assert_eq!(check(value, Reader::Words), None, "{value}");
         }
@@ -120,6 +154,9 @@ mod tests {
             "ssh hub 'a b' | head -1",
             "echo \"it's\"",
             "echo 'a\\'",
+            "ssh hub \\\n  -v",
+            "echo \\\\",
+            "true # \\",
             "x=1 # don't\necho 'a'",
             "echo \"$(echo \"x\")\"",
             "echo 'a'b",
@@ -139,7 +176,7 @@ mod tests {
             (
                 "/bin/x \"a b",
                 Reader::Words,
-                "at 8 of 11 characters, which is not closed (there are 1 of it)",
+                "at 8 of 11 characters, which is not closed (there is 1 of it)",
             ),
             ("/bin/x don't", Reader::Words, "at 11 of 12"),
             ("/bin/x 'a\\'", Reader::Words, "is not closed"),
@@ -153,6 +190,20 @@ mod tests {
                 "/bin/true \"a \"b c",
                 Reader::Words,
                 "end within a word, at 15 of 17",
+            ),
+            ("'", Reader::Shell, "at 1 of 1 character, which"),
+            ("/bin/x '' 'a ''b", Reader::Words, "(there are 5 of it)"),
+            ("/bin/x a\\", Reader::Words, "ends with a backslash"),
+            ("/bin/x \\\\\\", Reader::Words, "ends with a backslash"),
+            (
+                "ssh hub \\",
+                Reader::Shell,
+                "write \\\\ for the backslash itself",
+            ),
+            (
+                "/bin/x \\\n-v\\\n-w",
+                Reader::Words,
+                "before a line break, at 8 of 15 characters",
             ),
             ("ssh hub 'a b | head", Reader::Shell, "is not closed"),
             (

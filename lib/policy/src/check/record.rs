@@ -8,7 +8,7 @@ use peerdb::Record;
 use tripe_admin::session::MAX_SENT;
 use tripe_admin::{Interval, Words, token};
 
-use super::rule::Rule;
+use super::rule::{LONGEST, Rule};
 use crate::pinging::{PingKind, is_dynamic, is_watched, ping_plan};
 use crate::{adding, environment, size, value};
 
@@ -92,6 +92,10 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
     }
     let (plan, ..) = ping_plan(record, PingKind::default());
     let (every, timeout, retries) = (plan.every, plan.timeout, plan.retries);
+    let verdict = u64::from(timeout) * u64::from(retries);
+    if timeout <= LONGEST && verdict > u64::from(LONGEST) {
+        rules.push(Rule::LateVerdict { timeout, retries });
+    }
     if dynamic && every > timeout.saturating_mul(retries.saturating_sub(1)) {
         rules.push(Rule::Slow {
             every,
@@ -240,6 +244,14 @@ mod tests {
                     every: 30,
                     timeout: 5,
                     retries: 5,
+                }],
+            ),
+            (
+                "a",
+                &[ADDRESS, watch, ("timeout", "2d"), ("retries", "4")],
+                &[Rule::LateVerdict {
+                    timeout: 172_800,
+                    retries: 4,
                 }],
             ),
             ("a", &[ADDRESS, ("knock", "x")], &[Rule::DynamicUnwatched]),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What the check can find, with the severity and the words of each finding.
 
+use peerdb::alike::NameDoubt;
 use peerdb::characters::Suspect;
 use peerdb::finding::Fault;
 use peerdb::{Name, RecordFault, Severity, Value};
@@ -12,6 +13,23 @@ use super::quotes::QuoteFault;
 use crate::keys::{self, Reader};
 use crate::size;
 use crate::value::Expected;
+
+/// The longest sensible interval, in days. No manual gives one: a week is longer than any pause
+/// between pings or any script that somebody waits for.
+const LONGEST_DAYS: u32 = 7;
+
+/// The longest sensible interval, in seconds.
+pub(super) const LONGEST: u32 = LONGEST_DAYS * 86_400;
+
+/// What an interval of zero does.
+fn zero(key: &str) -> &'static str {
+    // The time limits of scripts, which are none without the key.
+    if key.ends_with("-timeout") {
+        "so the script is ended at once: give it some seconds, or remove the key for no limit"
+    } else {
+        "which leaves no time for anything: give it some seconds"
+    }
+}
 
 /// One kind of mistake.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
@@ -49,12 +67,29 @@ pub(crate) enum Rule {
         part: Name,
         suspect: Suspect,
     },
+    /// The peer's name looks like another one.
+    #[error("{0}")]
+    Alike(NameDoubt),
     /// The quotes of a command are hardly as they are meant.
     #[error("{key} {fault}")]
     Quotes { key: Name, fault: QuoteFault },
     /// An interval of zero where that makes no sense.
-    #[error("{key} is zero, which leaves no time for anything: give it some seconds")]
+    #[error("{key} is zero, {}", zero(.key))]
     Zero { key: Name },
+    /// An interval that is hardly meant.
+    #[error(
+        "{key} is {seconds} s, but more than {LONGEST} s ({LONGEST_DAYS} days) is hardly meant: shorten \
+         it, or correct its unit (d, h, m or s)"
+    )]
+    Long { key: Name, seconds: u32 },
+    /// Pings that take hardly meant time to tell that the peer does not answer.
+    #[error(
+        "a peer that does not answer is down only after {} s (timeout × retries = {timeout} s × \
+         {retries}), but more than {LONGEST} s ({LONGEST_DAYS} days) is hardly meant: shorten timeout, \
+         or lower retries",
+        u64::from(*.timeout) * u64::from(*.retries)
+    )]
+    LateVerdict { timeout: u32, retries: u32 },
     /// An empty command.
     #[error("{key} is empty, so an empty command is run: remove the key, or name a command")]
     EmptyCommand { key: Name },
@@ -207,6 +242,8 @@ impl Fault for Rule {
             | Rule::Quotes { .. }
             | Rule::Character { .. }
             | Rule::Zero { .. }
+            | Rule::Long { .. }
+            | Rule::LateVerdict { .. }
             | Rule::NoAddress
             | Rule::NameLikeOption
             | Rule::KnockTag { .. }
@@ -223,6 +260,7 @@ impl Fault for Rule {
             | Rule::AutoTwice { .. }
             | Rule::AutoUnlisted => Severity::Warning,
             Rule::RelativeProgram { .. }
+            | Rule::Alike(_)
             | Rule::ConnectAndKnock
             | Rule::DynamicUnwatched
             | Rule::Unwatched { .. } => Severity::Hint,
@@ -238,6 +276,7 @@ impl Fault for Rule {
             | Rule::Network { key, .. }
             | Rule::Quotes { key, .. }
             | Rule::Zero { key }
+            | Rule::Long { key, .. }
             | Rule::EmptyCommand { key }
             | Rule::NeedsShell { key, .. }
             | Rule::RelativeProgram { key, .. }
@@ -251,6 +290,7 @@ impl Fault for Rule {
             }
             Rule::ConnectAndKnock => Some("connect"),
             Rule::Slow { .. } => Some("every"),
+            Rule::LateVerdict { .. } => Some("timeout"),
             Rule::BackoffMax { .. } => Some("backoff-max"),
             Rule::SameInterface { .. } => Some("ifname"),
             Rule::UserOfActive { .. } => Some("user"),

@@ -9,7 +9,7 @@ use tripe_admin::{Interval, Words};
 
 use super::address::AddressFault;
 use super::quotes::Reader;
-use super::rule::Rule;
+use super::rule::{LONGEST, Rule};
 use super::{address, networks, quotes};
 use crate::keys::{self, Key, Kind};
 use crate::value::{Expected, parse_integer, parse_interval};
@@ -80,8 +80,15 @@ fn one(key: &Key, value: &str) -> Option<Rule> {
     let name = key.name.into();
     match key.kind {
         Kind::Flag => return flag(key.name, value),
-        Kind::PositiveInterval if parse_interval(value) == Ok(Interval::from_secs(0)) => {
-            return Some(Rule::Zero { key: name });
+        Kind::Interval | Kind::PositiveInterval
+            if let Ok(seconds) = parse_interval(value).map(Interval::seconds) =>
+        {
+            let zero = seconds == 0 && key.kind == Kind::PositiveInterval;
+            return match seconds {
+                _ if zero => Some(Rule::Zero { key: name }),
+                seconds if seconds > LONGEST => Some(Rule::Long { key: name, seconds }),
+                _ => None,
+            };
         }
         Kind::Peer => return peer(value),
         Kind::Networks => {
@@ -228,6 +235,8 @@ mod tests {
             ("auto", "1"),
             ("every", "5m"),
             ("backoff", "0"),
+            ("every", "7d"),
+            ("connect-timeout", "1"),
             ("keepalive", "30"),
             ("retries", "5"),
             ("mtu", "1400"),
@@ -272,6 +281,18 @@ mod tests {
             ("timeout", "0s", "timeout is zero"),
             ("every", "99999d", "at most 10000 days"),
             ("ifup-timeout", "1.5", "a time interval"),
+            (
+                "disconnect-timeout",
+                "0",
+                "the script is ended at once: give it some seconds, or remove the key",
+            ),
+            (
+                "timeout",
+                "10000d",
+                "timeout is 864000000 s, but more than 604800 s (7 days) is hardly meant",
+            ),
+            ("backoff-max", "604801", "is 604801 s, but more"),
+            ("keepalive", "300h", "is 1080000 s, but more"),
             ("retries", "0", "a whole number from 1 to 1000"),
             ("retries", "+3", "a whole number from 1 to 1000"),
             ("mtu", "20", "a whole number from 68 to 65535"),
