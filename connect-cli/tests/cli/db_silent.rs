@@ -184,3 +184,79 @@ fn a_link_stays_whether_its_target_is_there_or_not() -> Result {
     assert_eq!(outcome.code, Some(71), "{outcome}");
     Ok(())
 }
+
+#[test]
+fn every_hidden_mistake_of_a_value_is_found() -> Result {
+    let place = Place::new()?;
+    let address = "peer = INET 192.0.2.1 4070\nwatch = t";
+    for (lines, words) in [
+        (
+            "peer = INET 192.0.2.1 4070\nnets = 10.0.0.0/8 no-such-net",
+            "warning: peer hub: nets has \"no-such-net\", which is no prefix, and no name in \
+             /etc/networks on this host",
+        ),
+        (
+            "peer = INET 0xC0000201 4070",
+            "warning: peer hub: peer has the host \"0xC0000201\", which is an old way to write \
+             192.0.2.1: write that",
+        ),
+        (
+            "peer = INET 192.0.2.1 4070\nifup = /bin/true a\\",
+            "warning: peer hub: ifup ends with a backslash",
+        ),
+        (
+            "peer = INET 192.0.2.1 4070\ndisconnect = no-such-program x",
+            "warning: peer hub: disconnect names the script no-such-program, which is in no \
+             directory of the PATH that scripts get",
+        ),
+        (
+            &format!("{address}\nconnect = no-such-program | cat"),
+            "warning: peer hub: connect names the script no-such-program",
+        ),
+        (
+            &format!("{address}\ntimeout = 10000d"),
+            "warning: peer hub: timeout is 864000000 s, but more than",
+        ),
+        (
+            &format!("{address}\nifup-timeout = 0"),
+            "warning: peer hub: ifup-timeout is zero, so the script is ended at once: give it some \
+             seconds, or remove the key for no limit",
+        ),
+    ] {
+        place.write("hub.in", &format!("[hub]\n{lines}\n"))?;
+        let checked = place.run("db check hub.in")?;
+        assert!(checked.stdout.contains(words), "{checked}");
+        assert!(checked.stdout.ends_with("\n1 warning\n"), "{checked}");
+    }
+    Ok(())
+}
+
+#[test]
+fn names_that_look_alike_are_found() -> Result {
+    let place = Place::new()?;
+    for (first, second) in [
+        ("caf\u{e9}", "cafe\u{301}"),
+        ("papa", "\u{440}\u{430}\u{440}\u{430}"),
+        ("@papa", "@\u{440}\u{430}\u{440}\u{430}"),
+    ] {
+        let text = format!("[{first}]\npeer = INET 192.0.2.1\n[{second}]\npeer = INET 192.0.2.2\n");
+        place.write("peers.in", &text)?;
+        let checked = place.run("db check peers.in")?;
+        let words = format!("section [{second}]: its name looks like that of [{first}]");
+        assert!(checked.stdout.contains(&words), "{checked}");
+        if first.starts_with('@') {
+            continue;
+        }
+        place.run("db compile peers.in -o peers.cdb")?;
+        let checked = place.run("db check peers.cdb")?;
+        let found = checked.stdout.contains("its name looks like that of");
+        assert!(found, "{checked}");
+    }
+    let text = "[\u{440}\u{430}\u{440}\u{430}]\npeer = INET 192.0.2.1\n";
+    place.write("peers.in", text)?;
+    let checked = place.run("db check peers.in")?;
+    let words =
+        "its name looks like papa, but its letters are not Latin: write papa from the keyboard";
+    assert!(checked.stdout.contains(words), "{checked}");
+    Ok(())
+}

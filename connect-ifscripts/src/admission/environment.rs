@@ -6,11 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::process;
 
 use connect_runtime::notifier::PRIVATE_VARIABLES;
-use connect_runtime::paths;
-
-/// `PATH` of scripts with a clean environment: where the system's programs are, and its
-/// administrator's.
-const SAFE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use connect_runtime::paths::{self, SCRIPTS_PATH};
 
 /// What a clean environment keeps: who one is, and which language and time one has.
 const KEPT: [&str; 7] = ["HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "TZ", "USER"];
@@ -42,7 +38,7 @@ impl Environment {
             .map(|(name, value)| (name.into(), value));
         if clean {
             let kept = env::vars_os().filter(|(name, _)| is_kept(name));
-            let path = [("PATH".into(), SAFE_PATH.into())];
+            let path = [("PATH".into(), SCRIPTS_PATH.into())];
             Environment::Clean(kept.chain(missing).chain(path).collect())
         } else {
             Environment::Inherited(missing.collect())
@@ -70,7 +66,7 @@ impl Environment {
     pub(super) fn path(&self) -> OsString {
         match self {
             Environment::Inherited(_) => env::var_os("PATH").unwrap_or_default(),
-            Environment::Clean(_) => SAFE_PATH.into(),
+            Environment::Clean(_) => SCRIPTS_PATH.into(),
         }
     }
 }

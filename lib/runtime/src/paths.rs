@@ -20,6 +20,10 @@ pub const RUNTIME_VARIABLE: &str = "TRIPE_CONNECT_DIR";
 /// for a service that is not next to the server's socket.
 pub const PACKAGED_RUNTIME: &str = "/run/tripe-connect";
 
+/// `PATH` of scripts with a clean environment: where the system's programs are, and its
+/// administrator's. A service manager gives the same to the script helper, as a rule.
+pub const SCRIPTS_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Our sockets, all in one runtime directory.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuntimeDir {

@@ -1,70 +1,80 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Scripts that the records name and that are not there, or cannot be run. Only `db check' looks
-//! for them: a database may be compiled on another host, or before its scripts are installed.
+//! What the records name and is not on this host: scripts that are not there or cannot be run, and
+//! networks. Only `db check' looks for them: a database may be compiled on another host, or before
+//! its scripts are installed.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use connect_policy::keys::KEYS;
+use connect_policy::check::network_names;
+use connect_policy::keys::{KEYS, Key, Kind};
+use connect_policy::scripts;
+use connect_runtime::paths::SCRIPTS_PATH;
 use peerdb::finding::{Fault, Findings, Subject};
 use peerdb::source::Compilation;
-use peerdb::{Database, Finding, Location, Name, Severity};
+use peerdb::{Database, Finding, Location, Name, Record, Severity, Value};
 
-use crate::commands::doctor::scripts::{EXECUTE, find, program};
+use super::networks::{FILE, Networks};
+use super::shell;
+use crate::commands::doctor::scripts::{EXECUTE, find};
 
-/// What is wrong with a script.
+/// What a record names in vain.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
-enum ScriptFault {
+enum Missing {
     #[error(
         "{key} names the script {path}, which does not exist here: install it, or correct {key}"
     )]
-    Missing { key: &'static str, path: Name },
+    NotThere { key: &'static str, path: Name },
     #[error(
-        "{key} names the script {program}, which is in no directory of PATH: write its full name"
+        "{key} names the script {program}, which is in no directory of the PATH that scripts get \
+         ({SCRIPTS_PATH}): install it, or write its full name"
     )]
     NotInPath { key: &'static str, program: Name },
+    #[error(
+        "{key} has {word}, which is no prefix, and no name in {FILE} on this host: write a prefix \
+         such as 10.1.0.0/16, or define the name there"
+    )]
+    NoNetwork { key: &'static str, word: Value },
     #[error("{key} names {path}, which is no file: name a script in {key}")]
     NoFile { key: &'static str, path: Name },
     #[error("{key} names the script {path}, which is not executable: chmod +x {path}")]
     NotExecutable { key: &'static str, path: Name },
 }
 
-impl Fault for ScriptFault {
+impl Fault for Missing {
     fn severity(&self) -> Severity {
         Severity::Warning
     }
 
     fn key(&self) -> Option<&str> {
-        let (ScriptFault::Missing { key, .. }
-        | ScriptFault::NotInPath { key, .. }
-        | ScriptFault::NoFile { key, .. }
-        | ScriptFault::NotExecutable { key, .. }) = self;
+        let (Missing::NotThere { key, .. }
+        | Missing::NotInPath { key, .. }
+        | Missing::NoFile { key, .. }
+        | Missing::NoNetwork { key, .. }
+        | Missing::NotExecutable { key, .. }) = self;
         Some(key)
     }
 }
 
-/// What is wrong with the scripts of all peers. Relative names are relative to `directory`, the
+/// What all peers name in vain. Relative names are relative to `directory`, the
 /// working directory of the service.
 pub(crate) fn check(
     database: &Database,
     source: Option<&Compilation>,
     directory: &Path,
 ) -> Vec<Finding> {
-    let search = std::env::var_os("PATH").unwrap_or_default();
-    let mut findings: Findings<Option<Location>, ScriptFault> = Findings::default();
+    let networks = Networks::read();
+    let mut findings: Findings<Option<Location>, Missing> = Findings::default();
     for record in database.sorted_peers() {
         for key in KEYS {
-            let Some(program) = program(record, key) else {
-                continue;
-            };
-            let fault = match find(&program, directory, &search) {
-                Some(path) => fault(key.name, &path),
-                None => Some(ScriptFault::NotInPath {
-                    key: key.name,
-                    program: program.into(),
-                }),
+            let fault = match (program(record, key), record.get(key.name)) {
+                (Some(program), _) => script(key.name, &program, directory),
+                (None, Some(value)) if key.kind == Kind::Networks => {
+                    network(key.name, value, &networks)
+                }
+                _ => None,
             };
             let Some(fault) = fault else { continue };
             let location = source.and_then(|source| source.location(record.name(), key.name));
@@ -76,13 +86,39 @@ pub(crate) fn check(
     list.map(|(_, finding)| finding).collect()
 }
 
+/// The program that a key's value begins with.
+fn program(record: &Record, key: &Key) -> Option<String> {
+    match key.kind {
+        Kind::Program => scripts::program(record, key.name),
+        Kind::Shell => shell::program(record.get(key.name)?).map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn script(key: &'static str, program: &str, directory: &Path) -> Option<Missing> {
+    match find(program, directory, SCRIPTS_PATH.as_ref()) {
+        Some(path) => fault(key, &path),
+        None => {
+            let program = program.into();
+            Some(Missing::NotInPath { key, program })
+        }
+    }
+}
+
+/// The first name of a network that this host does not know.
+fn network(key: &'static str, value: &str, networks: &Networks) -> Option<Missing> {
+    let word = network_names(value).find(|name| !networks.has(name))?;
+    let word = word.into();
+    Some(Missing::NoNetwork { key, word })
+}
+
 /// What is wrong with the file, as far as this user may look at it.
-fn fault(key: &'static str, path: &PathBuf) -> Option<ScriptFault> {
+fn fault(key: &'static str, path: &PathBuf) -> Option<Missing> {
     let shown = || Name::from(path.display().to_string());
     match fs::metadata(path) {
-        Ok(metadata) if !metadata.is_file() => Some(ScriptFault::NoFile { key, path: shown() }),
+        Ok(metadata) if !metadata.is_file() => Some(Missing::NoFile { key, path: shown() }),
         Ok(metadata) if metadata.mode() & EXECUTE == 0 => {
-            Some(ScriptFault::NotExecutable { key, path: shown() })
+            Some(Missing::NotExecutable { key, path: shown() })
         }
         Err(error)
             if matches!(
@@ -90,7 +126,7 @@ fn fault(key: &'static str, path: &PathBuf) -> Option<ScriptFault> {
                 io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
             ) =>
         {
-            Some(ScriptFault::Missing { key, path: shown() })
+            Some(Missing::NotThere { key, path: shown() })
         }
         _ => None,
     }
@@ -123,6 +159,11 @@ mod tests {
                     [("ifup", directory.as_str()), ("connect", "exec ssh d")],
                 ),
                 Record::new("e", [("ifup", "no-such-program-at-all")]),
+                Record::new("f", [("connect", "no-such-program | cat")]),
+                Record::new(
+                    "g",
+                    [("disconnect", "cat x"), ("nets", "default no-such-net")],
+                ),
             ],
             [],
             [],
@@ -138,6 +179,8 @@ mod tests {
             format!("peer c: ifdown names the script {file}, which does not exist"),
             format!("peer d: ifup names {directory}, which is no file"),
             "peer e: ifup names the script no-such-program-at-all, which is in no".into(),
+            "peer f: connect names the script no-such-program, which is in no".into(),
+            "peer g: nets has \"no-such-net\", which is no prefix, and no name in".into(),
         ];
         assert_eq!(found.len(), expected.len(), "{found:?}");
         for (found, expected) in found.iter().zip(expected) {

@@ -9,7 +9,9 @@ pub(crate) mod explain;
 pub(crate) mod findings;
 pub(crate) mod input;
 mod missing;
+mod networks;
 mod overwrite;
+mod shell;
 
 use clap::{Args, Subcommand};
 use connect_runtime::exit::Exit;

@@ -22,6 +22,8 @@ mod record;
 mod rule;
 mod values;
 
+pub use networks::names as network_names;
+
 use std::collections::HashMap;
 
 use peerdb::alike;

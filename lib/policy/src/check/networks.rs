@@ -38,6 +38,13 @@ pub(super) fn check(value: &str) -> Option<(&str, NetworkFault)> {
     words.find_map(|word| Some((word, fault(word)?)))
 }
 
+/// The words of a value of `nets` that are well written and no addresses: names of networks, which
+/// may or may not exist.
+pub fn names(value: &str) -> impl Iterator<Item = &str> {
+    let words = value.split_whitespace();
+    words.filter(|word| fault(word).is_none() && !word.contains('/') && address(word).is_none())
+}
+
 fn fault(word: &str) -> Option<NetworkFault> {
     if let Some(separator) = word.chars().find(|c| ",;|".contains(*c)) {
         return Some(NetworkFault::Separator(separator));
@@ -129,6 +136,13 @@ mod tests {
         ] {
             assert_eq!(check(value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn names_are_told_from_addresses() {
+        let value = "10.1.0.0/16 lan 10.1 ::1 default lan/24 site-1.example";
+        let found: Vec<&str> = names(value).collect();
+        assert_eq!(found, ["lan", "default", "site-1.example"]);
     }
 
     #[test]
