@@ -20,7 +20,7 @@ use crate::output::progress;
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Each key that some program reads is checked for type and sense, and keys that look misspelt \
-    are pointed out, as are scripts that do not exist. Sources are told with file and line, so check them rather than the \
+    are pointed out, as are scripts and networks that this host does not have. Sources are told with file and line, so check them rather than the \
     database made from them. The exit code is 1 if there are errors.\n\n\
     Examples:\n\
     \x20 connect-cli db check /etc/tripe/peers.d\n\
