@@ -21,6 +21,7 @@ use connect_ipc::clock::{Monotonic, millis};
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
+use connect_runtime::line_queue::log_lines_lost;
 use tokio::sync::{Notify, mpsc};
 use tripe_admin::line::Line;
 
@@ -61,6 +62,8 @@ pub(crate) struct EventLoop {
     pub(crate) deadlines: Deadlines,
     /// How helpers are started again, if core's program starts them.
     pub(crate) restarts: Restarts,
+    /// How many lost lines of the log the machine was told of.
+    pub(crate) lost_lines: u64,
 }
 
 /// When the loop goes on although nothing has arrived.
@@ -115,7 +118,10 @@ impl EventLoop {
             }
             self.service_manager
                 .turn(&self.driver.machine, &self.socket);
-            self.keeper.turn(&self.driver.machine).await;
+            if let Some(news) = self.keeper.turn(&self.driver.machine).await {
+                self.driver.feed(news);
+                continue;
+            }
             self.receive().await;
             if self.endpoints.take_removed() {
                 self.endpoints
@@ -155,6 +161,14 @@ impl EventLoop {
         }
     }
 
+    /// Tells the machine if more lines of the log were lost.
+    fn notice_lost_lines(&mut self) {
+        let lines = log_lines_lost();
+        if lines != std::mem::replace(&mut self.lost_lines, lines) {
+            self.driver.feed(Input::LogLost { lines });
+        }
+    }
+
     fn link_event(&mut self, event: LinkEvent) {
         match event {
             LinkEvent::Connected => {
@@ -182,6 +196,8 @@ impl EventLoop {
 
     /// Takes one arrival and whatever else has arrived by now, up to a limit.
     fn arrived(&mut self, first: Arrival) {
+        // Whatever has arrived may be a request for the state.
+        self.notice_lost_lines();
         let mut next = Some(first);
         for _ in 0..ARRIVALS_PER_TURN {
             let Some(arrival) = next else { return };

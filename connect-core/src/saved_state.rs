@@ -20,9 +20,9 @@ use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use connect_runtime::trouble::TroubleLog;
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::machine::{Machine, State};
+use crate::machine::{Input, Machine, State};
 use crate::server_run::ServerRun;
 
 /// The file's name in the state directory.
@@ -37,6 +37,12 @@ const SAVE_EVERY: Duration = Duration::from_secs(60);
 /// How soon it is written that a peer has come or gone: a crash in between has the peer configured
 /// once more, or its removal noticed late. Many that come at once are written once.
 const SAVE_SOON: Duration = Duration::from_secs(2);
+
+/// How soon it is tried again to write a file that could not be written.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// How soon it is looked whether a write has ended.
+const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// The whole file.
 #[derive(Debug, Deserialize, Serialize)]
@@ -124,7 +130,11 @@ pub(crate) struct Keeper {
     forgotten: bool,
     /// The write under way.
     writing: Option<JoinHandle<io::Result<()>>>,
+    /// When to look whether it has ended.
+    look: Monotonic,
     trouble: TroubleLog,
+    /// What the machine has not been told yet.
+    news: Option<Input<'static>>,
 }
 
 impl Keeper {
@@ -146,21 +156,24 @@ impl Keeper {
             due: clock::now() + SAVE_EVERY,
             forgotten: false,
             writing: None,
+            look: Monotonic::default(),
             trouble: TroubleLog::default(),
+            news: None,
         }
     }
 
     /// When [`Keeper::turn`] has something to do next.
     #[must_use]
     pub(crate) fn next_wake(&self) -> Option<Monotonic> {
-        self.directory.is_some().then_some(self.due)
+        let look = self.writing.as_ref().map(|_| self.look);
+        let wake = look.into_iter().chain([self.due]).min();
+        wake.filter(|_| self.directory.is_some())
     }
 
-    /// Writes the file, if it is time, on a thread of its own. To be called once a turn.
-    pub(crate) async fn turn(&mut self, machine: &Machine) {
-        let Some(directory) = self.directory.clone() else {
-            return;
-        };
+    /// Writes the file, if it is time, on a thread of its own. To be called once a turn. Gives what
+    /// the machine is to be told of it.
+    pub(crate) async fn turn(&mut self, machine: &Machine) -> Option<Input<'static>> {
+        let directory = self.directory.clone()?;
         let now = clock::now();
         let run = machine.joined_run();
         if run != self.about {
@@ -175,24 +188,34 @@ impl Keeper {
             self.changes = machine.changes();
             self.due = self.due.min(now + SAVE_SOON);
         }
-        if now < self.due {
-            return;
-        }
         if let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) {
             // It has ended, so this waits for nothing.
             let result = writing.await.unwrap_or_else(|error| Err(error.into()));
             self.note(&result);
+        } else if self.look <= now {
+            self.look = now + LOOK_AFTER;
         }
+        if now >= self.due {
+            self.write(directory, machine, now);
+        }
+        self.news.take()
+    }
+
+    /// Begins to write the file.
+    fn write(&mut self, directory: PathBuf, machine: &Machine, now: Monotonic) {
         if self.writing.is_some() {
             // The disk is slow: not two at a time.
             self.due = now + SAVE_SOON;
             return;
         }
-        self.due = now + SAVE_EVERY;
-        if let Some(state) = machine.state().filter(|_| run.is_some()) {
-            let write = move || save(&directory, state);
-            self.writing = Some(tokio::task::spawn_blocking(write));
-        }
+        (self.due, self.look) = (now + SAVE_EVERY, now + LOOK_AFTER);
+        self.writing = match machine.state().filter(|_| self.about.is_some()) {
+            Some(state) => Some(spawn_blocking(move || save(&directory, state))),
+            None if self.trouble.last().is_some() => {
+                Some(spawn_blocking(move || try_to_write(&directory)))
+            }
+            None => None,
+        };
     }
 
     /// The file is to be deleted at the end: another program provides the service now.
@@ -222,27 +245,35 @@ impl Keeper {
         let Err(error) = result else {
             if self.trouble.over() {
                 tracing::info!("the state can be saved now");
+                self.news = Some(Input::StateSaved {});
             }
             return;
         };
+        self.due = self.due.min(clock::now() + RETRY_AFTER);
+        let reason = reason(error);
         if let Some(directory) = &self.directory
-            && self.trouble.is_new(&kind_of(error))
+            && self.trouble.is_new(&reason)
         {
-            let directory = directory.display();
+            let path = directory.join(NAME).display().to_string();
             tracing::warn!(
                 %error,
-                %directory,
+                path,
                 "cannot save the state, so a restart will lose the figures; make room, or the directory \
                  writable for this user"
             );
+            let fault = format!(
+                "cannot write {path}: {reason}; make room, or make its directory writable for the \
+                 user of the service"
+            );
+            self.news = Some(Input::StateFault { fault });
         }
     }
 }
 
 /// What is wrong, without the name of the temporary file, which is another each time.
-fn kind_of(error: &io::Error) -> String {
+fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
-        Some(number) => number.to_string(),
+        Some(number) => io::Error::from_raw_os_error(number).to_string(),
         None => error.kind().to_string(),
     }
 }
@@ -271,8 +302,10 @@ mod tests {
                 .last()
                 .is_some()
         );
+        assert!(matches!(keeper.news.take(), Some(Input::StateFault { .. })));
         keeper.note(&Ok(()));
         assert_eq!(keeper.trouble.last(), None);
+        assert!(matches!(keeper.news, Some(Input::StateSaved {})));
     }
 
     #[test]

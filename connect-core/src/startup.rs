@@ -114,6 +114,7 @@ pub(crate) async fn prepare(
             others: deadline().map_err(system)?,
         },
         restarts,
+        lost_lines: 0,
     })
 }
 

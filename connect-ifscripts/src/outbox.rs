@@ -57,6 +57,7 @@ impl Outbox {
             FromScripts::Resume(_)
             | FromScripts::Taken(_)
             | FromScripts::Started { .. }
+            | FromScripts::LogLost(_)
             | FromScripts::Error(_) => {}
         }
         self.waiting.push_back(message);

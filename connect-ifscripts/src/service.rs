@@ -18,10 +18,11 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::scripts::ToScripts;
+use connect_ipc::scripts::{FromScripts, ToScripts};
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::helper_link::{HelperLink, LinkEvent};
+use connect_runtime::line_queue::log_lines_lost;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::EndSignals;
 use connect_runtime::trouble::TroubleLog;
@@ -57,6 +58,8 @@ struct Service {
     end_at: Option<Monotonic>,
     /// Whether it was logged that runs wait for others to end.
     fullness: TroubleLog,
+    /// How many lost lines of the log this core was told of.
+    lost_told: u64,
 }
 
 /// Runs scripts until a signal ends the program. Then what is under way or waiting may take as long
@@ -114,6 +117,7 @@ impl Service {
                 .map_or(Duration::ZERO, tripe_admin::Interval::duration),
             end_at: None,
             fullness: TroubleLog::default(),
+            lost_told: 0,
         }
     }
 
@@ -143,6 +147,7 @@ impl Service {
     fn on_link(&mut self, event: LinkEvent<ToScripts>) {
         match event {
             LinkEvent::Connected => {
+                self.lost_told = 0;
                 for message in self.outbox.resume() {
                     self.link.put(&message);
                 }
@@ -207,6 +212,10 @@ impl Service {
                 return;
             }
             self.outbox.sent();
+        }
+        let lost = log_lines_lost();
+        if lost != self.lost_told && self.link.put(&FromScripts::LogLost(lost)) {
+            self.lost_told = lost;
         }
         self.link.flush();
     }

@@ -461,7 +461,7 @@ mod tests {
             let lengths = told.into_iter().map(|message| match message {
                 FromPinger::Ping(orders) => orders.len(),
                 FromPinger::Resume(known) => known.len(),
-                FromPinger::Proceeding {} | FromPinger::Error(_) => panic!("{message:?}"),
+                other => panic!("{other:?}"),
             });
             lengths.collect::<Vec<_>>()
         };

@@ -11,11 +11,12 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use connect_ipc::pinger::ToPinger;
+use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::helper::{self, HelperOptions};
 use connect_runtime::helper_link::{HelperLink, LinkEvent};
+use connect_runtime::line_queue::log_lines_lost;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::EndSignals;
 
@@ -45,6 +46,8 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
     let mut link: HelperLink<ToPinger> = HelperLink::new(socket);
     let mut machine = Machine::default();
     let mut out = Vec::new();
+    // How many lost lines of the log this core was told of.
+    let mut lost_told = 0;
     // Ready from the beginning: to wait for core is a normal state.
     notifier.ready();
     loop {
@@ -63,7 +66,10 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
         // write as well.
         while let Some(event) = next {
             let input = match event {
-                LinkEvent::Connected => Input::CoreConnected {},
+                LinkEvent::Connected => {
+                    lost_told = 0;
+                    Input::CoreConnected {}
+                }
                 LinkEvent::Message(message) => Input::Core(message),
                 LinkEvent::Malformed(fault) => Input::Malformed(fault),
                 LinkEvent::Lost => Input::CoreLost {},
@@ -74,6 +80,10 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
         machine.handle(Input::Time {}, now, &mut out);
         for Output::ToCore(message) in out.drain(..) {
             link.put(&message);
+        }
+        let lost = log_lines_lost();
+        if lost != lost_told && link.put(&FromPinger::LogLost(lost)) {
+            lost_told = lost;
         }
         link.flush();
     }

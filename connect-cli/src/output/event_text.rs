@@ -137,6 +137,10 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         | EventKind::ProbingResumed { .. }
         | EventKind::ScriptsOverdue { .. }
         | EventKind::ScriptsResumed { .. } => standstill(kind),
+        EventKind::StateFault { fault } => format!("state not saved: {fault}"),
+        EventKind::StateSaved { seconds } => {
+            format!("the state is saved again, after {}", text::span(*seconds))
+        }
         EventKind::Broadcast { words } => token::join(words),
         EventKind::Command { words, by } => format!("command by {by}: {}", token::join(words)),
     };
@@ -163,7 +167,8 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Database { .. }
         | EventKind::Joined {}
         | EventKind::ProbingResumed { .. }
-        | EventKind::ScriptsResumed { .. } => Paint::Good,
+        | EventKind::ScriptsResumed { .. }
+        | EventKind::StateSaved { .. } => Paint::Good,
         EventKind::Removed(Removal::Command | Removal::Replaced)
         | EventKind::Missed { .. }
         | EventKind::Reconnecting {} => Paint::Doubtful,
@@ -173,7 +178,8 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::DatabaseFault { .. }
         | EventKind::Lost {}
         | EventKind::ProbingOverdue { .. }
-        | EventKind::ScriptsOverdue { .. } => Paint::Bad,
+        | EventKind::ScriptsOverdue { .. }
+        | EventKind::StateFault { .. } => Paint::Bad,
         EventKind::Ended { end, .. } => script_end(end).1,
         _ => Paint::Plain,
     }

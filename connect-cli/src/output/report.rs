@@ -6,6 +6,7 @@
 
 use connect_ipc::control::{
     Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus,
+    StateFault,
 };
 use connect_ipc::event::{EventName, Removal};
 use connect_ipc::probing::Probing;
@@ -89,6 +90,8 @@ pub(crate) struct ServiceReport<'a> {
     pub(crate) counters: &'a Counters,
     /// Whether checks and answers come when they are due.
     pub(crate) probing: &'a Probing,
+    /// What is wrong with the state file, if something is.
+    pub(crate) state_fault: Option<&'a StateFault>,
 }
 
 impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
@@ -104,6 +107,7 @@ impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
             scripts: &status.scripts,
             counters: &status.counters,
             probing: &status.probing,
+            state_fault: status.state_fault.as_ref(),
         }
     }
 }

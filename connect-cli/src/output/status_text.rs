@@ -4,7 +4,7 @@
 use std::io;
 
 use connect_ipc::control::{
-    FailedScript, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus,
+    FailedScript, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus, StateFault,
 };
 use connect_ipc::scripts::ScriptFailure;
 use connect_ipc::statistics::LastPing;
@@ -107,7 +107,26 @@ pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
         }
     }
     faults.extend(probing_text::faults(service));
+    faults.extend(state_file(service));
     faults
+}
+
+/// What is wrong with the state file, if something is.
+fn state_file(service: &ServiceStatus) -> Option<String> {
+    let StateFault { fault, seconds } = service.state_fault.as_ref()?;
+    Some(format!(
+        "the state has not been saved for {}, so a restart would lose the figures of peers: {fault}",
+        text::span(*seconds)
+    ))
+}
+
+/// How many lines of the logs of core and its helpers were lost, for each program.
+pub(crate) fn log_lines_lost(service: &ServiceStatus) -> [(&'static str, u64); 3] {
+    [
+        ("core", service.counters.log_lines_lost),
+        ("pinger", service.pinger.log_lines_lost),
+        ("scripts", service.scripts.log_lines_lost),
+    ]
 }
 
 /// The service in one line.
@@ -130,8 +149,15 @@ pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String 
         text::span(service.uptime),
         helper("pinger", &service.pinger, &service.version),
     );
-    if let Some(overdue) = probing_text::headline(service) {
-        line = format!("{line}; {overdue}");
+    let overdue = probing_text::headline(service);
+    let unsaved = service.state_fault.as_ref().map(|state| {
+        let since = text::span(state.seconds);
+        format!("state not saved for {since}")
+    });
+    let lost: u64 = log_lines_lost(service).iter().map(|(_, lines)| lines).sum();
+    let lost = (lost > 0).then(|| format!("{} lost", text::count(lost, "log line")));
+    for more in [overdue, unsaved, lost].into_iter().flatten() {
+        line = format!("{line}; {more}");
     }
     line
 }

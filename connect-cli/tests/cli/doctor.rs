@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
-use connect_ipc::control::{FailedScript, Reply, Request, ServiceStatus};
+use connect_ipc::control::{FailedScript, Reply, Request, ServiceStatus, StateFault};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
@@ -211,6 +211,10 @@ fn a_sick_service_and_its_scripts_are_told() -> Result {
         status.pinger.connections = 3;
         status.scripts.connected = false;
         status.database.fault = Some("it is damaged".into());
+        let fault = "cannot write core.json: no storage space; make room".into();
+        status.state_fault = Some(StateFault { fault, seconds: 75 });
+        status.counters.log_lines_lost = 410;
+        status.pinger.log_lines_lost = 1;
     })?;
     let outcome = place.run("doctor")?;
     tripe.finish()?;

@@ -98,6 +98,14 @@ fn events() -> Vec<Reply> {
         event(65, None, EventKind::ScriptsOverdue { seconds: 6 }),
         event(65, None, EventKind::ScriptsResumed { seconds: 75 }),
         event(
+            65,
+            None,
+            EventKind::StateFault {
+                fault: "cannot write core.json: no storage space".into(),
+            },
+        ),
+        event(65, None, EventKind::StateSaved { seconds: 70 }),
+        event(
             66,
             None,
             EventKind::Broadcast {

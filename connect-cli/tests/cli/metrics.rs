@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply};
+use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply, StateFault};
 use connect_ipc::event::Removal;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
@@ -31,6 +31,9 @@ fn script() -> Result<Script> {
         status.counters.scripts.lost,
     ) = (3, 1);
     status.scripts.connections = 3;
+    status.scripts.log_lines_lost = 6;
+    let fault = "cannot write core.json: no storage space".into();
+    status.state_fault = Some(StateFault { fault, seconds: 75 });
     let mut down = peer("a \"b\" \\c", &[10.0, 30.0])?;
     down.statistics.record_loss();
     (down.state, down.failures, down.failed_checks) = (PeerState::Down, 5, 2);

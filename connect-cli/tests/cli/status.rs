@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `status`.
 
-use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply, Request, ServerLink};
+use connect_ipc::control::{
+    FailedScript, PeerState, PeerStatus, Reply, Request, ServerLink, StateFault,
+};
 use connect_ipc::event::Removal;
 use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
@@ -185,6 +187,7 @@ fn what_stands_still_is_told_in_the_header() -> Result {
         json!({"overdue": 45, "cause": "server-mute", "server-silent": 50}),
         json!({"overdue": 45, "cause": "server-down"}),
         json!({"overdue": 45, "cause": "held-up"}),
+        json!({}),
     ] {
         let mut status = service()?;
         status.probing = serde_json::from_value(probing)?;
@@ -192,7 +195,13 @@ fn what_stands_still_is_told_in_the_header() -> Result {
             Some(OverdueCause::PingerSilent) => status.pinger.silent = Some(44),
             Some(OverdueCause::ServerMute) => status.scripts.silent = Some(7),
             Some(OverdueCause::ServerDown) => status.server = ServerLink::Down,
-            _ => {}
+            Some(_) => {}
+            None => {
+                let fault = "cannot write core.json: no storage space; make room".into();
+                status.state_fault = Some(StateFault { fault, seconds: 75 });
+                status.counters.log_lines_lost = 410;
+                status.pinger.log_lines_lost = 2;
+            }
         }
         let core = place.core(Script::replies([
             Reply::Service(Box::new(status)),

@@ -202,6 +202,7 @@ async fn helper(
         pid: client.pid,
         version: Some(hello.version),
         silent: None,
+        log_lines_lost: 0,
     };
     tracing::info!(helper = %role, pid = client.pid, "a helper has connected");
     let arrival = Arrival::Helper {

@@ -123,6 +123,18 @@ pub enum Input<'a> {
         /// Seconds.
         seconds: u64,
     },
+    /// The state file cannot be written.
+    StateFault {
+        /// Why not, with the remedy.
+        fault: String,
+    },
+    /// The state file can be written again.
+    StateSaved {},
+    /// So many lines of core's own log were lost since core started.
+    LogLost {
+        /// How many.
+        lines: u64,
+    },
     /// A signal asks for an orderly end.
     Leave,
     /// A signal asks to read the database now.

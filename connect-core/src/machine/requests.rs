@@ -91,6 +91,7 @@ impl Machine {
                 ..self.events.counters
             },
             probing: self.probing(),
+            state_fault: self.state_file(),
         };
         self.answer(connection, id, Reply::Service(Box::new(service)));
         let peers = self.peer_rows();

@@ -192,7 +192,7 @@ const fn run_of(message: &FromScripts) -> Option<u64> {
         | FromScripts::Eof { run, .. }
         | FromScripts::Ended { run, .. } => Some(run.0),
         FromScripts::Taken(run) => Some(run.0),
-        FromScripts::Resume(_) | FromScripts::Error(_) => None,
+        FromScripts::Resume(_) | FromScripts::LogLost(_) | FromScripts::Error(_) => None,
     }
 }
 

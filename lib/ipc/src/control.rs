@@ -225,6 +225,19 @@ pub struct ServiceStatus {
     /// Whether checks and answers come when they are due.
     #[serde(default)]
     pub probing: Probing,
+    /// What is wrong with the state file; `None` if it can be written, or none is kept.
+    #[serde(default)]
+    pub state_fault: Option<StateFault>,
+}
+
+/// The state file cannot be written, so a restart loses what is in no other place.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StateFault {
+    /// Why not, with the remedy.
+    pub fault: String,
+    /// Seconds since that was found.
+    pub seconds: u64,
 }
 
 /// What core counts since it started.
@@ -247,6 +260,8 @@ pub struct Counters {
     pub commands: u64,
     /// Events left out for observers that read too slowly.
     pub events_dropped: u64,
+    /// Lines of core's log that were lost, because nobody read it or it could not be written.
+    pub log_lines_lost: u64,
 }
 
 /// How many scripts ended in which way.
@@ -294,6 +309,10 @@ pub struct HelperStatus {
     /// Seconds for which something due from it is overdue; `None` if nothing is.
     #[serde(default)]
     pub silent: Option<u64>,
+    /// Lines of its log that were lost since it started, because nobody read it or it could not be
+    /// written. Known only while it is connected.
+    #[serde(default)]
+    pub log_lines_lost: u64,
 }
 
 /// How a peer is: the same word in text, JSON and metrics.

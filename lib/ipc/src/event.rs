@@ -174,6 +174,16 @@ pub enum EventKind {
         /// Seconds since its oldest word was due.
         seconds: u64,
     },
+    /// The state file cannot be written.
+    StateFault {
+        /// Why not.
+        fault: String,
+    },
+    /// The state file can be written again.
+    StateSaved {
+        /// Seconds for which it could not.
+        seconds: u64,
+    },
     /// A warning or notification of another kind was broadcast.
     Broadcast {
         /// Its words.
@@ -270,6 +280,8 @@ event_names! {
     ProbingResumed = "probing-resumed",
     ScriptsOverdue = "scripts-overdue",
     ScriptsResumed = "scripts-resumed",
+    StateFault = "state-fault",
+    StateSaved = "state-saved",
     Broadcast = "broadcast",
     Command = "command",
 }

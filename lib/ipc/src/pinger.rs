@@ -192,6 +192,8 @@ pub enum FromPinger {
     /// The answer to [`ToPinger::Proceed`]: pings ordered before this are void, as are their
     /// results.
     Proceeding {},
+    /// So many lines of the pinger's log were lost since it started.
+    LogLost(u64),
     /// The other side sent something malformed.
     Error(String),
 }

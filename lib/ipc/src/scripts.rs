@@ -273,6 +273,8 @@ pub enum FromScripts {
         /// How.
         end: Ended,
     },
+    /// So many lines of the script helper's log were lost since it started.
+    LogLost(u64),
     /// The other side sent something malformed.
     Error(String),
 }

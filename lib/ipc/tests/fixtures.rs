@@ -103,7 +103,8 @@ fn events() {
         kinds,
         EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Ended, Database, DatabaseFault, Joined,
-        Lost, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, Broadcast, Command
+        Lost, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,
+        Broadcast, Command
     );
 }
 
@@ -125,7 +126,7 @@ fn messages_to_the_pinger() {
 #[test]
 fn messages_from_the_pinger() {
     let messages: Vec<FromPinger> = read(include_str!("fixtures/from-pinger.jsonl")).unwrap();
-    every_variant!(messages, FromPinger: Resume, Ping, Proceeding, Error);
+    every_variant!(messages, FromPinger: Resume, Ping, Proceeding, LogLost, Error);
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn messages_from_the_script_helper() {
     let messages: Vec<FromScripts> = read(include_str!("fixtures/from-scripts.jsonl")).unwrap();
     every_variant!(
         messages,
-        FromScripts: Resume, Taken, Started, Output, Dropped, Eof, Ended, Error
+        FromScripts: Resume, Taken, Started, Output, Dropped, Eof, Ended, LogLost, Error
     );
     let (mut ends, mut streams) = (Vec::new(), Vec::new());
     for message in &messages {

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,12 +21,24 @@ const MAX_BYTES: usize = 1024 * 1024;
 /// The queues of this process, for [`flush_all`].
 static QUEUES: Mutex<Vec<LineQueue>> = Mutex::new(Vec::new());
 
+/// How many lines of logs were lost in this process.
+static LOG_LINES_LOST: AtomicU64 = AtomicU64::new(0);
+
+/// How many lines of this process' log were lost since it started, because nobody read them or they
+/// could not be written.
+#[must_use]
+pub fn log_lines_lost() -> u64 {
+    LOG_LINES_LOST.load(Ordering::Relaxed)
+}
+
 /// A queue of lines, or of other entries of a log. Its clones are the same queue.
 #[derive(Clone, Debug, Default)]
 pub struct LineQueue(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
+    /// Whether the lines are those of a log, so that it is counted how many were lost.
+    is_log: bool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -51,6 +64,11 @@ pub trait Sink: Send + 'static {
 
     /// The line that says how many others were lost here.
     fn loss(&self, lines: u64) -> Vec<u8>;
+
+    /// Whether the lines are those of a log.
+    fn is_log(&self) -> bool {
+        true
+    }
 }
 
 impl LineQueue {
@@ -59,7 +77,10 @@ impl LineQueue {
     /// # Errors
     /// If the system has no thread left.
     pub fn start(name: &str, sink: impl Sink) -> io::Result<Self> {
-        let queue = LineQueue::default();
+        let queue = LineQueue(Arc::new(Shared {
+            is_log: sink.is_log(),
+            ..Shared::default()
+        }));
         let of_thread = queue.clone();
         std::thread::Builder::new()
             .name(name.to_owned())
@@ -77,6 +98,7 @@ impl LineQueue {
         let full = state.bytes + line.len() > MAX_BYTES && !state.lines.is_empty();
         if full || state.lost > 0 {
             state.lost += 1;
+            self.0.count_lost();
         } else {
             state.push(line);
         }
@@ -107,7 +129,10 @@ impl LineQueue {
             let (lines, lost) = self.take();
             for line in lines {
                 tell(&mut untold, &mut sink);
-                untold += u64::from(sink.write(&line).is_err());
+                if sink.write(&line).is_err() {
+                    untold += 1;
+                    self.0.count_lost();
+                }
             }
             untold += lost;
             tell(&mut untold, &mut sink);
@@ -131,6 +156,14 @@ impl LineQueue {
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing that holds the lock can panic half-way.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn count_lost(&self) {
+        if self.is_log {
+            LOG_LINES_LOST.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -195,6 +228,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_lost_and_counted_where_it_would_have_stood() {
+        let before = log_lines_lost();
         let (queue, written, worked) = slow();
         queue.put(b"first".to_vec());
         // The thread is writing now, and has taken nothing else.
@@ -203,6 +237,8 @@ mod tests {
         for _ in 0..1000 {
             queue.put(b"lost".to_vec());
         }
+        // Other tests lose lines as well.
+        assert!(log_lines_lost() >= before + 1000);
         queue.put_last(b"last".to_vec());
         for expected in ["xxx", "last", "1000 lost"] {
             worked.send(true).unwrap();

@@ -113,6 +113,10 @@ impl Sink for Stream {
         };
         text.into_bytes()
     }
+
+    fn is_log(&self) -> bool {
+        *self == Stream::Err
+    }
 }
 
 /// How it is said that lines of a log were lost.

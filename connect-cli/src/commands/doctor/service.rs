@@ -107,6 +107,7 @@ pub(crate) fn check<'a>(
              that does not have to connect itself",
         );
     }
+    lost_lines(service, section);
     helper("connect-pinger", &service.pinger, service.uptime, section);
     helper(
         "connect-ifscripts",
@@ -153,6 +154,23 @@ fn identity(
             ),
             "name the service's own places with -d, -a or --runtime-dir",
         );
+    }
+}
+
+/// The lines of logs that were lost.
+fn lost_lines(service: &ServiceStatus, section: &mut Section<'_>) {
+    let programs = ["core", "the pinger", "the script helper"];
+    let lost = status_text::log_lines_lost(service);
+    for (program, (_, lines)) in programs.into_iter().zip(lost) {
+        if lines > 0 {
+            section.warning(
+                format!(
+                    "{program} has lost {} since it started",
+                    text::count(lines, "log line")
+                ),
+                "see that what reads the log reads it, and that there is room for it",
+            );
+        }
     }
 }
 

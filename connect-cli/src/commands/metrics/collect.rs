@@ -8,6 +8,7 @@ use super::peers;
 use crate::client::connection::ControlError;
 use crate::client::requests;
 use crate::common::Common;
+use crate::output::status_text;
 
 const UP: Family = gauge("up", "Whether the service answers.");
 const BUILD: Family = info("build", "The service's version.");
@@ -50,6 +51,15 @@ const COMMANDS: Family = counter("commands", "Service commands.");
 const EVENTS_DROPPED: Family = counter(
     "events_dropped",
     "Events left out for observers that read too slowly.",
+);
+
+const STATE_UNWRITTEN: Family = gauge(
+    "state_unwritten_seconds",
+    "Time for which the state file could not be written; 0 if it can be, or none is kept.",
+);
+const LOG_LINES_LOST: Family = counter(
+    "log_lines_lost",
+    "Lines of the program's log that were lost, because nobody read it or it could not be written.",
 );
 
 /// The metrics as they are now, and why they are so few if the service does not answer.
@@ -122,6 +132,14 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
         (&EVENTS_DROPPED, counters.events_dropped),
     ] {
         out.sample(family, &[], number(count));
+    }
+    let unwritten = service
+        .state_fault
+        .as_ref()
+        .map_or(0, |state| state.seconds);
+    out.sample(&STATE_UNWRITTEN, &[], number(unwritten));
+    for (program, lines) in status_text::log_lines_lost(service) {
+        out.sample(&LOG_LINES_LOST, &[("program", program)], number(lines));
     }
 }
 

@@ -85,6 +85,7 @@ impl Machine {
                 }
             }
             FromPinger::Proceeding {} => self.pinger.queue.proceeding(),
+            FromPinger::LogLost(lines) => self.pinger.helper.status.log_lines_lost = lines,
             FromPinger::Error(text) => {
                 tracing::warn!(error = text, "the pinger refused a message");
             }

@@ -4,11 +4,14 @@
 
 use std::time::Duration;
 
+use connect_ipc::control::{Reply, Request, ServiceStatus, StateFault};
+use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered};
+use connect_ipc::scripts::FromScripts;
 use connect_ipc::statistics::PingStatistics;
 use peerdb::Record;
 
-use super::super::State;
+use super::super::{Input, State};
 use super::rig::{Rig, record};
 
 /// The period of the checks of both peers.
@@ -258,4 +261,61 @@ fn a_plan_that_was_changed_meanwhile_holds_for_who_comes_back() {
     rig.pinger_comes();
     let phase = rig.watched()[0].phase.unwrap();
     assert_eq!(phase.due, rig.now + Duration::from_secs(10));
+}
+
+#[test]
+fn a_state_that_cannot_be_written_and_lost_lines_of_logs_are_told() {
+    let mut rig = first();
+    rig.feed(Input::Observed(true));
+    let (old, new) = ("no storage space", "read-only filesystem");
+    for fault in [old, new] {
+        let fault = fault.to_owned();
+        rig.feed(Input::StateFault { fault });
+        rig.wait(Duration::from_secs(35));
+    }
+    rig.feed(Input::LogLost { lines: 7 });
+    rig.pinger_comes();
+    rig.pinger_says(FromPinger::LogLost(3));
+    rig.scripts_come();
+    rig.scripts_say(FromScripts::LogLost(4));
+    let fault = StateFault {
+        fault: new.to_owned(),
+        seconds: 70,
+    };
+    let told = service(&mut rig);
+    assert_eq!(told.state_fault, Some(fault));
+    let lost = told.counters.log_lines_lost;
+    let helpers = (told.pinger.log_lines_lost, told.scripts.log_lines_lost);
+    assert_eq!((lost, helpers), (7, (3, 4)));
+    // Twice, since it may come at the end as well.
+    rig.feed(Input::StateSaved {});
+    rig.feed(Input::StateSaved {});
+    assert_eq!(service(&mut rig).state_fault, None);
+    let kinds = rig.events.drain(..).map(|event| event.kind);
+    let of_state = |kind: &EventKind| {
+        matches!(
+            kind,
+            EventKind::StateFault { .. } | EventKind::StateSaved { .. }
+        )
+    };
+    let kinds: Vec<EventKind> = kinds.filter(of_state).collect();
+    let fault = |fault: &str| EventKind::StateFault {
+        fault: fault.to_owned(),
+    };
+    let expected = [
+        fault(old),
+        fault(new),
+        EventKind::StateSaved { seconds: 70 },
+    ];
+    assert_eq!(kinds, expected);
+}
+
+/// The service as `status` shows it.
+fn service(rig: &mut Rig) -> ServiceStatus {
+    rig.answers.clear();
+    rig.request(1, 1, Request::Status {});
+    match &rig.answers[0].1.reply {
+        Reply::Service(service) => (**service).clone(),
+        other => panic!("{other:?}"),
+    }
 }

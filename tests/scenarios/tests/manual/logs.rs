@@ -12,7 +12,7 @@ use rustix::process::{
 };
 use scenarios::{Expect as _, Outcome, Service, Site};
 
-use crate::support::{ANSWERING, NOBODY, barrier, said};
+use crate::support::{ANSWERING, NOBODY, barrier, pings, said};
 
 /// The smallest size of a pipe, so that it is full soon.
 const SMALL: usize = 4096;
@@ -63,6 +63,36 @@ fn a_log_and_a_trace_that_are_not_read_stop_nothing() -> Outcome {
     kill_process(pid, Signal::TERM)?;
     assert_eq!(service.child.wait()?.code(), Some(0));
     Ok(())
+}
+
+#[test]
+fn lines_that_a_log_has_no_room_for_are_counted_in_the_status() -> Outcome {
+    let settings = [("peer", ANSWERING), ("watch", "t"), ("every", "1s")];
+    let site = Site::new()?
+        .with_answering_peers()
+        .peer("p", &settings)
+        .build()?;
+    let mut events = site.lab.follow();
+    let child = Service::command(&site)?
+        .stdin(Stdio::null())
+        .stderr(std::fs::File::options().write(true).open("/dev/full")?)
+        .spawn()?;
+    let (reader, _) = std::io::pipe()?;
+    let _service = Unread { child, reader };
+    events.broadcast("NOTE SVCCLAIM connect")?;
+    site.submit("active p")?;
+    let control = site.path("tripesock.connect/control.sock");
+    loop {
+        // Each ping is a turn of the pinger, in which it may tell what it has lost.
+        pings(&mut events, "p", 1)?;
+        let replies = scenarios::request(&control, &serde_json::json!({ "status": {} }))?;
+        let service = replies.iter().find_map(|reply| reply.get("service"));
+        let service = service.context("no service")?;
+        let lost = |of: &serde_json::Value| of["log-lines-lost"].as_u64() > Some(0);
+        if lost(&service["counters"]) && lost(&service["pinger"]) {
+            return Ok(());
+        }
+    }
 }
 
 #[test]

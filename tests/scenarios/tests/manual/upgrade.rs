@@ -262,6 +262,16 @@ fn a_state_that_cannot_be_written_is_told_and_stops_nothing() -> Outcome {
     let parts = begin(&site)?;
     // At the start, and not when it is written for the first time.
     parts.core.wait_for_log("cannot save the state")?;
+    let fault = || -> anyhow::Result<serde_json::Value> {
+        let replies = parts.core.status()?;
+        let service = replies.iter().find_map(|reply| reply.get("service"));
+        Ok(service.context("no service")?["state-fault"].clone())
+    };
+    let told = fault()?["fault"].to_string();
+    assert!(told.contains("state/core.json: "), "{told}");
+    std::fs::remove_file(site.path("state"))?;
+    parts.core.wait_for_log("the state can be saved now")?;
+    assert!(fault()?.is_null());
     parts.stop()?;
     let log = core_log(&site);
     assert_eq!(log.matches("cannot save the state").count(), 1, "{log}");
