@@ -167,6 +167,16 @@ pub(crate) enum DbError {
          sources, or remove the peers with --force"
     )]
     NoPeersLeft { path: PathBuf, peers: usize },
+    /// Sources other than the default ones are named, and no database.
+    #[error(
+        "{named} is compiled only to a database that is named: add `-o FILE', or `-o {in_use}' to put \
+         it into use"
+    )]
+    NoOutput {
+        named: PathBuf,
+        /// The database that the service reads.
+        in_use: PathBuf,
+    },
     /// The sources are faulty, so there is no database to read.
     #[error("{path} does not compile ({summary}): correct the sources")]
     NotCompiled {
@@ -209,6 +219,7 @@ impl DbError {
                 Exit::NoPermission
             }
             DbError::NoSuchPeer { .. } => Exit::Failure,
+            DbError::NoOutput { .. } => Exit::Usage,
             DbError::Load(_) | DbError::Write(_) => Exit::System,
         }
     }

@@ -126,6 +126,28 @@ fn with_no_arguments_the_services_sources_become_its_database() -> Result {
 }
 
 #[test]
+fn other_sources_do_not_become_the_services_database_unless_it_is_named() -> Result {
+    let place = Place::new()?;
+    std::fs::create_dir(place.path("peers.d"))?;
+    place.write("peers.d/10base", EXAMPLE)?;
+    place.write("other.in", "[new]\npeer = INET 192.0.2.9\n")?;
+    for sources in ["other.in", "peers.d/10base", "peers.d other.in", "missing"] {
+        let outcome = place.run(&format!("db compile {sources}"))?;
+        assert_eq!(outcome.code, Some(2), "{sources}: {outcome}");
+        let remedy = "add `-o FILE', or `-o DIR/peers.cdb' to put it into use";
+        assert!(outcome.stderr.contains(remedy), "{outcome}");
+        assert!(!place.path("peers.cdb").exists(), "{sources}");
+    }
+    for same in ["peers.d", "./peers.d/", "peers.d peers.d/../peers.d"] {
+        let outcome = place.run(&format!("db compile {same}"))?;
+        assert_eq!(outcome.code, Some(0), "{same}: {outcome}");
+        assert!(place.path("peers.cdb").exists(), "{same}");
+        std::fs::remove_file(place.path("peers.cdb"))?;
+    }
+    Ok(())
+}
+
+#[test]
 fn an_equal_database_is_left_alone() -> Result {
     let place = example()?;
     let long_ago =

@@ -36,7 +36,7 @@ pub(crate) struct Compile {
     /// Files or directories of sources [default: peers.d in the configuration directory].
     #[arg(value_name = "SOURCE")]
     sources: Vec<PathBuf>,
-    /// The database to write [default: the service's database].
+    /// The database to write [default: the service's database, for the default sources only].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Write nothing either if there are warnings.
@@ -77,9 +77,10 @@ enum Outcome {
 
 impl Compile {
     pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let output = input::or_default(self.output.clone(), common);
+        let default = common.directory().join(SOURCES);
+        let output = self.output(&default, common)?;
         let compilation = if self.sources.is_empty() {
-            input::compile(&[common.directory().join(SOURCES)], common)
+            input::compile(&[default], common)
         } else {
             input::compile(&self.sources, common)
         };
@@ -121,6 +122,19 @@ impl Compile {
         Ok(Exit::Success)
     }
 
+    /// The database to write. That of the service is the default for its own sources only: other
+    /// ones are tried out more often than put into use.
+    fn output(&self, default: &Path, common: &Common) -> Result<PathBuf, DbError> {
+        let other = self.sources.iter().find(|path| !is_same(path, default));
+        match (&self.output, other) {
+            (None, Some(source)) => Err(DbError::NoOutput {
+                named: source.clone(),
+                in_use: input::or_default(None, common),
+            }),
+            (output, _) => Ok(input::or_default(output.clone(), common)),
+        }
+    }
+
     /// Why the database must not be written.
     fn refuse(
         &self,
@@ -155,6 +169,14 @@ impl Compile {
             });
         }
         overwrite::of_file(output, compilation)
+    }
+}
+
+/// Whether two paths lead to the same file.
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
     }
 }
 
