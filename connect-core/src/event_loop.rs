@@ -29,7 +29,7 @@ use crate::admin_link::{AdminLink, LinkEvent, server_unreachable};
 use crate::driver::Driver;
 use crate::endpoints::listeners::Arrival;
 use crate::endpoints::{Batch, Endpoints};
-use crate::machine::{Ending, Input, Loaded, Milestone, Output};
+use crate::machine::{Ending, Input, Loaded, Milestone, Output, WriteNews};
 use crate::restarts::Restarts;
 use crate::saved_state::Keeper;
 use crate::service_manager::ServiceManager;
@@ -62,8 +62,6 @@ pub(crate) struct EventLoop {
     pub(crate) deadlines: Deadlines,
     /// How helpers are started again, if core's program starts them.
     pub(crate) restarts: Restarts,
-    /// How many lost lines of the log the machine was told of.
-    pub(crate) lost_lines: u64,
 }
 
 /// When the loop goes on although nothing has arrived.
@@ -119,7 +117,7 @@ impl EventLoop {
             self.service_manager
                 .turn(&self.driver.machine, &self.socket);
             if let Some(news) = self.keeper.turn(&self.driver.machine).await {
-                self.driver.feed(news);
+                self.driver.feed(Input::Written(news));
                 continue;
             }
             self.receive().await;
@@ -164,8 +162,9 @@ impl EventLoop {
     /// Tells the machine if more lines of the log were lost.
     fn notice_lost_lines(&mut self) {
         let lines = log_lines_lost();
-        if lines != std::mem::replace(&mut self.lost_lines, lines) {
-            self.driver.feed(Input::LogLost { lines });
+        if lines != self.driver.machine.log_lines_lost() {
+            let news = WriteNews::LogLost { lines };
+            self.driver.feed(Input::Written(news));
         }
     }
 
@@ -196,8 +195,9 @@ impl EventLoop {
 
     /// Takes one arrival and whatever else has arrived by now, up to a limit.
     fn arrived(&mut self, first: Arrival) {
-        // Whatever has arrived may be a request for the state.
+        // Whatever has arrived may be a request for the state, or for what happened last.
         self.notice_lost_lines();
+        self.clock.check(&mut self.driver, false);
         let mut next = Some(first);
         for _ in 0..ARRIVALS_PER_TURN {
             let Some(arrival) = next else { return };

@@ -22,7 +22,7 @@ use connect_runtime::trouble::TroubleLog;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::machine::{Input, Machine, State};
+use crate::machine::{Machine, State, WriteNews};
 use crate::server_run::ServerRun;
 
 /// The file's name in the state directory.
@@ -134,7 +134,7 @@ pub(crate) struct Keeper {
     look: Monotonic,
     trouble: TroubleLog,
     /// What the machine has not been told yet.
-    news: Option<Input<'static>>,
+    news: Option<WriteNews>,
 }
 
 impl Keeper {
@@ -172,7 +172,7 @@ impl Keeper {
 
     /// Writes the file, if it is time, on a thread of its own. To be called once a turn. Gives what
     /// the machine is to be told of it.
-    pub(crate) async fn turn(&mut self, machine: &Machine) -> Option<Input<'static>> {
+    pub(crate) async fn turn(&mut self, machine: &Machine) -> Option<WriteNews> {
         let directory = self.directory.clone()?;
         let now = clock::now();
         let run = machine.joined_run();
@@ -245,7 +245,7 @@ impl Keeper {
         let Err(error) = result else {
             if self.trouble.over() {
                 tracing::info!("the state can be saved now");
-                self.news = Some(Input::StateSaved {});
+                self.news = Some(WriteNews::StateSaved {});
             }
             return;
         };
@@ -265,7 +265,7 @@ impl Keeper {
                 "cannot write {path}: {reason}; make room, or make its directory writable for the \
                  user of the service"
             );
-            self.news = Some(Input::StateFault { fault });
+            self.news = Some(WriteNews::StateFault { fault });
         }
     }
 }
@@ -302,10 +302,13 @@ mod tests {
                 .last()
                 .is_some()
         );
-        assert!(matches!(keeper.news.take(), Some(Input::StateFault { .. })));
+        assert!(matches!(
+            keeper.news.take(),
+            Some(WriteNews::StateFault { .. })
+        ));
         keeper.note(&Ok(()));
         assert_eq!(keeper.trouble.last(), None);
-        assert!(matches!(keeper.news, Some(Input::StateSaved {})));
+        assert!(matches!(keeper.news, Some(WriteNews::StateSaved {})));
     }
 
     #[test]

@@ -114,7 +114,6 @@ pub(crate) async fn prepare(
             others: deadline().map_err(system)?,
         },
         restarts,
-        lost_lines: 0,
     })
 }
 

@@ -17,5 +17,6 @@ mod shortcuts;
 mod status;
 mod submit;
 mod support;
+mod top;
 mod wait;
 mod watch;

@@ -1,8 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The numbers and times of events, and what is counted.
 
+use std::collections::VecDeque;
+
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::Counters;
+use connect_ipc::event::{Event, EventKind};
+
+/// How many events are remembered for those who come later: more than a screen shows.
+const RECENT: usize = 100;
+
+/// How long the words of a command may be that is remembered. Longer ones are no use to a reader,
+/// and could be as long as a message.
+const MAX_WORDS: usize = 1024;
 
 /// The numbering of events, and their time.
 #[derive(Debug, Default)]
@@ -12,6 +22,8 @@ pub(super) struct Events {
     /// What the wall clock showed at an instant: milliseconds since 1970.
     clock: (Monotonic, u64),
     pub(super) counters: Counters,
+    /// The latest events, with the instant of each.
+    recent: VecDeque<(Monotonic, Event)>,
 }
 
 impl Events {
@@ -19,6 +31,29 @@ impl Events {
     pub(super) fn next(&mut self, now: Monotonic) -> (u64, u64) {
         self.last += 1;
         (self.last, self.wall_clock(now))
+    }
+
+    /// Remembers an event.
+    pub(super) fn remember(&mut self, now: Monotonic, event: Event) {
+        if let EventKind::Command { words, .. } = &event.kind
+            && words.iter().map(String::len).sum::<usize>() > MAX_WORDS
+        {
+            return;
+        }
+        if self.recent.len() >= RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((now, event));
+    }
+
+    /// The latest events, oldest first, with their times as of the wall clock now: it may have been
+    /// set since.
+    pub(super) fn recent(&self) -> Vec<Event> {
+        let event = |(at, event): &(Monotonic, Event)| Event {
+            at_ms: self.wall_clock(*at),
+            ..event.clone()
+        };
+        self.recent.iter().map(event).collect()
     }
 
     /// Whether anybody wants events.
@@ -49,6 +84,9 @@ impl Events {
     /// What the wall clock shows at `now`.
     fn wall_clock(&self, now: Monotonic) -> u64 {
         let (then, shown) = self.clock;
-        shown.saturating_add(millis(now.since(then)))
+        // The clock may have been set after an instant that is asked for.
+        shown
+            .saturating_add(millis(now.since(then)))
+            .saturating_sub(millis(then.since(now)))
     }
 }

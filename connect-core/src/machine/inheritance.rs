@@ -9,8 +9,6 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::StateFault;
-use connect_ipc::event::EventKind;
 use connect_ipc::pinger::PingPhase;
 use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
@@ -105,7 +103,7 @@ pub(super) struct Inheritance {
     /// one.
     started_up: bool,
     /// Why nothing can be left for the next core, and since when.
-    fault: Option<(Monotonic, String)>,
+    pub(super) fault: Option<(Monotonic, String)>,
 }
 
 impl Inheritance {
@@ -158,33 +156,6 @@ impl Inheritance {
         let (_, state) = self.left.take_if(|_| applies)?;
         self.started_up = state.started_up;
         Some(state)
-    }
-}
-
-impl super::Machine {
-    /// The state file cannot be written.
-    pub(super) fn state_fault(&mut self, fault: String) {
-        let since = self.inheritance.fault.as_ref().map(|(since, _)| *since);
-        let since = since.unwrap_or(self.now);
-        self.inheritance.fault = Some((since, fault.clone()));
-        self.emit(None, || EventKind::StateFault { fault });
-    }
-
-    /// The state file can be written again.
-    pub(super) fn state_saved(&mut self) {
-        if let Some((since, _)) = self.inheritance.fault.take() {
-            let seconds = self.now.since(since).as_secs();
-            self.emit(None, || EventKind::StateSaved { seconds });
-        }
-    }
-
-    /// What is wrong with the state file, for operators.
-    pub(super) fn state_file(&self) -> Option<StateFault> {
-        let (since, fault) = self.inheritance.fault.as_ref()?;
-        Some(StateFault {
-            fault: fault.clone(),
-            seconds: self.now.since(*since).as_secs(),
-        })
     }
 }
 

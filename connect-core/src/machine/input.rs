@@ -123,18 +123,8 @@ pub enum Input<'a> {
         /// Seconds.
         seconds: u64,
     },
-    /// The state file cannot be written.
-    StateFault {
-        /// Why not, with the remedy.
-        fault: String,
-    },
-    /// The state file can be written again.
-    StateSaved {},
-    /// So many lines of core's own log were lost since core started.
-    LogLost {
-        /// How many.
-        lines: u64,
-    },
+    /// What became of something that core writes for others.
+    Written(WriteNews),
     /// A signal asks for an orderly end.
     Leave,
     /// A signal asks to read the database now.
@@ -143,4 +133,22 @@ pub enum Input<'a> {
     /// the server and the pinger goes out. Comes after each group of other inputs, and alone when
     /// [`Machine::next_deadline`](super::Machine::next_deadline) has passed.
     EndOfTurn,
+}
+
+/// What became of something that core writes for others.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriteNews {
+    /// The state file cannot be written.
+    StateFault {
+        /// Why not, with the remedy.
+        fault: String,
+    },
+    /// The state file can be written again.
+    StateSaved {},
+    /// Lines of core's own log were lost.
+    LogLost {
+        /// How many since core started.
+        lines: u64,
+    },
 }

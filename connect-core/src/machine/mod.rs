@@ -42,7 +42,7 @@ use connect_ipc::control::ServerLink;
 
 pub use database::Loaded;
 pub use inheritance::State;
-pub use input::{Config, ConnectionId, Input};
+pub use input::{Config, ConnectionId, Input, WriteNews};
 pub use limits::ANSWER_LIMIT;
 pub use liveness::COALESCE;
 pub use output::{Ending, Milestone, Output};
@@ -126,9 +126,7 @@ impl Machine {
             Input::EventsDropped(events) => self.events.drop_counted(events),
             Input::WallClock { millis } => self.events.set_clock(self.now, millis),
             Input::Slept { seconds } => self.slept(seconds),
-            Input::StateFault { fault } => self.state_fault(fault),
-            Input::StateSaved {} => self.state_saved(),
-            Input::LogLost { lines } => self.events.counters.log_lines_lost = lines,
+            Input::Written(news) => self.written(news),
             Input::Leave => self.retire(),
             Input::Reload => self.reload_by_signal(),
             Input::ChildEnded(run) => self.child_ended(run),

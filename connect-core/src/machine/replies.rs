@@ -58,14 +58,29 @@ impl Machine {
         self.out.push(Output::Answer(connection, answer));
     }
 
-    /// Numbers an event and tells the observers, if there are any.
+    /// Numbers an event, remembers it, and tells the observers, if there are any.
     pub(super) fn emit(&mut self, peer: Option<&str>, kind: impl FnOnce() -> EventKind) {
+        let (seq, at) = self.events.next(self.now);
+        let event = Event {
+            seq,
+            at_ms: at,
+            peer: peer.map(str::to_owned),
+            kind: kind(),
+        };
+        if self.events.is_observed() {
+            self.out.push(Output::Event(event.clone()));
+        }
+        self.events.remember(self.now, event);
+    }
+
+    /// The same for an event that is not remembered, since there are very many of its kind.
+    pub(super) fn emit_passing(&mut self, peer: &str, kind: impl FnOnce() -> EventKind) {
         let (seq, at) = self.events.next(self.now);
         if self.events.is_observed() {
             let event = Event {
                 seq,
                 at_ms: at,
-                peer: peer.map(str::to_owned),
+                peer: Some(peer.to_owned()),
                 kind: kind(),
             };
             self.out.push(Output::Event(event));

@@ -7,6 +7,7 @@ use connect_ipc::control::{
     Counters, DatabaseStatus, Envelope, PeerDetail, Reply, Request, SCHEMA, ScriptCounters,
     ServiceStatus,
 };
+use connect_ipc::event::Event;
 use connect_ipc::frame::{ITEMS_PER_FRAME, length};
 use connect_ipc::scripts::InterfaceScript;
 use connect_policy::size::{MAX_CONTENTS, MAX_RECORD};
@@ -31,6 +32,10 @@ impl Machine {
                     filter,
                     since,
                 });
+            }
+            Request::Recent {} => {
+                let recent = fit_events(self.events.recent());
+                self.answer(connection, id, Reply::Recent(recent));
             }
             Request::Reload {} => {
                 self.out.push(Output::ReadDatabase);
@@ -151,6 +156,14 @@ fn script_request(
         script,
         purpose,
     }
+}
+
+/// Leaves out the oldest events that do not fit into a message.
+fn fit_events(mut events: Vec<Event>) -> Vec<Event> {
+    while length(&events) > MAX_CONTENTS {
+        events.drain(..events.len().div_ceil(2));
+    }
+    events
 }
 
 /// Leaves out what does not fit into a message: a record that is too large, and then the oldest

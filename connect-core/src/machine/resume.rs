@@ -3,15 +3,52 @@
 
 use std::collections::HashMap;
 
+use connect_ipc::control::StateFault;
+use connect_ipc::event::EventKind;
 use connect_ipc::pinger::Remembered;
 use connect_liveness::CatchUp;
 
 use super::Machine;
 use super::inheritance::{AdoptionState, PeerState, Restored, State};
+use super::input::WriteNews;
 use super::peers::Algorithms;
 use crate::server_run::ServerRun;
 
 impl Machine {
+    /// What became of something that core writes.
+    pub(super) fn written(&mut self, news: WriteNews) {
+        match news {
+            WriteNews::StateFault { fault } => {
+                let since = self.inheritance.fault.as_ref().map(|(since, _)| *since);
+                let since = since.unwrap_or(self.now);
+                self.inheritance.fault = Some((since, fault.clone()));
+                self.emit(None, || EventKind::StateFault { fault });
+            }
+            WriteNews::StateSaved {} => {
+                if let Some((since, _)) = self.inheritance.fault.take() {
+                    let seconds = self.now.since(since).as_secs();
+                    self.emit(None, || EventKind::StateSaved { seconds });
+                }
+            }
+            WriteNews::LogLost { lines } => self.events.counters.log_lines_lost = lines,
+        }
+    }
+
+    /// How many lines of core's own log were lost, as far as is known here.
+    #[must_use]
+    pub const fn log_lines_lost(&self) -> u64 {
+        self.events.counters.log_lines_lost
+    }
+
+    /// What is wrong with the state file, for operators.
+    pub(super) fn state_file(&self) -> Option<StateFault> {
+        let (since, fault) = self.inheritance.fault.as_ref()?;
+        Some(StateFault {
+            fault: fault.clone(),
+            seconds: self.now.since(*since).as_secs(),
+        })
+    }
+
     /// What the next core has to know, and the run of the server that it is about. `None` if this
     /// core knows nothing yet, or if it is not certain which run it is.
     #[must_use]

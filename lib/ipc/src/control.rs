@@ -50,6 +50,8 @@ pub enum Request {
     /// The service and all its peers as for [`Request::Status`], then [`Reply::Live`] in place of
     /// [`Reply::Done`], then every event as it happens: [`Reply::Event`], [`Reply::Dropped`].
     Events(EventFilter),
+    /// What happened last: [`Reply::Recent`].
+    Recent {},
     /// Look at the database file now: [`Reply::Done`] at once. What comes of it is an event,
     /// `database` or `database-fault`.
     Reload {},
@@ -75,7 +77,10 @@ impl Request {
     #[must_use]
     pub const fn is_read_only(&self) -> bool {
         match self {
-            Request::Status {} | Request::Info { .. } | Request::Events(_) => true,
+            Request::Status {}
+            | Request::Info { .. }
+            | Request::Events(_)
+            | Request::Recent {} => true,
             Request::Submit { .. }
             | Request::Reload {}
             | Request::RunScript { .. }
@@ -114,6 +119,8 @@ pub enum Reply {
     },
     /// Something happened.
     Event(Event),
+    /// The latest events, oldest first, without those of the kinds `reply` and `output`. Final.
+    Recent(Vec<Event>),
     /// So many events were left out because they were not read fast enough.
     Dropped {
         /// How many.
@@ -144,6 +151,7 @@ impl Reply {
             | Reply::Dropped { .. }
             | Reply::Run(RunProgress::Started { .. } | RunProgress::Output { .. }) => false,
             Reply::Peer(_)
+            | Reply::Recent(_)
             | Reply::Run(RunProgress::Ended(_))
             | Reply::Script(_)
             | Reply::Done {}

@@ -56,7 +56,7 @@ fn hellos() {
 fn requests() {
     let envelopes: Vec<Envelope> = read(include_str!("fixtures/requests.jsonl")).unwrap();
     let requests: Vec<Request> = envelopes.into_iter().map(|it| it.request).collect();
-    every_variant!(requests, Request: Status, Info, Submit, Events, Reload, RunScript, ShowScript);
+    every_variant!(requests, Request: Status, Info, Submit, Events, Recent, Reload, RunScript, ShowScript);
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn replies() {
     let replies: Vec<Reply> = answers.into_iter().map(|answer| answer.reply).collect();
     every_variant!(
         replies,
-        Reply: Service, Peers, Peer, Line, Live, Event, Dropped, Run, Script, Done, Failed, Error
+        Reply: Service, Peers, Peer, Line, Live, Event, Recent, Dropped, Run, Script, Done, Failed, Error
     );
     let (mut links, mut states, mut last) = (Vec::new(), Vec::new(), Vec::new());
     let mut progress = Vec::new();

@@ -7,8 +7,12 @@
 //!                              +--> Action: info, kick, quit
 //! ```
 
+pub(crate) mod columns;
 pub(crate) mod model;
 pub(crate) mod view;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
@@ -42,8 +46,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Each peer has a bar of its lost pings and a line of its recent round trips, where × is a \
-    lost ping. Keys: arrows choose a peer, s sorts by the next column, k kicks the peer after \
-    asking, i shows everything about it, q quits.\n\n\
+    lost ping; a narrow screen has fewer columns. Below is what happened, from before the start on. \
+    Keys: arrows, page up and down, home and end choose a peer, s sorts by the next column, k kicks \
+    the peer after asking, i shows everything about it, q quits.\n\n\
     Examples:\n\
     \x20 connect-cli top")]
 pub(crate) struct Top {}
@@ -71,7 +76,10 @@ impl Top {
             begun = subscribe(common) => begun?,
             () = signals.next() => return Ok(Exit::Success),
         };
-        let terminal = ratatui::try_init()?;
+        let terminal = ratatui::try_init().inspect_err(|_| {
+            // It may have changed half of it; the error that is told is the first.
+            let _ = ratatui::try_restore();
+        })?;
         let ended = Screen::new(terminal, subscription, snapshot, common)
             .run(&mut signals)
             .await;
@@ -97,6 +105,7 @@ async fn subscribe(common: &Common) -> Result<(Subscription, Snapshot), ControlE
 struct Signals {
     end: EndSignals,
     hangup: Signal,
+    quit: Signal,
 }
 
 impl Signals {
@@ -105,6 +114,7 @@ impl Signals {
         Ok(Signals {
             end: EndSignals::catch()?,
             hangup: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
@@ -113,6 +123,7 @@ impl Signals {
         tokio::select! {
             () = self.end.next() => {}
             _ = self.hangup.recv() => {}
+            _ = self.quit.recv() => {}
         }
     }
 }
@@ -127,6 +138,10 @@ struct Screen {
     /// The replies to the request for the state, and that request's number.
     state: Option<(u64, Collected)>,
     info: Option<u64>,
+    /// The request for what happened last.
+    recent: Option<u64>,
+    /// The last event that the first state includes.
+    since: u64,
     say: mpsc::UnboundedSender<(String, Paint)>,
     said: mpsc::UnboundedReceiver<(String, Paint)>,
 }
@@ -157,6 +172,8 @@ impl Screen {
         Screen {
             terminal,
             subscription,
+            recent: None,
+            since: snapshot.seq,
             model: Model::new(snapshot.service, snapshot.peers),
             colour: common.out.is_coloured(),
             common: Arc::new(common.duplicate()),
@@ -171,6 +188,7 @@ impl Screen {
         let mut inputs = inputs();
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.recent = Some(self.subscription.ask(Request::Recent {})?);
         loop {
             let Screen {
                 terminal,
@@ -242,6 +260,10 @@ impl Screen {
             && let Reply::Peer(detail) = reply
         {
             self.model.detail(*detail);
+        } else if self.recent == Some(id)
+            && let Reply::Recent(events) = reply
+        {
+            self.model.recent(&events, self.since);
         }
         Ok(())
     }

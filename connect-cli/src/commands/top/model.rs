@@ -2,11 +2,13 @@
 //! What `top` shows, and what keys and events do to it. No terminal, no service.
 
 use std::collections::{HashMap, VecDeque};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus, ServiceStatus};
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::statistics::LastPing;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use unicode_width::UnicodeWidthStr as _;
 
 use crate::output::event_text;
 use crate::output::paint::Paint;
@@ -18,9 +20,6 @@ const HISTORY: usize = 256;
 
 /// How many lines of the log are kept.
 const LOG: usize = 500;
-
-/// How many peers a page is.
-const PAGE: usize = 10;
 
 /// What peers are sorted by.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -70,6 +69,40 @@ pub(crate) enum Pane {
     Info(String, Option<Box<PeerDetail>>),
 }
 
+/// The part of the list that is in view.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    /// The first peer in it.
+    first: usize,
+    /// How many peers it has room for.
+    rows: usize,
+}
+
+/// How wide the widest texts of the peers are, in columns.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Widths {
+    pub(crate) name: usize,
+    pub(crate) state: usize,
+    pub(crate) address: usize,
+}
+
+impl Widths {
+    /// Those of these peers.
+    fn of(peers: &[PeerStatus]) -> Self {
+        let widest = |width: fn(&PeerStatus) -> usize| peers.iter().map(width).max();
+        let address = |peer: &PeerStatus| {
+            let address = peer.address.as_deref().map(text::address);
+            address.map_or(0, |address| address.width())
+        };
+        Widths {
+            name: widest(|peer| text::clean(&peer.name).width()).unwrap_or_default(),
+            state: widest(|peer| status_text::state_and_scripts(peer).0.width())
+                .unwrap_or_default(),
+            address: widest(address).unwrap_or_default(),
+        }
+    }
+}
+
 /// Everything that is shown.
 #[derive(Debug)]
 pub(crate) struct Model {
@@ -87,6 +120,8 @@ pub(crate) struct Model {
     /// What happened, oldest first.
     pub(crate) log: VecDeque<(String, Paint)>,
     history: HashMap<String, VecDeque<Option<f64>>>,
+    window: Window,
+    pub(crate) widths: Widths,
 }
 
 impl Model {
@@ -101,6 +136,8 @@ impl Model {
             asking: None,
             log: VecDeque::new(),
             history: HashMap::new(),
+            window: Window::default(),
+            widths: Widths::default(),
         };
         // The only round trip that is known from before is the last.
         for peer in &peers {
@@ -116,6 +153,7 @@ impl Model {
     pub(crate) fn refresh(&mut self, service: ServiceStatus, peers: Vec<PeerStatus>) {
         self.service = service;
         self.peers = peers;
+        self.widths = Widths::of(&self.peers);
         self.history
             .retain(|name, _| self.peers.iter().any(|peer| peer.name == *name));
         self.sort();
@@ -159,6 +197,19 @@ impl Model {
         self.chosen = self.peers.get(at.min(last)).map(|peer| peer.name.clone());
     }
 
+    /// The first peer to be shown where there is room for so many: the view moves no further than
+    /// the choice needs it to.
+    pub(crate) fn scroll(&mut self, rows: usize) -> usize {
+        let rows = rows.max(1);
+        let at = self.position().unwrap_or_default();
+        // No row stays empty while there are peers for it.
+        let most = at.min(self.peers.len().saturating_sub(rows));
+        let least = (at + 1).saturating_sub(rows).min(most);
+        let first = self.window.first.clamp(least, most);
+        self.window = Window { first, rows };
+        first
+    }
+
     /// The recent pings of a peer, oldest first; `None` was lost.
     pub(crate) fn history(&self, peer: &str) -> impl DoubleEndedIterator<Item = Option<f64>> {
         self.history.get(peer).into_iter().flatten().copied()
@@ -180,6 +231,26 @@ impl Model {
         }
     }
 
+    /// Takes what happened last before event `since`; what comes after it is told one by one.
+    pub(crate) fn recent(&mut self, events: &[Event], since: u64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| u64::try_from(now.as_millis()).unwrap_or(u64::MAX));
+        let date = |at: u64| event_text::local_time(at, "%F");
+        let today = date(now);
+        for event in events.iter().rev().filter(|event| event.seq <= since) {
+            let form = if date(event.at_ms) == today {
+                "%T"
+            } else {
+                "%F %T"
+            };
+            if self.log.len() < LOG {
+                let (line, paint) = line(event, form);
+                self.log
+                    .push_front((text::clean(&line).into_owned(), paint));
+            }
+        }
+    }
+
     /// Takes an event.
     pub(crate) fn event(&mut self, event: &Event) {
         match (&event.kind, &event.peer) {
@@ -188,10 +259,8 @@ impl Model {
             (EventKind::Missed { .. }, Some(peer)) => self.ping(peer, None),
             _ => {}
         }
-        let (what, paint) = event_text::describe(&event.kind);
-        let time = event_text::local_time(event.at_ms, "%T");
-        let peer = event.peer.as_deref().unwrap_or(text::NOTHING);
-        self.say(&format!("{time} {peer:<12} {what}"), paint);
+        let (line, paint) = line(event, "%T");
+        self.say(&line, paint);
     }
 
     /// Takes everything about a peer.
@@ -214,8 +283,8 @@ impl Model {
         match key.code {
             KeyCode::Up => self.choose(at.saturating_sub(1)),
             KeyCode::Down => self.choose(at + 1),
-            KeyCode::PageUp => self.choose(at.saturating_sub(PAGE)),
-            KeyCode::PageDown => self.choose(at + PAGE),
+            KeyCode::PageUp => self.choose(at.saturating_sub(self.window.rows.max(1))),
+            KeyCode::PageDown => self.choose(at + self.window.rows.max(1)),
             KeyCode::Home => self.choose(0),
             KeyCode::End => self.choose(usize::MAX),
             KeyCode::Char('s') => {
@@ -258,4 +327,12 @@ impl Model {
             Pane::Log => None,
         }
     }
+}
+
+/// An event in a line, with its time in this form.
+fn line(event: &Event, form: &str) -> (String, Paint) {
+    let (what, paint) = event_text::describe(&event.kind);
+    let time = event_text::local_time(event.at_ms, form);
+    let peer = event.peer.as_deref().unwrap_or(text::NOTHING);
+    (format!("{time} {peer:<12} {what}"), paint)
 }

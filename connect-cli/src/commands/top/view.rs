@@ -1,43 +1,43 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! How `top` looks.
 
-use connect_ipc::control::PeerStatus;
+use connect_ipc::control::{PeerState, PeerStatus};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
-use ratatui::widgets::{Block, Borders, Cell, Paragraph, Row, Table, TableState};
+use ratatui::widgets::{Block, Borders, Cell, HighlightSpacing, Paragraph, Row, Table, TableState};
 use unicode_width::UnicodeWidthStr as _;
 
-use super::model::{Model, Order, Pane};
+use super::columns::{BAR, Column, GAP, fit};
+use super::model::{Model, Pane};
 use crate::output::paint::Paint;
 use crate::output::text;
 use crate::output::{peer_text, status_text};
 
-/// How wide the bar of lost pings is.
-const BAR: usize = 8;
+/// The mark of the peer that is chosen. It is seen without colour and without reversed video too.
+const MARK: &str = "> ";
 
-/// The least width of the column of states: the longest that is one word.
-const STATE: u16 = 9;
+/// From this height on there is room for what happens, and for one fault.
+const LOW: u16 = 10;
 
-/// Its greatest width: a state and a failed script.
-const MAX_STATE: u16 = 28;
+/// From this height on there is room for some faults.
+const HIGH: u16 = 16;
 
-/// The least width of the line of recent round trips.
-const RECENT: u16 = 10;
+/// Below this width the first line says only the most important.
+const NARROW: u16 = 60;
+
+/// The keys, as many as there is room for.
+const KEYS: [&str; 5] = [
+    "↑↓ PgUp PgDn Home End choose  s sort  k kick  i info  q quit",
+    "↑↓ choose  s sort  k kick  i info  q quit",
+    "i info  k kick  q quit",
+    "i info k kick q quit",
+    "q quit",
+];
 
 /// The steps of the line of recent round trips.
 const STEPS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-
-/// The columns, each with what it is sorted by.
-const COLUMNS: [(&str, Option<Order>, Constraint); 6] = [
-    ("PEER", Some(Order::Name), Constraint::Fill(1)),
-    ("STATE", Some(Order::State), Constraint::Length(STATE)),
-    ("LAST", Some(Order::Last), Constraint::Length(9)),
-    ("MEAN", Some(Order::Mean), Constraint::Length(9)),
-    ("LOSS", Some(Order::Loss), Constraint::Length(14)),
-    ("RECENT", None, Constraint::Fill(2)),
-];
 
 fn style(paint: Paint, colour: bool) -> Style {
     let style = Style::new();
@@ -52,96 +52,165 @@ fn style(paint: Paint, colour: bool) -> Style {
 }
 
 /// Draws everything.
-pub(crate) fn draw(model: &Model, colour: bool, frame: &mut Frame<'_>) {
+pub(crate) fn draw(model: &mut Model, colour: bool, frame: &mut Frame<'_>) {
+    let area = frame.area();
     let mut faults = status_text::faults(&model.service);
     faults.extend(status_text::missing(&model.peers));
-    let faults_shown = u16::try_from(faults.len()).unwrap_or(u16::MAX).min(3);
-    let lower = frame.area().height * 2 / 5;
+    let most = match area.height {
+        HIGH.. => 3,
+        LOW.. => 1,
+        _ => 0,
+    };
+    faults.truncate(most);
+    // A low screen shows one thing at a time.
+    let is_low = area.height < LOW;
+    let lower = match (&model.pane, is_low) {
+        (_, false) => Constraint::Length(area.height * 2 / 5),
+        (Pane::Log, true) => Constraint::Length(0),
+        (Pane::Info(..), true) => Constraint::Fill(1),
+    };
+    let upper = if is_low && model.pane != Pane::Log {
+        Constraint::Length(0)
+    } else {
+        Constraint::Fill(1)
+    };
+    let head = u16::from(area.height >= 3) + u16::try_from(faults.len()).unwrap_or(0);
+    let foot = u16::from(area.height >= 4 || model.asking.is_some());
     let [head, list, pane, foot] = Layout::vertical([
-        Constraint::Length(1 + faults_shown),
-        Constraint::Fill(1),
-        Constraint::Length(lower),
-        Constraint::Length(1),
+        Constraint::Length(head),
+        upper,
+        lower,
+        Constraint::Length(foot),
     ])
-    .areas(frame.area());
-    let headline = text::clean(&status_text::headline(&model.service, &model.peers)).into_owned();
+    .areas(area);
+    draw_head(model, &faults, colour, head, frame);
+    draw_list(model, colour, list, frame);
+    draw_pane(model, colour, pane, frame);
+    draw_foot(model, foot, frame);
+}
+
+fn draw_head(model: &Model, faults: &[String], colour: bool, area: Rect, frame: &mut Frame<'_>) {
+    let headline = if area.width < NARROW {
+        brief(model)
+    } else {
+        status_text::headline(&model.service, &model.peers)
+    };
+    let headline = text::clean(&headline).into_owned();
     let mut lines = vec![Line::styled(headline, style(Paint::Heading, colour))];
     lines.extend(faults.iter().map(|fault| {
         let fault = format!("! {}", text::clean(fault));
         Line::styled(fault, style(Paint::Bad, colour))
     }));
-    frame.render_widget(Paragraph::new(lines), head);
-    draw_list(model, colour, list, frame);
-    draw_pane(model, colour, pane, frame);
-    let keys = "↑↓ choose  s sort  k kick  i info  q quit".to_owned();
-    let (line, modifier) = match &model.asking {
-        None => (keys, Modifier::DIM),
-        Some(peer) => {
-            let ask = format!("Kick {}? y/n", text::clean(peer));
-            (ask, Modifier::REVERSED)
-        }
-    };
-    let line = Line::styled(line, Style::new().add_modifier(modifier));
-    frame.render_widget(Paragraph::new(line), foot);
+    frame.render_widget(Paragraph::new(lines), area);
 }
 
-fn draw_list(model: &Model, colour: bool, area: Rect, frame: &mut Frame<'_>) {
-    let titles = COLUMNS.map(|(title, order, _)| {
-        let is_order = order == Some(model.order);
-        let mark = if is_order { "▾" } else { "" };
-        Cell::from(format!("{title}{mark}"))
+/// The most important in a few words.
+fn brief(model: &Model) -> String {
+    let wanted = model.peers.iter().filter(|peer| peer.wanted);
+    let up = wanted.clone().filter(|peer| peer.state == PeerState::Up);
+    format!(
+        "{}/{} up; server {}",
+        up.count(),
+        wanted.count(),
+        status_text::link(model.service.server)
+    )
+}
+
+/// The keys and where in the list the choice is, or a question.
+fn draw_foot(model: &Model, area: Rect, frame: &mut Frame<'_>) {
+    if let Some(peer) = &model.asking {
+        let ask = format!("Kick {}? y/n", text::clean(peer));
+        let line = Line::styled(ask, Modifier::REVERSED);
+        return frame.render_widget(Paragraph::new(line), area);
+    }
+    let place = model.position().map_or_else(String::new, |at| {
+        format!(" {}/{}", at + 1, model.peers.len())
     });
+    let width = usize::from(area.width);
+    let keys = KEYS.into_iter().find(|keys| keys.width() <= width);
+    let keys = keys.unwrap_or_default();
+    frame.render_widget(Line::styled(keys, Modifier::DIM), area);
+    if keys.width() + place.width() <= width {
+        let place = Line::styled(place, Modifier::DIM).right_aligned();
+        frame.render_widget(place, area);
+    }
+}
+
+fn draw_list(model: &mut Model, colour: bool, area: Rect, frame: &mut Frame<'_>) {
+    // Of a single row, the chosen peer is more important than the headings.
+    let headings = u16::from(area.height > 1);
     // Only the rows in view are made, however many peers there are.
-    let height = usize::from(area.height.saturating_sub(1)).max(1);
-    let at = model.position().unwrap_or_default();
-    let first = (at / height) * height;
-    let shown = || model.peers.iter().skip(first).take(height);
-    let state = state_width(shown());
-    let widths = COLUMNS.map(|(_, order, width)| match order {
-        Some(Order::State) => Constraint::Length(state),
-        _ => width,
+    let room = usize::from(area.height - headings.min(area.height));
+    let first = model.scroll(room);
+    let mark = MARK.width();
+    let columns = fit(usize::from(area.width).saturating_sub(mark), model.widths);
+    let titles = columns.iter().map(|(column, _)| {
+        let is_order = column.order() == Some(model.order);
+        let mark = if is_order { "▾" } else { "" };
+        Cell::from(format!("{}{mark}", column.title()))
     });
-    // What the fixed columns and the gaps leave is divided one to two.
-    let fixed = state + 9 + 9 + 14 + 5;
-    let recent = (area.width.saturating_sub(fixed) * 2 / 3).max(RECENT);
-    let rows = shown().map(|peer| row(peer, model, usize::from(recent), colour));
-    let table = Table::new(rows, widths)
-        .header(Row::new(titles).style(style(Paint::Heading, colour)))
+    let headings = (headings > 0).then(|| Row::new(titles));
+    let chosen = model.position();
+    let shown = model.peers.iter().enumerate().skip(first).take(room);
+    // Reversed colours would be hard to read, so the chosen one has none.
+    let rows = shown.map(|(at, peer)| row(peer, model, &columns, colour && chosen != Some(at)));
+    let widths = columns
+        .iter()
+        .map(|(_, width)| Constraint::Length(u16::try_from(*width).unwrap_or(u16::MAX)));
+    let mut table = Table::new(rows, widths)
+        .column_spacing(u16::try_from(GAP).unwrap_or(1))
+        .highlight_symbol(MARK)
+        .highlight_spacing(HighlightSpacing::Always)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
-    let chosen = model.position().map(|at| at - first);
+    if let Some(headings) = headings {
+        table = table.header(headings.style(style(Paint::Heading, colour)));
+    }
+    let chosen = chosen.and_then(|at| at.checked_sub(first));
     let mut state = TableState::new().with_selected(chosen);
     frame.render_stateful_widget(table, area, &mut state);
 }
 
-/// How wide the column of states is, for these peers.
-fn state_width<'a>(peers: impl Iterator<Item = &'a PeerStatus>) -> u16 {
-    let widths = peers.map(|peer| status_text::state_and_scripts(peer).0.width());
-    let widest = widths.max().unwrap_or_default();
-    u16::try_from(widest)
-        .unwrap_or(u16::MAX)
-        .clamp(STATE, MAX_STATE)
+fn row(
+    peer: &PeerStatus,
+    model: &Model,
+    columns: &[(Column, usize)],
+    colour: bool,
+) -> Row<'static> {
+    let cells = columns.iter().map(|(column, width)| match column {
+        Column::Peer => Cell::from(text::clean(&peer.name).into_owned()),
+        Column::State => {
+            let (state, paint) = status_text::state_and_scripts(peer);
+            Cell::from(Span::styled(state, style(paint, colour)))
+        }
+        Column::Address => {
+            let address = peer.address.as_deref().map(text::address);
+            Cell::from(text::or_nothing(address))
+        }
+        Column::Last => Cell::from(status_text::last(peer.statistics.last)),
+        Column::Mean => Cell::from(text::millis(peer.statistics.mean())),
+        Column::Loss => Cell::from(loss(peer, *width > BAR, colour)),
+        Column::Next => Cell::from(text::or_nothing(peer.next_ping_ms.map(text::wait))),
+        Column::Recent => Cell::from(sparkline(model, &peer.name, *width, colour)),
+    });
+    Row::new(cells)
 }
 
-fn row(peer: &PeerStatus, model: &Model, recent: usize, colour: bool) -> Row<'static> {
-    let (state, paint) = status_text::state_and_scripts(peer);
+/// The share of lost pings in figures, with a bar if there is room.
+fn loss(peer: &PeerStatus, with_bar: bool, colour: bool) -> Line<'static> {
     let loss = peer.statistics.loss();
-    let bar = loss.map_or_else(String::new, bar);
-    let bar_paint = match loss {
+    let paint = match loss {
         Some(loss) if loss >= 0.1 => Paint::Bad,
         Some(loss) if loss > 0.0 => Paint::Doubtful,
         _ => Paint::Good,
     };
     let percent = text::percent(loss);
-    Row::new([
-        Cell::from(text::clean(&peer.name).into_owned()),
-        Cell::from(Span::styled(state, style(paint, colour))),
-        Cell::from(status_text::last(peer.statistics.last)),
-        Cell::from(text::millis(peer.statistics.mean())),
-        Cell::from(Line::from(vec![
-            Span::styled(bar, style(bar_paint, colour)),
-            Span::raw(format!(" {percent:>5}")),
-        ])),
-        Cell::from(sparkline(model, &peer.name, recent, colour)),
+    if !with_bar {
+        return Line::from(format!("{percent:>5}"));
+    }
+    let bar = loss.map_or_else(String::new, bar);
+    Line::from(vec![
+        Span::styled(bar, style(paint, colour)),
+        Span::raw(format!(" {percent:>5}")),
     ])
 }
 

@@ -74,7 +74,7 @@ impl Machine {
                 Meaning::Expected | Meaning::Recovered { .. }
             )
         {
-            self.emit(Some(&name), || EventKind::Reply { millis });
+            self.emit_passing(&name, || EventKind::Reply { millis });
         }
         match judgement.meaning {
             Meaning::Recovered { failures } => {

@@ -231,7 +231,7 @@ impl Machine {
             };
             self.answer(by.connection, by.request, Reply::Run(output));
         }
-        self.emit(Some(&peer), || EventKind::Output {
+        self.emit_passing(&peer, || EventKind::Output {
             script,
             stream,
             line: line.clone(),

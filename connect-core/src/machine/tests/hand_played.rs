@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{Reply, Request};
+use connect_ipc::control::{Answer, Reply, Request};
+use connect_ipc::event::{EventFilter, EventKind};
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
 use connect_liveness::Liveness;
@@ -472,4 +473,42 @@ fn a_challenge_after_a_banner_is_a_secret_too() {
         rig.scripts_say(FromScripts::Output { run, stream, line });
     }
     assert_eq!(rig.secrets, ["banner", challenge]);
+}
+
+#[test]
+fn what_happened_last_is_told_to_those_who_come_later() {
+    let mut rig = Rig::joined(&[record("p", &[("peer", "INET 192.0.2.1 1")])], &["p"]);
+    rig.feed(Input::WallClock { millis: 1_000_000 });
+    // Nobody wants events, and still they are remembered, the latest of them.
+    for _ in 0..100 {
+        rig.hear("NOTE KXDONE p");
+    }
+    let long = vec!["nonsense".to_owned(), "x".repeat(100_000)];
+    rig.request(1, 1, Request::Submit { words: long });
+    rig.hear("NOTE KXDONE p");
+    rig.wait(Duration::from_secs(2));
+    // Times are those of the clock as it is now.
+    rig.feed(Input::WallClock { millis: 9_000_000 });
+    rig.answers.clear();
+    rig.request(1, 2, Request::Recent {});
+    let Some((
+        _,
+        Answer {
+            id: 2,
+            reply: Reply::Recent(events),
+        },
+    )) = rig.answers.pop()
+    else {
+        panic!("no answer");
+    };
+    assert_eq!(events.len(), 100);
+    for event in &events {
+        assert_eq!(event.kind, EventKind::Keys {});
+        assert_eq!((event.at_ms, event.peer.as_deref()), (8_998_000, Some("p")));
+    }
+    let last = events.last().map(|event| event.seq);
+    rig.answers.clear();
+    rig.request(1, 3, Request::Events(EventFilter::default()));
+    let live = rig.answers.last().map(|(_, answer)| answer.reply.clone());
+    assert_eq!(live, last.map(|seq| Reply::Live { seq }));
 }

@@ -11,7 +11,7 @@ use connect_ipc::scripts::FromScripts;
 use connect_ipc::statistics::PingStatistics;
 use peerdb::Record;
 
-use super::super::{Input, State};
+use super::super::{Input, State, WriteNews};
 use super::rig::{Rig, record};
 
 /// The period of the checks of both peers.
@@ -270,10 +270,10 @@ fn a_state_that_cannot_be_written_and_lost_lines_of_logs_are_told() {
     let (old, new) = ("no storage space", "read-only filesystem");
     for fault in [old, new] {
         let fault = fault.to_owned();
-        rig.feed(Input::StateFault { fault });
+        rig.feed(Input::Written(WriteNews::StateFault { fault }));
         rig.wait(Duration::from_secs(35));
     }
-    rig.feed(Input::LogLost { lines: 7 });
+    rig.feed(Input::Written(WriteNews::LogLost { lines: 7 }));
     rig.pinger_comes();
     rig.pinger_says(FromPinger::LogLost(3));
     rig.scripts_come();
@@ -288,8 +288,8 @@ fn a_state_that_cannot_be_written_and_lost_lines_of_logs_are_told() {
     let helpers = (told.pinger.log_lines_lost, told.scripts.log_lines_lost);
     assert_eq!((lost, helpers), (7, (3, 4)));
     // Twice, since it may come at the end as well.
-    rig.feed(Input::StateSaved {});
-    rig.feed(Input::StateSaved {});
+    rig.feed(Input::Written(WriteNews::StateSaved {}));
+    rig.feed(Input::Written(WriteNews::StateSaved {}));
     assert_eq!(service(&mut rig).state_fault, None);
     let kinds = rig.events.drain(..).map(|event| event.kind);
     let of_state = |kind: &EventKind| {
