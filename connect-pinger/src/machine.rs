@@ -24,6 +24,10 @@ const AHEAD: Duration = Duration::from_millis(100);
 /// on a machine with much else to do.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// How late a check is that was not ordered because the pinger, core or the host stood still. Load
+/// does not explain as much.
+const LATE: Duration = Duration::from_secs(1);
+
 /// What can happen to the pinger.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -220,6 +224,8 @@ impl Machine {
             return;
         }
         let mut orders = Vec::new();
+        // Whatever fell due in a standstill does not go out all at once.
+        let mut catch_up = CatchUp::new(now);
         while let Some(Reverse((deadline, id))) = self.deadlines.peek().copied() {
             if deadline > now + AHEAD {
                 break;
@@ -228,7 +234,12 @@ impl Machine {
             if let Some(Peer { liveness, .. }) = self.peers.get_mut(&id)
                 && liveness.deadline() == Some(deadline)
             {
-                let (seq, due) = (liveness.next_seq(), deadline);
+                let seq = liveness.next_seq();
+                let due = if deadline + LATE < now {
+                    catch_up.instant()
+                } else {
+                    deadline
+                };
                 if liveness.begin(seq, due) {
                     let peer = id;
                     orders.push(PingOrder { peer, seq, due });
@@ -377,6 +388,25 @@ mod tests {
             []
         );
         assert_eq!(orders(&mut machine, margin), [(1, 1), (2, 1)]);
+    }
+
+    #[test]
+    fn what_fell_due_in_a_standstill_is_spread() {
+        let mut machine = open((0..3).map(|id| watched(id, 5 + id)).collect());
+        let due: Vec<Monotonic> = ordered(&mut machine, at(7))
+            .iter()
+            .map(|order| order.due)
+            .collect();
+        let millisecond = Duration::from_millis(1);
+        // The last is on time, and stays where it is.
+        assert_eq!(due, [at(7), at(6), at(7)]);
+        let mut machine = open((0..3).map(|id| watched(id, 5)).collect());
+        let due: Vec<Monotonic> = ordered(&mut machine, at(60))
+            .iter()
+            .map(|order| order.due)
+            .collect();
+        let expected = [at(60), at(60) + millisecond, at(60) + 2 * millisecond];
+        assert_eq!(due, expected);
     }
 
     #[test]

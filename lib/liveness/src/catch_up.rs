@@ -32,10 +32,16 @@ impl CatchUp {
         let voided = phase.in_flight.take().is_some();
         let moved = voided || phase.due < self.now;
         if moved {
-            phase.due = self.next;
-            self.next = self.next + SPACING;
+            phase.due = self.instant();
         }
         moved
+    }
+
+    /// The next free instant.
+    pub fn instant(&mut self) -> Monotonic {
+        let instant = self.next;
+        self.next = self.next + SPACING;
+        instant
     }
 }
 
