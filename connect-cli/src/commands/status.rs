@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use clap::Args;
-use connect_ipc::control::{PeerStatus, ServiceStatus};
+use connect_ipc::control::{PeerState, PeerStatus, ServiceStatus};
 use connect_ipc::event::EventFilter;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
@@ -25,19 +25,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show the service and a table of its peers
 #[derive(Args, Debug)]
-#[command(after_help = "\
-    A peer is up when its last check was answered, checking before the first has ended, and down \
-    when its last check failed; adding while it is added. A peer that is not there is gone if it \
-    was removed because it did not answer, or lost with the server, or while the service did not run, until it is back; killed if a \
-    command removed it; waiting if it is passive and has not connected yet; absent if it is \
-    watched or to be added at start-up, and was not added. An unwatched peer is pinged by nobody. \
-    Beside the state stand its scripts whose latest run did not end well. FAIL counts the failed \
-    attempts of the current or most recent check, LOSS all pings that were lost, NEXT the time \
-    until the next ping.\n\n\
-    Examples:\n\
-    \x20 connect-cli status\n\
-    \x20 connect-cli status --watch\n\
-    \x20 connect-cli status --json | jq -r '.peers[] | select(.wanted and .state != \"up\").name'")]
+#[command(after_help = after_help())]
 pub(crate) struct Status {
     /// Print JSON.
     #[arg(long)]
@@ -49,6 +37,24 @@ pub(crate) struct Status {
     /// printed again when something has changed; with --json an object a line.
     #[arg(short, long)]
     watch: bool,
+}
+
+fn after_help() -> String {
+    let states = PeerState::ALL.map(|state| {
+        let (word, meaning) = (state.as_str(), status_text::meaning(state));
+        format!("  {word:<10} {meaning}\n")
+    });
+    format!(
+        "States of a peer:\n{}\n\
+         Beside the state stand its scripts whose latest run did not end well. FAIL counts the failed \
+         attempts of the current or most recent check, LOSS all pings that were lost, NEXT the time \
+         until the next ping.\n\n\
+         Examples:\n\
+         \x20 connect-cli status\n\
+         \x20 connect-cli status --watch\n\
+         \x20 connect-cli status --json | jq -r '.peers[] | select(.wanted and .state != \"up\").name'",
+        states.concat()
+    )
 }
 
 #[derive(Serialize)]

@@ -162,6 +162,28 @@ pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String 
     line
 }
 
+/// What a state means. The manual page and docs/reference/sockets.md say it in the same words.
+pub(crate) const fn meaning(state: PeerState) -> &'static str {
+    match state {
+        PeerState::Up => "it is pinged, and its last check was answered",
+        PeerState::Checking => "it is pinged, and no check has ended yet",
+        PeerState::Unknown => "it is pinged, but its check or the answer to its ping is overdue",
+        PeerState::Down => {
+            "it is pinged, and its last check failed: it is being reconnected or removed"
+        }
+        PeerState::Adding => "it is being added",
+        PeerState::Gone => {
+            "it was removed because it did not answer, or lost in a restart of the server or service"
+        }
+        PeerState::Killed => "it was removed by a command, or has ended the connection itself",
+        PeerState::Waiting => "it is passive, and has not connected since the service started",
+        PeerState::Absent => {
+            "it is watched or to be added at start-up, and was not added since the service started"
+        }
+        PeerState::Unwatched => "it is at the server, and the service does not ping it",
+    }
+}
+
 /// One word for how the peer is.
 pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
     let paint = match peer.state {
@@ -306,4 +328,24 @@ fn table(peers: &[PeerStatus]) -> Table {
         ]);
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_state_is_explained_in_the_same_words_everywhere() {
+        let joined = |page: &str| page.split_whitespace().collect::<Vec<_>>().join(" ");
+        let page = joined(include_str!("../../../man/connect-cli.1"));
+        let sockets = joined(include_str!("../../../docs/reference/sockets.md"));
+        for state in PeerState::ALL {
+            let (word, meaning) = (state.as_str(), meaning(state));
+            let sentence = format!(".It Cm {word} I{}.", meaning.get(1..).unwrap());
+            let row = format!("| `{word}` | {meaning} |");
+            for (text, wanted) in [(&page, sentence), (&sockets, row)] {
+                assert_eq!(text.matches(&wanted).count(), 1, "{wanted}");
+            }
+        }
+    }
 }

@@ -327,27 +327,25 @@ pub struct HelperStatus {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerState {
-    /// Adopted, and its last check was answered.
+    /// It is pinged, and its last check was answered.
     Up,
-    /// Adopted, and no check has ended yet.
+    /// It is pinged, and no check has ended yet.
     Checking,
-    /// Adopted, but nobody knows how it is: a check or the answer to a ping is overdue, through no
-    /// fault of the peer.
+    /// It is pinged, but its check or the answer to its ping is overdue.
     Unknown,
-    /// Adopted, and its last check failed: it is being reconnected or removed.
+    /// It is pinged, and its last check failed: it is being reconnected or removed.
     Down,
-    /// Being added.
+    /// It is being added.
     Adding,
-    /// It was there and was lost: removed because it did not answer, or lost with the server. Until
-    /// it is back.
+    /// It was removed because it did not answer, or lost in a restart of the server or service.
     Gone,
-    /// Removed by a command.
+    /// It was removed by a command, or has ended the connection itself.
     Killed,
-    /// Passive, and not seen by this run of core.
+    /// It is passive, and has not connected since the service started.
     Waiting,
-    /// Its record has it watched or added at start-up, but it was never there in this run of core.
+    /// It is watched or to be added at start-up, and was not added since the service started.
     Absent,
-    /// The server has it, but it is not adopted: nobody pings it.
+    /// It is at the server, and the service does not ping it.
     Unwatched,
 }
 
