@@ -110,11 +110,14 @@ impl Common {
 
     /// How long to wait for an answer; `None` means without limit.
     pub(crate) fn limit(&self, pace: Pace) -> Option<Duration> {
-        match self.options.timeout {
-            Some(limit) if limit.seconds() == 0 => None,
-            Some(limit) => Some(limit.duration()),
-            None => (pace == Pace::Quick).then_some(QUICK),
-        }
+        let default = (pace == Pace::Quick).then_some(QUICK);
+        self.given_limit().unwrap_or(default)
+    }
+
+    /// The limit that `--timeout` gives, if it is given; `Some(None)` means without limit.
+    pub(crate) fn given_limit(&self) -> Option<Option<Duration>> {
+        let given = self.options.timeout?;
+        Some((given.seconds() != 0).then(|| given.duration()))
     }
 
     /// Connects to the service.

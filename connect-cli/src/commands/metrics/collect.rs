@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The metrics of the service as a whole, from its state.
 
+use std::time::Duration;
+
 use connect_ipc::control::{PeerStatus, ServerLink, ServiceStatus};
 
 use super::exposition::{Exposition, Family, Form, counter, gauge, info, number, truth};
 use super::peers;
 use crate::client::connection::ControlError;
+use crate::client::limit::within;
 use crate::client::requests;
 use crate::common::Common;
 use crate::output::status_text;
@@ -62,12 +65,20 @@ const LOG_LINES_LOST: Family = counter(
     "Lines of the program's log that were lost, because nobody read it or it could not be written.",
 );
 
-/// The metrics as they are now, and why they are so few if the service does not answer.
-pub(crate) async fn text(common: &Common, form: Form) -> (String, Option<ControlError>) {
-    let state = match common.observe().await {
-        Ok(mut control) => requests::status(&mut control).await,
-        Err(error) => Err(error),
+/// The metrics as they are now, and why they are so few if the service does not answer. `limit` is
+/// for the whole answer, beside the limits for each message.
+pub(crate) async fn text(
+    common: &Common,
+    form: Form,
+    limit: Option<Duration>,
+) -> (String, Option<ControlError>) {
+    let state = async {
+        let mut control = common.observe().await?;
+        requests::status(&mut control).await
     };
+    let state = within(limit, state, ControlError::Timeout)
+        .await
+        .unwrap_or_else(Err);
     let mut exposition = Exposition::new(form);
     collect(state.as_ref().ok(), &mut exposition);
     (exposition.finish(), state.err())

@@ -24,7 +24,8 @@ use crate::error::Error;
     Without --output and --listen the metrics go to standard output. A service that does not \
     answer is told as tripe_connect_up 0, and by the exit code. With --listen at most 64 \
     connections are open at the same time; one more closes the oldest. A request must be \
-    complete within 5 seconds. Alert rules and a dashboard are in packaging/prometheus and \
+    complete within 5 seconds, and a service that has not answered within 4 seconds, or within \
+    --timeout, does not answer. Alert rules and a dashboard are in packaging/prometheus and \
     packaging/grafana, and below /usr/share/doc/tripe-connect/examples in the package.\n\n\
     Examples:\n\
     \x20 connect-cli metrics\n\
@@ -63,7 +64,7 @@ impl Metrics {
             Some(_) => Form::Prometheus,
             None => Form::Openmetrics,
         });
-        let (text, error) = collect::text(common, form).await;
+        let (text, error) = collect::text(common, form, None).await;
         match &self.output {
             Some(path) => replace(path, &text).map_err(|source| Error::System {
                 action: format!("write {}", path.display()),

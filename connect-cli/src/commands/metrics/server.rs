@@ -39,7 +39,11 @@ const MAX_CONNECTIONS: usize = 64;
 /// How long the head of a request may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a connection may take. The service may take ten seconds to answer.
+/// How long the service may take to answer. Prometheus gives a scrape up after ten seconds by
+/// default, and only an answer in time can say that the service does not answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(4);
+
+/// How long a connection may take: more than the head of a request and the service may.
 const LIMIT: Duration = Duration::from_secs(20);
 
 /// How long to wait after a connection could not be accepted, since the system lacks resources.
@@ -130,7 +134,7 @@ async fn answer(
     let (status, kind, body) = match asked(&request) {
         Ok(wanted) => {
             let form = form.unwrap_or(wanted);
-            let (text, _) = collect::text(common, form).await;
+            let (text, _) = collect::text(common, form, limit(common)).await;
             (StatusCode::OK, form.media_type(), text)
         }
         Err(status) => {
@@ -146,6 +150,11 @@ async fn answer(
         fields.insert(ALLOW, HeaderValue::from_static("GET"));
     }
     Ok(response)
+}
+
+/// How long the service may take for the whole answer: `--timeout`, if it is given.
+fn limit(common: &Common) -> Option<Duration> {
+    common.given_limit().unwrap_or(Some(ANSWER_LIMIT))
 }
 
 /// The form of the metrics that a request asks for, or the status that it gets instead.
@@ -169,6 +178,7 @@ fn asked<B>(request: &Request<B>) -> Result<Form, StatusCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::common::CommonOptions;
 
     #[test]
     fn one_thing_is_served_and_everything_else_has_its_status() {
@@ -188,6 +198,29 @@ mod tests {
                 asked(method, "/metrics", "*/*"),
                 Err(StatusCode::METHOD_NOT_ALLOWED)
             );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_service_that_stands_still_is_told_before_prometheus_gives_the_scrape_up() {
+        let place = tempfile::tempdir().unwrap();
+        let socket = place.path().join("control.sock");
+        // Connections are made, and nobody accepts them.
+        let _frozen = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let common = |timeout: Option<&str>| {
+            Common::new(CommonOptions {
+                control: Some(socket.clone()),
+                timeout: timeout.map(|text| text.parse().unwrap()),
+                ..CommonOptions::default()
+            })
+        };
+        for (timeout, expected) in [(None, 4), (Some("3"), 3), (Some("7"), 7)] {
+            let common = common(timeout);
+            // The clock of this test is the runtime's, which moves on when nothing else can.
+            let start = tokio::time::Instant::now();
+            let (text, _) = collect::text(&common, Form::Prometheus, limit(&common)).await;
+            assert!(text.ends_with("\ntripe_connect_up 0\n"), "{text}");
+            assert_eq!(start.elapsed().as_secs(), expected, "{timeout:?}");
         }
     }
 }
