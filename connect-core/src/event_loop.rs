@@ -121,7 +121,7 @@ impl EventLoop {
                 continue;
             }
             self.receive().await;
-            if self.endpoints.take_removed() {
+            if self.endpoints.take_lost() {
                 self.endpoints
                     .doors
                     .restore(self.restarts.are_ours())

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Our own sockets: making them and their directory, and making them again when they were removed.
+//! Our own sockets: making them and their directory, and making them again when they are lost.
 //!
 //! ```text
-//!   directory --removed--> [watch] --Arrival::Removed--> core's loop --> restore: make them again,
-//!                                                                        or end
+//!   files --looks at--> [watch] --Arrival::Lost--> core's loop --> restore: make them again, or end
 //! ```
 //!
 //! A socket that a service manager has handed over is served as it is, with the permissions that it
@@ -14,17 +13,20 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_runtime::activation::HandedOver;
-use connect_runtime::directory_watch::DirectoryWatch;
+use connect_runtime::clock;
+use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::paths::RuntimeDir;
 use connect_runtime::transport;
+use connect_runtime::trouble::TroubleLog;
 use interprocess::local_socket::tokio::Listener;
+use interprocess::local_socket::traits::tokio::Listener as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -32,6 +34,7 @@ use tokio::time::sleep;
 use crate::endpoints::access::Access;
 use crate::endpoints::door::Door;
 use crate::endpoints::listeners::{Arrival, Guard, accept_all};
+use crate::endpoints::socket_file::SocketFile;
 
 /// How many arrivals wait for core's loop before connections are no longer read.
 const ARRIVALS: usize = 1024;
@@ -39,11 +42,12 @@ const ARRIVALS: usize = 1024;
 /// Everybody may reach the sockets' names; each socket says itself who may connect.
 const RUNTIME_MODE: u32 = 0o755;
 
+/// How often it is looked whether the sockets are where clients look for them. Whatever may happen
+/// to a directory is seen so, also what no notice comes for, such as a file system mounted over it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// How long whoever removes the directory is given to finish.
 const SETTLE: Duration = Duration::from_millis(200);
-
-/// The pause before sockets that could not be made again are tried again.
-const RETRY: Duration = Duration::from_secs(2);
 
 /// The sockets, and the tasks that accept connections on them.
 #[derive(Debug)]
@@ -52,8 +56,30 @@ pub struct Doors {
     access: Arc<Access>,
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,
-    tasks: Vec<(Door, JoinHandle<()>)>,
-    watch: Option<JoinHandle<()>>,
+    served: Vec<Served>,
+    /// The files of what is served, for whoever watches them.
+    files: Arc<Mutex<Vec<SocketFile>>>,
+    /// What stands in the way of making sockets again.
+    trouble: TroubleLog,
+}
+
+/// A socket that is served.
+#[derive(Debug)]
+struct Served {
+    door: Door,
+    file: SocketFile,
+    /// Whether core has made the file, and so removes it.
+    ours: bool,
+    task: JoinHandle<()>,
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.task.abort();
+        if self.ours {
+            self.file.remove();
+        }
+    }
 }
 
 impl Doors {
@@ -63,7 +89,7 @@ impl Doors {
     }
 
     /// Makes the runtime directory and those sockets that were not handed over, and starts serving
-    /// all. The files of sockets made here vanish with their tasks.
+    /// all. The files of sockets made here vanish at the end.
     ///
     /// # Errors
     /// If the directory or a socket cannot be made, or one was handed over that nobody knows.
@@ -84,26 +110,30 @@ impl Doors {
             access: Arc::new(access),
             numbers: Arc::default(),
             arrivals,
-            tasks: Vec::new(),
-            watch: None,
+            served: Vec::new(),
+            files: Arc::default(),
+            trouble: TroubleLog::default(),
         };
         for door in Door::ALL {
             let handed_over = handed_over.named(door.name());
             // The file may have been removed while the service manager held the socket.
-            let listener = match handed_over.filter(|_| door.path(runtime).exists()) {
-                Some(listener) => take_over(listener).with_context(|| {
-                    format!("cannot serve the {} socket handed over", door.name())
-                })?,
+            let file = SocketFile::at(door.path(runtime));
+            match handed_over.zip(file.ok()) {
+                Some((listener, file)) => {
+                    let listener = take_over(listener).with_context(|| {
+                        format!("cannot serve the {} socket handed over", door.name())
+                    })?;
+                    doors.serve(door, listener, file, false);
+                }
                 None => doors.make(door).await?,
-            };
-            doors.serve(door, listener);
+            }
         }
-        doors.watch_directory();
+        doors.watch_files()?;
         Ok((doors, queue))
     }
 
-    /// Makes a socket.
-    async fn make(&self, door: Door) -> anyhow::Result<Listener> {
+    /// Makes a socket and serves it, in place of one whose file is lost.
+    async fn make(&mut self, door: Door) -> anyhow::Result<()> {
         make_directory(self.runtime.path())?;
         let path = door.path(&self.runtime);
         let mode = match door {
@@ -111,104 +141,125 @@ impl Doors {
             Door::Operators => self.access.control_mode,
             Door::Observers => self.access.observe_mode,
         };
-        let listener = transport::listen(&path, mode).await?;
+        let listener = transport::listen(&path, mode).await;
+        // What the system said is in the sentence, and would come once more as its cause.
+        let mut listener = listener.map_err(|error| anyhow::anyhow!("{error}"))?;
+        // It would remove whatever is at its path then.
+        listener.do_not_reclaim_name_on_drop();
         if let (Door::Operators, Some(group)) = (door, &self.access.control_group) {
             group.owns(&path)?;
         }
-        Ok(listener)
+        let file = SocketFile::at(path)?;
+        self.served.retain(|served| served.door != door);
+        self.serve(door, listener, file, true);
+        Ok(())
     }
 
-    fn serve(&mut self, door: Door, listener: Listener) {
+    fn serve(&mut self, door: Door, listener: Listener, file: SocketFile, ours: bool) {
         let guard = Guard::new(Arc::clone(&self.access));
         let (numbers, arrivals) = (Arc::clone(&self.numbers), self.arrivals.clone());
         let task = tokio::spawn(accept_all(listener, door, guard, numbers, arrivals));
-        self.tasks.push((door, task));
+        self.served.push(Served {
+            door,
+            file,
+            ours,
+            task,
+        });
+        let files = self.served.iter().map(|served| served.file.clone());
+        *lock(&self.files) = files.collect();
     }
 
-    /// Has core's loop told when the file of a socket is removed.
-    fn watch_directory(&mut self) {
-        let watch = match DirectoryWatch::new(self.runtime.path()) {
-            Ok(watch) => watch,
-            Err(error) => {
-                let directory = self.runtime.path().display();
-                tracing::warn!(%error, %directory, "cannot watch the runtime directory");
-                return;
-            }
-        };
-        let paths = Door::ALL.map(|door| door.path(&self.runtime));
+    /// Has core's loop told while the file of a socket is lost.
+    fn watch_files(&self) -> io::Result<()> {
+        let mut look = Deadline::new()?;
+        let files = Arc::clone(&self.files);
         let arrivals = self.arrivals.clone();
-        let told = tokio::spawn(async move {
-            while watch.removed().await.is_ok() {
-                sleep(SETTLE).await;
-                if paths.iter().any(|path| is_missing(path)) {
-                    // A closed channel means that core is ending.
-                    let _ = arrivals.send(Arrival::Removed).await;
+        tokio::spawn(async move {
+            let mut told = false;
+            loop {
+                look.set(Some(clock::now() + LOOK_EVERY));
+                look.passed().await;
+                let mut lost = is_any_lost(&files);
+                if lost {
+                    sleep(SETTLE).await;
+                    lost = is_any_lost(&files);
+                }
+                // Once more when all are there again, be it without core's doing. A closed channel
+                // means that core is ending.
+                if (lost || told) && arrivals.send(Arrival::Lost).await.is_err() {
                     return;
                 }
+                told = lost;
             }
         });
-        if let Some(old) = self.watch.replace(told) {
-            old.abort();
-        }
+        Ok(())
     }
 
-    /// The file of a socket was removed. Makes what is missing again, or ends core, if somebody
-    /// else starts it: the directory is not core's own then.
+    /// The file of a socket is lost. Makes it again, or ends core, if somebody else starts it: the
+    /// directory is not core's own then.
     ///
     /// # Errors
     /// If core is to end.
     pub(crate) async fn restore(&mut self, make_again: bool) -> Result<(), Fatal> {
-        let directory = self.runtime.path().display().to_string();
-        if !make_again {
+        let lost = self.served.iter().filter_map(|served| {
+            let why = served.file.lost()?;
+            Some((served.door, why))
+        });
+        let (doors, reasons): (Vec<Door>, Vec<String>) = lost.unzip();
+        let reasons = reasons.join(", ");
+        if !make_again && !doors.is_empty() {
+            let directory = self.runtime.path().display();
             let error = anyhow::anyhow!(
-                "the runtime directory {directory} or a socket in it was removed, so nobody can \
-                 reach this service; ending, so that both are made again at the next start"
+                "nobody can reach this service by its sockets in {directory}: {reasons}; ending, so \
+                 that they are made again at the next start"
             );
             return Err(Fatal::new(Exit::DirectoryRemoved, error));
         }
-        match self.make_missing().await {
+        match self.make_all(&doors).await {
+            Ok(()) if doors.is_empty() => {
+                if self.trouble.over() {
+                    tracing::info!("the sockets of the service are at their places again");
+                }
+            }
             Ok(()) => {
                 tracing::warn!(
-                    directory,
-                    "the runtime directory or a socket in it was removed; made it again"
+                    lost = reasons,
+                    "sockets of the service were lost; made them again"
                 );
-                self.watch_directory();
+                self.trouble.over();
             }
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(error, "the runtime directory was removed; retrying");
-                let arrivals = self.arrivals.clone();
-                tokio::spawn(async move {
-                    sleep(RETRY).await;
-                    let _ = arrivals.send(Arrival::Removed).await;
-                });
+                if self.trouble.is_new(&error) {
+                    tracing::error!(
+                        error,
+                        lost = reasons,
+                        "cannot make the sockets of the service again; remove what stands in the way; \
+                         retrying"
+                    );
+                }
             }
         }
         Ok(())
     }
 
-    /// Makes the sockets again whose files are missing. Connections that are there stay.
-    async fn make_missing(&mut self) -> anyhow::Result<()> {
-        for door in Door::ALL {
-            if !is_missing(&door.path(&self.runtime)) {
-                continue;
-            }
-            let old = self.tasks.iter().position(|(served, _)| *served == door);
-            if let Some(old) = old {
-                let (_, task) = self.tasks.swap_remove(old);
-                task.abort();
-                // Its listener removes its file as it goes, which must not be the new one.
-                let _ = task.await;
-            }
-            let listener = self.make(door).await?;
-            self.serve(door, listener);
+    /// Makes those sockets again that can be. Connections that are there stay.
+    async fn make_all(&mut self, doors: &[Door]) -> anyhow::Result<()> {
+        let mut made = Ok(());
+        for door in doors {
+            made = made.and(self.make(*door).await);
         }
-        Ok(())
+        made
     }
 }
 
-fn is_missing(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+fn lock(files: &Mutex<Vec<SocketFile>>) -> MutexGuard<'_, Vec<SocketFile>> {
+    // Nothing that holds the lock can panic half-way.
+    files.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn is_any_lost(files: &Mutex<Vec<SocketFile>>) -> bool {
+    lock(files).iter().any(|file| file.lost().is_some())
 }
 
 /// Takes a socket that somebody else has opened, and will go on holding when we are gone.
@@ -228,7 +279,7 @@ fn make_directory(path: &Path) -> anyhow::Result<()> {
             })?;
             anyhow::ensure!(
                 metadata.is_dir(),
-                "{} is no directory; choose another with --runtime-dir",
+                "{} is not a directory: move it away, or choose another with --runtime-dir",
                 path.display()
             );
             // In a directory that anybody may write to, anybody could stand in for core.
@@ -242,7 +293,8 @@ fn make_directory(path: &Path) -> anyhow::Result<()> {
         }
         Err(error) => Err(error).with_context(|| {
             format!(
-                "cannot make the runtime directory {}; choose another with --runtime-dir",
+                "cannot make the runtime directory {}: make the directory above it, writable for this \
+                 user, or choose another with --runtime-dir",
                 path.display()
             )
         }),

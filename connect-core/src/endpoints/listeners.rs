@@ -77,8 +77,8 @@ pub enum Arrival {
     AskedAll(ConnectionId),
     /// A connection has ended.
     Gone(ConnectionId),
-    /// The file of a socket was removed.
-    Removed,
+    /// The file of a socket is lost.
+    Lost,
     /// The child of a run has ended.
     ChildEnded(RunId),
 }

@@ -13,6 +13,7 @@ pub mod doors;
 pub mod listeners;
 pub mod observers;
 pub mod operators;
+mod socket_file;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -34,8 +35,8 @@ use operators::Operators;
 pub struct Endpoints {
     /// The sockets themselves.
     pub(crate) doors: Doors,
-    /// Whether one of them was removed.
-    removed: bool,
+    /// Whether the file of one of them is lost.
+    lost: bool,
     arrivals: mpsc::Receiver<Arrival>,
     /// Each with its role; without a sender if it can be told nothing any more.
     helpers: HashMap<ConnectionId, (Role, Option<Sender>)>,
@@ -57,16 +58,16 @@ impl Endpoints {
     pub fn new(doors: Doors, arrivals: mpsc::Receiver<Arrival>) -> Self {
         Endpoints {
             doors,
-            removed: false,
+            lost: false,
             arrivals,
             helpers: HashMap::new(),
             operators: Operators::default(),
         }
     }
 
-    /// Whether one of the sockets was removed since this was last asked.
-    pub(crate) const fn take_removed(&mut self) -> bool {
-        std::mem::replace(&mut self.removed, false)
+    /// Whether the file of a socket is lost, if it was noticed since this was last asked.
+    pub(crate) const fn take_lost(&mut self) -> bool {
+        std::mem::replace(&mut self.lost, false)
     }
 
     /// Waits for the next arrival; `None` if there will be no more. Cancel safe.
@@ -114,8 +115,8 @@ impl Endpoints {
                 self.operators.asked_all(connection);
                 return None;
             }
-            Arrival::Removed => {
-                self.removed = true;
+            Arrival::Lost => {
+                self.lost = true;
                 return None;
             }
             Arrival::ChildEnded(run) => Input::ChildEnded(run),

@@ -9,7 +9,6 @@ pub mod activation;
 pub mod clock;
 pub mod deadline;
 pub mod descriptor;
-pub mod directory_watch;
 pub mod exit;
 pub mod helper;
 pub mod helper_link;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What stands still is told and started again, and costs no peer anything; sockets that were
-//! removed come back.
+//! lost come back.
 
-use std::fs;
+use std::path::Path;
+use std::{fs, io};
 
 use anyhow::Context as _;
 use rustix::process::{Pid, Signal, kill_process};
@@ -181,27 +182,59 @@ fn a_runtime_directory_that_was_removed_is_made_again() -> Outcome {
     service.kill_helper("pinger")?;
     service.wait_until_settled(&site)?;
     let log = service.log();
-    assert!(log.contains("made it again"), "{log}");
+    assert!(log.contains("made them again"), "{log}");
     Ok(())
 }
 
 #[test]
-fn core_without_its_runtime_directory_ends_with_a_code_of_its_own() -> Outcome {
+fn what_stands_in_the_way_of_the_sockets_is_told_once_and_they_come_back_when_it_is_gone() -> Outcome
+{
+    let site = site()?;
+    let mut service = site.connect(&[])?;
+    let control = service.control().to_owned();
+    let directory = control.parent().context("no directory")?.to_owned();
+    fs::remove_dir_all(&directory)?;
+    fs::write(&directory, "in the place of the directory")?;
+    service.wait_for_log("is not a directory: move it away")?;
+    fs::remove_file(&directory)?;
+    until(&mut service, "status by a new socket", |_| true)?;
+    fs::remove_file(&control)?;
+    fs::write(&control, "in the place of the socket")?;
+    service.wait_for_log("is not a socket: move it away")?;
+    assert_eq!(fs::read(&control)?, b"in the place of the socket");
+    fs::remove_file(&control)?;
+    until(&mut service, "status by a new socket", |_| true)?;
+    // As if a file system were mounted over it.
+    fs::rename(&directory, directory.with_extension("below"))?;
+    fs::create_dir(&directory)?;
+    until(&mut service, "status by a new socket", |_| true)?;
+    let log = service.log();
+    assert_eq!(log.matches("cannot make the sockets").count(), 2, "{log}");
+    Ok(())
+}
+
+#[test]
+fn core_without_its_sockets_ends_with_a_code_of_its_own() -> Outcome {
+    core_ends_by(|_, directory| fs::remove_dir_all(directory))?;
+    core_ends_by(|control, _| fs::remove_file(control).and_then(|()| fs::write(control, "")))?;
+    core_ends_by(|_, directory| {
+        fs::rename(directory, directory.with_extension("below"))?;
+        fs::write(directory, "in the place of the directory")
+    })
+}
+
+fn core_ends_by(harm: impl Fn(&Path, &Path) -> io::Result<()>) -> Outcome {
     let site = site()?;
     let mut service = Service::run(&site, Service::command_of(&site, "connect-core")?)?;
     site.lab.follow_from_start().next(
         "a claim",
         |what| matches!(what, What::Command(_, line) if line.starts_with("LIST")),
     )?;
-    let directory = service
-        .control()
-        .parent()
-        .context("no directory")?
-        .to_owned();
-    fs::remove_dir_all(directory)?;
+    let control = service.control();
+    harm(control, control.parent().context("no directory")?)?;
     let code = service.wait()?.code();
     let log = service.log();
     assert_eq!(code, Some(72), "{log}");
-    assert!(log.contains("was removed"), "{log}");
+    assert!(log.contains("nobody can reach this service"), "{log}");
     Ok(())
 }
