@@ -10,7 +10,7 @@
 //! of the machine loses counts for nothing after it anyway.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use connect_runtime::trouble::TroubleLog;
+use peerdb::plain_file;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -62,16 +63,47 @@ struct Header {
     schema: u32,
 }
 
+/// The largest file that is read. That of 50,000 peers has about 40 MiB.
+const MAX_SIZE: u64 = 256 * 1024 * 1024;
+
+/// The bytes of the file, if it is one that a core has left.
+fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = plain_file::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = file.with_context(|| {
+        format!(
+            "{} is not a plain file: move it away, and a new one is written",
+            path.display()
+        )
+    })?;
+    let failed = || format!("cannot read {}", path.display());
+    let size = file.metadata().with_context(failed)?.len();
+    anyhow::ensure!(
+        size <= MAX_SIZE,
+        "{} is larger than {} MiB, so it is not what the service has left: move it away",
+        path.display(),
+        MAX_SIZE >> 20
+    );
+    let mut bytes = Vec::new();
+    // Not more, should it grow meanwhile.
+    file.take(size)
+        .read_to_end(&mut bytes)
+        .with_context(failed)?;
+    Ok(bytes)
+}
+
 /// Reads what an earlier core has left in `directory`; `None` if there is nothing.
 ///
 /// # Errors
-/// If there is something that cannot be read, is malformed, or has another form.
+/// If there is something that cannot be read, is not a plain file, is too large or malformed, or
+/// has another form.
 pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<(ServerRun, State)>> {
     let path = directory.join(NAME);
-    let bytes = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        bytes => bytes.with_context(|| format!("cannot read {}", path.display()))?,
-    };
+    let is_missing =
+        fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+    if is_missing {
+        return Ok(None);
+    }
+    let bytes = read(&path)?;
     let malformed = || format!("{} is malformed", path.display());
     let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
     anyhow::ensure!(
@@ -329,7 +361,30 @@ mod tests {
         fs::remove_file(dir.path().join(NAME)).unwrap();
         fs::create_dir(dir.path().join(NAME)).unwrap();
         let error = load(dir.path()).unwrap_err().to_string();
-        assert!(error.starts_with("cannot read"), "{error}");
+        assert!(error.contains("is not a plain file"), "{error}");
+    }
+
+    #[test]
+    fn what_never_ends_or_is_far_too_large_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(NAME);
+        let error = || load(dir.path()).unwrap_err().to_string();
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        assert!(error().contains("is not a plain file"));
+        // A core that goes on without it replaces it.
+        save(
+            dir.path(),
+            (ServerRun::at(dir.path()).unwrap(), State::default()),
+        )
+        .unwrap();
+        assert!(load(dir.path()).unwrap().is_some());
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", &path).unwrap();
+        assert!(error().contains("is not a plain file"));
+        fs::remove_file(&path).unwrap();
+        fs::File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        assert!(error().contains("is larger than 256 MiB"));
     }
 
     #[test]

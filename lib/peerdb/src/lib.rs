@@ -22,6 +22,7 @@ pub mod diff;
 pub mod encoding;
 pub mod finding;
 pub mod misspelling;
+pub mod plain_file;
 pub mod source;
 pub mod writer;
 

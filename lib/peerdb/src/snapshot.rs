@@ -6,18 +6,18 @@
 //! check and its use. So the file is copied whole, the copy is checked, and only a copy that
 //! nobody else can write to is given to the crate.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use cdb::CDB;
-use rustix::fs::{MemfdFlags, OFlags, SealFlags};
+use rustix::fs::{MemfdFlags, SealFlags};
 use tempfile::NamedTempFile;
 
 use crate::identity::FileIdentity;
 use crate::load::LoadError;
+use crate::plain_file;
 use crate::structure::MAX_FILE_SIZE;
 
 /// How often a file that changes while it is copied is copied again. A writer that renames (as all
@@ -72,27 +72,10 @@ fn copy_observed(path: &Path, mut meanwhile: impl FnMut(u32)) -> Result<Copied, 
 
 /// Opens a plain file for reading and refuses everything else without waiting for it.
 fn open(path: &Path) -> Result<File, LoadError> {
-    let not_a_file = || LoadError::NotAFile {
+    let opened = plain_file::open(path).map_err(|error| LoadError::from_open(path, error))?;
+    opened.ok_or_else(|| LoadError::NotAFile {
         path: path.to_owned(),
-    };
-    // Looked at before it is opened, since some devices act when they are opened; and once more
-    // afterwards, since the name may have changed hands in between: opening a FIFO without blocking
-    // does no harm.
-    let metadata = fs::metadata(path).map_err(|error| LoadError::from_open(path, error))?;
-    if !metadata.is_file() {
-        return Err(not_a_file());
-    }
-    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
-    let file = OpenOptions::new()
-        .read(true)
-        .custom_flags(flags.cast_signed())
-        .open(path)
-        .map_err(|error| LoadError::from_open(path, error))?;
-    match file.metadata() {
-        Ok(metadata) if metadata.is_file() => Ok(file),
-        Ok(_) => Err(not_a_file()),
-        Err(error) => Err(LoadError::from_open(path, error)),
-    }
+    })
 }
 
 /// Opens a private copy of `bytes`, which must have passed [`crate::structure::verify`] and hold a
@@ -128,6 +111,8 @@ fn in_temporary_file(bytes: &[u8]) -> io::Result<CDB> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::Writer;
     use std::path::PathBuf;

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
 use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::sockopt::socket_acceptconn;
 
 /// What the service manager says: whom the sockets are for, how many they are, their names.
 const VARIABLES: [&str; 3] = ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
@@ -46,6 +47,9 @@ impl HandedOver {
                 .take_unix_listener(index)
                 .map_err(|error| useless(error.to_string()))?
                 .ok_or_else(|| useless("it was taken already".to_owned()))?;
+            if socket_acceptconn(&listener).is_ok_and(|listens| !listens) {
+                return Err(useless("nothing listens on it; set Accept=no".to_owned()));
+            }
             // Our children must not inherit it.
             fcntl_setfd(&listener, FdFlags::CLOEXEC).map_err(|error| useless(error.to_string()))?;
             if listeners.insert(name.clone(), listener).is_some() {
