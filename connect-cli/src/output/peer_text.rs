@@ -57,9 +57,11 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
         lines.extend(output.map(|line| plain(format!("    | {}", text::clean(line)))));
     }
     for script in &detail.scripts {
-        let state = script
-            .pid
-            .map_or_else(|| "waiting".to_owned(), |pid| format!("running, pid {pid}"));
+        let time = text::span(script.seconds);
+        let state = script.pid.map_or_else(
+            || format!("waiting for {time}"),
+            |pid| format!("running for {time}, pid {pid}"),
+        );
         lines.push(plain(format!("  {:<12}{state}", script.kind.name())));
     }
     lines

@@ -5,8 +5,8 @@
 //! processes can change without breaking the scripts of users.
 
 use connect_ipc::control::{
-    Counters, DatabaseStatus, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus,
-    StateFault,
+    Counters, DatabaseStatus, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink,
+    ServiceStatus, StateFault,
 };
 use connect_ipc::event::{EventName, Removal};
 use connect_ipc::probing::Probing;
@@ -143,6 +143,8 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) reconnect_outcome: Option<ReconnectOutcome>,
     /// Its scripts whose latest run did not end well, the latest last.
     pub(crate) failed_scripts: Vec<FailedScriptReport>,
+    /// Its scripts that take unusually long, the oldest first.
+    pub(crate) long_scripts: &'a [LongScript],
     /// Why the server does not have it any more, if it had it.
     pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
@@ -171,7 +173,8 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             reconnects: status.connection.reconnects,
             last_reconnect: status.connection.last_reconnect,
             reconnect_outcome: ReconnectOutcome::of(status),
-            failed_scripts: status.failed_scripts.iter().map(Into::into).collect(),
+            failed_scripts: status.scripts.failed.iter().map(Into::into).collect(),
+            long_scripts: &status.scripts.long,
             removal: status.connection.removal,
             ping: (&status.statistics).into(),
         }

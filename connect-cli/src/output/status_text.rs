@@ -4,7 +4,8 @@
 use std::io;
 
 use connect_ipc::control::{
-    FailedScript, HelperStatus, PeerState, PeerStatus, ServerLink, ServiceStatus, StateFault,
+    FailedScript, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink, ServiceStatus,
+    StateFault,
 };
 use connect_ipc::scripts::ScriptFailure;
 use connect_ipc::statistics::LastPing;
@@ -135,12 +136,9 @@ pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String 
         Some(_) => "faulty".to_owned(),
         None => text::count(service.database.peers, "peer"),
     };
-    let failed = with_failed_scripts(peers).count();
-    let scripts = if failed > 0 && service.scripts.connected && service.scripts.silent.is_none() {
-        format!("scripts failed at {}", text::count(failed as u64, "peer"))
-    } else {
-        helper("scripts", &service.scripts, &service.version)
-    };
+    let scripts = script_troubles(peers)
+        .filter(|_| service.scripts.connected && service.scripts.silent.is_none());
+    let scripts = scripts.unwrap_or_else(|| helper("scripts", &service.scripts, &service.version));
     let server = probing_text::mute_server(service);
     let server = server.unwrap_or_else(|| link(service.server).to_owned());
     let mut line = format!(
@@ -259,13 +257,35 @@ pub(crate) fn missing(peers: &[PeerStatus]) -> Option<String> {
     })
 }
 
-/// How the peer is, and which of its scripts did not end well when they were last run.
+/// How the scripts of peers fare, if something is wrong with some.
+fn script_troubles(peers: &[PeerStatus]) -> Option<String> {
+    let failed = with_failed_scripts(peers).count();
+    let long = peers.iter().filter(|peer| !peer.scripts.long.is_empty());
+    let troubles = [("failed", failed), ("under way for over 1m", long.count())];
+    let troubles = troubles.into_iter().filter(|(_, peers)| *peers > 0);
+    let told: Vec<String> = troubles
+        .map(|(trouble, peers)| format!("{trouble} at {}", text::count(peers, "peer")))
+        .collect();
+    (!told.is_empty()).then(|| format!("scripts {}", told.join(", ")))
+}
+
+/// A script that takes unusually long, and for how long it does.
+fn long_script(script: &LongScript) -> String {
+    let doing = script.pid.map_or("waiting", |_| "running");
+    let time = text::span(script.seconds);
+    format!("{} {doing} for {time}", script.kind.name())
+}
+
+/// How the peer is, which of its scripts did not end well when they were last run, and which take
+/// unusually long.
 pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
     let (state, paint) = state(peer);
-    if peer.failed_scripts.is_empty() {
+    let (failed, long) = (&peer.scripts.failed, &peer.scripts.long);
+    if failed.is_empty() && long.is_empty() {
         return (state.to_owned(), paint);
     }
-    let scripts = peer.failed_scripts.iter().map(failed_script);
+    let failed = failed.iter().map(failed_script);
+    let scripts = failed.chain(long.iter().map(long_script));
     let words: Vec<String> = [state.to_owned()].into_iter().chain(scripts).collect();
     (words.join(", "), Paint::Bad)
 }
@@ -285,7 +305,7 @@ fn failed_script(script: &FailedScript) -> String {
 
 /// The peers with a script that did not end well when it was last run.
 pub(crate) fn with_failed_scripts(peers: &[PeerStatus]) -> impl Iterator<Item = &PeerStatus> {
-    peers.iter().filter(|peer| !peer.failed_scripts.is_empty())
+    peers.iter().filter(|peer| !peer.scripts.failed.is_empty())
 }
 
 /// How the most recent ping ended.

@@ -4,7 +4,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 
-use connect_ipc::control::{FailedScript, Reply, Request, ServiceStatus, StateFault};
+use connect_ipc::control::{FailedScript, LongScript, Reply, Request, ServiceStatus, StateFault};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
@@ -114,11 +114,20 @@ fn the_last_runs_of_each_peer_are_told_with_their_last_lines() -> Result {
     let (place, _helpers) = place()?;
     let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
     let mut ill = peer("alice", &[])?;
-    ill.failed_scripts = vec![FailedScript {
+    ill.scripts.failed = vec![FailedScript {
         kind: ScriptKind::Ifup,
         failure: ScriptFailure::Exited(2),
         ago: 60,
     }];
+    let long = |kind, pid| LongScript {
+        kind,
+        pid,
+        seconds: 240,
+    };
+    ill.scripts.long = vec![
+        long(ScriptKind::Connect, Some(77)),
+        long(ScriptKind::Ifdown, None),
+    ];
     let detail = |recent: serde_json::Value| -> Result<Step> {
         let detail = serde_json::json!({
             "schema": 1, "status": null, "record": null, "scripts": [], "recent": recent,

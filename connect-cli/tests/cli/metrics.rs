@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply, StateFault};
+use connect_ipc::control::{FailedScript, LongScript, PeerState, PeerStatus, Reply, StateFault};
 use connect_ipc::event::Removal;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
@@ -38,10 +38,15 @@ fn script() -> Result<Script> {
     down.statistics.record_loss();
     (down.state, down.failures, down.failed_checks) = (PeerState::Down, 5, 2);
     down.connection.reconnects = 4;
-    down.failed_scripts = vec![FailedScript {
+    down.scripts.failed = vec![FailedScript {
         kind: ScriptKind::Ifup,
         failure: ScriptFailure::Exited(1),
         ago: 7,
+    }];
+    down.scripts.long = vec![LongScript {
+        kind: ScriptKind::Ifdown,
+        pid: Some(7),
+        seconds: 240,
     }];
     let mut unwatched = peer("zoe", &[])?;
     (unwatched.state, unwatched.wanted) = (PeerState::Unwatched, false);

@@ -2,7 +2,7 @@
 //! `status`.
 
 use connect_ipc::control::{
-    FailedScript, PeerState, PeerStatus, Reply, Request, ServerLink, StateFault,
+    FailedScript, LongScript, PeerState, PeerStatus, Reply, Request, ServerLink, StateFault,
 };
 use connect_ipc::event::Removal;
 use connect_ipc::probing::OverdueCause;
@@ -64,9 +64,9 @@ fn failed_scripts_stand_beside_the_state_and_are_counted_in_the_head() -> Result
         };
         let (ifup, connect) = (ScriptKind::Ifup, ScriptKind::Connect);
         let mut ill = peer("alice", &[1.25])?;
-        ill.failed_scripts = vec![failed(ifup, ScriptFailure::Exited(2))];
+        ill.scripts.failed = vec![failed(ifup, ScriptFailure::Exited(2))];
         let mut worse = peer("bob", &[])?;
-        worse.failed_scripts = vec![
+        worse.scripts.failed = vec![
             failed(connect, ScriptFailure::TimedOut),
             failed(ifup, ScriptFailure::NotStarted),
         ];
@@ -88,6 +88,42 @@ fn failed_scripts_stand_beside_the_state_and_are_counted_in_the_head() -> Result
     let wanted = serde_json::json!([{"kind": "ifup", "end": "exited", "code": 2, "ago": 7}]);
     assert_eq!(json["peers"][0]["failed-scripts"], wanted);
     assert_eq!(json["peers"][2]["failed-scripts"], serde_json::json!([]));
+    Ok(())
+}
+
+#[test]
+fn scripts_that_take_long_stand_beside_the_state_and_are_counted_in_the_head() -> Result {
+    let script = || -> Result<Script> {
+        let long = |kind, pid, seconds| LongScript { kind, pid, seconds };
+        let (ifup, ifdown) = (ScriptKind::Ifup, ScriptKind::Ifdown);
+        let mut stuck = peer("alice", &[1.25])?;
+        stuck.scripts.long = vec![long(ifup, Some(77), 240), long(ifdown, None, 100)];
+        let mut failed = peer("bob", &[1.5])?;
+        failed.scripts.failed = vec![FailedScript {
+            kind: ifup,
+            failure: ScriptFailure::Exited(2),
+            ago: 7,
+        }];
+        Ok(Script::replies([
+            Reply::Service(Box::new(service()?)),
+            Reply::Peers(vec![stuck, failed]),
+            Reply::Done {},
+        ]))
+    };
+    let place = Place::new()?;
+    let core = place.core(script()?)?;
+    let text = place.run("status --wide")?;
+    core.asked()?;
+    assert_snapshot!(text);
+    let core = place.core(script()?)?;
+    let json = place.run("status --json")?;
+    core.asked()?;
+    let json: serde_json::Value = serde_json::from_str(&json.stdout)?;
+    let wanted = serde_json::json!([
+        {"kind": "ifup", "pid": 77, "seconds": 240},
+        {"kind": "ifdown", "pid": null, "seconds": 100},
+    ]);
+    assert_eq!(json["peers"][0]["long-scripts"], wanted);
     Ok(())
 }
 

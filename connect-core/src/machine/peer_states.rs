@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::{Monotonic, millis};
-use connect_ipc::control::{ConnectionStatus, PeerState, PeerStatus, ServerLink};
+use connect_ipc::control::{ConnectionStatus, PeerScripts, PeerState, PeerStatus, ServerLink};
 use connect_ipc::statistics::PingStatistics;
 use connect_policy::pinging::is_watched;
 use peerdb::Record;
@@ -17,6 +17,7 @@ use peerdb::Record;
 use super::Machine;
 use super::departures::Departure;
 use super::peers::{Adoption, Peer, PeerCounts};
+use super::scripts::LongScripts;
 
 impl Machine {
     /// How many peers the server has, how many of them are adopted, how many of those do not
@@ -67,34 +68,43 @@ impl Machine {
     pub(super) fn peer_rows(&self) -> Vec<PeerStatus> {
         let database = Arc::clone(&self.database.current);
         let auto: HashSet<&str> = database.auto().iter().map(String::as_str).collect();
+        let long = self.scripts.long(self.now);
         let present = self.peers.iter();
         let mut rows: Vec<PeerStatus> = present
-            .map(|(id, peer)| self.present_row(id, peer))
+            .map(|(id, peer)| self.present_row(id, peer, &long))
             .collect();
         let recorded = database.sorted_peers().iter();
         rows.extend(recorded.filter_map(|record| {
             let name = record.name();
-            self.absent_row(Some(record), name, auto.contains(name))
+            self.absent_row(Some(record), name, auto.contains(name), &long)
         }));
         // Without a usable database, there may be departures of which it knows nothing.
         let unrecorded = self.peers.departures.iter().map(|(name, _)| name);
         let unrecorded = unrecorded.filter(|name| database.peer(name).is_none());
-        rows.extend(unrecorded.filter_map(|name| self.absent_row(None, name, false)));
+        rows.extend(unrecorded.filter_map(|name| self.absent_row(None, name, false, &long)));
         rows.sort_unstable_by(|left, right| left.name.cmp(&right.name));
         rows
     }
 
     /// The row of one peer, if it is there or expected.
     pub(super) fn peer_row(&self, name: &str) -> Option<PeerStatus> {
+        let long = self.scripts.long(self.now);
         if let Some(id) = self.peers.find(name) {
-            return self.peers.get(id).map(|peer| self.present_row(id, peer));
+            let peer = self.peers.get(id);
+            return peer.map(|peer| self.present_row(id, peer, &long));
         }
         let database = &self.database.current;
         let auto = database.auto().iter().any(|auto| auto == name);
-        self.absent_row(database.peer(name), name, auto)
+        self.absent_row(database.peer(name), name, auto, &long)
     }
 
-    fn absent_row(&self, record: Option<&Record>, name: &str, auto: bool) -> Option<PeerStatus> {
+    fn absent_row(
+        &self,
+        record: Option<&Record>,
+        name: &str,
+        auto: bool,
+        long: &LongScripts,
+    ) -> Option<PeerStatus> {
         if self.peers.find(name).is_some() {
             return None;
         }
@@ -115,11 +125,11 @@ impl Machine {
                 removal: departure.map(|departure| departure.removal),
                 ..ConnectionStatus::default()
             },
-            ..self.row(name, state)
+            ..self.row(name, state, long)
         })
     }
 
-    fn present_row(&self, id: PeerId, peer: &Peer) -> PeerStatus {
+    fn present_row(&self, id: PeerId, peer: &Peer, long: &LongScripts) -> PeerStatus {
         let ago = |at: Monotonic| self.now.since(at).as_secs();
         let state = self.peer_state(id, peer);
         let mut status = PeerStatus {
@@ -127,7 +137,7 @@ impl Machine {
             address: peer.address.as_deref().map(str::to_owned),
             interface: peer.ifname.as_deref().map(str::to_owned),
             age: ago(peer.seen),
-            ..self.row(peer.name(), state)
+            ..self.row(peer.name(), state, long)
         };
         if let Some(adoption) = peer.adoption.as_deref() {
             let phase = adoption.liveness.phase();
@@ -151,8 +161,8 @@ impl Machine {
         status
     }
 
-    /// The row of a peer of which nothing else is known but how its scripts ended.
-    fn row(&self, name: &str, state: PeerState) -> PeerStatus {
+    /// The row of a peer of which nothing else is known but how its scripts fare.
+    fn row(&self, name: &str, state: PeerState, long: &LongScripts) -> PeerStatus {
         PeerStatus {
             name: name.to_owned(),
             state,
@@ -165,7 +175,10 @@ impl Machine {
             age: 0,
             connection: ConnectionStatus::default(),
             statistics: PingStatistics::default(),
-            failed_scripts: self.scripts.failures.of(name, self.now),
+            scripts: PeerScripts {
+                failed: self.scripts.failures.of(name, self.now),
+                long: long.get(name).cloned().unwrap_or_default(),
+            },
         }
     }
 }

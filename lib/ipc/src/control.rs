@@ -427,9 +427,31 @@ pub struct PeerStatus {
     pub connection: ConnectionStatus,
     /// Round-trip figures.
     pub statistics: PingStatistics,
-    /// Its scripts whose latest run did not end well, the latest last; at most one of each kind.
+    /// What there is to tell of its scripts.
     #[serde(default)]
-    pub failed_scripts: Vec<FailedScript>,
+    pub scripts: PeerScripts,
+}
+
+/// The scripts of a peer that somebody should look at; at most one of each kind in each list.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct PeerScripts {
+    /// Those whose latest run did not end well, the latest last.
+    pub failed: Vec<FailedScript>,
+    /// Those that take unusually long, the oldest first.
+    pub long: Vec<LongScript>,
+}
+
+/// A script of a peer that takes unusually long: it runs, or waits for others, for over a minute.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LongScript {
+    /// Which script.
+    pub kind: ScriptKind,
+    /// Its process number, also that of its process group; `None` while it waits to be started.
+    pub pid: Option<i32>,
+    /// Seconds since it was started, or ordered.
+    pub seconds: u64,
 }
 
 /// A script of a peer whose latest run did not end well.
@@ -510,4 +532,7 @@ pub struct ScriptStatus {
     pub kind: ScriptKind,
     /// Its process number once it was started.
     pub pid: Option<i32>,
+    /// Seconds since it was started, or ordered.
+    #[serde(default)]
+    pub seconds: u64,
 }

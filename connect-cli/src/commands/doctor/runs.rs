@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The scripts that the service has run: how did the last ones of each peer end?
+//! The scripts that the service runs: how did the last ones of each peer end, and which take
+//! unusually long?
 
-use connect_ipc::control::{PeerDetail, PeerStatus, RecentScript, Reply, Request};
+use connect_ipc::control::{LongScript, PeerDetail, PeerStatus, RecentScript, Reply, Request};
 use connect_ipc::scripts::ScriptKind;
 
 use super::finding::Section;
@@ -18,6 +19,8 @@ pub(crate) struct LastRuns {
     runs: Vec<(String, RecentScript)>,
     /// Peers with failed scripts that were not asked about.
     more_failed: usize,
+    /// Those that take unusually long.
+    long: Vec<(String, LongScript)>,
 }
 
 impl LastRuns {
@@ -26,7 +29,7 @@ impl LastRuns {
         control: &mut Control,
         peers: &[PeerStatus],
     ) -> Result<Self, ControlError> {
-        let well = peers.iter().filter(|peer| peer.failed_scripts.is_empty());
+        let well = peers.iter().filter(|peer| peer.scripts.failed.is_empty());
         let failed = with_failed_scripts(peers);
         let more_failed = with_failed_scripts(peers).count().saturating_sub(MAX_PEERS);
         let mut runs = Vec::new();
@@ -44,13 +47,31 @@ impl LastRuns {
                 _ => return Err(ControlError::Unexpected),
             }
         }
-        Ok(LastRuns { runs, more_failed })
+        let long = peers.iter().flat_map(|peer| {
+            let long = peer.scripts.long.iter();
+            long.map(|script| (peer.name.clone(), *script))
+        });
+        Ok(LastRuns {
+            runs,
+            more_failed,
+            long: long.collect(),
+        })
     }
 
     /// Reports them.
     pub(crate) fn report(&self, section: &mut Section<'_>) {
         for (peer, run) in &self.runs {
             report(peer, run, section);
+        }
+        for (peer, script) in self.long.iter().take(MAX_PEERS) {
+            report_long(peer, script, section);
+        }
+        if self.long.len() > MAX_PEERS {
+            let scripts = text::count(self.long.len().saturating_sub(MAX_PEERS), "more script");
+            section.fault(
+                format!("{scripts} have run or waited for over a minute"),
+                "`connect-cli status' says which",
+            );
         }
         if self.more_failed > 0 {
             let peers = text::count(self.more_failed as u64, "more peer");
@@ -64,10 +85,10 @@ impl LastRuns {
 
 /// The last run of each script of a peer that failed; if none did, the peer's last run.
 fn last_runs(peer: &PeerStatus, detail: PeerDetail) -> Vec<RecentScript> {
-    if peer.failed_scripts.is_empty() {
+    if peer.scripts.failed.is_empty() {
         return detail.recent.into_iter().next_back().into_iter().collect();
     }
-    let failed = peer.failed_scripts.iter().filter_map(|failed| {
+    let failed = peer.scripts.failed.iter().filter_map(|failed| {
         let mut runs = detail.recent.iter().rev();
         runs.find(|run| run.kind == failed.kind).cloned()
     });
@@ -97,4 +118,26 @@ fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
         ScriptKind::Disconnect => "correct it; it runs when the peer is removed again".to_owned(),
     };
     section.fault(text, &remedy);
+}
+
+/// Reports a script that takes unusually long.
+fn report_long(peer: &str, script: &LongScript, section: &mut Section<'_>) {
+    let (kind, time) = (script.kind.name(), text::span(script.seconds));
+    match script.pid {
+        Some(pid) => section.fault(
+            format!("peer {peer}: {kind} has been running for {time}, as process {pid}"),
+            &format!(
+                "look what it waits for (pgrep -a -g {pid}), or end it with its \
+                 children: kill -- -{pid}; to have it ended in future, write {kind}-timeout into \
+                 the peer's record"
+            ),
+        ),
+        None => section.fault(
+            format!("peer {peer}: {kind} has waited for {time} to be started"),
+            &format!(
+                "it waits for another script of the peer (connect-cli info {peer}), or for those \
+                 of other peers: connect-ifscripts runs at most --children at a time"
+            ),
+        ),
+    }
 }

@@ -70,6 +70,12 @@ const PEER_SCRIPT_FAILED: Family = gauge(
     "1 while the latest run of the script of the peer did not end well.",
 );
 
+const PEER_SCRIPT_RUNNING: Family = gauge(
+    "peer_script_running_seconds",
+    "Time for which the script of the peer has run, or waited for others, if that is over a \
+     minute.",
+);
+
 /// What a figure of a peer is, if it has it.
 type Figure = fn(&PeerStatus) -> Option<f64>;
 
@@ -169,9 +175,15 @@ pub(crate) fn collect(peers: &[PeerStatus], out: &mut Exposition) {
         }
     }
     for peer in peers {
-        for failed in &peer.failed_scripts {
+        for failed in &peer.scripts.failed {
             let labels = [("peer", &*peer.name), ("script", failed.kind.name())];
             out.sample(&PEER_SCRIPT_FAILED, &labels, 1.0);
+        }
+    }
+    for peer in peers {
+        for long in &peer.scripts.long {
+            let labels = [("peer", &*peer.name), ("script", long.kind.name())];
+            out.sample(&PEER_SCRIPT_RUNNING, &labels, number(long.seconds));
         }
     }
 }

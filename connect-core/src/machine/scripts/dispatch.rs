@@ -160,7 +160,7 @@ impl Machine {
         self.scripts.next_run += 1;
         let state = RunState {
             asked_by,
-            ..RunState::ordered(run)
+            ..RunState::ordered(run, self.now)
         };
         self.scripts.runs.insert(id, state);
         if self.scripts.helper.ready().is_some() {

@@ -16,16 +16,19 @@ mod reports;
 mod requested;
 mod runs;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{RecentScript, ScriptStatus};
+use connect_ipc::control::{LongScript, RecentScript, ScriptStatus};
 use connect_ipc::scripts::UnderWay;
 
 use super::helper::Helper;
 use ended_run::EndedRun;
 use runs::RunState;
+
+/// Scripts that take unusually long, by peer.
+pub(super) type LongScripts = HashMap<String, Vec<LongScript>>;
 
 /// The script helper and its runs.
 #[derive(Debug)]
@@ -84,6 +87,20 @@ impl Scripts {
         self.owed.first().map(|(due, _)| *due)
     }
 
+    /// Every script that takes unusually long, by its peer: at most one of each kind, the oldest. It
+    /// looks at each run, so it is for requests only.
+    pub(super) fn long(&self, now: Monotonic) -> LongScripts {
+        let mut by_peer = LongScripts::new();
+        for run in self.runs.values() {
+            let Some(long) = run.long(now) else { continue };
+            let known = by_peer.entry(run.peer.clone()).or_default();
+            if known.iter().all(|other| other.kind != long.kind) {
+                known.push(long);
+            }
+        }
+        by_peer
+    }
+
     /// How many scripts are queued or under way.
     pub(super) fn pending(&self) -> u64 {
         self.runs.values().filter(|run| !run.ended).count() as u64
@@ -97,7 +114,8 @@ impl Scripts {
             .filter(|run| run.peer == peer && !run.ended)
             .map(|run| ScriptStatus {
                 kind: run.kind,
-                pid: run.child.map(|child| child.pid),
+                pid: run.progress.child.map(|child| child.pid),
+                seconds: now.since(run.progress.since).as_secs(),
             })
             .collect();
         let recent = || self.recent.iter().filter(|run| run.peer == peer);

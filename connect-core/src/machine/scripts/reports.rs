@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{HelperStatus, Reply, RunProgress};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
@@ -22,9 +23,21 @@ use crate::machine::{ConnectionId, Machine, Output};
 /// `GREET` with a longer one would not fit into a line.
 const MAX_CHALLENGE: usize = 160;
 
+/// Nanoseconds of a tick, in which the system tells when a process was started (`USER_HZ`).
+const TICK: u64 = 10_000_000;
+
 /// Whether a line can be a challenge.
 fn is_challenge(line: &str) -> bool {
     (1..=MAX_CHALLENGE).contains(&line.len()) && line.bytes().all(is_letter)
+}
+
+/// When a child was started that is heard of only now. After a sleep of the host, of which the
+/// clock knows nothing, that is too late, but never later than now.
+fn start_of(child: Child, now: Monotonic) -> Monotonic {
+    match child.start_time {
+        0 => now,
+        ticks => now.min(Monotonic(ticks.saturating_mul(TICK))),
+    }
 }
 
 impl Machine {
@@ -83,9 +96,7 @@ impl Machine {
             return;
         };
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
-        state.child = Some(child);
-        // It will never be ordered again, so the order need not be kept.
-        state.order = None;
+        state.started(child, self.now);
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by);
         let end = limit.map(|limit| self.now + limit + KILL_AFTER);
         self.scripts.owe(id, end);
@@ -119,11 +130,11 @@ impl Machine {
                 .scripts
                 .runs
                 .entry(run.run)
-                .or_insert_with(|| RunState::inherited(&run));
-            if let Some(child) = run.child.filter(|_| state.child.is_none()) {
+                .or_insert_with(|| RunState::inherited(&run, self.now));
+            if let Some(child) = run.child.filter(|_| state.progress.child.is_none()) {
                 self.out.push(Output::WatchChild(run.run, child));
+                state.started(child, start_of(child, self.now));
             }
-            state.child = run.child.or(state.child);
             if state.stopping {
                 // The wish may have been lost together with the connection.
                 stop.push(run.run);
@@ -135,7 +146,7 @@ impl Machine {
             if there.contains(id) {
                 return true;
             }
-            match (&state.child, &state.order) {
+            match (&state.progress.child, &state.order) {
                 (Some(_), _) => adopt.push(state.under_way(*id)),
                 (None, Some(order)) if !state.stopping => again.push((**order).clone()),
                 // It was never started, and is not to be, or nobody knows it any more.

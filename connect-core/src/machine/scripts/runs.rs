@@ -2,9 +2,11 @@
 //! What is remembered of a run of a script until it, and its output, has ended.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::LongScript;
 use connect_ipc::scripts::{Child, Run, ScriptKind, Stream, UnderWay};
 
 use crate::machine::requester::OperatorRequest;
@@ -14,6 +16,10 @@ const TAIL: usize = 3;
 
 /// How many characters of each line are.
 const TAIL_WIDTH: usize = 200;
+
+/// After what time a script is reported that has no limit, as by default, or a long one. What
+/// scripts do takes seconds; who waits for a name or for another host may take longer.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Whether the challenge of a `connect` command has come (connect(8), "Dynamic connection").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,6 +33,15 @@ pub(super) enum Challenge {
     Settled,
 }
 
+/// How far a run has come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Progress {
+    /// The child, once it was started.
+    pub(super) child: Option<Child>,
+    /// When it was started; before, when it was ordered.
+    pub(super) since: Monotonic,
+}
+
 /// A run that has not ended, or whose output has not.
 #[derive(Debug)]
 pub(super) struct RunState {
@@ -35,7 +50,7 @@ pub(super) struct RunState {
     /// The order, to be given again if the helper is lost before it started the child; `None` for
     /// a run that was started, or that an earlier core had ordered.
     pub(super) order: Option<Box<Run>>,
-    pub(super) child: Option<Child>,
+    pub(super) progress: Progress,
     /// Seconds it may take.
     pub(super) limit: Option<u32>,
     pub(super) challenge: Challenge,
@@ -54,12 +69,18 @@ pub(super) struct RunState {
 }
 
 impl RunState {
-    fn new(peer: String, kind: ScriptKind, limit: Option<u32>, challenge: Challenge) -> Self {
+    fn new(
+        peer: String,
+        kind: ScriptKind,
+        limit: Option<u32>,
+        challenge: Challenge,
+        since: Monotonic,
+    ) -> Self {
         RunState {
             peer,
             kind,
             order: None,
-            child: None,
+            progress: Progress { child: None, since },
             limit,
             challenge: if kind == ScriptKind::Connect {
                 challenge
@@ -76,13 +97,14 @@ impl RunState {
     }
 
     /// A run that was just ordered.
-    pub(super) fn ordered(run: Run) -> Self {
+    pub(super) fn ordered(run: Run, now: Monotonic) -> Self {
         let order = Box::new(run);
         let fresh = Self::new(
             order.peer.clone(),
             order.kind,
             order.limit,
             Challenge::Expected,
+            now,
         );
         RunState {
             order: Some(order),
@@ -91,8 +113,38 @@ impl RunState {
     }
 
     /// A run that an earlier core had ordered.
-    pub(super) fn inherited(run: &UnderWay) -> Self {
-        Self::new(run.peer.clone(), run.kind, run.limit, Challenge::Perhaps)
+    pub(super) fn inherited(run: &UnderWay, now: Monotonic) -> Self {
+        Self::new(
+            run.peer.clone(),
+            run.kind,
+            run.limit,
+            Challenge::Perhaps,
+            now,
+        )
+    }
+
+    /// Its child was started at `since`.
+    pub(super) fn started(&mut self, child: Child, since: Monotonic) {
+        let child = Some(child);
+        self.progress = Progress { child, since };
+        // It will never be ordered again, so the order need not be kept.
+        self.order = None;
+    }
+
+    /// It takes unusually long at `now`: the report for operators. The work of a `connect` command
+    /// is done when its challenge has come, and it may stay as long as the connection.
+    pub(super) fn long(&self, now: Monotonic) -> Option<LongScript> {
+        let time = now.since(self.progress.since);
+        let has_greeted = self.kind == ScriptKind::Connect
+            && self.progress.child.is_some()
+            && self.challenge != Challenge::Expected
+            && !self.stopping;
+        let is_long = time > LONG && !self.ended && !has_greeted;
+        is_long.then(|| LongScript {
+            kind: self.kind,
+            pid: self.progress.child.map(|child| child.pid),
+            seconds: time.as_secs(),
+        })
     }
 
     /// Whether this is a `connect` command of the peer.
@@ -112,7 +164,7 @@ impl RunState {
             run,
             peer: self.peer.clone(),
             kind: self.kind,
-            child: self.child,
+            child: self.progress.child,
             limit: self.limit,
         }
     }

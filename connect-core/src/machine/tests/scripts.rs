@@ -10,7 +10,7 @@ use connect_ipc::control::{
 use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, InterfaceScript, ScriptFailure, ScriptKind, Stream,
-    ToScripts,
+    ToScripts, UnderWay,
 };
 
 use super::rig::{Rig, record};
@@ -52,7 +52,7 @@ fn status(rig: &mut Rig) -> (ServiceStatus, Vec<PeerStatus>) {
 fn failed(rig: &mut Rig) -> Vec<(ScriptKind, ScriptFailure, u64)> {
     let (_, peers) = status(rig);
     let peer = peers.iter().find(|peer| peer.name == "p").unwrap();
-    let failed = peer.failed_scripts.iter();
+    let failed = peer.scripts.failed.iter();
     failed
         .map(|script| (script.kind, script.failure, script.ago))
         .collect()
@@ -376,4 +376,94 @@ fn a_run_whose_helper_dies_ends_for_the_operator_too() {
     ends(&mut rig, run, Ended::Lost);
     let lost = Reply::Run(RunProgress::Ended(Ended::Lost));
     assert_eq!(replies(&mut rig), [lost]);
+}
+
+/// The scripts of `p` that take unusually long, as `status` has them.
+fn long(rig: &mut Rig) -> Vec<(ScriptKind, Option<i32>, u64)> {
+    let (_, peers) = status(rig);
+    let peer = peers.iter().find(|peer| peer.name == "p").unwrap();
+    let long = peer.scripts.long.iter();
+    long.map(|script| (script.kind, script.pid, script.seconds))
+        .collect()
+}
+
+fn starts(rig: &mut Rig, run: RunId, pid: i32) {
+    rig.scripts_say(FromScripts::Taken(run));
+    let child = Child { pid, start_time: 0 };
+    rig.scripts_say(FromScripts::Started { run, child });
+}
+
+#[test]
+fn a_script_that_hangs_is_in_the_status_and_so_is_one_that_waits_for_it() {
+    let (mut rig, run) = with_peer(PAIRS);
+    let run = run.unwrap();
+    starts(&mut rig, run, 7);
+    rig.wait(Duration::from_secs(60));
+    assert_eq!(long(&mut rig), []);
+    rig.wait(Duration::from_secs(20));
+    let ifup = (ScriptKind::Ifup, Some(7));
+    assert_eq!(long(&mut rig), [(ifup.0, ifup.1, 80)]);
+    // One that has to wait is told in time, and one of each kind is enough.
+    for _ in 0..3 {
+        rig.hear("NOTE KILL p");
+        rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+        rig.answer_all();
+    }
+    let runs: Vec<RunId> = rig.runs().into_iter().map(|(run, _)| run).collect();
+    for run in runs {
+        rig.scripts_say(FromScripts::Taken(run));
+    }
+    assert_eq!(long(&mut rig).len(), 1);
+    rig.wait(Duration::from_secs(70));
+    let ifdown = (ScriptKind::Ifdown, None, 70);
+    assert_eq!(long(&mut rig), [(ifup.0, ifup.1, 150), ifdown]);
+    assert_eq!(detail(&mut rig).scripts[0].seconds, 150);
+    ends(&mut rig, run, Ended::Exited(0));
+    let ifup = (ScriptKind::Ifup, None, 70);
+    assert_eq!(long(&mut rig), [ifdown, ifup]);
+}
+
+#[test]
+fn a_connect_command_may_stay_once_its_challenge_has_come() {
+    let pairs = &[("peer", "INET 192.0.2.1 1"), ("connect", "ssh p")];
+    let (mut rig, run) = with_peer(pairs);
+    let run = run.unwrap();
+    starts(&mut rig, run, 7);
+    rig.wait(Duration::from_secs(61));
+    assert_eq!(long(&mut rig), [(ScriptKind::Connect, Some(7), 61)]);
+    let (stream, line) = (Stream::Stdout, "challenge00000000001".to_owned());
+    rig.scripts_say(FromScripts::Output { run, stream, line });
+    assert_eq!(long(&mut rig), []);
+    // Core wants its end now.
+    rig.request(
+        1,
+        1,
+        Request::Submit {
+            words: vec!["kick".into(), "p".into()],
+        },
+    );
+    rig.answer_all();
+    rig.wait(Duration::from_secs(1));
+    let (kind, pid, _) = long(&mut rig)[0];
+    assert_eq!((kind, pid), (ScriptKind::Connect, Some(7)));
+}
+
+#[test]
+fn a_script_that_an_earlier_core_had_started_is_as_old_as_its_process() {
+    let (mut rig, _) = with_peer(PAIRS);
+    rig.wait(Duration::from_secs(500));
+    let tick = rig.now.0 / 10_000_000;
+    let child = Child {
+        pid: 9,
+        start_time: tick - 12_000,
+    };
+    let known = UnderWay {
+        run: RunId(1),
+        peer: "p".to_owned(),
+        kind: ScriptKind::Ifdown,
+        child: Some(child),
+        limit: None,
+    };
+    rig.scripts_say(FromScripts::Resume(vec![known]));
+    assert!(long(&mut rig).contains(&(ScriptKind::Ifdown, Some(9), 120)));
 }

@@ -221,7 +221,7 @@ fn peers() -> Answer {
             age: 86_400,
             connection: ConnectionStatus::default(),
             statistics: statistics(),
-            failed_scripts: Vec::new(),
+            scripts: connect_ipc::control::PeerScripts::default(),
         }]),
     }
 }

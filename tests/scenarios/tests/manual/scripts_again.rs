@@ -47,7 +47,7 @@ fn a_failed_ifup_is_marked_and_counted_until_it_has_ended_well_and_runs_again_on
     let mut events = site.lab.follow();
     site.submit("active p")?;
     events.exactly("WARN USER connect ifup p exit-nonzero 3")?;
-    let failed = &peer_status(&service, "p")?["failed-scripts"];
+    let failed = &peer_status(&service, "p")?["scripts"]["failed"];
     assert_eq!(failed[0]["kind"], "ifup");
     assert_eq!(failed[0]["failure"], json!({ "exited": 3 }));
     let status = text(&cli(&site, &["status"])?.output()?.stdout);
@@ -70,7 +70,7 @@ fn a_failed_ifup_is_marked_and_counted_until_it_has_ended_well_and_runs_again_on
     std::fs::write(site.path("mended"), "")?;
     let again = cli(&site, &["ifup", "p"])?.output()?;
     assert_eq!(told(&again).2, Some(0), "{again:?}");
-    assert_eq!(peer_status(&service, "p")?["failed-scripts"], json!([]));
+    assert_eq!(peer_status(&service, "p")?["scripts"]["failed"], json!([]));
     let status = text(&cli(&site, &["status"])?.output()?.stdout);
     assert!(status.contains("scripts ok"), "{status}");
 
