@@ -84,17 +84,28 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
     Some(match peer.state {
         PeerState::Up => format!(", answering for {}", since?),
         PeerState::Down | PeerState::Unknown => format!(" for {}", since?),
-        PeerState::Checking => ": no check has ended yet".to_owned(),
+        PeerState::Checking => match connection.pending {
+            Some(time) => format!(" for {}: no check has ended yet", text::span(time)),
+            None => ": no check has ended yet".to_owned(),
+        },
         PeerState::Gone if connection.removal == Some(Removal::Replaced) => {
             format!(" for {age}: it was removed and could not be added again")
         }
         PeerState::Gone | PeerState::Killed => format!(" for {age}: {}", why?),
         PeerState::Waiting => ": it has not connected since the service was started".to_owned(),
+        PeerState::Absent if peer.wanted && peer.age > 0 => {
+            format!(" for {age}: the server could not add it, the log says why")
+        }
         PeerState::Absent if peer.wanted => {
             ": it is to be added at start-up, and is not there".to_owned()
         }
         PeerState::Absent => ": nobody has added it since the service was started".to_owned(),
-        PeerState::Adding | PeerState::Unwatched => return None,
+        PeerState::Adding if connection.pending.is_some() => format!(
+            " for {age}: the server has not added it yet, perhaps because the name of its host \
+             cannot be resolved"
+        ),
+        PeerState::Adding => format!(" for {age}"),
+        PeerState::Unwatched => return None,
     })
 }
 

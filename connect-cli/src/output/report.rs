@@ -145,6 +145,8 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) failed_scripts: Vec<FailedScriptReport>,
     /// Its scripts that take unusually long, the oldest first.
     pub(crate) long_scripts: &'a [LongScript],
+    /// Seconds for which it has been added or checked, if that is unusually long.
+    pub(crate) pending: Option<u64>,
     /// Why the server does not have it any more, if it had it.
     pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
@@ -175,6 +177,7 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             reconnect_outcome: ReconnectOutcome::of(status),
             failed_scripts: status.scripts.failed.iter().map(Into::into).collect(),
             long_scripts: &status.scripts.long,
+            pending: status.connection.pending,
             removal: status.connection.removal,
             ping: (&status.statistics).into(),
         }

@@ -186,7 +186,9 @@ pub(crate) const fn meaning(state: PeerState) -> &'static str {
 pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
     let paint = match peer.state {
         PeerState::Down | PeerState::Gone | PeerState::Unknown => Paint::Bad,
-        PeerState::Absent if peer.wanted => Paint::Bad,
+        PeerState::Absent | PeerState::Adding | PeerState::Checking if is_missing(peer) => {
+            Paint::Bad
+        }
         PeerState::Up | PeerState::Checking if peer.failures > 0 => Paint::Doubtful,
         PeerState::Up => Paint::Good,
         PeerState::Checking
@@ -204,12 +206,9 @@ pub(crate) fn is_missing(peer: &PeerStatus) -> bool {
     peer.wanted
         && match peer.state {
             PeerState::Unknown | PeerState::Down | PeerState::Gone | PeerState::Absent => true,
-            PeerState::Up
-            | PeerState::Checking
-            | PeerState::Adding
-            | PeerState::Killed
-            | PeerState::Waiting
-            | PeerState::Unwatched => false,
+            // They have their time, and no more.
+            PeerState::Checking | PeerState::Adding => peer.connection.pending.is_some(),
+            PeerState::Up | PeerState::Killed | PeerState::Waiting | PeerState::Unwatched => false,
         }
 }
 

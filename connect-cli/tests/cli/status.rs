@@ -92,6 +92,51 @@ fn failed_scripts_stand_beside_the_state_and_are_counted_in_the_head() -> Result
 }
 
 #[test]
+fn a_peer_that_is_added_or_checked_for_too_long_is_named_among_those_that_are_not_up() -> Result {
+    let place = Place::new()?;
+    let with = |name: &str, state, pending| -> Result<PeerStatus> {
+        let mut peer = peer(name, &[])?;
+        (peer.state, peer.age) = (state, 400);
+        peer.connection.pending = pending;
+        Ok(peer)
+    };
+    let core = place.core(Script::replies([
+        Reply::Service(Box::new(service()?)),
+        Reply::Peers(vec![
+            with("adding", PeerState::Adding, None)?,
+            with("checking", PeerState::Checking, None)?,
+            with("oslo", PeerState::Adding, Some(400))?,
+            with("paris", PeerState::Checking, Some(500))?,
+        ]),
+        Reply::Done {},
+    ]))?;
+    let text = place.run("status")?;
+    core.asked()?;
+    let expected = "2 of the 4 peers that should be up are not: oslo adding, paris checking";
+    assert!(text.stdout.contains(expected), "{text}");
+    for (state, expected) in [
+        (
+            PeerState::Adding,
+            "adding for 6m40s: the server has not added it yet",
+        ),
+        (
+            PeerState::Checking,
+            "checking for 6m40s: no check has ended yet",
+        ),
+    ] {
+        let detail = serde_json::json!({
+            "schema": 1, "status": with("oslo", state, Some(400))?, "record": null, "scripts": [],
+        });
+        let detail = serde_json::from_value(detail)?;
+        let core = place.core(Script::replies([Reply::Peer(detail)]))?;
+        let text = place.run("info oslo")?;
+        core.asked()?;
+        assert!(text.stdout.contains(expected), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
 fn scripts_that_take_long_stand_beside_the_state_and_are_counted_in_the_head() -> Result {
     let script = || -> Result<Script> {
         let long = |kind, pid, seconds| LongScript { kind, pid, seconds };

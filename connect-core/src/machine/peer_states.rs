@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::{Monotonic, millis};
@@ -18,6 +19,9 @@ use super::Machine;
 use super::departures::Departure;
 use super::peers::{Adoption, Peer, PeerCounts};
 use super::scripts::LongScripts;
+
+/// How long a peer that should be up may be added and checked before it counts as one that is not.
+const PENDING: Duration = Duration::from_secs(60);
 
 impl Machine {
     /// How many peers the server has, how many of them are adopted, how many of those do not
@@ -35,8 +39,44 @@ impl Machine {
         match peer.adoption.as_deref() {
             None => PeerState::Unwatched,
             Some(_) if self.overdue(id).is_some() => PeerState::Unknown,
-            Some(adoption) => adoption_state(adoption),
+            Some(adoption) => adoption.state(),
         }
+    }
+
+    /// Since when a peer has not been up that is to be added now; `None` if it is up, or nothing is
+    /// known of it.
+    pub(super) fn not_up_since(&self, name: &str) -> Option<Monotonic> {
+        let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
+        let Some(peer) = peer else {
+            let departure = self.peers.departures.get(name);
+            return departure.filter(|it| it.is_loss()).map(|it| it.at);
+        };
+        let adoption = peer.adoption.as_deref()?;
+        let history = &adoption.history;
+        match adoption.state() {
+            PeerState::Down => history.changed.or(Some(history.since)),
+            PeerState::Checking => Some(history.since),
+            _ => None,
+        }
+    }
+
+    /// For how many seconds it has been tried to get the peer up, if that is unusually long: a
+    /// first check may take as long as its plan says.
+    fn pending(&self, name: &str, state: PeerState, adoption: Option<&Adoption>) -> Option<u64> {
+        let tried = self.additions.attempts.since(name);
+        let (since, usual) = match (state, adoption) {
+            (PeerState::Adding, _) => (tried?, 0),
+            (PeerState::Checking, Some(adoption)) => {
+                let since = adoption.history.since;
+                let plan = adoption.liveness.plan();
+                let check = plan.timeout.saturating_mul(plan.retries);
+                let usual = plan.every.saturating_add(check);
+                (tried.map_or(since, |tried| tried.min(since)), usual)
+            }
+            _ => return None,
+        };
+        let time = self.now.since(since);
+        (time > PENDING.max(Duration::from_secs(usual.into()))).then(|| time.as_secs())
     }
 
     /// How a peer is that the server does not have: `None` if nobody expects it.
@@ -111,6 +151,10 @@ impl Machine {
         let state = self.absent_state(record, name, auto)?;
         let departure = self.peers.departures.get(name);
         let gone = |departure: &Departure| self.now.since(departure.at).as_secs();
+        // Who is to be added and is not there may just have failed to be, once more.
+        let is_tried = state == PeerState::Adding || auto && state == PeerState::Absent;
+        let tried = self.additions.attempts.since(name).filter(|_| is_tried);
+        let tried = tried.map(|since| self.now.since(since).as_secs());
         Some(PeerStatus {
             wanted: match state {
                 PeerState::Adding | PeerState::Gone => true,
@@ -120,9 +164,10 @@ impl Machine {
             address: departure
                 .and_then(|departure| departure.address.as_deref())
                 .map(str::to_owned),
-            age: departure.map_or(0, gone),
+            age: departure.map_or_else(|| tried.unwrap_or(0), gone),
             connection: ConnectionStatus {
                 removal: departure.map(|departure| departure.removal),
+                pending: self.pending(name, state, None),
                 ..ConnectionStatus::default()
             },
             ..self.row(name, state, long)
@@ -155,6 +200,7 @@ impl Machine {
                 last_reconnect: history.last_reconnect.map(ago),
                 removal: None,
                 overdue: self.overdue(id).map(|overdue| overdue.as_secs()),
+                pending: self.pending(peer.name(), state, Some(adoption)),
             };
             status.statistics = *adoption.liveness.statistics();
         }
@@ -180,16 +226,5 @@ impl Machine {
                 long: long.get(name).cloned().unwrap_or_default(),
             },
         }
-    }
-}
-
-/// How an adopted peer is, as far as its checks have told.
-fn adoption_state(adoption: &Adoption) -> PeerState {
-    if adoption.liveness.phase().failed_checks > 0 {
-        PeerState::Down
-    } else if adoption.liveness.statistics().replies > 0 {
-        PeerState::Up
-    } else {
-        PeerState::Checking
     }
 }

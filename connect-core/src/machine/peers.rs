@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::PeerState;
 use connect_liveness::Liveness;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
@@ -34,6 +35,19 @@ pub(super) struct Adoption {
     /// Timeouts since the last reply that did not count.
     pub voids: u8,
     pub history: History,
+}
+
+impl Adoption {
+    /// How the peer is, as far as its checks have told.
+    pub(super) fn state(&self) -> PeerState {
+        if self.liveness.phase().failed_checks > 0 {
+            PeerState::Down
+        } else if self.liveness.statistics().replies > 0 {
+            PeerState::Up
+        } else {
+            PeerState::Checking
+        }
+    }
 }
 
 /// A ping that was sent to the server.

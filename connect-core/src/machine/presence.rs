@@ -3,13 +3,14 @@
 //! checks.
 
 use connect_ipc::PeerId;
+use connect_ipc::control::PeerState;
 use connect_ipc::event::{EventKind, Removal};
 use connect_ipc::scripts::ScriptKind;
 use tripe_admin::{Address, Failure};
 
 use super::Machine;
 use super::departures::Departure;
-use super::peers::{Particulars, Peer};
+use super::peers::{Adoption, Particulars, Peer};
 use super::server::{AfterAlgs, Pending};
 
 impl Machine {
@@ -75,6 +76,10 @@ impl Machine {
             None if self.additions.is_under_way(name) => Removal::Replaced,
             None => otherwise,
         };
+        let was_up = peer.adoption.as_deref().map(Adoption::state) == Some(PeerState::Up);
+        if (was_up || removal == Removal::Command) && !self.additions.is_under_way(name) {
+            self.additions.attempts.end(name);
+        }
         self.note_departure(name, &peer, removal);
         if peer.adoption.is_some() {
             self.forget_at_pinger(id);

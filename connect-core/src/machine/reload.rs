@@ -71,6 +71,9 @@ impl Machine {
                 self.emit(None, || EventKind::Database { peers });
                 self.database.current = database;
                 self.peers.departures.keep_expected(&self.database.current);
+                self.additions
+                    .attempts
+                    .keep_recorded(&self.database.current);
                 self.apply();
                 if self.server.joined_before() {
                     self.notify(["peerdb-update"], &[""; 0]);

@@ -480,6 +480,9 @@ pub struct ConnectionStatus {
     pub removal: Option<Removal>,
     /// Seconds for which its check, or the answer to its ping, is overdue, if it is.
     pub overdue: Option<u64>,
+    /// Seconds for which it has been added or checked without being up, if that is unusually long:
+    /// over a minute, and longer than its first check may take.
+    pub pending: Option<u64>,
 }
 
 /// One peer in full.

@@ -62,7 +62,8 @@ const PEER_RECONNECTS: Family = counter(
 );
 const PEER_AGE: Family = gauge(
     "peer_age_seconds",
-    "Time since the peer was adopted or first seen, or since it was removed.",
+    "Time since the peer was adopted or first seen, or since it was removed, or since its addition \
+     was first tried.",
 );
 
 const PEER_SCRIPT_FAILED: Family = gauge(
@@ -92,10 +93,11 @@ fn up(peer: &PeerStatus) -> Option<bool> {
     }
 }
 
-/// The age of a peer that is or was there.
+/// The age of a peer that is or was there, or that it was tried to add.
 fn age(peer: &PeerStatus) -> Option<f64> {
     let known = peer.state.is_present() || peer.connection.removal.is_some();
-    known.then(|| number(peer.age))
+    let tried = peer.state == PeerState::Adding || peer.age > 0;
+    (known || tried).then(|| number(peer.age))
 }
 
 /// A count that only peers which are pinged have.

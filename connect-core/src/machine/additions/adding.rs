@@ -77,6 +77,12 @@ impl Machine {
             }
             return;
         }
+        let not_up = self.not_up_since(name);
+        if not_up.is_none() && self.peers.find(name).is_some() {
+            // It was up until now.
+            self.additions.attempts.end(name);
+        }
+        self.additions.attempts.begin(name, not_up, self.now);
         let adding = Adding {
             requesters: vec![requester],
             address,

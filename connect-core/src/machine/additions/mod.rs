@@ -2,6 +2,7 @@
 //! What is being added, and what is to be added when a greeting comes.
 
 mod adding;
+mod attempts;
 mod passive;
 
 use std::collections::BTreeMap;
@@ -9,6 +10,7 @@ use std::collections::BTreeMap;
 use connect_ipc::clock::Monotonic;
 
 use super::requester::Requester;
+use attempts::Attempts;
 
 /// An addition under way.
 #[derive(Debug)]
@@ -28,6 +30,8 @@ pub(super) struct Additions {
     under_way: BTreeMap<String, Adding>,
     /// In the order of the challenges given out.
     greetings: Vec<Greeting>,
+    /// The peers that somebody has tried to add and that have not been up since.
+    pub(super) attempts: Attempts,
 }
 
 impl Additions {

@@ -421,3 +421,75 @@ fn info_has_the_same_row_and_none_for_a_peer_that_nothing_asks_for() {
     assert_eq!(status("passive"), Some(PeerState::Waiting));
     assert_eq!(status("plain"), None);
 }
+
+fn active(rig: &mut Rig, name: &str) {
+    let words = vec!["active".to_owned(), name.to_owned()];
+    rig.request(1, 1, Request::Submit { words });
+}
+
+/// The tag of the latest addition.
+fn addition(rig: &mut Rig) -> String {
+    let sent = rig.sent();
+    let add = sent.iter().rev().find(|line| line.starts_with("ADD "));
+    let add = add.unwrap_or_else(|| panic!("no addition in {sent:?}"));
+    add.split(' ').nth(2).expect("a tag").to_owned()
+}
+
+#[test]
+fn a_peer_whose_addition_does_not_end_counts_as_one_that_is_not_up_however_often_it_is_tried() {
+    let mut rig = joined(&records(), &[]);
+    rig.database_with_auto(&records(), &["paris"]);
+    let about = |rig: &mut Rig| {
+        let row = row(rig, "paris");
+        (row.state, row.wanted, row.age, row.connection.pending)
+    };
+    for attempt in 0..3 {
+        active(&mut rig, "paris");
+        let tag = addition(&mut rig);
+        rig.hear(&format!("BGDETACH {tag}"));
+        rig.wait(Duration::from_secs(50));
+        let age = 50 + attempt * 60;
+        let pending = (attempt > 0).then_some(age);
+        let adding = (PeerState::Adding, true, age, pending);
+        assert_eq!(about(&mut rig), adding);
+        // Asked once more for the same.
+        active(&mut rig, "paris");
+        assert_eq!(about(&mut rig), adding);
+        rig.hear(&format!("BGFAIL {tag} resolve-error paris"));
+        rig.wait(Duration::from_secs(10));
+        let absent = (PeerState::Absent, true, age + 10, None);
+        assert_eq!(about(&mut rig), absent);
+    }
+    // An attempt of long ago has nothing to do with it.
+    rig.wait(Duration::from_secs(3600));
+    active(&mut rig, "paris");
+    assert_eq!(about(&mut rig), (PeerState::Adding, true, 0, None));
+}
+
+#[test]
+fn a_peer_that_is_added_again_before_its_first_check_ends_counts_as_not_up_after_its_time() {
+    let mut rig = joined(&records(), &[]);
+    let mut seconds = 0;
+    let mut first_told = None;
+    while seconds < 600 {
+        active(&mut rig, "paris");
+        if rig.machine.counts().present > 0 {
+            answer_before(&mut rig, "KILL paris");
+            rig.hear("NOTE KILL paris");
+            rig.hear("OK");
+        }
+        let tag = addition(&mut rig);
+        rig.hear(&format!("BGDETACH {tag}"));
+        rig.hear("NOTE ADD paris tun0 INET 192.0.2.1 1");
+        rig.hear(&format!("BGOK {tag}"));
+        rig.answer_all();
+        rig.wait(Duration::from_secs(30));
+        seconds += 30;
+        let row = row(&mut rig, "paris");
+        if let (PeerState::Checking, Some(pending)) = (row.state, row.connection.pending) {
+            assert_eq!(pending, seconds);
+            first_told.get_or_insert(seconds);
+        }
+    }
+    assert!(first_told.is_some());
+}
