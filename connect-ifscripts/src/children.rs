@@ -46,7 +46,8 @@ impl Children {
                 Input::Started { run, child }
             }
             Err(error) => {
-                warn!(run = run.0, peer, script, %error, "script not started");
+                // Core tells of it with the warning of the manual, in the same words.
+                debug!(run = run.0, peer, script, %error, "script not started");
                 let why = error.to_string();
                 Input::NotStarted { run, why }
             }

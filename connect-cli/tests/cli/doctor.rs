@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 
 use connect_ipc::control::{FailedScript, LongScript, Reply, Request, ServiceStatus, StateFault};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
@@ -198,6 +199,27 @@ fn what_is_open_to_everybody_is_a_fault() -> Result {
             .to_string()
             .replace(env!("CARGO_PKG_VERSION"), "VERSION")
     );
+    Ok(())
+}
+
+#[test]
+fn a_database_that_cannot_be_used_is_one_fault() -> Result {
+    let (place, _helpers) = place()?;
+    let path = place.path("peers.cdb");
+    for harm in [
+        |path: &Path| std::fs::write(path, "no database"),
+        |path: &Path| std::fs::remove_file(path),
+    ] {
+        harm(&path)?;
+        let fault = peerdb::Database::load(&path).unwrap_err().to_string();
+        let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+        let served = core(&place, |status| status.database.fault = Some(fault))?;
+        let outcome = place.run("doctor")?;
+        tripe.finish()?;
+        served.asked()?;
+        std::fs::remove_file(place.path("tripesock"))?;
+        assert!(outcome.stdout.ends_with("\n1 fault\n"), "{outcome}");
+    }
     Ok(())
 }
 

@@ -13,11 +13,17 @@ use crate::commands::db::findings as remarks;
 use crate::output::progress;
 use crate::output::text;
 
-/// Checks the database.
-pub(crate) fn check(path: &Path, section: &mut Section<'_>) -> Option<Database> {
+/// Checks the database. `told` is what the service was said to find wrong with the file, so that it
+/// is one fault and not two.
+pub(crate) fn check(
+    path: &Path,
+    told: Option<&str>,
+    section: &mut Section<'_>,
+) -> Option<Database> {
     let shown = path.display();
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
+        Err(_) if told.is_some() => return None,
         Err(error) => {
             let subject = format!("the peer database {shown}");
             let missing =
@@ -34,6 +40,7 @@ pub(crate) fn check(path: &Path, section: &mut Section<'_>) -> Option<Database> 
     }
     let database = match progress::during("reading the database", || Database::load(path)) {
         Ok(database) => database,
+        Err(_) if told.is_some() => return None,
         Err(error) => {
             section.fault_with_remedy(error.to_string());
             return None;

@@ -78,14 +78,20 @@ impl Doctor {
         let section = &mut findings.section(Area::Service);
         let seen = service::check(common, &found, provider.as_deref(), told, section);
         let in_use = seen.map(|seen| PathBuf::from(&seen.service.database.path));
+        let fault = seen.and_then(|seen| seen.service.database.fault.as_deref());
         let path = match (self.peerdb, in_use) {
-            (None, Some(path)) => Some(path),
+            (None, Some(path)) => Some((path, fault)),
             // Which database it has is not known either.
             (None, None) if found.is_other() && common.names_only_server() => None,
-            (option, _) => Some(paths::database(option.as_deref(), &directory)),
+            (option, in_use) => {
+                let path = paths::database(option.as_deref(), &directory);
+                let is_in_use = in_use.as_ref() == Some(&path);
+                Some((path, fault.filter(|_| is_in_use)))
+            }
         };
-        if let Some(path) = path
-            && let Some(database) = database::check(&path, &mut findings.section(Area::Database))
+        let section = &mut findings.section(Area::Database);
+        if let Some((path, told)) = path
+            && let Some(database) = database::check(&path, told, section)
         {
             scripts::check(&database, &directory, &mut findings.section(Area::Scripts));
         }

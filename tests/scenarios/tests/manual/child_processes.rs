@@ -207,13 +207,19 @@ fn a_child_that_closes_its_output_early_is_watched_on() -> Outcome {
 #[test]
 fn a_child_that_cannot_be_started_is_told_and_why() -> Outcome {
     for script in ["./missing", "/dev/null", "'./miss", "''"] {
-        let (site, _service) = children(&[("ifup", script)])?;
+        let (site, service) = children(&[("ifup", script)])?;
         let mut events = site.lab.follow_from_start();
         let warning = events.line("WARN USER connect ifup p not-started ")?;
         assert!(warning.len() > 50, "it says why: {warning}");
         let mut events = site.lab.follow();
         site.submit("active q")?;
         events.stdout("ifup q")?;
+        // By one of the two processes that know it.
+        let log = service.log();
+        let told = log
+            .lines()
+            .filter(|line| line.contains("not") && line.contains("started"));
+        assert_eq!(told.count(), 1, "{log}");
     }
     Ok(())
 }
