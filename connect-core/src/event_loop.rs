@@ -146,6 +146,7 @@ impl EventLoop {
                 self.link_event(event);
             }
             Some(arrival) = self.endpoints.arrival() => self.arrived(arrival),
+            role = self.restarts.restarted() => self.driver.feed(Input::HelperRestarted(role)),
             Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
             () = self.deadlines.machine.passed() => {}
             () = self.deadlines.others.passed() => {}

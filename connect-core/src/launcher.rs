@@ -10,29 +10,26 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use connect_ipc::hello::Role;
 use connect_runtime::exit::{Exit, Fatal, finish};
 use connect_runtime::logging::{self, LogOptions, Sink};
 use connect_runtime::notifier::PRIVATE_VARIABLES;
 use connect_runtime::program;
 use tokio::process::{Child, Command};
-use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tripe_admin::Interval;
 
 use crate::daemonize;
 use crate::options::{ConnectOptions, Paths};
-use crate::restarts::Restarts;
+use crate::restarts::{Restarts, Supervision};
 use crate::signals::Hangup;
 use crate::startup;
 
-/// The helpers, by program name.
+/// The helpers, by program name: the pinger first.
 const HELPERS: [&str; 2] = ["connect-pinger", SCRIPT_HELPER];
 
 /// The one that runs scripts.
@@ -83,20 +80,16 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         } else {
             Hangup::End
         };
-        let restarts = Restarts::ours();
+        let (restarts, supervisions) = Restarts::ours();
         let mut event_loop =
-            startup::prepare(&options.core, &paths, handed_over, hangup, restarts.clone()).await?;
+            startup::prepare(&options.core, &paths, handed_over, hangup, restarts).await?;
         let supervisors: Vec<JoinHandle<()>> = helpers
             .into_iter()
-            .map(|program| {
+            .zip(supervisions)
+            .map(|(program, core)| {
                 let further = further_options(&program, &options);
                 let log = options.core.log.clone();
-                let silent = restarts.of(if program.ends_with(SCRIPT_HELPER) {
-                    Role::Ifscripts
-                } else {
-                    Role::Pinger
-                });
-                tokio::spawn(supervise(program, further, paths.clone(), log, silent))
+                tokio::spawn(supervise(program, further, paths.clone(), log, core))
             })
             .collect();
         let background = options.daemon;
@@ -121,7 +114,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
     })
 }
 
-/// Finds the helper programs.
+/// Finds the helper programs, in the order of [`HELPERS`].
 fn find_helpers(option: Option<&Path>) -> Result<Vec<PathBuf>, Fatal> {
     let beside = std::env::current_exe()
         .ok()
@@ -212,14 +205,14 @@ fn spawn(
         .with_context(|| format!("cannot start {}", program.display()))
 }
 
-/// Keeps one helper running for ever. One that is `silent` is killed, since it may be stopped and
-/// so deaf to other signals.
+/// Keeps one helper running for ever. One that is silent is killed, since it may be stopped and so
+/// deaf to other signals.
 async fn supervise(
     program: PathBuf,
     further: Vec<&'static str>,
     paths: Paths,
     log: LogOptions,
-    silent: Arc<Notify>,
+    core: Supervision,
 ) {
     let name = program
         .file_name()
@@ -233,7 +226,7 @@ async fn supervise(
             Ok(mut child) => {
                 let ended = tokio::select! {
                     ended = child.wait() => ended,
-                    () = silent.notified() => {
+                    () = core.silent() => {
                         tracing::warn!(helper = name, "a helper does not answer; killing it");
                         // It may end by itself at this very moment.
                         let _ = child.start_kill();
@@ -256,6 +249,7 @@ async fn supervise(
             pause = Duration::ZERO;
         }
         sleep(pause).await;
+        core.restarted();
         pause = (pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
     }
 }

@@ -1,25 +1,53 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How core has a helper that does not answer started again.
+//! How core has a helper that does not answer started again, and learns of each restart.
 //!
 //! ```text
 //!   machine --RestartHelper--> event loop --> [Restarts] --> the helper's supervisor in `connect`
+//!   machine <-HelperRestarted- event loop <-- [Restarts] <------ starts it again -----+
 //! ```
 //!
 //! Under a service manager its watchdog does that, and core asks nobody.
 
+use std::future::pending;
 use std::sync::Arc;
 
 use connect_ipc::hello::Role;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
+
+/// How many restarts wait for core's loop. They come every few seconds at most, so that many wait
+/// only for a loop that stands still; those beyond are not counted.
+const WAITING: usize = 256;
 
 /// The helpers' supervisors, if this program has them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Restarts(Option<Supervised>);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 struct Supervised {
     pinger: Arc<Notify>,
     scripts: Arc<Notify>,
+    restarted: mpsc::Receiver<Role>,
+}
+
+/// What the supervisor of one helper has of core.
+#[derive(Clone, Debug)]
+pub(crate) struct Supervision {
+    role: Role,
+    silent: Arc<Notify>,
+    restarted: mpsc::Sender<Role>,
+}
+
+impl Supervision {
+    /// Waits until the helper is to be ended, since it does not answer.
+    pub(crate) async fn silent(&self) {
+        self.silent.notified().await;
+    }
+
+    /// The helper is started again.
+    pub(crate) fn restarted(&self) {
+        // A full queue loses a count, and a closed one means that core is ending.
+        let _ = self.restarted.try_send(self.role);
+    }
 }
 
 impl Restarts {
@@ -29,10 +57,22 @@ impl Restarts {
         Restarts(None)
     }
 
-    /// This program starts them.
+    /// This program starts them: what core has, and what the supervisors of the pinger and of the
+    /// script helper have.
     #[must_use]
-    pub(crate) fn ours() -> Self {
-        Restarts(Some(Supervised::default()))
+    pub(crate) fn ours() -> (Self, [Supervision; 2]) {
+        let (sender, restarted) = mpsc::channel(WAITING);
+        let [pinger, scripts] = [Role::Pinger, Role::Ifscripts].map(|role| Supervision {
+            role,
+            silent: Arc::default(),
+            restarted: sender.clone(),
+        });
+        let supervised = Supervised {
+            pinger: Arc::clone(&pinger.silent),
+            scripts: Arc::clone(&scripts.silent),
+            restarted,
+        };
+        (Restarts(Some(supervised)), [pinger, scripts])
     }
 
     /// Whether this program starts them.
@@ -41,19 +81,26 @@ impl Restarts {
         self.0.is_some()
     }
 
-    /// What tells the supervisor of a helper to end it.
-    pub(crate) fn of(&self, role: Role) -> Arc<Notify> {
-        let supervised = self.0.clone().unwrap_or_default();
-        match role {
-            Role::Ifscripts => supervised.scripts,
-            Role::Pinger | Role::Core | Role::Operator => supervised.pinger,
+    /// Has a helper ended and started again. One that is being started already is left alone.
+    pub(crate) fn restart(&self, role: Role) {
+        if let Some(supervised) = &self.0 {
+            match role {
+                Role::Ifscripts => supervised.scripts.notify_waiters(),
+                Role::Pinger => supervised.pinger.notify_waiters(),
+                Role::Core | Role::Operator => {}
+            }
         }
     }
 
-    /// Has a helper ended and started again. One that is being started already is left alone.
-    pub(crate) fn restart(&self, role: Role) {
-        if self.are_ours() {
-            self.of(role).notify_waiters();
+    /// Waits until a helper was started again. Cancel safe.
+    pub(crate) async fn restarted(&mut self) -> Role {
+        let next = match &mut self.0 {
+            Some(supervised) => supervised.restarted.recv().await,
+            None => None,
+        };
+        match next {
+            Some(role) => role,
+            None => pending().await,
         }
     }
 }

@@ -218,11 +218,9 @@ pub(crate) fn state_since(peer: &PeerStatus) -> Option<u64> {
         PeerState::Up | PeerState::Down => peer.connection.changed,
         PeerState::Unknown => peer.connection.overdue,
         PeerState::Gone | PeerState::Killed => Some(peer.age),
-        PeerState::Checking
-        | PeerState::Adding
-        | PeerState::Waiting
-        | PeerState::Absent
-        | PeerState::Unwatched => None,
+        PeerState::Checking | PeerState::Adding => peer.connection.pending,
+        PeerState::Absent => Some(peer.age).filter(|age| *age > 0),
+        PeerState::Waiting | PeerState::Unwatched => None,
     }
 }
 

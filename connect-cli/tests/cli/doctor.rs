@@ -239,7 +239,7 @@ fn a_sick_service_and_its_scripts_are_told() -> Result {
     let served = core(&place, |status| {
         status.version = "1.9.9".into();
         status.socket = "/run/other".into();
-        status.pinger.connections = 3;
+        (status.pinger.connections, status.pinger.restarts) = (3, 2);
         status.scripts.connected = false;
         status.database.fault = Some("it is damaged".into());
         let fault = "cannot write core.json: no storage space; make room".into();

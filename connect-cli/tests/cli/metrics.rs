@@ -30,7 +30,7 @@ fn script() -> Result<Script> {
         status.counters.scripts.not_started,
         status.counters.scripts.lost,
     ) = (3, 1);
-    status.scripts.connections = 3;
+    (status.scripts.connections, status.scripts.restarts) = (3, 2);
     status.scripts.log_lines_lost = 6;
     let fault = "cannot write core.json: no storage space".into();
     status.state_fault = Some(StateFault { fault, seconds: 75 });

@@ -112,7 +112,8 @@ fn a_peer_that_is_added_or_checked_for_too_long_is_named_among_those_that_are_no
     ]))?;
     let text = place.run("status")?;
     core.asked()?;
-    let expected = "2 of the 4 peers that should be up are not: oslo adding, paris checking";
+    let expected = "2 of the 4 peers that should be up are not: oslo adding for 6m40s, \
+                    paris checking for 8m20s";
     assert!(text.stdout.contains(expected), "{text}");
     for (state, expected) in [
         (

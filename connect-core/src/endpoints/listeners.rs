@@ -203,6 +203,7 @@ async fn helper(
         version: Some(hello.version),
         silent: None,
         log_lines_lost: 0,
+        restarts: 0,
     };
     tracing::info!(helper = %role, pid = client.pid, "a helper has connected");
     let arrival = Arrival::Helper {

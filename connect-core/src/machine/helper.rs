@@ -37,13 +37,21 @@ impl Helper {
         status: HelperStatus,
         now: Monotonic,
     ) -> Option<ConnectionId> {
+        let connections = self.status.connections + 1;
         self.status = HelperStatus {
-            connections: self.status.connections + 1,
+            connections,
+            // Nobody may have told of its start. The first connection is no restart.
+            restarts: self.status.restarts.max(connections - 1),
             ..status
         };
         self.ready = false;
         (self.since, self.given_up) = (now, false);
         self.connection.replace(connection)
+    }
+
+    /// It was started again by core's program; it may never connect.
+    pub(super) fn restarted(&mut self) {
+        self.status.restarts += 1;
     }
 
     /// A connection has ended. Gives whether it was this helper's.
@@ -54,6 +62,7 @@ impl Helper {
         *self = Helper {
             status: HelperStatus {
                 connections: self.status.connections,
+                restarts: self.status.restarts,
                 ..HelperStatus::default()
             },
             ..Helper::awaited(now)

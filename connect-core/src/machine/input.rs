@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Envelope, HelperStatus};
+use connect_ipc::hello::Role;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
 use connect_policy::pinging::PingKind;
@@ -76,6 +77,8 @@ pub enum Input<'a> {
     },
     /// A message of a pinger.
     Pinger(ConnectionId, FromPinger),
+    /// A helper was started again by core's own program.
+    HelperRestarted(Role),
     /// A script helper has connected and said hello.
     ScriptsConnected {
         /// Its connection.

@@ -39,6 +39,7 @@ mod watch;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
+use connect_ipc::hello::Role;
 
 pub use database::Loaded;
 pub use inheritance::State;
@@ -114,6 +115,7 @@ impl Machine {
                 self.scripts_connected(connection, status);
             }
             Input::Scripts(connection, message) => self.scripts_said(connection, message),
+            Input::HelperRestarted(role) => self.helper_restarted(role),
             Input::Request {
                 connection,
                 by,
@@ -131,6 +133,14 @@ impl Machine {
             Input::Reload => self.reload_by_signal(),
             Input::ChildEnded(run) => self.child_ended(run),
             Input::EndOfTurn => self.end_turn(),
+        }
+    }
+
+    fn helper_restarted(&mut self, role: Role) {
+        match role {
+            Role::Pinger => self.pinger.helper.restarted(),
+            Role::Ifscripts => self.scripts.helper.restarted(),
+            Role::Core | Role::Operator => {}
         }
     }
 

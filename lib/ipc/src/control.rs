@@ -308,7 +308,7 @@ pub struct DatabaseStatus {
 pub struct HelperStatus {
     /// Whether it is connected.
     pub connected: bool,
-    /// How many times it has connected, so restarts are one less.
+    /// How many times it has connected.
     pub connections: u64,
     /// Its process number, while connected.
     pub pid: Option<i32>,
@@ -321,6 +321,9 @@ pub struct HelperStatus {
     /// written. Known only while it is connected.
     #[serde(default)]
     pub log_lines_lost: u64,
+    /// How many times it was started again, whether or not it connected, or connected again.
+    #[serde(default)]
+    pub restarts: u64,
 }
 
 /// How a peer is: the same word in text, JSON and metrics.

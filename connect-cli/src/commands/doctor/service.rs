@@ -202,11 +202,17 @@ fn is_same(one: &str, other: &std::path::Path) -> bool {
 
 /// A helper that is in order; what is wrong with one is among the service's faults.
 fn helper(program: &str, helper: &HelperStatus, uptime: u64, section: &mut Section<'_>) {
+    let restarts = helper.restarts;
     if !helper.connected {
+        if restarts > 0 {
+            let times = text::count(restarts, "time");
+            section.warning(
+                format!("{program} has been started again {times}, and is not connected"),
+                "its lines in the log say what it ends for, or that it cannot be started",
+            );
+        }
         return;
     }
-    // The first connection is no restart.
-    let restarts = helper.connections.saturating_sub(1);
     if restarts == 0 {
         return section.ok(format!("{program} is connected"));
     }

@@ -34,7 +34,10 @@ const HELPER_OVERDUE: Family = gauge(
     "Time for which something due from the helper is overdue; 0 if nothing is.",
 );
 const HELPER_UP: Family = gauge("helper_up", "Whether the helper is connected.");
-const HELPER_RESTARTS: Family = counter("helper_restarts", "Times the helper connected again.");
+const HELPER_RESTARTS: Family = counter(
+    "helper_restarts",
+    "Times the helper was started again, whether or not it connected, or connected again.",
+);
 const HELPER: Family = info("helper", "The helper's version.");
 const DATABASE_PEERS: Family = gauge("database_peers", "Peers in the database in use.");
 const DATABASE_FAULTY: Family = gauge(
@@ -108,7 +111,7 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
         out.sample(&HELPER_UP, &[("helper", name)], connected);
     }
     for (name, helper) in helpers {
-        let restarts = number(helper.connections.saturating_sub(1));
+        let restarts = number(helper.restarts);
         out.sample(&HELPER_RESTARTS, &[("helper", name)], restarts);
     }
     for (name, helper) in helpers {

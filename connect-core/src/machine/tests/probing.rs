@@ -381,3 +381,22 @@ fn thousands_of_peers_cost_one_look_a_second() {
     assert!(turns <= 22, "{turns}");
     assert_eq!(cause(&rig), Some(OverdueCause::PingerSilent));
 }
+
+#[test]
+fn restarts_of_a_helper_are_counted_though_it_never_connects() {
+    let mut rig = Rig::alone(&[], false);
+    let restarts = |rig: &Rig| rig.machine.helpers().map(|helper| helper.restarts);
+    for _ in 0..3 {
+        rig.feed(Input::HelperRestarted(Role::Ifscripts));
+    }
+    assert_eq!(restarts(&rig), [0, 3]);
+    // Its connection is no further restart; nor is the first one of a helper.
+    rig.scripts_come();
+    rig.pinger_comes();
+    assert_eq!(restarts(&rig), [0, 3]);
+    // Under a service manager nobody tells of a restart.
+    rig.pinger_goes();
+    rig.pinger_comes();
+    rig.scripts_go();
+    assert_eq!(restarts(&rig), [1, 3]);
+}

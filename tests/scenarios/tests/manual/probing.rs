@@ -167,6 +167,19 @@ fn a_start_against_a_mute_server_ends_with_a_sentence_and_a_code_of_its_own() ->
 }
 
 #[test]
+fn a_helper_that_never_connects_is_counted_as_often_as_it_is_started_again() -> Outcome {
+    let site = site()?;
+    site.script("connect-pinger", "exit 1")?;
+    let script_helper = scenarios::program("connect-ifscripts")?;
+    std::os::unix::fs::symlink(script_helper, site.path("connect-ifscripts"))?;
+    let directory = site.directory().to_str().context("a path")?.to_owned();
+    let mut service = Service::start(&site, &["--helper-dir", &directory])?;
+    until(&mut service, "restarts", |state| {
+        state["pinger"]["restarts"].as_u64() >= Some(3) && state["pinger"]["connections"] == 0
+    })
+}
+
+#[test]
 fn a_runtime_directory_that_was_removed_is_made_again() -> Outcome {
     let site = site()?;
     let mut service = site.connect(&[])?;
