@@ -70,7 +70,7 @@ enum LineContent<'a> {
         service: ServiceReport<'a>,
     },
     Peer {
-        peer: PeerReport<'a>,
+        peer: Box<PeerReport<'a>>,
     },
     Live,
     #[serde(rename_all = "kebab-case")]
@@ -131,7 +131,7 @@ impl Events {
         let service = service.into();
         json_line(*seq, LineContent::Service { service }, out)?;
         for peer in peers {
-            let peer = peer.into();
+            let peer = Box::new(peer.into());
             json_line(*seq, LineContent::Peer { peer }, out)?;
         }
         json_line(*seq, LineContent::Live, out)

@@ -2,7 +2,7 @@
 //! Our own sockets: making them and their directory, and making them again when they are lost.
 //!
 //! ```text
-//!   files --looks at--> [watch] --Arrival::Lost--> core's loop --> restore: make them again, or end
+//!   files <--looks-- [watch] --Arrival::Lost--> core's loop --> restore: make them again, or end
 //! ```
 //!
 //! A socket that a service manager has handed over is served as it is, with the permissions that it

@@ -39,7 +39,6 @@ mod watch;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
-use connect_ipc::hello::Role;
 
 pub use database::Loaded;
 pub use inheritance::State;
@@ -136,14 +135,6 @@ impl Machine {
         }
     }
 
-    fn helper_restarted(&mut self, role: Role) {
-        match role {
-            Role::Pinger => self.pinger.helper.restarted(),
-            Role::Ifscripts => self.scripts.helper.restarted(),
-            Role::Core | Role::Operator => {}
-        }
-    }
-
     /// A connection of a helper or an operator has ended.
     fn gone(&mut self, connection: ConnectionId) {
         if self.pinger.helper.lost(connection, self.now) {
@@ -187,12 +178,6 @@ impl Machine {
     #[must_use]
     pub const fn link(&self) -> ServerLink {
         self.server.link()
-    }
-
-    /// The run of the server whose peers are known, if it is joined and certain.
-    #[must_use]
-    pub fn joined_run(&self) -> Option<crate::server_run::ServerRun> {
-        self.server.joined_run()
     }
 }
 

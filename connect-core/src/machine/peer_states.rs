@@ -76,7 +76,7 @@ impl Machine {
             _ => return None,
         };
         let time = self.now.since(since);
-        (time > PENDING.max(Duration::from_secs(usual.into()))).then(|| time.as_secs())
+        (time > PENDING.max(Duration::from_secs(usual.into()))).then_some(time.as_secs())
     }
 
     /// How a peer is that the server does not have: `None` if nobody expects it.

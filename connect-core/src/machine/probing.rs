@@ -255,6 +255,15 @@ impl Machine {
         }
     }
 
+    /// A helper was started again, by core's wish or because it had ended.
+    pub(super) fn helper_restarted(&mut self, role: Role) {
+        match role {
+            Role::Pinger => self.pinger.helper.restarted(),
+            Role::Ifscripts => self.scripts.helper.restarted(),
+            Role::Core | Role::Operator => {}
+        }
+    }
+
     /// Has helpers started again that owe something for too long, or have not come at all.
     fn restart_silent(&mut self, found: Found) {
         for (role, silent) in [

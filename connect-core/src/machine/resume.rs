@@ -15,6 +15,12 @@ use super::peers::Algorithms;
 use crate::server_run::ServerRun;
 
 impl Machine {
+    /// The run of the server whose peers are known, if it is joined and certain.
+    #[must_use]
+    pub fn joined_run(&self) -> Option<ServerRun> {
+        self.server.joined_run()
+    }
+
     /// What became of something that core writes.
     pub(super) fn written(&mut self, news: WriteNews) {
         match news {

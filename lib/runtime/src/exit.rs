@@ -22,7 +22,8 @@ pub enum Exit {
     Software = 70,
     /// The system refused something, such as a socket or a directory.
     System = 71,
-    /// The directory of the service's own sockets, or one of them, is lost; a supervisor is to make it again.
+    /// The directory of the service's own sockets, or a socket, is lost; a supervisor is to make it
+    /// again.
     DirectoryRemoved = 72,
     /// The tripe server was connected and did not answer in time.
     Unanswered = 74,

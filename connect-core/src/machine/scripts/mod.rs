@@ -87,8 +87,8 @@ impl Scripts {
         self.owed.first().map(|(due, _)| *due)
     }
 
-    /// Every script that takes unusually long, by its peer: at most one of each kind, the oldest. It
-    /// looks at each run, so it is for requests only.
+    /// Every script that takes unusually long, by its peer: at most one of each kind, the oldest.
+    /// It looks at each run, so it is for requests only.
     pub(super) fn long(&self, now: Monotonic) -> LongScripts {
         let mut by_peer = LongScripts::new();
         for run in self.runs.values() {
