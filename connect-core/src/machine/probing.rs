@@ -41,6 +41,10 @@ impl Machine {
     /// nobody knows how it is. `None` for one that is not overdue, or not adopted.
     #[must_use]
     pub fn overdue(&self, peer: PeerId) -> Option<Duration> {
+        // Right after core stood still, what is overdue by its fault is about to come.
+        if self.pinger.watch.held_until + GRACE > self.now {
+            return None;
+        }
         let adoption = self.peers.get(peer)?.adoption.as_deref()?;
         adoption.overdue(self.now)
     }

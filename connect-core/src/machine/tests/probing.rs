@@ -400,3 +400,16 @@ fn restarts_of_a_helper_are_counted_though_it_never_connects() {
     rig.scripts_go();
     assert_eq!(restarts(&rig), [1, 3]);
 }
+
+#[test]
+fn right_after_core_stood_still_nothing_is_shown_as_unknown() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    rig.answer_all();
+    let id = rig.id("p");
+    rig.wait(seconds(1));
+    assert_eq!(rig.machine.overdue(id), None);
+    rig.stand_still(seconds(40));
+    assert_eq!(rig.machine.overdue(id), None, "it is about to come");
+    rig.wait(seconds(6));
+    assert!(rig.machine.overdue(id).is_some(), "it has not come");
+}
