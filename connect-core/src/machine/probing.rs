@@ -160,6 +160,7 @@ impl Machine {
             self.pinger.owed.deadline(),
             self.server.awaited.deadline(),
             self.scripts.owed_since().map(|since| since + GRACE),
+            self.scripts.watch_at(),
             self.pinger.helper.deadline(),
             self.scripts.helper.deadline(),
         ];
@@ -169,6 +170,9 @@ impl Machine {
 
     fn look(&mut self) {
         let now = self.now;
+        let unwatched = self.scripts.take_due_to_watch(now).into_iter();
+        let watch = |(run, child)| Output::WatchChild(run, child);
+        self.out.extend(unwatched.map(watch));
         let [order, answer] = self.pinger.owed.settle(&mut self.peers, now);
         let found = self.find_overdue(order, answer);
         let before = std::mem::replace(&mut self.pinger.watch.found, found);

@@ -21,9 +21,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{LongScript, RecentScript, ScriptStatus};
-use connect_ipc::scripts::UnderWay;
+use connect_ipc::scripts::{Child, UnderWay};
 
 use super::helper::Helper;
+use super::limits::GRACE;
 use ended_run::EndedRun;
 use runs::RunState;
 
@@ -41,6 +42,8 @@ pub(super) struct Scripts {
     /// What the helper owes, the oldest first: of each run at most the next word, from the instant
     /// when it was due.
     owed: BTreeSet<(Monotonic, RunId)>,
+    /// The children that are not watched yet, and when they are, in that order: most end before.
+    unwatched: VecDeque<(Monotonic, RunId, Child)>,
     /// The last scripts that ended, of whatever peer.
     recent: VecDeque<EndedRun>,
     /// Those that did not end well when they were last run.
@@ -56,6 +59,7 @@ impl Scripts {
             runs: BTreeMap::new(),
             next_run: started.0,
             owed: BTreeSet::new(),
+            unwatched: VecDeque::new(),
             recent: VecDeque::new(),
             failures: failures::Failures::default(),
         }
@@ -99,6 +103,31 @@ impl Scripts {
             }
         }
         by_peer
+    }
+
+    /// A child has started. It is watched once the helper would be overdue if it had ended at once.
+    fn watch_later(&mut self, id: RunId, child: Child, now: Monotonic) {
+        self.unwatched.push_back((now + GRACE, id, child));
+    }
+
+    /// When the next child is to be watched, unless it has ended by then.
+    pub(super) fn watch_at(&self) -> Option<Monotonic> {
+        self.unwatched.front().map(|(due, _, _)| *due)
+    }
+
+    /// The children that are to be watched from now on.
+    pub(super) fn take_due_to_watch(&mut self, now: Monotonic) -> Vec<(RunId, Child)> {
+        let mut due = Vec::new();
+        while let Some((at, id, child)) = self.unwatched.pop_front() {
+            if at > now {
+                self.unwatched.push_front((at, id, child));
+                break;
+            }
+            if self.runs.get(&id).is_some_and(|run| !run.ended) {
+                due.push((id, child));
+            }
+        }
+        due
     }
 
     /// How many scripts are queued or under way.

@@ -100,7 +100,7 @@ impl Machine {
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by);
         let end = limit.map(|limit| self.now + limit + KILL_AFTER);
         self.scripts.owe(id, end);
-        self.out.push(Output::WatchChild(id, child));
+        self.scripts.watch_later(id, child, self.now);
         if let Some(by) = asked_by {
             let started = RunProgress::Started { pid: child.pid };
             self.answer(by.connection, by.request, Reply::Run(started));
@@ -131,13 +131,13 @@ impl Machine {
                 .runs
                 .entry(run.run)
                 .or_insert_with(|| RunState::inherited(&run, self.now));
-            if let Some(child) = run.child.filter(|_| state.progress.child.is_none()) {
-                self.out.push(Output::WatchChild(run.run, child));
-                state.started(child, start_of(child, self.now));
-            }
             if state.stopping {
                 // The wish may have been lost together with the connection.
                 stop.push(run.run);
+            }
+            if let Some(child) = run.child.filter(|_| state.progress.child.is_none()) {
+                state.started(child, start_of(child, self.now));
+                self.scripts.watch_later(run.run, child, self.now);
             }
         }
         let mut adopt = Vec::new();

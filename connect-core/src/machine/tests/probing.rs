@@ -244,7 +244,9 @@ fn a_script_helper_that_does_not_say_how_a_run_ended_is_told_and_started_again()
         let run = rig.runs()[0].0;
         rig.scripts_say(FromScripts::Taken(run));
         rig.scripts_say(FromScripts::Started { run, child });
+        assert_eq!(rig.watched_children, [], "most end at once");
         rig.wait(seconds(10));
+        assert_eq!(rig.watched_children, [run]);
         assert_eq!(
             rig.machine.helpers()[1].silent,
             None,
@@ -268,10 +270,16 @@ fn a_child_whose_end_the_helper_tells_is_nobodys_debt() {
     rig.answer_all();
     rig.hear("NOTE KILL p");
     let run = rig.runs()[0].0;
+    let child = Child {
+        pid: 77,
+        start_time: 1,
+    };
+    rig.scripts_say(FromScripts::Started { run, child });
     let end = Ended::Exited(0);
     rig.scripts_say(FromScripts::Ended { run, end });
     rig.feed(Input::ChildEnded(run));
     rig.wait(seconds(60));
+    assert_eq!(rig.watched_children, []);
     assert_eq!(rig.machine.helpers()[1].silent, None);
     assert_eq!(rig.restarts, []);
 }

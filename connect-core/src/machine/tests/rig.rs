@@ -35,6 +35,7 @@ pub(super) struct Rig {
     pub(super) ended: Option<Ending>,
     /// The helpers that are to be started again.
     pub(super) restarts: Vec<Role>,
+    pub(super) watched_children: Vec<RunId>,
     /// Whether the pinger leaves it to the test to answer that it proceeds.
     pub(super) slow_pinger: bool,
     /// Which run of the server is connected to.
@@ -88,6 +89,7 @@ impl Rig {
             secrets: Vec::new(),
             ended: None,
             restarts: Vec::new(),
+            watched_children: Vec::new(),
             slow_pinger: false,
             run: 1,
             pinger: ConnectionId(0),
@@ -314,6 +316,7 @@ impl Rig {
             Output::Secret(secret) => self.secrets.push(secret),
             Output::End(ending) => self.ended = Some(ending),
             Output::RestartHelper(role) => self.restarts.push(role),
+            Output::WatchChild(run, _) => self.watched_children.push(run),
             _ => {}
         }
     }
