@@ -5,7 +5,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 use connect_runtime::exit::Exit;
 
 use crate::commands::{
-    admin, completions, db, doctor, events, info, metrics, script, shortcuts, status, submit, top,
+    admin, completions, db, doctor, events, info, metrics, reload, script, shortcuts, status,
+    submit, top,
 };
 use crate::common::{Common, CommonOptions};
 use crate::error::Error;
@@ -57,6 +58,7 @@ pub(crate) enum Command {
     Events(events::Events),
     #[command(flatten)]
     Shortcut(shortcuts::Shortcut),
+    Reload(reload::Reload),
     Ifup(script::Ifup),
     Ifdown(script::Ifdown),
     Submit(submit::Submit),
@@ -76,12 +78,13 @@ impl Command {
             Command::Top(top) => top.run(common).await,
             Command::Events(events) => events.run(common).await,
             Command::Shortcut(shortcut) => shortcut.run(common).await,
+            Command::Reload(reload) => reload.run(common).await,
             Command::Ifup(ifup) => ifup.run(common).await,
             Command::Ifdown(ifdown) => ifdown.run(common).await,
             Command::Submit(submit) => submit.run(common).await,
             Command::Admin(admin) => admin.run(common).await,
             Command::Metrics(metrics) => metrics.run(common).await,
-            Command::Db(db) => db.run(common),
+            Command::Db(db) => db.run(common).await,
             Command::Doctor(doctor) => doctor.run(common).await,
             Command::Completions(completions) => completions.run(Cli::command(), common),
         }

@@ -73,6 +73,24 @@ impl Common {
         Common::new(self.options.clone())
     }
 
+    /// How this program is called with the options that name the service, for commands that are
+    /// shown to be copied.
+    pub(crate) fn program(&self) -> Vec<String> {
+        let given = [
+            ("-a", &self.options.admin_socket),
+            ("-d", &self.options.directory),
+            ("--runtime-dir", &self.options.runtime_dir),
+            ("--control", &self.options.control),
+        ];
+        let mut words = vec!["connect-cli".to_owned()];
+        for (option, path) in given {
+            if let Some(path) = path {
+                words.extend([option.to_owned(), path.display().to_string()]);
+            }
+        }
+        words
+    }
+
     /// The configuration directory.
     pub(crate) fn directory(&self) -> PathBuf {
         paths::directory(self.options.directory.as_deref())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Requests that several commands make.
 
+use connect_ipc::changes::Changes;
 use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
 
 use super::connection::{Control, ControlError};
@@ -22,6 +23,15 @@ pub(crate) async fn command<E: From<ControlError>>(
             Reply::Failed(words) => return Ok(Some(words)),
             _ => return Err(ControlError::Unexpected.into()),
         }
+    }
+}
+
+/// Asks which peers are not as the database in use has them.
+pub(crate) async fn changes(control: &mut Control) -> Result<Changes, ControlError> {
+    control.ask(Request::Changes {})?;
+    match control.reply().await? {
+        Reply::Changes(changes) => Ok(*changes),
+        _ => Err(ControlError::Unexpected),
     }
 }
 

@@ -130,14 +130,6 @@ pub(crate) enum Shortcut {
         /// The peer's name.
         peer: String,
     },
-    /// Make the service read its peer database now
-    #[command(after_help = "\
-        The service looks for a new database every second by itself; this is for scripts that \
-        want to know what came of it: with --wait the command ends when the database is taken up \
-        (exit code 0) or found faulty (65), or when --timeout is over (124).\n\n\
-        Examples:\n\
-        \x20 connect-cli reload --wait")]
-    Reload(WaitOptions),
     /// Make the service end
     #[command(after_help = "\
         The peers stay with the server; nobody pings them any more. A supervisor may start the \
@@ -196,13 +188,6 @@ impl Shortcut {
             Shortcut::Sabotage { options, peer } => {
                 let words = ["sabotage", &peer];
                 options.give(common, &words, Pace::Quick).await
-            }
-            Shortcut::Reload(options) => {
-                let words = ["reload".to_owned()];
-                let (request, goal) = (Request::Reload {}, Goal::Reload);
-                options
-                    .give(common, &words, request, Pace::Quick, goal)
-                    .await
             }
             Shortcut::Quit(options) => options.give(common, &["quit"], Pace::Quick).await,
         }

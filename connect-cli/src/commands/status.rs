@@ -46,9 +46,10 @@ fn after_help() -> String {
     });
     format!(
         "States of a peer:\n{}\n\
-         Beside the state stand its scripts whose latest run did not end well. FAIL counts the failed \
-         attempts of the current or most recent check, LOSS all pings that were lost, NEXT the time \
-         until the next ping.\n\n\
+         Beside the state stand a record that was changed or struck since the peer was added (see \
+         reload), and its scripts whose latest run did not end well. FAIL counts the failed attempts \
+         of the current or most recent check, LOSS all pings that were lost, NEXT the time until the \
+         next ping.\n\n\
          Examples:\n\
          \x20 connect-cli status\n\
          \x20 connect-cli status --watch\n\

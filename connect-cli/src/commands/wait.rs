@@ -26,7 +26,7 @@ use crate::output::report::{CommandReport, OutcomeReport, OutcomeResult};
 use crate::output::text;
 
 /// The kinds of events that can decide the outcome.
-const KINDS: [EventName; 12] = [
+const KINDS: [EventName; 10] = [
     EventName::Added,
     EventName::Removed,
     EventName::Keys,
@@ -35,8 +35,6 @@ const KINDS: [EventName; 12] = [
     EventName::Unreachable,
     EventName::Reconnecting,
     EventName::Ended,
-    EventName::Database,
-    EventName::DatabaseFault,
     EventName::Lost,
     EventName::Command,
 ];
@@ -50,8 +48,6 @@ pub(crate) enum Goal {
     Kick,
     /// The peer is gone.
     Kill,
-    /// The database was read.
-    Reload,
 }
 
 /// What the events have told so far.
@@ -68,22 +64,19 @@ impl<'a> OutcomeWatch<'a> {
         OutcomeWatch {
             goal,
             command,
-            // These are not service commands, so no event tells that they were given. Their outcome
-            // is clear without that.
-            begun: matches!(goal, Goal::Kill | Goal::Reload),
+            // This is no service command, so no event tells that it was given. Its outcome is clear
+            // without that.
+            begun: goal == Goal::Kill,
         }
     }
 
     fn peer(&self) -> Option<&str> {
-        match self.goal {
-            Goal::Reload => None,
-            Goal::Active | Goal::Kick | Goal::Kill => self.command.get(1).map(String::as_str),
-        }
+        self.command.get(1).map(String::as_str)
     }
 
     /// What the error is about.
     fn subject(&self) -> String {
-        text::clean(self.peer().unwrap_or("the database")).into_owned()
+        text::clean(self.peer().unwrap_or_default()).into_owned()
     }
 
     fn filter(&self) -> EventFilter {
@@ -105,10 +98,8 @@ impl<'a> OutcomeWatch<'a> {
             return None;
         }
         let result = match (&event.kind, self.goal) {
-            // The database is read with the server or without.
-            (EventKind::Lost {}, Goal::Active | Goal::Kick | Goal::Kill) => OutcomeResult::Failed,
-            (EventKind::Database { .. }, Goal::Reload)
-            | (EventKind::Removed(_), Goal::Kill)
+            (EventKind::Lost {}, _) => OutcomeResult::Failed,
+            (EventKind::Removed(_), Goal::Kill)
             | (
                 EventKind::Keys {} | EventKind::Reply { .. } | EventKind::Recovered { .. },
                 Goal::Active,
@@ -116,8 +107,7 @@ impl<'a> OutcomeWatch<'a> {
             | (EventKind::Keys {} | EventKind::Recovered { .. }, Goal::Kick) => {
                 OutcomeResult::Reached
             }
-            (EventKind::DatabaseFault { .. }, Goal::Reload)
-            | (EventKind::Removed(_) | EventKind::Unreachable { .. }, Goal::Active | Goal::Kick) => {
+            (EventKind::Removed(_) | EventKind::Unreachable { .. }, Goal::Active | Goal::Kick) => {
                 OutcomeResult::Failed
             }
             (
@@ -261,10 +251,7 @@ fn end(
     } else if result == Some(OutcomeResult::Reached) {
         out.painted(Paint::Good, &format!("{subject}: {what}"))?;
     }
-    let exit = match watch.goal {
-        Goal::Reload => Exit::Data,
-        Goal::Active | Goal::Kick | Goal::Kill => Exit::Failure,
-    };
+    let exit = Exit::Failure;
     match result {
         Some(OutcomeResult::Reached) => Ok(Exit::Success),
         Some(OutcomeResult::Failed) => Err(Error::OtherOutcome {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tripe_admin::token;
 
+use super::change_text;
 use super::paint::Paint;
 use super::probing_text;
 use super::text;
@@ -127,9 +128,7 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
             format!("{} {mark} {line}", script.name())
         }
         EventKind::Ended { script, end } => format!("{}: {}", script.name(), script_end(end).0),
-        EventKind::Database { peers } => {
-            format!("database taken up, {}", text::count(*peers, "peer"))
-        }
+        EventKind::Database { peers, waiting } => change_text::loaded(*peers, waiting.total()),
         EventKind::DatabaseFault { fault } => format!("database not usable: {fault}"),
         EventKind::Joined {} => "joined the server".to_owned(),
         EventKind::Lost {} => "the server cannot be reached".to_owned(),

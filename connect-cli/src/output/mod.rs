@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Standard output as lines, tables or JSON, with colours on a terminal.
 
+pub(crate) mod change_text;
 pub(crate) mod event_text;
 pub(crate) mod note_words;
 pub(crate) mod paint;

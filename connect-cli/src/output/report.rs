@@ -4,6 +4,7 @@
 //! Peers, pings and scripts that have ended have their own types here. So the messages between the
 //! processes can change without breaking the scripts of users.
 
+use connect_ipc::changes::RecordStanding;
 use connect_ipc::control::{
     Counters, DatabaseStatus, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink,
     ServiceStatus, StateFault,
@@ -151,6 +152,8 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
     pub(crate) ping: PingReport,
+    /// `changed`, `struck` or `new` if it is not as the database has it, else `null`.
+    pub(crate) record: Option<RecordStanding>,
 }
 
 /// Whether the peer is at the server and its most recent check failed.
@@ -180,6 +183,7 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             pending: status.connection.pending,
             removal: status.connection.removal,
             ping: (&status.statistics).into(),
+            record: status.connection.record,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 
+use connect_ipc::changes::RecordStanding;
 use connect_ipc::control::{
     FailedScript, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink, ServiceStatus,
     StateFault,
@@ -11,6 +12,7 @@ use connect_ipc::scripts::ScriptFailure;
 use connect_ipc::statistics::LastPing;
 
 use super::Output;
+use super::change_text;
 use super::paint::Paint;
 use super::probing_text;
 use super::table::{Cell, Column, Table};
@@ -29,6 +31,9 @@ pub(crate) fn show(
     out.sentence(Paint::Heading, &text::clean(&headline(service, peers)), 2)?;
     for fault in faults(service).into_iter().chain(missing(peers)) {
         out.sentence(Paint::Bad, &format!("! {}", text::clean(&fault)), 2)?;
+    }
+    if let Some(stale) = stale_records(peers) {
+        out.painted(Paint::Doubtful, &format!("! {stale}"))?;
     }
     out.line("")?;
     if peers.is_empty() {
@@ -273,18 +278,45 @@ fn long_script(script: &LongScript) -> String {
     format!("{} {doing} for {time}", script.kind.name())
 }
 
-/// How the peer is, which of its scripts did not end well when they were last run, and which take
-/// unusually long.
+/// The peers that are there with another record than the database has, in a sentence, if there are
+/// any.
+pub(crate) fn stale_records(peers: &[PeerStatus]) -> Option<String> {
+    let stale = peers.iter().filter(|peer| stale_record(peer).is_some());
+    let stale = u64::try_from(stale.count()).unwrap_or(u64::MAX);
+    (stale > 0).then(|| {
+        let total = change_text::total(stale);
+        format!("{total}: `connect-cli reload' lists them, with the command for each")
+    })
+}
+
+/// The words for a record that is another one than the connection was made with. That a new peer is
+/// not there is said by its state.
+fn stale_record(peer: &PeerStatus) -> Option<&'static str> {
+    match peer.connection.record? {
+        RecordStanding::Changed => Some("record changed"),
+        RecordStanding::Struck => Some("record struck"),
+        RecordStanding::New => None,
+    }
+}
+
+/// How the peer is, whether its record is another one now, which of its scripts did not end well
+/// when they were last run, and which take unusually long.
 pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
     let (state, paint) = state(peer);
-    let (failed, long) = (&peer.scripts.failed, &peer.scripts.long);
-    if failed.is_empty() && long.is_empty() {
-        return (state.to_owned(), paint);
-    }
-    let failed = failed.iter().map(failed_script);
-    let scripts = failed.chain(long.iter().map(long_script));
-    let words: Vec<String> = [state.to_owned()].into_iter().chain(scripts).collect();
-    (words.join(", "), Paint::Bad)
+    let record = stale_record(peer);
+    let failed = peer.scripts.failed.iter().map(failed_script);
+    let long = peer.scripts.long.iter().map(long_script);
+    let scripts: Vec<String> = failed.chain(long).collect();
+    let paint = if !scripts.is_empty() {
+        Paint::Bad
+    } else if record.is_some() && paint != Paint::Bad {
+        Paint::Doubtful
+    } else {
+        paint
+    };
+    let words = [state].into_iter().chain(record).map(str::to_owned);
+    let words: Vec<String> = words.chain(scripts).collect();
+    (words.join(", "), paint)
 }
 
 /// A script that did not end well, and how it ended.

@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
 
+use connect_ipc::changes::ChangeCounts;
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{EventFilter, EventKind, EventName, Removal};
 use connect_ipc::probing::OverdueCause;
@@ -76,7 +77,14 @@ fn events() -> Vec<Reply> {
             },
         ),
         Reply::Dropped { events: 7 },
-        event(62, None, EventKind::Database { peers: 1 }),
+        event(
+            62,
+            None,
+            EventKind::Database {
+                peers: 1,
+                waiting: ChangeCounts::default(),
+            },
+        ),
         event(
             63,
             None,

@@ -12,6 +12,7 @@ mod manual;
 mod metrics;
 mod output;
 mod pages;
+mod reload;
 mod script;
 mod shortcuts;
 mod status;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Commands that wait for what comes of them, and `reload`.
+//! Commands that wait for what comes of them.
 
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{EventKind, Removal};
@@ -105,18 +105,6 @@ fn each_goal_is_reached_or_missed_with_a_code_of_its_own() -> Result {
         submit("kick"),
         vec![(None, command("kick"))],
     )?;
-    let reload = || Some(Request::Reload {});
-    all += &ends(
-        "reload --wait",
-        reload(),
-        vec![(None, EventKind::Database { peers: 3 })],
-    )?;
-    let fault = "/etc/tripe/peers.cdb is damaged".to_owned();
-    all += &ends(
-        "reload --wait",
-        reload(),
-        vec![(None, EventKind::DatabaseFault { fault })],
-    )?;
     all += &ends(
         "active alice --wait",
         submit("active"),
@@ -156,21 +144,5 @@ fn a_command_that_fails_is_not_waited_for() -> Result {
     core.asked()?;
     assert_eq!(outcome.code, Some(1), "{outcome}");
     assert!(outcome.stderr.contains("unknown-peer alice"), "{outcome}");
-    Ok(())
-}
-
-#[test]
-fn reload_without_waiting_only_asks() -> Result {
-    let place = Place::new()?;
-    for (arguments, code, reply) in [
-        ("reload", 0, Reply::Done {}),
-        ("reload --json", 0, Reply::Done {}),
-        ("reload", 1, Reply::Failed(vec!["no".into()])),
-    ] {
-        let core = place.core(Script::replies([reply]))?;
-        let outcome = place.run(arguments)?;
-        assert_eq!(core.asked()?, Some(Request::Reload {}));
-        assert_eq!(outcome.code, Some(code), "{outcome}");
-    }
     Ok(())
 }

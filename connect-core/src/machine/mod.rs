@@ -13,6 +13,7 @@
 
 mod additions;
 mod broadcast;
+mod changes;
 mod commands;
 mod database;
 mod departures;
@@ -151,14 +152,13 @@ impl Machine {
     /// Does what is due, and hands out what was collected in this turn.
     fn end_turn(&mut self) {
         self.send_due_pings();
-        self.expire_greetings();
+        self.tend_additions();
         self.expire_server_waits();
         self.ask_questions();
         self.look_if_due();
         self.send_to_pinger();
         self.send_lines();
-        let oldest = self.server.session.oldest_waiting();
-        self.server.awaited.end_turn(oldest, self.now);
+        self.server.end_turn(self.now);
         self.pinger.watch.end_turn(self.now);
     }
 
@@ -168,7 +168,7 @@ impl Machine {
         let deadlines = [
             self.look_at(),
             self.pinger.deadline(),
-            self.additions.deadline(),
+            self.additions.deadline(self.now),
             self.server.deadline(),
         ];
         deadlines.into_iter().flatten().min()

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::PeerId;
+use connect_ipc::changes::RecordStanding;
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::{ConnectionStatus, PeerScripts, PeerState, PeerStatus, ServerLink};
 use connect_ipc::statistics::PingStatistics;
@@ -80,7 +81,12 @@ impl Machine {
     }
 
     /// How a peer is that the server does not have: `None` if nobody expects it.
-    fn absent_state(&self, record: Option<&Record>, name: &str, auto: bool) -> Option<PeerState> {
+    pub(super) fn absent_state(
+        &self,
+        record: Option<&Record>,
+        name: &str,
+        auto: bool,
+    ) -> Option<PeerState> {
         if self.additions.is_under_way(name) {
             return Some(PeerState::Adding);
         }
@@ -168,6 +174,8 @@ impl Machine {
             connection: ConnectionStatus {
                 removal: departure.map(|departure| departure.removal),
                 pending: self.pending(name, state, None),
+                record: (auto && state == PeerState::Absent && self.server.joined_before())
+                    .then_some(RecordStanding::New),
                 ..ConnectionStatus::default()
             },
             ..self.row(name, state, long)
@@ -201,9 +209,11 @@ impl Machine {
                 removal: None,
                 overdue: self.overdue(id).map(|overdue| overdue.as_secs()),
                 pending: self.pending(peer.name(), state, Some(adoption)),
+                record: None,
             };
             status.statistics = *adoption.liveness.statistics();
         }
+        status.connection.record = peer.standing();
         status
     }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use connect_ipc::PeerId;
+use connect_ipc::changes::RecordStanding;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::PeerState;
 use connect_liveness::Liveness;
@@ -92,6 +93,11 @@ pub(super) struct Peer {
     /// Its record, as it was in the last database that had one: a peer that was struck from the
     /// database while it is up must still be brought down properly.
     pub record: Option<Record>,
+    /// The record that its connection was made with, if values of it are still in use and are
+    /// others in `record`. It shares the text with the database that it came from.
+    pub superseded: Option<Box<Record>>,
+    /// Whether the database in use does not have the record any more.
+    pub struck: bool,
     /// Its interface, once known.
     pub ifname: Option<Box<str>>,
     /// Its address in words, quoted as one line, once known.
@@ -117,6 +123,22 @@ impl Peer {
     #[must_use]
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The record that its connection was made with, as far as that matters.
+    pub(super) fn record_in_use(&self) -> Option<&Record> {
+        self.superseded.as_deref().or(self.record.as_ref())
+    }
+
+    /// How it stands to the database, if it is not as the database has it.
+    pub(super) const fn standing(&self) -> Option<RecordStanding> {
+        if self.struck {
+            Some(RecordStanding::Struck)
+        } else if self.superseded.is_some() {
+            Some(RecordStanding::Changed)
+        } else {
+            None
+        }
     }
 
     /// Stores an address as the server gave it.
@@ -213,6 +235,8 @@ impl PeerTable {
         let peer = Peer {
             name: name.into(),
             record,
+            superseded: None,
+            struck: false,
             ifname: None,
             address: None,
             algorithms: None,

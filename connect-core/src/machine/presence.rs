@@ -6,6 +6,7 @@ use connect_ipc::PeerId;
 use connect_ipc::control::PeerState;
 use connect_ipc::event::{EventKind, Removal};
 use connect_ipc::scripts::ScriptKind;
+use connect_policy::changes::for_ifdown;
 use tripe_admin::{Address, Failure};
 
 use super::Machine;
@@ -89,10 +90,15 @@ impl Machine {
         self.scripts.failures.peer_removed(name);
         // The record as it is now if there is one; else as it was, so that a peer that was struck
         // from the database is still brought down.
-        let record = self.database.current.peer(name).cloned().or(peer.record);
-        if let Some(record) = record {
+        let record = self.database.current.peer(name).or(peer.record.as_ref());
+        if let Some(record) = record.cloned() {
             self.run_shell(name, ScriptKind::Disconnect, &record);
             let algorithms = peer.algorithms.as_deref().unwrap_or_default();
+            // It takes down what `ifup` has set up, with the values that `ifup` had.
+            let record = match &peer.superseded {
+                Some(in_use) => for_ifdown(in_use, &record),
+                None => record,
+            };
             self.run_ifdown(name, &record, algorithms);
         }
     }

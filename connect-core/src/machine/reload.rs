@@ -26,7 +26,8 @@ impl Machine {
 
     /// The database file was read, for the first time or after it changed.
     pub(super) fn database_read(&mut self, loaded: Loaded) {
-        if std::mem::take(&mut self.database.reloading) {
+        let asked = std::mem::take(&mut self.database.reloading);
+        if asked {
             self.out.push(Output::ServiceManager(Milestone::Reloaded));
         }
         match loaded {
@@ -68,13 +69,16 @@ impl Machine {
                 }
                 self.database.loaded = true;
                 self.events.counters.reloads += 1;
-                self.emit(None, || EventKind::Database { peers });
                 self.database.current = database;
                 self.peers.departures.keep_expected(&self.database.current);
                 self.additions
                     .attempts
                     .keep_recorded(&self.database.current);
-                self.apply();
+                let changed = self.note_standings(&Arc::clone(&self.database.current));
+                let waiting = self.change_counts();
+                log_waiting(peers, waiting.total(), asked);
+                self.emit(None, || EventKind::Database { peers, waiting });
+                self.apply(changed);
                 if self.server.joined_before() {
                     self.notify(["peerdb-update"], &[""; 0]);
                 }
@@ -82,10 +86,9 @@ impl Machine {
         }
     }
 
-    /// Applies the database in use to the peers that the server has.
-    fn apply(&mut self) {
+    /// Applies the database in use to the peers whose record it has changed.
+    fn apply(&mut self, ids: Vec<PeerId>) {
         let database = Arc::clone(&self.database.current);
-        let ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
         let mut wanted = Vec::new();
         let mut replanned = Vec::new();
         for id in ids {
@@ -93,9 +96,6 @@ impl Machine {
                 continue;
             };
             let new = database.peer(peer.name());
-            if new == peer.record.as_ref() {
-                continue;
-            }
             let watch = new.is_some_and(connect_policy::pinging::is_watched);
             if let Some(record) = new {
                 peer.record = Some(record.clone());
@@ -133,5 +133,20 @@ impl Machine {
             let record = peers.record_of(name, database);
             record.is_some_and(|record| record.get(kind.name()).is_some())
         });
+    }
+}
+
+/// Logs that a database was loaded, if anybody is to do something about it, or has asked for it.
+fn log_waiting(peers: u64, waiting: u64, asked: bool) {
+    if waiting > 0 {
+        let verb = if waiting == 1 { "peer is" } else { "peers are" };
+        tracing::info!(
+            peers,
+            waiting,
+            "database loaded; {waiting} {verb} not as it has them: connect-cli reload lists them, \
+             with the command for each"
+        );
+    } else if asked {
+        tracing::info!(peers, "database loaded");
     }
 }

@@ -16,7 +16,7 @@ impl Machine {
                 connection,
                 request,
             } => self.answer(*connection, *request, Reply::Line(words)),
-            Requester::Startup | Requester::Knock => {}
+            Requester::Startup | Requester::Knock | Requester::Change(_) => {}
         }
     }
 
@@ -28,6 +28,7 @@ impl Machine {
                 connection,
                 request,
             } => self.answer(*connection, *request, Reply::Done {}),
+            Requester::Change(name) => self.change_applied(name, None),
             Requester::Startup | Requester::Knock => {}
         }
     }
@@ -47,6 +48,7 @@ impl Machine {
                 connection,
                 request,
             } => self.answer(*connection, *request, Reply::Failed(words)),
+            Requester::Change(name) => self.change_applied(name, Some(words)),
             Requester::Startup => self.warn(["auto-add-failed", name], &words),
             Requester::Knock => self.warn(["knock-add-failed", name], &words),
         }

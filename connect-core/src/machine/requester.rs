@@ -21,6 +21,8 @@ pub(super) enum Requester {
     Startup,
     /// A knock.
     Knock,
+    /// The change of this peer, which is being applied.
+    Change(String),
 }
 
 /// A request on the control socket that is answered step by step.

@@ -41,6 +41,21 @@ impl Machine {
                 self.out.push(Output::ReadDatabase);
                 self.answer(connection, id, Reply::Done {});
             }
+            Request::Changes {} => {
+                let changes = Reply::Changes(Box::new(self.record_changes()));
+                self.answer(connection, id, changes);
+            }
+            Request::ApplyChanges {} => {
+                let request = OperatorRequest {
+                    connection,
+                    request: id,
+                };
+                self.apply_changes(by, request);
+            }
+            Request::Records { after } => {
+                let page = self.record_page(&after);
+                self.answer(connection, id, Reply::Records(page));
+            }
             Request::RunScript { peer, script } => {
                 let purpose = ScriptPurpose::Run;
                 self.script_requested(by, script_request(connection, id, peer, script, purpose));
@@ -61,6 +76,7 @@ impl Machine {
 
     /// An operator's connection has ended: what it waited for is forgotten.
     pub(super) fn operator_gone(&mut self, connection: ConnectionId) {
+        self.stop_applying(connection);
         self.forget(
             &|requester| matches!(requester, Requester::Operator { connection: c, .. } if *c == connection),
         );

@@ -11,6 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::changes::{AppliedChange, Changes, RecordPage, RecordStanding};
 use crate::event::{Event, EventFilter, Removal};
 use crate::probing::Probing;
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
@@ -55,6 +56,15 @@ pub enum Request {
     /// Look at the database file now: [`Reply::Done`] at once. What comes of it is an event,
     /// `database` or `database-fault`.
     Reload {},
+    /// Which peers are not as the database in use has them: [`Reply::Changes`].
+    Changes {},
+    /// Make them so: [`Reply::Applied`] for each, then [`Reply::Done`], or [`Reply::Failed`].
+    ApplyChanges {},
+    /// Some records of the database in use, sorted by name: [`Reply::Records`].
+    Records {
+        /// Those after this name.
+        after: String,
+    },
     /// Run a script of a peer that the server has once more: [`Reply::Run`]..., or
     /// [`Reply::Failed`].
     RunScript {
@@ -80,9 +90,12 @@ impl Request {
             Request::Status {}
             | Request::Info { .. }
             | Request::Events(_)
-            | Request::Recent {} => true,
+            | Request::Recent {}
+            | Request::Changes {}
+            | Request::Records { .. } => true,
             Request::Submit { .. }
             | Request::Reload {}
+            | Request::ApplyChanges {}
             | Request::RunScript { .. }
             // Only those who may run a script have a use for what it would get.
             | Request::ShowScript { .. } => false,
@@ -126,6 +139,12 @@ pub enum Reply {
         /// How many.
         events: u64,
     },
+    /// The peers that are not as the database has them. Final.
+    Changes(Box<Changes>),
+    /// What became of one of them.
+    Applied(AppliedChange),
+    /// Some records of the database in use. Final.
+    Records(RecordPage),
     /// What became of a script that was requested. Final once the script has ended.
     Run(RunProgress),
     /// What a script would execute. Final.
@@ -149,9 +168,12 @@ impl Reply {
             | Reply::Live { .. }
             | Reply::Event(_)
             | Reply::Dropped { .. }
+            | Reply::Applied(_)
             | Reply::Run(RunProgress::Started { .. } | RunProgress::Output { .. }) => false,
             Reply::Peer(_)
             | Reply::Recent(_)
+            | Reply::Changes(_)
+            | Reply::Records(_)
             | Reply::Run(RunProgress::Ended(_))
             | Reply::Script(_)
             | Reply::Done {}
@@ -486,6 +508,9 @@ pub struct ConnectionStatus {
     /// Seconds for which it has been added or checked without being up, if that is unusually long:
     /// over a minute, and longer than its first check may take.
     pub pending: Option<u64>,
+    /// How the peer stands to the database, if it is not as the database has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordStanding>,
 }
 
 /// One peer in full.

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::changes::ChangeCounts;
 use crate::probing::OverdueCause;
 use crate::scripts::{Ended, ScriptKind, Stream};
 
@@ -142,6 +143,9 @@ pub enum EventKind {
     Database {
         /// How many peers it holds.
         peers: u64,
+        /// How many peers are not as it has them.
+        #[serde(default)]
+        waiting: ChangeCounts,
     },
     /// The database file cannot be used.
     DatabaseFault {

@@ -6,6 +6,7 @@
 //! Unknown fields are ignored, unknown messages are answered with an error. `docs/architecture.md`
 //! lists the messages in the order of a typical conversation.
 
+pub mod changes;
 pub mod clock;
 pub mod control;
 pub mod event;

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeSet;
 
+use connect_ipc::changes::{RecordStanding, Remedy};
 use connect_ipc::control::{Answer, Envelope, PeerState, Reply, Request, RunProgress, ServerLink};
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::frame::{FrameError, decode, encode};
@@ -56,7 +57,7 @@ fn hellos() {
 fn requests() {
     let envelopes: Vec<Envelope> = read(include_str!("fixtures/requests.jsonl")).unwrap();
     let requests: Vec<Request> = envelopes.into_iter().map(|it| it.request).collect();
-    every_variant!(requests, Request: Status, Info, Submit, Events, Recent, Reload, RunScript, ShowScript);
+    every_variant!(requests, Request: Status, Info, Submit, Events, Recent, Reload, Changes, ApplyChanges, Records, RunScript, ShowScript);
 }
 
 #[test]
@@ -65,22 +66,29 @@ fn replies() {
     let replies: Vec<Reply> = answers.into_iter().map(|answer| answer.reply).collect();
     every_variant!(
         replies,
-        Reply: Service, Peers, Peer, Line, Live, Event, Recent, Dropped, Run, Script, Done, Failed, Error
+        Reply: Service, Peers, Peer, Line, Live, Event, Recent, Dropped, Changes, Applied, Records, Run, Script, Done, Failed, Error
     );
     let (mut links, mut states, mut last) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut standings, mut remedies) = (Vec::new(), Vec::new());
     let mut progress = Vec::new();
     for reply in &replies {
         match reply {
             Reply::Service(service) => links.push(service.server),
             Reply::Peers(peers) => {
                 states.extend(peers.iter().map(|peer| peer.state));
+                standings.extend(peers.iter().filter_map(|peer| peer.connection.record));
                 last.extend(peers.iter().map(|peer| peer.statistics.last));
+            }
+            Reply::Changes(changes) => {
+                remedies.extend(changes.list.iter().map(|change| change.remedy));
             }
             Reply::Run(step) => progress.push(step.clone()),
             _ => {}
         }
     }
     every_variant!(progress, RunProgress: Started, Output, Ended);
+    every_variant!(standings, RecordStanding: Changed, Struck, New);
+    every_variant!(remedies, Remedy: Active, Kill, Ifup);
     every_variant!(links, ServerLink: Down, Joining, Up);
     every_variant!(states, PeerState: Up, Checking, Unknown, Down, Adding, Gone, Killed, Waiting, Absent, Unwatched);
     let causes = replies.iter().filter_map(|reply| match reply {

@@ -12,6 +12,7 @@
 //! operators' tool, which explains them, cannot differ.
 
 pub mod adding;
+pub mod changes;
 pub mod check;
 pub mod environment;
 pub mod keys;

@@ -4,15 +4,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use connect_ipc::changes::PeerChange;
 use connect_runtime::exit::Exit;
 use peerdb::Change;
 use peerdb::diff::RecordChange;
 use serde::Serialize;
 
 use super::input;
+use super::running::{self, Running};
 use crate::common::Common;
 use crate::error::Error;
 use crate::output::SCHEMA;
+use crate::output::change_text::{self, ChangeReport};
 use crate::output::paint::Paint;
 
 /// Show what is different between two databases
@@ -20,14 +23,25 @@ use crate::output::paint::Paint;
 #[command(after_help = "\
     Peers that are the same in both are not mentioned, in whatever order they stand. Sources \
     are compiled first, without writing anything.\n\n\
+    With --running, the database before is what the running service has loaded, and the one now \
+    is that named, by default the file that the service reads. Only the records of peers are \
+    compared. After the differences come the peers that will not be as the database has them once \
+    it is loaded, each with the command that makes them so.\n\n\
     Examples:\n\
     \x20 connect-cli db diff /etc/tripe/peers.cdb new.cdb\n\
-    \x20 connect-cli db diff /etc/tripe/peers.cdb /etc/tripe/peers.d")]
+    \x20 connect-cli db diff /etc/tripe/peers.cdb /etc/tripe/peers.d\n\
+    \x20 connect-cli db diff --running /etc/tripe/peers.d")]
 pub(crate) struct Diff {
-    /// The database before: a database, or a file or directory of sources.
-    old: PathBuf,
+    /// The database before: a database, or a file or directory of sources. With --running, the
+    /// database now.
+    #[arg(required_unless_present = "running")]
+    old: Option<PathBuf>,
     /// The database now: a database, or a file or directory of sources.
-    new: PathBuf,
+    #[arg(required_unless_present = "running", conflicts_with = "running")]
+    new: Option<PathBuf>,
+    /// Compare with what the running service has loaded.
+    #[arg(long)]
+    running: bool,
     /// Exit with 1 if there is a difference.
     #[arg(long)]
     exit_code: bool,
@@ -42,6 +56,9 @@ struct DiffReport<'a> {
     old: String,
     new: String,
     changes: Vec<Entry<'a>>,
+    /// With `--running`: what is to be done once the database is loaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    commands: Option<Vec<ChangeReport<'a>>>,
 }
 
 /// One difference.
@@ -166,24 +183,58 @@ impl Kind {
 }
 
 impl Diff {
-    pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let old = input::complete(&self.old, common)?;
-        let new = input::complete(&self.new, common)?;
-        let changes = peerdb::diff(&old, &new);
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        let (Some(old), Some(new)) = (&self.old, &self.new) else {
+            return self.with_running(common).await;
+        };
+        let (before, now) = (input::complete(old, common)?, input::complete(new, common)?);
+        let changes = peerdb::diff(&before, &now);
+        let names = [old, new].map(|path| path.display().to_string());
+        self.show(names, &changes, None, common)
+    }
+
+    /// Compares with what the running service has loaded.
+    async fn with_running(self, common: &mut Common) -> Result<Exit, Error> {
+        let mut control = common.observe().await?;
+        let running = Running::read(&mut control).await?;
+        let path = self.old.clone().unwrap_or_else(|| running.path.clone());
+        let complete = input::complete(&path, common)?;
+        let now = running.comparable(&complete);
+        let changes = peerdb::diff(&running.database, &now);
+        let waiting = running.waiting(&complete, &mut control).await?;
+        let names = [running::NAME.to_owned(), path.display().to_string()];
+        self.show(names, &changes, Some(&waiting), common)
+    }
+
+    fn show(
+        &self,
+        [old, new]: [String; 2],
+        changes: &[Change],
+        waiting: Option<&[PeerChange]>,
+        common: &mut Common,
+    ) -> Result<Exit, Error> {
+        let program = common.program();
         if self.json {
+            let command = |change| ChangeReport::new(&program, change);
             common.out.json(&DiffReport {
                 schema: SCHEMA,
-                old: self.old.display().to_string(),
-                new: self.new.display().to_string(),
+                old,
+                new,
                 changes: changes.iter().map(Entry::of).collect(),
+                commands: waiting.map(|waiting| waiting.iter().map(command).collect()),
             })?;
         } else {
-            for change in &changes {
+            for change in changes {
                 let (sign, paint) = Entry::of(change).change.sign();
                 common.out.painted(paint, &format!("{sign} {change}"))?;
             }
+            for change in waiting.unwrap_or_default() {
+                let line = format!("! {}", change_text::line(&program, change));
+                common.out.painted(Paint::Doubtful, &line)?;
+            }
         }
-        let differ = self.exit_code && !changes.is_empty();
+        let equal = changes.is_empty() && waiting.unwrap_or_default().is_empty();
+        let differ = self.exit_code && !equal;
         Ok(if differ { Exit::Failure } else { Exit::Success })
     }
 }

@@ -11,6 +11,7 @@ pub(crate) mod input;
 mod missing;
 mod networks;
 mod overwrite;
+mod running;
 mod shell;
 
 use clap::{Args, Subcommand};
@@ -37,12 +38,12 @@ enum DbCommand {
 }
 
 impl Db {
-    pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
+    pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         match self.command {
             DbCommand::Compile(compile) => compile.run(common),
             DbCommand::Dump(dump) => dump.run(common),
             DbCommand::Check(check) => check.run(common),
-            DbCommand::Diff(diff) => diff.run(common),
+            DbCommand::Diff(diff) => diff.run(common).await,
             DbCommand::Explain(explain) => explain.run(common),
         }
     }

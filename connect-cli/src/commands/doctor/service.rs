@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The service and its helpers: do they run, and are they of the same version?
 
+use connect_ipc::changes::Changes;
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
 use super::finding::Section;
@@ -8,6 +9,7 @@ use super::runs::LastRuns;
 use crate::client::connection::ControlError;
 use crate::client::requests;
 use crate::common::Common;
+use crate::output::change_text;
 use crate::output::status_text;
 use crate::output::text;
 
@@ -18,6 +20,9 @@ const OURS: &str = env!("CARGO_PKG_VERSION");
 /// one that was started again long ago has none.
 const USUAL_RESTART: u64 = 3_600;
 
+/// How many peers that are not as the database has them are named.
+const CHANGES_NAMED: usize = 10;
+
 /// A service, how the scripts of its peers ended, and which peers are missing.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -25,6 +30,8 @@ pub(crate) struct Seen {
     pub(crate) runs: LastRuns,
     /// The peers that should be up and are not, if there are any.
     pub(crate) missing: Option<String>,
+    /// The peers that are not as the database has them.
+    pub(crate) changes: Changes,
 }
 
 /// The service that was found.
@@ -108,6 +115,7 @@ pub(crate) fn check<'a>(
         );
     }
     lost_lines(service, section);
+    stale_records(common, &seen.changes, section);
     helper("connect-pinger", &service.pinger, service.uptime, section);
     helper(
         "connect-ifscripts",
@@ -179,11 +187,38 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     let (service, peers) = requests::status(&mut control).await?;
     let runs = LastRuns::ask(&mut control, &peers).await?;
     let missing = status_text::missing(&peers);
+    let changes = if peers.iter().any(|peer| peer.connection.record.is_some()) {
+        requests::changes(&mut control).await?
+    } else {
+        Changes::default()
+    };
     Ok(Seen {
         service,
         runs,
         missing,
+        changes,
     })
+}
+
+/// Names the peers that are not as the database has them.
+fn stale_records(common: &Common, changes: &Changes, section: &mut Section<'_>) {
+    let program = common.program();
+    for change in changes.list.iter().take(CHANGES_NAMED) {
+        section.warning(
+            format!("peer {}: {}", change.peer, change_text::standing(change)),
+            &change_text::command(&program, change),
+        );
+    }
+    let total = usize::try_from(changes.counts.total()).unwrap_or(usize::MAX);
+    let rest = total.saturating_sub(CHANGES_NAMED.min(changes.list.len()));
+    if rest > 0 {
+        let peers = text::count(rest as u64, "more peer");
+        let verb = if rest == 1 { "is" } else { "are" };
+        section.warning(
+            format!("{peers} {verb} not as the database has them"),
+            "`connect-cli reload' lists them, with the command for each",
+        );
+    }
 }
 
 /// Whether the service's server is the one that was asked for.

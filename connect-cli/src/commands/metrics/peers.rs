@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The metrics of each peer.
 
+use connect_ipc::changes::RecordStanding;
 use connect_ipc::control::{PeerState, PeerStatus};
 use connect_ipc::statistics::LastPing;
 
@@ -10,6 +11,11 @@ use crate::output::status_text;
 const PEERS: Family = gauge(
     "peers",
     "Peers that the server has or that are expected, by state.",
+);
+const PEERS_STALE: Family = gauge(
+    "peers_record_changed",
+    "Peers that are not as the database has them: with values of an earlier record (changed), \
+     without a record (struck), or to be added at start-up and not there (new).",
 );
 const PEER: Family = info("peer", "The peer's interface and address.");
 const PEER_STATE: Family = gauge(
@@ -132,6 +138,18 @@ const FIGURES: [(&Family, Figure); 10] = [
     (&PEER_AGE, age),
 ];
 
+/// How many peers are not as the database has them.
+fn collect_standings(peers: &[PeerStatus], out: &mut Exposition) {
+    for standing in RecordStanding::ALL {
+        let count = peers
+            .iter()
+            .filter(|peer| peer.connection.record == Some(standing));
+        let count = u64::try_from(count.count()).unwrap_or(u64::MAX);
+        let labels = [("change", standing.as_str())];
+        out.sample(&PEERS_STALE, &labels, number(count));
+    }
+}
+
 /// All metrics of peers.
 pub(crate) fn collect(peers: &[PeerStatus], out: &mut Exposition) {
     for state in PeerState::ALL {
@@ -139,6 +157,7 @@ pub(crate) fn collect(peers: &[PeerStatus], out: &mut Exposition) {
         let count = u64::try_from(count.count()).unwrap_or(u64::MAX);
         out.sample(&PEERS, &[("state", state.as_str())], number(count));
     }
+    collect_standings(peers, out);
     for peer in peers {
         let labels = [
             ("peer", &*peer.name),

@@ -27,6 +27,12 @@ impl Machine {
         }
     }
 
+    /// Gives up greetings that do not come, and applies more changes of the database.
+    pub(in crate::machine) fn tend_additions(&mut self) {
+        self.expire_greetings();
+        self.apply_more();
+    }
+
     /// Adds a peer at the address in its record (connect(8), `active`).
     pub(in crate::machine) fn add_active(&mut self, name: &str, requester: Requester) {
         let Some(record) = self.database.current.peer(name) else {

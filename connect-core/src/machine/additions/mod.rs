@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use connect_ipc::clock::Monotonic;
 
+use super::changes::Applying;
 use super::requester::Requester;
 use attempts::Attempts;
 
@@ -32,6 +33,8 @@ pub(super) struct Additions {
     greetings: Vec<Greeting>,
     /// The peers that somebody has tried to add and that have not been up since.
     pub(super) attempts: Attempts,
+    /// The changes of the database that are being applied.
+    pub(super) applying: Option<Applying>,
 }
 
 impl Additions {
@@ -40,12 +43,11 @@ impl Additions {
         self.under_way.contains_key(name)
     }
 
-    /// When a greeting is no longer waited for.
-    pub(super) fn deadline(&self) -> Option<Monotonic> {
-        self.greetings
-            .iter()
-            .map(|greeting| greeting.deadline)
-            .min()
+    /// When a greeting is no longer waited for, or the next change is to be applied.
+    pub(super) fn deadline(&self, now: Monotonic) -> Option<Monotonic> {
+        let greetings = self.greetings.iter().map(|greeting| greeting.deadline);
+        let applying = self.applying.as_ref().filter(|it| it.has_more());
+        greetings.chain(applying.map(|_| now)).min()
     }
 }
 

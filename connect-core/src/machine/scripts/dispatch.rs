@@ -4,6 +4,7 @@
 use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{Ended, Run, ScriptKind, ToScripts};
 use connect_ipc::{PeerId, RunId};
+use connect_policy::changes::for_ifdown;
 use connect_policy::scripts::{Script, ifup_arguments, interface_script, limit, shell_script};
 use connect_policy::{ValueError, size};
 use peerdb::Record;
@@ -62,7 +63,11 @@ impl Machine {
     pub(super) fn prepare_ifdown(&self, id: PeerId) -> Option<Prepared> {
         let peer = self.peers.get(id)?;
         let algorithms = peer.algorithms.as_deref().unwrap_or_default();
-        Some(ifdown(peer.name(), peer.record.as_ref()?, algorithms))
+        let record = peer.record.as_ref()?;
+        Some(match &peer.superseded {
+            Some(in_use) => ifdown(peer.name(), &for_ifdown(in_use, record), algorithms),
+            None => ifdown(peer.name(), record, algorithms),
+        })
     }
 
     /// Runs the `ifdown` of a peer that is gone, if its record has one.
@@ -156,6 +161,9 @@ impl Machine {
         let size = length(&message);
         if size > MAX_FRAME {
             return self.not_started(run.peer, kind, size::too_large(size), asked_by);
+        }
+        if kind == ScriptKind::Ifup {
+            self.interface_uses_record(&run.peer);
         }
         self.scripts.next_run += 1;
         let state = RunState {

@@ -5,7 +5,7 @@
 use connect_ipc::RunId;
 use connect_ipc::control::{Reply, RunProgress};
 use connect_ipc::event::EventKind;
-use connect_ipc::scripts::{Ended, ScriptFailure};
+use connect_ipc::scripts::{Ended, ScriptFailure, ScriptKind};
 
 use super::ended_run::EndedRun;
 use crate::machine::Machine;
@@ -44,6 +44,13 @@ impl Machine {
         if let Some(by) = asked_by {
             let ended = Reply::Run(RunProgress::Ended(end.clone()));
             self.answer(by.connection, by.request, ended);
+        }
+        if run.kind == ScriptKind::Ifup {
+            let failure = warning(end).map(|(code, word)| {
+                let words = [code.to_owned()].into_iter().chain(word);
+                words.collect()
+            });
+            self.ifup_ended(id, &run.peer, failure);
         }
         self.scripts.failures.ended(&run);
         if self.peers.find(&run.peer).is_none() {

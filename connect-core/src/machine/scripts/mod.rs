@@ -65,6 +65,11 @@ impl Scripts {
         }
     }
 
+    /// The number of the next run.
+    pub(super) const fn next_run(&self) -> RunId {
+        RunId(self.next_run)
+    }
+
     /// The helper owes its next word about a run from `due` on; `None` if it owes none.
     fn owe(&mut self, id: RunId, due: Option<Monotonic>) {
         let Some(run) = self.runs.get_mut(&id) else {

@@ -36,6 +36,7 @@ impl Machine {
             // Killed, or gone already: the name is free either way.
             Pending::KillBeforeAdd(name) => self.submit_add(&name),
             Pending::Add(name) => self.add_answered(&name, &result),
+            Pending::KillToApply(name) => self.killed_to_apply(&name, result),
             Pending::Kill(name) => {
                 if let Err(failure) = result {
                     tracing::warn!(peer = name, error = %failure, "cannot kill the unreachable peer");
@@ -117,6 +118,7 @@ impl Machine {
                 self.run_connect(id);
             }
             AfterAlgs::Script(request) => self.serve_script_request(id, &request),
+            AfterAlgs::Change(name) => self.apply_ifup(id, &name),
         }
     }
 

@@ -100,6 +100,7 @@ impl Machine {
             }
         }
         self.fail_additions(lost.words());
+        self.fail_applying(lost.words());
         self.fail_held(lost.words());
         self.commands.forget_jobs();
         self.events.counters.server_losses += 1;

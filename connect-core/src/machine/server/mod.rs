@@ -54,6 +54,11 @@ pub(super) struct Server {
 }
 
 impl Server {
+    /// Nothing more is handed in at `now`: what the server owes is noted.
+    pub(super) fn end_turn(&mut self, now: Monotonic) {
+        self.awaited.end_turn(self.session.oldest_waiting(), now);
+    }
+
     /// A server that was not connected yet.
     pub(super) fn new(config: &Config) -> Self {
         Server {

@@ -64,6 +64,8 @@ pub(in crate::machine) enum Pending {
     KillBeforeAdd(String),
     /// `ADD`.
     Add(String),
+    /// `KILL` that applies a change of the database.
+    KillToApply(String),
     /// `KILL` of a peer that is unreachable.
     Kill(String),
     /// `FORCEKX` for a reconnection.
@@ -116,6 +118,7 @@ impl Pending {
             | Pending::Release
             | Pending::KillBeforeAdd(_)
             | Pending::Add(_)
+            | Pending::KillToApply(_)
             | Pending::Kill(_)
             | Pending::ForceKx(_)
             | Pending::Greet(_) => return false,
@@ -141,6 +144,8 @@ pub(in crate::machine) enum AfterAlgs {
     Configure,
     /// A script that an operator has asked for.
     Script(ScriptRequest),
+    /// An `ifup` that applies a change of the database.
+    Change(String),
 }
 
 /// The word that ends a ping.

@@ -2,6 +2,7 @@
 //! The machine, played by hand: what no real server or child can be made to do, or not in time.
 
 mod absence;
+mod changes;
 mod hand_played;
 mod probing;
 mod properties;

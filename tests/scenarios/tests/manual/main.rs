@@ -5,6 +5,7 @@
 
 mod absent_peers;
 mod adoption;
+mod changes;
 mod child_processes;
 mod command_line;
 mod commands;

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Peers that are not as the database has them: in lines as people read them, and in JSON.
+
+use connect_ipc::changes::{AppliedChange, Changes, PeerChange, RecordStanding, Remedy};
+use serde::Serialize;
+
+use super::paint::Paint;
+use super::text;
+
+/// How many keys of a record are named.
+const KEYS_NAMED: usize = 5;
+
+/// The command line that makes a peer as the database has it; `program` is how this program is
+/// called, with the options that name the service.
+pub(crate) fn command(program: &[String], change: &PeerChange) -> String {
+    let option_like = change.peer.starts_with('-').then(|| "--".to_owned());
+    let words = program
+        .iter()
+        .cloned()
+        .chain([change.remedy.command().to_owned()])
+        .chain(option_like)
+        .chain([change.peer.clone()]);
+    text::shell_words(words)
+}
+
+/// How a peer stands to the database.
+pub(crate) fn standing(change: &PeerChange) -> String {
+    match change.standing {
+        RecordStanding::Changed => {
+            let named = change.keys.iter().take(KEYS_NAMED).map(String::as_str);
+            let mut named: Vec<&str> = named.collect();
+            let rest = change.keys.len().saturating_sub(KEYS_NAMED);
+            let more = format!("and {rest} more");
+            if rest > 0 {
+                named.push(&more);
+            }
+            format!("record changed ({})", named.join(", "))
+        }
+        RecordStanding::Struck => "not in the database any more".to_owned(),
+        RecordStanding::New => "to be added at start-up, and not there".to_owned(),
+    }
+}
+
+/// A peer, how it stands to the database, and the command that makes it as the database has it.
+pub(crate) fn line(program: &[String], change: &PeerChange) -> String {
+    let command = command(program, change);
+    let line = format!("{}: {}: {command}", change.peer, standing(change));
+    text::clean(&line).into_owned()
+}
+
+/// How many peers there are, in a sentence.
+pub(crate) fn total(number: u64) -> String {
+    let verb = if number == 1 { "is" } else { "are" };
+    let peers = text::count(number, "peer");
+    format!("{peers} {verb} not as the database has them")
+}
+
+/// That a database with so many peers was loaded, and how many are not as it has them.
+pub(crate) fn loaded(peers: u64, waiting: u64) -> String {
+    let loaded = format!("database loaded: {}", text::count(peers, "peer"));
+    if waiting == 0 {
+        return loaded;
+    }
+    format!("{loaded}; {}", total(waiting))
+}
+
+/// All of it, in lines.
+pub(crate) fn lines(program: &[String], changes: &Changes) -> Vec<(Paint, String)> {
+    let number = changes.counts.total();
+    if number == 0 {
+        return Vec::new();
+    }
+    let apply = text::shell_words(
+        program
+            .iter()
+            .map(String::as_str)
+            .chain(["reload", "--apply"]),
+    );
+    let heading = format!("{}; all of it is done by: {apply}", total(number));
+    let mut lines = vec![(Paint::Doubtful, heading)];
+    let listed = changes.list.iter();
+    lines.extend(listed.map(|change| (Paint::Plain, format!("  {}", line(program, change)))));
+    let rest = more(changes);
+    if rest > 0 {
+        lines.push((Paint::Plain, format!("  and {rest} more")));
+    }
+    lines
+}
+
+/// How many peers are not listed.
+fn more(changes: &Changes) -> u64 {
+    let listed = u64::try_from(changes.list.len()).unwrap_or(u64::MAX);
+    changes.counts.total().saturating_sub(listed)
+}
+
+/// What was done for a peer.
+pub(crate) fn done(applied: &AppliedChange) -> String {
+    let what = match applied.remedy {
+        Remedy::Active => "added with its present record",
+        Remedy::Kill => "removed from the server",
+        Remedy::Ifup => "ifup has run",
+    };
+    format!("{}: {what}", text::clean(&applied.peer))
+}
+
+/// The peers that are not as the database has them, for JSON.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChangesReport<'a> {
+    /// How many have values of an earlier record.
+    pub(crate) changed: u64,
+    /// How many the database does not have any more.
+    pub(crate) struck: u64,
+    /// How many were not added yet.
+    pub(crate) new: u64,
+    /// The first of them.
+    pub(crate) peers: Vec<ChangeReport<'a>>,
+    /// How many more there are.
+    pub(crate) more: u64,
+}
+
+impl<'a> ChangesReport<'a> {
+    pub(crate) fn new(program: &[String], changes: &'a Changes) -> Self {
+        let listed = changes.list.iter();
+        ChangesReport {
+            changed: changes.counts.changed,
+            struck: changes.counts.struck,
+            new: changes.counts.new,
+            peers: listed
+                .map(|change| ChangeReport::new(program, change))
+                .collect(),
+            more: more(changes),
+        }
+    }
+}
+
+/// A peer that is not as the database has it.
+#[derive(Debug, Serialize)]
+pub(crate) struct ChangeReport<'a> {
+    pub(crate) peer: &'a str,
+    /// `changed`, `struck` or `new`.
+    pub(crate) standing: RecordStanding,
+    /// The keys whose new values are not in use yet.
+    pub(crate) keys: &'a [String],
+    /// `active`, `kill` or `ifup`.
+    pub(crate) remedy: Remedy,
+    /// The command line.
+    pub(crate) command: String,
+}
+
+impl<'a> ChangeReport<'a> {
+    pub(crate) fn new(program: &[String], change: &'a PeerChange) -> Self {
+        ChangeReport {
+            peer: &change.peer,
+            standing: change.standing,
+            keys: &change.keys,
+            remedy: change.remedy,
+            command: command(program, change),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(peer: &str, keys: usize) -> PeerChange {
+        PeerChange {
+            peer: peer.to_owned(),
+            standing: RecordStanding::Changed,
+            keys: (0..keys).map(|key| format!("k{key}")).collect(),
+            remedy: Remedy::Kill,
+        }
+    }
+
+    #[test]
+    fn a_command_can_be_pasted_whatever_the_peer_is_called() {
+        let program = ["connect-cli", "-a", "a b"].map(str::to_owned);
+        for (peer, command_line) in [
+            ("p", "connect-cli -a 'a b' kill p"),
+            ("-p q", "connect-cli -a 'a b' kill -- '-p q'"),
+            ("a'b", r"connect-cli -a 'a b' kill 'a'\''b'"),
+        ] {
+            assert_eq!(command(&program, &change(peer, 0)), command_line);
+        }
+    }
+
+    #[test]
+    fn only_so_many_keys_are_named() {
+        assert_eq!(
+            standing(&change("p", 5)),
+            "record changed (k0, k1, k2, k3, k4)"
+        );
+        assert_eq!(
+            standing(&change("p", 7)),
+            "record changed (k0, k1, k2, k3, k4, and 2 more)"
+        );
+    }
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Peers that are not as the database in use has them: which they are, and making them so.
+//!
+//! ```text
+//!   a database is loaded --> [standing] what waits, of which peers
+//!   an operator asks for it --> [applying] KILL, ADD or ifup, a few at a time --> Reply::Applied
+//! ```
+
+mod applying;
+mod page;
+mod standing;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use connect_ipc::RunId;
+use connect_ipc::changes::Remedy;
+
+use super::requester::OperatorRequest;
+
+/// For how many peers something is under way at a time: so few tunnels are down at once, and so
+/// few scripts wait.
+const AT_ONCE: usize = 16;
+
+/// The changes that are being applied.
+#[derive(Debug)]
+pub(super) struct Applying {
+    by: OperatorRequest,
+    /// The peers whose turn has not come.
+    waiting: VecDeque<String>,
+    /// Those for which something was begun.
+    under_way: BTreeMap<String, Begun>,
+}
+
+impl Applying {
+    /// Whether as much as may be is under way.
+    fn is_full(&self) -> bool {
+        self.under_way.len() >= AT_ONCE
+    }
+
+    /// Whether something is to be begun now.
+    pub(super) fn has_more(&self) -> bool {
+        !self.is_full() && !self.waiting.is_empty()
+    }
+}
+
+/// What was begun for a peer.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    remedy: Remedy,
+    /// The run of its `ifup`, once ordered.
+    run: Option<RunId>,
+}

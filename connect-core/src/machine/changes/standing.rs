@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How each peer stands to the database: noted when a database is loaded, and told on request.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use connect_ipc::PeerId;
+use connect_ipc::changes::{ChangeCounts, Changes, PeerChange, RecordStanding};
+use connect_ipc::control::PeerState;
+use connect_ipc::frame::length;
+use connect_policy::changes::{after_ifup, of_absent, of_present};
+use connect_policy::size::MAX_CONTENTS;
+use peerdb::Database;
+
+use crate::machine::Machine;
+
+/// How many peers are listed at most: as many as somebody reads. The others are counted.
+const LISTED: usize = 100;
+
+impl Machine {
+    /// Notes how each peer that the server has stands to a database that is to be used. Returns
+    /// those whose record is another one, or was struck.
+    pub(in crate::machine) fn note_standings(&mut self, database: &Database) -> Vec<PeerId> {
+        let ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
+        let mut changed = Vec::new();
+        for id in ids {
+            let Some(peer) = self.peers.get_mut(id) else {
+                continue;
+            };
+            let new = database.peer(peer.name());
+            let struck = new.is_none() && peer.record.is_some();
+            let was_struck = std::mem::replace(&mut peer.struck, struck);
+            if new == peer.record.as_ref() && !was_struck {
+                continue;
+            }
+            changed.push(id);
+            if new.is_none() {
+                continue;
+            }
+            let in_use = peer.record_in_use().cloned();
+            let waits = of_present(in_use.as_ref(), new).is_some();
+            peer.superseded = in_use.filter(|_| waits).map(Box::new);
+        }
+        changed
+    }
+
+    /// The `ifup` of a peer is run with its present record.
+    pub(in crate::machine) fn interface_uses_record(&mut self, name: &str) {
+        let id = self.peers.find(name);
+        let Some(peer) = id.and_then(|id| self.peers.get_mut(id)) else {
+            return;
+        };
+        if let Some(in_use) = peer.superseded.take()
+            && let Some(record) = &peer.record
+        {
+            let in_use = after_ifup(&in_use, record);
+            let waits = of_present(Some(&in_use), Some(record)).is_some();
+            peer.superseded = waits.then(|| Box::new(in_use));
+        }
+    }
+
+    /// How the peer called `name` stands to the database, if it is not as the database has it.
+    /// `auto` says whether it is to be added at start-up.
+    pub(super) fn change_of(&self, name: &str, auto: bool) -> Option<PeerChange> {
+        let record = self.database.current.peer(name);
+        if let Some(peer) = self.peers.find(name).and_then(|id| self.peers.get(id)) {
+            peer.standing()?;
+            return of_present(peer.record_in_use(), record);
+        }
+        let is_new = auto
+            && self.server.joined_before()
+            && self.absent_state(record, name, true) == Some(PeerState::Absent);
+        record.filter(|_| is_new).and_then(of_absent)
+    }
+
+    /// The peers that are not as the database has them, with how they stand, in no order. It looks
+    /// at the whole table, so it is for requests and for databases that are loaded.
+    fn standings(&self) -> Vec<(&str, RecordStanding)> {
+        let present = self.peers.iter();
+        let mut found: Vec<(&str, RecordStanding)> = present
+            .filter_map(|(_, peer)| Some((peer.name(), peer.standing()?)))
+            .collect();
+        // A name may be there twice.
+        let auto: HashSet<&str> = self
+            .database
+            .current
+            .auto()
+            .iter()
+            .map(|it| &**it)
+            .collect();
+        let new = auto
+            .into_iter()
+            .filter(|name| self.peers.find(name).is_none() && self.change_of(name, true).is_some());
+        found.extend(new.map(|name| (name, RecordStanding::New)));
+        found
+    }
+
+    /// How many peers are not as the database has them.
+    pub(in crate::machine) fn change_counts(&self) -> ChangeCounts {
+        let mut counts = ChangeCounts::default();
+        for (_, standing) in self.standings() {
+            counts.add(standing);
+        }
+        counts
+    }
+
+    /// The names of these peers in the order in which they are to be made so: struck ones first,
+    /// since another peer may have their address now, and then by name.
+    pub(super) fn changed_names(&self) -> Vec<String> {
+        let mut standings = self.standings();
+        standings
+            .sort_unstable_by_key(|(name, standing)| (*standing != RecordStanding::Struck, *name));
+        let names = standings.into_iter().map(|(name, _)| name.to_owned());
+        names.collect()
+    }
+
+    /// The peers that are not as the database has them, as many as fit into a message.
+    pub(in crate::machine) fn record_changes(&self) -> Changes {
+        let database = Arc::clone(&self.database.current);
+        let names = self.changed_names();
+        let listed = names.iter().take(LISTED);
+        let mut changes = Changes {
+            peers: database.sorted_peers().len() as u64,
+            counts: self.change_counts(),
+            list: listed
+                .filter_map(|name| self.change_of(name, true))
+                .collect(),
+        };
+        // Names of keys may be long.
+        while length(&changes) > MAX_CONTENTS && !changes.list.is_empty() {
+            changes.list.truncate(changes.list.len() / 2);
+        }
+        changes
+    }
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a loaded database leaves undone, and doing it.
+
+use connect_ipc::changes::{AppliedChange, ChangeCounts, Changes, Remedy};
+use connect_ipc::control::{PeerStatus, Reply, Request};
+use connect_ipc::event::EventKind;
+use connect_ipc::scripts::{Ended, FromScripts};
+use peerdb::Record;
+
+use super::super::{ConnectionId, Input};
+use super::rig::{Rig, record};
+
+const HERE: &str = "INET 192.0.2.1 4070";
+const THERE: &str = "INET 192.0.2.2 4070";
+
+fn alice(pairs: &[(&str, &str)]) -> Record {
+    let base = [("ifup", "/up"), ("ifdown", "/down"), ("watch", "t")];
+    let is_set = |key: &str| pairs.iter().any(|(set, _)| *set == key);
+    let all: Vec<(&str, &str)> = base
+        .into_iter()
+        .filter(|(key, _)| !is_set(key))
+        .chain(pairs.iter().copied())
+        .collect();
+    record("alice", &all)
+}
+
+/// A machine joined with a server that has these peers and has answered every question.
+fn joined(records: &[Record], peers: &[&str]) -> Rig {
+    let mut rig = Rig::new(records);
+    rig.meet(peers);
+    rig.answer_all();
+    rig
+}
+
+/// Asks for the changes.
+fn changes(rig: &mut Rig) -> Changes {
+    rig.answers.clear();
+    rig.request(7, 1, Request::Changes {});
+    match rig.answers.pop() {
+        Some((_, answer)) => match answer.reply {
+            Reply::Changes(changes) => *changes,
+            other => panic!("{other:?}"),
+        },
+        None => panic!("no answer"),
+    }
+}
+
+/// Peers with their keys and what is to be done.
+fn list(rig: &mut Rig) -> Vec<(String, String, Remedy)> {
+    let all = changes(rig).list.into_iter();
+    all.map(|it| (it.peer, it.keys.join(" "), it.remedy))
+        .collect()
+}
+
+fn one(peer: &str, keys: &str, remedy: Remedy) -> Vec<(String, String, Remedy)> {
+    vec![(peer.to_owned(), keys.to_owned(), remedy)]
+}
+
+fn row(rig: &mut Rig, name: &str) -> PeerStatus {
+    let rows = rig.machine.peer_rows();
+    rows.into_iter()
+        .find(|row| row.name == name)
+        .expect("a row")
+}
+
+/// The results of changes applied so far, and how the request ended if it has.
+fn applied(rig: &mut Rig) -> (Vec<AppliedChange>, Option<Reply>) {
+    let (mut results, mut end) = (Vec::new(), None);
+    for (_, answer) in rig.answers.drain(..) {
+        match answer.reply {
+            Reply::Applied(one) => results.push(one),
+            last => end = Some(last),
+        }
+    }
+    (results, end)
+}
+
+fn done(peer: &str, remedy: Remedy) -> AppliedChange {
+    AppliedChange {
+        peer: peer.to_owned(),
+        remedy,
+        failure: None,
+    }
+}
+
+#[test]
+fn a_changed_record_waits_until_it_is_as_it_was_or_the_peer_is_added_again() {
+    let mut rig = joined(&[alice(&[("peer", HERE)])], &["alice"]);
+    assert_eq!(changes(&mut rig).counts, ChangeCounts::default());
+
+    rig.database(&[alice(&[("peer", THERE), ("every", "1m")])]);
+    assert_eq!(list(&mut rig), one("alice", "peer", Remedy::Active));
+    rig.database(&[alice(&[("peer", THERE), ("key", "k")])]);
+    assert_eq!(list(&mut rig), one("alice", "key peer", Remedy::Active));
+    rig.database(&[alice(&[("peer", HERE)])]);
+    assert_eq!(list(&mut rig), [], "it is as it was");
+    rig.database(&[alice(&[("peer", HERE), ("every", "1m")])]);
+    assert_eq!(list(&mut rig), [], "pings follow at once");
+
+    rig.database(&[alice(&[("peer", THERE)])]);
+    rig.hear("NOTE KILL alice");
+    assert_eq!(list(&mut rig), [], "it is not there");
+    rig.hear("NOTE ADD alice tun0 INET 192.0.2.2 4070");
+    assert_eq!(list(&mut rig), [], "it was added with the new record");
+}
+
+#[test]
+fn status_and_the_event_tell_what_waits() {
+    use connect_ipc::changes::RecordStanding::{Changed, New, Struck};
+    let records = [
+        alice(&[("peer", HERE)]),
+        record("bob", &[("peer", HERE), ("watch", "t")]),
+    ];
+    let mut rig = joined(&records, &["alice", "bob", "foreign"]);
+    rig.feed(Input::Observed(true));
+    let carol = record("carol", &[("peer", HERE)]);
+    rig.database_with_auto(
+        &[alice(&[("peer", THERE)]), carol],
+        &["carol", "carol", "no"],
+    );
+    let waiting = ChangeCounts {
+        changed: 1,
+        struck: 1,
+        new: 1,
+    };
+    let told = rig.events.iter().find_map(|event| match event.kind {
+        EventKind::Database { peers, waiting } => Some((peers, waiting)),
+        _ => None,
+    });
+    assert_eq!(told, Some((2, waiting)));
+    let standing = |rig: &mut Rig, name| row(rig, name).connection.record;
+    assert_eq!(standing(&mut rig, "alice"), Some(Changed));
+    assert_eq!(standing(&mut rig, "bob"), Some(Struck));
+    assert_eq!(standing(&mut rig, "carol"), Some(New));
+    assert_eq!(standing(&mut rig, "foreign"), None);
+    assert_eq!(changes(&mut rig).counts, waiting);
+    let told = list(&mut rig);
+    let remedies = [Remedy::Kill, Remedy::Active, Remedy::Active];
+    assert!(told.iter().map(|it| it.2).eq(remedies), "{told:?}");
+}
+
+#[test]
+fn only_so_many_changes_are_listed() {
+    let names: Vec<String> = (0..150).map(|number| format!("p{number:03}")).collect();
+    let records: Vec<Record> = names
+        .iter()
+        .map(|name| record(name, &[("peer", HERE)]))
+        .collect();
+    let peers: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut rig = joined(&records, &peers);
+    rig.database(&[]);
+    let changes = changes(&mut rig);
+    assert_eq!(changes.counts.struck, 150);
+    assert_eq!(changes.list.len(), 100);
+    assert_eq!(changes.list[99].peer, "p099");
+}
+
+#[test]
+fn a_struck_peer_that_is_back_in_the_database_is_adopted_again() {
+    let bob = record("bob", &[("peer", HERE), ("watch", "t")]);
+    let mut rig = joined(std::slice::from_ref(&bob), &["bob"]);
+    rig.database(&[]);
+    assert_eq!(list(&mut rig), one("bob", "", Remedy::Kill));
+    assert!(!row(&mut rig, "bob").state.is_adopted());
+    rig.database(&[bob]);
+    assert_eq!(list(&mut rig), []);
+    assert!(row(&mut rig, "bob").state.is_adopted());
+}
+
+#[test]
+fn a_killed_peer_and_one_of_an_unjoined_server_are_not_new() {
+    let bob = [record("bob", &[("peer", HERE)])];
+    let mut rig = Rig::new(&[]);
+    rig.database_with_auto(&bob, &["bob"]);
+    assert_eq!(list(&mut rig), [], "nobody knows which peers there are");
+    rig.join(&["bob"]);
+    rig.hear("NOTE KILL bob");
+    assert_eq!(list(&mut rig), [], "somebody wants it away");
+}
+
+#[test]
+fn ifdown_gets_the_values_that_ifup_had() {
+    let mut rig = joined(
+        &[alice(&[("peer", HERE), ("laddr", "10.0.0.1")])],
+        &["alice"],
+    );
+    rig.database(&[alice(&[
+        ("peer", HERE),
+        ("laddr", "10.0.0.2"),
+        ("ifdown", "/new"),
+    ])]);
+    rig.hear("NOTE KILL alice");
+    let run = rig.ordered().pop().expect("an ifdown");
+    let variables = &run.environment;
+    let laddr = variables.iter().find(|(name, _)| name == "P_LADDR");
+    assert_eq!(laddr.map(|(_, value)| value.as_str()), Some("10.0.0.1"));
+    assert!(format!("{:?}", run.command).contains("/new"), "{run:?}");
+}
+
+#[test]
+fn each_change_is_applied_and_told() {
+    let records = [
+        alice(&[("peer", HERE)]),
+        record("bob", &[("peer", HERE)]),
+        record("dave", &[("peer", HERE)]),
+    ];
+    let mut rig = joined(&records, &["alice", "bob", "dave"]);
+    let new = [
+        alice(&[("peer", HERE), ("laddr", "10.0.0.2")]),
+        record("carol", &[("peer", HERE)]),
+        record("dave", &[("peer", THERE), ("key", "k")]),
+    ];
+    rig.database_with_auto(&new, &["carol"]);
+    rig.answer_all();
+    rig.request(7, 9, Request::ApplyChanges {});
+    let sent = rig.sent();
+    let about = |word: &str| sent.iter().filter(|line| line.contains(word)).count();
+    assert_eq!(about("ALGS alice"), 1, "{sent:?}");
+    assert_eq!(about("KILL bob"), 1, "{sent:?}");
+    assert_eq!(about("ADD"), 1, "{sent:?}");
+    assert_eq!(about("KILL dave"), 1, "{sent:?}");
+    assert_eq!(applied(&mut rig), (vec![], None));
+
+    // A second one waits for nobody.
+    rig.request(8, 1, Request::ApplyChanges {});
+    let refused = Reply::Failed(vec!["apply-in-progress".to_owned()]);
+    assert_eq!(applied(&mut rig), (vec![], Some(refused)));
+
+    rig.hear("NOTE KILL bob");
+    rig.hear("OK");
+    assert_eq!(applied(&mut rig).0, [done("bob", Remedy::Kill)]);
+    rig.hear("INFO cipher=rijndael");
+    rig.hear("OK");
+    let run = rig.ordered().pop().expect("an ifup");
+    assert_eq!(run.kind.name(), "ifup");
+    assert_eq!(applied(&mut rig).0, []);
+    rig.scripts_say(FromScripts::Ended {
+        run: run.run,
+        end: Ended::Exited(0),
+    });
+    assert_eq!(applied(&mut rig).0, [done("alice", Remedy::Ifup)]);
+    let tag = |line: &str| line.split(' ').nth(2).expect("a tag").to_owned();
+    let carol = sent
+        .iter()
+        .find(|line| line.starts_with("ADD"))
+        .expect("an ADD");
+    let carol = tag(carol);
+    rig.hear(&format!("BGDETACH {carol}"));
+    rig.hear("NOTE KILL dave");
+    rig.hear("OK");
+    let sent = rig.sent();
+    let dave = sent
+        .iter()
+        .find(|line| line.starts_with("ADD"))
+        .expect("an ADD");
+    assert!(dave.contains("-key k dave INET 192.0.2.2"), "{dave}");
+    let dave = tag(dave);
+    rig.hear(&format!("BGDETACH {dave}"));
+    rig.hear(&format!("BGFAIL {dave} bad-key k"));
+    let (results, end) = applied(&mut rig);
+    assert_eq!(end, None);
+    assert_eq!(
+        results[0].failure.as_deref(),
+        Some(&["bad-key".to_owned(), "k".to_owned()][..])
+    );
+    rig.hear("NOTE ADD carol tun2 INET 192.0.2.1 4070");
+    rig.hear(&format!("BGOK {carol}"));
+    let ended = (vec![done("carol", Remedy::Active)], Some(Reply::Done {}));
+    assert_eq!(applied(&mut rig), ended);
+    assert_eq!(
+        list(&mut rig),
+        [],
+        "dave is gone, not new: {:?}",
+        row(&mut rig, "dave")
+    );
+}
+
+/// A machine with 40 struck peers, whose changes are asked to be applied.
+fn forty_struck() -> Rig {
+    let names: Vec<String> = (0..40).map(|number| format!("p{number:02}")).collect();
+    let records: Vec<Record> = names
+        .iter()
+        .map(|name| record(name, &[("peer", HERE)]))
+        .collect();
+    let peers: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut rig = joined(&records, &peers);
+    rig.database(&[]);
+    rig.answer_all();
+    rig.request(7, 9, Request::ApplyChanges {});
+    rig
+}
+
+#[test]
+fn few_changes_are_under_way_at_a_time() {
+    let mut rig = forty_struck();
+    let mut killed = 0;
+    loop {
+        let sent = rig.sent();
+        if sent.is_empty() {
+            break;
+        }
+        for line in sent {
+            let name = line.strip_prefix("KILL ").expect("a KILL");
+            killed += 1;
+            rig.hear(&format!("NOTE KILL {name}"));
+            rig.hear("OK");
+            assert!(applied(&mut rig).0.len() == 1 && killed <= 40);
+        }
+    }
+    assert_eq!(killed, 40);
+    let mut rig = forty_struck();
+    assert_eq!(rig.sent().len(), 16);
+    rig.hear("OK");
+    assert_eq!(rig.sent().len(), 1);
+}
+
+#[test]
+fn an_operator_who_leaves_has_no_more_begun() {
+    let mut rig = forty_struck();
+    assert_eq!(rig.sent().len(), 16);
+    rig.feed(Input::Gone(ConnectionId(7)));
+    rig.hear("OK");
+    assert_eq!(rig.sent(), [""; 0]);
+    rig.request(8, 1, Request::ApplyChanges {});
+    let refused = Reply::Failed(vec!["apply-in-progress".to_owned()]);
+    let (_, end) = applied(&mut rig);
+    assert_eq!(end, Some(refused), "15 are under way");
+}
+
+#[test]
+fn a_server_that_goes_fails_the_request() {
+    let mut rig = forty_struck();
+    rig.lose_server();
+    let lost = Reply::Failed(vec!["server-lost".to_owned()]);
+    assert_eq!(applied(&mut rig).1, Some(lost));
+    rig.request(7, 10, Request::ApplyChanges {});
+    let unavailable = Reply::Failed(vec!["server-unavailable".to_owned()]);
+    assert_eq!(applied(&mut rig).1, Some(unavailable));
+}
+
+#[test]
+fn records_are_told_a_page_at_a_time() {
+    let large = "x".repeat(300_000);
+    let records: Vec<Record> = ["a", "b", "c", "d"]
+        .map(|name| record(name, &[("site", large.as_str())]))
+        .to_vec();
+    let mut rig = joined(&records, &[]);
+    let mut names = Vec::new();
+    let mut pages = 0;
+    let mut after = String::new();
+    loop {
+        let request = Request::Records {
+            after: after.clone(),
+        };
+        rig.request(7, 1, request);
+        let Some((_, answer)) = rig.answers.pop() else {
+            panic!("no answer")
+        };
+        assert!(connect_ipc::frame::length(&answer) < connect_ipc::frame::MAX_FRAME);
+        let Reply::Records(page) = answer.reply else {
+            panic!("{answer:?}")
+        };
+        pages += 1;
+        names.extend(page.records.iter().map(|it| it.peer.clone()));
+        after = names.last().cloned().unwrap_or_default();
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(names, ["a", "b", "c", "d"]);
+    assert!(pages > 1);
+}

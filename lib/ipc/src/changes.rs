@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a loaded database has not changed by itself: which peers wait for a command, and for which.
+
+use serde::{Deserialize, Serialize};
+
+/// How a peer stands to the database, if it is not as the database has it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordStanding {
+    /// The server has it with values of an earlier record.
+    Changed,
+    /// The server has it, and the database does not have it any more.
+    Struck,
+    /// It is to be added at start-up, and the server has never had it in this run of core.
+    New,
+}
+
+impl RecordStanding {
+    /// Every standing.
+    pub const ALL: [RecordStanding; 3] = [
+        RecordStanding::Changed,
+        RecordStanding::Struck,
+        RecordStanding::New,
+    ];
+
+    /// The standing in one word, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            RecordStanding::Changed => "changed",
+            RecordStanding::Struck => "struck",
+            RecordStanding::New => "new",
+        }
+    }
+}
+
+/// What makes a peer as the database has it.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remedy {
+    /// To add it, after it was removed if it is there.
+    Active,
+    /// To remove it. A passive peer makes contact again by itself.
+    Kill,
+    /// To run its `ifup` again, which does not touch the tunnel.
+    Ifup,
+}
+
+impl Remedy {
+    /// The command of `connect-cli` that does it.
+    #[must_use]
+    pub const fn command(self) -> &'static str {
+        match self {
+            Remedy::Active => "active",
+            Remedy::Kill => "kill",
+            Remedy::Ifup => "ifup",
+        }
+    }
+}
+
+/// A peer that is not as the database has it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PeerChange {
+    /// The peer's name.
+    pub peer: String,
+    /// How it stands to the database.
+    pub standing: RecordStanding,
+    /// The keys whose new values are not used yet, sorted; empty unless the record was changed.
+    pub keys: Vec<String>,
+    /// What is to be done.
+    pub remedy: Remedy,
+}
+
+/// How many peers are not as the database has them.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ChangeCounts {
+    /// Those with values of an earlier record.
+    pub changed: u64,
+    /// Those that the database does not have any more.
+    pub struck: u64,
+    /// Those that were not added yet.
+    pub new: u64,
+}
+
+impl ChangeCounts {
+    /// Counts one more.
+    pub const fn add(&mut self, standing: RecordStanding) {
+        let count = match standing {
+            RecordStanding::Changed => &mut self.changed,
+            RecordStanding::Struck => &mut self.struck,
+            RecordStanding::New => &mut self.new,
+        };
+        *count += 1;
+    }
+
+    /// How many there are of one kind.
+    #[must_use]
+    pub const fn of(&self, standing: RecordStanding) -> u64 {
+        match standing {
+            RecordStanding::Changed => self.changed,
+            RecordStanding::Struck => self.struck,
+            RecordStanding::New => self.new,
+        }
+    }
+
+    /// How many there are of all kinds.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.changed + self.struck + self.new
+    }
+}
+
+/// The peers that are not as the database has them.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Changes {
+    /// How many peers the database has.
+    pub peers: u64,
+    /// How many of them there are.
+    pub counts: ChangeCounts,
+    /// The first of them: struck ones, then the others, each sorted by name.
+    pub list: Vec<PeerChange>,
+}
+
+/// What became of one peer when changes were applied.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AppliedChange {
+    /// The peer's name.
+    pub peer: String,
+    /// What was done.
+    pub remedy: Remedy,
+    /// Code and arguments, if it failed.
+    pub failure: Option<Vec<String>>,
+}
+
+/// Some records of the database in use.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecordPage {
+    /// How many databases core had loaded when this was told. Pages of different databases do not
+    /// belong together.
+    pub reloads: u64,
+    /// Records, sorted by name.
+    pub records: Vec<LoadedRecord>,
+    /// Whether there are more after these.
+    pub more: bool,
+}
+
+/// One record of the database in use.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LoadedRecord {
+    /// The peer's name.
+    pub peer: String,
+    /// Keys and values, sorted by key; `None` if they do not fit into a message.
+    pub record: Option<Vec<(String, String)>>,
+    /// The record that the peer's connection was made with, if values of it are still in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<Vec<(String, String)>>,
+}
