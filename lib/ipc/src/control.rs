@@ -453,7 +453,7 @@ pub struct PeerStatus {
     /// Round-trip figures.
     pub statistics: PingStatistics,
     /// What there is to tell of its scripts.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "PeerScripts::is_empty")]
     pub scripts: PeerScripts,
 }
 
@@ -465,6 +465,14 @@ pub struct PeerScripts {
     pub failed: Vec<FailedScript>,
     /// Those that take unusually long, the oldest first.
     pub long: Vec<LongScript>,
+}
+
+impl PeerScripts {
+    /// Whether there is nothing to tell.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.failed.is_empty() && self.long.is_empty()
+    }
 }
 
 /// A script of a peer that takes unusually long: it runs, or waits for others, for over a minute.
@@ -502,11 +510,14 @@ pub struct ConnectionStatus {
     /// Seconds since the last of them.
     pub last_reconnect: Option<u64>,
     /// Why the server does not have it any more, if it had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
     /// Seconds for which its check, or the answer to its ping, is overdue, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue: Option<u64>,
     /// Seconds for which it has been added or checked without being up, if that is unusually long:
     /// over a minute, and longer than its first check may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u64>,
     /// How the peer stands to the database, if it is not as the database has it.
     #[serde(skip_serializing_if = "Option::is_none")]
