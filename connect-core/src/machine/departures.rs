@@ -80,12 +80,13 @@ impl Departures {
     }
 
     /// Forgets the peers that nobody expects any more: those without a record, and those whose
-    /// record no longer has them watched; a killed peer need not have been watched.
+    /// record no longer has them watched; one that was killed, or was to be added again, need not
+    /// have been watched.
     pub(super) fn keep_expected(&mut self, database: &Database) {
         self.by_name.retain(|name, departure| {
-            database
-                .peer(name)
-                .is_some_and(|record| is_watched(record) || !departure.is_loss())
+            database.peer(name).is_some_and(|record| {
+                is_watched(record) || !departure.is_loss() || departure.removal == Removal::Replaced
+            })
         });
         self.overflow_logged = false;
     }
@@ -97,6 +98,19 @@ impl Departures {
                 departure.removal = Removal::Server;
             }
         }
+    }
+
+    /// Whether a peer was removed to be added again, and could not be.
+    pub(super) fn is_replaced(&self, name: &str) -> bool {
+        let departure = self.by_name.get(name);
+        departure.is_some_and(|it| it.removal == Removal::Replaced)
+    }
+
+    /// The peers that were removed to be added again, and could not be.
+    pub(super) fn replaced(&self) -> impl Iterator<Item = &str> {
+        let all = self.by_name.iter();
+        let replaced = all.filter(|(_, departure)| departure.removal == Removal::Replaced);
+        replaced.map(|(name, _)| &**name)
     }
 
     /// How many peers were lost and are not back.

@@ -134,7 +134,9 @@ impl Machine {
             removal,
             address: peer.address.clone(),
         };
-        let expected = peer.adoption.is_some() || !departure.is_loss();
+        let expected = peer.adoption.is_some()
+            || !departure.is_loss()
+            || departure.removal == Removal::Replaced;
         if expected && self.database.current.peer(name).is_some() {
             self.peers.departures.note(name, departure);
         }

@@ -18,6 +18,9 @@ use crate::machine::{ConnectionId, Machine};
 /// How many are begun in one turn: those that fail at once make room for others.
 const BEGUN_IN_A_TURN: usize = 64;
 
+/// What the server says if another peer has the address (tripe-admin(5), `ADD`).
+const ADDRESS_TAKEN: &str = "peer-addr-exists";
+
 impl Machine {
     /// An operator has all changes applied. `by` says who, for observers.
     pub(in crate::machine) fn apply_changes(&mut self, by: &str, request: OperatorRequest) {
@@ -42,6 +45,9 @@ impl Machine {
             by: request,
             waiting: names.into(),
             under_way: BTreeMap::new(),
+            taken: Vec::new(),
+            // Peers that exchange their addresses have left the old ones after the first attempt.
+            has_progressed: true,
         });
     }
 
@@ -56,14 +62,34 @@ impl Machine {
             }
             match applying.waiting.pop_front() {
                 Some(name) => self.apply_change(&name),
-                None if applying.under_way.is_empty() => {
-                    let by = applying.by;
-                    self.additions.applying = None;
-                    return self.answer(by.connection, by.request, Reply::Done {});
+                None if !applying.under_way.is_empty() => return,
+                None if applying.has_progressed && !applying.taken.is_empty() => {
+                    applying.has_progressed = false;
+                    let again = std::mem::take(&mut applying.taken);
+                    applying
+                        .waiting
+                        .extend(again.into_iter().map(|(name, _)| name));
                 }
-                None => return,
+                None => return self.end_applying(),
             }
         }
+    }
+
+    /// Everything was tried.
+    fn end_applying(&mut self) {
+        let Some(applying) = self.additions.applying.take() else {
+            return;
+        };
+        let by = applying.by;
+        for (peer, failure) in applying.taken {
+            let applied = AppliedChange {
+                peer,
+                remedy: Remedy::Active,
+                failure: Some(failure),
+            };
+            self.answer(by.connection, by.request, Reply::Applied(applied));
+        }
+        self.answer(by.connection, by.request, Reply::Done {});
     }
 
     fn apply_change(&mut self, name: &str) {
@@ -169,6 +195,12 @@ impl Machine {
         let Some(Begun { remedy, .. }) = applying.under_way.remove(name) else {
             return;
         };
+        applying.has_progressed |= failure.is_none();
+        if let Some(words) = &failure
+            && words.first().is_some_and(|code| code == ADDRESS_TAKEN)
+        {
+            return applying.taken.push((name.to_owned(), words.clone()));
+        }
         let by = applying.by;
         let applied = AppliedChange {
             peer: name.to_owned(),
@@ -184,6 +216,7 @@ impl Machine {
             && applying.by.connection == connection
         {
             applying.waiting.clear();
+            applying.taken.clear();
         }
     }
 

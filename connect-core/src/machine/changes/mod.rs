@@ -29,6 +29,10 @@ pub(super) struct Applying {
     waiting: VecDeque<String>,
     /// Those for which something was begun.
     under_way: BTreeMap<String, Begun>,
+    /// Those whose new address another peer had, which may be about to leave it; with the failure.
+    taken: Vec<(String, Vec<String>)>,
+    /// Whether anything has succeeded since those were tried last.
+    has_progressed: bool,
 }
 
 impl Applying {

@@ -67,9 +67,11 @@ impl Machine {
             peer.standing()?;
             return of_present(peer.record_in_use(), record);
         }
-        let is_new = auto
-            && self.server.joined_before()
-            && self.absent_state(record, name, true) == Some(PeerState::Absent);
+        // Removed to be added again, which then failed: nobody but the operator adds it now.
+        let replaced = self.peers.departures.is_replaced(name);
+        let is_new = self.server.joined_before()
+            && (replaced
+                || auto && self.absent_state(record, name, true) == Some(PeerState::Absent));
         record.filter(|_| is_new).and_then(of_absent)
     }
 
@@ -87,6 +89,7 @@ impl Machine {
             .auto()
             .iter()
             .map(|it| &**it)
+            .chain(self.peers.departures.replaced())
             .collect();
         let new = auto
             .into_iter()
@@ -104,12 +107,16 @@ impl Machine {
         counts
     }
 
-    /// The names of these peers in the order in which they are to be made so: struck ones first,
-    /// since another peer may have their address now, and then by name.
+    /// The names of these peers in the order in which they are to be made so: struck ones first and
+    /// new ones last, since another peer may have their address now, and then by name.
     pub(super) fn changed_names(&self) -> Vec<String> {
         let mut standings = self.standings();
-        standings
-            .sort_unstable_by_key(|(name, standing)| (*standing != RecordStanding::Struck, *name));
+        let turn = |standing: RecordStanding| match standing {
+            RecordStanding::Struck => 0,
+            RecordStanding::Changed => 1,
+            RecordStanding::New => 2,
+        };
+        standings.sort_unstable_by_key(|(name, standing)| (turn(*standing), *name));
         let names = standings.into_iter().map(|(name, _)| name.to_owned());
         names.collect()
     }

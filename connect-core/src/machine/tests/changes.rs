@@ -2,7 +2,7 @@
 //! What a loaded database leaves undone, and doing it.
 
 use connect_ipc::changes::{AppliedChange, ChangeCounts, Changes, Remedy};
-use connect_ipc::control::{PeerStatus, Reply, Request};
+use connect_ipc::control::{PeerState, PeerStatus, Reply, Request};
 use connect_ipc::event::EventKind;
 use connect_ipc::scripts::{Ended, FromScripts};
 use peerdb::Record;
@@ -267,11 +267,11 @@ fn each_change_is_applied_and_told() {
     rig.hear(&format!("BGOK {carol}"));
     let ended = (vec![done("carol", Remedy::Active)], Some(Reply::Done {}));
     assert_eq!(applied(&mut rig), ended);
+    assert_eq!(row(&mut rig, "dave").state, PeerState::Gone);
     assert_eq!(
         list(&mut rig),
-        [],
-        "dave is gone, not new: {:?}",
-        row(&mut rig, "dave")
+        one("dave", "", Remedy::Active),
+        "nobody else adds it again"
     );
 }
 

@@ -171,3 +171,54 @@ fn the_log_says_how_many_peers_wait() -> Outcome {
     service.wait_for_log("database loaded; 3 peers are not as it has them: connect-cli reload")?;
     Ok(())
 }
+
+#[test]
+fn peers_that_exchange_their_addresses_are_all_there_again() -> Outcome {
+    const PEERS: usize = 40;
+    let site = Site::new()?.without_database().auto("aaa").build()?;
+    let records = |shift: usize| -> Vec<Record> {
+        let address = |peer: usize| format!("INET 198.18.7.{} 4070", (peer + shift) % PEERS + 1);
+        let pairs = |peer| [("peer", address(peer)), ("watch", "t".to_owned())];
+        let peers = 0..PEERS;
+        peers
+            .map(|peer| Record::new(&format!("p{peer:02}"), pairs(peer)))
+            .collect()
+    };
+    site.write_database(&records(0))?;
+    let _service = site.connect(&[])?;
+    for peer in 0..PEERS {
+        site.submit(&format!("active p{peer:02}"))?;
+    }
+    // Each gets the address of the next, a new one that of the first, and the last a free one.
+    let mut new = records(1);
+    let last = new.len() - 1;
+    new[last] = Record::new("p39", [("peer", "INET 198.18.7.200 4070"), ("watch", "t")]);
+    new.push(Record::new(
+        "aaa",
+        [("peer", "INET 198.18.7.1 4070"), ("watch", "t")],
+    ));
+    site.write_database(&new)?;
+    told(&site, &["reload", "--apply"])?;
+    let mut there: Vec<String> = Vec::new();
+    for line in site.admin_ok("LIST")? {
+        let name = line.trim().to_owned();
+        let address = site.admin_ok(&format!("ADDR {name}"))?.concat();
+        there.push(format!("{name} {address}"));
+    }
+    there.sort_unstable();
+    let mut wanted: Vec<String> = new
+        .iter()
+        .map(|record| {
+            format!(
+                "{} {}",
+                record.name(),
+                record.get("peer").unwrap_or_default()
+            )
+        })
+        .collect();
+    wanted.sort_unstable();
+    assert_eq!(there, wanted);
+    let nothing = told(&site, &["reload"])?;
+    assert_eq!(nothing, "database loaded: 41 peers\n");
+    Ok(())
+}
