@@ -84,10 +84,12 @@ pub(crate) fn address(words: &str) -> String {
     }
 }
 
-/// The text with control characters, and bytes that are no text, made visible: what comes from a
-/// database or a script must not command the terminal.
+/// The text with control characters, characters that nobody sees, and bytes that are no text, made
+/// visible: what comes from a database or a script must not command the terminal, nor look like
+/// something else.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let odd = |c: char| c.is_control() || bytes::byte(c).is_some();
+    let hidden = |c: char| c.is_control() || peerdb::is_invisible(c);
+    let odd = |c: char| hidden(c) || bytes::byte(c).is_some();
     if !text.chars().any(odd) {
         return Cow::Borrowed(text);
     }
@@ -95,7 +97,7 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     for c in text.chars() {
         if let Some(byte) = bytes::byte(c) {
             shown.extend(byte.escape_ascii().map(char::from));
-        } else if c.is_control() {
+        } else if hidden(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);
@@ -156,6 +158,7 @@ fn hint(code: &str) -> Option<&'static str> {
         }
         "service-exists" => "another program of the same or a later version provides the service",
         "unknown-service" => "nobody provides this service",
+        "apply-in-progress" => "another operator has the changes applied; wait for that to end",
         "provider-failed" => "the service ended before it had answered",
         _ => return None,
     })

@@ -143,7 +143,8 @@ pub(crate) fn twin(c: char) -> Option<char> {
 
 /// Whether a character leaves no mark: a control or format character, or a space that is none of
 /// ASCII.
-pub(crate) fn is_invisible(c: char) -> bool {
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
     let blank = c.is_whitespace() && !c.is_ascii();
     let format = matches!(c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'

@@ -39,6 +39,7 @@ mod snapshot;
 mod structure;
 mod text;
 
+pub use characters::is_invisible;
 pub use contents::Special;
 pub use database::{Database, ReadError};
 pub use diff::{Change, diff};
