@@ -80,6 +80,7 @@ impl EventLoop {
     /// With the exit code for what went wrong.
     pub(crate) async fn run(&mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
         let ended = self.work(ready).await;
+        self.endpoints.doors.close();
         self.service_manager.tell(Milestone::Stopping);
         self.keeper.finish(&self.driver.machine).await;
         ended
@@ -150,13 +151,21 @@ impl EventLoop {
             Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
             () = self.deadlines.machine.passed() => {}
             () = self.deadlines.others.passed() => {}
-            Some(request) = self.signals.recv() => self.driver.feed(match request {
-                signals::Request::Leave => Input::Leave,
-                signals::Request::Reload => Input::Reload,
-            }),
+            Some(request) = self.signals.recv() => self.signal(request),
         }
         if self.endpoints.is_observed() {
             self.clock.check(&mut self.driver, false);
+        }
+    }
+
+    fn signal(&mut self, request: signals::Request) {
+        match request {
+            signals::Request::Leave => {
+                // Who connects while the service is released would be cut off unanswered.
+                self.endpoints.doors.close();
+                self.driver.feed(Input::Leave);
+            }
+            signals::Request::Reload => self.driver.feed(Input::Reload),
         }
     }
 

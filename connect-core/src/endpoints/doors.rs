@@ -243,6 +243,13 @@ impl Doors {
         Ok(())
     }
 
+    /// Accepts nobody any longer, since core is ending. Connections that are there stay; whoever
+    /// comes later waits for the next core, if a service manager holds the sockets.
+    pub(crate) fn close(&mut self) {
+        self.served.clear();
+        lock(&self.files).clear();
+    }
+
     /// Makes those sockets again that can be. Connections that are there stay.
     async fn make_all(&mut self, doors: &[Door]) -> anyhow::Result<()> {
         let mut made = Ok(());
