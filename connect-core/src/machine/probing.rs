@@ -154,7 +154,7 @@ impl Machine {
     /// When the next look is due.
     pub(super) fn look_at(&self) -> Option<Monotonic> {
         // What is overdue is looked at until it is not, also if nothing else is due.
-        let found = self.pinger.watch.found.is_any().then_some(self.now);
+        let found = self.pinger.watch.is_anything_told().then_some(self.now);
         let debts = [
             found,
             self.pinger.owed.deadline(),
@@ -177,7 +177,7 @@ impl Machine {
         let found = self.find_overdue(order, answer);
         let before = std::mem::replace(&mut self.pinger.watch.found, found);
         self.tell_of(before.trouble(), found.trouble());
-        self.tell_of_scripts(before.scripts, found.scripts);
+        self.tell_of_scripts(found.scripts);
         self.restart_silent(found);
     }
 
@@ -242,21 +242,25 @@ impl Machine {
         }
     }
 
-    /// Logs and tells observers that the script helper has become silent, or is no more.
-    fn tell_of_scripts(&mut self, before: Option<Monotonic>, found: Option<Monotonic>) {
-        match (before, found) {
+    /// Logs and tells observers that the script helper has become silent, or answers again. One
+    /// that was ended for its silence does not: the next one does.
+    fn tell_of_scripts(&mut self, found: Option<Monotonic>) {
+        let seconds = |since: Monotonic| self.now.since(since).as_secs();
+        match (self.pinger.watch.silent_scripts, found) {
             (None, Some(since)) => {
-                let seconds = self.now.since(since).as_secs();
+                let seconds = seconds(since);
                 tracing::warn!(
                     seconds,
                     "the script helper does not say what becomes of scripts, so none may run; \
                      restart it if nothing else does"
                 );
+                self.pinger.watch.silent_scripts = found;
                 self.emit(None, || EventKind::ScriptsOverdue { seconds });
             }
-            (Some(since), None) => {
-                let seconds = self.now.since(since).as_secs();
+            (Some(since), None) if self.scripts.helper.ready().is_some() => {
+                let seconds = seconds(since);
                 tracing::info!(seconds, "the script helper answers again");
+                self.pinger.watch.silent_scripts = None;
                 self.emit(None, || EventKind::ScriptsResumed { seconds });
             }
             _ => {}

@@ -24,6 +24,8 @@ pub(super) struct Watch {
     /// Until when anything stood still that a ping needs.
     pub(super) still_until: Monotonic,
     pub(super) found: Found,
+    /// Since when the script helper owes something, as observers were told: until one answers.
+    pub(super) silent_scripts: Option<Monotonic>,
 }
 
 /// Since when it is overdue, for each that owes something; `None` for what is not.
@@ -58,6 +60,11 @@ impl Watch {
     #[inline]
     pub(super) fn may_look(&self, now: Monotonic) -> bool {
         self.look_from <= now
+    }
+
+    /// Whether anything is overdue, or the end of a silence is still to be told.
+    pub(super) const fn is_anything_told(&self) -> bool {
+        self.found.is_any() || self.silent_scripts.is_some()
     }
 
     /// When to look, if something will be overdue at `soonest`.

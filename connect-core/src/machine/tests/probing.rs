@@ -230,6 +230,25 @@ fn a_script_helper_that_takes_no_order_is_told_and_started_again() {
 }
 
 #[test]
+fn a_silent_script_helper_that_is_ended_does_not_answer_again_but_the_next_one_does() {
+    let mut rig = Rig::joined(&[record("p", &[("ifdown", "down")])], &["p"]);
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    rig.feed(Input::Observed(true));
+    rig.wait(seconds(7));
+    let resumed = |rig: &Rig| {
+        let mut names = rig.events.iter().map(|event| event.kind.name());
+        names.any(|name| name == EventName::ScriptsResumed)
+    };
+    rig.scripts_go();
+    rig.wait(seconds(3));
+    assert!(!resumed(&rig));
+    rig.scripts_come();
+    rig.wait(seconds(3));
+    assert!(resumed(&rig));
+}
+
+#[test]
 fn a_script_helper_that_does_not_say_how_a_run_ended_is_told_and_started_again() {
     let child = Child {
         pid: 77,
