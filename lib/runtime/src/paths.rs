@@ -20,6 +20,16 @@ pub const RUNTIME_VARIABLE: &str = "TRIPE_CONNECT_DIR";
 /// for a service that is not next to the server's socket.
 pub const PACKAGED_RUNTIME: &str = "/run/tripe-connect";
 
+/// Has [`PACKAGED_RUNTIME`] made at boot.
+const PACKAGED_TMPFILES: &str = "/usr/lib/tmpfiles.d/tripe-connect.conf";
+
+/// Whether there is the directory of the packaged units, or was, if systemd has their package:
+/// then it has been removed, and no other place is to be looked at instead.
+fn is_packaged() -> bool {
+    let exists = |path| Path::new(path).exists();
+    exists(PACKAGED_RUNTIME) || exists("/run/systemd/system") && exists(PACKAGED_TMPFILES)
+}
+
 /// `PATH` of scripts with a clean environment: where the system's programs are, and its
 /// administrator's. A service manager gives the same to the script helper, as a rule.
 pub const SCRIPTS_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -49,7 +59,7 @@ impl RuntimeDir {
         let named = Self::find(option, admin_socket);
         let default = Self::next_to(admin_socket);
         let packaged = Path::new(PACKAGED_RUNTIME);
-        if option.is_none() && named.path == default && !default.exists() && packaged.exists() {
+        if option.is_none() && named.path == default && !default.exists() && is_packaged() {
             return RuntimeDir {
                 path: packaged.to_owned(),
             };
@@ -162,11 +172,7 @@ mod tests {
         assert_eq!(found.path(), default);
         let found = RuntimeDir::find_service(None, &socket);
         let packaged = Path::new(PACKAGED_RUNTIME);
-        let expected = if packaged.exists() {
-            packaged
-        } else {
-            &default
-        };
+        let expected = if is_packaged() { packaged } else { &default };
         assert_eq!(found.path(), expected);
     }
 
