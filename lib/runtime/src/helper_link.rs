@@ -196,7 +196,7 @@ impl<M: ToHelper> HelperLink<M> {
             self.pause = FIRST_PAUSE;
             self.trouble.over();
         }
-        let error = format!("{error:#}");
+        let error = causes(error);
         if self.trouble.is_new(&error) {
             let socket = self.socket.display();
             tracing::warn!(error, %socket, "no connection to core; retrying");
@@ -205,6 +205,18 @@ impl<M: ToHelper> HelperLink<M> {
         self.state = reaching::<M>(&self.socket, self.pause);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// An error and its causes, but none that the sentence before has told already.
+fn causes(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 fn reaching<M: ToHelper>(socket: &Path, pause: Duration) -> State {
