@@ -23,6 +23,10 @@ const USUAL_RESTART: u64 = 3_600;
 /// How many peers that are not as the database has them are named.
 const CHANGES_NAMED: usize = 10;
 
+/// What to do about peers that are not up.
+const PEERS: &str = "`connect-cli info PEER' says more of each; one that is gone or absent, and \
+                     does not have to connect itself, is added by `connect-cli active PEER'";
+
 /// A service, how the scripts of its peers ended, and which peers are missing.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -108,11 +112,7 @@ pub(crate) fn check<'a>(
         section.fault_with_remedy(fault);
     }
     if let Some(missing) = &seen.missing {
-        section.warning(
-            missing,
-            "`connect-cli info PEER' says more of each; `connect-cli active PEER' adds one again \
-             that does not have to connect itself",
-        );
+        section.warning(missing, PEERS);
     }
     lost_lines(service, section);
     stale_records(common, &seen.changes, section);
@@ -249,7 +249,11 @@ fn helper(program: &str, helper: &HelperStatus, uptime: u64, section: &mut Secti
         return;
     }
     if restarts == 0 {
-        return section.ok(format!("{program} is connected"));
+        // That it does not answer is among the service's faults.
+        if helper.silent.is_none() {
+            section.ok(format!("{program} is connected"));
+        }
+        return;
     }
     let times = text::count(restarts, "time");
     let text = format!(
