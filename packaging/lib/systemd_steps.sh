@@ -163,6 +163,26 @@ sockets_wait() {
     peers_undisturbed
 }
 
+# Somebody removes the directory of the sockets: core ends with a code of its own and is started
+# again, with the directory and a control socket that the operators' group can use.
+directory_removed() {
+    remember
+    local before
+    before=$(pid_of core)
+    inside systemctl reset-failed tripe-connect.service
+    inside rm -r /run/tripe-connect
+    within 30 renewed core "$before"
+    within 20 healthy
+    inside journalctl --unit tripe-connect.service --grep 'status=72' --quiet
+    same 'the control socket' 'tripe-connect 660' \
+        "$(inside stat --format '%G %a' /run/tripe-connect/control.sock)"
+    peers_undisturbed
+    # From here on the sockets are systemd's again. Many starts in a short time were made before.
+    inside systemctl reset-failed tripe-connect.service
+    inside systemctl restart tripe-connect.target
+    within 20 healthy
+}
+
 # A restart of the target ends with an error if core fails, and the doctor says why. Once the cause
 # is gone, a restart is all that it takes.
 restart_tells() {
@@ -307,6 +327,7 @@ for process in $processes; do
 done
 step 'core is stopped by SIGSTOP: the watchdog acts' watchdog_acts
 step 'commands wait for a core that is not there yet' sockets_wait
+step 'the runtime directory is removed: all is made again' directory_removed
 step 'core cannot start: restart and doctor tell so' restart_tells
 step 'metrics: the unit, and what the doctor says of it' metrics_unit
 step 'the server is restarted: core stays and starts it up' server_restarts
