@@ -91,8 +91,7 @@ fn a_static_peer_killed_because_it_does_not_answer_is_gone_until_it_is_back() ->
     assert_eq!(gone["wanted"], true);
     assert_eq!(gone["connection"]["removal"], removal);
     assert_eq!(gone["next-ping-ms"], Value::Null);
-    let log = service.log();
-    assert!(log.contains("removed paris: no answer to 2 pings"), "{log}");
+    service.wait_for_log("removed paris: no answer to 2 pings")?;
     // What the manual says of the service itself stays.
     assert_eq!(site.submit("adopted")?, [""; 0]);
     assert_eq!(site.submit("list-active")?, ["paris"]);

@@ -215,6 +215,7 @@ fn a_child_that_cannot_be_started_is_told_and_why() -> Outcome {
         site.submit("active q")?;
         events.stdout("ifup q")?;
         // By one of the two processes that know it.
+        service.wait_for_log("ifup p not-started")?;
         let log = service.log();
         let told = log
             .lines()

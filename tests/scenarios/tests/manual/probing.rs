@@ -62,8 +62,7 @@ fn a_pinger_that_stands_still_is_told_and_no_peer_pays_for_it() -> Outcome {
             && state["probing"]["cause"] == "pinger-silent"
             && state["probing"]["overdue"].is_u64()
     })?;
-    let log = service.log();
-    assert!(log.contains("the pinger does not order"), "{log}");
+    service.wait_for_log("the pinger does not order")?;
     kill_process(pinger, Signal::CONT)?;
     let mut events = site.lab.follow();
     pings(&mut events, "p", 2)?;
@@ -103,8 +102,7 @@ fn a_server_that_stands_still_is_told_and_neither_connection_nor_peer_is_given_u
     until(&mut service, "mute server", |state| {
         state["probing"]["cause"] == "server-mute" && state["probing"]["server-silent"].is_u64()
     })?;
-    let log = service.log();
-    assert!(log.contains("the server does not answer"), "{log}");
+    service.wait_for_log("the server does not answer")?;
     site.lab.stall(Target::All, false)?;
     let mut events = site.lab.follow();
     pings(&mut events, "p", 2)?;
@@ -141,8 +139,7 @@ fn a_core_that_stood_still_blames_nobody() -> Outcome {
     assert_eq!(service.helper_pid("pinger")?, pinger);
     assert_eq!(site.submit("adopted")?, ["p"]);
     assert_eq!(commands(&site, "KILL p"), [""; 0]);
-    let log = service.log();
-    assert!(log.contains("core stood still"), "{log}");
+    service.wait_for_log("core stood still")?;
     Ok(())
 }
 
@@ -194,8 +191,7 @@ fn a_runtime_directory_that_was_removed_is_made_again() -> Outcome {
     // A new helper finds its socket.
     service.kill_helper("pinger")?;
     service.wait_until_settled(&site)?;
-    let log = service.log();
-    assert!(log.contains("made them again"), "{log}");
+    service.wait_for_log("made them again")?;
     Ok(())
 }
 

@@ -75,7 +75,6 @@ fn a_directory_that_everybody_may_write_to_is_refused() -> Outcome {
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777))?;
     let mut service = Service::start(&site, &[])?;
     assert_eq!(service.wait()?.code(), Some(71));
-    let log = service.log();
-    assert!(log.contains("is writable by everybody"), "{log}");
+    service.wait_for_log("is writable by everybody")?;
     Ok(())
 }
