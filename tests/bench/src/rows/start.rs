@@ -48,11 +48,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         claimed.push(millis(started, claim.at));
         adopted.push(millis(started, all.at));
         let service = rig.service.take().context("the service has gone")?;
-        anyhow::ensure!(
-            service.log().contains(&format!("adopted={peers}")),
-            "not all were adopted: {}",
-            service.log()
-        );
+        service.wait_for_log(&format!("adopted={peers}"))?;
         progress(&format!(
             "start: run {run}: claimed after {:.1} ms, all adopted after {:.1} ms; alone {:.1} ms",
             claimed.last().unwrap_or(&0.0),
