@@ -2,7 +2,7 @@
 //! What every command uses: the common options, the paths and time limits that follow from them,
 //! and the output.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -165,9 +165,16 @@ impl Common {
     }
 }
 
+/// Whether two paths are the same, or lead to the same file.
+pub(crate) fn leads_to_same(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => one == other,
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
 
     use super::*;
 

@@ -15,8 +15,7 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
 use connect_runtime::pidfd::Watched;
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use crate::child::Actions;
@@ -28,19 +27,8 @@ use crate::start_time;
 /// # Errors
 /// What the system says if it refuses to let the child be watched.
 pub(crate) fn find(child: Child) -> io::Result<Option<(Watched, Duration)>> {
-    let Some(pid) = Pid::from_raw(child.pid).filter(|_| child.pid > 1) else {
+    let Some(watched) = Watched::find(child.pid)? else {
         return Ok(None);
-    };
-    let watched = match Watched::new(pid) {
-        Ok(watched) => watched,
-        Err(error) => {
-            return match Errno::from_io_error(&error) {
-                // There is none, or the number is that of a thread, and no child of a helper is
-                // one.
-                Some(Errno::SRCH | Errno::INVAL | Errno::NOENT) => Ok(None),
-                _ => Err(error),
-            };
-        }
     };
     // The start time is read after the descriptor was opened: if it is right now, the descriptor is
     // that of the right process, too.

@@ -6,7 +6,7 @@ use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
 
 use super::connection::{Control, ControlError};
 use super::state::Collected;
-use super::subscription::{StreamItem, Subscription};
+use super::subscription::Subscription;
 
 /// Sends a command and reads its replies, up to the last. Gives each line of the answer to `line`,
 /// and returns the service's words if the command failed.
@@ -41,14 +41,8 @@ pub(crate) async fn status_again(
 ) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
     let request = subscription.ask(Request::Status {})?;
     let mut state = Collected::default();
-    loop {
-        if let StreamItem::Reply(id, reply) = subscription.next().await?
-            && id == request
-            && state.take(reply)?
-        {
-            return state.finish();
-        }
-    }
+    while !state.take(subscription.reply_to(request).await?)? {}
+    state.finish()
 }
 
 /// Asks the service for its state and its peers, sorted by name.

@@ -74,6 +74,17 @@ impl Subscription {
         self.control.ask(request)
     }
 
+    /// The next reply to a request, whatever events come before it.
+    pub(crate) async fn reply_to(&mut self, request: u64) -> Result<Reply, ControlError> {
+        loop {
+            if let StreamItem::Reply(id, reply) = self.next().await?
+                && id == request
+            {
+                return Ok(reply);
+            }
+        }
+    }
+
     /// The next item. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<StreamItem, ControlError> {
         let (id, reply) = self.control.answer().await.map_err(|error| match error {

@@ -8,7 +8,7 @@
 use clap::Args;
 use connect_ipc::changes::{AppliedChange, Changes};
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event::{Event, EventFilter, EventKind, EventName};
+use connect_ipc::event::{EventFilter, EventKind, EventName};
 use connect_runtime::exit::Exit;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -18,7 +18,6 @@ use crate::client::subscription::{StreamItem, Subscription};
 use crate::common::{Common, Pace};
 use crate::error::Error;
 use crate::output::change_text::{self, ChangesReport};
-use crate::output::event_text;
 use crate::output::paint::Paint;
 use crate::output::report::{CommandReport, OutcomeReport, OutcomeResult};
 use crate::output::{text, to_stderr};
@@ -105,7 +104,7 @@ impl Reload {
             }),
         };
         if let (true, Err(Error::Late { .. })) = (told.outcome.is_none(), &ended) {
-            told.outcome = Some(outcome(OutcomeResult::Late, None));
+            told.outcome = Some(OutcomeReport::new(OutcomeResult::Late, None));
         }
         if self.json && matches!(ended, Ok(_) | Err(Error::Late { .. })) {
             self.report(&told, common)?;
@@ -158,7 +157,7 @@ impl Reload {
     ) -> Result<(), Error> {
         let request = stream.ask(Request::ApplyChanges {})?;
         loop {
-            match reply(stream, request).await? {
+            match stream.reply_to(request).await? {
                 Reply::Applied(applied) => {
                     match &applied.failure {
                         _ if self.json => {}
@@ -227,7 +226,8 @@ async fn load(stream: &mut Subscription, told: &mut Told) -> Result<(), Error> {
                     EventKind::DatabaseFault { .. } => OutcomeResult::Failed,
                     _ => continue,
                 };
-                told.outcome.get_or_insert(outcome(result, Some(&event)));
+                told.outcome
+                    .get_or_insert(OutcomeReport::new(result, Some(&event)));
             }
             StreamItem::Reply(id, Reply::Done {}) if id == request => answered = true,
             StreamItem::Reply(id, Reply::Failed(words)) if id == request => {
@@ -243,32 +243,12 @@ async fn load(stream: &mut Subscription, told: &mut Told) -> Result<(), Error> {
     Ok(())
 }
 
-fn outcome(result: OutcomeResult, event: Option<&Event>) -> OutcomeReport {
-    OutcomeReport {
-        result,
-        kind: event.map(|event| event.kind.name()),
-        seq: event.map(|event| event.seq),
-        text: event.map(|event| event_text::describe(&event.kind).0),
-    }
-}
-
 /// Asks which peers are not as the database has them.
 async fn changes(stream: &mut Subscription) -> Result<Changes, Error> {
     let request = stream.ask(Request::Changes {})?;
-    match reply(stream, request).await? {
+    match stream.reply_to(request).await? {
         Reply::Changes(changes) => Ok(*changes),
         _ => Err(ControlError::Unexpected.into()),
-    }
-}
-
-/// The next reply to a request, whatever events come before it.
-async fn reply(stream: &mut Subscription, request: u64) -> Result<Reply, Error> {
-    loop {
-        if let StreamItem::Reply(id, reply) = stream.next().await?
-            && id == request
-        {
-            return Ok(reply);
-        }
     }
 }
 
@@ -314,7 +294,7 @@ mod tests {
     #[test]
     fn the_exit_code_tells_a_fault_of_the_database_from_a_change_that_failed() {
         let loaded = |result| Told {
-            outcome: Some(outcome(result, None)),
+            outcome: Some(OutcomeReport::new(result, None)),
             ..Told::default()
         };
         let exit = |told: &Told| end(told).unwrap_or_else(|error| error.exit());

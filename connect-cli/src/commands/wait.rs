@@ -20,7 +20,6 @@ use crate::client::subscription::{StreamItem, Subscription};
 use crate::common::{Common, Pace};
 use crate::error::Error;
 use crate::output::Output;
-use crate::output::event_text;
 use crate::output::paint::Paint;
 use crate::output::report::{CommandReport, OutcomeReport, OutcomeResult};
 use crate::output::text;
@@ -119,12 +118,7 @@ impl<'a> OutcomeWatch<'a> {
             ) if !matches!(end, Ended::Exited(0) | Ended::Stopped) => OutcomeResult::Failed,
             _ => return None,
         };
-        Some(OutcomeReport {
-            result,
-            kind: Some(event.kind.name()),
-            seq: Some(event.seq),
-            text: Some(event_text::describe(&event.kind).0),
-        })
+        Some(OutcomeReport::new(result, Some(event)))
     }
 }
 
@@ -221,12 +215,7 @@ async fn within(
     };
     timeout(limit, following)
         .await
-        .unwrap_or(Ok(Some(OutcomeReport {
-            result: OutcomeResult::Late,
-            kind: None,
-            seq: None,
-            text: None,
-        })))
+        .unwrap_or(Ok(Some(OutcomeReport::new(OutcomeResult::Late, None))))
 }
 
 /// Prints the outcome and turns it into an exit code.

@@ -9,12 +9,13 @@ use connect_ipc::control::{
     Counters, DatabaseStatus, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink,
     ServiceStatus, StateFault,
 };
-use connect_ipc::event::{EventName, Removal};
+use connect_ipc::event::{Event, EventName, Removal};
 use connect_ipc::probing::Probing;
 use connect_ipc::statistics::{LastPing, PingStatistics};
 use serde::Serialize;
 
 use super::SCHEMA;
+use super::event_text;
 use super::script_report::FailedScriptReport;
 
 /// How a command ended.
@@ -60,6 +61,18 @@ pub(crate) struct OutcomeReport {
     pub(crate) seq: Option<u64>,
     /// What happened, in words.
     pub(crate) text: Option<String>,
+}
+
+impl OutcomeReport {
+    /// An outcome, and the event that decided it, if one did.
+    pub(crate) fn new(result: OutcomeResult, event: Option<&Event>) -> Self {
+        OutcomeReport {
+            result,
+            kind: event.map(|event| event.kind.name()),
+            seq: event.map(|event| event.seq),
+            text: event.map(|event| event_text::describe(&event.kind).0),
+        }
+    }
 }
 
 /// Whether a command led to what was waited for.

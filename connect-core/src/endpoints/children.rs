@@ -3,7 +3,6 @@
 
 use connect_ipc::RunId;
 use connect_runtime::pidfd::Watched;
-use rustix::process::Pid;
 use tokio::sync::mpsc;
 
 use super::listeners::Arrival;
@@ -11,19 +10,11 @@ use super::listeners::Arrival;
 /// Says by [`Arrival::ChildEnded`] when the process has ended. Nothing is said about one that
 /// cannot be watched: then only its time limit shows that the helper stands still.
 pub(super) fn watch(run: RunId, pid: i32, arrivals: mpsc::Sender<Arrival>) {
-    let watched = Pid::from_raw(pid)
-        .filter(|_| pid > 1)
-        .map(Watched::new)
-        .transpose();
-    let watched = match watched {
-        Ok(Some(watched)) => Some(watched),
-        // It has ended before it could be watched.
-        Err(error) if rustix::io::Errno::from_io_error(&error) == Some(rustix::io::Errno::SRCH) => {
-            None
-        }
-        Ok(None) | Err(_) => return,
+    let Ok(watched) = Watched::find(pid) else {
+        return;
     };
     tokio::spawn(async move {
+        // Without one, it has ended before it could be watched.
         if let Some(watched) = watched {
             watched.ended().await;
         }

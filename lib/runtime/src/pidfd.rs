@@ -31,6 +31,26 @@ impl Watched {
         Ok(Watched { pid, exit })
     }
 
+    /// Finds a process by its number and watches it; `None` if there is none. To be called within a
+    /// runtime.
+    ///
+    /// # Errors
+    /// What the system says if it refuses to let the process be watched.
+    pub fn find(pid: i32) -> io::Result<Option<Self>> {
+        let Some(number) = Pid::from_raw(pid).filter(|_| pid > 1) else {
+            return Ok(None);
+        };
+        match Self::new(number) {
+            Ok(watched) => Ok(Some(watched)),
+            Err(error) => match Errno::from_io_error(&error) {
+                // There is none, or the number is that of a thread, and no child of a helper is
+                // one.
+                Some(Errno::SRCH | Errno::INVAL | Errno::NOENT) => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
     /// Waits until the process has ended; a child is left to be reaped. Cancel safe.
     pub async fn ended(&self) {
         // The only error is that the event loop is ending, and then nothing waits any more.

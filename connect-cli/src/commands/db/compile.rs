@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::findings::{self, Remark};
 use super::{input, overwrite};
-use crate::common::Common;
+use crate::common::{Common, leads_to_same};
 use crate::error::{DbError, Error};
 use crate::output::SCHEMA;
 use crate::output::progress;
@@ -125,7 +125,10 @@ impl Compile {
     /// The database to write. That of the service is the default for its own sources only: other
     /// ones are tried out more often than put into use.
     fn output(&self, default: &Path, common: &Common) -> Result<PathBuf, DbError> {
-        let other = self.sources.iter().find(|path| !is_same(path, default));
+        let other = self
+            .sources
+            .iter()
+            .find(|path| !leads_to_same(path, default));
         match (&self.output, other) {
             (None, Some(source)) => Err(DbError::NoOutput {
                 named: source.clone(),
@@ -169,14 +172,6 @@ impl Compile {
             });
         }
         overwrite::of_file(output, compilation)
-    }
-}
-
-/// Whether two paths lead to the same file.
-fn is_same(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => one == other,
     }
 }
 

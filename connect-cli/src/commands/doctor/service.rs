@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The service and its helpers: do they run, and are they of the same version?
 
+use std::path::Path;
+
 use connect_ipc::changes::Changes;
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
@@ -8,7 +10,7 @@ use super::finding::Section;
 use super::runs::LastRuns;
 use crate::client::connection::ControlError;
 use crate::client::requests;
-use crate::common::Common;
+use crate::common::{Common, leads_to_same};
 use crate::output::change_text;
 use crate::output::status_text;
 use crate::output::text;
@@ -224,15 +226,8 @@ fn stale_records(common: &Common, changes: &Changes, section: &mut Section<'_>) 
 /// Whether the service's server is the one that was asked for.
 fn is_for_server(service: &ServiceStatus, common: &Common) -> bool {
     let socket = common.admin_socket();
-    service.socket == socket.display().to_string() || is_same(&service.socket, &socket)
-}
-
-/// Whether two paths lead to the same file.
-fn is_same(one: &str, other: &std::path::Path) -> bool {
-    match (std::fs::canonicalize(one), std::fs::canonicalize(other)) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
-    }
+    service.socket == socket.display().to_string()
+        || leads_to_same(Path::new(&service.socket), &socket)
 }
 
 /// A helper that is in order; what is wrong with one is among the service's faults.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Applying changes of the database: each peer gets what it waits for, a few at a time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use connect_ipc::changes::{AppliedChange, Remedy};
 use connect_ipc::control::{Reply, ServerLink};
@@ -39,11 +39,12 @@ impl Machine {
             let failed = Reply::Failed(vec![code.to_owned()]);
             return self.answer(request.connection, request.request, failed);
         }
-        let names = self.changed_names();
+        let standings = self.standings_in_turn().into_iter();
+        let names: VecDeque<String> = standings.map(|(name, _)| name.to_owned()).collect();
         tracing::info!(peers = names.len(), "applying the changes of the database");
         self.additions.applying = Some(Applying {
             by: request,
-            waiting: names.into(),
+            waiting: names,
             under_way: BTreeMap::new(),
             taken: Vec::new(),
             // Peers that exchange their addresses have left the old ones after the first attempt.
@@ -82,19 +83,14 @@ impl Machine {
         };
         let by = applying.by;
         for (peer, failure) in applying.taken {
-            let applied = AppliedChange {
-                peer,
-                remedy: Remedy::Active,
-                failure: Some(failure),
-            };
-            self.answer(by.connection, by.request, Reply::Applied(applied));
+            self.tell_applied(by, peer, Remedy::Active, Some(failure));
         }
         self.answer(by.connection, by.request, Reply::Done {});
     }
 
     fn apply_change(&mut self, name: &str) {
         // Much may have happened since the operator asked.
-        let Some(change) = self.change_of(name, true) else {
+        let Some(change) = self.change_of(name) else {
             return;
         };
         let Some(applying) = &mut self.additions.applying else {
@@ -202,8 +198,18 @@ impl Machine {
             return applying.taken.push((name.to_owned(), words.clone()));
         }
         let by = applying.by;
+        self.tell_applied(by, name.to_owned(), remedy, failure);
+    }
+
+    fn tell_applied(
+        &mut self,
+        by: OperatorRequest,
+        peer: String,
+        remedy: Remedy,
+        failure: Option<Vec<String>>,
+    ) {
         let applied = AppliedChange {
-            peer: name.to_owned(),
+            peer,
             remedy,
             failure,
         };

@@ -59,9 +59,9 @@ impl Machine {
         }
     }
 
-    /// How the peer called `name` stands to the database, if it is not as the database has it.
-    /// `auto` says whether it is to be added at start-up.
-    pub(super) fn change_of(&self, name: &str, auto: bool) -> Option<PeerChange> {
+    /// How a peer stands to the database, if it is not as the database has it. One that the server
+    /// does not have is to be marked for start-up, or to have been removed to be added again.
+    pub(super) fn change_of(&self, name: &str) -> Option<PeerChange> {
         let record = self.database.current.peer(name);
         if let Some(peer) = self.peers.find(name).and_then(|id| self.peers.get(id)) {
             peer.standing()?;
@@ -70,8 +70,7 @@ impl Machine {
         // Removed to be added again, which then failed: nobody but the operator adds it now.
         let replaced = self.peers.departures.is_replaced(name);
         let is_new = self.server.joined_before()
-            && (replaced
-                || auto && self.absent_state(record, name, true) == Some(PeerState::Absent));
+            && (replaced || self.absent_state(record, name, true) == Some(PeerState::Absent));
         record.filter(|_| is_new).and_then(of_absent)
     }
 
@@ -93,23 +92,19 @@ impl Machine {
             .collect();
         let new = auto
             .into_iter()
-            .filter(|name| self.peers.find(name).is_none() && self.change_of(name, true).is_some());
+            .filter(|name| self.peers.find(name).is_none() && self.change_of(name).is_some());
         found.extend(new.map(|name| (name, RecordStanding::New)));
         found
     }
 
     /// How many peers are not as the database has them.
     pub(in crate::machine) fn change_counts(&self) -> ChangeCounts {
-        let mut counts = ChangeCounts::default();
-        for (_, standing) in self.standings() {
-            counts.add(standing);
-        }
-        counts
+        counts(&self.standings())
     }
 
-    /// The names of these peers in the order in which they are to be made so: struck ones first and
-    /// new ones last, since another peer may have their address now, and then by name.
-    pub(super) fn changed_names(&self) -> Vec<String> {
+    /// These peers in the order in which they are to be made so: struck ones first and new ones last,
+    /// since another peer may have their address now, and then by name.
+    pub(super) fn standings_in_turn(&self) -> Vec<(&str, RecordStanding)> {
         let mut standings = self.standings();
         let turn = |standing: RecordStanding| match standing {
             RecordStanding::Struck => 0,
@@ -117,20 +112,19 @@ impl Machine {
             RecordStanding::New => 2,
         };
         standings.sort_unstable_by_key(|(name, standing)| (turn(*standing), *name));
-        let names = standings.into_iter().map(|(name, _)| name.to_owned());
-        names.collect()
+        standings
     }
 
     /// The peers that are not as the database has them, as many as fit into a message.
     pub(in crate::machine) fn record_changes(&self) -> Changes {
         let database = Arc::clone(&self.database.current);
-        let names = self.changed_names();
-        let listed = names.iter().take(LISTED);
+        let standings = self.standings_in_turn();
+        let listed = standings.iter().take(LISTED);
         let mut changes = Changes {
             peers: database.sorted_peers().len() as u64,
-            counts: self.change_counts(),
+            counts: counts(&standings),
             list: listed
-                .filter_map(|name| self.change_of(name, true))
+                .filter_map(|(name, _)| self.change_of(name))
                 .collect(),
         };
         // Names of keys may be long.
@@ -139,4 +133,12 @@ impl Machine {
         }
         changes
     }
+}
+
+fn counts(standings: &[(&str, RecordStanding)]) -> ChangeCounts {
+    let mut counts = ChangeCounts::default();
+    for (_, standing) in standings {
+        counts.add(*standing);
+    }
+    counts
 }

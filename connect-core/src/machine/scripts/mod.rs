@@ -123,11 +123,7 @@ impl Scripts {
     /// The children that are to be watched from now on.
     pub(super) fn take_due_to_watch(&mut self, now: Monotonic) -> Vec<(RunId, Child)> {
         let mut due = Vec::new();
-        while let Some((at, id, child)) = self.unwatched.pop_front() {
-            if at > now {
-                self.unwatched.push_front((at, id, child));
-                break;
-            }
+        while let Some((_, id, child)) = self.unwatched.pop_front_if(|(at, _, _)| *at <= now) {
             if self.runs.get(&id).is_some_and(|run| !run.ended) {
                 due.push((id, child));
             }

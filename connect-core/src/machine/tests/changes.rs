@@ -141,14 +141,7 @@ fn status_and_the_event_tell_what_waits() {
 
 #[test]
 fn only_so_many_changes_are_listed() {
-    let names: Vec<String> = (0..150).map(|number| format!("p{number:03}")).collect();
-    let records: Vec<Record> = names
-        .iter()
-        .map(|name| record(name, &[("peer", HERE)]))
-        .collect();
-    let peers: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut rig = joined(&records, &peers);
-    rig.database(&[]);
+    let mut rig = struck(150);
     let changes = changes(&mut rig);
     assert_eq!(changes.counts.struck, 150);
     assert_eq!(changes.list.len(), 100);
@@ -275,9 +268,9 @@ fn each_change_is_applied_and_told() {
     );
 }
 
-/// A machine with 40 struck peers, whose changes are asked to be applied.
-fn forty_struck() -> Rig {
-    let names: Vec<String> = (0..40).map(|number| format!("p{number:02}")).collect();
+/// A machine with so many peers, all of them struck.
+fn struck(number: usize) -> Rig {
+    let names: Vec<String> = (0..number).map(|number| format!("p{number:03}")).collect();
     let records: Vec<Record> = names
         .iter()
         .map(|name| record(name, &[("peer", HERE)]))
@@ -285,6 +278,12 @@ fn forty_struck() -> Rig {
     let peers: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut rig = joined(&records, &peers);
     rig.database(&[]);
+    rig
+}
+
+/// A machine with 40 struck peers, whose changes are asked to be applied.
+fn forty_struck() -> Rig {
+    let mut rig = struck(40);
     rig.answer_all();
     rig.request(7, 9, Request::ApplyChanges {});
     rig
