@@ -222,7 +222,6 @@ impl Machine {
             && applying.by.connection == connection
         {
             applying.waiting.clear();
-            applying.taken.clear();
         }
     }
 

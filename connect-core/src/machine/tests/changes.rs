@@ -327,6 +327,40 @@ fn an_operator_who_leaves_has_no_more_begun() {
 }
 
 #[test]
+fn a_peer_whose_address_was_taken_is_added_though_the_operator_has_left() {
+    let records = |[a, b]: [&str; 2]| [record("a", &[("peer", a)]), record("b", &[("peer", b)])];
+    let mut rig = joined(&records([HERE, THERE]), &["a", "b"]);
+    rig.database(&records([THERE, HERE]));
+    rig.answer_all();
+    rig.request(7, 9, Request::ApplyChanges {});
+    assert_eq!(rig.sent(), ["KILL a", "KILL b"]);
+    for name in ["a", "b"] {
+        rig.hear(&format!("NOTE KILL {name}"));
+        rig.hear("OK");
+    }
+    let sent = rig.sent();
+    let adds: Vec<&String> = sent.iter().filter(|line| line.starts_with("ADD")).collect();
+    let tags: Vec<&str> = adds
+        .iter()
+        .filter_map(|line| line.split(' ').nth(2))
+        .collect();
+    let [a, b] = tags[..] else {
+        panic!("{sent:?}");
+    };
+    rig.hear(&format!("BGDETACH {a}"));
+    rig.hear(&format!("BGDETACH {b}"));
+    rig.hear(&format!("BGFAIL {a} peer-addr-exists {THERE}"));
+    rig.feed(Input::Gone(ConnectionId(7)));
+    rig.hear(&format!("NOTE ADD b tun1 {HERE}"));
+    rig.hear(&format!("BGOK {b}"));
+    let sent = rig.sent();
+    let again = sent
+        .iter()
+        .any(|line| line.starts_with("ADD") && line.contains(" a INET"));
+    assert!(again, "it was removed for that: {sent:?}");
+}
+
+#[test]
 fn a_server_that_goes_fails_the_request() {
     let mut rig = forty_struck();
     rig.lose_server();
