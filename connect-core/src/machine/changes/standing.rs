@@ -102,8 +102,8 @@ impl Machine {
         counts(&self.standings())
     }
 
-    /// These peers in the order in which they are to be made so: struck ones first and new ones last,
-    /// since another peer may have their address now, and then by name.
+    /// These peers in the order in which they are to be made so: struck ones first and new ones
+    /// last, since another peer may have their address now, and then by name.
     pub(super) fn standings_in_turn(&self) -> Vec<(&str, RecordStanding)> {
         let mut standings = self.standings();
         let turn = |standing: RecordStanding| match standing {
