@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::time::sleep;
 use tripe_admin::line::{LineBuffer, MAX_RECEIVED};
 
-use crate::server_run::ServerRun;
+use connect_ipc::setup::ServerRun;
 
 /// The first pause before a lost server is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -75,10 +75,10 @@ impl AdminLink {
     /// # Errors
     /// What the system says.
     pub(crate) async fn connect(&mut self) -> io::Result<()> {
-        let before = ServerRun::at(&self.path);
+        let before = crate::server_run::at(&self.path);
         self.stream = Some(open(&self.path).await?);
         // If the file was replaced meanwhile nobody knows whose the connection is.
-        self.run = before.filter(|_| ServerRun::at(&self.path) == before);
+        self.run = before.filter(|_| crate::server_run::at(&self.path) == before);
         Ok(())
     }
 

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::machine::{Machine, State, WriteNews};
-use crate::server_run::ServerRun;
+use connect_ipc::setup::ServerRun;
 
 /// The file's name in the state directory.
 const NAME: &str = "core.json";
@@ -375,7 +375,7 @@ mod tests {
         // A core that goes on without it replaces it.
         save(
             dir.path(),
-            (ServerRun::at(dir.path()).unwrap(), State::default()),
+            (crate::server_run::at(dir.path()).unwrap(), State::default()),
         )
         .unwrap();
         assert!(load(dir.path()).unwrap().is_some());
@@ -392,7 +392,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("tripesock");
         fs::write(&file, "").unwrap();
-        let run = ServerRun::at(&file).unwrap();
+        let run = crate::server_run::at(&file).unwrap();
         let directory = dir.path().join("state");
         save(&directory, (run, State::default())).unwrap();
         assert_eq!(load(&directory).unwrap(), Some((run, State::default())));

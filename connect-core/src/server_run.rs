@@ -4,32 +4,17 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use connect_ipc::setup::ServerRun;
 
-/// One run of the server, told by its socket's file. A server makes that file when it starts, in
-/// the place of any that is left over, and nothing changes these three while it runs: not a change
-/// of mode or owner, which would set the time of the inode's change, and not a connection.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ServerRun {
-    device: u64,
-    inode: u64,
-    /// When the file was made: seconds and nanoseconds of the modification time. The inode alone
-    /// would not do, since some file systems give the same one out again.
-    made: (i64, i64),
-}
-
-impl ServerRun {
-    /// The server whose socket is at `path` now.
-    #[must_use]
-    pub fn at(path: &Path) -> Option<Self> {
-        let file = std::fs::metadata(path).ok()?;
-        Some(ServerRun {
-            device: file.dev(),
-            inode: file.ino(),
-            made: (file.mtime(), file.mtime_nsec()),
-        })
-    }
+/// The server whose socket is at `path` now.
+#[must_use]
+pub fn at(path: &Path) -> Option<ServerRun> {
+    let file = std::fs::metadata(path).ok()?;
+    Some(ServerRun {
+        device: file.dev(),
+        inode: file.ino(),
+        made: (file.mtime(), file.mtime_nsec()),
+    })
 }
 
 #[cfg(test)]
@@ -42,17 +27,17 @@ mod tests {
     fn a_socket_made_again_is_another_server_and_one_that_is_used_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tripesock");
-        assert_eq!(ServerRun::at(&path), None);
+        assert_eq!(at(&path), None);
         let listener = UnixListener::bind(&path).unwrap();
-        let first = ServerRun::at(&path).unwrap();
+        let first = at(&path).unwrap();
         let _client = UnixStream::connect(&path).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o660)).unwrap();
-        assert_eq!(ServerRun::at(&path), Some(first));
+        assert_eq!(at(&path), Some(first));
         drop(listener);
-        assert_eq!(ServerRun::at(&path), Some(first));
+        assert_eq!(at(&path), Some(first));
         // Kept under another name, so that its inode cannot be given out again.
         std::fs::rename(&path, dir.path().join("old")).unwrap();
         let _listener = UnixListener::bind(&path).unwrap();
-        assert_ne!(ServerRun::at(&path), Some(first));
+        assert_ne!(at(&path), Some(first));
     }
 }

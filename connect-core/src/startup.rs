@@ -26,9 +26,9 @@ use crate::options::{CoreOptions, Paths, VERSION};
 use crate::recording::Recorder;
 use crate::restarts::Restarts;
 use crate::saved_state::{self, Keeper};
-use crate::server_run::ServerRun;
 use crate::service_manager::ServiceManager;
 use crate::signals::{self, Hangup};
+use connect_ipc::setup::ServerRun;
 
 /// Takes the sockets that a service manager has opened for us.
 ///

@@ -23,6 +23,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{
     Child, Ended, FromScripts, KILL_AFTER, LINGERING, Run, ToScripts, UnderWay,
 };
+use connect_ipc::setup::SetupPage;
 use serde::{Deserialize, Serialize};
 
 use crate::queue::{Full, MAX_WAITING, Queues};
@@ -194,6 +195,10 @@ impl Machine {
                 }
             }
             ToScripts::Stop(run) => self.stop(run, now, out),
+            ToScripts::Recall(_) => {
+                out.push(Output::ToCore(FromScripts::Setups(SetupPage::default())))
+            }
+            ToScripts::Setup(_) | ToScripts::Settled(_) => {}
             // Core says so of something that was sent; the link has logged it.
             ToScripts::Error(_) => {}
         }

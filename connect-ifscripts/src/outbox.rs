@@ -57,6 +57,9 @@ impl Outbox {
             FromScripts::Resume(_)
             | FromScripts::Taken(_)
             | FromScripts::Started { .. }
+            | FromScripts::Setups(_)
+            | FromScripts::JournalFault(_)
+            | FromScripts::Full { .. }
             | FromScripts::LogLost(_)
             | FromScripts::Error(_) => {}
         }

@@ -153,6 +153,8 @@ mod tests {
             command: Command::Shell(":".to_owned()),
             environment: Vec::new(),
             limit: None,
+            setup: None,
+            undoes: None,
         }
     }
 

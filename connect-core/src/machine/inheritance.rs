@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::departures::Departure;
 use super::peers::{Adoption, History};
 use super::scripts::ended_run::EndedRun;
-use crate::server_run::ServerRun;
+use connect_ipc::setup::ServerRun;
 
 /// All that is left.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]

@@ -19,7 +19,7 @@ use tripe_admin::Interval;
 
 use super::database::Loaded;
 use super::inheritance::State;
-use crate::server_run::ServerRun;
+use connect_ipc::setup::ServerRun;
 
 /// One connection to one of our own sockets.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]

@@ -12,7 +12,7 @@ use super::Machine;
 use super::inheritance::{AdoptionState, PeerState, Restored, State};
 use super::input::WriteNews;
 use super::peers::Algorithms;
-use crate::server_run::ServerRun;
+use connect_ipc::setup::ServerRun;
 
 impl Machine {
     /// The run of the server whose peers are known, if it is joined and certain.

@@ -102,6 +102,8 @@ impl World {
             command: Command::Shell(":".to_owned()),
             environment: Vec::new(),
             limit,
+            setup: None,
+            undoes: None,
         };
         self.given.push(run.clone());
         run

@@ -17,6 +17,8 @@ fn run(number: u64, peer: &str, limit: Option<u32>) -> Run {
         command: Command::Shell(":".to_owned()),
         environment: Vec::new(),
         limit,
+        setup: None,
+        undoes: None,
     }
 }
 

@@ -192,7 +192,12 @@ const fn run_of(message: &FromScripts) -> Option<u64> {
         | FromScripts::Eof { run, .. }
         | FromScripts::Ended { run, .. } => Some(run.0),
         FromScripts::Taken(run) => Some(run.0),
-        FromScripts::Resume(_) | FromScripts::LogLost(_) | FromScripts::Error(_) => None,
+        FromScripts::Resume(_)
+        | FromScripts::Setups(_)
+        | FromScripts::JournalFault(_)
+        | FromScripts::Full { .. }
+        | FromScripts::LogLost(_)
+        | FromScripts::Error(_) => None,
     }
 }
 
@@ -349,6 +354,8 @@ pub(crate) fn shell(run: u64, peer: &str, script: impl Into<String>) -> Run {
         command: Command::Shell(script.into()),
         environment: Vec::new(),
         limit: None,
+        setup: None,
+        undoes: None,
     }
 }
 

@@ -15,6 +15,7 @@ pub mod hello;
 pub mod pinger;
 pub mod probing;
 pub mod scripts;
+pub mod setup;
 pub mod statistics;
 
 use serde::{Deserialize, Serialize};

@@ -2,14 +2,20 @@
 //! Messages between core and connect-ifscripts.
 //!
 //! ```text
-//! scripts -> core   hello, resume            runs still under way from an earlier core
-//! core -> scripts   hello, adopt, ready      runs that an earlier helper had started
-//! core -> scripts   run                      queue this script for its peer
+//! scripts -> core   hello, resume            runs that core has not settled
+//! core -> scripts   hello, adopt, ready      runs that only core knows of
+//! core -> scripts   recall                   a new core asks for the setups
+//! scripts -> core   setups                   a page of them
+//! core -> scripts   run, setup               queue this script for its peer; note this setup
 //! scripts -> core   taken, started, output, ended   for each run
+//! core -> scripts   settled                  the end of these runs was dealt with
 //! ```
 //!
 //! `taken` comes first, then `started`. Output may follow `ended`, while a process that the script
 //! left behind holds the pipe.
+//!
+//! A run has the same number for ever: one that is ordered twice, since nobody knows whether the
+//! first order arrived, is run once.
 
 use std::time::Duration;
 
@@ -17,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunId;
 use crate::hello::{Role, ToHelper};
+use crate::setup::{Lane, Setup, SetupKey, SetupPage, SetupState};
 
 /// How many runs that are over may have pipes which another process still holds open, such as a
 /// server that a script has started: both sides forget the oldest beyond it. Each costs the helper
@@ -50,6 +57,15 @@ impl ScriptKind {
             ScriptKind::Ifdown => "ifdown",
             ScriptKind::Connect => "connect",
             ScriptKind::Disconnect => "disconnect",
+        }
+    }
+
+    /// The lane that it belongs to.
+    #[must_use]
+    pub const fn lane(self) -> Lane {
+        match self {
+            ScriptKind::Ifup | ScriptKind::Ifdown => Lane::Interface,
+            ScriptKind::Connect | ScriptKind::Disconnect => Lane::Connection,
         }
     }
 }
@@ -99,6 +115,25 @@ pub struct Run {
     pub environment: Vec<(String, String)>,
     /// Seconds it may take, from its start; `None` for no limit.
     pub limit: Option<u32>,
+    /// What becomes of the peer's setup in the lane of this script; `None` if it stays as it is, as
+    /// with a run that repeats another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub setup: Option<SetupState>,
+    /// The run whose work this one undoes, if core does not know yet whether that one was started.
+    /// If it never was, this one is not run either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<RunId>,
+}
+
+impl Run {
+    /// The setup that this run changes.
+    #[must_use]
+    pub fn setup_key(&self) -> SetupKey {
+        SetupKey {
+            peer: self.peer.clone(),
+            lane: self.kind.lane(),
+        }
+    }
 }
 
 /// A child that some helper started: its process number and its start time, which together name it
@@ -203,8 +238,14 @@ pub enum ToScripts {
     Adopt(Vec<UnderWay>),
     /// Everything from before has been named; begin.
     Ready {},
+    /// Tell a page of the setups: those after this one, or the first.
+    Recall(Option<SetupKey>),
     /// Queue these runs, in this order.
     Run(Vec<Run>),
+    /// A setup has changed without a script.
+    Setup(Setup),
+    /// Core has dealt with the end of these runs, so their results are not needed any more.
+    Settled(Vec<RunId>),
     /// End this run: `TERM` to its group, two seconds later `KILL`.
     Stop(RunId),
     /// The other side sent something malformed.
@@ -226,13 +267,13 @@ impl ToHelper for ToScripts {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FromScripts {
-    /// First after the hello: runs under way and queued, perhaps none. More than
+    /// First after the hello: the runs that core has not settled, perhaps none. More than
     /// [`ITEMS_PER_FRAME`](crate::frame::ITEMS_PER_FRAME) come in several messages, of which only
     /// the last has fewer than that. What happened since the last connection follows as usual
     /// messages: a run listed as queued may be followed by its `started`, and so on.
     Resume(Vec<UnderWay>),
-    /// The order of this run has arrived, and the run waits for its turn. Sent at once, so that
-    /// core notices a helper that stands still.
+    /// The order of this run has arrived and stands in the journal, and the run waits for its turn.
+    /// Sent at once, so that core notices a helper that stands still.
     Taken(RunId),
     /// A child was started.
     Started {
@@ -272,6 +313,19 @@ pub enum FromScripts {
         run: RunId,
         /// How.
         end: Ended,
+    },
+    /// A page of the setups.
+    Setups(SetupPage),
+    /// What is wrong with the journal of runs, with the remedy; `None` when it is in order again. A
+    /// helper that has not said so has no trouble with it.
+    JournalFault(Option<String>),
+    /// As many scripts of this lane are under way as may be, and others wait for them; or not any
+    /// more.
+    Full {
+        /// Which lane.
+        lane: Lane,
+        /// Whether others wait.
+        full: bool,
     },
     /// So many lines of the script helper's log were lost since it started.
     LogLost(u64),

@@ -60,6 +60,8 @@ fn run(record: &Record, kind: ScriptKind, script: Script) -> ToScripts {
         command: script.command,
         environment: script.environment,
         limit: None,
+        setup: None,
+        undoes: None,
     }])
 }
 

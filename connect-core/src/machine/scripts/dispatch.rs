@@ -156,6 +156,8 @@ impl Machine {
             command: script.command,
             environment: script.environment,
             limit,
+            setup: None,
+            undoes: None,
         };
         let message = ToScripts::Run(vec![run.clone()]);
         let size = length(&message);

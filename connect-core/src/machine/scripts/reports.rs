@@ -84,6 +84,7 @@ impl Machine {
             }
             FromScripts::Eof { run, stream } => self.stream_ended(run, stream),
             FromScripts::Ended { run, end } => self.script_ended(run, end),
+            FromScripts::Setups(_) | FromScripts::JournalFault(_) | FromScripts::Full { .. } => {}
             FromScripts::LogLost(lines) => self.scripts.helper.status.log_lines_lost = lines,
             FromScripts::Error(text) => {
                 tracing::warn!(error = text, "the script helper refused a message");

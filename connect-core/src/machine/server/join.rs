@@ -17,7 +17,7 @@ use crate::machine::limits::{ANSWER_LEAST, ANSWER_LIMIT};
 use crate::machine::peers::Particulars;
 use crate::machine::requester::Requester;
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
-use crate::server_run::ServerRun;
+use connect_ipc::setup::ServerRun;
 
 /// How long the provider that holds our name may take to answer: a live one answers at once.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);

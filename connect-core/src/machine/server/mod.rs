@@ -22,8 +22,8 @@ use connect_ipc::control::ServerLink;
 use tripe_admin::session::Session;
 
 use super::input::Config;
-use crate::server_run::ServerRun;
 use awaited::Awaited;
+use connect_ipc::setup::ServerRun;
 use questions::Questions;
 use stage::Stage;
 

@@ -17,7 +17,7 @@ use peerdb::{Database, Record};
 use tripe_admin::Interval;
 
 use super::super::{Config, ConnectionId, Ending, Input, Loaded, Machine, Output, State};
-use crate::server_run::ServerRun;
+use connect_ipc::setup::ServerRun;
 use connect_policy::pinging::PingKind;
 
 /// A machine in the hands of a test.

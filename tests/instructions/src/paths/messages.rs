@@ -172,6 +172,8 @@ fn run() -> ToScripts {
         command: Command::Exec(vec!["/etc/tripe/ifup".to_owned(), "peer-00001".to_owned()]),
         environment: (0..10).map(variable).collect(),
         limit: None,
+        setup: None,
+        undoes: None,
     }])
 }
 

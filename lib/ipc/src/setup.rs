@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What was made for peers by their scripts, as the script helper keeps it from one core to the
+//! next: an `ifup` is not run twice, and its `ifdown` has what it had, whatever dies in between.
+//!
+//! The helper keeps these words of core's and does not act on them.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::RunId;
+
+/// The scripts of a peer that belong together: they run one after the other.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lane {
+    /// `ifup` and `ifdown` (connect(8), "Configuring interfaces").
+    Interface,
+    /// `connect` and `disconnect` (connect(8), "Dynamic connection").
+    Connection,
+}
+
+impl Lane {
+    /// Both.
+    pub const ALL: [Lane; 2] = [Lane::Interface, Lane::Connection];
+
+    /// Its scripts, for messages.
+    #[must_use]
+    pub const fn scripts(self) -> &'static str {
+        match self {
+            Lane::Interface => "ifup and ifdown",
+            Lane::Connection => "connect and disconnect",
+        }
+    }
+}
+
+impl fmt::Display for Lane {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Lane::Interface => "interface",
+            Lane::Connection => "connection",
+        })
+    }
+}
+
+/// One run of the server, told by its socket's file. A server makes that file when it starts, in
+/// the place of any that is left over, and nothing changes these three while it runs: not a change
+/// of mode or owner, which would set the time of the inode's change, and not a connection.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ServerRun {
+    /// The device of the file system.
+    pub device: u64,
+    /// The file's inode.
+    pub inode: u64,
+    /// When the file was made: seconds and nanoseconds of the modification time. The inode alone
+    /// would not do, since some file systems give the same one out again.
+    pub made: (i64, i64),
+}
+
+/// Which setup.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SetupKey {
+    /// The peer.
+    pub peer: String,
+    /// The lane.
+    pub lane: Lane,
+}
+
+/// How far a setup has come.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SetupState {
+    /// It was ordered to be made.
+    Made(Box<Made>),
+    /// It was ordered to be undone.
+    Undone {},
+}
+
+/// With what a setup was made.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Made {
+    /// The run of the server that had the peer, if that was certain.
+    pub server: Option<ServerRun>,
+    /// The peer's interface; empty if it was not known.
+    pub interface: String,
+    /// Its address in words, quoted as one line; empty if it was not known.
+    pub address: String,
+    /// What the server had answered to `ALGS`.
+    pub algorithms: Vec<(String, String)>,
+    /// The keys and values of its record.
+    pub record: Vec<(String, String)>,
+    /// The run that makes it; `None` if there is no script for that, or if it is known to have been
+    /// started.
+    pub run: Option<RunId>,
+    /// Whether that run ended without having been started, so that there is nothing to undo.
+    #[serde(default)]
+    pub never_started: bool,
+}
+
+/// One setup.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Setup {
+    /// Which.
+    #[serde(flatten)]
+    pub key: SetupKey,
+    /// How far it has come.
+    pub state: SetupState,
+}
+
+/// Setups in the order of their keys, as many as fit into a message.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SetupPage {
+    /// Whether an earlier journal of this boot was read, or nothing was lost since this helper
+    /// started: else a peer may have been set up that is not among them.
+    pub complete: bool,
+    /// The setups.
+    pub setups: Vec<Setup>,
+    /// Whether there are more.
+    pub more: bool,
+}
