@@ -198,7 +198,8 @@ impl Machine {
             ToScripts::Recall(_) => {
                 out.push(Output::ToCore(FromScripts::Setups(SetupPage::default())))
             }
-            ToScripts::Setup(_) | ToScripts::Settled(_) => {}
+            ToScripts::Setup(change) => out.push(Output::ToCore(FromScripts::Taken(change.number))),
+            ToScripts::Settled(_) => {}
             // Core says so of something that was sent; the link has logged it.
             ToScripts::Error(_) => {}
         }

@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use connect_ipc::control::Answer;
 use connect_ipc::event::Event;
 use connect_ipc::hello::Role;
+use connect_ipc::pinger::ToPinger;
 use connect_runtime::transport::{SendError, Sender};
 use serde::Serialize;
 use tokio::sync::mpsc;
@@ -134,11 +135,7 @@ impl Endpoints {
         match output {
             Output::ToPinger(connection, message) => self.put(connection, &message, batch),
             Output::ToScripts(connection, message) => self.put(connection, &message, batch),
-            Output::Close(connection) => {
-                if let Some((_, Some(sender))) = self.helpers.get(&connection) {
-                    sender.cut();
-                }
-            }
+            Output::Refuse(connection) => self.refuse(connection),
             Output::Answer(connection, answer) => batch.answers.push((connection, answer)),
             Output::Event(event) => batch.events.push(event),
             Output::Subscribe {
@@ -156,6 +153,18 @@ impl Endpoints {
             other => return Some(other),
         }
         None
+    }
+
+    /// Tells a helper that it is one too many. It closes the connection, and tries again later.
+    fn refuse(&mut self, connection: ConnectionId) {
+        if let Some((role, slot)) = self.helpers.get_mut(&connection)
+            && let Some(sender) = slot.take()
+        {
+            tracing::warn!(helper = %role, "refusing a second helper of this kind");
+            let text = format!("another {role} is connected; end one of the two");
+            // It may have gone already. Both kinds of helpers read the same message.
+            let _ = sender.send(&ToPinger::Error(text));
+        }
     }
 
     /// Hands a message to a helper's connection.

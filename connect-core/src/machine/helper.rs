@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A helper's connection as the machine sees it: there is at most one helper of each kind.
+//! A helper's connection as the machine sees it: there is at most one helper of each kind. A second
+//! one is refused as long as the first is connected, and tries again by itself.
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
@@ -30,13 +31,17 @@ impl Helper {
         }
     }
 
-    /// A helper has connected. Gives back the connection of the one before, which is to be closed.
+    /// A helper has connected; `false` if there is one already, whose connection is read to its end
+    /// before another one is served.
     pub(super) fn connected(
         &mut self,
         connection: ConnectionId,
         status: HelperStatus,
         now: Monotonic,
-    ) -> Option<ConnectionId> {
+    ) -> bool {
+        if self.connection.is_some() {
+            return false;
+        }
         let connections = self.status.connections + 1;
         self.status = HelperStatus {
             connections,
@@ -46,7 +51,8 @@ impl Helper {
         };
         self.ready = false;
         (self.since, self.given_up) = (now, false);
-        self.connection.replace(connection)
+        self.connection = Some(connection);
+        true
     }
 
     /// It was started again by core's program; it may never connect.

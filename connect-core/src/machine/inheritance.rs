@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::departures::Departure;
 use super::peers::{Adoption, History};
 use super::scripts::ended_run::EndedRun;
+use super::setups::progress::{PeerSetups, Progress};
 use connect_ipc::setup::ServerRun;
 
 /// All that is left.
@@ -44,12 +45,24 @@ pub struct State {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct PeerState {
     pub(super) name: String,
-    pub(super) configured: bool,
+    /// How far it was set up, if not completely.
+    #[serde(
+        default = "PeerState::made",
+        skip_serializing_if = "PeerSetups::are_made"
+    )]
+    pub(super) setups: PeerSetups,
     /// Which of the state's algorithms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) algorithms: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) adoption: Option<AdoptionState>,
+}
+
+impl PeerState {
+    /// Most peers are set up completely.
+    const fn made() -> PeerSetups {
+        PeerSetups::both(Progress::Made)
+    }
 }
 
 /// How an adopted peer fared.

@@ -36,6 +36,7 @@ mod resume;
 mod scripts;
 mod second;
 mod server;
+mod setups;
 mod watch;
 
 use connect_ipc::clock::Monotonic;
@@ -155,6 +156,7 @@ impl Machine {
         self.tend_additions();
         self.expire_server_waits();
         self.ask_questions();
+        self.tend_scripts();
         self.look_if_due();
         self.send_to_pinger();
         self.send_lines();
@@ -170,6 +172,7 @@ impl Machine {
             self.pinger.deadline(),
             self.additions.deadline(self.now),
             self.server.deadline(),
+            self.scripts.deadline(self.now, self.server.link()),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -23,8 +23,8 @@ pub enum Output {
     ToPinger(ConnectionId, ToPinger),
     /// Send a message to the script helper.
     ToScripts(ConnectionId, ToScripts),
-    /// Close a helper's connection.
-    Close(ConnectionId),
+    /// Tell a helper that another one of its kind is connected, and send it nothing more.
+    Refuse(ConnectionId),
     /// End this helper and start another one, if it is ours: it does not do what is due, or has not
     /// connected.
     RestartHelper(Role),

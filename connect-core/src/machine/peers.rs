@@ -17,6 +17,7 @@ use tripe_admin::session::Tag;
 
 use super::departures::Departures;
 use super::second::Second;
+use super::setups::progress::PeerSetups;
 
 /// The server's answer to `ALGS`, as keys and values. Most peers share the same, so it is shared.
 pub(super) type Algorithms = Arc<[(String, String)]>;
@@ -110,10 +111,8 @@ pub(super) struct Peer {
     pub adoption: Option<Box<Adoption>>,
     /// When core first saw it.
     pub seen: Monotonic,
-    /// Whether what a peer needs that was added has been done for it, by this core or an earlier
-    /// one: peers that were there before the service came, and found it without `--startup`, lack
-    /// it.
-    pub configured: bool,
+    /// How far it was set up by its scripts, for this core or an earlier one.
+    pub setups: PeerSetups,
     /// So many pings went unanswered that the server was told to remove it.
     pub killed_for: Option<u32>,
 }
@@ -243,7 +242,7 @@ impl PeerTable {
             particulars: Particulars::Unknown,
             adoption: None,
             seen: now,
-            configured: false,
+            setups: PeerSetups::default(),
             killed_for: None,
         };
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -310,6 +309,11 @@ impl PeerTable {
     ) -> Option<&'a Record> {
         let struck = || self.get(self.find(name)?)?.record.as_ref();
         database.peer(name).or_else(struck)
+    }
+
+    /// The peer of this name.
+    pub(super) fn named_mut(&mut self, name: &str) -> Option<&mut Peer> {
+        self.find(name).and_then(|id| self.get_mut(id))
     }
 
     /// As [`PeerTable::get`], to change it.

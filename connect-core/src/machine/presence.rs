@@ -5,21 +5,19 @@
 use connect_ipc::PeerId;
 use connect_ipc::control::PeerState;
 use connect_ipc::event::{EventKind, Removal};
-use connect_ipc::scripts::ScriptKind;
-use connect_policy::changes::for_ifdown;
 use tripe_admin::{Address, Failure};
 
 use super::Machine;
 use super::departures::Departure;
 use super::peers::{Adoption, Particulars, Peer};
-use super::server::{AfterAlgs, Pending};
 
 impl Machine {
     /// The server has a new peer.
     pub(super) fn peer_added(&mut self, name: &str, ifname: String, address: &Address) {
-        // A peer whose removal went unseen is watched under a number that is void now.
+        // Its removal went unseen, and it is watched under a number that is void now.
         if let Some(old) = self.peers.find(name) {
             self.disown(old);
+            self.peer_removed(name, Removal::Unseen);
         }
         self.emit(Some(name), || EventKind::Added {
             address: address.to_string(),
@@ -35,35 +33,6 @@ impl Machine {
         }
         self.configure(id);
         self.adopt_added(id);
-    }
-
-    /// Starts what a peer needs that was added: its interface, and the command that connects it
-    /// (connect(8), "Configuring interfaces" and "Dynamic connection").
-    pub(super) fn configure(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get_mut(id) else {
-            return;
-        };
-        peer.configured = true;
-        self.scripts.failures.peer_added(peer.name());
-        let Some(record) = &peer.record else {
-            self.server.questions.add(id);
-            return;
-        };
-        if record.get("ifup").is_some() || record.get("ifdown").is_some() {
-            let name = peer.name().to_owned();
-            self.ask_address(id);
-            let pending = Pending::Algs {
-                peer: id,
-                then: AfterAlgs::Configure,
-                pairs: Vec::new(),
-            };
-            self.command_on_peer(pending, "ALGS", &name);
-        } else {
-            if peer.particulars == Particulars::Unknown {
-                self.ask_address(id);
-            }
-            self.run_connect(id);
-        }
     }
 
     /// The server does not have a peer any more: for the reason `otherwise`, unless core itself has
@@ -88,19 +57,7 @@ impl Machine {
         self.emit(Some(name), || EventKind::Removed(removal));
         self.stop_connect(name);
         self.scripts.failures.peer_removed(name);
-        // The record as it is now if there is one; else as it was, so that a peer that was struck
-        // from the database is still brought down.
-        let record = self.database.current.peer(name).or(peer.record.as_ref());
-        if let Some(record) = record.cloned() {
-            self.run_shell(name, ScriptKind::Disconnect, &record);
-            let algorithms = peer.algorithms.as_deref().unwrap_or_default();
-            // It takes down what `ifup` has set up, with the values that `ifup` had.
-            let record = match &peer.superseded {
-                Some(in_use) => for_ifdown(in_use, &record),
-                None => record,
-            };
-            self.run_ifdown(name, &record, algorithms);
-        }
+        self.deconfigure(name, &peer);
     }
 
     /// Logs that a peer was removed, and remembers it if it is expected back or was removed by a

@@ -73,7 +73,7 @@ impl Machine {
             .iter()
             .map(|(_, peer)| PeerState {
                 name: peer.name().to_owned(),
-                configured: peer.configured,
+                setups: peer.setups,
                 algorithms: peer.algorithms.as_ref().map(&mut place),
                 adoption: peer.adoption.as_deref().map(AdoptionState::of),
             })
@@ -124,7 +124,7 @@ impl Machine {
                 .map(|list| self.peers.share_algorithms(list.clone()));
             let id = self.peers.insert(&saved.name, record, self.now);
             if let Some(peer) = self.peers.get_mut(id) {
-                peer.configured = saved.configured;
+                peer.setups = saved.setups;
                 peer.algorithms = algorithms;
             }
             let Some(adoption) = saved.adoption else {

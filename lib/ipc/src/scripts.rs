@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::RunId;
 use crate::hello::{Role, ToHelper};
-use crate::setup::{Lane, Setup, SetupKey, SetupPage, SetupState};
+use crate::setup::{Lane, SetupChange, SetupKey, SetupPage, SetupState};
 
 /// How many runs that are over may have pipes which another process still holds open, such as a
 /// server that a script has started: both sides forget the oldest beyond it. Each costs the helper
@@ -242,8 +242,8 @@ pub enum ToScripts {
     Recall(Option<SetupKey>),
     /// Queue these runs, in this order.
     Run(Vec<Run>),
-    /// A setup has changed without a script.
-    Setup(Setup),
+    /// A setup has changed without a script; answered by `taken` with its number.
+    Setup(SetupChange),
     /// Core has dealt with the end of these runs, so their results are not needed any more.
     Settled(Vec<RunId>),
     /// End this run: `TERM` to its group, two seconds later `KILL`.
@@ -272,7 +272,8 @@ pub enum FromScripts {
     /// the last has fewer than that. What happened since the last connection follows as usual
     /// messages: a run listed as queued may be followed by its `started`, and so on.
     Resume(Vec<UnderWay>),
-    /// The order of this run has arrived and stands in the journal, and the run waits for its turn.
+    /// The order of this run has arrived and stands in the journal, and the run waits for its turn;
+    /// or the change of a setup with this number has.
     /// Sent at once, so that core notices a helper that stands still.
     Taken(RunId),
     /// A child was started.

@@ -111,13 +111,20 @@ pub struct Setup {
     pub state: SetupState,
 }
 
+/// A change of a setup that comes without a script.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SetupChange {
+    /// Its number among the runs: of two changes of a setup the one with the greater number counts.
+    pub number: RunId,
+    /// The setup as it is from now on.
+    pub setup: Setup,
+}
+
 /// Setups in the order of their keys, as many as fit into a message.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SetupPage {
-    /// Whether an earlier journal of this boot was read, or nothing was lost since this helper
-    /// started: else a peer may have been set up that is not among them.
-    pub complete: bool,
     /// The setups.
     pub setups: Vec<Setup>,
     /// Whether there are more.

@@ -155,7 +155,7 @@ impl Machine {
             // Nobody has it applied any more.
             return;
         }
-        self.run_ifup(id);
+        self.make_interface(id);
         // A script that could not even be ordered has told so.
         if self.scripts.next_run() == next {
             let failure = vec!["no-script".to_owned(), name.to_owned()];

@@ -143,6 +143,8 @@ impl Machine {
             return;
         };
         let name = peer.name().to_owned();
+        let record = peer.record.as_ref();
+        let has_command = record.is_some_and(|record| record.get("connect").is_some());
         let now = self.now;
         self.events.counters.reconnects += 1;
         if let Some(adoption) = self.peers.adoption_mut(id) {
@@ -151,7 +153,9 @@ impl Machine {
         }
         self.emit(Some(&name), || EventKind::Reconnecting {});
         self.command_on_peer(Pending::ForceKx(id), "FORCEKX", &name);
-        self.run_connect(id);
+        if has_command {
+            self.make_connection(id);
+        }
     }
 
     /// A peer in trouble may be back when its keys are: checks it at once instead of waiting out

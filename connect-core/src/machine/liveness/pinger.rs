@@ -16,9 +16,8 @@ impl Machine {
         connection: ConnectionId,
         status: HelperStatus,
     ) {
-        if let Some(old) = self.pinger.helper.connected(connection, status, self.now) {
-            tracing::warn!("another pinger has connected; closing the first connection");
-            self.out.push(Output::Close(old));
+        if !self.pinger.helper.connected(connection, status, self.now) {
+            return self.out.push(Output::Refuse(connection));
         }
         self.pinger.start_over();
     }

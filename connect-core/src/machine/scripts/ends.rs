@@ -5,7 +5,8 @@
 use connect_ipc::RunId;
 use connect_ipc::control::{Reply, RunProgress};
 use connect_ipc::event::EventKind;
-use connect_ipc::scripts::{Ended, ScriptFailure, ScriptKind};
+use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::scripts::{Ended, ScriptFailure, ScriptKind, ToScripts};
 
 use super::ended_run::EndedRun;
 use crate::machine::Machine;
@@ -61,6 +62,21 @@ impl Machine {
             self.scripts.recent.pop_front();
         }
         self.scripts.recent.push_back(run);
+    }
+
+    /// Orders what was decided for peers, and has the helper forget what was dealt with.
+    pub(in crate::machine) fn tend_scripts(&mut self) {
+        self.reconcile_more();
+        self.settle_runs();
+    }
+
+    /// Tells the script helper of the runs whose end was dealt with in this turn.
+    fn settle_runs(&mut self) {
+        let runs = self.scripts.settling.take();
+        // A helper that comes later says which it keeps.
+        for some in runs.chunks(ITEMS_PER_FRAME) {
+            self.tell_scripts(ToScripts::Settled(some.to_vec()));
+        }
     }
 }
 

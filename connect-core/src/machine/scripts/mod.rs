@@ -12,21 +12,26 @@ mod dispatch;
 pub(super) mod ended_run;
 mod ends;
 mod failures;
+pub(super) mod prepared;
 mod reports;
 mod requested;
 mod runs;
+mod settling;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{LongScript, RecentScript, ScriptStatus};
+use connect_ipc::control::{LongScript, RecentScript, ScriptStatus, ServerLink};
 use connect_ipc::scripts::{Child, UnderWay};
+use connect_ipc::setup::{Lane, SetupChange};
 
 use super::helper::Helper;
 use super::limits::GRACE;
+use super::setups::recovery::Recovery;
 use ended_run::EndedRun;
 use runs::RunState;
+use settling::Settling;
 
 /// Scripts that take unusually long, by peer.
 pub(super) type LongScripts = HashMap<String, Vec<LongScript>>;
@@ -48,6 +53,13 @@ pub(super) struct Scripts {
     recent: VecDeque<EndedRun>,
     /// Those that did not end well when they were last run.
     pub(super) failures: failures::Failures,
+    /// The changes of setups without a script that the helper has not acknowledged.
+    pub(super) changes: BTreeMap<RunId, SetupChange>,
+    /// What is not known yet of what earlier cores have ordered.
+    pub(super) recovery: Recovery,
+    settling: Settling,
+    /// What is wrong with the helper's journal.
+    journal_fault: Option<String>,
 }
 
 impl Scripts {
@@ -62,12 +74,34 @@ impl Scripts {
             unwatched: VecDeque::new(),
             recent: VecDeque::new(),
             failures: failures::Failures::default(),
+            changes: BTreeMap::new(),
+            recovery: Recovery::default(),
+            settling: Settling::new(RunId(started.0)),
+            journal_fault: None,
         }
     }
 
     /// The number of the next run.
     pub(super) const fn next_run(&self) -> RunId {
         RunId(self.next_run)
+    }
+
+    /// Takes the number of the next run.
+    pub(super) const fn number(&mut self) -> RunId {
+        let number = RunId(self.next_run);
+        self.next_run += 1;
+        number
+    }
+
+    /// Whether an interface script of a peer is not over. It looks at each run.
+    pub(super) fn is_interface_active(&self, peer: &str) -> bool {
+        let mut runs = self.runs.values();
+        runs.any(|run| run.peer == peer && run.kind.lane() == Lane::Interface)
+    }
+
+    /// When there is something to be decided, if a server is joined.
+    pub(super) fn deadline(&self, now: Monotonic, link: ServerLink) -> Option<Monotonic> {
+        (self.recovery.has_more() && link == ServerLink::Up).then_some(now)
     }
 
     /// The helper owes its next word about a run from `due` on; `None` if it owes none.

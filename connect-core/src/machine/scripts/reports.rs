@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What the script helper reports: what it remembers, and what becomes of each run.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use connect_ipc::RunId;
@@ -12,11 +12,13 @@ use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::scripts::{
     Child, Ended, FromScripts, KILL_AFTER, LINGERING, ScriptKind, Stream, ToScripts, UnderWay,
 };
+use connect_ipc::setup::Lane;
 use tripe_admin::challenge::{MIN_LENGTH, is_letter};
 
 use super::ended_run::EndedRun;
 use super::runs::{Challenge, RunState};
 use crate::machine::server::Pending;
+use crate::machine::setups::progress::Progress;
 use crate::machine::{ConnectionId, Machine, Output};
 
 /// The longest challenge accepted from a `connect` command. Real ones have about 40 characters; a
@@ -47,9 +49,8 @@ impl Machine {
         connection: ConnectionId,
         status: HelperStatus,
     ) {
-        if let Some(old) = self.scripts.helper.connected(connection, status, self.now) {
-            tracing::warn!("another script helper has connected; closing the first connection");
-            self.out.push(Output::Close(old));
+        if !self.scripts.helper.connected(connection, status, self.now) {
+            return self.out.push(Output::Refuse(connection));
         }
         self.scripts.resumed.clear();
         self.scripts.forget_owed();
@@ -75,7 +76,7 @@ impl Machine {
                     self.scripts_resumed(known);
                 }
             }
-            FromScripts::Taken(run) => self.scripts.owe(run, None),
+            FromScripts::Taken(run) => self.order_taken(run),
             FromScripts::Started { run, child } => self.script_started(run, child),
             FromScripts::Output { run, stream, line } => self.output(run, stream, line),
             FromScripts::Dropped { run, stream, lines } => {
@@ -84,12 +85,38 @@ impl Machine {
             }
             FromScripts::Eof { run, stream } => self.stream_ended(run, stream),
             FromScripts::Ended { run, end } => self.script_ended(run, end),
-            FromScripts::Setups(_) | FromScripts::JournalFault(_) | FromScripts::Full { .. } => {}
+            FromScripts::Setups(page) => self.setups_told(page),
+            FromScripts::JournalFault(fault) => self.journal_fault(fault),
+            FromScripts::Full { .. } => {}
             FromScripts::LogLost(lines) => self.scripts.helper.status.log_lines_lost = lines,
             FromScripts::Error(text) => {
                 tracing::warn!(error = text, "the script helper refused a message");
             }
         }
+    }
+
+    /// The helper has an order, or a change of a setup, in its journal.
+    fn order_taken(&mut self, id: RunId) {
+        self.scripts.owe(id, None);
+        self.scripts.changes.remove(&id);
+        // Without a journal the order is given again to the next helper, unless it was started.
+        if self.scripts.journal_fault.is_none()
+            && let Some(run) = self.scripts.runs.get_mut(&id)
+        {
+            run.order = None;
+        }
+    }
+
+    fn journal_fault(&mut self, fault: Option<String>) {
+        match &fault {
+            Some(fault) => tracing::warn!(
+                fault,
+                "the script helper keeps no journal, so that its death may lose scripts or repeat \
+                 them"
+            ),
+            None => tracing::info!("the script helper keeps its journal again"),
+        }
+        self.scripts.journal_fault = fault;
     }
 
     fn script_started(&mut self, id: RunId, child: Child) {
@@ -99,6 +126,7 @@ impl Machine {
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
         state.started(child, self.now);
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by);
+        self.setup_settled(&peer, script.lane(), id, Progress::Made);
         let end = limit.map(|limit| self.now + limit + KILL_AFTER);
         self.scripts.owe(id, end);
         self.scripts.watch_later(id, child, self.now);
@@ -127,6 +155,16 @@ impl Machine {
         let mut stop = Vec::new();
         for run in known {
             there.insert(run.run);
+            if run.kind.lane() == Lane::Interface {
+                self.scripts.recovery.note_active(&run.peer);
+            }
+            if !self.scripts.runs.contains_key(&run.run)
+                && self.scripts.settling.is_settled(run.run)
+            {
+                // That word was lost together with the connection.
+                self.scripts.settling.settle(run.run);
+                continue;
+            }
             let state = self
                 .scripts
                 .runs
@@ -139,32 +177,50 @@ impl Machine {
             if let Some(child) = run.child.filter(|_| state.progress.child.is_none()) {
                 state.started(child, start_of(child, self.now));
                 self.scripts.watch_later(run.run, child, self.now);
+                self.setup_settled(&run.peer, run.kind.lane(), run.run, Progress::Made);
             }
         }
-        let mut adopt = Vec::new();
-        let mut again = Vec::new();
-        self.scripts.runs.retain(|id, state| {
-            if there.contains(id) {
-                return true;
-            }
-            match (&state.progress.child, &state.order) {
-                (Some(_), _) => adopt.push(state.under_way(*id)),
-                (None, Some(order)) if !state.stopping => again.push((**order).clone()),
-                // It was never started, and is not to be, or nobody knows it any more.
-                (None, _) => return false,
-            }
-            true
-        });
+        self.scripts.settling.keep(|run| there.contains(&run));
         for run in stop {
             self.tell_scripts(ToScripts::Stop(run));
         }
+        self.tell_the_rest(&there);
+    }
+
+    /// Tells the helper of the runs that it does not know, and has it begin.
+    fn tell_the_rest(&mut self, there: &HashSet<RunId>) {
+        let (mut adopt, mut lost) = (Vec::new(), Vec::new());
+        let mut again = BTreeMap::new();
+        for (id, state) in &self.scripts.runs {
+            if there.contains(id) {
+                continue;
+            }
+            match (&state.progress.child, &state.order) {
+                (Some(_), _) => adopt.push(state.under_way(*id)),
+                (None, Some(order)) if !state.stopping => {
+                    again.insert(*id, ToScripts::Run(vec![(**order).clone()]));
+                }
+                // It was never started, and is not to be, or nobody knows what became of it.
+                (None, Some(_)) => lost.push((*id, Ended::Stopped)),
+                (None, None) => lost.push((*id, Ended::Lost)),
+            }
+        }
+        let changes = self.scripts.changes.iter();
+        again.extend(changes.map(|(number, it)| (*number, ToScripts::Setup(it.clone()))));
         self.tell_scripts(ToScripts::Adopt(adopt));
         self.tell_scripts(ToScripts::Ready {});
-        // One message each: a run carries a whole environment and may be long.
-        for run in again {
-            self.scripts.owe(run.run, Some(self.now));
-            self.tell_scripts(ToScripts::Run(vec![run]));
+        // In the order in which they were given. One message each: a run carries a whole
+        // environment and may be long.
+        for (id, message) in again {
+            if matches!(message, ToScripts::Run(_)) {
+                self.scripts.owe(id, Some(self.now));
+            }
+            self.tell_scripts(message);
         }
+        for (id, end) in lost {
+            self.script_ended(id, end);
+        }
+        self.recall_setups();
     }
 
     /// A line of output.
@@ -257,6 +313,7 @@ impl Machine {
     /// A run is over. What its own children may still write belongs to it all the same.
     fn script_ended(&mut self, id: RunId, end: Ended) {
         self.scripts.owe(id, None);
+        self.scripts.settling.settle(id);
         let Some(run) = self.scripts.runs.get_mut(&id) else {
             return;
         };
@@ -265,6 +322,11 @@ impl Machine {
             return;
         }
         let asked_by = run.asked_by.take();
+        let (peer, lane) = (run.peer.clone(), run.kind.lane());
+        let progress = match (&end, run.progress.child) {
+            (Ended::NotStarted(_), _) | (Ended::Stopped, None) => Progress::NeverStarted,
+            _ => Progress::Made,
+        };
         let ended = EndedRun {
             peer: run.peer.clone(),
             at: self.now,
@@ -281,6 +343,7 @@ impl Machine {
         } else {
             self.bound_lingering();
         }
+        self.setup_settled(&peer, lane, id, progress);
         self.conclude(Some(id), ended, asked_by);
     }
 

@@ -47,8 +47,8 @@ pub(super) struct Progress {
 pub(super) struct RunState {
     pub(super) peer: String,
     pub(super) kind: ScriptKind,
-    /// The order, to be given again if the helper is lost before it started the child; `None` for
-    /// a run that was started, or that an earlier core had ordered.
+    /// The order, to be given again if the helper is lost before it has it in its journal; `None`
+    /// from then on, and for a run that an earlier core had ordered.
     pub(super) order: Option<Box<Run>>,
     pub(super) progress: Progress,
     /// Seconds it may take.

@@ -77,6 +77,7 @@ impl Machine {
             peer.set_address(&address);
             peer.particulars = Particulars::Known;
         }
+        self.reconcile_known(id);
     }
 
     fn list_answered(&mut self, names: Vec<String>, result: Result<(), Failure>) {
@@ -113,9 +114,11 @@ impl Machine {
         }
         match then {
             AfterAlgs::Keep => {}
-            AfterAlgs::Configure => {
-                self.run_ifup(id);
-                self.run_connect(id);
+            AfterAlgs::Configure { connection } => {
+                self.make_interface(id);
+                if connection {
+                    self.make_connection(id);
+                }
             }
             AfterAlgs::Script(request) => self.serve_script_request(id, &request),
             AfterAlgs::Change(name) => self.apply_ifup(id, &name),

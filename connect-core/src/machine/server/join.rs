@@ -16,6 +16,7 @@ use crate::machine::inheritance::Restored;
 use crate::machine::limits::{ANSWER_LEAST, ANSWER_LIMIT};
 use crate::machine::peers::Particulars;
 use crate::machine::requester::Requester;
+use crate::machine::setups::progress::{PeerSetups, Progress};
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
 use connect_ipc::setup::ServerRun;
 
@@ -42,12 +43,13 @@ enum Listing {
 }
 
 impl Listing {
-    /// Whether peers that core did not know are configured, not just adopted.
-    const fn configures_newcomers(&self, startup: bool) -> bool {
+    /// How far peers are set up that core did not know.
+    const fn newcomers(&self, startup: bool) -> Progress {
         match self {
-            Listing::FirstMeeting => startup,
-            Listing::Succession => false,
-            Listing::Resumption(_) | Listing::Rejoin { .. } => true,
+            Listing::FirstMeeting if startup => Progress::Due,
+            Listing::FirstMeeting => Progress::Found,
+            Listing::Succession => Progress::Made,
+            Listing::Resumption(_) | Listing::Rejoin { .. } => Progress::Due,
         }
     }
 
@@ -212,6 +214,7 @@ impl Machine {
             // What `--startup` stands for was done in the other program's time.
             self.inheritance.set_started_up();
         }
+        self.scripts.recovery.sweep();
         self.remove_unlisted(&names, listing.removal());
         // Before the new ones are named: what is overdue is spread, and that is for peers that were
         // watched before the outage, not for those whose first pings are spread already.
@@ -271,29 +274,26 @@ impl Machine {
 
     /// Adopts and configures the peers that the server has.
     fn take_over(&mut self, names: Vec<String>, listing: Listing) {
-        let configure = listing.configures_newcomers(self.config.startup);
-        let succession = matches!(listing, Listing::Succession);
+        let newcomers = listing.newcomers(self.config.startup);
         let resumed = matches!(listing, Listing::Resumption(_));
+        let another = matches!(listing, Listing::Rejoin { new_server: true });
         let mut adopted = Vec::new();
         for name in names {
             if let Some(known) = self.peers.find(&name) {
                 if resumed {
                     adopted.push(known);
                 }
-                self.meet_again(known, resumed);
+                self.meet_again(known, resumed, another);
                 continue;
             }
             self.note_return(&name);
             let record = self.database.current.peer(&name).cloned();
             let id = self.peers.insert(&name, record, self.now);
-            if configure {
-                self.configure(id);
-            } else {
-                if let Some(peer) = self.peers.get_mut(id) {
-                    peer.configured = succession;
-                }
-                self.server.questions.add(id);
+            if let Some(peer) = self.peers.get_mut(id) {
+                peer.setups = PeerSetups::both(newcomers);
             }
+            self.reconcile_listed(id, false);
+            self.server.questions.add(id);
             adopted.push(id);
         }
         self.adopt_many(&adopted);
@@ -305,17 +305,21 @@ impl Machine {
     }
 
     /// The server still has a peer that core knows, of its own or from an earlier core.
-    fn meet_again(&mut self, id: PeerId, resumed: bool) {
+    fn meet_again(&mut self, id: PeerId, resumed: bool, another: bool) {
+        let startup = self.config.startup;
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        if resumed && self.config.startup && !peer.configured {
-            return self.configure(id);
+        if resumed && startup && peer.setups == PeerSetups::both(Progress::Found) {
+            peer.setups = PeerSetups::both(Progress::Due);
         }
         // If it was to be killed, the command was lost with the connection.
         peer.killed_for = None;
+        self.reconcile_listed(id, another);
         // Its address may have changed while nobody watched.
-        peer.particulars = Particulars::Unknown;
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.particulars = Particulars::Unknown;
+        }
         self.server.questions.add(id);
     }
 

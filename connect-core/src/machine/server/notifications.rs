@@ -30,14 +30,16 @@ impl Machine {
                 self.emit(Some(&peer), || EventKind::Moved {
                     address: address.to_string(),
                 });
-                if let Some(peer) = self.peers.find(&peer).and_then(|id| self.peers.get_mut(id)) {
+                if let Some(peer) = self.peers.named_mut(&peer) {
                     peer.set_address(&address);
                 }
+                self.peer_moved(&peer);
             }
             Note::NewIfname { peer, new, .. } => {
-                if let Some(peer) = self.peers.find(&peer).and_then(|id| self.peers.get_mut(id)) {
+                if let Some(peer) = self.peers.named_mut(&peer) {
                     peer.ifname = Some(new.into());
                 }
+                self.peer_moved(&peer);
             }
             Note::KxDone { peer } => {
                 self.emit(Some(&peer), || EventKind::Keys {});

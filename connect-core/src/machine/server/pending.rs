@@ -141,7 +141,10 @@ pub(in crate::machine) enum AfterAlgs {
     /// Its `ifdown`, when it is too late to ask: it was there before us.
     Keep,
     /// Its `ifup`: this is the last of the three questions before it.
-    Configure,
+    Configure {
+        /// Whether its `connect` command is to follow.
+        connection: bool,
+    },
     /// A script that an operator has asked for.
     Script(ScriptRequest),
     /// An `ifup` that applies a change of the database.

@@ -6,6 +6,7 @@ mod changes;
 mod hand_played;
 mod probing;
 mod properties;
+mod recovery;
 mod rig;
 mod scripts;
 mod two_machines;

@@ -2,6 +2,7 @@
 //! A rig for the machine: the test plays the server, both helpers and the operators, line by line
 //! and message by message, and the clock stands still unless it is moved.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,13 +12,13 @@ use connect_ipc::control::{Answer, Envelope, HelperStatus, Request};
 use connect_ipc::event::Event;
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
-use connect_ipc::scripts::{FromScripts, Run, ToScripts};
+use connect_ipc::scripts::{FromScripts, Run, ToScripts, UnderWay};
 use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
 use tripe_admin::Interval;
 
 use super::super::{Config, ConnectionId, Ending, Input, Loaded, Machine, Output, State};
-use connect_ipc::setup::ServerRun;
+use connect_ipc::setup::{ServerRun, Setup, SetupChange, SetupPage};
 use connect_policy::pinging::PingKind;
 
 /// A machine in the hands of a test.
@@ -36,6 +37,10 @@ pub(super) struct Rig {
     /// The helpers that are to be started again.
     pub(super) restarts: Vec<Role>,
     pub(super) watched_children: Vec<RunId>,
+    /// What the script helper keeps of the setups that were made for peers.
+    pub(super) kept: Vec<Setup>,
+    /// Whether it tells of one setup at a time, and of the first only.
+    pub(super) by_page: bool,
     /// Whether the pinger leaves it to the test to answer that it proceeds.
     pub(super) slow_pinger: bool,
     /// Which run of the server is connected to.
@@ -90,6 +95,8 @@ impl Rig {
             ended: None,
             restarts: Vec::new(),
             watched_children: Vec::new(),
+            kept: Vec::new(),
+            by_page: false,
             slow_pinger: false,
             run: 1,
             pinger: ConnectionId(0),
@@ -181,7 +188,7 @@ impl Rig {
 
     /// Hands in an input and ends the turn.
     pub(super) fn feed(&mut self, input: Input<'_>) {
-        let before = self.to_pinger.len();
+        let (before, asked) = (self.to_pinger.len(), self.to_scripts.len());
         let mut outputs = Vec::new();
         self.machine.handle(input, self.now, &mut outputs);
         self.machine
@@ -194,6 +201,22 @@ impl Rig {
         for _ in 0..told.iter().filter(proceeds).count() {
             if !self.slow_pinger {
                 self.pinger_says(FromPinger::Proceeding {});
+            }
+        }
+        let asked = self.to_scripts.get(asked..).unwrap_or_default();
+        let recalled = asked.iter().find_map(|message| match message {
+            ToScripts::Recall(after) => Some(after.clone()),
+            _ => None,
+        });
+        match recalled {
+            Some(Some(_)) | None => {}
+            Some(None) => {
+                let count = if self.by_page { 1 } else { self.kept.len() };
+                let page = SetupPage {
+                    setups: self.kept.iter().take(count).cloned().collect(),
+                    more: self.by_page,
+                };
+                self.scripts_say(FromScripts::Setups(page));
             }
         }
     }
@@ -211,6 +234,9 @@ impl Rig {
 
     /// A pinger connects and has said nothing yet.
     pub(super) fn pinger_connects(&mut self) {
+        if self.pinger != ConnectionId(0) {
+            self.pinger_goes();
+        }
         self.pinger = self.new_connection();
         let (connection, status) = (self.pinger, HelperStatus::default());
         self.feed(Input::PingerConnected { connection, status });
@@ -226,10 +252,18 @@ impl Rig {
     }
 
     pub(super) fn scripts_come(&mut self) {
+        self.scripts_come_with(Vec::new());
+    }
+
+    /// A script helper comes that has these runs.
+    pub(super) fn scripts_come_with(&mut self, runs: Vec<UnderWay>) {
+        if self.scripts != ConnectionId(0) {
+            self.scripts_go();
+        }
         self.scripts = self.new_connection();
         let (connection, status) = (self.scripts, HelperStatus::default());
         self.feed(Input::ScriptsConnected { connection, status });
-        self.scripts_say(FromScripts::Resume(Vec::new()));
+        self.scripts_say(FromScripts::Resume(runs));
     }
 
     pub(super) fn scripts_go(&mut self) {
@@ -358,6 +392,25 @@ impl Rig {
                 _ => None,
             });
         told.flatten().collect()
+    }
+
+    /// What a script helper that lived through everything since this was last asked would keep.
+    pub(super) fn setups(&mut self) -> Vec<Setup> {
+        let mut kept = BTreeMap::new();
+        for message in self.to_scripts.drain(..) {
+            match message {
+                ToScripts::Run(runs) => {
+                    let change = |run: Run| Some((run.setup_key(), run.setup?));
+                    kept.extend(runs.into_iter().filter_map(change));
+                }
+                ToScripts::Setup(SetupChange { setup, .. }) => {
+                    kept.insert(setup.key, setup.state);
+                }
+                _ => {}
+            }
+        }
+        let setup = |(key, state)| Setup { key, state };
+        kept.into_iter().map(setup).collect()
     }
 
     /// The same, by number and kind.

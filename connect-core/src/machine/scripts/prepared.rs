@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A script that may be run now, and what its run changes.
+
+use connect_ipc::RunId;
+use connect_ipc::frame::{MAX_FRAME, length};
+use connect_ipc::scripts::{Run, ScriptKind, ToScripts};
+use connect_ipc::setup::SetupState;
+use connect_policy::scripts::{Script, interface_script, shell_script};
+use connect_policy::{ValueError, size};
+use peerdb::Record;
+
+/// A script that may be run now.
+pub(in crate::machine) struct Prepared {
+    pub(in crate::machine) peer: String,
+    pub(in crate::machine) kind: ScriptKind,
+    pub(in crate::machine) record: Record,
+    /// `None` if the record does not name one.
+    pub(in crate::machine) script: Result<Option<Script>, ValueError>,
+    /// What becomes of the peer's setup in the lane of the script; `None` if it stays as it is.
+    pub(in crate::machine) setup: Option<SetupState>,
+    /// The run that it undoes, if that may not have been started.
+    pub(in crate::machine) undoes: Option<RunId>,
+}
+
+impl Prepared {
+    /// A peer's `ifdown`.
+    pub(in crate::machine) fn ifdown(
+        name: &str,
+        record: &Record,
+        algorithms: &[(String, String)],
+    ) -> Self {
+        let kind = ScriptKind::Ifdown;
+        let arguments = vec![name.to_owned()];
+        Prepared {
+            peer: name.to_owned(),
+            kind,
+            script: interface_script(record, kind, arguments, algorithms),
+            record: record.clone(),
+            setup: None,
+            undoes: None,
+        }
+    }
+
+    /// `connect` or `disconnect`, through the shell.
+    pub(in crate::machine) fn shell(name: &str, kind: ScriptKind, record: Record) -> Self {
+        Prepared {
+            peer: name.to_owned(),
+            kind,
+            script: shell_script(&record, kind),
+            record,
+            setup: None,
+            undoes: None,
+        }
+    }
+
+    /// The run with this number; `None` if the record names no script.
+    ///
+    /// # Errors
+    /// Why it cannot be run: its value cannot be executed, or it does not fit into a message.
+    pub(super) fn run(self, run: RunId, limit: Option<u32>) -> Result<Option<Run>, String> {
+        let Some(script) = self.script.map_err(|error| error.to_string())? else {
+            return Ok(None);
+        };
+        let mut run = Run {
+            run,
+            peer: self.peer,
+            kind: self.kind,
+            command: script.command,
+            environment: script.environment,
+            limit,
+            setup: self.setup,
+            undoes: self.undoes,
+        };
+        if order_size(&run) > MAX_FRAME
+            && let Some(SetupState::Made(made)) = &mut run.setup
+        {
+            // Then its `ifdown` has the record of the time when it is run.
+            made.record.clear();
+        }
+        match order_size(&run) {
+            size if size > MAX_FRAME => Err(size::too_large(size)),
+            _ => Ok(Some(run)),
+        }
+    }
+}
+
+/// The size of the message that orders a run.
+fn order_size(run: &Run) -> usize {
+    length(&ToScripts::Run(vec![run.clone()]))
+}

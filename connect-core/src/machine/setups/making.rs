@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Making and undoing the setup of a peer: which orders that takes, and what the script helper is
+//! to keep of it.
+
+use connect_ipc::scripts::{ScriptKind, ToScripts};
+use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
+use connect_ipc::{PeerId, RunId};
+use connect_policy::changes::for_ifdown;
+use peerdb::Record;
+
+use super::decision::{Now, decide};
+use super::progress::Progress;
+use super::remains::Remains;
+use crate::machine::Machine;
+use crate::machine::peers::Particulars;
+use crate::machine::scripts::prepared::Prepared;
+use crate::machine::server::{AfterAlgs, Pending};
+
+/// The scripts of a lane: the one that makes a setup, and the one that undoes it.
+const fn scripts(lane: Lane) -> [ScriptKind; 2] {
+    match lane {
+        Lane::Interface => [ScriptKind::Ifup, ScriptKind::Ifdown],
+        Lane::Connection => [ScriptKind::Connect, ScriptKind::Disconnect],
+    }
+}
+
+/// Whether a record names a script of a lane.
+pub(super) fn names_script(record: &Record, lane: Lane) -> bool {
+    let mut scripts = scripts(lane).into_iter();
+    scripts.any(|script| record.get(script.name()).is_some())
+}
+
+impl Machine {
+    /// Makes the setups of a peer in these lanes (connect(8), "Configuring interfaces" and "Dynamic
+    /// connection").
+    pub(super) fn make(&mut self, id: PeerId, lanes: &[Lane]) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        let record = peer.record.as_ref();
+        let has = |script: ScriptKind| record.is_some_and(|it| it.get(script.name()).is_some());
+        let names = |lane| lanes.contains(&lane) && record.is_some_and(|it| names_script(it, lane));
+        let (interface, connection) = (names(Lane::Interface), names(Lane::Connection));
+        let progress = lanes.iter().map(|lane| match scripts(*lane) {
+            [maker, _] if has(maker) => (*lane, Progress::Due),
+            _ => (*lane, Progress::Made),
+        });
+        for (lane, progress) in progress.collect::<Vec<_>>() {
+            peer.setups.set(lane, progress);
+        }
+        self.scripts.failures.peer_added(peer.name());
+        let (name, particulars) = (peer.name().to_owned(), peer.particulars);
+        if peer.record.is_none() {
+            self.server.questions.add(id);
+        } else if interface {
+            self.ask_address(id);
+            let pending = Pending::Algs {
+                peer: id,
+                then: AfterAlgs::Configure { connection },
+                pairs: Vec::new(),
+            };
+            self.command_on_peer(pending, "ALGS", &name);
+        } else {
+            if particulars == Particulars::Unknown {
+                self.ask_address(id);
+            }
+            if connection {
+                self.make_connection(id);
+            }
+        }
+    }
+
+    /// Makes a peer's interface: its `ifup`, if its record has one.
+    pub(in crate::machine) fn make_interface(&mut self, id: PeerId) {
+        if let Some(prepared) = self.prepare_ifup(id) {
+            self.order_setup(prepared);
+        }
+    }
+
+    /// Makes a peer's connection: its `connect` command, if its record has one. An earlier one that
+    /// is still under way has not managed it, and is ended first.
+    pub(in crate::machine) fn make_connection(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let Some(record) = peer.record.clone() else {
+            return;
+        };
+        let name = peer.name().to_owned();
+        self.stop_connect(&name);
+        let setup = self.made(id, Lane::Connection);
+        let kind = ScriptKind::Connect;
+        self.order_setup(Prepared {
+            setup,
+            ..Prepared::shell(&name, kind, record)
+        });
+    }
+
+    /// Orders a script that changes a setup, or, if there is none, has the change noted.
+    fn order_setup(&mut self, prepared: Prepared) {
+        if !matches!(prepared.script, Ok(None)) {
+            return self.order(prepared, None);
+        }
+        let lane = prepared.kind.lane();
+        let Some(state) = prepared.setup else { return };
+        if names_script(&prepared.record, lane) || matches!(state, SetupState::Undone {}) {
+            self.note_setup(&prepared.peer, lane, state);
+        }
+    }
+
+    /// The setup of a peer in a lane as it is made now; `None` if the peer is gone.
+    pub(in crate::machine) fn made(&self, id: PeerId, lane: Lane) -> Option<SetupState> {
+        let peer = self.peers.get(id)?;
+        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+        let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let record = peer.record.as_ref();
+        let run = match peer.setups.get(lane) {
+            Progress::Ordered(_) | Progress::Made => None,
+            Progress::Found | Progress::Due | Progress::NeverStarted => {
+                Some(self.scripts.next_run())
+            }
+        };
+        Some(SetupState::Made(Box::new(Made {
+            server: self.server.listed_run(),
+            interface: text(&peer.ifname),
+            address: text(&peer.address),
+            algorithms: peer.algorithms.as_deref().unwrap_or_default().to_vec(),
+            record: record.map_or_else(Vec::new, |record| record.iter().map(pair).collect()),
+            run,
+            never_started: false,
+        })))
+    }
+
+    /// The server has renamed a peer's interface, or noted another address: what is kept of its
+    /// setups follows, so that the next core does not take it for another peer.
+    pub(in crate::machine) fn peer_moved(&mut self, name: &str) {
+        let Some(id) = self.peers.find(name) else {
+            return;
+        };
+        for lane in Lane::ALL {
+            let Some(peer) = self.peers.get(id) else {
+                return;
+            };
+            let is_kept = peer
+                .record
+                .as_ref()
+                .is_some_and(|it| names_script(it, lane));
+            let run = match peer.setups.get(lane) {
+                Progress::Made => None,
+                Progress::Ordered(run) => Some(run),
+                Progress::Found | Progress::Due | Progress::NeverStarted => continue,
+            };
+            if is_kept && let Some(SetupState::Made(made)) = self.made(id, lane) {
+                let made = Box::new(Made { run, ..*made });
+                self.note_setup(name, lane, SetupState::Made(made));
+            }
+        }
+    }
+
+    /// Has the script helper keep a change that comes without a script.
+    pub(super) fn note_setup(&mut self, name: &str, lane: Lane, state: SetupState) {
+        let number = self.scripts.number();
+        let key = SetupKey {
+            peer: name.to_owned(),
+            lane,
+        };
+        let setup = Setup { key, state };
+        let change = SetupChange { number, setup };
+        self.scripts.changes.insert(number, change.clone());
+        self.tell_scripts(ToScripts::Setup(change));
+    }
+
+    /// Undoes what is left of the setups of a peer that the server does not have any more.
+    pub(in crate::machine) fn undo_all(&mut self, name: &str, remains: &Remains) {
+        // `disconnect` tells the partner, who may need some time.
+        for lane in [Lane::Connection, Lane::Interface] {
+            let progress = remains.setups.get(lane);
+            if decide(progress.past(), Now::Absent).undo {
+                self.undo(name, lane, remains);
+            } else if progress == Progress::NeverStarted {
+                self.note_setup(name, lane, SetupState::Undone {});
+            }
+        }
+    }
+
+    /// Undoes what is left of a setup.
+    pub(super) fn undo(&mut self, name: &str, lane: Lane, remains: &Remains) {
+        // The record as it is now if there is one; else as it was, so that a peer that was struck
+        // from the database is still brought down.
+        let current = self.database.current.peer(name);
+        let Some(record) = current.or(remains.record.as_ref()).cloned() else {
+            return;
+        };
+        let before = remains.in_use.as_deref().or(remains.record.as_ref());
+        let was_kept = before.is_some_and(|it| names_script(it, lane));
+        if !was_kept && !names_script(&record, lane) {
+            return;
+        }
+        let prepared = match lane {
+            Lane::Connection => Prepared::shell(name, ScriptKind::Disconnect, record),
+            // It takes down what `ifup` has set up, with the values that `ifup` had.
+            Lane::Interface => {
+                let algorithms = remains.algorithms.as_deref().unwrap_or_default();
+                let in_use = remains.in_use.as_ref();
+                let record = in_use.map_or(record.clone(), |it| for_ifdown(it, &record));
+                Prepared::ifdown(name, &record, algorithms)
+            }
+        };
+        self.order_setup(Prepared {
+            setup: Some(SetupState::Undone {}),
+            undoes: match remains.setups.get(lane) {
+                Progress::Ordered(run) => Some(run),
+                _ => None,
+            },
+            ..prepared
+        });
+    }
+
+    /// A run that makes a setup was ordered.
+    pub(in crate::machine) fn setup_ordered(&mut self, name: &str, lane: Lane, run: RunId) {
+        if let Some(peer) = self.peers.named_mut(name) {
+            let progress = match peer.setups.get(lane) {
+                // One of the two was started, or will be.
+                Progress::Ordered(_) | Progress::Made => Progress::Made,
+                _ => Progress::Ordered(run),
+            };
+            peer.setups.set(lane, progress);
+        }
+    }
+
+    /// A script could not even be ordered.
+    pub(in crate::machine) fn setup_not_ordered(&mut self, name: &str, lane: Lane) {
+        if let Some(peer) = self.peers.named_mut(name)
+            && peer.setups.get(lane) == Progress::Due
+        {
+            peer.setups.set(lane, Progress::NeverStarted);
+        }
+    }
+
+    /// What a run was to make was begun, or will never be.
+    pub(in crate::machine) fn setup_settled(
+        &mut self,
+        name: &str,
+        lane: Lane,
+        run: RunId,
+        progress: Progress,
+    ) {
+        if let Some(peer) = self.peers.named_mut(name)
+            && peer.setups.get(lane) == Progress::Ordered(run)
+        {
+            peer.setups.set(lane, progress);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What was made for each peer by its scripts, and is to be made or undone: exactly once, whichever
+//! process dies in between.
+//!
+//! ```text
+//!   a peer is added, removed, listed --> [decision] --> [making] --> orders for the script helper
+//!   setups that earlier cores had made --> [recovery] --^
+//! ```
+
+mod decision;
+mod making;
+pub(super) mod progress;
+mod recalling;
+mod reconciling;
+pub(super) mod recovery;
+mod remains;

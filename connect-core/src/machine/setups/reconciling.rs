@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Deciding what is to be made and undone for peers, as soon as it is known what was ordered for
+//! each and how the server has it.
+
+use connect_ipc::PeerId;
+use connect_ipc::control::ServerLink;
+use connect_ipc::setup::{Lane, Made, SetupState};
+use connect_policy::changes::of_present;
+use peerdb::Record;
+
+use super::decision::{Now, Past, decide};
+use super::making::names_script;
+use super::progress::{PeerSetups, Progress};
+use super::recovery::{Cause, DECIDED_IN_A_TURN, pasts};
+use super::remains::Remains;
+use crate::machine::Machine;
+use crate::machine::peers::{Particulars, Peer};
+
+impl Machine {
+    /// Starts what a peer needs that was added (connect(8), "Configuring interfaces" and "Dynamic
+    /// connection"), unless it is not known yet what is to be undone before.
+    pub(in crate::machine) fn configure(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let name = peer.name().to_owned();
+        if self.scripts.recovery.is_pending(&name) {
+            let recovery = &mut self.scripts.recovery;
+            recovery.listed(&name, [Past::Nothing; 2], None, Now::Another);
+            self.reconcile(&name);
+        } else {
+            self.make(id, &Lane::ALL);
+        }
+    }
+
+    /// Undoes what was made for a peer that is gone, unless it is not known yet what that is.
+    pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer) {
+        let remains = Remains::of(peer);
+        if self.scripts.recovery.is_pending(name) {
+            let past = pasts(&peer.setups);
+            self.scripts.recovery.removed(name, past, remains);
+            self.reconcile(name);
+        } else {
+            self.undo_all(name, &remains);
+        }
+    }
+
+    /// The server lists a peer, whose entry in the table says how far it was set up; `another` if
+    /// it cannot be the one that core knew.
+    pub(in crate::machine) fn reconcile_listed(&mut self, id: PeerId, another: bool) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let name = peer.name().to_owned();
+        let names = |lane| {
+            let record = peer.record_in_use();
+            record.is_some_and(|it| names_script(it, lane))
+        };
+        let is_kept = names(Lane::Interface) || names(Lane::Connection);
+        if !is_kept && self.scripts.recovery.is_known() {
+            // There is nothing to make and nothing to undo.
+            return;
+        }
+        let now = if another { Now::Another } else { Now::Same };
+        let remains = is_kept.then(|| Remains::of(peer));
+        let past = pasts(&peer.setups);
+        self.scripts.recovery.listed(&name, past, remains, now);
+        if let Some(peer) = self.peers.get_mut(id)
+            && peer.particulars == Particulars::Known
+        {
+            // They are asked for again.
+            peer.particulars = Particulars::Unknown;
+        }
+    }
+
+    /// Decides for as many peers as a turn allows.
+    pub(in crate::machine) fn reconcile_more(&mut self) {
+        for _ in 0..DECIDED_IN_A_TURN {
+            if !self.scripts.recovery.has_more() || self.server.link() != ServerLink::Up {
+                return;
+            }
+            if let Some(name) = self.scripts.recovery.next() {
+                self.reconcile(&name);
+            }
+        }
+    }
+
+    /// The interface and the address of a peer are known.
+    pub(in crate::machine) fn reconcile_known(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let name = peer.name().to_owned();
+        if self.scripts.recovery.is_pending(&name) {
+            self.reconcile(&name);
+        }
+    }
+
+    /// Decides for one peer, if everything is known.
+    fn reconcile(&mut self, name: &str) {
+        if !self.scripts.recovery.is_known() || self.server.link() != ServerLink::Up {
+            return;
+        }
+        let id = self.peers.find(name);
+        let Some(nows) = self.nows(name, id) else {
+            return;
+        };
+        let (cause, mut told) = self.scripts.recovery.decided(name);
+        let mut makes = Vec::new();
+        // As for a peer that goes: `disconnect` before `ifdown`.
+        for (lane, now) in Lane::ALL.into_iter().zip(nows).rev() {
+            let told = told.get_mut(place(lane)).and_then(Option::take);
+            let past = past(told.as_ref(), cause.as_ref(), lane);
+            let decision = decide(past, now);
+            let made = match told {
+                Some(SetupState::Made(made)) => Some(made),
+                _ => None,
+            };
+            if now == Now::Same && !decision.make {
+                self.keep(id, lane, made.as_deref());
+            }
+            if decision.undo {
+                let remains = remains(name, lane, made, cause.as_ref());
+                if let Some(remains) = remains {
+                    self.undo(name, lane, &remains);
+                }
+            }
+            if decision.make {
+                makes.push(lane);
+            } else if past == Past::NeverStarted && now == Now::Absent {
+                self.note_setup(name, lane, SetupState::Undone {});
+            }
+        }
+        if let Some(id) = id
+            && !makes.is_empty()
+        {
+            self.make(id, &makes);
+        }
+    }
+
+    /// How the server has a peer, for each lane; `None` if that is not known yet.
+    fn nows(&self, name: &str, id: Option<PeerId>) -> Option<[Now; 2]> {
+        let Some(peer) = id.and_then(|id| self.peers.get(id)) else {
+            return Some([Now::Absent; 2]);
+        };
+        let cause = self.scripts.recovery.cause(name);
+        if cause.is_some_and(|cause| cause.now == Now::Another) {
+            return Some([Now::Another; 2]);
+        }
+        let mut nows = [Now::Same; 2];
+        for (lane, now) in Lane::ALL.into_iter().zip(&mut nows) {
+            let told = self.scripts.recovery.told_made(name, lane);
+            let known = cause.and_then(|cause| cause.remains.as_ref());
+            let is_same = match (told, known) {
+                (Some(made), _) => {
+                    let run = (made.server, self.server.listed_run());
+                    let is_other_run = matches!(run, (Some(a), Some(b)) if a != b);
+                    let (interface, address) = (made.interface.as_str(), made.address.as_str());
+                    !is_other_run && self.has_stayed(peer, interface, address)?
+                }
+                (None, Some(remains)) => {
+                    let text =
+                        |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+                    let (interface, address) = (text(&remains.ifname), text(&remains.address));
+                    self.has_stayed(peer, &interface, &address)?
+                }
+                (None, None) => true,
+            };
+            if !is_same {
+                *now = Now::Another;
+            }
+        }
+        Some(nows)
+    }
+
+    /// Whether a peer has the interface and the address that it had; `None` if it is not known yet
+    /// what it has. What was not known then says nothing.
+    fn has_stayed(&self, peer: &Peer, interface: &str, address: &str) -> Option<bool> {
+        if interface.is_empty() && address.is_empty() {
+            return Some(true);
+        }
+        if peer.particulars != Particulars::Known {
+            return None;
+        }
+        let has = |now: &Option<Box<str>>, then: &str| {
+            then.is_empty() || now.as_deref().is_none_or(|now| now == then)
+        };
+        // Its own script may have renamed the interface.
+        let interface_stayed = has(&peer.ifname, interface)
+            || self.scripts.recovery.was_active(peer.name())
+            || self.scripts.is_interface_active(peer.name());
+        let is_mobile = peer.record.as_ref().is_some_and(|it| it.flag("mobile"));
+        Some(interface_stayed && (is_mobile || has(&peer.address, address)))
+    }
+
+    /// The setup of a peer stays as it is; `told` is what the script helper keeps of it.
+    fn keep(&mut self, id: Option<PeerId>, lane: Lane, told: Option<&Made>) {
+        let Some(made) = told else { return };
+        let algorithms = self.peers.share_algorithms(made.algorithms.clone());
+        let Some(peer) = id.and_then(|id| self.peers.get_mut(id)) else {
+            return;
+        };
+        peer.setups.set(lane, progress(made));
+        if peer.algorithms.is_none() && !algorithms.is_empty() {
+            peer.algorithms = Some(algorithms);
+        }
+        let in_use = Record::new(peer.name(), made.record.iter().cloned());
+        match &peer.record {
+            // It was struck meanwhile, and is still to be brought down.
+            None => {
+                peer.record = Some(in_use);
+                peer.struck = true;
+            }
+            // The database may have changed since.
+            Some(record) if peer.superseded.is_none() => {
+                let waits = of_present(Some(&in_use), Some(record)).is_some();
+                peer.superseded = waits.then(|| Box::new(in_use));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+const fn place(lane: Lane) -> usize {
+    match lane {
+        Lane::Interface => 0,
+        Lane::Connection => 1,
+    }
+}
+
+/// How far a setup has come that the script helper keeps.
+const fn progress(made: &Made) -> Progress {
+    match made.run {
+        _ if made.never_started => Progress::NeverStarted,
+        Some(run) => Progress::Ordered(run),
+        None => Progress::Made,
+    }
+}
+
+/// What was made in a lane: what the script helper keeps counts, since it was written before the
+/// act.
+fn past(told: Option<&SetupState>, cause: Option<&Cause>, lane: Lane) -> Past {
+    match told {
+        Some(SetupState::Made(made)) => progress(made).past(),
+        Some(SetupState::Undone {}) => Past::Undone,
+        None => cause.map_or(Past::Nothing, |cause| cause.past(lane)),
+    }
+}
+
+/// What is needed to undo a setup.
+fn remains(
+    name: &str,
+    lane: Lane,
+    told: Option<Box<Made>>,
+    cause: Option<&Cause>,
+) -> Option<Remains> {
+    let known = cause.and_then(|cause| cause.remains.clone());
+    let Some(made) = told else { return known };
+    let record = Record::new(name, made.record.iter().cloned());
+    let mut setups = PeerSetups::both(Progress::Made);
+    setups.set(lane, progress(&made));
+    Some(Remains {
+        setups,
+        record: known
+            .and_then(|known| known.record)
+            .or_else(|| Some(record.clone())),
+        in_use: Some(Box::new(record)),
+        algorithms: Some(made.algorithms.into()),
+        ifname: None,
+        address: None,
+    })
+}

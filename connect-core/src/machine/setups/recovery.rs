@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is known of setups for which nothing was decided yet: what the script helper has told, and
+//! what has become of the peers since.
+//!
+//! A new core orders nothing before it knows both what earlier cores have ordered and which peers
+//! the server has. A core that joins a server again orders nothing for a peer before it knows
+//! whether that is the same one.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
+
+use connect_ipc::setup::{Lane, Made, Setup, SetupKey, SetupPage, SetupState};
+
+use super::decision::{Now, Past};
+use super::progress::PeerSetups;
+use super::remains::Remains;
+
+/// For how many peers is decided in one turn.
+pub(super) const DECIDED_IN_A_TURN: usize = 256;
+
+/// What a decision about one peer waits with.
+#[derive(Debug)]
+pub(super) struct Cause {
+    /// How far core itself knew the setups to be.
+    pub(super) past: [Past; 2],
+    /// What is needed to undo what core itself knew.
+    pub(super) remains: Option<Remains>,
+    /// How the server has the peer, if it has it.
+    pub(super) now: Now,
+}
+
+/// Both lanes, in the order of [`Cause::past`].
+const LANES: [Lane; 2] = Lane::ALL;
+
+impl Cause {
+    /// What core itself knew of a lane.
+    pub(super) fn past(&self, lane: Lane) -> Past {
+        let place = LANES.iter().position(|it| *it == lane);
+        place.map_or(Past::Nothing, |place| self.past[place])
+    }
+}
+
+/// The pasts of both lanes.
+pub(super) fn pasts(setups: &PeerSetups) -> [Past; 2] {
+    LANES.map(|lane| setups.get(lane).past())
+}
+
+/// What is undecided.
+#[derive(Debug, Default)]
+pub(in crate::machine) struct Recovery {
+    /// Whether the script helper has told everything.
+    known: bool,
+    /// What the script helper has told, until it was decided upon.
+    told: BTreeMap<SetupKey, SetupState>,
+    causes: BTreeMap<String, Cause>,
+    /// The peers of whose `ifup` or `ifdown` the script helper told that it was not over: it may
+    /// have renamed the interface while core did not listen.
+    active: HashSet<String>,
+    /// The last peer that was decided for, while all of them are gone through.
+    sweep: Option<String>,
+    sweeping: bool,
+}
+
+impl Recovery {
+    /// Whether it is known what earlier cores have ordered.
+    pub(super) const fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Whether nothing may be ordered for this peer yet.
+    pub(in crate::machine) fn is_pending(&self, name: &str) -> bool {
+        if !self.is_known() {
+            return true;
+        }
+        if self.causes.is_empty() && self.told.is_empty() {
+            return false;
+        }
+        self.causes.contains_key(name)
+            || Lane::ALL
+                .into_iter()
+                .any(|lane| self.told.contains_key(&key(name, lane)))
+    }
+
+    /// A script helper that is to tell again has begun: what one before has told is void.
+    pub(super) fn begin(&mut self) {
+        self.told.clear();
+    }
+
+    /// The script helper has told a page. Gives after which setup the next one is to begin.
+    pub(super) fn take(&mut self, page: SetupPage) -> Option<SetupKey> {
+        let last = page.setups.last().map(|setup| setup.key.clone());
+        let setups = page.setups.into_iter();
+        self.told
+            .extend(setups.map(|Setup { key, state }| (key, state)));
+        if page.more && last.is_some() {
+            return last;
+        }
+        self.known = true;
+        None
+    }
+
+    /// An interface script of this peer was not over when a script helper connected.
+    pub(in crate::machine) fn note_active(&mut self, name: &str) {
+        if !self.known {
+            self.active.insert(name.to_owned());
+        }
+    }
+
+    /// Whether the interface may have been renamed while core did not listen.
+    pub(super) fn was_active(&self, name: &str) -> bool {
+        self.active.contains(name)
+    }
+
+    /// Goes through all peers, from now on.
+    pub(in crate::machine) fn sweep(&mut self) {
+        self.sweep = None;
+        self.sweeping = true;
+    }
+
+    /// The server is gone, so nothing can be decided.
+    pub(in crate::machine) fn server_lost(&mut self) {
+        self.sweeping = false;
+    }
+
+    /// Whether [`Recovery::next`] has something to give.
+    pub(in crate::machine) fn has_more(&self) -> bool {
+        self.sweeping && self.is_known()
+    }
+
+    /// The next peer to be decided for.
+    pub(super) fn next(&mut self) -> Option<String> {
+        let after = self.sweep.as_deref();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let cause = self
+            .causes
+            .range::<str, _>((from, Bound::Unbounded))
+            .next()
+            .map(|(name, _)| name.clone());
+        // The last lane of the peer before, and so the last of its keys.
+        let last = after.map(|name| key(name, Lane::Connection));
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let told = self.told.range((from, Bound::Unbounded)).next();
+        let told = told.map(|(key, _)| key.peer.clone());
+        let next = cause.into_iter().chain(told).min();
+        self.sweeping = next.is_some();
+        if next.is_none() && self.told.is_empty() && self.causes.is_empty() {
+            self.active = HashSet::new();
+        }
+        self.sweep.clone_from(&next);
+        next
+    }
+
+    /// What the decision about a peer waits with.
+    pub(super) fn cause(&self, name: &str) -> Option<&Cause> {
+        self.causes.get(name)
+    }
+
+    /// What was told of a setup.
+    pub(super) fn told(&self, name: &str, lane: Lane) -> Option<&SetupState> {
+        self.told.get(&key(name, lane))
+    }
+
+    /// With what the setup was made that was told, if one was.
+    pub(super) fn told_made(&self, name: &str, lane: Lane) -> Option<&Made> {
+        match self.told(name, lane) {
+            Some(SetupState::Made(made)) => Some(made),
+            _ => None,
+        }
+    }
+
+    /// The server has a peer, perhaps as it was; this is what core itself knew of it.
+    pub(super) fn listed(
+        &mut self,
+        name: &str,
+        past: [Past; 2],
+        remains: Option<Remains>,
+        now: Now,
+    ) {
+        match self.causes.get_mut(name) {
+            // What was known first counts.
+            Some(cause) if now == Now::Another => cause.now = now,
+            Some(_) => {}
+            None => {
+                let cause = Cause { past, remains, now };
+                self.causes.insert(name.to_owned(), cause);
+            }
+        }
+    }
+
+    /// A peer was removed that core knew.
+    pub(super) fn removed(&mut self, name: &str, past: [Past; 2], remains: Remains) {
+        let cause = self.causes.entry(name.to_owned()).or_insert(Cause {
+            past,
+            remains: None,
+            now: Now::Absent,
+        });
+        // Whatever comes of this name is another peer.
+        cause.now = Now::Another;
+        // Of several that came and went the first is the one that was set up.
+        cause.remains.get_or_insert(remains);
+    }
+
+    /// A decision is made: gives what was known.
+    pub(super) fn decided(&mut self, name: &str) -> (Option<Cause>, [Option<SetupState>; 2]) {
+        let told = LANES.map(|lane| self.told.remove(&key(name, lane)));
+        (self.causes.remove(name), told)
+    }
+}
+
+fn key(name: &str, lane: Lane) -> SetupKey {
+    SetupKey {
+        peer: name.to_owned(),
+        lane,
+    }
+}

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is left of a peer that is gone: what it takes to undo its setups.
+
+use peerdb::Record;
+
+use super::progress::PeerSetups;
+use crate::machine::peers::{Algorithms, Peer};
+
+/// What is needed of a peer to undo its setups.
+#[derive(Clone, Debug)]
+pub(in crate::machine) struct Remains {
+    /// How far they had come.
+    pub(super) setups: PeerSetups,
+    /// Its record, as it was last known.
+    pub(super) record: Option<Record>,
+    /// The record with which they were made, if it is another one.
+    pub(super) in_use: Option<Box<Record>>,
+    pub(super) algorithms: Option<Algorithms>,
+    /// The interface and the address that the peer had.
+    pub(super) ifname: Option<Box<str>>,
+    pub(super) address: Option<Box<str>>,
+}
+
+impl Remains {
+    /// What is left of this peer.
+    pub(in crate::machine) fn of(peer: &Peer) -> Self {
+        Remains {
+            setups: peer.setups,
+            record: peer.record.clone(),
+            in_use: peer.superseded.clone(),
+            algorithms: peer.algorithms.clone(),
+            ifname: peer.ifname.clone(),
+            address: peer.address.clone(),
+        }
+    }
+}

@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Scripts exactly once: what a core orders that finds what earlier ones have ordered, and what it
+//! does not order.
+
+use connect_ipc::RunId;
+use connect_ipc::control::{Reply, Request, ScriptCounters};
+use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ScriptKind, ToScripts, UnderWay};
+use connect_ipc::setup::{Lane, Setup, SetupPage, SetupState};
+use peerdb::Record;
+
+use super::super::{ConnectionId, Input, Output};
+use super::rig::{Rig, record};
+use connect_ipc::control::HelperStatus;
+
+const PAIRS: &[(&str, &str)] = &[
+    ("peer", "INET 192.0.2.1 1"),
+    ("ifup", "up"),
+    ("ifdown", "down"),
+];
+
+const BOTH: &[(&str, &str)] = &[
+    ("peer", "INET 192.0.2.1 1"),
+    ("ifup", "up"),
+    ("ifdown", "down"),
+    ("connect", "ssh on"),
+    ("disconnect", "ssh off"),
+];
+
+const ADD: &str = "NOTE ADD p tun0 INET 192.0.2.1 1";
+
+fn records(pairs: &[(&str, &str)]) -> Vec<Record> {
+    vec![record("p", pairs)]
+}
+
+/// A core that has seen `p` come, and what the script helper keeps of that.
+fn set_up(pairs: &[(&str, &str)]) -> Vec<Setup> {
+    let mut rig = Rig::joined(&records(pairs), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    rig.setups()
+}
+
+/// The scripts that were ordered, in few words.
+fn scripts(rig: &mut Rig) -> Vec<&'static str> {
+    rig.ordered().iter().map(|run| run.kind.name()).collect()
+}
+
+/// A new core, whose script helper keeps this, meets a server with these peers.
+fn next(pairs: &[(&str, &str)], kept: Vec<Setup>, peers: &[&str]) -> Rig {
+    let mut rig = Rig::alone(&records(pairs), false);
+    rig.kept = kept;
+    rig.scripts_come();
+    rig.meet(peers);
+    rig.answer_all();
+    rig
+}
+
+fn counters(rig: &mut Rig) -> ScriptCounters {
+    rig.request(9, 9, Request::Status {});
+    let found = rig
+        .answers
+        .drain(..)
+        .find_map(|(_, answer)| match answer.reply {
+            Reply::Service(status) => Some(status.counters.scripts),
+            _ => None,
+        });
+    found.expect("the state of the service")
+}
+
+#[test]
+fn what_an_earlier_core_has_set_up_is_kept_and_taken_down_with_what_it_had() {
+    for (pairs, up, down) in [
+        (PAIRS, vec!["ifup"], vec!["ifdown"]),
+        (BOTH, vec!["ifup", "connect"], vec!["disconnect", "ifdown"]),
+    ] {
+        let mut old = Rig::joined(&records(pairs), &[]);
+        old.hear(ADD);
+        old.answer_all();
+        assert_eq!(scripts(&mut old), up);
+        let kept = set_up(pairs);
+        let mut rig = next(pairs, kept.clone(), &["p"]);
+        assert_eq!(scripts(&mut rig), [""; 0], "nothing twice");
+        rig.hear("NOTE KILL p");
+        assert_eq!(scripts(&mut rig), down);
+        // It went while no core was there, and its record is gone as well.
+        let mut rig = Rig::alone(&[], false);
+        rig.kept.clone_from(&kept);
+        rig.scripts_come();
+        rig.meet(&[]);
+        assert_eq!(scripts(&mut rig), down);
+        let mut rig = next(pairs, kept, &[]);
+        let runs = rig.ordered();
+        assert!(
+            runs.iter()
+                .all(|run| run.setup == Some(SetupState::Undone {}))
+        );
+        let ifdown = runs
+            .iter()
+            .find(|run| run.kind == ScriptKind::Ifdown)
+            .unwrap();
+        let algorithm = ("A_CIPHER".to_owned(), "rijndael".to_owned());
+        assert!(ifdown.environment.contains(&algorithm));
+    }
+}
+
+#[test]
+fn a_peer_that_is_another_one_by_its_interface_address_or_server_is_taken_down_and_set_up() {
+    for (which, line) in [
+        ("interface", "NOTE ADD p tun7 INET 192.0.2.1 1"),
+        ("address", "NOTE ADD p tun0 INET 192.0.2.7 1"),
+        ("server", ADD),
+    ] {
+        let mut old = Rig::joined(&records(BOTH), &[]);
+        old.hear(line);
+        let kept = {
+            // The old core is answered as the line has it.
+            let mut kept = set_up(BOTH);
+            for setup in &mut kept {
+                let SetupState::Made(made) = &mut setup.state else {
+                    panic!("{setup:?}")
+                };
+                match which {
+                    "interface" => made.interface = "tun7".to_owned(),
+                    "address" => made.address = "INET 192.0.2.7 1".to_owned(),
+                    _ => made.server.as_mut().unwrap().inode = 77,
+                }
+            }
+            kept
+        };
+        let mut rig = next(BOTH, kept, &["p"]);
+        let expected = ["disconnect", "ifdown", "ifup", "connect"];
+        assert_eq!(scripts(&mut rig), expected, "{which}");
+    }
+}
+
+#[test]
+fn a_mobile_peer_may_have_moved() {
+    let pairs: Vec<_> = PAIRS.iter().copied().chain([("mobile", "t")]).collect();
+    let mut kept = set_up(&pairs);
+    let SetupState::Made(made) = &mut kept[0].state else {
+        panic!("{kept:?}")
+    };
+    made.address = "INET 203.0.113.9 9".to_owned();
+    let mut rig = next(&pairs, kept, &["p"]);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+#[test]
+fn an_interface_that_was_renamed_is_the_same() {
+    // While core listened.
+    let mut old = Rig::joined(&records(PAIRS), &[]);
+    old.hear("NOTE ADD p tun9 INET 192.0.2.1 1");
+    old.answer_all();
+    let mut kept = old.setups();
+    old.hear("NOTE NEWIFNAME p tun9 vpn0");
+    kept = {
+        let later = old.setups();
+        assert_eq!(later.len(), kept.len());
+        later
+    };
+    let SetupState::Made(made) = &kept[0].state else {
+        panic!("{kept:?}")
+    };
+    assert_eq!(made.interface, "vpn0");
+    // While none did: its `ifup` was under way, which may have done it.
+    let mut rig = Rig::alone(&records(PAIRS), false);
+    rig.kept = kept;
+    let under_way = UnderWay {
+        run: RunId(1),
+        peer: "p".to_owned(),
+        kind: ScriptKind::Ifup,
+        child: Some(Child {
+            pid: 7,
+            start_time: 1,
+        }),
+        limit: None,
+    };
+    rig.scripts_come_with(vec![under_way]);
+    rig.meet(&["p"]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+#[test]
+fn what_was_taken_down_is_set_up_if_the_peer_is_back_and_never_taken_down_twice() {
+    let undone = |lane| Setup {
+        key: connect_ipc::setup::SetupKey {
+            peer: "p".to_owned(),
+            lane,
+        },
+        state: SetupState::Undone {},
+    };
+    let kept: Vec<Setup> = Lane::ALL.into_iter().map(undone).collect();
+    let mut rig = next(BOTH, kept.clone(), &["p"]);
+    assert_eq!(scripts(&mut rig), ["ifup", "connect"]);
+    let mut rig = next(BOTH, kept, &[]);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+#[test]
+fn nothing_is_ordered_before_it_is_known_what_was_ordered() {
+    let kept = set_up(BOTH);
+    for (lines, expected) in [
+        (vec![], vec![]),
+        (vec!["NOTE KILL p"], vec!["disconnect", "ifdown"]),
+        (
+            vec!["NOTE KILL p", ADD],
+            vec!["disconnect", "ifdown", "ifup", "connect"],
+        ),
+        (
+            vec!["NOTE KILL p", ADD, "NOTE KILL p"],
+            vec!["disconnect", "ifdown"],
+        ),
+    ] {
+        let mut rig = Rig::alone(&records(BOTH), false);
+        rig.meet(&["p"]);
+        rig.answer_all();
+        for line in &lines {
+            rig.hear(line);
+            rig.answer_all();
+        }
+        assert_eq!(scripts(&mut rig), [""; 0]);
+        rig.kept.clone_from(&kept);
+        rig.scripts_come();
+        rig.answer_all();
+        assert_eq!(scripts(&mut rig), expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn setups_come_in_pages_and_a_helper_that_dies_between_them_is_asked_again() {
+    let mut kept = set_up(BOTH);
+    kept.sort_by(|one, other| one.key.cmp(&other.key));
+    let mut rig = Rig::alone(&records(BOTH), false);
+    rig.meet(&[]);
+    rig.by_page = true;
+    rig.kept.clone_from(&kept);
+    rig.scripts_come();
+    let asked: Vec<_> = rig
+        .to_scripts
+        .drain(..)
+        .filter_map(|message| match message {
+            ToScripts::Recall(after) => Some(after),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(asked, [None, Some(kept[0].key.clone())]);
+    // The second page has not come.
+    rig.scripts_go();
+    rig.by_page = false;
+    rig.scripts_come();
+    assert_eq!(scripts(&mut rig), ["disconnect", "ifdown"]);
+}
+
+#[test]
+fn what_never_started_is_not_undone() {
+    // Gone before what `ifup` needs was known.
+    let mut rig = Rig::joined(&records(BOTH), &[]);
+    rig.hear(ADD);
+    rig.hear("NOTE KILL p");
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    // Without an `ifup` there is nothing to wait for.
+    let only = &[("peer", "INET 192.0.2.1 1"), ("ifdown", "down")];
+    let mut rig = Rig::joined(&records(only), &[]);
+    rig.hear(ADD);
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), ["ifdown"]);
+    // Whether it was started is not known: the script helper decides.
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let up = rig.runs()[0].0;
+    rig.hear("NOTE KILL p");
+    let down = rig.ordered();
+    assert_eq!((down.len(), down[0].undoes), (1, Some(up)));
+    for (end, expected) in [
+        (Ended::NotStarted("why".into()), vec![]),
+        (Ended::Stopped, vec![]),
+        (Ended::Exited(1), vec!["ifdown"]),
+        (Ended::Lost, vec!["ifdown"]),
+    ] {
+        let mut rig = Rig::joined(&records(PAIRS), &[]);
+        rig.hear(ADD);
+        rig.answer_all();
+        let run = rig.runs()[0].0;
+        let text = format!("{end:?}");
+        rig.scripts_say(FromScripts::Ended { run, end });
+        rig.hear("NOTE KILL p");
+        assert_eq!(scripts(&mut rig), expected, "{text}");
+    }
+}
+
+#[test]
+fn a_peer_that_was_found_counts_as_set_up() {
+    let mut rig = next(BOTH, Vec::new(), &["p"]);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), ["disconnect", "ifdown"]);
+}
+
+#[test]
+fn a_server_that_was_started_again_has_other_peers() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifup"]);
+    rig.lose_server();
+    rig.run += 1;
+    rig.meet(&["p"]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifdown", "ifup"]);
+    // The same one, after the connection was cut.
+    rig.lose_server();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+#[test]
+fn an_order_is_given_again_until_it_was_taken_and_what_was_taken_and_is_gone_is_lost() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let run = rig.runs()[0].0;
+    rig.scripts_come();
+    let again: Vec<Run> = rig.ordered();
+    assert_eq!((again.len(), again[0].run), (1, run));
+    rig.scripts_say(FromScripts::Taken(run));
+    rig.sent();
+    rig.scripts_come();
+    assert_eq!(rig.ordered(), []);
+    assert_eq!(counters(&mut rig).lost, 1);
+    let sent = rig.sent();
+    let told = "WARN connect ifup p exit-lost".to_owned();
+    assert_eq!(sent.iter().filter(|line| **line == told).count(), 1);
+}
+
+#[test]
+fn the_end_of_a_run_is_settled_and_told_once() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let run = rig.runs()[0].0;
+    let end = FromScripts::Ended {
+        run,
+        end: Ended::Exited(3),
+    };
+    rig.scripts_say(end.clone());
+    let settled = |rig: &mut Rig| {
+        let told = rig.to_scripts.drain(..);
+        let settled = told.filter(|it| *it == ToScripts::Settled(vec![run]));
+        settled.count()
+    };
+    assert_eq!(settled(&mut rig), 1);
+    // The helper died before it heard that, and its successor has read it in the journal.
+    let under_way = UnderWay {
+        run,
+        peer: "p".to_owned(),
+        kind: ScriptKind::Ifup,
+        child: None,
+        limit: None,
+    };
+    rig.scripts_come_with(vec![under_way]);
+    rig.scripts_say(end);
+    assert!(settled(&mut rig) >= 1);
+    assert_eq!(counters(&mut rig).failed, 1);
+}
+
+#[test]
+fn a_second_helper_is_refused_and_changes_nothing() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    let mut refused = Vec::new();
+    for number in [1, 2] {
+        let (connection, status) = (ConnectionId(number), HelperStatus::default());
+        let inputs = [
+            Input::ScriptsConnected {
+                connection,
+                status: status.clone(),
+            },
+            Input::PingerConnected { connection, status },
+        ];
+        for input in inputs {
+            let mut out = Vec::new();
+            rig.machine.handle(input, rig.now, &mut out);
+            refused.extend(out);
+        }
+    }
+    let expected = [1, 1, 2, 2].map(|number| Output::Refuse(ConnectionId(number)));
+    assert_eq!(refused, expected);
+    rig.feed(Input::Gone(ConnectionId(1)));
+    rig.hear(ADD);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifup"]);
+}
+
+#[test]
+fn a_page_that_nobody_asked_for_changes_nothing() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    let page = SetupPage {
+        setups: set_up(PAIRS),
+        more: false,
+    };
+    rig.scripts_say(FromScripts::Setups(page));
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
