@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 const FAULTS_LOGGED: usize = 20;
 
 /// The database in use, and what is wrong with the file as it is now.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct DatabaseState {
     pub(super) current: Arc<Database>,
     pub(super) fault: Option<String>,

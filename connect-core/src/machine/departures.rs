@@ -46,7 +46,7 @@ impl Departure {
 }
 
 /// Every departure of a peer that is not back yet, by name.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Departures {
     by_name: BTreeMap<Box<str>, Departure>,
     /// Whether it was logged that there are too many.

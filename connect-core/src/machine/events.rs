@@ -15,7 +15,7 @@ const RECENT: usize = 100;
 const MAX_WORDS: usize = 1024;
 
 /// The numbering of events, and their time.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Events {
     observed: bool,
     last: u64,

@@ -9,7 +9,7 @@ use super::input::ConnectionId;
 use super::limits::{GRACE, RESTART_AFTER};
 
 /// A helper that is connected, or is to come.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Helper {
     connection: Option<ConnectionId>,
     /// For operators.

@@ -106,7 +106,7 @@ impl State {
 }
 
 /// What an earlier core has left, and what `--startup` has done.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Inheritance {
     /// The state and the run of the server that it is about, until a server was joined.
     left: Option<(ServerRun, State)>,

@@ -54,7 +54,7 @@ pub use peers::PeerCounts;
 pub const SERVICE: &str = "connect";
 
 /// All of core's state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     config: Config,
     now: Monotonic,

@@ -159,14 +159,14 @@ pub struct PeerCounts {
     pub gone: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Slot {
     generation: u32,
     peer: Option<Peer>,
 }
 
 /// All peers, by name and by number.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PeerTable {
     slots: Vec<Slot>,
     free: Vec<u32>,

@@ -12,7 +12,7 @@ use super::limits::STANDSTILL;
 const SPACING: Duration = Duration::from_secs(1);
 
 /// What was found at the last look, and what is needed for the next.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Watch {
     /// When the next look may be.
     look_from: Monotonic,

@@ -134,14 +134,14 @@ pub enum Event<'a, T> {
     },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Waiting<T> {
     Foreground(T),
     Background(Tag),
     Cancel(Tag),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Slot<T> {
     Free,
     Live(T),
@@ -151,7 +151,7 @@ enum Slot<T> {
 }
 
 /// One connection's state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session<T> {
     connected: bool,
     output: Vec<u8>,

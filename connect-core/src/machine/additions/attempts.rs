@@ -25,7 +25,7 @@ struct Attempt {
 }
 
 /// The attempts by peer, at most one entry for each record of the database.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Attempts(BTreeMap<String, Attempt>);
 
 impl Attempts {

@@ -14,7 +14,7 @@ use super::requester::Requester;
 use attempts::Attempts;
 
 /// An addition under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Adding {
     /// Everybody who asked for just this.
     requesters: Vec<Requester>,
@@ -25,7 +25,7 @@ struct Adding {
 }
 
 /// What is being added, and what is to be added when a greeting comes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Additions {
     /// By the peer's name.
     under_way: BTreeMap<String, Adding>,
@@ -52,7 +52,7 @@ impl Additions {
 }
 
 /// A `passive` command that waits for its greeting.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Greeting {
     challenge: String,
     /// Who asked.

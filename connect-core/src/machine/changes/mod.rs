@@ -22,7 +22,7 @@ use super::requester::OperatorRequest;
 const AT_ONCE: usize = 16;
 
 /// The changes that are being applied.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Applying {
     by: OperatorRequest,
     /// The peers whose turn has not come.

@@ -36,7 +36,7 @@ impl Command {
 
 /// A command that waits until the server has listed its peers: before that, peers that are there
 /// would be said to be missing.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Held {
     requester: Requester,
     command: Command,
@@ -44,7 +44,7 @@ pub(super) struct Held {
 }
 
 /// The jobs and commands under way.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Commands {
     /// Jobs of our service that are neither answered nor cancelled. Only membership counts.
     jobs: HashSet<String>,

@@ -30,7 +30,7 @@ pub(super) use owed::{Debt, Owed};
 pub use ping_queue::COALESCE;
 
 /// The pinger's connection and what is on its way from and to it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Pinger {
     pub(super) helper: Helper,
     /// Pings that it has ordered ahead.

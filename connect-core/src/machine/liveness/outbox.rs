@@ -23,7 +23,7 @@ use connect_ipc::pinger::{EndedPing, ToPinger, Watched};
 const REST: Duration = Duration::from_millis(100);
 
 /// The messages, in their order.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Outbox {
     messages: Vec<ToPinger>,
     /// When the first expected reply has waited long enough.

@@ -61,7 +61,7 @@ impl Adoption {
 type Entries = BTreeMap<Second, Vec<PeerId>>;
 
 /// One entry for each adopted peer. An entry counts only if the peer has noted its second.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Owed {
     /// Peers for which the pinger was to act when they were last looked at.
     orders: Entries,

@@ -27,7 +27,7 @@ use connect_ipc::pinger::PingOrder;
 pub const COALESCE: Duration = Duration::from_millis(2);
 
 /// The orders that are not due yet, and when the next of them may go out.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct PingQueue {
     /// The earliest first; in the order of an order's fields: due, peer, seq.
     ahead: BinaryHeap<Reverse<(Monotonic, PeerId, u32)>>,

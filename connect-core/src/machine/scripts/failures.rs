@@ -11,7 +11,7 @@ use super::ended_run::EndedRun;
 
 /// The failed runs by peer: at most one of each kind of script, the latest last. Peers that neither
 /// the server nor the database has are forgotten when a database is loaded.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Failures(BTreeMap<String, Vec<EndedRun>>);
 
 impl Failures {

@@ -37,7 +37,7 @@ use settling::Settling;
 pub(super) type LongScripts = HashMap<String, Vec<LongScript>>;
 
 /// The script helper and its runs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Scripts {
     pub(super) helper: Helper,
     /// What a script helper has told of runs under way, until it has told all.

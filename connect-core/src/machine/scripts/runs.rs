@@ -43,7 +43,7 @@ pub(super) struct Progress {
 }
 
 /// A run that has not ended, or whose output has not.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct RunState {
     pub(super) peer: String,
     pub(super) kind: ScriptKind,

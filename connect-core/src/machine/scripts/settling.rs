@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use connect_ipc::RunId;
 
 /// What was dealt with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Settling {
     /// The first run of this core.
     first: RunId,

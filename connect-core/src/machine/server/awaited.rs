@@ -10,7 +10,7 @@ use connect_ipc::clock::Monotonic;
 use crate::machine::limits::{ANSWER_LEAST, ANSWER_LIMIT, GRACE, STANDSTILL};
 
 /// What the server owes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Awaited {
     /// The number of the oldest command that waits, and since when it is the oldest, or since the
     /// last line of its answer.

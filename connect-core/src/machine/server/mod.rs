@@ -30,7 +30,7 @@ use stage::Stage;
 pub(super) use pending::{AfterAlgs, Pending, PingWord};
 
 /// The connection and what is known of the server behind it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) session: Session<Pending>,
     stage: Stage,

@@ -8,7 +8,7 @@ use tripe_admin::{Interval, Words};
 use crate::machine::requester::{Requester, ScriptRequest};
 
 /// A command that the server has not answered completely.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::machine) enum Pending {
     /// Nothing hangs on it; a failure is logged, with these words to say what failed.
     Routine(&'static str),
@@ -136,7 +136,7 @@ impl Pending {
 }
 
 /// What a peer's algorithms are asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(in crate::machine) enum AfterAlgs {
     /// Its `ifdown`, when it is too late to ask: it was there before us.
     Keep,

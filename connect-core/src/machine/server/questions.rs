@@ -4,7 +4,7 @@
 use connect_ipc::PeerId;
 
 /// Peers to be asked about.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Questions {
     /// The last is asked about first.
     pub(super) peers: Vec<PeerId>,

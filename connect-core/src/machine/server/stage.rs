@@ -5,7 +5,7 @@ use connect_ipc::clock::Monotonic;
 use tripe_admin::Failure;
 
 /// How far joining has come.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Stage {
     /// No connection.
     Down,
@@ -16,7 +16,7 @@ pub(super) enum Stage {
 }
 
 /// How far a connection has come that is not up yet.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Joining {
     pub(super) claim: Claim,
     /// Whether another program provided the service until we claimed it.
@@ -24,7 +24,7 @@ pub(super) struct Joining {
 }
 
 /// Whether the service is ours on this connection.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Claim {
     /// The claim was sent.
     #[default]

@@ -19,7 +19,7 @@ use super::remains::Remains;
 pub(super) const DECIDED_IN_A_TURN: usize = 256;
 
 /// What a decision about one peer waits with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Cause {
     /// How far core itself knew the setups to be.
     pub(super) past: [Past; 2],
@@ -46,7 +46,7 @@ pub(super) fn pasts(setups: &PeerSetups) -> [Past; 2] {
 }
 
 /// What is undecided.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Recovery {
     /// Whether the script helper has told everything.
     known: bool,
