@@ -24,7 +24,7 @@ impl Machine {
             return;
         };
         let name = peer.name().to_owned();
-        if self.scripts.recovery.is_pending(&name) {
+        if self.is_undecided(&name) {
             let recovery = &mut self.scripts.recovery;
             recovery.listed(&name, [Past::Nothing; 2], None, Now::Another);
             self.reconcile(&name);
@@ -36,13 +36,19 @@ impl Machine {
     /// Undoes what was made for a peer that is gone, unless it is not known yet what that is.
     pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer) {
         let remains = Remains::of(peer);
-        if self.scripts.recovery.is_pending(name) {
+        if self.is_undecided(name) {
             let past = pasts(&peer.setups);
             self.scripts.recovery.removed(name, past, remains);
             self.reconcile(name);
         } else {
             self.undo_all(name, &remains);
         }
+    }
+
+    /// Whether nothing may be ordered for a peer yet. A server that is being joined may be about to
+    /// list a peer that it has just told of.
+    fn is_undecided(&self, name: &str) -> bool {
+        self.server.link() != ServerLink::Up || self.scripts.recovery.is_pending(name)
     }
 
     /// The server lists a peer, whose entry in the table says how far it was set up; `another` if

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Core: the product's machine, and what it has said and not written yet.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+use connect_core::machine::{Config, ConnectionId, Input, Loaded, Machine, Output};
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::HelperStatus;
+use connect_ipc::scripts::FromScripts;
+use connect_policy::pinging::PingKind;
+use peerdb::{Database, Record};
+
+use crate::server::PEER;
+
+/// A process of core.
+#[derive(Clone, Debug)]
+pub(crate) struct Core {
+    machine: Machine,
+    now: Monotonic,
+    /// What it is about to do, in this order: lines for the server go first in each turn.
+    pub(crate) pending: VecDeque<Output>,
+    /// Whether it is connected to the server.
+    pub(crate) is_connected: bool,
+}
+
+impl Core {
+    /// The process number `number`, just started.
+    pub(crate) fn start(number: u64, startup: bool) -> Self {
+        let now = Monotonic(1_000_000_000 * (number + 1));
+        let config = Config {
+            version: "1".to_owned(),
+            pid: 1,
+            socket: PathBuf::from("sock"),
+            database: PathBuf::from("peers.cdb"),
+            startup,
+            ping: PingKind::Transport,
+            script_limit: None,
+            exit_on_disconnect: false,
+            server_wait: None,
+            started: now,
+        };
+        let pairs = [
+            ("peer", "INET 192.0.2.1 1"),
+            ("ifup", "up"),
+            ("ifdown", "down"),
+        ];
+        let records = [Record::new(PEER, pairs)];
+        let database = Database::from_parts(records, [], []);
+        let mut core = Core {
+            machine: Machine::new(config),
+            now,
+            pending: VecDeque::new(),
+            is_connected: false,
+        };
+        core.feed(Input::Database(Loaded::from(Ok(database))));
+        core
+    }
+
+    /// Hands in an input, and ends the turn.
+    pub(crate) fn feed(&mut self, input: Input<'_>) {
+        let mut out = Vec::new();
+        self.machine.handle(input, self.now, &mut out);
+        self.machine.handle(Input::EndOfTurn, self.now, &mut out);
+        let (lines, rest): (Vec<_>, Vec<_>) = out
+            .into_iter()
+            .partition(|output| matches!(output, Output::ServerLines(_)));
+        let told = rest
+            .into_iter()
+            .filter(|output| matches!(output, Output::ToScripts(..) | Output::Refuse(_)));
+        self.pending.extend(lines);
+        self.pending.extend(told);
+    }
+
+    /// Whether it would go on though nothing has come.
+    pub(crate) fn has_more(&self) -> bool {
+        self.machine.next_deadline().is_some_and(|at| at <= self.now)
+    }
+
+    /// A script helper has connected.
+    pub(crate) fn meet_helper(&mut self, connection: u64) {
+        self.feed(Input::ScriptsConnected {
+            connection: ConnectionId(connection),
+            status: HelperStatus::default(),
+        });
+    }
+
+    /// The script helper has said this.
+    pub(crate) fn hear_helper(&mut self, connection: u64, message: FromScripts) {
+        self.feed(Input::Scripts(ConnectionId(connection), message));
+    }
+
+    /// The script helper is gone.
+    pub(crate) fn lose_helper(&mut self, connection: u64) {
+        self.feed(Input::Gone(ConnectionId(connection)));
+    }
+}

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The world: who is in it, which steps can come next, and what each does.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use connect_core::machine::{Input as CoreInput, Output as CoreOutput};
+use connect_ifscripts::ledger::Entry;
+use connect_ifscripts::machine::{Input as HelperInput, Output as HelperOutput};
+use connect_ipc::RunId;
+use connect_ipc::scripts::{Ended, FromScripts, ScriptKind, ToScripts};
+
+use crate::core::Core;
+use crate::helper::{Helper, child};
+use crate::server::{Said, Server};
+
+/// One step.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Step {
+    /// The peer is added to the server, or killed there.
+    Toggle,
+    /// The server is started again.
+    ServerRestarts,
+    /// Core is killed.
+    CoreDies,
+    /// The script helper is killed.
+    HelperDies,
+    /// Core is started.
+    CoreStarts,
+    /// The script helper is started.
+    HelperStarts,
+    /// Core connects to the server.
+    CoreConnects,
+    /// The script helper connects to core.
+    HelperConnects,
+    /// Core does the next of what it has decided.
+    CoreActs,
+    /// Core reads what the server has said next.
+    CoreHearsServer,
+    /// Core reads what the script helper has said next, or that it is gone.
+    CoreHearsHelper,
+    /// Core goes on.
+    CoreGoesOn,
+    /// The script helper does the next of what it has decided.
+    HelperActs,
+    /// The script helper reads what core has said next, or that it is gone.
+    HelperHears,
+    /// The script helper looks for a run to start.
+    HelperTurns,
+    /// The script of this run ends.
+    ScriptEnds(RunId),
+    /// The script helper hears that it has ended.
+    HelperReaps(RunId),
+}
+
+/// The connection between core and script helper.
+#[derive(Clone, Debug)]
+struct Connection {
+    number: u64,
+    to_core: VecDeque<FromScripts>,
+    to_helper: VecDeque<ToScripts>,
+    core_lives: bool,
+    helper_lives: bool,
+}
+
+/// What happened to the script of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ran {
+    pub(crate) run: RunId,
+    pub(crate) kind: ScriptKind,
+    /// How many others of the peer were under way when it started.
+    pub(crate) beside: usize,
+}
+
+/// What may happen, and what core is told at its start.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// How often the peer comes or goes, or the server restarts.
+    pub events: u32,
+    /// How often core or the script helper is killed.
+    pub deaths: u32,
+    /// Whether the server may restart.
+    pub restarts: bool,
+    /// Whether core is started with `--startup`.
+    pub startup: bool,
+}
+
+/// The world.
+#[derive(Clone, Debug)]
+pub struct World {
+    limits: Limits,
+    cores: u64,
+    connections: u64,
+    pub(crate) server: Server,
+    core: Option<Core>,
+    helper: Option<Helper>,
+    connection: Option<Connection>,
+    journal: Vec<Entry>,
+    living: BTreeSet<RunId>,
+    ended: BTreeSet<RunId>,
+    pub(crate) ran: Vec<Ran>,
+    /// The runs that core has told to be lost, and what they were.
+    pub(crate) lost: Vec<RunId>,
+}
+
+impl World {
+    /// A world in which nothing was started yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        World {
+            limits,
+            cores: 0,
+            connections: 0,
+            server: Server::default(),
+            core: None,
+            helper: None,
+            connection: None,
+            journal: Vec::new(),
+            living: BTreeSet::new(),
+            ended: BTreeSet::new(),
+            ran: Vec::new(),
+            lost: Vec::new(),
+        }
+    }
+
+    /// A number that tells worlds from each other.
+    #[must_use]
+    pub fn key(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        format!("{self:?}").hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// What must come some time: everything but events and deaths.
+    #[must_use]
+    pub fn moves(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        let mut can = |step, condition| {
+            if condition {
+                steps.push(step);
+            }
+        };
+        can(Step::CoreStarts, self.core.is_none());
+        can(Step::HelperStarts, self.helper.is_none());
+        if let Some(core) = &self.core {
+            let idle = core.pending.is_empty();
+            can(Step::CoreActs, !idle);
+            can(Step::CoreConnects, idle && !core.is_connected);
+            let said = core.is_connected && !self.server.said.is_empty();
+            can(Step::CoreHearsServer, idle && said);
+            let heard = self.connection.as_ref().is_some_and(|connection| {
+                connection.core_lives
+                    && (!connection.to_core.is_empty() || !connection.helper_lives)
+            });
+            can(Step::CoreHearsHelper, idle && heard);
+            can(Step::CoreGoesOn, idle && core.has_more());
+        }
+        if let Some(helper) = &self.helper {
+            let idle = helper.pending.is_empty();
+            can(Step::HelperActs, !idle);
+            let free = self.connection.is_none() && self.core.is_some();
+            can(Step::HelperConnects, idle && free && !helper.is_connected);
+            let heard = self.connection.as_ref().is_some_and(|connection| {
+                connection.helper_lives
+                    && (!connection.to_helper.is_empty() || !connection.core_lives)
+            });
+            can(Step::HelperHears, idle && heard && helper.is_connected);
+            can(Step::HelperTurns, idle && helper.has_waiting());
+            for run in helper.watched.keys() {
+                can(Step::HelperReaps(*run), idle && self.ended.contains(run));
+            }
+        }
+        for run in &self.living {
+            can(Step::ScriptEnds(*run), true);
+        }
+        steps
+    }
+
+    /// Everything that can come next.
+    #[must_use]
+    pub fn steps(&self) -> Vec<Step> {
+        let mut steps = self.moves();
+        if self.limits.events > 0 {
+            steps.push(Step::Toggle);
+            if self.limits.restarts {
+                steps.push(Step::ServerRestarts);
+            }
+        }
+        if self.limits.deaths > 0 {
+            if self.core.is_some() {
+                steps.push(Step::CoreDies);
+            }
+            if self.helper.is_some() {
+                steps.push(Step::HelperDies);
+            }
+        }
+        steps
+    }
+
+    /// Takes a step.
+    pub fn take(&mut self, step: Step) {
+        match step {
+            Step::Toggle => {
+                self.limits.events -= 1;
+                self.server.toggle();
+            }
+            Step::ServerRestarts => {
+                self.limits.events -= 1;
+                self.server.restart();
+            }
+            Step::CoreDies => self.core_dies(),
+            Step::HelperDies => self.helper_dies(),
+            Step::CoreStarts => {
+                self.core = Some(Core::start(self.cores, self.limits.startup));
+                self.cores += 1;
+            }
+            Step::HelperStarts => {
+                self.helper = Some(Helper::start(&self.journal, &self.living));
+            }
+            Step::CoreConnects => {
+                let run = Some(self.server.run());
+                self.server.hang_up();
+                if let Some(core) = &mut self.core {
+                    core.is_connected = true;
+                    core.feed(CoreInput::ServerConnected { run });
+                }
+            }
+            Step::HelperConnects => self.helper_connects(),
+            Step::CoreActs => self.core_acts(),
+            Step::CoreHearsServer => self.core_hears_server(),
+            Step::CoreHearsHelper => self.core_hears_helper(),
+            Step::CoreGoesOn => {
+                if let Some(core) = &mut self.core {
+                    core.feed(CoreInput::EndOfTurn);
+                }
+            }
+            Step::HelperActs => self.helper_acts(),
+            Step::HelperHears => self.helper_hears(),
+            Step::HelperTurns => {
+                if let Some(helper) = &mut self.helper {
+                    helper.feed(HelperInput::Turn {});
+                }
+            }
+            Step::ScriptEnds(run) => {
+                self.living.remove(&run);
+                self.ended.insert(run);
+            }
+            Step::HelperReaps(run) => self.helper_reaps(run),
+        }
+    }
+
+    fn core_dies(&mut self) {
+        self.limits.deaths -= 1;
+        self.core = None;
+        self.server.hang_up();
+        if let Some(connection) = &mut self.connection {
+            connection.core_lives = false;
+            connection.to_core.clear();
+        }
+        self.drop_dead_connection();
+    }
+
+    fn helper_dies(&mut self) {
+        self.limits.deaths -= 1;
+        self.helper = None;
+        if let Some(connection) = &mut self.connection {
+            connection.helper_lives = false;
+            connection.to_helper.clear();
+        }
+        self.drop_dead_connection();
+    }
+
+    /// Nobody is left to read it.
+    fn drop_dead_connection(&mut self) {
+        let dead = |connection: &mut Connection| !connection.core_lives && !connection.helper_lives;
+        self.connection.take_if(dead);
+    }
+
+    fn helper_connects(&mut self) {
+        self.connections += 1;
+        let (Some(core), Some(helper)) = (&mut self.core, &mut self.helper) else {
+            return;
+        };
+        core.meet_helper(self.connections);
+        helper.is_connected = true;
+        self.connection = Some(Connection {
+            number: self.connections,
+            to_core: helper.outbox.resume().into(),
+            to_helper: VecDeque::new(),
+            core_lives: true,
+            helper_lives: true,
+        });
+        self.deliver();
+    }
+
+    /// The script helper sends what waits.
+    fn deliver(&mut self) {
+        let (Some(helper), Some(connection)) = (&mut self.helper, &mut self.connection) else {
+            return;
+        };
+        if !helper.is_connected {
+            return;
+        }
+        while let Some(message) = helper.outbox.front().cloned() {
+            if connection.core_lives {
+                connection.to_core.push_back(message);
+            }
+            helper.outbox.sent();
+        }
+    }
+
+    fn core_acts(&mut self) {
+        let Some(core) = &mut self.core else { return };
+        match core.pending.pop_front() {
+            Some(CoreOutput::ServerLines(bytes)) if core.is_connected => {
+                for line in String::from_utf8_lossy(&bytes).lines() {
+                    self.server.hear(line);
+                }
+            }
+            Some(CoreOutput::ToScripts(to, message)) => {
+                let there = |connection: &&mut Connection| {
+                    connection.number == to.0 && connection.helper_lives
+                };
+                if let Some(connection) = self.connection.as_mut().filter(there) {
+                    connection.to_helper.push_back(message);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn core_hears_server(&mut self) {
+        let Some(core) = &mut self.core else { return };
+        match self.server.said.pop_front() {
+            Some(Said::Line(line)) => core.feed(CoreInput::ServerLine(line.into())),
+            Some(Said::Lost) => {
+                core.is_connected = false;
+                let reason = "gone".to_owned();
+                core.feed(CoreInput::ServerLost { reason });
+            }
+            None => {}
+        }
+    }
+
+    fn core_hears_helper(&mut self) {
+        let (Some(core), Some(connection)) = (&mut self.core, &mut self.connection) else {
+            return;
+        };
+        let number = connection.number;
+        match connection.to_core.pop_front() {
+            Some(message) => {
+                if let FromScripts::Ended {
+                    run,
+                    end: Ended::Lost,
+                } = &message
+                {
+                    self.lost.push(*run);
+                }
+                core.hear_helper(number, message);
+            }
+            None => {
+                core.lose_helper(number);
+                self.connection = None;
+            }
+        }
+    }
+
+    fn helper_hears(&mut self) {
+        let (Some(helper), Some(connection)) = (&mut self.helper, &mut self.connection) else {
+            return;
+        };
+        match connection.to_helper.pop_front() {
+            Some(message) => helper.feed(HelperInput::Core(message)),
+            None => {
+                helper.is_connected = false;
+                self.connection = None;
+            }
+        }
+    }
+
+    fn helper_acts(&mut self) {
+        let Some(helper) = &mut self.helper else { return };
+        match helper.pending.pop_front() {
+            Some(HelperOutput::Journal(entry)) => self.journal.push(entry),
+            Some(HelperOutput::Accepted(under_way)) => helper.outbox.accept(under_way),
+            Some(HelperOutput::Forget(runs)) => helper.outbox.forget(&runs),
+            Some(HelperOutput::ToCore(message)) => {
+                helper.outbox.push(message);
+                self.deliver();
+            }
+            Some(HelperOutput::Start(order)) => {
+                let run = order.run;
+                self.ran.push(Ran {
+                    run,
+                    kind: order.kind,
+                    beside: self.living.len(),
+                });
+                self.living.insert(run);
+                helper.watched.insert(run, false);
+                let child = child(run);
+                helper.feed(HelperInput::Started { run, child });
+            }
+            Some(HelperOutput::Adopt { run, .. }) => {
+                if self.living.contains(&run) {
+                    helper.watched.insert(run, true);
+                    let age = std::time::Duration::ZERO;
+                    helper.feed(HelperInput::Found { run, age });
+                } else {
+                    helper.feed(HelperInput::Gone { run });
+                }
+            }
+            Some(HelperOutput::Act(..)) | None => {}
+        }
+    }
+
+    fn helper_reaps(&mut self, run: RunId) {
+        let Some(helper) = &mut self.helper else { return };
+        match helper.watched.remove(&run) {
+            Some(true) => helper.feed(HelperInput::Gone { run }),
+            Some(false) => helper.feed(HelperInput::Reaped {
+                run,
+                end: Ended::Exited(0),
+                open: false,
+            }),
+            None => {}
+        }
+    }
+}
