@@ -11,11 +11,14 @@ use tripe_admin::Interval;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "connect-ifscripts", version)]
 pub(crate) struct Options {
-    /// How many scripts may run at once, over all peers.
-    // 64 of them cost less than 200 of the 1,024 descriptors a process commonly gets, and are more
-    // than any machine starts at once with profit.
+    /// How many ifup and ifdown scripts may run at once, over all peers.
+    // 64 of each kind cost less than 400 of the 1,024 descriptors a process commonly gets, and are
+    // more than any machine starts at once with profit.
     #[arg(long, value_name = "NUMBER", default_value = "64")]
     pub(crate) children: NonZeroUsize,
+    /// How many connect and disconnect commands may run at once, over all peers.
+    #[arg(long, value_name = "NUMBER", default_value = "64")]
+    pub(crate) connect_children: NonZeroUsize,
     /// Give scripts a clean environment: a safe PATH, HOME and the like, what belongs to TrIPE, and
     /// the variables of the manual [default: our own environment].
     #[arg(long)]

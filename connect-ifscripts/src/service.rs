@@ -19,20 +19,20 @@ use std::time::Duration;
 use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{FromScripts, ToScripts};
+use connect_ipc::setup::Lane;
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::helper_link::{HelperLink, LinkEvent};
 use connect_runtime::line_queue::log_lines_lost;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::EndSignals;
-use connect_runtime::trouble::TroubleLog;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tracing::info;
 
 use crate::admission::Admission;
 use crate::children::Children;
-use crate::machine::{Input, Machine, Output};
+use crate::machine::{ByLane, Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
 
@@ -56,10 +56,18 @@ struct Service {
     stop_wait: Duration,
     /// When we end although scripts are under way, once a signal has asked us to end.
     end_at: Option<Monotonic>,
-    /// Whether it was logged that runs wait for others to end.
-    fullness: TroubleLog,
-    /// How many lost lines of the log this core was told of.
-    lost_told: u64,
+    /// Of which lanes it was logged that runs wait for others to end.
+    logged_full: ByLane<bool>,
+    told: Told,
+}
+
+/// How things stand as this core was told.
+#[derive(Default)]
+struct Told {
+    /// How many lines of the log were lost.
+    lost: u64,
+    /// Of which lanes runs wait for others to end.
+    full: ByLane<bool>,
 }
 
 /// Runs scripts until a signal ends the program. Then what is under way or waiting may take as long
@@ -106,7 +114,10 @@ impl Service {
     fn new(options: &Options) -> Self {
         let (inputs, from_children) = mpsc::channel(INPUTS);
         Service {
-            machine: Machine::new(options.children.get()),
+            machine: Machine::new(ByLane {
+                interface: options.children.get(),
+                connection: options.connect_children.get(),
+            }),
             outbox: Outbox::default(),
             link: HelperLink::new(options.helper.socket()),
             children: Children::new(Admission::new(options), inputs),
@@ -116,8 +127,8 @@ impl Service {
                 .stop_wait
                 .map_or(Duration::ZERO, tripe_admin::Interval::duration),
             end_at: None,
-            fullness: TroubleLog::default(),
-            lost_told: 0,
+            logged_full: ByLane::default(),
+            told: Told::default(),
         }
     }
 
@@ -147,7 +158,7 @@ impl Service {
     fn on_link(&mut self, event: LinkEvent<ToScripts>) {
         match event {
             LinkEvent::Connected => {
-                self.lost_told = 0;
+                self.told = Told::default();
                 for message in self.outbox.resume() {
                     self.link.put(&message);
                 }
@@ -170,6 +181,8 @@ impl Service {
         self.machine.handle(input, clock::now(), &mut out);
         for output in out {
             match output {
+                Output::Journal(_) => {}
+                Output::Forget(runs) => self.outbox.forget(&runs),
                 Output::Accepted(under_way) => self.outbox.accept(under_way),
                 Output::ToCore(message) => self.outbox.push(message),
                 Output::Start(run) => {
@@ -194,14 +207,21 @@ impl Service {
 
     /// Logs once that runs wait for others to end, so that scripts that hang are found.
     fn note_fullness(&mut self) {
-        if !self.machine.is_full() {
-            self.fullness.over();
-        } else if self.fullness.is_new("as many run as may") {
-            info!(
-                scripts = self.machine.under_way(),
-                "as many scripts run as --children allows, others wait; if this lasts, set a time \
-                 limit for those that hang or raise --children"
-            );
+        for lane in Lane::ALL {
+            let full = self.machine.is_full(lane);
+            let logged = std::mem::replace(self.logged_full.get_mut(lane), full);
+            if full && !logged {
+                let option = match lane {
+                    Lane::Interface => "--children",
+                    Lane::Connection => "--connect-children",
+                };
+                info!(
+                    scripts = lane.scripts(),
+                    option,
+                    "as many scripts of this kind run as the option allows, others wait; if this \
+                     lasts, set a time limit for those that hang or raise the option"
+                );
+            }
         }
     }
 
@@ -213,11 +233,23 @@ impl Service {
             }
             self.outbox.sent();
         }
-        let lost = log_lines_lost();
-        if lost != self.lost_told && self.link.put(&FromScripts::LogLost(lost)) {
-            self.lost_told = lost;
-        }
+        self.tell_state();
         self.link.flush();
+    }
+
+    /// Tells core how things stand that it does not know yet.
+    fn tell_state(&mut self) {
+        let lost = log_lines_lost();
+        if lost != self.told.lost && self.link.put(&FromScripts::LogLost(lost)) {
+            self.told.lost = lost;
+        }
+        for lane in Lane::ALL {
+            let full = self.machine.is_full(lane);
+            let told = self.told.full.get_mut(lane);
+            if full != *told && self.link.put(&FromScripts::Full { lane, full }) {
+                *told = full;
+            }
+        }
     }
 
     /// Writes the last messages.
