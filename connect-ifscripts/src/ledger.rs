@@ -191,6 +191,13 @@ impl Ledger {
         self.setups.get(key).map(|setup| &setup.state)
     }
 
+    /// The first run after this one, or of all.
+    pub(crate) fn run_after(&self, run: Option<RunId>) -> Option<&Unsettled> {
+        let after = run.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.runs.range((after, Bound::Unbounded));
+        rest.next().map(|(_, unsettled)| unsettled)
+    }
+
     /// The setups after this one, or all.
     pub(crate) fn setups_after<'a>(
         &'a self,

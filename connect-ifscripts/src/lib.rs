@@ -6,7 +6,8 @@
 //! in order, [`ledger`] has what must outlive this process, [`outbox`] keeps what core has not been
 //! told yet, and `lines` cuts output into lines. These five do no I/O and read no clock; three of
 //! them are public so that they can be tested together with core. Around them, `service` owns the
-//! tasks that do; `admission` says which scripts may run, and with which environment.
+//! tasks that do; `journal` writes the ledger's changes down, under a `lock` that one helper has
+//! at a time; `admission` says which scripts may run, and with which environment.
 
 pub mod ledger;
 pub mod machine;
@@ -16,12 +17,16 @@ mod admission;
 mod adopted;
 mod child;
 mod children;
+mod journal;
 mod lines;
+mod lock;
+mod marks;
 mod options;
 mod queue;
 mod service;
 mod spawn;
 mod start_time;
+mod succession;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 //! The command line.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::Parser;
 use connect_runtime::helper::HelperOptions;
@@ -26,6 +27,10 @@ pub(crate) struct Options {
     /// Run scripts with more than ordinary rights even if others can change them.
     #[arg(long)]
     pub(crate) allow_unsafe_scripts: bool,
+    /// The directory of the journal, by which the next helper goes on where this one was [default:
+    /// no journal].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal_dir: Option<PathBuf>,
     /// How long scripts may take to end when a signal ends this program [default: they are left
     /// alone at once].
     #[arg(long, value_name = "TIME")]
