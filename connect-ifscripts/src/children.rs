@@ -60,7 +60,10 @@ impl Children {
         let pid = child.pid;
         match adopted::find(child) {
             Ok(Some((watched, age))) => {
-                info!(run = run.0, pid, "watching a script of an earlier helper");
+                info!(
+                    run = run.0,
+                    pid, "watching a script of an earlier helper; the rest of its output is lost"
+                );
                 let actions = self.actions(run);
                 tokio::spawn(adopted::watch(run, watched, actions, self.inputs.clone()));
                 Input::Found { run, age }

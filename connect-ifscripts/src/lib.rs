@@ -2,23 +2,31 @@
 //! The script helper of the connect service: it runs the `ifup`, `ifdown`, `connect` and
 //! `disconnect` scripts which core asks for, and tells core what becomes of them.
 //!
-//! `machine` decides which run starts when and how it ends, `queue` keeps the runs of each peer in
-//! order, `outbox` keeps what core has not been told yet, and `lines` cuts output into lines. These
-//! four do no I/O and read no clock. Around them, `service` owns the tasks that do; `admission`
-//! says which scripts may run, and with which environment.
+//! [`machine`] decides which run starts when and how it ends, `queue` keeps the runs of each peer
+//! in order, [`ledger`] has what must outlive this process, [`outbox`] keeps what core has not been
+//! told yet, and `lines` cuts output into lines. These five do no I/O and read no clock; three of
+//! them are public so that they can be tested together with core. Around them, `service` owns the
+//! tasks that do; `journal` writes the ledger's changes down, under a `lock` that one helper has
+//! at a time; `admission` says which scripts may run, and with which environment.
+
+pub mod ledger;
+pub mod machine;
+pub mod outbox;
 
 mod admission;
 mod adopted;
 mod child;
 mod children;
+mod journal;
 mod lines;
-mod machine;
+mod lock;
+mod marks;
 mod options;
-mod outbox;
 mod queue;
 mod service;
 mod spawn;
 mod start_time;
+mod succession;
 
 use std::process::ExitCode;
 

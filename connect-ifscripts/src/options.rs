@@ -2,6 +2,7 @@
 //! The command line.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::Parser;
 use connect_runtime::helper::HelperOptions;
@@ -11,11 +12,14 @@ use tripe_admin::Interval;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "connect-ifscripts", version)]
 pub(crate) struct Options {
-    /// How many scripts may run at once, over all peers.
-    // 64 of them cost less than 200 of the 1,024 descriptors a process commonly gets, and are more
-    // than any machine starts at once with profit.
+    /// How many ifup and ifdown scripts may run at once, over all peers.
+    // 64 of each kind cost less than 400 of the 1,024 descriptors a process commonly gets, and are
+    // more than any machine starts at once with profit.
     #[arg(long, value_name = "NUMBER", default_value = "64")]
     pub(crate) children: NonZeroUsize,
+    /// How many connect and disconnect commands may run at once, over all peers.
+    #[arg(long, value_name = "NUMBER", default_value = "64")]
+    pub(crate) connect_children: NonZeroUsize,
     /// Give scripts a clean environment: a safe PATH, HOME and the like, what belongs to TrIPE, and
     /// the variables of the manual [default: our own environment].
     #[arg(long)]
@@ -23,6 +27,10 @@ pub(crate) struct Options {
     /// Run scripts with more than ordinary rights even if others can change them.
     #[arg(long)]
     pub(crate) allow_unsafe_scripts: bool,
+    /// The directory of the journal, by which the next helper goes on where this one was [default:
+    /// no journal].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal_dir: Option<PathBuf>,
     /// How long scripts may take to end when a signal ends this program [default: they are left
     /// alone at once].
     #[arg(long, value_name = "TIME")]

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What core has been told and what it has not been told yet, so that nothing is lost while there
-//! is no core.
+//! is no core, and a new core hears of everything that no core has settled.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use connect_ipc::RunId;
 use connect_ipc::frame::ITEMS_PER_FRAME;
-use connect_ipc::scripts::{FromScripts, Stream, UnderWay};
+use connect_ipc::scripts::{Ended, FromScripts, Stream, UnderWay};
 
 /// How many bytes of output lines are kept while there is no core: all that eight streams may
 /// write. Lines beyond it are dropped and counted. The messages about the start and the end of runs
@@ -17,26 +17,42 @@ const MAX_KEPT: usize = 8 * 1024 * 1024;
 const LINE_COST: usize = 64;
 
 /// Messages on their way to core.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
+#[derive(Clone, Debug, Default)]
+pub struct Outbox {
     /// Messages to be sent, in order.
     waiting: VecDeque<FromScripts>,
     /// What the output lines among them cost.
     kept: usize,
     /// Lines that were dropped here and not reported yet.
     dropped: HashMap<(RunId, Stream), u64>,
-    /// The runs that are not over, as far as core has been told.
-    told: BTreeMap<RunId, UnderWay>,
+    /// The runs that core has not settled, as far as a core has been told.
+    told: BTreeMap<RunId, Told>,
+}
+
+/// What a core has been told of a run.
+#[derive(Clone, Debug)]
+struct Told {
+    under_way: UnderWay,
+    end: Option<Ended>,
 }
 
 impl Outbox {
     /// Adds a run that core has given us.
-    pub(crate) fn accept(&mut self, under_way: UnderWay) {
-        self.told.insert(under_way.run, under_way);
+    pub fn accept(&mut self, under_way: UnderWay) {
+        let end = None;
+        let told = Told { under_way, end };
+        self.told.insert(told.under_way.run, told);
+    }
+
+    /// Forgets runs that core has settled.
+    pub fn forget(&mut self, runs: &[RunId]) {
+        for run in runs {
+            self.told.remove(run);
+        }
     }
 
     /// Adds a message.
-    pub(crate) fn push(&mut self, mut message: FromScripts) {
+    pub fn push(&mut self, mut message: FromScripts) {
         match &mut message {
             FromScripts::Output { run, stream, line } => {
                 let cost = line.len() + LINE_COST;
@@ -77,30 +93,35 @@ impl Outbox {
     }
 
     /// The next message to be sent; [`Outbox::sent`] says that it was.
-    pub(crate) fn front(&self) -> Option<&FromScripts> {
+    #[must_use]
+    pub fn front(&self) -> Option<&FromScripts> {
         self.waiting.front()
     }
 
     /// The message in front is on its way.
-    pub(crate) fn sent(&mut self) {
+    pub fn sent(&mut self) {
         match self.waiting.pop_front() {
             Some(FromScripts::Output { line, .. }) => self.kept -= line.len() + LINE_COST,
             Some(FromScripts::Started { run, child }) => {
-                if let Some(under_way) = self.told.get_mut(&run) {
-                    under_way.child = Some(child);
+                if let Some(told) = self.told.get_mut(&run) {
+                    told.under_way.child = Some(child);
                 }
             }
-            Some(FromScripts::Ended { run, .. }) => {
-                self.told.remove(&run);
+            Some(FromScripts::Ended { run, end }) => {
+                if let Some(told) = self.told.get_mut(&run) {
+                    told.end = Some(end);
+                }
             }
             Some(_) | None => {}
         }
     }
 
-    /// The list of runs with which a new connection begins. It says what core knows or could have
-    /// known; the waiting messages then say what has happened since.
-    pub(crate) fn resume(&self) -> Vec<FromScripts> {
-        let runs: Vec<UnderWay> = self.told.values().cloned().collect();
+    /// The messages with which a new connection begins: the runs that core has not settled, as far
+    /// as a core could know of them, and again the ends that a core has heard but not settled. The
+    /// waiting messages then say what has happened since.
+    #[must_use]
+    pub fn resume(&self) -> Vec<FromScripts> {
+        let runs: Vec<UnderWay> = self.told.values().map(|t| t.under_way.clone()).collect();
         let mut messages: Vec<FromScripts> = runs
             .chunks(ITEMS_PER_FRAME)
             .map(|chunk| FromScripts::Resume(chunk.to_vec()))
@@ -109,6 +130,11 @@ impl Outbox {
             // The last message is the one that is shorter than the others.
             messages.push(FromScripts::Resume(Vec::new()));
         }
+        let ended = |(run, told): (&RunId, &Told)| {
+            let (run, end) = (*run, told.end.clone()?);
+            Some(FromScripts::Ended { run, end })
+        };
+        messages.extend(self.told.iter().filter_map(ended));
         messages
     }
 }
@@ -172,7 +198,13 @@ mod tests {
             outbox.resume(),
             [FromScripts::Resume(vec![under_way(RUN, Some(child))])]
         );
-        assert_eq!(all(&mut outbox), [ended]);
+        assert_eq!(all(&mut outbox), std::slice::from_ref(&ended));
+        let again = [
+            FromScripts::Resume(vec![under_way(RUN, Some(child))]),
+            ended,
+        ];
+        assert_eq!(outbox.resume(), again, "until a core has settled it");
+        outbox.forget(&[RUN, RunId(99)]);
         assert_eq!(outbox.resume(), [FromScripts::Resume(vec![])]);
     }
 

@@ -1,35 +1,86 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The order of the runs: one queue for each peer, one run of a peer at a time, and peers in turn.
+//! The order of the runs: two lanes for each peer, one run of a lane at a time, and in each of the
+//! two pools of places peers in turn.
+//!
+//! Interface scripts never wait for connection commands, so each lane has a pool of its own. A
+//! connection command waits for the interface scripts of its peer that were ordered before it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::scripts::Run;
+use connect_ipc::setup::Lane;
 
-/// How many runs of one peer may wait. A peer gets that far behind only when one of its scripts
-/// hangs while the peer comes and goes; a longer queue would only cost memory.
+/// How many runs of one lane of a peer may wait. A peer gets that far behind only when one of its
+/// scripts hangs while the peer comes and goes; a longer queue would only cost memory.
 pub(crate) const MAX_WAITING: usize = 1_000;
 
+/// Something for each lane.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ByLane<T> {
+    /// For `ifup` and `ifdown`.
+    pub interface: T,
+    /// For `connect` and `disconnect`.
+    pub connection: T,
+}
+
+impl<T> ByLane<T> {
+    /// What there is for this lane.
+    pub const fn get(&self, lane: Lane) -> &T {
+        match lane {
+            Lane::Interface => &self.interface,
+            Lane::Connection => &self.connection,
+        }
+    }
+
+    /// What there is for this lane, to be changed.
+    pub const fn get_mut(&mut self, lane: Lane) -> &mut T {
+        match lane {
+            Lane::Interface => &mut self.interface,
+            Lane::Connection => &mut self.connection,
+        }
+    }
+}
+
 /// The queues of all peers.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Queues {
     peers: HashMap<Arc<str>, Peer>,
-    /// The peers that may have something to start, the next one first. Each is here at most once
-    /// (`Peer::listed`); whether it can start is checked when its turn comes.
-    turns: VecDeque<Arc<str>>,
+    pools: ByLane<Pool>,
+    /// The lane of which a run was started last: the other one is next.
+    last: Lane,
+}
+
+/// The places of one lane, over all peers.
+#[derive(Clone, Debug)]
+struct Pool {
+    /// The peers that have something to start, the next one first. Each is here just when it has.
+    turns: BTreeMap<u64, Arc<str>>,
+    /// The number of the next turn to be given.
+    next_turn: u64,
+    /// How many runs wait.
+    waiting: usize,
     /// How many runs are under way.
     busy: usize,
     /// How many may be.
     bound: usize,
+    /// Whether runs have waited for nothing but a place since there was last none that did.
+    full: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Peer {
-    waiting: VecDeque<Run>,
-    /// How many runs of this peer are under way: one, or more only if several were adopted.
-    busy: usize,
-    listed: bool,
+    lanes: ByLane<PeerLane>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct PeerLane {
+    /// The runs that wait, in the order of their numbers.
+    waiting: VecDeque<RunId>,
+    /// The runs under way: one, or more only if several were adopted.
+    busy: Vec<RunId>,
+    /// Its place in `Pool::turns`.
+    turn: Option<u64>,
 }
 
 /// The queue of this peer is full.
@@ -37,86 +88,116 @@ struct Peer {
 pub(crate) struct Full;
 
 impl Queues {
-    pub(crate) fn new(bound: usize) -> Self {
+    pub(crate) fn new(bounds: ByLane<usize>) -> Self {
         Queues {
             peers: HashMap::new(),
-            turns: VecDeque::new(),
-            busy: 0,
-            bound,
+            pools: ByLane {
+                interface: Pool::new(bounds.interface),
+                connection: Pool::new(bounds.connection),
+            },
+            last: Lane::Connection,
         }
     }
 
-    /// Puts a run at the end of its peer's queue.
-    pub(crate) fn push(&mut self, run: Run) -> Result<(), Full> {
-        let (name, peer) = self.entry(&run.peer);
-        if peer.waiting.len() >= MAX_WAITING {
+    /// Puts a run into its peer's queue, behind those with smaller numbers.
+    pub(crate) fn push(&mut self, peer: &str, lane: Lane, run: RunId) -> Result<(), Full> {
+        let (name, entry) = self.entry(peer);
+        let waiting = &mut entry.lanes.get_mut(lane).waiting;
+        if waiting.len() >= MAX_WAITING {
             return Err(Full);
         }
-        peer.waiting.push_back(run);
-        self.list(&name);
+        waiting.insert(waiting.partition_point(|other| *other < run), run);
+        self.pools.get_mut(lane).waiting += 1;
+        self.refresh(&name);
         Ok(())
     }
 
     /// Counts a run of this peer as under way although it did not come out of the queue.
-    pub(crate) fn hold(&mut self, peer: &str) {
-        self.entry(peer).1.busy += 1;
-        self.busy += 1;
+    pub(crate) fn hold(&mut self, peer: &str, lane: Lane, run: RunId) {
+        let (name, entry) = self.entry(peer);
+        entry.lanes.get_mut(lane).busy.push(run);
+        self.pools.get_mut(lane).busy += 1;
+        self.refresh(&name);
     }
 
     /// Takes the run to be started next, which is under way from now on.
-    pub(crate) fn take(&mut self) -> Option<Run> {
-        while self.busy < self.bound {
-            let name = self.turns.pop_front()?;
-            let Some(peer) = self.peers.get_mut(&name) else {
-                continue;
-            };
-            peer.listed = false;
-            if peer.busy > 0 {
-                continue;
-            }
-            if let Some(run) = peer.waiting.pop_front() {
-                peer.busy = 1;
-                self.busy += 1;
-                return Some(run);
-            }
-            self.peers.remove(&name);
-        }
-        None
+    pub(crate) fn take(&mut self) -> Option<RunId> {
+        let order = match self.last {
+            Lane::Interface => [Lane::Connection, Lane::Interface],
+            Lane::Connection => [Lane::Interface, Lane::Connection],
+        };
+        order.into_iter().find_map(|lane| self.take_from(lane))
     }
 
     /// How many runs are under way.
     pub(crate) const fn busy(&self) -> usize {
-        self.busy
+        self.pools.interface.busy + self.pools.connection.busy
     }
 
-    /// Whether a run may be waiting for no other reason than the bound.
-    pub(crate) fn is_full(&self) -> bool {
-        self.busy >= self.bound && !self.turns.is_empty()
+    /// How many runs wait.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.pools.interface.waiting + self.pools.connection.waiting
+    }
+
+    /// Whether runs of this lane have waited for nothing but a place since there was last none that
+    /// did. A place that is free for a moment changes nothing, so this does not come and go with
+    /// each run.
+    pub(crate) const fn is_full(&self, lane: Lane) -> bool {
+        self.pools.get(lane).full
+    }
+
+    /// The runs that wait in a peer's queue.
+    pub(crate) fn waiting_of(&self, peer: &str, lane: Lane) -> impl Iterator<Item = RunId> {
+        let waiting = self
+            .peers
+            .get(peer)
+            .map(|peer| &peer.lanes.get(lane).waiting);
+        waiting.into_iter().flatten().copied()
     }
 
     /// Counts a run of this peer as over.
-    pub(crate) fn release(&mut self, peer: &str) {
-        let Some((name, entry)) = self.peers.get_key_value(peer) else {
+    pub(crate) fn release(&mut self, peer: &str, lane: Lane, run: RunId) {
+        let Some((name, entry)) = self.known(peer) else {
             return;
         };
-        let (name, more) = (Arc::clone(name), !entry.waiting.is_empty());
-        if let Some(entry) = self.peers.get_mut(&name) {
-            entry.busy = entry.busy.saturating_sub(1);
-            self.busy = self.busy.saturating_sub(1);
-            if entry.busy == 0 && !more && !entry.listed {
-                self.peers.remove(&name);
-            }
+        let busy = &mut entry.lanes.get_mut(lane).busy;
+        if let Some(at) = busy.iter().position(|other| *other == run) {
+            busy.swap_remove(at);
+            self.pools.get_mut(lane).busy -= 1;
         }
-        if more {
-            self.list(&name);
-        }
+        self.refresh(&name);
     }
 
-    /// Takes a waiting run off its queue.
-    pub(crate) fn remove(&mut self, peer: &str, run: RunId) -> Option<Run> {
-        let waiting = &mut self.peers.get_mut(peer)?.waiting;
-        let at = waiting.iter().position(|waiting| waiting.run == run)?;
-        waiting.remove(at)
+    /// Takes a waiting run off its queue. Whether it was there.
+    pub(crate) fn remove(&mut self, peer: &str, lane: Lane, run: RunId) -> bool {
+        let Some((name, entry)) = self.known(peer) else {
+            return false;
+        };
+        let waiting = &mut entry.lanes.get_mut(lane).waiting;
+        let Ok(at) = waiting.binary_search(&run) else {
+            return false;
+        };
+        waiting.remove(at);
+        self.pools.get_mut(lane).waiting -= 1;
+        self.refresh(&name);
+        true
+    }
+
+    fn take_from(&mut self, lane: Lane) -> Option<RunId> {
+        let pool = self.pools.get_mut(lane);
+        if pool.busy >= pool.bound {
+            return None;
+        }
+        let (_, name) = pool.turns.pop_first()?;
+        let entry = self.peers.get_mut(&name)?.lanes.get_mut(lane);
+        entry.turn = None;
+        let run = entry.waiting.pop_front()?;
+        entry.busy.push(run);
+        pool.busy += 1;
+        pool.waiting -= 1;
+        self.last = lane;
+        self.refresh(&name);
+        Some(run)
     }
 
     fn entry(&mut self, peer: &str) -> (Arc<str>, &mut Peer) {
@@ -128,100 +209,224 @@ impl Queues {
         (name, entry)
     }
 
-    /// Gives a peer a turn, at the end of the line.
-    fn list(&mut self, name: &Arc<str>) {
-        if let Some(peer) = self.peers.get_mut(name)
-            && !peer.listed
-            && peer.busy == 0
-        {
-            peer.listed = true;
-            self.turns.push_back(Arc::clone(name));
+    fn known(&mut self, peer: &str) -> Option<(Arc<str>, &mut Peer)> {
+        self.peers.contains_key(peer).then(|| self.entry(peer))
+    }
+
+    /// After a change of a peer's queues: gives it a turn in each pool in which it has something to
+    /// start, at the end of the line, takes one from it that it has for nothing, and forgets a peer
+    /// of which nothing is left.
+    fn refresh(&mut self, name: &Arc<str>) {
+        let Some(peer) = self.peers.get_mut(name) else {
+            return;
+        };
+        for lane in Lane::ALL {
+            let startable = peer.is_startable(lane);
+            let entry = peer.lanes.get_mut(lane);
+            self.pools.get_mut(lane).give(name, entry, startable);
         }
+        if Lane::ALL
+            .iter()
+            .all(|lane| peer.lanes.get(*lane).is_empty())
+        {
+            self.peers.remove(name);
+        }
+    }
+}
+
+impl Pool {
+    const fn new(bound: usize) -> Self {
+        Pool {
+            turns: BTreeMap::new(),
+            next_turn: 0,
+            waiting: 0,
+            busy: 0,
+            bound,
+            full: false,
+        }
+    }
+
+    /// Gives a peer a turn, or takes it, as it can start something or cannot.
+    fn give(&mut self, name: &Arc<str>, entry: &mut PeerLane, startable: bool) {
+        match entry.turn {
+            None if startable => {
+                self.turns.insert(self.next_turn, Arc::clone(name));
+                entry.turn = Some(self.next_turn);
+                self.next_turn += 1;
+            }
+            Some(turn) if !startable => {
+                self.turns.remove(&turn);
+                entry.turn = None;
+            }
+            Some(_) | None => {}
+        }
+        if self.turns.is_empty() {
+            self.full = false;
+        } else if self.busy >= self.bound {
+            self.full = true;
+        }
+    }
+}
+
+impl Peer {
+    /// Whether a run of this lane can start as soon as there is a place.
+    fn is_startable(&self, lane: Lane) -> bool {
+        let entry = self.lanes.get(lane);
+        let Some(next) = entry.waiting.front().filter(|_| entry.busy.is_empty()) else {
+            return false;
+        };
+        match lane {
+            Lane::Interface => true,
+            Lane::Connection => {
+                let interface = &self.lanes.interface;
+                let first = interface.waiting.front().into_iter();
+                first.chain(&interface.busy).all(|other| other > next)
+            }
+        }
+    }
+}
+
+impl PeerLane {
+    fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.busy.is_empty()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use connect_ipc::scripts::{Command, ScriptKind};
 
-    fn run(number: u64, peer: &str) -> Run {
-        Run {
-            run: RunId(number),
-            peer: peer.to_owned(),
-            kind: ScriptKind::Ifup,
-            command: Command::Shell(":".to_owned()),
-            environment: Vec::new(),
-            limit: None,
-            setup: None,
-            undoes: None,
-        }
+    const I: Lane = Lane::Interface;
+    const C: Lane = Lane::Connection;
+
+    fn queues(interface: usize, connection: usize) -> Queues {
+        Queues::new(ByLane {
+            interface,
+            connection,
+        })
     }
 
     fn next(queues: &mut Queues) -> Option<u64> {
-        queues.take().map(|run| run.run.0)
+        queues.take().map(|run| run.0)
+    }
+
+    fn push(queues: &mut Queues, lane: Lane, runs: &[(u64, &str)]) {
+        for (run, peer) in runs {
+            queues.push(peer, lane, RunId(*run)).unwrap();
+        }
     }
 
     #[test]
     fn peers_take_turns_and_a_peer_never_has_two() {
-        let mut queues = Queues::new(10);
-        for (number, peer) in [(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c")] {
-            queues.push(run(number, peer)).unwrap();
-        }
+        let mut queues = queues(10, 10);
+        push(
+            &mut queues,
+            I,
+            &[(1, "a"), (2, "a"), (3, "a"), (4, "b"), (5, "c")],
+        );
         assert_eq!(next(&mut queues), Some(1));
         assert_eq!(next(&mut queues), Some(4));
-        queues.release("a");
+        queues.release("a", I, RunId(1));
         assert_eq!(next(&mut queues), Some(5), "c has waited longer");
         assert_eq!(next(&mut queues), Some(2));
         assert_eq!(next(&mut queues), None);
-        queues.release("b");
-        queues.release("c");
+        queues.release("b", I, RunId(4));
+        queues.release("c", I, RunId(5));
         assert_eq!(next(&mut queues), None);
-        queues.release("a");
+        queues.release("a", I, RunId(2));
         assert_eq!(next(&mut queues), Some(3));
-        queues.release("a");
+        queues.release("a", I, RunId(3));
         assert!(queues.peers.is_empty(), "an idle peer costs nothing");
-        assert_eq!(queues.busy, 0);
+        assert_eq!((queues.busy(), queues.waiting()), (0, 0));
     }
 
     #[test]
     fn the_bound_holds_and_what_is_held_counts() {
-        let mut queues = Queues::new(2);
-        queues.hold("x");
-        for (number, peer) in [(1, "a"), (2, "b"), (3, "x")] {
-            queues.push(run(number, peer)).unwrap();
-        }
-        assert!(!queues.is_full());
+        let mut queues = queues(2, 2);
+        queues.hold("x", I, RunId(0));
+        push(&mut queues, I, &[(1, "a"), (2, "b"), (3, "x")]);
+        assert!(!queues.is_full(I));
         assert_eq!(next(&mut queues), Some(1));
-        assert!(queues.is_full());
+        assert!(queues.is_full(I));
+        assert!(!queues.is_full(C));
         assert_eq!(next(&mut queues), None);
-        queues.release("x");
+        queues.release("x", I, RunId(0));
+        assert!(queues.is_full(I), "a place that is taken at once");
         assert_eq!(next(&mut queues), Some(2));
-        queues.release("a");
+        queues.release("a", I, RunId(1));
         assert_eq!(next(&mut queues), Some(3));
+        assert!(!queues.is_full(I));
+    }
+
+    #[test]
+    fn a_pool_that_is_full_holds_up_the_other_lane_of_no_peer() {
+        let mut queues = queues(1, 2);
+        push(&mut queues, C, &[(1, "a"), (2, "b"), (3, "c")]);
+        push(&mut queues, I, &[(4, "a"), (5, "b")]);
+        let started: Vec<_> = std::iter::from_fn(|| next(&mut queues)).collect();
+        assert_eq!(started, [4, 1, 2], "the lanes take turns");
+        assert!(queues.is_full(I) && queues.is_full(C));
+        queues.release("a", I, RunId(4));
+        assert_eq!(next(&mut queues), Some(5));
+        assert_eq!(next(&mut queues), None);
+    }
+
+    #[test]
+    fn a_connection_command_waits_for_the_interface_scripts_ordered_before_it() {
+        let mut queues = queues(9, 9);
+        push(&mut queues, I, &[(1, "a"), (2, "a"), (4, "a")]);
+        push(&mut queues, C, &[(3, "a"), (5, "a"), (6, "b")]);
+        assert_eq!(next(&mut queues), Some(1));
+        assert_eq!(next(&mut queues), Some(6));
+        assert_eq!(next(&mut queues), None);
+        queues.release("a", I, RunId(1));
+        assert_eq!(next(&mut queues), Some(2));
+        queues.release("a", I, RunId(2));
+        assert_eq!(next(&mut queues), Some(3), "4 was ordered after it");
+        assert_eq!(next(&mut queues), Some(4));
+        queues.release("a", C, RunId(3));
+        assert_eq!(next(&mut queues), None, "4 is under way");
+        queues.release("a", I, RunId(4));
+        assert_eq!(next(&mut queues), Some(5));
+    }
+
+    #[test]
+    fn a_connection_command_starts_when_the_script_before_it_is_taken_off() {
+        let mut queues = queues(1, 1);
+        queues.hold("x", I, RunId(0));
+        push(&mut queues, I, &[(1, "a")]);
+        push(&mut queues, C, &[(2, "a")]);
+        assert_eq!(next(&mut queues), None);
+        assert!(queues.is_full(I));
+        assert!(queues.remove("a", I, RunId(1)));
+        assert!(!queues.is_full(I), "none waits for a place any more");
+        assert_eq!(next(&mut queues), Some(2));
     }
 
     #[test]
     fn a_run_taken_off_leaves_the_others_in_order() {
-        let mut queues = Queues::new(2);
-        for number in 1..=3 {
-            queues.push(run(number, "a")).unwrap();
-        }
-        assert!(queues.remove("a", RunId(2)).is_some());
-        assert!(queues.remove("a", RunId(2)).is_none());
-        assert!(queues.remove("b", RunId(1)).is_none());
+        let mut queues = queues(2, 2);
+        // One that was given again comes to its place.
+        push(&mut queues, I, &[(1, "a"), (3, "a"), (2, "a")]);
+        assert_eq!(queues.waiting_of("a", I).count(), 3);
+        assert!(queues.remove("a", I, RunId(2)));
+        assert!(!queues.remove("a", I, RunId(2)));
+        assert!(!queues.remove("a", C, RunId(1)));
+        assert!(!queues.remove("b", I, RunId(1)));
         assert_eq!(next(&mut queues), Some(1));
-        queues.release("a");
+        queues.release("a", I, RunId(1));
         assert_eq!(next(&mut queues), Some(3));
     }
 
     #[test]
     fn a_queue_is_bounded() {
-        let mut queues = Queues::new(1);
+        let mut queues = queues(1, 1);
         for number in 0..MAX_WAITING as u64 {
-            queues.push(run(number, "a")).unwrap();
+            queues.push("a", I, RunId(number)).unwrap();
         }
-        assert_eq!(queues.push(run(9_999, "a")), Err(Full));
-        assert_eq!(queues.push(run(9_999, "b")), Ok(()));
+        assert_eq!(queues.push("a", I, RunId(9_999)), Err(Full));
+        assert_eq!(queues.push("a", C, RunId(9_999)), Ok(()));
+        assert_eq!(queues.push("b", I, RunId(9_999)), Ok(()));
+        assert_eq!(queues.waiting(), MAX_WAITING + 2);
     }
 }

@@ -4,7 +4,7 @@
 //! ```text
 //!   core --LinkEvent--> [Service::run] --Input--> machine
 //!     ^                   ^     | ^                  |
-//!     '----- outbox ------'     | '----- Output -----'
+//!     '----- outbox ------'     | '----- Output -----'---> journal
 //!                        Action | Input
 //!                               v |
 //!              [child::attend] <--- pipes, exit of a child
@@ -19,22 +19,25 @@ use std::time::Duration;
 use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{FromScripts, ToScripts};
+use connect_ipc::setup::Lane;
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::helper_link::{HelperLink, LinkEvent};
 use connect_runtime::line_queue::log_lines_lost;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::EndSignals;
-use connect_runtime::trouble::TroubleLog;
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tracing::info;
 
 use crate::admission::Admission;
 use crate::children::Children;
-use crate::machine::{Input, Machine, Output};
+use crate::journal::Journal;
+use crate::lock::Lock;
+use crate::machine::{ByLane, Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
+use crate::succession::Beginning;
 
 /// How many inputs of children may wait for the service. A child whose input does not fit waits,
 /// and so writes no faster than the service passes on.
@@ -44,6 +47,9 @@ const INPUTS: usize = 64;
 /// one for the writer, some to spare.
 const LAST_TURNS: usize = 4;
 
+/// How often a helper that is ending looks whether another one waits for its end.
+const LOOK_FOR_SUCCESSOR: Duration = Duration::from_millis(50);
+
 /// The service.
 struct Service {
     machine: Machine,
@@ -51,15 +57,35 @@ struct Service {
     link: HelperLink<ToScripts>,
     children: Children,
     from_children: mpsc::Receiver<Input>,
+    journal: Journal,
+    lock: Option<Lock>,
     notifier: Notifier,
     /// How long scripts may take to end when we are to.
     stop_wait: Duration,
-    /// When we end although scripts are under way, once a signal has asked us to end.
-    end_at: Option<Monotonic>,
-    /// Whether it was logged that runs wait for others to end.
-    fullness: TroubleLog,
-    /// How many lost lines of the log this core was told of.
-    lost_told: u64,
+    /// Set once a signal has asked us to end.
+    ending: Option<Ending>,
+    /// Of which lanes it was logged that runs wait for others to end.
+    logged_full: ByLane<bool>,
+    told: Told,
+}
+
+/// A helper that is asked to end and gives its scripts time.
+struct Ending {
+    /// When it ends although scripts are under way.
+    at: Monotonic,
+    /// When to look next whether another helper waits.
+    look_at: Monotonic,
+}
+
+/// How things stand as this core was told.
+#[derive(Default)]
+struct Told {
+    /// How many lines of the log were lost.
+    lost: u64,
+    /// Of which lanes runs wait for others to end.
+    full: ByLane<bool>,
+    /// What is wrong with the journal.
+    fault: Option<String>,
 }
 
 /// Runs scripts until a signal ends the program. Then what is under way or waiting may take as long
@@ -67,9 +93,14 @@ struct Service {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = EndSignals::catch().context("cannot catch signals")?;
     let mut wake = Deadline::new().context("cannot create a timer")?;
-    let mut service = Service::new(&options);
-    // Ready from the beginning: to wait for core is a normal state.
-    service.notifier.ready();
+    let mut notifier = Notifier::from_environment();
+    // Ready from the beginning: to wait for core, or for another helper, is a normal state.
+    notifier.ready();
+    let directory = options.journal_dir.as_deref();
+    let Some(beginning) = Beginning::take(directory, &mut signals, &mut notifier).await else {
+        return Ok(());
+    };
+    let mut service = Service::begin(&options, beginning, notifier);
     let mut inputs = Vec::with_capacity(INPUTS);
     loop {
         // One start a turn, so that many new runs do not delay what the children say that are there
@@ -94,6 +125,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             }
             () = wake.passed() => {
                 service.decide(Input::Time {});
+                service.journal.retry(service.machine.ledger(), clock::now());
             }
             () = yield_now(), if started => {}
         }
@@ -103,22 +135,35 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 impl Service {
-    fn new(options: &Options) -> Self {
+    fn begin(options: &Options, beginning: Beginning, notifier: Notifier) -> Self {
         let (inputs, from_children) = mpsc::channel(INPUTS);
-        Service {
-            machine: Machine::new(options.children.get()),
+        let bounds = ByLane {
+            interface: options.children.get(),
+            connection: options.connect_children.get(),
+        };
+        let mut out = Vec::new();
+        let machine = match beginning.ledger {
+            Some(ledger) => Machine::recovered(bounds, ledger, &beginning.found, &mut out),
+            None => Machine::new(bounds),
+        };
+        let mut service = Service {
+            machine,
             outbox: Outbox::default(),
             link: HelperLink::new(options.helper.socket()),
             children: Children::new(Admission::new(options), inputs),
             from_children,
-            notifier: Notifier::from_environment(),
+            journal: beginning.journal,
+            lock: beginning.lock,
+            notifier,
             stop_wait: options
                 .stop_wait
                 .map_or(Duration::ZERO, tripe_admin::Interval::duration),
-            end_at: None,
-            fullness: TroubleLog::default(),
-            lost_told: 0,
-        }
+            ending: None,
+            logged_full: ByLane::default(),
+            told: Told::default(),
+        };
+        service.perform(out);
+        service
     }
 
     /// When something is due next.
@@ -126,7 +171,10 @@ impl Service {
         let wakes = [
             self.machine.next_deadline(),
             self.notifier.feeding_time(),
-            self.end_at,
+            self.journal.retry_at(),
+            self.ending
+                .as_ref()
+                .map(|ending| ending.at.min(ending.look_at)),
         ];
         wakes.into_iter().flatten().min()
     }
@@ -135,19 +183,44 @@ impl Service {
     /// waited for or because it is the second signal.
     fn asked_to_end(&mut self) -> bool {
         self.notifier.stopping();
-        let again = self.end_at.replace(clock::now() + self.stop_wait).is_some();
+        let now = clock::now();
+        let ending = Ending {
+            at: now + self.stop_wait,
+            look_at: now,
+        };
+        let again = self.ending.replace(ending).is_some();
         again || self.stop_wait.is_zero()
     }
 
-    fn is_over(&self) -> bool {
-        self.end_at
-            .is_some_and(|at| self.machine.is_idle() || at <= clock::now())
+    /// Whether it is time to end: no script is left to wait for, or they have had their time, or
+    /// another helper waits to go on with them.
+    fn is_over(&mut self) -> bool {
+        let Some(ending) = &mut self.ending else {
+            return false;
+        };
+        let now = clock::now();
+        if self.machine.is_idle() || ending.at <= now {
+            return true;
+        }
+        if now < ending.look_at {
+            return false;
+        }
+        ending.look_at = now + LOOK_FOR_SUCCESSOR;
+        let succeeded = self.lock.as_ref().is_some_and(Lock::successor_waits);
+        if succeeded {
+            let (scripts, waiting) = (self.machine.under_way(), self.machine.waiting());
+            info!(
+                scripts,
+                waiting, "another script helper waits; leaving the scripts to it"
+            );
+        }
+        succeeded
     }
 
     fn on_link(&mut self, event: LinkEvent<ToScripts>) {
         match event {
             LinkEvent::Connected => {
-                self.lost_told = 0;
+                self.told = Told::default();
                 for message in self.outbox.resume() {
                     self.link.put(&message);
                 }
@@ -165,15 +238,22 @@ impl Service {
 
     /// Tells the machine, and does what it wants done. Whether a run was to be started.
     fn decide(&mut self, input: Input) -> bool {
-        let mut started = false;
         let mut out = Vec::new();
         self.machine.handle(input, clock::now(), &mut out);
-        for output in out {
+        self.perform(out)
+    }
+
+    fn perform(&mut self, outputs: Vec<Output>) -> bool {
+        let mut started = false;
+        for output in outputs {
             match output {
+                Output::Journal(entry) => self.journal.append(&entry),
                 Output::Accepted(under_way) => self.outbox.accept(under_way),
+                Output::Forget(runs) => self.outbox.forget(&runs),
                 Output::ToCore(message) => self.outbox.push(message),
                 Output::Start(run) => {
                     started = true;
+                    self.write_journal();
                     let input = self.children.start(&run);
                     self.decide(input);
                 }
@@ -187,6 +267,11 @@ impl Service {
         started
     }
 
+    /// Writes what the machine has had noted.
+    fn write_journal(&mut self) {
+        self.journal.flush(self.machine.ledger(), clock::now());
+    }
+
     /// Starts the run whose turn it is, if there is one.
     fn start_next(&mut self) -> bool {
         self.decide(Input::Turn {})
@@ -194,41 +279,73 @@ impl Service {
 
     /// Logs once that runs wait for others to end, so that scripts that hang are found.
     fn note_fullness(&mut self) {
-        if !self.machine.is_full() {
-            self.fullness.over();
-        } else if self.fullness.is_new("as many run as may") {
-            info!(
-                scripts = self.machine.under_way(),
-                "as many scripts run as --children allows, others wait; if this lasts, set a time \
-                 limit for those that hang or raise --children"
-            );
+        for lane in Lane::ALL {
+            let full = self.machine.is_full(lane);
+            let logged = std::mem::replace(self.logged_full.get_mut(lane), full);
+            if full && !logged {
+                let option = match lane {
+                    Lane::Interface => "--children",
+                    Lane::Connection => "--connect-children",
+                };
+                info!(
+                    scripts = lane.scripts(),
+                    option,
+                    "as many scripts of this kind run as the option allows, others wait; if this \
+                     lasts, set a time limit for those that hang or raise the option"
+                );
+            }
         }
     }
 
-    /// Sends what waits for core, if core is there.
+    /// Writes what is to be written, and then sends what waits for core, if core is there.
     fn deliver(&mut self) {
+        self.write_journal();
         while let Some(message) = self.outbox.front() {
             if !self.link.put(message) {
                 return;
             }
             self.outbox.sent();
         }
-        let lost = log_lines_lost();
-        if lost != self.lost_told && self.link.put(&FromScripts::LogLost(lost)) {
-            self.lost_told = lost;
-        }
+        self.tell_state();
         self.link.flush();
+    }
+
+    /// Tells core how things stand that it does not know yet.
+    fn tell_state(&mut self) {
+        let lost = log_lines_lost();
+        if lost != self.told.lost && self.link.put(&FromScripts::LogLost(lost)) {
+            self.told.lost = lost;
+        }
+        for lane in Lane::ALL {
+            let full = self.machine.is_full(lane);
+            let told = self.told.full.get_mut(lane);
+            if full != *told && self.link.put(&FromScripts::Full { lane, full }) {
+                *told = full;
+            }
+        }
+        let fault = self.journal.fault();
+        if fault != self.told.fault.as_deref() {
+            let fault = fault.map(str::to_owned);
+            if self.link.put(&FromScripts::JournalFault(fault.clone())) {
+                self.told.fault = fault;
+            }
+        }
     }
 
     /// Writes the last messages.
     async fn end(mut self) {
-        let scripts = self.machine.under_way();
-        info!(scripts, "ended by a signal; scripts under way go on");
+        let (scripts, waiting) = (self.machine.under_way(), self.machine.waiting());
+        info!(
+            scripts,
+            waiting, "ended by a signal; scripts under way go on"
+        );
         self.deliver();
         // Closing our end lets the writer finish; what the socket has no room for is lost.
         drop(self.link);
         for _ in 0..LAST_TURNS {
             yield_now().await;
         }
+        // The end of the process gives it up, and with it everything that attends to a child.
+        std::mem::forget(self.lock);
     }
 }

@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::admission::{Admission, Distrust};
-use crate::start_time;
+use crate::{marks, start_time};
 
 /// The shell of [`Command::Shell`].
 const SHELL: &str = "/bin/sh";
@@ -87,6 +87,7 @@ pub(crate) fn spawn(run: &Run, admission: &Admission) -> Result<Spawned, SpawnEr
     let (program, mut command) = command(&run.command, admission)?;
     admission.apply(&mut command);
     command.envs(run.environment.iter().map(|(name, value)| (name, value)));
+    command.env(marks::VARIABLE, run.run.0.to_string());
     let failed = |error: io::Error| SpawnError::from_system(program, error, admission);
     let (stdout, child_stdout) = pipe().map_err(failed)?;
     let (stderr, child_stderr) = pipe().map_err(failed)?;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! When a process was started: this tells it from a later one with the same number.
+//! When a process was started: this tells it from a later one with the same number. And what else
+//! the system says in the same place.
 
 use std::time::Duration;
 
@@ -10,23 +11,46 @@ use rustix::time::{ClockId, clock_gettime};
 /// bytes.
 const STAT_SIZE: usize = 1280;
 
+/// What the system says of a process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Stat {
+    /// Its process group.
+    pub(crate) group: i32,
+    /// Its session.
+    pub(crate) session: i32,
+    /// When it was started, in clock ticks since boot.
+    pub(crate) start_time: u64,
+}
+
+impl Stat {
+    /// That of process `pid`; `None` if there is no such process or the system does not say.
+    pub(crate) fn of(pid: i32) -> Option<Self> {
+        let path = format!("/proc/{pid}/stat");
+        let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut buffer = [0u8; STAT_SIZE];
+        let length = rustix::io::read(&file, &mut buffer[..]).ok()?;
+        parse(buffer.get(..length)?)
+    }
+}
+
 /// When process `pid` was started, in clock ticks since boot; `None` if there is no such process
 /// or the system does not say.
 pub(crate) fn of(pid: i32) -> Option<u64> {
-    let path = format!("/proc/{pid}/stat");
-    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-    let mut buffer = [0u8; STAT_SIZE];
-    let length = rustix::io::read(&file, &mut buffer[..]).ok()?;
-    parse(buffer.get(..length)?)
+    Stat::of(pid).map(|stat| stat.start_time)
 }
 
-/// Field 22 of the line. The name in field 2 stands in parentheses and may hold anything, further
-/// parentheses included, so fields are counted from the last one.
-fn parse(stat: &[u8]) -> Option<u64> {
+/// Fields 5, 6 and 22 of the line. The name in field 2 stands in parentheses and may hold anything,
+/// further parentheses included, so fields are counted from the last one.
+fn parse(stat: &[u8]) -> Option<Stat> {
     let name_end = stat.iter().rposition(|b| *b == b')')?;
     let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
     // Field 3 is the first after the name.
-    rest.split_ascii_whitespace().nth(22 - 3)?.parse().ok()
+    let mut fields = rest.split_ascii_whitespace().skip(5 - 3);
+    Some(Stat {
+        group: fields.next()?.parse().ok()?,
+        session: fields.next()?.parse().ok()?,
+        start_time: fields.nth(22 - 7)?.parse().ok()?,
+    })
 }
 
 /// How long ago a process was born that started at `birth`.
@@ -50,7 +74,12 @@ mod tests {
     #[test]
     fn a_name_full_of_tricks_does_not_shift_the_fields() {
         let line = b"77 (a) R 1 (b) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 1 2 3\n";
-        assert_eq!(parse(line), Some(123_456));
+        let stat = Stat {
+            group: 77,
+            session: 77,
+            start_time: 123_456,
+        };
+        assert_eq!(parse(line), Some(stat));
         assert_eq!(parse(b"77 (sh) S 1"), None);
         assert_eq!(parse(b""), None);
         assert_eq!(parse(b"\xff)\xff"), None);

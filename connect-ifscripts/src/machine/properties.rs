@@ -4,11 +4,16 @@
 use super::*;
 use std::collections::HashSet;
 
-use connect_ipc::scripts::{Command, ScriptKind};
+use connect_ipc::scripts::{Child, Command, ScriptKind};
 use proptest::prelude::*;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
 const BOUND: usize = 3;
+
+const BOUNDS: ByLane<usize> = ByLane {
+    interface: BOUND,
+    connection: BOUND,
+};
 
 /// What the world may do next. Numbers choose among what is there at that moment.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +49,8 @@ fn assert_written<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>
 /// The machine with a world that knows what must not happen.
 struct World {
     machine: Machine,
+    /// What a reader of the journal would have.
+    read: Ledger,
     now: Monotonic,
     given: Vec<Run>,
     /// Runs that have a child, with whether it was adopted and the signals it got.
@@ -54,11 +61,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        let mut machine = Machine::new(BOUND);
+        let mut machine = Machine::new(BOUNDS);
         let now = Monotonic(1_000_000_000);
         machine.handle(Input::Core(ToScripts::Ready {}), now, &mut Vec::new());
         World {
             machine,
+            read: Ledger::default(),
             now,
             given: Vec::new(),
             children: Vec::new(),
@@ -68,7 +76,7 @@ impl World {
     }
 
     /// Tells the machine. Gives the run that is to be started, if one is.
-    fn tell(&mut self, input: Input) -> Option<Run> {
+    fn tell(&mut self, input: Input) -> Option<Arc<Run>> {
         let mut out = Vec::new();
         assert_written(&input);
         self.machine.handle(input, self.now, &mut out);
@@ -88,7 +96,11 @@ impl World {
                     assert!(*signals <= 2, "{run:?} is ended again and again");
                 }
                 Output::Start(run) => assert_eq!(start.replace(run), None, "one a turn"),
-                Output::ToCore(_) | Output::Accepted(_) | Output::Adopt { .. } => {}
+                Output::Journal(entry) => self.read.apply(&entry),
+                Output::ToCore(_)
+                | Output::Accepted(_)
+                | Output::Forget(_)
+                | Output::Adopt { .. } => {}
             }
         }
         start
@@ -189,7 +201,7 @@ impl World {
         assert_eq!(earlier, None, "out of order");
         self.started.push(run.run);
         if works {
-            self.children.push((run.run, run.peer, false, 0));
+            self.children.push((run.run, run.peer.clone(), false, 0));
             let child = Child {
                 pid: 2,
                 start_time: 1,
@@ -227,7 +239,8 @@ proptest! {
             world.take(Step::Exit { which: 0 });
         }
         prop_assert_eq!(world.ended.len(), world.given.len());
-        prop_assert!(world.machine.runs.is_empty());
+        prop_assert!(world.machine.is_idle() && world.machine.active.is_empty());
+        prop_assert!(world.read.runs().eq(world.machine.ledger.runs()));
         prop_assert!(world.machine.deadlines.is_empty());
     }
 }

@@ -2,11 +2,17 @@
 //! The machine, case by case.
 
 use super::*;
-use connect_ipc::scripts::{Command, ScriptKind, Stream};
+use connect_ipc::scripts::{Child, Command, ScriptKind, Stream};
+use connect_ipc::setup::{Made, Setup, SetupKey, SetupState};
 
 const CHILD: Child = Child {
     pid: 5,
     start_time: 6,
+};
+
+const BOUNDS: ByLane<usize> = ByLane {
+    interface: 10,
+    connection: 10,
 };
 
 fn run(number: u64, peer: &str, limit: Option<u32>) -> Run {
@@ -41,14 +47,21 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let mut bench = Bench {
-            machine: Machine::new(10),
+            machine: Machine::new(BOUNDS),
             now: Monotonic(1_000_000_000),
         };
         assert_eq!(bench.core(ToScripts::Ready {}), []);
         bench
     }
 
+    /// What comes of it, but for what is written down.
     fn tell(&mut self, input: Input) -> Vec<Output> {
+        let mut out = self.tell_all(input);
+        out.retain(|output| !matches!(output, Output::Journal(_)));
+        out
+    }
+
+    fn tell_all(&mut self, input: Input) -> Vec<Output> {
         let mut out = Vec::new();
         self.machine.handle(input, self.now, &mut out);
         out
@@ -56,7 +69,7 @@ impl Bench {
 
     fn next_start(&mut self) -> Option<Run> {
         match self.tell(Input::Turn {}).pop() {
-            Some(Output::Start(run)) => Some(run),
+            Some(Output::Start(run)) => Some(Run::clone(&run)),
             None => None,
             Some(other) => panic!("{other:?}"),
         }
@@ -109,7 +122,7 @@ fn over(number: u64, end: Ended) -> [Output; 1] {
 #[test]
 fn nothing_is_started_before_core_is_ready() {
     let mut bench = Bench::new();
-    bench.machine = Machine::new(10);
+    bench.machine = Machine::new(BOUNDS);
     bench.core(ToScripts::Run(vec![run(1, "a", None)]));
     assert_eq!(bench.next_start(), None);
     bench.core(ToScripts::Ready {});
@@ -168,7 +181,7 @@ fn a_stop_takes_a_waiting_run_off_and_ends_a_running_one() {
 #[test]
 fn an_adopted_child_holds_its_peer_until_it_is_gone() {
     let mut bench = Bench::new();
-    bench.machine = Machine::new(10);
+    bench.machine = Machine::new(BOUNDS);
     let list = vec![under_way(1, "a", Some(60)), under_way(2, "b", None)];
     let out = bench.core(ToScripts::Adopt(list));
     let adopt = |number| Output::Adopt {
@@ -207,7 +220,9 @@ fn an_adopted_child_holds_its_peer_until_it_is_gone() {
 fn what_core_repeats_is_not_done_twice() {
     let mut bench = Bench::new();
     bench.start(run(1, "a", None));
-    assert_eq!(bench.core(ToScripts::Run(vec![run(1, "a", None)])), []);
+    let taken = Output::ToCore(FromScripts::Taken(RunId(1)));
+    let again = bench.core(ToScripts::Run(vec![run(1, "a", None)]));
+    assert_eq!(again, [taken], "core does not know it");
     let adopt = ToScripts::Adopt(vec![under_way(1, "a", None)]);
     assert_eq!(bench.core(adopt.clone()), []);
     assert_eq!(bench.reap(1), over(1, Ended::Exited(3)));
@@ -292,12 +307,186 @@ fn only_so_many_runs_that_are_over_keep_their_output_open() {
 }
 
 #[test]
-fn results_are_remembered_up_to_a_bound() {
-    let mut results = Results::default();
-    for run in 0..=REMEMBERED as u64 {
-        results.insert(RunId(run), Ended::Stopped);
+fn a_result_is_kept_until_core_has_settled_it() {
+    let mut bench = Bench::new();
+    for number in 1..=10_000 {
+        bench.start(run(number, "a", None));
+        bench.reap(number);
     }
-    assert_eq!(results.get(RunId(0)), None);
-    assert_eq!(results.get(RunId(1)), Some(&Ended::Stopped));
-    assert_eq!(results.ends.len(), REMEMBERED);
+    let adopt = |number| ToScripts::Adopt(vec![under_way(number, "a", None)]);
+    assert_eq!(bench.core(adopt(1)), over(1, Ended::Exited(3)));
+    bench.core(ToScripts::Run(vec![run(10_001, "a", None)]));
+    let settled = vec![RunId(1), RunId(9), RunId(10_001), RunId(99_999)];
+    let out = bench.core(ToScripts::Settled(settled));
+    let forget = Output::Forget(vec![RunId(1), RunId(9)]);
+    assert_eq!(out, [forget], "the others are not over, or not known");
+    assert_eq!(bench.machine.ledger().runs().count(), 9_999);
+    let stop = bench.core(ToScripts::Stop(RunId(9)));
+    assert!(matches!(
+        stop.as_slice(),
+        [Output::ToCore(FromScripts::Error(_))]
+    ));
+}
+
+#[test]
+fn what_is_to_be_done_is_written_down_first() {
+    let mut bench = Bench::new();
+    let journal = |entry| Output::Journal(entry);
+    let ordered = run(1, "a", None);
+    let out = bench.tell_all(Input::Core(ToScripts::Run(vec![ordered.clone()])));
+    let expected = [
+        journal(Entry::Ordered(Arc::new(ordered))),
+        Output::Accepted(UnderWay {
+            child: None,
+            ..under_way(1, "a", None)
+        }),
+        Output::ToCore(FromScripts::Taken(RunId(1))),
+    ];
+    assert_eq!(out, expected);
+    let out = bench.tell_all(Input::Turn {});
+    assert_eq!(out[0], journal(Entry::Starting(RunId(1))));
+    assert!(matches!(&out[1..], [Output::Start(_)]));
+    let (run, child) = (RunId(1), CHILD);
+    let out = bench.tell_all(Input::Started { run, child });
+    let told = Output::ToCore(FromScripts::Started { run, child });
+    assert_eq!(out, [journal(Entry::Started { run, child }), told]);
+    let (end, open) = (Ended::Exited(0), false);
+    let out = bench.tell_all(Input::Reaped {
+        run,
+        end: end.clone(),
+        open,
+    });
+    let [told] = over(1, end.clone());
+    assert_eq!(out, [journal(Entry::Ended { run, end }), told]);
+    let out = bench.tell_all(Input::Core(ToScripts::Settled(vec![run])));
+    let settled = journal(Entry::Settled(vec![run]));
+    assert_eq!(out, [Output::Forget(vec![run]), settled]);
+}
+
+/// A run that undoes another.
+fn undoing(number: u64, peer: &str, undoes: u64) -> Run {
+    Run {
+        kind: ScriptKind::Ifdown,
+        setup: Some(SetupState::Undone {}),
+        undoes: Some(RunId(undoes)),
+        ..run(number, peer, None)
+    }
+}
+
+fn ends(out: &[Output]) -> Vec<(u64, Ended)> {
+    let end = |output: &Output| match output {
+        Output::ToCore(FromScripts::Ended { run, end }) => Some((run.0, end.clone())),
+        _ => None,
+    };
+    out.iter().filter_map(end).collect()
+}
+
+#[test]
+fn a_run_that_undoes_one_that_was_never_started_is_not_run() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", None));
+    bench.core(ToScripts::Run(vec![run(2, "a", None)]));
+    // It waits still.
+    let out = bench.core(ToScripts::Run(vec![undoing(3, "a", 2)]));
+    assert_eq!(ends(&out), [(2, Ended::Stopped), (3, Ended::Stopped)]);
+    let key = SetupKey {
+        peer: "a".to_owned(),
+        lane: Lane::Interface,
+    };
+    let state = bench.machine.ledger().setup(&key);
+    assert_eq!(state, Some(&SetupState::Undone {}), "as core wants it");
+    // It was stopped while it waited.
+    bench.core(ToScripts::Run(vec![run(4, "a", None)]));
+    bench.core(ToScripts::Stop(RunId(4)));
+    let out = bench.core(ToScripts::Run(vec![undoing(5, "a", 4)]));
+    assert_eq!(ends(&out), [(5, Ended::Stopped)]);
+    assert!(bench.next_start().is_none() && bench.machine.waiting() == 0);
+    // It is being started, and that fails.
+    bench.core(ToScripts::Run(vec![run(6, "b", None)]));
+    assert!(bench.next_start().is_some());
+    let out = bench.core(ToScripts::Run(vec![undoing(7, "b", 6)]));
+    assert_eq!(ends(&out), []);
+    let (run, why) = (RunId(6), "no".to_owned());
+    let out = bench.tell(Input::NotStarted { run, why });
+    assert_eq!(ends(&out).last(), Some(&(7, Ended::Stopped)));
+    assert_eq!(bench.next_start(), None);
+}
+
+#[test]
+fn a_run_that_undoes_one_that_was_started_or_may_have_been_is_run() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", None));
+    let out = bench.core(ToScripts::Run(vec![undoing(2, "a", 1)]));
+    assert_eq!(ends(&out), []);
+    bench.reap(1);
+    assert_eq!(bench.next_start(), Some(undoing(2, "a", 1)));
+    bench.reap(2);
+    // One that is not known may have run under another helper.
+    bench.core(ToScripts::Run(vec![undoing(4, "a", 3)]));
+    assert_eq!(bench.next_start(), Some(undoing(4, "a", 3)));
+}
+
+/// An order of an ifup by which a setup is made.
+fn making(number: u64, peer: &str) -> Run {
+    let made = Made {
+        server: None,
+        interface: "tripe0".to_owned(),
+        address: String::new(),
+        algorithms: Vec::new(),
+        record: Vec::new(),
+        run: Some(RunId(number)),
+        never_started: false,
+    };
+    Run {
+        setup: Some(SetupState::Made(Box::new(made))),
+        ..run(number, peer, None)
+    }
+}
+
+#[test]
+fn a_setup_knows_whether_the_run_that_makes_it_was_started() {
+    let mut bench = Bench::new();
+    let orders = ["a", "b", "c"].map(|peer| making(u64::from(peer.as_bytes()[0]), peer));
+    bench.core(ToScripts::Run(orders.to_vec()));
+    let a = bench.next_start().unwrap().run;
+    let (run, child) = (a, CHILD);
+    bench.tell(Input::Started { run, child });
+    let run = bench.next_start().unwrap().run;
+    let why = "no".to_owned();
+    bench.tell(Input::NotStarted { run, why });
+    let out = bench.core(ToScripts::Recall(None));
+    let [Output::ToCore(FromScripts::Setups(page))] = out.as_slice() else {
+        panic!("{out:?}");
+    };
+    let made = |setup: &Setup| match &setup.state {
+        SetupState::Made(made) => (made.run.map(|run| run.0), made.never_started),
+        SetupState::Undone {} => panic!("{setup:?}"),
+    };
+    let all: Vec<_> = page.setups.iter().map(made).collect();
+    assert_eq!(all, [(None, false), (Some(98), true), (Some(99), false)]);
+    assert!(!page.more);
+    let after = Some(page.setups[1].key.clone());
+    let out = bench.core(ToScripts::Recall(after));
+    let [Output::ToCore(FromScripts::Setups(page))] = out.as_slice() else {
+        panic!("{out:?}");
+    };
+    assert_eq!(page.setups.len(), 1);
+}
+
+#[test]
+fn connection_commands_that_hang_hold_up_no_interface_script() {
+    let mut bench = Bench::new();
+    for number in 1..=12 {
+        let mut connect = run(number, &number.to_string(), None);
+        connect.kind = ScriptKind::Connect;
+        bench.core(ToScripts::Run(vec![connect]));
+    }
+    for _ in 1..=10 {
+        assert!(bench.next_start().is_some());
+    }
+    assert_eq!(bench.next_start(), None);
+    assert!(bench.machine.is_full(Lane::Connection));
+    bench.core(ToScripts::Run(vec![run(13, "1", None)]));
+    assert_eq!(bench.next_start(), Some(run(13, "1", None)));
+    assert!(!bench.machine.is_full(Lane::Interface));
 }

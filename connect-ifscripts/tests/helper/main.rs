@@ -3,9 +3,11 @@
 
 mod adoption;
 mod ending;
+mod journal;
 mod order;
 mod output;
 mod reconnect;
 mod start;
 mod stopping;
+mod succession;
 mod support;

@@ -79,12 +79,25 @@ async fn a_core_that_missed_a_result_hears_it_again_and_nothing_runs_twice() -> 
     assert_eq!(connection.end(1).await?, Ended::Exited(6));
     drop(connection);
     let (mut connection, resumed) = core.accept().await?;
-    assert_eq!(resumed, []);
+    assert_eq!(
+        resumed,
+        [under_way(&run, Some(child))],
+        "core has not settled it"
+    );
+    assert_eq!(connection.end(1).await?, Ended::Exited(6));
     connection.tell(&ToScripts::Adopt(vec![under_way(&run, Some(child))]))?;
     assert_eq!(connection.end(1).await?, Ended::Exited(6));
     connection.tell(&ToScripts::Ready {})?;
     connection.run(run)?;
     assert_eq!(connection.end(1).await?, Ended::Exited(6));
+    connection.tell(&ToScripts::Settled(vec![RunId(1)]))?;
+    // This is answered, so the message before it has arrived.
+    connection.run(shell(2, "a", ":"))?;
+    assert_eq!(connection.end(2).await?, Ended::Exited(0));
+    drop(connection);
+    let (_, resumed) = core.accept().await?;
+    let numbers: Vec<u64> = resumed.iter().map(|run| run.run.0).collect();
+    assert_eq!(numbers, [2]);
     assert_eq!(std::fs::read_to_string(log)?, "x\n");
     Ok(())
 }

@@ -91,3 +91,15 @@ async fn a_script_inherits_no_descriptor_of_ours() -> Result<()> {
     assert_eq!(story.stdout, ["0", "1", "2"]);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_script_finds_the_number_of_its_run() -> Result<()> {
+    for options in [&[][..], &["--clean-environment"]] {
+        let (_core, _helper, mut connection) = Core::with_helper(options).await?;
+        let mut run = shell(77, "a", "echo $TRIPE_CONNECT_RUN");
+        run.environment = vec![("TRIPE_CONNECT_RUN".to_owned(), "5".to_owned())];
+        connection.run(run)?;
+        assert_eq!(connection.story(77).await?.stdout, ["77"]);
+    }
+    Ok(())
+}

@@ -21,9 +21,14 @@ use connect_runtime::transport::{self, HELPER_BACKLOG, Receiver, Sender};
 use interprocess::local_socket::tokio::Listener;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::ChildStderr;
 
 /// When a wait counts as hung. Nothing is measured by it.
 const HUNG: Duration = Duration::from_secs(120);
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_connect-ifscripts");
 
 /// A core that helpers can connect to.
 pub(crate) struct Core {
@@ -61,14 +66,36 @@ impl Core {
 
     /// Starts the program.
     pub(crate) fn helper(&self, options: &[&str]) -> Result<Helper> {
-        let child = tokio::process::Command::new(env!("CARGO_BIN_EXE_connect-ifscripts"))
+        let program = tokio::process::Command::new(PROGRAM);
+        self.spawn(program, options)
+    }
+
+    /// Starts the program, with its journal in this core's directory.
+    pub(crate) fn journalling(&self, options: &[&str]) -> Result<Helper> {
+        let mut program = tokio::process::Command::new(PROGRAM);
+        program.arg("--journal-dir").arg(self.path("journal"));
+        program.stderr(Stdio::piped());
+        self.spawn(program, options)
+    }
+
+    /// Starts the program in a shell that says this first.
+    pub(crate) fn journalling_after(&self, shell: &str) -> Result<Helper> {
+        let mut program = tokio::process::Command::new("/bin/sh");
+        program.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), PROGRAM]);
+        program.arg("--journal-dir").arg(self.path("journal"));
+        self.spawn(program, &[])
+    }
+
+    fn spawn(&self, mut program: tokio::process::Command, options: &[&str]) -> Result<Helper> {
+        let mut child = program
             .arg("--socket")
             .arg(self.socket())
             .args(options)
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()?;
-        Ok(Helper { child })
+        let log = child.stderr.take().map(|log| BufReader::new(log).lines());
+        Ok(Helper { child, log })
     }
 
     /// Takes the next connection and shakes hands; also gives what the helper resumes.
@@ -129,13 +156,28 @@ pub(crate) async fn within<F: Future>(future: F) -> Result<F::Output> {
 /// The program under test.
 pub(crate) struct Helper {
     child: tokio::process::Child,
+    log: Option<Lines<BufReader<ChildStderr>>>,
 }
 
 impl Helper {
-    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+    pub(crate) fn pid(&self) -> Result<Pid> {
         let id = self.child.id().context("it has ended")?;
-        let pid = Pid::from_raw(i32::try_from(id)?).context("pid 0")?;
-        Ok(kill_process(pid, signal)?)
+        Pid::from_raw(i32::try_from(id)?).context("pid 0")
+    }
+
+    /// Waits until the log has a line with this text.
+    pub(crate) async fn logs(&mut self, text: &str) -> Result<()> {
+        let log = self.log.as_mut().context("its log is not read")?;
+        loop {
+            let line = within(log.next_line()).await??;
+            if line.context("the log has ended")?.contains(text) {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill_process(self.pid()?, signal)?)
     }
 
     /// The most memory it has ever had in use, in bytes.
@@ -215,12 +257,25 @@ impl Connection {
         Ok(self.sender.send(&"nonsense")?)
     }
 
-    /// The next message but for confirmations that an order has arrived.
+    /// The next message but for confirmations that an order has arrived, and for what is told of
+    /// the journal.
     pub(crate) async fn next(&mut self) -> Result<FromScripts> {
         loop {
             let message = self.next_of_all().await?;
-            if !matches!(message, FromScripts::Taken(_)) {
+            if !matches!(
+                message,
+                FromScripts::Taken(_) | FromScripts::JournalFault(_)
+            ) {
                 return Ok(message);
+            }
+        }
+    }
+
+    /// Waits for what is told of the journal.
+    pub(crate) async fn journal_fault(&mut self) -> Result<Option<String>> {
+        loop {
+            if let FromScripts::JournalFault(fault) = self.next_of_all().await? {
+                return Ok(fault);
             }
         }
     }

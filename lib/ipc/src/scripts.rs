@@ -27,8 +27,8 @@ use crate::setup::{Lane, SetupChange, SetupKey, SetupPage, SetupState};
 
 /// How many runs that are over may have pipes which another process still holds open, such as a
 /// server that a script has started: both sides forget the oldest beyond it. Each costs the helper
-/// two descriptors; with those of 64 children this stays below the 1,024 which a process commonly
-/// gets.
+/// two descriptors; with those of 128 children, three each, this stays below the 1,024 which a
+/// process commonly gets.
 pub const LINGERING: usize = 256;
 
 /// How long a script that is to end has between `TERM` and `KILL`.

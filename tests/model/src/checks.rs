@@ -50,7 +50,11 @@ impl World {
         if up != self.server.is_present && self.lost_unstarted() == 0 {
             return Err(format!(
                 "the peer is {}, and the last script was {}",
-                if self.server.is_present { "there" } else { "gone" },
+                if self.server.is_present {
+                    "there"
+                } else {
+                    "gone"
+                },
                 last.map_or("none", ScriptKind::name)
             ));
         }

@@ -74,7 +74,9 @@ impl Core {
 
     /// Whether it would go on though nothing has come.
     pub(crate) fn has_more(&self) -> bool {
-        self.machine.next_deadline().is_some_and(|at| at <= self.now)
+        self.machine
+            .next_deadline()
+            .is_some_and(|at| at <= self.now)
     }
 
     /// A script helper has connected.

@@ -379,7 +379,9 @@ impl World {
     }
 
     fn helper_acts(&mut self) {
-        let Some(helper) = &mut self.helper else { return };
+        let Some(helper) = &mut self.helper else {
+            return;
+        };
         match helper.pending.pop_front() {
             Some(HelperOutput::Journal(entry)) => self.journal.push(entry),
             Some(HelperOutput::Accepted(under_way)) => helper.outbox.accept(under_way),
@@ -414,7 +416,9 @@ impl World {
     }
 
     fn helper_reaps(&mut self, run: RunId) {
-        let Some(helper) = &mut self.helper else { return };
+        let Some(helper) = &mut self.helper else {
+            return;
+        };
         match helper.watched.remove(&run) {
             Some(true) => helper.feed(HelperInput::Gone { run }),
             Some(false) => helper.feed(HelperInput::Reaped {

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the journal says: the runs that core has not settled, and the setups.
+//!
+//! ```text
+//!   ordered --> Waiting --starting--> Starting --started--> Started --ended--> Ended --settled-->
+//!                  |                      |    adopted ------^                   ^
+//!                  '----------------------'----------------- ended --------------'
+//! ```
+//!
+//! [`Ledger::apply`] is the only way in, for an entry that is read and for one that is about to be
+//! written, so what was read is what had been.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use connect_ipc::RunId;
+use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_FRAME, length};
+use connect_ipc::scripts::{Child, Ended, Run, UnderWay};
+use connect_ipc::setup::{Setup, SetupChange, SetupKey, SetupPage, SetupState};
+use serde::{Deserialize, Serialize};
+
+/// How many setups that are undone are remembered: more than peers come and go in the life of a
+/// server, so that one of them is forgotten long after it was told.
+pub const MAX_UNDONE: usize = 100_000;
+
+/// The most bytes of a page's contents; the rest of a message is for what stands round them.
+const MAX_PAGE: usize = MAX_FRAME - 256;
+
+/// One line of the journal. It is written before the act that it is about.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entry {
+    /// Core has ordered this run.
+    Ordered(Arc<Run>),
+    /// Core has named this child of an earlier helper, of which the journal knew nothing.
+    Adopted(UnderWay),
+    /// A setup has changed without a script.
+    Setup(SetupChange),
+    /// A child is about to be made for this run.
+    Starting(RunId),
+    /// It was made.
+    Started {
+        /// For which run.
+        run: RunId,
+        /// The child.
+        child: Child,
+    },
+    /// A run is over.
+    Ended {
+        /// Which run.
+        run: RunId,
+        /// How.
+        end: Ended,
+    },
+    /// Core has dealt with the end of these runs.
+    Settled(Vec<RunId>),
+    /// A run as it stood when the journal was renewed.
+    Kept(Unsettled),
+}
+
+/// A run that core has not settled.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Unsettled {
+    /// What it is, with its child if it was started.
+    pub under_way: UnderWay,
+    /// How far it has come.
+    pub stage: Stage,
+}
+
+/// How far a run has come.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It waits for its turn; this is the whole order.
+    Waiting(Arc<Run>),
+    /// It has a child, or is just getting one.
+    Starting {},
+    /// It has a child.
+    Started {},
+    /// It is over.
+    Ended(Ended),
+}
+
+impl Unsettled {
+    /// Whether it is over and certainly was never started. A run that is lost may have been.
+    #[must_use]
+    pub fn never_started(&self) -> bool {
+        let over = matches!(&self.stage, Stage::Ended(end) if *end != Ended::Lost);
+        over && self.under_way.child.is_none()
+    }
+
+    /// How it ended, if it has.
+    #[must_use]
+    pub const fn end(&self) -> Option<&Ended> {
+        match &self.stage {
+            Stage::Ended(end) => Some(end),
+            Stage::Waiting(_) | Stage::Starting {} | Stage::Started {} => None,
+        }
+    }
+
+    fn setup_key(&self) -> SetupKey {
+        SetupKey {
+            peer: self.under_way.peer.clone(),
+            lane: self.under_way.kind.lane(),
+        }
+    }
+}
+
+/// A setup, and when it was undone, counted in setups that were.
+#[derive(Clone, Debug)]
+struct Remembered {
+    /// The number of its last change.
+    number: RunId,
+    state: SetupState,
+    undone: Option<u64>,
+}
+
+/// What the journal says.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    runs: BTreeMap<RunId, Unsettled>,
+    setups: BTreeMap<SetupKey, Remembered>,
+    /// The setups that are undone, the oldest first.
+    undone: BTreeMap<u64, SetupKey>,
+}
+
+impl Ledger {
+    /// Takes an entry. One about a run that is not known, or is further already, changes nothing: a
+    /// journal that is being renewed tells of runs that it does not have yet.
+    pub fn apply(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Ordered(run) => self.ordered(run),
+            Entry::Adopted(under_way) => {
+                let stage = Stage::Started {};
+                let under_way = under_way.clone();
+                let adopted = Unsettled { under_way, stage };
+                self.runs.entry(adopted.under_way.run).or_insert(adopted);
+            }
+            Entry::Setup(change) => self.set(change.clone()),
+            Entry::Starting(run) => {
+                if let Some(unsettled) = self.open(*run) {
+                    unsettled.stage = Stage::Starting {};
+                }
+            }
+            Entry::Started { run, child } => self.started(*run, *child),
+            Entry::Ended { run, end } => self.ended(*run, end),
+            Entry::Settled(runs) => {
+                for run in runs {
+                    self.runs.remove(run);
+                }
+            }
+            Entry::Kept(unsettled) => {
+                self.runs.insert(unsettled.under_way.run, unsettled.clone());
+            }
+        }
+    }
+
+    /// A run that core has not settled.
+    #[must_use]
+    pub fn run(&self, run: RunId) -> Option<&Unsettled> {
+        self.runs.get(&run)
+    }
+
+    /// The order of a run that waits.
+    #[must_use]
+    pub fn order(&self, run: RunId) -> Option<&Arc<Run>> {
+        match &self.runs.get(&run)?.stage {
+            Stage::Waiting(order) => Some(order),
+            Stage::Starting {} | Stage::Started {} | Stage::Ended(_) => None,
+        }
+    }
+
+    /// The runs that core has not settled, in the order of their numbers.
+    pub fn runs(&self) -> impl Iterator<Item = &Unsettled> {
+        self.runs.values()
+    }
+
+    /// The runs that were about to get a child when the journal ended: it does not say whether they
+    /// did.
+    pub fn being_started(&self) -> impl Iterator<Item = RunId> {
+        let starting = self
+            .runs
+            .iter()
+            .filter(|(_, run)| run.stage == Stage::Starting {});
+        starting.map(|(run, _)| *run)
+    }
+
+    /// How a setup stands.
+    #[must_use]
+    pub fn setup(&self, key: &SetupKey) -> Option<&SetupState> {
+        self.setups.get(key).map(|setup| &setup.state)
+    }
+
+    /// The first run after this one, or of all.
+    pub(crate) fn run_after(&self, run: Option<RunId>) -> Option<&Unsettled> {
+        let after = run.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.runs.range((after, Bound::Unbounded));
+        rest.next().map(|(_, unsettled)| unsettled)
+    }
+
+    /// The setups after this one, or all, each as its last change.
+    pub(crate) fn setups_after<'a>(
+        &'a self,
+        key: Option<&SetupKey>,
+    ) -> impl Iterator<Item = SetupChange> + use<'a> {
+        let after = key.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = self.setups.range((after, Bound::Unbounded));
+        rest.map(|(key, setup)| SetupChange {
+            number: setup.number,
+            setup: Setup {
+                key: key.clone(),
+                state: setup.state.clone(),
+            },
+        })
+    }
+
+    /// The setups after this one, or the first: as many as fit into a message.
+    pub(crate) fn page(&self, after: Option<&SetupKey>) -> SetupPage {
+        let mut page = SetupPage::default();
+        let mut size = 0;
+        for SetupChange { setup, .. } in self.setups_after(after) {
+            // One byte more is the comma between two.
+            size += length(&setup) + 1;
+            let full = page.setups.len() == ITEMS_PER_FRAME || size > MAX_PAGE;
+            if full && !page.setups.is_empty() {
+                page.more = true;
+                break;
+            }
+            page.setups.push(setup);
+        }
+        page
+    }
+
+    fn ordered(&mut self, run: &Arc<Run>) {
+        if self.runs.contains_key(&run.run) {
+            return;
+        }
+        if let Some(state) = &run.setup {
+            self.set(SetupChange {
+                number: run.run,
+                setup: Setup {
+                    key: run.setup_key(),
+                    state: state.clone(),
+                },
+            });
+        }
+        let under_way = UnderWay {
+            run: run.run,
+            peer: run.peer.clone(),
+            kind: run.kind,
+            child: None,
+            limit: run.limit,
+        };
+        let stage = Stage::Waiting(Arc::clone(run));
+        self.runs.insert(run.run, Unsettled { under_way, stage });
+    }
+
+    fn started(&mut self, run: RunId, child: Child) {
+        let Some(unsettled) = self.open(run) else {
+            return;
+        };
+        unsettled.stage = Stage::Started {};
+        unsettled.under_way.child = Some(child);
+        let key = unsettled.setup_key();
+        if let Some(SetupState::Made(made)) = self.state(&key)
+            && made.run == Some(run)
+        {
+            made.run = None;
+        }
+    }
+
+    fn ended(&mut self, run: RunId, end: &Ended) {
+        let Some(unsettled) = self.open(run) else {
+            return;
+        };
+        unsettled.stage = Stage::Ended(end.clone());
+        if !unsettled.never_started() {
+            return;
+        }
+        let key = unsettled.setup_key();
+        if let Some(SetupState::Made(made)) = self.state(&key)
+            && made.run == Some(run)
+        {
+            made.never_started = true;
+        }
+    }
+
+    /// A run that is not over.
+    fn open(&mut self, run: RunId) -> Option<&mut Unsettled> {
+        let unsettled = self.runs.get_mut(&run)?;
+        unsettled.end().is_none().then_some(unsettled)
+    }
+
+    fn state(&mut self, key: &SetupKey) -> Option<&mut SetupState> {
+        self.setups.get_mut(key).map(|setup| &mut setup.state)
+    }
+
+    /// Sets a setup, and forgets the oldest that is undone if there are too many of these.
+    ///
+    /// A change that comes again after a later one, since core does not know whether it arrived,
+    /// says nothing.
+    fn set(&mut self, change: SetupChange) {
+        let SetupChange { number, setup } = change;
+        let Setup { key, state } = setup;
+        if self
+            .setups
+            .get(&key)
+            .is_some_and(|last| number < last.number)
+        {
+            return;
+        }
+        let undone = match state {
+            SetupState::Made(_) => None,
+            SetupState::Undone {} => {
+                let last = self.undone.last_key_value();
+                let count = last.map_or(0, |(count, _)| count + 1);
+                self.undone.insert(count, key.clone());
+                Some(count)
+            }
+        };
+        let before = self.setups.insert(
+            key,
+            Remembered {
+                number,
+                state,
+                undone,
+            },
+        );
+        if let Some(before) = before.and_then(|setup| setup.undone) {
+            self.undone.remove(&before);
+        }
+        if self.undone.len() > MAX_UNDONE
+            && let Some((_, oldest)) = self.undone.pop_first()
+        {
+            self.setups.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

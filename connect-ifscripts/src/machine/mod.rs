@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which run starts when, and how it ends: every decision of this program, without any I/O.
+//!
+//! ```text
+//!            .-- Stop --> Ended(Stopped)
+//!   Run --Taken--> waiting --Turn--> under way --Reaped--> Ended(status) --Settled--> forgotten
+//!                        |        |  ^
+//!                  NotStarted     |  | limit or Stop: Terminate, 2 s, Kill
+//!                        v        '--'
+//!          Ended(NotStarted)
+//!
+//!   Adopt --> under way --Gone--> Ended(Lost)
+//! ```
+//!
+//! What happens goes in as [`Input`], what is to be done comes out as [`Output`]. What must
+//! outlive this process is in the [`Ledger`]: each change of it comes out as [`Output::Journal`],
+//! before the act that it is about.
+
+mod io;
+mod recovery;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::scripts::{Ended, FromScripts, KILL_AFTER, LINGERING, Run, ToScripts, UnderWay};
+use connect_ipc::setup::Lane;
+
+use crate::ledger::{Entry, Ledger, Stage, Unsettled};
+pub use crate::queue::ByLane;
+use crate::queue::{Full, MAX_WAITING, Queues};
+pub use io::{Action, Input, Output};
+
+/// How long a script may take to clean up between `TERM` and `KILL`.
+const GRACE: Duration = KILL_AFTER;
+
+/// The longest name of a peer. No line of the admin protocol is longer, so no peer can be named so;
+/// refusing it keeps the list of a resume within a message.
+const MAX_PEER_NAME: usize = 255;
+
+/// A run that is under way.
+#[derive(Clone, Debug, Default)]
+struct Active {
+    /// When to do the next thing about it, which is in `Machine::deadlines` too.
+    deadline: Option<Monotonic>,
+    /// How it will have ended, when it is being ended from here.
+    ending: Option<Ended>,
+}
+
+/// The machine.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    queues: Queues,
+    ledger: Ledger,
+    active: HashMap<RunId, Active>,
+    deadlines: BTreeSet<(Monotonic, RunId)>,
+    /// Runs that are over but have an open pipe, the oldest first.
+    lingering: VecDeque<RunId>,
+    /// Whether core has named everything that an earlier helper had started. Until then nothing is
+    /// started, since it could run beside a script of the same peer.
+    ready: bool,
+}
+
+impl Machine {
+    /// A machine without a past that lets at most so many scripts of each lane run at once.
+    #[must_use]
+    pub fn new(bounds: ByLane<usize>) -> Self {
+        Machine {
+            queues: Queues::new(bounds),
+            ledger: Ledger::default(),
+            active: HashMap::new(),
+            deadlines: BTreeSet::new(),
+            lingering: VecDeque::new(),
+            ready: false,
+        }
+    }
+
+    /// Takes what has happened at `now` and appends what is to be done.
+    pub fn handle(&mut self, input: Input, now: Monotonic, out: &mut Vec<Output>) {
+        match input {
+            Input::Core(message) => self.message(message, now, out),
+            Input::Malformed(fault) => out.push(Output::ToCore(FromScripts::Error(fault))),
+            Input::Turn {} => self.start_next(out),
+            Input::Started { run, child } => {
+                self.note(Entry::Started { run, child }, out);
+                out.push(Output::ToCore(FromScripts::Started { run, child }));
+                self.limit(run, Duration::ZERO, now);
+            }
+            Input::NotStarted { run, why } => self.finish(run, Ended::NotStarted(why), out),
+            Input::Said(messages) => out.extend(messages.into_iter().map(Output::ToCore)),
+            Input::Reaped { run, end, open } => {
+                if open {
+                    self.linger(run, out);
+                }
+                self.finish(run, end, out);
+            }
+            Input::Closed { run } => self.lingering.retain(|lingering| *lingering != run),
+            Input::Found { run, age } => self.limit(run, age, now),
+            Input::Gone { run } => self.finish(run, Ended::Lost, out),
+            Input::Time {} => self.time(now, out),
+        }
+    }
+
+    /// What must outlive this process.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Whether no run is under way or waiting.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.under_way() == 0 && self.waiting() == 0
+    }
+
+    /// How many runs are under way.
+    #[must_use]
+    pub const fn under_way(&self) -> usize {
+        self.queues.busy()
+    }
+
+    /// How many runs wait for their turn.
+    #[must_use]
+    pub const fn waiting(&self) -> usize {
+        self.queues.waiting()
+    }
+
+    /// Whether runs of this lane wait only because as many as may be are under way.
+    #[must_use]
+    pub const fn is_full(&self, lane: Lane) -> bool {
+        self.queues.is_full(lane)
+    }
+
+    /// When [`Input::Time`] leads to something next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    fn message(&mut self, message: ToScripts, now: Monotonic, out: &mut Vec<Output>) {
+        match message {
+            ToScripts::Adopt(list) => {
+                for under_way in list {
+                    self.adopt(under_way, out);
+                }
+            }
+            ToScripts::Ready {} => self.ready = true,
+            ToScripts::Run(list) => {
+                for run in list {
+                    self.enqueue(run, out);
+                }
+            }
+            ToScripts::Stop(run) => self.stop(run, now, out),
+            ToScripts::Recall(after) => {
+                let page = self.ledger.page(after.as_ref());
+                out.push(Output::ToCore(FromScripts::Setups(page)));
+            }
+            ToScripts::Setup(change) => {
+                let number = change.number;
+                self.note(Entry::Setup(change), out);
+                out.push(Output::ToCore(FromScripts::Taken(number)));
+            }
+            ToScripts::Settled(runs) => self.settle(runs, out),
+            // Core says so of something that was sent; the link has logged it.
+            ToScripts::Error(_) => {}
+        }
+    }
+
+    /// Writes an entry down, and takes it.
+    fn note(&mut self, entry: Entry, out: &mut Vec<Output>) {
+        self.ledger.apply(&entry);
+        out.push(Output::Journal(entry));
+    }
+
+    /// Starts the run whose turn it is, if one may be started now.
+    fn start_next(&mut self, out: &mut Vec<Output>) {
+        if !self.ready {
+            return;
+        }
+        if let Some(run) = self.queues.take()
+            // What waits in a queue has its order in the ledger.
+            && let Some(order) = self.ledger.order(run).cloned()
+        {
+            self.note(Entry::Starting(run), out);
+            self.active.insert(run, Active::default());
+            out.push(Output::Start(order));
+        }
+    }
+
+    /// Keeps a run in mind whose pipes are open although its child was reaped, and has those of the
+    /// oldest such run closed if there are too many.
+    fn linger(&mut self, run: RunId, out: &mut Vec<Output>) {
+        self.lingering.push_back(run);
+        if self.lingering.len() > LINGERING
+            && let Some(run) = self.lingering.pop_front()
+        {
+            out.push(Output::Act(run, Action::CloseOutput));
+        }
+    }
+
+    fn enqueue(&mut self, run: Run, out: &mut Vec<Output>) {
+        let id = run.run;
+        if let Some(known) = self.ledger.run(id) {
+            // Core gives it again because it does not know that it arrived.
+            out.push(Output::ToCore(match known.end() {
+                Some(end) => ended(id, end.clone()),
+                None => FromScripts::Taken(id),
+            }));
+            return;
+        }
+        if run.peer.len() > MAX_PEER_NAME {
+            let why = format!("the peer's name is longer than {MAX_PEER_NAME} bytes: shorten it");
+            // It stays out of the journal, and would be refused again.
+            out.push(Output::ToCore(ended(id, Ended::NotStarted(why))));
+            return;
+        }
+        let run = Arc::new(run);
+        self.note(Entry::Ordered(Arc::clone(&run)), out);
+        out.push(Output::Accepted(UnderWay {
+            run: id,
+            peer: run.peer.clone(),
+            kind: run.kind,
+            child: None,
+            limit: run.limit,
+        }));
+        out.push(Output::ToCore(FromScripts::Taken(id)));
+        if self.queue(&run, out) {
+            self.spare(&run, out);
+        }
+    }
+
+    /// Puts an ordered run into its queue. Whether that had room; else the run is over.
+    fn queue(&mut self, run: &Run, out: &mut Vec<Output>) -> bool {
+        let pushed = self.queues.push(&run.peer, run.kind.lane(), run.run);
+        if pushed == Err(Full) {
+            let why = format!(
+                "{MAX_WAITING} scripts of peer {} wait already: one of them hangs; end it or give \
+                 it a time limit",
+                run.peer
+            );
+            self.conclude(run.run, Ended::NotStarted(why), out);
+        }
+        pushed.is_ok()
+    }
+
+    /// Takes a run off the queue again if it undoes one that was never started, together with that
+    /// one if it waits.
+    fn spare(&mut self, run: &Run, out: &mut Vec<Output>) {
+        let Some(undone) = run.undoes.and_then(|undone| self.ledger.run(undone)) else {
+            return;
+        };
+        let id = undone.under_way.run;
+        if matches!(undone.stage, Stage::Waiting(_)) {
+            self.take_off(id);
+            self.conclude(id, Ended::Stopped, out);
+        } else if undone.never_started() {
+            self.take_off(run.run);
+            self.conclude(run.run, Ended::Stopped, out);
+        }
+    }
+
+    fn adopt(&mut self, under_way: UnderWay, out: &mut Vec<Output>) {
+        let run = under_way.run;
+        if let Some(known) = self.ledger.run(run) {
+            if let Some(end) = known.end() {
+                out.push(Output::ToCore(ended(run, end.clone())));
+            }
+            return;
+        }
+        let fault = match under_way.child {
+            Some(child) if under_way.peer.len() <= MAX_PEER_NAME => {
+                self.note(Entry::Adopted(under_way.clone()), out);
+                self.hold(&under_way);
+                out.push(Output::Accepted(under_way));
+                out.push(Output::Adopt { run, child });
+                return;
+            }
+            Some(_) => format!("run {} is of a peer with too long a name", run.0),
+            None => format!("run {} has no child to adopt: send it to be run", run.0),
+        };
+        out.push(Output::ToCore(FromScripts::Error(fault)));
+    }
+
+    /// Counts a run as under way that has a child already.
+    fn hold(&mut self, under_way: &UnderWay) {
+        let lane = under_way.kind.lane();
+        self.queues.hold(&under_way.peer, lane, under_way.run);
+        self.active.insert(under_way.run, Active::default());
+    }
+
+    fn settle(&mut self, mut runs: Vec<RunId>, out: &mut Vec<Output>) {
+        let is_over = |run: &RunId| self.ledger.run(*run).is_some_and(|run| run.end().is_some());
+        runs.retain(is_over);
+        if !runs.is_empty() {
+            out.push(Output::Forget(runs.clone()));
+            self.note(Entry::Settled(runs), out);
+        }
+    }
+
+    fn stop(&mut self, run: RunId, now: Monotonic, out: &mut Vec<Output>) {
+        match self.ledger.run(run).map(|known| &known.stage) {
+            Some(Stage::Waiting(_)) => {
+                self.take_off(run);
+                self.conclude(run, Ended::Stopped, out);
+            }
+            Some(Stage::Starting {} | Stage::Started {}) => {
+                let active = self.active.get(&run);
+                if active.is_some_and(|active| active.ending.is_none()) {
+                    self.end(run, Ended::Stopped, now, out);
+                }
+            }
+            // A run that has just ended may cross core's wish on the way.
+            Some(Stage::Ended(_)) => {}
+            None => {
+                let text = format!("run {} is not known here, so it cannot be stopped", run.0);
+                out.push(Output::ToCore(FromScripts::Error(text)));
+            }
+        }
+    }
+
+    /// Limits the time of a run, if it has a limit, to what is left of it at this age.
+    fn limit(&mut self, run: RunId, age: Duration, now: Monotonic) {
+        if let Some(limit) = self.ledger.run(run).and_then(|known| known.under_way.limit) {
+            let left = Duration::from_secs(limit.into()).saturating_sub(age);
+            self.set_deadline(run, Some(now + left));
+        }
+    }
+
+    fn time(&mut self, now: Monotonic, out: &mut Vec<Output>) {
+        while let Some((at, run)) = self.deadlines.first().copied()
+            && at <= now
+        {
+            let ending = self.active.get(&run).is_some_and(|a| a.ending.is_some());
+            if ending {
+                self.set_deadline(run, None);
+                out.push(Output::Act(run, Action::Kill));
+            } else {
+                self.end(run, Ended::TimedOut, now, out);
+            }
+        }
+    }
+
+    /// Begins to end a run that is under way.
+    fn end(&mut self, run: RunId, how: Ended, now: Monotonic, out: &mut Vec<Output>) {
+        if let Some(active) = self.active.get_mut(&run) {
+            active.ending = Some(how);
+        }
+        self.set_deadline(run, Some(now + GRACE));
+        out.push(Output::Act(run, Action::Terminate));
+    }
+
+    /// A run that was under way is over; `end` is how, unless it was ended from here.
+    fn finish(&mut self, run: RunId, end: Ended, out: &mut Vec<Output>) {
+        self.set_deadline(run, None);
+        let Some(active) = self.active.remove(&run) else {
+            return;
+        };
+        if let Some(known) = self.ledger.run(run) {
+            let UnderWay { peer, kind, .. } = &known.under_way;
+            self.queues.release(peer, kind.lane(), run);
+        }
+        self.conclude(run, active.ending.unwrap_or(end), out);
+    }
+
+    /// Takes a run that waits off its queue.
+    fn take_off(&mut self, run: RunId) {
+        if let Some(known) = self.ledger.run(run) {
+            let UnderWay { peer, kind, .. } = &known.under_way;
+            self.queues.remove(peer, kind.lane(), run);
+        }
+    }
+
+    /// Tells core of a run that is over. If it was never started, the one that waits to undo it is
+    /// over, too, and so on.
+    fn conclude(&mut self, run: RunId, end: Ended, out: &mut Vec<Output>) {
+        let mut next = Some((run, end));
+        while let Some((run, end)) = next {
+            let entry = Entry::Ended {
+                run,
+                end: end.clone(),
+            };
+            self.note(entry, out);
+            out.push(Output::ToCore(ended(run, end)));
+            next = self.undoing(run).map(|undoing| {
+                self.take_off(undoing);
+                (undoing, Ended::Stopped)
+            });
+        }
+    }
+
+    /// The run that waits to undo this one, if this one is over and was never started.
+    fn undoing(&self, run: RunId) -> Option<RunId> {
+        let known = self.ledger.run(run).filter(|known| known.never_started())?;
+        let Unsettled { under_way, .. } = known;
+        let mut waiting = self
+            .queues
+            .waiting_of(&under_way.peer, under_way.kind.lane());
+        waiting.find(|other| {
+            let order = self.ledger.order(*other);
+            order.is_some_and(|order| order.undoes == Some(run))
+        })
+    }
+
+    fn set_deadline(&mut self, run: RunId, deadline: Option<Monotonic>) {
+        let Some(active) = self.active.get_mut(&run) else {
+            return;
+        };
+        if let Some(before) = std::mem::replace(&mut active.deadline, deadline) {
+            self.deadlines.remove(&(before, run));
+        }
+        if let Some(after) = deadline {
+            self.deadlines.insert((after, run));
+        }
+    }
+}
+
+const fn ended(run: RunId, end: Ended) -> FromScripts {
+    FromScripts::Ended { run, end }
+}
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod survival;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a helper begins with: the lock, the journal, and the children that an earlier helper was
+//! just making.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use connect_ipc::RunId;
+use connect_ipc::scripts::Child;
+use connect_runtime::clock;
+use connect_runtime::notifier::Notifier;
+use connect_runtime::signals::EndSignals;
+use tracing::info;
+
+use crate::journal::{Directory, Journal, UNTIL_THEN};
+use crate::ledger::Ledger;
+use crate::lock::Lock;
+use crate::marks;
+
+/// The fault of a helper without a directory for its journal.
+const NO_DIRECTORY: &str = "there is no journal of scripts, since --journal-dir is not given: if \
+                            connect-ifscripts is killed, scripts may be lost or run twice; give it \
+                            a directory";
+
+/// What a helper begins with.
+pub(crate) struct Beginning {
+    pub(crate) journal: Journal,
+    /// `None` without a directory.
+    pub(crate) lock: Option<Lock>,
+    /// What the journal says, if there is one of this boot.
+    pub(crate) ledger: Option<Ledger>,
+    /// The children of runs that were just being started.
+    pub(crate) found: BTreeMap<RunId, Child>,
+}
+
+impl Beginning {
+    /// Takes over what an earlier helper has left in this directory, as soon as that one has ended.
+    /// `None` if a signal asks us to end first.
+    pub(crate) async fn take(
+        directory: Option<&Path>,
+        signals: &mut EndSignals,
+        notifier: &mut Notifier,
+    ) -> Option<Self> {
+        let Some(directory) = directory else {
+            return Some(Self::without_journal(NO_DIRECTORY.to_owned()));
+        };
+        match Self::take_from(directory, signals, notifier).await {
+            Ok(beginning) => beginning,
+            Err(error) => {
+                let fault = format!(
+                    "cannot keep a journal of scripts: {error:#}; then restart connect-ifscripts; \
+                     {UNTIL_THEN}"
+                );
+                Some(Self::without_journal(fault))
+            }
+        }
+    }
+
+    async fn take_from(
+        directory: &Path,
+        signals: &mut EndSignals,
+        notifier: &mut Notifier,
+    ) -> anyhow::Result<Option<Self>> {
+        let directory = Directory::open(directory)?;
+        let lock = Lock::take(&directory, signals, notifier).await;
+        let lock = lock.with_context(|| {
+            let path = directory.path().display();
+            format!("cannot lock {path}: make it writable for the user of connect-ifscripts")
+        })?;
+        let Some(lock) = lock else {
+            return Ok(None);
+        };
+        let (journal, ledger) = Journal::open(directory, clock::now());
+        let starting: Vec<RunId> = ledger.iter().flat_map(Ledger::being_started).collect();
+        let found = marks::find(&starting);
+        if let Some(ledger) = &ledger {
+            let runs = ledger.runs().count();
+            info!(runs, "going on where the journal of scripts ends");
+        }
+        Ok(Some(Beginning {
+            journal,
+            lock: Some(lock),
+            ledger,
+            found,
+        }))
+    }
+
+    fn without_journal(fault: String) -> Self {
+        Beginning {
+            journal: Journal::none(fault),
+            lock: None,
+            ledger: None,
+            found: BTreeMap::new(),
+        }
+    }
+}

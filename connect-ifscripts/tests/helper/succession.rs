@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Two helpers at once: the second one waits for the first, and goes on where that one ends.
+
+use anyhow::Result;
+use connect_ipc::scripts::{Ended, ToScripts};
+use rustix::process::Signal;
+
+use crate::support::{Core, alive, shell, under_way};
+
+const WAITS: &str = "waiting for it to end";
+
+#[tokio::test]
+async fn a_second_helper_waits_until_the_first_has_ended() -> Result<()> {
+    let core = Core::new().await?;
+    let mut first = core.journalling(&[])?;
+    let (mut connection, _) = core.accept().await?;
+    connection.tell(&ToScripts::Ready {})?;
+    let gate = core.gate("gate")?;
+    let run = shell(1, "a", gate.wait());
+    connection.run(run.clone())?;
+    let child = connection.started(1).await?;
+    let mut second = core.journalling(&[])?;
+    second.logs(WAITS).await?;
+    // A third one waits as well, and a signal ends that.
+    let mut third = core.journalling(&[])?;
+    third.logs(WAITS).await?;
+    third.signal(Signal::TERM)?;
+    assert!(third.ended().await?.success());
+    // The first is not disturbed.
+    connection.run(shell(2, "b", ":"))?;
+    assert_eq!(connection.end(2).await?, Ended::Exited(0));
+    first.signal(Signal::KILL)?;
+    first.ended().await?;
+    let (mut connection, resumed) = core.accept().await?;
+    assert_eq!(resumed[0], under_way(&run, Some(child)));
+    connection.tell(&ToScripts::Ready {})?;
+    gate.open().await?;
+    assert_eq!(connection.end(1).await?, Ended::Lost);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_helper_that_is_ending_leaves_its_scripts_to_one_that_waits() -> Result<()> {
+    let core = Core::new().await?;
+    let mut first = core.journalling(&["--stop-wait", "1h"])?;
+    let (mut connection, _) = core.accept().await?;
+    connection.tell(&ToScripts::Ready {})?;
+    let gate = core.gate("gate")?;
+    let run = shell(1, "a", gate.wait());
+    let second = shell(2, "a", "exit 7");
+    connection.tell(&ToScripts::Run(vec![run.clone(), second.clone()]))?;
+    let child = connection.started(1).await?;
+    first.signal(Signal::TERM)?;
+    let _successor = core.journalling(&[])?;
+    first.logs("leaving the scripts to it").await?;
+    assert!(first.ended().await?.success());
+    assert!(alive(child));
+    assert!(connection.at_end().await?);
+    let (mut connection, resumed) = core.accept().await?;
+    assert_eq!(
+        resumed,
+        [under_way(&run, Some(child)), under_way(&second, None)]
+    );
+    connection.tell(&ToScripts::Ready {})?;
+    gate.open().await?;
+    assert_eq!(connection.end(1).await?, Ended::Lost);
+    assert_eq!(connection.end(2).await?, Ended::Exited(7));
+    Ok(())
+}
