@@ -39,7 +39,7 @@ fn ordered(run: u64, setup: Option<SetupState>) -> Entry {
 
 fn set(peer: &str, state: SetupState) -> Entry {
     Entry::Setup(SetupChange {
-        number: RunId(0),
+        number: RunId(50),
         setup: Setup {
             key: key(peer),
             state,
