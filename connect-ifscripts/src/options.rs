@@ -2,6 +2,7 @@
 //! The command line.
 
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 
 use clap::Parser;
 use connect_runtime::helper::HelperOptions;
@@ -27,6 +28,9 @@ pub(crate) struct Options {
     /// alone at once].
     #[arg(long, value_name = "TIME")]
     pub(crate) stop_wait: Option<Interval>,
+    /// The directory of the journal of runs.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) journal_dir: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) helper: HelperOptions,
 }

@@ -135,6 +135,8 @@ impl Service {
     /// waited for or because it is the second signal.
     fn asked_to_end(&mut self) -> bool {
         self.notifier.stopping();
+        // A core that comes now is served by the next helper.
+        self.link.make_no_other();
         let again = self.end_at.replace(clock::now() + self.stop_wait).is_some();
         again || self.stop_wait.is_zero()
     }

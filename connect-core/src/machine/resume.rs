@@ -101,6 +101,12 @@ impl Machine {
         self.peers.changes()
     }
 
+    /// How many scripts core leaves under way or waiting, as far as it knows.
+    #[must_use]
+    pub fn scripts_left(&self) -> u64 {
+        self.scripts.pending()
+    }
+
     /// Puts the peers of an earlier core into the table, if it has left any.
     pub(super) fn restore_table(&mut self) -> Option<Restored> {
         let state = self.inheritance.take()?;
