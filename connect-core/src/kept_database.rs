@@ -5,7 +5,6 @@
 use std::io;
 use std::path::Path;
 
-use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::DatabaseCopy;
@@ -25,31 +24,13 @@ struct Document {
     database: DatabaseCopy,
 }
 
-/// Only what is looked at first.
-#[derive(Deserialize)]
-struct Header {
-    schema: u32,
-}
-
 /// Reads what an earlier core has left in `directory`; `None` if there is nothing.
 ///
 /// # Errors
-/// If there is something that cannot be read, is malformed, or has another form.
+/// As [`state_file::load`].
 pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<DatabaseCopy>> {
-    let path = directory.join(NAME);
-    if state_file::is_missing(&path) {
-        return Ok(None);
-    }
-    let bytes = state_file::read(&path)?;
-    let malformed = || format!("{} is malformed", path.display());
-    let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
-    anyhow::ensure!(
-        schema == SCHEMA,
-        "{} has form {schema}, and this program knows form {SCHEMA}",
-        path.display()
-    );
-    let document: Document = serde_json::from_slice(&bytes).with_context(malformed)?;
-    Ok(Some(document.database))
+    let document: Option<Document> = state_file::load(&directory.join(NAME), SCHEMA)?;
+    Ok(document.map(|document| document.database))
 }
 
 /// Writes the file, unless it is the same already.
@@ -114,18 +95,5 @@ mod tests {
         assert_eq!(inode(), first);
         save(dir.path(), DatabaseCopy(Arc::default())).unwrap();
         assert_eq!(load(dir.path()).unwrap().unwrap().0.peers().len(), 0);
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_an_error() {
-        let dir = tempfile::tempdir().unwrap();
-        for (text, said) in [
-            ("{\"schema\":1}", "is malformed"),
-            ("{\"schema\":2}", "has form 2"),
-        ] {
-            fs::write(dir.path().join(NAME), text).unwrap();
-            let error = load(dir.path()).unwrap_err().to_string();
-            assert!(error.contains(said), "{text}: {error}");
-        }
     }
 }

@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use connect_runtime::trouble::TroubleLog;
@@ -58,32 +57,13 @@ struct Document {
     state: State,
 }
 
-/// Only what is looked at first.
-#[derive(Deserialize)]
-struct Header {
-    schema: u32,
-}
-
 /// Reads what an earlier core has left in `directory`; `None` if there is nothing.
 ///
 /// # Errors
-/// If there is something that cannot be read, is not a plain file, is too large or malformed, or
-/// has another form.
+/// As [`state_file::load`].
 pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<(ServerRun, State)>> {
-    let path = directory.join(NAME);
-    if state_file::is_missing(&path) {
-        return Ok(None);
-    }
-    let bytes = state_file::read(&path)?;
-    let malformed = || format!("{} is malformed", path.display());
-    let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
-    anyhow::ensure!(
-        schema == SCHEMA,
-        "{} has form {schema}, and this program knows form {SCHEMA}",
-        path.display()
-    );
-    let document: Document = serde_json::from_slice(&bytes).with_context(malformed)?;
-    Ok(Some((document.server, document.state)))
+    let document: Option<Document> = state_file::load(&directory.join(NAME), SCHEMA)?;
+    Ok(document.map(|document| (document.server, document.state)))
 }
 
 fn save(directory: &Path, (server, state): (ServerRun, State)) -> io::Result<()> {

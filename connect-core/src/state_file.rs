@@ -10,6 +10,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use peerdb::plain_file;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 /// The largest file that is read. That of 50,000 peers has about 40 MiB.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
@@ -39,9 +41,30 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether nothing of this name is there.
-pub(crate) fn is_missing(path: &Path) -> bool {
-    fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+/// Only what is looked at first.
+#[derive(Deserialize)]
+struct Header {
+    schema: u32,
+}
+
+/// Reads a document that has this `schema`; `None` if there is no file of this name.
+///
+/// # Errors
+/// If there is something that cannot be read, is not a plain file, is too large or malformed, or
+/// has another form.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path, known: u32) -> anyhow::Result<Option<T>> {
+    if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let bytes = read(path)?;
+    let malformed = || format!("{} is malformed", path.display());
+    let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
+    anyhow::ensure!(
+        schema == known,
+        "{} has form {schema}, and this program knows form {known}",
+        path.display()
+    );
+    serde_json::from_slice(&bytes).with_context(malformed)
 }
 
 /// Replaces the file of this name, or makes it, and the directory too.
