@@ -33,7 +33,7 @@ use crate::machine::{Ending, Input, Loaded, Milestone, Output, WriteNews};
 use crate::restarts::Restarts;
 use crate::saved_state::Keeper;
 use crate::service_manager::ServiceManager;
-use crate::signals;
+use crate::signals::{self, Signals};
 
 /// How many arrivals are taken in one turn before their results are sent: enough to batch well,
 /// few enough that a flood on one side does not hold up the others.
@@ -53,7 +53,7 @@ pub(crate) struct EventLoop {
     pub(crate) endpoints: Endpoints,
     pub(crate) databases: mpsc::Receiver<Loaded>,
     pub(crate) read_database: Arc<Notify>,
-    pub(crate) signals: mpsc::Receiver<signals::Request>,
+    pub(crate) signals: Signals,
     pub(crate) keeper: Keeper,
     pub(crate) service_manager: ServiceManager,
     /// The server's socket, for messages.
@@ -151,7 +151,7 @@ impl EventLoop {
             Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
             () = self.deadlines.machine.passed() => {}
             () = self.deadlines.others.passed() => {}
-            Some(request) = self.signals.recv() => self.signal(request),
+            request = self.signals.next() => self.signal(request),
         }
         if self.endpoints.is_observed() {
             self.clock.check(&mut self.driver, false);
@@ -166,6 +166,8 @@ impl EventLoop {
                 self.driver.feed(Input::Leave);
             }
             signals::Request::Reload => self.driver.feed(Input::Reload),
+            // It is under way, and the server has its own limit; scripts are waited for later.
+            signals::Request::Hurry => {}
         }
     }
 

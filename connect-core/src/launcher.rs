@@ -9,43 +9,29 @@
 //! ```
 
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Parser as _;
 use connect_runtime::exit::{Exit, Fatal, finish};
-use connect_runtime::logging::{self, LogOptions, Sink};
-use connect_runtime::notifier::PRIVATE_VARIABLES;
+use connect_runtime::logging::{self, Sink};
 use connect_runtime::program;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
 use tripe_admin::Interval;
 
 use crate::daemonize;
-use crate::options::{ConnectOptions, Paths};
-use crate::restarts::{Restarts, Supervision};
+use crate::event_loop::EventLoop;
+use crate::helper_process::{HELPERS, HelperProgram};
+use crate::options::ConnectOptions;
+use crate::restarts::Restarts;
 use crate::signals::Hangup;
 use crate::startup;
-
-/// The helpers, by program name: the pinger first.
-const HELPERS: [&str; 2] = ["connect-pinger", SCRIPT_HELPER];
-
-/// The one that runs scripts.
-const SCRIPT_HELPER: &str = "connect-ifscripts";
+use crate::stopping::LastHelper;
 
 /// Where packages put the helpers.
 const PACKAGED: &str = "/usr/lib/tripe-connect";
-
-/// A helper that lived this long was in order; its next death is not held against it.
-const STEADY: Duration = Duration::from_secs(10);
-
-/// The pause before the second of several restarts in a row; the first is immediate.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest pause between restarts.
-const LAST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The whole program.
 #[must_use]
@@ -83,15 +69,15 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
         let (restarts, supervisions) = Restarts::ours();
         let mut event_loop =
             startup::prepare(&options.core, &paths, handed_over, hangup, restarts).await?;
-        let supervisors: Vec<JoinHandle<()>> = helpers
+        let supervisors = helpers
             .into_iter()
             .zip(supervisions)
             .map(|(program, core)| {
-                let further = further_options(&program, &options);
-                let log = options.core.log.clone();
-                tokio::spawn(supervise(program, further, paths.clone(), log, core))
-            })
-            .collect();
+                let helper = HelperProgram::new(program, &options, &paths);
+                let (stop, stopped) = oneshot::channel();
+                (stop, tokio::spawn(helper.supervise(core, stopped)))
+            });
+        let supervisors: Vec<Supervisor> = supervisors.collect();
         let background = options.daemon;
         let ended = event_loop
             .run(move || {
@@ -103,15 +89,31 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
                 }
             })
             .await;
-        // Dropping a supervisor's child ends the helper; scripts under way are left to finish.
-        // Before core's sockets are closed: a helper would log that it cannot reach core.
-        for supervisor in supervisors {
-            supervisor.abort();
-            // It was aborted, so this waits for nothing else.
-            let _ = supervisor.await;
-        }
+        end_helpers(supervisors, event_loop, options.stop_wait.duration()).await;
         ended
     })
+}
+
+/// A helper's supervisor, and how to stop it.
+type Supervisor = (oneshot::Sender<()>, JoinHandle<Option<Child>>);
+
+/// Ends the pinger at once, and waits until the script helper has ended. The service has ended.
+async fn end_helpers(supervisors: Vec<Supervisor>, event_loop: EventLoop, stop_wait: Duration) {
+    let mut script_helper = None;
+    for (stop, supervisor) in supervisors {
+        // Dropped, it means the same.
+        drop(stop);
+        // The last is the script helper's; another's process ends with its handle. A supervisor
+        // that has failed has no process to wait for.
+        script_helper = supervisor.await.ok().flatten();
+    }
+    let scripts = event_loop.driver.machine.scripts_left();
+    let last = script_helper.map(|child| LastHelper::ask(child, stop_wait, scripts));
+    // This closes all connections, so that nobody waits for an answer while we wait.
+    let EventLoop { mut signals, .. } = event_loop;
+    if let Some(last) = last {
+        last.ended(&mut signals).await;
+    }
 }
 
 /// Finds the helper programs, in the order of [`HELPERS`].
@@ -145,111 +147,4 @@ fn find_helpers(option: Option<&Path>) -> Result<Vec<PathBuf>, Fatal> {
             })
         })
         .collect()
-}
-
-/// What is meant for one of the helpers among our own options.
-fn further_options(program: &Path, options: &ConnectOptions) -> Vec<&'static str> {
-    let of_scripts = [
-        (options.clean_environment, "--clean-environment"),
-        (options.allow_unsafe_scripts, "--allow-unsafe-scripts"),
-    ];
-    if !program.ends_with(SCRIPT_HELPER) {
-        return Vec::new();
-    }
-    of_scripts
-        .into_iter()
-        .filter_map(|(wanted, option)| wanted.then_some(option))
-        .collect()
-}
-
-fn spawn(
-    program: &Path,
-    further: &[&str],
-    paths: &Paths,
-    log: &LogOptions,
-) -> anyhow::Result<Child> {
-    let mut command = Command::new(program);
-    command
-        .args(further)
-        .arg("--socket")
-        .arg(paths.runtime.helpers_socket())
-        .arg("--parent")
-        .arg(std::process::id().to_string())
-        .arg("--log-level")
-        .arg(&log.level)
-        // Scripts talk to the same server as we do.
-        .env("TRIPESOCK", &paths.socket)
-        .env("TRIPEDIR", &paths.directory)
-        // A script that starts a service of its own is not this one's child.
-        .env_remove(daemonize::CHILD_VARIABLE)
-        .env_remove("STATE_DIRECTORY")
-        .stdin(Stdio::null())
-        // The trace of --debug has standard output for itself.
-        .stdout(Stdio::null())
-        // Ctrl-C is for us: a helper that ended by it as well would be restarted while we end.
-        .process_group(0)
-        .kill_on_drop(true);
-    for variable in PRIVATE_VARIABLES {
-        command.env_remove(variable);
-    }
-    if log.sink == Sink::Journald {
-        command.arg("--log=journald");
-    }
-    if daemonize::is_child() {
-        // The caller's is let go of by us, and must not be held open by a helper: whoever collects
-        // what --daemon says waits for its end.
-        command.stderr(Stdio::null());
-    }
-    command
-        .spawn()
-        .with_context(|| format!("cannot start {}", program.display()))
-}
-
-/// Keeps one helper running for ever. One that is silent is killed, since it may be stopped and so
-/// deaf to other signals.
-async fn supervise(
-    program: PathBuf,
-    further: Vec<&'static str>,
-    paths: Paths,
-    log: LogOptions,
-    core: Supervision,
-) {
-    let name = program
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let mut pause = Duration::ZERO;
-    loop {
-        let started = Instant::now();
-        match spawn(&program, &further, &paths, &log) {
-            Ok(mut child) => {
-                let ended = tokio::select! {
-                    ended = child.wait() => ended,
-                    () = core.silent() => {
-                        tracing::warn!(helper = name, "a helper does not answer; killing it");
-                        // It may end by itself at this very moment.
-                        let _ = child.start_kill();
-                        child.wait().await
-                    }
-                };
-                match ended {
-                    Ok(status) => {
-                        tracing::warn!(helper = name, %status, "a helper has ended; restarting it");
-                    }
-                    Err(error) => tracing::warn!(helper = name, %error, "cannot wait for a helper"),
-                }
-            }
-            Err(error) => tracing::error!(
-                error = format!("{error:#}"),
-                "cannot start a helper; retrying"
-            ),
-        }
-        if started.elapsed() > STEADY {
-            pause = Duration::ZERO;
-        }
-        sleep(pause).await;
-        core.restarted();
-        pause = (pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
-    }
 }

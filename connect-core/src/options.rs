@@ -52,7 +52,8 @@ pub struct CoreOptions {
     pub debug: bool,
     /// The service is started together with the server: configure interfaces, make connections,
     /// and add the peers that the database marks for it.
-    #[arg(long)]
+    // --st has always been --startup, also beside --stop-wait.
+    #[arg(long, alias = "st")]
     pub startup: bool,
     /// The directory of the service's own sockets [default: $TRIPE_CONNECT_DIR, else the name of
     /// the administration socket with .connect after it].
@@ -75,7 +76,6 @@ pub struct CoreOptions {
     pub helper_users: Vec<String>,
     /// Keep statistics and what was configured in this directory, so that a later core goes on
     /// where this one stopped [default: $STATE_DIRECTORY, else nothing is kept].
-    // Not --state-dir: --st has always been --startup.
     #[arg(long = "keep-state", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// How long to wait for the server at the start [default: not at all].
@@ -172,6 +172,10 @@ pub(crate) struct ConnectOptions {
     /// Run scripts as root even if others can change them, see connect-ifscripts(8).
     #[arg(long)]
     pub allow_unsafe_scripts: bool,
+    /// How long scripts may take to end when this program ends.
+    // As the unit of connect-ifscripts has it.
+    #[arg(long, value_name = "TIME", default_value = "10s")]
+    pub stop_wait: Interval,
 }
 
 /// Core of the connect service, with helpers that are started on their own
@@ -213,6 +217,7 @@ mod tests {
             "connect --admin-socket=s --directory=d --peerdb=f --daemon --debug --startup",
             "connect --admin-socket s --directory d --peerdb f --dae --deb --st",
             "connect -as -dd -pf --daemon --debug --startup",
+            "connect --admin-socket s --directory d --peerdb f --dae --deb --sta",
         ] {
             let options = ConnectOptions::try_parse_from(line.split(' ')).unwrap();
             assert!(
@@ -257,6 +262,7 @@ mod tests {
                     "helper-dir",
                     "clean-environment",
                     "allow-unsafe-scripts",
+                    "stop-wait",
                     // Those of `replay`.
                     "until",
                     "quiet"

@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The file in which one core leaves its state for the next.
+//! The file in which one core leaves its state for the next, and the keeper of the state directory.
 //!
 //! ```text
-//!   core's loop --State--> [a thread for each write] --> core.json
+//!   core's loop --State, Database--> [a thread for each write] --> core.json, database.json
 //! ```
 //!
 //! It is a cache, not a record: if it is missing, unreadable or of another server the service does
-//! what it does without one, and says so. So it is replaced as a whole but not synced: what a crash
-//! of the machine loses counts for nothing after it anyway.
+//! what it does without one, and says so.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use connect_runtime::trouble::TroubleLog;
-use peerdb::plain_file;
+use peerdb::Database;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::machine::{Machine, State, WriteNews};
+use crate::kept_database;
+use crate::machine::{DatabaseCopy, Machine, State, WriteNews};
+use crate::state_file;
 use connect_ipc::setup::ServerRun;
 
 /// The file's name in the state directory.
@@ -57,62 +57,13 @@ struct Document {
     state: State,
 }
 
-/// Only what is looked at first.
-#[derive(Deserialize)]
-struct Header {
-    schema: u32,
-}
-
-/// The largest file that is read. That of 50,000 peers has about 40 MiB.
-const MAX_SIZE: u64 = 256 * 1024 * 1024;
-
-/// The bytes of the file, if it is one that a core has left.
-fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let file = plain_file::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let file = file.with_context(|| {
-        format!(
-            "{} is not a plain file: move it away, and a new one is written",
-            path.display()
-        )
-    })?;
-    let failed = || format!("cannot read {}", path.display());
-    let size = file.metadata().with_context(failed)?.len();
-    anyhow::ensure!(
-        size <= MAX_SIZE,
-        "{} is larger than {} MiB, so it is not what the service has left: move it away",
-        path.display(),
-        MAX_SIZE >> 20
-    );
-    let mut bytes = Vec::new();
-    // Not more, should it grow meanwhile.
-    file.take(size)
-        .read_to_end(&mut bytes)
-        .with_context(failed)?;
-    Ok(bytes)
-}
-
 /// Reads what an earlier core has left in `directory`; `None` if there is nothing.
 ///
 /// # Errors
-/// If there is something that cannot be read, is not a plain file, is too large or malformed, or
-/// has another form.
+/// As [`state_file::load`].
 pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<(ServerRun, State)>> {
-    let path = directory.join(NAME);
-    let is_missing =
-        fs::metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
-    if is_missing {
-        return Ok(None);
-    }
-    let bytes = read(&path)?;
-    let malformed = || format!("{} is malformed", path.display());
-    let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
-    anyhow::ensure!(
-        schema == SCHEMA,
-        "{} has form {schema}, and this program knows form {SCHEMA}",
-        path.display()
-    );
-    let document: Document = serde_json::from_slice(&bytes).with_context(malformed)?;
-    Ok(Some((document.server, document.state)))
+    let document: Option<Document> = state_file::load(&directory.join(NAME), SCHEMA)?;
+    Ok(document.map(|document| (document.server, document.state)))
 }
 
 fn save(directory: &Path, (server, state): (ServerRun, State)) -> io::Result<()> {
@@ -122,33 +73,33 @@ fn save(directory: &Path, (server, state): (ServerRun, State)) -> io::Result<()>
         server,
         state,
     };
-    make(directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(&serde_json::to_vec(&document)?)?;
-    file.persist(directory.join(NAME))
-        .map_err(|error| error.error)?;
+    state_file::replace(directory, NAME, &serde_json::to_vec(&document)?)
+}
+
+/// What came of writing: which file could not be written, and why.
+type Outcome = Result<(), (&'static str, io::Error)>;
+
+/// Writes both files, the database if it is another: first, since the state counts for little
+/// without it.
+fn save_all(
+    directory: &Path,
+    state: (ServerRun, State),
+    database: Option<DatabaseCopy>,
+) -> Outcome {
+    if let Some(database) = database {
+        kept_database::save(directory, database).map_err(|error| (kept_database::NAME, error))?;
+    }
+    save(directory, state).map_err(|error| (NAME, error))
+}
+
+fn try_to_write(directory: &Path) -> Outcome {
+    for name in [NAME, kept_database::NAME] {
+        state_file::try_to_write(directory, name).map_err(|error| (name, error))?;
+    }
     Ok(())
 }
 
-/// Tries whether the file could be written: a directory that is missing or read-only, or a full
-/// disk, is to be told at the start.
-fn try_to_write(directory: &Path) -> io::Result<()> {
-    make(directory)?;
-    if directory.join(NAME).is_dir() {
-        return Err(io::ErrorKind::IsADirectory.into());
-    }
-    // A full disk has room for an empty file.
-    tempfile::NamedTempFile::new_in(directory)?.write_all(&[0; 4096])
-}
-
-fn make(directory: &Path) -> io::Result<()> {
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(directory)
-}
-
-/// Keeps the file up to date.
+/// Keeps the files up to date.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     directory: Option<PathBuf>,
@@ -156,12 +107,16 @@ pub(crate) struct Keeper {
     about: Option<ServerRun>,
     /// [`Machine::changes`] as last looked at.
     changes: u64,
-    /// When the file is to be written next.
+    /// [`Machine::database`] as last looked at.
+    database: Option<Arc<Database>>,
+    /// Whether its file is to be written with the next state.
+    database_due: bool,
+    /// When the files are to be written next.
     due: Monotonic,
-    /// Whether the file is to be deleted at the end.
+    /// Whether the files are to be deleted at the end.
     forgotten: bool,
     /// The write under way.
-    writing: Option<JoinHandle<io::Result<()>>>,
+    writing: Option<JoinHandle<Outcome>>,
     /// When to look whether it has ended.
     look: Monotonic,
     trouble: TroubleLog,
@@ -185,6 +140,8 @@ impl Keeper {
             directory,
             about: None,
             changes: 0,
+            database: None,
+            database_due: false,
             due: clock::now() + SAVE_EVERY,
             forgotten: false,
             writing: None,
@@ -216,13 +173,16 @@ impl Keeper {
                 self.due = now;
             }
         }
-        if machine.changes() != self.changes {
+        let is_new = self.look_at_database(machine);
+        if machine.changes() != self.changes || is_new {
             self.changes = machine.changes();
             self.due = self.due.min(now + SAVE_SOON);
         }
         if let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) {
             // It has ended, so this waits for nothing.
-            let result = writing.await.unwrap_or_else(|error| Err(error.into()));
+            let result = writing
+                .await
+                .unwrap_or_else(|error| Err((NAME, error.into())));
             self.note(&result);
         } else if self.look <= now {
             self.look = now + LOOK_AFTER;
@@ -233,7 +193,28 @@ impl Keeper {
         self.news.take()
     }
 
-    /// Begins to write the file.
+    /// Notes that core has loaded another database, if so.
+    fn look_at_database(&mut self, machine: &Machine) -> bool {
+        let database = machine.database();
+        let same = match (database, &self.database) {
+            (Some(now), Some(before)) => Arc::ptr_eq(now, before),
+            (None, _) => true,
+            (Some(_), None) => false,
+        };
+        if !same {
+            self.database = database.cloned();
+            self.database_due = true;
+        }
+        !same
+    }
+
+    /// The database to be written with the state, if there is one.
+    fn take_database(&mut self) -> Option<DatabaseCopy> {
+        let due = std::mem::take(&mut self.database_due);
+        self.database.clone().filter(|_| due).map(DatabaseCopy)
+    }
+
+    /// Begins to write the files.
     fn write(&mut self, directory: PathBuf, machine: &Machine, now: Monotonic) {
         if self.writing.is_some() {
             // The disk is slow: not two at a time.
@@ -242,7 +223,12 @@ impl Keeper {
         }
         (self.due, self.look) = (now + SAVE_EVERY, now + LOOK_AFTER);
         self.writing = match machine.state().filter(|_| self.about.is_some()) {
-            Some(state) => Some(spawn_blocking(move || save(&directory, state))),
+            Some(state) => {
+                let database = self.take_database();
+                Some(spawn_blocking(move || {
+                    save_all(&directory, state, database)
+                }))
+            }
             None if self.trouble.last().is_some() => {
                 Some(spawn_blocking(move || try_to_write(&directory)))
             }
@@ -250,43 +236,48 @@ impl Keeper {
         };
     }
 
-    /// The file is to be deleted at the end: another program provides the service now.
+    /// The files are to be deleted at the end: another program provides the service now.
     pub(crate) fn forget(&mut self) {
         self.forgotten = true;
     }
 
-    /// Writes the file for the last time, or deletes it.
+    /// Writes the files for the last time, or deletes them.
     pub(crate) async fn finish(&mut self, machine: &Machine) {
+        self.look_at_database(machine);
         if let Some(writing) = self.writing.take() {
-            // Whatever became of it, what is written now is newer.
-            let _ = writing.await;
+            // Whatever became of the state, what is written now is newer.
+            self.database_due |= !matches!(writing.await, Ok(Ok(())));
         }
         let Some(directory) = self.directory.clone() else {
             return;
         };
         if self.forgotten {
-            // It may never have been written.
-            let _ = fs::remove_file(directory.join(NAME));
+            for name in [NAME, kept_database::NAME] {
+                // It may never have been written.
+                let _ = fs::remove_file(directory.join(name));
+            }
         } else if let Some(state) = machine.state() {
-            let result = save(&directory, state);
+            let database = self.take_database();
+            let result = save_all(&directory, state, database);
             self.note(&result);
         }
     }
 
-    fn note(&mut self, result: &io::Result<()>) {
-        let Err(error) = result else {
+    fn note(&mut self, result: &Outcome) {
+        let Err((name, error)) = result else {
             if self.trouble.over() {
                 tracing::info!("the state can be saved now");
                 self.news = Some(WriteNews::StateSaved {});
             }
             return;
         };
+        self.database_due = true;
         self.due = self.due.min(clock::now() + RETRY_AFTER);
         let reason = reason(error);
         if let Some(directory) = &self.directory
             && self.trouble.is_new(&reason)
         {
-            let path = directory.join(NAME).display().to_string();
+            let path = directory.join(name).display().to_string();
             tracing::warn!(
                 %error,
                 path,
@@ -324,8 +315,8 @@ mod tests {
         fs::write(&taken, "a file").unwrap();
         let mut keeper = Keeper::new(Some(taken.join("state")));
         let told = keeper.trouble.last().unwrap().to_owned();
-        let later = make(&taken.join("state"));
-        keeper.note(&later);
+        let later = state_file::make(&taken.join("state"));
+        keeper.note(&later.map_err(|error| (NAME, error)));
         assert_eq!(keeper.trouble.last(), Some(told.as_str()));
         fs::create_dir_all(dir.path().join("odd").join(NAME)).unwrap();
         assert!(

@@ -21,14 +21,14 @@ use crate::endpoints::Endpoints;
 use crate::endpoints::access::Access;
 use crate::endpoints::doors::Doors;
 use crate::event_loop::{Deadlines, EventLoop, WallClock};
-use crate::machine::{Config, Input, Loaded, Machine, State};
+use crate::kept_database;
+use crate::machine::{Config, Inherited, Input, Loaded, Machine};
 use crate::options::{CoreOptions, Paths, VERSION};
 use crate::recording::Recorder;
 use crate::restarts::Restarts;
 use crate::saved_state::{self, Keeper};
 use crate::service_manager::ServiceManager;
 use crate::signals::{self, Hangup};
-use connect_ipc::setup::ServerRun;
 
 /// Takes the sockets that a service manager has opened for us.
 ///
@@ -92,12 +92,22 @@ pub(crate) async fn prepare(
     let (doors, arrivals) = Doors::open(&paths.runtime, access, handed_over)
         .await
         .map_err(system)?;
-    if let Some((run, state)) = saved_state(paths) {
-        let state = Box::new(state);
-        driver.feed(Input::Inherited { run, state });
+    let looked_at = peerdb::FileIdentity::of(&paths.database).ok();
+    let loaded = Database::load(&paths.database);
+    if let Some((run, state)) = left(paths, saved_state::load) {
+        let database = match loaded {
+            Ok(_) => None,
+            Err(_) => left(paths, kept_database::load),
+        };
+        driver.feed(Input::Inherited(Box::new(Inherited {
+            run,
+            state,
+            database,
+        })));
     }
-    let (databases, read_database) =
-        watch_database(&paths.database, &mut driver).map_err(system)?;
+    let seen = Seen::new(&loaded, looked_at);
+    driver.feed(Input::Database(loaded.into()));
+    let (databases, read_database) = watch_database(&paths.database, seen).map_err(system)?;
     Ok(EventLoop {
         driver,
         admin,
@@ -139,10 +149,10 @@ fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
     Ok(Driver::new(Machine::new(config), options.debug, recorder))
 }
 
-/// What an earlier core has left.
-fn saved_state(paths: &Paths) -> Option<(ServerRun, State)> {
+/// What an earlier core has left, in one of the files.
+fn left<T>(paths: &Paths, load: impl FnOnce(&Path) -> anyhow::Result<Option<T>>) -> Option<T> {
     let directory = paths.state.as_deref()?;
-    saved_state::load(directory).unwrap_or_else(|error| {
+    load(directory).unwrap_or_else(|error| {
         tracing::warn!(
             error = format!("{error:#}"),
             "continuing without the saved state"
@@ -151,15 +161,11 @@ fn saved_state(paths: &Paths) -> Option<(ServerRun, State)> {
     })
 }
 
-/// Reads the database for the first time, and starts to watch its file.
+/// Starts to watch the database file.
 fn watch_database(
     path: &Path,
-    driver: &mut Driver,
+    seen: Seen,
 ) -> anyhow::Result<(mpsc::Receiver<Loaded>, Arc<Notify>)> {
-    let looked_at = peerdb::FileIdentity::of(path).ok();
-    let loaded = Database::load(path);
-    let seen = Seen::new(&loaded, looked_at);
-    driver.feed(Input::Database(loaded.into()));
     let (sender, databases) = mpsc::channel(1);
     let read_database = Arc::new(Notify::new());
     tokio::spawn(database_watch::watch(

@@ -183,6 +183,8 @@ impl Service {
     /// waited for or because it is the second signal.
     fn asked_to_end(&mut self) -> bool {
         self.notifier.stopping();
+        // A core that comes now is served by the next helper.
+        self.link.make_no_other();
         let now = clock::now();
         let ending = Ending {
             at: now + self.stop_wait,

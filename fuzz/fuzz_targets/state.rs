@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use connect_core::machine::{Config, Input, Loaded, Machine, State};
+use connect_core::machine::{Config, Inherited, Input, Loaded, Machine, State};
 use connect_ipc::clock::Monotonic;
 use connect_policy::pinging::PingKind;
 use libfuzzer_sys::fuzz_target;
@@ -38,10 +38,11 @@ fuzz_target!(|text: &str| {
     let mut outputs = Vec::new();
     for input in [
         Input::Database(Loaded::from(Ok(database))),
-        Input::Inherited {
+        Input::Inherited(Box::new(Inherited {
             run,
-            state: Box::new(state),
-        },
+            state,
+            database: None,
+        })),
         Input::ServerConnected { run: Some(run) },
     ] {
         machine.handle(input, now, &mut outputs);

@@ -92,7 +92,12 @@ fn server_faults(service: &ServiceStatus) -> Vec<String> {
 pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
     let mut faults = Vec::new();
     if let Some(fault) = &service.database.fault {
-        faults.push(format!("the database as it was before is in use: {fault}"));
+        let which = if service.database.inherited {
+            "the database that the service used before its restart"
+        } else {
+            "the database as it was before"
+        };
+        faults.push(format!("{which} is in use: {fault}"));
     }
     for (program, work, helper) in [
         ("connect-pinger", "no peer is pinged", &service.pinger),

@@ -264,7 +264,7 @@ pub(crate) fn service() -> Result<ServiceStatus> {
         "uptime": 12_345,
         "socket": "/run/tripesock",
         "server": "up",
-        "database": {"path": "/etc/tripe/peers.cdb", "peers": 3, "fault": null},
+        "database": {"path": "/etc/tripe/peers.cdb", "peers": 3, "fault": null, "inherited": false},
         "pinger": helper(101),
         "scripts": helper(102),
     }))?)

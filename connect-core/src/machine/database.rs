@@ -16,9 +16,36 @@ pub(super) struct DatabaseState {
     pub(super) fault: Option<String>,
     /// Whether there was ever one that could be read.
     pub(super) loaded: bool,
+    /// Whether the one in use is what the last core has left, since the file cannot be read.
+    pub(super) inherited: bool,
     /// Whether a signal has asked for the file to be read, so that the service manager waits.
     pub(super) reloading: bool,
 }
+
+impl DatabaseState {
+    /// Uses what the last core has left, if there is nothing better. Says whether that is so.
+    pub(super) fn inherit(&mut self, copy: Option<DatabaseCopy>) -> bool {
+        let wanted = self.fault.is_some() && !self.loaded;
+        if let Some(DatabaseCopy(database)) = copy.filter(|_| wanted) {
+            self.current = database;
+            self.inherited = true;
+        }
+        self.inherited
+    }
+
+    /// The database in use, if it was read from the file.
+    pub(super) fn read_from_file(&self) -> Option<&Arc<Database>> {
+        self.loaded.then_some(&self.current)
+    }
+}
+
+/// A database as one core leaves it for the next: what matters to core, which says nothing of
+/// faults.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(transparent)]
+pub struct DatabaseCopy(
+    #[serde(serialize_with = "write_parts", deserialize_with = "read_parts")] pub Arc<Database>,
+);
 
 /// What came of reading the database file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -60,28 +87,30 @@ impl From<Result<Database, LoadError>> for Loaded {
     }
 }
 
-/// The contents of a database that matter to core, as a recording has them.
+/// The contents of a database that matter to core, as a recording has them: borrowed to be written,
+/// owned once read.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Parts {
-    peers: Vec<(String, Vec<(String, String)>)>,
-    users: Vec<(String, String)>,
-    auto: Vec<String>,
+struct Parts<Text> {
+    peers: Vec<(Text, Vec<(Text, Text)>)>,
+    users: Vec<(Text, Text)>,
+    auto: Vec<Text>,
 }
 
 fn write_parts<S: Serializer>(database: &Database, serializer: S) -> Result<S::Ok, S::Error> {
-    let pair = |(first, second): (&str, &str)| (first.to_owned(), second.to_owned());
-    let record = |record: &Record| (record.name().to_owned(), record.iter().map(pair).collect());
+    let peers = database.peers();
     let parts = Parts {
-        peers: database.peers().map(record).collect(),
-        users: database.users().map(pair).collect(),
-        auto: database.auto().to_vec(),
+        peers: peers
+            .map(|record| (record.name(), record.iter().collect()))
+            .collect(),
+        users: database.users().collect(),
+        auto: database.auto().iter().map(String::as_str).collect(),
     };
     parts.serialize(serializer)
 }
 
 fn read_parts<'de, D: Deserializer<'de>>(reader: D) -> Result<Arc<Database>, D::Error> {
-    let parts = Parts::deserialize(reader)?;
+    let parts = Parts::<String>::deserialize(reader)?;
     let record = |(name, pairs): (String, Vec<(String, String)>)| Record::new(&name, pairs);
     let peers = parts.peers.into_iter().map(record);
     Ok(Arc::new(Database::from_parts(

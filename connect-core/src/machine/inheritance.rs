@@ -13,6 +13,7 @@ use connect_ipc::pinger::PingPhase;
 use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
 
+use super::database::DatabaseCopy;
 use super::departures::Departure;
 use super::peers::{Adoption, History};
 use super::scripts::ended_run::EndedRun;
@@ -105,11 +106,24 @@ impl State {
     }
 }
 
+/// What an earlier core has left.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Inherited {
+    /// The run of the server that it is about.
+    pub run: ServerRun,
+    /// The state.
+    pub state: State,
+    /// The database that it used, if it is needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<DatabaseCopy>,
+}
+
 /// What an earlier core has left, and what `--startup` has done.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inheritance {
     /// The state and the run of the server that it is about, until a server was joined.
-    left: Option<(ServerRun, State)>,
+    left: Option<Inherited>,
     /// Whether it is about the server that is being joined.
     applies: bool,
     /// Whether what `--startup` stands for was done for this server, by this core or an earlier
@@ -121,8 +135,8 @@ pub(super) struct Inheritance {
 
 impl Inheritance {
     /// An earlier core has left this about a run of the server.
-    pub(super) fn offer(&mut self, run: ServerRun, state: State) {
-        self.left = Some((run, state));
+    pub(super) fn offer(&mut self, left: Inherited) {
+        self.left = Some(left);
     }
 
     /// A server was connected. Until one was joined, each one that is met may be the one that the
@@ -137,11 +151,11 @@ impl Inheritance {
             self.left = None;
         }
         self.applies = false;
-        if let Some((about, state)) = &self.left {
-            self.applies = run == Some(*about) && state.is_of_this_boot(now);
+        if let Some(left) = &self.left {
+            self.applies = run == Some(left.run) && left.state.is_of_this_boot(now);
             if self.applies {
                 tracing::info!(
-                    peers = state.len(),
+                    peers = left.state.len(),
                     "resuming from the state of the last core"
                 );
             } else {
@@ -163,12 +177,12 @@ impl Inheritance {
         self.started_up = true;
     }
 
-    /// The state, if it is about the server that is being joined.
-    pub(super) fn take(&mut self) -> Option<State> {
+    /// The state and the database, if they are about the server that is being joined.
+    pub(super) fn take(&mut self) -> Option<(State, Option<DatabaseCopy>)> {
         let applies = std::mem::take(&mut self.applies);
-        let (_, state) = self.left.take_if(|_| applies)?;
-        self.started_up = state.started_up;
-        Some(state)
+        let left = self.left.take_if(|_| applies)?;
+        self.started_up = left.state.started_up;
+        Some((left.state, left.database))
     }
 }
 
@@ -184,6 +198,14 @@ pub(super) struct Restored {
 mod tests {
     use super::*;
 
+    fn about(run: ServerRun, state: State) -> Inherited {
+        Inherited {
+            run,
+            state,
+            database: None,
+        }
+    }
+
     #[test]
     fn state_counts_only_for_the_run_and_the_boot_that_it_was_written_in() {
         let run = |inode: u64| -> ServerRun {
@@ -197,7 +219,7 @@ mod tests {
                 saved,
                 ..State::default()
             };
-            inheritance.offer(run(1), state);
+            inheritance.offer(about(run(1), state));
             inheritance.server_connected(met, joined_before, now);
             inheritance.take().is_some()
         };
@@ -213,7 +235,7 @@ mod tests {
         let run: ServerRun =
             serde_json::from_str("{\"device\":1,\"inode\":1,\"made\":[0,0]}").unwrap();
         let mut inheritance = Inheritance::default();
-        inheritance.offer(run, State::default());
+        inheritance.offer(about(run, State::default()));
         inheritance.server_connected(None, false, Monotonic(5));
         assert!(inheritance.take().is_none());
         inheritance.server_connected(Some(run), false, Monotonic(5));

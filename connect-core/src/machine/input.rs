@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tripe_admin::Interval;
 
 use super::database::Loaded;
-use super::inheritance::State;
+use super::inheritance::Inherited;
 use connect_ipc::setup::ServerRun;
 
 /// One connection to one of our own sockets.
@@ -105,12 +105,7 @@ pub enum Input<'a> {
     /// The database file was read.
     Database(Loaded),
     /// An earlier core has left its state; comes before the first [`Input::ServerConnected`].
-    Inherited {
-        /// The run of the server that the state is about.
-        run: ServerRun,
-        /// The state.
-        state: Box<State>,
-    },
+    Inherited(Box<Inherited>),
     /// Whether anybody wants events from now on.
     Observed(bool),
     /// This many events were not sent to observers that read too slowly.

@@ -42,8 +42,8 @@ mod watch;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
 
-pub use database::Loaded;
-pub use inheritance::State;
+pub use database::{DatabaseCopy, Loaded};
+pub use inheritance::{Inherited, State};
 pub use input::{Config, ConnectionId, Input, WriteNews};
 pub use limits::ANSWER_LIMIT;
 pub use liveness::COALESCE;
@@ -124,7 +124,7 @@ impl Machine {
             } => self.request(connection, &by, envelope),
             Input::Gone(connection) => self.gone(connection),
             Input::Database(loaded) => self.database_read(loaded),
-            Input::Inherited { run, state } => self.inheritance.offer(run, *state),
+            Input::Inherited(left) => self.inheritance.offer(*left),
             Input::Observed(observed) => self.events.set_observed(observed),
             Input::EventsDropped(events) => self.events.drop_counted(events),
             Input::WallClock { millis } => self.events.set_clock(self.now, millis),

@@ -34,7 +34,7 @@ impl Machine {
             Loaded::Faulty { fault } => {
                 if self.database.fault.as_ref() != Some(&fault) {
                     self.events.counters.reload_faults += 1;
-                    if self.database.loaded {
+                    if self.database.loaded || self.database.inherited {
                         // Why is in the line after this one.
                         tracing::warn!("keeping the database that was read before");
                         self.warn(["peerdb-error"], &[&fault]);
@@ -68,6 +68,7 @@ impl Machine {
                     tracing::info!(peers, "the database can be read now");
                 }
                 self.database.loaded = true;
+                self.database.inherited = false;
                 self.events.counters.reloads += 1;
                 self.database.current = database;
                 self.peers.departures.keep_expected(&self.database.current);

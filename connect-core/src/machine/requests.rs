@@ -101,6 +101,7 @@ impl Machine {
                 path: self.config.database.display().to_string(),
                 peers: self.database.current.sorted_peers().len() as u64,
                 fault: self.database.fault.clone(),
+                inherited: self.database.inherited,
             },
             pinger,
             scripts,

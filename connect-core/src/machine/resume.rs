@@ -2,11 +2,13 @@
 //! Leaving state for the next core, and resuming from what an earlier one has left.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use connect_ipc::control::StateFault;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::Remembered;
 use connect_liveness::CatchUp;
+use peerdb::Database;
 
 use super::Machine;
 use super::inheritance::{AdoptionState, PeerState, Restored, State};
@@ -94,6 +96,13 @@ impl Machine {
         Some((run, state))
     }
 
+    /// The database that the next core has to know. `None` as long as none was read from the file:
+    /// then what an earlier core has left is all there is.
+    #[must_use]
+    pub fn database(&self) -> Option<&Arc<Database>> {
+        self.database.read_from_file()
+    }
+
     /// A number that grows whenever the state changes in what must not be lost even by a crash:
     /// which peers there are.
     #[must_use]
@@ -101,16 +110,30 @@ impl Machine {
         self.peers.changes()
     }
 
+    /// How many scripts core leaves under way or waiting, as far as it knows.
+    #[must_use]
+    pub fn scripts_left(&self) -> u64 {
+        self.scripts.pending()
+    }
+
     /// Puts the peers of an earlier core into the table, if it has left any.
     pub(super) fn restore_table(&mut self) -> Option<Restored> {
-        let state = self.inheritance.take()?;
+        let (state, database) = self.inheritance.take()?;
+        let is_inherited = self.database.inherit(database);
+        if is_inherited {
+            let peers = self.database.current.sorted_peers().len();
+            tracing::warn!(
+                peers,
+                "using the database that the last core has left, until the file can be read"
+            );
+        }
         for run in state.failed_scripts {
             self.scripts.failures.remember(run);
         }
         for (name, departure) in state.departures {
             self.peers.departures.note(&name, departure);
         }
-        if self.database.fault.is_none() {
+        if self.database.fault.is_none() || is_inherited {
             self.peers.departures.keep_expected(&self.database.current);
         }
         let mut restored = Restored::default();

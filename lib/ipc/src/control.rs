@@ -322,6 +322,9 @@ pub struct DatabaseStatus {
     pub peers: u64,
     /// Why the file as it is now is not in use, if so.
     pub fault: Option<String>,
+    /// Whether the database in use is what the last core has left.
+    #[serde(default)]
+    pub inherited: bool,
 }
 
 /// One helper process.

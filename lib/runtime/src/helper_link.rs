@@ -9,6 +9,7 @@
 //!      '---- LinkEvent: connected, message, malformed, lost
 //! ```
 
+use std::future::pending;
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -33,6 +34,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// What the service manager reads while there is no core.
 const WAITING: &str = "waiting for core";
+
+/// What it reads when the last connection is lost.
+const ENDING: &str = "ending";
 
 /// What happens to the connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -60,6 +64,8 @@ struct Connection {
 enum State {
     Reaching(Pin<Box<dyn Future<Output = anyhow::Result<Connection>> + Send>>),
     Connected(Connection),
+    /// There is no connection, and there will be none.
+    Over,
 }
 
 /// The link of a helper to which core sends `M`.
@@ -71,6 +77,8 @@ pub struct HelperLink<M> {
     /// How things stand, for people.
     status: String,
     trouble: TroubleLog,
+    /// Whether the present connection is the last.
+    last: bool,
     message: PhantomData<fn() -> M>,
 }
 
@@ -84,6 +92,7 @@ impl<M: ToHelper> HelperLink<M> {
             pause: FIRST_PAUSE,
             status: WAITING.to_owned(),
             trouble: TroubleLog::default(),
+            last: false,
             message: PhantomData,
         }
     }
@@ -103,8 +112,23 @@ impl<M: ToHelper> HelperLink<M> {
                     let received = connection.receiver.next().await;
                     return self.received(received);
                 }
+                State::Over => return pending().await,
             }
         }
+    }
+
+    /// This program is ending: once the present connection is lost, no other is made. The next core
+    /// has a helper of its own.
+    pub fn make_no_other(&mut self) {
+        self.last = true;
+        if matches!(self.state, State::Reaching(_)) {
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        ENDING.clone_into(&mut self.status);
+        self.state = State::Over;
     }
 
     /// An event that has happened already, so that all of them can be handled in one turn.
@@ -192,6 +216,10 @@ impl<M: ToHelper> HelperLink<M> {
 
     /// Logs why there is no connection, once for each reason, and begins to make another one.
     fn retry(&mut self, error: &anyhow::Error) {
+        if self.last {
+            self.end();
+            return;
+        }
         if self.is_accepted() {
             self.pause = FIRST_PAUSE;
             self.trouble.over();
@@ -314,6 +342,25 @@ mod tests {
             assert_eq!(core.link.next().await, LinkEvent::Lost);
         }
         assert_eq!(core.link.pause, 2 * FIRST_PAUSE);
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_ends_makes_no_other_connection() {
+        let mut core = Core::new().await;
+        let (_, sender) = core.accept(&Hello::new(Role::Core)).await;
+        assert_eq!(core.link.next().await, LinkEvent::Connected);
+        core.link.make_no_other();
+        sender.send(&ToScripts::Ready {}).unwrap();
+        let ready = LinkEvent::Message(ToScripts::Ready {});
+        assert_eq!(core.link.next().await, ready);
+        assert!(core.link.put(&FromScripts::Resume(vec![])));
+        drop(sender);
+        assert_eq!(core.link.next().await, LinkEvent::Lost);
+        assert!(matches!(core.link.state, State::Over));
+        assert_eq!(core.link.trouble.last(), None);
+        let mut reaching = HelperLink::<ToScripts>::new(core.link.socket.clone());
+        reaching.make_no_other();
+        assert!(matches!(reaching.state, State::Over));
     }
 
     #[tokio::test]

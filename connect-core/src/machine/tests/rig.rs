@@ -17,7 +17,9 @@ use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
 use tripe_admin::Interval;
 
-use super::super::{Config, ConnectionId, Ending, Input, Loaded, Machine, Output, State};
+use super::super::{
+    Config, ConnectionId, DatabaseCopy, Ending, Inherited, Input, Loaded, Machine, Output, State,
+};
 use connect_ipc::setup::{ServerRun, Setup, SetupChange, SetupPage};
 use connect_policy::pinging::PingKind;
 
@@ -72,8 +74,15 @@ impl Rig {
         startup: bool,
         server_wait: Option<Interval>,
     ) -> Self {
+        let mut rig = Rig::without_database(startup, server_wait);
+        rig.database(records);
+        rig
+    }
+
+    /// The same, whose database was not read yet.
+    pub(super) fn without_database(startup: bool, server_wait: Option<Interval>) -> Self {
         let now = Monotonic(1_000_000_000_000);
-        let mut rig = Rig {
+        Rig {
             machine: Machine::new(Config {
                 version: "9.9".to_owned(),
                 socket: PathBuf::from("tripesock"),
@@ -103,9 +112,7 @@ impl Rig {
             scripts: ConnectionId(0),
             next_connection: 1_000,
             lines: Vec::new(),
-        };
-        rig.database(records);
-        rig
+        }
     }
 
     /// As [`Rig::new`], joined with a server that has these peers.
@@ -272,8 +279,17 @@ impl Rig {
 
     /// An earlier core has left this about the server.
     pub(super) fn inherit(&mut self, state: State) {
-        let (run, state) = (server_run(self.run), Box::new(state));
-        self.feed(Input::Inherited { run, state });
+        self.inherit_all(state, None);
+    }
+
+    /// The same, with the database that it used.
+    pub(super) fn inherit_all(&mut self, state: State, database: Option<DatabaseCopy>) {
+        let run = server_run(self.run);
+        self.feed(Input::Inherited(Box::new(Inherited {
+            run,
+            state,
+            database,
+        })));
     }
 
     /// The server says a line.

@@ -2,6 +2,7 @@
 //! One core after the other at the same server: what the first leaves, and what the next makes of
 //! it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::control::{Reply, Request, ServiceStatus, StateFault};
@@ -9,9 +10,9 @@ use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered};
 use connect_ipc::scripts::FromScripts;
 use connect_ipc::statistics::PingStatistics;
-use peerdb::Record;
+use peerdb::{Database, Record};
 
-use super::super::{Input, State, WriteNews};
+use super::super::{DatabaseCopy, Input, Loaded, State, WriteNews};
 use super::rig::{Rig, record};
 
 /// The period of the checks of both peers.
@@ -91,6 +92,64 @@ fn figures_and_deadlines_go_on_and_no_script_is_run_even_under_startup() {
         let peers = |rig: &Rig| serde_json::to_value(left_by(rig)).unwrap()["peers"].clone();
         assert_eq!(peers(&rig), peers(&old));
     }
+}
+
+/// A core whose database file is broken, which inherits this from one that had a database.
+fn next_without_database(state: State, run: u64) -> Rig {
+    let mut rig = Rig::without_database(false, None);
+    let fault = "it is broken".to_owned();
+    rig.feed(Input::Database(Loaded::Faulty { fault }));
+    let database = Database::from_parts(records(), [], []);
+    rig.inherit_all(state, Some(DatabaseCopy(Arc::new(database))));
+    rig.scripts_come();
+    rig.run = run;
+    rig.meet(&["p", "q"]);
+    rig.answer_all();
+    rig.pinger_comes();
+    rig
+}
+
+#[test]
+fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
+    let mut rig = next_without_database(left_by(&first()), 1);
+    let replies = |rig: &mut Rig| -> Vec<u64> {
+        let watched = rig.watched();
+        watched.iter().map(|peer| peer.statistics.replies).collect()
+    };
+    assert_eq!(replies(&mut rig), [1, 1]);
+    let told = service(&mut rig).database;
+    assert_eq!((told.peers, told.inherited), (2, true));
+    assert_eq!(told.fault.as_deref(), Some("it is broken"));
+    // It is not this core's to leave: the file of the last one stays.
+    assert!(rig.machine.database().is_none());
+    // A peer that goes is brought down as its record says.
+    rig.hear("NOTE KILL q");
+    assert_eq!(scripts(&mut rig), ["ifdown q"]);
+    // The file is repaired, and is as it was.
+    rig.database(&records());
+    let told = service(&mut rig).database;
+    assert_eq!((told.peers, told.inherited, told.fault), (2, false, None));
+    assert!(rig.machine.database().is_some());
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    rig.pinger_goes();
+    rig.pinger_comes();
+    assert_eq!(replies(&mut rig), [1]);
+}
+
+#[test]
+fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_that_was_read() {
+    let mut rig = next_without_database(left_by(&first()), 2);
+    assert_eq!(rig.watched().len(), 0);
+    let told = service(&mut rig).database;
+    assert_eq!((told.peers, told.inherited), (0, false));
+    let mut rig = Rig::alone(&[record("p", PAIRS)], false);
+    let fault = "it is broken now".to_owned();
+    rig.feed(Input::Database(Loaded::Faulty { fault }));
+    let database = Database::from_parts(records(), [], []);
+    rig.inherit_all(left_by(&first()), Some(DatabaseCopy(Arc::new(database))));
+    rig.join(&["p", "q"]);
+    let told = service(&mut rig).database;
+    assert_eq!((told.peers, told.inherited), (1, false));
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod scripts_again;
 mod service_manager;
 mod socket_access;
 mod sockets;
+mod stopping;
 mod support;
 mod trust;
 mod upgrade;

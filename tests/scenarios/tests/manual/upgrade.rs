@@ -100,6 +100,47 @@ fn a_restarted_core_goes_on_with_its_helpers_and_runs_nothing_even_under_startup
 }
 
 #[test]
+fn a_restart_while_the_database_is_broken_leaves_no_peer_unwatched() -> Outcome {
+    let site = site()?;
+    let mut parts = begin(&site)?;
+    let file = site.path("peers.cdb");
+    let copy = site.path("state/database.json");
+    parts
+        .core
+        .wait_for("the copy", || copy.exists().then_some(()))?;
+    let database = |core: &Service| -> anyhow::Result<serde_json::Value> {
+        let replies = core.status()?;
+        let service = replies.iter().find_map(|reply| reply.get("service"));
+        Ok(service.context("no service")?["database"].clone())
+    };
+    let good = std::fs::read(&file)?;
+    std::fs::write(&file, "half of a data")?;
+    // A core that is killed has not written down the last of its figures.
+    let before = answered(&parts.core, "p")?;
+    for signal in [Signal::TERM, Signal::KILL] {
+        parts.restart_core(&site, signal, &UNIT)?;
+        parts
+            .core
+            .wait_for_log("using the database that the last core has left")?;
+        assert_eq!(site.submit("adopted")?, ["p"]);
+        assert_undisturbed(&site, &parts.core, before)?;
+        let told = database(&parts.core)?;
+        assert_eq!(told["inherited"], true, "{told}");
+        assert_eq!(told["peers"], 2, "{told}");
+        assert!(told["fault"].is_string(), "{told}");
+        std::fs::write(site.path("connect.log"), "")?;
+    }
+    let before = answered(&parts.core, "p")?;
+    std::fs::write(&file, good)?;
+    parts.core.wait_for_log("the database can be read now")?;
+    assert_undisturbed(&site, &parts.core, before)?;
+    let told = database(&parts.core)?;
+    assert_eq!(told["inherited"], false, "{told}");
+    assert!(told["fault"].is_null(), "{told}");
+    parts.stop()
+}
+
+#[test]
 fn a_full_stop_and_start_keeps_the_figures_and_runs_nothing() -> Outcome {
     let site = site()?;
     for _ in 0..2 {
@@ -290,6 +331,7 @@ fn who_takes_the_service_over_makes_the_state_void() -> Outcome {
     other.ask("SVCCLAIM connect 99.0")?.lines()?;
     assert_eq!(parts.core.wait()?.code(), Some(78));
     assert!(!file.exists());
+    assert!(!site.path("state/database.json").exists());
     Ok(())
 }
 

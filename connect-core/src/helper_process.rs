@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A helper as a child of `connect`: how it is started, and started again when it dies.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use connect_runtime::logging::Sink;
+use connect_runtime::notifier::PRIVATE_VARIABLES;
+use tokio::process::{Child, Command};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use crate::daemonize;
+use crate::options::{ConnectOptions, Paths};
+use crate::restarts::Supervision;
+
+/// The helpers, by program name: the pinger first.
+pub(crate) const HELPERS: [&str; 2] = ["connect-pinger", SCRIPT_HELPER];
+
+/// The one that runs scripts.
+const SCRIPT_HELPER: &str = "connect-ifscripts";
+
+/// The directory of the script helper's journal, in that of the sockets.
+const JOURNAL: &str = "scripts";
+
+/// A helper that lived this long was in order; its next death is not held against it.
+const STEADY: Duration = Duration::from_secs(10);
+
+/// The pause before the second of several restarts in a row; the first is immediate.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause between restarts.
+const LAST_PAUSE: Duration = Duration::from_secs(5);
+
+/// A helper program, and all that it is started with.
+#[derive(Debug)]
+pub(crate) struct HelperProgram {
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    paths: Paths,
+}
+
+impl HelperProgram {
+    /// This program, with those of our own options that are meant for it.
+    pub(crate) fn new(program: PathBuf, options: &ConnectOptions, paths: &Paths) -> Self {
+        let log = &options.core.log;
+        let mut arguments: Vec<OsString> = vec![
+            "--socket".into(),
+            paths.runtime.helpers_socket().into(),
+            "--parent".into(),
+            std::process::id().to_string().into(),
+            "--log-level".into(),
+            log.level.clone().into(),
+        ];
+        if log.sink == Sink::Journald {
+            arguments.push("--log=journald".into());
+        }
+        if runs_scripts(&program) {
+            arguments.extend(of_scripts(options, paths));
+        }
+        HelperProgram {
+            program,
+            arguments,
+            paths: paths.clone(),
+        }
+    }
+
+    fn spawn(&self) -> anyhow::Result<Child> {
+        let mut command = Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            // Scripts talk to the same server as we do.
+            .env("TRIPESOCK", &self.paths.socket)
+            .env("TRIPEDIR", &self.paths.directory)
+            // A script that starts a service of its own is not this one's child.
+            .env_remove(daemonize::CHILD_VARIABLE)
+            .env_remove("STATE_DIRECTORY")
+            .stdin(Stdio::null())
+            // The trace of --debug has standard output for itself.
+            .stdout(Stdio::null())
+            // Ctrl-C is for us: a helper that ended by it as well would be restarted while we end.
+            .process_group(0)
+            // The pinger has nothing to finish. The script helper is asked to end, see `stopping`;
+            // should we die, the system asks it.
+            .kill_on_drop(!runs_scripts(&self.program));
+        for variable in PRIVATE_VARIABLES {
+            command.env_remove(variable);
+        }
+        if daemonize::is_child() {
+            // The caller's is let go of by us, and must not be held open by a helper: whoever
+            // collects what --daemon says waits for its end.
+            command.stderr(Stdio::null());
+        }
+        command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))
+    }
+
+    /// Keeps the helper running until `stop`, and then hands out its process, if there is one at
+    /// that moment. One that is silent is killed, since it may be stopped and so deaf to other
+    /// signals.
+    pub(crate) async fn supervise(
+        self,
+        core: Supervision,
+        mut stop: oneshot::Receiver<()>,
+    ) -> Option<Child> {
+        let name = self.program.file_name().unwrap_or_default();
+        let name = name.to_string_lossy();
+        let mut pause = Duration::ZERO;
+        loop {
+            let started = Instant::now();
+            match self.spawn() {
+                Ok(mut child) => {
+                    let ended = tokio::select! {
+                        ended = child.wait() => ended,
+                        () = core.silent() => {
+                            tracing::warn!(helper = %name, "a helper does not answer; killing it");
+                            // It may end by itself at this very moment.
+                            let _ = child.start_kill();
+                            child.wait().await
+                        }
+                        _ = &mut stop => return Some(child),
+                    };
+                    match ended {
+                        Ok(status) => {
+                            tracing::warn!(helper = %name, %status, "a helper has ended; restarting it");
+                        }
+                        Err(error) => {
+                            tracing::warn!(helper = %name, %error, "cannot wait for a helper");
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(
+                    error = format!("{error:#}"),
+                    "cannot start a helper; retrying"
+                ),
+            }
+            if started.elapsed() > STEADY {
+                pause = Duration::ZERO;
+            }
+            tokio::select! {
+                () = sleep(pause) => {}
+                _ = &mut stop => return None,
+            }
+            core.restarted();
+            pause = (pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+        }
+    }
+}
+
+fn runs_scripts(program: &Path) -> bool {
+    program.ends_with(SCRIPT_HELPER)
+}
+
+/// The options of the script helper alone.
+fn of_scripts(options: &ConnectOptions, paths: &Paths) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec![
+        "--stop-wait".into(),
+        options.stop_wait.to_string().into(),
+        "--journal-dir".into(),
+        paths.runtime.path().join(JOURNAL).into(),
+    ];
+    let switches = [
+        (options.clean_environment, "--clean-environment"),
+        (options.allow_unsafe_scripts, "--allow-unsafe-scripts"),
+    ];
+    let wanted = switches.into_iter().filter(|(wanted, _)| *wanted);
+    arguments.extend(wanted.map(|(_, option)| option.into()));
+    arguments
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The file in which one core leaves the database that it uses: the next one may find the
+//! operator's own broken, and is to know the peers all the same.
+
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::machine::DatabaseCopy;
+use crate::state_file;
+
+/// The file's name in the state directory.
+pub(crate) const NAME: &str = "database.json";
+
+/// The version of its form. It is raised when an old reader would misunderstand a new writer.
+const SCHEMA: u32 = 1;
+
+/// The whole file.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Document {
+    schema: u32,
+    database: DatabaseCopy,
+}
+
+/// Reads what an earlier core has left in `directory`; `None` if there is nothing.
+///
+/// # Errors
+/// As [`state_file::load`].
+pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<DatabaseCopy>> {
+    let document: Option<Document> = state_file::load(&directory.join(NAME), SCHEMA)?;
+    Ok(document.map(|document| document.database))
+}
+
+/// Writes the file, unless it is the same already.
+///
+/// # Errors
+/// If the system refuses; the file is as it was then.
+pub(crate) fn save(directory: &Path, database: DatabaseCopy) -> io::Result<()> {
+    let document = Document {
+        schema: SCHEMA,
+        database,
+    };
+    let bytes = serde_json::to_vec(&document)?;
+    if state_file::read(&directory.join(NAME)).is_ok_and(|before| before == bytes) {
+        return Ok(());
+    }
+    state_file::replace(directory, NAME, &bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use peerdb::{Database, Record};
+    use std::fs;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::Arc;
+
+    fn database() -> DatabaseCopy {
+        let pairs = [
+            ("watch", "t"),
+            ("odd key", "\u{e9} \"x\" \\"),
+            ("empty", ""),
+        ];
+        let records = [
+            Record::new("q", pairs),
+            Record::new("p", [("peer", "PASSIVE")]),
+        ];
+        let users = [("u".to_owned(), "p".to_owned())];
+        let auto = vec!["q".to_owned(), "with space".to_owned()];
+        DatabaseCopy(Arc::new(Database::from_parts(records, users, auto)))
+    }
+
+    #[test]
+    fn a_database_that_was_saved_is_loaded_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = dir.path().join("state");
+        assert!(load(&directory).unwrap().is_none());
+        save(&directory, database()).unwrap();
+        let DatabaseCopy(loaded) = load(&directory).unwrap().unwrap();
+        let DatabaseCopy(saved) = database();
+        assert!(loaded.peers().eq(saved.peers()), "in the same order");
+        assert!(loaded.users().eq(saved.users()));
+        assert_eq!(loaded.auto(), saved.auto());
+    }
+
+    #[test]
+    fn one_that_is_the_same_is_not_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let inode = || fs::metadata(dir.path().join(NAME)).unwrap().ino();
+        save(dir.path(), database()).unwrap();
+        let first = inode();
+        save(dir.path(), database()).unwrap();
+        assert_eq!(inode(), first);
+        save(dir.path(), DatabaseCopy(Arc::default())).unwrap();
+        assert_eq!(load(dir.path()).unwrap().unwrap().0.peers().len(), 0);
+    }
+}

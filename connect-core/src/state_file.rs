@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Files in the state directory: reading, and replacing as a whole.
+//!
+//! They are not synced: what a crash of the machine loses counts for nothing after it anyway.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use peerdb::plain_file;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+/// The largest file that is read. That of 50,000 peers has about 40 MiB.
+const MAX_SIZE: u64 = 256 * 1024 * 1024;
+
+/// The bytes of the file, if it is one that a core has left.
+pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let file = plain_file::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = file.with_context(|| {
+        format!(
+            "{} is not a plain file: move it away, and a new one is written",
+            path.display()
+        )
+    })?;
+    let failed = || format!("cannot read {}", path.display());
+    let size = file.metadata().with_context(failed)?.len();
+    anyhow::ensure!(
+        size <= MAX_SIZE,
+        "{} is larger than {} MiB, so it is not what the service has left: move it away",
+        path.display(),
+        MAX_SIZE >> 20
+    );
+    let mut bytes = Vec::new();
+    // Not more, should it grow meanwhile.
+    file.take(size)
+        .read_to_end(&mut bytes)
+        .with_context(failed)?;
+    Ok(bytes)
+}
+
+/// Only what is looked at first.
+#[derive(Deserialize)]
+struct Header {
+    schema: u32,
+}
+
+/// Reads a document that has this `schema`; `None` if there is no file of this name.
+///
+/// # Errors
+/// If there is something that cannot be read, is not a plain file, is too large or malformed, or
+/// has another form.
+pub(crate) fn load<T: DeserializeOwned>(path: &Path, known: u32) -> anyhow::Result<Option<T>> {
+    if fs::metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let bytes = read(path)?;
+    let malformed = || format!("{} is malformed", path.display());
+    let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
+    anyhow::ensure!(
+        schema == known,
+        "{} has form {schema}, and this program knows form {known}",
+        path.display()
+    );
+    serde_json::from_slice(&bytes).with_context(malformed)
+}
+
+/// Replaces the file of this name, or makes it, and the directory too.
+///
+/// # Errors
+/// If the system refuses; the file is as it was then.
+pub(crate) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    make(directory)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    file.persist(directory.join(name))
+        .map_err(|error| error.error)?;
+    Ok(())
+}
+
+/// Tries whether a file of this name could be written: a directory that is missing or read-only, or
+/// a full disk, is to be told at the start.
+///
+/// # Errors
+/// If not.
+pub(crate) fn try_to_write(directory: &Path, name: &str) -> io::Result<()> {
+    make(directory)?;
+    if directory.join(name).is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    // A full disk has room for an empty file.
+    tempfile::NamedTempFile::new_in(directory)?.write_all(&[0; 4096])
+}
+
+/// Makes the directory, for its user alone.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn make(directory: &Path) -> io::Result<()> {
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The end of `connect`, once the service is released: the script helper gives its scripts time to
+//! end, and `connect` waits for the helper.
+//!
+//! ```text
+//!   TERM --> helper reads its scripts to their end, at most --stop-wait --> it ends
+//!   a second signal ---------------------> INT: it ends at once
+//!   --stop-wait and a margin have passed --> KILL
+//! ```
+//!
+//! Nothing of the service is held meanwhile: the next `connect` may be running already. Scripts are
+//! never ended from here: those that are left go on, and the next script helper watches them.
+
+use std::io;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::process::Child;
+use tokio::time::timeout;
+
+use crate::signals::Signals;
+
+/// How long the script helper may take beyond the time that it gives its scripts. It needs
+/// milliseconds; this leaves room for a loaded machine.
+///
+/// Then it is killed and not left alone. It does not run, or it would have ended: it is stopped, or
+/// hangs. What it knows is in its journal, and its scripts go on all the same; but as long as it
+/// lives it holds the journal, and the next script helper would wait for it for ever.
+const MARGIN: Duration = Duration::from_secs(2);
+
+/// A script helper that was asked to end.
+#[derive(Debug)]
+pub(crate) struct LastHelper {
+    child: Child,
+    /// How long it lets its scripts run.
+    stop_wait: Duration,
+    /// [`MARGIN`], but in tests.
+    margin: Duration,
+    /// How many scripts were under way or waiting, as far as core knows.
+    scripts: u64,
+}
+
+/// How the helper has ended.
+#[derive(Debug)]
+enum Outcome {
+    /// By itself.
+    Ended(io::Result<ExitStatus>),
+    /// It had to be killed.
+    Killed,
+}
+
+impl LastHelper {
+    /// Asks the helper to end. To be called while it is connected to core, so that it takes the
+    /// loss of that connection for what it is.
+    pub(crate) fn ask(child: Child, stop_wait: Duration, scripts: u64) -> Self {
+        let helper = LastHelper {
+            child,
+            stop_wait,
+            margin: MARGIN,
+            scripts,
+        };
+        helper.signal(Signal::TERM);
+        helper
+    }
+
+    /// Waits until the helper has ended; not for its scripts, if a second signal has come already
+    /// or comes meanwhile.
+    pub(crate) async fn ended(mut self, signals: &mut Signals) {
+        let scripts = self.scripts;
+        if scripts > 0 {
+            tracing::info!(
+                scripts,
+                seconds = self.stop_wait.as_secs(),
+                "the service has ended; waiting for the script helper, which lets scripts end; \
+                 another signal ends the wait"
+            );
+        }
+        match self.outcome(signals).await {
+            Outcome::Ended(Ok(status)) => {
+                if scripts > 0 {
+                    tracing::info!(%status, "the script helper has ended");
+                }
+            }
+            Outcome::Ended(Err(error)) => {
+                tracing::warn!(%error, "cannot wait for the script helper");
+            }
+            Outcome::Killed => tracing::warn!(
+                scripts,
+                "killed the script helper, which did not end in time; scripts under way go on, and \
+                 the next script helper watches them"
+            ),
+        }
+    }
+
+    async fn outcome(&mut self, signals: &mut Signals) -> Outcome {
+        let ended = tokio::select! {
+            ended = timeout(self.stop_wait + self.margin, self.child.wait()) => ended,
+            () = signals.hurry() => {
+                // Not TERM: the system delivers two of them as one if the first is still pending.
+                self.signal(Signal::INT);
+                timeout(self.margin, self.child.wait()).await
+            }
+        };
+        if let Ok(ended) = ended {
+            return Outcome::Ended(ended);
+        }
+        // It may end by itself at this very moment.
+        let _ = self.child.start_kill();
+        // One that hangs in the kernel does not end even so.
+        let _ = timeout(self.margin, self.child.wait()).await;
+        Outcome::Killed
+    }
+
+    fn signal(&self, signal: Signal) {
+        // None if it was waited for: then the number may be another process's.
+        let id = self.child.id().and_then(|id| i32::try_from(id).ok());
+        if let Some(pid) = id.and_then(Pid::from_raw) {
+            // It may have ended by itself.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signals::Request;
+    use std::process::Stdio;
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    use tokio::process::Command;
+
+    /// A child that does this at TERM, and ends with 3 at INT.
+    async fn child(at_term: &str) -> Child {
+        let script = format!("trap '{at_term}' TERM; trap 'exit 3' INT; echo; while :; do :; done");
+        let mut child = Command::new("/bin/sh")
+            .args(["-c", &script])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        // It has set its traps when it writes.
+        let stdout = child.stdout.take().unwrap();
+        BufReader::new(stdout).lines().next_line().await.unwrap();
+        child
+    }
+
+    /// How a child has ended that does this at TERM, while these requests come.
+    async fn end(at_term: &str, requests: &[Request]) -> Option<i32> {
+        let hour = Duration::from_secs(3600);
+        let mut helper = LastHelper::ask(child(at_term).await, hour, 1);
+        match helper.outcome(&mut Signals::of(requests)).await {
+            Outcome::Ended(status) => status.unwrap().code(),
+            Outcome::Killed => None,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_helper_is_waited_for_until_it_has_ended_or_another_signal_has_come() {
+        assert_eq!(end("exit 0", &[]).await, Some(0));
+        assert_eq!(end("exit 0", &[Request::Reload]).await, Some(0));
+        assert_eq!(end(":", &[Request::Leave]).await, Some(3));
+        assert_eq!(end(":", &[Request::Hurry]).await, Some(3));
+    }
+
+    #[tokio::test]
+    async fn a_helper_that_does_not_run_is_killed_in_the_end() {
+        let mut helper = LastHelper::ask(child(":").await, Duration::ZERO, 1);
+        helper.margin = Duration::ZERO;
+        let outcome = helper.outcome(&mut Signals::of(&[])).await;
+        assert!(matches!(outcome, Outcome::Killed), "{outcome:?}");
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! connect(8), "SIGNALS" and `--stop-wait`: the service is released at once, and scripts under way
+//! are read to their end.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use rustix::process::Signal;
+use scenarios::{Expect as _, Outcome, PATIENCE, Service, Site};
+
+use crate::support::ANSWERING;
+
+/// What the service logs when it begins to wait.
+const WAITING: &str = "the service has ended; waiting for the script helper";
+
+/// A site on which the `ifup` of a peer waits at a gate, says one word more, which would end it if
+/// nobody read it, and marks its end.
+fn site() -> anyhow::Result<Site> {
+    let site = Site::new()?
+        .with_answering_peers()
+        .script(
+            "up",
+            "echo begun; read word < gate; echo read; echo done > ended",
+        )?
+        .script("down", "echo down > down")?
+        .peer(
+            "p",
+            &[("peer", ANSWERING), ("ifup", "./up"), ("ifdown", "./down")],
+        )
+        .build()?;
+    let mode = Mode::RUSR | Mode::WUSR;
+    mknodat(CWD, site.path("gate"), FileType::Fifo, mode, 0)?;
+    Ok(site)
+}
+
+/// Starts a service whose script waits at the gate.
+fn begin(site: &Site, options: &[&str]) -> anyhow::Result<Service> {
+    let service = site.connect(options)?;
+    let mut events = site.lab.follow();
+    site.submit("active p")?;
+    service.explain(events.stdout("ifup p"))?;
+    Ok(service)
+}
+
+/// Lets the script go on. The gate stays open as long as the file.
+fn open_gate(site: &Site) -> anyhow::Result<File> {
+    let mut gate = File::options()
+        .read(true)
+        .write(true)
+        .open(site.path("gate"))?;
+    gate.write_all(b"go\n")?;
+    Ok(gate)
+}
+
+/// Waits for a file that a script makes.
+fn made(path: &Path) -> Outcome {
+    let started = Instant::now();
+    while !path.exists() {
+        anyhow::ensure!(started.elapsed() < PATIENCE, "no {}", path.display());
+        // A file sends no event.
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+#[test]
+fn scripts_under_way_and_those_that_wait_are_run_to_their_end_and_read() -> Outcome {
+    for ending in ["TERM", "INT", "quit"] {
+        let site = site()?;
+        let mut service = begin(&site, &["--stop-wait", "1h"])?;
+        // Its ifdown waits for its ifup.
+        site.admin_ok("KILL p")?;
+        let mut events = site.lab.follow();
+        match ending {
+            "TERM" => service.signal(Signal::TERM)?,
+            "INT" => service.signal(Signal::INT)?,
+            _ => drop(site.submit("quit")?),
+        }
+        // All of it while the script holds the helper up.
+        service.explain(events.broadcast("NOTE SVCRELEASE connect"))?;
+        service.wait_for_log(WAITING)?;
+        for socket in ["control.sock", "observe.sock", "helpers.sock"] {
+            assert!(!service.control().with_file_name(socket).exists());
+        }
+        assert!(!service.has_ended()?);
+        assert!(!site.path("ended").exists());
+        let _gate = open_gate(&site)?;
+        assert_eq!(service.wait()?.code(), Some(0), "{}", service.log());
+        assert!(site.path("ended").exists(), "{ending}: {}", service.log());
+        assert!(site.path("down").exists(), "{ending}: {}", service.log());
+        let log = service.log();
+        assert!(log.contains("the script helper has ended"), "{log}");
+        assert!(!log.contains("no connection to core"), "{log}");
+        assert!(!log.contains("restarting it"), "{log}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_signal_ends_the_wait_and_no_script() -> Outcome {
+    let site = site()?;
+    site.script("up", "echo begun; read word < gate; echo done > ended")?;
+    let mut service = begin(&site, &["--stop-wait", "1h"])?;
+    service.signal(Signal::TERM)?;
+    service.wait_for_log(WAITING)?;
+    // Two that come close together count as one, so more than one may be needed.
+    while !service.has_ended()? {
+        service.signal(Signal::INT)?;
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!(service.wait()?.code(), Some(0));
+    assert!(!site.path("ended").exists());
+    let _gate = open_gate(&site)?;
+    made(&site.path("ended"))
+}
+
+#[test]
+fn what_takes_longer_than_stop_wait_is_left_alone() -> Outcome {
+    let site = site()?;
+    site.script("up", "echo begun; read word < gate; echo done > ended")?;
+    let mut service = begin(&site, &["--stop-wait", "0"])?;
+    service.signal(Signal::TERM)?;
+    assert_eq!(service.wait()?.code(), Some(0));
+    let _gate = open_gate(&site)?;
+    made(&site.path("ended"))
+}
+
+#[test]
+fn a_stopped_script_helper_holds_nothing_up_for_ever() -> Outcome {
+    let site = site()?;
+    let mut service = begin(&site, &["--stop-wait", "1"])?;
+    let helper = service.helper_pid("scripts")?;
+    let helper = rustix::process::Pid::from_raw(helper);
+    let helper = anyhow::Context::context(helper, "no process")?;
+    rustix::process::kill_process(helper, Signal::STOP)?;
+    service.signal(Signal::TERM)?;
+    assert_eq!(service.wait()?.code(), Some(0));
+    let log = service.log();
+    assert!(log.contains("killed the script helper"), "{log}");
+    Ok(())
+}
+
+#[test]
+fn scripts_are_read_to_their_end_also_if_connect_is_killed() -> Outcome {
+    let site = site()?;
+    let mut service = begin(&site, &["--stop-wait", "1h"])?;
+    service.signal(Signal::KILL)?;
+    service.wait()?;
+    let _gate = open_gate(&site)?;
+    made(&site.path("ended"))
+}
+
+#[test]
+fn the_next_service_starts_at_once_while_the_last_one_still_waits() -> Outcome {
+    let site = site()?;
+    site.script("up", "echo begun; read word < gate; echo done > ended")?;
+    let mut old = begin(&site, &["--stop-wait", "1h"])?;
+    site.submit("quit")?;
+    old.wait_for_log(WAITING)?;
+    let _new = site.connect(&[])?;
+    assert_eq!(site.submit("list-active")?, ["p"]);
+    assert!(!site.path("ended").exists());
+    let _gate = open_gate(&site)?;
+    assert_eq!(old.wait()?.code(), Some(0));
+    made(&site.path("ended"))
+}
