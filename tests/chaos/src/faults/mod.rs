@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which faults come when: all of it follows from the seed, but for what happens to be there when a
+//! fault comes.
+
+pub(crate) mod database_fault;
+
+use std::time::Duration;
+
+use tripe_lab::rng::Rng;
+
+use crate::options::Layout;
+use crate::world::database::Broken;
+use crate::world::service::Part;
+
+/// One thing to be done.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Fault {
+    /// So many peers are added with one write.
+    Add(usize),
+    /// So many are removed with one write.
+    Remove(usize),
+    /// So many are added and removed again with one write.
+    AddAndRemove(usize),
+    /// So many are removed and added again with one write.
+    RemoveAndAdd(usize),
+    /// A process is killed.
+    Kill(Part),
+    /// A process stands still for so long.
+    Stop(Part, Duration),
+    /// A process is asked to end, by signal.
+    End(Part),
+    /// The service is asked to end by its command `quit`, and another is started when it has
+    /// answered.
+    Upgrade,
+    /// A second script helper is started by mistake, and killed after so long.
+    Second(Duration),
+    /// The server is killed, and started again after so long.
+    KillServer(Duration),
+    /// The server closes the connections of everybody but us.
+    CutConnections,
+    /// A peer is struck from the database for so long.
+    Strike(Duration),
+    /// The database is a broken file for so long.
+    Break(Broken, Duration),
+}
+
+impl Fault {
+    /// The word under which it is counted.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Fault::Add(_) => "add",
+            Fault::Remove(_) => "remove",
+            Fault::AddAndRemove(_) => "add and remove",
+            Fault::RemoveAndAdd(_) => "remove and add",
+            Fault::Kill(Part::Core) => "kill core",
+            Fault::Kill(Part::Pinger) => "kill pinger",
+            Fault::Kill(Part::Scripts) => "kill script helper",
+            Fault::Stop(Part::Core, _) => "stop core",
+            Fault::Stop(Part::Pinger, _) => "stop pinger",
+            Fault::Stop(Part::Scripts, _) => "stop script helper",
+            Fault::End(Part::Core) => "end core",
+            Fault::End(Part::Pinger) => "end pinger",
+            Fault::End(Part::Scripts) => "end script helper",
+            Fault::Upgrade => "upgrade",
+            Fault::Second(_) => "second script helper",
+            Fault::KillServer(_) => "kill server",
+            Fault::CutConnections => "cut connection",
+            Fault::Strike(_) => "strike peer",
+            Fault::Break(..) => "break database",
+        }
+    }
+
+    /// Whether it is what the service is for, and no fault.
+    const fn is_ordinary(self) -> bool {
+        matches!(
+            self,
+            Fault::Add(_) | Fault::Remove(_) | Fault::AddAndRemove(_) | Fault::RemoveAndAdd(_)
+        )
+    }
+}
+
+/// The faults, by name.
+pub(crate) const NAMES: [&str; 15] = [
+    "kill core",
+    "kill pinger",
+    "kill script helper",
+    "stop core",
+    "stop pinger",
+    "stop script helper",
+    "end core",
+    "end pinger",
+    "end script helper",
+    "upgrade",
+    "second script helper",
+    "kill server",
+    "cut connection",
+    "strike peer",
+    "break database",
+];
+
+/// The most peers of one burst.
+const BURST: u64 = 20;
+
+/// The plan of a run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    rng: Rng,
+    layout: Layout,
+    pace: u64,
+    /// The faults that there are; empty for all.
+    only: Vec<String>,
+}
+
+impl Plan {
+    /// A plan with so many faults a second on average, or fewer if there are only some.
+    pub(crate) fn new(seed: u64, layout: Layout, pace: u64, only: &[String]) -> Self {
+        Plan {
+            rng: Rng::new(seed).fork(1),
+            layout,
+            pace,
+            only: only.to_vec(),
+        }
+    }
+
+    /// The next fault, and the pause before it.
+    pub(crate) fn next(&mut self) -> (Duration, Fault) {
+        let mut pause = Duration::ZERO;
+        loop {
+            // Even over twice the mean: some come right after one another, and none is waited for
+            // long.
+            pause += Duration::from_micros(self.rng.below(2_000_000 / self.pace.max(1)));
+            let fault = self.fault();
+            let name = fault.name();
+            let listed = self.only.is_empty() || self.only.iter().any(|only| only == name);
+            if fault.is_ordinary() || listed {
+                return (pause, fault);
+            }
+        }
+    }
+
+    fn fault(&mut self) -> Fault {
+        match self.rng.below(1_000) {
+            0..210 => Fault::Add(self.burst(BURST)),
+            210..360 => Fault::Remove(self.burst(BURST)),
+            360..430 => Fault::AddAndRemove(self.burst(5)),
+            430..500 => Fault::RemoveAndAdd(self.burst(5)),
+            500..595 => Fault::Kill(Part::Core),
+            595..640 => Fault::Kill(Part::Pinger),
+            640..740 => Fault::Kill(Part::Scripts),
+            740..780 => Fault::Stop(Part::Core, self.between(100, 3_000)),
+            780..800 => Fault::Stop(Part::Pinger, self.between(100, 3_000)),
+            800..850 => Fault::Stop(Part::Scripts, self.between(100, 3_000)),
+            850..890 => Fault::End(self.ended_by_operators()),
+            890..910 => match self.layout {
+                Layout::DropIn => Fault::Upgrade,
+                // Under systemd nobody upgrades like this.
+                Layout::Units => Fault::End(Part::Core),
+            },
+            910..920 => match self.layout {
+                // Where `connect` starts the helpers nobody else does.
+                Layout::DropIn => Fault::Kill(Part::Pinger),
+                Layout::Units => Fault::Second(self.between(500, 3_000)),
+            },
+            920..925 => Fault::End(Part::Pinger),
+            925..950 => Fault::KillServer(self.between(20, 500)),
+            950..985 => Fault::CutConnections,
+            // Rare, since no peer is added while one of these is prepared and goes on.
+            985..993 => Fault::Strike(self.between(500, 3_000)),
+            _ => {
+                let how = [Broken::Empty, Broken::Cut, Broken::Noise];
+                let index = usize::try_from(self.rng.below(3)).unwrap_or(0);
+                let how = how.get(index).copied().unwrap_or(Broken::Empty);
+                Fault::Break(how, self.between(500, 3_000))
+            }
+        }
+    }
+
+    fn ended_by_operators(&self) -> Part {
+        match self.layout {
+            Layout::DropIn => Part::Core,
+            Layout::Units => Part::Scripts,
+        }
+    }
+
+    fn burst(&mut self, most: u64) -> usize {
+        usize::try_from(1 + self.rng.below(most)).unwrap_or(1)
+    }
+
+    fn between(&mut self, least: u64, most: u64) -> Duration {
+        Duration::from_millis(least + self.rng.below(most - least))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_plan_follows_from_the_seed_and_has_every_fault() {
+        let plan = |seed, layout| {
+            let mut plan = Plan::new(seed, layout, 5, &[]);
+            (0..2_000).map(|_| plan.next()).collect::<Vec<_>>()
+        };
+        assert_eq!(plan(1, Layout::DropIn), plan(1, Layout::DropIn));
+        assert_ne!(plan(1, Layout::DropIn), plan(2, Layout::DropIn));
+        let names = |layout| {
+            let faults = plan(1, layout);
+            let names = faults.iter().map(|(_, fault)| fault.name());
+            names.collect::<BTreeSet<_>>()
+        };
+        assert_eq!(names(Layout::DropIn).len(), 17);
+        assert_eq!(names(Layout::Units).len(), 18);
+        assert!(names(Layout::Units).contains("end script helper"));
+        assert!(names(Layout::DropIn).contains("upgrade"));
+        let all = names(Layout::DropIn);
+        let ordinary = ["add", "remove", "add and remove", "remove and add"];
+        let known = |name: &str| NAMES.contains(&name) || ordinary.contains(&name);
+        assert!(all.union(&names(Layout::Units)).all(|name| known(name)));
+    }
+
+    #[test]
+    fn only_the_faults_that_are_asked_for_come() {
+        let only = ["kill core".to_owned()];
+        let mut plan = Plan::new(1, Layout::DropIn, 5, &only);
+        let faults = (0..1_000).map(|_| plan.next().1);
+        let mut faults = faults.filter(|fault| !fault.is_ordinary()).peekable();
+        assert!(faults.peek().is_some());
+        assert!(faults.all(|fault| fault == Fault::Kill(Part::Core)));
+    }
+}

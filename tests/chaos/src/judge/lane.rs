@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The runs of one lane held against their causes, in one walk.
+//!
+//! `ifup` and `ifdown` have to take turns, as have `connect` and `disconnect`. Each needs a cause
+//! of its own, in the same order: `ifup` that the peer was added, `ifdown` that it was removed. A
+//! pair of causes may be passed over, since several that come during an outage of core are one
+//! to it. So the earliest cause that is left is taken for each run: if that one came after the
+//! run had started, no other choice would do.
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::scripts::ScriptKind;
+use connect_ipc::setup::Lane;
+
+use super::order::named;
+use super::{Finding, Row};
+use crate::history::{Cause, CauseKind, Certainty, PeerHistory, ScriptRun, Told};
+
+/// The walk through the runs of a lane.
+struct Walk<'a> {
+    make: ScriptKind,
+    undo: ScriptKind,
+    causes: &'a [Cause],
+    /// The first cause that is left.
+    next_cause: usize,
+    /// What was told and has excused nothing yet.
+    told: Vec<&'a Told>,
+    /// The last script that ran, or that was told to be lost in its place.
+    last: Option<(ScriptKind, Monotonic)>,
+    before_service: bool,
+}
+
+/// Holds the runs against their causes and against what the server has at the end.
+pub(super) fn walk(
+    history: &PeerHistory,
+    lane: Lane,
+    runs: &[&ScriptRun],
+    findings: &mut Vec<Finding>,
+) {
+    let (make, undo) = match lane {
+        Lane::Interface => (ScriptKind::Ifup, ScriptKind::Ifdown),
+        Lane::Connection => (ScriptKind::Connect, ScriptKind::Disconnect),
+    };
+    let mut walk = Walk {
+        make,
+        undo,
+        causes: &history.causes,
+        next_cause: 0,
+        told: history.told.iter().collect(),
+        last: None,
+        before_service: history.before_service,
+    };
+    for (index, run) in runs.iter().enumerate() {
+        findings.extend(walk.step(run, &runs[index + 1..]));
+    }
+    findings.extend(walk.finish());
+}
+
+impl Walk<'_> {
+    /// Takes the next run.
+    fn step(&mut self, run: &ScriptRun, later: &[&ScriptRun]) -> Option<Finding> {
+        let finding = |row, text| {
+            Some(Finding {
+                row,
+                at: run.start,
+                text,
+            })
+        };
+        let kind = run.kind;
+        let turn = match self.last {
+            Some((last, _)) => last != kind,
+            None => kind == self.make,
+        };
+        let right = turn
+            || self.is_reconnection(run)
+            || self.had_no_record(run)
+            || self.is_excused(kind, later);
+        if !right {
+            if self.last.is_some() {
+                let (kind, other) = (kind.name(), self.other(kind).name());
+                let text = format!("{}: {kind} twice without {other} between", named(run));
+                return finding(Row::Doubled, text);
+            }
+            if !self.before_service {
+                let make = self.make.name();
+                let text = format!("{} started before any {make}", named(run));
+                self.take(self.undo, Some(run.start));
+                self.last = Some((kind, run.start));
+                return finding(Row::OutOfOrder, text);
+            }
+        }
+        self.last = Some((kind, run.start));
+        if self.take(kind, Some(run.start)) {
+            return None;
+        }
+        let cause = if kind == self.make {
+            "the server has not added the peer again"
+        } else {
+            "the server has not removed the peer again"
+        };
+        finding(
+            Row::Doubled,
+            format!("{} has no cause of its own: {cause}", named(run)),
+        )
+    }
+
+    /// The script that undoes what this one makes, or the other way around.
+    fn other(&self, kind: ScriptKind) -> ScriptKind {
+        if kind == self.make {
+            self.undo
+        } else {
+            self.make
+        }
+    }
+
+    /// Takes the earliest cause that is left for a script of this kind. It must have come before
+    /// `start`, if that is known.
+    fn take(&mut self, kind: ScriptKind, start: Option<Monotonic>) -> bool {
+        let left = self.causes.iter().enumerate().skip(self.next_cause);
+        let mut fitting = left.filter(|(_, cause)| match cause.kind {
+            CauseKind::Added => kind == self.make,
+            CauseKind::Removed => kind == self.undo,
+            CauseKind::Reconnecting => kind == ScriptKind::Connect,
+        });
+        let in_time = |cause: &Cause| start.is_none_or(|start| cause.when.from <= start);
+        if let Some((index, cause)) = fitting.next()
+            && in_time(cause)
+        {
+            self.next_cause = index + 1;
+            return true;
+        }
+        false
+    }
+
+    /// Whether a `connect` follows another because the peer is being reconnected.
+    fn is_reconnection(&self, run: &ScriptRun) -> bool {
+        let next = self.causes.get(self.next_cause);
+        run.kind == ScriptKind::Connect
+            && next.is_some_and(|cause| {
+                cause.kind == CauseKind::Reconnecting && cause.when.from <= run.start
+            })
+    }
+
+    /// Whether what should have run before this run could not, since the service may not have had
+    /// the record when the peer was added.
+    fn had_no_record(&mut self, run: &ScriptRun) -> bool {
+        let mut left = self.causes[self.next_cause..].iter();
+        let found = run.kind == self.undo
+            && left.any(|cause| {
+                cause.kind == CauseKind::Added
+                    && cause.certainty == Certainty::WithoutRecord
+                    && cause.when.from <= run.start
+            });
+        if found {
+            self.take(self.make, None);
+        }
+        found
+    }
+
+    /// Whether the service has told that the script is lost which should have run before this one.
+    fn is_excused(&mut self, kind: ScriptKind, later: &[&ScriptRun]) -> bool {
+        let missing = self.other(kind);
+        let since = self.last.map_or(Monotonic(0), |(_, start)| start);
+        let next = later.iter().find(|run| run.kind == missing);
+        let until = next.map_or(Monotonic(u64::MAX), |run| run.start);
+        let excused = self.use_told(missing, since, until);
+        if excused {
+            // What was lost had a cause as well.
+            self.take(missing, None);
+        }
+        excused
+    }
+
+    /// Uses up a word of the service on a script of this kind that came in this time.
+    fn use_told(&mut self, kind: ScriptKind, since: Monotonic, until: Monotonic) -> bool {
+        let found = self
+            .told
+            .iter()
+            .position(|told| told.kind == kind && told.when.to >= since && told.when.from <= until);
+        if let Some(index) = found {
+            self.told.remove(index);
+        }
+        found.is_some()
+    }
+
+    /// Holds the last script against what the server has.
+    fn finish(&mut self) -> Option<Finding> {
+        let presence = |cause: &&Cause| {
+            cause.kind != CauseKind::Reconnecting && cause.certainty != Certainty::LastMoment
+        };
+        let cause = self.causes.iter().rfind(presence)?;
+        let is_made = self.last.is_some_and(|(kind, _)| kind == self.make);
+        let (wanted, missing) = match cause.kind {
+            CauseKind::Added | CauseKind::Reconnecting => (true, self.make),
+            CauseKind::Removed => (false, self.undo),
+        };
+        if wanted == is_made {
+            return None;
+        }
+        if wanted && cause.certainty == Certainty::WithoutRecord {
+            return None;
+        }
+        let since = self.last.map_or(Monotonic(0), |(_, start)| start);
+        if self.use_told(missing, since, Monotonic(u64::MAX)) {
+            return None;
+        }
+        let has = if wanted { "has" } else { "does not have" };
+        let last = self.last.map_or("none", |(kind, _)| kind.name());
+        Some(Finding {
+            row: Row::Lost,
+            at: cause.when.to,
+            text: format!(
+                "{} is lost: the server {has} the peer, whose last script is {last}",
+                missing.name()
+            ),
+        })
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is wrong with the history of a peer. Nothing here depends on how long something took, only
+//! on what came before what.
+
+mod lane;
+mod order;
+#[cfg(test)]
+mod tests;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::setup::Lane;
+use serde::{Deserialize, Serialize};
+
+use crate::history::PeerHistory;
+
+/// The kinds of faults, in the order of the table.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Row {
+    /// Something was run twice for one cause.
+    Doubled,
+    /// Something that had to run last was not run.
+    Lost,
+    /// Two scripts of a lane ran at the same time.
+    Overlapping,
+    /// Scripts ran in another order than that of their causes.
+    OutOfOrder,
+    /// A process, socket or file was left that nothing watches or needs.
+    Orphaned,
+    /// At the end a peer with a record that says so was not watched.
+    Unwatched,
+    /// At the end the service did not come to rest.
+    Unsettled,
+}
+
+impl Row {
+    /// All of them.
+    pub(crate) const ALL: [Row; 7] = [
+        Row::Doubled,
+        Row::Lost,
+        Row::Overlapping,
+        Row::OutOfOrder,
+        Row::Orphaned,
+        Row::Unwatched,
+        Row::Unsettled,
+    ];
+
+    /// In words.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Row::Doubled => "doubled",
+            Row::Lost => "lost",
+            Row::Overlapping => "overlapping",
+            Row::OutOfOrder => "out of order",
+            Row::Orphaned => "orphaned",
+            Row::Unwatched => "unwatched",
+            Row::Unsettled => "unsettled",
+        }
+    }
+}
+
+/// One fault.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Finding {
+    pub(crate) row: Row,
+    /// The start of the script that should not have been, or the cause that nothing followed.
+    pub(crate) at: Monotonic,
+    /// What is wrong.
+    pub(crate) text: String,
+}
+
+/// All that is wrong with the scripts of a peer.
+pub(crate) fn judge(history: &PeerHistory) -> Vec<Finding> {
+    let lanes = Lane::ALL
+        .into_iter()
+        .filter(|lane| *lane == Lane::Interface || history.has_connection);
+    lanes.flat_map(|lane| judge_lane(history, lane)).collect()
+}
+
+fn judge_lane(history: &PeerHistory, lane: Lane) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let runs = order::runs_of(history, lane, &mut findings);
+    lane::walk(history, lane, &runs, &mut findings);
+    findings
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Histories that are as they should be, and histories of which each kind of fault must be found.
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::scripts::ScriptKind::{self, Connect, Disconnect, Ifdown, Ifup};
+
+use super::{Row, judge};
+use crate::history::CauseKind::{Added, Reconnecting, Removed};
+use crate::history::{Cause, CauseKind, Certainty, PeerHistory, ScriptRun, Span, Told};
+
+/// A history with these causes, each `(when, what)`, and these runs, each `(start, what, end)`.
+fn history(causes: &[(u64, CauseKind)], runs: &[(u64, ScriptKind, u64)]) -> PeerHistory {
+    PeerHistory {
+        causes: causes
+            .iter()
+            .map(|(at, kind)| Cause {
+                kind: *kind,
+                when: at_once(*at),
+                certainty: Certainty::Certain,
+            })
+            .collect(),
+        runs: runs
+            .iter()
+            .zip(1..)
+            .map(|((start, kind, end), pid)| ScriptRun {
+                kind: *kind,
+                number: None,
+                pid,
+                start: Monotonic(*start),
+                end: (*end > 0).then_some(Monotonic(*end)),
+                beside_another: false,
+            })
+            .collect(),
+        ..PeerHistory::default()
+    }
+}
+
+fn at_once(at: u64) -> Span {
+    Span {
+        from: Monotonic(at),
+        to: Monotonic(at),
+    }
+}
+
+fn told(at: u64, kind: ScriptKind) -> Told {
+    Told {
+        kind,
+        when: at_once(at),
+        code: "exit-lost".to_owned(),
+    }
+}
+
+/// Gives the runs these numbers.
+fn numbered(mut history: PeerHistory, numbers: &[u64]) -> PeerHistory {
+    for (run, number) in history.runs.iter_mut().zip(numbers) {
+        run.number = Some(*number);
+    }
+    history
+}
+
+fn rows(history: &PeerHistory) -> Vec<Row> {
+    judge(history)
+        .into_iter()
+        .map(|finding| finding.row)
+        .collect()
+}
+
+const NONE: [Row; 0] = [];
+
+#[test]
+fn scripts_that_take_turns_after_their_causes_are_right() {
+    let causes = [(1, Added), (5, Removed), (10, Added)];
+    let runs = [(2, Ifup, 4), (6, Ifdown, 8), (11, Ifup, 12)];
+    assert_eq!(rows(&history(&causes, &runs)), NONE);
+    assert_eq!(rows(&history(&[], &[])), NONE);
+}
+
+#[test]
+fn pairs_of_causes_may_be_passed_over() {
+    let gone_again = [(1, Added), (2, Removed)];
+    assert_eq!(rows(&history(&gone_again, &[])), NONE);
+    let collapsed = [
+        (1, Added),
+        (2, Removed),
+        (3, Added),
+        (4, Removed),
+        (5, Added),
+    ];
+    let runs = [(6, Ifup, 7)];
+    assert_eq!(rows(&history(&collapsed, &runs)), NONE);
+    let late = [(1, Added), (3, Removed), (3, Added)];
+    let runs = [(2, Ifup, 4), (5, Ifdown, 6), (7, Ifup, 8)];
+    assert_eq!(rows(&history(&late, &runs)), NONE);
+}
+
+#[test]
+fn an_ifup_again_without_ifdown_between_is_doubled() {
+    let causes = [(1, Added), (5, Removed), (6, Added)];
+    let runs = [(2, Ifup, 3), (7, Ifup, 8)];
+    assert_eq!(rows(&history(&causes, &runs)), [Row::Doubled]);
+}
+
+#[test]
+fn an_ifdown_again_without_ifup_between_is_doubled() {
+    let causes = [(1, Added), (5, Removed)];
+    let runs = [(2, Ifup, 3), (6, Ifdown, 7), (8, Ifdown, 9)];
+    assert_eq!(rows(&history(&causes, &runs)), [Row::Doubled]);
+}
+
+#[test]
+fn a_pair_of_runs_without_a_pair_of_causes_is_doubled_twice() {
+    let causes = [(1, Added)];
+    let runs = [(2, Ifup, 3), (4, Ifdown, 5), (6, Ifup, 7)];
+    assert_eq!(rows(&history(&causes, &runs)), [Row::Doubled; 2]);
+}
+
+#[test]
+fn a_run_that_starts_before_its_cause_is_doubled() {
+    let causes = [(1, Added), (9, Removed)];
+    let runs = [(2, Ifup, 3), (4, Ifdown, 5)];
+    assert_eq!(rows(&history(&causes, &runs)), [Row::Doubled]);
+}
+
+#[test]
+fn a_cause_that_was_seen_late_may_have_come_before_its_run() {
+    let mut history = history(&[(1, Added)], &[(2, Ifup, 3)]);
+    history.causes[0].when.to = Monotonic(4);
+    assert_eq!(rows(&history), NONE);
+}
+
+#[test]
+fn a_number_that_was_started_twice_is_doubled() {
+    let causes = [(1, Added)];
+    let runs = [(2, Ifup, 3), (4, Ifup, 5)];
+    let history = numbered(history(&causes, &runs), &[7, 7]);
+    assert_eq!(rows(&history), [Row::Doubled]);
+}
+
+#[test]
+fn numbers_that_start_in_another_order_are_out_of_order() {
+    let causes = [(1, Added), (2, Removed)];
+    let runs = [(3, Ifdown, 4), (5, Ifup, 6)];
+    let history = numbered(history(&causes, &runs), &[8, 7]);
+    assert_eq!(rows(&history), [Row::OutOfOrder]);
+}
+
+#[test]
+fn an_ifdown_before_the_first_ifup_is_out_of_order() {
+    let causes = [(1, Added), (2, Removed), (5, Added)];
+    let runs = [(3, Ifdown, 4), (6, Ifup, 7)];
+    assert_eq!(rows(&history(&causes, &runs)), [Row::OutOfOrder]);
+}
+
+#[test]
+fn an_ifdown_of_a_peer_from_before_the_service_may_come_first() {
+    let causes = [(1, Added), (2, Removed), (5, Added)];
+    let runs = [(3, Ifdown, 4), (6, Ifup, 7)];
+    let mut history = history(&causes, &runs);
+    history.before_service = true;
+    assert_eq!(rows(&history), NONE);
+}
+
+#[test]
+fn scripts_of_a_lane_at_the_same_time_overlap() {
+    let causes = [(1, Added), (3, Removed)];
+    let runs = [(2, Ifup, 9), (4, Ifdown, 5)];
+    assert_eq!(rows(&history(&causes, &runs)), [Row::Overlapping]);
+}
+
+#[test]
+fn a_script_that_found_another_alive_overlaps_though_that_one_wrote_no_end() {
+    let causes = [(1, Added), (3, Removed)];
+    let mut history = history(&causes, &[(2, Ifup, 0), (4, Ifdown, 5)]);
+    assert_eq!(rows(&history), NONE);
+    history.runs[1].beside_another = true;
+    assert_eq!(rows(&history), [Row::Overlapping]);
+}
+
+#[test]
+fn the_lanes_are_judged_by_themselves() {
+    let causes = [(1, Added), (5, Removed)];
+    let runs = [
+        (2, Ifup, 9),
+        (3, Connect, 4),
+        (6, Disconnect, 7),
+        (10, Ifdown, 11),
+    ];
+    let mut both = history(&causes, &runs);
+    both.has_connection = true;
+    assert_eq!(rows(&both), NONE);
+    let mut one = history(&causes, &[(2, Ifup, 9), (10, Ifdown, 11)]);
+    assert_eq!(rows(&one), NONE);
+    one.causes.pop();
+    one.runs.pop();
+    one.has_connection = true;
+    assert_eq!(rows(&one), [Row::Lost], "the connect");
+}
+
+#[test]
+fn a_peer_without_an_ifup_at_the_end_has_lost_it() {
+    assert_eq!(rows(&history(&[(1, Added)], &[])), [Row::Lost]);
+    let causes = [(1, Added), (3, Removed), (5, Added)];
+    let runs = [(2, Ifup, 3), (4, Ifdown, 5)];
+    assert_eq!(rows(&history(&causes, &runs)), [Row::Lost]);
+}
+
+#[test]
+fn a_peer_that_is_gone_and_was_not_taken_down_has_lost_its_ifdown() {
+    let causes = [(1, Added), (3, Removed)];
+    assert_eq!(rows(&history(&causes, &[(2, Ifup, 3)])), [Row::Lost]);
+}
+
+#[test]
+fn a_loss_that_was_told_is_excused_and_only_one() {
+    let mut lost = history(&[(1, Added)], &[]);
+    lost.told = vec![told(3, Ifup)];
+    assert_eq!(rows(&lost), NONE);
+    // Told of an earlier run.
+    let causes = [(1, Added), (5, Removed), (7, Added)];
+    let mut lost = history(&causes, &[(2, Ifup, 3), (6, Ifdown, 7)]);
+    lost.told = vec![told(4, Ifup)];
+    assert_eq!(rows(&lost), [Row::Lost]);
+    let causes = [
+        (1, Added),
+        (3, Removed),
+        (5, Added),
+        (8, Removed),
+        (9, Added),
+    ];
+    let runs = [(2, Ifup, 3), (6, Ifup, 7), (10, Ifup, 11)];
+    let mut between = history(&causes, &runs);
+    assert_eq!(rows(&between), [Row::Doubled; 2]);
+    between.told = vec![told(4, Ifdown)];
+    assert_eq!(rows(&between), [Row::Doubled]);
+    between.told.push(told(9, Ifdown));
+    assert_eq!(rows(&between), NONE);
+}
+
+#[test]
+fn a_peer_that_was_added_without_a_record_needs_no_ifup() {
+    let mut history = history(&[(1, Added)], &[]);
+    history.causes[0].certainty = Certainty::WithoutRecord;
+    assert_eq!(rows(&history), NONE);
+    let causes = [(1, Added), (3, Removed)];
+    let mut down = super::tests::history(&causes, &[(4, Ifdown, 5)]);
+    down.causes[0].certainty = Certainty::WithoutRecord;
+    assert_eq!(rows(&down), NONE);
+}
+
+#[test]
+fn what_may_have_happened_before_the_server_died_may_have_runs() {
+    let mut history = history(
+        &[(1, Added), (2, Removed), (3, Added), (4, Removed)],
+        &[(2, Ifup, 3), (4, Ifdown, 5), (6, Ifup, 7), (8, Ifdown, 9)],
+    );
+    for cause in &mut history.causes[2..] {
+        cause.certainty = Certainty::LastMoment;
+    }
+    assert_eq!(rows(&history), NONE);
+    history.runs.truncate(2);
+    assert_eq!(rows(&history), NONE);
+    history.runs.clear();
+    history.causes.drain(..2);
+    assert_eq!(rows(&history), NONE);
+}
+
+#[test]
+fn a_reconnection_is_a_cause_for_another_connect() {
+    let causes = [(1, Added), (5, Reconnecting)];
+    let ups = [(2, Ifup, 3), (4, Connect, 5), (6, Connect, 7)];
+    let mut history = history(&causes, &ups);
+    history.has_connection = true;
+    assert_eq!(rows(&history), NONE);
+    history.causes.pop();
+    assert_eq!(rows(&history), [Row::Doubled]);
+}

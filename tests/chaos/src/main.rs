@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A campaign of random deaths: processes of the service are killed and stopped while peers come
+//! and go, and afterwards what the scripts wrote down is held against what the server said. See
+//! docs/development/chaos.md.
+//!
+//! ```text
+//!   [faults] --signals, commands, databases--> [world]: lab server, service, scripts
+//!   lab server --notes, warnings--> [truth] --+
+//!   scripts --starts, ends--> [scripts_log] --+--> [judge] --> [report]
+//! ```
+
+mod campaign;
+mod faults;
+mod history;
+mod judge;
+mod options;
+mod report;
+mod run;
+mod script;
+mod scripts_log;
+mod settling;
+mod told;
+mod truth;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use options::{Options, Task};
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().is_some_and(|first| first == script::TASK) {
+        // Thousands of these are started: they must cost little, so clap is not asked.
+        return script::play(arguments);
+    }
+    let options = Options::parse();
+    let done = match &options.task {
+        None => run::main(&options.single),
+        Some(Task::Campaign(campaign)) => campaign::main(campaign),
+        Some(Task::Guard { directory }) => world::guard::play(directory),
+    };
+    match done {
+        Ok(verdict) => verdict.exit_code(),
+        Err(error) => {
+            eprintln!("chaos: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Puts together what the server, the scripts and the service said, has it judged, and makes a
+//! report of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+
+use connect_ipc::clock::{Monotonic, millis};
+use connect_ipc::control::PeerState;
+
+use super::{FoundFault, Narrative, Report, narrative};
+use crate::history::{Histories, PeerHistory};
+use crate::judge::{Row, judge};
+use crate::options::Single;
+use crate::run::Run;
+use crate::settling::{Left, Rest};
+use crate::{script, scripts_log, told};
+
+/// The report of a run.
+pub(crate) fn report(
+    run: &Run,
+    single: &Single,
+    seed: u64,
+    rest: Rest,
+    left: Left,
+) -> anyhow::Result<Report> {
+    let histories = histories(run)?;
+    let end = connect_runtime::clock::now();
+    let mut faults = judge_all(&histories, run.began);
+    faults.extend(of_the_whole(run, rest, left, millis(end.since(run.began))));
+    let mut rows: BTreeMap<Row, u64> = BTreeMap::new();
+    for fault in &faults {
+        *rows.entry(fault.row).or_default() += 1;
+    }
+    let count = |of: fn(&PeerHistory) -> usize| histories.values().map(|it| of(it) as u64).sum();
+    let kept = single.setting.keep;
+    Ok(Report {
+        seed,
+        layout: single.layout,
+        seconds: single.setting.seconds,
+        peers: single.setting.peers,
+        made: run.counts.clone(),
+        scripts: count(|history| history.runs.len()),
+        additions: run.world.watcher.account().additions,
+        told: count(|history| history.told.len()),
+        rows,
+        histories: narratives(&faults, &histories, run, single.setting.histories),
+        faults,
+        directory: kept.then(|| run.world.site.directory.display().to_string()),
+    })
+}
+
+/// All that is known of each peer.
+fn histories(run: &Run) -> anyhow::Result<Histories> {
+    let site = &run.world.site;
+    let mut runs = scripts_log::read(&fs::read_to_string(site.path(script::LOG))?)?;
+    let log = fs::read(site.path("core.log")).unwrap_or_default();
+    let account = run.world.watcher.account();
+    let logged = told::from_log(&String::from_utf8_lossy(&log));
+    let mut told = told::merge(account.told.clone(), logged);
+    let connected: BTreeSet<String> = run.world.peers.connected().collect();
+    let histories = run.world.peers.names().map(|peer| {
+        let history = PeerHistory {
+            causes: account.causes.get(&peer).cloned().unwrap_or_default(),
+            runs: runs.remove(&peer).unwrap_or_default(),
+            told: told.remove(&peer).unwrap_or_default(),
+            has_connection: connected.contains(&peer),
+            // The service is started before any peer is added.
+            before_service: false,
+        };
+        (peer, history)
+    });
+    Ok(histories.collect())
+}
+
+fn judge_all(histories: &Histories, began: Monotonic) -> Vec<FoundFault> {
+    let all = histories.iter();
+    let found = all.flat_map(|(peer, history)| judge(history).into_iter().map(move |f| (peer, f)));
+    found
+        .map(|(peer, finding)| FoundFault {
+            row: finding.row,
+            peer: Some(peer.clone()),
+            at: millis(finding.at.since(began)),
+            text: finding.text,
+        })
+        .collect()
+}
+
+/// Faults that no script tells of.
+fn of_the_whole(run: &Run, rest: Rest, left: Left, at: u64) -> Vec<FoundFault> {
+    let fault = |row, peer, text| FoundFault {
+        row,
+        peer,
+        at,
+        text,
+    };
+    let mut faults = Vec::new();
+    if let Some(unrest) = rest.unrest {
+        faults.push(fault(Row::Unsettled, None, unrest));
+    }
+    faults.extend(left.into_iter().map(|it| fault(Row::Orphaned, None, it)));
+    let account = run.world.watcher.account();
+    for peer in &account.present {
+        let state = rest.status.as_ref().and_then(|it| it.peers.get(peer));
+        if !state.is_some_and(|state| state.is_adopted()) {
+            let state = state.map_or("unknown to it", |state: &PeerState| state.as_str());
+            let text = format!("{peer} is at the server, and to the service it is {state}");
+            faults.push(fault(Row::Unwatched, Some(peer.clone()), text));
+        }
+    }
+    faults
+}
+
+/// The histories of the first peers that have faults, of each kind as many.
+fn narratives(
+    faults: &[FoundFault],
+    histories: &Histories,
+    run: &Run,
+    most: usize,
+) -> Vec<Narrative> {
+    let mut chosen: Vec<&str> = Vec::new();
+    let of_row = |row| faults.iter().filter(move |fault| fault.row == row);
+    for index in 0..faults.len() {
+        for row in Row::ALL {
+            let peer = of_row(row).nth(index).and_then(|it| it.peer.as_deref());
+            let new = peer.filter(|peer| !chosen.contains(peer));
+            chosen.extend(new.filter(|_| chosen.len() < most));
+        }
+        if chosen.len() >= most {
+            break;
+        }
+    }
+    let narrate = |peer: &str| {
+        let of_peer = faults.iter().filter(|it| it.peer.as_deref() == Some(peer));
+        let history = histories.get(peer)?;
+        Some(Narrative {
+            peer: peer.to_owned(),
+            lines: narrative::lines(history, &of_peer.collect::<Vec<_>>(), &run.deeds, run.began),
+        })
+    };
+    chosen.into_iter().filter_map(narrate).collect()
+}

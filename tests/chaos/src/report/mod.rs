@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What came of a run, for people and for programs.
+
+pub(crate) mod collect;
+mod narrative;
+pub(crate) mod output;
+pub(crate) mod progress;
+pub(crate) mod table;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::Row;
+use crate::options::Layout;
+
+/// Whether faults were found.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    Clean,
+    Faulty,
+}
+
+impl Verdict {
+    /// As an exit status.
+    pub(crate) fn exit_code(self) -> ExitCode {
+        match self {
+            Verdict::Clean => ExitCode::SUCCESS,
+            Verdict::Faulty => ExitCode::FAILURE,
+        }
+    }
+}
+
+/// One fault that was found.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct FoundFault {
+    pub(crate) row: Row,
+    /// `None` for the service as a whole.
+    pub(crate) peer: Option<String>,
+    /// Milliseconds after the beginning of the run.
+    pub(crate) at: u64,
+    pub(crate) text: String,
+}
+
+/// All that happened to a peer with faults, in the order of time, a line each.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Narrative {
+    pub(crate) peer: String,
+    pub(crate) lines: Vec<String>,
+}
+
+/// A run.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Report {
+    pub(crate) seed: u64,
+    pub(crate) layout: Layout,
+    pub(crate) seconds: u64,
+    pub(crate) peers: u16,
+    /// How often each fault was made.
+    pub(crate) made: BTreeMap<String, u64>,
+    pub(crate) scripts: u64,
+    pub(crate) additions: u64,
+    /// Runs of which the service said that nobody knows what became of them.
+    pub(crate) told: u64,
+    pub(crate) rows: BTreeMap<Row, u64>,
+    pub(crate) faults: Vec<FoundFault>,
+    pub(crate) histories: Vec<Narrative>,
+    /// The directory, if it was kept.
+    pub(crate) directory: Option<String>,
+}
+
+impl Report {
+    /// How many faults of this kind were found.
+    pub(crate) fn count(&self, row: Row) -> u64 {
+        self.rows.get(&row).copied().unwrap_or(0)
+    }
+
+    /// How many processes were killed.
+    pub(crate) fn kills(&self) -> u64 {
+        let made = self.made.iter();
+        let kills = made.filter(|(name, _)| name.starts_with("kill "));
+        kills.map(|(_, count)| count).sum()
+    }
+
+    /// Whether any fault was found.
+    pub(crate) fn verdict(&self) -> Verdict {
+        if self.faults.is_empty() {
+            Verdict::Clean
+        } else {
+            Verdict::Faulty
+        }
+    }
+}

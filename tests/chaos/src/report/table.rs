@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Tables: one run with all its figures, and several runs with a line each.
+
+use std::fmt::Write as _;
+
+use super::Report;
+use crate::judge::Row;
+
+/// The table of one run.
+pub(crate) fn single(report: &Report) -> String {
+    let mut lines: Vec<(String, u64)> = Vec::new();
+    let made = report.made.iter();
+    lines.extend(made.map(|(name, count)| (name.clone(), *count)));
+    lines.push(("peers added".to_owned(), report.additions));
+    lines.push(("scripts run".to_owned(), report.scripts));
+    lines.push(("told".to_owned(), report.told));
+    let split = lines.len();
+    let rows = Row::ALL.iter();
+    lines.extend(rows.map(|row| (row.name().to_owned(), report.count(*row))));
+    let mut text = format!(
+        "\nseed {}, layout {}, {} s, {} peers\n",
+        report.seed,
+        report.layout.name(),
+        report.seconds,
+        report.peers
+    );
+    for (index, (name, count)) in lines.iter().enumerate() {
+        if index == split {
+            text.push('\n');
+        }
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "  {name:<20} {count:>7}");
+    }
+    text
+}
+
+/// The table of several runs, with a sum.
+pub(crate) fn several(reports: &[Report]) -> String {
+    let mut columns = vec!["layout", "seed", "added", "scripts", "kills", "told"];
+    columns.extend(Row::ALL.iter().map(|row| row.name()));
+    let mut lines: Vec<Vec<String>> = vec![columns.iter().map(ToString::to_string).collect()];
+    let figures = |report: &Report| {
+        let own = [
+            report.additions,
+            report.scripts,
+            report.kills(),
+            report.told,
+        ];
+        let rows = Row::ALL.iter().map(|row| report.count(*row));
+        own.into_iter().chain(rows).collect::<Vec<u64>>()
+    };
+    let mut sums = vec![0; columns.len() - 2];
+    for report in reports {
+        let mut line = vec![report.layout.name().to_owned(), report.seed.to_string()];
+        for (sum, figure) in sums.iter_mut().zip(figures(report)) {
+            *sum += figure;
+            line.push(figure.to_string());
+        }
+        lines.push(line);
+    }
+    let mut last = vec!["all".to_owned(), String::new()];
+    last.extend(sums.iter().map(u64::to_string));
+    lines.push(last);
+    let width = |column: usize| {
+        let cells = lines.iter().filter_map(|line| line.get(column));
+        cells.map(String::len).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = String::new();
+    for line in &lines {
+        let cells = line.iter().zip(&widths).enumerate();
+        let cells = cells.map(|(column, (cell, width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Layout;
+    use std::collections::BTreeMap;
+
+    fn report(seed: u64, doubled: u64) -> Report {
+        Report {
+            seed,
+            layout: Layout::Units,
+            seconds: 60,
+            peers: 200,
+            made: BTreeMap::from([("kill core".to_owned(), 3), ("add".to_owned(), 4)]),
+            scripts: 50,
+            additions: 20,
+            told: 1,
+            rows: BTreeMap::from([(Row::Doubled, doubled)]),
+            faults: Vec::new(),
+            histories: Vec::new(),
+            directory: None,
+        }
+    }
+
+    #[test]
+    fn a_run_has_each_figure_in_a_line() {
+        let text = single(&report(7, 2));
+        assert!(text.starts_with("\nseed 7, layout units, 60 s, 200 peers\n"));
+        assert!(
+            text.contains("\n  kill core                  3\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  doubled                    2\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  lost                       0\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn several_runs_have_a_line_each_and_a_sum() {
+        let text = several(&[report(7, 2), report(8, 30)]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines.len(), 4);
+        assert!(lines[0].starts_with("layout  seed  added  scripts  kills  told  doubled  lost"));
+        assert!(lines[3].starts_with("all              40      100      6     2       32     0"));
+    }
+}

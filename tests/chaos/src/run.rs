@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! One run: the world is set up, faults come, the world comes to rest, and what happened is judged.
+
+mod applying;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use connect_ipc::clock::Monotonic;
+use connect_runtime::{clock, parent};
+use rustix::process::Signal;
+use tripe_lab::rng::Rng;
+
+use crate::faults::Plan;
+use crate::faults::database_fault::DatabaseFault;
+use crate::history::Deed;
+use crate::options::Single;
+use crate::report::progress::Progress;
+use crate::report::{Verdict, collect, output};
+use crate::settling;
+use crate::truth::account::Account;
+use crate::truth::commander::Commander;
+use crate::truth::watcher::Watcher;
+use crate::world::database::Peers;
+use crate::world::guard::Guard;
+use crate::world::lab::Lab;
+use crate::world::processes::{Processes, signal};
+use crate::world::service::Service;
+use crate::world::site::Site;
+use crate::world::status::{self, Poller, Status};
+
+/// The length of a turn.
+const TURN: Duration = Duration::from_millis(10);
+
+/// How long the world may take to be there at the beginning.
+const BEGINNING: Duration = Duration::from_secs(30);
+
+/// A signal that a process is to get later.
+#[derive(Debug)]
+struct Later {
+    pid: i32,
+    at: Monotonic,
+    signal: Signal,
+}
+
+/// Everything that a run is made of.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) site: Site,
+    pub(crate) processes: Processes,
+    pub(crate) peers: Peers,
+    pub(crate) watcher: Watcher,
+    pub(crate) lab: Lab,
+    pub(crate) service: Service,
+    commander: Option<Commander>,
+    poller: Poller,
+    /// Last, so that it ends everything when nothing above is used any more.
+    _guard: Guard,
+}
+
+/// A run.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) world: World,
+    rng: Rng,
+    database: DatabaseFault,
+    /// What ends faults that take a while.
+    later: Vec<Later>,
+    pub(crate) began: Monotonic,
+    pub(crate) counts: BTreeMap<String, u64>,
+    pub(crate) deeds: Vec<Deed>,
+}
+
+/// Runs once and prints what was found.
+pub(crate) fn main(single: &Single) -> anyhow::Result<Verdict> {
+    if let Some(parent) = single.parent {
+        parent::end_with_parent(parent)?;
+    }
+    let seed = single.seed.unwrap_or_else(fresh_seed);
+    let setting = &single.setting;
+    if !setting.json {
+        println!("seed {seed}, layout {}", single.layout.name());
+    }
+    let mut run = Run::new(single, seed)?;
+    if setting.keep {
+        Guard::keep(&run.world.site.directory)?;
+    }
+    run.begin()?;
+    let plan = Plan::new(seed, single.layout, setting.pace, &setting.only);
+    run.faults(plan, single)?;
+    let rest = settling::settle(&mut run)?;
+    let left = settling::stop(&mut run);
+    let report = collect::report(&run, single, seed, rest, left)?;
+    output::print(&report, setting)?;
+    Ok(report.verdict())
+}
+
+/// Another seed each time.
+fn fresh_seed() -> u64 {
+    let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    // Short enough to be typed.
+    time.map_or(1, |time| u64::from(time.subsec_nanos()) % 1_000_000)
+}
+
+impl Run {
+    fn new(single: &Single, seed: u64) -> anyhow::Result<Self> {
+        let site = Site::new(single.layout, single.setting.bin.as_deref())?;
+        let processes = Processes::new()?;
+        let guard = Guard::start(&processes, &site.directory)?;
+        let peers = Peers::new(&site.directory, single.setting.peers, seed)?;
+        peers.write(None)?;
+        let account = Account::new(peers.automatic());
+        let watcher = Watcher::start(&site.server_socket(), account);
+        let began = clock::now();
+        Ok(Run {
+            world: World {
+                service: Service::new(site.layout),
+                lab: Lab::new(seed),
+                poller: Poller::start(&site.runtime()),
+                site,
+                processes,
+                peers,
+                watcher,
+                commander: None,
+                _guard: guard,
+            },
+            rng: Rng::new(seed).fork(2),
+            database: DatabaseFault::default(),
+            later: Vec::new(),
+            began,
+            counts: BTreeMap::new(),
+            deeds: Vec::new(),
+        })
+    }
+
+    /// Waits until the server is watched and the service works.
+    fn begin(&mut self) -> anyhow::Result<()> {
+        let until = clock::now() + BEGINNING;
+        loop {
+            self.turn()?;
+            let works = self.status().is_some_and(|status| {
+                let helpers = [&status.service.pinger, &status.service.scripts];
+                helpers.iter().all(|helper| helper.connected)
+            });
+            if works && self.world.watcher.account().watching {
+                self.began = clock::now();
+                return Ok(());
+            }
+            anyhow::ensure!(
+                clock::now() < until,
+                "the service does not work in time; its log:\n{}",
+                std::fs::read_to_string(self.world.site.path("core.log")).unwrap_or_default()
+            );
+            std::thread::sleep(TURN);
+        }
+    }
+
+    /// Has faults come until the time is over.
+    fn faults(&mut self, mut plan: Plan, single: &Single) -> anyhow::Result<()> {
+        let until = self.began + Duration::from_secs(single.setting.seconds);
+        let mut progress = Progress::new(&single.setting);
+        let (mut due, mut fault) = (self.began, plan.next().1);
+        while clock::now() < until {
+            self.turn()?;
+            if due <= clock::now() {
+                self.apply(fault)?;
+                let (pause, next) = plan.next();
+                // From now on: on a busy machine fewer come, and not many at once.
+                (due, fault) = (clock::now() + pause, next);
+            }
+            progress.show(self);
+            std::thread::sleep(TURN);
+        }
+        progress.clear();
+        Ok(())
+    }
+
+    /// Looks after everything that is not to stay as it is.
+    pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
+        let now = clock::now();
+        self.later.retain(|later| {
+            let due = later.at <= now;
+            if due {
+                signal(later.pid, later.signal);
+            }
+            !due
+        });
+        let World {
+            site,
+            processes,
+            watcher,
+            lab,
+            service,
+            ..
+        } = &mut self.world;
+        lab.tend(site, processes, watcher)?;
+        service.tend(site, processes)?;
+        for (at, text) in std::mem::take(&mut service.ends) {
+            self.deeds.push(Deed { at, text });
+        }
+        let watching = watcher.account().watching;
+        if !watching {
+            self.world.commander = None;
+        } else if self.world.commander.is_none() {
+            // The server may be killed between the two; then the next turn tries again.
+            self.world.commander = Commander::connect(&self.world.site.server_socket()).ok();
+        }
+        self.step_database(now)
+    }
+
+    fn step_database(&mut self, now: Monotonic) -> anyhow::Result<()> {
+        let since = self.database.needs_status_since();
+        let status = since.and_then(|since| self.world.poller.status(since));
+        let World { peers, watcher, .. } = &self.world;
+        let done = self
+            .database
+            .step(now, status.as_ref(), (peers, watcher), &mut self.rng)?;
+        if let Some(text) = done {
+            self.note(text);
+        }
+        Ok(())
+    }
+
+    /// Ends all faults that go on.
+    pub(crate) fn end_faults(&mut self) -> anyhow::Result<()> {
+        for later in self.later.drain(..) {
+            signal(later.pid, later.signal);
+        }
+        self.database.end(&self.world.peers)?;
+        self.note("faults end".to_owned());
+        Ok(())
+    }
+
+    /// Whether the database is good and the service has it.
+    pub(crate) const fn has_database(&self) -> bool {
+        self.database.permits_additions()
+    }
+
+    /// The state of the service, if it tells it.
+    pub(crate) fn status(&self) -> Option<Status> {
+        status::ask(&self.world.site.runtime()).ok()
+    }
+
+    fn note(&mut self, text: String) {
+        let at = clock::now();
+        self.deeds.push(Deed { at, text });
+    }
+}

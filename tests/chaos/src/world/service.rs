@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The processes of the service in either layout, each started again when it has ended, as systemd
+//! or an init script does. Children of theirs are left alone.
+
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_runtime::clock;
+
+use super::leftovers::children;
+use super::processes::Processes;
+use super::site::Site;
+use crate::options::Layout;
+
+/// The pause before something that has ended is started again: shorter than that of the units, so
+/// that more happens in the same time.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// A part of the service.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) enum Part {
+    /// Core, or all of `connect`.
+    Core,
+    Pinger,
+    Scripts,
+}
+
+impl Part {
+    /// In words.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Part::Core => "core",
+            Part::Pinger => "pinger",
+            Part::Scripts => "script helper",
+        }
+    }
+}
+
+/// A process that is to run all the time.
+#[derive(Debug)]
+struct Slot {
+    part: Part,
+    pid: Option<i32>,
+    start_at: Monotonic,
+}
+
+/// The service.
+#[derive(Debug)]
+pub(crate) struct Service {
+    slots: Vec<Slot>,
+    /// Processes in whose place another was started while they had not ended.
+    former: Vec<i32>,
+    /// How often a part has ended by itself with something other than a signal of ours.
+    pub(crate) ends: Vec<(Monotonic, String)>,
+}
+
+impl Service {
+    /// A service that is started when it is first tended.
+    pub(crate) fn new(layout: Layout) -> Self {
+        let parts: &[Part] = match layout {
+            Layout::DropIn => &[Part::Core],
+            Layout::Units => &[Part::Pinger, Part::Scripts, Part::Core],
+        };
+        let slot = |part: &Part| Slot {
+            part: *part,
+            pid: None,
+            start_at: clock::now(),
+        };
+        Service {
+            slots: parts.iter().map(slot).collect(),
+            former: Vec::new(),
+            ends: Vec::new(),
+        }
+    }
+
+    /// Starts what is to run and does not.
+    pub(crate) fn tend(&mut self, site: &Site, processes: &Processes) -> anyhow::Result<()> {
+        let now = clock::now();
+        for slot in &mut self.slots {
+            if let Some(pid) = slot.pid
+                && let Some(end) = processes.ended(pid)
+            {
+                slot.pid = None;
+                slot.start_at = now + PAUSE;
+                let text = format!("{} (process {pid}) has ended: {end}", slot.part.name());
+                self.ends.push((now, text));
+            }
+            if slot.pid.is_none() && slot.start_at <= now {
+                slot.pid = Some(processes.start(&mut command(site, slot.part)?)?);
+            }
+        }
+        self.former.retain(|pid| processes.ended(*pid).is_none());
+        Ok(())
+    }
+
+    /// Starts another process in the place of one that is about to end.
+    pub(crate) fn replace(&mut self, part: Part) {
+        for slot in self.slots.iter_mut().filter(|slot| slot.part == part) {
+            self.former.extend(slot.pid.take());
+            slot.start_at = clock::now();
+        }
+    }
+
+    /// The process of a part, if it runs.
+    pub(crate) fn pid(&self, part: Part) -> Option<i32> {
+        if let Some(slot) = self.slots.iter().find(|slot| slot.part == part) {
+            return slot.pid;
+        }
+        // It is a child of `connect`. The kernel keeps the first 15 bytes of a name.
+        let name = match part {
+            Part::Core => return None,
+            Part::Pinger => "connect-pinger",
+            Part::Scripts => "connect-ifscrip",
+        };
+        let is_it = |pid: &i32| {
+            let found = fs::read_to_string(format!("/proc/{pid}/comm"));
+            found.is_ok_and(|found| found.trim_end() == name)
+        };
+        children(self.pid(Part::Core)?).into_iter().find(is_it)
+    }
+
+    /// All processes that are to end for a stop: those started here, and those replaced.
+    pub(crate) fn pids(&self) -> Vec<i32> {
+        // Core first: then helpers that wait for it.
+        let current = self.slots.iter().rev().filter_map(|slot| slot.pid);
+        current.chain(self.former.iter().copied()).collect()
+    }
+}
+
+fn command(site: &Site, part: Part) -> anyhow::Result<Command> {
+    match part {
+        Part::Core => site.core(),
+        Part::Pinger => site.pinger(),
+        Part::Scripts => site.scripts(),
+    }
+}
