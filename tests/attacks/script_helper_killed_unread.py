@@ -25,7 +25,8 @@ def attack():
     with lib.Site(peers, auto=False, run=False) as site:
         site.script("script", TEXT.replace("DIRECTORY", site.directory))
         core = site.start("connect-core", *site.core_options(), log=site.log)
-        helper_options = ("--socket", site.helpers, "--allow-unsafe-scripts")
+        journal = ("--journal-dir", site.path("journal"))
+        helper_options = ("--socket", site.helpers, "--allow-unsafe-scripts", *journal)
         helper = site.start("connect-ifscripts", *helper_options, log=site.path("first.log"))
         lib.within(10, lambda: site.status()[0]["scripts"]["connected"])
         # All runs are ordered before the helper has read the first of them.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What is promised of scripts.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connect_ipc::RunId;
-use connect_ipc::scripts::ScriptKind;
+use connect_ifscripts::ledger::Entry;
+use connect_ipc::scripts::{Ended, ScriptKind};
 
 use crate::world::World;
 
@@ -29,13 +30,11 @@ impl World {
             last = Some(ran.run);
         }
         let mut up = false;
-        for ran in &self.ran {
-            let is_up = ran.kind == ScriptKind::Ifup;
-            // A run that is lost may have been the one between.
-            if is_up == up && self.lost_unstarted() == 0 {
-                return Err(format!("{} twice in a row", ran.kind.name()));
+        for (run, kind) in self.counted() {
+            if (kind == ScriptKind::Ifup) == up {
+                return Err(format!("run {} is {} once more", run.0, kind.name()));
             }
-            up = is_up;
+            up = !up;
         }
         Ok(())
     }
@@ -45,25 +44,43 @@ impl World {
     /// # Errors
     /// The promise.
     pub fn check_at_rest(&self) -> Result<(), String> {
-        let last = self.ran.last().map(|ran| ran.kind);
-        let up = last == Some(ScriptKind::Ifup);
-        if up != self.server.is_present && self.lost_unstarted() == 0 {
+        let last = self.counted().last().map(|(_, kind)| *kind);
+        if (last == Some(ScriptKind::Ifup)) != self.server.is_present {
             return Err(format!(
                 "the peer is {}, and the last script was {}",
-                if self.server.is_present {
-                    "there"
-                } else {
-                    "gone"
-                },
+                if self.server.is_present { "there" } else { "gone" },
                 last.map_or("none", ScriptKind::name)
             ));
         }
         Ok(())
     }
 
-    /// How many runs are told to be lost that never ran.
-    fn lost_unstarted(&self) -> usize {
-        let ran = |run: &&RunId| self.ran.iter().any(|ran| ran.run == **run);
-        self.lost.iter().filter(|run| !ran(run)).count()
+    /// The runs that were started, and those that may have been: nobody can tell of a run whose
+    /// helper died when it was about to start it, so that it counts as started.
+    fn counted(&self) -> Vec<(RunId, ScriptKind)> {
+        let ran = self.ran.iter().map(|ran| (ran.run, ran.kind));
+        let lost = self.journal.iter().filter_map(|entry| match entry {
+            Entry::Ended {
+                run,
+                end: Ended::Lost,
+            } => Some(*run),
+            _ => None,
+        });
+        let kind = |run: RunId| {
+            self.journal.iter().find_map(|entry| match entry {
+                Entry::Ordered(order) if order.run == run => Some((run, order.kind)),
+                _ => None,
+            })
+        };
+        let counted: BTreeMap<RunId, ScriptKind> = ran.chain(lost.filter_map(kind)).collect();
+        counted.into_iter().collect()
+    }
+
+    /// What has happened, for people.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let entries = self.journal.iter().map(|entry| format!("{entry:?}"));
+        let journal: Vec<String> = entries.collect();
+        format!("ran: {:?}\njournal:\n  {}", self.ran, journal.join("\n  "))
     }
 }

@@ -4,20 +4,28 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-use connect_core::machine::{Config, ConnectionId, Input, Loaded, Machine, Output};
+use connect_core::machine::{
+    Config, ConnectionId, Inherited, Input, Loaded, Machine, Output, State,
+};
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
 use connect_ipc::scripts::FromScripts;
+use connect_ipc::setup::ServerRun;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 
 use crate::server::PEER;
+
+/// What one core has written for the next.
+pub(crate) type Saved = (ServerRun, State);
 
 /// A process of core.
 #[derive(Clone, Debug)]
 pub(crate) struct Core {
     machine: Machine,
     now: Monotonic,
+    /// What it has decided in this turn.
+    out: Vec<Output>,
     /// What it is about to do, in this order: lines for the server go first in each turn.
     pub(crate) pending: VecDeque<Output>,
     /// Whether it is connected to the server.
@@ -26,7 +34,7 @@ pub(crate) struct Core {
 
 impl Core {
     /// The process number `number`, just started.
-    pub(crate) fn start(number: u64, startup: bool) -> Self {
+    pub(crate) fn start(number: u64, startup: bool, saved: Option<Saved>) -> Self {
         let now = Monotonic(1_000_000_000 * (number + 1));
         let config = Config {
             version: "1".to_owned(),
@@ -50,19 +58,41 @@ impl Core {
         let mut core = Core {
             machine: Machine::new(config),
             now,
+            out: Vec::new(),
             pending: VecDeque::new(),
             is_connected: false,
         };
+        if let Some((run, state)) = saved {
+            core.feed(Input::Inherited(Box::new(Inherited {
+                run,
+                state,
+                database: None,
+            })));
+        }
         core.feed(Input::Database(Loaded::from(Ok(database))));
         core
     }
 
+    /// What it would write for the next core.
+    pub(crate) fn state(&self) -> Option<Saved> {
+        self.machine.state()
+    }
+
     /// Hands in an input, and ends the turn.
     pub(crate) fn feed(&mut self, input: Input<'_>) {
-        let mut out = Vec::new();
-        self.machine.handle(input, self.now, &mut out);
-        self.machine.handle(Input::EndOfTurn, self.now, &mut out);
-        let (lines, rest): (Vec<_>, Vec<_>) = out
+        self.hear(input);
+        self.end_turn();
+    }
+
+    /// Hands in an input.
+    pub(crate) fn hear(&mut self, input: Input<'_>) {
+        self.machine.handle(input, self.now, &mut self.out);
+    }
+
+    /// Ends the turn.
+    pub(crate) fn end_turn(&mut self) {
+        self.hear(Input::EndOfTurn);
+        let (lines, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.out)
             .into_iter()
             .partition(|output| matches!(output, Output::ServerLines(_)));
         let told = rest

@@ -5,6 +5,9 @@ use std::collections::HashSet;
 
 use crate::world::{Step, World};
 
+/// After how many steps the search says how far it is.
+const PROGRESS: usize = 1_000_000;
+
 /// What was found.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Found {
@@ -36,6 +39,9 @@ pub fn search(start: World) -> Result<Found, String> {
         let mut next = world.clone();
         next.take(step);
         found.steps += 1;
+        if found.steps % PROGRESS == 0 {
+            println!("{found:?}, {} steps deep", taken.len());
+        }
         if seen.insert(next.key()) {
             taken.push(step);
             enter(next, &mut path, &mut found).map_err(|error| tell(&error, &taken))?;
@@ -50,10 +56,11 @@ fn enter(
     found: &mut Found,
 ) -> Result<(), String> {
     found.states += 1;
-    world.check()?;
+    let told = |error| format!("{error}\n{}", world.describe());
+    world.check().map_err(told)?;
     if world.moves().is_empty() {
         found.at_rest += 1;
-        world.check_at_rest()?;
+        world.check_at_rest().map_err(told)?;
     }
     let steps = world.steps();
     path.push((world, steps));

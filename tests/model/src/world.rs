@@ -10,7 +10,7 @@ use connect_ifscripts::machine::{Input as HelperInput, Output as HelperOutput};
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, FromScripts, ScriptKind, ToScripts};
 
-use crate::core::Core;
+use crate::core::{Core, Saved};
 use crate::helper::{Helper, child};
 use crate::server::{Said, Server};
 
@@ -41,6 +41,8 @@ pub enum Step {
     CoreHearsHelper,
     /// Core goes on.
     CoreGoesOn,
+    /// Core writes its state for the next one.
+    CoreSaves,
     /// The script helper does the next of what it has decided.
     HelperActs,
     /// The script helper reads what core has said next, or that it is gone.
@@ -83,6 +85,8 @@ pub struct Limits {
     pub restarts: bool,
     /// Whether core is started with `--startup`.
     pub startup: bool,
+    /// How often core writes its state.
+    pub saves: u32,
 }
 
 /// The world.
@@ -95,12 +99,12 @@ pub struct World {
     core: Option<Core>,
     helper: Option<Helper>,
     connection: Option<Connection>,
-    journal: Vec<Entry>,
+    pub(crate) journal: Vec<Entry>,
+    /// What core has written for the next one.
+    saved: Option<Saved>,
     living: BTreeSet<RunId>,
     ended: BTreeSet<RunId>,
     pub(crate) ran: Vec<Ran>,
-    /// The runs that core has told to be lost, and what they were.
-    pub(crate) lost: Vec<RunId>,
 }
 
 impl World {
@@ -116,10 +120,10 @@ impl World {
             helper: None,
             connection: None,
             journal: Vec::new(),
+            saved: None,
             living: BTreeSet::new(),
             ended: BTreeSet::new(),
             ran: Vec::new(),
-            lost: Vec::new(),
         }
     }
 
@@ -176,25 +180,45 @@ impl World {
         steps
     }
 
-    /// Everything that can come next.
+    /// Everything that can come next, unless the order makes no difference: what a process has
+    /// decided is done before anybody else moves, since nobody sees it but by what is written,
+    /// which waits until it is read. Only a death can come in between, or an event before the
+    /// server hears what core asks.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
-        let mut steps = self.moves();
-        if self.limits.events > 0 {
-            steps.push(Step::Toggle);
-            if self.limits.restarts {
-                steps.push(Step::ServerRestarts);
-            }
+        let acting = |pending: bool, act, death| {
+            let deaths = (self.limits.deaths > 0).then_some(death);
+            pending.then(|| [act].into_iter().chain(deaths).collect::<Vec<Step>>())
+        };
+        let helper = self.helper.as_ref();
+        let helper = helper.is_some_and(|helper| !helper.pending.is_empty());
+        if let Some(steps) = acting(helper, Step::HelperActs, Step::HelperDies) {
+            return steps;
         }
+        let core = self.core.as_ref().and_then(|core| core.pending.front());
+        if let Some(mut steps) = acting(core.is_some(), Step::CoreActs, Step::CoreDies) {
+            if matches!(core, Some(CoreOutput::ServerLines(_))) {
+                steps.extend(self.events());
+            }
+            return steps;
+        }
+        let mut steps = self.moves();
+        steps.extend(self.events());
         if self.limits.deaths > 0 {
-            if self.core.is_some() {
-                steps.push(Step::CoreDies);
-            }
-            if self.helper.is_some() {
-                steps.push(Step::HelperDies);
-            }
+            steps.extend(self.core.as_ref().map(|_| Step::CoreDies));
+            steps.extend(self.helper.as_ref().map(|_| Step::HelperDies));
+            // What no other core will read makes no difference.
+            let state = self.core.as_ref().and_then(Core::state);
+            let state = state.filter(|_| self.limits.saves > 0);
+            steps.extend(state.map(|_| Step::CoreSaves));
         }
         steps
+    }
+
+    fn events(&self) -> Vec<Step> {
+        let restarts = self.limits.restarts.then_some(Step::ServerRestarts);
+        let events = [Step::Toggle].into_iter().chain(restarts);
+        events.filter(|_| self.limits.events > 0).collect()
     }
 
     /// Takes a step.
@@ -211,8 +235,13 @@ impl World {
             Step::CoreDies => self.core_dies(),
             Step::HelperDies => self.helper_dies(),
             Step::CoreStarts => {
-                self.core = Some(Core::start(self.cores, self.limits.startup));
+                let saved = self.saved.clone();
+                self.core = Some(Core::start(self.cores, self.limits.startup, saved));
                 self.cores += 1;
+            }
+            Step::CoreSaves => {
+                self.limits.saves -= 1;
+                self.saved = self.core.as_ref().and_then(Core::state);
             }
             Step::HelperStarts => {
                 self.helper = Some(Helper::start(&self.journal, &self.living));
@@ -329,17 +358,20 @@ impl World {
         }
     }
 
+    /// Core reads everything that the server has said, as it does in one turn.
     fn core_hears_server(&mut self) {
         let Some(core) = &mut self.core else { return };
-        match self.server.said.pop_front() {
-            Some(Said::Line(line)) => core.feed(CoreInput::ServerLine(line.into())),
-            Some(Said::Lost) => {
-                core.is_connected = false;
-                let reason = "gone".to_owned();
-                core.feed(CoreInput::ServerLost { reason });
+        while let Some(said) = self.server.said.pop_front() {
+            match said {
+                Said::Line(line) => core.hear(CoreInput::ServerLine(line.into())),
+                Said::Lost => {
+                    core.is_connected = false;
+                    let reason = "gone".to_owned();
+                    core.hear(CoreInput::ServerLost { reason });
+                }
             }
-            None => {}
         }
+        core.end_turn();
     }
 
     fn core_hears_helper(&mut self) {
@@ -349,13 +381,6 @@ impl World {
         let number = connection.number;
         match connection.to_core.pop_front() {
             Some(message) => {
-                if let FromScripts::Ended {
-                    run,
-                    end: Ended::Lost,
-                } = &message
-                {
-                    self.lost.push(*run);
-                }
                 core.hear_helper(number, message);
             }
             None => {

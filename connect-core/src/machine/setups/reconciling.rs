@@ -20,9 +20,11 @@ impl Machine {
     /// Starts what a peer needs that was added (connect(8), "Configuring interfaces" and "Dynamic
     /// connection"), unless it is not known yet what is to be undone before.
     pub(in crate::machine) fn configure(&mut self, id: PeerId) {
-        let Some(peer) = self.peers.get(id) else {
+        let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
+        // What is left for the next core says so, too.
+        peer.setups = PeerSetups::both(Progress::Due);
         let name = peer.name().to_owned();
         if self.is_undecided(&name) {
             let recovery = &mut self.scripts.recovery;

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! One peer that comes and goes, and processes that are killed between any two of their steps.
+
+use model::search::search;
+use model::world::{Limits, World};
+
+/// The limits of another search, as `EVENTS DEATHS SAVES`, if one is wanted.
+const LIMITS: &str = "MODEL_LIMITS";
+
+fn look(events: u32, deaths: u32, saves: u32) {
+    let limits = Limits {
+        events,
+        deaths,
+        saves,
+        restarts: true,
+        startup: true,
+    };
+    let found = search(World::new(limits)).unwrap_or_else(|error| panic!("{error}"));
+    println!("{limits:?}: {found:?}");
+    assert!(found.at_rest > 1, "{found:?}");
+}
+
+#[test]
+fn every_order_of_events_and_deaths_keeps_the_promises() {
+    let wanted = std::env::var(LIMITS).unwrap_or_default();
+    let words = wanted.split(' ').filter_map(|word| word.parse().ok());
+    match words.collect::<Vec<u32>>().as_slice() {
+        [events, deaths, saves] => look(*events, *deaths, *saves),
+        _ => {
+            look(2, 0, 0);
+            look(1, 1, 1);
+        }
+    }
+}
