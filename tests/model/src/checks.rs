@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use connect_ipc::RunId;
 use connect_ifscripts::ledger::Entry;
+use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, ScriptKind};
 
 use crate::world::World;
@@ -48,7 +48,11 @@ impl World {
         if (last == Some(ScriptKind::Ifup)) != self.server.is_present {
             return Err(format!(
                 "the peer is {}, and the last script was {}",
-                if self.server.is_present { "there" } else { "gone" },
+                if self.server.is_present {
+                    "there"
+                } else {
+                    "gone"
+                },
                 last.map_or("none", ScriptKind::name)
             ));
         }

@@ -4,15 +4,16 @@
 use model::search::search;
 use model::world::{Limits, World};
 
-/// The limits of another search, as `EVENTS DEATHS SAVES`, if one is wanted.
+/// The limits of another search, as `EVENTS DEATHS SAVES RESTARTS`, if one is wanted:
+/// with 0 for `RESTARTS` the server is never started again.
 const LIMITS: &str = "MODEL_LIMITS";
 
-fn look(events: u32, deaths: u32, saves: u32) {
+fn look(events: u32, deaths: u32, saves: u32, restarts: bool) {
     let limits = Limits {
         events,
         deaths,
         saves,
-        restarts: true,
+        restarts,
         startup: true,
     };
     let found = search(World::new(limits)).unwrap_or_else(|error| panic!("{error}"));
@@ -25,10 +26,10 @@ fn every_order_of_events_and_deaths_keeps_the_promises() {
     let wanted = std::env::var(LIMITS).unwrap_or_default();
     let words = wanted.split(' ').filter_map(|word| word.parse().ok());
     match words.collect::<Vec<u32>>().as_slice() {
-        [events, deaths, saves] => look(*events, *deaths, *saves),
+        [events, deaths, saves, restarts] => look(*events, *deaths, *saves, *restarts > 0),
         _ => {
-            look(2, 0, 0);
-            look(1, 1, 1);
+            look(2, 0, 0, true);
+            look(1, 1, 1, true);
         }
     }
 }
