@@ -6,8 +6,10 @@
 //!   an operator asks for one --> [requested] --^
 //!   script helper --Started, Output, Ended--> [reports] --> [runs], warnings, events
 //!   a run is over --> [ends] --> [failures], warnings, counts
+//!   script helper --JournalFault, Full--> [complaints] --> events, status
 //! ```
 
+mod complaints;
 mod dispatch;
 pub(super) mod ended_run;
 mod ends;
@@ -29,6 +31,7 @@ use connect_ipc::setup::{Lane, SetupChange};
 use super::helper::Helper;
 use super::limits::GRACE;
 use super::setups::recovery::Recovery;
+use complaints::Complaints;
 use ended_run::EndedRun;
 use runs::RunState;
 use settling::Settling;
@@ -58,8 +61,7 @@ pub(super) struct Scripts {
     /// What is not known yet of what earlier cores have ordered.
     pub(super) recovery: Recovery,
     settling: Settling,
-    /// What is wrong with the helper's journal.
-    journal_fault: Option<String>,
+    complaints: Complaints,
 }
 
 impl Scripts {
@@ -77,7 +79,7 @@ impl Scripts {
             changes: BTreeMap::new(),
             recovery: Recovery::default(),
             settling: Settling::new(RunId(started.0)),
-            journal_fault: None,
+            complaints: Complaints::default(),
         }
     }
 
