@@ -151,7 +151,7 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         }
         EventKind::PlacesFree { lane, seconds } => {
             let (scripts, after) = (lane.scripts(), text::span(*seconds));
-            format!("no {scripts} script waits for a place any more, after {after}")
+            format!("{scripts} scripts do not wait for a place any more, after {after}")
         }
         EventKind::Broadcast { words } => token::join(words),
         EventKind::Command { words, by } => format!("command by {by}: {}", token::join(words)),
