@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use connect_ipc::control::{LaneStatus, PeerStatus, ServerLink, ServiceStatus, WriteFault};
+use connect_ipc::control::{
+    LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus, WriteFault,
+};
 use connect_ipc::setup::Lane;
 
 use super::exposition::{Exposition, Family, Form, counter, gauge, info, number, truth};
@@ -149,15 +151,7 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     ] {
         out.sample(family, &[], number(count));
     }
-    for (result, count) in [
-        ("ok", counters.scripts.ok),
-        ("failed", counters.scripts.failed),
-        ("timed-out", counters.scripts.timed_out),
-        ("not-started", counters.scripts.not_started),
-        ("lost", counters.scripts.lost),
-    ] {
-        out.sample(&SCRIPTS, &[("result", result)], number(count));
-    }
+    collect_results(&counters.scripts, out);
     for (family, count) in [
         (&SCRIPTS_PENDING, counters.scripts.pending),
         (&COMMANDS, counters.commands),
@@ -176,6 +170,19 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     collect_lanes(service, out);
     for (program, lines) in status_text::log_lines_lost(service) {
         out.sample(&LOG_LINES_LOST, &[("program", program)], number(lines));
+    }
+}
+
+/// How many scripts ended in which way.
+fn collect_results(scripts: &ScriptCounters, out: &mut Exposition) {
+    for (result, count) in [
+        ("ok", scripts.ok),
+        ("failed", scripts.failed),
+        ("timed-out", scripts.timed_out),
+        ("not-started", scripts.not_started),
+        ("lost", scripts.lost),
+    ] {
+        out.sample(&SCRIPTS, &[("result", result)], number(count));
     }
 }
 
