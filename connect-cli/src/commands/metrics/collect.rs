@@ -188,18 +188,15 @@ fn collect_results(scripts: &ScriptCounters, out: &mut Exposition) {
 
 /// How many scripts of each lane run and wait.
 fn collect_lanes(service: &ServiceStatus, out: &mut Exposition) {
-    let figures: [(&Family, fn(&LaneStatus) -> u64); 3] = [
-        (&SCRIPTS_RUNNING, |lane| lane.running),
-        (&SCRIPTS_WAITING, |lane| lane.waiting),
-        (&PLACES_FULL, |lane| lane.full.unwrap_or(0)),
-    ];
-    for (family, figure) in figures {
-        for lane in Lane::ALL {
-            let figure = figure(service.scripts.lanes.get(lane));
-            let name = lane.to_string();
-            out.sample(family, &[("lane", &name)], number(figure));
+    let lanes = Lane::ALL.map(|lane| (lane.to_string(), *service.scripts.lanes.get(lane)));
+    let mut each = |family: &Family, figure: &dyn Fn(LaneStatus) -> u64| {
+        for (lane, status) in &lanes {
+            out.sample(family, &[("lane", lane)], number(figure(*status)));
         }
-    }
+    };
+    each(&SCRIPTS_RUNNING, &|lane| lane.running);
+    each(&SCRIPTS_WAITING, &|lane| lane.waiting);
+    each(&PLACES_FULL, &|lane| lane.full.unwrap_or(0));
 }
 
 /// For how long what is due has not come.
