@@ -7,7 +7,7 @@ use connect_ipc::scripts::LONG;
 use connect_ipc::setup::{ByLane, Lane};
 
 /// What is wrong, and since when.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Complaints {
     /// Why the journal cannot be written.
     journal: Option<(Monotonic, String)>,

@@ -117,7 +117,7 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
         watched.iter().map(|peer| peer.statistics.replies).collect()
     };
     assert_eq!(replies(&mut rig), [1, 1]);
-    let told = service(&mut rig).database;
+    let told = rig.service().database;
     assert_eq!((told.peers, told.inherited), (2, true));
     assert_eq!(told.fault.as_deref(), Some("it is broken"));
     // It is not this core's to leave: the file of the last one stays.
@@ -127,7 +127,7 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
     assert_eq!(scripts(&mut rig), ["ifdown q"]);
     // The file is repaired, and is as it was.
     rig.database(&records());
-    let told = service(&mut rig).database;
+    let told = rig.service().database;
     assert_eq!((told.peers, told.inherited, told.fault), (2, false, None));
     assert!(rig.machine.database().is_some());
     assert_eq!(scripts(&mut rig), [""; 0]);
@@ -140,7 +140,7 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
 fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_that_was_read() {
     let mut rig = next_without_database(left_by(&first()), 2);
     assert_eq!(rig.watched().len(), 0);
-    let told = service(&mut rig).database;
+    let told = rig.service().database;
     assert_eq!((told.peers, told.inherited), (0, false));
     let mut rig = Rig::alone(&[record("p", PAIRS)], false);
     let fault = "it is broken now".to_owned();
@@ -148,7 +148,7 @@ fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_th
     let database = Database::from_parts(records(), [], []);
     rig.inherit_all(left_by(&first()), Some(DatabaseCopy(Arc::new(database))));
     rig.join(&["p", "q"]);
-    let told = service(&mut rig).database;
+    let told = rig.service().database;
     assert_eq!((told.peers, told.inherited), (1, false));
 }
 
