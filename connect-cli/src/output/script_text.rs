@@ -25,8 +25,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
     let journal = service.scripts.journal_fault.as_ref();
     let journal = journal.map(|WriteFault { fault, seconds }| {
         format!(
-            "the journal of scripts has not been written for {}, so the end of connect-ifscripts \
-             may lose scripts or have them run twice: {fault}",
+            "the journal of scripts has not been written for {}: {fault}",
             text::span(*seconds)
         )
     });

@@ -24,11 +24,8 @@ impl Machine {
             if !complaints.set_fault(fault.clone(), self.now) {
                 return;
             }
-            tracing::warn!(
-                fault,
-                "the script helper keeps no journal, so that its death may lose scripts or repeat \
-                 them"
-            );
+            // The fault says what it leads to.
+            tracing::warn!(fault, "the script helper keeps no journal");
             self.emit(None, || EventKind::JournalFault { fault });
         } else if let Some(since) = complaints.end_fault() {
             let seconds = self.now.since(since).as_secs();
