@@ -88,6 +88,26 @@ fn standstill(kind: &EventKind) -> String {
     }
 }
 
+/// The journal of scripts, and places that scripts wait for.
+fn scripts_as_a_whole(kind: &EventKind) -> String {
+    match kind {
+        EventKind::JournalFault { fault } => format!("journal of scripts not written: {fault}"),
+        EventKind::JournalKept { seconds } => {
+            let after = text::span(*seconds);
+            format!("the journal of scripts is written again, after {after}")
+        }
+        EventKind::PlacesFull { lane, seconds } => {
+            let (scripts, since) = (lane.scripts(), text::span(*seconds));
+            format!("{scripts} scripts have waited for a place for {since}")
+        }
+        EventKind::PlacesFree { lane, seconds } => {
+            let (scripts, after) = (lane.scripts(), text::span(*seconds));
+            format!("{scripts} scripts do not wait for a place any more, after {after}")
+        }
+        _ => String::new(),
+    }
+}
+
 /// What happened. The words may hold control characters: see [`text::clean`].
 pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
     let text = match kind {
@@ -140,6 +160,10 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::StateSaved { seconds } => {
             format!("the state is saved again, after {}", text::span(*seconds))
         }
+        EventKind::JournalFault { .. }
+        | EventKind::JournalKept { .. }
+        | EventKind::PlacesFull { .. }
+        | EventKind::PlacesFree { .. } => scripts_as_a_whole(kind),
         EventKind::Broadcast { words } => token::join(words),
         EventKind::Command { words, by } => format!("command by {by}: {}", token::join(words)),
     };
@@ -167,7 +191,9 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Joined {}
         | EventKind::ProbingResumed { .. }
         | EventKind::ScriptsResumed { .. }
-        | EventKind::StateSaved { .. } => Paint::Good,
+        | EventKind::StateSaved { .. }
+        | EventKind::JournalKept { .. }
+        | EventKind::PlacesFree { .. } => Paint::Good,
         EventKind::Removed(Removal::Command | Removal::Replaced)
         | EventKind::Missed { .. }
         | EventKind::Reconnecting {} => Paint::Doubtful,
@@ -178,7 +204,9 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Lost {}
         | EventKind::ProbingOverdue { .. }
         | EventKind::ScriptsOverdue { .. }
-        | EventKind::StateFault { .. } => Paint::Bad,
+        | EventKind::StateFault { .. }
+        | EventKind::JournalFault { .. }
+        | EventKind::PlacesFull { .. } => Paint::Bad,
         EventKind::Ended { end, .. } => script_end(end).1,
         _ => Paint::Plain,
     }

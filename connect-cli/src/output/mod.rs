@@ -10,6 +10,7 @@ pub(crate) mod probing_text;
 pub(crate) mod progress;
 pub(crate) mod report;
 pub(crate) mod script_report;
+pub(crate) mod script_text;
 pub(crate) mod status_text;
 pub(crate) mod table;
 pub(crate) mod text;

@@ -56,7 +56,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
         (
             "connect-ifscripts",
             "no script is started",
-            &service.scripts,
+            &service.scripts.helper,
         ),
     ] {
         if let Some(seconds) = helper.silent {

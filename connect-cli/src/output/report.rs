@@ -6,8 +6,8 @@
 
 use connect_ipc::changes::RecordStanding;
 use connect_ipc::control::{
-    Counters, DatabaseStatus, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink,
-    ServiceStatus, StateFault,
+    Counters, DatabaseStatus, HelperStatus, LongScript, PeerState, PeerStatus, ScriptHelperStatus,
+    ServerLink, ServiceStatus, WriteFault,
 };
 use connect_ipc::event::{Event, EventName, Removal};
 use connect_ipc::probing::Probing;
@@ -99,13 +99,13 @@ pub(crate) struct ServiceReport<'a> {
     pub(crate) server: ServerLink,
     pub(crate) database: &'a DatabaseStatus,
     pub(crate) pinger: &'a HelperStatus,
-    pub(crate) scripts: &'a HelperStatus,
+    pub(crate) scripts: &'a ScriptHelperStatus,
     /// What was counted since core started.
     pub(crate) counters: &'a Counters,
     /// Whether checks and answers come when they are due.
     pub(crate) probing: &'a Probing,
     /// What is wrong with the state file, if something is.
-    pub(crate) state_fault: Option<&'a StateFault>,
+    pub(crate) state_fault: Option<&'a WriteFault>,
 }
 
 impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {

@@ -6,7 +6,7 @@ use std::io;
 use connect_ipc::changes::RecordStanding;
 use connect_ipc::control::{
     FailedScript, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink, ServiceStatus,
-    StateFault,
+    WriteFault,
 };
 use connect_ipc::scripts::ScriptFailure;
 use connect_ipc::statistics::LastPing;
@@ -15,6 +15,7 @@ use super::Output;
 use super::change_text;
 use super::paint::Paint;
 use super::probing_text;
+use super::script_text;
 use super::table::{Cell, Column, Table};
 use super::text;
 
@@ -101,7 +102,11 @@ pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
     }
     for (program, work, helper) in [
         ("connect-pinger", "no peer is pinged", &service.pinger),
-        ("connect-ifscripts", "no script is run", &service.scripts),
+        (
+            "connect-ifscripts",
+            "no script is run",
+            &service.scripts.helper,
+        ),
     ] {
         if !helper.connected {
             faults.push(format!(
@@ -119,12 +124,13 @@ pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
     }
     faults.extend(probing_text::faults(service));
     faults.extend(state_file(service));
+    faults.extend(script_text::faults(service));
     faults
 }
 
 /// What is wrong with the state file, if something is.
 fn state_file(service: &ServiceStatus) -> Option<String> {
-    let StateFault { fault, seconds } = service.state_fault.as_ref()?;
+    let WriteFault { fault, seconds } = service.state_fault.as_ref()?;
     Some(format!(
         "the state has not been saved for {}, so a restart would lose the figures of peers: {fault}",
         text::span(*seconds)
@@ -136,7 +142,7 @@ pub(crate) fn log_lines_lost(service: &ServiceStatus) -> [(&'static str, u64); 3
     [
         ("core", service.counters.log_lines_lost),
         ("pinger", service.pinger.log_lines_lost),
-        ("scripts", service.scripts.log_lines_lost),
+        ("scripts", service.scripts.helper.log_lines_lost),
     ]
 }
 
@@ -146,9 +152,9 @@ pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String 
         Some(_) => "faulty".to_owned(),
         None => text::count(service.database.peers, "peer"),
     };
-    let scripts = script_troubles(peers)
-        .filter(|_| service.scripts.connected && service.scripts.silent.is_none());
-    let scripts = scripts.unwrap_or_else(|| helper("scripts", &service.scripts, &service.version));
+    let runner = &service.scripts.helper;
+    let scripts = script_troubles(peers).filter(|_| runner.connected && runner.silent.is_none());
+    let scripts = scripts.unwrap_or_else(|| helper("scripts", runner, &service.version));
     let server = probing_text::mute_server(service);
     let server = server.unwrap_or_else(|| link(service.server).to_owned());
     let mut line = format!(
@@ -164,7 +170,13 @@ pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String 
     });
     let lost: u64 = log_lines_lost(service).iter().map(|(_, lines)| lines).sum();
     let lost = (lost > 0).then(|| format!("{} lost", text::count(lost, "log line")));
-    for more in [overdue, unsaved, lost].into_iter().flatten() {
+    let scripts = script_text::headline(service);
+    for more in overdue
+        .into_iter()
+        .chain(unsaved)
+        .chain(scripts)
+        .chain(lost)
+    {
         line = format!("{line}; {more}");
     }
     line

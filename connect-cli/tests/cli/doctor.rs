@@ -5,7 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
-use connect_ipc::control::{FailedScript, LongScript, Reply, Request, ServiceStatus, StateFault};
+use connect_ipc::control::{
+    FailedScript, LaneStatus, LongScript, Reply, Request, ServiceStatus, WriteFault,
+};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
@@ -36,7 +38,7 @@ fn healthy(place: &Place) -> Result<ServiceStatus> {
     status.socket = place.path("tripesock").display().to_string();
     status.database.path = place.path("peers.cdb").display().to_string();
     status.pinger.version = Some(status.version.clone());
-    status.scripts.version = Some(status.version.clone());
+    status.scripts.helper.version = Some(status.version.clone());
     Ok(status)
 }
 
@@ -240,10 +242,18 @@ fn a_sick_service_and_its_scripts_are_told() -> Result {
         status.version = "1.9.9".into();
         status.socket = "/run/other".into();
         (status.pinger.connections, status.pinger.restarts) = (3, 2);
-        status.scripts.connected = false;
+        status.scripts.helper.connected = false;
         status.database.fault = Some("it is damaged".into());
         let fault = "cannot write core.json: no storage space; make room".into();
-        status.state_fault = Some(StateFault { fault, seconds: 75 });
+        status.state_fault = Some(WriteFault { fault, seconds: 75 });
+        let fault =
+            "no storage space; make room; until then scripts may be lost or run twice".into();
+        status.scripts.journal_fault = Some(WriteFault { fault, seconds: 80 });
+        status.scripts.lanes.connection = LaneStatus {
+            running: 64,
+            waiting: 9,
+            full: Some(125),
+        };
         status.counters.log_lines_lost = 410;
         status.pinger.log_lines_lost = 1;
     })?;

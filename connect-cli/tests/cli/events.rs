@@ -9,6 +9,7 @@ use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{EventFilter, EventKind, EventName, Removal};
 use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{Ended, ScriptKind, Stream};
+use connect_ipc::setup::Lane;
 use insta::assert_snapshot;
 
 use crate::support::{Place, Result, Script, Step, event, interrupt, peer, service};
@@ -113,6 +114,30 @@ fn events() -> Vec<Reply> {
             },
         ),
         event(65, None, EventKind::StateSaved { seconds: 70 }),
+        event(
+            65,
+            None,
+            EventKind::JournalFault {
+                fault: "cannot write runs: no storage space".into(),
+            },
+        ),
+        event(65, None, EventKind::JournalKept { seconds: 70 }),
+        event(
+            65,
+            None,
+            EventKind::PlacesFull {
+                lane: Lane::Connection,
+                seconds: 60,
+            },
+        ),
+        event(
+            65,
+            None,
+            EventKind::PlacesFree {
+                lane: Lane::Interface,
+                seconds: 75,
+            },
+        ),
         event(
             66,
             None,

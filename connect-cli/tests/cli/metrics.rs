@@ -8,7 +8,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use connect_ipc::control::{FailedScript, LongScript, PeerState, PeerStatus, Reply, StateFault};
+use connect_ipc::control::{
+    FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, WriteFault,
+};
 use connect_ipc::event::Removal;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
@@ -30,10 +32,19 @@ fn script() -> Result<Script> {
         status.counters.scripts.not_started,
         status.counters.scripts.lost,
     ) = (3, 1);
-    (status.scripts.connections, status.scripts.restarts) = (3, 2);
-    status.scripts.log_lines_lost = 6;
+    let helper = &mut status.scripts.helper;
+    (helper.connections, helper.restarts) = (3, 2);
+    helper.log_lines_lost = 6;
+    let fault = "cannot write runs: no storage space".into();
+    status.scripts.journal_fault = Some(WriteFault { fault, seconds: 80 });
+    status.scripts.lanes.interface.running = 2;
+    status.scripts.lanes.connection = LaneStatus {
+        running: 64,
+        waiting: 9,
+        full: Some(125),
+    };
     let fault = "cannot write core.json: no storage space".into();
-    status.state_fault = Some(StateFault { fault, seconds: 75 });
+    status.state_fault = Some(WriteFault { fault, seconds: 75 });
     let mut down = peer("a \"b\" \\c", &[10.0, 30.0])?;
     down.statistics.record_loss();
     (down.state, down.failures, down.failed_checks) = (PeerState::Down, 5, 2);

@@ -2,7 +2,8 @@
 //! `status`.
 
 use connect_ipc::control::{
-    FailedScript, LongScript, PeerState, PeerStatus, Reply, Request, ServerLink, StateFault,
+    FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request, ServerLink,
+    WriteFault,
 };
 use connect_ipc::event::Removal;
 use connect_ipc::probing::OverdueCause;
@@ -250,7 +251,7 @@ fn every_fault_of_the_service_is_told_with_its_remedy() -> Result {
     status.server = ServerLink::Down;
     status.database.fault = Some("there is no peer database /etc/tripe/peers.cdb".into());
     status.pinger.connected = false;
-    status.scripts.version = Some("1.9.0".into());
+    status.scripts.helper.version = Some("1.9.0".into());
     let core = place.core(Script::replies([
         Reply::Service(Box::new(status)),
         Reply::Done {},
@@ -275,12 +276,12 @@ fn what_stands_still_is_told_in_the_header() -> Result {
         status.probing = serde_json::from_value(probing)?;
         match status.probing.cause {
             Some(OverdueCause::PingerSilent) => status.pinger.silent = Some(44),
-            Some(OverdueCause::ServerMute) => status.scripts.silent = Some(7),
+            Some(OverdueCause::ServerMute) => status.scripts.helper.silent = Some(7),
             Some(OverdueCause::ServerDown) => status.server = ServerLink::Down,
             Some(_) => {}
             None => {
                 let fault = "cannot write core.json: no storage space; make room".into();
-                status.state_fault = Some(StateFault { fault, seconds: 75 });
+                status.state_fault = Some(WriteFault { fault, seconds: 75 });
                 status.counters.log_lines_lost = 410;
                 status.pinger.log_lines_lost = 2;
             }
@@ -295,6 +296,51 @@ fn what_stands_still_is_told_in_the_header() -> Result {
         core.asked()?;
     }
     assert_snapshot!(shown);
+    Ok(())
+}
+
+#[test]
+fn a_journal_that_is_not_written_and_scripts_that_wait_for_places_are_told() -> Result {
+    let place = Place::new()?;
+    let mut status = service()?;
+    let fault = "no storage space; make room; until then scripts may be lost or run twice".into();
+    status.scripts.journal_fault = Some(WriteFault { fault, seconds: 80 });
+    let full = |full| LaneStatus {
+        running: 64,
+        waiting: 9,
+        full: Some(full),
+    };
+    // A moment without a place is usual.
+    status.scripts.lanes.interface = full(59);
+    status.scripts.lanes.connection = full(125);
+    let mut lost = peer("oslo", &[1.0])?;
+    lost.scripts.failed = vec![FailedScript {
+        kind: ScriptKind::Ifup,
+        failure: ScriptFailure::Lost,
+        ago: 7,
+    }];
+    status.counters.scripts.lost = 1;
+    let replies = || {
+        [
+            Reply::Service(Box::new(status.clone())),
+            Reply::Peers(vec![lost.clone()]),
+            Reply::Done {},
+        ]
+    };
+    let core = place.core(Script::replies(replies()))?;
+    assert_snapshot!(place.run("status")?);
+    core.asked()?;
+    let core = place.core(Script::replies(replies()))?;
+    let json: serde_json::Value = serde_json::from_str(&place.run("status --json")?.stdout)?;
+    core.asked()?;
+    let service = &json["service"];
+    let scripts = &service["scripts"];
+    assert_eq!(scripts["journal-fault"]["seconds"], 80);
+    assert_eq!(
+        scripts["lanes"]["connection"],
+        json!({"running": 64, "waiting": 9, "full": 125})
+    );
+    assert_eq!(service["counters"]["scripts"]["lost"], 1);
     Ok(())
 }
 

@@ -161,6 +161,7 @@ impl Machine {
             self.server.awaited.deadline(),
             self.scripts.owed_since().map(|since| since + GRACE),
             self.scripts.watch_at(),
+            self.scripts.places_deadline(),
             self.pinger.helper.deadline(),
             self.scripts.helper.deadline(),
         ];
@@ -178,6 +179,7 @@ impl Machine {
         let before = std::mem::replace(&mut self.pinger.watch.found, found);
         self.tell_of(before.trouble(), found.trouble());
         self.tell_of_scripts(found.scripts);
+        self.tell_of_places();
         self.restart_silent(found);
     }
 

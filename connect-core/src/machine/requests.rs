@@ -104,7 +104,7 @@ impl Machine {
                 inherited: self.database.inherited,
             },
             pinger,
-            scripts,
+            scripts: self.scripts.status(scripts, self.now),
             counters: Counters {
                 scripts: ScriptCounters {
                     pending: self.scripts.pending(),

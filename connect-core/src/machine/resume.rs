@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connect_ipc::control::StateFault;
+use connect_ipc::control::WriteFault;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::Remembered;
 use connect_liveness::CatchUp;
@@ -49,9 +49,9 @@ impl Machine {
     }
 
     /// What is wrong with the state file, for operators.
-    pub(super) fn state_file(&self) -> Option<StateFault> {
+    pub(super) fn state_file(&self) -> Option<WriteFault> {
         let (since, fault) = self.inheritance.fault.as_ref()?;
-        Some(StateFault {
+        Some(WriteFault {
             fault: fault.clone(),
             seconds: self.now.since(*since).as_secs(),
         })

@@ -15,6 +15,7 @@ use crate::changes::{AppliedChange, Changes, RecordPage, RecordStanding};
 use crate::event::{Event, EventFilter, Removal};
 use crate::probing::Probing;
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
+use crate::setup::ByLane;
 use crate::statistics::PingStatistics;
 
 /// The version of what operators see. It is raised when a field changes its meaning or goes away;
@@ -248,7 +249,7 @@ pub struct ServiceStatus {
     /// The pinger.
     pub pinger: HelperStatus,
     /// The script helper.
-    pub scripts: HelperStatus,
+    pub scripts: ScriptHelperStatus,
     /// What was counted since core started.
     #[serde(default)]
     pub counters: Counters,
@@ -257,13 +258,14 @@ pub struct ServiceStatus {
     pub probing: Probing,
     /// What is wrong with the state file; `None` if it can be written, or none is kept.
     #[serde(default)]
-    pub state_fault: Option<StateFault>,
+    pub state_fault: Option<WriteFault>,
 }
 
-/// The state file cannot be written, so a restart loses what is in no other place.
+/// The state file or the journal of runs cannot be written, so a restart loses what is in no other
+/// place.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct StateFault {
+pub struct WriteFault {
     /// Why not, with the remedy.
     pub fault: String,
     /// Seconds since that was found.
@@ -349,6 +351,34 @@ pub struct HelperStatus {
     /// How many times it was started again, whether or not it connected, or connected again.
     #[serde(default)]
     pub restarts: u64,
+}
+
+/// The script helper: the process, its journal, and its places.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ScriptHelperStatus {
+    /// The process.
+    #[serde(flatten)]
+    pub helper: HelperStatus,
+    /// What is wrong with the journal of runs; `None` if it can be written.
+    #[serde(default)]
+    pub journal_fault: Option<WriteFault>,
+    /// The runs of each lane, over all peers.
+    #[serde(default)]
+    pub lanes: ByLane<LaneStatus>,
+}
+
+/// The runs of one lane, over all peers.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct LaneStatus {
+    /// Those under way.
+    pub running: u64,
+    /// Those that wait, for others of their peer or for a place.
+    pub waiting: u64,
+    /// Seconds for which as many have been under way as may be and others have waited for a place;
+    /// `None` if none waits for that.
+    pub full: Option<u64>,
 }
 
 /// How a peer is: the same word in text, JSON and metrics.

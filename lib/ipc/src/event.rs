@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::changes::ChangeCounts;
 use crate::probing::OverdueCause;
 use crate::scripts::{Ended, ScriptKind, Stream};
+use crate::setup::Lane;
 
 /// Which events are wanted.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -188,6 +189,31 @@ pub enum EventKind {
         /// Seconds for which it could not.
         seconds: u64,
     },
+    /// The journal of runs cannot be written.
+    JournalFault {
+        /// Why not.
+        fault: String,
+    },
+    /// The journal of runs can be written again.
+    JournalKept {
+        /// Seconds for which it could not.
+        seconds: u64,
+    },
+    /// As many scripts of a lane as may be have been under way for long, and others wait for a
+    /// place.
+    PlacesFull {
+        /// Which lane.
+        lane: Lane,
+        /// Seconds for which others have waited.
+        seconds: u64,
+    },
+    /// No script of the lane waits for a place any more.
+    PlacesFree {
+        /// Which lane.
+        lane: Lane,
+        /// Seconds for which others have waited.
+        seconds: u64,
+    },
     /// A warning or notification of another kind was broadcast.
     Broadcast {
         /// Its words.
@@ -286,6 +312,10 @@ event_names! {
     ScriptsResumed = "scripts-resumed",
     StateFault = "state-fault",
     StateSaved = "state-saved",
+    JournalFault = "journal-fault",
+    JournalKept = "journal-kept",
+    PlacesFull = "places-full",
+    PlacesFree = "places-free",
     Broadcast = "broadcast",
     Command = "command",
 }

@@ -34,6 +34,11 @@ pub const LINGERING: usize = 256;
 /// How long a script that is to end has between `TERM` and `KILL`.
 pub const KILL_AFTER: Duration = Duration::from_secs(2);
 
+/// After what time a script is told that has no limit, as by default, or a long one, and scripts
+/// that wait for a place. What scripts do takes seconds; one that waits for a name or for another
+/// host may take longer.
+pub const LONG: Duration = Duration::from_secs(60);
+
 /// Which script it is (connect(8), "Child process identifiers").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

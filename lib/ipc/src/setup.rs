@@ -43,6 +43,36 @@ impl fmt::Display for Lane {
     }
 }
 
+/// Something for each lane.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ByLane<T> {
+    /// For `ifup` and `ifdown`.
+    pub interface: T,
+    /// For `connect` and `disconnect`.
+    pub connection: T,
+}
+
+impl<T> ByLane<T> {
+    /// What there is for this lane.
+    #[must_use]
+    pub const fn get(&self, lane: Lane) -> &T {
+        match lane {
+            Lane::Interface => &self.interface,
+            Lane::Connection => &self.connection,
+        }
+    }
+
+    /// What there is for this lane, to be changed.
+    #[must_use]
+    pub const fn get_mut(&mut self, lane: Lane) -> &mut T {
+        match lane {
+            Lane::Interface => &mut self.interface,
+            Lane::Connection => &mut self.connection,
+        }
+    }
+}
+
 /// One run of the server, told by its socket's file. A server makes that file when it starts, in
 /// the place of any that is left over, and nothing changes these three while it runs: not a change
 /// of mode or owner, which would set the time of the inode's change, and not a connection.

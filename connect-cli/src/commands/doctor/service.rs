@@ -121,7 +121,7 @@ pub(crate) fn check<'a>(
     helper("connect-pinger", &service.pinger, service.uptime, section);
     helper(
         "connect-ifscripts",
-        &service.scripts,
+        &service.scripts.helper,
         service.uptime,
         section,
     );

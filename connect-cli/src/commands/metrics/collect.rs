@@ -3,7 +3,10 @@
 
 use std::time::Duration;
 
-use connect_ipc::control::{PeerStatus, ServerLink, ServiceStatus};
+use connect_ipc::control::{
+    LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus, WriteFault,
+};
+use connect_ipc::setup::Lane;
 
 use super::exposition::{Exposition, Family, Form, counter, gauge, info, number, truth};
 use super::peers;
@@ -63,6 +66,20 @@ const STATE_UNWRITTEN: Family = gauge(
     "state_unwritten_seconds",
     "Time for which the state file could not be written; 0 if it can be, or none is kept.",
 );
+const JOURNAL_UNWRITTEN: Family = gauge(
+    "script_journal_unwritten_seconds",
+    "Time for which the journal of scripts could not be written; 0 if it can be.",
+);
+const SCRIPTS_RUNNING: Family = gauge("scripts_running", "Scripts under way.");
+const SCRIPTS_WAITING: Family = gauge(
+    "scripts_waiting",
+    "Scripts that wait for others of their peer or for a place.",
+);
+const PLACES_FULL: Family = gauge(
+    "script_places_full_seconds",
+    "Time for which as many scripts as may be have been under way and others have waited for a \
+     place; 0 if none waits for that.",
+);
 const LOG_LINES_LOST: Family = counter(
     "log_lines_lost",
     "Lines of the program's log that were lost, because nobody read it or it could not be written.",
@@ -105,7 +122,10 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     let up = service.server == ServerLink::Up;
     out.sample(&SERVER_UP, &[], truth(up));
     out.sample(&SERVER_LOSSES, &[], number(counters.server_losses));
-    let helpers = [("pinger", &service.pinger), ("scripts", &service.scripts)];
+    let helpers = [
+        ("pinger", &service.pinger),
+        ("scripts", &service.scripts.helper),
+    ];
     for (name, helper) in helpers {
         let connected = truth(helper.connected);
         out.sample(&HELPER_UP, &[("helper", name)], connected);
@@ -131,15 +151,7 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     ] {
         out.sample(family, &[], number(count));
     }
-    for (result, count) in [
-        ("ok", counters.scripts.ok),
-        ("failed", counters.scripts.failed),
-        ("timed-out", counters.scripts.timed_out),
-        ("not-started", counters.scripts.not_started),
-        ("lost", counters.scripts.lost),
-    ] {
-        out.sample(&SCRIPTS, &[("result", result)], number(count));
-    }
+    collect_results(&counters.scripts, out);
     for (family, count) in [
         (&SCRIPTS_PENDING, counters.scripts.pending),
         (&COMMANDS, counters.commands),
@@ -147,14 +159,44 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     ] {
         out.sample(family, &[], number(count));
     }
-    let unwritten = service
-        .state_fault
-        .as_ref()
-        .map_or(0, |state| state.seconds);
-    out.sample(&STATE_UNWRITTEN, &[], number(unwritten));
+    let unwritten = |fault: &Option<WriteFault>| fault.as_ref().map_or(0, |fault| fault.seconds);
+    out.sample(
+        &STATE_UNWRITTEN,
+        &[],
+        number(unwritten(&service.state_fault)),
+    );
+    let unwritten = unwritten(&service.scripts.journal_fault);
+    out.sample(&JOURNAL_UNWRITTEN, &[], number(unwritten));
+    collect_lanes(service, out);
     for (program, lines) in status_text::log_lines_lost(service) {
         out.sample(&LOG_LINES_LOST, &[("program", program)], number(lines));
     }
+}
+
+/// How many scripts ended in which way.
+fn collect_results(scripts: &ScriptCounters, out: &mut Exposition) {
+    for (result, count) in [
+        ("ok", scripts.ok),
+        ("failed", scripts.failed),
+        ("timed-out", scripts.timed_out),
+        ("not-started", scripts.not_started),
+        ("lost", scripts.lost),
+    ] {
+        out.sample(&SCRIPTS, &[("result", result)], number(count));
+    }
+}
+
+/// How many scripts of each lane run and wait.
+fn collect_lanes(service: &ServiceStatus, out: &mut Exposition) {
+    let lanes = Lane::ALL.map(|lane| (lane.to_string(), *service.scripts.lanes.get(lane)));
+    let mut each = |family: &Family, figure: &dyn Fn(LaneStatus) -> u64| {
+        for (lane, status) in &lanes {
+            out.sample(family, &[("lane", lane)], number(figure(*status)));
+        }
+    };
+    each(&SCRIPTS_RUNNING, &|lane| lane.running);
+    each(&SCRIPTS_WAITING, &|lane| lane.waiting);
+    each(&PLACES_FULL, &|lane| lane.full.unwrap_or(0));
 }
 
 /// For how long what is due has not come.
@@ -163,7 +205,10 @@ fn collect_overdue(service: &ServiceStatus, out: &mut Exposition) {
     let probing = &service.probing;
     out.sample(&PROBING_OVERDUE, &[], overdue(probing.overdue));
     out.sample(&SERVER_OVERDUE, &[], overdue(probing.server_silent));
-    for (name, helper) in [("pinger", &service.pinger), ("scripts", &service.scripts)] {
+    for (name, helper) in [
+        ("pinger", &service.pinger),
+        ("scripts", &service.scripts.helper),
+    ] {
         let silent = overdue(helper.silent);
         out.sample(&HELPER_OVERDUE, &[("helper", name)], silent);
     }

@@ -118,6 +118,23 @@ fn a_wide_screen_has_more_columns_and_uses_its_last() {
     assert_eq!(row.chars().count(), 160, "{row}");
 }
 
+#[test]
+fn what_is_wrong_with_scripts_as_a_whole_stands_at_the_top() {
+    let mut model = model(3);
+    model.service.scripts = serde_json::from_value(json!({
+        "connected": true, "connections": 1, "pid": 1, "version": "2.0.0",
+        "journal-fault": {"fault": "cannot write runs: no storage space; make room", "seconds": 80},
+        "lanes": {"interface": {"running": 64, "waiting": 9, "full": 125}},
+    }))
+    .unwrap();
+    let lines = lines(&drawn(&mut model, 240, 24, false));
+    assert!(lines[0].contains("journal of scripts not written for 1m20s"));
+    let journal = "! the journal of scripts has not been written for 1m20s";
+    assert!(lines[1].starts_with(journal), "{lines:?}");
+    let places = "! 64 ifup and ifdown scripts are under way, as many as may be";
+    assert!(lines[2].starts_with(places), "{lines:?}");
+}
+
 fn event(seq: u64, kind: EventKind) -> Event {
     Event {
         seq,

@@ -6,8 +6,10 @@
 //!   an operator asks for one --> [requested] --^
 //!   script helper --Started, Output, Ended--> [reports] --> [runs], warnings, events
 //!   a run is over --> [ends] --> [failures], warnings, counts
+//!   script helper --JournalFault, Full--> [telling], [complaints] --> events, status
 //! ```
 
+mod complaints;
 mod dispatch;
 pub(super) mod ended_run;
 mod ends;
@@ -17,18 +19,23 @@ mod reports;
 mod requested;
 mod runs;
 mod settling;
+mod telling;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{LongScript, RecentScript, ScriptStatus, ServerLink};
+use connect_ipc::control::{
+    HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
+    ServerLink,
+};
 use connect_ipc::scripts::{Child, UnderWay};
-use connect_ipc::setup::{Lane, SetupChange};
+use connect_ipc::setup::{ByLane, Lane, SetupChange};
 
 use super::helper::Helper;
 use super::limits::GRACE;
 use super::setups::recovery::Recovery;
+use complaints::Complaints;
 use ended_run::EndedRun;
 use runs::RunState;
 use settling::Settling;
@@ -58,8 +65,7 @@ pub(super) struct Scripts {
     /// What is not known yet of what earlier cores have ordered.
     pub(super) recovery: Recovery,
     settling: Settling,
-    /// What is wrong with the helper's journal.
-    journal_fault: Option<String>,
+    complaints: Complaints,
 }
 
 impl Scripts {
@@ -77,7 +83,7 @@ impl Scripts {
             changes: BTreeMap::new(),
             recovery: Recovery::default(),
             settling: Settling::new(RunId(started.0)),
-            journal_fault: None,
+            complaints: Complaints::default(),
         }
     }
 
@@ -163,6 +169,32 @@ impl Scripts {
             }
         }
         due
+    }
+
+    /// When a lack of places is to be told.
+    pub(super) fn places_deadline(&self) -> Option<Monotonic> {
+        self.complaints.deadline()
+    }
+
+    /// The helper for operators, given its process. It looks at each run.
+    pub(super) fn status(&self, helper: HelperStatus, now: Monotonic) -> ScriptHelperStatus {
+        let mut lanes = ByLane::<LaneStatus>::default();
+        for lane in Lane::ALL {
+            let since = self.complaints.full_since(lane);
+            lanes.get_mut(lane).full = since.map(|since| now.since(since).as_secs());
+        }
+        for run in self.runs.values().filter(|run| !run.ended) {
+            let lane = lanes.get_mut(run.kind.lane());
+            match run.progress.child {
+                Some(_) => lane.running += 1,
+                None => lane.waiting += 1,
+            }
+        }
+        ScriptHelperStatus {
+            helper,
+            journal_fault: self.complaints.journal_fault(now),
+            lanes,
+        }
     }
 
     /// How many scripts are queued or under way.

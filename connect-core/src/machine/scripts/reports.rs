@@ -54,6 +54,7 @@ impl Machine {
         }
         self.scripts.resumed.clear();
         self.scripts.forget_owed();
+        self.forget_complaints();
         // No helper reads the output that another one held open.
         self.scripts.runs.retain(|_, run| !run.ended);
     }
@@ -87,7 +88,7 @@ impl Machine {
             FromScripts::Ended { run, end } => self.script_ended(run, end),
             FromScripts::Setups(page) => self.setups_told(page),
             FromScripts::JournalFault(fault) => self.journal_fault(fault),
-            FromScripts::Full { .. } => {}
+            FromScripts::Full { lane, full } => self.places_full(lane, full),
             FromScripts::LogLost(lines) => self.scripts.helper.status.log_lines_lost = lines,
             FromScripts::Error(text) => {
                 tracing::warn!(error = text, "the script helper refused a message");
@@ -100,23 +101,11 @@ impl Machine {
         self.scripts.owe(id, None);
         self.scripts.changes.remove(&id);
         // Without a journal the order is given again to the next helper, unless it was started.
-        if self.scripts.journal_fault.is_none()
+        if self.scripts.complaints.has_journal()
             && let Some(run) = self.scripts.runs.get_mut(&id)
         {
             run.order = None;
         }
-    }
-
-    fn journal_fault(&mut self, fault: Option<String>) {
-        match &fault {
-            Some(fault) => tracing::warn!(
-                fault,
-                "the script helper keeps no journal, so that its death may lose scripts or repeat \
-                 them"
-            ),
-            None => tracing::info!("the script helper keeps its journal again"),
-        }
-        self.scripts.journal_fault = fault;
     }
 
     fn script_started(&mut self, id: RunId, child: Child) {

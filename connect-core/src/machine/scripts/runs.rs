@@ -2,12 +2,11 @@
 //! What is remembered of a run of a script until it, and its output, has ended.
 
 use std::collections::{HashSet, VecDeque};
-use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::LongScript;
-use connect_ipc::scripts::{Child, Run, ScriptKind, Stream, UnderWay};
+use connect_ipc::scripts::{Child, LONG, Run, ScriptKind, Stream, UnderWay};
 
 use crate::machine::requester::OperatorRequest;
 
@@ -16,10 +15,6 @@ const TAIL: usize = 3;
 
 /// How many characters of each line are.
 const TAIL_WIDTH: usize = 200;
-
-/// After what time a script is reported that has no limit, as by default, or a long one. What
-/// scripts do takes seconds; who waits for a name or for another host may take longer.
-const LONG: Duration = Duration::from_secs(60);
 
 /// Whether the challenge of a `connect` command has come (connect(8), "Dynamic connection").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -3,6 +3,7 @@
 
 mod absence;
 mod changes;
+mod complaints;
 mod hand_played;
 mod probing;
 mod properties;

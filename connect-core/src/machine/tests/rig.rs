@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::ServerLink;
-use connect_ipc::control::{Answer, Envelope, HelperStatus, Request};
+use connect_ipc::control::{
+    Answer, Envelope, HelperStatus, Reply, Request, ServerLink, ServiceStatus,
+};
 use connect_ipc::event::Event;
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
@@ -321,6 +322,16 @@ impl Rig {
             by: "test".into(),
             envelope: Envelope { id, request },
         });
+    }
+
+    /// The service as `status` shows it.
+    pub(super) fn service(&mut self) -> ServiceStatus {
+        self.answers.clear();
+        self.request(1, 1, Request::Status {});
+        match &self.answers[0].1.reply {
+            Reply::Service(service) => (**service).clone(),
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Time passes, and the machine is awake at each of its deadlines.

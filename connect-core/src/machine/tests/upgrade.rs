@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_ipc::control::{Reply, Request, ServiceStatus, StateFault};
+use connect_ipc::control::WriteFault;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered};
 use connect_ipc::scripts::FromScripts;
@@ -117,7 +117,7 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
         watched.iter().map(|peer| peer.statistics.replies).collect()
     };
     assert_eq!(replies(&mut rig), [1, 1]);
-    let told = service(&mut rig).database;
+    let told = rig.service().database;
     assert_eq!((told.peers, told.inherited), (2, true));
     assert_eq!(told.fault.as_deref(), Some("it is broken"));
     // It is not this core's to leave: the file of the last one stays.
@@ -127,7 +127,7 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
     assert_eq!(scripts(&mut rig), ["ifdown q"]);
     // The file is repaired, and is as it was.
     rig.database(&records());
-    let told = service(&mut rig).database;
+    let told = rig.service().database;
     assert_eq!((told.peers, told.inherited, told.fault), (2, false, None));
     assert!(rig.machine.database().is_some());
     assert_eq!(scripts(&mut rig), [""; 0]);
@@ -140,7 +140,7 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
 fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_that_was_read() {
     let mut rig = next_without_database(left_by(&first()), 2);
     assert_eq!(rig.watched().len(), 0);
-    let told = service(&mut rig).database;
+    let told = rig.service().database;
     assert_eq!((told.peers, told.inherited), (0, false));
     let mut rig = Rig::alone(&[record("p", PAIRS)], false);
     let fault = "it is broken now".to_owned();
@@ -148,7 +148,7 @@ fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_th
     let database = Database::from_parts(records(), [], []);
     rig.inherit_all(left_by(&first()), Some(DatabaseCopy(Arc::new(database))));
     rig.join(&["p", "q"]);
-    let told = service(&mut rig).database;
+    let told = rig.service().database;
     assert_eq!((told.peers, told.inherited), (1, false));
 }
 
@@ -337,19 +337,22 @@ fn a_state_that_cannot_be_written_and_lost_lines_of_logs_are_told() {
     rig.pinger_says(FromPinger::LogLost(3));
     rig.scripts_come();
     rig.scripts_say(FromScripts::LogLost(4));
-    let fault = StateFault {
+    let fault = WriteFault {
         fault: new.to_owned(),
         seconds: 70,
     };
-    let told = service(&mut rig);
+    let told = rig.service();
     assert_eq!(told.state_fault, Some(fault));
     let lost = told.counters.log_lines_lost;
-    let helpers = (told.pinger.log_lines_lost, told.scripts.log_lines_lost);
+    let helpers = (
+        told.pinger.log_lines_lost,
+        told.scripts.helper.log_lines_lost,
+    );
     assert_eq!((lost, helpers), (7, (3, 4)));
     // Twice, since it may come at the end as well.
     rig.feed(Input::Written(WriteNews::StateSaved {}));
     rig.feed(Input::Written(WriteNews::StateSaved {}));
-    assert_eq!(service(&mut rig).state_fault, None);
+    assert_eq!(rig.service().state_fault, None);
     let kinds = rig.events.drain(..).map(|event| event.kind);
     let of_state = |kind: &EventKind| {
         matches!(
@@ -367,14 +370,4 @@ fn a_state_that_cannot_be_written_and_lost_lines_of_logs_are_told() {
         EventKind::StateSaved { seconds: 70 },
     ];
     assert_eq!(kinds, expected);
-}
-
-/// The service as `status` shows it.
-fn service(rig: &mut Rig) -> ServiceStatus {
-    rig.answers.clear();
-    rig.request(1, 1, Request::Status {});
-    match &rig.answers[0].1.reply {
-        Reply::Service(service) => (**service).clone(),
-        other => panic!("{other:?}"),
-    }
 }

@@ -24,6 +24,7 @@ mod passive;
 mod pinging;
 mod probing;
 mod recording;
+mod script_troubles;
 mod scripts_again;
 mod service_manager;
 mod socket_access;

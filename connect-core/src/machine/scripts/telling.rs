@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Telling what the script helper says is wrong.
+//!
+//! Each helper speaks for itself: one that has just connected and says nothing has no trouble.
+
+use connect_ipc::event::EventKind;
+use connect_ipc::setup::Lane;
+
+use crate::machine::Machine;
+
+impl Machine {
+    /// Another helper has connected, which tells its own troubles.
+    pub(super) fn forget_complaints(&mut self) {
+        self.journal_fault(None);
+        for lane in Lane::ALL {
+            self.places_full(lane, false);
+        }
+    }
+
+    /// The helper has said how its journal is.
+    pub(super) fn journal_fault(&mut self, fault: Option<String>) {
+        let complaints = &mut self.scripts.complaints;
+        if let Some(fault) = fault {
+            if !complaints.set_fault(fault.clone(), self.now) {
+                return;
+            }
+            // The fault says what it leads to.
+            tracing::warn!(fault, "the script helper keeps no journal");
+            self.emit(None, || EventKind::JournalFault { fault });
+        } else if let Some(since) = complaints.end_fault() {
+            let seconds = self.now.since(since).as_secs();
+            tracing::info!(seconds, "the script helper keeps its journal again");
+            self.emit(None, || EventKind::JournalKept { seconds });
+        }
+    }
+
+    /// The helper has said whether scripts of a lane wait for places.
+    pub(super) fn places_full(&mut self, lane: Lane, is_full: bool) {
+        let complaints = &mut self.scripts.complaints;
+        if is_full {
+            complaints.set_full(lane, self.now);
+        } else if let Some(since) = complaints.end_full(lane) {
+            let seconds = self.now.since(since).as_secs();
+            tracing::info!(
+                scripts = lane.scripts(),
+                seconds,
+                "no script of this kind waits for a place any more"
+            );
+            self.emit(None, || EventKind::PlacesFree { lane, seconds });
+        }
+    }
+
+    /// Tells of the lanes in which scripts have waited for places for long.
+    pub(in crate::machine) fn tell_of_places(&mut self) {
+        for lane in Lane::ALL {
+            let Some(since) = self.scripts.complaints.take_due(lane, self.now) else {
+                continue;
+            };
+            let seconds = self.now.since(since).as_secs();
+            tracing::warn!(
+                scripts = lane.scripts(),
+                seconds,
+                "as many scripts of this kind are under way as may be, and others wait for a \
+                 place; end those that hang, or let more run at once"
+            );
+            self.emit(None, || EventKind::PlacesFull { lane, seconds });
+        }
+    }
+}
