@@ -75,7 +75,7 @@ impl Machine {
             .iter()
             .map(|(_, peer)| PeerState {
                 name: peer.name().to_owned(),
-                setups: peer.setups,
+                setups: self.scripts.certain(peer.setups),
                 algorithms: peer.algorithms.as_ref().map(&mut place),
                 adoption: peer.adoption.as_deref().map(AdoptionState::of),
             })

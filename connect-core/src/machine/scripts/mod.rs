@@ -34,6 +34,7 @@ use connect_ipc::setup::{ByLane, Lane, SetupChange};
 
 use super::helper::Helper;
 use super::limits::GRACE;
+use super::setups::progress::{PeerSetups, Progress};
 use super::setups::recovery::Recovery;
 use complaints::Complaints;
 use ended_run::EndedRun;
@@ -97,6 +98,19 @@ impl Scripts {
         let number = RunId(self.next_run);
         self.next_run += 1;
         number
+    }
+
+    /// How far setups have certainly come: an order that the helper does not have yet is lost with
+    /// core, and the next one is to give it. If the helper has it after all, it says so.
+    pub(super) fn certain(&self, mut setups: PeerSetups) -> PeerSetups {
+        for lane in Lane::ALL {
+            if let Progress::Ordered(run) = setups.get(lane)
+                && self.runs.get(&run).is_some_and(|run| run.order.is_some())
+            {
+                setups.set(lane, Progress::Due);
+            }
+        }
+        setups
     }
 
     /// Whether an interface script of a peer is not over. It looks at each run.

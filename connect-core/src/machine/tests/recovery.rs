@@ -404,3 +404,23 @@ fn a_page_that_nobody_asked_for_changes_nothing() {
     rig.scripts_say(FromScripts::Setups(page));
     assert_eq!(scripts(&mut rig), [""; 0]);
 }
+
+#[test]
+fn an_order_that_the_helper_does_not_have_is_left_to_the_next_core() {
+    for taken in [false, true] {
+        let mut rig = Rig::joined(&records(BOTH), &[]);
+        rig.hear(ADD);
+        rig.answer_all();
+        if taken {
+            rig.take_orders();
+        }
+        let (_, state) = rig.machine.state().unwrap();
+        let mut next = Rig::alone(&records(BOTH), false);
+        next.inherit(state);
+        next.scripts_come();
+        next.meet(&["p"]);
+        next.answer_all();
+        let expected: &[&str] = if taken { &[] } else { &["ifup", "connect"] };
+        assert_eq!(scripts(&mut next), expected, "taken {taken}");
+    }
+}

@@ -421,6 +421,22 @@ impl Rig {
         told.flatten().collect()
     }
 
+    /// The script helper has everything in its journal that it was told and that was not looked at.
+    pub(super) fn take_orders(&mut self) {
+        let told: Vec<RunId> = self
+            .to_scripts
+            .iter()
+            .filter_map(|message| match message {
+                ToScripts::Run(runs) => Some(runs[0].run),
+                ToScripts::Setup(change) => Some(change.number),
+                _ => None,
+            })
+            .collect();
+        for run in told {
+            self.scripts_say(FromScripts::Taken(run));
+        }
+    }
+
     /// What a script helper that lived through everything since this was last asked would keep.
     pub(super) fn setups(&mut self) -> Vec<Setup> {
         let mut kept = BTreeMap::new();

@@ -44,7 +44,8 @@ fn first() -> Rig {
 }
 
 /// The state as it travels: through text.
-fn left_by(rig: &Rig) -> State {
+fn left_by(rig: &mut Rig) -> State {
+    rig.take_orders();
     let (_, state) = rig.machine.state().expect("it has joined");
     let text = serde_json::to_string(&state).unwrap();
     serde_json::from_str(&text).unwrap()
@@ -64,6 +65,7 @@ fn next(state: State, startup: bool, after: Duration, peers: &[&str]) -> Rig {
 
 /// The scripts that were ordered, in few words.
 fn scripts(rig: &mut Rig) -> Vec<String> {
+    rig.take_orders();
     let runs = rig.ordered();
     runs.iter()
         .map(|run| format!("{} {}", run.kind.name(), run.peer))
@@ -76,7 +78,7 @@ fn figures_and_deadlines_go_on_and_no_script_is_run_even_under_startup() {
     assert_eq!(scripts(&mut old), ["ifup p", "ifup q"]);
     for startup in [false, true] {
         let minute = Duration::from_secs(60);
-        let mut rig = next(left_by(&old), startup, minute, &["p", "q"]);
+        let mut rig = next(left_by(&mut old), startup, minute, &["p", "q"]);
         assert_eq!(scripts(&mut rig), [""; 0], "startup {startup}");
         rig.pinger_comes();
         let list = rig.watched();
@@ -89,8 +91,8 @@ fn figures_and_deadlines_go_on_and_no_script_is_run_even_under_startup() {
             assert_eq!(phase.due, old.now + HOUR);
         }
         // What this one leaves is what it was left.
-        let peers = |rig: &Rig| serde_json::to_value(left_by(rig)).unwrap()["peers"].clone();
-        assert_eq!(peers(&rig), peers(&old));
+        let peers = |rig: &mut Rig| serde_json::to_value(left_by(rig)).unwrap()["peers"].clone();
+        assert_eq!(peers(&mut rig), peers(&mut old));
     }
 }
 
@@ -111,7 +113,7 @@ fn next_without_database(state: State, run: u64) -> Rig {
 
 #[test]
 fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
-    let mut rig = next_without_database(left_by(&first()), 1);
+    let mut rig = next_without_database(left_by(&mut first()), 1);
     let replies = |rig: &mut Rig| -> Vec<u64> {
         let watched = rig.watched();
         watched.iter().map(|peer| peer.statistics.replies).collect()
@@ -138,7 +140,7 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
 
 #[test]
 fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_that_was_read() {
-    let mut rig = next_without_database(left_by(&first()), 2);
+    let mut rig = next_without_database(left_by(&mut first()), 2);
     assert_eq!(rig.watched().len(), 0);
     let told = rig.service().database;
     assert_eq!((told.peers, told.inherited), (0, false));
@@ -146,7 +148,10 @@ fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_th
     let fault = "it is broken now".to_owned();
     rig.feed(Input::Database(Loaded::Faulty { fault }));
     let database = Database::from_parts(records(), [], []);
-    rig.inherit_all(left_by(&first()), Some(DatabaseCopy(Arc::new(database))));
+    rig.inherit_all(
+        left_by(&mut first()),
+        Some(DatabaseCopy(Arc::new(database))),
+    );
     rig.join(&["p", "q"]);
     let told = rig.service().database;
     assert_eq!((told.peers, told.inherited), (1, false));
@@ -155,7 +160,7 @@ fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_th
 #[test]
 fn what_was_left_about_a_server_that_goes_before_it_is_joined_is_not_told_to_the_next() {
     let mut rig = Rig::alone(&records(), true);
-    rig.inherit(left_by(&first()));
+    rig.inherit(left_by(&mut first()));
     rig.scripts_come();
     rig.connect_server();
     rig.lose_server();
@@ -181,14 +186,14 @@ fn the_peers_of_a_living_predecessor_of_another_version_are_not_started_up_again
         rig.answer_all();
         assert_eq!(scripts(&mut rig), expected, "after {predecessor:?}");
         // The next one knows that it was done.
-        let mut next = next(left_by(&rig), true, Duration::ZERO, &["p"]);
+        let mut next = next(left_by(&mut rig), true, Duration::ZERO, &["p"]);
         assert_eq!(scripts(&mut next), [""; 0], "after {predecessor:?}");
     }
 }
 
 #[test]
 fn pings_that_fell_due_meanwhile_are_made_up_for_one_after_the_other() {
-    let mut rig = next(left_by(&first()), true, HOUR * 2, &["p", "q"]);
+    let mut rig = next(left_by(&mut first()), true, HOUR * 2, &["p", "q"]);
     rig.pinger_comes();
     let mut due: Vec<_> = rig
         .watched()
@@ -219,11 +224,11 @@ fn knowing_pinger_comes(rig: &mut Rig) {
 
 #[test]
 fn a_pinger_that_has_outlived_the_core_knows_better_whenever_it_comes() {
-    let mut late = next(left_by(&first()), true, Duration::ZERO, &["p", "q"]);
+    let mut late = next(left_by(&mut first()), true, Duration::ZERO, &["p", "q"]);
     knowing_pinger_comes(&mut late);
     let mut early = Rig::alone(&records(), true);
     knowing_pinger_comes(&mut early);
-    early.inherit(left_by(&first()));
+    early.inherit(left_by(&mut first()));
     early.join(&["p", "q"]);
     for rig in [&mut late, &mut early] {
         let list = rig.watched();
@@ -250,7 +255,7 @@ fn who_went_meanwhile_is_brought_down_and_who_came_is_configured() {
     all.push(record("new", &[("ifup", "up"), ("peer", "PASSIVE")]));
     old.database(&all);
     let mut rig = Rig::alone(&all, false);
-    rig.inherit(left_by(&old));
+    rig.inherit(left_by(&mut old));
     rig.scripts_come();
     rig.meet(&["q", "new"]);
     rig.answer_all();
@@ -278,9 +283,9 @@ fn what_startup_stands_for_is_done_once_though_it_may_be_asked_for_late() {
     plain.answer_all();
     assert_eq!(scripts(&mut plain), [""; 0]);
     // With it they are configured by the next core, but not by the one after that.
-    let mut rig = next(left_by(&plain), true, Duration::ZERO, &["p", "q"]);
+    let mut rig = next(left_by(&mut plain), true, Duration::ZERO, &["p", "q"]);
     assert_eq!(scripts(&mut rig), ["ifup p", "ifup q"]);
-    let mut last = next(left_by(&rig), true, Duration::ZERO, &["p", "q"]);
+    let mut last = next(left_by(&mut rig), true, Duration::ZERO, &["p", "q"]);
     assert_eq!(scripts(&mut last), [""; 0]);
 }
 
@@ -291,7 +296,7 @@ fn a_check_under_way_goes_on_with_the_next_core() {
     old.order(peer, 2);
     old.machine.ping_result(peer, 2, PingResult::Timeout);
     old.order(peer, 3);
-    let mut rig = next(left_by(&old), false, Duration::ZERO, &["p", "q"]);
+    let mut rig = next(left_by(&mut old), false, Duration::ZERO, &["p", "q"]);
     rig.pinger_comes();
     let list = rig.watched();
     let p = list.iter().find(|watched| watched.name == "p").unwrap();
@@ -303,7 +308,7 @@ fn a_check_under_way_goes_on_with_the_next_core() {
 
 #[test]
 fn a_plan_that_was_changed_meanwhile_holds_for_who_comes_back() {
-    let state = left_by(&first());
+    let state = left_by(&mut first());
     let pairs: Vec<_> = PAIRS
         .iter()
         .map(|pair| {
