@@ -30,6 +30,12 @@ pub(super) fn names_script(record: &Record, lane: Lane) -> bool {
     scripts.any(|script| record.get(script.name()).is_some())
 }
 
+/// Whether a record names the script that makes the setup of a lane.
+pub(super) fn has_maker(record: Option<&Record>, lane: Lane) -> bool {
+    let [maker, _] = scripts(lane);
+    record.is_some_and(|record| record.get(maker.name()).is_some())
+}
+
 impl Machine {
     /// Makes the setups of a peer in these lanes (connect(8), "Configuring interfaces" and "Dynamic
     /// connection").
@@ -38,12 +44,11 @@ impl Machine {
             return;
         };
         let record = peer.record.as_ref();
-        let has = |script: ScriptKind| record.is_some_and(|it| it.get(script.name()).is_some());
         let names = |lane| lanes.contains(&lane) && record.is_some_and(|it| names_script(it, lane));
         let (interface, connection) = (names(Lane::Interface), names(Lane::Connection));
-        let progress = lanes.iter().map(|lane| match scripts(*lane) {
-            [maker, _] if has(maker) => (*lane, Progress::Due),
-            _ => (*lane, Progress::Made),
+        let progress = lanes.iter().map(|lane| match has_maker(record, *lane) {
+            true => (*lane, Progress::Due),
+            false => (*lane, Progress::Made),
         });
         for (lane, progress) in progress.collect::<Vec<_>>() {
             peer.setups.set(lane, progress);

@@ -9,7 +9,7 @@ use connect_policy::changes::of_present;
 use peerdb::Record;
 
 use super::decision::{Now, Past, decide};
-use super::making::names_script;
+use super::making::{has_maker, names_script};
 use super::progress::{PeerSetups, Progress};
 use super::recovery::{Cause, DECIDED_IN_A_TURN, pasts};
 use super::remains::Remains;
@@ -39,7 +39,11 @@ impl Machine {
     pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer) {
         let remains = Remains::of(peer);
         if self.is_undecided(name) {
-            let past = pasts(&peer.setups);
+            let past = Lane::ALL.map(|lane| match peer.setups.get(lane) {
+                // Nothing was to be waited for, so it counts as made.
+                Progress::Due if !has_maker(peer.record.as_ref(), lane) => Past::Made,
+                progress => progress.past(),
+            });
             self.scripts.recovery.removed(name, past, remains);
             self.reconcile(name);
         } else {

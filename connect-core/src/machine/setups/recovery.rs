@@ -196,6 +196,11 @@ impl Recovery {
         });
         // Whatever comes of this name is another peer.
         cause.now = Now::Another;
+        for (known, of_this) in cause.past.iter_mut().zip(past) {
+            if matches!(known, Past::Nothing | Past::Due) {
+                *known = of_this;
+            }
+        }
         // Of several that came and went the first is the one that was set up.
         cause.remains.get_or_insert(remains);
     }

@@ -228,6 +228,28 @@ fn nothing_is_ordered_before_it_is_known_what_was_ordered() {
 }
 
 #[test]
+fn a_peer_without_a_script_that_makes_it_is_undone_though_it_went_before_anything_was_known() {
+    let only = &[
+        ("peer", "INET 192.0.2.1 1"),
+        ("ifdown", "down"),
+        ("disconnect", "ssh off"),
+    ];
+    for found in [&[][..], &["p"][..]] {
+        let mut rig = Rig::alone(&records(only), true);
+        rig.meet(found);
+        rig.answer_all();
+        if found.is_empty() {
+            rig.hear(ADD);
+            rig.answer_all();
+        }
+        rig.hear("NOTE KILL p");
+        rig.scripts_come();
+        rig.answer_all();
+        assert_eq!(scripts(&mut rig), ["disconnect", "ifdown"], "{found:?}");
+    }
+}
+
+#[test]
 fn setups_come_in_pages_and_a_helper_that_dies_between_them_is_asked_again() {
     let mut kept = set_up(BOTH);
     kept.sort_by(|one, other| one.key.cmp(&other.key));
