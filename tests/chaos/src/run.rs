@@ -139,7 +139,7 @@ impl Run {
         loop {
             self.turn()?;
             let works = self.status().is_some_and(|status| {
-                let helpers = [&status.service.pinger, &status.service.scripts];
+                let helpers = [&status.service.pinger, &status.service.scripts.helper];
                 helpers.iter().all(|helper| helper.connected)
             });
             if works && self.world.watcher.account().watching {

@@ -88,7 +88,7 @@ fn unrest(run: &Run, status: Option<&Status>) -> Option<String> {
         ),
         (!service.pinger.connected, "the pinger is not connected"),
         (
-            !service.scripts.connected,
+            !service.scripts.helper.connected,
             "the script helper is not connected",
         ),
         (

@@ -16,7 +16,7 @@ fn look(events: u32, deaths: u32, saves: u32, restarts: bool) {
         restarts,
         startup: true,
     };
-    let found = search(World::new(limits)).unwrap_or_else(|error| panic!("{error}"));
+    let found = search(World::new(limits)).unwrap();
     println!("{limits:?}: {found:?}");
     assert!(found.at_rest > 1, "{found:?}");
 }
