@@ -154,11 +154,14 @@ fn an_empty_line_is_an_empty_token() -> Outcome {
 
 #[test]
 fn a_flood_of_lines_is_cut_off_and_the_rest_counted() -> Outcome {
-    let (site, _service) = children(&[("disconnect", "seq 20000"), ("ifdown", "/bin/echo down")])?;
+    let (site, _service) = children(&[
+        ("ifup", "/bin/sh -c 'seq 20000'"),
+        ("ifdown", "/bin/echo down"),
+    ])?;
     site.admin_ok("KILL p")?;
     let mut events = site.lab.follow_from_start();
     assert_eq!(events.stdout("ifdown p")?, "down p");
-    let told = said(&site, "NOTE USER connect disconnect p stdout ");
+    let told = said(&site, "NOTE USER connect ifup p stdout ");
     assert!((1_000..1_100).contains(&told.len()), "{}", told.len());
     assert!(
         told.last()
