@@ -303,13 +303,17 @@ impl Ledger {
     /// says nothing.
     fn set(&mut self, change: SetupChange) {
         let SetupChange { number, setup } = change;
-        let Setup { key, state } = setup;
-        if self
-            .setups
-            .get(&key)
-            .is_some_and(|last| number < last.number)
-        {
+        let Setup { key, mut state } = setup;
+        let before = self.setups.get(&key);
+        if before.is_some_and(|last| number < last.number) {
             return;
+        }
+        if let (Some(before), SetupState::Made(made)) = (before, &mut state)
+            && let SetupState::Made(before) = &before.state
+            && before.run.is_none()
+        {
+            // An earlier run that makes it was started, whatever becomes of this one.
+            made.run = None;
         }
         let undone = match state {
             SetupState::Made(_) => None,

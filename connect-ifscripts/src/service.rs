@@ -37,6 +37,7 @@ use crate::lock::Lock;
 use crate::machine::{ByLane, Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
+use crate::spawn::close_input;
 use crate::succession::Beginning;
 
 /// How many inputs of children may wait for the service. A child whose input does not fit waits,
@@ -46,6 +47,10 @@ const INPUTS: usize = 64;
 /// How many turns of the event loop a last message may take to be written before the program ends:
 /// one for the writer, some to spare.
 const LAST_TURNS: usize = 4;
+
+/// How many starts in a row are noted with one write and told with another: what it costs to start
+/// them is far more than what core waits for it.
+const STARTS_TOLD_TOGETHER: usize = 4;
 
 /// How often a helper that is ending looks whether another one waits for its end.
 const LOOK_FOR_SUCCESSOR: Duration = Duration::from_millis(50);
@@ -93,6 +98,7 @@ struct Told {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = EndSignals::catch().context("cannot catch signals")?;
     let mut wake = Deadline::new().context("cannot create a timer")?;
+    close_input().context("cannot use /dev/null as standard input")?;
     let mut notifier = Notifier::from_environment();
     // Ready from the beginning: to wait for core, or for another helper, is a normal state.
     notifier.ready();
@@ -102,12 +108,20 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     };
     let mut service = Service::begin(&options, beginning, notifier);
     let mut inputs = Vec::with_capacity(INPUTS);
+    let mut untold = 0;
     loop {
         // One start a turn, so that many new runs do not delay what the children say that are there
         // already.
         let started = service.start_next();
+        untold = if started {
+            (untold + 1) % STARTS_TOLD_TOGETHER
+        } else {
+            0
+        };
         service.note_fullness();
-        service.deliver();
+        if untold == 0 {
+            service.deliver();
+        }
         service.notifier.feed();
         service.notifier.status(service.link.status());
         if service.is_over() {

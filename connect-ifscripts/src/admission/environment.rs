@@ -17,8 +17,8 @@ const KEPT_PREFIXES: [&str; 2] = ["LC_", "TRIPE"];
 /// Which variables scripts are given beside those of their run.
 #[derive(Clone, Debug)]
 pub(super) enum Environment {
-    /// Our own, with these set where we have none.
-    Inherited(Vec<(OsString, OsString)>),
+    /// Our own, with these set where we have none, and without those.
+    Inherited(Vec<(OsString, OsString)>, Vec<&'static str>),
     /// These alone.
     Clean(Vec<(OsString, OsString)>),
 }
@@ -41,17 +41,19 @@ impl Environment {
             let path = [("PATH".into(), SCRIPTS_PATH.into())];
             Environment::Clean(kept.chain(missing).chain(path).collect())
         } else {
-            Environment::Inherited(missing.collect())
+            // Scripts have nothing to tell our service manager.
+            let private = PRIVATE_VARIABLES.into_iter();
+            let private = private.filter(|name| env::var_os(name).is_some());
+            Environment::Inherited(missing.collect(), private.collect())
         }
     }
 
     /// Gives it to a command.
     pub(super) fn apply(&self, command: &mut process::Command) {
         match self {
-            Environment::Inherited(missing) => {
+            Environment::Inherited(missing, private) => {
                 command.envs(missing.iter().map(|(name, value)| (name, value)));
-                // Scripts have nothing to tell our service manager.
-                for variable in PRIVATE_VARIABLES {
+                for variable in private {
                     command.env_remove(variable);
                 }
             }
@@ -65,7 +67,7 @@ impl Environment {
     /// Its `PATH`.
     pub(super) fn path(&self) -> OsString {
         match self {
-            Environment::Inherited(_) => env::var_os("PATH").unwrap_or_default(),
+            Environment::Inherited(..) => env::var_os("PATH").unwrap_or_default(),
             Environment::Clean(_) => SCRIPTS_PATH.into(),
         }
     }

@@ -32,6 +32,12 @@ pub(super) struct Trusted {
     gid: u32,
 }
 
+/// What a name stands for.
+enum Entry {
+    Link,
+    Other,
+}
+
 impl Trusted {
     /// Root and the user of this process.
     pub(super) fn ourselves() -> Self {
@@ -62,32 +68,32 @@ impl Trusted {
                 continue;
             }
             let next = here.join(name);
-            match fs::read_link(&next) {
-                Ok(target) => {
-                    links += 1;
-                    if links > MAX_LINKS {
-                        return Ok(());
-                    }
-                    self.check_entry(&next)?;
-                    if target.is_absolute() {
-                        here = PathBuf::from("/");
-                    }
-                    let mut way = names(&target);
-                    way.append(&mut rest);
-                    rest = way;
-                }
-                Err(_) => {
-                    self.check_entry(&next)?;
-                    here = next;
-                }
+            // Only of a link is it asked where it leads: most names are none.
+            let target = match self.check_entry(&next)? {
+                Entry::Link => fs::read_link(&next).ok(),
+                Entry::Other => None,
+            };
+            let Some(target) = target else {
+                here = next;
+                continue;
+            };
+            links += 1;
+            if links > MAX_LINKS {
+                return Ok(());
             }
+            if target.is_absolute() {
+                here = PathBuf::from("/");
+            }
+            let mut way = names(&target);
+            way.append(&mut rest);
+            rest = way;
         }
         Ok(())
     }
 
-    fn check_entry(self, path: &Path) -> Result<(), Distrust> {
+    fn check_entry(self, path: &Path) -> Result<Entry, Distrust> {
         let Ok(entry) = fs::symlink_metadata(path) else {
-            return Ok(());
+            return Ok(Entry::Other);
         };
         let path = || path.to_owned();
         if ![0, self.uid].contains(&entry.uid()) {
@@ -96,7 +102,7 @@ impl Trusted {
         }
         if entry.is_symlink() {
             // A link has no permissions of its own.
-            return Ok(());
+            return Ok(Entry::Link);
         }
         let mode = entry.mode();
         let sticky = entry.is_dir() && mode & 0o1000 != 0;
@@ -104,7 +110,7 @@ impl Trusted {
         if !sticky && (by_group || mode & 0o002 != 0) {
             return Err(Distrust::Writable { path: path() });
         }
-        Ok(())
+        Ok(Entry::Other)
     }
 }
 

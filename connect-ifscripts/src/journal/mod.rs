@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::frame::MAX_FRAME;
 use connect_ipc::setup::SetupKey;
 use tracing::{error, info, warn};
 
@@ -40,6 +41,9 @@ const COPIES: usize = 2;
 
 /// How much is collected for one write when the whole ledger is written.
 const CHUNK: usize = 64 * 1024;
+
+/// How much memory is kept from one write to the next: that of the orders in a message.
+const KEPT: usize = MAX_FRAME;
 
 /// How long to wait before a journal that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -165,7 +169,7 @@ impl Journal {
         }
         self.lines.clear();
         // One large turn must not keep its memory.
-        self.lines.shrink_to(CHUNK);
+        self.lines.shrink_to(KEPT);
         self.entries = 0;
     }
 

@@ -91,7 +91,7 @@ impl Core {
             .arg("--socket")
             .arg(self.socket())
             .args(options)
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
         let log = child.stderr.take().map(|log| BufReader::new(log).lines());

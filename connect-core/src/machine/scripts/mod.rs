@@ -104,8 +104,8 @@ impl Scripts {
     /// core, and the next one is to give it. If the helper has it after all, it says so.
     pub(super) fn certain(&self, mut setups: PeerSetups) -> PeerSetups {
         for lane in Lane::ALL {
-            if let Progress::Ordered(run) = setups.get(lane)
-                && self.runs.get(&run).is_some_and(|run| run.order.is_some())
+            if let Progress::Ordered { last, .. } = setups.get(lane)
+                && self.runs.get(&last).is_some_and(|run| run.order.is_some())
             {
                 setups.set(lane, Progress::Due);
             }

@@ -115,7 +115,7 @@ impl Machine {
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
         state.started(child, self.now);
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by);
-        self.setup_settled(&peer, script.lane(), id, Progress::Made);
+        self.setup_started(&peer, script.lane(), id);
         let end = limit.map(|limit| self.now + limit + KILL_AFTER);
         self.scripts.owe(id, end);
         self.scripts.watch_later(id, child, self.now);
@@ -166,7 +166,7 @@ impl Machine {
             if let Some(child) = run.child.filter(|_| state.progress.child.is_none()) {
                 state.started(child, start_of(child, self.now));
                 self.scripts.watch_later(run.run, child, self.now);
-                self.setup_settled(&run.peer, run.kind.lane(), run.run, Progress::Made);
+                self.setup_started(&run.peer, run.kind.lane(), run.run);
             }
         }
         self.scripts.settling.keep(|run| there.contains(&run));
@@ -332,7 +332,7 @@ impl Machine {
         } else {
             self.bound_lingering();
         }
-        self.setup_settled(&peer, lane, id, progress);
+        self.setup_ended(&peer, lane, id, progress);
         self.conclude(Some(id), ended, asked_by);
     }
 

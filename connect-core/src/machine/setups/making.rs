@@ -120,10 +120,8 @@ impl Machine {
         let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         let record = peer.record.as_ref();
         let run = match peer.setups.get(lane) {
-            Progress::Ordered(_) | Progress::Made => None,
-            Progress::Found | Progress::Due | Progress::NeverStarted => {
-                Some(self.scripts.next_run())
-            }
+            Progress::Made => None,
+            _ => Some(self.scripts.next_run()),
         };
         Some(SetupState::Made(Box::new(Made {
             server: self.server.listed_run(),
@@ -152,7 +150,7 @@ impl Machine {
                 .is_some_and(|it| names_script(it, lane));
             let run = match peer.setups.get(lane) {
                 Progress::Made => None,
-                Progress::Ordered(run) => Some(run),
+                Progress::Ordered { last, .. } => Some(last),
                 Progress::Found | Progress::Due | Progress::NeverStarted => continue,
             };
             if is_kept && let Some(SetupState::Made(made)) = self.made(id, lane) {
@@ -214,7 +212,7 @@ impl Machine {
         self.order_setup(Prepared {
             setup: Some(SetupState::Undone {}),
             undoes: match remains.setups.get(lane) {
-                Progress::Ordered(run) => Some(run),
+                Progress::Ordered { last, .. } => Some(last),
                 _ => None,
             },
             ..prepared
@@ -225,9 +223,12 @@ impl Machine {
     pub(in crate::machine) fn setup_ordered(&mut self, name: &str, lane: Lane, run: RunId) {
         if let Some(peer) = self.peers.named_mut(name) {
             let progress = match peer.setups.get(lane) {
-                // One of the two was started, or will be.
-                Progress::Ordered(_) | Progress::Made => Progress::Made,
-                _ => Progress::Ordered(run),
+                Progress::Made => Progress::Made,
+                Progress::Ordered { first, .. } => Progress::Ordered { first, last: run },
+                _ => Progress::Ordered {
+                    first: run,
+                    last: run,
+                },
             };
             peer.setups.set(lane, progress);
         }
@@ -242,8 +243,19 @@ impl Machine {
         }
     }
 
-    /// What a run was to make was begun, or will never be.
-    pub(in crate::machine) fn setup_settled(
+    /// A script has started: if it makes a setup, that is made.
+    pub(in crate::machine) fn setup_started(&mut self, name: &str, lane: Lane, run: RunId) {
+        if let Some(peer) = self.peers.named_mut(name)
+            && let Progress::Ordered { first, last } = peer.setups.get(lane)
+            && (first..=last).contains(&run)
+        {
+            peer.setups.set(lane, Progress::Made);
+        }
+    }
+
+    /// A run is over. If it was the last to make a setup, and an earlier one was started, that has
+    /// been told before.
+    pub(in crate::machine) fn setup_ended(
         &mut self,
         name: &str,
         lane: Lane,
@@ -251,7 +263,8 @@ impl Machine {
         progress: Progress,
     ) {
         if let Some(peer) = self.peers.named_mut(name)
-            && peer.setups.get(lane) == Progress::Ordered(run)
+            && let Progress::Ordered { last, .. } = peer.setups.get(lane)
+            && last == run
         {
             peer.setups.set(lane, progress);
         }

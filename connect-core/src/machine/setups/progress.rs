@@ -16,8 +16,13 @@ pub(in crate::machine) enum Progress {
     Found,
     /// It is to be made, and nothing was ordered yet.
     Due,
-    /// The run that makes it was ordered, and whether it was started is not known.
-    Ordered(RunId),
+    /// Runs that make it were ordered, and whether one was started is not known.
+    Ordered {
+        /// The first of them.
+        first: RunId,
+        /// The last: those before were to end when it was ordered.
+        last: RunId,
+    },
     /// It was made, or there is no script that makes it.
     Made,
     /// The run that was to make it never started, so that there is nothing to undo.
@@ -30,7 +35,7 @@ impl Progress {
         match self {
             Progress::Found => Past::Found,
             Progress::Due => Past::Due,
-            Progress::Ordered(_) | Progress::Made => Past::Made,
+            Progress::Ordered { .. } | Progress::Made => Past::Made,
             Progress::NeverStarted => Past::NeverStarted,
         }
     }

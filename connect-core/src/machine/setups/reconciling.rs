@@ -244,7 +244,10 @@ const fn place(lane: Lane) -> usize {
 const fn progress(made: &Made) -> Progress {
     match made.run {
         _ if made.never_started => Progress::NeverStarted,
-        Some(run) => Progress::Ordered(run),
+        Some(run) => Progress::Ordered {
+            first: run,
+            last: run,
+        },
         None => Progress::Made,
     }
 }

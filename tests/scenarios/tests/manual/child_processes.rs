@@ -154,11 +154,14 @@ fn an_empty_line_is_an_empty_token() -> Outcome {
 
 #[test]
 fn a_flood_of_lines_is_cut_off_and_the_rest_counted() -> Outcome {
-    let (site, _service) = children(&[("disconnect", "seq 20000"), ("ifdown", "/bin/echo down")])?;
+    let (site, _service) = children(&[
+        ("ifup", "/bin/sh -c 'seq 20000'"),
+        ("ifdown", "/bin/echo down"),
+    ])?;
     site.admin_ok("KILL p")?;
     let mut events = site.lab.follow_from_start();
     assert_eq!(events.stdout("ifdown p")?, "down p");
-    let told = said(&site, "NOTE USER connect disconnect p stdout ");
+    let told = said(&site, "NOTE USER connect ifup p stdout ");
     assert!((1_000..1_100).contains(&told.len()), "{}", told.len());
     assert!(
         told.last()
@@ -171,13 +174,13 @@ fn a_flood_of_lines_is_cut_off_and_the_rest_counted() -> Outcome {
 #[test]
 fn a_grandchild_that_keeps_the_pipe_open_holds_nothing_up() -> Outcome {
     let (site, _service) = children(&[
-        ("disconnect", "sleep 20 & echo parent; exit 3"),
+        ("ifup", "/bin/sh -c 'sleep 20 & echo parent; exit 3'"),
         ("ifdown", "/bin/echo down"),
     ])?;
     site.admin_ok("KILL p")?;
     let mut events = site.lab.follow_from_start();
-    events.exactly("NOTE USER connect disconnect p stdout parent")?;
-    events.exactly("WARN USER connect disconnect p exit-nonzero 3")?;
+    events.exactly("NOTE USER connect ifup p stdout parent")?;
+    events.exactly("WARN USER connect ifup p exit-nonzero 3")?;
     assert_eq!(events.stdout("ifdown p")?, "down p");
     Ok(())
 }
@@ -228,13 +231,13 @@ fn a_child_that_cannot_be_started_is_told_and_why() -> Outcome {
 #[test]
 fn a_child_that_takes_longer_than_its_limit_is_ended() -> Outcome {
     let (site, _service) = children(&[
-        ("disconnect", "exec sleep 20"),
-        ("disconnect-timeout", "1s"),
+        ("ifup", "/bin/sh -c 'exec sleep 20'"),
+        ("ifup-timeout", "1s"),
         ("ifdown", "/bin/echo down"),
     ])?;
     site.admin_ok("KILL p")?;
     let mut events = site.lab.follow_from_start();
-    events.exactly("WARN USER connect disconnect p timed-out")?;
+    events.exactly("WARN USER connect ifup p timed-out")?;
     assert_eq!(events.stdout("ifdown p")?, "down p");
     Ok(())
 }
@@ -242,12 +245,12 @@ fn a_child_that_takes_longer_than_its_limit_is_ended() -> Outcome {
 #[test]
 fn a_child_outlives_the_helper_that_started_it_and_its_queue_waits() -> Outcome {
     let (site, mut service) = children(&[
-        ("disconnect", "mkfifo go; echo begun; read word < go"),
+        ("ifup", "/bin/sh -c 'mkfifo go; echo begun; read word < go'"),
         ("ifdown", "/bin/echo down"),
     ])?;
-    site.admin_ok("KILL p")?;
     let mut events = site.lab.follow_from_start();
-    events.exactly("NOTE USER connect disconnect p stdout begun")?;
+    events.exactly("NOTE USER connect ifup p stdout begun")?;
+    site.admin_ok("KILL p")?;
     service.kill_helper("scripts")?;
     std::fs::write(site.path("go"), "go\n")?;
     // How it ended nobody knows any more, but that it has is seen, and the next one runs.
