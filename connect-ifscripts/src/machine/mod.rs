@@ -423,6 +423,6 @@ const fn ended(run: RunId, end: Ended) -> FromScripts {
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
-mod survival;
+mod survival_properties;
 #[cfg(test)]
 mod tests;
