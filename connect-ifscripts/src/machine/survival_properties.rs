@@ -460,8 +460,10 @@ impl World {
                 if spawned {
                     assert!(!made.never_started, "{run:?}");
                     assert!(made.run.is_none() || lost, "{run:?}");
-                } else {
+                } else if made.run.is_some() {
                     assert_eq!(made.never_started, !lost, "{run:?}");
+                } else {
+                    assert!(!made.never_started, "an earlier run made it: {run:?}");
                 }
             }
             other => panic!("{other:?}"),
