@@ -178,25 +178,32 @@ impl Machine {
 
     /// Tells the helper of the runs that it does not know, and has it begin.
     fn tell_the_rest(&mut self, there: &HashSet<RunId>) {
-        let (mut adopt, mut lost) = (Vec::new(), Vec::new());
+        let (mut adopt, mut stopped, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         let mut again = BTreeMap::new();
         for (id, state) in &self.scripts.runs {
             if there.contains(id) {
                 continue;
             }
-            match (&state.progress.child, &state.order) {
+            let order = state.order.as_deref().map(|order| vec![order.clone()]);
+            match (&state.progress.child, order) {
                 (Some(_), _) => adopt.push(state.under_way(*id)),
-                (None, Some(order)) if !state.stopping => {
-                    again.insert(*id, ToScripts::Run(vec![(**order).clone()]));
+                (None, Some(order)) if state.stopping => stopped.push((*id, order)),
+                (None, Some(order)) => {
+                    again.insert(*id, ToScripts::Run(order));
                 }
-                // It was never started, and is not to be, or nobody knows what became of it.
-                (None, Some(_)) => lost.push((*id, Ended::Stopped)),
-                (None, None) => lost.push((*id, Ended::Lost)),
+                // Nobody knows what became of it.
+                (None, None) => lost.push(*id),
             }
         }
         let changes = self.scripts.changes.iter();
         again.extend(changes.map(|(number, it)| (*number, ToScripts::Setup(it.clone()))));
         self.tell_scripts(ToScripts::Adopt(adopt));
+        // What is not to be started is told all the same, before anything is: another run may undo
+        // it, which is not to be started either then.
+        for (id, order) in stopped {
+            self.tell_scripts(ToScripts::Run(order));
+            self.tell_scripts(ToScripts::Stop(id));
+        }
         self.tell_scripts(ToScripts::Ready {});
         // In the order in which they were given. One message each: a run carries a whole
         // environment and may be long.
@@ -206,8 +213,8 @@ impl Machine {
             }
             self.tell_scripts(message);
         }
-        for (id, end) in lost {
-            self.script_ended(id, end);
+        for id in lost {
+            self.script_ended(id, Ended::Lost);
         }
         self.recall_setups();
     }

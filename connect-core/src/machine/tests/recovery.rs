@@ -359,6 +359,29 @@ fn an_order_is_given_again_until_it_was_taken_and_what_was_taken_and_is_gone_is_
 }
 
 #[test]
+fn a_command_that_is_not_wanted_any_more_is_known_to_the_helper_before_it_is_undone() {
+    let mut rig = Rig::joined(&records(BOTH), &[]);
+    rig.scripts_go();
+    rig.to_scripts.clear();
+    rig.hear(ADD);
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    rig.scripts_come();
+    let told: Vec<String> = rig
+        .to_scripts
+        .drain(..)
+        .filter_map(|message| match message {
+            ToScripts::Run(runs) => Some(runs[0].kind.name().to_owned()),
+            ToScripts::Stop(_) => Some("stop".to_owned()),
+            ToScripts::Ready {} => Some("ready".to_owned()),
+            _ => None,
+        })
+        .collect();
+    let expected = ["connect", "stop", "ready", "ifup", "disconnect", "ifdown"];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn the_end_of_a_run_is_settled_and_told_once() {
     let mut rig = Rig::joined(&records(PAIRS), &[]);
     rig.hear(ADD);
