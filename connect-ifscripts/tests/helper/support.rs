@@ -271,11 +271,13 @@ impl Connection {
         }
     }
 
-    /// Waits for what is told of the journal.
+    /// Waits for what is told of the journal; messages about runs are kept.
     pub(crate) async fn journal_fault(&mut self) -> Result<Option<String>> {
         loop {
-            if let FromScripts::JournalFault(fault) = self.next_of_all().await? {
-                return Ok(fault);
+            match self.next_of_all().await? {
+                FromScripts::JournalFault(fault) => return Ok(fault),
+                FromScripts::Taken(_) => {}
+                other => self.kept.push_back(other),
             }
         }
     }
