@@ -9,38 +9,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::setup::Lane;
+use connect_ipc::setup::{ByLane, Lane};
 
 /// How many runs of one lane of a peer may wait. A peer gets that far behind only when one of its
 /// scripts hangs while the peer comes and goes; a longer queue would only cost memory.
 pub(crate) const MAX_WAITING: usize = 1_000;
-
-/// Something for each lane.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct ByLane<T> {
-    /// For `ifup` and `ifdown`.
-    pub interface: T,
-    /// For `connect` and `disconnect`.
-    pub connection: T,
-}
-
-impl<T> ByLane<T> {
-    /// What there is for this lane.
-    pub const fn get(&self, lane: Lane) -> &T {
-        match lane {
-            Lane::Interface => &self.interface,
-            Lane::Connection => &self.connection,
-        }
-    }
-
-    /// What there is for this lane, to be changed.
-    pub const fn get_mut(&mut self, lane: Lane) -> &mut T {
-        match lane {
-            Lane::Interface => &mut self.interface,
-            Lane::Connection => &mut self.connection,
-        }
-    }
-}
 
 /// The queues of all peers.
 #[derive(Clone, Debug)]

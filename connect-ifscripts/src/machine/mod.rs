@@ -26,10 +26,9 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{Ended, FromScripts, KILL_AFTER, LINGERING, Run, ToScripts, UnderWay};
-use connect_ipc::setup::Lane;
+use connect_ipc::setup::{ByLane, Lane};
 
 use crate::ledger::{Entry, Ledger, Stage, Unsettled};
-pub use crate::queue::ByLane;
 use crate::queue::{Full, MAX_WAITING, Queues};
 pub use io::{Action, Input, Output};
 

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Child, Ended, FromScripts};
+use connect_ipc::setup::ByLane;
 
 use crate::ledger::{Entry, Ledger, Stage, Unsettled};
-use crate::machine::{ByLane, Machine, Output, ended};
+use crate::machine::{Machine, Output, ended};
 
 impl Machine {
     /// A machine that goes on where the writer of a journal was when it died. `found` has the

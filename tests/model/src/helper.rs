@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use connect_ifscripts::ledger::{Entry, Ledger};
-use connect_ifscripts::machine::{ByLane, Input, Machine, Output};
+use connect_ifscripts::machine::{Input, Machine, Output};
 use connect_ifscripts::outbox::Outbox;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::Child;
+use connect_ipc::setup::ByLane;
 
 /// A process of the script helper.
 #[derive(Clone, Debug)]
