@@ -278,31 +278,22 @@ async fn a_full_disk_is_told_and_its_end_too() -> Result<()> {
 #[tokio::test]
 async fn commands_that_hang_stop_no_ifup() -> Result<()> {
     let (core, _helper, mut connection) = Core::with_helper(&["--connect-children", "2"]).await?;
-    let gate = core.gate("gate")?;
+    let mut gates = Vec::new();
     for run in 1..=3 {
+        let gate = core.gate(&format!("gate{run}"))?;
         let mut connect = shell(run, &format!("p{run}"), gate.wait());
         connect.kind = ScriptKind::Connect;
         connection.run(connect)?;
+        gates.push(gate);
     }
-    let told = loop {
-        if let FromScripts::Full { lane, full } = connection.next().await? {
-            break (lane, full);
-        }
-    };
-    assert_eq!(told, (Lane::Connection, true));
+    assert_eq!(connection.full().await?, (Lane::Connection, true));
     for run in 4..=9 {
         connection.run(shell(run, &format!("p{run}"), ":"))?;
         assert_eq!(connection.end(run).await?, Ended::Exited(0));
     }
-    // One is enough for the third to have a place.
-    gate.open().await?;
-    let told = loop {
-        if let FromScripts::Full { lane, full } = connection.next().await? {
-            break (lane, full);
-        }
-    };
-    assert_eq!(told, (Lane::Connection, false));
-    for _ in 0..2 {
+    gates[0].open().await?;
+    assert_eq!(connection.full().await?, (Lane::Connection, false));
+    for gate in &gates[1..] {
         gate.open().await?;
     }
     Ok(())

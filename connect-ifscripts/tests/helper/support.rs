@@ -17,6 +17,7 @@ use connect_ipc::hello::{Hello, Role};
 use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, Run, ScriptKind, Stream, ToScripts, UnderWay,
 };
+use connect_ipc::setup::Lane;
 use connect_runtime::transport::{self, HELPER_BACKLOG, Receiver, Sender};
 use interprocess::local_socket::tokio::Listener;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -277,6 +278,16 @@ impl Connection {
             match self.next_of_all().await? {
                 FromScripts::JournalFault(fault) => return Ok(fault),
                 FromScripts::Taken(_) => {}
+                other => self.kept.push_back(other),
+            }
+        }
+    }
+
+    /// Waits for what is told of the places of a lane; messages about runs are kept.
+    pub(crate) async fn full(&mut self) -> Result<(Lane, bool)> {
+        loop {
+            match self.next().await? {
+                FromScripts::Full { lane, full } => return Ok((lane, full)),
                 other => self.kept.push_back(other),
             }
         }
