@@ -267,7 +267,7 @@ impl Ledger {
         if let Some(SetupState::Made(made)) = self.state(&key)
             && made.run == Some(run)
         {
-            made.run = None;
+            Arc::make_mut(made).run = None;
         }
     }
 
@@ -283,7 +283,7 @@ impl Ledger {
         if let Some(SetupState::Made(made)) = self.state(&key)
             && made.run == Some(run)
         {
-            made.never_started = true;
+            Arc::make_mut(made).never_started = true;
         }
     }
 
@@ -313,7 +313,7 @@ impl Ledger {
             && before.run.is_none()
         {
             // An earlier run that makes it was started, whatever becomes of this one.
-            made.run = None;
+            Arc::make_mut(made).run = None;
         }
         let undone = match state {
             SetupState::Made(_) => None,

@@ -85,7 +85,7 @@ fn ordered(number: u64, filling: usize) -> Entry {
         command: Command::Shell(":".to_owned()),
         environment: vec![("P_X".to_owned(), "x".repeat(filling))],
         limit: None,
-        setup: Some(SetupState::Made(Box::new(made))),
+        setup: Some(SetupState::Made(Arc::new(made))),
         undoes: None,
     }))
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The ledger, case by case.
 
+use std::sync::Arc;
+
 use super::*;
 use connect_ipc::scripts::{Command, ScriptKind};
 use connect_ipc::setup::{Lane, Made};
@@ -13,7 +15,7 @@ fn key(peer: &str) -> SetupKey {
 }
 
 fn made(run: u64, filling: usize) -> SetupState {
-    SetupState::Made(Box::new(Made {
+    SetupState::Made(Arc::new(Made {
         server: None,
         interface: "x".repeat(filling),
         address: String::new(),

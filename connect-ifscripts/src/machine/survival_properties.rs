@@ -2,6 +2,8 @@
 //! What holds whenever helpers die: the machine in a small world of processes, with a core and a
 //! journal, is killed at every entry of the journal and at every act, and again while it recovers.
 
+use std::sync::Arc;
+
 use super::*;
 use std::collections::{BTreeMap, HashSet};
 
@@ -510,7 +512,7 @@ impl Core {
             environment: Vec::new(),
             limit: None,
             setup: Some(if makes {
-                SetupState::Made(Box::new(made))
+                SetupState::Made(Arc::new(made))
             } else {
                 SetupState::Undone {}
             }),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The machine, case by case.
 
+use std::sync::Arc;
+
 use super::*;
 use connect_ipc::scripts::{Child, Command, ScriptKind, Stream};
 use connect_ipc::setup::{Made, Setup, SetupKey, SetupState};
@@ -438,7 +440,7 @@ fn making(number: u64, peer: &str) -> Run {
         never_started: false,
     };
     Run {
-        setup: Some(SetupState::Made(Box::new(made))),
+        setup: Some(SetupState::Made(Arc::new(made))),
         ..run(number, peer, None)
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use connect_ipc::RunId;
@@ -40,7 +41,7 @@ async fn succeed(core: &Core) -> Result<(Helper, Connection, Vec<UnderWay>)> {
 
 /// A setup that this run makes.
 fn made(run: u64, interface: &str) -> SetupState {
-    SetupState::Made(Box::new(Made {
+    SetupState::Made(Arc::new(Made {
         server: None,
         interface: interface.to_owned(),
         address: String::new(),

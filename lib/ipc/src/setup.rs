@@ -5,6 +5,7 @@
 //! The helper keeps these words of core's and does not act on them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -103,7 +104,7 @@ pub struct SetupKey {
 #[serde(rename_all = "kebab-case")]
 pub enum SetupState {
     /// It was ordered to be made.
-    Made(Box<Made>),
+    Made(Arc<Made>),
     /// It was ordered to be undone.
     Undone {},
 }

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A script that may be run now, and what its run changes.
 
+use std::sync::Arc;
+
 use connect_ipc::RunId;
 use connect_ipc::frame::{MAX_FRAME, length};
-use connect_ipc::scripts::{Run, ScriptKind, ToScripts};
+use connect_ipc::scripts::{Run, ScriptKind};
 use connect_ipc::setup::SetupState;
 use connect_policy::scripts::{Script, interface_script, shell_script};
 use connect_policy::{ValueError, size};
 use peerdb::Record;
+
+/// What stands around a run in its message: `{"run":[` and `]}`.
+const AROUND: usize = 10;
 
 /// A script that may be run now.
 pub(in crate::machine) struct Prepared {
@@ -71,20 +76,22 @@ impl Prepared {
             setup: self.setup,
             undoes: self.undoes,
         };
-        if order_size(&run) > MAX_FRAME
+        let mut size = order_size(&run);
+        if size > MAX_FRAME
             && let Some(SetupState::Made(made)) = &mut run.setup
         {
             // Then its `ifdown` has the record of the time when it is run.
-            made.record.clear();
+            Arc::make_mut(made).record.clear();
+            size = order_size(&run);
         }
-        match order_size(&run) {
-            size if size > MAX_FRAME => Err(size::too_large(size)),
-            _ => Ok(Some(run)),
+        if size > MAX_FRAME {
+            return Err(size::too_large(size));
         }
+        Ok(Some(run))
     }
 }
 
 /// The size of the message that orders a run.
 fn order_size(run: &Run) -> usize {
-    length(&ToScripts::Run(vec![run.clone()]))
+    length(run) + AROUND
 }

@@ -2,6 +2,8 @@
 //! Making and undoing the setup of a peer: which orders that takes, and what the script helper is
 //! to keep of it.
 
+use std::sync::Arc;
+
 use connect_ipc::scripts::{ScriptKind, ToScripts};
 use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
 use connect_ipc::{PeerId, RunId};
@@ -123,7 +125,7 @@ impl Machine {
             Progress::Made => None,
             _ => Some(self.scripts.next_run()),
         };
-        Some(SetupState::Made(Box::new(Made {
+        Some(SetupState::Made(Arc::new(Made {
             server: self.server.listed_run(),
             interface: text(&peer.ifname),
             address: text(&peer.address),
@@ -154,8 +156,11 @@ impl Machine {
                 Progress::Found | Progress::Due | Progress::NeverStarted => continue,
             };
             if is_kept && let Some(SetupState::Made(made)) = self.made(id, lane) {
-                let made = Box::new(Made { run, ..*made });
-                self.note_setup(name, lane, SetupState::Made(made));
+                let made = Made {
+                    run,
+                    ..Arc::unwrap_or_clone(made)
+                };
+                self.note_setup(name, lane, SetupState::Made(Arc::new(made)));
             }
         }
     }

@@ -2,6 +2,8 @@
 //! Deciding what is to be made and undone for peers, as soon as it is known what was ordered for
 //! each and how the server has it.
 
+use std::sync::Arc;
+
 use connect_ipc::PeerId;
 use connect_ipc::control::ServerLink;
 use connect_ipc::setup::{Lane, Made, SetupState};
@@ -266,7 +268,7 @@ fn past(told: Option<&SetupState>, cause: Option<&Cause>, lane: Lane) -> Past {
 fn remains(
     name: &str,
     lane: Lane,
-    told: Option<Box<Made>>,
+    told: Option<Arc<Made>>,
     cause: Option<&Cause>,
 ) -> Option<Remains> {
     let known = cause.and_then(|cause| cause.remains.clone());
@@ -280,7 +282,7 @@ fn remains(
             .and_then(|known| known.record)
             .or_else(|| Some(record.clone())),
         in_use: Some(Box::new(record)),
-        algorithms: Some(made.algorithms.into()),
+        algorithms: Some(made.algorithms.clone().into()),
         ifname: None,
         address: None,
     })

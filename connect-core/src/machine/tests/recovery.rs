@@ -2,6 +2,8 @@
 //! Scripts exactly once: what a core orders that finds what earlier ones have ordered, and what it
 //! does not order.
 
+use std::sync::Arc;
+
 use connect_ipc::RunId;
 use connect_ipc::control::{Reply, Request, ScriptCounters};
 use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ScriptKind, ToScripts, UnderWay};
@@ -120,9 +122,9 @@ fn a_peer_that_is_another_one_by_its_interface_address_or_server_is_taken_down_a
                     panic!("{setup:?}")
                 };
                 match which {
-                    "interface" => made.interface = "tun7".to_owned(),
-                    "address" => made.address = "INET 192.0.2.7 1".to_owned(),
-                    _ => made.server.as_mut().unwrap().inode = 77,
+                    "interface" => Arc::make_mut(made).interface = "tun7".to_owned(),
+                    "address" => Arc::make_mut(made).address = "INET 192.0.2.7 1".to_owned(),
+                    _ => Arc::make_mut(made).server.as_mut().unwrap().inode = 77,
                 }
             }
             kept
@@ -140,7 +142,7 @@ fn a_mobile_peer_may_have_moved() {
     let SetupState::Made(made) = &mut kept[0].state else {
         panic!("{kept:?}")
     };
-    made.address = "INET 203.0.113.9 9".to_owned();
+    Arc::make_mut(made).address = "INET 203.0.113.9 9".to_owned();
     let mut rig = next(&pairs, kept, &["p"]);
     assert_eq!(scripts(&mut rig), [""; 0]);
 }
