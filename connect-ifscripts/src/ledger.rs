@@ -310,9 +310,10 @@ impl Ledger {
         }
         if let (Some(before), SetupState::Made(made)) = (before, &mut state)
             && let SetupState::Made(before) = &before.state
-            && before.run.is_none()
+            && !before.never_started
+            && before.run != made.run
         {
-            // An earlier run that makes it was started, whatever becomes of this one.
+            // An earlier run that makes it was started, or may be, whatever becomes of this one.
             Arc::make_mut(made).run = None;
         }
         let undone = match state {

@@ -29,7 +29,7 @@ use connect_ipc::control::{
     HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
     ServerLink,
 };
-use connect_ipc::scripts::{Child, UnderWay};
+use connect_ipc::scripts::{Child, ScriptKind, UnderWay};
 use connect_ipc::setup::{ByLane, Lane, SetupChange};
 
 use super::helper::Helper;
@@ -111,6 +111,23 @@ impl Scripts {
             }
         }
         setups
+    }
+
+    /// Whether another `ifup` of a peer than this one is not over. It looks at each run.
+    pub(super) fn has_other_ifup(&self, peer: &str, lane: Lane, than: RunId) -> bool {
+        let mut runs = self.runs.iter();
+        lane == Lane::Interface
+            && runs.any(|(id, run)| {
+                run.kind == ScriptKind::Ifup && run.peer == peer && *id != than && !run.ended
+            })
+    }
+
+    /// The server is gone.
+    pub(super) fn server_lost(&mut self) {
+        let runs = self.runs.values();
+        let active = runs.filter(|run| run.kind.lane() == Lane::Interface && !run.ended);
+        self.recovery
+            .server_lost(active.map(|run| run.peer.as_str()));
     }
 
     /// Whether an interface script of a peer is not over. It looks at each run.

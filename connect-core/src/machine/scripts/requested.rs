@@ -15,7 +15,9 @@ use connect_ipc::scripts::{InterfaceScript, ScriptKind};
 use crate::machine::Machine;
 use crate::machine::peers::Particulars;
 use crate::machine::requester::{ScriptPurpose, ScriptRequest};
+use crate::machine::scripts::prepared::Prepared;
 use crate::machine::server::{AfterAlgs, Pending};
+use crate::machine::setups::progress::Progress;
 
 /// How many runs that operators have asked for may be pending at a time. Nobody starts more by
 /// hand, and each holds a whole environment until it is started.
@@ -115,7 +117,17 @@ impl Machine {
             return self.refuse_script(request, &["peer-not-added", &request.peer]);
         };
         match request.purpose {
-            ScriptPurpose::Run => self.order(prepared, Some(request.by)),
+            ScriptPurpose::Run => {
+                let lane = prepared.kind.lane();
+                let setups = self.peers.get(id).map(|peer| peer.setups);
+                let ordered = setups.map(|setups| setups.get(lane));
+                let setup = match ordered {
+                    // That one makes the setup, and this one repeats it.
+                    Some(Progress::Ordered { .. }) => None,
+                    _ => prepared.setup,
+                };
+                self.order(Prepared { setup, ..prepared }, Some(request.by));
+            }
             ScriptPurpose::Show => {
                 let limit = self.script_limit(&prepared);
                 let reply = match prepared.script {

@@ -84,7 +84,7 @@ impl Machine {
         self.server.awaited.lost(self.now);
         self.server.questions.clear();
         self.inheritance.server_lost();
-        self.scripts.recovery.server_lost();
+        self.scripts.server_lost();
         self.peers.departures.server_lost(self.now);
         let lost = Failure::new(["server-lost"]);
         for pending in self.server.session.reset() {

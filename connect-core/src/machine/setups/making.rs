@@ -217,7 +217,12 @@ impl Machine {
         self.order_setup(Prepared {
             setup: Some(SetupState::Undone {}),
             undoes: match remains.setups.get(lane) {
-                Progress::Ordered { last, .. } => Some(last),
+                // If an operator has ordered another one, that may be started.
+                Progress::Ordered { last, .. }
+                    if !self.scripts.has_other_ifup(name, lane, last) =>
+                {
+                    Some(last)
+                }
                 _ => None,
             },
             ..prepared

@@ -120,7 +120,7 @@ impl Machine {
             return;
         };
         let (cause, mut told) = self.scripts.recovery.decided(name);
-        let mut makes = Vec::new();
+        let (mut makes, mut has_moved) = (Vec::new(), false);
         // As for a peer that goes: `disconnect` before `ifdown`.
         for (lane, now) in Lane::ALL.into_iter().zip(nows).rev() {
             let told = told.get_mut(place(lane)).and_then(Option::take);
@@ -131,6 +131,7 @@ impl Machine {
                 _ => None,
             };
             if now == Now::Same && !decision.make {
+                has_moved |= self.has_moved(id, made.as_deref());
                 self.keep(id, lane, made.as_deref());
             }
             if decision.undo {
@@ -145,11 +146,25 @@ impl Machine {
                 self.note_setup(name, lane, SetupState::Undone {});
             }
         }
+        if has_moved {
+            self.peer_moved(name);
+        }
         if let Some(id) = id
             && !makes.is_empty()
         {
             self.make(id, &makes);
         }
+    }
+
+    /// Whether a peer that counts as the same has another interface or address than is kept of it.
+    fn has_moved(&self, id: Option<PeerId>, told: Option<&Made>) -> bool {
+        let peer = id.and_then(|id| self.peers.get(id));
+        let (Some(peer), Some(made)) = (peer, told) else {
+            return false;
+        };
+        let differs =
+            |now: &Option<Box<str>>, then: &str| now.as_deref().is_some_and(|now| now != then);
+        differs(&peer.ifname, &made.interface) || differs(&peer.address, &made.address)
     }
 
     /// How the server has a peer, for each lane; `None` if that is not known yet.

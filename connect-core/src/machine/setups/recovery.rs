@@ -117,9 +117,11 @@ impl Recovery {
         self.sweeping = true;
     }
 
-    /// The server is gone, so nothing can be decided.
-    pub(in crate::machine) fn server_lost(&mut self) {
+    /// The server is gone, so nothing can be decided. Interface scripts of these peers are not over,
+    /// and may rename an interface while core does not listen.
+    pub(in crate::machine) fn server_lost<'a>(&mut self, active: impl Iterator<Item = &'a str>) {
         self.sweeping = false;
+        self.active.extend(active.map(str::to_owned));
     }
 
     /// Whether [`Recovery::next`] has something to give.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use connect_ipc::RunId;
 use connect_ipc::control::{Reply, Request, ScriptCounters};
-use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ScriptKind, ToScripts, UnderWay};
+use connect_ipc::scripts::{
+    Child, Ended, FromScripts, InterfaceScript, Run, ScriptKind, ToScripts, UnderWay,
+};
 use connect_ipc::setup::{Lane, Setup, SetupPage, SetupState};
 use peerdb::Record;
 
@@ -178,6 +180,27 @@ fn an_interface_that_was_renamed_is_the_same() {
         limit: None,
     };
     rig.scripts_come_with(vec![under_way]);
+    rig.meet(&["p"]);
+    rig.answer_all();
+    // The next core is to know the new name.
+    let SetupState::Made(made) = &rig.setups()[0].state else {
+        panic!("the setup is kept")
+    };
+    assert_eq!(made.interface, "tun0");
+    assert_eq!(rig.runs(), []);
+}
+
+#[test]
+fn an_interface_that_was_renamed_while_the_server_was_out_of_reach_is_the_same() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    rig.hear("NOTE ADD p tun9 INET 192.0.2.1 1");
+    rig.answer_all();
+    // The rig tells of another name than this when it is asked.
+    rig.hear("NOTE NEWIFNAME p tun9 vpn0");
+    let run = rig.runs()[0].0;
+    rig.lose_server();
+    let end = Ended::Exited(0);
+    rig.scripts_say(FromScripts::Ended { run, end });
     rig.meet(&["p"]);
     rig.answer_all();
     assert_eq!(scripts(&mut rig), [""; 0]);
@@ -381,6 +404,23 @@ fn a_command_that_is_not_wanted_any_more_is_known_to_the_helper_before_it_is_und
         .collect();
     let expected = ["connect", "stop", "ready", "ifup", "disconnect", "ifdown"];
     assert_eq!(told, expected);
+}
+
+#[test]
+fn a_script_that_an_operator_has_ordered_is_undone_with_the_peer_whatever_becomes_of_the_other() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let first = rig.ordered().remove(0);
+    assert!(first.setup.is_some());
+    let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
+    rig.request(1, 1, Request::RunScript { peer, script });
+    rig.answer_all();
+    let second = rig.ordered().remove(0);
+    assert_eq!(second.setup, None, "the first one makes it");
+    rig.hear("NOTE KILL p");
+    let down = rig.ordered().remove(0);
+    assert_eq!((down.kind, down.undoes), (ScriptKind::Ifdown, None));
 }
 
 #[test]
