@@ -117,8 +117,8 @@ impl Recovery {
         self.sweeping = true;
     }
 
-    /// The server is gone, so nothing can be decided. Interface scripts of these peers are not over,
-    /// and may rename an interface while core does not listen.
+    /// The server is gone, so nothing can be decided. Interface scripts of these peers are not
+    /// over, and may rename an interface while core does not listen.
     pub(in crate::machine) fn server_lost<'a>(&mut self, active: impl Iterator<Item = &'a str>) {
         self.sweeping = false;
         self.active.extend(active.map(str::to_owned));
