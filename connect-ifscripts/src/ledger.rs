@@ -246,13 +246,7 @@ impl Ledger {
                 },
             });
         }
-        let under_way = UnderWay {
-            run: run.run,
-            peer: run.peer.clone(),
-            kind: run.kind,
-            child: None,
-            limit: run.limit,
-        };
+        let under_way = UnderWay::from(&**run);
         let stage = Stage::Waiting(Arc::clone(run));
         self.runs.insert(run.run, Unsettled { under_way, stage });
     }

@@ -217,13 +217,7 @@ impl Machine {
         }
         let run = Arc::new(run);
         self.note(Entry::Ordered(Arc::clone(&run)), out);
-        out.push(Output::Accepted(UnderWay {
-            run: id,
-            peer: run.peer.clone(),
-            kind: run.kind,
-            child: None,
-            limit: run.limit,
-        }));
+        out.push(Output::Accepted(UnderWay::from(&*run)));
         out.push(Output::ToCore(FromScripts::Taken(id)));
         if self.queue(&run, out) {
             self.spare(&run, out);

@@ -170,6 +170,19 @@ pub struct UnderWay {
     pub limit: Option<u32>,
 }
 
+impl From<&Run> for UnderWay {
+    /// The run as it waits in its peer's queue.
+    fn from(run: &Run) -> Self {
+        UnderWay {
+            run: run.run,
+            peer: run.peer.clone(),
+            kind: run.kind,
+            child: None,
+            limit: run.limit,
+        }
+    }
+}
+
 /// Where an output line was written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

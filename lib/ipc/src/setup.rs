@@ -55,6 +55,14 @@ pub struct ByLane<T> {
 }
 
 impl<T> ByLane<T> {
+    /// What `each` gives for the lanes.
+    pub fn of(mut each: impl FnMut(Lane) -> T) -> Self {
+        ByLane {
+            interface: each(Lane::Interface),
+            connection: each(Lane::Connection),
+        }
+    }
+
     /// What there is for this lane.
     #[must_use]
     pub const fn get(&self, lane: Lane) -> &T {

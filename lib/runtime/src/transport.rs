@@ -409,13 +409,6 @@ impl Sender {
     pub fn backlog(&self) -> usize {
         self.handle.shared.lock().bytes.len()
     }
-
-    /// Ends the connection now, unwritten messages included.
-    pub fn cut(&self) {
-        let shared = &self.handle.shared;
-        shared.lock().state = QueueState::Dead;
-        shared.wake.notify_one();
-    }
 }
 
 impl Drop for Handle {

@@ -34,13 +34,10 @@ impl Machine {
         let arguments = ifup_arguments(peer.name(), ifname, address);
         let algorithms = peer.algorithms.as_deref().unwrap_or_default();
         let kind = ScriptKind::Ifup;
+        let script = interface_script(&record, kind, arguments, algorithms);
         Some(Prepared {
-            peer: peer.name().to_owned(),
-            kind,
-            script: interface_script(&record, kind, arguments, algorithms),
-            record,
             setup: self.made(id, kind.lane()),
-            undoes: None,
+            ..Prepared::new(peer.name(), kind, record, script)
         })
     }
 

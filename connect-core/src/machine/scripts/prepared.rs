@@ -28,6 +28,23 @@ pub(in crate::machine) struct Prepared {
 }
 
 impl Prepared {
+    /// A script that leaves the setup as it is.
+    pub(super) fn new(
+        name: &str,
+        kind: ScriptKind,
+        record: Record,
+        script: Result<Option<Script>, ValueError>,
+    ) -> Self {
+        Prepared {
+            peer: name.to_owned(),
+            kind,
+            record,
+            script,
+            setup: None,
+            undoes: None,
+        }
+    }
+
     /// A peer's `ifdown`.
     pub(in crate::machine) fn ifdown(
         name: &str,
@@ -35,27 +52,14 @@ impl Prepared {
         algorithms: &[(String, String)],
     ) -> Self {
         let kind = ScriptKind::Ifdown;
-        let arguments = vec![name.to_owned()];
-        Prepared {
-            peer: name.to_owned(),
-            kind,
-            script: interface_script(record, kind, arguments, algorithms),
-            record: record.clone(),
-            setup: None,
-            undoes: None,
-        }
+        let script = interface_script(record, kind, vec![name.to_owned()], algorithms);
+        Self::new(name, kind, record.clone(), script)
     }
 
     /// `connect` or `disconnect`, through the shell.
     pub(in crate::machine) fn shell(name: &str, kind: ScriptKind, record: Record) -> Self {
-        Prepared {
-            peer: name.to_owned(),
-            kind,
-            script: shell_script(&record, kind),
-            record,
-            setup: None,
-            undoes: None,
-        }
+        let script = shell_script(&record, kind);
+        Self::new(name, kind, record, script)
     }
 
     /// The run with this number; `None` if the record names no script.

@@ -2,7 +2,7 @@
 //! How far the setups of a peer have come.
 
 use connect_ipc::RunId;
-use connect_ipc::setup::Lane;
+use connect_ipc::setup::{ByLane, Lane};
 use serde::{Deserialize, Serialize};
 
 use super::decision::Past;
@@ -43,35 +43,26 @@ impl Progress {
 
 /// The setups of one peer.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(in crate::machine) struct PeerSetups {
-    interface: Progress,
-    connection: Progress,
-}
+#[serde(transparent)]
+pub(in crate::machine) struct PeerSetups(ByLane<Progress>);
 
 impl PeerSetups {
     /// Both lanes have come as far.
     pub(in crate::machine) const fn both(progress: Progress) -> Self {
-        PeerSetups {
+        PeerSetups(ByLane {
             interface: progress,
             connection: progress,
-        }
+        })
     }
 
     /// How far it has come in a lane.
     pub(in crate::machine) const fn get(&self, lane: Lane) -> Progress {
-        match lane {
-            Lane::Interface => self.interface,
-            Lane::Connection => self.connection,
-        }
+        *self.0.get(lane)
     }
 
     /// It has come so far.
     pub(in crate::machine) const fn set(&mut self, lane: Lane, progress: Progress) {
-        match lane {
-            Lane::Interface => self.interface = progress,
-            Lane::Connection => self.connection = progress,
-        }
+        *self.0.get_mut(lane) = progress;
     }
 
     /// Whether everything was made: most peers are so.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use connect_ipc::PeerId;
 use connect_ipc::control::ServerLink;
-use connect_ipc::setup::{Lane, Made, SetupState};
+use connect_ipc::setup::{ByLane, Lane, Made, SetupState};
 use connect_policy::changes::of_present;
 use peerdb::Record;
 
@@ -30,7 +30,7 @@ impl Machine {
         let name = peer.name().to_owned();
         if self.is_undecided(&name) {
             let recovery = &mut self.scripts.recovery;
-            recovery.listed(&name, [Past::Nothing; 2], None, Now::Another);
+            recovery.listed(&name, ByLane::of(|_| Past::Nothing), None, Now::Another);
             self.reconcile(&name);
         } else {
             self.make(id, &Lane::ALL);
@@ -41,7 +41,7 @@ impl Machine {
     pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer) {
         let remains = Remains::of(peer);
         if self.is_undecided(name) {
-            let past = Lane::ALL.map(|lane| match peer.setups.get(lane) {
+            let past = ByLane::of(|lane| match peer.setups.get(lane) {
                 // Nothing was to be waited for, so it counts as made.
                 Progress::Due if !has_maker(peer.record.as_ref(), lane) => Past::Made,
                 progress => progress.past(),
@@ -122,8 +122,8 @@ impl Machine {
         let (cause, mut told) = self.scripts.recovery.decided(name);
         let (mut makes, mut has_moved) = (Vec::new(), false);
         // As for a peer that goes: `disconnect` before `ifdown`.
-        for (lane, now) in Lane::ALL.into_iter().zip(nows).rev() {
-            let told = told.get_mut(place(lane)).and_then(Option::take);
+        for lane in Lane::ALL.into_iter().rev() {
+            let (told, now) = (told.get_mut(lane).take(), *nows.get(lane));
             let past = past(told.as_ref(), cause.as_ref(), lane);
             let decision = decide(past, now);
             let made = match told {
@@ -168,35 +168,33 @@ impl Machine {
     }
 
     /// How the server has a peer, for each lane; `None` if that is not known yet.
-    fn nows(&self, name: &str, id: Option<PeerId>) -> Option<[Now; 2]> {
+    fn nows(&self, name: &str, id: Option<PeerId>) -> Option<ByLane<Now>> {
         let Some(peer) = id.and_then(|id| self.peers.get(id)) else {
-            return Some([Now::Absent; 2]);
+            return Some(ByLane::of(|_| Now::Absent));
         };
         let cause = self.scripts.recovery.cause(name);
         if cause.is_some_and(|cause| cause.now == Now::Another) {
-            return Some([Now::Another; 2]);
+            return Some(ByLane::of(|_| Now::Another));
         }
-        let mut nows = [Now::Same; 2];
-        for (lane, now) in Lane::ALL.into_iter().zip(&mut nows) {
+        let mut nows = ByLane::of(|_| Now::Same);
+        for lane in Lane::ALL {
             let told = self.scripts.recovery.told_made(name, lane);
             let known = cause.and_then(|cause| cause.remains.as_ref());
             let is_same = match (told, known) {
                 (Some(made), _) => {
                     let run = (made.server, self.server.listed_run());
                     let is_other_run = matches!(run, (Some(a), Some(b)) if a != b);
-                    let (interface, address) = (made.interface.as_str(), made.address.as_str());
-                    !is_other_run && self.has_stayed(peer, interface, address)?
+                    !is_other_run && self.has_stayed(peer, &made.interface, &made.address)?
                 }
                 (None, Some(remains)) => {
-                    let text =
-                        |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
-                    let (interface, address) = (text(&remains.ifname), text(&remains.address));
-                    self.has_stayed(peer, &interface, &address)?
+                    let interface = remains.ifname.as_deref().unwrap_or_default();
+                    let address = remains.address.as_deref().unwrap_or_default();
+                    self.has_stayed(peer, interface, address)?
                 }
                 (None, None) => true,
             };
             if !is_same {
-                *now = Now::Another;
+                *nows.get_mut(lane) = Now::Another;
             }
         }
         Some(nows)
@@ -250,13 +248,6 @@ impl Machine {
     }
 }
 
-const fn place(lane: Lane) -> usize {
-    match lane {
-        Lane::Interface => 0,
-        Lane::Connection => 1,
-    }
-}
-
 /// How far a setup has come that the script helper keeps.
 const fn progress(made: &Made) -> Progress {
     match made.run {
@@ -275,7 +266,7 @@ fn past(told: Option<&SetupState>, cause: Option<&Cause>, lane: Lane) -> Past {
     match told {
         Some(SetupState::Made(made)) => progress(made).past(),
         Some(SetupState::Undone {}) => Past::Undone,
-        None => cause.map_or(Past::Nothing, |cause| cause.past(lane)),
+        None => cause.map_or(Past::Nothing, |cause| *cause.past.get(lane)),
     }
 }
 

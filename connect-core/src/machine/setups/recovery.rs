@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
 
-use connect_ipc::setup::{Lane, Made, Setup, SetupKey, SetupPage, SetupState};
+use connect_ipc::setup::{ByLane, Lane, Made, Setup, SetupKey, SetupPage, SetupState};
 
 use super::decision::{Now, Past};
 use super::progress::PeerSetups;
@@ -22,27 +22,16 @@ pub(super) const DECIDED_IN_A_TURN: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct Cause {
     /// How far core itself knew the setups to be.
-    pub(super) past: [Past; 2],
+    pub(super) past: ByLane<Past>,
     /// What is needed to undo what core itself knew.
     pub(super) remains: Option<Remains>,
     /// How the server has the peer, if it has it.
     pub(super) now: Now,
 }
 
-/// Both lanes, in the order of [`Cause::past`].
-const LANES: [Lane; 2] = Lane::ALL;
-
-impl Cause {
-    /// What core itself knew of a lane.
-    pub(super) fn past(&self, lane: Lane) -> Past {
-        let place = LANES.iter().position(|it| *it == lane);
-        place.map_or(Past::Nothing, |place| self.past[place])
-    }
-}
-
 /// The pasts of both lanes.
-pub(super) fn pasts(setups: &PeerSetups) -> [Past; 2] {
-    LANES.map(|lane| setups.get(lane).past())
+pub(super) fn pasts(setups: &PeerSetups) -> ByLane<Past> {
+    ByLane::of(|lane| setups.get(lane).past())
 }
 
 /// What is undecided.
@@ -157,14 +146,9 @@ impl Recovery {
         self.causes.get(name)
     }
 
-    /// What was told of a setup.
-    pub(super) fn told(&self, name: &str, lane: Lane) -> Option<&SetupState> {
-        self.told.get(&key(name, lane))
-    }
-
     /// With what the setup was made that was told, if one was.
     pub(super) fn told_made(&self, name: &str, lane: Lane) -> Option<&Made> {
-        match self.told(name, lane) {
+        match self.told.get(&key(name, lane)) {
             Some(SetupState::Made(made)) => Some(made),
             _ => None,
         }
@@ -174,7 +158,7 @@ impl Recovery {
     pub(super) fn listed(
         &mut self,
         name: &str,
-        past: [Past; 2],
+        past: ByLane<Past>,
         remains: Option<Remains>,
         now: Now,
     ) {
@@ -190,7 +174,7 @@ impl Recovery {
     }
 
     /// A peer was removed that core knew.
-    pub(super) fn removed(&mut self, name: &str, past: [Past; 2], remains: Remains) {
+    pub(super) fn removed(&mut self, name: &str, past: ByLane<Past>, remains: Remains) {
         let cause = self.causes.entry(name.to_owned()).or_insert(Cause {
             past,
             remains: None,
@@ -198,9 +182,10 @@ impl Recovery {
         });
         // Whatever comes of this name is another peer.
         cause.now = Now::Another;
-        for (known, of_this) in cause.past.iter_mut().zip(past) {
+        for lane in Lane::ALL {
+            let known = cause.past.get_mut(lane);
             if matches!(known, Past::Nothing | Past::Due) {
-                *known = of_this;
+                *known = *past.get(lane);
             }
         }
         // Of several that came and went the first is the one that was set up.
@@ -208,8 +193,8 @@ impl Recovery {
     }
 
     /// A decision is made: gives what was known.
-    pub(super) fn decided(&mut self, name: &str) -> (Option<Cause>, [Option<SetupState>; 2]) {
-        let told = LANES.map(|lane| self.told.remove(&key(name, lane)));
+    pub(super) fn decided(&mut self, name: &str) -> (Option<Cause>, ByLane<Option<SetupState>>) {
+        let told = ByLane::of(|lane| self.told.remove(&key(name, lane)));
         (self.causes.remove(name), told)
     }
 }
