@@ -71,9 +71,15 @@ fn a_line_on_standard_output_is_a_notification() -> Outcome {
 
 #[test]
 fn an_exit_with_zero_is_not_told() -> Outcome {
-    let (site, _service) = children(&[("disconnect", "exit 0"), ("ifdown", "/bin/echo down")])?;
+    let (site, _service) = children(&[
+        ("ifup", "/bin/sh -c 'echo begun; exit 0'"),
+        ("ifdown", "/bin/echo down"),
+    ])?;
+    let mut events = site.lab.follow_from_start();
+    // What has not begun is left out together with the peer.
+    assert_eq!(events.stdout("ifup p")?, "begun");
     site.admin_ok("KILL p")?;
-    site.lab.follow_from_start().stdout("ifdown p")?;
+    events.stdout("ifdown p")?;
     assert!(said(&site, "WARN USER").is_empty());
     Ok(())
 }
@@ -158,8 +164,9 @@ fn a_flood_of_lines_is_cut_off_and_the_rest_counted() -> Outcome {
         ("ifup", "/bin/sh -c 'seq 20000'"),
         ("ifdown", "/bin/echo down"),
     ])?;
-    site.admin_ok("KILL p")?;
     let mut events = site.lab.follow_from_start();
+    assert_eq!(events.stdout("ifup p")?, "1");
+    site.admin_ok("KILL p")?;
     assert_eq!(events.stdout("ifdown p")?, "down p");
     let told = said(&site, "NOTE USER connect ifup p stdout ");
     assert!((1_000..1_100).contains(&told.len()), "{}", told.len());
@@ -177,9 +184,9 @@ fn a_grandchild_that_keeps_the_pipe_open_holds_nothing_up() -> Outcome {
         ("ifup", "/bin/sh -c 'sleep 20 & echo parent; exit 3'"),
         ("ifdown", "/bin/echo down"),
     ])?;
-    site.admin_ok("KILL p")?;
     let mut events = site.lab.follow_from_start();
     events.exactly("NOTE USER connect ifup p stdout parent")?;
+    site.admin_ok("KILL p")?;
     events.exactly("WARN USER connect ifup p exit-nonzero 3")?;
     assert_eq!(events.stdout("ifdown p")?, "down p");
     Ok(())
@@ -231,12 +238,13 @@ fn a_child_that_cannot_be_started_is_told_and_why() -> Outcome {
 #[test]
 fn a_child_that_takes_longer_than_its_limit_is_ended() -> Outcome {
     let (site, _service) = children(&[
-        ("ifup", "/bin/sh -c 'exec sleep 20'"),
+        ("ifup", "/bin/sh -c 'echo begun; exec sleep 20'"),
         ("ifup-timeout", "1s"),
         ("ifdown", "/bin/echo down"),
     ])?;
-    site.admin_ok("KILL p")?;
     let mut events = site.lab.follow_from_start();
+    assert_eq!(events.stdout("ifup p")?, "begun");
+    site.admin_ok("KILL p")?;
     events.exactly("WARN USER connect ifup p timed-out")?;
     assert_eq!(events.stdout("ifdown p")?, "down p");
     Ok(())

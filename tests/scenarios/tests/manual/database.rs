@@ -114,11 +114,11 @@ fn a_peer_that_is_no_longer_watched_is_dropped_and_else_left_alone() -> Outcome 
     assert_eq!(site.admin_ok("LIST")?, ["p"]);
     assert!(commands(&site, "KILL").is_empty());
     assert!(said(&site, "NOTE USER connect disconnect").is_empty());
-    // It is still brought down when it goes.
-    let mut events = site.lab.follow();
+    // It is still brought down when it goes. The two scripts do not wait for each other.
+    let (mut connection, mut interface) = (site.lab.follow(), site.lab.follow());
     site.admin_ok("KILL p")?;
-    events.stdout("disconnect p")?;
-    events.stdout("ifdown p")?;
+    connection.stdout("disconnect p")?;
+    interface.stdout("ifdown p")?;
     Ok(())
 }
 

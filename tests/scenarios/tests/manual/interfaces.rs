@@ -252,11 +252,13 @@ fn ifdown_gets_the_algorithms_of_a_peer_that_was_there_before_us() -> Outcome {
 fn tripesock_names_the_servers_socket_to_every_child() -> Outcome {
     let site = with_environments(&[])?;
     let _service = site.connect(&[])?;
-    let mut events = site.lab.follow();
+    let (mut events, mut interface) = (site.lab.follow(), site.lab.follow());
     site.submit("active p")?;
     events.exactly("NOTE USER connect connect p stdout saved")?;
     site.admin_ok("KILL p")?;
-    events.exactly("NOTE USER connect ifdown p stdout saved")?;
+    // The two do not wait for each other.
+    events.exactly("NOTE USER connect disconnect p stdout saved")?;
+    interface.exactly("NOTE USER connect ifdown p stdout saved")?;
     for kind in ["ifup", "connect", "disconnect", "ifdown"] {
         let variables = environment(&site, &format!("env.{kind}"))?;
         let socket = variables.get("TRIPESOCK").map(String::as_str);
