@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use connect_core::machine::{
     Config, ConnectionId, Inherited, Input, Loaded, Machine, Output, State,
@@ -15,6 +16,9 @@ use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 
 use crate::server::PEER;
+
+/// More than for how long core puts anything off that matters here.
+const INSTANT: Duration = Duration::from_millis(100);
 
 /// What one core has written for the next.
 pub(crate) type Saved = (ServerRun, State);
@@ -92,6 +96,7 @@ impl Core {
     /// Ends the turn.
     pub(crate) fn end_turn(&mut self) {
         self.hear(Input::EndOfTurn);
+        self.let_time_pass();
         let (lines, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.out)
             .into_iter()
             .partition(|output| matches!(output, Output::ServerLines(_)));
@@ -100,6 +105,16 @@ impl Core {
             .filter(|output| matches!(output, Output::ToScripts(..) | Output::Refuse(_)));
         self.pending.extend(lines);
         self.pending.extend(told);
+    }
+
+    /// What core puts off for an instant is done here in the same turn: that it comes later is
+    /// among the histories anyway, since what is said is heard later.
+    fn let_time_pass(&mut self) {
+        let next = self.machine.next_deadline();
+        if let Some(at) = next.filter(|at| self.now < *at && *at <= self.now + INSTANT) {
+            self.now = at;
+            self.hear(Input::EndOfTurn);
+        }
     }
 
     /// Whether it would go on though nothing has come.

@@ -110,6 +110,8 @@ impl Machine {
         if self.scripts.helper.ready().is_some() {
             self.scripts.owe(id, Some(self.now));
         }
+        // Both are read at once.
+        self.settle_runs();
         self.tell_scripts(message);
     }
 

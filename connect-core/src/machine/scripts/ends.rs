@@ -67,11 +67,18 @@ impl Machine {
     /// Orders what was decided for peers, and has the helper forget what was dealt with.
     pub(in crate::machine) fn tend_scripts(&mut self) {
         self.reconcile_more();
-        self.settle_runs();
+        if self
+            .scripts
+            .settling
+            .due()
+            .is_some_and(|due| due <= self.now)
+        {
+            self.settle_runs();
+        }
     }
 
-    /// Tells the script helper of the runs whose end was dealt with in this turn.
-    fn settle_runs(&mut self) {
+    /// Tells the script helper of the runs whose end was dealt with.
+    pub(super) fn settle_runs(&mut self) {
         let runs = self.scripts.settling.take();
         // A helper that comes later says which it keeps.
         for some in runs.chunks(ITEMS_PER_FRAME) {

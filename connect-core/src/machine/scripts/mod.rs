@@ -136,9 +136,10 @@ impl Scripts {
         runs.any(|run| run.peer == peer && run.kind.lane() == Lane::Interface)
     }
 
-    /// When there is something to be decided, if a server is joined.
+    /// When there is something to be decided, if a server is joined, or to tell the helper.
     pub(super) fn deadline(&self, now: Monotonic, link: ServerLink) -> Option<Monotonic> {
-        (self.recovery.has_more() && link == ServerLink::Up).then_some(now)
+        let decide = (self.recovery.has_more() && link == ServerLink::Up).then_some(now);
+        decide.into_iter().chain(self.settling.due()).min()
     }
 
     /// The helper owes its next word about a run from `due` on; `None` if it owes none.

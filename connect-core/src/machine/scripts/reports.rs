@@ -151,7 +151,7 @@ impl Machine {
                 && self.scripts.settling.is_settled(run.run)
             {
                 // That word was lost together with the connection.
-                self.scripts.settling.settle(run.run);
+                self.scripts.settling.settle(run.run, self.now);
                 continue;
             }
             let state = self
@@ -309,7 +309,7 @@ impl Machine {
     /// A run is over. What its own children may still write belongs to it all the same.
     fn script_ended(&mut self, id: RunId, end: Ended) {
         self.scripts.owe(id, None);
-        self.scripts.settling.settle(id);
+        self.scripts.settling.settle(id, self.now);
         let Some(run) = self.scripts.runs.get_mut(&id) else {
             return;
         };

@@ -2,8 +2,14 @@
 //! Runs whose end core has dealt with: the script helper keeps each result until it is told so.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
+
+/// How long the helper may wait to be told, unless there is something else to tell it: a message of
+/// its own for each run would wake it up once more.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What was dealt with.
 #[derive(Clone, Debug)]
@@ -12,6 +18,8 @@ pub(super) struct Settling {
     first: RunId,
     /// Runs that the helper is still to be told of.
     untold: Vec<RunId>,
+    /// When it is to be told of them at the latest.
+    due: Option<Monotonic>,
     /// Runs of earlier cores whose end this one has dealt with: a helper that died before it was
     /// told so has its successor repeat them.
     inherited: BTreeSet<RunId>,
@@ -22,20 +30,28 @@ impl Settling {
         Settling {
             first,
             untold: Vec::new(),
+            due: None,
             inherited: BTreeSet::new(),
         }
     }
 
     /// The end of a run was dealt with.
-    pub(super) fn settle(&mut self, run: RunId) {
+    pub(super) fn settle(&mut self, run: RunId, now: Monotonic) {
         self.untold.push(run);
+        self.due.get_or_insert(now + PAUSE);
         if run < self.first {
             self.inherited.insert(run);
         }
     }
 
+    /// When the helper is to be told at the latest.
+    pub(super) const fn due(&self) -> Option<Monotonic> {
+        self.due
+    }
+
     /// What the helper is to be told.
     pub(super) fn take(&mut self) -> Vec<RunId> {
+        self.due = None;
         std::mem::take(&mut self.untold)
     }
 

@@ -3,6 +3,7 @@
 //! does not order.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::control::{Reply, Request, ScriptCounters};
@@ -436,9 +437,17 @@ fn the_end_of_a_run_is_settled_and_told_once() {
     rig.scripts_say(end.clone());
     let settled = |rig: &mut Rig| {
         let told = rig.to_scripts.drain(..);
-        let settled = told.filter(|it| *it == ToScripts::Settled(vec![run]));
+        let settled =
+            told.filter(|it| matches!(it, ToScripts::Settled(runs) if runs.contains(&run)));
         settled.count()
     };
+    assert_eq!(settled(&mut rig), 0, "it may wait for another message");
+    let due = rig.machine.next_deadline().unwrap();
+    assert!(
+        due <= rig.now + Duration::from_millis(20),
+        "but not for long"
+    );
+    rig.wait(due.since(rig.now));
     assert_eq!(settled(&mut rig), 1);
     // The helper died before it heard that, and its successor has read it in the journal.
     let under_way = UnderWay {
@@ -450,8 +459,30 @@ fn the_end_of_a_run_is_settled_and_told_once() {
     };
     rig.scripts_come_with(vec![under_way]);
     rig.scripts_say(end);
+    rig.wait(Duration::from_millis(20));
     assert!(settled(&mut rig) >= 1);
     assert_eq!(counters(&mut rig).failed, 1);
+}
+
+#[test]
+fn the_end_of_a_run_is_settled_with_the_next_order() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let run = rig.runs()[0].0;
+    rig.scripts_say(FromScripts::Ended {
+        run,
+        end: Ended::Exited(0),
+    });
+    rig.hear("NOTE KILL p");
+    let told: Vec<ToScripts> = rig.to_scripts.drain(..).collect();
+    let [ToScripts::Settled(settled), ToScripts::Run(down)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        (&settled[..], down[0].kind),
+        (&[run][..], ScriptKind::Ifdown)
+    );
 }
 
 #[test]
