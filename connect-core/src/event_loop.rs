@@ -95,6 +95,10 @@ impl EventLoop {
         }
         loop {
             self.driver.feed(Input::EndOfTurn);
+            if self.driver.machine.is_leaving() {
+                // Before the answer: a successor that is started then reads it.
+                self.keeper.finish(&self.driver.machine).await;
+            }
             for output in self.send() {
                 match output {
                     Output::ServiceManager(milestone) => {

@@ -20,6 +20,7 @@ use connect_runtime::trouble::TroubleLog;
 use peerdb::Database;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use crate::kept_database;
 use crate::machine::{DatabaseCopy, Machine, State, WriteNews};
@@ -41,6 +42,9 @@ const SAVE_SOON: Duration = Duration::from_secs(2);
 
 /// How soon it is tried again to write a file that could not be written.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// How long the last write may delay the answer to `quit`.
+const LAST_WRITE: Duration = Duration::from_secs(2);
 
 /// How soon it is looked whether a write has ended.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
@@ -241,16 +245,28 @@ impl Keeper {
         self.forgotten = true;
     }
 
-    /// Writes the files for the last time, or deletes them.
+    /// Writes the files for the last time, or deletes them. After that nothing is written: a
+    /// successor may be at work.
     pub(crate) async fn finish(&mut self, machine: &Machine) {
+        let Some(directory) = self.directory.clone() else {
+            return;
+        };
+        if timeout(LAST_WRITE, self.write_last(directory.clone(), machine))
+            .await
+            .is_err()
+        {
+            let path = directory.display();
+            tracing::warn!(%path, "the disk is too slow to save the state; leaving without");
+        }
+        self.directory = None;
+    }
+
+    async fn write_last(&mut self, directory: PathBuf, machine: &Machine) {
         self.look_at_database(machine);
         if let Some(writing) = self.writing.take() {
             // Whatever became of the state, what is written now is newer.
             self.database_due |= !matches!(writing.await, Ok(Ok(())));
         }
-        let Some(directory) = self.directory.clone() else {
-            return;
-        };
         if self.forgotten {
             for name in [NAME, kept_database::NAME] {
                 // It may never have been written.
@@ -258,8 +274,8 @@ impl Keeper {
             }
         } else if let Some(state) = machine.state() {
             let database = self.take_database();
-            let result = save_all(&directory, state, database);
-            self.note(&result);
+            let written = spawn_blocking(move || save_all(&directory, state, database)).await;
+            self.note(&written.unwrap_or_else(|error| Err((NAME, error.into()))));
         }
     }
 

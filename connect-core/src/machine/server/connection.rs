@@ -143,6 +143,7 @@ impl Machine {
 
     /// Releases the service; core ends when the server has answered.
     pub(in crate::machine) fn retire(&mut self) {
+        self.server.leaving = true;
         self.out.push(Output::ServiceManager(Milestone::Stopping));
         self.hurry_results();
         let released = self.server.is_connected()

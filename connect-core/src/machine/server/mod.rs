@@ -51,6 +51,8 @@ pub(super) struct Server {
     wait_until: Option<Monotonic>,
     /// When core ends although the server has not answered the release.
     release_by: Option<Monotonic>,
+    /// Whether core is to leave.
+    pub(super) leaving: bool,
 }
 
 impl Server {
@@ -75,6 +77,7 @@ impl Server {
                 .server_wait
                 .map(|wait| config.started + wait.duration()),
             release_by: None,
+            leaving: false,
         }
     }
 

@@ -175,6 +175,19 @@ fn the_drop_in_program_keeps_its_state_where_it_is_told_to() -> Outcome {
 }
 
 #[test]
+fn who_is_told_that_the_service_quits_finds_its_state_written() -> Outcome {
+    let site = site()?;
+    let parts = begin(&site)?;
+    let mut events = site.lab.follow();
+    site.admin_ok(&format!("ADD q {ANSWERING_TOO}"))?;
+    parts.core.explain(events.stdout("ifup q"))?;
+    site.admin()?.ask("SVCSUBMIT connect quit")?.lines()?;
+    let text = std::fs::read_to_string(state_file(&site))?;
+    assert!(text.contains("\"q\""), "{text}");
+    parts.stop()
+}
+
+#[test]
 fn without_a_state_directory_the_journal_alone_keeps_startup_from_setting_up_a_peer_again()
 -> Outcome {
     let site = site()?;
