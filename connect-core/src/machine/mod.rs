@@ -177,12 +177,6 @@ impl Machine {
         deadlines.into_iter().flatten().min()
     }
 
-    /// Whether core was told to leave.
-    #[must_use]
-    pub const fn is_leaving(&self) -> bool {
-        self.server.leaving
-    }
-
     /// How core stands with the server.
     #[must_use]
     pub const fn link(&self) -> ServerLink {

@@ -23,6 +23,12 @@ impl Machine {
         self.server.joined_run()
     }
 
+    /// Whether core was told to leave.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.server.leaving
+    }
+
     /// What became of something that core writes.
     pub(super) fn written(&mut self, news: WriteNews) {
         match news {
