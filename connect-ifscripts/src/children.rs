@@ -11,12 +11,15 @@ use tracing::{debug, error, info, warn};
 
 use crate::admission::Admission;
 use crate::child::Actions;
+use crate::ledger::Origin;
 use crate::machine::{Action, Input};
-use crate::{adopted, child, spawn};
+use crate::{adopted, child, spawn, start_time};
 
 /// The children.
 pub(crate) struct Children {
     admission: Admission,
+    /// Our session.
+    session: i32,
     /// The ways to the tasks, by run.
     tasks: HashMap<RunId, watch::Sender<Option<Action>>>,
     /// What the tasks tell the service.
@@ -28,8 +31,17 @@ impl Children {
     pub(crate) fn new(admission: Admission, inputs: mpsc::Sender<Input>) -> Self {
         Children {
             admission,
+            session: start_time::own_session(),
             tasks: HashMap::new(),
             inputs,
+        }
+    }
+
+    /// When and where a child would be made now.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            at: start_time::now(),
+            session: self.session,
         }
     }
 

@@ -38,7 +38,12 @@ pub enum Entry {
     /// A setup has changed without a script.
     Setup(SetupChange),
     /// A child is about to be made for this run.
-    Starting(RunId),
+    Starting {
+        /// Which run.
+        run: RunId,
+        /// When and where.
+        origin: Origin,
+    },
     /// It was made.
     Started {
         /// For which run.
@@ -76,11 +81,22 @@ pub enum Stage {
     /// It waits for its turn; this is the whole order.
     Waiting(Arc<Run>),
     /// It has a child, or is just getting one.
-    Starting {},
+    Starting(Origin),
     /// It has a child.
     Started {},
     /// It is over.
     Ended(Ended),
+}
+
+/// When and where a child is about to be made: what a later helper knows of it if this one dies
+/// before the child is noted.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Origin {
+    /// The present, in clock ticks since boot, as the system gives the start time of a process.
+    pub at: u64,
+    /// The session of the helper. Its child leads a process group and so can never leave it.
+    pub session: i32,
 }
 
 impl Unsettled {
@@ -96,7 +112,7 @@ impl Unsettled {
     pub const fn end(&self) -> Option<&Ended> {
         match &self.stage {
             Stage::Ended(end) => Some(end),
-            Stage::Waiting(_) | Stage::Starting {} | Stage::Started {} => None,
+            Stage::Waiting(_) | Stage::Starting(_) | Stage::Started {} => None,
         }
     }
 
@@ -139,9 +155,9 @@ impl Ledger {
                 self.runs.entry(adopted.under_way.run).or_insert(adopted);
             }
             Entry::Setup(change) => self.set(change.clone()),
-            Entry::Starting(run) => {
+            Entry::Starting { run, origin } => {
                 if let Some(unsettled) = self.open(*run) {
-                    unsettled.stage = Stage::Starting {};
+                    unsettled.stage = Stage::Starting(*origin);
                 }
             }
             Entry::Started { run, child } => self.started(*run, *child),
@@ -168,7 +184,7 @@ impl Ledger {
     pub fn order(&self, run: RunId) -> Option<&Arc<Run>> {
         match &self.runs.get(&run)?.stage {
             Stage::Waiting(order) => Some(order),
-            Stage::Starting {} | Stage::Started {} | Stage::Ended(_) => None,
+            Stage::Starting(_) | Stage::Started {} | Stage::Ended(_) => None,
         }
     }
 
@@ -179,12 +195,18 @@ impl Ledger {
 
     /// The runs that were about to get a child when the journal ended: it does not say whether they
     /// did.
-    pub fn being_started(&self) -> impl Iterator<Item = RunId> {
-        let starting = self
-            .runs
-            .iter()
-            .filter(|(_, run)| run.stage == Stage::Starting {});
-        starting.map(|(run, _)| *run)
+    pub fn being_started(&self) -> impl Iterator<Item = (RunId, Origin)> {
+        self.runs.iter().filter_map(|(run, known)| {
+            let Stage::Starting(origin) = known.stage else {
+                return None;
+            };
+            Some((*run, origin))
+        })
+    }
+
+    /// The children that were noted.
+    pub(crate) fn children(&self) -> impl Iterator<Item = Child> {
+        self.runs.values().filter_map(|run| run.under_way.child)
     }
 
     /// How a setup stands.

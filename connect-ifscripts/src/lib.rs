@@ -26,6 +26,7 @@ mod queue;
 mod service;
 mod spawn;
 mod start_time;
+mod stdin;
 mod succession;
 
 use std::process::ExitCode;

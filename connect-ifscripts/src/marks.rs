@@ -1,14 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The mark of each child, its run in its environment, and how children are found by it.
+//! The marks of each child, and how a later helper finds by them the child of a run that was just
+//! being started: the number of the run in its environment, its standard input, which no other
+//! service has, and when it was started.
+
+mod choice;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
 
-use crate::start_time::Stat;
+use crate::ledger::Ledger;
+use crate::start_time::{Stat, ticks};
+use crate::stdin::InputMark;
+use choice::{Evidence, Processes, Variable};
 
 /// The variable in which a script finds the number of its run.
 pub(crate) const VARIABLE: &str = "TRIPE_CONNECT_RUN";
@@ -16,42 +24,56 @@ pub(crate) const VARIABLE: &str = "TRIPE_CONNECT_RUN";
 /// The most that is read of an environment: more than the system gives a program.
 const MOST: u64 = 8 * 1024 * 1024;
 
-/// Finds the children that were made for these runs. What a script starts has its mark too, but no
-/// process group of its own, or a session of its own, or is younger.
-pub(crate) fn find(runs: &[RunId]) -> BTreeMap<RunId, Child> {
-    let mut found: BTreeMap<RunId, Child> = BTreeMap::new();
-    if runs.is_empty() {
+/// How long after the note a child may have been started. Making it takes less than a millisecond,
+/// but a machine that is short of memory or of processor time, as one on which a helper is killed
+/// may be, makes the helper stand still in between. A child that is missed has the next script
+/// run beside it, without anybody knowing; one taken for another only makes the next script wait.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Finds the children of the runs that were just being started when the journal ended. There is
+/// one such run at most, since what became of a start is noted before the next one is.
+pub(crate) fn find(ledger: &Ledger, mark: &InputMark) -> BTreeMap<RunId, Child> {
+    let mut found = BTreeMap::new();
+    if ledger.being_started().next().is_none() {
         return found;
     }
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    for pid in processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
-        let Some((run, child)) = marked(pid).filter(|(run, _)| runs.contains(run)) else {
-            continue;
-        };
-        let age = |child: &Child| (child.start_time, child.pid);
-        let oldest = found.entry(run).or_insert(child);
-        if age(&child) < age(oldest) {
-            *oldest = child;
-        }
+    let stats = other_processes();
+    let mut processes = Processes {
+        stats: &stats,
+        known: ledger.children().collect(),
+        slack: ticks(SLACK),
+    };
+    for (run, origin) in ledger.being_started() {
+        let child = processes.choose(run, origin, |pid| Evidence {
+            variable: variable_of(pid),
+            input: mark.look_at(pid),
+        });
+        processes.known.extend(child);
+        found.extend(child.map(|child| (run, child)));
     }
     found
 }
 
-/// The run of a process, if it is the first one of a script.
-fn marked(pid: i32) -> Option<(RunId, Child)> {
-    let stat = Stat::of(pid)?;
-    if stat.group != pid || stat.session == pid {
-        return None;
-    }
+/// All processes but this one, which has the mark as well.
+fn other_processes() -> BTreeMap<i32, Stat> {
+    let own = i32::try_from(std::process::id()).ok();
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let others = numbers.filter(|pid| Some(*pid) != own);
+    others
+        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
+        .collect()
+}
+
+fn variable_of(pid: i32) -> Variable {
     let mut environment = Vec::new();
-    let file = File::open(format!("/proc/{pid}/environ")).ok()?;
-    file.take(MOST).read_to_end(&mut environment).ok()?;
-    let run = run_in(&environment)?;
-    let child = Child {
-        pid,
-        start_time: stat.start_time,
-    };
-    Some((run, child))
+    let read = File::open(format!("/proc/{pid}/environ"))
+        .and_then(|file| file.take(MOST).read_to_end(&mut environment));
+    match read {
+        Ok(_) => run_in(&environment).map_or(Variable::Absent, Variable::Run),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Variable::Unreadable,
+        Err(_) => Variable::Absent,
+    }
 }
 
 fn run_in(environment: &[u8]) -> Option<RunId> {
@@ -65,45 +87,4 @@ fn run_in(environment: &[u8]) -> Option<RunId> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{BufRead as _, BufReader};
-    use std::os::unix::process::CommandExt as _;
-    use std::process::{Command, Stdio};
-
-    #[test]
-    fn the_mark_is_a_whole_variable() {
-        let run = |text: &str| run_in(text.as_bytes()).map(|run| run.0);
-        assert_eq!(run("A=1\0TRIPE_CONNECT_RUN=7\0B=2\0"), Some(7));
-        assert_eq!(run("XTRIPE_CONNECT_RUN=7\0TRIPE_CONNECT_RUNS=8\0"), None);
-        assert_eq!(run("TRIPE_CONNECT_RUN=x\0"), None);
-        assert_eq!(run(""), None);
-    }
-
-    #[test]
-    fn a_child_is_found_by_its_mark_and_what_it_starts_is_not() {
-        // No other process has this number.
-        let run = RunId(u64::from(std::process::id()) << 32 | 1);
-        let script = "sleep 1000 & echo $!; wait";
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", script])
-            .env(VARIABLE, run.0.to_string())
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        output.read_line(&mut line).unwrap();
-        let found = find(&[run, RunId(run.0 + 1)]);
-        let pid = i32::try_from(child.id()).unwrap();
-        assert_eq!(found.len(), 1);
-        assert_eq!(found[&run].pid, pid);
-        assert_eq!(Stat::of(pid).unwrap().start_time, found[&run].start_time);
-        let group = rustix::process::Pid::from_child(&child);
-        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).unwrap();
-        child.wait().unwrap();
-        assert!(find(&[run]).is_empty());
-        assert!(find(&[]).is_empty());
-    }
-}
+mod tests;

@@ -37,7 +37,7 @@ use crate::lock::Lock;
 use crate::machine::{Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
-use crate::spawn::close_input;
+use crate::stdin;
 use crate::succession::Beginning;
 
 /// How many inputs of children may wait for the service. A child whose input does not fit waits,
@@ -98,7 +98,7 @@ struct Told {
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = EndSignals::catch().context("cannot catch signals")?;
     let mut wake = Deadline::new().context("cannot create a timer")?;
-    close_input().context("cannot use /dev/null as standard input")?;
+    stdin::close().context("cannot use /dev/null as standard input")?;
     let mut notifier = Notifier::from_environment();
     // Ready from the beginning: to wait for core, or for another helper, is a normal state.
     notifier.ready();
@@ -290,7 +290,8 @@ impl Service {
 
     /// Starts the run whose turn it is, if there is one.
     fn start_next(&mut self) -> bool {
-        self.decide(Input::Turn {})
+        let origin = self.children.origin();
+        self.decide(Input::Turn(origin))
     }
 
     /// Logs once that runs wait for others to end, so that scripts that hang are found.

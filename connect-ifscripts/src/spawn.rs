@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Starting the child of a run.
 
-use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::{self, Stdio};
@@ -11,7 +10,6 @@ use connect_runtime::pidfd::Watched;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
-use rustix::stdio::dup2_stdin;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::admission::{Admission, Distrust};
@@ -80,16 +78,6 @@ pub(crate) enum SpawnError {
     Other { program: String, source: io::Error },
 }
 
-/// Gives this process, and so each script, nothing to read on standard input. To open `/dev/null`
-/// for each script would cost as much as to note its start in the journal.
-///
-/// # Errors
-/// If the system refuses.
-pub(crate) fn close_input() -> io::Result<()> {
-    let null = File::open("/dev/null")?;
-    Ok(dup2_stdin(&null)?)
-}
-
 /// Starts a run: in a process group of its own, so that it can be ended together with what it
 /// starts; nothing to read on standard input; standard output and standard error as pipes.
 ///
@@ -105,7 +93,7 @@ pub(crate) fn spawn(run: &Run, admission: &Admission) -> Result<Spawned, SpawnEr
     let (stderr, child_stderr) = pipe().map_err(failed)?;
     command
         .process_group(0)
-        // Ours has nothing to read: see `close_input`.
+        // Ours has nothing to read, and is the mark of a script: see `stdin`.
         .stdin(Stdio::inherit())
         .stdout(child_stdout)
         .stderr(child_stderr);

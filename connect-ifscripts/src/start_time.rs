@@ -14,6 +14,8 @@ const STAT_SIZE: usize = 1280;
 /// What the system says of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Stat {
+    /// Its parent; 0 if that is in another namespace, or if there is none.
+    pub(crate) parent: i32,
     /// Its process group.
     pub(crate) group: i32,
     /// Its session.
@@ -39,32 +41,60 @@ pub(crate) fn of(pid: i32) -> Option<u64> {
     Stat::of(pid).map(|stat| stat.start_time)
 }
 
-/// Fields 5, 6 and 22 of the line. The name in field 2 stands in parentheses and may hold anything,
-/// further parentheses included, so fields are counted from the last one.
+/// The session of this process; 0 if it is that of another namespace, as in each [`Stat`].
+pub(crate) fn own_session() -> i32 {
+    let own = i32::try_from(std::process::id()).ok().and_then(Stat::of);
+    own.map_or(0, |stat| stat.session)
+}
+
+/// Fields 4, 5, 6 and 22 of the line. The name in field 2 stands in parentheses and may hold
+/// anything, further parentheses included, so fields are counted from the last one.
 fn parse(stat: &[u8]) -> Option<Stat> {
     let name_end = stat.iter().rposition(|b| *b == b')')?;
     let rest = str::from_utf8(stat.get(name_end + 1..)?).ok()?;
     // Field 3 is the first after the name.
-    let mut fields = rest.split_ascii_whitespace().skip(5 - 3);
+    let mut fields = rest.split_ascii_whitespace().skip(4 - 3);
     Some(Stat {
+        parent: fields.next()?.parse().ok()?,
         group: fields.next()?.parse().ok()?,
         session: fields.next()?.parse().ok()?,
         start_time: fields.nth(22 - 7)?.parse().ok()?,
     })
 }
 
-/// How long ago a process was born that started at `birth`.
+/// The present, as the start time of a process that starts now. To read this clock takes no system
+/// call on the usual machines.
+pub(crate) fn now() -> u64 {
+    ticks(since_boot())
+}
+
+/// How long ago a process was started.
 pub(crate) fn age(start_time: u64) -> Duration {
-    let now = clock_gettime(ClockId::Boottime);
-    let now = Duration::new(
-        u64::try_from(now.tv_sec).unwrap_or(0),
-        u32::try_from(now.tv_nsec).unwrap_or(0),
-    );
-    let ticks_per_second = rustix::param::clock_ticks_per_second().max(1);
+    let ticks_per_second = ticks_per_second();
     let seconds = start_time / ticks_per_second;
     let part = start_time % ticks_per_second * 1_000_000_000 / ticks_per_second;
     let started = Duration::from_secs(seconds) + Duration::from_nanos(part);
-    now.saturating_sub(started)
+    since_boot().saturating_sub(started)
+}
+
+/// A time in clock ticks; a part of a tick counts for nothing, as in a start time.
+pub(crate) fn ticks(time: Duration) -> u64 {
+    let ticks_per_second = ticks_per_second();
+    let part = u64::from(time.subsec_nanos()) * ticks_per_second / 1_000_000_000;
+    time.as_secs() * ticks_per_second + part
+}
+
+/// The clock of start times, which goes on while the machine is suspended.
+fn since_boot() -> Duration {
+    let now = clock_gettime(ClockId::Boottime);
+    Duration::new(
+        u64::try_from(now.tv_sec).unwrap_or(0),
+        u32::try_from(now.tv_nsec).unwrap_or(0),
+    )
+}
+
+fn ticks_per_second() -> u64 {
+    rustix::param::clock_ticks_per_second().max(1)
 }
 
 #[cfg(test)]
@@ -73,10 +103,11 @@ mod tests {
 
     #[test]
     fn a_name_full_of_tricks_does_not_shift_the_fields() {
-        let line = b"77 (a) R 1 (b) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 1 2 3\n";
+        let line = b"77 (a) R 1 (b) S 5 77 78 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 123456 1 2 3\n";
         let stat = Stat {
+            parent: 5,
             group: 77,
-            session: 77,
+            session: 78,
             start_time: 123_456,
         };
         assert_eq!(parse(line), Some(stat));
@@ -92,6 +123,7 @@ mod tests {
         assert!(start_time > 0);
         // Whatever the test machine is doing, this process is not a day old.
         assert!(age(start_time) < Duration::from_secs(86_400));
+        assert!(start_time <= now());
         assert_eq!(age(u64::MAX), Duration::ZERO);
         assert_eq!(of(-1), None);
     }

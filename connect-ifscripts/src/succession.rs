@@ -17,6 +17,7 @@ use crate::journal::{Directory, Journal, UNTIL_THEN};
 use crate::ledger::Ledger;
 use crate::lock::Lock;
 use crate::marks;
+use crate::stdin::InputMark;
 
 /// The fault of a helper without a directory for its journal.
 const NO_DIRECTORY: &str = "there is no journal of scripts, since --journal-dir is not given: if \
@@ -71,9 +72,11 @@ impl Beginning {
         let Some(lock) = lock else {
             return Ok(None);
         };
+        // Not before: what waits for the lock must not look like a script.
+        let mark = InputMark::of(&directory);
+        mark.put();
         let (journal, ledger) = Journal::open(directory, clock::now());
-        let starting: Vec<RunId> = ledger.iter().flat_map(Ledger::being_started).collect();
-        let found = marks::find(&starting);
+        let found = ledger.as_ref().map(|ledger| marks::find(ledger, &mark));
         if let Some(ledger) = &ledger {
             let runs = ledger.runs().count();
             info!(runs, "going on where the journal of scripts ends");
@@ -82,7 +85,7 @@ impl Beginning {
             journal,
             lock: Some(lock),
             ledger,
-            found,
+            found: found.unwrap_or_default(),
         }))
     }
 

@@ -22,6 +22,7 @@ const SEGMENT: &str = "journal-";
 pub(crate) struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
+    identity: (u64, u64),
 }
 
 impl Directory {
@@ -60,7 +61,13 @@ impl Directory {
         Ok(Directory {
             descriptor,
             path: path.to_owned(),
+            identity: (stat.st_dev, stat.st_ino),
         })
+    }
+
+    /// Its device and inode: what tells it from every other directory.
+    pub(crate) const fn identity(&self) -> (u64, u64) {
+        self.identity
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -10,7 +10,14 @@ use std::sync::Arc;
 use connect_ipc::scripts::{Command, Ended, Run, ScriptKind};
 use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupState};
 
+use crate::ledger::Origin;
+
 const NOW: Monotonic = Monotonic(1_000_000_000);
+
+fn starting(run: RunId) -> Entry {
+    let origin = Origin { at: 7, session: 8 };
+    Entry::Starting { run, origin }
+}
 
 /// A journal with the ledger that belongs to it.
 struct Bench {
@@ -101,7 +108,7 @@ fn what_was_written_is_read_and_a_torn_line_is_not() {
     for number in 0..10 {
         bench.note(&ordered(number, 10));
     }
-    bench.note(&Entry::Starting(RunId(3)));
+    bench.note(&starting(RunId(3)));
     bench.note(&ended(4, Ended::Stopped));
     bench.note(&Entry::Setup(SetupChange {
         number: RunId(99),
@@ -124,13 +131,13 @@ fn what_was_written_is_read_and_a_torn_line_is_not() {
         panic!("{:?}", bench.segments());
     };
     let mut file = OpenOptions::new().append(true).open(segment).unwrap();
-    let line = serde_json::to_string(&Entry::Starting(RunId(5))).unwrap();
+    let line = serde_json::to_string(&starting(RunId(5))).unwrap();
     file.write_all(&line.as_bytes()[..line.len() - 2]).unwrap();
     for _ in 0..2 {
         let read = bench.reopen().unwrap();
         assert!(bench.is_same(&read));
         // The next helper goes on in its place.
-        bench.note(&Entry::Starting(RunId(6)));
+        bench.note(&starting(RunId(6)));
         bench.flush();
         assert!(bench.is_same(&bench.read().unwrap()));
         assert_eq!(bench.segments().len(), 1);
@@ -176,7 +183,7 @@ fn a_journal_with_a_line_that_is_no_entry_is_not_followed() {
         .open(&bench.segments()[0])
         .unwrap();
     file.write_all(b"nonsense\n").unwrap();
-    bench.note(&Entry::Starting(RunId(1)));
+    bench.note(&starting(RunId(1)));
     bench.flush();
     assert!(bench.reopen().is_none());
     assert!(bench.read().is_some());
@@ -195,11 +202,11 @@ fn at_each_step_of_a_renewal_all_is_there_and_the_files_stay_small() {
     for number in 100..1_500 {
         bench.note(&ordered(number, 4_000));
         bench.flush();
-        bench.note(&Entry::Starting(RunId(number)));
+        bench.note(&starting(RunId(number)));
         bench.note(&ended(number, Ended::Stopped));
         // Of those that wait, some go on while the segment is renewed.
         if number % 50 == 0 {
-            bench.note(&Entry::Starting(RunId(number / 50)));
+            bench.note(&starting(RunId(number / 50)));
         }
         bench.flush();
         bench.note(&Entry::Settled(vec![RunId(number)]));
@@ -273,7 +280,7 @@ fn a_journal_that_cannot_be_written_is_told_and_written_again_when_it_can() {
         (None, None)
     );
     assert!(bench.is_same(&bench.read().unwrap()));
-    bench.note(&Entry::Starting(RunId(3)));
+    bench.note(&starting(RunId(3)));
     bench.flush();
     assert!(bench.is_same(&bench.read().unwrap()));
 }

@@ -14,6 +14,11 @@ fn key(peer: &str) -> SetupKey {
     }
 }
 
+fn starting(run: RunId) -> Entry {
+    let origin = Origin { at: 7, session: 8 };
+    Entry::Starting { run, origin }
+}
+
 fn made(run: u64, filling: usize) -> SetupState {
     SetupState::Made(Arc::new(Made {
         server: None,
@@ -79,23 +84,20 @@ fn a_setup_knows_whether_its_run_was_started() {
     let why = || Ended::NotStarted("no".to_owned());
     let cases = [
         (vec![order()], (Some(RUN), false)),
-        (vec![order(), Entry::Starting(RUN)], (Some(RUN), false)),
-        (
-            vec![order(), Entry::Starting(RUN), started()],
-            (None, false),
-        ),
+        (vec![order(), starting(RUN)], (Some(RUN), false)),
+        (vec![order(), starting(RUN), started()], (None, false)),
         (
             vec![order(), started(), ended(Ended::Exited(1))],
             (None, false),
         ),
         (vec![order(), ended(Ended::Stopped)], (Some(RUN), true)),
         (
-            vec![order(), Entry::Starting(RUN), ended(why())],
+            vec![order(), starting(RUN), ended(why())],
             (Some(RUN), true),
         ),
         // It may have run.
         (
-            vec![order(), Entry::Starting(RUN), ended(Ended::Lost)],
+            vec![order(), starting(RUN), ended(Ended::Lost)],
             (Some(RUN), false),
         ),
         // Another run makes it too, and this one might have been started by then.
@@ -123,7 +125,7 @@ fn what_is_over_stays_as_it_is_and_what_is_unknown_is_passed_over() {
     let (run, child) = (RUN, CHILD);
     let end = Ended::Exited(3);
     let mut ledger = ledger(&[
-        Entry::Starting(RunId(7)),
+        starting(RunId(7)),
         Entry::Settled(vec![RunId(8)]),
         Entry::Started {
             run: RunId(9),
@@ -137,7 +139,7 @@ fn what_is_over_stays_as_it_is_and_what_is_unknown_is_passed_over() {
     ]);
     for entry in [
         ordered(1, Some(made(1, 0))),
-        Entry::Starting(run),
+        starting(run),
         Entry::Started { run, child },
         Entry::Ended {
             run,

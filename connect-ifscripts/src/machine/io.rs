@@ -8,7 +8,7 @@ use connect_ipc::RunId;
 use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts, UnderWay};
 use serde::{Deserialize, Serialize};
 
-use crate::ledger::Entry;
+use crate::ledger::{Entry, Origin};
 
 /// What can happen.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -19,8 +19,8 @@ pub enum Input {
     /// Core has sent something that is not a message; this is what is wrong with it.
     Malformed(String),
     /// There is time to start a run. One is started at a time, so that many new runs do not delay
-    /// what the children say that are there already.
-    Turn {},
+    /// what the children say that are there already. The child would be made now and here.
+    Turn(Origin),
     /// A run that [`Output::Start`] asked for has a child now.
     Started {
         /// Which run.

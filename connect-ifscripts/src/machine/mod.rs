@@ -28,7 +28,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{Ended, FromScripts, KILL_AFTER, LINGERING, Run, ToScripts, UnderWay};
 use connect_ipc::setup::{ByLane, Lane};
 
-use crate::ledger::{Entry, Ledger, Stage, Unsettled};
+use crate::ledger::{Entry, Ledger, Origin, Stage, Unsettled};
 use crate::queue::{Full, MAX_WAITING, Queues};
 pub use io::{Action, Input, Output};
 
@@ -81,7 +81,7 @@ impl Machine {
         match input {
             Input::Core(message) => self.message(message, now, out),
             Input::Malformed(fault) => out.push(Output::ToCore(FromScripts::Error(fault))),
-            Input::Turn {} => self.start_next(out),
+            Input::Turn(origin) => self.start_next(origin, out),
             Input::Started { run, child } => {
                 self.note(Entry::Started { run, child }, out);
                 out.push(Output::ToCore(FromScripts::Started { run, child }));
@@ -174,7 +174,7 @@ impl Machine {
     }
 
     /// Starts the run whose turn it is, if one may be started now.
-    fn start_next(&mut self, out: &mut Vec<Output>) {
+    fn start_next(&mut self, origin: Origin, out: &mut Vec<Output>) {
         if !self.ready {
             return;
         }
@@ -182,7 +182,7 @@ impl Machine {
             // What waits in a queue has its order in the ledger.
             && let Some(order) = self.ledger.order(run).cloned()
         {
-            self.note(Entry::Starting(run), out);
+            self.note(Entry::Starting { run, origin }, out);
             self.active.insert(run, Active::default());
             out.push(Output::Start(order));
         }
@@ -298,7 +298,7 @@ impl Machine {
                 self.take_off(run);
                 self.conclude(run, Ended::Stopped, out);
             }
-            Some(Stage::Starting {} | Stage::Started {}) => {
+            Some(Stage::Starting(_) | Stage::Started {}) => {
                 let active = self.active.get(&run);
                 if active.is_some_and(|active| active.ending.is_none()) {
                     self.end(run, Ended::Stopped, now, out);

@@ -10,6 +10,8 @@ use serde::{Serialize, de::DeserializeOwned};
 
 const BOUND: usize = 3;
 
+const ORIGIN: Origin = Origin { at: 7, session: 8 };
+
 const BOUNDS: ByLane<usize> = ByLane {
     interface: BOUND,
     connection: BOUND,
@@ -187,7 +189,7 @@ impl World {
     }
 
     fn start(&mut self, works: bool) -> bool {
-        let Some(run) = self.tell(Input::Turn {}) else {
+        let Some(run) = self.tell(Input::Turn(ORIGIN)) else {
             assert!(!self.could_start(), "something could start and does not");
             return false;
         };

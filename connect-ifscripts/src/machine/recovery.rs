@@ -13,7 +13,7 @@ use crate::machine::{Machine, Output, ended};
 
 impl Machine {
     /// A machine that goes on where the writer of a journal was when it died. `found` has the
-    /// children with the marks of the runs that were just being started
+    /// children of the runs that were just being started
     /// ([`Ledger::being_started`]).
     ///
     /// - A run that waits is queued again.
@@ -50,7 +50,7 @@ impl Machine {
             Stage::Waiting(order) => {
                 self.queue(order, out);
             }
-            Stage::Starting {} => match found.get(&run).copied() {
+            Stage::Starting(_) => match found.get(&run).copied() {
                 Some(child) => {
                     self.hold(under_way);
                     self.note(Entry::Started { run, child }, out);

@@ -18,6 +18,8 @@ const BOUNDS: ByLane<usize> = ByLane {
     connection: 1,
 };
 
+const ORIGIN: Origin = Origin { at: 7, session: 8 };
+
 const NOW: Monotonic = Monotonic(1_000_000_000);
 
 /// What happens next. Numbers choose among what is there at that moment.
@@ -171,7 +173,7 @@ impl World {
         let alive = |run: RunId| self.processes.iter().position(|p| p.run == run && p.alive);
         let found = ledger
             .being_started()
-            .filter_map(|run| Some((run, child(alive(run)?))));
+            .filter_map(|(run, _)| Some((run, child(alive(run)?))));
         let found = found.collect();
         let mut out = Vec::new();
         let machine = Machine::recovered(BOUNDS, ledger, &found, &mut out);
@@ -339,7 +341,7 @@ impl World {
                 Ok(())
             }
             Step::Stop { .. } => Ok(()),
-            Step::Turn { works } => self.tell(Input::Turn {}, works),
+            Step::Turn { works } => self.tell(Input::Turn(ORIGIN), works),
             Step::Exit { which } => self.exit(which),
             Step::Deliver => self.deliver(),
             Step::Settle => {

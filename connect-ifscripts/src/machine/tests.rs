@@ -12,6 +12,8 @@ const CHILD: Child = Child {
     start_time: 6,
 };
 
+const ORIGIN: Origin = Origin { at: 7, session: 8 };
+
 const BOUNDS: ByLane<usize> = ByLane {
     interface: 10,
     connection: 10,
@@ -70,7 +72,7 @@ impl Bench {
     }
 
     fn next_start(&mut self) -> Option<Run> {
-        match self.tell(Input::Turn {}).pop() {
+        match self.tell(Input::Turn(ORIGIN)).pop() {
             Some(Output::Start(run)) => Some(Run::clone(&run)),
             None => None,
             Some(other) => panic!("{other:?}"),
@@ -345,8 +347,14 @@ fn what_is_to_be_done_is_written_down_first() {
         Output::ToCore(FromScripts::Taken(RunId(1))),
     ];
     assert_eq!(out, expected);
-    let out = bench.tell_all(Input::Turn {});
-    assert_eq!(out[0], journal(Entry::Starting(RunId(1))));
+    let out = bench.tell_all(Input::Turn(ORIGIN));
+    assert_eq!(
+        out[0],
+        journal(Entry::Starting {
+            run: RunId(1),
+            origin: ORIGIN
+        })
+    );
     assert!(matches!(&out[1..], [Output::Start(_)]));
     let (run, child) = (RunId(1), CHILD);
     let out = bench.tell_all(Input::Started { run, child });

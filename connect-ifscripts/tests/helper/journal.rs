@@ -126,11 +126,16 @@ fn unique(number: u64) -> u64 {
     u64::from(std::process::id()) << 32 | number
 }
 
+/// A script that waits at the gate.
+const WAITS: &str = "eval \"$WAITS\"";
+
 /// A helper was killed between the start of a child and the note of it.
-async fn cut_in_the_window(number: u64) -> Result<(Core, Gate, Run, Child)> {
+async fn cut_in_the_window(number: u64, script: &str) -> Result<(Core, Gate, Run, Child)> {
     let (core, helper, mut connection) = begun().await?;
     let gate = core.gate("gate")?;
-    let run = shell(number, "a", format!("echo here; {}", gate.wait()));
+    let mut run = shell(number, "a", script);
+    let waits = format!("echo here; {}", gate.wait());
+    run.environment = vec![("WAITS".to_owned(), waits)];
     connection.run(run.clone())?;
     let child = connection.started(number).await?;
     connection.line(number, "here").await?;
@@ -147,19 +152,27 @@ async fn cut_in_the_window(number: u64) -> Result<(Core, Gate, Run, Child)> {
 }
 
 #[tokio::test]
-async fn a_child_of_which_nothing_was_noted_is_found_by_its_mark() -> Result<()> {
-    let number = unique(1);
-    let (core, gate, run, child) = cut_in_the_window(number).await?;
+async fn a_child_of_which_nothing_was_noted_is_found_by_its_number() -> Result<()> {
+    found(unique(1), &format!("exec </dev/null; {WAITS}")).await
+}
+
+#[tokio::test]
+async fn one_that_has_executed_a_program_without_the_number_is_found_by_its_input() -> Result<()> {
+    found(unique(3), "exec env -i sh -c \"$WAITS\"").await
+}
+
+/// The child of such a script is found, and the next script waits for it.
+async fn found(number: u64, script: &str) -> Result<()> {
+    let (core, gate, run, child) = cut_in_the_window(number, script).await?;
     let (_helper, mut connection, resumed) = succeed(&core).await?;
     assert_eq!(resumed, [under_way(&run, None)]);
     assert_eq!(connection.started(number).await?, child);
     connection.tell(&ToScripts::Ready {})?;
     connection.run(shell(number + 1, "a", ":"))?;
     gate.open().await?;
-    let FromScripts::Ended { run, end } = connection.next().await? else {
-        panic!("the second did not wait");
-    };
-    assert_eq!((run, end), (RunId(number), Ended::Lost));
+    let (run, end) = (RunId(number), Ended::Lost);
+    let next = connection.next().await?;
+    assert_eq!(next, FromScripts::Ended { run, end }, "the second waits");
     assert_eq!(connection.end(number + 1).await?, Ended::Exited(0));
     Ok(())
 }
@@ -167,7 +180,7 @@ async fn a_child_of_which_nothing_was_noted_is_found_by_its_mark() -> Result<()>
 #[tokio::test]
 async fn a_child_of_which_nothing_is_found_is_lost_and_not_run_again() -> Result<()> {
     let number = unique(2);
-    let (core, gate, run, child) = cut_in_the_window(number).await?;
+    let (core, gate, run, child) = cut_in_the_window(number, WAITS).await?;
     let watched = Watched::find(child.pid)?.context("it has ended already")?;
     gate.open().await?;
     within(watched.ended()).await?;

@@ -32,8 +32,8 @@ impl Helper {
         }
         let being_started = ledger.being_started();
         let found: BTreeMap<RunId, Child> = being_started
-            .filter(|run| living.contains(run))
-            .map(|run| (run, child(run)))
+            .filter(|(run, _)| living.contains(run))
+            .map(|(run, _)| (run, child(run)))
             .collect();
         let mut out = Vec::new();
         let bounds = ByLane {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use connect_core::machine::{Input as CoreInput, Output as CoreOutput};
-use connect_ifscripts::ledger::Entry;
+use connect_ifscripts::ledger::{Entry, Origin};
 use connect_ifscripts::machine::{Input as HelperInput, Output as HelperOutput};
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, FromScripts, ScriptKind, ToScripts};
@@ -13,6 +13,9 @@ use connect_ipc::scripts::{Ended, FromScripts, ScriptKind, ToScripts};
 use crate::core::{Core, Saved};
 use crate::helper::{Helper, child};
 use crate::server::{Said, Server};
+
+/// The time of a start does not matter here, since the children that live are known.
+const ORIGIN: Origin = Origin { at: 1, session: 1 };
 
 /// One step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -267,7 +270,7 @@ impl World {
             Step::HelperHears => self.helper_hears(),
             Step::HelperTurns => {
                 if let Some(helper) = &mut self.helper {
-                    helper.feed(HelperInput::Turn {});
+                    helper.feed(HelperInput::Turn(ORIGIN));
                 }
             }
             Step::ScriptEnds(run) => {

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which process is the child of a run that was just being started when its helper was killed. No
+//! I/O.
+//!
+//! What a script can never change: its session, which is that of its helper since the leader of a
+//! process group cannot leave it; its parent, which was its helper and is now a process that is
+//! older still; and when it was started. What it may have changed by executing another program: its
+//! environment, and whether we may read that at all. What it may have redirected: its input.
+//!
+//! What cannot be told: if the script has ended, and has left a process behind that leads a group
+//! in the same session and was started within the slack, then that process is taken for it. Nothing
+//! is left of the script that would say otherwise.
+
+use std::collections::BTreeMap;
+
+use connect_ipc::RunId;
+use connect_ipc::scripts::Child;
+
+use crate::ledger::Origin;
+use crate::start_time::Stat;
+use crate::stdin::StandardInput;
+
+/// How many ticks a process may seem to be older than it is: the two readings of the clock may
+/// differ by some nanoseconds.
+const TOLERANCE: u64 = 1;
+
+/// What a process shows of the run that it belongs to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Evidence {
+    pub(super) variable: Variable,
+    pub(super) input: StandardInput,
+}
+
+/// The variable with the run's number in the environment of a process.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Variable {
+    Run(RunId),
+    Absent,
+    /// The process is another user's.
+    Unreadable,
+}
+
+/// What the system says of all processes.
+pub(super) struct Processes<'a> {
+    pub(super) stats: &'a BTreeMap<i32, Stat>,
+    /// The children of other runs.
+    pub(super) known: Vec<Child>,
+    /// How many ticks after the note a child may have been started.
+    pub(super) slack: u64,
+}
+
+impl Processes<'_> {
+    /// The child of this run. `evidence` is asked of few processes.
+    pub(super) fn choose(
+        &self,
+        run: RunId,
+        origin: Origin,
+        evidence: impl Fn(i32) -> Evidence,
+    ) -> Option<Child> {
+        let candidates = self.started(origin);
+        let fits = |child: &Child| evidence(child.pid).is_of(run);
+        self.first(&candidates.filter(fits).collect::<Vec<_>>())
+    }
+
+    /// The processes that may have been started at this origin, by what no script can change.
+    fn started(&self, origin: Origin) -> impl Iterator<Item = Child> {
+        let earliest = origin.at.saturating_sub(TOLERANCE);
+        let latest = origin.at.saturating_add(self.slack);
+        self.stats.iter().filter_map(move |(pid, stat)| {
+            let child = Child {
+                pid: *pid,
+                start_time: stat.start_time,
+            };
+            // What has a younger parent was started by a script.
+            let parent = self.stats.get(&stat.parent);
+            let may_be = stat.group == *pid
+                && stat.session == origin.session
+                && stat.session != *pid
+                && (earliest..=latest).contains(&stat.start_time)
+                && parent.is_none_or(|parent| parent.start_time <= origin.at)
+                && !self.known.contains(&child);
+            may_be.then_some(child)
+        })
+    }
+
+    /// The oldest, since what a script starts is younger. Of those of one tick, none that another
+    /// one has started.
+    fn first(&self, candidates: &[Child]) -> Option<Child> {
+        let is_parent = |parent: i32| candidates.iter().any(|child| child.pid == parent);
+        let has_other_parent = |child: &&Child| {
+            let stat = self.stats.get(&child.pid);
+            !stat.is_some_and(|stat| is_parent(stat.parent))
+        };
+        let first = candidates.iter().filter(has_other_parent);
+        first
+            .min_by_key(|child| (child.start_time, child.pid))
+            .copied()
+    }
+}
+
+impl Evidence {
+    /// Whether the process belongs to this run, or may: a script that runs as another user shows
+    /// nothing, and its session and start time must do.
+    fn is_of(self, run: RunId) -> bool {
+        match (self.variable, self.input) {
+            (Variable::Run(number), _) => number == run,
+            (_, StandardInput::Ours) | (Variable::Unreadable, StandardInput::Unreadable) => true,
+            (Variable::Absent | Variable::Unreadable, _) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

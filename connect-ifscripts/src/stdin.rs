@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The standard input of this process and of every script: nothing to read, under a name by which a
+//! later helper knows the processes of its scripts.
+//!
+//! It is made once and inherited, so that it costs a script nothing. To open a file for each one
+//! would cost as much as to note its start in the journal.
+
+use std::fs::{self, File};
+use std::io;
+
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::stdio::dup2_stdin;
+use tracing::warn;
+
+use crate::journal::Directory;
+
+/// The name of a descriptor of an anonymous file in `/proc`, less the name of the file.
+const ANONYMOUS: (&str, &str) = ("/memfd:", " (deleted)");
+
+/// Gives this process, and so each script, nothing to read.
+///
+/// # Errors
+/// If the system refuses.
+pub(crate) fn close() -> io::Result<()> {
+    let null = File::open("/dev/null")?;
+    Ok(dup2_stdin(&null)?)
+}
+
+/// The name of the standard input of all helpers that use one journal, and of their scripts.
+#[derive(Debug)]
+pub(crate) struct InputMark {
+    name: String,
+}
+
+/// What a process has as its standard input.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum StandardInput {
+    /// The one of our scripts.
+    Ours,
+    /// Another one, or none.
+    Other,
+    /// The process is another user's.
+    Unreadable,
+}
+
+impl InputMark {
+    /// The mark of those that keep their journal in this directory.
+    pub(crate) fn of(directory: &Directory) -> Self {
+        let (device, inode) = directory.identity();
+        let name = format!("tripe-connect-script:{device:x}:{inode}");
+        InputMark { name }
+    }
+
+    /// Gives this process, and so each script, the mark. Where the system refuses it, they keep
+    /// what they have.
+    pub(crate) fn put(&self) {
+        let put = self.file().and_then(|file| Ok(dup2_stdin(&file)?));
+        if let Err(error) = put {
+            warn!(
+                %error,
+                "cannot mark the standard input of scripts; a script that is just being started \
+                 when connect-ifscripts is killed is not found if it executes another program \
+                 without TRIPE_CONNECT_RUN; allow memfd_create"
+            );
+        }
+    }
+
+    /// Says what this process has as its standard input.
+    pub(crate) fn look_at(&self, pid: i32) -> StandardInput {
+        match fs::read_link(format!("/proc/{pid}/fd/0")) {
+            Ok(file) => {
+                let name = file.to_str().and_then(|file| {
+                    let (before, after) = ANONYMOUS;
+                    file.strip_prefix(before)?.strip_suffix(after)
+                });
+                if name == Some(&self.name) {
+                    StandardInput::Ours
+                } else {
+                    StandardInput::Other
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                StandardInput::Unreadable
+            }
+            Err(_) => StandardInput::Other,
+        }
+    }
+
+    /// An empty file of this name.
+    ///
+    /// # Errors
+    /// What the system says if it refuses.
+    pub(crate) fn file(&self) -> io::Result<File> {
+        let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+        // Kernels before 6.3 do not know the flag; later ones may insist on it.
+        let file = memfd_create(&self.name, flags | MemfdFlags::NOEXEC_SEAL)
+            .or_else(|_| memfd_create(&self.name, flags))?;
+        // A script that writes to it gets an error, and so cannot fill the memory.
+        let seals = SealFlags::GROW | SealFlags::SHRINK | SealFlags::WRITE | SealFlags::SEAL;
+        fcntl_add_seals(&file, seals)?;
+        Ok(file.into())
+    }
+}
