@@ -361,7 +361,7 @@ impl Rig {
             Output::ServerLines(bytes) => {
                 // What is sent to nobody would be answered out of turn by the next server.
                 assert_ne!(self.machine.link(), ServerLink::Down);
-                let text = String::from_utf8(bytes).expect("lines are text");
+                let text = tripe_admin::bytes::decode(&bytes);
                 self.lines.extend(text.lines().map(str::to_owned));
             }
             Output::ToPinger(connection, message) => {
