@@ -23,7 +23,7 @@ pub(crate) async fn until_interrupted(
     let mut signals = EndSignals::catch().map_err(Error::Runtime)?;
     tokio::select! {
         ended = work => ended,
-        () = signals.next() => Ok(Exit::Success),
+        _ = signals.next() => Ok(Exit::Success),
     }
 }
 

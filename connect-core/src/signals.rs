@@ -96,7 +96,7 @@ pub(crate) fn listen(hangup: Hangup) -> anyhow::Result<Signals> {
         let mut asked: Option<Instant> = None;
         loop {
             let request = tokio::select! {
-                () = end.next() => match asked {
+                _ = end.next() => match asked {
                     None => Request::Leave,
                     Some(at) if at.elapsed() < AS_ONE => continue,
                     Some(_) => Request::Hurry,

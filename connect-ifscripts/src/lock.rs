@@ -65,7 +65,7 @@ impl Lock {
             notifier.status(WAITING);
             let waited = wait(&file, &next, notifier);
             tokio::select! {
-                () = signals.next() => return Ok(None),
+                _ = signals.next() => return Ok(None),
                 waited = pin!(waited) => waited?,
             }
             flock(&next, FlockOperation::Unlock)?;

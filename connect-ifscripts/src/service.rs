@@ -25,7 +25,7 @@ use connect_runtime::deadline::Deadline;
 use connect_runtime::helper_link::{HelperLink, LinkEvent};
 use connect_runtime::line_queue::log_lines_lost;
 use connect_runtime::notifier::Notifier;
-use connect_runtime::signals::EndSignals;
+use connect_runtime::signals::{EndSignal, EndSignals};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
 use tracing::info;
@@ -80,6 +80,8 @@ struct Ending {
     at: Monotonic,
     /// When to look next whether another helper waits.
     look_at: Monotonic,
+    /// Whether somebody has asked for it: the death of the parent may come before that or after.
+    asked: bool,
 }
 
 /// How things stand as this core was told.
@@ -129,7 +131,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         }
         wake.set(service.next_wake());
         tokio::select! {
-            () = signals.next() => if service.asked_to_end() { break },
+            signal = signals.next() => if service.asked_to_end(signal) { break },
             event = service.link.next() => service.on_link(event),
             1.. = service.from_children.recv_many(&mut inputs, INPUTS) => {
                 for input in inputs.drain(..) {
@@ -193,18 +195,21 @@ impl Service {
         wakes.into_iter().flatten().min()
     }
 
-    /// A signal asks us to end: sets the time by which. Whether that is now, because nothing is
-    /// waited for or because it is the second signal.
-    fn asked_to_end(&mut self) -> bool {
+    /// A signal says that we are to end: sets the time by which. Whether that is now, because
+    /// nothing is waited for or because somebody asks for the second time.
+    fn asked_to_end(&mut self, signal: EndSignal) -> bool {
         self.notifier.stopping();
         // A core that comes now is served by the next helper.
         self.link.make_no_other();
         let now = clock::now();
-        let ending = Ending {
+        let ending = self.ending.get_or_insert(Ending {
             at: now + self.stop_wait,
             look_at: now,
-        };
-        let again = self.ending.replace(ending).is_some();
+            asked: false,
+        });
+        let asked = signal == EndSignal::Asked;
+        let again = asked && ending.asked;
+        ending.asked |= asked;
         again || self.stop_wait.is_zero()
     }
 

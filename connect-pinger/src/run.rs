@@ -58,7 +58,7 @@ async fn work(socket: PathBuf) -> anyhow::Result<()> {
             event = link.next() => Some(event),
             () = pings.passed() => None,
             () = watchdog.passed() => None,
-            () = signals.next() => break,
+            _ = signals.next() => break,
         };
         notifier.feed();
         let now = clock::now();

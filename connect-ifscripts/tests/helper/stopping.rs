@@ -76,6 +76,28 @@ async fn a_second_signal_ends_the_wait() -> Result<()> {
 }
 
 #[tokio::test]
+async fn the_death_of_the_parent_is_no_second_signal() -> Result<()> {
+    let (core, mut helper, mut connection) = Core::with_helper(LONG).await?;
+    let gate = core.gate("gate")?;
+    connection.run(shell(
+        1,
+        "a",
+        format!("echo here; {}; echo done", gate.wait()),
+    ))?;
+    connection.line(1, "here").await?;
+    helper.signal(Signal::TERM)?;
+    // It may come once for each thread of the parent.
+    helper.signal(Signal::USR1)?;
+    connection.run(shell(2, "b", "echo second"))?;
+    assert_eq!(connection.story(2).await?.stdout, ["second"]);
+    helper.signal(Signal::USR1)?;
+    gate.open().await?;
+    assert_eq!(connection.story(1).await?.stdout, ["done"]);
+    assert!(helper.ended().await?.success());
+    Ok(())
+}
+
+#[tokio::test]
 async fn without_anything_to_wait_for_it_ends_at_once() -> Result<()> {
     let (_core, mut helper, _connection) = Core::with_helper(LONG).await?;
     helper.signal(Signal::TERM)?;

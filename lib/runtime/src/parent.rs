@@ -3,7 +3,9 @@
 //! otherwise the next `connect` would find two.
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, getppid, set_parent_process_death_signal};
+
+use crate::signals::PARENT_DEATH;
 
 /// Why a process cannot be tied to its parent.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -24,13 +26,13 @@ pub enum ParentError {
     },
 }
 
-/// Asks the system to send us `SIGTERM` when our parent dies, and checks that the parent is still
+/// Asks the system to send us [`PARENT_DEATH`] when our parent dies, and checks that the parent is still
 /// the process `parent`.
 ///
 /// # Errors
 /// If the system refuses, or the parent has died already.
 pub fn end_with_parent(parent: i32) -> Result<(), ParentError> {
-    set_parent_process_death_signal(Some(Signal::TERM))
+    set_parent_process_death_signal(Some(PARENT_DEATH))
         .map_err(|source| ParentError::Refused { parent, source })?;
     // Asked after the call above, so a parent that dies between the two is noticed either way.
     if getppid()

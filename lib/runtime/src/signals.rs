@@ -3,13 +3,29 @@
 
 use std::io;
 
+use rustix::process::Signal as Number;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// `SIGTERM` and `SIGINT`, caught from the moment that this is made.
+/// What the system sends to a helper whose parent dies. The threads of a parent that is killed end
+/// one after the other, and it may come once for each: it must not look like a second wish to end.
+pub(crate) const PARENT_DEATH: Number = Number::USR1;
+
+/// Why a program is to end.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EndSignal {
+    /// Somebody asks for it: `SIGTERM` or `SIGINT`.
+    Asked,
+    /// Its parent has died, if it was started with `--parent`: `SIGUSR1`.
+    ParentDied,
+}
+
+/// `SIGTERM`, `SIGINT` and `SIGUSR1`, caught from the moment that this is made.
 #[derive(Debug)]
 pub struct EndSignals {
     terminate: Signal,
     interrupt: Signal,
+    parent_death: Signal,
 }
 
 impl EndSignals {
@@ -21,14 +37,16 @@ impl EndSignals {
         Ok(EndSignals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            parent_death: signal(SignalKind::from_raw(PARENT_DEATH.as_raw()))?,
         })
     }
 
     /// Waits for the next of them. Cancel safe.
-    pub async fn next(&mut self) {
+    pub async fn next(&mut self) -> EndSignal {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => EndSignal::Asked,
+            _ = self.interrupt.recv() => EndSignal::Asked,
+            _ = self.parent_death.recv() => EndSignal::ParentDied,
         }
     }
 }

@@ -74,7 +74,7 @@ impl Top {
         let mut signals = Signals::catch()?;
         let (subscription, snapshot) = tokio::select! {
             begun = subscribe(common) => begun?,
-            () = signals.next() => return Ok(Exit::Success),
+            _ = signals.next() => return Ok(Exit::Success),
         };
         let terminal = ratatui::try_init().inspect_err(|_| {
             // It may have changed half of it; the error that is told is the first.
@@ -121,7 +121,7 @@ impl Signals {
     /// Waits for one of them.
     async fn next(&mut self) {
         tokio::select! {
-            () = self.end.next() => {}
+            _ = self.end.next() => {}
             _ = self.hangup.recv() => {}
             _ = self.quit.recv() => {}
         }
@@ -205,7 +205,7 @@ impl Screen {
                 item = self.subscription.next() => Wakeup::StreamItem(item?),
                 Some((text, paint)) = self.said.recv() => Wakeup::Said(text, paint),
                 _ = ticks.tick() => Wakeup::Tick,
-                () = signals.next() => Wakeup::End,
+                _ = signals.next() => Wakeup::End,
             };
             if !self.handle(wakeup)? {
                 return Ok(());
