@@ -26,8 +26,8 @@ pub enum ParentError {
     },
 }
 
-/// Asks the system to send us [`PARENT_DEATH`] when our parent dies, and checks that the parent is still
-/// the process `parent`.
+/// Asks the system to send us [`PARENT_DEATH`] when our parent dies, and checks that the parent is
+/// still the process `parent`.
 ///
 /// # Errors
 /// If the system refuses, or the parent has died already.
