@@ -15,12 +15,12 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
 use connect_runtime::pidfd::Watched;
+use connect_runtime::start_time;
 use rustix::process::Signal;
 use tokio::sync::mpsc;
 
 use crate::child::Actions;
 use crate::machine::{Action, Input};
-use crate::start_time;
 
 /// Finds a child and begins to watch it; also returns how old it is. `None` if it has ended.
 ///

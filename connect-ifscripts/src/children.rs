@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Child, Run};
+use connect_runtime::start_time;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
@@ -13,7 +14,7 @@ use crate::admission::Admission;
 use crate::child::Actions;
 use crate::ledger::Origin;
 use crate::machine::{Action, Input};
-use crate::{adopted, child, spawn, start_time};
+use crate::{adopted, child, spawn};
 
 /// The children.
 pub(crate) struct Children {

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
+use connect_runtime::start_time::{Stat, ticks};
 
 use crate::ledger::Ledger;
-use crate::start_time::{Stat, ticks};
 use crate::stdin::InputMark;
 use choice::{Evidence, Processes, Variable};
 

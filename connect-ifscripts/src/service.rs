@@ -32,12 +32,11 @@ use tracing::info;
 
 use crate::admission::Admission;
 use crate::children::Children;
-use crate::journal::Journal;
-use crate::lock::Lock;
+use crate::journal::{Journal, Locked};
 use crate::machine::{Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
-use crate::stdin;
+use crate::stdin::{self, InputMark};
 use crate::succession::Beginning;
 
 /// How many inputs of children may wait for the service. A child whose input does not fit waits,
@@ -63,7 +62,6 @@ struct Service {
     children: Children,
     from_children: mpsc::Receiver<Input>,
     journal: Journal,
-    lock: Option<Lock>,
     notifier: Notifier,
     /// How long scripts may take to end when we are to.
     stop_wait: Duration,
@@ -141,7 +139,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
             }
             () = wake.passed() => {
                 service.decide(Input::Time {});
-                service.journal.retry(service.machine.ledger(), clock::now());
+                service.tend_journal();
             }
             () = yield_now(), if started => {}
         }
@@ -169,7 +167,6 @@ impl Service {
             children: Children::new(Admission::new(options), inputs),
             from_children,
             journal: beginning.journal,
-            lock: beginning.lock,
             notifier,
             stop_wait: options
                 .stop_wait
@@ -187,7 +184,7 @@ impl Service {
         let wakes = [
             self.machine.next_deadline(),
             self.notifier.feeding_time(),
-            self.journal.retry_at(),
+            self.journal.next_wake(),
             self.ending
                 .as_ref()
                 .map(|ending| ending.at.min(ending.look_at)),
@@ -227,7 +224,7 @@ impl Service {
             return false;
         }
         ending.look_at = now + LOOK_FOR_SUCCESSOR;
-        let succeeded = self.lock.as_ref().is_some_and(Lock::successor_waits);
+        let succeeded = self.journal.locked().is_some_and(Locked::successor_waits);
         if succeeded {
             let (scripts, waiting) = (self.machine.under_way(), self.machine.waiting());
             info!(
@@ -291,6 +288,19 @@ impl Service {
     /// Writes what the machine has had noted.
     fn write_journal(&mut self) {
         self.journal.flush(self.machine.ledger(), clock::now());
+    }
+
+    /// Looks after the journal. If it is in another directory after that, the scripts that follow
+    /// have the mark of that one.
+    fn tend_journal(&mut self) {
+        let directory = |journal: &Journal| journal.locked().map(|it| it.directory().identity());
+        let before = directory(&self.journal);
+        self.journal.tend(self.machine.ledger(), clock::now());
+        if let Some(locked) = self.journal.locked()
+            && directory(&self.journal) != before
+        {
+            InputMark::of(locked.directory()).put();
+        }
     }
 
     /// Starts the run whose turn it is, if there is one.
@@ -368,6 +378,6 @@ impl Service {
             yield_now().await;
         }
         // The end of the process gives it up, and with it everything that attends to a child.
-        std::mem::forget(self.lock);
+        std::mem::forget(self.journal);
     }
 }

@@ -7,13 +7,14 @@ use std::process::{self, Stdio};
 
 use connect_ipc::scripts::{Child, Command, Run};
 use connect_runtime::pidfd::Watched;
+use connect_runtime::start_time;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::admission::{Admission, Distrust};
-use crate::{marks, start_time};
+use crate::marks;
 
 /// The shell of [`Command::Shell`].
 const SHELL: &str = "/bin/sh";

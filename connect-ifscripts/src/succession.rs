@@ -13,9 +13,8 @@ use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::EndSignals;
 use tracing::info;
 
-use crate::journal::{Directory, Journal, UNTIL_THEN};
+use crate::journal::{self, Directory, Header, Journal, UNTIL_THEN};
 use crate::ledger::Ledger;
-use crate::lock::Lock;
 use crate::marks;
 use crate::stdin::InputMark;
 
@@ -27,8 +26,6 @@ const NO_DIRECTORY: &str = "there is no journal of scripts, since --journal-dir 
 /// What a helper begins with.
 pub(crate) struct Beginning {
     pub(crate) journal: Journal,
-    /// `None` without a directory.
-    pub(crate) lock: Option<Lock>,
     /// What the journal says, if there is one of this boot.
     pub(crate) ledger: Option<Ledger>,
     /// The children of runs that were just being started.
@@ -63,19 +60,19 @@ impl Beginning {
         signals: &mut EndSignals,
         notifier: &mut Notifier,
     ) -> anyhow::Result<Option<Self>> {
-        let directory = Directory::open(directory)?;
-        let lock = Lock::take(&directory, signals, notifier).await;
-        let lock = lock.with_context(|| {
-            let path = directory.path().display();
+        let header = Header::current()?;
+        let locked = journal::take(Directory::open(directory)?, signals, notifier).await;
+        let locked = locked.with_context(|| {
+            let path = directory.display();
             format!("cannot lock {path}: make it writable for the user of connect-ifscripts")
         })?;
-        let Some(lock) = lock else {
+        let Some(locked) = locked else {
             return Ok(None);
         };
         // Not before: what waits for the lock must not look like a script.
-        let mark = InputMark::of(&directory);
+        let mark = InputMark::of(locked.directory());
         mark.put();
-        let (journal, ledger) = Journal::open(directory, clock::now());
+        let (journal, ledger) = Journal::open(locked, header, clock::now());
         let found = ledger.as_ref().map(|ledger| marks::find(ledger, &mark));
         if let Some(ledger) = &ledger {
             let runs = ledger.runs().count();
@@ -83,7 +80,6 @@ impl Beginning {
         }
         Ok(Some(Beginning {
             journal,
-            lock: Some(lock),
             ledger,
             found: found.unwrap_or_default(),
         }))
@@ -92,7 +88,6 @@ impl Beginning {
     fn without_journal(fault: String) -> Self {
         Beginning {
             journal: Journal::none(fault),
-            lock: None,
             ledger: None,
             found: BTreeMap::new(),
         }

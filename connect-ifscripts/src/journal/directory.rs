@@ -2,20 +2,27 @@
 //! The directory of the journal: nobody else may be able to put a file there, since commands from
 //! the journal are run.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, unlinkat,
-};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, statat};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 /// What the names of segments begin with; a number follows.
 const SEGMENT: &str = "journal-";
+
+/// What the names of damaged segments begin with, which are kept for people to look at.
+const DAMAGED: &str = "damaged-";
+
+/// The last number that counts. No helper comes so far; where somebody has made such a file, the
+/// journal is begun again with the first number.
+pub(super) const LAST: u64 = u64::MAX / 2;
 
 /// The directory. Files in it are found through the descriptor, so all are in the same one.
 #[derive(Debug)]
@@ -74,46 +81,76 @@ impl Directory {
         &self.path
     }
 
-    /// Makes a segment, which must not exist.
-    pub(super) fn create_segment(&self, number: u64) -> io::Result<File> {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND;
-        self.plain(&segment_name(number), flags)
-    }
-
     /// Opens a segment to be read.
     pub(super) fn open_segment(&self, number: u64) -> io::Result<File> {
         self.plain(&segment_name(number), OFlags::RDONLY)
     }
 
     /// Opens a file that is there to be locked, or makes it.
-    pub(crate) fn lock_file(&self, name: &str) -> io::Result<File> {
+    pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
         self.plain(name, OFlags::CREATE | OFlags::RDWR)
+    }
+
+    /// Whether the directory is still the one that its name leads to.
+    pub(super) fn is_in_place(&self) -> bool {
+        let there = statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW);
+        there.is_ok_and(|there| (there.st_dev, there.st_ino) == self.identity)
+    }
+
+    /// Whether this file is the one of this name.
+    pub(super) fn has(&self, name: &str, file: impl AsFd) -> bool {
+        let there = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
+        let (Ok(there), Ok(ours)) = (there, fstat(file)) else {
+            return false;
+        };
+        (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
     }
 
     /// The numbers of the segments, in order.
     pub(super) fn segments(&self) -> io::Result<Vec<u64>> {
-        let mut numbers = Vec::new();
-        for entry in Dir::read_from(&self.descriptor)? {
-            let entry = entry?;
-            let name = entry.file_name().to_str().ok();
-            let number: Option<u64> =
-                name.and_then(|name| name.strip_prefix(SEGMENT)?.parse().ok());
-            numbers.extend(number);
-        }
-        numbers.sort_unstable();
-        Ok(numbers)
+        Ok(self.numbered(SEGMENT)?.numbers)
     }
 
-    /// Removes the segments before this one.
-    pub(super) fn remove_before(&self, number: u64) -> io::Result<()> {
-        for older in self.segments()?.into_iter().filter(|n| *n < number) {
-            unlinkat(&self.descriptor, segment_name(older), AtFlags::empty())?;
+    /// The numbers of the damaged segments that were kept, in order.
+    pub(super) fn damaged(&self) -> io::Result<Vec<u64>> {
+        Ok(self.numbered(DAMAGED)?.numbers)
+    }
+
+    /// What is named like a segment and is none: it is left alone.
+    pub(super) fn strangers(&self) -> io::Result<Vec<String>> {
+        Ok(self.numbered(SEGMENT)?.strangers)
+    }
+
+    fn numbered(&self, prefix: &str) -> io::Result<Numbered> {
+        let mut found = Numbered::default();
+        for entry in Dir::read_from(&self.descriptor)? {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes());
+            if !name.as_bytes().starts_with(prefix.as_bytes()) {
+                continue;
+            }
+            match number(name, prefix).filter(|_| self.is_ours(name)) {
+                Some(number) => found.numbers.push(number),
+                None => found.strangers.push(name.to_string_lossy().into_owned()),
+            }
         }
-        Ok(())
+        found.numbers.sort_unstable();
+        found.strangers.sort_unstable();
+        Ok(found)
+    }
+
+    fn is_ours(&self, name: &OsStr) -> bool {
+        let stat = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
+        stat.is_ok_and(|stat| is_ours(&stat))
+    }
+
+    /// The directory itself, for what changes the files in it: only the holder of the lock does.
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 
     /// Opens a plain file of ours. A symbolic link is refused, and nothing else is waited for.
-    fn plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
+    pub(super) fn plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let descriptor = openat(&self.descriptor, name, flags, mode)?;
@@ -131,8 +168,27 @@ fn is_ours(stat: &Stat) -> bool {
         && stat.st_uid == geteuid().as_raw()
 }
 
-fn segment_name(number: u64) -> String {
+/// The files of one kind, by their names.
+#[derive(Debug, Default)]
+struct Numbered {
+    numbers: Vec<u64>,
+    /// What is named like such a file and is none.
+    strangers: Vec<String>,
+}
+
+/// The number in a name, if it is written as we write it.
+fn number(name: &OsStr, prefix: &str) -> Option<u64> {
+    let digits = name.to_str()?.strip_prefix(prefix)?;
+    let number: u64 = digits.parse().ok()?;
+    (number <= LAST && number.to_string() == digits).then_some(number)
+}
+
+pub(super) fn segment_name(number: u64) -> String {
     format!("{SEGMENT}{number}")
+}
+
+pub(super) fn damaged_name(number: u64) -> String {
+    format!("{DAMAGED}{number}")
 }
 
 #[cfg(test)]
@@ -176,13 +232,57 @@ mod tests {
         fs::write(dir.path().join("elsewhere"), "").unwrap();
         symlink(dir.path().join("elsewhere"), dir.path().join("journal-1")).unwrap();
         assert!(directory.open_segment(1).is_err());
-        assert!(directory.create_segment(1).is_err());
         fs::create_dir(dir.path().join("journal-2")).unwrap();
         assert!(directory.open_segment(2).is_err());
-        fs::write(dir.path().join("journal-x"), "").unwrap();
-        assert_eq!(directory.segments().unwrap(), [1, 2]);
-        let file = directory.create_segment(3).unwrap();
+        assert!(directory.segments().unwrap().is_empty());
+        let file = directory.lock_file("lock").unwrap();
         let mode = file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn only_plain_files_with_a_number_as_we_write_it_count_as_segments() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = Directory::open(dir.path()).unwrap();
+        let files = [
+            "journal-7",
+            "journal-10",
+            "journal-9223372036854775807",
+            "journal-007",
+            "journal-+5",
+            "journal-",
+            "journal-x",
+            "journal-9223372036854775808",
+            "journal-18446744073709551615",
+            "journal-99999999999999999999999",
+            "other-3",
+        ];
+        for name in files {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        fs::create_dir(dir.path().join("journal-99")).unwrap();
+        symlink("journal-7", dir.path().join("journal-8")).unwrap();
+        assert_eq!(directory.segments().unwrap(), [7, 10, LAST]);
+        let mut strangers: Vec<&str> = files[3..10].to_vec();
+        strangers.extend(["journal-99", "journal-8"]);
+        strangers.sort_unstable();
+        assert_eq!(directory.strangers().unwrap(), strangers);
+    }
+
+    #[test]
+    fn a_directory_or_file_is_in_place_as_long_as_its_name_leads_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("scripts");
+        let directory = Directory::open(&path).unwrap();
+        let lock = directory.lock_file("lock").unwrap();
+        assert!(directory.is_in_place() && directory.has("lock", &lock));
+        fs::remove_file(path.join("lock")).unwrap();
+        assert!(!directory.has("lock", &lock));
+        directory.lock_file("lock").unwrap();
+        assert!(!directory.has("lock", &lock));
+        fs::remove_dir_all(&path).unwrap();
+        assert!(!directory.is_in_place());
+        fs::create_dir(&path).unwrap();
+        assert!(!directory.is_in_place() && !directory.has("lock", &lock));
     }
 }

@@ -12,35 +12,30 @@
 //! its interfaces and all scripts too, and voids the journal. So a completed write is enough, and
 //! nothing is synced.
 
+mod damage;
 mod directory;
+mod lock;
+mod locked;
+mod reading;
 mod segment;
+mod store;
+mod waiting;
 
-use std::io;
 use std::time::Duration;
 
-use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::MAX_FRAME;
-use connect_ipc::setup::SetupKey;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::ledger::{Entry, Ledger};
+use damage::DamageNotice;
 pub(crate) use directory::Directory;
-use segment::{Header, Segment, put};
-
-/// A segment is renewed when it is larger than this: so much is read in a few milliseconds.
-const RENEW_AT: u64 = 1024 * 1024;
-
-/// And larger than so many times what lived when it was begun: so a renewal costs less than what
-/// was written since the last one.
-const GROWTH: u64 = 4;
-
-/// How many runs and setups are copied for each entry that is written while a segment is renewed:
-/// with two, the renewal ends before the table has grown by half.
-const COPIES: usize = 2;
-
-/// How much is collected for one write when the whole ledger is written.
-const CHUNK: usize = 64 * 1024;
+pub(crate) use locked::Locked;
+use locked::Trouble;
+pub(crate) use segment::Header;
+use segment::put;
+use store::{Aside, Store};
+pub(crate) use waiting::take;
 
 /// How much memory is kept from one write to the next: that of the orders in a message.
 const KEPT: usize = MAX_FRAME;
@@ -48,8 +43,9 @@ const KEPT: usize = MAX_FRAME;
 /// How long to wait before a journal that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How often to look whether somebody has removed the file.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to look whether somebody has removed something while nothing is written. This wakes a
+/// helper that has nothing else to do, so it is seldom.
+const IDLE_LOOK: Duration = Duration::from_secs(60);
 
 /// What a fault leads to.
 pub(crate) const UNTIL_THEN: &str =
@@ -64,31 +60,12 @@ pub(crate) struct Journal {
     lines: Vec<u8>,
     /// How many they are.
     entries: usize,
+    /// Why it cannot be written.
     fault: Option<String>,
     /// When to try again to write it, while there is a fault.
     retry_at: Option<Monotonic>,
-}
-
-/// The files.
-#[derive(Debug)]
-struct Store {
-    directory: Directory,
-    header: Header,
-    /// `None` while it cannot be written.
-    segment: Option<Segment>,
-    /// How many bytes lived when the segment was complete.
-    lived: u64,
-    /// What is copied next, while the segment before this one is still needed.
-    cursor: Option<Cursor>,
-    look_at: Monotonic,
-}
-
-/// How far the copying is. Runs come first: what is said of a run that is not copied yet is passed
-/// over by a reader, and must not be missed in a setup that is.
-#[derive(Debug)]
-enum Cursor {
-    Runs(Option<RunId>),
-    Setups(Option<SetupKey>),
+    /// What could not be read of the journal of an earlier helper.
+    damage: Option<DamageNotice>,
 }
 
 impl Journal {
@@ -101,57 +78,53 @@ impl Journal {
             entries: 0,
             fault: Some(fault),
             retry_at: None,
+            damage: None,
         }
     }
 
     /// Reads the journal in a directory, and begins a new segment with what lives of it. Also gives
     /// what it says, if there is one of this boot.
-    pub(crate) fn open(directory: Directory, now: Monotonic) -> (Self, Option<Ledger>) {
-        let header = match Header::current() {
-            Ok(header) => header,
-            Err(error) => return (Self::none(format!("{error:#}; {UNTIL_THEN}")), None),
-        };
-        let read = read(&directory, &header).unwrap_or_else(|error| {
+    pub(crate) fn open(locked: Locked, header: Header, now: Monotonic) -> (Self, Option<Ledger>) {
+        let directory = locked.directory();
+        let reading = reading::read(directory, &header).unwrap_or_else(|error| {
             let path = directory.path().display();
-            error!(%path, error = format!("{error:#}"), "cannot read the journal; starting anew");
-            None
+            warn!(%path, %error, "cannot read the directory of the journal of scripts");
+            reading::Reading::default()
         });
+        damage::tell_of_strangers(directory);
         let mut journal = Journal {
-            store: Some(Store {
-                directory,
-                header,
-                segment: None,
-                lived: 0,
-                cursor: None,
-                look_at: now + LOOK,
-            }),
+            store: Some(Store::new(locked, header, reading.damaged, now)),
             lines: Vec::new(),
             entries: 0,
             fault: None,
             retry_at: None,
+            damage: None,
         };
         let empty = Ledger::default();
-        journal.rewrite(read.as_ref().unwrap_or(&empty), now);
-        (journal, read)
+        journal.rewrite(reading.ledger.as_ref().unwrap_or(&empty), now);
+        (journal, reading.ledger)
     }
 
     /// What is wrong with it, and what to do.
     pub(crate) fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+        let damage = self.damage.as_ref().map(DamageNotice::text);
+        self.fault.as_deref().or(damage)
     }
 
-    /// When [`Journal::retry`] leads to something next.
-    pub(crate) const fn retry_at(&self) -> Option<Monotonic> {
-        self.retry_at
+    /// The directory and its lock, if there is one.
+    pub(crate) fn locked(&self) -> Option<&Locked> {
+        self.store.as_ref().map(|store| &store.locked)
+    }
+
+    /// When [`Journal::tend`] leads to something next.
+    pub(crate) fn next_wake(&self) -> Option<Monotonic> {
+        let look = |store: &Store| store.looked() + IDLE_LOOK;
+        self.retry_at.or_else(|| self.store.as_ref().map(look))
     }
 
     /// Adds an entry, to be written by the next [`Journal::flush`].
     pub(crate) fn append(&mut self, entry: &Entry) {
-        if self
-            .store
-            .as_ref()
-            .is_some_and(|store| store.segment.is_some())
-        {
+        if self.store.as_ref().is_some_and(Store::is_open) {
             put(&mut self.lines, entry);
             self.entries += 1;
         }
@@ -163,9 +136,9 @@ impl Journal {
             return;
         }
         if let Some(store) = &mut self.store
-            && let Err(error) = store.write(&mut self.lines, self.entries, ledger, now)
+            && let Err(trouble) = store.write(&mut self.lines, self.entries, ledger, now)
         {
-            self.fail(&error, now);
+            self.fail(&trouble, now);
         }
         self.lines.clear();
         // One large turn must not keep its memory.
@@ -173,10 +146,29 @@ impl Journal {
         self.entries = 0;
     }
 
-    /// Tries again to write it, if it is time: all of the ledger.
-    pub(crate) fn retry(&mut self, ledger: &Ledger, now: Monotonic) {
-        if self.retry_at.is_some_and(|at| at <= now) {
-            self.rewrite(ledger, now);
+    /// Does what is due: writes all of the ledger again after a fault, or looks whether somebody
+    /// has removed something.
+    pub(crate) fn tend(&mut self, ledger: &Ledger, now: Monotonic) {
+        if let Some(at) = self.retry_at {
+            if at <= now {
+                self.rewrite(ledger, now);
+            }
+            return;
+        }
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        if now < store.looked() + IDLE_LOOK {
+            return;
+        }
+        if let Err(trouble) = store.look(now) {
+            self.fail(&trouble, now);
+        } else if self
+            .damage
+            .as_mut()
+            .is_some_and(|it| it.is_seen(&store.locked))
+        {
+            self.damage = None;
         }
     }
 
@@ -185,139 +177,46 @@ impl Journal {
             return;
         };
         match store.rewrite(ledger, self.fault.is_some()) {
-            Ok(()) => {
+            Ok(aside) => {
                 self.retry_at = None;
                 if self.fault.take().is_some() {
                     info!("the journal of scripts is written again");
                 }
+                self.note_damage(aside);
             }
-            Err(error) => self.fail(&error, now),
+            Err(trouble) => self.fail(&trouble, now),
         }
     }
 
-    /// Notes that it cannot be written. What there is of it is removed, since scripts that it calls
-    /// waiting will have run by the time that somebody reads it.
-    fn fail(&mut self, error: &io::Error, now: Monotonic) {
+    /// Notes that it cannot be written.
+    fn fail(&mut self, trouble: &Trouble, now: Monotonic) {
         let Some(store) = &mut self.store else {
             return;
         };
-        store.segment = None;
-        // Where nothing can be written, this may fail as well; it is tried again before the next
-        // segment.
-        let _ = store.directory.remove_before(u64::MAX);
-        self.retry_at = Some(now + RETRY);
-        let path = store.directory.path().display();
-        let fault = format!(
-            "cannot write the journal of scripts in {path}: {error}; free some space there, or make \
-             it writable; {UNTIL_THEN}"
-        );
+        let aside = store.give_up();
+        let path = store.locked.directory().path().display();
+        let fault =
+            format!("cannot write the journal of scripts in {path}: {trouble}; {UNTIL_THEN}");
         if self.fault.as_ref() != Some(&fault) {
             warn!(fault, "the journal of scripts is not written");
             self.fault = Some(fault);
         }
+        // What was removed is made again at once; it is tried again later if that fails.
+        let at_once = matches!(trouble, Trouble::Removed(_) | Trouble::Lost(_));
+        self.retry_at = Some(if at_once { now } else { now + RETRY });
+        self.note_damage(aside);
+    }
+
+    fn note_damage(&mut self, aside: Vec<Aside>) {
+        if let Some(store) = &self.store
+            && !aside.is_empty()
+        {
+            self.damage = Some(DamageNotice::of(store.locked.directory(), aside));
+        }
     }
 }
 
-impl Store {
-    /// Begins a segment with the whole ledger, and removes those before it.
-    fn rewrite(&mut self, ledger: &Ledger, stale: bool) -> io::Result<()> {
-        if stale {
-            // They lack what has happened since the fault, and must not be read.
-            self.directory.remove_before(u64::MAX)?;
-        }
-        let mut segment = self.next_segment()?;
-        let mut lines = Vec::new();
-        let mut cursor = Cursor::Runs(None);
-        while let Some(entry) = cursor.next(ledger) {
-            put(&mut lines, &entry);
-            if lines.len() > CHUNK {
-                segment.write(&lines)?;
-                lines.clear();
-            }
-        }
-        segment.write(&lines)?;
-        self.lived = segment.size;
-        self.directory.remove_before(segment.number)?;
-        self.segment = Some(segment);
-        self.cursor = None;
-        Ok(())
-    }
-
-    /// Writes lines, and renews the segment a step further.
-    fn write(
-        &mut self,
-        lines: &mut Vec<u8>,
-        entries: usize,
-        ledger: &Ledger,
-        now: Monotonic,
-    ) -> io::Result<()> {
-        let Some(segment) = &mut self.segment else {
-            return Ok(());
-        };
-        let mut renewed = false;
-        if let Some(cursor) = &mut self.cursor {
-            for _ in 0..entries * COPIES {
-                let Some(entry) = cursor.next(ledger) else {
-                    renewed = true;
-                    break;
-                };
-                put(lines, &entry);
-            }
-        }
-        segment.write(lines)?;
-        if now >= self.look_at {
-            self.look_at = now + LOOK;
-            if segment.is_removed()? {
-                return Err(io::Error::other("somebody has removed the file"));
-            }
-        }
-        let (number, size) = (segment.number, segment.size);
-        if renewed {
-            self.lived = size;
-            self.cursor = None;
-            self.directory.remove_before(number)?;
-        } else if self.cursor.is_none() && size > RENEW_AT.max(self.lived * GROWTH) {
-            self.segment = Some(self.next_segment()?);
-            self.cursor = Some(Cursor::Runs(None));
-        }
-        Ok(())
-    }
-
-    fn next_segment(&self) -> io::Result<Segment> {
-        let last = self.directory.segments()?.last().copied();
-        let number = last.map_or(1, |last| last.saturating_add(1));
-        Segment::create(&self.directory, number, &self.header)
-    }
-}
-
-impl Cursor {
-    /// What is copied next.
-    fn next(&mut self, ledger: &Ledger) -> Option<Entry> {
-        if let Cursor::Runs(after) = self {
-            if let Some(run) = ledger.run_after(*after) {
-                *after = Some(run.under_way.run);
-                return Some(Entry::Kept(run.clone()));
-            }
-            *self = Cursor::Setups(None);
-        }
-        let Cursor::Setups(after) = self else {
-            return None;
-        };
-        let change = ledger.setups_after(after.as_ref()).next()?;
-        *after = Some(change.setup.key.clone());
-        Some(Entry::Setup(change))
-    }
-}
-
-/// What the journal in a directory says, if there is one of this boot.
-fn read(directory: &Directory, header: &Header) -> anyhow::Result<Option<Ledger>> {
-    let mut ledger = Ledger::default();
-    let mut found = false;
-    for number in directory.segments()? {
-        found |= segment::read(directory, number, header, &mut ledger)?;
-    }
-    Ok(found.then_some(ledger))
-}
-
+#[cfg(test)]
+mod loss_tests;
 #[cfg(test)]
 mod tests;

@@ -4,12 +4,17 @@
 use super::*;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use connect_ipc::RunId;
 use connect_ipc::scripts::{Command, Ended, Run, ScriptKind};
-use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupState};
+use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
 
+use super::lock::Files;
+use super::reading::read;
+use super::segment::SCHEMA;
+use super::store::{LOOK, RENEW_AT};
 use crate::ledger::Origin;
 
 const NOW: Monotonic = Monotonic(1_000_000_000);
@@ -17,6 +22,14 @@ const NOW: Monotonic = Monotonic(1_000_000_000);
 fn starting(run: RunId) -> Entry {
     let origin = Origin { at: 7, session: 8 };
     Entry::Starting { run, origin }
+}
+
+/// Takes the lock of a directory, if nobody has it.
+pub(super) fn lock(path: &Path) -> Option<Locked> {
+    let directory = Directory::open(path).unwrap();
+    let files = Files::open(&directory).unwrap();
+    let taken = files.take(&directory).unwrap();
+    taken.then(|| Locked::new(directory, files))
 }
 
 /// A journal with the ledger that belongs to it.
@@ -29,7 +42,8 @@ struct Bench {
 impl Bench {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let (journal, read) = Journal::open(Directory::open(dir.path()).unwrap(), NOW);
+        let locked = lock(dir.path()).unwrap();
+        let (journal, read) = Journal::open(locked, Header::current().unwrap(), NOW);
         assert!(read.is_none() && journal.fault().is_none());
         Bench {
             dir,
@@ -53,7 +67,9 @@ impl Bench {
 
     /// What another process would read now.
     fn read(&self) -> Option<Ledger> {
-        read(&self.directory(), &Header::current().unwrap()).unwrap()
+        let reading = read(&self.directory(), &Header::current().unwrap()).unwrap();
+        assert!(reading.damaged.is_empty());
+        reading.ledger
     }
 
     fn segments(&self) -> Vec<PathBuf> {
@@ -64,9 +80,21 @@ impl Bench {
 
     /// Another helper comes.
     fn reopen(&mut self) -> Option<Ledger> {
-        let (journal, read) = Journal::open(self.directory(), NOW);
+        // It gives the lock up.
+        self.journal = Journal::none("closed".to_owned());
+        let locked = lock(self.dir.path()).unwrap();
+        let (journal, read) = Journal::open(locked, Header::current().unwrap(), NOW);
         self.journal = journal;
         read
+    }
+
+    /// The files that are there.
+    fn files(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names
     }
 
     fn is_same(&self, read: &Ledger) -> bool {
@@ -144,49 +172,181 @@ fn what_was_written_is_read_and_a_torn_line_is_not() {
     }
 }
 
-#[test]
-fn a_journal_of_another_boot_or_another_form_is_void() {
+/// A bench whose segment has this header, and is taken up by another helper.
+fn reopened_with(header: &str) -> (Bench, Option<Ledger>) {
     let current = serde_json::to_string(&Header::current().unwrap()).unwrap();
-    let header = Header::current().unwrap();
-    let boot = Header {
-        boot: "another".to_owned(),
-        ..header.clone()
-    };
-    let schema = Header {
-        schema: 0,
-        ..header
-    };
-    let others = [&boot, &schema].map(|header| serde_json::to_string(header).unwrap());
-    let [boot, schema] = others;
-    for header in [boot, schema, String::new(), "{}".to_owned(), "x".to_owned()] {
-        let mut bench = Bench::new();
-        bench.note(&ordered(1, 10));
-        bench.flush();
-        let segment = &bench.segments()[0];
-        let text = fs::read_to_string(segment).unwrap();
-        assert!(text.starts_with(&current));
-        fs::write(segment, text.replacen(&current, &header, 1)).unwrap();
-        assert!(bench.reopen().is_none(), "{header}");
-        assert_eq!(bench.read().unwrap().runs().count(), 0);
-        assert_eq!(bench.segments().len(), 1);
-        assert!(bench.journal.fault().is_none());
+    let mut bench = Bench::new();
+    bench.note(&ordered(1, 10));
+    bench.flush();
+    let segment = &bench.segments()[0];
+    let text = fs::read_to_string(segment).unwrap();
+    assert!(text.starts_with(&current));
+    fs::write(segment, text.replacen(&current, header, 1)).unwrap();
+    let read = bench.reopen();
+    assert_eq!(bench.segments().len(), 1);
+    assert_eq!(bench.read().unwrap().runs().count(), 0);
+    (bench, read)
+}
+
+#[test]
+fn a_journal_of_another_boot_is_void_and_that_is_no_fault() {
+    for schema in [SCHEMA, SCHEMA + 1] {
+        let boot = "another".to_owned();
+        let header = serde_json::to_string(&Header { schema, boot }).unwrap();
+        let (bench, read) = reopened_with(&header);
+        assert!(read.is_none());
+        assert_eq!(bench.journal.fault(), None);
+        assert_eq!(bench.files(), ["journal-2", "lock", "next"]);
     }
 }
 
 #[test]
-fn a_journal_with_a_line_that_is_no_entry_is_not_followed() {
+fn a_journal_of_another_schema_is_kept_and_told() {
+    let header = Header {
+        schema: 77,
+        ..Header::current().unwrap()
+    };
+    let (bench, read) = reopened_with(&serde_json::to_string(&header).unwrap());
+    assert!(read.is_none());
+    let fault = bench.journal.fault().unwrap();
+    assert!(fault.contains("its schema is 77"), "{fault}");
+    assert!(fault.contains(&format!("schema {SCHEMA}")), "{fault}");
+    assert!(
+        fault.contains("journal-1, which is kept as damaged-1"),
+        "{fault}"
+    );
+    assert_eq!(bench.files(), ["damaged-1", "journal-2", "lock", "next"]);
+}
+
+#[test]
+fn a_journal_with_a_first_line_that_is_no_header_is_kept_and_told() {
+    for header in ["", "{}", "x"] {
+        let (bench, read) = reopened_with(header);
+        assert!(read.unwrap().runs().next().is_none());
+        let fault = bench.journal.fault().unwrap();
+        assert!(fault.contains("line 1 is no entry"), "{fault}");
+        assert_eq!(bench.files(), ["damaged-1", "journal-2", "lock", "next"]);
+    }
+}
+
+/// Adds a line that is no entry to the last segment.
+fn add_nonsense(bench: &Bench) {
+    let segment = bench.segments().pop().unwrap();
+    let mut file = OpenOptions::new().append(true).open(segment).unwrap();
+    file.write_all(b"nonsense\n").unwrap();
+}
+
+#[test]
+fn what_stands_before_a_line_that_is_no_entry_counts_and_the_line_is_told() {
+    let mut bench = Bench::new();
+    bench.note(&ordered(1, 10));
+    bench.note(&starting(RunId(1)));
+    bench.flush();
+    add_nonsense(&bench);
+    let before = bench.ledger.clone();
+    bench.note(&ordered(2, 10));
+    bench.flush();
+    let read = bench.reopen().unwrap();
+    assert!(read.runs().eq(before.runs()));
+    let fault = bench.journal.fault().unwrap();
+    for words in [
+        "in journal-1, which is kept as damaged-1",
+        "line 4 is no entry",
+        "run twice or never",
+        &bench.dir.path().display().to_string(),
+    ] {
+        assert!(fault.contains(words), "{words}: {fault}");
+    }
+    bench.ledger = read;
+    assert!(bench.is_same(&bench.read().unwrap()));
+    // It is told until somebody has dealt with it; meanwhile the journal is written.
+    let later = NOW + IDLE_LOOK;
+    assert_eq!(bench.journal.next_wake(), Some(later));
+    bench.journal.tend(&bench.ledger, later);
+    assert!(bench.journal.fault().is_some());
+    bench.note(&ordered(3, 10));
+    bench.flush();
+    assert!(bench.is_same(&bench.read().unwrap()));
+    fs::remove_file(bench.dir.path().join("damaged-1")).unwrap();
+    bench.journal.tend(&bench.ledger, later + IDLE_LOOK);
+    assert_eq!(bench.journal.fault(), None);
+}
+
+#[test]
+fn the_next_helper_tells_no_damage_of_before_and_three_damaged_segments_are_kept() {
+    let mut bench = Bench::new();
+    for number in 1..=5 {
+        add_nonsense(&bench);
+        bench.reopen().unwrap();
+        assert!(bench.journal.fault().is_some(), "{number}");
+    }
+    let mut damaged = bench.files();
+    damaged.retain(|name| name.starts_with("damaged"));
+    assert_eq!(damaged, ["damaged-3", "damaged-4", "damaged-5"]);
+    bench.reopen().unwrap();
+    assert_eq!(bench.journal.fault(), None);
+}
+
+#[test]
+fn a_segment_after_a_damaged_one_counts() {
+    let mut bench = Bench::new();
+    for number in 0..400 {
+        bench.note(&ordered(number, 4_000));
+        bench.flush();
+        if bench.segments().len() == 2 {
+            break;
+        }
+    }
+    bench.note(&ordered(1_000, 10));
+    bench.flush();
+    let text = fs::read_to_string(&bench.segments()[0]).unwrap();
+    let first = text.lines().next().unwrap();
+    fs::write(&bench.segments()[0], format!("{first}\nnonsense\n")).unwrap();
+    let read = bench.reopen().unwrap();
+    // That one and the two that were copied with it.
+    assert_eq!(read.runs().count(), 3);
+    assert!(bench.journal.fault().is_some());
+}
+
+#[test]
+fn what_is_only_named_like_a_segment_is_left_alone() {
     let mut bench = Bench::new();
     bench.note(&ordered(1, 10));
     bench.flush();
-    let mut file = OpenOptions::new()
-        .append(true)
-        .open(&bench.segments()[0])
-        .unwrap();
-    file.write_all(b"nonsense\n").unwrap();
-    bench.note(&starting(RunId(1)));
+    let path = |name: &str| bench.dir.path().join(name);
+    let files = ["journal-007", "journal-+5", "journal-18446744073709551615"];
+    for name in files {
+        fs::write(path(name), "not ours\n").unwrap();
+    }
+    fs::create_dir(path("journal-2")).unwrap();
+    fs::create_dir(path("journal-99")).unwrap();
+    let read = bench.reopen().unwrap();
+    assert!(bench.is_same(&read));
+    assert_eq!(bench.journal.fault(), None);
+    let segments = bench.segments();
+    assert!(
+        segments[0].ends_with("journal-3"),
+        "2 is in use: {segments:?}"
+    );
+    for name in files {
+        let text = fs::read_to_string(bench.dir.path().join(name)).unwrap();
+        assert_eq!(text, "not ours\n");
+    }
+}
+
+#[test]
+fn the_last_number_that_counts_is_followed_by_the_first() {
+    let mut bench = Bench::new();
+    bench.note(&ordered(1, 10));
     bench.flush();
-    assert!(bench.reopen().is_none());
-    assert!(bench.read().is_some());
+    let last = bench.dir.path().join(format!("journal-{}", u64::MAX / 2));
+    fs::copy(&bench.segments()[0], &last).unwrap();
+    let read = bench.reopen().unwrap();
+    assert!(bench.is_same(&read));
+    bench.journal.tend(&bench.ledger, NOW + RETRY);
+    assert_eq!(bench.journal.fault(), None);
+    assert!(bench.is_same(&bench.read().unwrap()));
+    assert!(bench.segments()[0].ends_with("journal-1"));
 }
 
 #[test]
@@ -242,8 +402,7 @@ fn a_renewal_that_was_cut_short_is_done_by_the_next_helper() {
     bench.flush();
     assert_eq!(bench.segments().len(), 2);
     // A segment whose header was not written either.
-    let last = bench.directory().create_segment(100);
-    drop(last);
+    fs::write(bench.dir.path().join("journal-100"), "").unwrap();
     let read = bench.reopen().unwrap();
     assert!(bench.is_same(&read));
     assert_eq!(bench.segments().len(), 1);
@@ -256,29 +415,30 @@ fn a_journal_that_cannot_be_written_is_told_and_written_again_when_it_can() {
     bench.note(&ordered(1, 10));
     bench.flush();
     fs::remove_file(&bench.segments()[0]).unwrap();
-    // Now, the next number is in use by something else, so that it cannot be written again either.
     let late = NOW + LOOK;
     bench.note(&ordered(2, 10));
     bench.journal.flush(&bench.ledger, late);
     let fault = bench.journal.fault().unwrap().to_owned();
-    assert!(fault.contains("removed the file"), "{fault}");
-    assert!(fault.contains("make it writable"), "{fault}");
+    assert!(fault.contains("removed the file journal-1"), "{fault}");
+    assert!(!fault.contains("free some space"), "{fault}");
     // What happens meanwhile costs nothing.
     bench.note(&ordered(3, 10));
     assert!(bench.journal.lines.is_empty());
-    assert_eq!(bench.journal.retry_at(), Some(late + RETRY));
-    bench.journal.retry(&bench.ledger, late);
+    assert_eq!(bench.journal.next_wake(), Some(late), "at once");
+    // Directories in the places of the next segments make it fail again.
+    let path = |number: u64| bench.dir.path().join(format!("journal-{number}"));
+    for number in 1..=100 {
+        fs::create_dir(path(number)).unwrap();
+    }
+    bench.journal.tend(&bench.ledger, late);
+    let fault = bench.journal.fault().unwrap().to_owned();
+    assert!(fault.contains("something else: remove them"), "{fault}");
+    assert_eq!(bench.journal.next_wake(), Some(late + RETRY));
+    fs::remove_dir(path(1)).unwrap();
+    bench.journal.tend(&bench.ledger, late);
     assert!(bench.journal.fault().is_some(), "it is too early");
-    // A directory in its place makes it fail again.
-    fs::create_dir(bench.dir.path().join("journal-1")).unwrap();
-    bench.journal.retry(&bench.ledger, late + RETRY);
-    assert!(bench.journal.fault().is_some_and(|now| now != fault));
-    fs::remove_dir(bench.dir.path().join("journal-1")).unwrap();
-    bench.journal.retry(&bench.ledger, late + RETRY + RETRY);
-    assert_eq!(
-        (bench.journal.fault(), bench.journal.retry_at()),
-        (None, None)
-    );
+    bench.journal.tend(&bench.ledger, late + RETRY);
+    assert_eq!(bench.journal.fault(), None);
     assert!(bench.is_same(&bench.read().unwrap()));
     bench.note(&starting(RunId(3)));
     bench.flush();
@@ -292,6 +452,6 @@ fn without_a_journal_everything_goes_on() {
     journal.append(&ordered(1, 10));
     assert!(journal.lines.is_empty());
     journal.flush(&Ledger::default(), NOW);
-    journal.retry(&Ledger::default(), NOW);
-    assert_eq!(journal.retry_at(), None);
+    journal.tend(&Ledger::default(), NOW);
+    assert_eq!(journal.next_wake(), None);
 }

@@ -15,9 +15,9 @@ use std::collections::BTreeMap;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
+use connect_runtime::start_time::Stat;
 
 use crate::ledger::Origin;
-use crate::start_time::Stat;
 use crate::stdin::StandardInput;
 
 /// How many ticks a process may seem to be older than it is: the two readings of the clock may

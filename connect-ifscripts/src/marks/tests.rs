@@ -8,12 +8,12 @@ use std::process::{self, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 
 use connect_ipc::scripts::{Command as Words, Run, ScriptKind};
+use connect_runtime::start_time;
 use rustix::process::{Pid, Signal, geteuid, kill_process_group};
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 
 use crate::journal::Directory;
 use crate::ledger::{Entry, Origin};
-use crate::start_time;
 
 #[test]
 fn the_mark_is_a_whole_variable() {

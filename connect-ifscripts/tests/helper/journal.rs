@@ -290,6 +290,44 @@ async fn a_full_disk_is_told_and_its_end_too() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_directory_that_is_removed_is_told_and_made_again_and_nothing_is_lost() -> Result<()> {
+    let (core, helper, mut connection) = begun().await?;
+    let gate = core.gate("gate")?;
+    let first = shell(1, "a", gate.wait());
+    let (second, third) = (noting(&core, 2, "a"), noting(&core, 3, "b"));
+    connection.tell(&ToScripts::Run(vec![first.clone(), second.clone()]))?;
+    let child = connection.started(1).await?;
+    fs::remove_dir_all(core.path("journal"))?;
+    // It looks when it writes, once a second at most.
+    let mut number = 100;
+    connection.run(noting(&core, number, "c"))?;
+    let fault = loop {
+        match connection.next_of_all().await? {
+            FromScripts::JournalFault(fault) => break fault.context("no fault")?,
+            FromScripts::Ended { .. } => {
+                connection.tell(&ToScripts::Settled(vec![RunId(number)]))?;
+                number += 1;
+                connection.run(noting(&core, number, "c"))?;
+            }
+            _ => {}
+        }
+    };
+    assert!(fault.contains("the directory was removed"), "{fault}");
+    assert_eq!(connection.journal_fault().await?, None);
+    kill(helper, connection).await?;
+    let (_helper, mut connection, resumed) = succeed(&core).await?;
+    assert_eq!(resumed[0], under_way(&first, Some(child)));
+    assert_eq!(resumed[1], under_way(&second, None));
+    connection.tell(&ToScripts::Ready {})?;
+    gate.open().await?;
+    assert_eq!(connection.end(1).await?, Ended::Lost);
+    assert_eq!(connection.end(2).await?, Ended::Exited(5));
+    connection.run(third)?;
+    assert_eq!(connection.end(3).await?, Ended::Exited(5));
+    Ok(())
+}
+
+#[tokio::test]
 async fn commands_that_hang_stop_no_ifup() -> Result<()> {
     let (core, _helper, mut connection) = Core::with_helper(&["--connect-children", "2"]).await?;
     let mut gates = Vec::new();

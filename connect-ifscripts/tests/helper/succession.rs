@@ -20,7 +20,9 @@ async fn a_second_helper_waits_until_the_first_has_ended() -> Result<()> {
     connection.run(run.clone())?;
     let child = connection.started(1).await?;
     let mut second = core.journalling(&[])?;
-    second.logs(WAITS).await?;
+    let text = second.logged(WAITS).await?;
+    let pid = first.pid()?.as_raw_nonzero();
+    assert!(text.contains(&format!("pid={pid}")), "{text}");
     // A third one waits as well, and a signal ends that.
     let mut third = core.journalling(&[])?;
     third.logs(WAITS).await?;
@@ -65,5 +67,27 @@ async fn a_helper_that_is_ending_leaves_its_scripts_to_one_that_waits() -> Resul
     gate.open().await?;
     assert_eq!(connection.end(1).await?, Ended::Lost);
     assert_eq!(connection.end(2).await?, Ended::Exited(7));
+    Ok(())
+}
+
+#[tokio::test]
+async fn who_waits_long_for_a_stopped_helper_warns_and_names_it() -> Result<()> {
+    let core = Core::new().await?;
+    let mut first = core.journalling(&[])?;
+    let (mut connection, _) = core.accept().await?;
+    connection.tell(&ToScripts::Ready {})?;
+    connection.run(shell(1, "a", ":"))?;
+    assert_eq!(connection.end(1).await?, Ended::Exited(0));
+    first.signal(Signal::STOP)?;
+    let mut second = core.journalling(&[])?;
+    let text = second.logged("still waiting").await?;
+    let pid = first.pid()?.as_raw_nonzero();
+    assert!(text.contains("WARN"), "{text}");
+    assert!(text.contains(&format!("pid={pid}")), "{text}");
+    assert!(text.contains("kill it"), "{text}");
+    first.signal(Signal::KILL)?;
+    first.ended().await?;
+    let (_connection, resumed) = core.accept().await?;
+    assert_eq!(resumed.len(), 1);
     Ok(())
 }

@@ -168,11 +168,17 @@ impl Helper {
 
     /// Waits until the log has a line with this text.
     pub(crate) async fn logs(&mut self, text: &str) -> Result<()> {
+        self.logged(text).await.map(drop)
+    }
+
+    /// Waits for a line of the log, and gives it.
+    pub(crate) async fn logged(&mut self, text: &str) -> Result<String> {
         let log = self.log.as_mut().context("its log is not read")?;
         loop {
             let line = within(log.next_line()).await??;
-            if line.context("the log has ended")?.contains(text) {
-                return Ok(());
+            let line = line.context("the log has ended")?;
+            if line.contains(text) {
+                return Ok(line);
             }
         }
     }

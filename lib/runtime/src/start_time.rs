@@ -13,20 +13,20 @@ const STAT_SIZE: usize = 1280;
 
 /// What the system says of a process.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Stat {
+pub struct Stat {
     /// Its parent; 0 if that is in another namespace, or if there is none.
-    pub(crate) parent: i32,
+    pub parent: i32,
     /// Its process group.
-    pub(crate) group: i32,
+    pub group: i32,
     /// Its session.
-    pub(crate) session: i32,
+    pub session: i32,
     /// When it was started, in clock ticks since boot.
-    pub(crate) start_time: u64,
+    pub start_time: u64,
 }
 
 impl Stat {
     /// That of process `pid`; `None` if there is no such process or the system does not say.
-    pub(crate) fn of(pid: i32) -> Option<Self> {
+    pub fn of(pid: i32) -> Option<Self> {
         let path = format!("/proc/{pid}/stat");
         let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let mut buffer = [0u8; STAT_SIZE];
@@ -37,12 +37,12 @@ impl Stat {
 
 /// When process `pid` was started, in clock ticks since boot; `None` if there is no such process
 /// or the system does not say.
-pub(crate) fn of(pid: i32) -> Option<u64> {
+pub fn of(pid: i32) -> Option<u64> {
     Stat::of(pid).map(|stat| stat.start_time)
 }
 
 /// The session of this process; 0 if it is that of another namespace, as in each [`Stat`].
-pub(crate) fn own_session() -> i32 {
+pub fn own_session() -> i32 {
     let own = i32::try_from(std::process::id()).ok().and_then(Stat::of);
     own.map_or(0, |stat| stat.session)
 }
@@ -64,12 +64,12 @@ fn parse(stat: &[u8]) -> Option<Stat> {
 
 /// The present, as the start time of a process that starts now. To read this clock takes no system
 /// call on the usual machines.
-pub(crate) fn now() -> u64 {
+pub fn now() -> u64 {
     ticks(since_boot())
 }
 
 /// How long ago a process was started.
-pub(crate) fn age(start_time: u64) -> Duration {
+pub fn age(start_time: u64) -> Duration {
     let ticks_per_second = ticks_per_second();
     let seconds = start_time / ticks_per_second;
     let part = start_time % ticks_per_second * 1_000_000_000 / ticks_per_second;
@@ -78,7 +78,7 @@ pub(crate) fn age(start_time: u64) -> Duration {
 }
 
 /// A time in clock ticks; a part of a tick counts for nothing, as in a start time.
-pub(crate) fn ticks(time: Duration) -> u64 {
+pub fn ticks(time: Duration) -> u64 {
     let ticks_per_second = ticks_per_second();
     let part = u64::from(time.subsec_nanos()) * ticks_per_second / 1_000_000_000;
     time.as_secs() * ticks_per_second + part

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The lock by which one script helper takes the journal over from another.
+//!
+//! ```text
+//!   first helper:   holds `lock` as long as it lives -- ending --> sees `next` held, ends
+//!   second helper:  waits, holding `next`                          --> gets `lock`, drops `next`
+//! ```
+//!
+//! The descriptors close when a program is executed, and not before: a child that the first helper
+//! has just made holds the lock until it runs its script. So the second helper, once it has the
+//! lock, sees each child by its mark.
+//!
+//! The holder writes its number into `lock`, so that whoever waits can name it.
+
+use std::fs::File;
+use std::io;
+
+use connect_runtime::lock_holder::LOCK;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::directory::Directory;
+
+/// The file that a helper locks while it waits for another to end.
+pub(super) const NEXT: &str = "next";
+
+/// The two files.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// Held by being open. It is left to the end of the process to close it.
+    pub(super) lock: File,
+    pub(super) next: File,
+}
+
+impl Files {
+    pub(super) fn open(directory: &Directory) -> io::Result<Self> {
+        Ok(Files {
+            lock: directory.lock_file(LOCK)?,
+            next: directory.lock_file(NEXT)?,
+        })
+    }
+
+    /// Takes the lock, if nobody has it. It counts only if the file has its name still: another
+    /// helper would lock the file that has the name now.
+    pub(super) fn take(&self, directory: &Directory) -> io::Result<bool> {
+        Ok(
+            try_lock(&self.lock, FlockOperation::NonBlockingLockExclusive)?
+                && directory.has(LOCK, &self.lock),
+        )
+    }
+}
+
+pub(super) fn try_lock(file: &File, operation: FlockOperation) -> io::Result<bool> {
+    match flock(file, operation) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The directory of the journal in the hands of the helper that has its lock.
+//!
+//! Only this type makes, removes and renames segments, and before each it looks whether the lock
+//! file that it holds is still the one that has the name. A helper whose lock file was removed has
+//! lost the lock, since another helper locks the new file; it must not touch the other's segments.
+
+use std::fs::File;
+use std::io;
+
+use connect_runtime::lock_holder::{Holder, LOCK};
+use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, renameat, statat, unlinkat};
+use rustix::io::Errno;
+use thiserror::Error;
+use tracing::{info, warn};
+
+use super::directory::{Directory, LAST, damaged_name, segment_name};
+use super::lock::{Files, NEXT, try_lock};
+
+/// How many damaged segments are kept. One is enough to see what went wrong; more come if it
+/// happens again.
+const DAMAGED_KEPT: usize = 3;
+
+/// How many names that are in use by something else are passed over when a segment is made.
+const PASSED_OVER: usize = 64;
+
+/// The directory, with its lock.
+#[derive(Debug)]
+pub(crate) struct Locked {
+    directory: Directory,
+    files: Files,
+}
+
+/// Why the lock does not count any more.
+#[derive(Clone, Copy, Debug, Error, Eq, PartialEq)]
+pub(super) enum Loss {
+    /// The name of the directory leads elsewhere or nowhere.
+    #[error("the directory was removed, or something else is in its place or mounted over it")]
+    Directory,
+    /// The name of the lock file leads to another file, or to none.
+    #[error("the file `lock' in it was removed or replaced")]
+    Lock,
+}
+
+/// Why the journal cannot be kept.
+#[derive(Debug, Error)]
+pub(super) enum Trouble {
+    /// A file cannot be written.
+    #[error("{0}; free some space there, or make it writable")]
+    Io(#[from] io::Error),
+    /// The segment that is written was removed.
+    #[error("somebody has removed the file {0}; the journal is written again in another one")]
+    Removed(String),
+    /// The lock does not count any more.
+    #[error(
+        "{0}; the directory is locked again and the journal written again, if that is possible"
+    )]
+    Lost(#[from] Loss),
+    /// And another helper has it; this one, if it says so.
+    #[error("{loss}, and another script helper{} has locked it since; end one of the two", name(*.holder))]
+    Taken { loss: Loss, holder: Option<Holder> },
+    /// And it cannot be had again.
+    #[error("{loss}, and it cannot be locked again: {error:#}")]
+    Unusable { loss: Loss, error: anyhow::Error },
+}
+
+impl From<Errno> for Trouble {
+    fn from(error: Errno) -> Self {
+        Trouble::Io(error.into())
+    }
+}
+
+fn name(holder: Option<Holder>) -> String {
+    holder.map_or_else(String::new, |holder| format!(" ({holder})"))
+}
+
+impl Locked {
+    /// The lock was taken.
+    pub(super) fn new(directory: Directory, files: Files) -> Self {
+        let written = Holder::own().map_or(Ok(()), |own| own.write(&files.lock));
+        if let Err(error) = written {
+            // Whoever waits is told less then, and nothing else depends on it.
+            let path = directory.path().display();
+            warn!(%path, %error, "cannot write our number into the lock file");
+        }
+        Locked { directory, files }
+    }
+
+    pub(crate) const fn directory(&self) -> &Directory {
+        &self.directory
+    }
+
+    /// Whether another helper waits for us to end.
+    pub(crate) fn successor_waits(&self) -> bool {
+        match try_lock(&self.files.next, FlockOperation::NonBlockingLockShared) {
+            Ok(true) => {
+                // Nobody waits, so nobody may be kept from saying that he does.
+                let _ = flock(&self.files.next, FlockOperation::Unlock);
+                false
+            }
+            Ok(false) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Whether the lock still counts.
+    pub(super) fn look(&mut self) -> Result<(), Loss> {
+        if !self.directory.is_in_place() {
+            return Err(Loss::Directory);
+        }
+        self.confirm()?;
+        // A successor locks the file of that name, and we look there for it.
+        if !self.directory.has(NEXT, &self.files.next)
+            && let Ok(next) = self.directory.lock_file(NEXT)
+        {
+            let path = self.directory.path().display();
+            info!(%path, "the file `next' was removed; it was made again");
+            self.files.next = next;
+        }
+        Ok(())
+    }
+
+    /// Whether the lock counts for the files in this directory, wherever it is now.
+    fn confirm(&self) -> Result<(), Loss> {
+        if self.directory.has(LOCK, &self.files.lock) {
+            Ok(())
+        } else {
+            Err(Loss::Lock)
+        }
+    }
+
+    /// Takes the lock again after a loss, in a directory that is made again if it is missing. What
+    /// is left of this helper's journal elsewhere is removed: if that place comes back under the
+    /// old name, nobody may read it.
+    pub(super) fn regain(&mut self) -> Result<(), Trouble> {
+        let Err(loss) = self.look() else {
+            return Ok(());
+        };
+        let _ = self.remove_before(u64::MAX);
+        let unusable = |error: anyhow::Error| Trouble::Unusable { loss, error };
+        let directory = Directory::open(self.directory.path()).map_err(unusable)?;
+        let files = Files::open(&directory).map_err(|error| unusable(error.into()))?;
+        if !files
+            .take(&directory)
+            .map_err(|error| unusable(error.into()))?
+        {
+            let holder = Holder::read(&files.lock);
+            return Err(Trouble::Taken { loss, holder });
+        }
+        *self = Locked::new(directory, files);
+        Ok(())
+    }
+
+    /// Makes the segment after all those that are there. What has its name and is no segment is
+    /// left alone.
+    pub(super) fn create_segment(&self) -> Result<(u64, File), Trouble> {
+        let last = self.directory.segments()?.last().copied();
+        let first = last.map_or(1, |last| last.saturating_add(1));
+        self.confirm()?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::APPEND;
+        for number in (first..=LAST).take(PASSED_OVER) {
+            match self.directory.plain(&segment_name(number), flags) {
+                Ok(file) => return Ok((number, file)),
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let text = format!(
+            "{} and those after it are something else: remove them",
+            segment_name(first.min(LAST))
+        );
+        Err(io::Error::other(text).into())
+    }
+
+    /// Removes the segments before this one.
+    pub(super) fn remove_before(&self, number: u64) -> Result<(), Trouble> {
+        for older in self
+            .directory
+            .segments()?
+            .into_iter()
+            .filter(|n| *n < number)
+        {
+            self.confirm()?;
+            unlinkat(
+                self.directory.descriptor(),
+                segment_name(older),
+                AtFlags::empty(),
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Gives a damaged segment a name under which it is kept, and removes the oldest of those that
+    /// are beyond the limit. Gives the name.
+    pub(super) fn set_aside(&self, segment: u64) -> Result<String, Trouble> {
+        self.confirm()?;
+        let at = self.directory.descriptor();
+        let kept = self.directory.damaged()?;
+        let beyond = (kept.len() + 1).saturating_sub(DAMAGED_KEPT);
+        for oldest in kept.iter().take(beyond) {
+            unlinkat(at, damaged_name(*oldest), AtFlags::empty())?;
+        }
+        let number = kept.last().map_or(1, |last| last.saturating_add(1));
+        let name = damaged_name(number);
+        renameat(at, segment_name(segment), at, &name)?;
+        Ok(name)
+    }
+
+    /// Whether a damaged segment is still kept under this name.
+    pub(super) fn keeps(&self, name: &str) -> bool {
+        let at = self.directory.descriptor();
+        statat(at, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Reading the journal that an earlier helper has left.
+//!
+//! What stands before a line that is no entry counts, and so do the segments after it: each run
+//! that they know more of is one less that is run twice or lost.
+
+use std::io::{self, BufRead as _, BufReader, Read as _};
+
+use connect_ipc::frame::MAX_FRAME;
+use thiserror::Error;
+use tracing::info;
+
+use super::directory::Directory;
+use super::segment::{Header, SCHEMA};
+use crate::ledger::{Entry, Ledger};
+
+/// The longest line. An order has come in one message, and its entry has little more than that; the
+/// rest is room for what is noted with it.
+const MAX_LINE: usize = 4 * MAX_FRAME;
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// `None` if there is no journal of this boot.
+    pub(super) ledger: Option<Ledger>,
+    pub(super) damaged: Vec<Damage>,
+}
+
+/// A segment that cannot be read to its end.
+#[derive(Debug)]
+pub(super) struct Damage {
+    pub(super) segment: u64,
+    pub(super) cause: Cause,
+}
+
+/// Why.
+#[derive(Debug, Error)]
+pub(super) enum Cause {
+    #[error("line {line} is no entry ({error})")]
+    Line { line: u64, error: String },
+    #[error("its schema is {0}, and this version of connect-ifscripts reads schema {SCHEMA}")]
+    Schema(u32),
+    #[error("it cannot be read after line {line} ({error})")]
+    Unreadable { line: u64, error: io::Error },
+}
+
+/// Reads all segments, in order.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub(super) fn read(directory: &Directory, current: &Header) -> io::Result<Reading> {
+    let mut reading = Reading::default();
+    let mut ledger = Ledger::default();
+    let mut found = false;
+    for segment in directory.segments()? {
+        match read_segment(directory, segment, current, &mut ledger) {
+            Ok(counts) => found |= counts,
+            Err(cause) => {
+                found |= !matches!(cause, Cause::Schema(_));
+                reading.damaged.push(Damage { segment, cause });
+            }
+        }
+    }
+    reading.ledger = found.then_some(ledger);
+    Ok(reading)
+}
+
+/// Reads a segment into a ledger. Whether it counts: one of another boot, or without a whole
+/// header, does not.
+fn read_segment(
+    directory: &Directory,
+    number: u64,
+    current: &Header,
+    ledger: &mut Ledger,
+) -> Result<bool, Cause> {
+    let file = directory.open_segment(number);
+    let file = file.map_err(|error| Cause::Unreadable { line: 0, error })?;
+    let mut lines = Lines {
+        reader: BufReader::new(file),
+        line: Vec::new(),
+        number: 0,
+    };
+    if !lines.next()? {
+        return Ok(false);
+    }
+    let header: Header = lines.parse()?;
+    if header.boot != current.boot {
+        info!(
+            segment = number,
+            "the journal of scripts is of another boot, and so void"
+        );
+        return Ok(false);
+    }
+    if header.schema != current.schema {
+        return Err(Cause::Schema(header.schema));
+    }
+    while lines.next()? {
+        ledger.apply(&lines.parse::<Entry>()?);
+    }
+    Ok(true)
+}
+
+/// The lines of a segment.
+struct Lines<R> {
+    reader: R,
+    line: Vec<u8>,
+    /// That of the line, from 1.
+    number: u64,
+}
+
+impl<R: io::BufRead> Lines<R> {
+    /// Reads the next line; `false` if there is no whole one. A last line without a newline was
+    /// being written when its writer died, and so was not acted upon.
+    fn next(&mut self) -> Result<bool, Cause> {
+        self.line.clear();
+        let mut reader = self.reader.by_ref().take(MAX_LINE as u64);
+        let length = reader.read_until(b'\n', &mut self.line);
+        let length = length.map_err(|error| Cause::Unreadable {
+            line: self.number,
+            error,
+        })?;
+        self.number += 1;
+        if length == MAX_LINE {
+            return Err(Cause::Line {
+                line: self.number,
+                error: "it is too long".to_owned(),
+            });
+        }
+        Ok(self.line.ends_with(b"\n"))
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Cause> {
+        serde_json::from_slice(&self.line).map_err(|error| Cause::Line {
+            line: self.number,
+            error: error.to_string(),
+        })
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The segments of the journal: writing one, and beginning another in its place.
+
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::setup::SetupKey;
+use tracing::warn;
+
+use super::locked::{Locked, Trouble};
+use super::reading::Damage;
+use super::segment::{Header, Segment, put};
+use crate::ledger::{Entry, Ledger};
+
+/// A segment is renewed when it is larger than this: so much is read in a few milliseconds.
+pub(super) const RENEW_AT: u64 = 1024 * 1024;
+
+/// And larger than so many times what lived when it was begun: so a renewal costs less than what
+/// was written since the last one.
+const GROWTH: u64 = 4;
+
+/// How many runs and setups are copied for each entry that is written while a segment is renewed:
+/// with two, the renewal ends before the table has grown by half.
+const COPIES: usize = 2;
+
+/// How much is collected for one write when the whole ledger is written.
+const CHUNK: usize = 64 * 1024;
+
+/// How often to look, while entries are written, whether somebody has removed something.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
+
+/// The files.
+#[derive(Debug)]
+pub(super) struct Store {
+    pub(super) locked: Locked,
+    header: Header,
+    /// `None` while it cannot be written.
+    segment: Option<Segment>,
+    /// How many bytes lived when the segment was complete.
+    lived: u64,
+    /// What is copied next, while the segment before this one is still needed.
+    cursor: Option<Cursor>,
+    /// When it was last looked whether somebody has removed something.
+    looked: Monotonic,
+    /// The segments that are to be kept for people to look at.
+    damaged: Vec<Damage>,
+}
+
+/// A damaged segment that was set aside.
+#[derive(Debug)]
+pub(super) struct Aside {
+    /// Its name now; `None` if it could not be kept.
+    pub(super) name: Option<String>,
+    pub(super) damage: Damage,
+}
+
+/// How far the copying is. Runs come first: what is said of a run that is not copied yet is passed
+/// over by a reader, and must not be missed in a setup that is.
+#[derive(Debug)]
+enum Cursor {
+    Runs(Option<RunId>),
+    Setups(Option<SetupKey>),
+}
+
+impl Store {
+    /// Nothing is written yet. The segments that are there are kept until something is.
+    pub(super) const fn new(
+        locked: Locked,
+        header: Header,
+        damaged: Vec<Damage>,
+        now: Monotonic,
+    ) -> Self {
+        Store {
+            locked,
+            header,
+            segment: None,
+            lived: 0,
+            cursor: None,
+            looked: now,
+            damaged,
+        }
+    }
+
+    /// Whether there is a segment to write into.
+    pub(super) const fn is_open(&self) -> bool {
+        self.segment.is_some()
+    }
+
+    /// When it was last looked whether somebody has removed something.
+    pub(super) const fn looked(&self) -> Monotonic {
+        self.looked
+    }
+
+    /// Begins a segment with the whole ledger, and removes those before it.
+    pub(super) fn rewrite(&mut self, ledger: &Ledger, stale: bool) -> Result<Vec<Aside>, Trouble> {
+        let mut aside = Vec::new();
+        if stale {
+            self.locked.regain()?;
+            // They lack what has happened since the fault, and must not be read.
+            aside = self.set_aside();
+            self.locked.remove_before(u64::MAX)?;
+        }
+        let mut segment = Segment::create(&self.locked, &self.header)?;
+        let mut lines = Vec::new();
+        let mut cursor = Cursor::Runs(None);
+        while let Some(entry) = cursor.next(ledger) {
+            put(&mut lines, &entry);
+            if lines.len() > CHUNK {
+                segment.write(&lines)?;
+                lines.clear();
+            }
+        }
+        segment.write(&lines)?;
+        self.lived = segment.size;
+        aside.extend(self.set_aside());
+        self.locked.remove_before(segment.number)?;
+        self.segment = Some(segment);
+        self.cursor = None;
+        Ok(aside)
+    }
+
+    /// Writes lines, and renews the segment a step further.
+    pub(super) fn write(
+        &mut self,
+        lines: &mut Vec<u8>,
+        entries: usize,
+        ledger: &Ledger,
+        now: Monotonic,
+    ) -> Result<(), Trouble> {
+        let Some(segment) = &mut self.segment else {
+            return Ok(());
+        };
+        let mut renewed = false;
+        if let Some(cursor) = &mut self.cursor {
+            for _ in 0..entries * COPIES {
+                let Some(entry) = cursor.next(ledger) else {
+                    renewed = true;
+                    break;
+                };
+                put(lines, &entry);
+            }
+        }
+        segment.write(lines)?;
+        let (number, size) = (segment.number, segment.size);
+        if now >= self.looked + LOOK {
+            self.look(now)?;
+        }
+        if renewed {
+            self.lived = size;
+            self.cursor = None;
+            self.locked.remove_before(number)?;
+        } else if self.cursor.is_none() && size > RENEW_AT.max(self.lived * GROWTH) {
+            self.segment = Some(Segment::create(&self.locked, &self.header)?);
+            self.cursor = Some(Cursor::Runs(None));
+        }
+        Ok(())
+    }
+
+    /// Looks whether directory, lock and segment are still those that their names lead to.
+    pub(super) fn look(&mut self, now: Monotonic) -> Result<(), Trouble> {
+        self.looked = now;
+        self.locked.look()?;
+        match &self.segment {
+            Some(segment) if segment.is_removed(self.locked.directory()) => {
+                Err(Trouble::Removed(segment.name()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes no more, and removes what there is, since scripts that it calls waiting will have run
+    /// by the time that somebody reads it.
+    pub(super) fn give_up(&mut self) -> Vec<Aside> {
+        self.segment = None;
+        let aside = self.set_aside();
+        // Where nothing can be written, this may fail as well; it is tried again before the next
+        // segment.
+        let _ = self.locked.remove_before(u64::MAX);
+        aside
+    }
+
+    /// Keeps the damaged segments under other names.
+    fn set_aside(&mut self) -> Vec<Aside> {
+        let keep = |damage: Damage| {
+            let segment = damage.segment;
+            let kept = self.locked.set_aside(segment);
+            if let Err(error) = &kept {
+                warn!(segment, %error, "cannot keep a damaged segment of the journal of scripts");
+            }
+            let name = kept.ok();
+            Aside { name, damage }
+        };
+        std::mem::take(&mut self.damaged)
+            .into_iter()
+            .map(keep)
+            .collect()
+    }
+}
+
+impl Cursor {
+    /// What is copied next.
+    fn next(&mut self, ledger: &Ledger) -> Option<Entry> {
+        if let Cursor::Runs(after) = self {
+            if let Some(run) = ledger.run_after(*after) {
+                *after = Some(run.under_way.run);
+                return Some(Entry::Kept(run.clone()));
+            }
+            *self = Cursor::Setups(None);
+        }
+        let Cursor::Setups(after) = self else {
+            return None;
+        };
+        let change = ledger.setups_after(after.as_ref()).next()?;
+        *after = Some(change.setup.key.clone());
+        Some(Entry::Setup(change))
+    }
+}
