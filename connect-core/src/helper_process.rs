@@ -2,6 +2,7 @@
 //! A helper as a child of `connect`: how it is started, and started again when it dies.
 
 use std::ffi::OsString;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use crate::daemonize;
+use crate::lock_watch::LockWatch;
 use crate::options::{ConnectOptions, Paths};
 use crate::restarts::Supervision;
 
@@ -41,6 +43,8 @@ pub(crate) struct HelperProgram {
     program: PathBuf,
     arguments: Vec<OsString>,
     paths: Paths,
+    /// For the script helper alone.
+    lock: Option<LockWatch>,
 }
 
 impl HelperProgram {
@@ -58,13 +62,16 @@ impl HelperProgram {
         if log.sink == Sink::Journald {
             arguments.push("--log=journald".into());
         }
+        let mut lock = None;
         if runs_scripts(&program) {
             arguments.extend(of_scripts(options, paths));
+            lock = Some(LockWatch::new(journal(paths), options.stop_wait.duration()));
         }
         HelperProgram {
             program,
             arguments,
             paths: paths.clone(),
+            lock,
         }
     }
 
@@ -103,17 +110,18 @@ impl HelperProgram {
     /// that moment. One that is silent is killed, since it may be stopped and so deaf to other
     /// signals.
     pub(crate) async fn supervise(
-        self,
+        mut self,
         core: Supervision,
         mut stop: oneshot::Receiver<()>,
     ) -> Option<Child> {
         let name = self.program.file_name().unwrap_or_default();
-        let name = name.to_string_lossy();
+        let name = name.to_string_lossy().into_owned();
         let mut pause = Duration::ZERO;
         loop {
             let started = Instant::now();
             match self.spawn() {
                 Ok(mut child) => {
+                    let id = child.id();
                     let ended = tokio::select! {
                         ended = child.wait() => ended,
                         () = core.silent() => {
@@ -122,6 +130,7 @@ impl HelperProgram {
                             let _ = child.start_kill();
                             child.wait().await
                         }
+                        () = attend(&mut self.lock, id, &core) => child.wait().await,
                         _ = &mut stop => return Some(child),
                     };
                     match ended {
@@ -151,6 +160,19 @@ impl HelperProgram {
     }
 }
 
+/// Sees to it that the helper can begin. Never ends.
+async fn attend(lock: &mut Option<LockWatch>, helper: Option<u32>, core: &Supervision) {
+    match lock {
+        Some(lock) => lock.attend(helper, core).await,
+        None => pending().await,
+    }
+}
+
+/// The directory of the script helper's journal.
+fn journal(paths: &Paths) -> PathBuf {
+    paths.runtime.path().join(JOURNAL)
+}
+
 fn runs_scripts(program: &Path) -> bool {
     program.ends_with(SCRIPT_HELPER)
 }
@@ -161,7 +183,7 @@ fn of_scripts(options: &ConnectOptions, paths: &Paths) -> Vec<OsString> {
         "--stop-wait".into(),
         options.stop_wait.to_string().into(),
         "--journal-dir".into(),
-        paths.runtime.path().join(JOURNAL).into(),
+        journal(paths).into(),
     ];
     let switches = [
         (options.clean_environment, "--clean-environment"),

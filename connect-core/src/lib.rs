@@ -15,6 +15,7 @@ mod event_loop;
 mod helper_process;
 mod kept_database;
 pub mod launcher;
+mod lock_watch;
 pub mod machine;
 mod options;
 pub mod recording;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How core has a helper that does not answer started again, and learns of each restart.
+//! How core has a helper that does not answer started again, and what it learns of the helpers that
+//! its program starts.
 //!
 //! ```text
 //!   machine --RestartHelper--> event loop --> [Restarts] --> the helper's supervisor in `connect`
 //!   machine <-HelperRestarted- event loop <-- [Restarts] <------ starts it again -----+
+//!   machine <-ScriptsHeldUp--- event loop <-- [Restarts] <-- it waits for the lock ---+
 //! ```
 //!
 //! Under a service manager its watchdog does that, and core asks nobody.
@@ -14,7 +16,16 @@ use std::sync::Arc;
 use connect_ipc::hello::Role;
 use tokio::sync::{Notify, mpsc};
 
-/// How many restarts wait for core's loop. They come every few seconds at most, so that many wait
+/// What core is told of a helper.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum News {
+    /// It was started again.
+    Restarted(Role),
+    /// The script helper cannot begin; this says why, and what to do.
+    HeldUp(String),
+}
+
+/// How many news wait for core's loop. They come every few seconds at most, so that many wait
 /// only for a loop that stands still; those beyond are not counted.
 const WAITING: usize = 256;
 
@@ -26,7 +37,7 @@ pub(crate) struct Restarts(Option<Supervised>);
 struct Supervised {
     pinger: Arc<Notify>,
     scripts: Arc<Notify>,
-    restarted: mpsc::Receiver<Role>,
+    news: mpsc::Receiver<News>,
 }
 
 /// What the supervisor of one helper has of core.
@@ -34,7 +45,7 @@ struct Supervised {
 pub(crate) struct Supervision {
     role: Role,
     silent: Arc<Notify>,
-    restarted: mpsc::Sender<Role>,
+    news: mpsc::Sender<News>,
 }
 
 impl Supervision {
@@ -46,7 +57,12 @@ impl Supervision {
     /// The helper is started again.
     pub(crate) fn restarted(&self) {
         // A full queue loses a count, and a closed one means that core is ending.
-        let _ = self.restarted.try_send(self.role);
+        let _ = self.news.try_send(News::Restarted(self.role));
+    }
+
+    /// The script helper cannot begin, for this reason.
+    pub(crate) fn held_up(&self, why: String) {
+        let _ = self.news.try_send(News::HeldUp(why));
     }
 }
 
@@ -61,16 +77,16 @@ impl Restarts {
     /// script helper have.
     #[must_use]
     pub(crate) fn ours() -> (Self, [Supervision; 2]) {
-        let (sender, restarted) = mpsc::channel(WAITING);
+        let (sender, news) = mpsc::channel(WAITING);
         let [pinger, scripts] = [Role::Pinger, Role::Ifscripts].map(|role| Supervision {
             role,
             silent: Arc::default(),
-            restarted: sender.clone(),
+            news: sender.clone(),
         });
         let supervised = Supervised {
             pinger: Arc::clone(&pinger.silent),
             scripts: Arc::clone(&scripts.silent),
-            restarted,
+            news,
         };
         (Restarts(Some(supervised)), [pinger, scripts])
     }
@@ -92,14 +108,14 @@ impl Restarts {
         }
     }
 
-    /// Waits until a helper was started again. Cancel safe.
-    pub(crate) async fn restarted(&mut self) -> Role {
+    /// Waits for the next news of a helper. Cancel safe.
+    pub(crate) async fn news(&mut self) -> News {
         let next = match &mut self.0 {
-            Some(supervised) => supervised.restarted.recv().await,
+            Some(supervised) => supervised.news.recv().await,
             None => None,
         };
         match next {
-            Some(role) => role,
+            Some(news) => news,
             None => pending().await,
         }
     }

@@ -27,7 +27,7 @@ use crate::signals::Signals;
 /// Then it is killed and not left alone. It does not run, or it would have ended: it is stopped, or
 /// hangs. What it knows is in its journal, and its scripts go on all the same; but as long as it
 /// lives it holds the journal, and the next script helper would wait for it for ever.
-const MARGIN: Duration = Duration::from_secs(2);
+pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 
 /// A script helper that was asked to end.
 #[derive(Debug)]

@@ -205,7 +205,6 @@ async fn helper(
         log_lines_lost: 0,
         restarts: 0,
     };
-    tracing::info!(helper = %role, pid = client.pid, "a helper has connected");
     let arrival = Arrival::Helper {
         connection,
         role,

@@ -13,6 +13,7 @@ pub mod doors;
 pub mod listeners;
 pub mod observers;
 pub mod operators;
+mod refusals;
 mod socket_file;
 
 use std::borrow::Cow;
@@ -30,6 +31,7 @@ use crate::machine::{ConnectionId, Input, Output};
 use doors::Doors;
 use listeners::Arrival;
 use operators::Operators;
+use refusals::Refusals;
 
 /// Everybody who is connected.
 #[derive(Debug)]
@@ -39,9 +41,19 @@ pub struct Endpoints {
     /// Whether the file of one of them is lost.
     lost: bool,
     arrivals: mpsc::Receiver<Arrival>,
-    /// Each with its role; without a sender if it can be told nothing any more.
-    helpers: HashMap<ConnectionId, (Role, Option<Sender>)>,
+    helpers: HashMap<ConnectionId, HelperConnection>,
+    /// Second helpers that were refused, by kind.
+    refusals: Refusals,
     operators: Operators,
+}
+
+/// A helper that is connected.
+#[derive(Debug)]
+struct HelperConnection {
+    role: Role,
+    pid: Option<i32>,
+    /// `None` if it can be told nothing any more.
+    sender: Option<Sender>,
 }
 
 /// What has to wait until all outputs of a turn were looked at: many that go to one connection cost
@@ -62,6 +74,7 @@ impl Endpoints {
             lost: false,
             arrivals,
             helpers: HashMap::new(),
+            refusals: Refusals::default(),
             operators: Operators::default(),
         }
     }
@@ -90,7 +103,12 @@ impl Endpoints {
                 sender,
                 status,
             } => {
-                self.helpers.insert(connection, (role, Some(sender)));
+                let helper = HelperConnection {
+                    role,
+                    pid: status.pid,
+                    sender: Some(sender),
+                };
+                self.helpers.insert(connection, helper);
                 if role == Role::Pinger {
                     Input::PingerConnected { connection, status }
                 } else {
@@ -157,10 +175,17 @@ impl Endpoints {
 
     /// Tells a helper that it is one too many. It closes the connection, and tries again later.
     fn refuse(&mut self, connection: ConnectionId) {
-        if let Some((role, slot)) = self.helpers.get_mut(&connection)
-            && let Some(sender) = slot.take()
+        if let Some(helper) = self.helpers.get_mut(&connection)
+            && let Some(sender) = helper.sender.take()
         {
-            tracing::warn!(helper = %role, "refusing a second helper of this kind");
+            let role = helper.role;
+            if self.refusals.is_to_be_logged(role) {
+                tracing::warn!(
+                    helper = %role,
+                    pid = helper.pid,
+                    "refusing a second helper of this kind, which tries again; end one of the two"
+                );
+            }
             let text = format!("another {role} is connected; end one of the two");
             // It may have gone already. Both kinds of helpers read the same message.
             let _ = sender.send(&ToPinger::Error(text));
@@ -169,7 +194,10 @@ impl Endpoints {
 
     /// Hands a message to a helper's connection.
     fn put<M: Serialize>(&mut self, connection: ConnectionId, message: &M, batch: &mut Batch) {
-        let Some((role, slot)) = self.helpers.get_mut(&connection) else {
+        let Some(HelperConnection {
+            role, sender: slot, ..
+        }) = self.helpers.get_mut(&connection)
+        else {
             return;
         };
         let Some(sender) = slot else { return };
@@ -191,7 +219,8 @@ impl Endpoints {
     /// Sends what has waited. Gives how many events were left out for slow observers.
     pub fn finish(&mut self, batch: Batch) -> u64 {
         for connection in batch.helpers {
-            if let Some((_, Some(sender))) = self.helpers.get(&connection) {
+            let helper = self.helpers.get(&connection);
+            if let Some(sender) = helper.and_then(|helper| helper.sender.as_ref()) {
                 sender.flush();
             }
         }

@@ -4,6 +4,7 @@
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
+use connect_ipc::hello::Role;
 
 use super::input::ConnectionId;
 use super::limits::{GRACE, RESTART_AFTER};
@@ -35,6 +36,7 @@ impl Helper {
     /// before another one is served.
     pub(super) fn connected(
         &mut self,
+        role: Role,
         connection: ConnectionId,
         status: HelperStatus,
         now: Monotonic,
@@ -42,6 +44,7 @@ impl Helper {
         if self.connection.is_some() {
             return false;
         }
+        tracing::info!(helper = %role, pid = status.pid, "a helper has connected");
         let connections = self.status.connections + 1;
         self.status = HelperStatus {
             connections,

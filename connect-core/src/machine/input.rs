@@ -79,6 +79,8 @@ pub enum Input<'a> {
     Pinger(ConnectionId, FromPinger),
     /// A helper was started again by core's own program.
     HelperRestarted(Role),
+    /// The script helper that core's own program has started cannot begin; this says why.
+    ScriptsHeldUp(String),
     /// A script helper has connected and said hello.
     ScriptsConnected {
         /// Its connection.

@@ -117,6 +117,7 @@ impl Machine {
             }
             Input::Scripts(connection, message) => self.scripts_said(connection, message),
             Input::HelperRestarted(role) => self.helper_restarted(role),
+            Input::ScriptsHeldUp(why) => self.scripts_held_up(why),
             Input::Request {
                 connection,
                 by,

@@ -18,6 +18,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow, ensure};
 use connect_ipc::hello::{Hello, Role, ToHelper};
 use serde::Serialize;
+use thiserror::Error;
 use tokio::time::{sleep, timeout};
 
 use crate::transport::{
@@ -31,6 +32,13 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest pause: soon enough for people who start core by hand, and no load at all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// The longest pause while core refuses this helper, be it that another one is connected or that
+/// its user may not be a helper. Both last until somebody changes it, so there is no hurry. A helper
+/// that takes over from another one is not delayed by it: it starts with the first pause, is refused
+/// once or twice while the other one ends, and the script helper waits for a lock before it comes
+/// here. Only one that was refused for half a minute may find its place so much later.
+const LONGEST_REFUSED: Duration = Duration::from_secs(15);
 
 /// What the service manager reads while there is no core.
 const WAITING: &str = "waiting for core";
@@ -50,6 +58,11 @@ pub enum LinkEvent<M> {
     /// It is lost. The link is already trying to make another one.
     Lost,
 }
+
+/// Core does not want this helper, for this reason.
+#[derive(Debug, Error)]
+#[error("core refuses this helper: {0}")]
+struct Refused(String);
 
 /// A connection on which both sides have said hello.
 struct Connection {
@@ -198,7 +211,7 @@ impl<M: ToHelper> HelperLink<M> {
             Err(error @ ReceiveError::Io(_)) => return Err(error.into()),
         };
         if let Some(error) = message.error() {
-            ensure!(accepted, "core refuses this helper: {error}");
+            ensure!(accepted, Refused(error.to_owned()));
             tracing::warn!(error, "core did not understand a message");
         } else if !accepted && let State::Connected(connection) = &mut self.state {
             connection.accepted = true;
@@ -224,14 +237,25 @@ impl<M: ToHelper> HelperLink<M> {
             self.pause = FIRST_PAUSE;
             self.trouble.over();
         }
+        let refusal = error.downcast_ref::<Refused>();
+        let refusal = refusal.map(|Refused(reason)| reason.clone());
         let error = causes(error);
         if self.trouble.is_new(&error) {
             let socket = self.socket.display();
             tracing::warn!(error, %socket, "no connection to core; retrying");
         }
-        WAITING.clone_into(&mut self.status);
-        self.state = reaching::<M>(&self.socket, self.pause);
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        let longest = match refusal {
+            Some(reason) => {
+                self.status = format!("refused by core: {reason}");
+                LONGEST_REFUSED
+            }
+            None => {
+                WAITING.clone_into(&mut self.status);
+                LONGEST_PAUSE
+            }
+        };
+        self.state = reaching::<M>(&self.socket, self.pause.min(longest));
+        self.pause = (self.pause * 2).min(longest);
     }
 }
 
@@ -375,12 +399,28 @@ mod tests {
         let expected = "core refuses this helper: one too many";
         assert_eq!(core.link.trouble.last(), Some(expected));
         let pause = core.link.pause;
+        assert_eq!(core.link.status(), "refused by core: one too many");
         let (_, sender) = core.accept(&Hello::new(Role::Core)).await;
         assert_eq!(core.link.next().await, LinkEvent::Connected);
         drop(sender);
         assert_eq!(core.link.next().await, LinkEvent::Lost);
         assert!(core.link.pause > pause);
         assert_eq!(core.link.status(), WAITING);
+    }
+
+    #[test]
+    fn the_pause_grows_further_for_a_helper_that_is_refused() {
+        let mut link = HelperLink::<ToScripts>::new(PathBuf::from("nowhere"));
+        let refused = Refused("one too many".to_owned()).into();
+        for _ in 0..20 {
+            link.retry(&refused);
+        }
+        assert_eq!(link.pause, LONGEST_REFUSED);
+        // A core that is only gone for a moment is tried as before.
+        link.retry(&anyhow!("gone"));
+        assert_eq!(link.pause, LONGEST_PAUSE);
+        link.retry(&refused);
+        assert!(link.pause > LONGEST_PAUSE);
     }
 
     #[tokio::test]

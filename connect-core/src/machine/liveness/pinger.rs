@@ -3,6 +3,7 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::control::{HelperStatus, ServerLink};
+use connect_ipc::hello::Role;
 use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_liveness::{CatchUp, Liveness};
 
@@ -16,7 +17,8 @@ impl Machine {
         connection: ConnectionId,
         status: HelperStatus,
     ) {
-        if !self.pinger.helper.connected(connection, status, self.now) {
+        let helper = &mut self.pinger.helper;
+        if !helper.connected(Role::Pinger, connection, status, self.now) {
             return self.out.push(Output::Refuse(connection));
         }
         self.pinger.start_over();

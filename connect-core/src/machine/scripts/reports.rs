@@ -9,6 +9,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{HelperStatus, Reply, RunProgress};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::hello::Role;
 use connect_ipc::scripts::{
     Child, Ended, FromScripts, KILL_AFTER, LINGERING, ScriptKind, Stream, ToScripts, UnderWay,
 };
@@ -49,7 +50,8 @@ impl Machine {
         connection: ConnectionId,
         status: HelperStatus,
     ) {
-        if !self.scripts.helper.connected(connection, status, self.now) {
+        let helper = &mut self.scripts.helper;
+        if !helper.connected(Role::Ifscripts, connection, status, self.now) {
             return self.out.push(Output::Refuse(connection));
         }
         self.scripts.resumed.clear();

@@ -17,7 +17,7 @@ impl Machine {
         }
     }
 
-    /// The helper has said how its journal is.
+    /// What is wrong with the journal, as the helper or its supervisor has said.
     pub(super) fn journal_fault(&mut self, fault: Option<String>) {
         let complaints = &mut self.scripts.complaints;
         if let Some(fault) = fault {
@@ -25,12 +25,20 @@ impl Machine {
                 return;
             }
             // The fault says what it leads to.
-            tracing::warn!(fault, "the script helper keeps no journal");
+            tracing::warn!(fault, "the journal of scripts has a fault");
             self.emit(None, || EventKind::JournalFault { fault });
         } else if let Some(since) = complaints.end_fault() {
             let seconds = self.now.since(since).as_secs();
-            tracing::info!(seconds, "the script helper keeps its journal again");
+            tracing::info!(seconds, "the journal of scripts has no fault any more");
             self.emit(None, || EventKind::JournalKept { seconds });
+        }
+    }
+
+    /// The helper cannot begin, since another process holds its journal. That is over when it
+    /// connects.
+    pub(in crate::machine) fn scripts_held_up(&mut self, why: String) {
+        if self.scripts.helper.missing_since().is_some() {
+            self.journal_fault(Some(why));
         }
     }
 

@@ -50,6 +50,23 @@ fn say_fault(rig: &mut Rig, fault: Option<&str>) {
 }
 
 #[test]
+fn a_helper_that_cannot_begin_is_told_until_it_has_connected() {
+    const WHY: &str = "process 77 holds the journal; kill it";
+    let mut rig = observed();
+    rig.feed(Input::ScriptsHeldUp(WHY.to_owned()));
+    assert_eq!(told(&mut rig), [], "it has begun");
+    rig.scripts_go();
+    rig.feed(Input::ScriptsHeldUp(WHY.to_owned()));
+    rig.feed(Input::ScriptsHeldUp(WHY.to_owned()));
+    assert_eq!(told(&mut rig), [fault(WHY)]);
+    let shown = status(&mut rig).journal_fault.unwrap();
+    assert_eq!(shown.fault, WHY);
+    rig.scripts_come();
+    assert_eq!(told(&mut rig), [EventKind::JournalKept { seconds: 0 }]);
+    assert_eq!(status(&mut rig).journal_fault, None);
+}
+
+#[test]
 fn a_journal_that_cannot_be_written_is_told_and_so_is_its_end() {
     let mut rig = observed();
     say_fault(&mut rig, None);

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Logging that second helpers are refused: seldom, since each tries again for ever.
+
+use std::time::Duration;
+
+use connect_ipc::hello::Role;
+use connect_runtime::trouble::TroubleLog;
+
+/// How often to log it for each kind of helper.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// What the log remembers. All refusals of one kind are the same trouble.
+const TROUBLE: &str = "a second helper";
+
+/// What was logged, for each kind of helper.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    pinger: TroubleLog,
+    scripts: TroubleLog,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Refusals {
+            pinger: TroubleLog::repeating(EVERY),
+            scripts: TroubleLog::repeating(EVERY),
+        }
+    }
+}
+
+impl Refusals {
+    /// Whether a refusal that happens now is to be logged. It counts as logged from then on.
+    pub(super) fn is_to_be_logged(&mut self, role: Role) -> bool {
+        let log = match role {
+            Role::Ifscripts => &mut self.scripts,
+            Role::Pinger | Role::Core | Role::Operator => &mut self.pinger,
+        };
+        log.is_new(TROUBLE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_refusals_of_each_kind_are_logged_once_a_minute() {
+        let mut refusals = Refusals::default();
+        assert!(refusals.is_to_be_logged(Role::Pinger));
+        assert!(refusals.is_to_be_logged(Role::Ifscripts));
+        for _ in 0..10 {
+            assert!(!refusals.is_to_be_logged(Role::Pinger));
+            assert!(!refusals.is_to_be_logged(Role::Ifscripts));
+        }
+    }
+}

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Looking whether the script helper that `connect` has started can begin, or waits for the lock of
+//! another one.
+//!
+//! ```text
+//!   helper's start --3 s--> another process has the lock: core is told
+//!                  --a helper's time to end, and a margin--> and nobody has charge of it: KILL
+//!   the helper has the lock --> nothing is looked at any more
+//! ```
+//!
+//! A helper whose `connect` has died is asked to end by the system, and makes way for the next one
+//! at once. If it does neither, it is stopped or hangs, and would hold the journal for ever. Under a
+//! service manager its watchdog ends such a helper.
+
+use std::future::pending;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use connect_runtime::lock_holder::Holder;
+use rustix::process::geteuid;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use crate::restarts::Supervision;
+use crate::stopping::MARGIN;
+
+/// How often to look while another process has the lock, and when to look first.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The longest pause while nobody is known to have it: the helper may have no journal.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// When to tell core. A helper that is ending makes way within 50 ms.
+const TELL_AFTER: Duration = Duration::from_secs(3);
+
+/// What is known of the lock, from one helper to the next.
+#[derive(Debug)]
+pub(crate) struct LockWatch {
+    /// The directory of the journal.
+    directory: PathBuf,
+    /// How long a process without anybody in charge of it may keep the lock.
+    patience: Duration,
+    other: Option<Other>,
+}
+
+/// Another process that has the lock.
+#[derive(Debug)]
+struct Other {
+    holder: Holder,
+    since: Instant,
+    is_told: bool,
+    is_killed: bool,
+}
+
+/// A process that has the lock, and whether its `connect` has ended.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    holder: Holder,
+    is_orphan: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Eq, PartialEq)]
+enum Step {
+    /// To look again later.
+    Look,
+    /// Nothing more: the helper has the lock.
+    Rest,
+    /// To tell core this.
+    Tell(String),
+    /// To end this process.
+    Kill(Holder),
+}
+
+impl LockWatch {
+    /// A watch on this directory; `stop_wait` is how long a helper gives its scripts to end.
+    pub(crate) const fn new(directory: PathBuf, stop_wait: Duration) -> Self {
+        LockWatch {
+            directory,
+            patience: stop_wait.saturating_add(MARGIN),
+            other: None,
+        }
+    }
+
+    /// Sees to it that the helper with this process number can begin. Never ends. Cancel safe.
+    pub(crate) async fn attend(&mut self, helper: Option<u32>, core: &Supervision) {
+        let helper = helper.and_then(|id| i32::try_from(id).ok());
+        let mut pause = LOOK;
+        loop {
+            sleep(pause).await;
+            let directory = self.directory.clone();
+            // The system may let one wait who asks for the command line of a process that hangs.
+            let found = spawn_blocking(move || find(&directory)).await;
+            let found = found.ok().flatten();
+            pause = if found.is_some() {
+                LOOK
+            } else {
+                (pause * 2).min(LONGEST)
+            };
+            match self.step(found, helper, Instant::now()) {
+                Step::Look => {}
+                Step::Rest => pending().await,
+                Step::Tell(why) => core.held_up(why),
+                Step::Kill(holder) => self.kill(holder),
+            }
+        }
+    }
+
+    fn step(&mut self, found: Option<Found>, helper: Option<i32>, now: Instant) -> Step {
+        let Some(Found { holder, is_orphan }) = found else {
+            self.other = None;
+            return Step::Look;
+        };
+        if helper == Some(holder.pid) {
+            self.other = None;
+            return Step::Rest;
+        }
+        let known = self.other.take().filter(|other| other.holder == holder);
+        let other = self.other.insert(known.unwrap_or(Other {
+            holder,
+            since: now,
+            is_told: false,
+            is_killed: false,
+        }));
+        let waited = now.duration_since(other.since);
+        if is_orphan && waited >= self.patience && !other.is_killed {
+            other.is_killed = true;
+            return Step::Kill(holder);
+        }
+        if waited >= TELL_AFTER && !other.is_told {
+            other.is_told = true;
+            let directory = self.directory.display();
+            let remedy = if is_orphan {
+                "its own connect has ended, so it is killed soon; its scripts go on"
+            } else {
+                "if it is stopped or hangs, kill it: its scripts go on; if another connect uses \
+                 this directory, stop one of the two"
+            };
+            return Step::Tell(format!(
+                "the script helper cannot begin, and no script is started, since {holder} holds \
+                 the journal of scripts in {directory}; {remedy}"
+            ));
+        }
+        Step::Look
+    }
+
+    fn kill(&self, holder: Holder) {
+        let pid = holder.pid;
+        match holder.kill() {
+            Ok(true) => tracing::warn!(
+                pid,
+                seconds = self.patience.as_secs(),
+                "killed a script helper that an earlier connect has left and that did not let go \
+                 of the journal in time; scripts under way go on, and the next script helper \
+                 watches them"
+            ),
+            // It has ended by itself.
+            Ok(false) => {}
+            Err(error) => tracing::error!(
+                pid,
+                %error,
+                "cannot kill a script helper that holds the journal of scripts; kill it"
+            ),
+        }
+    }
+}
+
+/// Looks who has the lock. Only a file of our own user counts, since whom it names is killed.
+fn find(directory: &std::path::Path) -> Option<Found> {
+    let holder = Holder::find(directory, Some(geteuid().as_raw()))?;
+    let is_orphan = holder.is_orphan();
+    Some(Found { holder, is_orphan })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OTHER: Holder = Holder {
+        pid: 77,
+        start_time: 5,
+    };
+    const OURS: Holder = Holder {
+        pid: 99,
+        start_time: 6,
+    };
+
+    fn watch() -> LockWatch {
+        LockWatch::new(PathBuf::from("scripts"), Duration::from_secs(10))
+    }
+
+    /// What is done in each of so many seconds, but for looking again.
+    fn done(
+        watch: &mut LockWatch,
+        begin: Instant,
+        seconds: std::ops::Range<u64>,
+        is_orphan: bool,
+    ) -> Vec<(u64, Step)> {
+        let found = Found {
+            holder: OTHER,
+            is_orphan,
+        };
+        let at = |second| begin + Duration::from_secs(second);
+        let steps = seconds.map(|second| (second, watch.step(Some(found), Some(99), at(second))));
+        steps.filter(|(_, step)| *step != Step::Look).collect()
+    }
+
+    #[test]
+    fn an_orphan_that_keeps_the_lock_is_told_and_then_killed_once() {
+        let steps = done(&mut watch(), Instant::now(), 0..100, true);
+        let [(3, Step::Tell(text)), (12, Step::Kill(holder))] = &steps[..] else {
+            panic!("{steps:?}");
+        };
+        assert_eq!(*holder, OTHER);
+        assert!(
+            text.contains("process 77") && text.contains("killed soon"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn one_that_somebody_has_charge_of_is_told_and_left_alone() {
+        let steps = done(&mut watch(), Instant::now(), 0..1000, false);
+        let [(3, Step::Tell(text))] = &steps[..] else {
+            panic!("{steps:?}");
+        };
+        assert!(
+            text.contains("process 77") && text.contains("kill it"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_time_goes_on_over_a_restart_of_our_helper_and_not_for_another_holder() {
+        let begin = Instant::now();
+        let mut watch = watch();
+        assert_eq!(done(&mut watch, begin, 0..12, true).len(), 1);
+        // It is another process number now.
+        let found = |holder| {
+            let is_orphan = true;
+            Some(Found { holder, is_orphan })
+        };
+        let at = begin + Duration::from_secs(12);
+        assert_eq!(watch.step(found(OTHER), Some(100), at), Step::Kill(OTHER));
+        assert_eq!(watch.step(found(OURS), Some(100), at), Step::Look);
+        assert_eq!(watch.step(None, Some(100), at), Step::Look);
+        assert_eq!(watch.step(found(OURS), Some(99), at), Step::Rest);
+    }
+}
