@@ -26,6 +26,7 @@ mod probing;
 mod recording;
 mod script_troubles;
 mod scripts_again;
+mod second_helpers;
 mod service_manager;
 mod socket_access;
 mod sockets;
