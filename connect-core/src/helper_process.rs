@@ -25,9 +25,6 @@ pub(crate) const HELPERS: [&str; 2] = ["connect-pinger", SCRIPT_HELPER];
 /// The one that runs scripts.
 const SCRIPT_HELPER: &str = "connect-ifscripts";
 
-/// The directory of the script helper's journal, in that of the sockets.
-const JOURNAL: &str = "scripts";
-
 /// A helper that lived this long was in order; its next death is not held against it.
 const STEADY: Duration = Duration::from_secs(10);
 
@@ -65,7 +62,10 @@ impl HelperProgram {
         let mut lock = None;
         if runs_scripts(&program) {
             arguments.extend(of_scripts(options, paths));
-            lock = Some(LockWatch::new(journal(paths), options.stop_wait.duration()));
+            lock = Some(LockWatch::new(
+                paths.runtime.journal(),
+                options.stop_wait.duration(),
+            ));
         }
         HelperProgram {
             program,
@@ -168,11 +168,6 @@ async fn attend(lock: &mut Option<LockWatch>, helper: Option<u32>, core: &Superv
     }
 }
 
-/// The directory of the script helper's journal.
-fn journal(paths: &Paths) -> PathBuf {
-    paths.runtime.path().join(JOURNAL)
-}
-
 fn runs_scripts(program: &Path) -> bool {
     program.ends_with(SCRIPT_HELPER)
 }
@@ -183,7 +178,7 @@ fn of_scripts(options: &ConnectOptions, paths: &Paths) -> Vec<OsString> {
         "--stop-wait".into(),
         options.stop_wait.to_string().into(),
         "--journal-dir".into(),
-        journal(paths).into(),
+        paths.runtime.journal().into(),
     ];
     let switches = [
         (options.clean_environment, "--clean-environment"),

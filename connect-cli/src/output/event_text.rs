@@ -91,7 +91,7 @@ fn standstill(kind: &EventKind) -> String {
 /// The journal of scripts, and places that scripts wait for.
 fn scripts_as_a_whole(kind: &EventKind) -> String {
     match kind {
-        EventKind::JournalFault { fault } => format!("journal of scripts not written: {fault}"),
+        EventKind::JournalFault { fault } => format!("fault of the journal of scripts: {fault}"),
         EventKind::JournalKept { seconds } => {
             let after = text::span(*seconds);
             format!("the journal of scripts is written again, after {after}")

@@ -11,7 +11,7 @@ use super::text;
 pub(crate) fn headline(service: &ServiceStatus) -> Vec<String> {
     let journal = service.scripts.journal_fault.as_ref().map(|journal| {
         let since = text::span(journal.seconds);
-        format!("journal of scripts not written for {since}")
+        format!("journal of scripts at fault for {since}")
     });
     let full = full_lanes(service).map(|(lane, _, seconds)| {
         let since = text::span(seconds);
@@ -25,7 +25,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
     let journal = service.scripts.journal_fault.as_ref();
     let journal = journal.map(|WriteFault { fault, seconds }| {
         format!(
-            "the journal of scripts has not been written for {}: {fault}",
+            "the journal of scripts has had a fault for {}: {fault}",
             text::span(*seconds)
         )
     });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `doctor`.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -9,6 +10,7 @@ use connect_ipc::control::{
     FailedScript, LaneStatus, LongScript, Reply, Request, ServiceStatus, WriteFault,
 };
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
+use connect_runtime::lock_holder::Holder;
 use insta::assert_snapshot;
 
 use crate::support::{Core, Place, Result, Script, Step, Tripe, peer, service};
@@ -266,6 +268,25 @@ fn a_sick_service_and_its_scripts_are_told() -> Result {
             .to_string()
             .replace(env!("CARGO_PKG_VERSION"), "VERSION")
     );
+    Ok(())
+}
+
+#[test]
+fn the_process_that_has_the_journal_of_scripts_is_named_while_no_helper_is_connected() -> Result {
+    for connected in [true, false] {
+        let (place, _helpers) = place()?;
+        std::fs::create_dir(place.path("scripts"))?;
+        let own = Holder::own().expect("the system says when we were started");
+        own.write(&File::create(place.path("scripts/lock"))?)?;
+        let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+        let served = core(&place, |status| status.scripts.helper.connected = connected)?;
+        let outcome = place.run("doctor")?;
+        tripe.finish()?;
+        served.asked()?;
+        let text = outcome.to_string();
+        let remedy = format!("`kill -KILL {}'", own.pid);
+        assert_eq!(text.contains(&remedy), !connected, "{text}");
+    }
     Ok(())
 }
 

@@ -20,6 +20,12 @@ pub const RUNTIME_VARIABLE: &str = "TRIPE_CONNECT_DIR";
 /// for a service that is not next to the server's socket.
 pub const PACKAGED_RUNTIME: &str = "/run/tripe-connect";
 
+/// Where the packaged unit of the script helper has its journal.
+pub const PACKAGED_JOURNAL: &str = "/run/tripe-connect-ifscripts";
+
+/// The directory of the script helper's journal, in that of the sockets.
+const JOURNAL: &str = "scripts";
+
 /// Has [`PACKAGED_RUNTIME`] made at boot.
 const PACKAGED_TMPFILES: &str = "/usr/lib/tmpfiles.d/tripe-connect.conf";
 
@@ -77,6 +83,12 @@ impl RuntimeDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The journal of the script helper that `connect` starts.
+    #[must_use]
+    pub fn journal(&self) -> PathBuf {
+        self.path().join(JOURNAL)
     }
 
     /// Where helpers connect.

@@ -4,6 +4,7 @@
 mod database;
 mod files;
 mod finding;
+mod holder;
 mod runs;
 pub(crate) mod scripts;
 mod server;

@@ -7,6 +7,7 @@ use connect_ipc::changes::Changes;
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
 use super::finding::Section;
+use super::holder;
 use super::runs::LastRuns;
 use crate::client::connection::ControlError;
 use crate::client::requests;
@@ -125,6 +126,7 @@ pub(crate) fn check<'a>(
         service.uptime,
         section,
     );
+    holder::check(common, service, section);
     Some(seen)
 }
 

@@ -128,8 +128,8 @@ fn what_is_wrong_with_scripts_as_a_whole_stands_at_the_top() {
     }))
     .unwrap();
     let lines = lines(&drawn(&mut model, 240, 24, false));
-    assert!(lines[0].contains("journal of scripts not written for 1m20s"));
-    let journal = "! the journal of scripts has not been written for 1m20s";
+    assert!(lines[0].contains("journal of scripts at fault for 1m20s"));
+    let journal = "! the journal of scripts has had a fault for 1m20s";
     assert!(lines[1].starts_with(journal), "{lines:?}");
     let places = "! 64 ifup and ifdown scripts are under way, as many as may be";
     assert!(lines[2].starts_with(places), "{lines:?}");

@@ -37,7 +37,7 @@ fn a_journal_that_cannot_be_written_is_told_and_scripts_run_all_the_same() -> Ou
         let fault = scripts["journal-fault"]["fault"].as_str();
         fault.is_some_and(|fault| fault.contains("must be a directory"))
     })?;
-    service.wait_for_log("the script helper keeps no journal")?;
+    service.wait_for_log("the journal of scripts has a fault")?;
     let mut events = site.lab.follow();
     site.submit("active p")?;
     service.explain(events.stdout("ifup p"))?;
