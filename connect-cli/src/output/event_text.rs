@@ -94,7 +94,7 @@ fn scripts_as_a_whole(kind: &EventKind) -> String {
         EventKind::JournalFault { fault } => format!("fault of the journal of scripts: {fault}"),
         EventKind::JournalKept { seconds } => {
             let after = text::span(*seconds);
-            format!("the journal of scripts is written again, after {after}")
+            format!("the journal of scripts is in order again, after {after}")
         }
         EventKind::PlacesFull { lane, seconds } => {
             let (scripts, since) = (lane.scripts(), text::span(*seconds));

@@ -360,7 +360,7 @@ pub struct ScriptHelperStatus {
     /// The process.
     #[serde(flatten)]
     pub helper: HelperStatus,
-    /// What is wrong with the journal of runs; `None` if it can be written.
+    /// What is wrong with the journal of runs; `None` if it is in order.
     #[serde(default)]
     pub journal_fault: Option<WriteFault>,
     /// The runs of each lane, over all peers.

@@ -189,14 +189,14 @@ pub enum EventKind {
         /// Seconds for which it could not.
         seconds: u64,
     },
-    /// The journal of runs cannot be written.
+    /// The journal of runs cannot be written, or not all of it could be read.
     JournalFault {
-        /// Why not.
+        /// Why.
         fault: String,
     },
-    /// The journal of runs can be written again.
+    /// The journal of runs is in order again.
     JournalKept {
-        /// Seconds for which it could not.
+        /// Seconds for which it was not.
         seconds: u64,
     },
     /// As many scripts of a lane as may be have been under way for long, and others wait for a

@@ -68,7 +68,7 @@ const STATE_UNWRITTEN: Family = gauge(
 );
 const JOURNAL_UNWRITTEN: Family = gauge(
     "script_journal_unwritten_seconds",
-    "Time for which the journal of scripts could not be written; 0 if it can be.",
+    "Time for which the journal of scripts has had a fault; 0 if it has none.",
 );
 const SCRIPTS_RUNNING: Family = gauge("scripts_running", "Scripts under way.");
 const SCRIPTS_WAITING: Family = gauge(
