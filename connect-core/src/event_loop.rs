@@ -30,7 +30,7 @@ use crate::driver::Driver;
 use crate::endpoints::listeners::Arrival;
 use crate::endpoints::{Batch, Endpoints};
 use crate::machine::{Ending, Input, Loaded, Milestone, Output, WriteNews};
-use crate::restarts::{News, Restarts};
+use crate::restarts::Restarts;
 use crate::saved_state::Keeper;
 use crate::service_manager::ServiceManager;
 use crate::signals::{self, Signals};
@@ -151,10 +151,7 @@ impl EventLoop {
                 self.link_event(event);
             }
             Some(arrival) = self.endpoints.arrival() => self.arrived(arrival),
-            news = self.restarts.news() => self.driver.feed(match news {
-                News::Restarted(role) => Input::HelperRestarted(role),
-                News::HeldUp(why) => Input::ScriptsHeldUp(why),
-            }),
+            news = self.restarts.news() => self.driver.feed(Input::Supervisor(news)),
             Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
             () = self.deadlines.machine.passed() => {}
             () = self.deadlines.others.passed() => {}

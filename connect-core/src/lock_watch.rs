@@ -8,9 +8,9 @@
 //!   the helper has the lock --> nothing is looked at any more
 //! ```
 //!
-//! A helper whose `connect` has died is asked to end by the system, and makes way for the next one
-//! at once. If it does neither, it is stopped or hangs, and would hold the journal for ever. Under a
-//! service manager its watchdog ends such a helper.
+//! A helper whose `connect` has died is asked to end by the system, which also lets it go on if it
+//! was stopped. It makes way for the next one at once. If it does not, it was stopped later, or
+//! hangs, and would hold the journal for ever. Under a service manager its watchdog ends it.
 
 use std::future::pending;
 use std::path::PathBuf;

@@ -4,8 +4,8 @@
 //!
 //! ```text
 //!   machine --RestartHelper--> event loop --> [Restarts] --> the helper's supervisor in `connect`
-//!   machine <-HelperRestarted- event loop <-- [Restarts] <------ starts it again -----+
-//!   machine <-ScriptsHeldUp--- event loop <-- [Restarts] <-- it waits for the lock ---+
+//!   machine <-- HelperNews --- event loop <-- [Restarts] <- starts it again, or sees -+
+//!                                                           that it cannot begin
 //! ```
 //!
 //! Under a service manager its watchdog does that, and core asks nobody.
@@ -16,14 +16,7 @@ use std::sync::Arc;
 use connect_ipc::hello::Role;
 use tokio::sync::{Notify, mpsc};
 
-/// What core is told of a helper.
-#[derive(Debug, Eq, PartialEq)]
-pub(crate) enum News {
-    /// It was started again.
-    Restarted(Role),
-    /// The script helper cannot begin; this says why, and what to do.
-    HeldUp(String),
-}
+use crate::machine::HelperNews;
 
 /// How many news wait for core's loop. They come every few seconds at most, so that many wait
 /// only for a loop that stands still; those beyond are not counted.
@@ -37,7 +30,7 @@ pub(crate) struct Restarts(Option<Supervised>);
 struct Supervised {
     pinger: Arc<Notify>,
     scripts: Arc<Notify>,
-    news: mpsc::Receiver<News>,
+    news: mpsc::Receiver<HelperNews>,
 }
 
 /// What the supervisor of one helper has of core.
@@ -45,7 +38,7 @@ struct Supervised {
 pub(crate) struct Supervision {
     role: Role,
     silent: Arc<Notify>,
-    news: mpsc::Sender<News>,
+    news: mpsc::Sender<HelperNews>,
 }
 
 impl Supervision {
@@ -57,12 +50,12 @@ impl Supervision {
     /// The helper is started again.
     pub(crate) fn restarted(&self) {
         // A full queue loses a count, and a closed one means that core is ending.
-        let _ = self.news.try_send(News::Restarted(self.role));
+        let _ = self.news.try_send(HelperNews::Restarted(self.role));
     }
 
     /// The script helper cannot begin, for this reason.
     pub(crate) fn held_up(&self, why: String) {
-        let _ = self.news.try_send(News::HeldUp(why));
+        let _ = self.news.try_send(HelperNews::HeldUp(why));
     }
 }
 
@@ -109,7 +102,7 @@ impl Restarts {
     }
 
     /// Waits for the next news of a helper. Cancel safe.
-    pub(crate) async fn news(&mut self) -> News {
+    pub(crate) async fn news(&mut self) -> HelperNews {
         let next = match &mut self.0 {
             Some(supervised) => supervised.news.recv().await,
             None => None,

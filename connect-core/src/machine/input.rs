@@ -77,10 +77,8 @@ pub enum Input<'a> {
     },
     /// A message of a pinger.
     Pinger(ConnectionId, FromPinger),
-    /// A helper was started again by core's own program.
-    HelperRestarted(Role),
-    /// The script helper that core's own program has started cannot begin; this says why.
-    ScriptsHeldUp(String),
+    /// Core's own program, which starts the helpers, has news of one.
+    Supervisor(HelperNews),
     /// A script helper has connected and said hello.
     ScriptsConnected {
         /// Its connection.
@@ -133,6 +131,16 @@ pub enum Input<'a> {
     /// the server and the pinger goes out. Comes after each group of other inputs, and alone when
     /// [`Machine::next_deadline`](super::Machine::next_deadline) has passed.
     EndOfTurn,
+}
+
+/// What core's own program has to say of a helper that it starts.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HelperNews {
+    /// It was started again.
+    Restarted(Role),
+    /// The script helper cannot begin; this says why, and what to do.
+    HeldUp(String),
 }
 
 /// What became of something that core writes for others.

@@ -44,7 +44,7 @@ use connect_ipc::control::ServerLink;
 
 pub use database::{DatabaseCopy, Loaded};
 pub use inheritance::{Inherited, State};
-pub use input::{Config, ConnectionId, Input, WriteNews};
+pub use input::{Config, ConnectionId, HelperNews, Input, WriteNews};
 pub use limits::ANSWER_LIMIT;
 pub use liveness::COALESCE;
 pub use output::{Ending, Milestone, Output};
@@ -116,8 +116,7 @@ impl Machine {
                 self.scripts_connected(connection, status);
             }
             Input::Scripts(connection, message) => self.scripts_said(connection, message),
-            Input::HelperRestarted(role) => self.helper_restarted(role),
-            Input::ScriptsHeldUp(why) => self.scripts_held_up(why),
+            Input::Supervisor(news) => self.supervisor_said(news),
             Input::Request {
                 connection,
                 by,

@@ -22,7 +22,7 @@ use connect_ipc::probing::{OverdueCause, Probing};
 use super::limits::{GRACE, MAX_VOIDS, RESTART_AFTER, STANDSTILL};
 use super::liveness::Debt;
 use super::watch::Found;
-use super::{Machine, Output};
+use super::{HelperNews, Machine, Output};
 
 impl Machine {
     /// Whether checks and answers come when they are due.
@@ -269,12 +269,13 @@ impl Machine {
         }
     }
 
-    /// A helper was started again, by core's wish or because it had ended.
-    pub(super) fn helper_restarted(&mut self, role: Role) {
-        match role {
-            Role::Pinger => self.pinger.helper.restarted(),
-            Role::Ifscripts => self.scripts.helper.restarted(),
-            Role::Core | Role::Operator => {}
+    /// A helper was started again, by core's wish or because it had ended; or it cannot begin.
+    pub(super) fn supervisor_said(&mut self, news: HelperNews) {
+        match news {
+            HelperNews::Restarted(Role::Pinger) => self.pinger.helper.restarted(),
+            HelperNews::Restarted(Role::Ifscripts) => self.scripts.helper.restarted(),
+            HelperNews::Restarted(Role::Core | Role::Operator) => {}
+            HelperNews::HeldUp(why) => self.scripts_held_up(why),
         }
     }
 

@@ -33,11 +33,12 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest pause: soon enough for people who start core by hand, and no load at all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// The longest pause while core refuses this helper, be it that another one is connected or that
-/// its user may not be a helper. Both last until somebody changes it, so there is no hurry. A helper
-/// that takes over from another one is not delayed by it: it starts with the first pause, is refused
-/// once or twice while the other one ends, and the script helper waits for a lock before it comes
-/// here. Only one that was refused for half a minute may find its place so much later.
+/// The longest pause while core refuses this helper, since another one is connected or its user may
+/// not be a helper. Either lasts until somebody changes it, so there is no hurry.
+///
+/// A helper that takes over from another one is not delayed by it: it begins with the first pause
+/// and is refused once or twice while the other one ends; and the script helper waits for a lock
+/// before it comes here. Only one that was refused for half a minute may connect so much later.
 const LONGEST_REFUSED: Duration = Duration::from_secs(15);
 
 /// What the service manager reads while there is no core.

@@ -38,8 +38,9 @@ const LAYERS: [(&str, &[Layer]); 2] = [
                 "helper_process",
                 "saved_state",
                 "service_manager",
-                "stopping",
             ],
+            &["lock_watch"],
+            &["stopping"],
             &["daemonize", "options"],
             &["kept_database", "replay"],
             &[

@@ -9,7 +9,7 @@ use connect_ipc::event::{EventKind, EventName};
 use connect_ipc::scripts::{Child, Ended, FromScripts, ScriptKind, UnderWay};
 use connect_ipc::setup::Lane;
 
-use super::super::Input;
+use super::super::{HelperNews, Input};
 use super::rig::{Rig, record};
 
 const OLD: &str = "cannot write /run/x/runs: no storage space; make room";
@@ -53,11 +53,11 @@ fn say_fault(rig: &mut Rig, fault: Option<&str>) {
 fn a_helper_that_cannot_begin_is_told_until_it_has_connected() {
     const WHY: &str = "process 77 holds the journal; kill it";
     let mut rig = observed();
-    rig.feed(Input::ScriptsHeldUp(WHY.to_owned()));
+    rig.feed(Input::Supervisor(HelperNews::HeldUp(WHY.to_owned())));
     assert_eq!(told(&mut rig), [], "it has begun");
     rig.scripts_go();
-    rig.feed(Input::ScriptsHeldUp(WHY.to_owned()));
-    rig.feed(Input::ScriptsHeldUp(WHY.to_owned()));
+    rig.feed(Input::Supervisor(HelperNews::HeldUp(WHY.to_owned())));
+    rig.feed(Input::Supervisor(HelperNews::HeldUp(WHY.to_owned())));
     assert_eq!(told(&mut rig), [fault(WHY)]);
     let shown = status(&mut rig).journal_fault.unwrap();
     assert_eq!(shown.fault, WHY);

@@ -10,7 +10,7 @@ use connect_ipc::probing::{OverdueCause, Probing};
 use connect_ipc::scripts::{Child, Ended, FromScripts};
 use tripe_admin::Interval;
 
-use super::super::{Ending, Input};
+use super::super::{Ending, HelperNews, Input};
 use super::rig::{Rig, record};
 
 /// A peer with one attempt, so that one that counted wrongly would be the last.
@@ -414,7 +414,7 @@ fn restarts_of_a_helper_are_counted_though_it_never_connects() {
     let mut rig = Rig::alone(&[], false);
     let restarts = |rig: &Rig| rig.machine.helpers().map(|helper| helper.restarts);
     for _ in 0..3 {
-        rig.feed(Input::HelperRestarted(Role::Ifscripts));
+        rig.feed(Input::Supervisor(HelperNews::Restarted(Role::Ifscripts)));
     }
     assert_eq!(restarts(&rig), [0, 3]);
     // Its connection is no further restart; nor is the first one of a helper.

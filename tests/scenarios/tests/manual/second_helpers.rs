@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! More than one helper of a kind: one that an earlier `connect` has left and that stands still, and
-//! one that was started by mistake.
+//! More than one helper of a kind: one that an earlier `connect` has left and that stands still,
+//! and one that was started by mistake.
 
 use std::fs::File;
 use std::io::Write as _;
