@@ -145,6 +145,9 @@ fn hint(code: &str) -> Option<&'static str> {
         "no-script-helper" => {
             "connect-ifscripts is not connected, so no script is run; `connect-cli doctor' says more"
         }
+        "peer-not-ready" => {
+            "the service is about to run scripts of the peer by itself; try again in a moment"
+        }
         "too-many-scripts" => {
             "so many scripts that were asked for are pending; wait for some to end"
         }

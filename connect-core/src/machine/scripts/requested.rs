@@ -11,6 +11,7 @@ use connect_ipc::control::{Reply, ScriptPlan, ServerLink};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::length;
 use connect_ipc::scripts::{InterfaceScript, ScriptKind};
+use connect_ipc::setup::Lane;
 
 use crate::machine::Machine;
 use crate::machine::peers::Particulars;
@@ -92,6 +93,16 @@ impl Machine {
         Ok(id)
     }
 
+    /// Whether a script cannot be run yet: those that the service itself is to run come first, and
+    /// an operator's `ifup` must not pass for one of them. This lasts only until the server has
+    /// answered a question, or the script helper has told what it keeps.
+    fn comes_too_early(&self, id: PeerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| {
+            let is_due = peer.setups.get(Lane::Interface) == Progress::Due;
+            is_due || self.scripts.recovery.is_pending(peer.name())
+        })
+    }
+
     /// Says why a script is neither run nor shown.
     pub(in crate::machine) fn refuse_script(
         &mut self,
@@ -108,6 +119,9 @@ impl Machine {
         // Much may have happened meanwhile.
         if let Err(failure) = self.admit_script(request) {
             return self.refuse_script(request, &failure);
+        }
+        if request.purpose == ScriptPurpose::Run && self.comes_too_early(id) {
+            return self.refuse_script(request, &["peer-not-ready", &request.peer]);
         }
         let prepared = match request.script {
             InterfaceScript::Ifup => self.prepare_ifup(id),

@@ -60,6 +60,29 @@ fn next(pairs: &[(&str, &str)], kept: Vec<Setup>, peers: &[&str]) -> Rig {
     rig
 }
 
+#[test]
+fn an_operators_ifup_does_not_pass_for_the_one_that_is_due() {
+    let refused = |rig: &mut Rig| {
+        let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
+        rig.request(1, 1, Request::RunScript { peer, script });
+        rig.answer_all();
+        let last = rig.answers.pop();
+        match last.map(|(_, answer)| answer.reply) {
+            Some(Reply::Failed(words)) => words.join(" "),
+            other => panic!("{other:?}"),
+        }
+    };
+    // The script helper has not told everything yet.
+    let mut rig = Rig::alone(&records(PAIRS), true);
+    rig.kept = set_up(BOTH);
+    rig.by_page = true;
+    rig.scripts_come();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    assert_eq!(refused(&mut rig), "peer-not-ready p");
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
 fn counters(rig: &mut Rig) -> ScriptCounters {
     rig.request(9, 9, Request::Status {});
     let found = rig
