@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use connect_ifscripts::ledger::Entry;
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, ScriptKind};
+use connect_ipc::setup::{ByLane, Lane};
 
+use crate::scope::scripts;
 use crate::world::World;
 
 impl World {
@@ -16,7 +18,7 @@ impl World {
     /// The promise.
     pub fn check(&self) -> Result<(), String> {
         let mut seen = BTreeSet::new();
-        let mut last: Option<RunId> = None;
+        let mut last = ByLane::<Option<RunId>>::default();
         for ran in &self.ran {
             if !seen.insert(ran.run) {
                 return Err(format!("run {} was started twice", ran.run.0));
@@ -24,17 +26,23 @@ impl World {
             if ran.beside > 0 {
                 return Err(format!("run {} was started beside another", ran.run.0));
             }
-            if last.is_some_and(|last| ran.run < last) {
+            // A connection command also waits for the interface scripts before it.
+            let lane = ran.kind.lane();
+            let is_late = |lane| last.get(lane).is_some_and(|last| ran.run < last);
+            if is_late(lane) || (lane == Lane::Interface && is_late(Lane::Connection)) {
                 return Err(format!("run {} was started after a later one", ran.run.0));
             }
-            last = Some(ran.run);
+            *last.get_mut(lane) = Some(ran.run);
         }
-        let mut up = false;
-        for (run, kind) in self.counted() {
-            if (kind == ScriptKind::Ifup) == up {
-                return Err(format!("run {} is {} once more", run.0, kind.name()));
+        for lane in self.limits.scope.lanes() {
+            let [maker, _] = scripts(lane);
+            let mut is_made = false;
+            for (run, kind) in self.paired(lane) {
+                if (kind == maker) == is_made {
+                    return Err(format!("run {} is {} once more", run.0, kind.name()));
+                }
+                is_made = !is_made;
             }
-            up = !up;
         }
         Ok(())
     }
@@ -44,24 +52,29 @@ impl World {
     /// # Errors
     /// The promise.
     pub fn check_at_rest(&self) -> Result<(), String> {
-        let last = self.counted().last().map(|(_, kind)| *kind);
-        if (last == Some(ScriptKind::Ifup)) != self.server.is_present {
-            return Err(format!(
-                "the peer is {}, and the last script was {}",
-                if self.server.is_present {
-                    "there"
-                } else {
-                    "gone"
-                },
-                last.map_or("none", ScriptKind::name)
-            ));
+        let is_present = self.server.is_present;
+        for lane in self.limits.scope.lanes() {
+            let [maker, _] = scripts(lane);
+            let last = self.paired(lane).last().map(|(_, kind)| *kind);
+            if (last == Some(maker)) != is_present {
+                return Err(format!(
+                    "the peer is {}, and the last script of the lane {lane} was {}",
+                    if is_present { "there" } else { "gone" },
+                    last.map_or("none", ScriptKind::name)
+                ));
+            }
+        }
+        let mut requested = self.requested.iter();
+        if let Some(run) = requested.find(|run| self.is_owed(**run)) {
+            return Err(format!("run {} of an operator is lost", run.0));
         }
         Ok(())
     }
 
-    /// The runs that were started, and those that may have been: nobody can tell of a run whose
-    /// helper died when it was about to start it, so that it counts as started.
-    fn counted(&self) -> Vec<(RunId, ScriptKind)> {
+    /// The runs of a lane that were started, and those that may have been: nobody can tell of a run
+    /// whose helper died when it was about to start it, so that it counts as started. Those of
+    /// operators are no part of any pair.
+    fn paired(&self, lane: Lane) -> Vec<(RunId, ScriptKind)> {
         let ran = self.ran.iter().map(|ran| (ran.run, ran.kind));
         let lost = self.journal.iter().filter_map(|entry| match entry {
             Entry::Ended {
@@ -77,7 +90,22 @@ impl World {
             })
         };
         let counted: BTreeMap<RunId, ScriptKind> = ran.chain(lost.filter_map(kind)).collect();
-        counted.into_iter().collect()
+        let paired = counted.into_iter().filter(|(run, kind)| {
+            let is_paired = !self.requested.contains(run);
+            is_paired && kind.lane() == lane
+        });
+        paired.collect()
+    }
+
+    /// Whether a run that is in the journal has neither ended nor been started.
+    fn is_owed(&self, run: RunId) -> bool {
+        let of_run = |entry: &&Entry| match entry {
+            Entry::Ordered(order) => order.run == run,
+            Entry::Ended { run: ended, .. } => *ended == run,
+            _ => false,
+        };
+        // Only its order, and no end.
+        self.journal.iter().filter(of_run).count() == 1
     }
 
     /// What has happened, for people.

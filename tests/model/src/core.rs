@@ -8,17 +8,22 @@ use std::time::Duration;
 use connect_core::machine::{
     Config, ConnectionId, Inherited, Input, Loaded, Machine, Output, State,
 };
+use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::HelperStatus;
-use connect_ipc::scripts::FromScripts;
+use connect_ipc::control::{Envelope, HelperStatus, Request};
+use connect_ipc::scripts::{FromScripts, InterfaceScript, ToScripts};
 use connect_ipc::setup::ServerRun;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 
+use crate::scope::{Limits, scripts};
 use crate::server::PEER;
 
 /// More than for how long core puts anything off that matters here.
 const INSTANT: Duration = Duration::from_millis(100);
+
+/// The connection of the operator, other than those of all script helpers.
+const OPERATOR: ConnectionId = ConnectionId(1_000_000);
 
 /// What one core has written for the next.
 pub(crate) type Saved = (ServerRun, State);
@@ -34,29 +39,29 @@ pub(crate) struct Core {
     pub(crate) pending: VecDeque<Output>,
     /// Whether it is connected to the server.
     pub(crate) is_connected: bool,
+    /// Whether the next lines for the server ask what an operator's run needs to know.
+    pub(crate) asks: bool,
 }
 
 impl Core {
     /// The process number `number`, just started.
-    pub(crate) fn start(number: u64, startup: bool, saved: Option<Saved>) -> Self {
+    pub(crate) fn start(number: u64, limits: Limits, saved: Option<Saved>) -> Self {
         let now = Monotonic(1_000_000_000 * (number + 1));
         let config = Config {
             version: "1".to_owned(),
             pid: 1,
             socket: PathBuf::from("sock"),
             database: PathBuf::from("peers.cdb"),
-            startup,
+            startup: limits.startup,
             ping: PingKind::Transport,
             script_limit: None,
             exit_on_disconnect: false,
             server_wait: None,
             started: now,
         };
-        let pairs = [
-            ("peer", "INET 192.0.2.1 1"),
-            ("ifup", "up"),
-            ("ifdown", "down"),
-        ];
+        let kinds = limits.scope.lanes().into_iter().flat_map(scripts);
+        let scripts = kinds.map(|kind| (kind.name(), kind.name()));
+        let pairs = [("peer", "INET 192.0.2.1 1")].into_iter().chain(scripts);
         let records = [Record::new(PEER, pairs)];
         let database = Database::from_parts(records, [], []);
         let mut core = Core {
@@ -65,6 +70,7 @@ impl Core {
             out: Vec::new(),
             pending: VecDeque::new(),
             is_connected: false,
+            asks: false,
         };
         if let Some((run, state)) = saved {
             core.feed(Input::Inherited(Box::new(Inherited {
@@ -91,6 +97,33 @@ impl Core {
     /// Hands in an input.
     pub(crate) fn hear(&mut self, input: Input<'_>) {
         self.machine.handle(input, self.now, &mut self.out);
+    }
+
+    /// An operator runs a script of the peer.
+    pub(crate) fn ask(&mut self, script: InterfaceScript) {
+        let request = Request::RunScript {
+            peer: PEER.to_owned(),
+            script,
+        };
+        self.feed(Input::Request {
+            connection: OPERATOR,
+            by: "operator".into(),
+            envelope: Envelope { id: 1, request },
+        });
+        let mut pending = self.pending.iter();
+        self.asks = pending.any(|output| matches!(output, Output::ServerLines(_)));
+    }
+
+    /// Hands in the answer that an operator's run has waited for. Gives the run, if it is ordered.
+    pub(crate) fn hear_requested(&mut self, line: String) -> Vec<RunId> {
+        let before = self.out.len();
+        self.hear(Input::ServerLine(line.into()));
+        let ordered = self.out.iter().skip(before);
+        let orders = ordered.filter_map(|output| match output {
+            Output::ToScripts(_, ToScripts::Run(runs)) => Some(runs),
+            _ => None,
+        });
+        orders.flatten().map(|run| run.run).collect()
     }
 
     /// Ends the turn.

@@ -9,6 +9,7 @@
 mod checks;
 mod core;
 mod helper;
+pub mod scope;
 pub mod search;
 mod server;
 pub mod world;

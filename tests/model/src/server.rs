@@ -12,6 +12,8 @@ pub(crate) const PEER: &str = "p";
 #[derive(Clone, Debug)]
 pub(crate) enum Said {
     Line(String),
+    /// The end of the answer that an operator's run waits for.
+    Requested(String),
     /// The connection is lost.
     Lost,
 }
@@ -70,10 +72,10 @@ impl Server {
         self.said.push_back(Said::Line(line));
     }
 
-    /// Core has written a line.
-    pub(crate) fn hear(&mut self, line: &str) {
-        let mut words = line.split(' ');
-        let info = match words.next().unwrap_or_default() {
+    /// Core has written a line; `asks` if an operator's run waits for the answer to `ALGS`.
+    pub(crate) fn hear(&mut self, line: &str, asks: bool) {
+        let command = line.split(' ').next().unwrap_or_default();
+        let info = match command {
             "WATCH" => {
                 self.is_watched = true;
                 Ok(None)
@@ -84,15 +86,19 @@ impl Server {
             "ALGS" => self.of_peer("cipher=none".to_owned()),
             _ => Ok(None),
         };
-        match info {
+        let end = match info {
             Ok(info) => {
                 if let Some(info) = info {
                     self.say(format!("INFO {info}"));
                 }
-                self.say("OK".to_owned());
+                "OK".to_owned()
             }
-            Err(failure) => self.say(format!("FAIL {failure}")),
-        }
+            Err(failure) => format!("FAIL {failure}"),
+        };
+        self.said.push_back(match command {
+            "ALGS" if asks => Said::Requested(end),
+            _ => Said::Line(end),
+        });
     }
 
     fn of_peer(&self, info: String) -> Result<Option<String>, String> {

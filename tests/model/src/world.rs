@@ -8,10 +8,12 @@ use connect_core::machine::{Input as CoreInput, Output as CoreOutput};
 use connect_ifscripts::ledger::{Entry, Origin};
 use connect_ifscripts::machine::{Input as HelperInput, Output as HelperOutput};
 use connect_ipc::RunId;
-use connect_ipc::scripts::{Ended, FromScripts, ScriptKind, ToScripts};
+use connect_ipc::scripts::{Ended, FromScripts, InterfaceScript, ScriptKind, ToScripts};
+use connect_ipc::setup::Lane;
 
 use crate::core::{Core, Saved};
 use crate::helper::{Helper, child};
+use crate::scope::Limits;
 use crate::server::{Said, Server};
 
 /// The time of a start does not matter here, since the children that live are known.
@@ -24,6 +26,8 @@ pub enum Step {
     Toggle,
     /// The server is started again.
     ServerRestarts,
+    /// An operator runs a script of the peer.
+    OperatorAsks(InterfaceScript),
     /// Core is killed.
     CoreDies,
     /// The script helper is killed.
@@ -73,29 +77,15 @@ struct Connection {
 pub(crate) struct Ran {
     pub(crate) run: RunId,
     pub(crate) kind: ScriptKind,
-    /// How many others of the peer were under way when it started.
+    /// How many scripts were under way when it started that must not be: others of its lane, and,
+    /// for a connection command, interface scripts that were ordered before it.
     pub(crate) beside: usize,
-}
-
-/// What may happen, and what core is told at its start.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// How often the peer comes or goes, or the server restarts.
-    pub events: u32,
-    /// How often core or the script helper is killed.
-    pub deaths: u32,
-    /// Whether the server may restart.
-    pub restarts: bool,
-    /// Whether core is started with `--startup`.
-    pub startup: bool,
-    /// How often core writes its state.
-    pub saves: u32,
 }
 
 /// The world.
 #[derive(Clone, Debug)]
 pub struct World {
-    limits: Limits,
+    pub(crate) limits: Limits,
     cores: u64,
     connections: u64,
     pub(crate) server: Server,
@@ -108,6 +98,8 @@ pub struct World {
     living: BTreeSet<RunId>,
     ended: BTreeSet<RunId>,
     pub(crate) ran: Vec<Ran>,
+    /// The runs that an operator has asked for.
+    pub(crate) requested: BTreeSet<RunId>,
 }
 
 impl World {
@@ -127,6 +119,7 @@ impl World {
             living: BTreeSet::new(),
             ended: BTreeSet::new(),
             ran: Vec::new(),
+            requested: BTreeSet::new(),
         }
     }
 
@@ -207,6 +200,7 @@ impl World {
         }
         let mut steps = self.moves();
         steps.extend(self.events());
+        steps.extend(self.requests());
         if self.limits.deaths > 0 {
             steps.extend(self.core.as_ref().map(|_| Step::CoreDies));
             steps.extend(self.helper.as_ref().map(|_| Step::HelperDies));
@@ -224,6 +218,16 @@ impl World {
         events.filter(|_| self.limits.events > 0).collect()
     }
 
+    /// What an operator can ask for, if core can do it.
+    fn requests(&self) -> Vec<Step> {
+        let can = self.limits.requests > 0
+            && self.connection.as_ref().is_some_and(|it| it.core_lives)
+            && self.core.as_ref().is_some_and(|core| core.is_connected);
+        let scripts = [InterfaceScript::Ifup, InterfaceScript::Ifdown];
+        let steps = scripts.into_iter().map(Step::OperatorAsks);
+        steps.filter(|_| can).collect()
+    }
+
     /// Takes a step.
     pub fn take(&mut self, step: Step) {
         match step {
@@ -235,11 +239,17 @@ impl World {
                 self.limits.events -= 1;
                 self.server.restart();
             }
+            Step::OperatorAsks(script) => {
+                self.limits.requests -= 1;
+                if let Some(core) = &mut self.core {
+                    core.ask(script);
+                }
+            }
             Step::CoreDies => self.core_dies(),
             Step::HelperDies => self.helper_dies(),
             Step::CoreStarts => {
                 let saved = self.saved.clone();
-                self.core = Some(Core::start(self.cores, self.limits.startup, saved));
+                self.core = Some(Core::start(self.cores, self.limits, saved));
                 self.cores += 1;
             }
             Step::CoreSaves => {
@@ -345,8 +355,9 @@ impl World {
         let Some(core) = &mut self.core else { return };
         match core.pending.pop_front() {
             Some(CoreOutput::ServerLines(bytes)) if core.is_connected => {
+                let asks = std::mem::take(&mut core.asks);
                 for line in String::from_utf8_lossy(&bytes).lines() {
-                    self.server.hear(line);
+                    self.server.hear(line, asks);
                 }
             }
             Some(CoreOutput::ToScripts(to, message)) => {
@@ -367,6 +378,10 @@ impl World {
         while let Some(said) = self.server.said.pop_front() {
             match said {
                 Said::Line(line) => core.hear(CoreInput::ServerLine(line.into())),
+                Said::Requested(line) => {
+                    let runs = core.hear_requested(line);
+                    self.requested.extend(runs);
+                }
                 Said::Lost => {
                     core.is_connected = false;
                     let reason = "gone".to_owned();
@@ -420,10 +435,11 @@ impl World {
             }
             Some(HelperOutput::Start(order)) => {
                 let run = order.run;
+                let beside = beside(&self.ran, &self.living, run, order.kind);
                 self.ran.push(Ran {
                     run,
                     kind: order.kind,
-                    beside: self.living.len(),
+                    beside,
                 });
                 self.living.insert(run);
                 helper.watched.insert(run, false);
@@ -457,4 +473,15 @@ impl World {
             None => {}
         }
     }
+}
+
+/// How many scripts are under way beside which this run must not be started.
+fn beside(ran: &[Ran], living: &BTreeSet<RunId>, run: RunId, kind: ScriptKind) -> usize {
+    let lane = kind.lane();
+    let others = ran.iter().filter(|other| living.contains(&other.run));
+    let conflicts = others.filter(|other| {
+        let is_awaited = other.kind.lane() == Lane::Interface && other.run < run;
+        other.kind.lane() == lane || (lane == Lane::Connection && is_awaited)
+    });
+    conflicts.count()
 }

@@ -1,36 +1,82 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! One peer that comes and goes, and processes that are killed between any two of their steps.
 
+use model::scope::{Limits, Scope};
 use model::search::search;
-use model::world::{Limits, World};
+use model::world::World;
 
-/// The limits of another search, as `EVENTS DEATHS SAVES RESTARTS`, if one is wanted:
-/// with 0 for `RESTARTS` the server is never started again.
+/// The limits of another search, as `SCOPE EVENTS DEATHS SAVES RESTARTS`, if one is wanted: `SCOPE`
+/// is `interface`, `connection`, `both` or `operator`, and with 0 for `RESTARTS` the server is
+/// never started again.
 const LIMITS: &str = "MODEL_LIMITS";
 
-fn look(events: u32, deaths: u32, saves: u32, restarts: bool) -> Result<(), String> {
-    let limits = Limits {
-        events,
-        deaths,
-        saves,
-        restarts,
-        startup: true,
-    };
-    let found = search(World::new(limits))?;
+/// A promise that is broken, shown line by line.
+#[derive(PartialEq)]
+struct Broken(String);
+
+impl std::fmt::Debug for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+fn look(limits: Limits) -> Result<(), String> {
+    let found = search(World::new(limits)).map_err(|error| format!("{limits:?}: {error}"))?;
     println!("{limits:?}: {found:?}");
     assert!(found.at_rest > 1, "{found:?}");
     Ok(())
 }
 
+/// The limits that `text` asks for.
+fn wanted(text: &str) -> Result<Limits, String> {
+    let words: Vec<&str> = text.split(' ').collect();
+    let [scope, numbers @ ..] = words.as_slice() else {
+        return Err("it is empty".to_owned());
+    };
+    let numbers: Vec<u32> = numbers.iter().filter_map(|it| it.parse().ok()).collect();
+    let [events, deaths, saves, restarts] = numbers.as_slice() else {
+        return Err("a scope and four numbers are wanted".to_owned());
+    };
+    let amounts = [*events, *deaths, *saves];
+    Ok(Limits::new(scope.parse()?, amounts, *restarts > 0))
+}
+
+/// Searches what the variable asks for, or these events, deaths and saved states, with or without
+/// restarts of the server.
+fn look_at(scope: Scope, searches: &[([u32; 3], bool)]) -> Result<(), String> {
+    let Ok(text) = std::env::var(LIMITS) else {
+        let mut searches = searches.iter();
+        return searches
+            .try_for_each(|(amounts, restarts)| look(Limits::new(scope, *amounts, *restarts)));
+    };
+    let limits = wanted(&text).map_err(|error| format!("{LIMITS}: {error}"))?;
+    // One of the tests searches it, and the others have nothing to do.
+    if limits.scope == scope {
+        look(limits)?;
+    }
+    Ok(())
+}
+
 #[test]
 fn every_order_of_events_and_deaths_keeps_the_promises() {
-    let wanted = std::env::var(LIMITS).unwrap_or_default();
-    let words = wanted.split(' ').filter_map(|word| word.parse().ok());
-    let found = match words.collect::<Vec<u32>>().as_slice() {
-        [events, deaths, saves, restarts] => look(*events, *deaths, *saves, *restarts > 0),
-        _ => look(2, 0, 0, true).and_then(|()| look(1, 1, 1, true)),
-    };
-    if let Err(error) = found {
-        panic!("{error}");
-    }
+    let found = look_at(Scope::Interface, &[([2, 0, 0], true), ([1, 1, 1], true)]);
+    assert_eq!(found.map_err(Broken), Ok(()));
+}
+
+#[test]
+fn connect_and_disconnect_are_run_like_ifup_and_ifdown() {
+    let found = look_at(Scope::Connection, &[([2, 0, 0], true), ([1, 1, 1], true)]);
+    assert_eq!(found.map_err(Broken), Ok(()));
+}
+
+#[test]
+fn connect_waits_for_ifup_and_each_lane_keeps_its_promises() {
+    let found = look_at(Scope::Both, &[([1, 0, 0], true), ([1, 1, 0], false)]);
+    assert_eq!(found.map_err(Broken), Ok(()));
+}
+
+#[test]
+fn what_an_operator_runs_is_run_once_and_disturbs_no_pair() {
+    let found = look_at(Scope::Operator, &[([1, 0, 0], true)]);
+    assert_eq!(found.map_err(Broken), Ok(()));
 }
