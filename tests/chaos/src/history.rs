@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::ScriptKind;
+use connect_ipc::setup::ByLane;
 
 /// When something happened that was seen a little later: not before `from`, not after `to`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +46,17 @@ pub(crate) enum Certainty {
     LastMoment,
 }
 
+/// How it is known that a script was started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Source {
+    /// It wrote that down itself.
+    Script,
+    /// It was ended before it could, and the script helper's journal has it.
+    Journal,
+    /// There is no such script: the journal says that the setup was made without one.
+    Setup,
+}
+
 /// One script that was started.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct ScriptRun {
@@ -57,6 +69,37 @@ pub(crate) struct ScriptRun {
     pub(crate) end: Option<Monotonic>,
     /// Whether another script of the same lane was alive when it started.
     pub(crate) beside_another: bool,
+    pub(crate) source: Source,
+}
+
+/// What the journal says of a run or of a setup.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum NotedKind {
+    /// The child of a run was made.
+    Started { pid: i32 },
+    /// A setup was made without a script.
+    Made,
+}
+
+/// An entry of the journal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Noted {
+    /// The script, or for a setup the one that would have made it.
+    pub(crate) kind: ScriptKind,
+    pub(crate) what: NotedKind,
+    /// When it was read, a little after it was written.
+    pub(crate) seen: Monotonic,
+}
+
+/// A run that an operator has asked for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Asked {
+    pub(crate) kind: ScriptKind,
+    /// When that was.
+    pub(crate) at: Monotonic,
+    /// The process that the service named, and when; `None` if the service did not live to answer,
+    /// so that nobody knows whether it was run.
+    pub(crate) started: Option<(i32, Monotonic)>,
 }
 
 /// The service said that nobody knows what became of a run.
@@ -74,11 +117,23 @@ pub(crate) struct PeerHistory {
     pub(crate) causes: Vec<Cause>,
     pub(crate) runs: Vec<ScriptRun>,
     pub(crate) told: Vec<Told>,
-    /// Whether the peer's record names `connect` and `disconnect`; `ifup` and `ifdown` it always
+    /// Whether the peer's record names `connect` or `disconnect`; `ifup` or `ifdown` it always
     /// names.
     pub(crate) has_connection: bool,
-    /// Whether the server had it before the service was first started.
+    /// Whether the record only names the script that undoes a setup: `ifdown` or `disconnect`.
+    pub(crate) only_undone: ByLane<bool>,
+    /// The runs that operators have asked for.
+    pub(crate) asked: Vec<Asked>,
+    /// Whether the server had it before the service was first started, which took it as it was.
     pub(crate) before_service: bool,
+}
+
+impl PeerHistory {
+    /// How many scripts were started.
+    pub(crate) fn scripts(&self) -> usize {
+        let runs = self.runs.iter();
+        runs.filter(|run| run.source != Source::Setup).count()
+    }
 }
 
 /// All peers, by name.

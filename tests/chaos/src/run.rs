@@ -3,7 +3,7 @@
 
 mod applying;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use connect_ipc::clock::Monotonic;
@@ -19,21 +19,30 @@ use crate::report::progress::Progress;
 use crate::report::{Verdict, collect, output};
 use crate::settling;
 use crate::truth::account::Account;
-use crate::truth::commander::Commander;
+use crate::truth::commander::{Command, Commander};
+use crate::truth::journal::Journal;
+use crate::truth::operator::Operator;
 use crate::truth::watcher::Watcher;
 use crate::world::database::Peers;
 use crate::world::guard::Guard;
 use crate::world::lab::Lab;
 use crate::world::processes::{Processes, signal};
 use crate::world::service::Service;
-use crate::world::site::Site;
+use crate::world::site::{Beginning, Site};
 use crate::world::status::{self, Poller, Status};
+use applying::Presence;
 
 /// The length of a turn.
 const TURN: Duration = Duration::from_millis(10);
 
 /// How long the world may take to be there at the beginning.
 const BEGINNING: Duration = Duration::from_secs(30);
+
+/// How many peers the server has before the service is started.
+const BEFORE: usize = 20;
+
+/// The file in which core leaves its state.
+const STATE: &str = "state/core.json";
 
 /// A signal that a process is to get later.
 #[derive(Debug)]
@@ -52,6 +61,8 @@ pub(crate) struct World {
     pub(crate) watcher: Watcher,
     pub(crate) lab: Lab,
     pub(crate) service: Service,
+    pub(crate) journal: Journal,
+    pub(crate) operator: Operator,
     commander: Option<Commander>,
     poller: Poller,
     /// Last, so that it ends everything when nothing above is used any more.
@@ -66,6 +77,10 @@ pub(crate) struct Run {
     database: DatabaseFault,
     /// What ends faults that take a while.
     later: Vec<Later>,
+    /// Whether the service is to run.
+    serves: bool,
+    /// The peers that the server had before the service was started.
+    pub(crate) found: BTreeSet<String>,
     pub(crate) began: Monotonic,
     pub(crate) counts: BTreeMap<String, u64>,
     pub(crate) deeds: Vec<Deed>,
@@ -104,17 +119,25 @@ fn fresh_seed() -> u64 {
 
 impl Run {
     fn new(single: &Single, seed: u64) -> anyhow::Result<Self> {
-        let site = Site::new(single.layout, single.setting.bin.as_deref())?;
+        let site = Site::new(
+            single.layout,
+            Beginning::of(seed),
+            single.setting.bin.as_deref(),
+        )?;
         let processes = Processes::new()?;
         let guard = Guard::start(&processes, &site.directory)?;
         let peers = Peers::new(&site.directory, single.setting.peers, seed)?;
         peers.write(None)?;
-        let account = Account::new(peers.automatic());
+        // Without `--startup` the service adds none.
+        let automatic = peers.automatic();
+        let account = Account::new(automatic.filter(|_| site.beginning == Beginning::Together));
         let watcher = Watcher::start(&site.server_socket(), account);
         let began = clock::now();
         Ok(Run {
             world: World {
                 service: Service::new(site.layout),
+                journal: Journal::start(site.journal()),
+                operator: Operator::default(),
                 lab: Lab::new(seed),
                 poller: Poller::start(&site.runtime()),
                 site,
@@ -127,28 +150,50 @@ impl Run {
             rng: Rng::new(seed).fork(2),
             database: DatabaseFault::default(),
             later: Vec::new(),
+            serves: false,
+            found: BTreeSet::new(),
             began,
             counts: BTreeMap::new(),
             deeds: Vec::new(),
         })
     }
 
-    /// Waits until the server is watched and the service works.
+    /// Starts the server with some peers, and then the service.
     fn begin(&mut self) -> anyhow::Result<()> {
-        let until = clock::now() + BEGINNING;
-        loop {
-            self.turn()?;
-            let works = self.status().is_some_and(|status| {
+        self.wait_for("the server is not watched", |run| {
+            run.world.commander.is_some() && run.world.watcher.account().watching
+        })?;
+        let peers = self.choose(BEFORE, Presence::Absent);
+        self.found = peers.iter().cloned().collect();
+        self.give(&peers.into_iter().map(Command::Add).collect::<Vec<_>>());
+        self.wait_for("the server does not have the first peers", |run| {
+            run.found.is_subset(&run.world.watcher.account().present)
+        })?;
+        self.serves = true;
+        self.wait_for("the service does not work", |run| {
+            // What was found at the start is in no journal.
+            let is_kept = run.world.site.path(STATE).exists();
+            let works = run.status().is_some_and(|status| {
                 let helpers = [&status.service.pinger, &status.service.scripts.helper];
                 helpers.iter().all(|helper| helper.connected)
             });
-            if works && self.world.watcher.account().watching {
-                self.began = clock::now();
+            works && is_kept
+        })?;
+        self.began = clock::now();
+        Ok(())
+    }
+
+    /// Waits until something is so.
+    fn wait_for(&mut self, what: &str, is_so: impl Fn(&Self) -> bool) -> anyhow::Result<()> {
+        let until = clock::now() + BEGINNING;
+        loop {
+            self.turn()?;
+            if is_so(self) {
                 return Ok(());
             }
             anyhow::ensure!(
                 clock::now() < until,
-                "the service does not work in time; its log:\n{}",
+                "{what} in time; the service's log:\n{}",
                 std::fs::read_to_string(self.world.site.path("core.log")).unwrap_or_default()
             );
             std::thread::sleep(TURN);
@@ -194,7 +239,9 @@ impl Run {
             ..
         } = &mut self.world;
         lab.tend(site, processes, watcher)?;
-        service.tend(site, processes)?;
+        if self.serves {
+            service.tend(site, processes)?;
+        }
         for (at, text) in std::mem::take(&mut service.ends) {
             self.deeds.push(Deed { at, text });
         }

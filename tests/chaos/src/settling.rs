@@ -88,6 +88,10 @@ fn unrest(run: &Run, status: Option<&Status>) -> Option<String> {
         ),
         (!service.pinger.connected, "the pinger is not connected"),
         (
+            !run.world.operator.is_idle(),
+            "an operator waits for a script",
+        ),
+        (
             !service.scripts.helper.connected,
             "the script helper is not connected",
         ),

@@ -6,6 +6,7 @@ pub(crate) mod database_fault;
 
 use std::time::Duration;
 
+use connect_ipc::scripts::InterfaceScript;
 use tripe_lab::rng::Rng;
 
 use crate::options::Layout;
@@ -23,6 +24,8 @@ pub(crate) enum Fault {
     AddAndRemove(usize),
     /// So many are removed and added again with one write.
     RemoveAndAdd(usize),
+    /// An operator has a script of so many peers run once more.
+    Ask(usize, InterfaceScript),
     /// A process is killed.
     Kill(Part),
     /// A process stands still for so long.
@@ -52,6 +55,7 @@ impl Fault {
             Fault::Remove(_) => "remove",
             Fault::AddAndRemove(_) => "add and remove",
             Fault::RemoveAndAdd(_) => "remove and add",
+            Fault::Ask(..) => "operator's runs",
             Fault::Kill(Part::Core) => "kill core",
             Fault::Kill(Part::Pinger) => "kill pinger",
             Fault::Kill(Part::Scripts) => "kill script helper",
@@ -74,7 +78,11 @@ impl Fault {
     const fn is_ordinary(self) -> bool {
         matches!(
             self,
-            Fault::Add(_) | Fault::Remove(_) | Fault::AddAndRemove(_) | Fault::RemoveAndAdd(_)
+            Fault::Add(_)
+                | Fault::Remove(_)
+                | Fault::AddAndRemove(_)
+                | Fault::RemoveAndAdd(_)
+                | Fault::Ask(..)
         )
     }
 }
@@ -140,8 +148,9 @@ impl Plan {
 
     fn fault(&mut self) -> Fault {
         match self.rng.below(1_000) {
-            0..210 => Fault::Add(self.burst(BURST)),
-            210..360 => Fault::Remove(self.burst(BURST)),
+            0..190 => Fault::Add(self.burst(BURST)),
+            190..220 => Fault::Ask(self.burst(10), self.asked()),
+            220..360 => Fault::Remove(self.burst(BURST)),
             360..430 => Fault::AddAndRemove(self.burst(5)),
             430..500 => Fault::RemoveAndAdd(self.burst(5)),
             500..595 => Fault::Kill(Part::Core),
@@ -172,6 +181,13 @@ impl Plan {
                 let how = how.get(index).copied().unwrap_or(Broken::Empty);
                 Fault::Break(how, self.between(500, 3_000))
             }
+        }
+    }
+
+    fn asked(&mut self) -> InterfaceScript {
+        match self.rng.below(2) {
+            0 => InterfaceScript::Ifup,
+            _ => InterfaceScript::Ifdown,
         }
     }
 
@@ -209,12 +225,18 @@ mod tests {
             let names = faults.iter().map(|(_, fault)| fault.name());
             names.collect::<BTreeSet<_>>()
         };
-        assert_eq!(names(Layout::DropIn).len(), 17);
-        assert_eq!(names(Layout::Units).len(), 18);
+        assert_eq!(names(Layout::DropIn).len(), 18);
+        assert_eq!(names(Layout::Units).len(), 19);
         assert!(names(Layout::Units).contains("end script helper"));
         assert!(names(Layout::DropIn).contains("upgrade"));
         let all = names(Layout::DropIn);
-        let ordinary = ["add", "remove", "add and remove", "remove and add"];
+        let ordinary = [
+            "add",
+            "remove",
+            "add and remove",
+            "remove and add",
+            "operator's runs",
+        ];
         let known = |name: &str| NAMES.contains(&name) || ordinary.contains(&name);
         assert!(all.union(&names(Layout::Units)).all(|name| known(name)));
     }

@@ -6,6 +6,9 @@
 //! pair of causes may be passed over, since several that come during an outage of core are one
 //! to it. So the earliest cause that is left is taken for each run: if that one came after the
 //! run had started, no other choice would do.
+//!
+//! Where a record names no `ifup`, the setup that the service notes stands for it, and where that
+//! was not noted, the addition of the peer does. A peer that the service found is set up already.
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::ScriptKind;
@@ -13,9 +16,10 @@ use connect_ipc::setup::Lane;
 
 use super::order::named;
 use super::{Finding, Row};
-use crate::history::{Cause, CauseKind, Certainty, PeerHistory, ScriptRun, Told};
+use crate::history::{Asked, Cause, CauseKind, Certainty, PeerHistory, ScriptRun, Source, Told};
 
 /// The walk through the runs of a lane.
+#[derive(Clone)]
 struct Walk<'a> {
     make: ScriptKind,
     undo: ScriptKind,
@@ -26,14 +30,17 @@ struct Walk<'a> {
     told: Vec<&'a Told>,
     /// The last script that ran, or that was told to be lost in its place.
     last: Option<(ScriptKind, Monotonic)>,
-    before_service: bool,
+    /// Whether there is no script that makes the setup.
+    only_undone: bool,
+    /// What operators have asked for without an answer, and what has excused nothing yet.
+    asked: Vec<&'a Asked>,
 }
 
 /// Holds the runs against their causes and against what the server has at the end.
 pub(super) fn walk(
     history: &PeerHistory,
     lane: Lane,
-    runs: &[&ScriptRun],
+    (runs, asked): (&[&ScriptRun], Vec<&Asked>),
     findings: &mut Vec<Finding>,
 ) {
     let (make, undo) = match lane {
@@ -47,8 +54,14 @@ pub(super) fn walk(
         next_cause: 0,
         told: history.told.iter().collect(),
         last: None,
-        before_service: history.before_service,
+        only_undone: *history.only_undone.get(lane),
+        asked,
     };
+    if history.before_service {
+        // It was added before, and counts as set up.
+        walk.take(make, None);
+        walk.last = Some((make, Monotonic(0)));
+    }
     for (index, run) in runs.iter().enumerate() {
         findings.extend(walk.step(run, &runs[index + 1..]));
     }
@@ -58,6 +71,33 @@ pub(super) fn walk(
 impl Walk<'_> {
     /// Takes the next run.
     fn step(&mut self, run: &ScriptRun, later: &[&ScriptRun]) -> Option<Finding> {
+        if run.source == Source::Setup {
+            self.note_setup(run);
+            return None;
+        }
+        let before = self.clone();
+        let finding = self.hold(run, later)?;
+        let is_meant = |asked: &&Asked| asked.kind == run.kind && asked.at <= run.start;
+        if let Some(index) = before.asked.iter().position(is_meant) {
+            // It was the operator's, and changes nothing.
+            *self = before;
+            self.asked.remove(index);
+            return None;
+        }
+        Some(finding)
+    }
+
+    /// The setup was made without a script. What was noted again, as after a change of the peer's
+    /// address, is the same setup.
+    fn note_setup(&mut self, run: &ScriptRun) {
+        let is_made = self.last.is_some_and(|(kind, _)| kind == self.make);
+        if self.only_undone && !is_made && self.take(self.make, Some(run.start)) {
+            self.last = Some((self.make, run.start));
+        }
+    }
+
+    /// Holds a run against its causes.
+    fn hold(&mut self, run: &ScriptRun, later: &[&ScriptRun]) -> Option<Finding> {
         let finding = |row, text| {
             Some(Finding {
                 row,
@@ -72,6 +112,7 @@ impl Walk<'_> {
         };
         let right = turn
             || self.is_reconnection(run)
+            || self.was_not_noted(run)
             || self.had_no_record(run)
             || self.is_excused(kind, later);
         if !right {
@@ -80,13 +121,11 @@ impl Walk<'_> {
                 let text = format!("{}: {kind} twice without {other} between", named(run));
                 return finding(Row::Doubled, text);
             }
-            if !self.before_service {
-                let make = self.make.name();
-                let text = format!("{} started before any {make}", named(run));
-                self.take(self.undo, Some(run.start));
-                self.last = Some((kind, run.start));
-                return finding(Row::OutOfOrder, text);
-            }
+            let make = self.make.name();
+            let text = format!("{} started before any {make}", named(run));
+            self.take(self.undo, Some(run.start));
+            self.last = Some((kind, run.start));
+            return finding(Row::OutOfOrder, text);
         }
         self.last = Some((kind, run.start));
         if self.take(kind, Some(run.start)) {
@@ -138,6 +177,12 @@ impl Walk<'_> {
             && next.is_some_and(|cause| {
                 cause.kind == CauseKind::Reconnecting && cause.when.from <= run.start
             })
+    }
+
+    /// Whether what was to be undone was made without a script, and the service did not live to
+    /// note it.
+    fn was_not_noted(&mut self, run: &ScriptRun) -> bool {
+        self.only_undone && run.kind == self.undo && self.take(self.make, Some(run.start))
     }
 
     /// Whether what should have run before this run could not, since the service may not have had
@@ -196,7 +241,7 @@ impl Walk<'_> {
         if wanted == is_made {
             return None;
         }
-        if wanted && cause.certainty == Certainty::WithoutRecord {
+        if wanted && (self.only_undone || cause.certainty == Certainty::WithoutRecord) {
             return None;
         }
         let since = self.last.map_or(Monotonic(0), |(_, start)| start);

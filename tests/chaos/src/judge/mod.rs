@@ -3,6 +3,7 @@
 //! on what came before what.
 
 mod lane;
+mod operators;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -79,7 +80,8 @@ pub(crate) fn judge(history: &PeerHistory) -> Vec<Finding> {
 
 fn judge_lane(history: &PeerHistory, lane: Lane) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let runs = order::runs_of(history, lane, &mut findings);
-    lane::walk(history, lane, &runs, &mut findings);
+    let mut runs = order::runs_of(history, lane, &mut findings);
+    let asked = operators::take_out(history, &mut runs);
+    lane::walk(history, lane, (&runs, asked), &mut findings);
     findings
 }

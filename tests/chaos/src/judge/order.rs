@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use connect_ipc::setup::Lane;
 
 use super::{Finding, Row};
-use crate::history::{PeerHistory, ScriptRun};
+use crate::history::{PeerHistory, ScriptRun, Source};
 
 /// The runs of a lane in their right order, each number once.
 pub(super) fn runs_of<'a>(
@@ -17,9 +17,16 @@ pub(super) fn runs_of<'a>(
 ) -> Vec<&'a ScriptRun> {
     let runs = history.runs.iter().filter(|run| run.kind.lane() == lane);
     let mut runs: Vec<&ScriptRun> = runs.collect();
-    overlaps(&runs, findings);
+    let is_script = |run: &&&ScriptRun| run.source != Source::Setup;
+    overlaps(
+        &runs.iter().filter(is_script).copied().collect::<Vec<_>>(),
+        findings,
+    );
     repetitions(&mut runs, findings);
-    inversions(&runs, findings);
+    inversions(
+        &runs.iter().filter(is_script).copied().collect::<Vec<_>>(),
+        findings,
+    );
     if runs.iter().all(|run| run.number.is_some()) {
         runs.sort_by_key(|run| run.number);
     }

@@ -6,7 +6,11 @@ use connect_ipc::scripts::ScriptKind::{self, Connect, Disconnect, Ifdown, Ifup};
 
 use super::{Row, judge};
 use crate::history::CauseKind::{Added, Reconnecting, Removed};
-use crate::history::{Cause, CauseKind, Certainty, PeerHistory, ScriptRun, Span, Told};
+use crate::history::{
+    Asked, Cause, CauseKind, Certainty, Noted, NotedKind, PeerHistory, ScriptRun, Source, Span,
+    Told,
+};
+use crate::scripts_log;
 
 /// A history with these causes, each `(when, what)`, and these runs, each `(start, what, end)`.
 fn history(causes: &[(u64, CauseKind)], runs: &[(u64, ScriptKind, u64)]) -> PeerHistory {
@@ -29,6 +33,7 @@ fn history(causes: &[(u64, CauseKind)], runs: &[(u64, ScriptKind, u64)]) -> Peer
                 start: Monotonic(*start),
                 end: (*end > 0).then_some(Monotonic(*end)),
                 beside_another: false,
+                source: Source::Script,
             })
             .collect(),
         ..PeerHistory::default()
@@ -155,9 +160,111 @@ fn an_ifdown_before_the_first_ifup_is_out_of_order() {
 fn an_ifdown_of_a_peer_from_before_the_service_may_come_first() {
     let causes = [(1, Added), (2, Removed), (5, Added)];
     let runs = [(3, Ifdown, 4), (6, Ifup, 7)];
-    let mut history = history(&causes, &runs);
-    history.before_service = true;
-    assert_eq!(rows(&history), NONE);
+    let mut found = history(&causes, &runs);
+    found.before_service = true;
+    assert_eq!(rows(&found), NONE);
+    // It is set up already, and has to be brought down.
+    let mut stays = history(&causes[..1], &[]);
+    stays.before_service = true;
+    assert_eq!(rows(&stays), NONE);
+    let mut again = history(&causes[..1], &[(2, Ifup, 3)]);
+    again.before_service = true;
+    assert_eq!(rows(&again), [Row::Doubled]);
+    let mut lost = history(&causes[..2], &[]);
+    lost.before_service = true;
+    assert_eq!(rows(&lost), [Row::Lost]);
+}
+
+/// What the journal has, each `(number, script, what, when it was read)`.
+fn journal(mut history: PeerHistory, entries: &[(u64, ScriptKind, NotedKind, u64)]) -> PeerHistory {
+    let noted = entries.iter().map(|(number, kind, what, seen)| {
+        let (kind, what, seen) = (*kind, *what, Monotonic(*seen));
+        (*number, Noted { kind, what, seen })
+    });
+    scripts_log::complete(&mut history.runs, &noted.collect());
+    history
+}
+
+const STARTED: NotedKind = NotedKind::Started { pid: 77 };
+
+#[test]
+fn a_connect_that_was_ended_before_it_wrote_its_start_was_started_all_the_same() {
+    let causes = [(1, Added), (5, Removed)];
+    let runs = [(2, Ifup, 4), (7, Disconnect, 8), (9, Ifdown, 10)];
+    let mut silent = numbered(history(&causes, &runs), &[10, 12, 13]);
+    silent.has_connection = true;
+    assert_eq!(rows(&silent), [Row::OutOfOrder], "nobody knows of it");
+    // The entry was read late: after the next script had started.
+    for seen in [4, 6, 8, 20] {
+        let known = journal(silent.clone(), &[(11, Connect, STARTED, seen)]);
+        assert_eq!(rows(&known), NONE, "read at {seen}");
+    }
+    // What the script has written itself counts once.
+    let both = journal(silent, &[(10, Ifup, STARTED, 3), (11, Connect, STARTED, 6)]);
+    assert_eq!(both.runs.len(), 4);
+    assert_eq!(rows(&both), NONE);
+    // A second one is not excused.
+    let twice = [(11, Connect, STARTED, 5), (12, Connect, STARTED, 6)];
+    let mut doubled = journal(history(&causes[..1], &[(2, Ifup, 4)]), &twice);
+    doubled.has_connection = true;
+    assert_eq!(rows(&doubled), [Row::Doubled]);
+}
+
+#[test]
+fn an_ifdown_without_an_ifup_in_the_record_is_run_for_each_setup_that_was_noted() {
+    let undone = |causes: &[(u64, CauseKind)], runs: &[(u64, ScriptKind, u64)], numbers: &[u64]| {
+        let mut history = numbered(history(causes, runs), numbers);
+        history.only_undone.interface = true;
+        history
+    };
+    let made = |number, seen| (number, Ifup, NotedKind::Made, seen);
+    let causes = [(1, Added), (5, Removed), (6, Added)];
+    let right = undone(&causes, &[(7, Ifdown, 9)], &[11]);
+    assert_eq!(
+        rows(&journal(right.clone(), &[made(10, 2), made(12, 7)])),
+        NONE
+    );
+    assert_eq!(rows(&right), NONE, "nothing was noted");
+    let lost = undone(&causes[..2], &[], &[]);
+    assert_eq!(rows(&lost), NONE, "it came and went while core was away");
+    assert_eq!(rows(&journal(lost, &[made(10, 2)])), [Row::Lost]);
+    let twice = undone(&causes, &[(7, Ifdown, 8), (9, Ifdown, 10)], &[11, 12]);
+    assert_eq!(rows(&journal(twice, &[made(10, 2)])), [Row::Doubled]);
+}
+
+#[test]
+fn what_an_operator_has_asked_for_is_a_cause_of_its_own() {
+    let causes = [(1, Added), (8, Removed)];
+    let runs = [(2, Ifup, 3), (5, Ifup, 6), (7, Ifdown, 8), (9, Ifdown, 10)];
+    let asked = |kind, at, started: Option<(i32, u64)>| Asked {
+        kind,
+        at: Monotonic(at),
+        started: started.map(|(pid, heard)| (pid, Monotonic(heard))),
+    };
+    let plain = history(&causes, &runs);
+    assert_eq!(rows(&plain), [Row::Doubled; 3]);
+    // The runs have the process numbers 1 to 4.
+    for (ifup, ifdown) in [(Some((2, 6)), Some((3, 8))), (None, None)] {
+        let mut known = plain.clone();
+        known.asked = vec![asked(Ifup, 4, ifup), asked(Ifdown, 4, ifdown)];
+        assert_eq!(rows(&known), NONE);
+    }
+    let mut early = plain.clone();
+    early.asked = vec![asked(Ifup, 4, None)];
+    assert_eq!(
+        rows(&early),
+        [Row::Doubled; 2],
+        "one request excuses one run"
+    );
+    early.asked = vec![asked(Ifup, 6, None)];
+    assert_eq!(rows(&early), [Row::Doubled; 3], "it was asked for later");
+    let mut beside = history(&causes[..1], &[(2, Ifup, 5), (4, Ifup, 6)]);
+    beside.asked = vec![asked(Ifup, 3, Some((2, 4)))];
+    assert_eq!(
+        rows(&beside),
+        [Row::Overlapping],
+        "it has to wait like any other"
+    );
 }
 
 #[test]

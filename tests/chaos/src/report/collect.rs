@@ -14,6 +14,8 @@ use crate::judge::{Row, judge};
 use crate::options::Single;
 use crate::run::Run;
 use crate::settling::{Left, Rest};
+use crate::world::database::Peers;
+use crate::world::site::Beginning;
 use crate::{script, scripts_log, told};
 
 /// The report of a run.
@@ -40,7 +42,8 @@ pub(crate) fn report(
         seconds: single.setting.seconds,
         peers: single.setting.peers,
         made: run.counts.clone(),
-        scripts: count(|history| history.runs.len()),
+        scripts: count(PeerHistory::scripts),
+        requests: count(|history| history.asked.len()),
         additions: run.world.watcher.account().additions,
         told: count(|history| history.told.len()),
         rows,
@@ -58,15 +61,23 @@ fn histories(run: &Run) -> anyhow::Result<Histories> {
     let account = run.world.watcher.account();
     let logged = told::from_log(&String::from_utf8_lossy(&log));
     let mut told = told::merge(account.told.clone(), logged);
+    let (noted, mut asked) = (run.world.journal.noted(), run.world.operator.asked());
+    let found = &run.found;
+    let is_later = run.world.site.beginning == Beginning::Later;
     let connected: BTreeSet<String> = run.world.peers.connected().collect();
     let histories = run.world.peers.names().map(|peer| {
+        let mut of_peer = runs.remove(&peer).unwrap_or_default();
+        if let Some(noted) = noted.get(&peer) {
+            scripts_log::complete(&mut of_peer, noted);
+        }
         let history = PeerHistory {
             causes: account.causes.get(&peer).cloned().unwrap_or_default(),
-            runs: runs.remove(&peer).unwrap_or_default(),
+            runs: of_peer,
             told: told.remove(&peer).unwrap_or_default(),
             has_connection: connected.contains(&peer),
-            // The service is started before any peer is added.
-            before_service: false,
+            only_undone: Peers::only_undone(&peer),
+            asked: asked.remove(&peer).unwrap_or_default(),
+            before_service: is_later && found.contains(&peer),
         };
         (peer, history)
     });

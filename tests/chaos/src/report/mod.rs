@@ -64,6 +64,8 @@ pub(crate) struct Report {
     pub(crate) made: BTreeMap<String, u64>,
     pub(crate) scripts: u64,
     pub(crate) additions: u64,
+    /// Scripts that an operator had run once more, or that may have been.
+    pub(crate) requests: u64,
     /// Runs of which the service said that nobody knows what became of them.
     pub(crate) told: u64,
     pub(crate) rows: BTreeMap<Row, u64>,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use connect_ipc::clock::{Monotonic, millis};
 
 use super::FoundFault;
-use crate::history::{CauseKind, Certainty, Deed, PeerHistory, Span};
+use crate::history::{CauseKind, Certainty, Deed, PeerHistory, ScriptRun, Source, Span};
 
 /// What was done to the world is told from so long before a fault until so long after it.
 const AROUND: Duration = Duration::from_secs(3);
@@ -78,22 +78,43 @@ fn happenings(history: &PeerHistory) -> Vec<Line> {
         let text = format!("the service tells: {} {}", told.kind.name(), told.code);
         lines.push((told.when.to, 3, text));
     }
-    for run in &history.runs {
-        let name = run.kind.name();
-        let number = run.number.map(|number| format!(", run {number}"));
-        let number = number.unwrap_or_default();
-        let text = format!("{name} starts (process {}{number})", run.pid);
-        lines.push((run.start, 2, text));
-        match run.end {
-            Some(end) => lines.push((end, 2, format!("{name} ends (process {})", run.pid))),
-            None => lines.push((
-                run.start,
-                3,
-                format!("{name} never wrote its end (process {})", run.pid),
-            )),
+    for asked in &history.asked {
+        let name = asked.kind.name();
+        lines.push((asked.at, 1, format!("an operator asks for {name}")));
+        if let Some((pid, at)) = asked.started {
+            let text = format!("the operator hears that {name} has started (process {pid})");
+            lines.push((at, 3, text));
         }
     }
+    lines.extend(history.runs.iter().flat_map(of_run));
     lines
+}
+
+/// The start and the end of a script.
+fn of_run(run: &ScriptRun) -> Vec<Line> {
+    let name = run.kind.name();
+    let number = run.number.map(|number| format!(", run {number}"));
+    let number = number.unwrap_or_default();
+    let start = match run.source {
+        Source::Script => format!("{name} starts (process {}{number})", run.pid),
+        Source::Journal => format!(
+            "{name} has been started (process {}{number}), says the journal",
+            run.pid
+        ),
+        Source::Setup => {
+            let text = format!("the setup is made, and there is no {name}{number}");
+            return vec![(run.start, 2, text)];
+        }
+    };
+    let end = match run.end {
+        Some(end) => (end, 2, format!("{name} ends (process {})", run.pid)),
+        None => (
+            run.start,
+            3,
+            format!("{name} never wrote its end (process {})", run.pid),
+        ),
+    };
+    vec![(run.start, 2, start), end]
 }
 
 /// How much earlier something may have happened, if that is worth telling.
@@ -107,7 +128,7 @@ fn late(when: Span) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{Cause, ScriptRun};
+    use crate::history::Cause;
     use crate::judge::Row;
     use connect_ipc::scripts::ScriptKind;
 
@@ -132,6 +153,7 @@ mod tests {
                 start: at(21),
                 end: None,
                 beside_another: false,
+                source: Source::Script,
             }],
             ..PeerHistory::default()
         };

@@ -13,6 +13,7 @@ pub(crate) fn single(report: &Report) -> String {
     lines.extend(made.map(|(name, count)| (name.clone(), *count)));
     lines.push(("peers added".to_owned(), report.additions));
     lines.push(("scripts run".to_owned(), report.scripts));
+    lines.push(("operator's".to_owned(), report.requests));
     lines.push(("told".to_owned(), report.told));
     let split = lines.len();
     let rows = Row::ALL.iter();
@@ -36,13 +37,16 @@ pub(crate) fn single(report: &Report) -> String {
 
 /// The table of several runs, with a sum.
 pub(crate) fn several(reports: &[Report]) -> String {
-    let mut columns = vec!["layout", "seed", "added", "scripts", "kills", "told"];
+    let mut columns = vec![
+        "layout", "seed", "added", "scripts", "asked", "kills", "told",
+    ];
     columns.extend(Row::ALL.iter().map(|row| row.name()));
     let mut lines: Vec<Vec<String>> = vec![columns.iter().map(ToString::to_string).collect()];
     let figures = |report: &Report| {
         let own = [
             report.additions,
             report.scripts,
+            report.requests,
             report.kills(),
             report.told,
         ];
@@ -93,6 +97,7 @@ mod tests {
             made: BTreeMap::from([("kill core".to_owned(), 3), ("add".to_owned(), 4)]),
             scripts: 50,
             additions: 20,
+            requests: 2,
             told: 1,
             rows: BTreeMap::from([(Row::Doubled, doubled)]),
             faults: Vec::new(),
@@ -124,7 +129,11 @@ mod tests {
         let text = several(&[report(7, 2), report(8, 30)]);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines.len(), 4);
-        assert!(lines[0].starts_with("layout  seed  added  scripts  kills  told  doubled  lost"));
-        assert!(lines[3].starts_with("all              40      100      6     2       32     0"));
+        assert!(
+            lines[0].starts_with("layout  seed  added  scripts  asked  kills  told  doubled  lost")
+        );
+        assert!(
+            lines[3].starts_with("all              40      100      4      6     2       32     0")
+        );
     }
 }

@@ -13,6 +13,7 @@ use crate::truth::client;
 use crate::truth::commander::{Command, Commander};
 use crate::world::processes::signal;
 use crate::world::service::Part;
+use crate::world::site::Beginning;
 
 /// How long the service may take to answer `quit`, and the server what clients it has. The service
 /// may stand still; then nothing is done.
@@ -41,6 +42,12 @@ impl Run {
                 self.give(&peers.into_iter().flat_map(pair).collect::<Vec<_>>())
             }
             Fault::Remove(_) | Fault::RemoveAndAdd(_) => false,
+            Fault::Ask(count, script) => {
+                let peers = self.choose(count, Presence::Present);
+                let World { operator, site, .. } = &self.world;
+                let ask = |peer: &String| operator.ask(&site.runtime(), peer, script);
+                peers.iter().filter(|peer| ask(peer)).count() > 0
+            }
             Fault::Kill(part) => self.signal(part, Signal::KILL, fault),
             Fault::End(part) => self.signal(part, Signal::TERM, fault),
             Fault::Stop(part, time) => self.stop(part, time, fault),
@@ -61,7 +68,7 @@ impl Run {
     }
 
     /// Peers that are at the server or are not, by chance.
-    fn choose(&mut self, count: usize, presence: Presence) -> Vec<String> {
+    pub(super) fn choose(&mut self, count: usize, presence: Presence) -> Vec<String> {
         let account = self.world.watcher.account();
         let mut peers: Vec<String> = match presence {
             Presence::Present => account.present.iter().cloned().collect(),
@@ -80,7 +87,7 @@ impl Run {
         chosen
     }
 
-    fn give(&mut self, commands: &[Command]) -> bool {
+    pub(super) fn give(&mut self, commands: &[Command]) -> bool {
         let Some(commander) = &mut self.world.commander else {
             return false;
         };
@@ -140,7 +147,10 @@ impl Run {
 
     fn kill_server(&mut self, time: Duration) -> bool {
         // The peers of a server that nobody watched yet would not be known.
-        if self.world.lab.pid().is_none() || !self.world.watcher.account().watching {
+        if self.world.site.beginning == Beginning::Later
+            || self.world.lab.pid().is_none()
+            || !self.world.watcher.account().watching
+        {
             return false;
         }
         self.note("kill server".to_owned());
@@ -170,7 +180,7 @@ impl Run {
 
 /// Whether the server has a peer.
 #[derive(Clone, Copy, Debug)]
-enum Presence {
+pub(super) enum Presence {
     Present,
     Absent,
 }

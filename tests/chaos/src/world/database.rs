@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use connect_ipc::setup::ByLane;
 use peerdb::{Record, Writer};
 use tripe_lab::rng::Rng;
 
@@ -13,6 +14,11 @@ use crate::script;
 
 /// Of so many peers one has `connect` and `disconnect`.
 const CONNECTION_EVERY: u16 = 4;
+
+/// Which of so many peers have less than that: of a lane only the script that undoes a setup.
+const KINDS: u16 = 8;
+const ONLY_IFDOWN: u16 = 3;
+const ONLY_DISCONNECT: u16 = 7;
 
 /// Of so many peers one is added by the service at its start.
 const AUTOMATIC_EVERY: u16 = 3;
@@ -39,9 +45,14 @@ fn name(number: u16) -> String {
     format!("p{number:05}")
 }
 
+/// The number in the name of a peer.
+fn number(peer: &str) -> u16 {
+    peer.trim_start_matches('p').parse().unwrap_or(0)
+}
+
 /// The address of the peer with this name, in the network that the lab answers for.
 pub(crate) fn address(peer: &str) -> String {
-    let number: u32 = peer.trim_start_matches('p').parse().unwrap_or(0);
+    let number = number(peer);
     format!("INET 198.18.{}.{} 4070", number / 250, number % 250 + 1)
 }
 
@@ -68,11 +79,20 @@ impl Peers {
             .map(name)
     }
 
-    /// Those that have `connect` and `disconnect`.
+    /// Those that have `disconnect`, most of them with `connect`.
     pub(crate) fn connected(&self) -> impl Iterator<Item = String> {
-        (0..self.count)
-            .filter(|number| number % CONNECTION_EVERY == 1)
-            .map(name)
+        let has_any =
+            |number: &u16| number % CONNECTION_EVERY == 1 || number % KINDS == ONLY_DISCONNECT;
+        (0..self.count).filter(has_any).map(name)
+    }
+
+    /// In which lanes a peer only has the script that undoes a setup.
+    pub(crate) fn only_undone(peer: &str) -> ByLane<bool> {
+        let kind = number(peer) % KINDS;
+        ByLane {
+            interface: kind == ONLY_IFDOWN,
+            connection: kind == ONLY_DISCONNECT,
+        }
     }
 
     /// How many the database has when it is good.
@@ -129,11 +149,15 @@ impl Peers {
             // No peer is to seem unreachable because the machine is busy.
             ("timeout", "10s".to_owned()),
             ("retries", "5".to_owned()),
-            ("ifup", script("ifup")),
             ("ifdown", script("ifdown")),
         ];
+        if number % KINDS != ONLY_IFDOWN {
+            pairs.push(("ifup", script("ifup")));
+        }
         if number % CONNECTION_EVERY == 1 {
             pairs.push(("connect", shell("connect")));
+        }
+        if number % CONNECTION_EVERY == 1 || number % KINDS == ONLY_DISCONNECT {
             pairs.push(("disconnect", shell("disconnect")));
         }
         Record::new(&peer, pairs)

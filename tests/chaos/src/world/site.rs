@@ -22,11 +22,36 @@ const OTHERS: [&str; 5] = [
     "RUNTIME_DIRECTORY",
 ];
 
+/// How the service meets the peers that the server has when it is first started.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Beginning {
+    /// It is started together with the server (`--startup`), and sets them up.
+    Together,
+    /// They count as set up. Then the server is never killed: a service that is away when the next
+    /// server starts would find its peers, too, and nobody could say which.
+    Later,
+}
+
+/// Of so many seeds one begins later.
+const LATER_EVERY: u64 = 3;
+
+impl Beginning {
+    /// As the seed has it.
+    pub(crate) const fn of(seed: u64) -> Self {
+        if seed.is_multiple_of(LATER_EVERY) {
+            Beginning::Later
+        } else {
+            Beginning::Together
+        }
+    }
+}
+
 /// The site.
 #[derive(Clone, Debug)]
 pub(crate) struct Site {
     pub(crate) directory: PathBuf,
     pub(crate) layout: Layout,
+    pub(crate) beginning: Beginning,
     programs: PathBuf,
     /// Whether connect-ifscripts knows the option for the directory of its journal.
     has_journal: bool,
@@ -34,7 +59,11 @@ pub(crate) struct Site {
 
 impl Site {
     /// Makes a new directory. The guard removes it.
-    pub(crate) fn new(layout: Layout, programs: Option<&Path>) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        layout: Layout,
+        beginning: Beginning,
+        programs: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let programs = match programs {
             Some(directory) => directory.to_owned(),
             None => {
@@ -57,6 +86,7 @@ impl Site {
         let mut site = Site {
             directory,
             layout,
+            beginning,
             programs,
             has_journal: false,
         };
@@ -77,6 +107,14 @@ impl Site {
     /// The directory of the service's sockets.
     pub(crate) fn runtime(&self) -> PathBuf {
         self.path("tripesock.connect")
+    }
+
+    /// The directory of the script helper's journal.
+    pub(crate) fn journal(&self) -> PathBuf {
+        match self.layout {
+            Layout::DropIn => self.runtime().join("scripts"),
+            Layout::Units => self.path("journal"),
+        }
     }
 
     fn knows(&self, program: &str, option: &str) -> anyhow::Result<bool> {
@@ -137,8 +175,11 @@ impl Site {
             .arg(self.server_socket())
             .arg("-d")
             .arg(&self.directory)
-            .args(["-p", "peers.cdb", "--startup", "--keep-state", "state"])
+            .args(["-p", "peers.cdb", "--keep-state", "state"])
             .args(["--server-wait", "60s"]);
+        if self.beginning == Beginning::Together {
+            command.arg("--startup");
+        }
         if self.layout == Layout::DropIn {
             command.arg("--allow-unsafe-scripts");
         }
