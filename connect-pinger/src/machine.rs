@@ -28,6 +28,11 @@ const MARGIN: Duration = Duration::from_millis(20);
 /// does not explain as much.
 const LATE: Duration = Duration::from_secs(1);
 
+/// How many deadlines that no longer count are kept beside those of all peers before they are
+/// thrown away. So that costs little for each change, and memory stays bounded however often a
+/// peer changes.
+const STALE: usize = 1_024;
+
 /// What can happen to the pinger.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,7 +80,7 @@ struct Peer {
 pub struct Machine {
     peers: HashMap<PeerId, Peer>,
     /// Deadlines, the earliest first. An entry counts only if it is the peer's deadline still;
-    /// others were overtaken by a change and are passed over.
+    /// others were overtaken by a change and are passed over, or thrown away if they are many.
     deadlines: BinaryHeap<Reverse<(Monotonic, PeerId)>>,
     gate: Gate,
 }
@@ -107,6 +112,9 @@ impl Machine {
             Input::CoreLost {} => self.gate = Gate::Waiting,
             Input::Time {} => self.order_pings(now, out),
         }
+        if self.deadlines.len() > 2 * self.peers.len() + STALE {
+            self.forget_stale();
+        }
     }
 
     /// When [`Input::Time`] leads to something next, unless something else happens before.
@@ -130,6 +138,14 @@ impl Machine {
         // The empty one says that this is all.
         let lists = lists.chain([Vec::new()]);
         out.extend(lists.map(|list| Output::ToCore(FromPinger::Resume(list))));
+    }
+
+    /// Throws away the deadlines that no longer count, among them two of the same peer and time.
+    fn forget_stale(&mut self) {
+        let peers = self.peers.iter();
+        self.deadlines = peers
+            .filter_map(|(id, peer)| Some(Reverse((peer.liveness.deadline()?, *id))))
+            .collect();
     }
 
     fn message(&mut self, message: ToPinger, now: Monotonic, out: &mut Vec<Output>) {
@@ -470,6 +486,38 @@ mod tests {
         let next = at(100) + Duration::from_millis(1);
         assert_eq!(dues, [(1, 2, at(100)), (2, 1, next)]);
         assert_eq!(machine.next_deadline(), Some(at(900).before(MARGIN)));
+    }
+
+    #[test]
+    fn peers_that_change_again_and_again_take_no_more_memory() {
+        let peers = 3;
+        let mut machine = open((0..peers).map(|id| watched(id, 5)).collect());
+        for change in 0..100_000 {
+            let id = change % peers;
+            // Each is later than the one before, so none is passed over in time.
+            let due = 10 + change;
+            let message = match change % 3 {
+                0 => ToPinger::Watch(vec![watched(id, due)]),
+                1 => ToPinger::CheckNow(vec![PeerId(id)]),
+                _ => {
+                    let phase = None;
+                    let changed = Watched {
+                        phase,
+                        ..watched(id, 0)
+                    };
+                    ToPinger::Watch(vec![changed])
+                }
+            };
+            hear(&mut machine, message, at(5));
+            let most = 2 * machine.peers() + STALE;
+            assert!(machine.deadlines.len() <= most, "after {change} changes");
+        }
+        // None of them is forgotten.
+        let ordered: HashSet<u64> = orders(&mut machine, at(1_000_000))
+            .into_iter()
+            .map(|(id, _)| id)
+            .collect();
+        assert_eq!(ordered.len(), 3);
     }
 
     #[test]
