@@ -118,7 +118,7 @@ mod tests {
         for key in keys::add_options() {
             let (name, value) = match key.kind {
                 Kind::Flag => (key.name, "yes"),
-                Kind::PositiveInterval => (key.name, "30s"),
+                Kind::Interval => (key.name, "30s"),
                 _ => (key.name, "tag"),
             };
             let option = match key.kind {

@@ -13,10 +13,9 @@ use crate::pinging::{MAX_RETRIES, PingKind};
 pub enum Kind {
     /// True for exactly `t`, `true`, `y`, `yes` and `on`, else false.
     Flag,
-    /// A time interval: a whole number, with `d`, `h`, `m` or `s` after it if not in seconds.
+    /// A time interval: a whole number, with `d`, `h`, `m` or `s` after it if not in seconds. Zero
+    /// makes no sense for any key.
     Interval,
-    /// As [`Kind::Interval`], but zero would make no sense.
-    PositiveInterval,
     /// A whole number within these bounds.
     Integer(RangeInclusive<u32>),
     /// A program and its arguments, quoted as in tripe-admin(5); run without a shell.
@@ -80,23 +79,23 @@ pub static KEYS: &[Key] = keys! {
     "backoff": Interval, Service; // the pause after a failed reconnection; it doubles each time
     "backoff-max": Interval, Service; // the longest pause between failed reconnections
     "connect": Shell, Service; // run to set up a dynamic connection; prints a challenge
-    "connect-timeout": PositiveInterval, Service; // how long the connect command may run
+    "connect-timeout": Interval, Service; // how long the connect command may run
     "disconnect": Shell, Service; // run when the peer is removed, to tell the far end
-    "disconnect-timeout": PositiveInterval, Service; // how long the disconnect command may run
-    "every": PositiveInterval, Service; // how often to ping the peer
+    "disconnect-timeout": Interval, Service; // how long the disconnect command may run
+    "every": Interval, Service; // how often to ping the peer
     "ifdown": Program, Service; // run to take the network interface down
-    "ifdown-timeout": PositiveInterval, Service; // how long the ifdown script may run
+    "ifdown-timeout": Interval, Service; // how long the ifdown script may run
     "ifup": Program, Service; // run to configure the network interface
-    "ifup-timeout": PositiveInterval, Service; // how long the ifup script may run
+    "ifup-timeout": Interval, Service; // how long the ifup script may run
     "peer": Peer, Service; // the peer's address, or PASSIVE if it makes contact itself
     "ping": Choice(&PingKind::NAMES), Service; // what kind of ping checks the peer
     "retries": Integer(1..=MAX_RETRIES), Service; // how many pings must fail before action is taken
-    "timeout": PositiveInterval, Service; // how long to wait for the reply to a ping
+    "timeout": Interval, Service; // how long to wait for the reply to a ping
     "watch": Flag, Service; // adopt the peer: ping it and act when it fails
 
     // Options of `ADD`, tripe-admin(5), in the order in which they are sent.
     "tunnel": Word, Server; // the tunnel driver to use
-    "keepalive": PositiveInterval, Server; // send an empty packet after so long without one
+    "keepalive": Interval, Server; // send an empty packet after so long without one
     "key": Word, Server; // the tag of the peer's public key
     "priv": Word, Server; // the tag of this host's private key
     "knock": Word, Server; // [PREFIX.]TAG: our name at the passive peer, and our key's tag there

@@ -6,7 +6,7 @@ use peerdb::Record;
 use serde::{Deserialize, Serialize};
 use tripe_admin::Interval;
 
-use crate::value::{self, ValueError};
+use crate::value::{self, Expected, ValueError};
 
 /// Which of the server's two kinds of ping is used.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
@@ -66,8 +66,9 @@ pub(crate) const MAX_RETRIES: u32 = 1_000;
 /// two minutes with the default of 30 seconds.
 const BACKOFF_MAX_FACTOR: u32 = 4;
 
-/// The shortest `every`, in seconds: 0 would ask for pings without pause.
-const MIN_EVERY: u32 = 1;
+/// The shortest of all times of a plan. Zero would ask for pings, or runs of `connect`, without
+/// pause: one such record takes all of a processor.
+pub(crate) const SHORTEST: Interval = Interval::from_secs(1);
 
 /// Whether a peer is adopted (connect(8), "Adoption").
 #[must_use]
@@ -82,17 +83,23 @@ pub fn is_dynamic(record: &Record) -> bool {
     record.get("connect").is_some() || record.get("knock").is_some()
 }
 
-/// The plan for a peer, and everything in the record that could not be used; in its place stands
-/// the default, so that one bad value does not leave a peer unwatched.
+/// The plan for a peer, and everything in the record that could not be used. In place of a time
+/// that is too short stands the shortest, and in place of any other the default, so that one bad
+/// value does not leave a peer unwatched.
 #[must_use]
 pub fn ping_plan(record: &Record, fallback: PingKind) -> (PingPlan, PingKind, Vec<ValueError>) {
     let mut faults = Vec::new();
-    let mut interval = |key: &str| match value::interval(record, key) {
-        Ok(interval) => interval.map(Interval::seconds),
-        Err(fault) => {
+    let mut interval = |key: &str| {
+        let interval = value::interval(record, key).unwrap_or_else(|fault| {
             faults.push(fault);
             None
+        })?;
+        if interval < SHORTEST {
+            let value = record.get(key).unwrap_or_default();
+            let expected = Expected::LongerInterval(SHORTEST);
+            faults.push(value::unexpected(record, key, value, expected));
         }
+        Some(interval.max(SHORTEST).seconds())
     };
     let default = if is_dynamic(record) {
         EVERY_DYNAMIC
@@ -101,7 +108,7 @@ pub fn ping_plan(record: &Record, fallback: PingKind) -> (PingPlan, PingKind, Ve
     } else {
         EVERY_STATIC
     };
-    let every = interval("every").unwrap_or(default).max(MIN_EVERY);
+    let every = interval("every").unwrap_or(default);
     let timeout = interval("timeout").unwrap_or(TIMEOUT);
     let backoff = interval("backoff").unwrap_or(every);
     let longest = every.max(backoff).saturating_mul(BACKOFF_MAX_FACTOR);
@@ -166,11 +173,29 @@ mod tests {
                 backoff_max: 3_600
             }
         );
-        assert_eq!(plan(&[("every", "0")]).every, 1);
         assert_eq!(
             plan(&[("backoff", "60"), ("backoff-max", "10")]).backoff_max,
             60
         );
+    }
+
+    #[test]
+    fn times_of_zero_are_named_and_a_second_is_taken() {
+        let keys = ["every", "timeout", "backoff", "backoff-max"];
+        let record = Record::new("p", keys.map(|key| (key, "0m")));
+        let (plan, _, faults) = ping_plan(&record, PingKind::Transport);
+        assert_eq!((plan.every, plan.timeout), (1, 1));
+        assert_eq!((plan.backoff, plan.backoff_max), (1, 1));
+        for (key, fault) in keys.iter().zip(&faults) {
+            let text = fault.to_string();
+            let start = format!("peer p has {key} = \"0m\", where a time interval of at least 1 s");
+            assert!(text.starts_with(&start), "{text}");
+        }
+        assert_eq!(faults.len(), keys.len());
+        let pairs = [("backoff", "5"), ("backoff-max", "0")];
+        let (plan, ..) = ping_plan(&Record::new("p", pairs), PingKind::Transport);
+        let longest = plan.backoff_max;
+        assert_eq!(longest, 5, "never below the first pause");
     }
 
     #[test]

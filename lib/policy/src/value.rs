@@ -17,6 +17,9 @@ pub enum Expected {
     /// A time interval short enough for the program's clock.
     #[error("a time interval of at most {} days", Interval::MAX.seconds() / 86_400)]
     ShorterInterval,
+    /// A time interval that is not too short.
+    #[error("a time interval of at least {} s", .0.seconds())]
+    LongerInterval(Interval),
     /// A whole number within these bounds.
     #[error("a whole number from {} to {}", .0.start(), .0.end())]
     Integer(RangeInclusive<u32>),

@@ -8,6 +8,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingPlan, ToPinger, Watched};
 use connect_liveness::Liveness;
+use connect_policy::Expected;
 use connect_policy::pinging::{PingKind, is_watched, ping_plan};
 use peerdb::Record;
 
@@ -23,7 +24,11 @@ const FULL_SPREAD: u32 = 100;
 pub(in crate::machine) fn plan_of(record: &Record, fallback: PingKind) -> (PingPlan, PingKind) {
     let (plan, kind, faults) = ping_plan(record, fallback);
     for error in faults {
-        tracing::warn!(peer = record.name(), %error, "using a default in place of the record's value");
+        let instead = match error.expected {
+            Expected::LongerInterval(_) => "using the shortest time in place of the record's value",
+            _ => "using a default in place of the record's value",
+        };
+        tracing::warn!(peer = record.name(), %error, "{instead}");
     }
     (plan, kind)
 }

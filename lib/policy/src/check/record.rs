@@ -9,7 +9,7 @@ use tripe_admin::session::MAX_SENT;
 use tripe_admin::{Interval, Words, token};
 
 use super::rule::{LONGEST, Rule};
-use crate::pinging::{PingKind, is_dynamic, is_watched, ping_plan};
+use crate::pinging::{PingKind, SHORTEST, is_dynamic, is_watched, ping_plan};
 use crate::{adding, environment, size, value};
 
 /// The command for adding a peer, up to its options, with a tag as long as one is ever likely to
@@ -70,6 +70,8 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
         value::interval(record, key)
             .ok()
             .flatten()
+            // So is a time that is too short.
+            .filter(|interval| *interval >= SHORTEST)
             .map(Interval::seconds)
     };
     if let (Some(first), Some(longest)) = (interval("backoff"), interval("backoff-max"))

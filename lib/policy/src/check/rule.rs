@@ -26,6 +26,8 @@ fn zero(key: &str) -> &'static str {
     // The time limits of scripts, which are none without the key.
     if key.ends_with("-timeout") {
         "so the script is ended at once: give it some seconds, or remove the key for no limit"
+    } else if keys::find(key).is_some_and(|key| key.reader == Reader::Service) {
+        "but the service waits for a second at least: give it some seconds"
     } else {
         "which leaves no time for anything: give it some seconds"
     }

@@ -80,12 +80,9 @@ fn one(key: &Key, value: &str) -> Option<Rule> {
     let name = key.name.into();
     match key.kind {
         Kind::Flag => return flag(key.name, value),
-        Kind::Interval | Kind::PositiveInterval
-            if let Ok(seconds) = parse_interval(value).map(Interval::seconds) =>
-        {
-            let zero = seconds == 0 && key.kind == Kind::PositiveInterval;
+        Kind::Interval if let Ok(seconds) = parse_interval(value).map(Interval::seconds) => {
             return match seconds {
-                _ if zero => Some(Rule::Zero { key: name }),
+                0 => Some(Rule::Zero { key: name }),
                 seconds if seconds > LONGEST => Some(Rule::Long { key: name, seconds }),
                 _ => None,
             };
@@ -113,7 +110,7 @@ fn one(key: &Key, value: &str) -> Option<Rule> {
 fn of_kind(kind: &Kind, value: &str) -> Result<(), Expected> {
     let is_word = !value.is_empty() && !value.contains(char::is_whitespace);
     match kind {
-        Kind::Interval | Kind::PositiveInterval => parse_interval(value).map(drop),
+        Kind::Interval => parse_interval(value).map(drop),
         Kind::Integer(range) => parse_integer(value, range).map(drop),
         Kind::Word if !is_word => Err(Expected::Word),
         Kind::Interface if !is_interface(value) => Err(Expected::Interface {
@@ -234,7 +231,7 @@ mod tests {
             ("cork", "OFF"),
             ("auto", "1"),
             ("every", "5m"),
-            ("backoff", "0"),
+            ("backoff", "1"),
             ("every", "7d"),
             ("connect-timeout", "1"),
             ("keepalive", "30"),
@@ -278,7 +275,14 @@ mod tests {
             ("watch", "1", "watch = \"1\" is not true here"),
             ("every", "soon", "a time interval (a whole number"),
             ("every", "0", "every is zero"),
-            ("timeout", "0s", "timeout is zero"),
+            (
+                "timeout",
+                "0s",
+                "timeout is zero, but the service waits for a second at least",
+            ),
+            ("backoff", "0", "backoff is zero, but"),
+            ("backoff-max", "0h", "backoff-max is zero, but"),
+            ("keepalive", "0", "keepalive is zero, which leaves no time"),
             ("every", "99999d", "at most 10000 days"),
             ("ifup-timeout", "1.5", "a time interval"),
             (

@@ -159,6 +159,27 @@ fn a_value_that_cannot_be_used_is_logged_and_the_default_stands() -> Outcome {
 }
 
 #[test]
+fn times_of_zero_are_a_second_each_and_logged() -> Outcome {
+    let keys = ["every", "timeout", "backoff", "backoff-max"];
+    let mut pairs = vec![("peer", ANSWERING), ("watch", "t"), ("retries", "1")];
+    pairs.extend(keys.map(|key| (key, "0")));
+    pairs.push(("knock", "here"));
+    let site = site()?.peer("p", &pairs).build()?;
+    let service = site.connect(&[])?;
+    site.submit("active p")?;
+    site.lab.silence_peer("p", true)?;
+    let mut events = site.lab.follow_from_start();
+    for _ in 0..2 {
+        assert!(events.command_line("PING")?.ends_with(" -timeout 1 p"));
+        events.exactly("WARN USER connect reconnecting p")?;
+    }
+    for key in keys {
+        service.wait_for_log(&format!("peer p has {key}"))?;
+    }
+    service.wait_for_log("using the shortest time in place of the record's value")
+}
+
+#[test]
 fn up_to_retries_pings_are_sent_and_then_a_peer_with_connect_is_reconnected() -> Outcome {
     let (site, _service) = one(&[("connect", "echo QUJD")])?;
     site.lab.wait_for_command("GREET p QUJD")?;
