@@ -19,7 +19,8 @@ use connect_ipc::setup::ServerRun;
 /// The first pause before a lost server is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
-/// The longest pause before a lost server is tried again.
+/// The longest pause before a lost server is tried again, and the least time for which a connection
+/// must have lasted to count as a good one.
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
 /// Unwritten bytes after which the server counts as stuck and core connects again: more
@@ -39,6 +40,36 @@ pub(crate) enum LinkEvent {
     Lost(String),
 }
 
+/// How long core waits before it connects again. The pause grows until a connection has lasted for
+/// some time: a server that accepts connections and closes each, whether or not it says something
+/// before, is tried as seldom as one that is not there.
+#[derive(Debug)]
+struct Retry {
+    pause: Duration,
+    /// Since when the present connection is there.
+    connected: Option<Monotonic>,
+}
+
+impl Retry {
+    const fn new() -> Self {
+        Retry {
+            pause: FIRST_RETRY,
+            connected: None,
+        }
+    }
+
+    /// The connection is lost at `now`, or could not be made: when to try again.
+    fn lost(&mut self, now: Monotonic) -> Monotonic {
+        let connected = self.connected.take();
+        self.pause = if connected.is_some_and(|since| since + LAST_RETRY <= now) {
+            FIRST_RETRY
+        } else {
+            (self.pause * 2).min(LAST_RETRY)
+        };
+        now + self.pause
+    }
+}
+
 /// The connection, present or to be made.
 #[derive(Debug)]
 pub(crate) struct AdminLink {
@@ -50,7 +81,7 @@ pub(crate) struct AdminLink {
     pub lines: LineBuffer,
     output: Vec<u8>,
     written: usize,
-    retry: Duration,
+    retry: Retry,
     next_try: Monotonic,
 }
 
@@ -65,7 +96,7 @@ impl AdminLink {
             lines: LineBuffer::new(MAX_RECEIVED),
             output: Vec::new(),
             written: 0,
-            retry: FIRST_RETRY,
+            retry: Retry::new(),
             next_try: clock::now(),
         }
     }
@@ -77,6 +108,7 @@ impl AdminLink {
     pub(crate) async fn connect(&mut self) -> io::Result<()> {
         let before = crate::server_run::at(&self.path);
         self.stream = Some(open(&self.path).await?);
+        self.retry.connected = Some(clock::now());
         // If the file was replaced meanwhile nobody knows whose the connection is.
         self.run = before.filter(|_| crate::server_run::at(&self.path) == before);
         Ok(())
@@ -154,20 +186,14 @@ impl AdminLink {
         self.lines.clear();
         self.output.clear();
         self.written = 0;
-        self.next_try = clock::now() + self.retry;
+        self.next_try = self.retry.lost(clock::now());
         LinkEvent::Lost(why)
     }
 
     async fn reconnect(&mut self) -> LinkEvent {
         match self.connect().await {
-            Ok(()) => {
-                self.retry = FIRST_RETRY;
-                LinkEvent::Connected
-            }
-            Err(error) => {
-                self.retry = (self.retry * 2).min(LAST_RETRY);
-                self.lose(error.to_string())
-            }
+            Ok(()) => LinkEvent::Connected,
+            Err(error) => self.lose(error.to_string()),
         }
     }
 }
@@ -186,4 +212,31 @@ pub(crate) fn server_unreachable(socket: &Path, reason: Option<&str>) -> Fatal {
         reason.unwrap_or("it has not answered in time")
     );
     Fatal::new(Exit::Unavailable, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_closes_each_connection_is_tried_ever_more_seldom() {
+        let mut retry = Retry::new();
+        let start = Monotonic(1_000_000_000);
+        let mut now = start;
+        let mut connections = 0;
+        while now < start + Duration::from_secs(10) {
+            connections += 1;
+            retry.connected = Some(now);
+            now = retry.lost(now + Duration::from_millis(1));
+        }
+        assert_eq!(connections, 8);
+        assert_eq!(retry.pause, LAST_RETRY);
+        now = retry.lost(now);
+        assert_eq!(retry.pause, LAST_RETRY, "it cannot be reached at all");
+        // One that has lasted was a good one.
+        retry.connected = Some(now);
+        now = now + LAST_RETRY;
+        assert_eq!(retry.lost(now), now + FIRST_RETRY);
+        assert_eq!(retry.lost(now), now + 2 * FIRST_RETRY);
+    }
 }

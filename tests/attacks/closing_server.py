@@ -34,7 +34,7 @@ def attack():
         lib.stop(core)
         lines = len(lib.file_text(f"{directory}/log").splitlines())
         os.unlink(f"{directory}/tripesock")
-    lib.wanted("under 40 connections in 10 s", 0 < len(connections) < 40, len(connections))
+    lib.wanted("under 10 connections in 10 s", 0 < len(connections) < 10, len(connections))
     lib.wanted("under 15 lines of log", lines < 15, lines)
     lib.wanted("under 0.5 s of computing", computed < 0.5, computed)
 

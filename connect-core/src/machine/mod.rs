@@ -107,7 +107,7 @@ impl Machine {
         match input {
             Input::ServerConnected { run } => self.server_connected(run),
             Input::ServerLine(line) => self.server_line(&line),
-            Input::ServerLost { reason } => self.server_lost(reason),
+            Input::ServerLost { reason } => self.server_lost(&reason),
             Input::PingerConnected { connection, status } => {
                 self.pinger_connected(connection, status);
             }

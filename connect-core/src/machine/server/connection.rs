@@ -63,18 +63,17 @@ impl Machine {
     }
 
     /// The connection to the server is gone, or could not be made.
-    pub(in crate::machine) fn server_lost(&mut self, reason: String) {
+    pub(in crate::machine) fn server_lost(&mut self, reason: &str) {
         if self.server.is_connected() {
             self.fail_everything_asked();
         }
         if self.config.exit_on_disconnect && self.server.awaited.met {
             self.end(Ending::Disconnected {
-                reason: reason.clone(),
+                reason: reason.to_owned(),
             });
         }
-        if self.server.outage.as_ref() != Some(&reason) {
+        if self.server.outage.note(reason) {
             tracing::warn!(error = reason, "cannot reach the server; retrying");
-            self.server.outage = Some(reason);
         }
     }
 
@@ -128,7 +127,7 @@ impl Machine {
             self.expire_answer();
         } else if waited {
             self.server.wait_until = None;
-            let reason = self.server.outage.clone();
+            let reason = self.server.outage.reason().map(str::to_owned);
             self.end(Ending::Unreachable { reason });
         }
     }

@@ -76,10 +76,12 @@ impl Listing {
 impl Machine {
     /// A connection to the server was made.
     pub(in crate::machine) fn server_connected(&mut self, run: Option<ServerRun>) {
-        tracing::info!("connected to the server");
         let server = &mut self.server;
+        // A server that closes every connection is told of once, until it has let core join.
+        if !server.outage.is_noted() {
+            tracing::info!("connected to the server");
+        }
         server.session = Session::new();
-        server.outage = None;
         server.awaited.met = true;
         if !server.joined_before {
             let limit = server.wait_until.unwrap_or(self.now + ANSWER_LIMIT);
@@ -205,6 +207,9 @@ impl Machine {
     /// The server has named its peers.
     pub(super) fn listed(&mut self, names: Vec<String>) {
         let first = !std::mem::replace(&mut self.server.joined_before, true);
+        if self.server.outage.end() {
+            tracing::info!("connected to the server again");
+        }
         (self.server.wait_until, self.server.awaited.answer_by) = (None, None);
         let stage = std::mem::replace(&mut self.server.stage, Stage::Up);
         self.server.listed_run = self.server.run;

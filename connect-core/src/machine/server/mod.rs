@@ -13,6 +13,7 @@ mod awaited;
 mod connection;
 mod join;
 mod notifications;
+mod outage;
 mod pending;
 mod questions;
 mod stage;
@@ -24,6 +25,7 @@ use tripe_admin::session::Session;
 use super::input::Config;
 use awaited::Awaited;
 use connect_ipc::setup::ServerRun;
+use outage::Outage;
 use questions::Questions;
 use stage::Stage;
 
@@ -45,8 +47,8 @@ pub(super) struct Server {
     pub(super) questions: Questions,
     /// What it owes.
     pub(super) awaited: Awaited,
-    /// Why it cannot be reached, so that each reason is logged once.
-    outage: Option<String>,
+    /// Why it could not be reached since it was last joined.
+    outage: Outage,
     /// When a server that was never joined is given up.
     wait_until: Option<Monotonic>,
     /// When core ends although the server has not answered the release.
@@ -72,7 +74,7 @@ impl Server {
             joined_before: false,
             questions: Questions::default(),
             awaited: Awaited::default(),
-            outage: None,
+            outage: Outage::default(),
             wait_until: config
                 .server_wait
                 .map(|wait| config.started + wait.duration()),

@@ -2,6 +2,7 @@
 //! What goes wrong round the service, and that it goes on.
 
 use std::io::Write as _;
+use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -64,6 +65,37 @@ fn a_connection_cut_in_the_middle_of_a_line_is_made_again() -> Outcome {
     assert_works(&site)?;
     // The peer was there all the time and is not configured twice.
     assert_eq!(said(&site, "NOTE USER connect ifup p").len(), 1);
+    Ok(())
+}
+
+#[test]
+fn a_server_that_closes_every_connection_is_told_of_once_until_it_serves() -> Outcome {
+    let site = Site::new()?.build()?;
+    // In the place of the lab: it says something before it closes, and so looks alive.
+    let path = site.path("closing.sock");
+    let listener = UnixListener::bind(&path)?;
+    let mut command = Service::bare_command_of("connect-core")?;
+    command.args(["--server-wait", "1h", "-p", "peers.cdb"]);
+    command.arg("-a").arg(&path).arg("-d").arg(site.directory());
+    let mut service = Service::run(&site, command)?;
+    for _ in 0..4 {
+        let (mut connection, _) = listener.accept()?;
+        connection.write_all(b"NOTE USER nonsense\n")?;
+    }
+    // The server is well from now on.
+    std::fs::remove_file(&path)?;
+    drop(listener);
+    std::os::unix::fs::symlink(site.lab.socket_path(), &path)?;
+    service.wait_for_log("connected to the server again")?;
+    let log = service.log();
+    let times = |text: &str| log.matches(text).count();
+    assert_eq!(times("connected to the server"), 2, "{log}");
+    // Whether bytes of core were left unread decides which of the two is the reason.
+    let reasons = ["it closed the connection", "reset by peer", "Broken pipe"].map(times);
+    assert!(reasons.iter().all(|count| *count <= 1), "{log}");
+    assert!(reasons.iter().sum::<usize>() >= 1, "{log}");
+    service.signal(Signal::TERM)?;
+    service.wait()?;
     Ok(())
 }
 
