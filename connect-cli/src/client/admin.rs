@@ -76,3 +76,26 @@ pub(crate) async fn ask(
 ) -> Result<Answer, AdminError> {
     Ok(within(limit, client.command(words), AdminError::Timeout).await??)
 }
+
+/// Makes the server remove a peer. A name that looks like an option follows `--`, since some
+/// servers take options here; one that does not refuses that, and is then asked without.
+pub(crate) async fn kill(
+    client: &mut Client,
+    peer: &str,
+    limit: Option<Duration>,
+) -> Result<Answer, AdminError> {
+    let words = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<_>>()
+    };
+    if peer.starts_with('-') {
+        match ask(client, &words(&["KILL", "--", peer]), limit).await {
+            Err(AdminError::Client(ClientError::Failed(failure)))
+                if failure.code() == "bad-syntax" => {}
+            answer => return answer,
+        }
+    }
+    ask(client, &words(&["KILL", peer]), limit).await
+}

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tripe_admin::client::{Answer, Client, ClientError, Incoming};
 use tripe_admin::token;
 
-use crate::client::admin::{AdminError, ask};
+use crate::client::admin::{self, AdminError, ask};
 use crate::client::limit::within;
 use crate::common::{Common, Pace};
 use crate::error::{Error, succeeded};
@@ -129,15 +129,11 @@ fn words(line: Vec<String>) -> Result<Vec<String>, AdminError> {
     }
 }
 
-/// Gives the server a command and prints the answer.
-pub(crate) async fn command(
-    common: &mut Common,
-    words: Vec<String>,
-    json: bool,
-    pace: Pace,
-) -> Result<Exit, Error> {
+/// Makes the server remove a peer and prints the answer.
+pub(crate) async fn kill(common: &mut Common, peer: String, json: bool) -> Result<Exit, Error> {
     let mut client = common.admin().await?;
-    let answer = ask(&mut client, &words, common.limit(pace)).await;
+    let answer = admin::kill(&mut client, &peer, common.limit(Pace::Quick)).await;
+    let words = ["KILL".to_owned(), peer];
     print(&words, answer, Form::of(json, false), &mut common.out)
 }
 

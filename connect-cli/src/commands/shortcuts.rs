@@ -157,11 +157,10 @@ impl Shortcut {
                     .await
             }
             Shortcut::Kill { options, peer } => {
-                let words = vec!["KILL".to_owned(), peer];
                 if options.wait {
-                    return wait::kill(common, words, options.json).await;
+                    return wait::kill(common, peer, options.json).await;
                 }
-                admin::command(common, words, options.json, Pace::Quick).await
+                admin::kill(common, peer, options.json).await
             }
             Shortcut::Passive {
                 options,

@@ -180,18 +180,15 @@ pub(crate) async fn request(
 }
 
 /// Makes the server remove a peer and waits until the service has noticed.
-pub(crate) async fn kill(
-    common: &mut Common,
-    words: Vec<String>,
-    json: bool,
-) -> Result<Exit, Error> {
+pub(crate) async fn kill(common: &mut Common, peer: String, json: bool) -> Result<Exit, Error> {
+    let words = ["KILL".to_owned(), peer];
     let mut watch = OutcomeWatch::new(Goal::Kill, &words);
     let control = common.observe().await?;
     let (mut subscription, _) = Subscription::begin(control, watch.filter()).await?;
     let mut answered = CommandAnswer::default();
     let limit = common.limit(Pace::Slow);
     let mut client = common.admin().await?;
-    let outcome = match admin::ask(&mut client, &words, common.limit(Pace::Quick)).await {
+    let outcome = match admin::kill(&mut client, &words[1], common.limit(Pace::Quick)).await {
         Ok(lines) => {
             answered.lines = lines;
             let following = follow(&mut subscription, None, &mut watch, &mut answered);

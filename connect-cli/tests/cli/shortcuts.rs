@@ -64,3 +64,20 @@ fn kill_asks_the_server_itself() -> Result {
     assert_snapshot!(format!("{good}{bad}"));
     Ok(())
 }
+
+#[test]
+fn a_peer_named_like_an_option_is_killed_by_either_kind_of_server() -> Result {
+    let with = [("KILL -- -quiet", "NOTE KILL -quiet\nOK\n")];
+    let without = [
+        ("KILL -- -quiet", "FAIL bad-syntax kill PEER\n"),
+        ("KILL -quiet", "NOTE KILL -quiet\nOK\n"),
+    ];
+    for script in [&with[..], &without] {
+        let place = Place::new()?;
+        let tripe = place.tripe(script)?;
+        let outcome = place.run("kill -- -quiet")?;
+        tripe.finish()?;
+        assert_eq!(outcome.code, Some(0), "{outcome}");
+    }
+    Ok(())
+}

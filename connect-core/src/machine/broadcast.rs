@@ -206,14 +206,17 @@ impl Machine {
     /// As [`Machine::command`], for commands about a peer of the server, whose name is at fault if
     /// the line cannot be sent. Returns whether it was sent.
     pub(super) fn command_on_peer(&mut self, context: Pending, keyword: &str, peer: &str) -> bool {
-        match self.command(context, keyword, [peer]) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::warn!(peer, %error, "cannot ask the server about the peer");
-                false
-            }
-        }
+        let sent = self.command(context, keyword, [peer]);
+        was_sent(peer, &sent)
     }
+}
+
+/// Whether a command about a peer was sent; if not, why is logged.
+pub(super) fn was_sent(peer: &str, sent: &Result<(), Refused>) -> bool {
+    if let Err(error) = sent {
+        tracing::warn!(peer, %error, "cannot ask the server about the peer");
+    }
+    sent.is_ok()
 }
 
 #[cfg(test)]

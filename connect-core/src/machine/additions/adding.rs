@@ -105,7 +105,7 @@ impl Machine {
 
     fn kill_before_add(&mut self, name: &str) {
         let context = Pending::KillBeforeAdd(name.to_owned());
-        if !self.command_on_peer(context, "KILL", name) {
+        if !self.command_with_options(context, "KILL", name) {
             self.submit_add(name);
         }
     }

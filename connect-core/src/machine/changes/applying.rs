@@ -107,7 +107,7 @@ impl Machine {
                 self.add_active(name, requester);
             }
             Remedy::Kill => {
-                if !self.command_on_peer(Pending::KillToApply(name.to_owned()), "KILL", name) {
+                if !self.command_with_options(Pending::KillToApply(name.to_owned()), "KILL", name) {
                     self.change_applied(name, Some(vec!["server-unavailable".to_owned()]));
                 }
             }

@@ -112,7 +112,7 @@ impl Machine {
         if self.is_dynamic(id) {
             self.warn(["reconnecting", &name], &[""; 0]);
             self.reconnect(id);
-        } else if self.command_on_peer(Pending::Kill(name.clone()), "KILL", &name)
+        } else if self.command_with_options(Pending::Kill(name.clone()), "KILL", &name)
             && let Some(peer) = self.peers.get_mut(id)
             && let Some(adoption) = peer.adoption.as_deref()
         {
@@ -152,7 +152,7 @@ impl Machine {
             adoption.history.last_reconnect = Some(now);
         }
         self.emit(Some(&name), || EventKind::Reconnecting {});
-        self.command_on_peer(Pending::ForceKx(id), "FORCEKX", &name);
+        self.command_with_options(Pending::ForceKx(id), "FORCEKX", &name);
         if has_command {
             self.make_connection(id);
         }

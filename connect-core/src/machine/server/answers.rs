@@ -6,7 +6,9 @@ use connect_ipc::event::EventKind;
 use connect_ipc::pinger::PingResult;
 use tripe_admin::{Address, Failure};
 
+use super::pending::AfterDashes;
 use super::{AfterAlgs, Pending, PingWord};
+use crate::machine::broadcast::was_sent;
 use crate::machine::peers::Particulars;
 use crate::machine::{Ending, Machine};
 
@@ -60,6 +62,47 @@ impl Machine {
                     self.warn(["connect", &peer, "greet-failed"], failure.words());
                 }
             }
+            Pending::AfterDashes(command) => self.dashes_answered(*command, result),
+        }
+    }
+
+    /// Gives the server a command about one of its peers, which may take options. Returns whether
+    /// it was sent.
+    ///
+    /// Whether `KILL` and `FORCEKX` take any is a doubtful point of tripe-admin(5), and decides how
+    /// a name that begins with `-` must be given: after `--`, or alone. So it is given after `--`
+    /// first, which a server that takes no options refuses for the number of its arguments.
+    pub(in crate::machine) fn command_with_options(
+        &mut self,
+        pending: Pending,
+        keyword: &'static str,
+        peer: &str,
+    ) -> bool {
+        if !peer.starts_with('-') {
+            return self.command_on_peer(pending, keyword, peer);
+        }
+        let command = AfterDashes {
+            pending,
+            keyword,
+            peer: peer.to_owned(),
+        };
+        let pending = Pending::AfterDashes(Box::new(command));
+        let sent = self.command(pending, keyword, ["--", peer]);
+        was_sent(peer, &sent)
+    }
+
+    fn dashes_answered(&mut self, command: AfterDashes, result: Result<(), Failure>) {
+        let AfterDashes {
+            pending,
+            keyword,
+            peer,
+        } = command;
+        match result {
+            Err(failure) if failure.code() == "bad-syntax" => {
+                // Shorter than the line that was answered on this connection, so it is sent.
+                self.command_on_peer(pending, keyword, &peer);
+            }
+            result => self.answered(pending, result),
         }
     }
 

@@ -83,6 +83,20 @@ pub(in crate::machine) enum Pending {
     },
     /// `GREET`.
     Greet(String),
+    /// A command about a peer whose name is given after `--`.
+    AfterDashes(Box<AfterDashes>),
+}
+
+/// A command about a peer whose name looks like an option, as it is to be given to a server that
+/// takes no options there and so refuses `--`.
+#[derive(Clone, Debug)]
+pub(in crate::machine) struct AfterDashes {
+    /// What depends on the answer.
+    pub(super) pending: Pending,
+    /// The command.
+    pub(super) keyword: &'static str,
+    /// The peer's name.
+    pub(super) peer: String,
 }
 
 impl Pending {
@@ -121,7 +135,8 @@ impl Pending {
             | Pending::KillToApply(_)
             | Pending::Kill(_)
             | Pending::ForceKx(_)
-            | Pending::Greet(_) => return false,
+            | Pending::Greet(_)
+            | Pending::AfterDashes(_) => return false,
         }
         true
     }

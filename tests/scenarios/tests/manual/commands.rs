@@ -429,10 +429,8 @@ fn peers_of_odd_names_are_served_like_others() -> Outcome {
         for command in ["active", "kick", "info"] {
             site.submit(&format!("{command} {word}"))?;
         }
-        // Whether KILL has options is a doubtful point, and with it whether it takes such a name.
-        if !name.starts_with('-') {
-            site.submit(&format!("active {word}"))?;
-        }
+        // It is there, so it is killed first.
+        site.submit(&format!("active {word}"))?;
     }
     for name in names {
         let told = ["NOTE", "USER", "connect", "ifup", name, "stdout"];

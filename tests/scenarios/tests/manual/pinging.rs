@@ -3,6 +3,7 @@
 
 use scenarios::{Expect as _, Outcome, Service, Site, SiteBuilder};
 use tripe_lab::faults::{Chance, Refusal};
+use tripe_lab::switches::QuietOption;
 
 use crate::support::{
     ANSWERING, ANSWERING_TOO, assert_one_ping_at_a_time, barrier, commands, peer_status, pings,
@@ -177,6 +178,23 @@ fn times_of_zero_are_a_second_each_and_logged() -> Outcome {
         service.wait_for_log(&format!("peer p has {key}"))?;
     }
     service.wait_for_log("using the shortest time in place of the record's value")
+}
+
+#[test]
+fn a_dead_peer_is_removed_even_if_its_name_looks_like_an_option() -> Outcome {
+    for reading in [QuietOption::Refused, QuietOption::Accepted] {
+        let site = site()?
+            .lab(|config| config.switches.quiet_option = reading)
+            .peer("-quiet", &watched(&[("retries", "1")]))
+            .build()?;
+        let _service = site.connect(&[])?;
+        site.submit("active -quiet")?;
+        site.lab.silence_peer("-quiet", true)?;
+        let mut events = site.lab.follow_from_start();
+        events.exactly("WARN USER connect ping-timeout -quiet attempt 1 of 1")?;
+        events.broadcast("NOTE KILL -quiet")?;
+    }
+    Ok(())
 }
 
 #[test]
