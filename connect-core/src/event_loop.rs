@@ -96,7 +96,9 @@ impl EventLoop {
         loop {
             self.driver.feed(Input::EndOfTurn);
             if self.driver.machine.is_leaving() {
-                // Before the answer: a successor that is started then reads it.
+                // Before the answer: a successor may be started as soon as that is read, and finds
+                // the sockets free and the state written.
+                self.endpoints.doors.close();
                 self.keeper.finish(&self.driver.machine).await;
             }
             for output in self.send() {

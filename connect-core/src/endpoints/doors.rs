@@ -23,13 +23,13 @@ use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::paths::RuntimeDir;
-use connect_runtime::transport;
+use connect_runtime::transport::{self, SocketError};
 use connect_runtime::trouble::TroubleLog;
 use interprocess::local_socket::tokio::Listener;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::endpoints::access::Access;
 use crate::endpoints::door::Door;
@@ -48,6 +48,13 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// How long whoever removes the directory is given to finish.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// How long an earlier core may take to give its sockets up at the start: one that was killed, or
+/// has just released the service, is about to.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How soon it is tried again to listen.
+const LISTEN_AGAIN: Duration = Duration::from_millis(20);
 
 /// The sockets, and the tasks that accept connections on them.
 #[derive(Debug)]
@@ -125,15 +132,16 @@ impl Doors {
                     })?;
                     doors.serve(door, listener, file, false);
                 }
-                None => doors.make(door).await?,
+                None => doors.make(door, LAST_WORDS).await?,
             }
         }
         doors.watch_files()?;
         Ok((doors, queue))
     }
 
-    /// Makes a socket and serves it, in place of one whose file is lost.
-    async fn make(&mut self, door: Door) -> anyhow::Result<()> {
+    /// Makes a socket and serves it, in place of one whose file is lost; as soon as nobody else
+    /// serves it, if that is soon enough.
+    async fn make(&mut self, door: Door, patience: Duration) -> anyhow::Result<()> {
         make_directory(self.runtime.path())?;
         let path = door.path(&self.runtime);
         let mode = match door {
@@ -141,7 +149,7 @@ impl Doors {
             Door::Operators => self.access.control_mode,
             Door::Observers => self.access.observe_mode,
         };
-        let listener = transport::listen(&path, mode).await;
+        let listener = listen(&path, mode, patience).await;
         // What the system said is in the sentence, and would come once more as its cause.
         let mut listener = listener.map_err(|error| anyhow::anyhow!("{error}"))?;
         // It would remove whatever is at its path then.
@@ -254,9 +262,25 @@ impl Doors {
     async fn make_all(&mut self, doors: &[Door]) -> anyhow::Result<()> {
         let mut made = Ok(());
         for door in doors {
-            made = made.and(self.make(*door).await);
+            made = made.and(self.make(*door, Duration::ZERO).await);
         }
         made
+    }
+}
+
+/// Listens as soon as nobody else does.
+///
+/// # Errors
+/// As [`transport::listen`], after `patience` if somebody else listens all that time.
+async fn listen(path: &Path, mode: u32, patience: Duration) -> Result<Listener, SocketError> {
+    let end = Instant::now() + patience;
+    loop {
+        let listener = transport::listen(path, mode).await;
+        let is_taken = matches!(listener, Err(SocketError::InUse { .. }));
+        if !is_taken || Instant::now() >= end {
+            return listener;
+        }
+        sleep(LISTEN_AGAIN).await;
     }
 }
 

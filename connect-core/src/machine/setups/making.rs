@@ -7,14 +7,14 @@ use std::sync::Arc;
 use connect_ipc::scripts::{ScriptKind, ToScripts};
 use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
 use connect_ipc::{PeerId, RunId};
-use connect_policy::changes::for_ifdown;
+use connect_policy::changes::{after_ifup, for_ifdown};
 use peerdb::Record;
 
 use super::decision::{Now, decide};
 use super::progress::Progress;
 use super::remains::Remains;
 use crate::machine::Machine;
-use crate::machine::peers::Particulars;
+use crate::machine::peers::{Particulars, Peer};
 use crate::machine::scripts::prepared::Prepared;
 use crate::machine::server::{AfterAlgs, Pending};
 
@@ -118,14 +118,22 @@ impl Machine {
     /// The setup of a peer in a lane as it is made now; `None` if the peer is gone.
     pub(in crate::machine) fn made(&self, id: PeerId, lane: Lane) -> Option<SetupState> {
         let peer = self.peers.get(id)?;
-        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
-        let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-        let record = peer.record.as_ref();
+        let record = match (lane, &peer.superseded, &peer.record) {
+            (Lane::Interface, Some(in_use), Some(record)) => Some(after_ifup(in_use, record)),
+            _ => peer.record_in_use().cloned(),
+        };
         let run = match peer.setups.get(lane) {
             Progress::Made => None,
             _ => Some(self.scripts.next_run()),
         };
-        Some(SetupState::Made(Arc::new(Made {
+        Some(self.made_with(peer, record.as_ref(), run))
+    }
+
+    /// The setup of a peer that was made with this record, or is to be made by this run.
+    fn made_with(&self, peer: &Peer, record: Option<&Record>, run: Option<RunId>) -> SetupState {
+        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+        let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        SetupState::Made(Arc::new(Made {
             server: self.server.listed_run(),
             interface: text(&peer.ifname),
             address: text(&peer.address),
@@ -133,7 +141,7 @@ impl Machine {
             record: record.map_or_else(Vec::new, |record| record.iter().map(pair).collect()),
             run,
             never_started: false,
-        })))
+        }))
     }
 
     /// The server has renamed a peer's interface, or noted another address: what is kept of its
@@ -146,21 +154,16 @@ impl Machine {
             let Some(peer) = self.peers.get(id) else {
                 return;
             };
-            let is_kept = peer
-                .record
-                .as_ref()
-                .is_some_and(|it| names_script(it, lane));
+            let record = peer.record.as_ref();
+            let is_kept = record.is_some_and(|it| names_script(it, lane));
             let run = match peer.setups.get(lane) {
                 Progress::Made => None,
                 Progress::Ordered { last, .. } => Some(last),
                 Progress::Found | Progress::Due | Progress::NeverStarted => continue,
             };
-            if is_kept && let Some(SetupState::Made(made)) = self.made(id, lane) {
-                let made = Made {
-                    run,
-                    ..Arc::unwrap_or_clone(made)
-                };
-                self.note_setup(name, lane, SetupState::Made(Arc::new(made)));
+            if is_kept {
+                let made = self.made_with(peer, peer.record_in_use(), run);
+                self.note_setup(name, lane, made);
             }
         }
     }

@@ -238,8 +238,9 @@ impl Machine {
                 peer.record = Some(in_use);
                 peer.struck = true;
             }
-            // The database may have changed since.
-            Some(record) if peer.superseded.is_none() => {
+            // The database may have changed since. What the interface has counts, and not what an
+            // earlier `connect` had.
+            Some(record) if lane == Lane::Interface || peer.superseded.is_none() => {
                 let waits = of_present(Some(&in_use), Some(record)).is_some();
                 peer.superseded = waits.then(|| Box::new(in_use));
             }

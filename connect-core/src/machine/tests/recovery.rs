@@ -509,6 +509,47 @@ fn the_end_of_a_run_is_settled_with_the_next_order() {
 }
 
 #[test]
+fn the_next_core_knows_the_record_that_an_operators_ifup_had() {
+    let with = |laddr| [BOTH, &[("laddr", laddr)]].concat();
+    let mut rig = Rig::joined(&records(&with("10.0.0.1")), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let runs = rig.to_scripts.iter().filter_map(|message| match message {
+        ToScripts::Run(runs) => Some(runs[0].run),
+        _ => None,
+    });
+    let runs: Vec<RunId> = runs.collect();
+    let mut kept = rig.setups();
+    for run in runs {
+        let child = Child {
+            pid: 7,
+            start_time: 7,
+        };
+        rig.scripts_say(FromScripts::Started { run, child });
+        let end = Ended::Exited(0);
+        rig.scripts_say(FromScripts::Ended { run, end });
+    }
+    rig.database(&records(&with("10.0.0.2")));
+    let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
+    rig.request(1, 1, Request::RunScript { peer, script });
+    rig.answer_all();
+    let again = rig.setups();
+    assert_eq!(again.len(), 1);
+    kept.retain(|setup| setup.key.lane != Lane::Interface);
+    kept.extend(again);
+    let mut rig = next(&with("10.0.0.2"), kept, &["p"]);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    rig.hear("NOTE KILL p");
+    let down = rig.ordered();
+    let down = down.iter().find(|run| run.kind == ScriptKind::Ifdown);
+    let variables = &down.unwrap().environment;
+    assert!(
+        variables.contains(&("P_LADDR".to_owned(), "10.0.0.2".to_owned())),
+        "{variables:?}"
+    );
+}
+
+#[test]
 fn a_second_helper_is_refused_and_changes_nothing() {
     let mut rig = Rig::joined(&records(PAIRS), &[]);
     let mut refused = Vec::new();

@@ -188,6 +188,22 @@ fn who_is_told_that_the_service_quits_finds_its_state_written() -> Outcome {
 }
 
 #[test]
+fn who_is_told_that_the_service_quits_finds_its_sockets_free() -> Outcome {
+    let site = site()?;
+    let mut service = site.connect(&[])?;
+    let sockets = ["control.sock", "observe.sock", "helpers.sock"];
+    site.admin()?.ask("SVCSUBMIT connect quit")?.lines()?;
+    for socket in sockets {
+        assert!(
+            !service.control().with_file_name(socket).exists(),
+            "{socket}"
+        );
+    }
+    service.wait()?;
+    Ok(())
+}
+
+#[test]
 fn without_a_state_directory_the_journal_alone_keeps_startup_from_setting_up_a_peer_again()
 -> Outcome {
     let site = site()?;
