@@ -247,9 +247,12 @@ impl EventLoop {
         for output in outputs {
             rest.extend(self.endpoints.send(output, &mut batch));
         }
-        let dropped = self.endpoints.finish(batch);
-        if dropped > 0 {
-            self.driver.feed(Input::EventsDropped(dropped));
+        let sent = self.endpoints.finish(batch);
+        if sent.dropped > 0 {
+            self.driver.feed(Input::EventsDropped(sent.dropped));
+        }
+        for connection in sent.drained {
+            self.driver.feed(Input::Drained(connection));
         }
         for connection in self.endpoints.close_satisfied() {
             self.driver.feed(Input::Gone(connection));

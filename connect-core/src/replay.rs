@@ -246,6 +246,7 @@ impl<W: Write> Replay<'_, W> {
         let request = Input::Request {
             connection: NOBODY,
             by: "replay".into(),
+            user: None,
             envelope: Envelope {
                 id: 0,
                 request: Request::Status {},
@@ -254,12 +255,13 @@ impl<W: Write> Replay<'_, W> {
         let mut outputs = Vec::new();
         machine.handle(request, now, &mut outputs);
         for output in outputs {
-            if let Output::Answer(NOBODY, answer) = output
-                && answer.reply != (Reply::Done {})
-            {
-                let text = serde_json::to_string_pretty(&answer.reply)?;
-                self.write(format_args!("{text}"))?;
-            }
+            let reply = match output {
+                Output::Answer(NOBODY, answer) if answer.reply != (Reply::Done {}) => answer.reply,
+                Output::Rows { rows, .. } => Reply::Peers(rows),
+                _ => continue,
+            };
+            let text = serde_json::to_string_pretty(&reply)?;
+            self.write(format_args!("{text}"))?;
         }
         Ok(())
     }

@@ -217,6 +217,12 @@ def watched(count, **keys):
     return {f"p{number:05d}": {"peer": address(number), **common} for number in range(count)}
 
 
+def rows(reply):
+    """The rows in a reply to `status`: a bare list in versions before 2.0.0's last form."""
+    peers = reply.get("peers", [])
+    return peers["list"] if isinstance(peers, dict) else peers
+
+
 class Site:
     """A lab server, a database and a service, in a directory that is removed at the end."""
 
@@ -349,7 +355,7 @@ class Site:
         replies = client.ask({"status": {}})
         client.close()
         service = next(reply["service"] for reply in replies if "service" in reply)
-        return service, [peer for reply in replies for peer in reply.get("peers", [])]
+        return service, [peer for reply in replies for peer in rows(reply)]
 
     def status_time(self, timeout=60):
         """How many seconds a status takes; `timeout` if it does not come."""

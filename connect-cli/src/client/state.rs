@@ -17,7 +17,7 @@ impl Collected {
     pub(crate) fn take(&mut self, reply: Reply) -> Result<bool, ControlError> {
         match reply {
             Reply::Service(status) => self.service = Some(*status),
-            Reply::Peers(some) => self.peers.extend(some),
+            Reply::Peers(some) => self.peers.extend(some.list),
             Reply::Done {} => return Ok(true),
             _ => return Err(ControlError::Unexpected),
         }

@@ -8,7 +8,8 @@
 //! ```
 
 use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
-use connect_ipc::event::{Event, EventFilter};
+use connect_ipc::event::Event;
+use connect_ipc::event_filter::EventFilter;
 
 use super::connection::{Control, ControlError};
 use super::state::Collected;

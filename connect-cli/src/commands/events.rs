@@ -5,7 +5,8 @@ use std::io;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use connect_ipc::event::{Event, EventFilter, EventName};
+use connect_ipc::event::{Event, EventName};
+use connect_ipc::event_filter::EventFilter;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
 
@@ -92,8 +93,9 @@ impl Events {
 
     async fn follow(self, common: &mut Common) -> Result<Exit, Error> {
         let filter = EventFilter {
-            peers: self.peers.clone(),
-            kinds: self.kinds.clone(),
+            peers: self.peers.iter().map(String::as_str).collect(),
+            kinds: self.kinds.iter().copied().collect(),
+            state: true,
         };
         let control = common.observe().await?;
         let (mut subscription, mut snapshot) = Subscription::begin(control, filter).await?;

@@ -8,7 +8,8 @@
 use clap::Args;
 use connect_ipc::changes::{AppliedChange, Changes};
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event::{EventFilter, EventKind, EventName};
+use connect_ipc::event::{EventKind, EventName};
+use connect_ipc::event_filter::EventFilter;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
 use tokio::time::timeout;
@@ -122,8 +123,10 @@ impl Reload {
     ) -> Result<(), Error> {
         let program = common.program();
         let filter = EventFilter {
-            peers: Vec::new(),
-            kinds: vec![EventName::Database, EventName::DatabaseFault],
+            kinds: [EventName::Database, EventName::DatabaseFault]
+                .into_iter()
+                .collect(),
+            ..EventFilter::default()
         };
         let control = common.control(Pace::Quick).await?;
         let (mut stream, _) = Subscription::begin(control, filter).await?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use connect_ipc::control::{PeerState, PeerStatus, ServiceStatus};
-use connect_ipc::event::EventFilter;
+use connect_ipc::event_filter::EventFilter;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
 

@@ -8,7 +8,8 @@
 use std::time::Duration;
 
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event::{Event, EventFilter, EventKind, EventName};
+use connect_ipc::event::{Event, EventKind, EventName};
+use connect_ipc::event_filter::EventFilter;
 use connect_ipc::scripts::{Ended, ScriptKind};
 use connect_runtime::exit::Exit;
 use tokio::time::timeout;
@@ -81,7 +82,8 @@ impl<'a> OutcomeWatch<'a> {
     fn filter(&self) -> EventFilter {
         EventFilter {
             peers: self.peer().map(str::to_owned).into_iter().collect(),
-            kinds: KINDS.to_vec(),
+            kinds: KINDS.as_slice().into(),
+            state: true,
         }
     }
 

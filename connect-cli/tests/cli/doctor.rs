@@ -13,7 +13,7 @@ use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use connect_runtime::lock_holder::Holder;
 use insta::assert_snapshot;
 
-use crate::support::{Core, Place, Result, Script, Step, Tripe, peer, service};
+use crate::support::{Core, Place, Result, Script, Step, Tripe, peer, rows, service};
 
 fn chmod(place: &Place, name: &str, mode: u32) -> Result {
     std::fs::set_permissions(place.path(name), PermissionsExt::from_mode(mode))?;
@@ -150,7 +150,7 @@ fn the_last_runs_of_each_peer_are_told_with_their_last_lines() -> Result {
     let status = healthy(&place)?;
     let served = place.core(Script::steps([
         Step::Reply(Reply::Service(Box::new(status))),
-        Step::Reply(Reply::Peers(vec![peer("aaron", &[])?, ill])),
+        Step::Reply(rows(vec![peer("aaron", &[])?, ill])),
         Step::Reply(Reply::Done {}),
         // Those in trouble come first.
         ask("alice"),

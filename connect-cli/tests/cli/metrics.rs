@@ -15,7 +15,7 @@ use connect_ipc::event::Removal;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
-use crate::support::{Place, Result, Script, interrupt, peer, service};
+use crate::support::{Place, Result, Script, interrupt, peer, rows, service};
 
 /// A peer that was removed because it did not answer.
 fn gone() -> Result<PeerStatus> {
@@ -63,7 +63,7 @@ fn script() -> Result<Script> {
     (unwatched.state, unwatched.wanted) = (PeerState::Unwatched, false);
     Ok(Script::replies([
         Reply::Service(Box::new(status)),
-        Reply::Peers(vec![
+        rows(vec![
             peer("alice", &[1.25, 1.75])?,
             gone()?,
             down,

@@ -9,14 +9,14 @@ use connect_ipc::control::{PeerState, Reply};
 use insta::assert_snapshot;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-use crate::support::{Place, Result, Script, peer, service};
+use crate::support::{Place, Result, Script, peer, rows, service};
 
 fn script() -> Result<Script> {
     let mut down = peer("bob", &[])?;
     (down.state, down.failed_checks) = (PeerState::Down, 1);
     Ok(Script::replies([
         Reply::Service(Box::new(service()?)),
-        Reply::Peers(vec![peer("alice", &[1.0])?, down]),
+        rows(vec![peer("alice", &[1.0])?, down]),
         Reply::Done {},
     ]))
 }

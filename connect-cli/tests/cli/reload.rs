@@ -9,7 +9,7 @@ use connect_ipc::control::{PeerState, PeerStatus, Reply, Request};
 use connect_ipc::event::EventKind;
 use insta::assert_snapshot;
 
-use crate::support::{Place, Result, Script, Step, event, peer, service};
+use crate::support::{Place, Result, Script, Step, event, peer, rows, service};
 
 fn change(name: &str, standing: RecordStanding, keys: &[&str], remedy: Remedy) -> PeerChange {
     PeerChange {
@@ -157,7 +157,7 @@ fn row(name: &str, state: PeerState, record: Option<RecordStanding>) -> Result<P
     Ok(row)
 }
 
-fn rows() -> Result<Vec<PeerStatus>> {
+fn table() -> Result<Vec<PeerStatus>> {
     Ok(vec![
         row("alice", PeerState::Up, Some(RecordStanding::Changed))?,
         row("bob", PeerState::Unwatched, Some(RecordStanding::Struck))?,
@@ -171,7 +171,7 @@ fn status_marks_the_peers_and_counts_them() -> Result {
     let state = || -> Result<Vec<Step>> {
         Ok(vec![
             Step::Reply(Reply::Service(Box::new(service()?))),
-            Step::Reply(Reply::Peers(rows()?)),
+            Step::Reply(rows(table()?)),
             Step::Reply(Reply::Done {}),
         ])
     };
@@ -230,7 +230,7 @@ fn a_database_is_compared_with_what_the_running_service_has_loaded() -> Result {
         };
         Ok(vec![
             Step::Reply(Reply::Service(Box::new(service))),
-            Step::Reply(Reply::Peers(rows()?)),
+            Step::Reply(rows(table()?)),
             Step::Reply(Reply::Done {}),
             after(""),
             page(

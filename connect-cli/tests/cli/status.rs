@@ -11,7 +11,7 @@ use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::{Place, Result, Script, peer, service};
+use crate::support::{Place, Result, Script, peer, rows, service};
 
 /// Peers in every state, not in order.
 fn peers() -> Result<Vec<Vec<PeerStatus>>> {
@@ -41,7 +41,7 @@ fn peers() -> Result<Vec<Vec<PeerStatus>>> {
 fn healthy() -> Result<Script> {
     let replies = [Reply::Service(Box::new(service()?))]
         .into_iter()
-        .chain(peers()?.into_iter().map(Reply::Peers))
+        .chain(peers()?.into_iter().map(rows))
         .chain([Reply::Done {}]);
     Ok(Script::replies(replies))
 }
@@ -73,7 +73,7 @@ fn failed_scripts_stand_beside_the_state_and_are_counted_in_the_head() -> Result
         ];
         Ok(Script::replies([
             Reply::Service(Box::new(service()?)),
-            Reply::Peers(vec![ill, worse, peer("carol", &[1.5])?]),
+            rows(vec![ill, worse, peer("carol", &[1.5])?]),
             Reply::Done {},
         ]))
     };
@@ -103,7 +103,7 @@ fn a_peer_that_is_added_or_checked_for_too_long_is_named_among_those_that_are_no
     };
     let core = place.core(Script::replies([
         Reply::Service(Box::new(service()?)),
-        Reply::Peers(vec![
+        rows(vec![
             with("adding", PeerState::Adding, None)?,
             with("checking", PeerState::Checking, None)?,
             with("oslo", PeerState::Adding, Some(400))?,
@@ -153,7 +153,7 @@ fn scripts_that_take_long_stand_beside_the_state_and_are_counted_in_the_head() -
         }];
         Ok(Script::replies([
             Reply::Service(Box::new(service()?)),
-            Reply::Peers(vec![stuck, failed]),
+            rows(vec![stuck, failed]),
             Reply::Done {},
         ]))
     };
@@ -218,7 +218,7 @@ fn peers_that_are_not_there_are_shown_and_those_that_should_be_are_named() -> Re
     let script = || -> Result<Script> {
         let replies = [
             Reply::Service(Box::new(service()?)),
-            Reply::Peers(peers.clone()),
+            rows(peers.clone()),
             Reply::Done {},
         ];
         Ok(Script::replies(replies))
@@ -323,7 +323,7 @@ fn a_journal_that_is_not_written_and_scripts_that_wait_for_places_are_told() -> 
     let replies = || {
         [
             Reply::Service(Box::new(status.clone())),
-            Reply::Peers(vec![lost.clone()]),
+            rows(vec![lost.clone()]),
             Reply::Done {},
         ]
     };
@@ -351,7 +351,7 @@ fn a_narrow_screen_cuts_and_wide_does_not() -> Result {
         long.address = Some("INET6 2001:db8:1234:5678:9abc:def0:1234:5678 4070".into());
         let replies = [
             Reply::Service(Box::new(service()?)),
-            Reply::Peers(vec![long]),
+            rows(vec![long]),
             Reply::Done {},
         ];
         Ok(Script::replies(replies))

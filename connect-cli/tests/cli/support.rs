@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
 
-use connect_ipc::control::{Answer, Envelope, PeerStatus, Reply, Request, SCHEMA, ServiceStatus};
+use connect_ipc::control::{
+    Answer, Envelope, PeerRows, PeerStatus, Reply, Request, SCHEMA, ServiceStatus,
+};
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::statistics::PingStatistics;
@@ -251,6 +253,11 @@ impl fmt::Display for Outcome {
         }
         Ok(())
     }
+}
+
+/// Some rows of the table of peers.
+pub(crate) fn rows(list: Vec<PeerStatus>) -> Reply {
+    Reply::Peers(PeerRows { seq: 8, list })
 }
 
 /// A service in good health.

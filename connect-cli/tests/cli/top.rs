@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 
-use crate::support::{Core, Place, Result, Script, Step, peer, service};
+use crate::support::{Core, Place, Result, Script, Step, peer, rows, service};
 
 /// A core that tells its state, what happened last, and then nothing.
 fn core(place: &Place) -> Result<Core> {
@@ -24,7 +24,7 @@ fn core(place: &Place) -> Result<Core> {
     };
     place.core(Script::steps([
         Step::Reply(Reply::Service(Box::new(service()?))),
-        Step::Reply(Reply::Peers(peers.collect::<Result<_>>()?)),
+        Step::Reply(rows(peers.collect::<Result<_>>()?)),
         Step::Reply(Reply::Live { seq: 8 }),
         Step::Next(Request::Recent {}),
         Step::Reply(Reply::Recent(vec![happened])),

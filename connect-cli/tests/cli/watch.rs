@@ -5,14 +5,14 @@ use connect_ipc::control::{PeerState, Reply, Request};
 use connect_ipc::event::EventKind;
 use insta::assert_snapshot;
 
-use crate::support::{Place, Result, Script, Step, event, peer, service};
+use crate::support::{Place, Result, Script, Step, event, peer, rows, service};
 
 fn script() -> Result<Script> {
     let mut down = peer("alice", &[1.5])?;
     (down.state, down.failed_checks) = (PeerState::Down, 1);
     Ok(Script::steps([
         Step::Reply(Reply::Service(Box::new(service()?))),
-        Step::Reply(Reply::Peers(vec![peer("alice", &[1.5])?])),
+        Step::Reply(rows(vec![peer("alice", &[1.5])?])),
         Step::Reply(Reply::Live { seq: 1 }),
         Step::Reply(event(
             2,
@@ -26,7 +26,7 @@ fn script() -> Result<Script> {
         Step::Reply(Reply::Service(Box::new(service()?))),
         // More may happen while the answer is on its way.
         Step::To(1, event(3, Some("alice"), EventKind::Keys {})),
-        Step::Reply(Reply::Peers(vec![down])),
+        Step::Reply(rows(vec![down])),
         Step::Reply(Reply::Done {}),
         Step::Close,
     ]))

@@ -19,8 +19,6 @@ mod socket_file;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use connect_ipc::control::Answer;
-use connect_ipc::event::Event;
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::ToPinger;
 use connect_runtime::transport::{SendError, Sender};
@@ -30,7 +28,7 @@ use tokio::sync::mpsc;
 use crate::machine::{ConnectionId, Input, Output};
 use doors::Doors;
 use listeners::Arrival;
-use operators::Operators;
+use operators::{Operators, Sent};
 use refusals::Refusals;
 
 /// Everybody who is connected.
@@ -60,8 +58,8 @@ struct HelperConnection {
 /// one write.
 #[derive(Debug, Default)]
 pub struct Batch {
-    answers: Vec<(ConnectionId, Answer)>,
-    events: Vec<Event>,
+    /// What is for operators and observers, in its order.
+    operators: Vec<Output>,
     helpers: Vec<ConnectionId>,
 }
 
@@ -125,11 +123,15 @@ impl Endpoints {
                 self.operators.insert(connection, sender, client);
                 return None;
             }
-            Arrival::Request(connection, envelope) => Input::Request {
-                connection,
-                by: Cow::Borrowed(self.operators.asks(connection, &envelope)?),
-                envelope,
-            },
+            Arrival::Request(connection, envelope) => {
+                let (by, user) = self.operators.asks(connection, &envelope)?;
+                Input::Request {
+                    connection,
+                    by: Cow::Borrowed(by),
+                    user,
+                    envelope,
+                }
+            }
             Arrival::AskedAll(connection) => {
                 self.operators.asked_all(connection);
                 return None;
@@ -154,16 +156,11 @@ impl Endpoints {
             Output::ToPinger(connection, message) => self.put(connection, &message, batch),
             Output::ToScripts(connection, message) => self.put(connection, &message, batch),
             Output::Refuse(connection) => self.refuse(connection),
-            Output::Answer(connection, answer) => batch.answers.push((connection, answer)),
-            Output::Event(event) => batch.events.push(event),
-            Output::Subscribe {
-                connection,
-                request,
-                filter,
-                since,
-            } => {
-                let observers = &mut self.operators.observers;
-                observers.subscribe(connection, request, filter, since);
+            Output::Answer(..)
+            | Output::Rows { .. }
+            | Output::Event(_)
+            | Output::Subscribe { .. } => {
+                batch.operators.push(output);
             }
             Output::WatchChild(run, child) => {
                 children::watch(run, child.pid, self.doors.arrivals());
@@ -216,16 +213,15 @@ impl Endpoints {
         }
     }
 
-    /// Sends what has waited. Gives how many events were left out for slow observers.
-    pub fn finish(&mut self, batch: Batch) -> u64 {
+    /// Sends what has waited.
+    pub fn finish(&mut self, batch: Batch) -> Sent {
         for connection in batch.helpers {
             let helper = self.helpers.get(&connection);
             if let Some(sender) = helper.and_then(|helper| helper.sender.as_ref()) {
                 sender.flush();
             }
         }
-        self.operators.answer(batch.answers);
-        self.operators.publish(&batch.events)
+        self.operators.tell(batch.operators)
     }
 
     /// The operators who have asked all and were told all: their connections are closed here.

@@ -6,11 +6,12 @@
 //! ```
 
 use connect_ipc::control::{Answer, Reply};
-use connect_ipc::event::{Event, EventFilter};
+use connect_ipc::event::Event;
+use connect_ipc::event_filter::EventFilter;
 use connect_ipc::frame::EncodedEvent;
 use connect_runtime::transport::Sender;
 
-use crate::machine::ConnectionId;
+use crate::machine::{ConnectionId, Told, Upto};
 
 /// Unread bytes from which on a subscriber loses events: some ten thousand of them. It is far
 /// below the bound at which the connection is cut, since being slow is no crime.
@@ -22,10 +23,27 @@ struct Subscription {
     connection: ConnectionId,
     request: u64,
     filter: EventFilter,
-    /// The last event before the state that the subscriber was given.
-    since: u64,
+    reached: Reached,
     /// Events left out and not told of yet.
     dropped: u64,
+}
+
+/// The peers whose rows a subscriber has: only their events are for it.
+#[derive(Debug)]
+enum Reached {
+    Nobody,
+    Upto(Box<str>),
+    All,
+}
+
+impl Reached {
+    fn includes(&self, peer: &str) -> bool {
+        match self {
+            Reached::Nobody => false,
+            Reached::Upto(last) => peer <= &**last,
+            Reached::All => true,
+        }
+    }
 }
 
 /// All subscriptions.
@@ -41,21 +59,35 @@ impl Observers {
         self.subscriptions.is_empty()
     }
 
-    /// Adds a subscriber, which has been given the state as of event `since`.
+    /// Adds a subscriber, which has been given this much of the state.
     pub fn subscribe(
         &mut self,
         connection: ConnectionId,
         request: u64,
         filter: EventFilter,
-        since: u64,
+        told: Told,
     ) {
         self.subscriptions.push(Subscription {
             connection,
             request,
             filter,
-            since,
+            reached: match told {
+                Told::All => Reached::All,
+                Told::Nothing => Reached::Nobody,
+            },
             dropped: 0,
         });
+    }
+
+    /// A connection was given rows of the table of peers, as replies to a request.
+    pub fn has_rows(&mut self, connection: ConnectionId, request: u64, upto: &Upto) {
+        let mut all = self.subscriptions.iter_mut();
+        if let Some(it) = all.find(|it| (it.connection, it.request) == (connection, request)) {
+            it.reached = match upto {
+                Upto::Name(name) => Reached::Upto(name.clone()),
+                Upto::End => Reached::All,
+            };
+        }
     }
 
     /// Forgets a connection's subscriptions.
@@ -95,7 +127,8 @@ impl Subscription {
     ) -> u64 {
         let mut left_out = 0;
         for (event, encoded) in events.iter().zip(encoded) {
-            if event.seq <= self.since || !self.filter.wants(event) {
+            let reached = |peer: &String| self.reached.includes(peer);
+            if !event.peer.as_ref().is_none_or(reached) || !self.filter.wants(event) {
                 continue;
             }
             if sender.backlog() >= ENOUGH {
@@ -164,9 +197,9 @@ pub(crate) mod tests {
         let connection = ConnectionId(1);
         let sender_of = |of| (of == connection).then_some(&sender);
         let mut observers = Observers::default();
-        observers.subscribe(connection, 7, EventFilter::default(), 1);
+        observers.subscribe(connection, 7, EventFilter::default(), Told::All);
 
-        let events: Vec<Event> = (1..=400).map(|seq| event(seq, 10_000)).collect();
+        let events: Vec<Event> = (2..=400).map(|seq| event(seq, 10_000)).collect();
         let dropped = observers.publish(&events, sender_of);
         assert!(dropped > 200, "{dropped}");
         // It begins to read again.
@@ -180,7 +213,7 @@ pub(crate) mod tests {
             };
             seen.push(event.seq);
         }
-        assert_eq!(seen[0], 2, "what the state held already is not told again");
+        assert_eq!(seen[0], 2);
         observers.publish(&[event(401, 1)], sender_of);
         let next: Answer = reader.next().await.unwrap().unwrap();
         assert_eq!(next.reply, Reply::Dropped { events: dropped });

@@ -10,12 +10,12 @@
 
 use std::collections::HashMap;
 
-use connect_ipc::control::{Answer, Envelope, Request};
+use connect_ipc::control::{Answer, Envelope, Reply, Request};
 use connect_ipc::event::Event;
 use connect_runtime::transport::{Client, SendError, Sender};
 
 use crate::endpoints::observers::Observers;
-use crate::machine::ConnectionId;
+use crate::machine::{ConnectionId, Output};
 
 /// Somebody on one of the sockets.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ struct Operator {
     sender: Sender,
     /// Who it is, for the log and for observers.
     name: String,
+    /// Whose program it is, if the system says so.
+    user: Option<u32>,
     /// Requests that the final reply is still owed to. Those for events never have one.
     unanswered: usize,
     /// Whether no more requests will come, so that the connection ends with the last answer.
@@ -39,6 +41,15 @@ pub struct Operators {
     pub observers: Observers,
 }
 
+/// What came of sending what is for them.
+#[derive(Debug, Default, Eq, PartialEq)]
+pub struct Sent {
+    /// How many events were left out for slow observers.
+    pub dropped: u64,
+    /// Those who were sent rows and may be sent more.
+    pub drained: Vec<ConnectionId>,
+}
+
 impl Operators {
     /// A new one.
     pub fn insert(&mut self, connection: ConnectionId, sender: Sender, client: Client) {
@@ -46,14 +57,19 @@ impl Operators {
         let operator = Operator {
             sender,
             name: client.to_string(),
+            user: client.uid,
             unanswered: 0,
             asked_all: false,
         };
         self.connected.insert(connection, operator);
     }
 
-    /// One of them asks for something. Gives its name; `None` if it is gone already.
-    pub fn asks(&mut self, connection: ConnectionId, envelope: &Envelope) -> Option<&str> {
+    /// One of them asks for something. Gives its name and user; `None` if it is gone already.
+    pub fn asks(
+        &mut self,
+        connection: ConnectionId,
+        envelope: &Envelope,
+    ) -> Option<(&str, Option<u32>)> {
         let operator = self.connected.get_mut(&connection)?;
         operator.unanswered += 1;
         let client = &operator.name;
@@ -66,7 +82,7 @@ impl Operators {
             }
             _ => {}
         }
-        Some(&operator.name)
+        Some((&operator.name, operator.user))
     }
 
     /// One of them will ask for nothing more.
@@ -88,8 +104,45 @@ impl Operators {
         true
     }
 
+    /// Sends what is for them, in its order. Answers and events that follow each other are sent
+    /// together.
+    pub fn tell(&mut self, outputs: Vec<Output>) -> Sent {
+        let mut sent = Sent::default();
+        let (mut answers, mut events) = (Vec::new(), Vec::new());
+        for output in outputs {
+            if !matches!(output, Output::Event(_)) {
+                sent.dropped += self.publish(&std::mem::take(&mut events));
+            }
+            if !matches!(output, Output::Answer(..)) {
+                self.answer(std::mem::take(&mut answers));
+            }
+            match output {
+                Output::Answer(connection, answer) => answers.push((connection, answer)),
+                Output::Event(event) => events.push(event),
+                Output::Rows { to, rows, upto } => {
+                    for (connection, id) in to {
+                        let reply = Reply::Peers(rows.clone());
+                        self.answer(vec![(connection, Answer { id, reply })]);
+                        self.observers.has_rows(connection, id, &upto);
+                        sent.drained.push(connection);
+                    }
+                }
+                Output::Subscribe {
+                    connection,
+                    request,
+                    filter,
+                    told,
+                } => self.observers.subscribe(connection, request, filter, told),
+                _ => {}
+            }
+        }
+        self.answer(answers);
+        sent.dropped += self.publish(&events);
+        sent
+    }
+
     /// Sends answers to whom they are for.
-    pub fn answer(&mut self, answers: Vec<(ConnectionId, Answer)>) {
+    fn answer(&mut self, answers: Vec<(ConnectionId, Answer)>) {
         let mut flushing: Option<(ConnectionId, Sender)> = None;
         for (connection, answer) in answers {
             // Many answers in a row are for the same one as a rule.
@@ -133,7 +186,7 @@ impl Operators {
     }
 
     /// Hands events to everybody who wants them. Returns how many were left out.
-    pub fn publish(&mut self, events: &[Event]) -> u64 {
+    fn publish(&mut self, events: &[Event]) -> u64 {
         let connected = &self.connected;
         let sender = |of| connected.get(&of).map(|operator| &operator.sender);
         self.observers.publish(events, sender)
@@ -144,7 +197,6 @@ impl Operators {
 mod tests {
     use super::*;
     use crate::endpoints::observers::tests::an_operator;
-    use connect_ipc::control::Reply;
 
     #[tokio::test]
     async fn who_has_asked_all_is_satisfied_by_the_last_answer_and_not_before() {
@@ -157,7 +209,8 @@ mod tests {
             request: Request::Status {},
         };
         for id in [1, 2] {
-            let name = operators.asks(connection, &ask(id)).unwrap();
+            let (name, user) = operators.asks(connection, &ask(id)).unwrap();
+            assert_eq!(user, client.uid);
             assert!(name.starts_with("uid "), "{name}");
         }
         assert_eq!(operators.asks(ConnectionId(2), &ask(1)), None);

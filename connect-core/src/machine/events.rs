@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use connect_ipc::clock::{Monotonic, millis};
-use connect_ipc::control::Counters;
+use connect_ipc::control::{Counters, ObserverCounts};
 use connect_ipc::event::{Event, EventKind};
 
 /// How many events are remembered for those who come later: more than a screen shows.
@@ -22,6 +22,8 @@ pub(super) struct Events {
     /// What the wall clock showed at an instant: milliseconds since 1970.
     clock: (Monotonic, u64),
     pub(super) counters: Counters,
+    /// Who is connected to look on.
+    pub(super) observers: ObserverCounts,
     /// The latest events, with the instant of each.
     recent: VecDeque<(Monotonic, Event)>,
 }

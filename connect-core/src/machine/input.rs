@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{Envelope, HelperStatus};
+use connect_ipc::control::{Envelope, HelperStatus, ObserverCounts};
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
@@ -94,6 +94,9 @@ pub enum Input<'a> {
         connection: ConnectionId,
         /// Who asks, for observers and the log.
         by: Cow<'a, str>,
+        /// Whose program asks, if the system says so.
+        #[serde(default)]
+        user: Option<u32>,
         /// What is asked.
         envelope: Envelope,
     },
@@ -102,12 +105,17 @@ pub enum Input<'a> {
     ChildEnded(RunId),
     /// A connection of a helper, an operator or an observer has ended.
     Gone(ConnectionId),
+    /// An operator or observer has read what it was sent, so that it may be sent more
+    /// [`Output::Rows`](super::Output::Rows).
+    Drained(ConnectionId),
     /// The database file was read.
     Database(Loaded),
     /// An earlier core has left its state; comes before the first [`Input::ServerConnected`].
     Inherited(Box<Inherited>),
     /// Whether anybody wants events from now on.
     Observed(bool),
+    /// Who is connected to look on has changed.
+    Observers(ObserverCounts),
     /// This many events were not sent to observers that read too slowly.
     EventsDropped(u64),
     /// The wall clock was set, or core has just started.

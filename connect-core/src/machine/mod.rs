@@ -47,7 +47,7 @@ pub use inheritance::{Inherited, State};
 pub use input::{Config, ConnectionId, HelperNews, Input, WriteNews};
 pub use limits::ANSWER_LIMIT;
 pub use liveness::COALESCE;
-pub use output::{Ending, Milestone, Output};
+pub use output::{Ending, Milestone, Output, Told, Upto};
 pub use peers::PeerCounts;
 
 /// The name of the service, as the manual has it.
@@ -121,11 +121,15 @@ impl Machine {
                 connection,
                 by,
                 envelope,
+                ..
             } => self.request(connection, &by, envelope),
+            // Rows are not sent in steps yet.
+            Input::Drained(_) => {}
             Input::Gone(connection) => self.gone(connection),
             Input::Database(loaded) => self.database_read(loaded),
             Input::Inherited(left) => self.inheritance.offer(*left),
             Input::Observed(observed) => self.events.set_observed(observed),
+            Input::Observers(counts) => self.events.observers = counts,
             Input::EventsDropped(events) => self.events.drop_counted(events),
             Input::WallClock { millis } => self.events.set_clock(self.now, millis),
             Input::Slept { seconds } => self.slept(seconds),
@@ -134,19 +138,6 @@ impl Machine {
             Input::Reload => self.reload_by_signal(),
             Input::ChildEnded(run) => self.child_ended(run),
             Input::EndOfTurn => self.end_turn(),
-        }
-    }
-
-    /// A connection of a helper or an operator has ended.
-    fn gone(&mut self, connection: ConnectionId) {
-        if self.pinger.helper.lost(connection, self.now) {
-            self.pinger_lost();
-        } else if self.scripts.helper.lost(connection, self.now) {
-            // Its children live on, and the next one is told of them.
-            self.scripts.forget_owed();
-            tracing::warn!("the script helper is gone");
-        } else {
-            self.operator_gone(connection);
         }
     }
 

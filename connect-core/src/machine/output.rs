@@ -2,8 +2,9 @@
 //! Everything core can do: the one way out of the [`Machine`](super::Machine).
 
 use connect_ipc::RunId;
-use connect_ipc::control::Answer;
-use connect_ipc::event::{Event, EventFilter};
+use connect_ipc::control::{Answer, PeerRows};
+use connect_ipc::event::Event;
+use connect_ipc::event_filter::EventFilter;
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::ToPinger;
 use connect_ipc::scripts::{Child, ToScripts};
@@ -11,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::input::ConnectionId;
 
-/// Something to be done. Within a turn, outputs of one kind keep their order. Lines for the server
-/// go first, since pings are due and what is for others may take long to encode; then messages for
-/// helpers, answers, events, and the rest.
+/// Something to be done. Within a turn, outputs of one kind keep their order, and those for
+/// operators and observers ([`Output::Answer`], [`Output::Rows`], [`Output::Subscribe`],
+/// [`Output::Event`]) keep it among all these kinds. Lines for the server go first, since pings are
+/// due and what is for others may take long to encode; then messages for helpers, those for
+/// operators and observers, and the rest.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Output {
@@ -30,7 +33,17 @@ pub enum Output {
     RestartHelper(Role),
     /// Send an answer to an operator or observer.
     Answer(ConnectionId, Answer),
-    /// Send the events that this filter admits from now on.
+    /// Send rows of the table of peers to all of these, each as a reply to its request. Nobody of
+    /// them is sent more before its [`Input::Drained`](super::Input::Drained).
+    Rows {
+        /// Connections, and their requests.
+        to: Vec<(ConnectionId, u64)>,
+        /// The rows; there may be none.
+        rows: PeerRows,
+        /// How far the table was looked at, for those of them who subscribed.
+        upto: Upto,
+    },
+    /// Send the events that this filter admits from now on, as far as `told` allows.
     Subscribe {
         /// To this connection.
         connection: ConnectionId,
@@ -38,8 +51,8 @@ pub enum Output {
         request: u64,
         /// Which events.
         filter: EventFilter,
-        /// The last event that the state sent before includes.
-        since: u64,
+        /// Of which peers it has the rows.
+        told: Told,
     },
     /// Say when this child of a run ends, by [`Input::ChildEnded`](super::Input::ChildEnded): a
     /// script helper that stands still does not.
@@ -56,6 +69,26 @@ pub enum Output {
     ForgetState,
     /// End, after everything else has left.
     End(Ending),
+}
+
+/// How far a table of peers was looked at, in the order of names.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Upto {
+    /// Up to this name, which is included; there may be no row of it.
+    Name(Box<str>),
+    /// To the end.
+    End,
+}
+
+/// The events of which peers a subscriber gets. It gets those of no peer always.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// Those of all.
+    All,
+    /// Those of none, until [`Output::Rows`] says how far it has the rows.
+    Nothing,
 }
 
 /// What a service manager is told (`sd_notify(3)`).

@@ -19,7 +19,6 @@ use peerdb::Record;
 use super::Machine;
 use super::departures::Departure;
 use super::peers::{Adoption, Peer, PeerCounts};
-use super::scripts::LongScripts;
 
 /// How long a peer that should be up may be added and checked before it counts as one that is not.
 const PENDING: Duration = Duration::from_secs(60);
@@ -114,43 +113,35 @@ impl Machine {
     pub(super) fn peer_rows(&self) -> Vec<PeerStatus> {
         let database = Arc::clone(&self.database.current);
         let auto: HashSet<&str> = database.auto().iter().map(String::as_str).collect();
-        let long = self.scripts.long(self.now);
         let present = self.peers.iter();
         let mut rows: Vec<PeerStatus> = present
-            .map(|(id, peer)| self.present_row(id, peer, &long))
+            .map(|(id, peer)| self.present_row(id, peer))
             .collect();
         let recorded = database.sorted_peers().iter();
         rows.extend(recorded.filter_map(|record| {
             let name = record.name();
-            self.absent_row(Some(record), name, auto.contains(name), &long)
+            self.absent_row(Some(record), name, auto.contains(name))
         }));
         // Without a usable database, there may be departures of which it knows nothing.
         let unrecorded = self.peers.departures.iter().map(|(name, _)| name);
         let unrecorded = unrecorded.filter(|name| database.peer(name).is_none());
-        rows.extend(unrecorded.filter_map(|name| self.absent_row(None, name, false, &long)));
+        rows.extend(unrecorded.filter_map(|name| self.absent_row(None, name, false)));
         rows.sort_unstable_by(|left, right| left.name.cmp(&right.name));
         rows
     }
 
     /// The row of one peer, if it is there or expected.
     pub(super) fn peer_row(&self, name: &str) -> Option<PeerStatus> {
-        let long = self.scripts.long(self.now);
         if let Some(id) = self.peers.find(name) {
             let peer = self.peers.get(id);
-            return peer.map(|peer| self.present_row(id, peer, &long));
+            return peer.map(|peer| self.present_row(id, peer));
         }
         let database = &self.database.current;
         let auto = database.auto().iter().any(|auto| auto == name);
-        self.absent_row(database.peer(name), name, auto, &long)
+        self.absent_row(database.peer(name), name, auto)
     }
 
-    fn absent_row(
-        &self,
-        record: Option<&Record>,
-        name: &str,
-        auto: bool,
-        long: &LongScripts,
-    ) -> Option<PeerStatus> {
+    fn absent_row(&self, record: Option<&Record>, name: &str, auto: bool) -> Option<PeerStatus> {
         if self.peers.find(name).is_some() {
             return None;
         }
@@ -178,11 +169,11 @@ impl Machine {
                     .then_some(RecordStanding::New),
                 ..ConnectionStatus::default()
             },
-            ..self.row(name, state, long)
+            ..self.row(name, state)
         })
     }
 
-    fn present_row(&self, id: PeerId, peer: &Peer, long: &LongScripts) -> PeerStatus {
+    fn present_row(&self, id: PeerId, peer: &Peer) -> PeerStatus {
         let ago = |at: Monotonic| self.now.since(at).as_secs();
         let state = self.peer_state(id, peer);
         let mut status = PeerStatus {
@@ -190,7 +181,7 @@ impl Machine {
             address: peer.address.as_deref().map(str::to_owned),
             interface: peer.ifname.as_deref().map(str::to_owned),
             age: ago(peer.seen),
-            ..self.row(peer.name(), state, long)
+            ..self.row(peer.name(), state)
         };
         if let Some(adoption) = peer.adoption.as_deref() {
             let phase = adoption.liveness.phase();
@@ -218,7 +209,7 @@ impl Machine {
     }
 
     /// The row of a peer of which nothing else is known but how its scripts fare.
-    fn row(&self, name: &str, state: PeerState, long: &LongScripts) -> PeerStatus {
+    fn row(&self, name: &str, state: PeerState) -> PeerStatus {
         PeerStatus {
             name: name.to_owned(),
             state,
@@ -233,7 +224,7 @@ impl Machine {
             statistics: PingStatistics::default(),
             scripts: PeerScripts {
                 failed: self.scripts.failures.of(name, self.now),
-                long: long.get(name).cloned().unwrap_or_default(),
+                long: self.scripts.long_of(name, self.now),
             },
         }
     }

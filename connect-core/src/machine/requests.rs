@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use connect_ipc::control::{
-    Counters, DatabaseStatus, Envelope, PeerDetail, Reply, Request, SCHEMA, ScriptCounters,
-    ServiceStatus,
+    Counters, DatabaseStatus, Envelope, PeerDetail, PeerRows, Reply, Request, SCHEMA,
+    ScriptCounters, ServiceStatus,
 };
 use connect_ipc::event::Event;
 use connect_ipc::frame::{ITEMS_PER_FRAME, length};
@@ -13,7 +13,7 @@ use connect_ipc::scripts::InterfaceScript;
 use connect_policy::size::{MAX_CONTENTS, MAX_RECORD};
 
 use super::requester::{OperatorRequest, Requester, ScriptPurpose, ScriptRequest};
-use super::{ConnectionId, Machine, Output};
+use super::{ConnectionId, Machine, Output, Told, Upto};
 
 impl Machine {
     /// Takes one request. `by` says whose it is, for observers.
@@ -23,14 +23,16 @@ impl Machine {
             Request::Status {} => self.status(connection, id),
             Request::Info { peer } => self.detail(connection, id, &peer),
             Request::Events(filter) => {
-                self.snapshot(connection, id);
-                let since = self.events.last();
-                self.answer(connection, id, Reply::Live { seq: since });
+                if filter.state {
+                    self.snapshot(connection, id);
+                }
+                let seq = self.events.last();
+                self.answer(connection, id, Reply::Live { seq });
                 self.out.push(Output::Subscribe {
                     connection,
                     request: id,
                     filter,
-                    since,
+                    told: Told::All,
                 });
             }
             Request::Recent {} => {
@@ -74,8 +76,21 @@ impl Machine {
         }
     }
 
+    /// A connection of a helper or an operator has ended.
+    pub(super) fn gone(&mut self, connection: ConnectionId) {
+        if self.pinger.helper.lost(connection, self.now) {
+            self.pinger_lost();
+        } else if self.scripts.helper.lost(connection, self.now) {
+            // Its children live on, and the next one is told of them.
+            self.scripts.forget_owed();
+            tracing::warn!("the script helper is gone");
+        } else {
+            self.operator_gone(connection);
+        }
+    }
+
     /// An operator's connection has ended: what it waited for is forgotten.
-    pub(super) fn operator_gone(&mut self, connection: ConnectionId) {
+    fn operator_gone(&mut self, connection: ConnectionId) {
         self.stop_applying(connection);
         self.forget(
             &|requester| matches!(requester, Requester::Operator { connection: c, .. } if *c == connection),
@@ -114,11 +129,27 @@ impl Machine {
             },
             probing: self.probing(),
             state_fault: self.state_file(),
+            seq: self.events.last(),
+            observers: self.events.observers,
         };
         self.answer(connection, id, Reply::Service(Box::new(service)));
         let peers = self.peer_rows();
-        for some in peers.chunks(ITEMS_PER_FRAME) {
-            self.answer(connection, id, Reply::Peers(some.to_vec()));
+        let mut left = peers.as_slice();
+        while !left.is_empty() {
+            let (some, rest) = left.split_at(left.len().min(ITEMS_PER_FRAME));
+            left = rest;
+            let upto = match some.last() {
+                Some(last) if !left.is_empty() => Upto::Name(last.name.as_str().into()),
+                _ => Upto::End,
+            };
+            self.out.push(Output::Rows {
+                to: vec![(connection, id)],
+                rows: PeerRows {
+                    seq: self.events.last(),
+                    list: some.to_vec(),
+                },
+                upto,
+            });
         }
     }
 

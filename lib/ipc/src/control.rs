@@ -12,7 +12,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::changes::{AppliedChange, Changes, RecordPage, RecordStanding};
-use crate::event::{Event, EventFilter, Removal};
+use crate::event::{Event, Removal};
+use crate::event_filter::EventFilter;
 use crate::probing::Probing;
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
 use crate::setup::ByLane;
@@ -121,12 +122,13 @@ pub enum Reply {
     /// The state of the service.
     Service(Box<ServiceStatus>),
     /// Some of the peers, sorted by name over all messages.
-    Peers(Vec<PeerStatus>),
+    Peers(PeerRows),
     /// One peer in full. Final.
     Peer(Box<PeerDetail>),
     /// One line of a service command's answer, in words.
     Line(Vec<String>),
-    /// The state is complete; from now on come events.
+    /// The state is complete; from now on come all events that are wanted. Before, see
+    /// [`PeerRows`].
     Live {
         /// The number of the last event before.
         seq: u64,
@@ -156,6 +158,11 @@ pub enum Reply {
     Failed(Vec<String>),
     /// The request is malformed. Final.
     Error(String),
+    /// There is no place for this connection, which core closes. Final.
+    Busy {
+        /// Why, and what to do.
+        why: String,
+    },
 }
 
 impl Reply {
@@ -179,7 +186,8 @@ impl Reply {
             | Reply::Script(_)
             | Reply::Done {}
             | Reply::Failed(_)
-            | Reply::Error(_) => true,
+            | Reply::Error(_)
+            | Reply::Busy { .. } => true,
         }
     }
 }
@@ -259,6 +267,22 @@ pub struct ServiceStatus {
     /// What is wrong with the state file; `None` if it can be written, or none is kept.
     #[serde(default)]
     pub state_fault: Option<WriteFault>,
+    /// The number of the last event that this includes.
+    #[serde(default)]
+    pub seq: u64,
+    /// Who is connected to look on.
+    #[serde(default)]
+    pub observers: ObserverCounts,
+}
+
+/// The connections on the observers' socket.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ObserverCounts {
+    /// Those at this moment.
+    pub connected: u64,
+    /// Those that found no place since core started.
+    pub turned_away: u64,
 }
 
 /// The state file or the journal of runs cannot be written, so a restart loses what is in no other
@@ -379,6 +403,19 @@ pub struct LaneStatus {
     /// Seconds for which as many have been under way as may be and others have waited for a place;
     /// `None` if none waits for that.
     pub full: Option<u64>,
+}
+
+/// Some of the peers, all as they were at one instant.
+///
+/// Between messages of rows there may be events: of a peer, those after the message in which its
+/// row was, or would have been. So for each peer nothing is told twice and nothing is left out.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PeerRows {
+    /// The number of the last event that the rows include.
+    pub seq: u64,
+    /// The peers, sorted by name.
+    pub list: Vec<PeerStatus>,
 }
 
 /// How a peer is: the same word in text, JSON and metrics.

@@ -8,35 +8,6 @@ use crate::probing::OverdueCause;
 use crate::scripts::{Ended, ScriptKind, Stream};
 use crate::setup::Lane;
 
-/// Which events are wanted.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct EventFilter {
-    /// Only events of these peers, and those of no peer; all peers if empty.
-    pub peers: Vec<String>,
-    /// Only events of these kinds; all but `reply` if empty, since there is one of that kind for
-    /// each ping.
-    pub kinds: Vec<EventName>,
-}
-
-impl EventFilter {
-    /// Whether an event is wanted.
-    #[must_use]
-    pub fn wants(&self, event: &Event) -> bool {
-        let peer = match &event.peer {
-            Some(peer) if !self.peers.is_empty() => self.peers.contains(peer),
-            _ => true,
-        };
-        let name = event.kind.name();
-        let kind = if self.kinds.is_empty() {
-            name != EventName::Reply
-        } else {
-            self.kinds.contains(&name)
-        };
-        peer && kind
-    }
-}
-
 /// One thing that happened.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -324,15 +295,6 @@ event_names! {
 mod tests {
     use super::*;
 
-    fn event(peer: Option<&str>, kind: EventKind) -> Event {
-        Event {
-            seq: 1,
-            at_ms: 0,
-            peer: peer.map(str::to_owned),
-            kind,
-        }
-    }
-
     #[test]
     fn names_are_those_of_json() {
         for name in EventName::ALL {
@@ -361,20 +323,5 @@ mod tests {
             .collect();
         let known = format!("expected one of {} at", names.join(", "));
         assert!(error.to_string().contains(&known), "{error}");
-    }
-
-    #[test]
-    fn filters_choose_by_peer_and_kind() {
-        let all = EventFilter::default();
-        assert!(all.wants(&event(Some("a"), EventKind::Removed(Removal::Command))));
-        assert!(!all.wants(&event(Some("a"), EventKind::Reply { millis: 1.0 })));
-        let some = EventFilter {
-            peers: vec!["a".into()],
-            kinds: vec![EventName::Reply, EventName::Lost],
-        };
-        assert!(some.wants(&event(Some("a"), EventKind::Reply { millis: 1.0 })));
-        assert!(!some.wants(&event(Some("b"), EventKind::Reply { millis: 1.0 })));
-        assert!(!some.wants(&event(Some("a"), EventKind::Removed(Removal::Command))));
-        assert!(some.wants(&event(None, EventKind::Lost {})));
     }
 }

@@ -10,6 +10,7 @@ pub mod changes;
 pub mod clock;
 pub mod control;
 pub mod event;
+pub mod event_filter;
 pub mod frame;
 pub mod hello;
 pub mod pinger;

@@ -66,7 +66,8 @@ fn replies() {
     let replies: Vec<Reply> = answers.into_iter().map(|answer| answer.reply).collect();
     every_variant!(
         replies,
-        Reply: Service, Peers, Peer, Line, Live, Event, Recent, Dropped, Changes, Applied, Records, Run, Script, Done, Failed, Error
+        Reply: Service, Peers, Peer, Line, Live, Event, Recent, Dropped, Changes, Applied, Records, Run, Script, Done, Failed, Error,
+            Busy
     );
     let (mut links, mut states, mut last) = (Vec::new(), Vec::new(), Vec::new());
     let (mut standings, mut remedies) = (Vec::new(), Vec::new());
@@ -75,9 +76,9 @@ fn replies() {
         match reply {
             Reply::Service(service) => links.push(service.server),
             Reply::Peers(peers) => {
-                states.extend(peers.iter().map(|peer| peer.state));
-                standings.extend(peers.iter().filter_map(|peer| peer.connection.record));
-                last.extend(peers.iter().map(|peer| peer.statistics.last));
+                states.extend(peers.list.iter().map(|peer| peer.state));
+                standings.extend(peers.list.iter().filter_map(|peer| peer.connection.record));
+                last.extend(peers.list.iter().map(|peer| peer.statistics.last));
             }
             Reply::Changes(changes) => {
                 remedies.extend(changes.list.iter().map(|change| change.remedy));

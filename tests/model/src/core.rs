@@ -108,6 +108,7 @@ impl Core {
         self.feed(Input::Request {
             connection: OPERATOR,
             by: "operator".into(),
+            user: None,
             envelope: Envelope { id: 1, request },
         });
         let mut pending = self.pending.iter();

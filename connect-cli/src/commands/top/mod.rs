@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use clap::Args;
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event::{EventFilter, EventName};
+use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_runtime::exit::Exit;
 use connect_runtime::signals::EndSignals;
 use ratatui::DefaultTerminal;
@@ -94,7 +94,7 @@ impl Top {
 /// Subscribes to all events, and gets the state that they start from.
 async fn subscribe(common: &Common) -> Result<(Subscription, Snapshot), ControlError> {
     let filter = EventFilter {
-        kinds: EventName::ALL.to_vec(),
+        kinds: EventKinds::ALL,
         ..EventFilter::default()
     };
     let control = common.observe().await?;

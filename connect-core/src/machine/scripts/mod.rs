@@ -21,7 +21,7 @@ mod runs;
 mod settling;
 mod telling;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
@@ -40,9 +40,6 @@ use complaints::Complaints;
 use ended_run::EndedRun;
 use runs::RunState;
 use settling::Settling;
-
-/// Scripts that take unusually long, by peer.
-pub(super) type LongScripts = HashMap<String, Vec<LongScript>>;
 
 /// The script helper and its runs.
 #[derive(Clone, Debug)]
@@ -168,18 +165,18 @@ impl Scripts {
         self.owed.first().map(|(due, _)| *due)
     }
 
-    /// Every script that takes unusually long, by its peer: at most one of each kind, the oldest.
-    /// It looks at each run, so it is for requests only.
-    pub(super) fn long(&self, now: Monotonic) -> LongScripts {
-        let mut by_peer = LongScripts::new();
-        for run in self.runs.values() {
-            let Some(long) = run.long(now) else { continue };
-            let known = by_peer.entry(run.peer.clone()).or_default();
-            if known.iter().all(|other| other.kind != long.kind) {
+    /// The scripts of a peer that take unusually long: at most one of each kind, the oldest. It
+    /// looks at each run.
+    pub(super) fn long_of(&self, peer: &str, now: Monotonic) -> Vec<LongScript> {
+        let mut known: Vec<LongScript> = Vec::new();
+        for run in self.runs.values().filter(|run| run.peer == peer) {
+            if let Some(long) = run.long(now)
+                && known.iter().all(|other| other.kind != long.kind)
+            {
                 known.push(long);
             }
         }
-        by_peer
+        known
     }
 
     /// A child has started. It is watched once the helper would be overdue if it had ended at once.

@@ -68,7 +68,7 @@ fn rows(rig: &mut Rig) -> Vec<PeerStatus> {
     rig.request(1, 1, Request::Status {});
     let replies = rig.answers.drain(..).map(|(_, answer)| answer.reply);
     let lists = replies.filter_map(|reply| match reply {
-        Reply::Peers(peers) => Some(peers),
+        Reply::Peers(peers) => Some(peers.list),
         _ => None,
     });
     lists.flatten().collect()

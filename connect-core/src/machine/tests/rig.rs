@@ -320,6 +320,7 @@ impl Rig {
         self.feed(Input::Request {
             connection: ConnectionId(connection),
             by: "test".into(),
+            user: Some(1000),
             envelope: Envelope { id, request },
         });
     }
@@ -373,6 +374,12 @@ impl Rig {
                 self.to_scripts.push(message);
             }
             Output::Answer(connection, answer) => self.answers.push((connection, answer)),
+            Output::Rows { to, rows, .. } => {
+                for (connection, id) in to {
+                    let reply = Reply::Peers(rows.clone());
+                    self.answers.push((connection, Answer { id, reply }));
+                }
+            }
             Output::Event(event) => self.events.push(event),
             Output::Secret(secret) => self.secrets.push(secret),
             Output::End(ending) => self.ended = Some(ending),

@@ -41,7 +41,7 @@ fn status(rig: &mut Rig) -> (ServiceStatus, Vec<PeerStatus>) {
     for (_, answer) in rig.answers.drain(..) {
         match answer.reply {
             Reply::Service(status) => service = Some(*status),
-            Reply::Peers(some) => list.extend(some),
+            Reply::Peers(some) => list.extend(some.list),
             _ => {}
         }
     }

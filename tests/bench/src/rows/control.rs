@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use connect_ipc::control::Request;
-use connect_ipc::event::{EventFilter, EventName};
+use connect_ipc::event::EventName;
+use connect_ipc::event_filter::EventFilter;
 use tokio::io::AsyncReadExt as _;
 
 use super::{Effort, Found, progress};
@@ -189,8 +190,8 @@ async fn fan_out(rig: &Rig, watchers: Watchers, count: usize) -> anyhow::Result<
     let watch = || -> anyhow::Result<Operator> {
         let mut operator = Operator::connect(service.control())?;
         operator.ask(Request::Events(EventFilter {
-            kinds: vec![EventName::Moved],
-            peers: Vec::new(),
+            kinds: [EventName::Moved].into_iter().collect(),
+            ..EventFilter::default()
         }))?;
         Ok(operator)
     };

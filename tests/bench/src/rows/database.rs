@@ -8,7 +8,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use connect_ipc::control::{PeerStatus, Reply, Request};
-use connect_ipc::event::{EventFilter, EventKind, EventName};
+use connect_ipc::event::{EventKind, EventName};
+use connect_ipc::event_filter::EventFilter;
 use peerdb::Record;
 use scenarios::program;
 
@@ -29,8 +30,10 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let mut operator = Operator::connect(service.control())?;
     let mut watcher = Operator::connect(service.control())?;
     watcher.ask(Request::Events(EventFilter {
-        kinds: vec![EventName::Database, EventName::Disowned],
-        peers: Vec::new(),
+        kinds: [EventName::Database, EventName::Disowned]
+            .into_iter()
+            .collect(),
+        ..EventFilter::default()
     }))?;
     let (mut noticed, mut whole, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     let mut disturbed = Vec::new();
@@ -119,7 +122,7 @@ fn statuses(operator: &mut Operator) -> anyhow::Result<HashMap<String, PeerStatu
     let mut all = HashMap::new();
     for reply in operator.ask(Request::Status {})? {
         if let Reply::Peers(peers) = reply {
-            all.extend(peers.into_iter().map(|peer| (peer.name.clone(), peer)));
+            all.extend(peers.list.into_iter().map(|peer| (peer.name.clone(), peer)));
         }
     }
     Ok(all)

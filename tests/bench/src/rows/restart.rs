@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use connect_ipc::control::{Reply, Request};
+use connect_ipc::event::EventName;
+use connect_ipc::event_filter::EventFilter;
 use rustix::process::{Pid, Signal, kill_process};
 use scenarios::program;
 use tripe_lab::log::What;
@@ -103,9 +105,9 @@ fn kill_pinger(rig: &Rig) -> anyhow::Result<f64> {
 fn kill_scripts(rig: &Rig) -> anyhow::Result<f64> {
     let service = rig.service.as_ref().context("no service")?;
     let mut watcher = Operator::connect(service.control())?;
-    watcher.ask(Request::Events(connect_ipc::event::EventFilter {
-        kinds: vec![connect_ipc::event::EventName::Started],
-        peers: Vec::new(),
+    watcher.ask(Request::Events(EventFilter {
+        kinds: [EventName::Started].into_iter().collect(),
+        ..EventFilter::default()
     }))?;
     let mut operator = Operator::connect(service.control())?;
     let killed = kill(rig.helper(Helper::Scripts)?)?;
@@ -150,7 +152,7 @@ fn miscounted(rig: &Rig) -> anyhow::Result<usize> {
     let mut wrong = 0;
     for reply in replies {
         let Reply::Peers(peers) = reply else { continue };
-        for peer in peers {
+        for peer in peers.list {
             let counted = peer.statistics.replies + peer.statistics.lost;
             let sent = pings.get(&peer.name).copied().unwrap_or_default();
             wrong += usize::from(!(counted..=counted + 1).contains(&sent));

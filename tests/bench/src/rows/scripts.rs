@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use connect_ipc::control::{Reply, Request};
-use connect_ipc::event::{EventFilter, EventName};
+use connect_ipc::event::EventName;
+use connect_ipc::event_filter::EventFilter;
 use peerdb::Record;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use scenarios::Service;
@@ -125,8 +126,8 @@ fn service(
     let mut operator = Operator::connect(service.control())?;
     let mut watcher = Operator::connect(service.control())?;
     watcher.ask(Request::Events(EventFilter {
-        kinds: vec![EventName::Ended],
-        peers: Vec::new(),
+        kinds: [EventName::Ended].into_iter().collect(),
+        ..EventFilter::default()
     }))?;
     let processes = [rig.core()?, rig.helper(Helper::Scripts)?];
     let cpu = || -> anyhow::Result<Duration> {

@@ -95,7 +95,7 @@ pub(crate) fn ask(runtime: &Path) -> anyhow::Result<Status> {
         match answer.reply {
             Reply::Service(found) => service = Some(found),
             Reply::Peers(found) => {
-                peers.extend(found.into_iter().map(|peer| (peer.name, peer.state)));
+                peers.extend(found.list.into_iter().map(|peer| (peer.name, peer.state)));
             }
             Reply::Done {} => break,
             other => anyhow::bail!("core answers a request for its state with {other:?}"),

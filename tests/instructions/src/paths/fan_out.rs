@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 
 use connect_core::endpoints::observers::Observers;
-use connect_core::machine::ConnectionId;
-use connect_ipc::event::{Event, EventFilter, EventKind};
+use connect_core::machine::{ConnectionId, Told};
+use connect_ipc::event::{Event, EventKind};
+use connect_ipc::event_filter::EventFilter;
 use connect_runtime::transport::{self, OPERATOR_BACKLOG};
 
 use super::Listed;
@@ -31,7 +32,7 @@ fn publish(times: u32) -> anyhow::Result<()> {
             let (here, _) = transport::accept(&listener).await?;
             let (receiver, sender) = transport::split(here, OPERATOR_BACKLOG)?;
             let id = ConnectionId(number);
-            observers.subscribe(id, number, EventFilter::default(), 0);
+            observers.subscribe(id, number, EventFilter::default(), Told::All);
             connections.push((id, sender, receiver, there));
         }
         let senders: HashMap<_, _> = connections

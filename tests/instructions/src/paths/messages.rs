@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{
-    Answer, ConnectionStatus, Envelope, PeerState, PeerStatus, Reply, Request,
+    Answer, ConnectionStatus, Envelope, PeerRows, PeerState, PeerStatus, Reply, Request,
 };
 use connect_ipc::frame;
 use connect_ipc::pinger::{
@@ -211,19 +211,22 @@ fn request() -> Envelope {
 fn peers() -> Answer {
     Answer {
         id: 7,
-        reply: Reply::Peers(vec![PeerStatus {
-            name: "peer-00001".to_owned(),
-            state: PeerState::Up,
-            wanted: true,
-            address: Some("INET 192.0.2.1 4070".to_owned()),
-            interface: Some("tripe1".to_owned()),
-            failures: 0,
-            failed_checks: 0,
-            next_ping_ms: Some(1234),
-            age: 86_400,
-            connection: ConnectionStatus::default(),
-            statistics: statistics(),
-            scripts: connect_ipc::control::PeerScripts::default(),
-        }]),
+        reply: Reply::Peers(PeerRows {
+            seq: 8,
+            list: vec![PeerStatus {
+                name: "peer-00001".to_owned(),
+                state: PeerState::Up,
+                wanted: true,
+                address: Some("INET 192.0.2.1 4070".to_owned()),
+                interface: Some("tripe1".to_owned()),
+                failures: 0,
+                failed_checks: 0,
+                next_ping_ms: Some(1234),
+                age: 86_400,
+                connection: ConnectionStatus::default(),
+                statistics: statistics(),
+                scripts: connect_ipc::control::PeerScripts::default(),
+            }],
+        }),
     }
 }

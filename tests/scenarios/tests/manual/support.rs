@@ -49,7 +49,7 @@ pub(crate) fn peer_status(service: &Service, name: &str) -> anyhow::Result<serde
     let replies = service.status()?;
     let lists = replies
         .iter()
-        .filter_map(|reply| reply.get("peers")?.as_array());
+        .filter_map(|reply| reply.get("peers")?.get("list")?.as_array());
     lists
         .flatten()
         .find(|peer| peer["name"] == name)
