@@ -25,6 +25,8 @@ pub struct Database {
     /// User and peer, sorted by user, each user once.
     users: Box<[(Box<str>, Box<str>)]>,
     auto: Box<[String]>,
+    /// Indices into `auto`, sorted by name.
+    auto_by_name: Box<[u32]>,
     locals: Box<[Record]>,
     specials: Box<[Special]>,
     identity: Option<FileIdentity>,
@@ -111,12 +113,17 @@ impl Database {
             same
         });
 
+        let auto: Box<[String]> = contents.auto.into();
+        let mut auto_by_name: Vec<u32> = (0..).zip(&auto).map(|(index, _)| index).collect();
+        auto_by_name.sort_by_key(|index| &auto[*index as usize]);
+
         let (faults, faults_omitted) = contents.faults.finish();
         Database {
             peers: peers.into_iter().map(|(_, record)| record).collect(),
             order: order.into_iter().map(|(_, sorted)| sorted).collect(),
             users: contents.users.into(),
-            auto: contents.auto.into(),
+            auto_by_name: auto_by_name.into(),
+            auto,
             locals: contents.locals.into(),
             specials: contents.specials.into(),
             identity: None,
@@ -167,6 +174,15 @@ impl Database {
     #[must_use]
     pub fn auto(&self) -> &[String] {
         &self.auto
+    }
+
+    /// Whether the peer `name` is among those to be added at start-up.
+    #[must_use]
+    pub fn is_auto(&self, name: &str) -> bool {
+        let name_of = |index: &u32| self.auto.get(*index as usize).map(String::as_str);
+        let sorted = &self.auto_by_name;
+        let found = sorted.binary_search_by(|index| name_of(index).cmp(&Some(name)));
+        found.is_ok()
     }
 
     /// Local records: those of sections whose names start with `$`, under that whole name.
@@ -257,6 +273,8 @@ mod tests {
         assert_eq!(database.user("bob"), None);
         assert!(database.users().eq([("ann", "hub"), ("zoe", "laptop")]));
         assert_eq!(database.auto(), ["hub", "hub", "missing"]);
+        let found = ["hub", "missing", "abc", ""].map(|name| database.is_auto(name));
+        assert_eq!(found, [true, true, false, false]);
         assert_eq!(database.identity(), None);
     }
 
