@@ -22,7 +22,6 @@ pub(crate) struct Driver {
     /// Whether the protocol is traced (`--debug`).
     trace: bool,
     recorder: Option<Recorder>,
-    observed: bool,
     /// Whether the turn has not ended since the last input.
     in_turn: bool,
 }
@@ -37,7 +36,6 @@ impl Driver {
             secrets: Secrets::default(),
             trace,
             recorder,
-            observed: false,
             in_turn: false,
         }
     }
@@ -79,14 +77,6 @@ impl Driver {
                     }
                 }
             }
-        }
-    }
-
-    /// Tells the machine whether anybody wants events, if that has changed.
-    pub(crate) fn set_observed(&mut self, observed: bool) {
-        if self.observed != observed {
-            self.observed = observed;
-            self.feed(Input::Observed(observed));
         }
     }
 

@@ -257,7 +257,6 @@ impl EventLoop {
         for connection in self.endpoints.close_satisfied() {
             self.driver.feed(Input::Gone(connection));
         }
-        self.driver.set_observed(self.endpoints.is_observed());
         rest
     }
 

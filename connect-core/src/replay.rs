@@ -22,6 +22,9 @@ use crate::machine::{ConnectionId, Input, Machine, Output};
 use crate::recording::{Entry, Header, SCHEMA, Truncated};
 
 /// The connection of whoever asks for the status at the end of a replay. No real one has it.
+/// For how long the machine is left alone between two steps of a status.
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 const NOBODY: ConnectionId = ConnectionId(u64::MAX);
 
 /// The command line of `connect-core replay`.
@@ -254,16 +257,27 @@ impl<W: Write> Replay<'_, W> {
         };
         let mut outputs = Vec::new();
         machine.handle(request, now, &mut outputs);
-        for output in outputs {
-            let reply = match output {
-                Output::Answer(NOBODY, answer) if answer.reply != (Reply::Done {}) => answer.reply,
-                Output::Rows { rows, .. } => Reply::Peers(rows),
-                _ => continue,
-            };
-            let text = serde_json::to_string_pretty(&reply)?;
-            self.write(format_args!("{text}"))?;
+        // The rows are made in steps, each after the reader has read what came before.
+        let mut now = now;
+        loop {
+            for output in outputs.drain(..) {
+                let reply = match output {
+                    Output::Answer(NOBODY, answer) => answer.reply,
+                    Output::Rows { to, rows, .. } if to.iter().any(|(of, _)| *of == NOBODY) => {
+                        Reply::Peers(rows)
+                    }
+                    _ => continue,
+                };
+                if reply.is_final() {
+                    return Ok(());
+                }
+                let text = serde_json::to_string_pretty(&reply)?;
+                self.write(format_args!("{text}"))?;
+            }
+            machine.handle(Input::Drained(NOBODY), now, &mut Vec::new());
+            machine.handle(Input::EndOfTurn, now, &mut outputs);
+            now = now + MILLISECOND;
         }
-        Ok(())
     }
 
     fn print(&mut self, line: &str) -> anyhow::Result<()> {

@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
@@ -124,6 +125,12 @@ impl Departures {
         self.by_name
             .iter()
             .map(|(name, departure)| (&**name, departure))
+    }
+
+    /// The names beyond `start`, sorted.
+    pub(super) fn names_from<'a>(&'a self, start: Bound<&'a str>) -> impl Iterator<Item = &'a str> {
+        let names = self.by_name.range::<str, _>((start, Bound::Unbounded));
+        names.map(|(name, _)| &**name)
     }
 }
 

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The numbers and times of events, and what is counted.
+//! The numbers and times of events, what is counted, and who looks on.
 
 use std::collections::VecDeque;
 
 use connect_ipc::clock::{Monotonic, millis};
-use connect_ipc::control::{Counters, ObserverCounts};
+use connect_ipc::control::Counters;
 use connect_ipc::event::{Event, EventKind};
+
+use super::observing::Observing;
 
 /// How many events are remembered for those who come later: more than a screen shows.
 const RECENT: usize = 100;
@@ -17,13 +19,12 @@ const MAX_WORDS: usize = 1024;
 /// The numbering of events, and their time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Events {
-    observed: bool,
     last: u64,
     /// What the wall clock showed at an instant: milliseconds since 1970.
     clock: (Monotonic, u64),
     pub(super) counters: Counters,
-    /// Who is connected to look on.
-    pub(super) observers: ObserverCounts,
+    /// Who looks on.
+    pub(super) observing: Observing,
     /// The latest events, with the instant of each.
     recent: VecDeque<(Monotonic, Event)>,
 }
@@ -56,15 +57,6 @@ impl Events {
             ..event.clone()
         };
         self.recent.iter().map(event).collect()
-    }
-
-    /// Whether anybody wants events.
-    pub(super) const fn is_observed(&self) -> bool {
-        self.observed
-    }
-
-    pub(super) fn set_observed(&mut self, observed: bool) {
-        self.observed = observed;
     }
 
     /// This many events were not sent to slow observers.

@@ -112,8 +112,6 @@ pub enum Input<'a> {
     Database(Loaded),
     /// An earlier core has left its state; comes before the first [`Input::ServerConnected`].
     Inherited(Box<Inherited>),
-    /// Whether anybody wants events from now on.
-    Observed(bool),
     /// Who is connected to look on has changed.
     Observers(ObserverCounts),
     /// This many events were not sent to observers that read too slowly.

@@ -8,8 +8,8 @@
 //! This file hands each input to the part that it is about. The parts own their fields:
 //! `server` the connection to tripe(8), `peers` the peer table, `liveness` the pinger,
 //! `scripts` the script helper, `additions` the peers being added, `commands` the commands that
-//! wait, `inheritance` what an earlier core has left, `database` the database, `events` what
-//! observers are told.
+//! wait, `inheritance` what an earlier core has left, `database` the database, `events` what has
+//! happened, and who looks on.
 
 mod additions;
 mod broadcast;
@@ -23,6 +23,7 @@ mod inheritance;
 mod input;
 mod limits;
 mod liveness;
+mod observing;
 mod output;
 mod peer_states;
 mod peers;
@@ -120,16 +121,14 @@ impl Machine {
             Input::Request {
                 connection,
                 by,
+                user,
                 envelope,
-                ..
-            } => self.request(connection, &by, envelope),
-            // Rows are not sent in steps yet.
-            Input::Drained(_) => {}
+            } => self.request(connection, &by, user, envelope),
+            Input::Drained(connection) => self.events.observing.drained(connection),
             Input::Gone(connection) => self.gone(connection),
             Input::Database(loaded) => self.database_read(loaded),
             Input::Inherited(left) => self.inheritance.offer(*left),
-            Input::Observed(observed) => self.events.set_observed(observed),
-            Input::Observers(counts) => self.events.observers = counts,
+            Input::Observers(counts) => self.events.observing.counts = counts,
             Input::EventsDropped(events) => self.events.drop_counted(events),
             Input::WallClock { millis } => self.events.set_clock(self.now, millis),
             Input::Slept { seconds } => self.slept(seconds),
@@ -153,6 +152,8 @@ impl Machine {
         self.send_lines();
         self.server.end_turn(self.now);
         self.pinger.watch.end_turn(self.now);
+        // Last, after all events of this turn.
+        self.walk_more();
     }
 
     /// When [`Input::EndOfTurn`] has something to do next, if nothing else happens before.
@@ -164,6 +165,7 @@ impl Machine {
             self.additions.deadline(self.now),
             self.server.deadline(),
             self.scripts.deadline(self.now, self.server.link()),
+            self.events.observing.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }

@@ -4,8 +4,6 @@
 //! The rows of peers that are not there come from the database and the departures when somebody
 //! asks, so nothing has to be kept up to date for them in between.
 
-use std::collections::HashSet;
-use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::PeerId;
@@ -108,28 +106,6 @@ impl Machine {
         }
     }
 
-    /// Every peer that is there or expected, sorted by name. It looks at each record of the
-    /// database, so it is for requests only.
-    pub(super) fn peer_rows(&self) -> Vec<PeerStatus> {
-        let database = Arc::clone(&self.database.current);
-        let auto: HashSet<&str> = database.auto().iter().map(String::as_str).collect();
-        let present = self.peers.iter();
-        let mut rows: Vec<PeerStatus> = present
-            .map(|(id, peer)| self.present_row(id, peer))
-            .collect();
-        let recorded = database.sorted_peers().iter();
-        rows.extend(recorded.filter_map(|record| {
-            let name = record.name();
-            self.absent_row(Some(record), name, auto.contains(name))
-        }));
-        // Without a usable database, there may be departures of which it knows nothing.
-        let unrecorded = self.peers.departures.iter().map(|(name, _)| name);
-        let unrecorded = unrecorded.filter(|name| database.peer(name).is_none());
-        rows.extend(unrecorded.filter_map(|name| self.absent_row(None, name, false)));
-        rows.sort_unstable_by(|left, right| left.name.cmp(&right.name));
-        rows
-    }
-
     /// The row of one peer, if it is there or expected.
     pub(super) fn peer_row(&self, name: &str) -> Option<PeerStatus> {
         if let Some(id) = self.peers.find(name) {
@@ -137,14 +113,10 @@ impl Machine {
             return peer.map(|peer| self.present_row(id, peer));
         }
         let database = &self.database.current;
-        let auto = database.auto().iter().any(|auto| auto == name);
-        self.absent_row(database.peer(name), name, auto)
+        self.absent_row(database.peer(name), name, database.is_auto(name))
     }
 
     fn absent_row(&self, record: Option<&Record>, name: &str, auto: bool) -> Option<PeerStatus> {
-        if self.peers.find(name).is_some() {
-            return None;
-        }
         let state = self.absent_state(record, name, auto)?;
         let departure = self.peers.departures.get(name);
         let gone = |departure: &Departure| self.now.since(departure.at).as_secs();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The peer table: every peer of the server, and what is known of it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use connect_ipc::PeerId;
@@ -170,7 +171,7 @@ struct Slot {
 pub(super) struct PeerTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    by_name: HashMap<Box<str>, u32>,
+    by_name: BTreeMap<Box<str>, u32>,
     /// How often a peer came or went.
     changes: u64,
     /// Those that the server had and does not have any more.
@@ -345,20 +346,23 @@ impl PeerTable {
     /// All adopted peers, sorted by name.
     #[must_use]
     pub(super) fn adopted(&self) -> Vec<(PeerId, &Peer)> {
-        let mut adopted: Vec<_> = self
-            .iter()
-            .filter(|(_, peer)| peer.adoption.is_some())
-            .collect();
-        adopted.sort_unstable_by(|(_, left), (_, right)| left.name.cmp(&right.name));
-        adopted
+        let sorted = self.by_name.values().filter_map(|slot| {
+            let entry = self.slots.get(*slot as usize)?;
+            Some((Self::id(*slot, entry.generation), entry.peer.as_ref()?))
+        });
+        sorted.filter(|(_, peer)| peer.adoption.is_some()).collect()
     }
 
     /// The names of all peers, sorted.
     #[must_use]
     pub(super) fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.by_name.keys().map(ToString::to_string).collect();
-        names.sort_unstable();
-        names
+        self.by_name.keys().map(ToString::to_string).collect()
+    }
+
+    /// The names beyond `start`, sorted.
+    pub(super) fn names_from<'a>(&'a self, start: Bound<&'a str>) -> impl Iterator<Item = &'a str> {
+        let names = self.by_name.range::<str, _>((start, Bound::Unbounded));
+        names.map(|(name, _)| &**name)
     }
 
     /// Keeps one copy of equal answers to `ALGS`.

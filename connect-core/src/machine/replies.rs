@@ -2,7 +2,7 @@
 //! Telling whoever asked how it ended, and observers what happens.
 
 use connect_ipc::control::{Answer, Reply};
-use connect_ipc::event::{Event, EventKind};
+use connect_ipc::event::{Event, EventKind, EventName};
 
 use super::requester::Requester;
 use super::{ConnectionId, Machine, Output};
@@ -69,16 +69,22 @@ impl Machine {
             peer: peer.map(str::to_owned),
             kind: kind(),
         };
-        if self.events.is_observed() {
+        if self.events.observing.wants(event.kind.name()) {
             self.out.push(Output::Event(event.clone()));
         }
         self.events.remember(self.now, event);
     }
 
-    /// The same for an event that is not remembered, since there are very many of its kind.
-    pub(super) fn emit_passing(&mut self, peer: &str, kind: impl FnOnce() -> EventKind) {
+    /// The same for an event that is not remembered, since there are very many of its kind. It is
+    /// numbered in any case.
+    pub(super) fn emit_passing(
+        &mut self,
+        peer: &str,
+        name: EventName,
+        kind: impl FnOnce() -> EventKind,
+    ) {
         let (seq, at) = self.events.next(self.now);
-        if self.events.is_observed() {
+        if self.events.observing.wants(name) {
             let event = Event {
                 seq,
                 at_ms: at,

@@ -4,37 +4,33 @@
 use std::sync::Arc;
 
 use connect_ipc::control::{
-    Counters, DatabaseStatus, Envelope, PeerDetail, PeerRows, Reply, Request, SCHEMA,
-    ScriptCounters, ServiceStatus,
+    Counters, DatabaseStatus, Envelope, PeerDetail, Reply, Request, SCHEMA, ScriptCounters,
+    ServiceStatus,
 };
 use connect_ipc::event::Event;
-use connect_ipc::frame::{ITEMS_PER_FRAME, length};
+use connect_ipc::event_filter::EventFilter;
+use connect_ipc::frame::length;
 use connect_ipc::scripts::InterfaceScript;
 use connect_policy::size::{MAX_CONTENTS, MAX_RECORD};
 
+use super::observing::Purpose;
 use super::requester::{OperatorRequest, Requester, ScriptPurpose, ScriptRequest};
-use super::{ConnectionId, Machine, Output, Told, Upto};
+use super::{ConnectionId, Machine, Output, Told};
 
 impl Machine {
     /// Takes one request. `by` says whose it is, for observers.
-    pub(super) fn request(&mut self, connection: ConnectionId, by: &str, envelope: Envelope) {
+    pub(super) fn request(
+        &mut self,
+        connection: ConnectionId,
+        by: &str,
+        user: Option<u32>,
+        envelope: Envelope,
+    ) {
         let id = envelope.id;
         match envelope.request {
-            Request::Status {} => self.status(connection, id),
+            Request::Status {} => self.read_state(connection, user, id, Purpose::Status),
             Request::Info { peer } => self.detail(connection, id, &peer),
-            Request::Events(filter) => {
-                if filter.state {
-                    self.snapshot(connection, id);
-                }
-                let seq = self.events.last();
-                self.answer(connection, id, Reply::Live { seq });
-                self.out.push(Output::Subscribe {
-                    connection,
-                    request: id,
-                    filter,
-                    told: Told::All,
-                });
-            }
+            Request::Events(filter) => self.subscribe(connection, user, id, filter),
             Request::Recent {} => {
                 let recent = fit_events(self.events.recent());
                 self.answer(connection, id, Reply::Recent(recent));
@@ -44,8 +40,7 @@ impl Machine {
                 self.answer(connection, id, Reply::Done {});
             }
             Request::Changes {} => {
-                let changes = Reply::Changes(Box::new(self.record_changes()));
-                self.answer(connection, id, changes);
+                self.read_state(connection, user, id, Purpose::Changes(Box::default()));
             }
             Request::ApplyChanges {} => {
                 let request = OperatorRequest {
@@ -91,21 +86,46 @@ impl Machine {
 
     /// An operator's connection has ended: what it waited for is forgotten.
     fn operator_gone(&mut self, connection: ConnectionId) {
+        self.events.observing.forget(connection);
         self.stop_applying(connection);
         self.forget(
             &|requester| matches!(requester, Requester::Operator { connection: c, .. } if *c == connection),
         );
     }
 
-    fn status(&mut self, connection: ConnectionId, id: u64) {
-        self.snapshot(connection, id);
-        self.answer(connection, id, Reply::Done {});
+    /// Somebody wants events. Which kinds is noted at once, so that none is missed.
+    fn subscribe(
+        &mut self,
+        connection: ConnectionId,
+        user: Option<u32>,
+        id: u64,
+        filter: EventFilter,
+    ) {
+        if let Err(why) = self
+            .events
+            .observing
+            .subscribe(connection, id, filter.kinds)
+        {
+            return self.answer(connection, id, Reply::Error(why));
+        }
+        if filter.state {
+            let purpose = Purpose::Events(Box::new(filter));
+            return self.read_state(connection, user, id, purpose);
+        }
+        let seq = self.events.last();
+        self.answer(connection, id, Reply::Live { seq });
+        self.out.push(Output::Subscribe {
+            connection,
+            request: id,
+            filter,
+            told: Told::All,
+        });
     }
 
-    /// The service and all its peers, as they are now.
-    fn snapshot(&mut self, connection: ConnectionId, id: u64) {
+    /// The service as it is now.
+    pub(super) fn service(&self) -> ServiceStatus {
         let [pinger, scripts] = self.helpers();
-        let service = ServiceStatus {
+        ServiceStatus {
             schema: SCHEMA,
             version: self.config.version.clone(),
             pid: self.config.pid,
@@ -130,26 +150,7 @@ impl Machine {
             probing: self.probing(),
             state_fault: self.state_file(),
             seq: self.events.last(),
-            observers: self.events.observers,
-        };
-        self.answer(connection, id, Reply::Service(Box::new(service)));
-        let peers = self.peer_rows();
-        let mut left = peers.as_slice();
-        while !left.is_empty() {
-            let (some, rest) = left.split_at(left.len().min(ITEMS_PER_FRAME));
-            left = rest;
-            let upto = match some.last() {
-                Some(last) if !left.is_empty() => Upto::Name(last.name.as_str().into()),
-                _ => Upto::End,
-            };
-            self.out.push(Output::Rows {
-                to: vec![(connection, id)],
-                rows: PeerRows {
-                    seq: self.events.last(),
-                    list: some.to_vec(),
-                },
-                upto,
-            });
+            observers: self.events.observing.counts,
         }
     }
 

@@ -7,6 +7,7 @@
 //! ```
 
 mod applying;
+pub(super) mod found;
 mod page;
 mod standing;
 

@@ -2,7 +2,6 @@
 //! How each peer stands to the database: noted when a database is loaded, and told on request.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use connect_ipc::PeerId;
 use connect_ipc::changes::{ChangeCounts, Changes, PeerChange, RecordStanding};
@@ -12,10 +11,8 @@ use connect_policy::changes::{after_ifup, of_absent, of_present};
 use connect_policy::size::MAX_CONTENTS;
 use peerdb::Database;
 
+use super::found::{ChangesFound, LISTED};
 use crate::machine::Machine;
-
-/// How many peers are listed at most: as many as somebody reads. The others are counted.
-const LISTED: usize = 100;
 
 impl Machine {
     /// Notes how each peer that the server has stands to a database that is to be used. Returns
@@ -115,17 +112,22 @@ impl Machine {
         standings
     }
 
-    /// The peers that are not as the database has them, as many as fit into a message.
-    pub(in crate::machine) fn record_changes(&self) -> Changes {
-        let database = Arc::clone(&self.database.current);
-        let standings = self.standings_in_turn();
-        let listed = standings.iter().take(LISTED);
+    /// How the peer of this name stands to the database, if it is not as the database has it.
+    pub(in crate::machine) fn standing_of(&self, name: &str) -> Option<RecordStanding> {
+        if let Some(peer) = self.peers.find(name).and_then(|id| self.peers.get(id)) {
+            return peer.standing();
+        }
+        let may = self.database.current.is_auto(name) || self.peers.departures.is_replaced(name);
+        (may && self.change_of(name).is_some()).then_some(RecordStanding::New)
+    }
+
+    /// The changes that were found, as many as fit into a message.
+    pub(in crate::machine) fn changes_found(&self, found: &ChangesFound) -> Changes {
+        let listed = found.in_turn().take(LISTED);
         let mut changes = Changes {
-            peers: database.sorted_peers().len() as u64,
-            counts: counts(&standings),
-            list: listed
-                .filter_map(|(name, _)| self.change_of(name))
-                .collect(),
+            peers: self.database.current.sorted_peers().len() as u64,
+            counts: found.counts(),
+            list: listed.filter_map(|name| self.change_of(name)).collect(),
         };
         // Names of keys may be long.
         while length(&changes) > MAX_CONTENTS && !changes.list.is_empty() {

@@ -3,7 +3,7 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::{Monotonic, millis};
-use connect_ipc::event::EventKind;
+use connect_ipc::event::{EventKind, EventName};
 use connect_ipc::pinger::{EndedPing, PingResult, ToPinger};
 use connect_liveness::{Judgement, Meaning};
 use connect_policy::pinging::is_dynamic;
@@ -43,7 +43,7 @@ impl Machine {
         };
         let expected = judgement.meaning == Meaning::Expected;
         self.tell_result(ended, expected.then_some(due));
-        if self.events.is_observed() || !expected {
+        if self.events.observing.wants(EventName::Reply) || !expected {
             self.act_on(id, result, judgement, due);
         }
     }
@@ -67,14 +67,14 @@ impl Machine {
             return;
         };
         let name = peer.name().to_owned();
-        if self.events.is_observed()
+        if self.events.observing.wants(EventName::Reply)
             && let PingResult::Reply(millis) = result
             && matches!(
                 judgement.meaning,
                 Meaning::Expected | Meaning::Recovered { .. }
             )
         {
-            self.emit_passing(&name, || EventKind::Reply { millis });
+            self.emit_passing(&name, EventName::Reply, || EventKind::Reply { millis });
         }
         match judgement.meaning {
             Meaning::Recovered { failures } => {

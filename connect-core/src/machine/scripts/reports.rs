@@ -7,7 +7,7 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{HelperStatus, Reply, RunProgress};
-use connect_ipc::event::EventKind;
+use connect_ipc::event::{EventKind, EventName};
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::Role;
 use connect_ipc::scripts::{
@@ -297,7 +297,7 @@ impl Machine {
             };
             self.answer(by.connection, by.request, Reply::Run(output));
         }
-        self.emit_passing(&peer, || EventKind::Output {
+        self.emit_passing(&peer, EventName::Output, || EventKind::Output {
             script,
             stream,
             line: line.clone(),

@@ -7,7 +7,7 @@ use connect_ipc::control::{PeerState, PeerStatus, Reply, Request};
 use connect_ipc::event::{EventKind, Removal};
 use peerdb::Record;
 
-use super::super::{Input, State};
+use super::super::State;
 use super::rig::{Rig, record};
 
 const STATIC: &[(&str, &str)] = &[
@@ -187,7 +187,7 @@ fn an_adopted_peer_is_checking_until_a_check_has_ended_and_then_up_or_down() {
 #[test]
 fn a_static_peer_that_does_not_answer_is_gone_until_it_is_back() {
     let mut rig = joined(&records(), &["paris"]);
-    rig.feed(Input::Observed(true));
+    rig.observe();
     paris_falls_silent(&mut rig);
     let doomed = row(&mut rig, "paris");
     assert_eq!((doomed.state, doomed.next_ping_ms), (PeerState::Down, None));
@@ -232,7 +232,7 @@ fn a_passive_peer_that_does_not_answer_is_gone_with_its_last_address() {
 #[test]
 fn a_peer_that_a_command_removed_is_killed_and_not_wanted() {
     let mut rig = joined(&records(), &["paris"]);
-    rig.feed(Input::Observed(true));
+    rig.observe();
     rig.hear("NOTE KILL paris");
     assert_eq!(
         events(&mut rig, "paris"),
@@ -390,7 +390,7 @@ fn the_next_core_knows_who_is_gone_or_killed_if_it_has_the_state() {
     // Who came back meanwhile is not gone, and the record may have gone meanwhile, too.
     let mut next = Rig::new(&records()[1..]);
     next.now = first.now + Duration::from_secs(60);
-    next.feed(Input::Observed(true));
+    next.observe();
     next.inherit(before);
     meet(&mut next, &["passive", "paris"]);
     assert_eq!(state(&mut next, "paris"), (PeerState::Checking, true));

@@ -57,10 +57,7 @@ fn one(peer: &str, keys: &str, remedy: Remedy) -> Vec<(String, String, Remedy)> 
 }
 
 fn row(rig: &mut Rig, name: &str) -> PeerStatus {
-    let rows = rig.machine.peer_rows();
-    rows.into_iter()
-        .find(|row| row.name == name)
-        .expect("a row")
+    rig.machine.peer_row(name).expect("a row")
 }
 
 /// The results of changes applied so far, and how the request ended if it has.
@@ -112,7 +109,7 @@ fn status_and_the_event_tell_what_waits() {
         record("bob", &[("peer", HERE), ("watch", "t")]),
     ];
     let mut rig = joined(&records, &["alice", "bob", "foreign"]);
-    rig.feed(Input::Observed(true));
+    rig.observe();
     let carol = record("carol", &[("peer", HERE)]);
     rig.database_with_auto(
         &[alice(&[("peer", THERE)]), carol],

@@ -18,7 +18,7 @@ const NEW: &str = "cannot write /run/x/runs: read-only filesystem; mount it for 
 /// A core that is joined and observed.
 fn observed() -> Rig {
     let mut rig = Rig::joined(&[record("p", &[("ifdown", "down")])], &[]);
-    rig.feed(Input::Observed(true));
+    rig.observe();
     rig
 }
 

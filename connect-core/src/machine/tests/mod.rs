@@ -5,6 +5,7 @@ mod absence;
 mod changes;
 mod complaints;
 mod hand_played;
+mod observing;
 mod option_names;
 mod probing;
 mod properties;

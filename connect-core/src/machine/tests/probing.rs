@@ -35,7 +35,7 @@ fn watched() -> Rig {
     let mut rig = Rig::new(&[record("p", WATCHED)]);
     rig.meet(&["p"]);
     rig.answer_all();
-    rig.feed(Input::Observed(true));
+    rig.observe();
     rig
 }
 
@@ -206,7 +206,7 @@ fn a_script_helper_that_takes_no_order_is_told_and_started_again() {
     rig.answer_all();
     rig.hear("NOTE KILL p");
     let run = rig.runs()[0].0;
-    rig.feed(Input::Observed(true));
+    rig.observe();
     rig.wait(seconds(7));
     assert!(rig.machine.helpers()[1].silent >= Some(5));
     rig.scripts_say(FromScripts::Taken(run));
@@ -234,7 +234,7 @@ fn a_silent_script_helper_that_is_ended_does_not_answer_again_but_the_next_one_d
     let mut rig = Rig::joined(&[record("p", &[("ifdown", "down")])], &["p"]);
     rig.answer_all();
     rig.hear("NOTE KILL p");
-    rig.feed(Input::Observed(true));
+    rig.observe();
     rig.wait(seconds(7));
     let resumed = |rig: &Rig| {
         let mut names = rig.events.iter().map(|event| event.kind.name());

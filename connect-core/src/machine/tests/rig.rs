@@ -11,6 +11,7 @@ use connect_ipc::control::{
     Answer, Envelope, HelperStatus, Reply, Request, ServerLink, ServiceStatus,
 };
 use connect_ipc::event::Event;
+use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
 use connect_ipc::scripts::{FromScripts, Run, ToScripts, UnderWay};
@@ -32,6 +33,8 @@ pub(super) struct Rig {
     pub(super) to_pinger: Vec<ToPinger>,
     pub(super) to_scripts: Vec<ToScripts>,
     pub(super) answers: Vec<(ConnectionId, Answer)>,
+    /// Those who have not read the rows that they were sent.
+    unread: Vec<ConnectionId>,
     /// Told while somebody observes.
     pub(super) events: Vec<Event>,
     pub(super) secrets: Vec<String>,
@@ -100,6 +103,7 @@ impl Rig {
             to_pinger: Vec::new(),
             to_scripts: Vec::new(),
             answers: Vec::new(),
+            unread: Vec::new(),
             events: Vec::new(),
             secrets: Vec::new(),
             ended: None,
@@ -203,6 +207,9 @@ impl Rig {
             .handle(Input::EndOfTurn, self.now, &mut outputs);
         for output in outputs {
             self.collect(output);
+        }
+        for connection in std::mem::take(&mut self.unread) {
+            self.feed(Input::Drained(connection));
         }
         let proceeds = |message: &&ToPinger| matches!(message, ToPinger::Proceed {});
         let told = self.to_pinger.get(before..).unwrap_or_default();
@@ -325,6 +332,17 @@ impl Rig {
         });
     }
 
+    /// Somebody wants all events from now on.
+    pub(super) fn observe(&mut self) {
+        let filter = EventFilter {
+            kinds: EventKinds::ALL,
+            state: false,
+            ..EventFilter::default()
+        };
+        self.request(999, 1, Request::Events(filter));
+        self.answers.pop();
+    }
+
     /// The service as `status` shows it.
     pub(super) fn service(&mut self) -> ServiceStatus {
         self.answers.clear();
@@ -378,6 +396,7 @@ impl Rig {
                 for (connection, id) in to {
                     let reply = Reply::Peers(rows.clone());
                     self.answers.push((connection, Answer { id, reply }));
+                    self.unread.push(connection);
                 }
             }
             Output::Event(event) => self.events.push(event),

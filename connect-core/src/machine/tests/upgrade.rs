@@ -330,7 +330,7 @@ fn a_plan_that_was_changed_meanwhile_holds_for_who_comes_back() {
 #[test]
 fn a_state_that_cannot_be_written_and_lost_lines_of_logs_are_told() {
     let mut rig = first();
-    rig.feed(Input::Observed(true));
+    rig.observe();
     let (old, new) = ("no storage space", "read-only filesystem");
     for fault in [old, new] {
         let fault = fault.to_owned();
