@@ -35,7 +35,7 @@ pub(crate) fn script_end(end: &Ended) -> (String, Paint) {
         Ended::NotStarted(why) => format!("not started: {why}"),
         Ended::TimedOut => "ended at its time limit".to_owned(),
         Ended::Stopped => return ("stopped".to_owned(), Paint::Plain),
-        Ended::Lost => "lost with its helper".to_owned(),
+        Ended::Lost => "ended, nobody knows how".to_owned(),
     };
     (text, Paint::Bad)
 }

@@ -144,17 +144,28 @@ fn the_last_runs_of_each_peer_are_told_with_their_last_lines() -> Result {
         {"kind": "ifup", "end": {"exited": 2}, "ago": 60, "output": ["first", "no such device"]},
         {"kind": "connect", "end": {"exited": 0}, "ago": 3, "output": []},
     ]);
+    let mut unknown = peer("bob", &[])?;
+    unknown.scripts.failed = vec![FailedScript {
+        kind: ScriptKind::Ifup,
+        failure: ScriptFailure::Lost,
+        ago: 5,
+    }];
+    let lost = serde_json::json!([
+        {"kind": "ifup", "end": "lost", "ago": 5, "output": ["address set"]},
+    ]);
     let well = serde_json::json!([
         {"kind": "ifup", "end": {"exited": 0}, "ago": 90, "output": ["address set"]},
     ]);
     let status = healthy(&place)?;
     let served = place.core(Script::steps([
         Step::Reply(Reply::Service(Box::new(status))),
-        Step::Reply(rows(vec![peer("aaron", &[])?, ill])),
+        Step::Reply(rows(vec![peer("aaron", &[])?, ill, unknown])),
         Step::Reply(Reply::Done {}),
         // Those in trouble come first.
         ask("alice"),
         detail(failed)?,
+        ask("bob"),
+        detail(lost)?,
         ask("aaron"),
         detail(well)?,
     ]))?;

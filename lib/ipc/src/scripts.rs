@@ -209,7 +209,8 @@ pub enum Ended {
     TimedOut,
     /// It was stopped, or taken off the queue, because core asked for it.
     Stopped,
-    /// The helper that had started it died, so nobody knows its status; it has ended by now.
+    /// The helper that had started it has ended before it, so nobody knows its status; or it is not
+    /// known whether it was started. It has ended by now.
     Lost,
 }
 
@@ -227,7 +228,7 @@ pub enum ScriptFailure {
     NotStarted,
     /// It ran into its time limit.
     TimedOut,
-    /// Its helper died, so nobody knows how it ended.
+    /// Its helper has ended before it, so nobody knows how it ended.
     Lost,
 }
 

@@ -3,7 +3,8 @@
 //! unusually long?
 
 use connect_ipc::control::{LongScript, PeerDetail, PeerStatus, RecentScript, Reply, Request};
-use connect_ipc::scripts::ScriptKind;
+use connect_ipc::scripts::{Ended, ScriptKind};
+use connect_ipc::setup::Lane;
 
 use super::finding::Section;
 use crate::client::connection::{Control, ControlError};
@@ -107,6 +108,7 @@ fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
         return section.ok(text);
     }
     let remedy = match run.kind {
+        kind if run.end == Ended::Lost => how_to_go_on(peer, kind),
         ScriptKind::Ifup => format!("correct it, and run it again: connect-cli ifup {peer}"),
         ScriptKind::Ifdown => format!(
             "correct it, and take down by hand what it has left; while the peer is up, \
@@ -120,8 +122,28 @@ fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
     section.fault(text, &remedy);
 }
 
+/// What to do after a script whose status nobody knows: it may have done all its work.
+fn how_to_go_on(peer: &str, kind: ScriptKind) -> String {
+    let look =
+        "it has ended, and may have done all its work: look whether the peer is as it should be";
+    match kind {
+        ScriptKind::Ifup => {
+            format!("{look}; if ifup may be run twice, connect-cli ifup {peer} runs it again")
+        }
+        ScriptKind::Ifdown => format!("{look}, and take down by hand what is left"),
+        ScriptKind::Connect => {
+            format!("{look}; connect-cli kick {peer} makes a new attempt")
+        }
+        ScriptKind::Disconnect => look.to_owned(),
+    }
+}
+
 /// Reports a script that takes unusually long.
 fn report_long(peer: &str, script: &LongScript, section: &mut Section<'_>) {
+    let option = match script.kind.lane() {
+        Lane::Interface => "--children",
+        Lane::Connection => "--connect-children",
+    };
     let (kind, time) = (script.kind.name(), text::span(script.seconds));
     match script.pid {
         Some(pid) => section.fault(
@@ -136,7 +158,7 @@ fn report_long(peer: &str, script: &LongScript, section: &mut Section<'_>) {
             format!("peer {peer}: {kind} has waited for {time} to be started"),
             &format!(
                 "it waits for another script of the peer (connect-cli info {peer}), or for those \
-                 of other peers: connect-ifscripts runs at most --children at a time"
+                 of other peers: connect-ifscripts runs at most {option} at a time"
             ),
         ),
     }
