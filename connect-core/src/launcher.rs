@@ -49,8 +49,7 @@ pub fn main() -> ExitCode {
 fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
     if options.daemon {
         daemonize::detach()?;
-        if options.core.log.sink == Sink::Auto && Path::new("/run/systemd/journal/socket").exists()
-        {
+        if options.core.log.sink == Sink::Auto && logging::journal_listens() {
             // Standard error goes nowhere once the service is claimed.
             options.core.log.sink = Sink::Journald;
         }

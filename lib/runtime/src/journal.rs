@@ -22,6 +22,15 @@ const SOCKET: &str = "/run/systemd/journal/socket";
 /// How much of a value is sent. An entry has few values, and a datagram room for some 200 KiB.
 const MAX_VALUE: usize = 32 * 1024;
 
+/// Sees whether the journal is there. Entries name the socket themselves, so that they also reach a
+/// journal that has made its socket again.
+///
+/// # Errors
+/// If nobody listens.
+pub(crate) fn find() -> io::Result<()> {
+    UnixDatagram::unbound()?.connect(SOCKET)
+}
+
 /// Sends what is logged to the journal.
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -36,9 +45,7 @@ impl Journal {
     /// If there is none, or the system has no thread left.
     pub(crate) fn start() -> io::Result<Self> {
         let socket = UnixDatagram::unbound()?;
-        // Only to see whether it is there. Entries name the socket, so that they also reach a
-        // journal that has made its socket again.
-        UnixDatagram::unbound()?.connect(SOCKET)?;
+        find()?;
         let program = std::env::current_exe().ok();
         let name = program.as_deref().and_then(|path| path.file_name());
         let identifier = name.unwrap_or_default().to_string_lossy().into_owned();

@@ -12,7 +12,7 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
-use crate::journal::Journal;
+use crate::journal::{self, Journal};
 use crate::log_fields::WithoutJournalFields;
 use crate::rate_limit::RateLimit;
 use crate::streams::LogWriter;
@@ -124,6 +124,12 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::builder()
         .parse(format!("{base}{level}"))
         .map_err(|why| bad(why.to_string()))
+}
+
+/// Whether somebody listens where systemd's journal does.
+#[must_use]
+pub fn journal_listens() -> bool {
+    journal::find().is_ok()
 }
 
 fn set_up(options: &LogOptions, stderr: BoxMakeWriter) -> Result<(), LogError> {
