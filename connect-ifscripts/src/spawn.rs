@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{self, Stdio};
 
 use connect_ipc::scripts::{Child, Command, Run};
+use connect_runtime::ownership::Distrust;
 use connect_runtime::pidfd::Watched;
 use connect_runtime::start_time;
 use rustix::io::{Errno, ioctl_fionbio};
@@ -13,7 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use tokio::net::unix::pipe::Receiver;
 
-use crate::admission::{Admission, Distrust};
+use crate::admission::{Admission, NotLocated};
 use crate::marks;
 
 /// The shell of [`Command::Shell`].
@@ -66,8 +67,8 @@ pub(crate) enum SpawnError {
     Nul { program: String },
     #[error(
         "will not run `{program}': {distrust}; others could make it do anything with the rights of \
-         connect-ifscripts; remove the right to write (chmod go-w, chown root), or use \
-         --allow-unsafe-scripts"
+         connect-ifscripts; remove the right to write (chmod go-w, chown root), move the script, or \
+         use --allow-unsafe-scripts"
     )]
     Unsafe { program: String, distrust: Distrust },
     #[error(
@@ -141,12 +142,9 @@ fn command<'a>(
             if program.is_empty() {
                 return Err(SpawnError::Empty);
             }
-            let located = admission
-                .locate(program)
-                .map_err(|distrust| SpawnError::Unsafe {
-                    program: shown(program),
-                    distrust,
-                })?;
+            let located = admission.locate(program);
+            let located =
+                located.map_err(|why| SpawnError::not_located(program, why, admission))?;
             let mut command = match located {
                 // The file that was checked, under the name in the record.
                 Some(file) => {
@@ -180,6 +178,21 @@ fn shown(program: &str) -> String {
 }
 
 impl SpawnError {
+    fn not_located(program: &str, why: NotLocated, admission: &Admission) -> Self {
+        let source = match why {
+            NotLocated::NotInPath => Errno::NOENT.into(),
+            NotLocated::NotExecutable => Errno::ACCESS.into(),
+            NotLocated::Distrusted(Distrust::Missing { .. }) => Errno::NOENT.into(),
+            // As the system would have said it.
+            NotLocated::Distrusted(Distrust::Unreadable { source, .. }) => source,
+            NotLocated::Distrusted(distrust) => {
+                let program = shown(program);
+                return SpawnError::Unsafe { program, distrust };
+            }
+        };
+        Self::from_system(program, source, admission)
+    }
+
     fn from_system(program: &str, source: io::Error, admission: &Admission) -> Self {
         let program = shown(program);
         match Errno::from_io_error(&source) {

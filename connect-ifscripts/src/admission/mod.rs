@@ -2,27 +2,36 @@
 //! Which scripts may run, and with which environment, as the options say.
 
 mod environment;
-mod trust;
 
 use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process;
 
+use connect_runtime::ownership::{Distrust, Ownership, Strictness};
 use rustix::fs::{Access, access};
 use rustix::thread::{CapabilitySet, capabilities};
 
 use crate::options::Options;
 use environment::Environment;
-pub(crate) use trust::Distrust;
-use trust::Trusted;
 
 /// The rules, fixed at the start of the program.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     environment: Environment,
     /// Who may be able to change a script; `None` if anybody may.
-    trusted: Option<Trusted>,
+    trusted: Option<Ownership>,
+}
+
+/// Why there is no file to be run.
+#[derive(Debug)]
+pub(crate) enum NotLocated {
+    /// No directory of `PATH` has it.
+    NotInPath,
+    /// Directories of `PATH` have it, but none where it is executable.
+    NotExecutable,
+    /// Others could have another file run, or it is not proved that they could not.
+    Distrusted(Distrust),
 }
 
 impl Admission {
@@ -30,7 +39,7 @@ impl Admission {
     pub(crate) fn new(options: &Options) -> Self {
         Admission {
             environment: Environment::new(options.clean_environment),
-            trusted: (is_privileged() && !options.allow_unsafe_scripts).then(Trusted::ourselves),
+            trusted: (is_privileged() && !options.allow_unsafe_scripts).then(Ownership::ourselves),
         }
     }
 
@@ -44,23 +53,62 @@ impl Admission {
         self.environment.path()
     }
 
-    /// The file that is run for `program`, if it is safe. `None` if the system is to find it.
-    pub(crate) fn locate(&self, program: &str) -> Result<Option<PathBuf>, Distrust> {
+    /// The file that is run for `program`: it is there, and others can put nothing in its place.
+    /// `None` if the system is to find it, since nothing is to be had by another one.
+    ///
+    /// Everything that can keep the file from being run is found out here. What is not there is not
+    /// left to the system: it might be there by then, put there by anybody.
+    pub(crate) fn locate(&self, program: &str) -> Result<Option<PathBuf>, NotLocated> {
         let Some(trusted) = self.trusted else {
             return Ok(None);
         };
         let file = if program.contains('/') {
-            Some(PathBuf::from(program))
+            PathBuf::from(program)
         } else {
-            env::split_paths(&self.path())
-                .map(|directory| directory.join(program))
-                // The system, too, passes over what is not executable.
-                .find(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok())
+            self.search(trusted, program)?
         };
-        if let Some(file) = &file {
-            trusted.check(file)?;
+        trusted.check(&file, Strictness::Script)?;
+        Ok(Some(file))
+    }
+
+    /// Looks for a program in the directories of `PATH`. Each up to the one that has it is checked:
+    /// whoever can write to one could have scripts call programs of theirs, and this program, too.
+    fn search(&self, trusted: Ownership, program: &str) -> Result<PathBuf, NotLocated> {
+        let mut found_unfit = false;
+        for directory in env::split_paths(&self.path()) {
+            // An empty one is the working directory. Under the name ".", what is found there has a
+            // slash in its path, and the system does not look for it once more.
+            let directory = if directory.as_os_str().is_empty() {
+                PathBuf::from(".")
+            } else {
+                directory
+            };
+            match trusted.check(&directory, Strictness::Script) {
+                // Nobody else can make it.
+                Err(Distrust::Missing { .. }) => continue,
+                checked => checked?,
+            }
+            let file = directory.join(program);
+            // The system, too, passes over what is not executable.
+            if !file.is_file() {
+                continue;
+            }
+            if access(&file, Access::EXEC_OK).is_ok() {
+                return Ok(file);
+            }
+            found_unfit = true;
         }
-        Ok(file)
+        Err(if found_unfit {
+            NotLocated::NotExecutable
+        } else {
+            NotLocated::NotInPath
+        })
+    }
+}
+
+impl From<Distrust> for NotLocated {
+    fn from(distrust: Distrust) -> Self {
+        NotLocated::Distrusted(distrust)
     }
 }
 

@@ -11,3 +11,4 @@ mod start;
 mod stopping;
 mod succession;
 mod support;
+mod trust;

@@ -18,6 +18,7 @@ use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, Run, ScriptKind, Stream, ToScripts, UnderWay,
 };
 use connect_ipc::setup::Lane;
+use connect_runtime::ownership::{Ownership, Strictness};
 use connect_runtime::transport::{self, HELPER_BACKLOG, Receiver, Sender};
 use interprocess::local_socket::tokio::Listener;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
@@ -40,7 +41,7 @@ pub(crate) struct Core {
 impl Core {
     pub(crate) async fn new() -> Result<Self> {
         let mut core = Core {
-            dir: tempfile::tempdir()?,
+            dir: tempfile::tempdir_in(place())?,
             listener: None,
         };
         core.listen().await?;
@@ -69,6 +70,13 @@ impl Core {
     pub(crate) fn helper(&self, options: &[&str]) -> Result<Helper> {
         let program = tokio::process::Command::new(PROGRAM);
         self.spawn(program, options)
+    }
+
+    /// Starts the program in this directory and with this `PATH`.
+    pub(crate) fn helper_in(&self, directory: &Path, path: &str) -> Result<Helper> {
+        let mut program = tokio::process::Command::new(PROGRAM);
+        program.current_dir(directory).env("PATH", path);
+        self.spawn(program, &[])
     }
 
     /// Starts the program, with its journal in this core's directory.
@@ -147,6 +155,17 @@ impl Core {
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         Ok(Gate { path })
     }
+}
+
+/// Where directories are made whose scripts are run. For root that is not `/tmp`, where others may
+/// write, nor below a directory of somebody else.
+fn place() -> &'static Path {
+    let usual = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let checked = Ownership::ourselves().check(usual, Strictness::Script);
+    if checked.is_err() && rustix::process::geteuid().is_root() {
+        return Path::new("/var/lib");
+    }
+    usual
 }
 
 /// Waits, but not forever.

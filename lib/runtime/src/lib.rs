@@ -5,6 +5,7 @@
 //!
 //! The messages themselves are in `connect_ipc`, which does no I/O.
 
+mod access_list;
 pub mod activation;
 pub mod clock;
 pub mod deadline;
@@ -18,6 +19,7 @@ pub mod lock_holder;
 mod log_fields;
 pub mod logging;
 pub mod notifier;
+pub mod ownership;
 pub mod parent;
 pub mod paths;
 pub mod pidfd;

@@ -97,6 +97,7 @@ impl TestName {
                     file(&parent),
                     parent.join("mod.rs"),
                     root.join(package).join(format!("tests/cli/{module}.rs")),
+                    root.join(package).join(format!("tests/helper/{module}.rs")),
                 ]
             }
         };

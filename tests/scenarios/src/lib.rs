@@ -9,6 +9,7 @@ mod admin;
 pub mod conformance;
 mod expect;
 pub mod manager;
+mod place;
 mod programs;
 mod service;
 mod site;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use admin::{Admin, Reply};
 pub use expect::Expect;
+pub use place::directory;
 pub use programs::{build_aloud, program, programs};
 pub use service::{Service, request};
 pub use site::{Site, SiteBuilder, address_words};

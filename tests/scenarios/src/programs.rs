@@ -44,14 +44,20 @@ enum Cargo {
     Silent,
 }
 
-/// Cargo builds the programs of other packages only when asked, so ask. When nothing has changed
-/// this takes a moment.
-fn build(progress: Cargo) -> anyhow::Result<PathBuf> {
+/// The directory in which Cargo has built this program and all others.
+pub(crate) fn profile() -> anyhow::Result<PathBuf> {
     let test = std::env::current_exe().context("cannot find the test program")?;
     let profile = test
         .ancestors()
-        .find(|dir| dir.join(".fingerprint").is_dir() || dir.join("build").is_dir())
-        .context("the test program is not in a target directory")?;
+        .find(|dir| dir.join(".fingerprint").is_dir() || dir.join("build").is_dir());
+    let profile = profile.context("the test program is not in a target directory")?;
+    Ok(profile.to_owned())
+}
+
+/// Cargo builds the programs of other packages only when asked, so ask. When nothing has changed
+/// this takes a moment.
+fn build(progress: Cargo) -> anyhow::Result<PathBuf> {
+    let profile = profile()?;
     let name = profile.file_name().unwrap_or_default().to_string_lossy();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
@@ -75,5 +81,5 @@ fn build(progress: Cargo) -> anyhow::Result<PathBuf> {
         "cargo build: {}",
         String::from_utf8_lossy(&output.stderr)
     );
-    Ok(profile.to_path_buf())
+    Ok(profile)
 }

@@ -176,7 +176,7 @@ impl Site {
     /// If no directory can be made.
     #[expect(clippy::new_ret_no_self, reason = "a site is built step by step")]
     pub fn new() -> anyhow::Result<SiteBuilder> {
-        let directory = tempfile::Builder::new().prefix("site").tempdir()?;
+        let directory = crate::directory("site")?;
         let mut config = LabConfig::new(directory.path().join("tripesock"));
         config.switches = switches()?;
         config.time_scale = TIME_SCALE;

@@ -6,6 +6,8 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use rustix::fs::{XattrFlags, setxattr};
+use rustix::io::Errno;
 use scenarios::{Expect as _, Outcome, Service, Site};
 
 use crate::support::{ANSWERING, said};
@@ -125,5 +127,71 @@ fn clean_environment_leaves_what_the_manual_lists_and_a_safe_path() -> Outcome {
     };
     let strange: Vec<_> = variables.keys().filter(|name| !known(name)).collect();
     assert!(strange.is_empty(), "{strange:?}");
+    Ok(())
+}
+
+/// A user that nobody is.
+const STRANGER: u32 = 54_321;
+
+/// What core says of a peer's `ifup` that root's helper does not run.
+fn refused_ifup(place: impl FnOnce(&Site) -> Outcome) -> anyhow::Result<Option<String>> {
+    if !is_root() {
+        eprintln!("only root can show this: nothing was tested");
+        return Ok(None);
+    }
+    let site = open_to_others()?;
+    std::fs::set_permissions(site.path("up"), Permissions::from_mode(0o755))?;
+    place(&site)?;
+    let _service = site.connect(&[])?;
+    let mut events = site.lab.follow();
+    site.submit("active p")?;
+    let told = events.line("WARN USER connect ifup p not-started ")?;
+    assert_eq!(said(&site, "NOTE USER connect ifup p"), [""; 0]);
+    Ok(Some(told))
+}
+
+#[test]
+fn a_script_in_a_sticky_directory_is_not_run_with_privileges() -> Outcome {
+    let told = refused_ifup(|site| {
+        std::fs::set_permissions(site.directory(), Permissions::from_mode(0o1777))?;
+        Ok(())
+    })?;
+    let refused = |told: String| told.contains("can be written to by others");
+    assert!(told.is_none_or(refused), "the directory is not named");
+    Ok(())
+}
+
+#[test]
+fn a_script_that_a_list_lets_others_write_is_not_run_with_privileges() -> Outcome {
+    let mut has_lists = true;
+    let told = refused_ifup(|site| {
+        // Version 2; then the owner, the user 54321, the group, the mask, everybody.
+        let entries = [
+            (1, 7, 0),
+            (2, 7, STRANGER),
+            (4, 5, 0),
+            (16, 7, 0),
+            (32, 5, 0),
+        ];
+        let mut list = 2_u32.to_le_bytes().to_vec();
+        for (tag, allowed, id) in entries {
+            list.extend(u16::to_le_bytes(tag));
+            list.extend(u16::to_le_bytes(allowed));
+            list.extend(id.to_le_bytes());
+        }
+        let attribute = "system.posix_acl_access";
+        let set = setxattr(site.path("up"), attribute, &list, XattrFlags::empty());
+        has_lists = set != Err(Errno::OPNOTSUPP);
+        if !has_lists {
+            // Refused by its mode, so that the rest holds.
+            std::fs::set_permissions(site.path("up"), Permissions::from_mode(0o777))?;
+            eprintln!("this file system has no access control lists: nothing was tested");
+            return Ok(());
+        }
+        Ok(set?)
+    })?;
+    if let Some(told) = told.filter(|_| has_lists) {
+        assert!(told.contains("as its access control list says"), "{told}");
+    }
     Ok(())
 }

@@ -71,7 +71,7 @@ impl Host {
     fn new(part: &str) -> anyhow::Result<Self> {
         let namespace = unique(part);
         ip(&["netns", "add", &namespace])?;
-        let directory = tempfile::Builder::new().prefix("host").tempdir()?;
+        let directory = scenarios::directory("host")?;
         let host = Host {
             namespace,
             directory,
