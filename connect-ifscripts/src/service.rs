@@ -22,7 +22,7 @@ use connect_ipc::scripts::{FromScripts, ToScripts};
 use connect_ipc::setup::{ByLane, Lane};
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
-use connect_runtime::helper_link::{HelperLink, LinkEvent};
+use connect_runtime::helper_link::{CoreAddress, HelperLink, LinkEvent};
 use connect_runtime::line_queue::log_lines_lost;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::{EndSignal, EndSignals};
@@ -99,6 +99,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = EndSignals::catch().context("cannot catch signals")?;
     let mut wake = Deadline::new().context("cannot create a timer")?;
     stdin::close().context("cannot use /dev/null as standard input")?;
+    let core = options.helper.core()?;
     let mut notifier = Notifier::from_environment();
     // Ready from the beginning: to wait for core, or for another helper, is a normal state.
     notifier.ready();
@@ -106,7 +107,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let Some(beginning) = Beginning::take(directory, &mut signals, &mut notifier).await else {
         return Ok(());
     };
-    let mut service = Service::begin(&options, beginning, notifier);
+    let mut service = Service::begin(&options, core, beginning, notifier);
     let mut inputs = Vec::with_capacity(INPUTS);
     let mut untold = 0;
     loop {
@@ -149,7 +150,12 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 impl Service {
-    fn begin(options: &Options, beginning: Beginning, notifier: Notifier) -> Self {
+    fn begin(
+        options: &Options,
+        core: CoreAddress,
+        beginning: Beginning,
+        notifier: Notifier,
+    ) -> Self {
         let (inputs, from_children) = mpsc::channel(INPUTS);
         let bounds = ByLane {
             interface: options.children.get(),
@@ -163,7 +169,7 @@ impl Service {
         let mut service = Service {
             machine,
             outbox: Outbox::default(),
-            link: HelperLink::new(options.helper.socket()),
+            link: HelperLink::new(core),
             children: Children::new(Admission::new(options), inputs),
             from_children,
             journal: beginning.journal,

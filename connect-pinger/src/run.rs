@@ -6,7 +6,6 @@
 //!   core <-FromPinger-- [this loop] <-Output-- Machine
 //! ```
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -34,16 +33,17 @@ struct Options {
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse().helper;
-    helper::run("connect-pinger", &options, work(options.socket()))
+    helper::run("connect-pinger", &options, work(options.clone()))
 }
 
 /// Serves one core after the other until a signal ends the process.
-async fn work(socket: PathBuf) -> anyhow::Result<()> {
+async fn work(options: HelperOptions) -> anyhow::Result<()> {
+    let core = options.core()?;
     let mut signals = EndSignals::catch().context("cannot catch signals")?;
     let mut notifier = Notifier::from_environment();
     let timer = || Deadline::new().context("cannot create a timer");
     let (mut pings, mut watchdog) = (timer()?, timer()?);
-    let mut link: HelperLink<ToPinger> = HelperLink::new(socket);
+    let mut link: HelperLink<ToPinger> = HelperLink::new(core);
     let mut machine = Machine::default();
     let mut out = Vec::new();
     // How many lost lines of the log this core was told of.

@@ -2,10 +2,10 @@
 //! Who may use our own sockets, as the options say it.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use connect_runtime::transport::Client;
+use connect_runtime::users::Admitted;
 
 use crate::options::CoreOptions;
 
@@ -21,7 +21,7 @@ pub struct Access {
     /// Permissions of the helpers' socket.
     pub helpers_mode: u32,
     /// Users whose processes may be helpers.
-    helpers: Arc<[u32]>,
+    helpers: Admitted,
 }
 
 /// A group by both its names.
@@ -43,19 +43,12 @@ impl Access {
             .as_deref()
             .map(find_group)
             .transpose()?;
-        let helpers: anyhow::Result<Vec<u32>> = options
-            .helper_users
-            .iter()
-            .map(|name| find_user(name))
-            .collect();
-        let mut helpers = helpers?;
-        helpers.extend([rustix::process::geteuid().as_raw(), 0]);
         Ok(Access {
             control_mode: options.control_mode,
             control_group: group,
             observe_mode: options.observe_mode,
             helpers_mode: options.helpers_mode,
-            helpers: helpers.into(),
+            helpers: Admitted::new(&options.helper_users, "--helper-user")?,
         })
     }
 
@@ -63,7 +56,7 @@ impl Access {
     /// in case those were widened.
     #[must_use]
     pub fn may_help(&self, client: Client) -> bool {
-        client.uid.is_some_and(|uid| self.helpers.contains(&uid))
+        self.helpers.contains(client.uid)
     }
 }
 
@@ -91,14 +84,4 @@ fn find_group(name: &str) -> anyhow::Result<Group> {
         name: name.to_owned(),
         id,
     })
-}
-
-fn find_user(name: &str) -> anyhow::Result<u32> {
-    if let Ok(number) = name.parse() {
-        return Ok(number);
-    }
-    let user = nix::unistd::User::from_name(name)
-        .with_context(|| format!("cannot look up the user {name}"))?
-        .with_context(|| format!("there is no user {name}; see --helper-user"))?;
-    Ok(user.uid.as_raw())
 }

@@ -8,10 +8,12 @@ use clap::Args;
 
 use crate::descriptor::close_inherited;
 use crate::exit::{Exit, Fatal, finish};
+use crate::helper_link::CoreAddress;
 use crate::logging::{self, LogOptions};
 use crate::parent::end_with_parent;
 use crate::paths::{self, RuntimeDir};
 use crate::program;
+use crate::users::Admitted;
 
 /// The options that all helpers have.
 #[derive(Args, Clone, Debug)]
@@ -22,6 +24,9 @@ pub struct HelperOptions {
     /// The directory of the connect service's sockets.
     #[arg(long, value_name = "DIR")]
     runtime_dir: Option<PathBuf>,
+    /// A user whose process may be core, beside root and the user of this process; may be repeated.
+    #[arg(long = "core-user", value_name = "USER")]
+    core_users: Vec<String>,
     /// End together with the process of this number, which must be the one that starts this.
     #[arg(long, value_name = "PID", hide = true)]
     parent: Option<i32>,
@@ -30,9 +35,18 @@ pub struct HelperOptions {
 }
 
 impl HelperOptions {
-    /// The socket on which core waits for its helpers.
-    #[must_use]
-    pub fn socket(&self) -> PathBuf {
+    /// Where core waits for its helpers, and as whom.
+    ///
+    /// # Errors
+    /// If a user that was named does not exist.
+    pub fn core(&self) -> anyhow::Result<CoreAddress> {
+        Ok(CoreAddress {
+            socket: self.socket(),
+            users: Admitted::new(&self.core_users, "--core-user")?,
+        })
+    }
+
+    fn socket(&self) -> PathBuf {
         self.socket.clone().unwrap_or_else(|| {
             let admin = paths::admin_socket(None, &paths::directory(None));
             RuntimeDir::find(self.runtime_dir.as_deref(), &admin).helpers_socket()

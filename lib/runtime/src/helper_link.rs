@@ -11,7 +11,7 @@
 
 use std::future::pending;
 use std::marker::PhantomData;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use crate::transport::{
     self, HELLO_LIMIT, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender,
 };
 use crate::trouble::TroubleLog;
+use crate::users::Admitted;
 
 /// The first pause before core is tried again: a core that is being restarted is back about as
 /// fast.
@@ -46,6 +47,15 @@ const WAITING: &str = "waiting for core";
 
 /// What it reads when the last connection is lost.
 const ENDING: &str = "ending";
+
+/// Where core is reached.
+#[derive(Clone, Debug)]
+pub struct CoreAddress {
+    /// The socket on which it listens.
+    pub socket: PathBuf,
+    /// The users whose processes may be core: what core says is done with this helper's rights.
+    pub users: Admitted,
+}
 
 /// What happens to the connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -84,7 +94,7 @@ enum State {
 
 /// The link of a helper to which core sends `M`.
 pub struct HelperLink<M> {
-    socket: PathBuf,
+    core: CoreAddress,
     state: State,
     /// How long to wait before core is tried again.
     pause: Duration,
@@ -97,12 +107,12 @@ pub struct HelperLink<M> {
 }
 
 impl<M: ToHelper> HelperLink<M> {
-    /// A link to the core that listens on `socket`; the connection is made by [`HelperLink::next`].
+    /// A link to the core at this address; the connection is made by [`HelperLink::next`].
     #[must_use]
-    pub fn new(socket: PathBuf) -> Self {
+    pub fn new(core: CoreAddress) -> Self {
         HelperLink {
-            state: reaching::<M>(&socket, Duration::ZERO),
-            socket,
+            state: reaching::<M>(&core, Duration::ZERO),
+            core,
             pause: FIRST_PAUSE,
             status: WAITING.to_owned(),
             trouble: TroubleLog::default(),
@@ -242,7 +252,7 @@ impl<M: ToHelper> HelperLink<M> {
         let refusal = refusal.map(|Refused(reason)| reason.clone());
         let error = causes(error);
         if self.trouble.is_new(&error) {
-            let socket = self.socket.display();
+            let socket = self.core.socket.display();
             tracing::warn!(error, %socket, "no connection to core; retrying");
         }
         let longest = match refusal {
@@ -255,7 +265,7 @@ impl<M: ToHelper> HelperLink<M> {
                 LONGEST_PAUSE
             }
         };
-        self.state = reaching::<M>(&self.socket, self.pause.min(longest));
+        self.state = reaching::<M>(&self.core, self.pause.min(longest));
         self.pause = (self.pause * 2).min(longest);
     }
 }
@@ -272,16 +282,25 @@ fn causes(error: &anyhow::Error) -> String {
     text
 }
 
-fn reaching<M: ToHelper>(socket: &Path, pause: Duration) -> State {
-    State::Reaching(Box::pin(reach(socket.to_owned(), M::ROLE, pause)))
+fn reaching<M: ToHelper>(core: &CoreAddress, pause: Duration) -> State {
+    State::Reaching(Box::pin(reach(core.clone(), M::ROLE, pause)))
 }
 
 /// Connects and exchanges hellos, after a pause.
-async fn reach(socket: PathBuf, role: Role, pause: Duration) -> anyhow::Result<Connection> {
+async fn reach(core: CoreAddress, role: Role, pause: Duration) -> anyhow::Result<Connection> {
     if !pause.is_zero() {
         sleep(pause).await;
     }
-    let stream = transport::connect(&socket).await?;
+    let stream = transport::connect(&core.socket).await?;
+    // Before anything is said: who listens there may have put the socket in core's place.
+    let user = transport::other_side(&stream).uid;
+    ensure!(
+        core.users.contains(user),
+        "the socket {} belongs to a process of the user {}, who may not be core; --core-user says \
+         who may",
+        core.socket.display(),
+        user.map_or_else(|| "?".to_owned(), |uid| uid.to_string())
+    );
     let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
     sender.send(&Hello::new(role))?;
     let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
@@ -303,6 +322,11 @@ mod tests {
     use connect_ipc::scripts::{FromScripts, ToScripts};
     use interprocess::local_socket::tokio::Listener;
 
+    fn at(socket: PathBuf) -> CoreAddress {
+        let users = Admitted::new(&[], "--core-user").unwrap();
+        CoreAddress { socket, users }
+    }
+
     /// Core's side of a link.
     struct Core {
         listener: Listener,
@@ -315,7 +339,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("helpers.sock");
             let listener = transport::listen(&path, 0o600).await.unwrap();
-            let link = HelperLink::new(path);
+            let link = HelperLink::new(at(path));
             Core {
                 listener,
                 link,
@@ -383,7 +407,7 @@ mod tests {
         assert_eq!(core.link.next().await, LinkEvent::Lost);
         assert!(matches!(core.link.state, State::Over));
         assert_eq!(core.link.trouble.last(), None);
-        let mut reaching = HelperLink::<ToScripts>::new(core.link.socket.clone());
+        let mut reaching = HelperLink::<ToScripts>::new(core.link.core.clone());
         reaching.make_no_other();
         assert!(matches!(reaching.state, State::Over));
     }
@@ -411,7 +435,7 @@ mod tests {
 
     #[test]
     fn the_pause_grows_further_for_a_helper_that_is_refused() {
-        let mut link = HelperLink::<ToScripts>::new(PathBuf::from("nowhere"));
+        let mut link = HelperLink::<ToScripts>::new(at(PathBuf::from("nowhere")));
         let refused = Refused("one too many".to_owned()).into();
         for _ in 0..20 {
             link.retry(&refused);

@@ -31,3 +31,4 @@ pub mod start_time;
 pub mod streams;
 pub mod transport;
 pub mod trouble;
+pub mod users;

@@ -163,11 +163,19 @@ fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socke
 /// What the system says; the caller should wait a little and retry.
 pub async fn accept(listener: &Listener) -> io::Result<(Stream, Client)> {
     let stream = listener.accept().await?;
-    let client = stream.peer_creds().map(|credentials| Client {
+    let client = other_side(&stream);
+    Ok((stream, client))
+}
+
+/// The process at the other side. Of a socket to which we have connected it is the one that had it
+/// listen, so a service manager if the socket was handed over.
+#[must_use]
+pub fn other_side(stream: &Stream) -> Client {
+    let credentials = stream.peer_creds().map(|credentials| Client {
         uid: credentials.euid(),
         pid: credentials.pid(),
     });
-    Ok((stream, client.unwrap_or_default()))
+    credentials.unwrap_or_default()
 }
 
 /// Connects to the process that listens on `path`.

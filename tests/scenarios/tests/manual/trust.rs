@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect-ifscripts(8), "Rights of scripts" and the environment of scripts.
+//! connect-ifscripts(8), "Rights of scripts", the environment of scripts, and `--core-user`.
 
 use std::collections::BTreeMap;
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use rustix::fs::{XattrFlags, setxattr};
 use rustix::io::Errno;
+use rustix::process::Signal;
+use scenarios::manager::{core_command, helper_command};
 use scenarios::{Expect as _, Outcome, Service, Site};
 
 use crate::support::{ANSWERING, said};
@@ -132,6 +136,84 @@ fn clean_environment_leaves_what_the_manual_lists_and_a_safe_path() -> Outcome {
 
 /// A user that nobody is.
 const STRANGER: u32 = 54_321;
+
+/// A core that runs as another user, as if that user had put it in the place of ours.
+fn core_of_a_stranger(site: &Site) -> anyhow::Result<Service> {
+    for (path, mode) in [
+        (site.directory(), 0o755),
+        (site.lab.socket_path(), 0o666),
+        (&site.path("peers.cdb"), 0o644),
+    ] {
+        std::fs::set_permissions(path, Permissions::from_mode(mode))?;
+    }
+    let runtime = site.path("tripesock.connect");
+    std::fs::create_dir(&runtime)?;
+    chown(&runtime, Some(STRANGER), Some(STRANGER))?;
+    // The program where the stranger can reach it. Another process copies it, so that no child of
+    // another test has it open for writing when it is executed.
+    let program = site.path("connect-core");
+    let mut copying = Command::new("cp");
+    copying.arg(scenarios::program("connect-core")?);
+    anyhow::ensure!(copying.arg(&program).status()?.success(), "no copy");
+    let ours = core_command(site)?;
+    let mut command = Command::new(program);
+    command.args(ours.get_args()).uid(STRANGER).gid(STRANGER);
+    for (name, value) in ours.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(directory) = ours.get_current_dir() {
+        command.current_dir(directory);
+    }
+    let core = Service::run(site, command)?;
+    site.lab.wait_for_broadcast("NOTE SVCCLAIM connect")?;
+    Ok(core)
+}
+
+#[test]
+fn a_helper_serves_no_core_of_another_user_unless_it_is_named() -> Outcome {
+    if !is_root() {
+        eprintln!("only root can show this: nothing was tested");
+        return Ok(());
+    }
+    let site = Site::new()?.build()?;
+    let core = core_of_a_stranger(&site)?;
+    let helper = |options: &[&str]| {
+        let mut command = helper_command(&site, "connect-ifscripts")?;
+        command.args(options);
+        Service::run(&site, command)
+    };
+    let mut refusing = helper(&[])?;
+    refusing.wait_for_log(&format!(
+        "belongs to a process of the user {STRANGER}, who may not be core; --core-user says who may"
+    ))?;
+    let state = core.status()?;
+    assert_eq!(state[0]["service"]["scripts"]["connected"], false);
+    refusing.signal(Signal::TERM)?;
+    refusing.wait()?;
+    // Root may be its helper, so nothing else was in the way.
+    let _serving = helper(&["--core-user", &STRANGER.to_string()])?;
+    core.wait_for_log("serving core")?;
+    let state = core.status()?;
+    assert_eq!(state[0]["service"]["scripts"]["connected"], true);
+    Ok(())
+}
+
+#[test]
+fn a_core_user_that_is_not_there_is_named_at_the_start() -> Outcome {
+    let site = Site::new()?.build()?;
+    for name in ["connect-pinger", "connect-ifscripts"] {
+        let mut command = helper_command(&site, name)?;
+        command.args(["--core-user", "nobody-of-this-name"]);
+        let mut helper = Service::run(&site, command)?;
+        assert_eq!(helper.wait()?.code(), Some(71));
+        let sentence = "there is no user nobody-of-this-name; see --core-user";
+        assert!(helper.log().contains(sentence), "{}", helper.log());
+    }
+    Ok(())
+}
 
 /// What core says of a peer's `ifup` that root's helper does not run.
 fn refused_ifup(place: impl FnOnce(&Site) -> Outcome) -> anyhow::Result<Option<String>> {
