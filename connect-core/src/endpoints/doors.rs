@@ -8,9 +8,7 @@
 //! A socket that a service manager has handed over is served as it is, with the permissions that it
 //! was given there; the others are made here.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -32,15 +30,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::endpoints::access::Access;
+use crate::endpoints::directory;
 use crate::endpoints::door::Door;
 use crate::endpoints::listeners::{Arrival, Guard, accept_all};
 use crate::endpoints::socket_file::SocketFile;
 
 /// How many arrivals wait for core's loop before connections are no longer read.
 const ARRIVALS: usize = 1024;
-
-/// Everybody may reach the sockets' names; each socket says itself who may connect.
-const RUNTIME_MODE: u32 = 0o755;
 
 /// How often it is looked whether the sockets are where clients look for them. Whatever may happen
 /// to a directory is seen so, also what no notice comes for, such as a file system mounted over it.
@@ -142,7 +138,7 @@ impl Doors {
     /// Makes a socket and serves it, in place of one whose file is lost; as soon as nobody else
     /// serves it, if that is soon enough.
     async fn make(&mut self, door: Door, patience: Duration) -> anyhow::Result<()> {
-        make_directory(self.runtime.path())?;
+        directory::make(self.runtime.path())?;
         let path = door.path(&self.runtime);
         let mode = match door {
             Door::Helpers => self.access.helpers_mode,
@@ -297,37 +293,4 @@ fn is_any_lost(files: &Mutex<Vec<SocketFile>>) -> bool {
 fn take_over(listener: UnixListener) -> io::Result<Listener> {
     use interprocess::os::unix::uds_local_socket::tokio::Listener as UdsListener;
     UdsListener::try_from(std::os::fd::OwnedFd::from(listener)).map(Listener::from)
-}
-
-fn make_directory(path: &Path) -> anyhow::Result<()> {
-    match fs::DirBuilder::new().mode(RUNTIME_MODE).create(path) {
-        // What the umask took away is given back: the sockets have permissions of their own.
-        Ok(()) => fs::set_permissions(path, fs::Permissions::from_mode(RUNTIME_MODE))
-            .with_context(|| format!("cannot open {} to observers", path.display())),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let metadata = fs::metadata(path).with_context(|| {
-                format!("cannot look at the runtime directory {}", path.display())
-            })?;
-            anyhow::ensure!(
-                metadata.is_dir(),
-                "{} is not a directory: move it away, or choose another with --runtime-dir",
-                path.display()
-            );
-            // In a directory that anybody may write to, anybody could stand in for core.
-            let mode = metadata.permissions().mode();
-            anyhow::ensure!(
-                mode & 0o002 == 0 || mode & 0o1000 != 0,
-                "the runtime directory {} is writable by everybody; chmod o-w it",
-                path.display()
-            );
-            Ok(())
-        }
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "cannot make the runtime directory {}: make the directory above it, writable for this \
-                 user, or choose another with --runtime-dir",
-                path.display()
-            )
-        }),
-    }
 }

@@ -8,6 +8,7 @@
 
 pub mod access;
 mod children;
+mod directory;
 mod door;
 pub mod doors;
 pub mod listeners;

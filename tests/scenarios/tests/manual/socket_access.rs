@@ -2,9 +2,13 @@
 //! connect(8), the options on our own sockets: who may reach each, and what may be done there.
 
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 
 use scenarios::{Outcome, Service, Site, request};
 use serde_json::json;
+
+/// A user that nobody is.
+const STRANGER: u32 = 54_321;
 
 #[test]
 fn each_socket_has_the_permissions_that_the_options_say() -> Outcome {
@@ -67,14 +71,65 @@ fn observers_may_look_but_not_command() -> Outcome {
     Ok(())
 }
 
+/// Starts the service on a site and expects it to refuse its runtime directory with these words.
+fn refused(site: &Site, words: &str) -> Outcome {
+    let mut service = Service::start(site, &[])?;
+    assert_eq!(service.wait()?.code(), Some(71));
+    let log = service.log();
+    assert!(log.contains("is not safe") && log.contains(words), "{log}");
+    Ok(())
+}
+
+fn set_mode(path: &Path, mode: u32) -> Outcome {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(())
+}
+
 #[test]
 fn a_directory_that_everybody_may_write_to_is_refused() -> Outcome {
     let site = Site::new()?.build()?;
     let directory = site.path("tripesock.connect");
     std::fs::create_dir(&directory)?;
-    std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o777))?;
-    let mut service = Service::start(&site, &[])?;
-    assert_eq!(service.wait()?.code(), Some(71));
-    service.wait_for_log("is writable by everybody")?;
+    // That it is sticky does not help: while core is away, anybody can make a socket in it.
+    for mode in [0o777, 0o1777] {
+        set_mode(&directory, mode)?;
+        refused(&site, "tripesock.connect can be written to by others")?;
+    }
+    // The remedy that the sentence names is one.
+    set_mode(&directory, 0o1755)?;
+    let _service = site.connect(&[])?;
     Ok(())
+}
+
+#[test]
+fn a_directory_below_one_that_others_can_change_is_refused() -> Outcome {
+    let site = Site::new()?.build()?;
+    set_mode(site.directory(), 0o777)?;
+    let open = format!("{} can be written to by others", site.directory().display());
+    // Also of a directory that core makes: they could exchange it.
+    refused(&site, &open)?;
+    // In a sticky one they cannot.
+    set_mode(site.directory(), 0o1777)?;
+    let _service = site.connect(&[])?;
+    Ok(())
+}
+
+#[test]
+fn a_directory_of_another_user_is_refused() -> Outcome {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("only root can show this: nothing was tested");
+        return Ok(());
+    }
+    let site = Site::new()?.build()?;
+    let directory = site.path("tripesock.connect");
+    std::fs::create_dir(&directory)?;
+    std::os::unix::fs::chown(&directory, Some(STRANGER), None)?;
+    let belongs = format!("tripesock.connect belongs to the user {STRANGER}");
+    refused(&site, &belongs)?;
+    // A link of theirs to a directory of ours is as bad.
+    std::fs::remove_dir(&directory)?;
+    std::fs::create_dir(site.path("ours"))?;
+    std::os::unix::fs::symlink("ours", &directory)?;
+    std::os::unix::fs::lchown(&directory, Some(STRANGER), None)?;
+    refused(&site, &belongs)
 }

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The directory of our sockets: making it, and seeing that nobody else can put a socket of theirs
+//! in the place of one of ours.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::Context as _;
+use connect_runtime::ownership::{Distrust, Ownership, Strictness};
+
+/// Everybody may reach the sockets' names; each socket says itself who may connect.
+const MODE: u32 = 0o755;
+
+/// Makes the directory, if it is not there, and checks it.
+pub(super) fn make(path: &Path) -> anyhow::Result<()> {
+    let made = match fs::DirBuilder::new().mode(MODE).create(path) {
+        Ok(()) => true,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!(
+                    "cannot make the runtime directory {}: make the directory above it, writable \
+                     for this user, or choose another with --runtime-dir",
+                    path.display()
+                )
+            });
+        }
+    };
+    let metadata = fs::metadata(path)
+        .with_context(|| format!("cannot look at the runtime directory {}", path.display()))?;
+    anyhow::ensure!(
+        metadata.is_dir(),
+        "{} is not a directory: move it away, or choose another with --runtime-dir",
+        path.display()
+    );
+    // Also of one that was just made: those above it may be anybody's.
+    Ownership::ourselves()
+        .check(path, Strictness::Directory)
+        .map_err(|distrust| refusal(path, &distrust))?;
+    if made {
+        // What the umask took away is given back: the sockets have permissions of their own.
+        fs::set_permissions(path, fs::Permissions::from_mode(MODE))
+            .with_context(|| format!("cannot open {} to observers", path.display()))?;
+    }
+    Ok(())
+}
+
+fn refusal(path: &Path, distrust: &Distrust) -> anyhow::Error {
+    let remedy = match distrust {
+        Distrust::Writable { .. } | Distrust::WritableByList { .. } => {
+            "take that right away (chmod go-w)"
+        }
+        Distrust::Foreign { .. } => "give it to root or to the user of this service (chown)",
+        Distrust::Missing { .. } | Distrust::Unreadable { .. } => {
+            "see to it that it can be looked at"
+        }
+    };
+    anyhow::anyhow!(
+        "the runtime directory {} is not safe, since others could put sockets of theirs in it: \
+         {distrust}; {remedy}, or choose another with --runtime-dir",
+        path.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_made_where_it_is_safe_and_refused_where_it_is_not() {
+        let above = tempfile::tempdir().unwrap();
+        let path = above.path().join("runtime");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        make(&path).unwrap();
+        assert_eq!(mode(&path), MODE);
+        // What somebody else has given it stays.
+        set(&path, 0o700);
+        make(&path).unwrap();
+        assert_eq!(mode(&path), 0o700);
+        for open in [0o777, 0o1777] {
+            set(&path, open);
+            let error = make(&path).unwrap_err().to_string();
+            assert!(error.contains("can be written to by others"), "{error}");
+            assert!(error.contains("chmod go-w"), "{error}");
+        }
+        fs::remove_dir(&path).unwrap();
+        // In one that anybody may write to, anybody could exchange it.
+        set(above.path(), 0o777);
+        let error = make(&path).unwrap_err().to_string();
+        let directory = above.path().display().to_string();
+        assert!(
+            error.contains(&format!("{directory} can be written")),
+            "{error}"
+        );
+        set(above.path(), 0o1777);
+        make(&path).unwrap();
+        let file = above.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = make(&file).unwrap_err().to_string();
+        assert!(error.contains("is not a directory"), "{error}");
+    }
+}
