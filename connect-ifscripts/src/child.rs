@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The task that attends to one child: reads what it writes, signals it, reaps it.
+//! The task that attends to one child: reads what it writes, signals it, reaps it. It does the same
+//! for a child of an earlier helper, whose status goes to another process.
 //!
 //! ```text
 //!             Action: terminate, kill, close the output
@@ -9,7 +10,11 @@
 //! ```
 //!
 //! Only this task signals and reaps its child, so no signal is ever sent to a process number that
-//! the child no longer has.
+//! the child no longer has. A child of an earlier helper may have ended a moment before a signal;
+//! but the system does not use a number again before it has used all others.
+//!
+//! When the service drops its end of the way to the task, the task stops: what it has read is
+//! passed on, and the rest is left in the pipes for the next helper.
 
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
@@ -17,6 +22,8 @@ use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::pin::Pin;
 use std::process::{self, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -33,7 +40,7 @@ use tracing::warn;
 
 use crate::lines::Cutter;
 use crate::machine::{Action, Input};
-use crate::spawn::Spawned;
+use crate::pipes;
 
 /// How much is read at once: the size of a pipe, so that one turn reads what is there, and then
 /// other children are served.
@@ -48,67 +55,88 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
 }
 
-/// Attends to a child until its last pipe is closed.
-pub(crate) async fn attend(
-    run: RunId,
-    spawned: Spawned,
-    mut actions: Actions,
-    inputs: mpsc::Sender<Input>,
-) {
-    let Spawned {
-        mut child,
+/// How much output of a script may be left in its pipe, for the next helper, by one that nobody
+/// hears any more. The rest of the pipe is room for the script, so that it need not wait.
+const LEFT: u64 = READ_SIZE as u64 / 2;
+
+/// How long a helper that leaves output in a pipe waits before it looks again how much there is.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// A child to be attended to.
+pub(crate) struct Attended {
+    pub(crate) process: Process,
+    pub(crate) watched: Watched,
+    pub(crate) pipes: pipes::Found,
+}
+
+/// Whose child it is.
+pub(crate) enum Process {
+    /// Ours.
+    Own(process::Child),
+    /// An earlier helper's: nobody can tell how it ends.
+    Adopted,
+}
+
+/// Attends to a child until its last pipe is closed, or the service leaves it alone.
+pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Report) {
+    let Attended {
+        mut process,
         watched,
-        stdout,
-        stderr,
-        ..
-    } = spawned;
-    let report = Report { run, inputs };
-    let mut stdout = ChildStream::new(Stream::Stdout, stdout);
-    let mut stderr = ChildStream::new(Stream::Stderr, stderr);
-    let end = until_reaped(
-        &mut child,
-        &watched,
-        &mut actions,
-        &mut stdout,
-        &mut stderr,
-        &report,
-    )
-    .await;
+        pipes,
+    } = attended;
+    let mut streams = Streams {
+        stdout: ChildStream::new(Stream::Stdout, pipes.stdout),
+        stderr: ChildStream::new(Stream::Stderr, pipes.stderr),
+    };
+    let unread = streams.closed();
+    let Some(end) = until_ended(&mut process, &watched, &mut actions, &mut streams, &report).await
+    else {
+        return streams.leave(&report).await;
+    };
     drop(watched);
     // Everything that the child itself has written is in the pipes by now.
-    stdout.drain(&report).await;
-    stderr.drain(&report).await;
-    let open = stdout.is_open() || stderr.is_open();
+    streams.stdout.drain(&report).await;
+    streams.stderr.drain(&report).await;
+    let (run, open) = (report.run, streams.is_open());
     report.send(Input::Reaped { run, end, open }).await;
+    // Only now: that nothing can be read says nothing of what the script has written.
+    let eof = |stream| FromScripts::Eof { run, stream };
+    report.said(unread.into_iter().map(eof).collect()).await;
     if !open {
         return;
     }
-    while stdout.is_open() || stderr.is_open() {
+    while streams.is_open() {
+        let Streams { stdout, stderr } = &mut streams;
         tokio::select! {
-            action = actions.next() => if action == Action::CloseOutput { break },
+            action = actions.next() => match action {
+                Some(Action::CloseOutput) => break,
+                Some(Action::Terminate | Action::Kill) => {}
+                None => return streams.leave(&report).await,
+            },
             read = stdout.read(&report) => stdout.pass_on(read, &report).await,
             read = stderr.read(&report) => stderr.pass_on(read, &report).await,
         }
     }
-    stdout.close(&report).await;
-    stderr.close(&report).await;
+    streams.stdout.close(&report).await;
+    streams.stderr.close(&report).await;
     report.send(Input::Closed { run }).await;
 }
 
-/// Reads and signals until the child has ended, and reaps it.
-async fn until_reaped(
-    child: &mut process::Child,
+/// Reads and signals until the child has ended, and reaps it. `None` if the service leaves it alone
+/// before.
+async fn until_ended(
+    process: &mut Process,
     watched: &Watched,
     actions: &mut Actions,
-    stdout: &mut ChildStream,
-    stderr: &mut ChildStream,
+    streams: &mut Streams,
     report: &Report,
-) -> Ended {
+) -> Option<Ended> {
     let (mut exited, mut terminated, mut killed) = (false, false, false);
     loop {
+        let Streams { stdout, stderr } = streams;
         tokio::select! {
             () = watched.ended(), if !exited => exited = true,
-            action = actions.next() => match action {
+            action = actions.next() => match action? {
                 Action::Terminate => {
                     watched.signal_group(Signal::TERM);
                     terminated = true;
@@ -122,13 +150,19 @@ async fn until_reaped(
             read = stdout.read(report) => stdout.pass_on(read, report).await,
             read = stderr.read(report) => stderr.pass_on(read, report).await,
         }
+        if !exited {
+            continue;
+        }
+        let Process::Own(child) = process else {
+            return Some(Ended::Lost);
+        };
         // The child ended at TERM, but another process of its group may not have: one that holds a
         // pipe may be of the group. As long as the child is not reaped its number stands for the
         // group alone, so the KILL that follows after the grace time reaches the right group.
-        let wait_for_group = terminated && !killed && (stdout.is_open() || stderr.is_open());
-        if exited && !wait_for_group {
+        let wait_for_group = terminated && !killed && streams.is_open();
+        if !wait_for_group {
             match child.try_wait() {
-                Ok(Some(status)) => return describe(status),
+                Ok(Some(status)) => return Some(describe(status)),
                 // A debugger has to release it first.
                 Ok(None) => {
                     sleep(REAP_AGAIN).await;
@@ -137,7 +171,7 @@ async fn until_reaped(
                 Err(error) => {
                     let run = report.run.0;
                     warn!(run, %error, "cannot get the status of a script");
-                    return Ended::Lost;
+                    return Some(Ended::Lost);
                 }
             }
         }
@@ -156,25 +190,32 @@ fn describe(status: ExitStatus) -> Ended {
 pub(crate) struct Actions(pub(crate) watch::Receiver<Option<Action>>);
 
 impl Actions {
-    /// The next action. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Action {
+    /// The next action; `None` once the service has dropped its end. Cancel safe.
+    async fn next(&mut self) -> Option<Action> {
         while self.0.changed().await.is_ok() {
             if let Some(action) = *self.0.borrow_and_update() {
-                return action;
+                return Some(action);
             }
         }
-        // The service has dropped its end, so no action will come.
-        pending().await
+        None
     }
 }
 
 /// The sending end of the channel to the service.
-struct Report {
-    run: RunId,
-    inputs: mpsc::Sender<Input>,
+pub(crate) struct Report {
+    pub(crate) run: RunId,
+    pub(crate) inputs: mpsc::Sender<Input>,
+    /// Whether nobody hears what is read, now or later: [`LEFT`].
+    pub(crate) unheard: Arc<AtomicBool>,
 }
 
 impl Report {
+    /// Whether what there is in a pipe is to stay in it.
+    fn leaves(&self, pipe: &Receiver) -> bool {
+        // Nothing to read means the end of the stream.
+        self.unheard.load(Ordering::Relaxed) && matches!(ioctl_fionread(pipe), Ok(1..=LEFT))
+    }
+
     async fn said(&self, messages: Vec<FromScripts>) {
         if !messages.is_empty() {
             self.send(Input::Said(messages)).await;
@@ -196,19 +237,44 @@ struct Read {
     full: bool,
 }
 
+/// Both streams of the child.
+struct Streams {
+    stdout: ChildStream,
+    stderr: ChildStream,
+}
+
+impl Streams {
+    const fn is_open(&self) -> bool {
+        self.stdout.is_open() || self.stderr.is_open()
+    }
+
+    /// Those that are not read, or have ended.
+    fn closed(&self) -> Vec<Stream> {
+        let streams = [&self.stdout, &self.stderr].into_iter();
+        let closed = streams.filter(|stream| !stream.is_open());
+        closed.map(|stream| stream.stream).collect()
+    }
+
+    /// Reads no more, and passes on what was read of lines that are not complete.
+    async fn leave(&mut self, report: &Report) {
+        self.stdout.leave(report).await;
+        self.stderr.leave(report).await;
+    }
+}
+
 /// One stream of the child.
 struct ChildStream {
     stream: Stream,
-    /// `None` after its end.
+    /// `None` after its end, or if it cannot be read.
     pipe: Option<Receiver>,
     cutter: Cutter,
 }
 
 impl ChildStream {
-    const fn new(stream: Stream, pipe: Receiver) -> Self {
+    const fn new(stream: Stream, pipe: Option<Receiver>) -> Self {
         ChildStream {
             stream,
-            pipe: Some(pipe),
+            pipe,
             cutter: Cutter::new(),
         }
     }
@@ -224,25 +290,35 @@ impl ChildStream {
             return pending().await;
         };
         let mut read = Read::default();
-        let length = poll_fn(|cx| {
-            BUFFER.with_borrow_mut(|buffer| {
-                let mut buffer = ReadBuf::new(buffer);
-                ready!(Pin::new(&mut *pipe).poll_read(cx, &mut buffer))?;
-                self.cutter.feed(buffer.filled(), &mut read.lines);
-                Poll::Ready(io::Result::Ok(buffer.filled().len()))
-            })
-        });
-        match length.await {
-            Ok(length) => {
-                read.eof = length == 0;
-                read.full = length == READ_SIZE;
+        loop {
+            let length = poll_fn(|cx| {
+                ready!(pipe.poll_read_ready(cx))?;
+                if report.leaves(pipe) {
+                    return Poll::Ready(io::Result::Ok(None));
+                }
+                BUFFER.with_borrow_mut(|buffer| {
+                    let mut buffer = ReadBuf::new(buffer);
+                    ready!(Pin::new(&mut *pipe).poll_read(cx, &mut buffer))?;
+                    self.cutter.feed(buffer.filled(), &mut read.lines);
+                    Poll::Ready(Ok(Some(buffer.filled().len())))
+                })
+            });
+            match length.await {
+                Ok(Some(length)) => {
+                    read.eof = length == 0;
+                    read.full = length == READ_SIZE;
+                }
+                Ok(None) => {
+                    sleep(LOOK_AGAIN).await;
+                    continue;
+                }
+                Err(error) => {
+                    warn!(run = report.run.0, %error, "cannot read the output of a script");
+                    read.eof = true;
+                }
             }
-            Err(error) => {
-                warn!(run = report.run.0, %error, "cannot read the output of a script");
-                read.eof = true;
-            }
+            return read;
         }
-        read
     }
 
     /// Passes on to the service what was read.
@@ -284,15 +360,21 @@ impl ChildStream {
         }
     }
 
-    /// Ends the stream, and tells the service.
-    async fn close(&mut self, report: &Report) {
-        if self.pipe.take().is_none() {
-            return;
-        }
+    /// Stops reading, and passes on what was read.
+    async fn leave(&mut self, report: &Report) {
+        self.pipe = None;
         let mut lines = Vec::new();
         self.cutter.finish(&mut lines);
         self.send_lines(lines, report).await;
         self.send_dropped(report).await;
+    }
+
+    /// Ends the stream, and tells the service.
+    async fn close(&mut self, report: &Report) {
+        if self.pipe.is_none() {
+            return;
+        }
+        self.leave(report).await;
         let (run, stream) = (report.run, self.stream);
         report.said(vec![FromScripts::Eof { run, stream }]).await;
     }

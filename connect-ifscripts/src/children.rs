@@ -3,6 +3,8 @@
 //! them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Child, Run};
@@ -11,10 +13,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
 use crate::admission::Admission;
-use crate::child::Actions;
+use crate::adopted::{self, Adopted};
+use crate::child::{self, Actions, Attended, Process, Report};
 use crate::ledger::Origin;
 use crate::machine::{Action, Input};
-use crate::{adopted, child, spawn};
+use crate::pipes::{self, Pipes};
+use crate::spawn;
 
 /// The children.
 pub(crate) struct Children {
@@ -25,6 +29,9 @@ pub(crate) struct Children {
     tasks: HashMap<RunId, watch::Sender<Option<Action>>>,
     /// What the tasks tell the service.
     inputs: mpsc::Sender<Input>,
+    pipes: Pipes,
+    /// Whether nobody hears any more what is read.
+    unheard: Arc<AtomicBool>,
 }
 
 impl Children {
@@ -35,6 +42,8 @@ impl Children {
             session: start_time::own_session(),
             tasks: HashMap::new(),
             inputs,
+            pipes: Pipes::new(),
+            unheard: Arc::default(),
         }
     }
 
@@ -50,12 +59,17 @@ impl Children {
     pub(crate) fn start(&mut self, started: &Run) -> Input {
         let run = started.run;
         let (peer, script) = (&started.peer, started.kind.name());
-        match spawn::spawn(started, &self.admission) {
+        match spawn::spawn(started, &self.admission, &self.pipes) {
             Ok(spawned) => {
                 let child = spawned.name;
                 debug!(run = run.0, peer, script, pid = child.pid, "script started");
-                let actions = self.actions(run);
-                tokio::spawn(child::attend(run, spawned, actions, self.inputs.clone()));
+                let (stdout, stderr) = (Some(spawned.stdout), Some(spawned.stderr));
+                let attended = Attended {
+                    process: Process::Own(spawned.child),
+                    watched: spawned.watched,
+                    pipes: pipes::Found { stdout, stderr },
+                };
+                self.attend(run, attended);
                 Input::Started { run, child }
             }
             Err(error) => {
@@ -72,13 +86,26 @@ impl Children {
     pub(crate) fn adopt(&mut self, run: RunId, child: Child) -> Input {
         let pid = child.pid;
         match adopted::find(child) {
-            Ok(Some((watched, age))) => {
+            Ok(Some(Adopted {
+                watched,
+                age,
+                pipes,
+            })) => {
+                let (stdout, stderr) = (pipes.stdout.is_some(), pipes.stderr.is_some());
                 info!(
                     run = run.0,
-                    pid, "watching a script of an earlier helper; the rest of its output is lost"
+                    pid,
+                    reading_stdout = stdout,
+                    reading_stderr = stderr,
+                    "watching a script of an earlier helper"
                 );
-                let actions = self.actions(run);
-                tokio::spawn(adopted::watch(run, watched, actions, self.inputs.clone()));
+                let process = Process::Adopted;
+                let attended = Attended {
+                    process,
+                    watched,
+                    pipes,
+                };
+                self.attend(run, attended);
                 Input::Found { run, age }
             }
             Ok(None) => Input::Gone { run },
@@ -119,16 +146,38 @@ impl Children {
                     self.tasks.remove(run);
                 }
             }
-            Input::Closed { run } | Input::Gone { run } => {
+            Input::Closed { run } => {
                 self.tasks.remove(run);
             }
             _ => {}
         }
     }
 
-    fn actions(&mut self, run: RunId) -> Actions {
+    /// What is read from now on is told to nobody, now or later: most of it is to stay in the pipes
+    /// for the next helper.
+    pub(crate) fn note_unheard(&self) {
+        let before = self.unheard.swap(true, Ordering::Relaxed);
+        if !before && !self.tasks.is_empty() {
+            info!("core has ended; leaving what scripts write to the next script helper");
+        }
+    }
+
+    /// Leaves the children alone: nothing is read any more. The way to the service is closed as soon
+    /// as all tasks have told what they have read.
+    pub(crate) fn leave(&mut self) {
+        self.tasks.clear();
+        // Ours would keep the way open.
+        self.inputs = mpsc::channel(1).0;
+    }
+
+    fn attend(&mut self, run: RunId, attended: Attended) {
         let (task, actions) = watch::channel(None);
         self.tasks.insert(run, task);
-        Actions(actions)
+        let report = Report {
+            run,
+            inputs: self.inputs.clone(),
+            unheard: Arc::clone(&self.unheard),
+        };
+        tokio::spawn(child::attend(attended, Actions(actions), report));
     }
 }

@@ -21,6 +21,7 @@ mod journal;
 mod lines;
 mod marks;
 mod options;
+mod pipes;
 mod queue;
 mod service;
 mod spawn;

@@ -7,8 +7,7 @@
 //!     '----- outbox ------'     | '----- Output -----'---> journal
 //!                        Action | Input
 //!                               v |
-//!              [child::attend] <--- pipes, exit of a child
-//!              [adopted::watch] <--- exit of a child of an earlier helper
+//!              [child::attend] <--- pipes, exit of a child, also of an earlier helper's
 //! ```
 //!
 //! The service never waits for one of the tasks: an action is a value that the task finds when it
@@ -204,6 +203,7 @@ impl Service {
         self.notifier.stopping();
         // A core that comes now is served by the next helper.
         self.link.make_no_other();
+        self.note_hearing();
         let now = clock::now();
         let ending = self.ending.get_or_insert(Ending {
             at: now + self.stop_wait,
@@ -256,7 +256,14 @@ impl Service {
                 self.decide(Input::Malformed(fault));
             }
             // What happens meanwhile waits in the outbox for the next core.
-            LinkEvent::Lost => {}
+            LinkEvent::Lost => self.note_hearing(),
+        }
+    }
+
+    /// If no core will hear us any more, what scripts write is left to the next helper.
+    fn note_hearing(&self) {
+        if self.link.is_over() {
+            self.children.note_unheard();
         }
     }
 
@@ -370,8 +377,13 @@ impl Service {
         }
     }
 
-    /// Writes the last messages.
+    /// Stops reading, so that the next helper can go on with it, and writes the last messages.
     async fn end(mut self) {
+        self.children.leave();
+        // What was read is passed on. None of the tasks waits for anything but this.
+        while let Some(input) = self.from_children.recv().await {
+            self.decide(input);
+        }
         let (scripts, waiting) = (self.machine.under_way(), self.machine.waiting());
         info!(
             scripts,

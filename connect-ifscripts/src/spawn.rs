@@ -9,13 +9,13 @@ use connect_ipc::scripts::{Child, Command, Run};
 use connect_runtime::ownership::Distrust;
 use connect_runtime::pidfd::Watched;
 use connect_runtime::start_time;
-use rustix::io::{Errno, ioctl_fionbio};
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::io::Errno;
 use rustix::process::Pid;
 use tokio::net::unix::pipe::Receiver;
 
 use crate::admission::{Admission, NotLocated};
 use crate::marks;
+use crate::pipes::Pipes;
 
 /// The shell of [`Command::Shell`].
 const SHELL: &str = "/bin/sh";
@@ -85,14 +85,18 @@ pub(crate) enum SpawnError {
 ///
 /// # Errors
 /// [`SpawnError`], whose text is for the operator.
-pub(crate) fn spawn(run: &Run, admission: &Admission) -> Result<Spawned, SpawnError> {
+pub(crate) fn spawn(
+    run: &Run,
+    admission: &Admission,
+    pipes: &Pipes,
+) -> Result<Spawned, SpawnError> {
     let (program, mut command) = command(&run.command, admission)?;
     admission.apply(&mut command);
     command.envs(run.environment.iter().map(|(name, value)| (name, value)));
     command.env(marks::VARIABLE, run.run.0.to_string());
     let failed = |error: io::Error| SpawnError::from_system(program, error, admission);
-    let (stdout, child_stdout) = pipe().map_err(failed)?;
-    let (stderr, child_stderr) = pipe().map_err(failed)?;
+    let (stdout, child_stdout) = pipes.make().map_err(failed)?;
+    let (stderr, child_stderr) = pipes.make().map_err(failed)?;
     command
         .process_group(0)
         // Ours has nothing to read, and is the mark of a script: see `stdin`.
@@ -100,7 +104,7 @@ pub(crate) fn spawn(run: &Run, admission: &Admission) -> Result<Spawned, SpawnEr
         .stdout(child_stdout)
         .stderr(child_stderr);
     let mut child = command.spawn().map_err(failed)?;
-    // This closes our copies of the writing ends; while they are open, the output has no end.
+    // This closes our copies of the child's ends; while they are open, the output has no end.
     drop(command);
     match watch(&child) {
         Ok((watched, name)) => Ok(Spawned {
@@ -163,13 +167,6 @@ fn command<'a>(
             Ok((SHELL, command))
         }
     }
-}
-
-/// A pipe with a reading end that does not block; the writing end, for a child, does.
-fn pipe() -> io::Result<(Receiver, Stdio)> {
-    let (reading, writing) = pipe_with(PipeFlags::CLOEXEC)?;
-    ioctl_fionbio(&reading, true)?;
-    Ok((Receiver::from_owned_fd_unchecked(reading)?, writing.into()))
 }
 
 /// What is shown of a program's name.

@@ -37,7 +37,7 @@ pub enum Input {
     },
     /// What a child has written, and which of its streams have ended, to be passed on to core.
     Said(Vec<FromScripts>),
-    /// A child has ended and was reaped.
+    /// A child has ended and was reaped, or an adopted one has ended.
     Reaped {
         /// Of which run.
         run: RunId,
@@ -58,7 +58,7 @@ pub enum Input {
         /// How old it is.
         age: Duration,
     },
-    /// The adopted child has ended, or ended before it was found.
+    /// The child that was to be adopted has ended before it was found.
     Gone {
         /// Of which run.
         run: RunId,

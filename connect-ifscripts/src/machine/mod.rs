@@ -9,7 +9,7 @@
 //!                        v        '--'
 //!          Ended(NotStarted)
 //!
-//!   Adopt --> under way --Gone--> Ended(Lost)
+//!   Adopt --> under way --Gone, Reaped--> Ended(Lost)
 //! ```
 //!
 //! What happens goes in as [`Input`], what is to be done comes out as [`Output`]. What must
@@ -25,7 +25,9 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::scripts::{Ended, FromScripts, KILL_AFTER, LINGERING, Run, ToScripts, UnderWay};
+use connect_ipc::scripts::{
+    Ended, FromScripts, KILL_AFTER, LINGERING, Run, Stream, ToScripts, UnderWay,
+};
 use connect_ipc::setup::{ByLane, Lane};
 
 use crate::ledger::{Entry, Ledger, Origin, Stage, Unsettled};
@@ -97,7 +99,10 @@ impl Machine {
             }
             Input::Closed { run } => self.lingering.retain(|lingering| *lingering != run),
             Input::Found { run, age } => self.limit(run, age, now),
-            Input::Gone { run } => self.finish(run, Ended::Lost, out),
+            Input::Gone { run } => {
+                self.finish(run, Ended::Lost, out);
+                no_output(run, out);
+            }
             Input::Time {} => self.time(now, out),
         }
     }
@@ -411,6 +416,14 @@ impl Machine {
 
 const fn ended(run: RunId, end: Ended) -> FromScripts {
     FromScripts::Ended { run, end }
+}
+
+/// Tells core that no output of a run will come, which is over. Only after its end: before, it would
+/// mean that the script has closed its output.
+fn no_output(run: RunId, out: &mut Vec<Output>) {
+    for stream in [Stream::Stdout, Stream::Stderr] {
+        out.push(Output::ToCore(FromScripts::Eof { run, stream }));
+    }
 }
 
 #[cfg(test)]

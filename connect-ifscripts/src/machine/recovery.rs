@@ -9,7 +9,7 @@ use connect_ipc::scripts::{Child, Ended, FromScripts};
 use connect_ipc::setup::ByLane;
 
 use crate::ledger::{Entry, Ledger, Stage, Unsettled};
-use crate::machine::{Machine, Output, ended};
+use crate::machine::{Machine, Output, ended, no_output};
 
 impl Machine {
     /// A machine that goes on where the writer of a journal was when it died. `found` has the
@@ -57,7 +57,10 @@ impl Machine {
                     out.push(Output::ToCore(FromScripts::Started { run, child }));
                     out.push(Output::Adopt { run, child });
                 }
-                None => self.conclude(run, Ended::Lost, out),
+                None => {
+                    self.conclude(run, Ended::Lost, out);
+                    no_output(run, out);
+                }
             },
             Stage::Started {} => {
                 self.hold(under_way);
@@ -65,7 +68,11 @@ impl Machine {
                     out.push(Output::Adopt { run, child });
                 }
             }
-            Stage::Ended(end) => out.push(Output::ToCore(ended(run, end.clone()))),
+            Stage::Ended(end) => {
+                out.push(Output::ToCore(ended(run, end.clone())));
+                // What it has left behind may write, but nobody reads that.
+                no_output(run, out);
+            }
         }
     }
 

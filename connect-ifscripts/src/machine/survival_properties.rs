@@ -555,6 +555,12 @@ impl Core {
                 let before = self.ended.insert(run, end.clone());
                 assert!(before.is_none_or(|before| before == end), "{run:?} {end:?}");
             }
+            FromScripts::Eof { run, .. } => {
+                assert!(
+                    self.ended.contains_key(&run),
+                    "{run:?} was not said to be over"
+                );
+            }
             other => panic!("{other:?}"),
         }
     }

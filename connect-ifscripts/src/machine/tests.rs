@@ -123,6 +123,13 @@ fn over(number: u64, end: Ended) -> [Output; 1] {
     [Output::ToCore(ended(RunId(number), end))]
 }
 
+/// The end of a run whose output nobody reads.
+fn gone_with(number: u64, end: Ended) -> Vec<Output> {
+    let mut out = over(number, end).to_vec();
+    no_output(RunId(number), &mut out);
+    out
+}
+
 #[test]
 fn nothing_is_started_before_core_is_ready() {
     let mut bench = Bench::new();
@@ -205,7 +212,7 @@ fn an_adopted_child_holds_its_peer_until_it_is_gone() {
     let found = Input::Found { run: RunId(1), age };
     assert_eq!(bench.tell(found), []);
     let gone = Input::Gone { run: RunId(2) };
-    assert_eq!(bench.tell(gone), over(2, Ended::Lost));
+    assert_eq!(bench.tell(gone), gone_with(2, Ended::Lost));
     bench.core(ToScripts::Ready {});
     bench.core(ToScripts::Run(vec![run(3, "a", None), run(4, "b", None)]));
     assert_eq!(bench.next_start(), Some(run(4, "b", None)));
@@ -216,7 +223,7 @@ fn an_adopted_child_holds_its_peer_until_it_is_gone() {
         "60 seconds from its start, not from its adoption"
     );
     let gone = Input::Gone { run: RunId(1) };
-    assert_eq!(bench.tell(gone), over(1, Ended::TimedOut));
+    assert_eq!(bench.tell(gone), gone_with(1, Ended::TimedOut));
     assert_eq!(bench.next_start(), Some(run(3, "a", None)));
 }
 

@@ -59,7 +59,7 @@ async fn an_adopted_script_holds_its_peer_until_it_ends() -> Result<()> {
     assert_eq!(next.connection.end(3).await?, Ended::Exited(0));
     assert!(alive(next.child));
     next.gate.open().await?;
-    let FromScripts::Ended { run, end } = next.connection.next().await? else {
+    let FromScripts::Ended { run, end } = next.connection.next_but_eof().await? else {
         panic!("the second did not wait");
     };
     assert_eq!((run, end), (RunId(1), Ended::Lost));
@@ -86,7 +86,7 @@ async fn a_script_that_is_gone_is_lost_at_once() -> Result<()> {
     next.run.run = RunId(3);
     next.adopt(None)?;
     assert!(matches!(
-        next.connection.next().await?,
+        next.connection.next_but_eof().await?,
         FromScripts::Error(_)
     ));
     next.gate.open().await?;

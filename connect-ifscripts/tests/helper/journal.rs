@@ -171,7 +171,7 @@ async fn found(number: u64, script: &str) -> Result<()> {
     connection.run(shell(number + 1, "a", ":"))?;
     gate.open().await?;
     let (run, end) = (RunId(number), Ended::Lost);
-    let next = connection.next().await?;
+    let next = connection.next_but_eof().await?;
     assert_eq!(next, FromScripts::Ended { run, end }, "the second waits");
     assert_eq!(connection.end(number + 1).await?, Ended::Exited(0));
     Ok(())
@@ -204,7 +204,7 @@ async fn setups_outlive_the_helper() -> Result<()> {
     let (_helper, mut connection, _) = succeed(&core).await?;
     assert_eq!(connection.end(1).await?, Ended::Exited(0));
     connection.tell(&ToScripts::Recall(None))?;
-    let FromScripts::Setups(page) = connection.next().await? else {
+    let FromScripts::Setups(page) = connection.next_but_eof().await? else {
         panic!("no setups");
     };
     assert!(!page.more);

@@ -4,6 +4,7 @@
 mod adoption;
 mod ending;
 mod journal;
+mod kept_output;
 mod order;
 mod output;
 mod reconnect;

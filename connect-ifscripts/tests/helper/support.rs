@@ -297,6 +297,16 @@ impl Connection {
         }
     }
 
+    /// The next message that says more than that an output has ended.
+    pub(crate) async fn next_but_eof(&mut self) -> Result<FromScripts> {
+        loop {
+            let message = self.next().await?;
+            if !matches!(message, FromScripts::Eof { .. }) {
+                return Ok(message);
+            }
+        }
+    }
+
     /// Waits for what is told of the journal; messages about runs are kept.
     pub(crate) async fn journal_fault(&mut self) -> Result<Option<String>> {
         loop {
@@ -403,6 +413,14 @@ impl Connection {
     /// How a run ends.
     pub(crate) async fn end(&mut self, run: u64) -> Result<Ended> {
         self.story(run).await?.end.context("no end")
+    }
+
+    /// Waits until a stream of a run that is over has ended; gives which.
+    pub(crate) async fn eof_after_end(&mut self, run: u64) -> Result<Stream> {
+        match self.next_of(run).await? {
+            FromScripts::Eof { stream, .. } => Ok(stream),
+            other => bail!("no eof but {other:?}"),
+        }
     }
 
     /// Waits until a stream of a run has ended; gives what was written on it until then.

@@ -150,6 +150,12 @@ impl<M: ToHelper> HelperLink<M> {
         }
     }
 
+    /// Whether there is no connection, and none will be made.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+    }
+
     fn end(&mut self) {
         ENDING.clone_into(&mut self.status);
         self.state = State::Over;
