@@ -77,6 +77,16 @@ pub(crate) enum Process {
     Adopted,
 }
 
+impl Process {
+    /// How it has ended, if it has, and that can be known.
+    fn status_if_ended(&mut self) -> Option<Ended> {
+        match self {
+            Process::Own(child) => child.try_wait().ok().flatten().map(describe),
+            Process::Adopted => None,
+        }
+    }
+}
+
 /// Attends to a child until its last pipe is closed, or the service leaves it alone.
 pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Report) {
     let Attended {
@@ -136,16 +146,17 @@ async fn until_ended(
         let Streams { stdout, stderr } = streams;
         tokio::select! {
             () = watched.ended(), if !exited => exited = true,
-            action = actions.next() => match action? {
-                Action::Terminate => {
+            action = actions.next() => match action {
+                Some(Action::Terminate) => {
                     watched.signal_group(Signal::TERM);
                     terminated = true;
                 }
-                Action::Kill => {
+                Some(Action::Kill) => {
                     watched.signal_group(Signal::KILL);
                     killed = true;
                 }
-                Action::CloseOutput => {}
+                Some(Action::CloseOutput) => {}
+                None => return process.status_if_ended(),
             },
             read = stdout.read(report) => stdout.pass_on(read, report).await,
             read = stderr.read(report) => stderr.pass_on(read, report).await,

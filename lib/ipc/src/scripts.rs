@@ -320,7 +320,8 @@ pub enum FromScripts {
         /// How many.
         lines: u64,
     },
-    /// A stream has ended, so no further line of it will come.
+    /// A stream has ended, so no further line of it will come. After the end of a run
+    /// that is lost this means, too, that the stream cannot be read.
     Eof {
         /// Which run.
         run: RunId,

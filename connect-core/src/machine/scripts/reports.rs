@@ -59,6 +59,9 @@ impl Machine {
         self.forget_complaints();
         // No helper reads the output that another one held open.
         self.scripts.runs.retain(|_, run| !run.ended);
+        for run in self.scripts.runs.values_mut() {
+            run.helper_lost();
+        }
     }
 
     /// Takes a message of the script helper.
@@ -217,6 +220,8 @@ impl Machine {
         }
         for id in lost {
             self.script_ended(id, Ended::Lost);
+            // Nobody reads what it writes.
+            self.scripts.runs.remove(&id);
         }
         self.recall_setups();
     }
@@ -238,7 +243,9 @@ impl Machine {
             let before = std::mem::replace(&mut run.challenge, Challenge::Settled);
             let challenge = line.trim();
             if before == Challenge::Expected
-                || (before == Challenge::Perhaps && is_challenge(challenge))
+                || (before == Challenge::Perhaps
+                    && challenge.len() >= MIN_LENGTH
+                    && is_challenge(challenge))
             {
                 let peer = run.peer.clone();
                 return self.greet(&peer, &line);
@@ -332,10 +339,11 @@ impl Machine {
             end,
             output: run.take_tail(),
         };
-        let silent = matches!(
-            ended.end,
-            Ended::NotStarted(_) | Ended::Stopped | Ended::Lost
-        );
+        if ended.end == Ended::Lost {
+            // The script may have written it to a helper that was killed.
+            run.challenge = Challenge::Settled;
+        }
+        let silent = matches!(ended.end, Ended::NotStarted(_) | Ended::Stopped);
         if silent || run.closed.len() == 2 {
             self.scripts.runs.remove(&id);
         } else {

@@ -21,8 +21,8 @@ const TAIL_WIDTH: usize = 200;
 pub(super) enum Challenge {
     /// The first line of output will be it.
     Expected,
-    /// An earlier core ordered the run, so the line may have come already: what looks like a
-    /// challenge is one, anything else is not.
+    /// An earlier core ordered the run, or an earlier helper read its output, so the line may have
+    /// come already: what looks like a challenge is one, anything else is not.
     Perhaps,
     /// It has come, or will not any more, or was never to.
     Settled,
@@ -116,6 +116,13 @@ impl RunState {
             Challenge::Perhaps,
             now,
         )
+    }
+
+    /// The helper was lost, perhaps together with what it had read and not told.
+    pub(super) fn helper_lost(&mut self) {
+        if self.challenge == Challenge::Expected && self.progress.child.is_some() {
+            self.challenge = Challenge::Perhaps;
+        }
     }
 
     /// Its child was started at `since`.

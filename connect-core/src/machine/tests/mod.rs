@@ -2,6 +2,7 @@
 //! The machine, played by hand: what no real server or child can be made to do, or not in time.
 
 mod absence;
+mod adopted_output;
 mod changes;
 mod complaints;
 mod hand_played;
