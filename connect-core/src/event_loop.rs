@@ -74,6 +74,11 @@ pub(crate) struct Deadlines {
 }
 
 impl EventLoop {
+    /// Closes all connections and sockets; what is left are the signals to this process.
+    pub(crate) fn into_signals(self) -> Signals {
+        self.signals
+    }
+
     /// Works until the service ends. `ready` is called once the service is claimed.
     ///
     /// # Errors

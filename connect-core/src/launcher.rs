@@ -109,7 +109,7 @@ async fn end_helpers(supervisors: Vec<Supervisor>, event_loop: EventLoop, stop_w
     let scripts = event_loop.driver.machine.scripts_left();
     let last = script_helper.map(|child| LastHelper::ask(child, stop_wait, scripts));
     // This closes all connections, so that nobody waits for an answer while we wait.
-    let EventLoop { mut signals, .. } = event_loop;
+    let mut signals = event_loop.into_signals();
     if let Some(last) = last {
         last.ended(&mut signals).await;
     }

@@ -3,7 +3,7 @@
 //! end, and `connect` waits for the helper.
 //!
 //! ```text
-//!   TERM --> helper reads its scripts to their end, at most --stop-wait --> it ends
+//!   TERM --> helper lets its scripts run to their end, at most --stop-wait --> it ends
 //!   a second signal ---------------------> INT: it ends at once
 //!   --stop-wait and a margin have passed --> KILL
 //! ```

@@ -129,18 +129,11 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         }
         wake.set(service.next_wake());
         tokio::select! {
+            // First, since a core that ends asks us to end and then closes the connection: that is
+            // no trouble to be told.
+            biased;
             signal = signals.next() => if service.asked_to_end(signal) { break },
-            event = service.link.next() => service.on_link(event),
-            1.. = service.from_children.recv_many(&mut inputs, INPUTS) => {
-                for input in inputs.drain(..) {
-                    service.children.note(&input);
-                    service.decide(input);
-                }
-            }
-            () = wake.passed() => {
-                service.decide(Input::Time {});
-                service.tend_journal();
-            }
+            () = service.next_event(&mut wake, &mut inputs) => {}
             () = yield_now(), if started => {}
         }
     }
@@ -182,6 +175,23 @@ impl Service {
         };
         service.perform(out);
         service
+    }
+
+    /// Waits for the next event, and handles it. Cancel safe.
+    async fn next_event(&mut self, wake: &mut Deadline, inputs: &mut Vec<Input>) {
+        tokio::select! {
+            event = self.link.next() => self.on_link(event),
+            1.. = self.from_children.recv_many(inputs, INPUTS) => {
+                for input in inputs.drain(..) {
+                    self.children.note(&input);
+                    self.decide(input);
+                }
+            }
+            () = wake.passed() => {
+                self.decide(Input::Time {});
+                self.tend_journal();
+            }
+        }
     }
 
     /// When something is due next.

@@ -131,7 +131,11 @@ pub(super) async fn accept_all(
             Door::Helpers => {
                 let guard = guard.clone();
                 tokio::spawn(async move {
-                    let served = helper(stream, client, connection, &guard, &arrivals).await;
+                    let served = tokio::select! {
+                        served = helper(stream, client, connection, &guard, &arrivals) => served,
+                        // Core is ending. A helper is to know that nobody reads what it says.
+                        () = arrivals.closed() => return,
+                    };
                     if let Err(error) = served {
                         guard.complain(client, &format!("{error:#}"));
                     }

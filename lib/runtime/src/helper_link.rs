@@ -134,6 +134,11 @@ impl<M: ToHelper> HelperLink<M> {
                 },
                 State::Connected(connection) => {
                     let received = connection.receiver.next().await;
+                    if matches!(received, Ok(None)) {
+                        // A signal that came before the end of the connection is to be seen before
+                        // it, too. If that cancels us, the end is read again.
+                        tokio::task::yield_now().await;
+                    }
                     return self.received(received);
                 }
                 State::Over => return pending().await,

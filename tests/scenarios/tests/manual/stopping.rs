@@ -16,8 +16,7 @@ use crate::support::ANSWERING;
 /// What the service logs when it begins to wait.
 const WAITING: &str = "the service has ended; waiting for the script helper";
 
-/// A site on which the `ifup` of a peer waits at a gate, says one word more, which would end it if
-/// nobody read it, and marks its end.
+/// A site on which the `ifup` of a peer waits at a gate, says one word more, and marks its end.
 fn site() -> anyhow::Result<Site> {
     let site = Site::new()?
         .with_answering_peers()
@@ -31,9 +30,13 @@ fn site() -> anyhow::Result<Site> {
             &[("peer", ANSWERING), ("ifup", "./up"), ("ifdown", "./down")],
         )
         .build()?;
-    let mode = Mode::RUSR | Mode::WUSR;
-    mknodat(CWD, site.path("gate"), FileType::Fifo, mode, 0)?;
+    make_gate(&site, "gate")?;
     Ok(site)
+}
+
+fn make_gate(site: &Site, name: &str) -> Outcome {
+    let mode = Mode::RUSR | Mode::WUSR;
+    Ok(mknodat(CWD, site.path(name), FileType::Fifo, mode, 0)?)
 }
 
 /// Starts a service whose script waits at the gate.
@@ -126,6 +129,46 @@ fn what_takes_longer_than_stop_wait_is_left_alone() -> Outcome {
     assert_eq!(service.wait()?.code(), Some(0));
     let _gate = open_gate(&site)?;
     made(&site.path("ended"))
+}
+
+#[test]
+fn a_script_writes_on_between_two_services_and_all_of_it_is_told() -> Outcome {
+    // The next service comes while the helper of the last one lives, or after its end.
+    for stop_wait in ["1h", "0"] {
+        let site = site()?;
+        make_gate(&site, "last")?;
+        site.script(
+            "up",
+            "printf 'one\\ntwo\\nthree\\n'; read word < gate; echo four; echo five; \
+             echo six >&2; touch written; read word < last; echo seven; touch ended",
+        )?;
+        let mut old = site.connect(&["--stop-wait", stop_wait])?;
+        let mut events = site.lab.follow();
+        site.submit("active p")?;
+        for line in ["one", "two", "three"] {
+            assert_eq!(events.stdout("ifup p")?, line);
+        }
+        site.submit("quit")?;
+        match stop_wait {
+            "0" => assert_eq!(old.wait()?.code(), Some(0)),
+            _ => old.wait_for_log("leaving what scripts write")?,
+        }
+        let _gate = open_gate(&site)?;
+        made(&site.path("written"))?;
+        let (mut events, mut errors) = (site.lab.follow(), site.lab.follow());
+        let new = site.connect(&[])?;
+        for line in ["four", "five"] {
+            new.explain(events.stdout("ifup p").map(|said| assert_eq!(said, line)))?;
+        }
+        new.explain(errors.stderr("ifup p").map(|said| assert_eq!(said, "six")))?;
+        // This waits until the script has come so far.
+        std::fs::write(site.path("last"), "go\n")?;
+        let said = events.stdout("ifup p");
+        new.explain(said.map(|said| assert_eq!(said, "seven")))?;
+        events.exactly("WARN USER connect ifup p exit-lost")?;
+        assert!(site.path("ended").exists());
+    }
+    Ok(())
 }
 
 #[test]
