@@ -102,6 +102,15 @@ impl Queues {
         order.into_iter().find_map(|lane| self.take_from(lane))
     }
 
+    /// Whether [`Queues::take`] gives a run.
+    pub(crate) fn has_turn(&self) -> bool {
+        let has_turn = |lane| {
+            let pool = self.pools.get(lane);
+            pool.busy < pool.bound && !pool.turns.is_empty()
+        };
+        Lane::ALL.into_iter().any(has_turn)
+    }
+
     /// How many runs are under way.
     pub(crate) const fn busy(&self) -> usize {
         self.pools.interface.busy + self.pools.connection.busy

@@ -27,11 +27,12 @@ use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::{EndSignal, EndSignals};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::admission::Admission;
 use crate::children::Children;
 use crate::journal::{Journal, Locked};
+use crate::ledger::Ledger;
 use crate::machine::{Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
@@ -189,7 +190,7 @@ impl Service {
             }
             () = wake.passed() => {
                 self.decide(Input::Time {});
-                self.tend_journal();
+                self.with_journal(Journal::tend);
             }
         }
     }
@@ -229,6 +230,10 @@ impl Service {
     /// Whether it is time to end: no script is left to wait for, or they have had their time, or
     /// another helper waits to go on with them.
     fn is_over(&mut self) -> bool {
+        if self.journal.is_taken() {
+            warn!("another script helper has the journal of scripts; leaving the scripts to it");
+            return true;
+        }
         let Some(ending) = &mut self.ending else {
             return false;
         };
@@ -313,12 +318,12 @@ impl Service {
         self.journal.flush(self.machine.ledger(), clock::now());
     }
 
-    /// Looks after the journal. If it is in another directory after that, the scripts that follow
-    /// have the mark of that one.
-    fn tend_journal(&mut self) {
+    /// Does something with the journal. If it is in another directory after that, the scripts that
+    /// follow have the mark of that one.
+    fn with_journal(&mut self, act: impl FnOnce(&mut Journal, &Ledger, Monotonic)) {
         let directory = |journal: &Journal| journal.locked().map(|it| it.directory().identity());
         let before = directory(&self.journal);
-        self.journal.tend(self.machine.ledger(), clock::now());
+        act(&mut self.journal, self.machine.ledger(), clock::now());
         if let Some(locked) = self.journal.locked()
             && directory(&self.journal) != before
         {
@@ -326,8 +331,12 @@ impl Service {
         }
     }
 
-    /// Starts the run whose turn it is, if there is one.
+    /// Starts the run whose turn it is, if there is one and no other helper has the lock: that one
+    /// has read the same orders.
     fn start_next(&mut self) -> bool {
+        if !self.machine.has_turn() || !self.journal.lets_start(clock::now()) {
+            return false;
+        }
         let origin = self.children.origin();
         self.decide(Input::Turn(origin))
     }
@@ -395,10 +404,7 @@ impl Service {
             self.decide(input);
         }
         let (scripts, waiting) = (self.machine.under_way(), self.machine.waiting());
-        info!(
-            scripts,
-            waiting, "ended by a signal; scripts under way go on"
-        );
+        info!(scripts, waiting, "ending; scripts under way go on");
         self.deliver();
         // Closing our end lets the writer finish; what the socket has no room for is lost.
         drop(self.link);

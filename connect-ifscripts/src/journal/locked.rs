@@ -57,7 +57,8 @@ pub(super) enum Trouble {
     )]
     Lost(#[from] Loss),
     /// And another helper has it; this one, if it says so.
-    #[error("{loss}, and another script helper{} has locked it since; end one of the two", name(*.holder))]
+    #[error("{loss}, and another script helper{} has locked it since; this one \
+             starts nothing any more and ends, and that one goes on with its scripts", name(*.holder))]
     Taken { loss: Loss, holder: Option<Holder> },
     /// And it cannot be had again.
     #[error("{loss}, and it cannot be locked again: {error:#}")]

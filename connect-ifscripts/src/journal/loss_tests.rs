@@ -150,7 +150,9 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
             fault.contains(&format!("(process {own}) has locked it since")),
             "{fault}"
         );
-        assert!(fault.contains("end one of the two"), "{fault}");
+        assert!(fault.contains("that one goes on"), "{fault}");
+        assert!(bench.journal.is_taken());
+        assert_eq!(bench.journal.next_wake(), None);
         assert_eq!(bench.segments(), segments);
     }
     // Each of its ways to change something is closed.
@@ -165,14 +167,36 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
         Err(Trouble::Lost(_))
     ));
     assert_eq!(bench.segments(), segments);
-    // The other goes on, and when it has ended this one takes over.
+    // The other goes on. When it has ended this one does not come back: it knows less.
     other.append(&Entry::Settled(vec![RunId(1)]));
     other.flush(&Ledger::default(), NOW + LOOK);
     assert_eq!(other.fault(), None);
     drop(other);
+    let segments = bench.segments();
     bench.journal.tend(&bench.ledger, THEN + IDLE_LOOK);
-    assert_eq!(bench.journal.fault(), None);
-    assert!(lock(&bench.path).is_none());
+    assert!(!bench.journal.lets_start(THEN + IDLE_LOOK));
+    assert!(bench.journal.is_taken());
+    assert_eq!(bench.segments(), segments);
+    assert!(lock(&bench.path).is_some());
+}
+
+#[test]
+fn before_a_script_is_started_what_was_removed_is_made_again() {
+    let mut bench = Bench::new();
+    fs::remove_file(bench.path.join("lock")).unwrap();
+    bench.note();
+    assert!(!bench.journal.lets_start(NOW));
+    assert!(bench.fault().contains("`lock'"), "{}", bench.fault());
+    bench.journal.tend(&bench.ledger, NOW);
+    assert!(bench.journal.lets_start(NOW));
+    assert!(lock(&bench.path).is_none(), "it is locked");
+    assert!(bench.journal.lines.is_empty(), "they are in the ledger");
+    // Where another one was faster, that is known before the script is started.
+    fs::remove_file(bench.path.join("lock")).unwrap();
+    let _other = open(&bench.path);
+    assert!(!bench.journal.lets_start(NOW));
+    bench.journal.tend(&bench.ledger, NOW);
+    assert!(bench.journal.is_taken());
 }
 
 #[test]

@@ -66,6 +66,9 @@ pub(crate) struct Journal {
     retry_at: Option<Monotonic>,
     /// What could not be read of the journal of an earlier helper.
     damage: Option<DamageNotice>,
+    /// Whether another helper has the lock. That is final: it has read what this one had written,
+    /// and knows more by now, which must not be overwritten.
+    taken: bool,
 }
 
 impl Journal {
@@ -79,6 +82,7 @@ impl Journal {
             fault: Some(fault),
             retry_at: None,
             damage: None,
+            taken: false,
         }
     }
 
@@ -99,6 +103,7 @@ impl Journal {
             fault: None,
             retry_at: None,
             damage: None,
+            taken: false,
         };
         let empty = Ledger::default();
         journal.rewrite(reading.ledger.as_ref().unwrap_or(&empty), now);
@@ -111,6 +116,11 @@ impl Journal {
         self.fault.as_deref().or(damage)
     }
 
+    /// Whether another helper has the lock, and with it the runs.
+    pub(crate) const fn is_taken(&self) -> bool {
+        self.taken
+    }
+
     /// The directory and its lock, if there is one.
     pub(crate) fn locked(&self) -> Option<&Locked> {
         self.store.as_ref().map(|store| &store.locked)
@@ -118,6 +128,9 @@ impl Journal {
 
     /// When [`Journal::tend`] leads to something next.
     pub(crate) fn next_wake(&self) -> Option<Monotonic> {
+        if self.taken {
+            return None;
+        }
         let look = |store: &Store| store.looked() + IDLE_LOOK;
         self.retry_at.or_else(|| self.store.as_ref().map(look))
     }
@@ -172,10 +185,26 @@ impl Journal {
         }
     }
 
+    /// Looks whether somebody has removed something. Whether a script may be started now: only the
+    /// holder of the lock may do that, and what was removed is first made again, by
+    /// [`Journal::tend`].
+    pub(crate) fn lets_start(&mut self, now: Monotonic) -> bool {
+        if let Some(store) = &mut self.store
+            && store.is_open()
+            && let Err(trouble) = store.look(now)
+        {
+            self.fail(&trouble, now);
+        }
+        !self.taken && self.retry_at.is_none_or(|at| at > now)
+    }
+
     fn rewrite(&mut self, ledger: &Ledger, now: Monotonic) {
-        let Some(store) = &mut self.store else {
+        let Some(store) = self.store.as_mut().filter(|_| !self.taken) else {
             return;
         };
+        // The ledger has them.
+        self.lines.clear();
+        self.entries = 0;
         match store.rewrite(ledger, self.fault.is_some()) {
             Ok(aside) => {
                 self.retry_at = None;
@@ -204,6 +233,7 @@ impl Journal {
         // What was removed is made again at once; it is tried again later if that fails.
         let at_once = matches!(trouble, Trouble::Removed(_) | Trouble::Lost(_));
         self.retry_at = Some(if at_once { now } else { now + RETRY });
+        self.taken = matches!(trouble, Trouble::Taken { .. });
         self.note_damage(aside);
     }
 

@@ -119,6 +119,12 @@ impl Machine {
         self.under_way() == 0 && self.waiting() == 0
     }
 
+    /// Whether [`Input::Turn`] starts a run.
+    #[must_use]
+    pub fn has_turn(&self) -> bool {
+        self.ready && self.queues.has_turn()
+    }
+
     /// How many runs are under way.
     #[must_use]
     pub const fn under_way(&self) -> usize {

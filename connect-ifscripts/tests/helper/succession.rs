@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Two helpers at once: the second one waits for the first, and goes on where that one ends.
 
+use std::fs;
+
 use anyhow::Result;
 use connect_ipc::scripts::{Ended, ToScripts};
 use rustix::process::Signal;
@@ -89,5 +91,34 @@ async fn who_waits_long_for_a_stopped_helper_warns_and_names_it() -> Result<()> 
     first.ended().await?;
     let (_connection, resumed) = core.accept().await?;
     assert_eq!(resumed.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_helper_whose_lock_another_has_starts_nothing_more_and_leaves_its_runs_to_that_one()
+-> Result<()> {
+    let core = Core::new().await?;
+    let mut first = core.journalling(&[])?;
+    let (mut connection, _) = core.accept().await?;
+    connection.tell(&ToScripts::Ready {})?;
+    let gate = core.gate("gate")?;
+    let log = core.path("log");
+    let noting = |run| shell(run, "a", format!("echo {run} >>'{}'", log.display()));
+    let run = shell(1, "a", gate.wait());
+    connection.tell(&ToScripts::Run(vec![run.clone(), noting(2), noting(3)]))?;
+    let child = connection.started(1).await?;
+    fs::remove_file(core.path("journal").join("lock"))?;
+    let mut second = core.journalling(&[])?;
+    second.logs("going on where the journal").await?;
+    gate.open().await?;
+    first.logs("leaving the scripts to it").await?;
+    assert!(first.ended().await?.success());
+    let (mut connection, resumed) = core.accept().await?;
+    assert_eq!(resumed[0], under_way(&run, Some(child)));
+    assert_eq!(resumed.len(), 3);
+    connection.tell(&ToScripts::Ready {})?;
+    assert_eq!(connection.end(1).await?, Ended::Lost);
+    assert_eq!(connection.end(3).await?, Ended::Exited(0));
+    assert_eq!(fs::read_to_string(log)?, "2\n3\n");
     Ok(())
 }
