@@ -31,7 +31,7 @@ use tracing::{info, warn};
 
 use crate::admission::Admission;
 use crate::children::Children;
-use crate::journal::{Journal, Locked};
+use crate::journal::{Journal, Locked, Pace};
 use crate::ledger::Ledger;
 use crate::machine::{Input, Machine, Output};
 use crate::options::Options;
@@ -190,8 +190,17 @@ impl Service {
             }
             () = wake.passed() => {
                 self.decide(Input::Time {});
-                self.with_journal(Journal::tend);
+                let pace = self.pace();
+                self.with_journal(|journal, ledger, now| journal.tend(ledger, pace, now));
             }
+        }
+    }
+
+    fn pace(&self) -> Pace {
+        if self.machine.is_idle() {
+            Pace::Idle
+        } else {
+            Pace::Busy
         }
     }
 
@@ -200,7 +209,7 @@ impl Service {
         let wakes = [
             self.machine.next_deadline(),
             self.notifier.feeding_time(),
-            self.journal.next_wake(),
+            self.journal.next_wake(self.pace()),
             self.ending
                 .as_ref()
                 .map(|ending| ending.at.min(ending.look_at)),
@@ -212,6 +221,7 @@ impl Service {
     /// nothing is waited for or because somebody asks for the second time.
     fn asked_to_end(&mut self, signal: EndSignal) -> bool {
         self.notifier.stopping();
+        self.with_journal(Journal::secure);
         // A core that comes now is served by the next helper.
         self.link.make_no_other();
         self.note_hearing();
@@ -271,7 +281,11 @@ impl Service {
                 self.decide(Input::Malformed(fault));
             }
             // What happens meanwhile waits in the outbox for the next core.
-            LinkEvent::Lost => self.note_hearing(),
+            LinkEvent::Lost => {
+                self.note_hearing();
+                // Another core may bring another helper.
+                self.with_journal(Journal::secure);
+            }
         }
     }
 

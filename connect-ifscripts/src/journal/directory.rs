@@ -10,7 +10,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
-use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, mkdirat, openat, statat};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fstat, mkdirat, openat, statat,
+};
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
@@ -19,6 +21,9 @@ const SEGMENT: &str = "journal-";
 
 /// What the names of damaged segments begin with, which are kept for people to look at.
 const DAMAGED: &str = "damaged-";
+
+/// That of the directory above, which is the one of core's sockets where `connect` has started us.
+const RUNTIME_MODE: u32 = 0o755;
 
 /// The last number that counts. No helper comes so far; where somebody has made such a file, the
 /// journal is begun again with the first number.
@@ -70,6 +75,21 @@ impl Directory {
             path: path.to_owned(),
             identity: (stat.st_dev, stat.st_ino),
         })
+    }
+
+    /// As [`Directory::open`], after it was removed: also makes the directory above it, as core does.
+    ///
+    /// # Errors
+    /// Why it cannot be used, with the remedy.
+    pub(super) fn open_again(path: &Path) -> anyhow::Result<Self> {
+        if let Some(above) = path.parent()
+            && mkdirat(CWD, above, Mode::RWXU).is_ok()
+        {
+            // Not by the mode above, from which the umask takes.
+            let mode = Mode::from_raw_mode(RUNTIME_MODE);
+            chmod(above, mode).with_context(|| format!("cannot open {}", above.display()))?;
+        }
+        Self::open(path)
     }
 
     /// Its device and inode: what tells it from every other directory.

@@ -139,7 +139,7 @@ impl Locked {
         };
         let _ = self.remove_before(u64::MAX);
         let unusable = |error: anyhow::Error| Trouble::Unusable { loss, error };
-        let directory = Directory::open(self.directory.path()).map_err(unusable)?;
+        let directory = Directory::open_again(self.directory.path()).map_err(unusable)?;
         let files = Files::open(&directory).map_err(|error| unusable(error.into()))?;
         if !files
             .take(&directory)

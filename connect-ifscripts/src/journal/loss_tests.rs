@@ -2,6 +2,7 @@
 //! The journal when its directory or its lock is removed or replaced while it is in use.
 
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use connect_ipc::RunId;
@@ -54,8 +55,8 @@ impl Bench {
 
     /// The helper has nothing to do but to look.
     fn look(&mut self) {
-        assert_eq!(self.journal.next_wake(), Some(THEN));
-        self.journal.tend(&self.ledger, THEN);
+        assert_eq!(self.journal.next_wake(Pace::Idle), Some(THEN));
+        self.journal.tend(&self.ledger, Pace::Idle, THEN);
     }
 
     /// The fault, which is told once, and what comes after it.
@@ -65,8 +66,8 @@ impl Bench {
 
     /// What was lost has been made again.
     fn is_made_again(&mut self) {
-        assert_eq!(self.journal.next_wake(), Some(THEN), "at once");
-        self.journal.tend(&self.ledger, THEN);
+        assert_eq!(self.journal.next_wake(Pace::Idle), Some(THEN), "at once");
+        self.journal.tend(&self.ledger, Pace::Idle, THEN);
         assert_eq!(self.journal.fault(), None);
         let directory = Directory::open(&self.path).unwrap();
         let reading = read(&directory, &Header::current().unwrap()).unwrap();
@@ -141,7 +142,7 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
     let segments = bench.segments();
     bench.look();
     for time in [THEN, THEN + RETRY, THEN + RETRY + RETRY] {
-        bench.journal.tend(&bench.ledger, time);
+        bench.journal.tend(&bench.ledger, Pace::Idle, time);
         bench.note();
         bench.journal.flush(&bench.ledger, time);
         let fault = bench.fault();
@@ -152,7 +153,7 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
         );
         assert!(fault.contains("that one goes on"), "{fault}");
         assert!(bench.journal.is_taken());
-        assert_eq!(bench.journal.next_wake(), None);
+        assert_eq!(bench.journal.next_wake(Pace::Idle), None);
         assert_eq!(bench.segments(), segments);
     }
     // Each of its ways to change something is closed.
@@ -173,7 +174,9 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
     assert_eq!(other.fault(), None);
     drop(other);
     let segments = bench.segments();
-    bench.journal.tend(&bench.ledger, THEN + IDLE_LOOK);
+    bench
+        .journal
+        .tend(&bench.ledger, Pace::Idle, THEN + IDLE_LOOK);
     assert!(!bench.journal.lets_start(THEN + IDLE_LOOK));
     assert!(bench.journal.is_taken());
     assert_eq!(bench.segments(), segments);
@@ -187,7 +190,7 @@ fn before_a_script_is_started_what_was_removed_is_made_again() {
     bench.note();
     assert!(!bench.journal.lets_start(NOW));
     assert!(bench.fault().contains("`lock'"), "{}", bench.fault());
-    bench.journal.tend(&bench.ledger, NOW);
+    bench.journal.tend(&bench.ledger, Pace::Idle, NOW);
     assert!(bench.journal.lets_start(NOW));
     assert!(lock(&bench.path).is_none(), "it is locked");
     assert!(bench.journal.lines.is_empty(), "they are in the ledger");
@@ -195,7 +198,7 @@ fn before_a_script_is_started_what_was_removed_is_made_again() {
     fs::remove_file(bench.path.join("lock")).unwrap();
     let _other = open(&bench.path);
     assert!(!bench.journal.lets_start(NOW));
-    bench.journal.tend(&bench.ledger, NOW);
+    bench.journal.tend(&bench.ledger, Pace::Idle, NOW);
     assert!(bench.journal.is_taken());
 }
 
@@ -205,12 +208,12 @@ fn a_directory_that_cannot_be_made_again_is_told_and_tried_again() {
     fs::remove_dir_all(&bench.path).unwrap();
     fs::write(&bench.path, "in its place").unwrap();
     bench.look();
-    bench.journal.tend(&bench.ledger, THEN);
+    bench.journal.tend(&bench.ledger, Pace::Idle, THEN);
     let fault = bench.fault();
     assert!(fault.contains("it must be a directory"), "{fault}");
-    assert_eq!(bench.journal.next_wake(), Some(THEN + RETRY));
+    assert_eq!(bench.journal.next_wake(Pace::Idle), Some(THEN + RETRY));
     fs::remove_file(&bench.path).unwrap();
-    bench.journal.tend(&bench.ledger, THEN + RETRY);
+    bench.journal.tend(&bench.ledger, Pace::Idle, THEN + RETRY);
     assert_eq!(bench.journal.fault(), None);
 }
 
@@ -239,4 +242,35 @@ fn a_lock_file_without_its_name_cannot_be_taken() {
     drop(bench.journal);
     assert!(!files.take(&directory).unwrap());
     assert!(Files::open(&directory).unwrap().take(&directory).unwrap());
+}
+
+#[test]
+fn while_scripts_are_under_way_it_looks_each_second() {
+    let mut bench = Bench::new();
+    fs::remove_file(bench.path.join("lock")).unwrap();
+    assert_eq!(bench.journal.next_wake(Pace::Busy), Some(NOW + LOOK));
+    bench.journal.tend(&bench.ledger, Pace::Busy, NOW + LOOK);
+    assert!(bench.fault().contains("`lock'"), "{}", bench.fault());
+}
+
+#[test]
+fn what_was_removed_is_made_again_before_a_helper_ends() {
+    let mut bench = Bench::new();
+    bench.journal.secure(&bench.ledger, NOW);
+    assert_eq!(bench.segments(), [1], "all is there");
+    fs::remove_file(bench.path.join("journal-1")).unwrap();
+    bench.journal.secure(&bench.ledger, NOW);
+    assert_eq!(bench.journal.fault(), None);
+    assert_eq!(bench.segments(), [1]);
+    // With the directory above it, which is made as core makes it.
+    let runtime = bench.path.join("runtime");
+    let path = runtime.join("scripts");
+    fs::create_dir(&runtime).unwrap();
+    bench.journal = open(&path);
+    fs::remove_dir_all(&runtime).unwrap();
+    bench.journal.secure(&bench.ledger, NOW);
+    assert_eq!(bench.journal.fault(), None);
+    assert!(lock(&path).is_none(), "it is locked");
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(&runtime), mode(&path)), (0o755, 0o700));
 }

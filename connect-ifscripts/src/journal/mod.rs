@@ -34,7 +34,7 @@ pub(crate) use locked::Locked;
 use locked::Trouble;
 pub(crate) use segment::Header;
 use segment::put;
-use store::{Aside, Store};
+use store::{Aside, LOOK, Store};
 pub(crate) use waiting::take;
 
 /// How much memory is kept from one write to the next: that of the orders in a message.
@@ -50,6 +50,23 @@ const IDLE_LOOK: Duration = Duration::from_secs(60);
 /// What a fault leads to.
 pub(crate) const UNTIL_THEN: &str =
     "until then, scripts may be lost or run twice if connect-ifscripts is killed";
+
+/// Whether scripts are under way or waiting.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Pace {
+    Busy,
+    Idle,
+}
+
+impl Pace {
+    /// How often to look whether somebody has removed something.
+    const fn look_every(self) -> Duration {
+        match self {
+            Pace::Busy => LOOK,
+            Pace::Idle => IDLE_LOOK,
+        }
+    }
+}
 
 /// The journal.
 #[derive(Debug)]
@@ -127,11 +144,11 @@ impl Journal {
     }
 
     /// When [`Journal::tend`] leads to something next.
-    pub(crate) fn next_wake(&self) -> Option<Monotonic> {
+    pub(crate) fn next_wake(&self, pace: Pace) -> Option<Monotonic> {
         if self.taken {
             return None;
         }
-        let look = |store: &Store| store.looked() + IDLE_LOOK;
+        let look = |store: &Store| store.looked() + pace.look_every();
         self.retry_at.or_else(|| self.store.as_ref().map(look))
     }
 
@@ -161,7 +178,7 @@ impl Journal {
 
     /// Does what is due: writes all of the ledger again after a fault, or looks whether somebody
     /// has removed something.
-    pub(crate) fn tend(&mut self, ledger: &Ledger, now: Monotonic) {
+    pub(crate) fn tend(&mut self, ledger: &Ledger, pace: Pace, now: Monotonic) {
         if let Some(at) = self.retry_at {
             if at <= now {
                 self.rewrite(ledger, now);
@@ -171,7 +188,7 @@ impl Journal {
         let Some(store) = &mut self.store else {
             return;
         };
-        if now < store.looked() + IDLE_LOOK {
+        if now < store.looked() + pace.look_every() {
             return;
         }
         if let Err(trouble) = store.look(now) {
@@ -196,6 +213,15 @@ impl Journal {
             self.fail(&trouble, now);
         }
         !self.taken && self.retry_at.is_none_or(|at| at > now)
+    }
+
+    /// Looks whether somebody has removed something, and tries at once to write all of the ledger
+    /// again if it is not written. To be called when another helper may come soon.
+    pub(crate) fn secure(&mut self, ledger: &Ledger, now: Monotonic) {
+        self.lets_start(now);
+        if self.retry_at.is_some() {
+            self.rewrite(ledger, now);
+        }
     }
 
     fn rewrite(&mut self, ledger: &Ledger, now: Monotonic) {

@@ -261,14 +261,16 @@ fn what_stands_before_a_line_that_is_no_entry_counts_and_the_line_is_told() {
     assert!(bench.is_same(&bench.read().unwrap()));
     // It is told until somebody has dealt with it; meanwhile the journal is written.
     let later = NOW + IDLE_LOOK;
-    assert_eq!(bench.journal.next_wake(), Some(later));
-    bench.journal.tend(&bench.ledger, later);
+    assert_eq!(bench.journal.next_wake(Pace::Idle), Some(later));
+    bench.journal.tend(&bench.ledger, Pace::Idle, later);
     assert!(bench.journal.fault().is_some());
     bench.note(&ordered(3, 10));
     bench.flush();
     assert!(bench.is_same(&bench.read().unwrap()));
     fs::remove_file(bench.dir.path().join("damaged-1")).unwrap();
-    bench.journal.tend(&bench.ledger, later + IDLE_LOOK);
+    bench
+        .journal
+        .tend(&bench.ledger, Pace::Idle, later + IDLE_LOOK);
     assert_eq!(bench.journal.fault(), None);
 }
 
@@ -343,7 +345,7 @@ fn the_last_number_that_counts_is_followed_by_the_first() {
     fs::copy(&bench.segments()[0], &last).unwrap();
     let read = bench.reopen().unwrap();
     assert!(bench.is_same(&read));
-    bench.journal.tend(&bench.ledger, NOW + RETRY);
+    bench.journal.tend(&bench.ledger, Pace::Idle, NOW + RETRY);
     assert_eq!(bench.journal.fault(), None);
     assert!(bench.is_same(&bench.read().unwrap()));
     assert!(bench.segments()[0].ends_with("journal-1"));
@@ -424,20 +426,20 @@ fn a_journal_that_cannot_be_written_is_told_and_written_again_when_it_can() {
     // What happens meanwhile costs nothing.
     bench.note(&ordered(3, 10));
     assert!(bench.journal.lines.is_empty());
-    assert_eq!(bench.journal.next_wake(), Some(late), "at once");
+    assert_eq!(bench.journal.next_wake(Pace::Idle), Some(late), "at once");
     // Directories in the places of the next segments make it fail again.
     let path = |number: u64| bench.dir.path().join(format!("journal-{number}"));
     for number in 1..=100 {
         fs::create_dir(path(number)).unwrap();
     }
-    bench.journal.tend(&bench.ledger, late);
+    bench.journal.tend(&bench.ledger, Pace::Idle, late);
     let fault = bench.journal.fault().unwrap().to_owned();
     assert!(fault.contains("something else: remove them"), "{fault}");
-    assert_eq!(bench.journal.next_wake(), Some(late + RETRY));
+    assert_eq!(bench.journal.next_wake(Pace::Idle), Some(late + RETRY));
     fs::remove_dir(path(1)).unwrap();
-    bench.journal.tend(&bench.ledger, late);
+    bench.journal.tend(&bench.ledger, Pace::Idle, late);
     assert!(bench.journal.fault().is_some(), "it is too early");
-    bench.journal.tend(&bench.ledger, late + RETRY);
+    bench.journal.tend(&bench.ledger, Pace::Idle, late + RETRY);
     assert_eq!(bench.journal.fault(), None);
     assert!(bench.is_same(&bench.read().unwrap()));
     bench.note(&starting(RunId(3)));
@@ -452,6 +454,6 @@ fn without_a_journal_everything_goes_on() {
     journal.append(&ordered(1, 10));
     assert!(journal.lines.is_empty());
     journal.flush(&Ledger::default(), NOW);
-    journal.tend(&Ledger::default(), NOW);
-    assert_eq!(journal.next_wake(), None);
+    journal.tend(&Ledger::default(), Pace::Idle, NOW);
+    assert_eq!(journal.next_wake(Pace::Idle), None);
 }

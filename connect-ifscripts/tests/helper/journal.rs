@@ -350,3 +350,20 @@ async fn commands_that_hang_stop_no_ifup() -> Result<()> {
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn what_was_removed_while_nothing_happened_is_there_again_for_the_next_helper() -> Result<()>
+{
+    let (core, mut helper, mut connection) = begun().await?;
+    let run = noting(&core, 1, "a");
+    connection.run(run.clone())?;
+    assert_eq!(connection.end(1).await?, Ended::Exited(5));
+    fs::remove_dir_all(core.path("journal"))?;
+    helper.signal(Signal::TERM)?;
+    assert!(helper.ended().await?.success());
+    drop(connection);
+    let (_helper, mut connection, resumed) = succeed(&core).await?;
+    assert_eq!(resumed.len(), 1);
+    assert_eq!(connection.end(1).await?, Ended::Exited(5));
+    Ok(())
+}
