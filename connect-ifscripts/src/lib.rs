@@ -17,6 +17,7 @@ mod admission;
 mod adopted;
 mod child;
 mod children;
+mod earlier;
 mod journal;
 mod lines;
 mod marks;

@@ -13,6 +13,7 @@ use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::EndSignals;
 use tracing::info;
 
+use crate::earlier;
 use crate::journal::{self, Directory, Header, Journal, UNTIL_THEN};
 use crate::ledger::Ledger;
 use crate::marks;
@@ -43,14 +44,22 @@ impl Beginning {
         let Some(directory) = directory else {
             return Some(Self::without_journal(NO_DIRECTORY.to_owned()));
         };
-        match Self::take_from(directory, signals, notifier).await {
-            Ok(beginning) => beginning,
-            Err(error) => {
+        loop {
+            let error = match Self::take_from(directory, signals, notifier).await {
+                Ok(beginning) => return beginning,
+                Err(error) => format!("{error:#}"),
+            };
+            let waited = tokio::select! {
+                _ = signals.next() => return None,
+                waited = earlier::ended(directory, &error, notifier) => waited,
+            };
+            // It may have been mended meanwhile.
+            if !waited {
                 let fault = format!(
-                    "cannot keep a journal of scripts: {error:#}; then restart connect-ifscripts; \
+                    "cannot keep a journal of scripts: {error}; then restart connect-ifscripts; \
                      {UNTIL_THEN}"
                 );
-                Some(Self::without_journal(fault))
+                return Some(Self::without_journal(fault));
             }
         }
     }

@@ -18,6 +18,7 @@ use std::io;
 use connect_runtime::lock_holder::LOCK;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
+use tracing::warn;
 
 use super::directory::Directory;
 
@@ -29,15 +30,32 @@ pub(super) const NEXT: &str = "next";
 pub(super) struct Files {
     /// Held by being open. It is left to the end of the process to close it.
     pub(super) lock: File,
-    pub(super) next: File,
+    /// `None` if it cannot be opened: then a helper that ends does not see that another one waits,
+    /// and gives its scripts all their time.
+    pub(super) next: Option<File>,
 }
 
 impl Files {
     pub(super) fn open(directory: &Directory) -> io::Result<Self> {
+        let next = directory.lock_file(NEXT).inspect_err(|error| {
+            let path = directory.path().display();
+            warn!(
+                %path,
+                %error,
+                "cannot open the file `next'; a script helper that ends does not make way at once \
+                 for the next one; remove that file"
+            );
+        });
         Ok(Files {
             lock: directory.lock_file(LOCK)?,
-            next: directory.lock_file(NEXT)?,
+            next: next.ok(),
         })
+    }
+
+    /// Whether `next` is as it should be, as far as it can be.
+    pub(super) fn has_next(&self, directory: &Directory) -> bool {
+        let next = self.next.as_ref();
+        next.is_none_or(|next| directory.has(NEXT, next))
     }
 
     /// Takes the lock, if nobody has it. It counts only if the file has its name still: another

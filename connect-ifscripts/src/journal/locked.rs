@@ -93,10 +93,13 @@ impl Locked {
 
     /// Whether another helper waits for us to end.
     pub(crate) fn successor_waits(&self) -> bool {
-        match try_lock(&self.files.next, FlockOperation::NonBlockingLockShared) {
+        let Some(next) = &self.files.next else {
+            return false;
+        };
+        match try_lock(next, FlockOperation::NonBlockingLockShared) {
             Ok(true) => {
                 // Nobody waits, so nobody may be kept from saying that he does.
-                let _ = flock(&self.files.next, FlockOperation::Unlock);
+                let _ = flock(next, FlockOperation::Unlock);
                 false
             }
             Ok(false) => true,
@@ -111,12 +114,13 @@ impl Locked {
         }
         self.confirm()?;
         // A successor locks the file of that name, and we look there for it.
-        if !self.directory.has(NEXT, &self.files.next)
+        let next = self.files.next.as_ref();
+        if !next.is_some_and(|next| self.directory.has(NEXT, next))
             && let Ok(next) = self.directory.lock_file(NEXT)
         {
             let path = self.directory.path().display();
             info!(%path, "the file `next' was removed; it was made again");
-            self.files.next = next;
+            self.files.next = Some(next);
         }
         Ok(())
     }

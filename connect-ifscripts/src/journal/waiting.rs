@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::directory::Directory;
-use super::lock::{Files, NEXT, try_lock};
+use super::lock::{Files, try_lock};
 use super::locked::Locked;
 
 /// The first pause before the lock is tried again.
@@ -58,7 +58,9 @@ async fn wait(
     let mut pause = FIRST_PAUSE;
     loop {
         // A third helper waits without it, and gets it when it is free.
-        try_lock(&files.next, FlockOperation::NonBlockingLockExclusive)?;
+        if let Some(next) = &files.next {
+            try_lock(next, FlockOperation::NonBlockingLockExclusive)?;
+        }
         notifier.feed();
         waiting.tell(&directory, &files, notifier);
         sleep(pause).await;
@@ -66,11 +68,13 @@ async fn wait(
             directory = Directory::open(directory.path())?;
         }
         // Whoever holds a file that has lost its name holds nothing.
-        if !directory.has(LOCK, &files.lock) || !directory.has(NEXT, &files.next) {
+        if !directory.has(LOCK, &files.lock) || !files.has_next(&directory) {
             files = Files::open(&directory)?;
         }
         if files.take(&directory)? {
-            flock(&files.next, FlockOperation::Unlock)?;
+            if let Some(next) = &files.next {
+                flock(next, FlockOperation::Unlock)?;
+            }
             let path = directory.path().display();
             info!(%path, "the other script helper has ended; going on where it was");
             return Ok(Locked::new(directory, files));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Two helpers at once: the second one waits for the first, and goes on where that one ends.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use anyhow::Result;
 use connect_ipc::scripts::{Ended, ToScripts};
@@ -120,5 +121,45 @@ async fn a_helper_whose_lock_another_has_starts_nothing_more_and_leaves_its_runs
     assert_eq!(connection.end(1).await?, Ended::Lost);
     assert_eq!(connection.end(3).await?, Ended::Exited(0));
     assert_eq!(fs::read_to_string(log)?, "2\n3\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_helper_that_cannot_lock_the_directory_waits_for_the_one_that_uses_it() -> Result<()> {
+    let core = Core::new().await?;
+    let mut first = core.journalling(&[])?;
+    let (connection, _) = core.accept().await?;
+    connection.tell(&ToScripts::Ready {})?;
+    // As when others may write into what is mounted over it.
+    fs::set_permissions(core.path("journal"), Permissions::from_mode(0o777))?;
+    let mut second = core.journalling(&[])?;
+    let text = second.logged("another script helper uses it").await?;
+    let pid = first.pid()?.as_raw_nonzero();
+    assert!(text.contains(&format!("pid={pid}")), "{text}");
+    first.signal(Signal::KILL)?;
+    first.ended().await?;
+    let (mut connection, _) = core.accept().await?;
+    let fault = connection.journal_fault().await?.unwrap_or_default();
+    assert!(fault.contains("chmod go-w"), "{fault}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_directory_in_the_place_of_next_costs_the_quick_handover_alone() -> Result<()> {
+    let core = Core::new().await?;
+    fs::create_dir_all(core.path("journal").join("next"))?;
+    fs::set_permissions(core.path("journal"), Permissions::from_mode(0o700))?;
+    let mut first = core.journalling(&[])?;
+    first.logs("cannot open the file `next'").await?;
+    let (mut connection, _) = core.accept().await?;
+    connection.tell(&ToScripts::Ready {})?;
+    connection.run(shell(1, "a", "exit 3"))?;
+    assert_eq!(connection.end(1).await?, Ended::Exited(3));
+    let mut second = core.journalling(&[])?;
+    second.logs(WAITS).await?;
+    first.signal(Signal::KILL)?;
+    first.ended().await?;
+    let (_connection, resumed) = core.accept().await?;
+    assert_eq!(resumed.len(), 1);
     Ok(())
 }

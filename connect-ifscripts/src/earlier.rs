@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Waiting for earlier script helpers where the lock cannot say whether there is one.
+//!
+//! A helper that cannot use the directory of the journal would run scripts beside those of an
+//! earlier one. That one is known by its program and by the directory in its command line.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use connect_runtime::notifier::Notifier;
+use connect_runtime::start_time::Stat;
+use rustix::process::geteuid;
+use tokio::time::sleep;
+use tracing::warn;
+
+/// How often to look whether it has ended. It is a fault that somebody has to mend, so there is no
+/// hurry, and to look takes a few milliseconds.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The name of this program.
+const PROGRAM: &str = "connect-ifscripts";
+
+/// What the system adds to the name of a program whose file was replaced, as by an upgrade.
+const REPLACED: &str = " (deleted)";
+
+/// The option that names the directory.
+const OPTION: &str = "--journal-dir";
+
+/// Waits until no earlier helper lives that was started with this directory. Whether there was one.
+pub(crate) async fn ended(directory: &Path, error: &str, notifier: &mut Notifier) -> bool {
+    let mut told = None;
+    while let Some(pid) = find(directory) {
+        notifier.feed();
+        if told.replace(pid) != Some(pid) {
+            let path = directory.display();
+            notifier.status(&format!(
+                "waiting for another script helper to end: process {pid}"
+            ));
+            warn!(
+                %path,
+                pid,
+                error,
+                "cannot lock the directory of the journal, and another script helper uses it; \
+                 waiting for it to end, and no script is started meanwhile; if that process is \
+                 stopped or hangs, kill it: its scripts go on"
+            );
+        }
+        sleep(LOOK).await;
+    }
+    told.is_some()
+}
+
+/// An earlier helper with this directory. Only earlier ones count, so that no two wait for each
+/// other; and only those of our user or of root, since anybody can name a program like ours.
+fn find(directory: &Path) -> Option<i32> {
+    let own = i32::try_from(std::process::id()).ok()?;
+    let begin = (Stat::of(own)?.start_time, own);
+    let entries = fs::read_dir("/proc").ok()?.flatten();
+    let mut numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.find(|pid| {
+        Stat::of(*pid).is_some_and(|stat| (stat.start_time, *pid) < begin)
+            && is_helper(*pid)
+            && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| names(&line, directory))
+    })
+}
+
+fn is_helper(pid: i32) -> bool {
+    let owner = fs::metadata(format!("/proc/{pid}")).map(|metadata| metadata.uid());
+    let is_ours = owner.is_ok_and(|owner| owner == 0 || owner == geteuid().as_raw());
+    let program = fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let name = program.as_deref().and_then(Path::file_name);
+    let name = name.and_then(OsStr::to_str);
+    is_ours && name.is_some_and(|name| name.strip_suffix(REPLACED).unwrap_or(name) == PROGRAM)
+}
+
+/// Whether a command line as the system gives it has the option with this directory.
+fn names(command_line: &[u8], directory: &Path) -> bool {
+    let directory = directory.as_os_str().as_bytes();
+    let mut words = command_line.split(|byte| *byte == 0);
+    while let Some(word) = words.next() {
+        match word.strip_prefix(OPTION.as_bytes()) {
+            Some([]) => return words.next() == Some(directory),
+            Some([b'=', value @ ..]) => return value == directory,
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_directory_is_found_in_a_command_line() {
+        let is_named = |line| names(line, Path::new("/run/x"));
+        assert!(is_named(b"p\0--socket\0s\0--journal-dir\0/run/x\0"));
+        assert!(is_named(b"p\0--journal-dir=/run/x\0--more\0"));
+        for line in [
+            &b"p\0--journal-dir\0/run/xy\0"[..],
+            b"p\0--journal-dir",
+            b"p\0--journal-dirs\0/run/x\0",
+            b"",
+        ] {
+            assert!(!is_named(line), "{line:?}");
+        }
+    }
+}
