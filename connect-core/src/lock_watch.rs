@@ -133,8 +133,9 @@ impl LockWatch {
             let remedy = if is_orphan {
                 "its own connect has ended, so it is killed soon; its scripts go on"
             } else {
-                "if it is stopped or hangs, kill it: its scripts go on; if another connect uses \
-                 this directory, stop one of the two"
+                "if its connect is ending, that one ends it within --stop-wait and 2 s; else, if \
+                 it is stopped or hangs, kill it: its scripts go on; if another connect uses this \
+                 directory, stop one of the two"
             };
             return Step::Tell(format!(
                 "the script helper cannot begin, and no script is started, since {holder} holds \

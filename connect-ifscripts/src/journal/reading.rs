@@ -38,6 +38,8 @@ pub(super) struct Damage {
 pub(super) enum Cause {
     #[error("line {line} is no entry ({error})")]
     Line { line: u64, error: String },
+    #[error("line {line} has no end, or is missing")]
+    Cut { line: u64 },
     #[error("its schema is {0}, and this version of connect-ifscripts reads schema {SCHEMA}")]
     Schema(u32),
     #[error("it cannot be read after line {line} ({error})")]
@@ -52,11 +54,17 @@ pub(super) fn read(directory: &Directory, current: &Header) -> io::Result<Readin
     let mut reading = Reading::default();
     let mut ledger = Ledger::default();
     let mut found = false;
-    for segment in directory.segments()? {
+    let segments = directory.segments()?;
+    for segment in segments.iter().copied() {
+        let is_last = segments.last() == Some(&segment);
         match read_segment(directory, segment, current, &mut ledger) {
             Ok(counts) => found |= counts,
+            // The writer died in its last write, or when it had just made a further segment.
+            Err(Cause::Cut { line }) if is_last && (line > 1 || segments.len() > 1) => {
+                found |= line > 1;
+            }
             Err(cause) => {
-                found |= !matches!(cause, Cause::Schema(_));
+                found |= !matches!(cause, Cause::Schema(_) | Cause::Cut { line: 1 });
                 reading.damaged.push(Damage { segment, cause });
             }
         }
@@ -65,8 +73,7 @@ pub(super) fn read(directory: &Directory, current: &Header) -> io::Result<Readin
     Ok(reading)
 }
 
-/// Reads a segment into a ledger. Whether it counts: one of another boot, or without a whole
-/// header, does not.
+/// Reads a segment into a ledger. Whether it counts: one of another boot does not.
 fn read_segment(
     directory: &Directory,
     number: u64,
@@ -81,7 +88,7 @@ fn read_segment(
         number: 0,
     };
     if !lines.next()? {
-        return Ok(false);
+        return Err(Cause::Cut { line: 1 });
     }
     let header: Header = lines.parse()?;
     if header.boot != current.boot {
@@ -96,6 +103,9 @@ fn read_segment(
     }
     while lines.next()? {
         ledger.apply(&lines.parse::<Entry>()?);
+    }
+    if !lines.line.is_empty() {
+        return Err(Cause::Cut { line: lines.number });
     }
     Ok(true)
 }

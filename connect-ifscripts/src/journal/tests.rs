@@ -229,6 +229,37 @@ fn a_journal_with_a_first_line_that_is_no_header_is_kept_and_told() {
     }
 }
 
+#[test]
+fn a_segment_that_was_cut_off_is_told_unless_its_writer_may_have_died_in_its_last_write() {
+    for length in [0, 20] {
+        let mut bench = Bench::new();
+        bench.note(&ordered(1, 10));
+        bench.flush();
+        let file = OpenOptions::new().write(true).open(&bench.segments()[0]);
+        file.unwrap().set_len(length).unwrap();
+        assert!(bench.reopen().is_none());
+        let fault = bench.journal.fault().unwrap();
+        assert!(
+            fault.contains("line 1 has no end, or is missing"),
+            "{fault}"
+        );
+    }
+    // One that another was begun after.
+    let mut bench = Bench::new();
+    bench.note(&ordered(1, 10));
+    bench.note(&ordered(2, 10));
+    bench.flush();
+    let path = bench.segments()[0].clone();
+    let size = fs::metadata(&path).unwrap().len();
+    fs::copy(&path, path.with_file_name("journal-2")).unwrap();
+    let file = OpenOptions::new().write(true).open(&path);
+    file.unwrap().set_len(size - 5).unwrap();
+    let read = bench.reopen().unwrap();
+    assert!(bench.is_same(&read));
+    let fault = bench.journal.fault().unwrap();
+    assert!(fault.contains("line 3 has no end"), "{fault}");
+}
+
 /// Adds a line that is no entry to the last segment.
 fn add_nonsense(bench: &Bench) {
     let segment = bench.segments().pop().unwrap();

@@ -135,6 +135,14 @@ impl Waiting {
                 pid,
                 "another script helper uses this directory; waiting for it to end"
             ),
+            News::Lasts(seconds) if holder.is_none() => warn!(
+                %path,
+                seconds,
+                "the script helper that had locked the directory has ended, but a child of it \
+                 has the lock still: it hangs while its program is executed, as on a file system \
+                 that does not answer; no script is started meanwhile; mend that file system or \
+                 kill that child, a process with the command line of connect-ifscripts"
+            ),
             News::Lasts(seconds) => warn!(
                 %path,
                 pid,
