@@ -16,7 +16,7 @@ use std::future::pending;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use connect_runtime::lock_holder::Holder;
+use connect_runtime::lock_holder::{Holder, is_locked};
 use rustix::process::geteuid;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
@@ -41,6 +41,8 @@ pub(crate) struct LockWatch {
     /// How long a process without anybody in charge of it may keep the lock.
     patience: Duration,
     other: Option<Other>,
+    /// Since when a child of a dead helper is seen to have the lock.
+    child_since: Option<Instant>,
 }
 
 /// Another process that has the lock.
@@ -57,6 +59,17 @@ struct Other {
 struct Found {
     holder: Holder,
     is_orphan: bool,
+}
+
+/// What was found.
+#[derive(Clone, Copy, Debug)]
+enum Lock {
+    /// Nobody is known to have it.
+    Free,
+    /// A living process is named in it.
+    Held(Found),
+    /// The process that is named in it is dead, and a child of it has it still.
+    LeftToChild,
 }
 
 /// What is to be done.
@@ -79,6 +92,7 @@ impl LockWatch {
             directory,
             patience: stop_wait.saturating_add(MARGIN),
             other: None,
+            child_since: None,
         }
     }
 
@@ -91,19 +105,44 @@ impl LockWatch {
             let directory = self.directory.clone();
             // The system may let one wait who asks for the command line of a process that hangs.
             let found = spawn_blocking(move || find(&directory)).await;
-            let found = found.ok().flatten();
-            pause = if found.is_some() {
-                LOOK
-            } else {
-                (pause * 2).min(LONGEST)
+            let found = found.unwrap_or(Lock::Free);
+            pause = match found {
+                Lock::Free => (pause * 2).min(LONGEST),
+                Lock::Held(_) | Lock::LeftToChild => LOOK,
             };
-            match self.step(found, helper, Instant::now()) {
+            match self.look_at(found, helper, Instant::now()) {
                 Step::Look => {}
                 Step::Rest => pending().await,
                 Step::Tell(why) => core.held_up(why),
                 Step::Kill(holder) => self.kill(holder),
             }
         }
+    }
+
+    fn look_at(&mut self, found: Lock, helper: Option<i32>, now: Instant) -> Step {
+        let Lock::LeftToChild = found else {
+            self.child_since = None;
+            let found = match found {
+                Lock::Held(found) => Some(found),
+                Lock::Free | Lock::LeftToChild => None,
+            };
+            return self.step(found, helper, now);
+        };
+        self.other = None;
+        let since = *self.child_since.get_or_insert(now);
+        // To be told as long as it lasts would be no news; core needs it once for each helper.
+        let waited = now.duration_since(since);
+        if waited < TELL_AFTER || waited >= TELL_AFTER + LOOK {
+            return Step::Look;
+        }
+        let directory = self.directory.display();
+        Step::Tell(format!(
+            "the script helper cannot begin, and no script is started, since a child of an earlier \
+             script helper, which has ended, holds the journal of scripts in {directory}: the child \
+             hangs while its program is executed, as on a file system that does not answer; mend \
+             that file system or kill the child, a process with the command line of \
+             connect-ifscripts"
+        ))
     }
 
     fn step(&mut self, found: Option<Found>, helper: Option<i32>, now: Instant) -> Step {
@@ -167,10 +206,16 @@ impl LockWatch {
 }
 
 /// Looks who has the lock. Only a file of our own user counts, since whom it names is killed.
-fn find(directory: &std::path::Path) -> Option<Found> {
-    let holder = Holder::find(directory, Some(geteuid().as_raw()))?;
-    let is_orphan = holder.is_orphan();
-    Some(Found { holder, is_orphan })
+fn find(directory: &std::path::Path) -> Lock {
+    let owner = Some(geteuid().as_raw());
+    match Holder::find(directory, owner) {
+        Some(holder) => Lock::Held(Found {
+            holder,
+            is_orphan: holder.is_orphan(),
+        }),
+        None if is_locked(directory, owner) => Lock::LeftToChild,
+        None => Lock::Free,
+    }
 }
 
 #[cfg(test)]
@@ -217,6 +262,25 @@ mod tests {
             text.contains("process 77") && text.contains("killed soon"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_child_of_a_dead_helper_that_has_the_lock_is_told_and_nothing_is_killed() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(matches!(find(dir.path()), Lock::Free));
+        let file = std::fs::File::create(dir.path().join("lock")).unwrap();
+        assert!(matches!(find(dir.path()), Lock::Free));
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive).unwrap();
+        let found = find(dir.path());
+        assert!(matches!(found, Lock::LeftToChild), "{found:?}");
+        let (mut watch, begin) = (watch(), Instant::now());
+        let at = |second| begin + Duration::from_secs(second);
+        let steps = (0..100).map(|second| (second, watch.look_at(found, Some(99), at(second))));
+        let told: Vec<_> = steps.filter(|(_, step)| *step != Step::Look).collect();
+        let [(3, Step::Tell(text))] = &told[..] else {
+            panic!("{told:?}");
+        };
+        assert!(text.contains("hangs while its program"), "{text}");
     }
 
     #[test]

@@ -77,7 +77,7 @@ impl Directory {
         })
     }
 
-    /// As [`Directory::open`], after it was removed: also makes the directory above it, as core does.
+    /// As [`Directory::open`], after it was removed: also makes the directory above, as core does.
     ///
     /// # Errors
     /// Why it cannot be used, with the remedy.

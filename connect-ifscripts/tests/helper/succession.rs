@@ -163,3 +163,20 @@ async fn a_directory_in_the_place_of_next_costs_the_quick_handover_alone() -> Re
     assert_eq!(resumed.len(), 1);
     Ok(())
 }
+
+#[tokio::test]
+async fn who_waits_for_a_child_of_a_dead_helper_says_so() -> Result<()> {
+    let core = Core::new().await?;
+    fs::create_dir(core.path("journal"))?;
+    fs::set_permissions(core.path("journal"), Permissions::from_mode(0o700))?;
+    // As a child has it that is between its start and its program.
+    let lock = fs::File::create(core.path("journal").join("lock"))?;
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
+    let mut helper = core.journalling(&[])?;
+    helper
+        .logs("it hangs while its program is executed")
+        .await?;
+    drop(lock);
+    core.accept().await?;
+    Ok(())
+}

@@ -12,7 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, FlockOperation, Mode, OFlags, flock, fstat, openat};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -78,13 +78,7 @@ impl Holder {
     /// file of another user counts for nothing.
     #[must_use]
     pub fn find(directory: &Path, owner: Option<u32>) -> Option<Self> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let path = directory.join(LOCK);
-        let file = openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let stat = fstat(&file).ok()?;
-        let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        let is_trusted = owner.is_none_or(|owner| owner == stat.st_uid);
-        Self::read(&File::from(file)).filter(|_| is_plain && is_trusted)
+        Self::read(&open(directory, owner)?)
     }
 
     /// Whether a `connect` has started it that has ended since: the system has given it another
@@ -134,6 +128,27 @@ impl Holder {
         let length = file.read_at(&mut buffer, 0).ok()?;
         parent_in(buffer.get(..length)?)
     }
+}
+
+/// Whether any process has the lock of this directory, be it that nobody is named in the file: a
+/// child of a dead helper has it until its program is executed.
+#[must_use]
+pub fn is_locked(directory: &Path, owner: Option<u32>) -> bool {
+    // A lock that we get ends with the file, at once.
+    open(directory, owner).is_some_and(|file| {
+        flock(file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    })
+}
+
+/// Opens the lock file of a directory.
+fn open(directory: &Path, owner: Option<u32>) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let path = directory.join(LOCK);
+    let file = openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let stat = fstat(&file).ok()?;
+    let is_plain = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let is_trusted = owner.is_none_or(|owner| owner == stat.st_uid);
+    (is_plain && is_trusted).then(|| file.into())
 }
 
 /// Reads what [`Holder::write`] has written. A line without an end is being written.
