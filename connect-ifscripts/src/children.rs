@@ -162,8 +162,8 @@ impl Children {
         }
     }
 
-    /// Leaves the children alone: nothing is read any more. The way to the service is closed as soon
-    /// as all tasks have told what they have read.
+    /// Leaves the children alone: nothing is read any more. The way to the service is closed as
+    /// soon as all tasks have told what they have read.
     pub(crate) fn leave(&mut self) {
         self.tasks.clear();
         // Ours would keep the way open.
