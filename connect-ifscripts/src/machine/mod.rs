@@ -424,8 +424,8 @@ const fn ended(run: RunId, end: Ended) -> FromScripts {
     FromScripts::Ended { run, end }
 }
 
-/// Tells core that no output of a run will come, which is over. Only after its end: before, it would
-/// mean that the script has closed its output.
+/// Tells core that no output of a run will come, which is over. Only after its end: before, it
+/// would mean that the script has closed its output.
 fn no_output(run: RunId, out: &mut Vec<Output>) {
     for stream in [Stream::Stdout, Stream::Stderr] {
         out.push(Output::ToCore(FromScripts::Eof { run, stream }));
