@@ -53,14 +53,14 @@ impl Pipes {
     pub(crate) fn make(&self) -> io::Result<(Receiver, OwnedFd)> {
         let (reading, writing) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let ours = Receiver::from_owned_fd_unchecked(reading)?;
-        let childs = match self.open_both_ways(&writing) {
+        let for_child = match self.open_both_ways(&writing) {
             Some(both) => both,
             None => {
                 ioctl_fionbio(&writing, false)?;
                 writing
             }
         };
-        Ok((ours, childs))
+        Ok((ours, for_child))
     }
 
     /// The same pipe, opened for reading and writing; it blocks.

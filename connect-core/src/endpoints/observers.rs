@@ -11,7 +11,7 @@ use connect_ipc::event_filter::EventFilter;
 use connect_ipc::frame::EncodedEvent;
 use connect_runtime::transport::Sender;
 
-use crate::machine::{ConnectionId, Told, Upto};
+use crate::machine::{ConnectionId, Told, Until};
 
 /// Unread bytes from which on a subscriber loses events: some ten thousand of them. It is far
 /// below the bound at which the connection is cut, since being slow is no crime.
@@ -32,7 +32,7 @@ struct Subscription {
 #[derive(Debug)]
 enum Reached {
     Nobody,
-    Upto(Box<str>),
+    Until(Box<str>),
     All,
 }
 
@@ -40,7 +40,7 @@ impl Reached {
     fn includes(&self, peer: &str) -> bool {
         match self {
             Reached::Nobody => false,
-            Reached::Upto(last) => peer <= &**last,
+            Reached::Until(last) => peer <= &**last,
             Reached::All => true,
         }
     }
@@ -80,12 +80,12 @@ impl Observers {
     }
 
     /// A connection was given rows of the table of peers, as replies to a request.
-    pub fn has_rows(&mut self, connection: ConnectionId, request: u64, upto: &Upto) {
+    pub fn has_rows(&mut self, connection: ConnectionId, request: u64, until: &Until) {
         let mut all = self.subscriptions.iter_mut();
         if let Some(it) = all.find(|it| (it.connection, it.request) == (connection, request)) {
-            it.reached = match upto {
-                Upto::Name(name) => Reached::Upto(name.clone()),
-                Upto::End => Reached::All,
+            it.reached = match until {
+                Until::Name(name) => Reached::Until(name.clone()),
+                Until::End => Reached::All,
             };
         }
     }

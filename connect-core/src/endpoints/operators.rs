@@ -119,11 +119,11 @@ impl Operators {
             match output {
                 Output::Answer(connection, answer) => answers.push((connection, answer)),
                 Output::Event(event) => events.push(event),
-                Output::Rows { to, rows, upto } => {
+                Output::Rows { to, rows, until } => {
                     for (connection, id) in to {
                         let reply = Reply::Peers(rows.clone());
                         self.answer(vec![(connection, Answer { id, reply })]);
-                        self.observers.has_rows(connection, id, &upto);
+                        self.observers.has_rows(connection, id, &until);
                         sent.drained.push(connection);
                     }
                 }

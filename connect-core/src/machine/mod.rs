@@ -48,7 +48,7 @@ pub use inheritance::{Inherited, State};
 pub use input::{Config, ConnectionId, HelperNews, Input, WriteNews};
 pub use limits::ANSWER_LIMIT;
 pub use liveness::COALESCE;
-pub use output::{Ending, Milestone, Output, Told, Upto};
+pub use output::{Ending, Milestone, Output, Told, Until};
 pub use peers::PeerCounts;
 
 /// The name of the service, as the manual has it.

@@ -41,7 +41,7 @@ pub enum Output {
         /// The rows; there may be none.
         rows: PeerRows,
         /// How far the table was looked at, for those of them who subscribed.
-        upto: Upto,
+        until: Until,
     },
     /// Send the events that this filter admits from now on, as far as `told` allows.
     Subscribe {
@@ -74,7 +74,7 @@ pub enum Output {
 /// How far a table of peers was looked at, in the order of names.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Upto {
+pub enum Until {
     /// Up to this name, which is included; there may be no row of it.
     Name(Box<str>),
     /// To the end.

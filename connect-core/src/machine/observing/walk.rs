@@ -20,7 +20,7 @@ use super::readers::{Position, Purpose, Reading};
 use crate::machine::Machine;
 use crate::machine::changes::found::ChangesFound;
 use crate::machine::input::ConnectionId;
-use crate::machine::output::{Output, Told, Upto};
+use crate::machine::output::{Output, Told, Until};
 
 /// How many rows are made in a step: a third of a millisecond, encoding included.
 const ROWS: usize = 100;
@@ -33,7 +33,7 @@ struct Found {
     rows: Vec<PeerStatus>,
     /// How many names were looked at.
     names: usize,
-    upto: Upto,
+    until: Until,
 }
 
 impl Machine {
@@ -102,7 +102,7 @@ impl Machine {
                 let found = Found {
                     rows,
                     names: names.len(),
-                    upto: Upto::End,
+                    until: Until::End,
                 };
                 self.send_rows(chosen, found)
             }
@@ -119,9 +119,9 @@ impl Machine {
     fn send_rows(&mut self, chosen: ConnectionId, found: Found) -> (usize, usize) {
         let to = self.events.observing.readers.beside(chosen);
         let cost = (found.names, found.rows.len());
-        let position = match &found.upto {
-            Upto::Name(name) => Some(Position::After(name.clone())),
-            Upto::End => None,
+        let position = match &found.until {
+            Until::Name(name) => Some(Position::After(name.clone())),
+            Until::End => None,
         };
         self.out.push(Output::Rows {
             to: to.clone(),
@@ -129,7 +129,7 @@ impl Machine {
                 seq: self.events.last(),
                 list: found.rows,
             },
-            upto: found.upto,
+            until: found.until,
         });
         for (connection, _) in to {
             if let Some(reading) = self
@@ -168,11 +168,11 @@ impl Machine {
             (names, last) = (names + 1, name);
             rows.extend(self.peer_row(name));
         }
-        let upto = match all.next() {
-            Some(_) => Upto::Name(last.into()),
-            None => Upto::End,
+        let until = match all.next() {
+            Some(_) => Until::Name(last.into()),
+            None => Until::End,
         };
-        Found { rows, names, upto }
+        Found { rows, names, until }
     }
 
     /// Looks for changes among the next peers after `position`. Gives how many those are.

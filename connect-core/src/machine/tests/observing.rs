@@ -14,7 +14,7 @@ use connect_ipc::event_filter::{EventFilter, EventKinds, PeerNames};
 use peerdb::{Database, Record};
 use proptest::prelude::*;
 
-use super::super::{ConnectionId, Input, Loaded, Machine, Output, Told, Upto};
+use super::super::{ConnectionId, Input, Loaded, Machine, Output, Told, Until};
 use super::rig::{Rig, record};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -30,7 +30,7 @@ fn records(count: usize) -> Vec<Record> {
 }
 
 /// One message of rows: to whom, the rows, and how far they go.
-type Chunk = (Vec<(ConnectionId, u64)>, PeerRows, Upto);
+type Chunk = (Vec<(ConnectionId, u64)>, PeerRows, Until);
 
 /// The machine of a rig, and observers whose reading is in the hands of the test.
 struct Hall {
@@ -63,7 +63,7 @@ impl Hall {
         self.machine.handle(input, self.now, &mut outputs);
         for output in outputs {
             match output {
-                Output::Rows { to, rows, upto } => self.chunks.push((to, rows, upto)),
+                Output::Rows { to, rows, until } => self.chunks.push((to, rows, until)),
                 Output::Answer(connection, answer) => self.answers.push((connection, answer)),
                 Output::Event(event) => self.events.push(event),
                 _ => {}
@@ -345,13 +345,13 @@ fn a_table_of_which_nobody_expects_a_peer_is_looked_through_in_steps() {
     for _ in 0..3 {
         assert_eq!(hall.next(), [1]);
         hall.drain(&[1]);
-        reached.extend(hall.chunks.last().map(|(_, rows, upto)| {
+        reached.extend(hall.chunks.last().map(|(_, rows, until)| {
             assert_eq!(rows.list, []);
-            upto.clone()
+            until.clone()
         }));
     }
-    let upto = |number| Upto::Name(name(number).into());
-    assert_eq!(reached, [upto(499), upto(999), Upto::End]);
+    let until = |number| Until::Name(name(number).into());
+    assert_eq!(reached, [until(499), until(999), Until::End]);
     assert_eq!(hall.replies(1).last(), Some(&Reply::Done {}));
 }
 
@@ -400,7 +400,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[derive(Clone, Debug, PartialEq)]
 enum Reached {
     Nobody,
-    Upto(String),
+    Until(String),
     All,
 }
 
@@ -426,7 +426,7 @@ impl Follower {
             (None, _) => false,
             (Some(_), None) | (Some(Reached::All), _) => true,
             (Some(Reached::Nobody), Some(_)) => false,
-            (Some(Reached::Upto(last)), Some(peer)) => peer <= last,
+            (Some(Reached::Until(last)), Some(peer)) => peer <= last,
         };
         if !wanted {
             return;
@@ -544,7 +544,7 @@ impl Town {
                         }
                     }
                 }
-                Output::Rows { to, rows, upto } => self.rows(to, &rows, &upto)?,
+                Output::Rows { to, rows, until } => self.rows(to, &rows, &until)?,
                 _ => {}
             }
         }
@@ -555,7 +555,7 @@ impl Town {
         &mut self,
         to: Vec<(ConnectionId, u64)>,
         rows: &PeerRows,
-        upto: &Upto,
+        until: &Until,
     ) -> Result<(), TestCaseError> {
         // The truth at this very instant, for all names.
         let mut names: BTreeSet<String> = (0..NAMES).map(name).collect();
@@ -577,12 +577,12 @@ impl Town {
                 None => Bound::Unbounded,
                 Some(last) => Bound::Excluded(last.as_str()),
             };
-            let reached = match upto {
-                Upto::Name(last) => Reached::Upto(last.to_string()),
-                Upto::End => Reached::All,
+            let reached = match until {
+                Until::Name(last) => Reached::Until(last.to_string()),
+                Until::End => Reached::All,
             };
             let end = match &reached {
-                Reached::Upto(last) => Bound::Included(last.as_str()),
+                Reached::Until(last) => Bound::Included(last.as_str()),
                 _ => Bound::Unbounded,
             };
             let within = names.range::<str, _>((start, end));
@@ -601,9 +601,9 @@ impl Town {
                     follower.table.insert(name.to_owned(), address.clone());
                 }
             }
-            follower.last_row = match upto {
-                Upto::Name(last) => Some(last.to_string()),
-                Upto::End => None,
+            follower.last_row = match until {
+                Until::Name(last) => Some(last.to_string()),
+                Until::End => None,
             };
             follower.rows.push((reached.clone(), rows.seq));
             follower.subscribed = Some(reached);
@@ -664,7 +664,7 @@ impl Town {
         let reached_at = |peer: &str| {
             let includes = |reached: &Reached| match reached {
                 Reached::Nobody => false,
-                Reached::Upto(last) => peer <= last.as_str(),
+                Reached::Until(last) => peer <= last.as_str(),
                 Reached::All => true,
             };
             let mut rows = follower.rows.iter();
