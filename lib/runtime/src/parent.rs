@@ -26,7 +26,7 @@ pub enum ParentError {
     },
 }
 
-/// Asks the system to send us [`PARENT_DEATH`] when our parent dies, and checks that the parent is
+/// Asks the system to send us `SIGUSR1` when our parent dies, and checks that the parent is
 /// still the process `parent`.
 ///
 /// # Errors
