@@ -30,8 +30,11 @@ fn connected<T>(service: &mut Service, connect: impl Fn() -> Option<T>) -> anyho
         if let Some(connection) = connect() {
             return Ok(connection);
         }
-        let ended = service.has_ended()?;
-        anyhow::ensure!(!ended, "ended before it was reached:\n{}", service.log());
+        if service.has_ended()? {
+            // With --daemon it ends as soon as the service is there.
+            let last = connect();
+            return last.with_context(|| format!("ended before it was reached: {}", service.log()));
+        }
         std::thread::yield_now();
     }
 }
