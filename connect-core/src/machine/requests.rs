@@ -150,7 +150,6 @@ impl Machine {
             probing: self.probing(),
             state_fault: self.state_file(),
             seq: self.events.last(),
-            observers: self.events.observing.counts,
         }
     }
 

@@ -14,7 +14,6 @@ mod subscriptions;
 mod walk;
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::ObserverCounts;
 use connect_ipc::event::EventName;
 use connect_ipc::event_filter::EventKinds;
 
@@ -27,8 +26,6 @@ pub(super) struct Observing {
     subscriptions: subscriptions::Subscriptions,
     readers: readers::Readers,
     pace: pace::Pace,
-    /// How many are connected.
-    pub(super) counts: ObserverCounts,
 }
 
 impl Observing {
