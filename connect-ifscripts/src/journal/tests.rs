@@ -61,6 +61,19 @@ impl Bench {
         self.journal.flush(&self.ledger, NOW);
     }
 
+    /// Writes until a renewal is under way, and one entry more.
+    fn begin_renewal(&mut self) {
+        for number in 0..400 {
+            self.note(&ordered(number, 4_000));
+            self.flush();
+            if self.segments().len() == 2 {
+                break;
+            }
+        }
+        self.note(&ordered(1_000, 10));
+        self.flush();
+    }
+
     fn directory(&self) -> Directory {
         Directory::open(self.dir.path()).unwrap()
     }
@@ -323,15 +336,7 @@ fn the_next_helper_tells_no_damage_of_before_and_three_damaged_segments_are_kept
 #[test]
 fn a_segment_after_a_damaged_one_counts() {
     let mut bench = Bench::new();
-    for number in 0..400 {
-        bench.note(&ordered(number, 4_000));
-        bench.flush();
-        if bench.segments().len() == 2 {
-            break;
-        }
-    }
-    bench.note(&ordered(1_000, 10));
-    bench.flush();
+    bench.begin_renewal();
     let text = fs::read_to_string(&bench.segments()[0]).unwrap();
     let first = text.lines().next().unwrap();
     fs::write(&bench.segments()[0], format!("{first}\nnonsense\n")).unwrap();
@@ -424,15 +429,7 @@ fn at_each_step_of_a_renewal_all_is_there_and_the_files_stay_small() {
 #[test]
 fn a_renewal_that_was_cut_short_is_done_by_the_next_helper() {
     let mut bench = Bench::new();
-    for number in 0..400 {
-        bench.note(&ordered(number, 4_000));
-        bench.flush();
-        if bench.segments().len() == 2 {
-            break;
-        }
-    }
-    bench.note(&ordered(1_000, 10));
-    bench.flush();
+    bench.begin_renewal();
     assert_eq!(bench.segments().len(), 2);
     // A segment whose header was not written either.
     fs::write(bench.dir.path().join("journal-100"), "").unwrap();
