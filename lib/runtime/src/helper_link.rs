@@ -19,6 +19,7 @@ use anyhow::{Context as _, anyhow, ensure};
 use connect_ipc::hello::{Hello, Role, ToHelper};
 use serde::Serialize;
 use thiserror::Error;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::transport::{
@@ -134,10 +135,11 @@ impl<M: ToHelper> HelperLink<M> {
                 },
                 State::Connected(connection) => {
                     let received = connection.receiver.next().await;
-                    if matches!(received, Ok(None)) {
+                    if matches!(received, Ok(None) | Err(ReceiveError::Io(_))) {
                         // A signal that came before the end of the connection is to be seen before
-                        // it, too. If that cancels us, the end is read again.
-                        tokio::task::yield_now().await;
+                        // it, too. If that cancels us, the end is read again. It is an error if
+                        // core has left unread what we have sent.
+                        yield_now().await;
                     }
                     return self.received(received);
                 }
@@ -332,6 +334,8 @@ mod tests {
     use super::*;
     use connect_ipc::scripts::{FromScripts, ToScripts};
     use interprocess::local_socket::tokio::Listener;
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream;
 
     fn at(socket: PathBuf) -> CoreAddress {
         let users = Admitted::new(&[], "--core-user").unwrap();
@@ -402,6 +406,40 @@ mod tests {
             assert_eq!(core.link.next().await, LinkEvent::Lost);
         }
         assert_eq!(core.link.pause, 2 * FIRST_PAUSE);
+    }
+
+    /// What is delivered like a signal, through a file of its own.
+    fn like_a_signal() -> (UnixStream, tokio::net::UnixStream) {
+        let (from, to) = UnixStream::pair().unwrap();
+        to.set_nonblocking(true).unwrap();
+        (from, tokio::net::UnixStream::from_std(to).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_signal_is_seen_before_the_end_of_the_connection() {
+        for unread in [false, true] {
+            let (mut sender, signal) = like_a_signal();
+            let mut core = Core::new().await;
+            let connection = core.accept(&Hello::new(Role::Core)).await;
+            assert_eq!(core.link.next().await, LinkEvent::Connected);
+            if unread {
+                assert!(core.link.put(&FromScripts::Resume(vec![])));
+                core.link.flush();
+                yield_now().await;
+            }
+            drop(connection);
+            // The runtime learns of the end, but not yet of the signal.
+            yield_now().await;
+            sender.write_all(b"x").unwrap();
+            tokio::select! {
+                biased;
+                ready = signal.readable() => ready.unwrap(),
+                event = core.link.next() => panic!("{event:?}, unread: {unread}"),
+            }
+            core.link.make_no_other();
+            assert_eq!(core.link.next().await, LinkEvent::Lost);
+            assert_eq!(core.link.trouble.last(), None);
+        }
     }
 
     #[tokio::test]
