@@ -133,8 +133,9 @@ mod tests {
     /// A child that does this at TERM, and ends with 3 at INT.
     async fn child(at_term: &str) -> Child {
         let script = format!("trap '{at_term}' TERM; trap 'exit 3' INT; echo; while :; do :; done");
-        let mut child = Command::new("/bin/sh")
-            .args(["-c", &script])
+        // Who starts tests in the background may have INT ignored, and a shell cannot trap that.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", "/bin/sh", "-c", &script])
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
