@@ -55,9 +55,9 @@ impl Beginning {
             };
             // It may have been mended meanwhile.
             if !waited {
+                let restart = journal::restart();
                 let fault = format!(
-                    "cannot keep a journal of scripts: {error}; then restart connect-ifscripts; \
-                     {UNTIL_THEN}"
+                    "cannot keep a journal of scripts: {error}; then {restart}; {UNTIL_THEN}"
                 );
                 return Some(Self::without_journal(fault));
             }

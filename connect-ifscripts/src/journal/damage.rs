@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Telling of what could not be read in the directory of the journal.
+//! Telling what could not be read in the directory of the journal.
 
 use tracing::warn;
 
 use super::directory::{Directory, segment_name};
 use super::locked::Locked;
+use super::restart;
 use super::store::Aside;
 
-/// How many names that are like those of segments are logged.
+/// How many names that are like those of segments are told.
 const NAMED: usize = 10;
 
-/// What could not be read of the journal of an earlier helper. It is told until somebody has
-/// removed the files, and so has seen them, or until this helper ends.
+/// What could not be read in the directory. It is told until somebody has removed the files, and so
+/// has seen them, or until this helper ends.
 #[derive(Debug)]
-pub(super) struct DamageNotice {
+pub(super) struct Notice {
     text: String,
     files: Vec<String>,
 }
 
-impl DamageNotice {
-    /// Of these segments, which were set aside.
-    pub(super) fn of(directory: &Directory, aside: Vec<Aside>) -> Self {
+impl Notice {
+    /// Of these segments of an earlier helper, which were set aside.
+    pub(super) fn of_damage(directory: &Directory, aside: Vec<Aside>) -> Self {
         let path = directory.path().display();
         let mut text = format!("the journal of scripts in {path} was not whole:");
         let mut files = Vec::new();
@@ -35,13 +36,39 @@ impl DamageNotice {
                 None => text.push_str(&format!(" in {segment}, which could not be kept, {cause};")),
             }
         }
-        text.push_str(
+        let restart = restart();
+        text.push_str(&format!(
             " scripts that were noted there and after that line may be run twice or never; see \
-             whether each peer is as it should be, then remove the kept file, or restart \
-             connect-ifscripts",
-        );
+             whether each peer is as it should be, then remove the kept file, or {restart}"
+        ));
         warn!(fault = text, "the journal of scripts was not whole");
-        DamageNotice { text, files }
+        Notice { text, files }
+    }
+
+    /// Of what is named like a segment and is none, if there is anything of that kind.
+    pub(super) fn of_strangers(directory: &Directory) -> Option<Self> {
+        let files = directory.strangers().unwrap_or_default();
+        if files.is_empty() {
+            return None;
+        }
+        let path = directory.path().display();
+        let names = files.iter().take(NAMED).map(String::as_str);
+        let names = names.collect::<Vec<_>>().join(", ");
+        let more = match files.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let text = format!(
+            "in {path} some names look like parts of the journal of scripts and are none: \
+             {names}{more}; they are left alone and not read; if an earlier script helper of \
+             another user has written them, see whether each peer is as it should be, then remove \
+             them"
+        );
+        warn!(
+            fault = text,
+            "the journal of scripts is written all the same"
+        );
+        Some(Notice { text, files })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -49,24 +76,7 @@ impl DamageNotice {
     }
 
     /// Whether somebody has removed all files that were kept.
-    pub(super) fn is_seen(&mut self, locked: &Locked) -> bool {
+    pub(super) fn is_seen(&self, locked: &Locked) -> bool {
         !self.files.is_empty() && !self.files.iter().any(|name| locked.keeps(name))
     }
-}
-
-/// Logs what is named like a segment and is none.
-pub(super) fn tell_of_strangers(directory: &Directory) {
-    let strangers = directory.strangers().unwrap_or_default();
-    if strangers.is_empty() {
-        return;
-    }
-    let path = directory.path().display();
-    let names = strangers.iter().take(NAMED).map(String::as_str);
-    let names = names.collect::<Vec<_>>().join(", ");
-    warn!(
-        %path,
-        names,
-        count = strangers.len(),
-        "these are named like parts of the journal of scripts and are none; they are left alone"
-    );
 }

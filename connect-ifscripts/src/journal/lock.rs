@@ -18,7 +18,7 @@ use std::io;
 use connect_runtime::lock_holder::LOCK;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::directory::Directory;
 
@@ -30,32 +30,41 @@ pub(super) const NEXT: &str = "next";
 pub(super) struct Files {
     /// Held by being open. It is left to the end of the process to close it.
     pub(super) lock: File,
-    /// `None` if it cannot be opened: then a helper that ends does not see that another one waits,
-    /// and gives its scripts all their time.
-    pub(super) next: Option<File>,
+    /// Or why it cannot be used: then a helper that ends does not see that another one waits, and
+    /// gives its scripts all their time.
+    pub(super) next: Result<File, String>,
 }
 
 impl Files {
     pub(super) fn open(directory: &Directory) -> io::Result<Self> {
-        let next = directory.lock_file(NEXT).inspect_err(|error| {
-            let path = directory.path().display();
-            warn!(
-                %path,
-                %error,
-                "cannot open the file `next'; a script helper that ends does not make way at once \
-                 for the next one; remove that file"
-            );
-        });
         Ok(Files {
             lock: directory.lock_file(LOCK)?,
-            next: next.ok(),
+            next: open_next(directory),
         })
+    }
+
+    /// Opens `next` once more if the file is not the one of that name any more.
+    pub(super) fn mend_next(&mut self, directory: &Directory) {
+        let next = self.next.as_ref();
+        if next.is_ok_and(|next| directory.has(NEXT, next)) {
+            return;
+        }
+        let path = directory.path().display();
+        match directory.lock_file(NEXT) {
+            Ok(next) => {
+                info!(%path, "the file `next' was not as it should be; it was made again");
+                self.next = Ok(next);
+            }
+            // It is logged once, and tried again with each look.
+            Err(_) if self.next.is_err() => {}
+            Err(error) => self.next = Err(unusable(directory, &error)),
+        }
     }
 
     /// Whether `next` is as it should be, as far as it can be.
     pub(super) fn has_next(&self, directory: &Directory) -> bool {
         let next = self.next.as_ref();
-        next.is_none_or(|next| directory.has(NEXT, next))
+        next.is_err() || next.is_ok_and(|next| directory.has(NEXT, next))
     }
 
     /// Takes the lock, if nobody has it. It counts only if the file has its name still: another
@@ -66,6 +75,22 @@ impl Files {
                 && directory.has(LOCK, &self.lock),
         )
     }
+}
+
+fn open_next(directory: &Directory) -> Result<File, String> {
+    let next = directory.lock_file(NEXT);
+    next.map_err(|error| unusable(directory, &error))
+}
+
+/// Says that `next` cannot be used.
+fn unusable(directory: &Directory, error: &io::Error) -> String {
+    let path = directory.path().display();
+    let fault = format!(
+        "cannot open the file `next' in {path}: {error}; until it can be opened, a script helper \
+         that ends does not make way at once for the next one; remove what has that name"
+    );
+    warn!(fault, "the journal of scripts is written all the same");
+    fault
 }
 
 pub(super) fn try_lock(file: &File, operation: FlockOperation) -> io::Result<bool> {

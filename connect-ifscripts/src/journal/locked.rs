@@ -12,10 +12,10 @@ use connect_runtime::lock_holder::{Holder, LOCK};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, renameat, statat, unlinkat};
 use rustix::io::Errno;
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::directory::{Directory, LAST, damaged_name, segment_name};
-use super::lock::{Files, NEXT, try_lock};
+use super::lock::{Files, try_lock};
 
 /// How many damaged segments are kept. One is enough to see what went wrong; more come if it
 /// happens again.
@@ -91,9 +91,14 @@ impl Locked {
         &self.directory
     }
 
+    /// Why we could not see whether another helper waits for us to end.
+    pub(super) fn fault(&self) -> Option<&str> {
+        self.files.next.as_ref().err().map(String::as_str)
+    }
+
     /// Whether another helper waits for us to end.
     pub(crate) fn successor_waits(&self) -> bool {
-        let Some(next) = &self.files.next else {
+        let Ok(next) = &self.files.next else {
             return false;
         };
         match try_lock(next, FlockOperation::NonBlockingLockShared) {
@@ -114,14 +119,7 @@ impl Locked {
         }
         self.confirm()?;
         // A successor locks the file of that name, and we look there for it.
-        let next = self.files.next.as_ref();
-        if !next.is_some_and(|next| self.directory.has(NEXT, next))
-            && let Ok(next) = self.directory.lock_file(NEXT)
-        {
-            let path = self.directory.path().display();
-            info!(%path, "the file `next' was removed; it was made again");
-            self.files.next = Some(next);
-        }
+        self.files.mend_next(&self.directory);
         Ok(())
     }
 

@@ -234,6 +234,29 @@ fn a_successor_is_seen_after_its_file_was_removed() {
 }
 
 #[test]
+fn a_next_that_cannot_be_used_is_a_fault_until_it_can_be() {
+    let mut bench = Bench::new();
+    let next = bench.path.join("next");
+    fs::remove_file(&next).unwrap();
+    fs::create_dir(&next).unwrap();
+    bench.look();
+    let fault = bench.fault();
+    assert!(fault.contains("the file `next'"), "{fault}");
+    bench
+        .journal
+        .tend(&bench.ledger, Pace::Idle, THEN + IDLE_LOOK);
+    assert_eq!(bench.fault(), fault);
+    // The next helper finds it so.
+    drop(bench.journal);
+    bench.journal = open(&bench.path);
+    assert_eq!(bench.fault(), fault);
+    fs::remove_dir(&next).unwrap();
+    bench.look();
+    assert_eq!(bench.journal.fault(), None);
+    assert!(next.is_file());
+}
+
+#[test]
 fn a_lock_file_without_its_name_cannot_be_taken() {
     let bench = Bench::new();
     let directory = Directory::open(&bench.path).unwrap();

@@ -28,7 +28,7 @@ use connect_ipc::frame::MAX_FRAME;
 use tracing::{info, warn};
 
 use crate::ledger::{Entry, Ledger};
-use damage::DamageNotice;
+use damage::Notice;
 pub(crate) use directory::Directory;
 pub(crate) use locked::Locked;
 use locked::Trouble;
@@ -50,6 +50,15 @@ const IDLE_LOOK: Duration = Duration::from_secs(60);
 /// What a fault leads to.
 pub(crate) const UNTIL_THEN: &str =
     "until then, scripts may be lost or run twice if connect-ifscripts is killed";
+
+/// How an operator starts this helper again, as part of a sentence.
+pub(crate) fn restart() -> String {
+    let pid = std::process::id();
+    format!(
+        "restart the script helper (under systemd: `systemctl restart tripe-connect-ifscripts'; \
+         else: `kill {pid}', and connect starts it again)"
+    )
+}
 
 /// Whether scripts are under way or waiting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -81,8 +90,11 @@ pub(crate) struct Journal {
     fault: Option<String>,
     /// When to try again to write it, while there is a fault.
     retry_at: Option<Monotonic>,
-    /// What could not be read of the journal of an earlier helper.
-    damage: Option<DamageNotice>,
+    /// What could not be read in the directory.
+    notices: Vec<Notice>,
+    /// When it was last looked whether somebody has dealt with that. This is not put off by what
+    /// is written.
+    noticed: Monotonic,
     /// Whether another helper has the lock. That is final: it has read what this one had written,
     /// and knows more by now, which must not be overwritten.
     taken: bool,
@@ -98,7 +110,8 @@ impl Journal {
             entries: 0,
             fault: Some(fault),
             retry_at: None,
-            damage: None,
+            notices: Vec::new(),
+            noticed: Monotonic(0),
             taken: false,
         }
     }
@@ -112,14 +125,15 @@ impl Journal {
             warn!(%path, %error, "cannot read the directory of the journal of scripts");
             reading::Reading::default()
         });
-        damage::tell_of_strangers(directory);
+        let strangers = Notice::of_strangers(directory);
         let mut journal = Journal {
             store: Some(Store::new(locked, header, reading.damaged, now)),
             lines: Vec::new(),
             entries: 0,
             fault: None,
             retry_at: None,
-            damage: None,
+            notices: strangers.into_iter().collect(),
+            noticed: now,
             taken: false,
         };
         let empty = Ledger::default();
@@ -129,8 +143,9 @@ impl Journal {
 
     /// What is wrong with it, and what to do.
     pub(crate) fn fault(&self) -> Option<&str> {
-        let damage = self.damage.as_ref().map(DamageNotice::text);
-        self.fault.as_deref().or(damage)
+        let fault = self.fault.as_deref();
+        let notice = || self.notices.last().map(Notice::text);
+        fault.or_else(notice).or_else(|| self.locked()?.fault())
     }
 
     /// Whether another helper has the lock, and with it the runs.
@@ -148,8 +163,17 @@ impl Journal {
         if self.taken {
             return None;
         }
-        let look = |store: &Store| store.looked() + pace.look_every();
-        self.retry_at.or_else(|| self.store.as_ref().map(look))
+        self.retry_at.or_else(|| self.next_look(pace))
+    }
+
+    /// When to look next.
+    fn next_look(&self, pace: Pace) -> Option<Monotonic> {
+        let looked = self.store.as_ref()?.looked();
+        let looked = match self.notices[..] {
+            [] => looked,
+            [..] => looked.min(self.noticed),
+        };
+        Some(looked + pace.look_every())
     }
 
     /// Adds an entry, to be written by the next [`Journal::flush`].
@@ -185,21 +209,17 @@ impl Journal {
             }
             return;
         }
+        if self.next_look(pace).is_none_or(|at| now < at) {
+            return;
+        }
         let Some(store) = &mut self.store else {
             return;
         };
-        if now < store.looked() + pace.look_every() {
-            return;
-        }
+        self.noticed = now;
         if let Err(trouble) = store.look(now) {
-            self.fail(&trouble, now);
-        } else if self
-            .damage
-            .as_mut()
-            .is_some_and(|it| it.is_seen(&store.locked))
-        {
-            self.damage = None;
+            return self.fail(&trouble, now);
         }
+        self.notices.retain(|notice| !notice.is_seen(&store.locked));
     }
 
     /// Looks whether somebody has removed something. Whether a script may be started now: only the
@@ -267,7 +287,8 @@ impl Journal {
         if let Some(store) = &self.store
             && !aside.is_empty()
         {
-            self.damage = Some(DamageNotice::of(store.locked.directory(), aside));
+            let notice = Notice::of_damage(store.locked.directory(), aside);
+            self.notices.push(notice);
         }
     }
 }

@@ -319,6 +319,27 @@ fn what_stands_before_a_line_that_is_no_entry_counts_and_the_line_is_told() {
 }
 
 #[test]
+fn damage_is_told_no_longer_soon_after_somebody_has_removed_the_file_while_scripts_run() {
+    let mut bench = Bench::new();
+    add_nonsense(&bench);
+    bench.reopen().unwrap();
+    fs::remove_file(bench.dir.path().join("damaged-1")).unwrap();
+    let mut now = NOW;
+    for number in 0..IDLE_LOOK.as_secs() {
+        assert!(bench.journal.fault().is_some(), "{number}");
+        now = now + LOOK;
+        // A script is started.
+        assert!(bench.journal.lets_start(now));
+        bench.note(&ordered(number, 10));
+        bench.journal.flush(&bench.ledger, now);
+        if bench.journal.next_wake(Pace::Idle) <= Some(now) {
+            bench.journal.tend(&bench.ledger, Pace::Idle, now);
+        }
+    }
+    assert_eq!(bench.journal.fault(), None);
+}
+
+#[test]
 fn the_next_helper_tells_no_damage_of_before_and_three_damaged_segments_are_kept() {
     let mut bench = Bench::new();
     for number in 1..=5 {
@@ -360,16 +381,26 @@ fn what_is_only_named_like_a_segment_is_left_alone() {
     fs::create_dir(path("journal-99")).unwrap();
     let read = bench.reopen().unwrap();
     assert!(bench.is_same(&read));
-    assert_eq!(bench.journal.fault(), None);
+    let fault = bench.journal.fault().unwrap().to_owned();
+    let strange = ["journal-2,", "journal-99", "journal-007"];
+    assert!(strange.iter().all(|name| fault.contains(name)), "{fault}");
     let segments = bench.segments();
     assert!(
         segments[0].ends_with("journal-3"),
         "2 is in use: {segments:?}"
     );
     for name in files {
-        let text = fs::read_to_string(bench.dir.path().join(name)).unwrap();
-        assert_eq!(text, "not ours\n");
+        let path = bench.dir.path().join(name);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "not ours\n");
+        fs::remove_file(path).unwrap();
     }
+    for name in ["journal-2", "journal-99"] {
+        assert!(bench.journal.fault().is_some());
+        fs::remove_dir(bench.dir.path().join(name)).unwrap();
+    }
+    let later = NOW + IDLE_LOOK;
+    bench.journal.tend(&bench.ledger, Pace::Idle, later);
+    assert_eq!(bench.journal.fault(), None);
 }
 
 #[test]

@@ -58,7 +58,7 @@ async fn wait(
     let mut pause = FIRST_PAUSE;
     loop {
         // A third helper waits without it, and gets it when it is free.
-        if let Some(next) = &files.next {
+        if let Ok(next) = &files.next {
             try_lock(next, FlockOperation::NonBlockingLockExclusive)?;
         }
         notifier.feed();
@@ -72,7 +72,7 @@ async fn wait(
             files = Files::open(&directory)?;
         }
         if files.take(&directory)? {
-            if let Some(next) = &files.next {
+            if let Ok(next) = &files.next {
                 flock(next, FlockOperation::Unlock)?;
             }
             let path = directory.path().display();

@@ -141,6 +141,8 @@ async fn a_helper_that_cannot_lock_the_directory_waits_for_the_one_that_uses_it(
     let (mut connection, _) = core.accept().await?;
     let fault = connection.journal_fault().await?.unwrap_or_default();
     assert!(fault.contains("chmod go-w"), "{fault}");
+    let pid = second.pid()?.as_raw_nonzero();
+    assert!(fault.contains(&format!("`kill {pid}'")), "{fault}");
     Ok(())
 }
 
@@ -152,6 +154,8 @@ async fn a_directory_in_the_place_of_next_costs_the_quick_handover_alone() -> Re
     let mut first = core.journalling(&[])?;
     first.logs("cannot open the file `next'").await?;
     let (mut connection, _) = core.accept().await?;
+    let fault = connection.journal_fault().await?.unwrap_or_default();
+    assert!(fault.contains("`next'"), "{fault}");
     connection.tell(&ToScripts::Ready {})?;
     connection.run(shell(1, "a", "exit 3"))?;
     assert_eq!(connection.end(1).await?, Ended::Exited(3));
