@@ -297,7 +297,7 @@ async fn a_directory_that_is_removed_is_told_and_made_again_and_nothing_is_lost(
     let (second, third) = (noting(&core, 2, "a"), noting(&core, 3, "b"));
     connection.tell(&ToScripts::Run(vec![first.clone(), second.clone()]))?;
     let child = connection.started(1).await?;
-    fs::remove_dir_all(core.path("journal"))?;
+    core.remove_journal()?;
     // It looks when it writes, once a second at most.
     let mut number = 100;
     connection.run(noting(&core, number, "c"))?;
@@ -358,7 +358,7 @@ async fn what_was_removed_while_nothing_happened_is_there_again_for_the_next_hel
     let run = noting(&core, 1, "a");
     connection.run(run.clone())?;
     assert_eq!(connection.end(1).await?, Ended::Exited(5));
-    fs::remove_dir_all(core.path("journal"))?;
+    core.remove_journal()?;
     helper.signal(Signal::TERM)?;
     assert!(helper.ended().await?.success());
     drop(connection);

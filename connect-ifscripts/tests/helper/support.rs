@@ -52,6 +52,13 @@ impl Core {
         self.dir.path().join("helpers.sock")
     }
 
+    /// Removes the directory of the journal all at once: the helper looks each second, and makes
+    /// again what is missing.
+    pub(crate) fn remove_journal(&self) -> Result<()> {
+        std::fs::rename(self.path("journal"), self.path("removed"))?;
+        Ok(std::fs::remove_dir_all(self.path("removed"))?)
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
