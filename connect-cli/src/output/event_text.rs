@@ -152,6 +152,11 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::DatabaseFault { fault } => format!("database not usable: {fault}"),
         EventKind::Joined {} => "joined the server".to_owned(),
         EventKind::Lost {} => "the server cannot be reached".to_owned(),
+        EventKind::HelperConnected { helper, pid } => {
+            let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+            format!("{helper} is connected{pid}")
+        }
+        EventKind::HelperDisconnected { helper } => format!("{helper} is not connected any more"),
         EventKind::ProbingOverdue { .. }
         | EventKind::ProbingResumed { .. }
         | EventKind::ScriptsOverdue { .. }
@@ -189,6 +194,7 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Back { .. }
         | EventKind::Database { .. }
         | EventKind::Joined {}
+        | EventKind::HelperConnected { .. }
         | EventKind::ProbingResumed { .. }
         | EventKind::ScriptsResumed { .. }
         | EventKind::StateSaved { .. }
@@ -202,6 +208,7 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Unreachable { .. }
         | EventKind::DatabaseFault { .. }
         | EventKind::Lost {}
+        | EventKind::HelperDisconnected { .. }
         | EventKind::ProbingOverdue { .. }
         | EventKind::ScriptsOverdue { .. }
         | EventKind::StateFault { .. }

@@ -8,6 +8,7 @@ use connect_ipc::changes::ChangeCounts;
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{EventKind, EventName, Removal};
 use connect_ipc::event_filter::{EventFilter, EventKinds};
+use connect_ipc::hello::Role;
 use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{Ended, ScriptKind, Stream};
 use connect_ipc::setup::Lane;
@@ -96,6 +97,21 @@ fn events() -> Vec<Reply> {
         ),
         event(64, None, EventKind::Lost {}),
         event(65, None, EventKind::Joined {}),
+        event(
+            65,
+            None,
+            EventKind::HelperDisconnected {
+                helper: Role::Ifscripts,
+            },
+        ),
+        event(
+            65,
+            None,
+            EventKind::HelperConnected {
+                helper: Role::Ifscripts,
+                pid: Some(4711),
+            },
+        ),
         event(
             65,
             None,

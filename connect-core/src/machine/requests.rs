@@ -7,9 +7,10 @@ use connect_ipc::control::{
     Counters, DatabaseStatus, Envelope, PeerDetail, Reply, Request, SCHEMA, ScriptCounters,
     ServiceStatus,
 };
-use connect_ipc::event::Event;
+use connect_ipc::event::{Event, EventKind};
 use connect_ipc::event_filter::EventFilter;
 use connect_ipc::frame::length;
+use connect_ipc::hello::Role;
 use connect_ipc::scripts::InterfaceScript;
 use connect_policy::size::{MAX_CONTENTS, MAX_RECORD};
 
@@ -73,15 +74,18 @@ impl Machine {
 
     /// A connection of a helper or an operator has ended.
     pub(super) fn gone(&mut self, connection: ConnectionId) {
-        if self.pinger.helper.lost(connection, self.now) {
+        let helper = if self.pinger.helper.lost(connection, self.now) {
             self.pinger_lost();
+            Role::Pinger
         } else if self.scripts.helper.lost(connection, self.now) {
             // Its children live on, and the next one is told of them.
             self.scripts.forget_owed();
             tracing::warn!("the script helper is gone");
+            Role::Ifscripts
         } else {
-            self.operator_gone(connection);
-        }
+            return self.operator_gone(connection);
+        };
+        self.emit(None, || EventKind::HelperDisconnected { helper });
     }
 
     /// An operator's connection has ended: what it waited for is forgotten.

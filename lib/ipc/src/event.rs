@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::changes::ChangeCounts;
+use crate::hello::Role;
 use crate::probing::OverdueCause;
 use crate::scripts::{Ended, ScriptKind, Stream};
 use crate::setup::Lane;
@@ -128,6 +129,18 @@ pub enum EventKind {
     Joined {},
     /// The connection to the server is lost.
     Lost {},
+    /// A helper has connected.
+    HelperConnected {
+        /// Which: `pinger` or `ifscripts`.
+        helper: Role,
+        /// Its process number, if the system tells it.
+        pid: Option<i32>,
+    },
+    /// The connection of a helper has ended.
+    HelperDisconnected {
+        /// Which: `pinger` or `ifscripts`.
+        helper: Role,
+    },
     /// Checks or answers are overdue, so the state of some peers is not known.
     ProbingOverdue {
         /// Why.
@@ -277,6 +290,8 @@ event_names! {
     DatabaseFault = "database-fault",
     Joined = "joined",
     Lost = "lost",
+    HelperConnected = "helper-connected",
+    HelperDisconnected = "helper-disconnected",
     ProbingOverdue = "probing-overdue",
     ProbingResumed = "probing-resumed",
     ScriptsOverdue = "scripts-overdue",

@@ -112,7 +112,7 @@ fn events() {
         kinds,
         EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Ended, Database, DatabaseFault, Joined,
-        Lost, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,
+        Lost, HelperConnected, HelperDisconnected, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,
         JournalFault, JournalKept, PlacesFull, PlacesFree, Broadcast, Command
     );
 }

@@ -3,6 +3,7 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::control::{HelperStatus, ServerLink};
+use connect_ipc::event::EventKind;
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_liveness::{CatchUp, Liveness};
@@ -18,9 +19,12 @@ impl Machine {
         status: HelperStatus,
     ) {
         let helper = &mut self.pinger.helper;
+        let pid = status.pid;
         if !helper.connected(Role::Pinger, connection, status, self.now) {
             return self.out.push(Output::Refuse(connection));
         }
+        let helper = Role::Pinger;
+        self.emit(None, || EventKind::HelperConnected { helper, pid });
         self.pinger.start_over();
     }
 

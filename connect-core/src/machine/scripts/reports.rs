@@ -51,9 +51,12 @@ impl Machine {
         status: HelperStatus,
     ) {
         let helper = &mut self.scripts.helper;
+        let pid = status.pid;
         if !helper.connected(Role::Ifscripts, connection, status, self.now) {
             return self.out.push(Output::Refuse(connection));
         }
+        let helper = Role::Ifscripts;
+        self.emit(None, || EventKind::HelperConnected { helper, pid });
         self.scripts.resumed.clear();
         self.scripts.forget_owed();
         self.forget_complaints();

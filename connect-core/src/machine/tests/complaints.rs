@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use connect_ipc::RunId;
-use connect_ipc::control::{LaneStatus, ScriptHelperStatus, WriteFault};
-use connect_ipc::event::{EventKind, EventName};
+use connect_ipc::control::{HelperStatus, LaneStatus, ScriptHelperStatus, WriteFault};
+use connect_ipc::event::{Event, EventKind, EventName};
+use connect_ipc::hello::Role;
 use connect_ipc::scripts::{Child, Ended, FromScripts, ScriptKind, UnderWay};
 use connect_ipc::setup::Lane;
 
-use super::super::{HelperNews, Input};
+use super::super::{ConnectionId, HelperNews, Input};
 use super::rig::{Rig, record};
 
 const OLD: &str = "cannot write /run/x/runs: no storage space; make room";
@@ -47,6 +48,33 @@ fn fault(fault: &str) -> EventKind {
 
 fn say_fault(rig: &mut Rig, fault: Option<&str>) {
     rig.scripts_say(FromScripts::JournalFault(fault.map(str::to_owned)));
+}
+
+#[test]
+fn observers_are_told_when_a_helper_connects_and_when_its_connection_ends() {
+    let mut rig = observed();
+    rig.events.clear();
+    rig.scripts_go();
+    rig.scripts_come();
+    rig.pinger_comes();
+    let about_helpers = |event: Event| match event.kind {
+        EventKind::HelperConnected { helper, .. } => Some((helper, true)),
+        EventKind::HelperDisconnected { helper } => Some((helper, false)),
+        _ => None,
+    };
+    let told: Vec<_> = rig.events.drain(..).filter_map(about_helpers).collect();
+    let expected = [
+        (Role::Ifscripts, false),
+        (Role::Ifscripts, true),
+        (Role::Pinger, false),
+        (Role::Pinger, true),
+    ];
+    assert_eq!(told, expected);
+    // One that is refused has not come.
+    let (connection, status) = (ConnectionId(777), HelperStatus::default());
+    rig.feed(Input::ScriptsConnected { connection, status });
+    rig.feed(Input::Gone(connection));
+    assert_eq!(rig.events.drain(..).filter_map(about_helpers).count(), 0);
 }
 
 #[test]
