@@ -48,6 +48,18 @@ pub(crate) enum Error {
         subject: String,
         limit: Duration,
     },
+    /// Nothing was heard of a script for so long.
+    #[error(
+        "{what}, and there was no news of it for {} s; it is run all the same, and `connect-cli info' \
+         tells how it ends: give it longer with --timeout, or see with `connect-cli doctor' how to \
+         end a script that hangs",
+        limit.as_secs()
+    )]
+    ScriptSilent {
+        /// What the script does or waits for.
+        what: String,
+        limit: Duration,
+    },
     /// A script that was to be run did not end well.
     #[error("{0}")]
     Script(ScriptEnd),
@@ -74,6 +86,7 @@ impl Error {
             Error::Db(error) => error.exit(),
             Error::OtherOutcome { exit, .. } => *exit,
             Error::Late { .. } => Exit::Late,
+            Error::ScriptSilent { .. } => Exit::Unavailable,
             Error::Failed(_) | Error::Script(_) => Exit::Failure,
             Error::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::NoPermission

@@ -2,12 +2,12 @@
 //! `ifup` and `ifdown`: a script of a peer that is up, run again, or only shown.
 //!
 //! ```text
-//!   us --run-script--> core --started, output...--> shown as they come
+//!   us --run-script--> core --waiting, started, output...--> shown as they come
 //!                           --ended--> our own exit code
 //! ```
 
 use clap::Args;
-use connect_ipc::control::{Reply, Request, RunProgress, ScriptPlan};
+use connect_ipc::control::{Reply, Request, RunProgress, ScriptPlan, WaitsFor};
 use connect_ipc::scripts::{Command, Ended, InterfaceScript, ScriptKind, Stream};
 use connect_runtime::exit::Exit;
 
@@ -17,7 +17,7 @@ use crate::error::{Error, ScriptEnd};
 use crate::output::event_text;
 use crate::output::paint::Paint;
 use crate::output::script_report::{OutputLine, ScriptPlanReport, ScriptRunReport};
-use crate::output::{text, to_stderr_bare};
+use crate::output::{text, to_stderr, to_stderr_bare};
 
 /// What `ifup` and `ifdown` take.
 #[derive(Args, Debug)]
@@ -89,8 +89,9 @@ impl ScriptOptions {
                 _ => Err(ControlError::Unexpected.into()),
             };
         }
+        let subject = format!("{}: {}", text::clean(&peer), kind.name());
         control.ask(Request::RunScript { peer, script })?;
-        let mut told = Told::default();
+        let mut told = Told::new(subject);
         match told.follow(&mut control, self.json, common).await? {
             Outcome::Refused(words) => self.fail(kind, words, common),
             Outcome::Ended(end) => self.end(kind, &told, end, common),
@@ -186,6 +187,27 @@ fn plan_lines(kind: ScriptKind, plan: &ScriptPlan) -> Vec<(String, Paint)> {
     lines
 }
 
+/// What a script waits for, after its name.
+fn waiting(waits_for: &WaitsFor) -> String {
+    let (script, pid, seconds) = match waits_for {
+        WaitsFor::Run {
+            script,
+            pid,
+            seconds,
+        } => (script.name(), pid, text::span(*seconds)),
+        WaitsFor::Place {} => {
+            return "waits for a place: as many scripts as may be are under way".to_owned();
+        }
+    };
+    match pid {
+        Some(pid) => format!(
+            "waits for the {script} of this peer that has been under way for {seconds} (process \
+             {pid})"
+        ),
+        None => format!("waits for an {script} of this peer that has waited itself for {seconds}"),
+    }
+}
+
 /// How a request for a script ended.
 enum Outcome {
     /// The service refused it, in these words.
@@ -195,14 +217,40 @@ enum Outcome {
 }
 
 /// What the service has told of the script so far.
-#[derive(Default)]
 struct Told {
+    /// The peer and the script.
+    subject: String,
+    /// What it does or waits for; `None` as long as nothing was told.
+    doing: Option<String>,
     pid: Option<i32>,
     /// Its output, kept only for JSON.
     output: Vec<OutputLine>,
 }
 
 impl Told {
+    const fn new(subject: String) -> Self {
+        Told {
+            subject,
+            doing: None,
+            pid: None,
+            output: Vec::new(),
+        }
+    }
+
+    /// The next message. If none comes in time, it is the script that takes long: core has answered.
+    async fn next(&self, control: &mut Control) -> Result<Reply, Error> {
+        control
+            .reply()
+            .await
+            .map_err(|error| match (error, &self.doing) {
+                (ControlError::Timeout(limit), Some(doing)) => Error::ScriptSilent {
+                    what: format!("{} {doing}", self.subject),
+                    limit,
+                },
+                (error, _) => error.into(),
+            })
+    }
+
     /// Shows what happens until the end.
     async fn follow(
         &mut self,
@@ -211,8 +259,16 @@ impl Told {
         common: &mut Common,
     ) -> Result<Outcome, Error> {
         loop {
-            match control.reply().await? {
-                Reply::Run(RunProgress::Started { pid }) => self.pid = Some(pid),
+            match self.next(control).await? {
+                Reply::Run(RunProgress::Waiting(waits_for)) => {
+                    let doing = waiting(&waits_for);
+                    to_stderr(&format!("{} {doing}", self.subject));
+                    self.doing = Some(doing);
+                }
+                Reply::Run(RunProgress::Started { pid }) => {
+                    self.pid = Some(pid);
+                    self.doing = Some(format!("is under way as process {pid}"));
+                }
                 Reply::Run(RunProgress::Output { stream, line }) if json => {
                     self.output.push(OutputLine { stream, line });
                 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `ifup` and `ifdown`.
 
-use connect_ipc::control::{Reply, Request, RunProgress, ScriptPlan};
-use connect_ipc::scripts::{Command, Ended, InterfaceScript, Stream};
+use connect_ipc::control::{Reply, Request, RunProgress, ScriptPlan, WaitsFor};
+use connect_ipc::scripts::{Command, Ended, InterfaceScript, ScriptKind, Stream};
 use insta::assert_snapshot;
+use tokio::sync::oneshot;
 
-use crate::support::{Outcome, Place, Result, Script};
+use crate::support::{Outcome, Place, Result, Script, Step};
 
 /// Runs the program against a core that says this, and gives what that was asked too.
 fn run(arguments: &str, replies: Vec<Reply>) -> Result<(Outcome, Option<Request>)> {
@@ -52,6 +53,59 @@ fn the_output_is_shown_and_the_status_is_that_of_the_script() -> Result {
         assert_eq!(asked, Some(Request::RunScript { peer, script }));
         assert_eq!(outcome.code, Some(code), "{outcome}");
         shown.push_str(&format!("$ {arguments}\n{outcome}\n"));
+    }
+    assert_snapshot!(shown);
+    Ok(())
+}
+
+fn waiting(waits_for: WaitsFor) -> Reply {
+    Reply::Run(RunProgress::Waiting(waits_for))
+}
+
+fn for_the_ifdown(pid: Option<i32>) -> Reply {
+    let (script, seconds) = (ScriptKind::Ifdown, 95);
+    waiting(WaitsFor::Run {
+        script,
+        pid,
+        seconds,
+    })
+}
+
+#[test]
+fn what_a_script_waits_for_is_told_on_standard_error() -> Result {
+    let mut shown = String::new();
+    for first in [
+        for_the_ifdown(Some(190)),
+        for_the_ifdown(None),
+        waiting(WaitsFor::Place {}),
+    ] {
+        let mut replies = vec![first];
+        replies.extend(run_of(Ended::Exited(0)));
+        let (outcome, _) = run("ifup alice", replies)?;
+        shown.push_str(&format!("{outcome}\n"));
+    }
+    assert_snapshot!(shown);
+    Ok(())
+}
+
+/// Once core has said what a script waits for, or that it runs, it is not core that is late.
+#[test]
+fn a_time_limit_that_passes_names_what_takes_long() -> Result {
+    let mut shown = String::new();
+    let started = Reply::Run(RunProgress::Started { pid: 200 });
+    for replies in [
+        vec![],
+        vec![for_the_ifdown(Some(190))],
+        vec![for_the_ifdown(Some(190)), started],
+    ] {
+        let place = Place::new()?;
+        let (_go_on, never) = oneshot::channel();
+        let steps = replies.into_iter().map(Step::Reply);
+        let core = place.core(Script::steps(steps.chain([Step::When(never)])))?;
+        let outcome = place.run("ifup --timeout 1s alice")?;
+        assert_eq!(outcome.code, Some(69), "{outcome}");
+        shown.push_str(&format!("{outcome}\n"));
+        drop(core);
     }
     assert_snapshot!(shown);
     Ok(())

@@ -177,7 +177,9 @@ impl Reply {
             | Reply::Event(_)
             | Reply::Dropped { .. }
             | Reply::Applied(_)
-            | Reply::Run(RunProgress::Started { .. } | RunProgress::Output { .. }) => false,
+            | Reply::Run(
+                RunProgress::Waiting(_) | RunProgress::Started { .. } | RunProgress::Output { .. },
+            ) => false,
             Reply::Peer(_)
             | Reply::Recent(_)
             | Reply::Changes(_)
@@ -196,6 +198,8 @@ impl Reply {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunProgress {
+    /// It waits. This is told once, when it was ordered.
+    Waiting(WaitsFor),
     /// It was started.
     Started {
         /// Its process number.
@@ -210,6 +214,23 @@ pub enum RunProgress {
     },
     /// It has ended.
     Ended(Ended),
+}
+
+/// What a script that was requested waits for.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitsFor {
+    /// Another script of the peer is to end first. There may be more behind that one.
+    Run {
+        /// Which script.
+        script: ScriptKind,
+        /// Its process number; `None` if it waits itself.
+        pid: Option<i32>,
+        /// Seconds since it was started, or ordered.
+        seconds: u64,
+    },
+    /// As many scripts as may be are under way.
+    Place {},
 }
 
 /// What a script would execute.

@@ -87,7 +87,7 @@ fn replies() {
             _ => {}
         }
     }
-    every_variant!(progress, RunProgress: Started, Output, Ended);
+    every_variant!(progress, RunProgress: Waiting, Started, Output, Ended);
     every_variant!(standings, RecordStanding: Changed, Struck, New);
     every_variant!(remedies, Remedy: Active, Kill, Ifup);
     every_variant!(links, ServerLink: Down, Joining, Up);

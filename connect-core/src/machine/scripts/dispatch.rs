@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which scripts are run for what, and with which arguments and environment.
 
+use connect_ipc::control::{Reply, RunProgress};
 use connect_ipc::scripts::{Ended, ScriptKind, ToScripts};
 use connect_ipc::setup::SetupState;
 use connect_ipc::{PeerId, RunId};
@@ -100,6 +101,12 @@ impl Machine {
         let id = self.scripts.number();
         if let Some(SetupState::Made(_)) = run.setup {
             self.setup_ordered(&peer, kind.lane(), id);
+        }
+        if let Some(by) = asked_by
+            && let Some(waits_for) = self.scripts.waits_for(&peer, kind.lane(), self.now)
+        {
+            let waiting = Reply::Run(RunProgress::Waiting(waits_for));
+            self.answer(by.connection, by.request, waiting);
         }
         let message = ToScripts::Run(vec![run.clone()]);
         let state = RunState {

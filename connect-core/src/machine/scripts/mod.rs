@@ -27,7 +27,7 @@ use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{
     HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
-    ServerLink,
+    ServerLink, WaitsFor,
 };
 use connect_ipc::scripts::{Child, ScriptKind, UnderWay};
 use connect_ipc::setup::{ByLane, Lane, SetupChange};
@@ -95,6 +95,20 @@ impl Scripts {
         let number = RunId(self.next_run);
         self.next_run += 1;
         number
+    }
+
+    /// What a script of this peer waits for that is ordered now; `None` if it is started at once.
+    fn waits_for(&self, peer: &str, lane: Lane, now: Monotonic) -> Option<WaitsFor> {
+        let is_ahead = |run: &&RunState| run.peer == peer && run.kind.lane() == lane && !run.ended;
+        if let Some(run) = self.runs.values().find(is_ahead) {
+            return Some(WaitsFor::Run {
+                script: run.kind,
+                pid: run.progress.child.map(|child| child.pid),
+                seconds: now.since(run.progress.since).as_secs(),
+            });
+        }
+        let is_full = self.complaints.full_since(lane).is_some();
+        is_full.then_some(WaitsFor::Place {})
     }
 
     /// How far setups have certainly come: an order that the helper does not have yet is lost with

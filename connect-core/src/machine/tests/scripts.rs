@@ -5,13 +5,15 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::control::{
-    PeerDetail, PeerStatus, Reply, Request, RunProgress, ScriptCounters, ServiceStatus,
+    PeerDetail, PeerStatus, Reply, Request, RunProgress, ScriptCounters, ServiceStatus, WaitsFor,
 };
 use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, InterfaceScript, ScriptFailure, ScriptKind, Stream,
     ToScripts, UnderWay,
 };
+
+use connect_ipc::setup::Lane;
 
 use super::rig::{Rig, record};
 use connect_policy::size::MAX_RECORD;
@@ -245,6 +247,45 @@ fn a_record_too_large_for_a_message_is_told_and_nothing_stays_pending() {
 }
 
 #[test]
+fn an_operator_is_told_once_what_a_script_waits_for() {
+    let (mut rig, first) = with_peer(PAIRS);
+    let waits_for = |rig: &mut Rig, id| {
+        ask(rig, id, InterfaceScript::Ifdown);
+        replies(rig)
+    };
+    let waiting = |pid, seconds| {
+        let script = ScriptKind::Ifup;
+        let run = WaitsFor::Run {
+            script,
+            pid,
+            seconds,
+        };
+        vec![Reply::Run(RunProgress::Waiting(run))]
+    };
+    assert_eq!(waits_for(&mut rig, 5), waiting(None, 0));
+    let (run, pid) = (first.unwrap(), 77);
+    let child = Child { pid, start_time: 1 };
+    rig.scripts_say(FromScripts::Started { run, child });
+    rig.wait(Duration::from_secs(40));
+    rig.answers.clear();
+    assert_eq!(waits_for(&mut rig, 6), waiting(Some(77), 40));
+    for run in rig.ordered() {
+        ends(&mut rig, run.run, Ended::Exited(0));
+    }
+    ends(&mut rig, run, Ended::Exited(0));
+    rig.answers.clear();
+    assert_eq!(waits_for(&mut rig, 7), []);
+    for run in rig.ordered() {
+        ends(&mut rig, run.run, Ended::Exited(0));
+    }
+    let (lane, full) = (Lane::Interface, true);
+    rig.scripts_say(FromScripts::Full { lane, full });
+    rig.answers.clear();
+    let place = Reply::Run(RunProgress::Waiting(WaitsFor::Place {}));
+    assert_eq!(waits_for(&mut rig, 8), [place]);
+}
+
+#[test]
 fn an_operator_sees_the_script_from_its_start_to_its_end() {
     let (mut rig, first) = with_peer(PAIRS);
     ends(&mut rig, first.unwrap(), Ended::Exited(0));
@@ -338,13 +379,14 @@ fn a_script_is_refused_with_the_reason() {
     for id in 0..64 {
         ask(&mut rig, id, up);
     }
-    assert_eq!(replies(&mut rig), []);
+    let wait = |reply: &Reply| matches!(reply, Reply::Run(RunProgress::Waiting(_)));
+    assert!(replies(&mut rig).iter().all(wait));
     assert_eq!(refused(&mut rig, "p", up), "too-many-scripts 64");
     let runs = rig.runs();
     ends(&mut rig, runs[0].0, Ended::Exited(0));
     replies(&mut rig);
     ask(&mut rig, 65, up);
-    assert_eq!(replies(&mut rig), []);
+    assert!(replies(&mut rig).iter().all(wait));
     ends(&mut rig, runs[1].0, Ended::Exited(0));
     replies(&mut rig);
 
