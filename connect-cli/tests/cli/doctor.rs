@@ -2,16 +2,21 @@
 //! `doctor`.
 
 use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use connect_ipc::control::{
     FailedScript, LaneStatus, LongScript, Reply, Request, ServiceStatus, WriteFault,
 };
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use connect_runtime::lock_holder::Holder;
+use connect_runtime::start_time::Stat;
 use insta::assert_snapshot;
+use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::support::{Core, Place, Result, Script, Step, Tripe, peer, rows, service};
 
@@ -298,6 +303,38 @@ fn the_process_that_has_the_journal_of_scripts_is_named_while_no_helper_is_conne
         let remedy = format!("`kill -KILL {}'", own.pid);
         assert_eq!(text.contains(&remedy), !connected, "{text}");
     }
+    Ok(())
+}
+
+#[test]
+fn a_script_helper_that_is_still_there_without_a_service_is_told_with_its_scripts() -> Result {
+    let (place, _helpers) = place()?;
+    std::fs::create_dir(place.path("scripts"))?;
+    let mut helper = Command::new("/bin/sh")
+        .args(["-c", "sleep 1000 & echo; wait"])
+        .stdout(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    // Its script is under way.
+    let mut output = helper.stdout.take().ok_or("no output")?;
+    output.read_exact(&mut [0])?;
+    let pid = i32::try_from(helper.id())?;
+    let stat = Stat::of(pid).ok_or("the system says when it was started")?;
+    let start_time = stat.start_time;
+    let holder = Holder { pid, start_time };
+    holder.write(&File::create(place.path("scripts/lock"))?)?;
+    let outcome = place.run("doctor")?;
+    kill_process_group(Pid::from_child(&helper), Signal::KILL)?;
+    helper.wait()?;
+    let text = outcome.to_string();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = format!("a script helper is still there (process {pid})");
+    assert!(text.contains(&told), "{text}");
+    assert!(
+        text.contains("1 that it has started is under way"),
+        "{text}"
+    );
+    assert!(text.contains(&format!("`kill -KILL {pid}'")), "{text}");
     Ok(())
 }
 

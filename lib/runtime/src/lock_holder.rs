@@ -7,7 +7,7 @@
 //! tells it from a later process with the same number.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -90,6 +90,15 @@ impl Holder {
         };
         self.named_parent()
             .is_some_and(|parent| parent != stat.parent)
+    }
+
+    /// How many children it has.
+    #[must_use]
+    pub fn children(self) -> usize {
+        let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let stats = numbers.filter_map(Stat::of);
+        stats.filter(|stat| stat.parent == self.pid).count()
     }
 
     /// Sends it `KILL`, which ends a stopped process too. `false` if it has ended already.
@@ -243,6 +252,8 @@ mod tests {
             let start_time = Stat::of(pid).unwrap().start_time;
             let holder = Holder { pid, start_time };
             assert_eq!(holder.is_orphan(), orphan, "{parent}");
+            assert_eq!(holder.children(), 0);
+            assert!(Holder::own().unwrap().children() > 0);
             let later = Holder {
                 start_time: start_time + 1,
                 ..holder

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which process has the journal of scripts while no script helper is connected: the next helper
-//! waits for it, and core does not know of that.
+//! Which process has the journal of scripts while no script helper is connected, or while there is
+//! no service: the next helper waits for it, and core does not know of that.
 
 use std::path::{Path, PathBuf};
 
@@ -11,27 +11,57 @@ use connect_runtime::paths::{PACKAGED_JOURNAL, PACKAGED_RUNTIME};
 use super::finding::Section;
 use crate::common::Common;
 
-/// Names the process, as far as the lock file may be read.
+/// Names the process while no helper is connected to this service.
 pub(super) fn check(common: &Common, service: &ServiceStatus, section: &mut Section<'_>) {
     if service.scripts.helper.connected {
         return;
     }
+    for (directory, holder) in holders(common) {
+        section.warning(
+            format!(
+                "{holder} has the journal of scripts in {}, so that no other script helper can begin",
+                directory.display()
+            ),
+            &format!("if it is stopped or hangs, {}", end(holder)),
+        );
+    }
+}
+
+/// Names the process while there is no service: a helper whose service has ended, or is ending,
+/// gives its scripts time.
+pub(super) fn check_without_service(common: &Common, section: &mut Section<'_>) {
+    for (_, holder) in holders(common) {
+        let under_way = match holder.children() {
+            1 => "1 that it has started is under way".to_owned(),
+            count => format!("{count} that it has started are under way"),
+        };
+        section.warning(
+            format!(
+                "a script helper is still there ({holder}): when a service ends, its helper gives \
+                 scripts the time of --stop-wait to end; {under_way}"
+            ),
+            &format!(
+                "start the service, which goes on with them, or wait; if the helper is stopped or \
+                 hangs, {}",
+                end(holder)
+            ),
+        );
+    }
+}
+
+/// The process that has each journal of this service, as far as the lock files may be read.
+fn holders(common: &Common) -> impl Iterator<Item = (PathBuf, Holder)> {
     let runtime = common.runtime();
     let packaged = runtime.path() == Path::new(PACKAGED_RUNTIME);
     let packaged = packaged.then(|| PathBuf::from(PACKAGED_JOURNAL));
-    for directory in [Some(runtime.journal()), packaged].into_iter().flatten() {
-        if let Some(holder) = Holder::find(&directory, None) {
-            let pid = holder.pid;
-            section.warning(
-                format!(
-                    "{holder} has the journal of scripts in {}, so that no other script helper \
-                     can begin",
-                    directory.display()
-                ),
-                &format!(
-                    "if it is stopped or hangs, end it with `kill -KILL {pid}'; its scripts go on"
-                ),
-            );
-        }
-    }
+    let directories = [Some(runtime.journal()), packaged].into_iter().flatten();
+    directories.filter_map(|directory| {
+        let holder = Holder::find(&directory, None)?;
+        Some((directory, holder))
+    })
+}
+
+/// How to end a helper that does not end by itself.
+fn end(holder: Holder) -> String {
+    format!("end it with `kill -KILL {}'; its scripts go on", holder.pid)
 }

@@ -89,7 +89,10 @@ fn examined<'a>(common: &Common, found: &'a Found, section: &mut Section<'_>) ->
             ),
             "name the runtime directory of the service that is meant with --runtime-dir",
         ),
-        Found::None(error) => section.fault_with_remedy(error.to_string()),
+        Found::None(error) => {
+            section.fault_with_remedy(error.to_string());
+            holder::check_without_service(common, section);
+        }
     }
     None
 }
