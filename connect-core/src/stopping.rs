@@ -72,8 +72,8 @@ impl LastHelper {
             tracing::info!(
                 scripts,
                 seconds = self.stop_wait.as_secs(),
-                "the service has ended; waiting for the script helper, which lets scripts end; \
-                 another signal ends the wait"
+                "the service has ended; waiting until its scripts have ended, for so many seconds at \
+                 most; another signal ends the wait, and the scripts go on"
             );
         }
         match self.outcome(signals).await {

@@ -418,7 +418,16 @@ impl Service {
             self.decide(input);
         }
         let (scripts, waiting) = (self.machine.under_way(), self.machine.waiting());
-        info!(scripts, waiting, "ending; scripts under way go on");
+        if scripts + waiting == 0 {
+            info!("ending; no script is under way or waits");
+        } else {
+            info!(
+                scripts,
+                waiting,
+                "ending; scripts that are under way go on, and the next script helper watches them \
+                 and starts those that wait"
+            );
+        }
         self.deliver();
         // Closing our end lets the writer finish; what the socket has no room for is lost.
         drop(self.link);

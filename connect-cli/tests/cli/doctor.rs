@@ -264,8 +264,7 @@ fn a_sick_service_and_its_scripts_are_told() -> Result {
         status.database.fault = Some("it is damaged".into());
         let fault = "cannot write core.json: no storage space; make room".into();
         status.state_fault = Some(WriteFault { fault, seconds: 75 });
-        let fault =
-            "no storage space; make room; until then scripts may be lost or run twice".into();
+        let fault = "no storage space; make room; until then scripts may run twice or never".into();
         status.scripts.journal_fault = Some(WriteFault { fault, seconds: 80 });
         status.scripts.lanes.connection = LaneStatus {
             running: 64,

@@ -303,7 +303,7 @@ fn what_stands_still_is_told_in_the_header() -> Result {
 fn a_journal_that_is_not_written_and_scripts_that_wait_for_places_are_told() -> Result {
     let place = Place::new()?;
     let mut status = service()?;
-    let fault = "no storage space; make room; until then scripts may be lost or run twice".into();
+    let fault = "no storage space; make room; until then scripts may run twice or never".into();
     status.scripts.journal_fault = Some(WriteFault { fault, seconds: 80 });
     let full = |full| LaneStatus {
         running: 64,

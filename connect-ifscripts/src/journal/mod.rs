@@ -49,7 +49,7 @@ const IDLE_LOOK: Duration = Duration::from_secs(60);
 
 /// What a fault leads to.
 pub(crate) const UNTIL_THEN: &str =
-    "until then, scripts may be lost or run twice if connect-ifscripts is killed";
+    "until then, scripts may run twice or never if connect-ifscripts is killed";
 
 /// How an operator starts this helper again, as part of a sentence.
 pub(crate) fn restart() -> String {

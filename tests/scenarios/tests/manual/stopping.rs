@@ -14,7 +14,7 @@ use scenarios::{Expect as _, Outcome, PATIENCE, Service, Site};
 use crate::support::ANSWERING;
 
 /// What the service logs when it begins to wait.
-const WAITING: &str = "the service has ended; waiting for the script helper";
+const WAITING: &str = "the service has ended; waiting until its scripts have ended";
 
 /// A site on which the `ifup` of a peer waits at a gate, says one word more, and marks its end.
 fn site() -> anyhow::Result<Site> {
