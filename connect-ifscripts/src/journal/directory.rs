@@ -29,12 +29,23 @@ const RUNTIME_MODE: u32 = 0o755;
 /// journal is begun again with the first number.
 pub(super) const LAST: u64 = u64::MAX / 2;
 
+/// Device and inode: what tells a file from every other as long as it is open.
+type Identity = (u64, u64);
+
+/// A file that is open. What it is is asked once, since whether its name still leads to it is looked
+/// at before each start of a script.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) file: File,
+    identity: Identity,
+}
+
 /// The directory. Files in it are found through the descriptor, so all are in the same one.
 #[derive(Debug)]
 pub(crate) struct Directory {
     descriptor: OwnedFd,
     path: PathBuf,
-    identity: (u64, u64),
+    identity: Identity,
 }
 
 impl Directory {
@@ -73,7 +84,7 @@ impl Directory {
         Ok(Directory {
             descriptor,
             path: path.to_owned(),
-            identity: (stat.st_dev, stat.st_ino),
+            identity: identity(&stat),
         })
     }
 
@@ -93,7 +104,7 @@ impl Directory {
     }
 
     /// Its device and inode: what tells it from every other directory.
-    pub(crate) const fn identity(&self) -> (u64, u64) {
+    pub(crate) const fn identity(&self) -> Identity {
         self.identity
     }
 
@@ -103,27 +114,25 @@ impl Directory {
 
     /// Opens a segment to be read.
     pub(super) fn open_segment(&self, number: u64) -> io::Result<File> {
-        self.plain(&segment_name(number), OFlags::RDONLY)
+        let opened = self.plain(&segment_name(number), OFlags::RDONLY)?;
+        Ok(opened.file)
     }
 
     /// Opens a file that is there to be locked, or makes it.
-    pub(super) fn lock_file(&self, name: &str) -> io::Result<File> {
+    pub(super) fn lock_file(&self, name: &str) -> io::Result<Opened> {
         self.plain(name, OFlags::CREATE | OFlags::RDWR)
     }
 
     /// Whether the directory is still the one that its name leads to.
     pub(super) fn is_in_place(&self) -> bool {
         let there = statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW);
-        there.is_ok_and(|there| (there.st_dev, there.st_ino) == self.identity)
+        there.is_ok_and(|there| identity(&there) == self.identity)
     }
 
     /// Whether this file is the one of this name.
-    pub(super) fn has(&self, name: &str, file: impl AsFd) -> bool {
+    pub(super) fn has(&self, name: &str, file: &Opened) -> bool {
         let there = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
-        let (Ok(there), Ok(ours)) = (there, fstat(file)) else {
-            return false;
-        };
-        (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+        there.is_ok_and(|there| identity(&there) == file.identity)
     }
 
     /// The numbers of the segments, in order.
@@ -170,17 +179,25 @@ impl Directory {
     }
 
     /// Opens a plain file of ours. A symbolic link is refused, and nothing else is waited for.
-    pub(super) fn plain(&self, name: &str, flags: OFlags) -> io::Result<File> {
+    pub(super) fn plain(&self, name: &str, flags: OFlags) -> io::Result<Opened> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let descriptor = openat(&self.descriptor, name, flags, mode)?;
-        if is_ours(&fstat(&descriptor)?) {
-            return Ok(descriptor.into());
+        let stat = fstat(&descriptor)?;
+        if is_ours(&stat) {
+            return Ok(Opened {
+                file: descriptor.into(),
+                identity: identity(&stat),
+            });
         }
         let text =
             format!("{name} is not a plain file of the user of connect-ifscripts: remove it");
         Err(io::Error::other(text))
     }
+}
+
+const fn identity(stat: &Stat) -> Identity {
+    (stat.st_dev, stat.st_ino)
 }
 
 fn is_ours(stat: &Stat) -> bool {
@@ -256,7 +273,7 @@ mod tests {
         assert!(directory.open_segment(2).is_err());
         assert!(directory.segments().unwrap().is_empty());
         let file = directory.lock_file("lock").unwrap();
-        let mode = file.metadata().unwrap().permissions().mode();
+        let mode = file.file.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o7777, 0o600);
     }
 

@@ -20,7 +20,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use tracing::{info, warn};
 
-use super::directory::Directory;
+use super::directory::{Directory, Opened};
 
 /// The file that a helper locks while it waits for another to end.
 pub(super) const NEXT: &str = "next";
@@ -29,10 +29,10 @@ pub(super) const NEXT: &str = "next";
 #[derive(Debug)]
 pub(super) struct Files {
     /// Held by being open. It is left to the end of the process to close it.
-    pub(super) lock: File,
+    pub(super) lock: Opened,
     /// Or why it cannot be used: then a helper that ends does not see that another one waits, and
     /// gives its scripts all their time.
-    pub(super) next: Result<File, String>,
+    pub(super) next: Result<Opened, String>,
 }
 
 impl Files {
@@ -71,13 +71,13 @@ impl Files {
     /// helper would lock the file that has the name now.
     pub(super) fn take(&self, directory: &Directory) -> io::Result<bool> {
         Ok(
-            try_lock(&self.lock, FlockOperation::NonBlockingLockExclusive)?
+            try_lock(&self.lock.file, FlockOperation::NonBlockingLockExclusive)?
                 && directory.has(LOCK, &self.lock),
         )
     }
 }
 
-fn open_next(directory: &Directory) -> Result<File, String> {
+fn open_next(directory: &Directory) -> Result<Opened, String> {
     let next = directory.lock_file(NEXT);
     next.map_err(|error| unusable(directory, &error))
 }

@@ -5,7 +5,6 @@
 //! file that it holds is still the one that has the name. A helper whose lock file was removed has
 //! lost the lock, since another helper locks the new file; it must not touch the other's segments.
 
-use std::fs::File;
 use std::io;
 
 use connect_runtime::lock_holder::{Holder, LOCK};
@@ -14,7 +13,7 @@ use rustix::io::Errno;
 use thiserror::Error;
 use tracing::warn;
 
-use super::directory::{Directory, LAST, damaged_name, segment_name};
+use super::directory::{Directory, LAST, Opened, damaged_name, segment_name};
 use super::lock::{Files, try_lock};
 
 /// How many damaged segments are kept. One is enough to see what went wrong; more come if it
@@ -78,7 +77,7 @@ fn name(holder: Option<Holder>) -> String {
 impl Locked {
     /// The lock was taken.
     pub(super) fn new(directory: Directory, files: Files) -> Self {
-        let written = Holder::own().map_or(Ok(()), |own| own.write(&files.lock));
+        let written = Holder::own().map_or(Ok(()), |own| own.write(&files.lock.file));
         if let Err(error) = written {
             // Whoever waits is told less then, and nothing else depends on it.
             let path = directory.path().display();
@@ -101,10 +100,10 @@ impl Locked {
         let Ok(next) = &self.files.next else {
             return false;
         };
-        match try_lock(next, FlockOperation::NonBlockingLockShared) {
+        match try_lock(&next.file, FlockOperation::NonBlockingLockShared) {
             Ok(true) => {
                 // Nobody waits, so nobody may be kept from saying that he does.
-                let _ = flock(next, FlockOperation::Unlock);
+                let _ = flock(&next.file, FlockOperation::Unlock);
                 false
             }
             Ok(false) => true,
@@ -147,7 +146,7 @@ impl Locked {
             .take(&directory)
             .map_err(|error| unusable(error.into()))?
         {
-            let holder = Holder::read(&files.lock);
+            let holder = Holder::read(&files.lock.file);
             return Err(Trouble::Taken { loss, holder });
         }
         *self = Locked::new(directory, files);
@@ -156,7 +155,7 @@ impl Locked {
 
     /// Makes the segment after all those that are there. What has its name and is no segment is
     /// left alone.
-    pub(super) fn create_segment(&self) -> Result<(u64, File), Trouble> {
+    pub(super) fn create_segment(&self) -> Result<(u64, Opened), Trouble> {
         let last = self.directory.segments()?.last().copied();
         let first = last.map_or(1, |last| last.saturating_add(1));
         self.confirm()?;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! One file of the journal: a header, then an entry a line.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write as _};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use super::directory::{Directory, segment_name};
+use super::directory::{Directory, Opened, segment_name};
 use super::locked::{Locked, Trouble};
 
 /// The form of the entries. It is raised when a reader of the old form would misunderstand the new.
@@ -39,7 +39,7 @@ impl Header {
 #[derive(Debug)]
 pub(super) struct Segment {
     pub(super) number: u64,
-    file: File,
+    file: Opened,
     /// How many bytes were written.
     pub(super) size: u64,
 }
@@ -61,7 +61,7 @@ impl Segment {
 
     /// Writes whole lines.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        self.file.write_all(lines)?;
+        self.file.file.write_all(lines)?;
         self.size += lines.len() as u64;
         Ok(())
     }

@@ -59,7 +59,7 @@ async fn wait(
     loop {
         // A third helper waits without it, and gets it when it is free.
         if let Ok(next) = &files.next {
-            try_lock(next, FlockOperation::NonBlockingLockExclusive)?;
+            try_lock(&next.file, FlockOperation::NonBlockingLockExclusive)?;
         }
         notifier.feed();
         waiting.tell(&directory, &files, notifier);
@@ -73,7 +73,7 @@ async fn wait(
         }
         if files.take(&directory)? {
             if let Ok(next) = &files.next {
-                flock(next, FlockOperation::Unlock)?;
+                flock(&next.file, FlockOperation::Unlock)?;
             }
             let path = directory.path().display();
             info!(%path, "the other script helper has ended; going on where it was");
@@ -125,7 +125,7 @@ impl Waiting {
         let Some(news) = self.news(clock::now()) else {
             return;
         };
-        let holder = Holder::read(&files.lock);
+        let holder = Holder::read(&files.lock.file);
         notifier.status(&words(holder, &news));
         let pid = holder.map(|holder| holder.pid);
         let path = directory.path().display();
