@@ -237,7 +237,7 @@ impl Told {
         }
     }
 
-    /// The next message. If none comes in time, it is the script that takes long: core has answered.
+    /// The next message. If none comes in time after the first, it is the script that takes long.
     async fn next(&self, control: &mut Control) -> Result<Reply, Error> {
         control
             .reply()

@@ -61,10 +61,19 @@ fn removed(why: Removal) -> String {
     format!("removed{mark} {}", removal(why))
 }
 
-/// What stands still, or does no more.
-fn standstill(kind: &EventKind) -> String {
+/// A part of the service comes, is gone, stands still or cannot be written, or does so no more.
+fn parts_of_the_service(kind: &EventKind) -> String {
     let lasted = |seconds: &u64| format!("for {}", text::span(*seconds));
     match kind {
+        EventKind::HelperConnected { helper, pid } => {
+            let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+            format!("{helper} is connected{pid}")
+        }
+        EventKind::HelperDisconnected { helper } => format!("{helper} is not connected any more"),
+        EventKind::StateFault { fault } => format!("state not saved: {fault}"),
+        EventKind::StateSaved { seconds } => {
+            format!("the state is saved again, after {}", text::span(*seconds))
+        }
         EventKind::ProbingOverdue { cause, seconds } => {
             let cause = probing_text::cause(*cause);
             format!("checks or answers are overdue {}: {cause}", lasted(seconds))
@@ -152,19 +161,14 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::DatabaseFault { fault } => format!("database not usable: {fault}"),
         EventKind::Joined {} => "joined the server".to_owned(),
         EventKind::Lost {} => "the server cannot be reached".to_owned(),
-        EventKind::HelperConnected { helper, pid } => {
-            let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
-            format!("{helper} is connected{pid}")
-        }
-        EventKind::HelperDisconnected { helper } => format!("{helper} is not connected any more"),
-        EventKind::ProbingOverdue { .. }
+        EventKind::HelperConnected { .. }
+        | EventKind::HelperDisconnected { .. }
+        | EventKind::ProbingOverdue { .. }
         | EventKind::ProbingResumed { .. }
         | EventKind::ScriptsOverdue { .. }
-        | EventKind::ScriptsResumed { .. } => standstill(kind),
-        EventKind::StateFault { fault } => format!("state not saved: {fault}"),
-        EventKind::StateSaved { seconds } => {
-            format!("the state is saved again, after {}", text::span(*seconds))
-        }
+        | EventKind::ScriptsResumed { .. }
+        | EventKind::StateFault { .. }
+        | EventKind::StateSaved { .. } => parts_of_the_service(kind),
         EventKind::JournalFault { .. }
         | EventKind::JournalKept { .. }
         | EventKind::PlacesFull { .. }

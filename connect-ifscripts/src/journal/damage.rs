@@ -5,7 +5,6 @@ use tracing::warn;
 
 use super::directory::{Directory, segment_name};
 use super::locked::Locked;
-use super::restart;
 use super::store::Aside;
 
 /// How many names that are like those of segments are told.
@@ -79,4 +78,13 @@ impl Notice {
     pub(super) fn is_seen(&self, locked: &Locked) -> bool {
         !self.files.is_empty() && !self.files.iter().any(|name| locked.keeps(name))
     }
+}
+
+/// How an operator starts this helper again, as part of a sentence.
+pub(crate) fn restart() -> String {
+    let pid = std::process::id();
+    format!(
+        "restart the script helper (under systemd: `systemctl restart tripe-connect-ifscripts'; \
+         else: `kill {pid}', and connect starts it again)"
+    )
 }

@@ -32,8 +32,8 @@ pub(super) const LAST: u64 = u64::MAX / 2;
 /// Device and inode: what tells a file from every other as long as it is open.
 type Identity = (u64, u64);
 
-/// A file that is open. What it is is asked once, since whether its name still leads to it is looked
-/// at before each start of a script.
+/// A file that is open. Its identity is asked for once, since each start of a script is preceded by
+/// a look whether the name still leads to it.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) file: File,

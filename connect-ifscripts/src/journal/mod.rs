@@ -29,6 +29,7 @@ use tracing::{info, warn};
 
 use crate::ledger::{Entry, Ledger};
 use damage::Notice;
+pub(crate) use damage::restart;
 pub(crate) use directory::Directory;
 pub(crate) use locked::Locked;
 use locked::Trouble;
@@ -50,15 +51,6 @@ const IDLE_LOOK: Duration = Duration::from_secs(60);
 /// What a fault leads to.
 pub(crate) const UNTIL_THEN: &str =
     "until then, scripts may run twice or never if connect-ifscripts is killed";
-
-/// How an operator starts this helper again, as part of a sentence.
-pub(crate) fn restart() -> String {
-    let pid = std::process::id();
-    format!(
-        "restart the script helper (under systemd: `systemctl restart tripe-connect-ifscripts'; \
-         else: `kill {pid}', and connect starts it again)"
-    )
-}
 
 /// Whether scripts are under way or waiting.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
