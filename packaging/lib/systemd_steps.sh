@@ -35,7 +35,7 @@ original_runs() {
 # Core is ready and has its server, both helpers and both peers.
 healthy() {
     local unit
-    for unit in .target .service -pinger.service -ifscripts.service -control.socket -observe.socket; do
+    for unit in .target .service -pinger.service -ifscripts.service -control.socket; do
         same "tripe-connect$unit" active "$(property tripe-connect$unit ActiveState)"
     done
     status_is .service.server up
@@ -148,6 +148,12 @@ sockets_wait() {
     # Six starts in eight seconds are more than the unit allows, and some were made just before.
     inside systemctl reset-failed tripe-connect.service
     inside systemctl stop tripe-connect.service
+    same core inactive "$(property tripe-connect.service ActiveState)"
+    # Somebody who may only look starts nothing by it.
+    if inside setpriv --reuid 65534 --regid 65534 --clear-groups connect-cli status; then
+        echo 'somebody could look at a core that is stopped'
+        return 1
+    fi
     same core inactive "$(property tripe-connect.service ActiveState)"
     # This one starts it.
     same 'adopted peers' 'alpha beta' "$(inside connect-cli adopted | sort | paste -sd ' ')"
@@ -326,7 +332,7 @@ for process in $processes; do
     step "kill -9 $process: it comes back, alone" comes_back "$process"
 done
 step 'core is stopped by SIGSTOP: the watchdog acts' watchdog_acts
-step 'commands wait for a core that is not there yet' sockets_wait
+step 'commands wait for a core that is away; a look starts none' sockets_wait
 step 'the runtime directory is removed: all is made again' directory_removed
 step 'core cannot start: restart and doctor tell so' restart_tells
 step 'metrics: the unit, and what the doctor says of it' metrics_unit

@@ -15,12 +15,11 @@ const CORE: &str = "tripe-connect.service";
 const METRICS: &str = "tripe-connect-metrics.service";
 
 /// The units that the target starts.
-const WANTED: [&str; 5] = [
+const WANTED: [&str; 4] = [
     CORE,
     "tripe-connect-pinger.service",
     "tripe-connect-ifscripts.service",
     "tripe-connect-control.socket",
-    "tripe-connect-observe.socket",
 ];
 
 /// Checks the units, if they are here and are about the service that is asked for.
