@@ -83,6 +83,21 @@ least_privilege() {
     done
 }
 
+# Each process may have as many descriptors as its unit says, scripts as many processes, and no unit
+# is without a limit of memory.
+limited() {
+    local process files unit
+    for process in $processes; do
+        unit=$(unit_of "$process")
+        files=4096
+        [ "$process" != pinger ] || files=256
+        same "descriptors of $process" "$files $files" "$(inside sed -n \
+            's/^Max open files *\([0-9]*\) *\([0-9]*\) .*/\1 \2/p' "/proc/$(pid_of "$process")/limits")"
+        property "$unit" MemoryMax | grep '^[0-9][0-9]*$'
+    done
+    same 'processes of scripts' 4096 "$(property tripe-connect-ifscripts.service TasksMax)"
+}
+
 registered() {
     same 'version' "connect $version" "$(inside /etc/tripe/services/connect --version)"
     # As tripe's start-up and its unit for services do: all is left to our units, and nothing is
@@ -327,6 +342,7 @@ step 'the original runs, its peers are up' original_runs
 step 'installed over it: takes over, no peer dropped, no script run' install_over_the_original
 step 'READY, and a STATUS with the peers' ready_and_status
 step 'a user for each process, one capability in all' least_privilege
+step 'limits of descriptors, memory and processes' limited
 step 'registered with tripe; its start-up leaves the units alone' registered
 for process in $processes; do
     step "kill -9 $process: it comes back, alone" comes_back "$process"
