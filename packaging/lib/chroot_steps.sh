@@ -3,6 +3,9 @@
 # What packaging/prove does in a chroot, where nothing but the package and tripe's own start-up has
 # a hand in it.
 
+# Where the package notes what it has to know when it is removed.
+notes=/var/lib/tripe-connect-package
+
 inside() {
     chroot "$root" env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
         DEBIAN_FRONTEND=noninteractive "$@"
@@ -22,6 +25,7 @@ serve() {
     within 20 server VERSION
     inside tell -a $socket admin --watch > "$root/var/log/notes" 2>&1 &
     inside tell db compile -o /etc/tripe/peers.cdb /etc/tripe/peers.in
+    inside systemctl --quiet enable tripe-connect.service
     inventory > "$work/inventory"
 }
 
@@ -56,8 +60,33 @@ started_up() {
     mark_notes
 }
 
+# Core's user owns the directory of its state, and puts links where an installation could write.
+# Both occasions for a note come once more: the server's group is missing, and a unit of the
+# original is there and enabled.
+links_planted() {
+    local state=/var/lib/tripe-connect unit=/etc/systemd/system/tripe-connect.service name
+    local as_core=(setpriv --reuid tripe-connect-core --regid tripe-connect-core --clear-groups)
+    inside install -d -o tripe-connect-core -g tripe-connect-core -m 0750 $state
+    for name in .made-group-tripe .original-was-enabled made-group-tripe original-was-enabled; do
+        inside "${as_core[@]}" ln -s /etc/passwd $state/$name
+    done
+    inside groupdel tripe
+    inside cp $unit.original $unit
+    inside systemctl --quiet enable tripe-connect.service
+    inside rm $notes/made-group-tripe $notes/original-was-enabled
+    cp "$root/etc/passwd" "$work/passwd"
+}
+
+nothing_written_through_links() {
+    cmp "$work/passwd" "$root/etc/passwd"
+    same 'the directory of notes' 'root:root 755' "$(inside stat --format '%U:%G %a' $notes)"
+    same 'the notes' 'made-group-tripe original-was-enabled' "$(inside ls $notes | paste -sd ' ')"
+}
+
 upgrades() {
+    links_planted
     install_package "$built"/next/*.deb
+    nothing_written_through_links
     provided_by "$next_version"
     within 20 status_is .service.version "$next_version"
     scripts_ran ifup
@@ -91,6 +120,6 @@ possible 'a chroot' enter_chroot
 vital 'with a server' serve
 step 'installed: users, the link for tripe, nothing started' installs
 step "started by tripe's start-up" started_up
-step 'upgrade: taken over, no peer dropped, no script run' upgrades
+step 'upgrade: taken over, no peer dropped, no link followed' upgrades
 step 'removed: the server keeps its peers' removes
 step 'purged: nothing is left' purges
