@@ -6,19 +6,25 @@
 # Outside of the repository, so that neither a clean tree nor a fresh clone pays for them again.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tripe-connect
 
-# Pinned, since the bytes of the package depend on it.
+# Pinned, since the bytes of the package depend on the first, and what is found fault with on the
+# second.
 cargo_deb_version=3.8.0
+cargo_deny_version=0.20.2
 
-# Prints the path of cargo-deb, after building it if it is not there in that very version.
-cargo_deb() {
-    local root=$cache/cargo-deb-$cargo_deb_version
-    if [ ! -x "$root/bin/cargo-deb" ]; then
+# tool NAME VERSION: prints the path of a tool of cargo's, after building it if it is not there in
+# that very version.
+tool() {
+    local root=$cache/$1-$2
+    if [ ! -x "$root/bin/$1" ]; then
         # Its own build is not our package's: neither our flags nor our target directory are for it.
         env -u RUSTFLAGS -u CARGO_TARGET_DIR cargo install --quiet --locked \
-            --version "$cargo_deb_version" --root "$root" cargo-deb >&2
+            --version "$2" --root "$root" "$1" >&2
     fi
-    echo "$root/bin/cargo-deb"
+    echo "$root/bin/$1"
 }
+
+cargo_deb() { tool cargo-deb $cargo_deb_version; }
+cargo_deny() { tool cargo-deny $cargo_deny_version; }
 
 # Builds programs for the package: cargo_release OPTION...
 cargo_release() {
