@@ -6,9 +6,10 @@
 # Outside of the repository, so that neither a clean tree nor a fresh clone pays for them again.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tripe-connect
 
-# Pinned, since the bytes of the package depend on the first, and what is found fault with on the
-# second.
+# Pinned, since the bytes of the package depend on the first two, and what is found fault with on
+# the third.
 cargo_deb_version=3.8.0
+cargo_auditable_version=0.7.7
 cargo_deny_version=0.20.2
 
 # tool NAME VERSION: prints the path of a tool of cargo's, after building it if it is not there in
@@ -24,11 +25,15 @@ tool() {
 }
 
 cargo_deb() { tool cargo-deb $cargo_deb_version; }
+cargo_auditable() { tool cargo-auditable $cargo_auditable_version; }
 cargo_deny() { tool cargo-deny $cargo_deny_version; }
 
-# Builds programs for the package: cargo_release OPTION...
+# Builds programs for the package: cargo_release OPTION... Each has a list of the libraries in it,
+# by which whoever has the program alone can see whether a fault that was found since concerns it.
 cargo_release() {
+    local program
+    program=$(cargo_auditable)
     # Panics name source files; where libraries were unpacked is not to make a difference.
     RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo" \
-        cargo build --quiet --locked --release --bins "$@"
+        "$program" auditable build --quiet --locked --release --bins "$@"
 }
