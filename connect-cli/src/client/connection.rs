@@ -151,6 +151,8 @@ pub(crate) struct Control {
     limit: Option<Duration>,
     /// The number of the request in progress.
     request: u64,
+    /// Whether replies to others were read and passed over.
+    passed_over: bool,
 }
 
 impl Control {
@@ -186,6 +188,7 @@ impl Control {
             version: theirs.version,
             limit,
             request: 0,
+            passed_over: false,
         })
     }
 
@@ -205,14 +208,21 @@ impl Control {
         self.limit = None;
     }
 
-    /// The next reply to the request in progress.
+    /// The next reply to the request in progress. Those to others are passed over.
     pub(crate) async fn reply(&mut self) -> Result<Reply, ControlError> {
         loop {
             let (id, reply) = self.answer().await?;
             if id == self.request {
                 return Ok(reply);
             }
+            self.passed_over = true;
         }
+    }
+
+    /// Whether replies to other requests, such as events, were passed over since this was asked
+    /// last.
+    pub(crate) fn has_passed_over(&mut self) -> bool {
+        std::mem::take(&mut self.passed_over)
     }
 
     /// The next reply to any request, with the request's number. Cancel safe.

@@ -2,11 +2,9 @@
 //! Requests that several commands make.
 
 use connect_ipc::changes::Changes;
-use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
+use connect_ipc::control::{Reply, Request};
 
 use super::connection::{Control, ControlError};
-use super::state::Collected;
-use super::subscription::Subscription;
 
 /// Sends a command and reads its replies, up to the last. Gives each line of the answer to `line`,
 /// and returns the service's words if the command failed.
@@ -33,24 +31,4 @@ pub(crate) async fn changes(control: &mut Control) -> Result<Changes, ControlErr
         Reply::Changes(changes) => Ok(*changes),
         _ => Err(ControlError::Unexpected),
     }
-}
-
-/// Asks for the state on a connection that also receives events.
-pub(crate) async fn status_again(
-    subscription: &mut Subscription,
-) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
-    let request = subscription.ask(Request::Status {})?;
-    let mut state = Collected::default();
-    while !state.take(subscription.reply_to(request).await?)? {}
-    state.finish()
-}
-
-/// Asks the service for its state and its peers, sorted by name.
-pub(crate) async fn status(
-    control: &mut Control,
-) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
-    control.ask(Request::Status {})?;
-    let mut state = Collected::default();
-    while !state.take(control.reply().await?)? {}
-    state.finish()
 }

@@ -1,33 +1,55 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The state of the service and its peers, which comes in several replies.
+//! The state of the service and its peers, which comes in several replies. What a command does not
+//! need of it is never kept, since there may be 100,000 peers.
 
-use connect_ipc::control::{PeerStatus, Reply, ServiceStatus};
+use std::time::Duration;
 
-use super::connection::ControlError;
+use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
 
-/// The replies to a request for the state, so far.
-#[derive(Debug, Default)]
-pub(crate) struct Collected {
-    service: Option<ServiceStatus>,
-    peers: Vec<PeerStatus>,
+use super::connection::{Control, ControlError};
+
+/// The shortest time between two readings of the state.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long to wait after a reading that took so long: of the time that it costs core and us, most
+/// is left to others.
+pub(crate) fn pause_after(took: Duration) -> Duration {
+    INTERVAL.max(took.saturating_mul(5))
 }
 
-impl Collected {
-    /// Adds one reply. Returns whether it was the last.
-    pub(crate) fn take(&mut self, reply: Reply) -> Result<bool, ControlError> {
-        match reply {
-            Reply::Service(status) => self.service = Some(*status),
-            Reply::Peers(some) => self.peers.extend(some.list),
-            Reply::Done {} => return Ok(true),
-            _ => return Err(ControlError::Unexpected),
+/// An answer with the state: the service first, then the peers, sorted by name.
+#[derive(Debug)]
+pub(crate) struct StateReader<'a> {
+    control: &'a mut Control,
+}
+
+impl<'a> StateReader<'a> {
+    /// Asks for the state, and reads the part about the service.
+    pub(crate) async fn begin(
+        control: &'a mut Control,
+    ) -> Result<(Self, ServiceStatus), ControlError> {
+        control.ask(Request::Status {})?;
+        match control.reply().await? {
+            Reply::Service(service) => Ok((StateReader { control }, *service)),
+            _ => Err(ControlError::Unexpected),
         }
-        Ok(false)
     }
 
-    /// The whole state.
-    pub(crate) fn finish(mut self) -> Result<(ServiceStatus, Vec<PeerStatus>), ControlError> {
-        self.peers.sort_by(|left, right| left.name.cmp(&right.name));
-        let service = self.service.ok_or(ControlError::Unexpected)?;
-        Ok((service, self.peers))
+    /// The next peers; `None` after the last.
+    pub(crate) async fn next(&mut self) -> Result<Option<Vec<PeerStatus>>, ControlError> {
+        match self.control.reply().await? {
+            Reply::Peers(rows) => Ok(Some(rows.list)),
+            Reply::Done {} => Ok(None),
+            _ => Err(ControlError::Unexpected),
+        }
+    }
+
+    /// All peers that are left.
+    pub(crate) async fn rest(mut self) -> Result<Vec<PeerStatus>, ControlError> {
+        let mut peers = Vec::new();
+        while let Some(rows) = self.next().await? {
+            peers.extend(rows);
+        }
+        Ok(peers)
     }
 }

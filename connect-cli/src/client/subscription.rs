@@ -1,32 +1,28 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The stream of events: the state first, then everything that happens, in one request.
+//! The stream of events: everything that happens, after the state if that is wanted, in one
+//! request.
 //!
 //! ```text
 //!   us --events--> core
-//!   core --service, peers..., live--> Snapshot    complete as of event `seq`
-//!   core --event, dropped...-->       StreamItem    from then on
+//!   core --service, peers..., event..., live--> the state, and what happens while it is made
+//!   core --event, dropped...-->                 from then on
 //! ```
 
-use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
+use connect_ipc::control::{PeerRows, Reply, Request, ServiceStatus};
 use connect_ipc::event::Event;
 use connect_ipc::event_filter::EventFilter;
 
 use super::connection::{Control, ControlError};
-use super::state::Collected;
-
-/// The state that a subscription begins with.
-#[derive(Clone, Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) service: ServiceStatus,
-    /// Its peers, sorted by name.
-    pub(crate) peers: Vec<PeerStatus>,
-    /// The number of the last event that the state includes.
-    pub(crate) seq: u64,
-}
 
 /// One item of the stream.
 #[derive(Clone, Debug)]
 pub(crate) enum StreamItem {
+    /// The service as it is.
+    Service(Box<ServiceStatus>),
+    /// Some of its peers.
+    Rows(PeerRows),
+    /// The state is complete; this is the number of the last event so far.
+    Live(u64),
     /// Something happened.
     Event(Event),
     /// This number of events was left out because they were not read fast enough.
@@ -40,34 +36,31 @@ pub(crate) enum StreamItem {
 pub(crate) struct Subscription {
     control: Control,
     request: u64,
+    live: bool,
 }
 
 impl Subscription {
-    /// Subscribes. From then on there is no time limit for the next event.
-    pub(crate) async fn begin(
-        mut control: Control,
-        filter: EventFilter,
-    ) -> Result<(Self, Snapshot), ControlError> {
+    /// Subscribes. Once the state is complete there is no time limit for the next event.
+    pub(crate) fn begin(mut control: Control, filter: EventFilter) -> Result<Self, ControlError> {
         let request = control.ask(Request::Events(filter))?;
-        let mut state = Collected::default();
-        let seq = loop {
-            match control.reply().await? {
-                Reply::Live { seq } => break seq,
-                reply => {
-                    if state.take(reply)? {
-                        return Err(ControlError::Unexpected);
-                    }
-                }
-            }
-        };
-        control.remove_time_limit();
-        let (service, peers) = state.finish()?;
-        let snapshot = Snapshot {
-            service,
-            peers,
-            seq,
-        };
-        Ok((Subscription { control, request }, snapshot))
+        Ok(Subscription {
+            control,
+            request,
+            live: false,
+        })
+    }
+
+    /// Subscribes to what happens from now on. Gives the number of the last event before.
+    pub(crate) async fn without_state(
+        control: Control,
+        filter: EventFilter,
+    ) -> Result<(Self, u64), ControlError> {
+        let state = false;
+        let mut subscription = Subscription::begin(control, EventFilter { state, ..filter })?;
+        match subscription.next().await? {
+            StreamItem::Live(seq) => Ok((subscription, seq)),
+            _ => Err(ControlError::Unexpected),
+        }
     }
 
     /// Asks for something else on the same connection; the replies come among the events.
@@ -75,28 +68,31 @@ impl Subscription {
         self.control.ask(request)
     }
 
-    /// The next reply to a request, whatever events come before it.
-    pub(crate) async fn reply_to(&mut self, request: u64) -> Result<Reply, ControlError> {
-        loop {
-            if let StreamItem::Reply(id, reply) = self.next().await?
-                && id == request
-            {
-                return Ok(reply);
-            }
-        }
+    /// The connection, for a request during which events are passed over.
+    pub(crate) fn control(&mut self) -> &mut Control {
+        &mut self.control
     }
 
     /// The next item. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<StreamItem, ControlError> {
         let (id, reply) = self.control.answer().await.map_err(|error| match error {
-            ControlError::Lost => ControlError::Ended,
+            ControlError::Lost if self.live => ControlError::Ended,
             other => other,
         })?;
-        match reply {
-            Reply::Event(event) if id == self.request => Ok(StreamItem::Event(event)),
-            Reply::Dropped { events } if id == self.request => Ok(StreamItem::Dropped(events)),
-            _ if id == self.request => Err(ControlError::Unexpected),
-            reply => Ok(StreamItem::Reply(id, reply)),
+        if id != self.request {
+            return Ok(StreamItem::Reply(id, reply));
         }
+        Ok(match reply {
+            Reply::Service(service) => StreamItem::Service(service),
+            Reply::Peers(rows) => StreamItem::Rows(rows),
+            Reply::Live { seq } => {
+                self.live = true;
+                self.control.remove_time_limit();
+                StreamItem::Live(seq)
+            }
+            Reply::Event(event) => StreamItem::Event(event),
+            Reply::Dropped { events } => StreamItem::Dropped(events),
+            _ => return Err(ControlError::Unexpected),
+        })
     }
 }

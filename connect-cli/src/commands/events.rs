@@ -5,13 +5,14 @@ use std::io;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use connect_ipc::control::{PeerStatus, ServiceStatus};
 use connect_ipc::event::{Event, EventName};
 use connect_ipc::event_filter::EventFilter;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
 
 use crate::client::connection::ControlError;
-use crate::client::subscription::{Snapshot, StreamItem, Subscription};
+use crate::client::subscription::{StreamItem, Subscription};
 use crate::common::Common;
 use crate::error::Error;
 use crate::interrupt::until_unread;
@@ -24,6 +25,10 @@ use crate::output::{Output, SCHEMA};
 
 /// The time of an event as people read it.
 const TIME: &str = "%F %T%.3f";
+
+/// How many events wait until the table is complete. It takes a second with 100,000 peers, in which
+/// no more than these are worth reading.
+const WAITING: usize = 10_000;
 
 /// Show what happens, as it happens
 #[derive(Args, Debug)]
@@ -95,48 +100,45 @@ impl Events {
         let filter = EventFilter {
             peers: self.peers.iter().map(String::as_str).collect(),
             kinds: self.kinds.iter().copied().collect(),
-            state: true,
+            state: !self.no_snapshot,
         };
         let control = common.observe().await?;
-        let (mut subscription, mut snapshot) = Subscription::begin(control, filter).await?;
-        if !self.peers.is_empty() {
-            snapshot
-                .peers
-                .retain(|peer| self.peers.contains(&peer.name));
-        }
-        if !self.no_snapshot {
-            self.begin(&snapshot, &mut common.out)?;
-        }
-        let mut seq = snapshot.seq;
+        let mut subscription = Subscription::begin(control, filter)?;
+        let out = &mut common.out;
+        // What is shown as a table must be complete first.
+        let mut table = (!self.json && !self.no_snapshot).then(Beginning::default);
+        let mut seq = 0;
         loop {
-            match subscription.next().await? {
-                StreamItem::Event(event) => {
-                    seq = event.seq;
-                    self.event(&event, &mut common.out)?;
+            let item = subscription.next().await?;
+            if let StreamItem::Event(event) = &item {
+                seq = event.seq;
+            }
+            match (item, &mut table) {
+                (StreamItem::Live(_), Some(_)) => {
+                    let beginning = table.take().unwrap_or_default();
+                    self.show(beginning, seq, out)?;
                 }
-                StreamItem::Dropped(events) => self.dropped(seq, events, &mut common.out)?,
-                StreamItem::Reply(..) => return Err(ControlError::Unexpected.into()),
+                (item, Some(beginning)) => beginning.take(item)?,
+                (StreamItem::Event(event), None) => self.event(&event, out)?,
+                (StreamItem::Dropped(events), None) => self.dropped(seq, events, out)?,
+                (StreamItem::Live(_), None) if self.no_snapshot => {}
+                (item, None) => seq = state_line(item, out)?,
             }
         }
     }
 
-    fn begin(&self, snapshot: &Snapshot, out: &mut Output) -> io::Result<()> {
-        let Snapshot {
-            service,
-            peers,
-            seq,
-        } = snapshot;
-        if !self.json {
-            status_text::show(service, peers, false, out)?;
-            return out.line_flushed("");
+    /// Shows the table, and what has happened since it was begun.
+    fn show(&self, beginning: Beginning, seq: u64, out: &mut Output) -> Result<(), Error> {
+        let service = beginning.service.ok_or(ControlError::Unexpected)?;
+        status_text::show(&service, &beginning.peers, false, out)?;
+        out.line_flushed("")?;
+        for event in &beginning.events {
+            self.event(event, out)?;
         }
-        let service = service.into();
-        json_line(*seq, LineContent::Service { service }, out)?;
-        for peer in peers {
-            let peer = Box::new(peer.into());
-            json_line(*seq, LineContent::Peer { peer }, out)?;
+        if beginning.left_out > 0 {
+            self.dropped(seq, beginning.left_out, out)?;
         }
-        json_line(*seq, LineContent::Live, out)
+        Ok(())
     }
 
     fn event(&self, event: &Event, out: &mut Output) -> io::Result<()> {
@@ -165,6 +167,54 @@ impl Events {
         let events = text::count(events, "event");
         let line = format!("! {events} left out here, since they were not read fast enough");
         out.painted_flushed(&(line, Paint::Bad))
+    }
+}
+
+/// The state until it is complete, for a table.
+#[derive(Default)]
+struct Beginning {
+    service: Option<Box<ServiceStatus>>,
+    peers: Vec<PeerStatus>,
+    /// What has happened meanwhile, to be told after it.
+    events: Vec<Event>,
+    left_out: u64,
+}
+
+impl Beginning {
+    fn take(&mut self, item: StreamItem) -> Result<(), ControlError> {
+        match item {
+            StreamItem::Service(service) => self.service = Some(service),
+            StreamItem::Rows(rows) => self.peers.extend(rows.list),
+            StreamItem::Event(event) if self.events.len() < WAITING => self.events.push(event),
+            StreamItem::Event(_) => self.left_out += 1,
+            StreamItem::Dropped(events) => self.left_out += events,
+            StreamItem::Live(_) | StreamItem::Reply(..) => return Err(ControlError::Unexpected),
+        }
+        Ok(())
+    }
+}
+
+/// Prints a part of the state as JSON. Gives the number of the last event that it includes.
+fn state_line(item: StreamItem, out: &mut Output) -> Result<u64, Error> {
+    match item {
+        StreamItem::Service(service) => {
+            let seq = service.seq;
+            let service = (&*service).into();
+            json_line(seq, LineContent::Service { service }, out)?;
+            Ok(seq)
+        }
+        StreamItem::Rows(rows) => {
+            for peer in &rows.list {
+                let peer = Box::new(peer.into());
+                json_line(rows.seq, LineContent::Peer { peer }, out)?;
+            }
+            Ok(rows.seq)
+        }
+        StreamItem::Live(seq) => {
+            json_line(seq, LineContent::Live, out)?;
+            Ok(seq)
+        }
+        _ => Err(ControlError::Unexpected.into()),
     }
 }
 

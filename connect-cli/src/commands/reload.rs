@@ -15,6 +15,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::client::connection::ControlError;
+use crate::client::requests;
 use crate::client::subscription::{StreamItem, Subscription};
 use crate::common::{Common, Pace};
 use crate::error::Error;
@@ -129,13 +130,15 @@ impl Reload {
             ..EventFilter::default()
         };
         let control = common.control(Pace::Quick).await?;
-        let (mut stream, _) = Subscription::begin(control, filter).await?;
+        let (mut stream, _) = Subscription::without_state(control, filter).await?;
         load(&mut stream, told).await?;
         let loaded = told.outcome.as_ref().map(|outcome| outcome.result);
         if loaded != Some(OutcomeResult::Reached) {
             return Ok(());
         }
-        let changes = told.changes.insert(changes(&mut stream).await?);
+        let changes = told
+            .changes
+            .insert(requests::changes(stream.control()).await?);
         if !self.json {
             let line = change_text::loaded(changes.peers, 0);
             common.out.painted(Paint::Good, &line)?;
@@ -158,9 +161,10 @@ impl Reload {
         told: &mut Told,
         common: &mut Common,
     ) -> Result<(), Error> {
-        let request = stream.ask(Request::ApplyChanges {})?;
+        let control = stream.control();
+        control.ask(Request::ApplyChanges {})?;
         loop {
-            match stream.reply_to(request).await? {
+            match control.reply().await? {
                 Reply::Applied(applied) => {
                     match &applied.failure {
                         _ if self.json => {}
@@ -240,19 +244,10 @@ async fn load(stream: &mut Subscription, told: &mut Told) -> Result<(), Error> {
             StreamItem::Reply(id, _) if id == request => {
                 return Err(ControlError::Unexpected.into());
             }
-            StreamItem::Reply(..) | StreamItem::Dropped(_) => {}
+            _ => {}
         }
     }
     Ok(())
-}
-
-/// Asks which peers are not as the database has them.
-async fn changes(stream: &mut Subscription) -> Result<Changes, Error> {
-    let request = stream.ask(Request::Changes {})?;
-    match stream.reply_to(request).await? {
-        Reply::Changes(changes) => Ok(*changes),
-        _ => Err(ControlError::Unexpected.into()),
-    }
 }
 
 /// Turns what was told into an exit code.

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `status`: the service, and a table of its peers.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::time::Duration;
 
 use clap::Args;
 use connect_ipc::control::{PeerState, PeerStatus, ServiceStatus};
 use connect_ipc::event_filter::EventFilter;
+use connect_runtime::clock;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
 
-use crate::client::connection::ControlError;
-use crate::client::requests;
+use crate::client::connection::{Control, ControlError};
+use crate::client::state::{StateReader, pause_after};
 use crate::client::subscription::Subscription;
 use crate::common::Common;
 use crate::error::Error;
@@ -19,9 +20,6 @@ use crate::interrupt::until_unread;
 use crate::output::report::{PeerReport, ServiceReport};
 use crate::output::status_text;
 use crate::output::{Output, SCHEMA};
-
-/// The shortest time between two updates.
-const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show the service and a table of its peers
 #[derive(Args, Debug)]
@@ -58,11 +56,61 @@ fn after_help() -> String {
     )
 }
 
-#[derive(Serialize)]
+/// The state in JSON, of which each peer is written as it is read.
 struct StatusReport<'a> {
+    out: &'a mut Output,
+    /// Whether it is indented; else it is one line.
+    pretty: bool,
+    peers: u64,
+}
+
+/// The part before the peers.
+#[derive(Serialize)]
+struct Head<'a> {
     schema: u32,
     service: ServiceReport<'a>,
-    peers: Vec<PeerReport<'a>>,
+    peers: [PeerReport<'a>; 0],
+}
+
+impl<'a> StatusReport<'a> {
+    fn begin(service: &ServiceStatus, pretty: bool, out: &'a mut Output) -> io::Result<Self> {
+        let head = Head {
+            schema: SCHEMA,
+            service: service.into(),
+            peers: [],
+        };
+        let (text, end) = if pretty {
+            (serde_json::to_string_pretty(&head)?, "]\n}")
+        } else {
+            (serde_json::to_string(&head)?, "]}")
+        };
+        // The end follows the peers.
+        out.write_all(text.trim_end_matches(end).as_bytes())?;
+        let peers = 0;
+        Ok(StatusReport { out, pretty, peers })
+    }
+
+    fn peer(&mut self, peer: &PeerStatus) -> io::Result<()> {
+        let comma = if self.peers == 0 { "" } else { "," };
+        self.peers += 1;
+        let report = PeerReport::from(peer);
+        if !self.pretty {
+            write!(self.out, "{comma}{}", serde_json::to_string(&report)?)?;
+            return Ok(());
+        }
+        let text = serde_json::to_string_pretty(&report)?;
+        // No string in it has a line end that is not escaped.
+        write!(self.out, "{comma}\n    {}", text.replace('\n', "\n    "))
+    }
+
+    fn end(self) -> io::Result<()> {
+        let end = match (self.pretty, self.peers) {
+            (false, _) => "]}",
+            (true, 0) => "]\n}",
+            (true, _) => "\n  ]\n}",
+        };
+        self.out.line_flushed(end)
+    }
 }
 
 impl Status {
@@ -71,60 +119,58 @@ impl Status {
             return until_unread(self.follow(common)).await;
         }
         let mut control = common.observe().await?;
-        let (service, peers) = requests::status(&mut control).await?;
-        self.print(&service, &peers, &mut common.out)?;
+        self.show(&mut control, &mut common.out).await?;
         Ok(Exit::Success)
     }
 
-    fn print(
-        &self,
-        service: &ServiceStatus,
-        peers: &[PeerStatus],
-        out: &mut Output,
-    ) -> io::Result<()> {
-        if !self.json {
-            return status_text::show(service, peers, self.wide, out);
+    /// Reads the state and shows it. Returns whether it is on a screen that was renewed.
+    async fn show(&self, control: &mut Control, out: &mut Output) -> Result<bool, Error> {
+        let (mut reader, service) = StateReader::begin(control).await?;
+        if self.json {
+            let mut report = StatusReport::begin(&service, !self.watch, out)?;
+            while let Some(peers) = reader.next().await? {
+                for peer in &peers {
+                    report.peer(peer)?;
+                }
+            }
+            report.end()?;
+            return Ok(false);
         }
-        let report = StatusReport {
-            schema: SCHEMA,
-            service: service.into(),
-            peers: peers.iter().map(PeerReport::from).collect(),
-        };
-        if self.watch {
-            out.json_line(&report)
-        } else {
-            out.json(&report)
-        }
+        let peers = reader.rest().await?;
+        let renewed = self.watch && out.begin_screen()?;
+        status_text::show(&service, &peers, self.wide, out)?;
+        Ok(renewed)
     }
 
     /// Shows the state again and again.
     async fn follow(self, common: &mut Common) -> Result<Exit, Error> {
         let control = common.observe().await?;
         let filter = EventFilter::default();
-        let (mut subscription, snapshot) = Subscription::begin(control, filter).await?;
-        let (mut service, mut peers) = (snapshot.service, snapshot.peers);
+        let (mut subscription, _) = Subscription::without_state(control, filter).await?;
         loop {
-            let terminal = !self.json && common.out.begin_screen()?;
-            self.print(&service, &peers, &mut common.out)?;
+            let began = clock::now();
+            let terminal = self.show(subscription.control(), &mut common.out).await?;
             if !terminal && !self.json {
                 common.out.line("")?;
             }
             common.out.finish()?;
-            wait_for_change(&mut subscription, terminal).await?;
-            (service, peers) = requests::status_again(&mut subscription).await?;
+            let pause = pause_after(clock::now().since(began));
+            wait_for_change(&mut subscription, pause, terminal).await?;
         }
     }
 }
 
-/// Waits until there may be something new to show, and for at least [`INTERVAL`]. On a terminal the
+/// Waits until there may be something new to show, and for at least this time. On a terminal the
 /// passing time is something new.
 async fn wait_for_change(
     subscription: &mut Subscription,
+    pause: Duration,
     terminal: bool,
 ) -> Result<(), ControlError> {
-    let moment = tokio::time::sleep(INTERVAL);
+    let moment = tokio::time::sleep(pause);
     tokio::pin!(moment);
-    let mut changed = terminal;
+    // What happened while the state was read may be missing there.
+    let mut changed = subscription.control().has_passed_over() || terminal;
     while !(changed && moment.is_elapsed()) {
         tokio::select! {
             item = subscription.next() => {

@@ -83,7 +83,7 @@ impl<'a> OutcomeWatch<'a> {
         EventFilter {
             peers: self.peer().map(str::to_owned).into_iter().collect(),
             kinds: KINDS.as_slice().into(),
-            state: true,
+            state: false,
         }
     }
 
@@ -157,7 +157,7 @@ async fn follow(
             },
             // Our command was before the events that were left out, or among them.
             StreamItem::Dropped(_) => watch.begun = true,
-            StreamItem::Reply(..) => {}
+            _ => {}
         }
     }
 }
@@ -172,7 +172,7 @@ pub(crate) async fn request(
 ) -> Result<Exit, Error> {
     let mut watch = OutcomeWatch::new(goal, words);
     let control = common.control(Pace::Quick).await?;
-    let (mut subscription, _) = Subscription::begin(control, watch.filter()).await?;
+    let (mut subscription, _) = Subscription::without_state(control, watch.filter()).await?;
     let request = subscription.ask(request)?;
     let mut answered = CommandAnswer::default();
     let limit = common.limit(Pace::Slow);
@@ -186,7 +186,7 @@ pub(crate) async fn kill(common: &mut Common, peer: String, json: bool) -> Resul
     let words = ["KILL".to_owned(), peer];
     let mut watch = OutcomeWatch::new(Goal::Kill, &words);
     let control = common.observe().await?;
-    let (mut subscription, _) = Subscription::begin(control, watch.filter()).await?;
+    let (mut subscription, _) = Subscription::without_state(control, watch.filter()).await?;
     let mut answered = CommandAnswer::default();
     let limit = common.limit(Pace::Slow);
     let mut client = common.admin().await?;

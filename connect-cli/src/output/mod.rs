@@ -12,6 +12,7 @@ pub(crate) mod report;
 pub(crate) mod script_report;
 pub(crate) mod script_text;
 pub(crate) mod status_text;
+pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod text;
 
@@ -20,7 +21,7 @@ use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 use serde::Serialize;
 
 use self::paint::Paint;
-use self::table::Table;
+use self::table::{Cell, Table};
 
 /// The version of what `--json` prints. It is raised when a field changes its meaning or goes away;
 /// new fields do not raise it.
@@ -138,7 +139,11 @@ impl Output {
     }
 
     /// Writes a table; `wide` keeps columns whole that do not fit.
-    pub(crate) fn table(&mut self, table: &Table, wide: bool) -> io::Result<()> {
+    pub(crate) fn table(
+        &mut self,
+        table: &Table<impl Iterator<Item = Vec<Cell>> + Clone>,
+        wide: bool,
+    ) -> io::Result<()> {
         let width = if wide { usize::MAX } else { self.width };
         for line in table.lines(width, self.colour) {
             self.line(&line)?;

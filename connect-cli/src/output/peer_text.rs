@@ -8,7 +8,7 @@ use connect_ipc::pinger::PingPlan;
 use super::paint::Paint;
 use super::report::ReconnectOutcome;
 use super::text;
-use super::{event_text, status_text};
+use super::{event_text, status_text, summary};
 
 /// Everything about a peer, with nothing in it that commands the terminal.
 pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
@@ -79,7 +79,7 @@ fn heading(text: &str, lines: &mut Vec<(String, Paint)>) {
 /// What follows the word for the peer's state; `age` is since when the service knows it so.
 fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
     let connection = &peer.connection;
-    let since = status_text::state_since(peer).map(text::span);
+    let since = summary::state_since(peer).map(text::span);
     let why = connection.removal.map(event_text::removal);
     Some(match peer.state {
         PeerState::Up => format!(", answering for {}", since?),

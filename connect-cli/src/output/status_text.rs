@@ -3,7 +3,6 @@
 
 use std::io;
 
-use connect_ipc::changes::RecordStanding;
 use connect_ipc::control::{
     FailedScript, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink, ServiceStatus,
     WriteFault,
@@ -12,15 +11,12 @@ use connect_ipc::scripts::ScriptFailure;
 use connect_ipc::statistics::LastPing;
 
 use super::Output;
-use super::change_text;
 use super::paint::Paint;
 use super::probing_text;
 use super::script_text;
+use super::summary::{Summary, is_missing, stale_record};
 use super::table::{Cell, Column, Table};
 use super::text;
-
-/// How many peers that are not up are named in one line.
-const NAMED: usize = 5;
 
 /// Shows the service and the table of its peers.
 pub(crate) fn show(
@@ -29,11 +25,16 @@ pub(crate) fn show(
     wide: bool,
     out: &mut Output,
 ) -> io::Result<()> {
-    out.sentence(Paint::Heading, &text::clean(&headline(service, peers)), 2)?;
-    for fault in faults(service).into_iter().chain(missing(peers)) {
+    let summary = Summary::of(peers);
+    out.sentence(
+        Paint::Heading,
+        &text::clean(&headline(service, &summary)),
+        2,
+    )?;
+    for fault in faults(service).into_iter().chain(summary.missing()) {
         out.sentence(Paint::Bad, &format!("! {}", text::clean(&fault)), 2)?;
     }
-    if let Some(stale) = stale_records(peers) {
+    if let Some(stale) = summary.stale_records() {
         out.painted(Paint::Doubtful, &format!("! {stale}"))?;
     }
     out.line("")?;
@@ -147,13 +148,15 @@ pub(crate) fn log_lines_lost(service: &ServiceStatus) -> [(&'static str, u64); 3
 }
 
 /// The service in one line.
-pub(crate) fn headline(service: &ServiceStatus, peers: &[PeerStatus]) -> String {
+pub(crate) fn headline(service: &ServiceStatus, summary: &Summary) -> String {
     let database = match &service.database.fault {
         Some(_) => "faulty".to_owned(),
         None => text::count(service.database.peers, "peer"),
     };
     let runner = &service.scripts.helper;
-    let scripts = script_troubles(peers).filter(|_| runner.connected && runner.silent.is_none());
+    let scripts = summary
+        .script_troubles()
+        .filter(|_| runner.connected && runner.silent.is_none());
     let scripts = scripts.unwrap_or_else(|| helper("scripts", runner, &service.version));
     let server = probing_text::mute_server(service);
     let server = server.unwrap_or_else(|| link(service.server).to_owned());
@@ -223,97 +226,11 @@ pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
     (peer.state.as_str(), paint)
 }
 
-/// Whether something is wrong with a peer: it should be up, and is not.
-pub(crate) fn is_missing(peer: &PeerStatus) -> bool {
-    peer.wanted
-        && match peer.state {
-            PeerState::Unknown | PeerState::Down | PeerState::Gone | PeerState::Absent => true,
-            // They have their time, and no more.
-            PeerState::Checking | PeerState::Adding => peer.connection.pending.is_some(),
-            PeerState::Up | PeerState::Killed | PeerState::Waiting | PeerState::Unwatched => false,
-        }
-}
-
-/// For how many seconds a peer that should be up has been in its state, where that is known.
-pub(crate) fn state_since(peer: &PeerStatus) -> Option<u64> {
-    match peer.state {
-        PeerState::Up | PeerState::Down => peer.connection.changed,
-        PeerState::Unknown => peer.connection.overdue,
-        PeerState::Gone | PeerState::Killed => Some(peer.age),
-        PeerState::Checking | PeerState::Adding => peer.connection.pending,
-        PeerState::Absent => Some(peer.age).filter(|age| *age > 0),
-        PeerState::Waiting | PeerState::Unwatched => None,
-    }
-}
-
-/// The peers that should be up and are not, in a sentence, if there are any.
-pub(crate) fn missing(peers: &[PeerStatus]) -> Option<String> {
-    let missing: Vec<&PeerStatus> = peers.iter().filter(|peer| is_missing(peer)).collect();
-    let named = missing.iter().take(NAMED);
-    let mut named: Vec<String> = named
-        .map(|peer| {
-            let since = state_since(peer).map_or_else(String::new, |seconds| {
-                format!(" for {}", text::span(seconds))
-            });
-            format!("{} {}{since}", peer.name, peer.state.as_str())
-        })
-        .collect();
-    if missing.len() > NAMED {
-        named.push(format!("and {} more", missing.len() - NAMED));
-    }
-    let verb = if missing.len() == 1 { "is" } else { "are" };
-    // What nobody knows of may be up.
-    let unknown = missing.iter().any(|peer| peer.state == PeerState::Unknown);
-    let not = if unknown { "not known to be up" } else { "not" };
-    let wanted = peers.iter().filter(|peer| peer.wanted).count();
-    (!missing.is_empty()).then(|| {
-        format!(
-            "{} of the {} that should be up {verb} {not}: {}",
-            missing.len(),
-            text::count(u64::try_from(wanted).unwrap_or(u64::MAX), "peer"),
-            named.join(", ")
-        )
-    })
-}
-
-/// How the scripts of peers fare, if something is wrong with some.
-fn script_troubles(peers: &[PeerStatus]) -> Option<String> {
-    let failed = with_failed_scripts(peers).count();
-    let long = peers.iter().filter(|peer| !peer.scripts.long.is_empty());
-    let troubles = [("failed", failed), ("under way for over 1m", long.count())];
-    let troubles = troubles.into_iter().filter(|(_, peers)| *peers > 0);
-    let told: Vec<String> = troubles
-        .map(|(trouble, peers)| format!("{trouble} at {}", text::count(peers, "peer")))
-        .collect();
-    (!told.is_empty()).then(|| format!("scripts {}", told.join(", ")))
-}
-
 /// A script that takes unusually long, and for how long it does.
 fn long_script(script: &LongScript) -> String {
     let doing = script.pid.map_or("waiting", |_| "running");
     let time = text::span(script.seconds);
     format!("{} {doing} for {time}", script.kind.name())
-}
-
-/// The peers that are there with another record than the database has, in a sentence, if there are
-/// any.
-pub(crate) fn stale_records(peers: &[PeerStatus]) -> Option<String> {
-    let stale = peers.iter().filter(|peer| stale_record(peer).is_some());
-    let stale = u64::try_from(stale.count()).unwrap_or(u64::MAX);
-    (stale > 0).then(|| {
-        let total = change_text::total(stale);
-        format!("{total}: `connect-cli reload' lists them, with the command for each")
-    })
-}
-
-/// The words for a record that is another one than the connection was made with. That a new peer is
-/// not there is said by its state.
-fn stale_record(peer: &PeerStatus) -> Option<&'static str> {
-    match peer.connection.record? {
-        RecordStanding::Changed => Some("record changed"),
-        RecordStanding::Struck => Some("record struck"),
-        RecordStanding::New => None,
-    }
 }
 
 /// How the peer is, whether its record is another one now, which of its scripts did not end well
@@ -349,11 +266,6 @@ fn failed_script(script: &FailedScript) -> String {
     }
 }
 
-/// The peers with a script that did not end well when it was last run.
-pub(crate) fn with_failed_scripts(peers: &[PeerStatus]) -> impl Iterator<Item = &PeerStatus> {
-    peers.iter().filter(|peer| !peer.scripts.failed.is_empty())
-}
-
 /// How the most recent ping ended.
 pub(crate) fn last(ping: LastPing) -> String {
     match ping {
@@ -363,13 +275,13 @@ pub(crate) fn last(ping: LastPing) -> String {
     }
 }
 
-fn table(peers: &[PeerStatus]) -> Table {
+fn table(peers: &[PeerStatus]) -> Table<impl Iterator<Item = Vec<Cell>> + Clone> {
     let column = |title, right, least| Column {
         title,
         right,
         least,
     };
-    let mut table = Table::new([
+    let columns = [
         column("PEER", false, Some(12)),
         column("STATE", false, None),
         column("ADDRESS", false, Some(12)),
@@ -378,22 +290,23 @@ fn table(peers: &[PeerStatus]) -> Table {
         column("LOSS", true, None),
         column("FAIL", true, None),
         column("NEXT", true, None),
-    ]);
-    for peer in peers {
-        let (state, paint) = state_and_scripts(peer);
-        let failures = peer.state.is_adopted().then(|| peer.failures.to_string());
-        table.row([
-            Cell::from(text::clean(&peer.name).into_owned()),
-            Cell::painted(paint, state),
-            text::or_nothing(peer.address.as_deref().map(text::address)).into(),
-            last(peer.statistics.last).into(),
-            text::millis(peer.statistics.mean()).into(),
-            text::percent(peer.statistics.loss()).into(),
-            text::or_nothing(failures).into(),
-            text::or_nothing(peer.next_ping_ms.map(text::wait)).into(),
-        ]);
-    }
-    table
+    ];
+    Table::new(columns, peers.iter().map(row))
+}
+
+fn row(peer: &PeerStatus) -> Vec<Cell> {
+    let (state, paint) = state_and_scripts(peer);
+    let failures = peer.state.is_adopted().then(|| peer.failures.to_string());
+    vec![
+        Cell::from(text::clean(&peer.name).into_owned()),
+        Cell::painted(paint, state),
+        text::or_nothing(peer.address.as_deref().map(text::address)).into(),
+        last(peer.statistics.last).into(),
+        text::millis(peer.statistics.mean()).into(),
+        text::percent(peer.statistics.loss()).into(),
+        text::or_nothing(failures).into(),
+        text::or_nothing(peer.next_ping_ms.map(text::wait)).into(),
+    ]
 }
 
 #[cfg(test)]

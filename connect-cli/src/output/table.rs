@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Plain tables: aligned columns, cut where a terminal is too narrow.
+//! Plain tables: aligned columns, cut where a terminal is too narrow. The rows are made twice, once
+//! for the widths and once to be shown, so that a long table need not be kept.
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
@@ -40,9 +41,9 @@ impl<T: Into<String>> From<T> for Cell {
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Table {
+pub(crate) struct Table<R> {
     columns: Vec<Column>,
-    rows: Vec<Vec<Cell>>,
+    rows: R,
 }
 
 /// The text, cut to `width` columns with a mark at the end if it is longer.
@@ -62,34 +63,25 @@ fn cut(text: &str, width: usize) -> String {
     kept + "…"
 }
 
-impl Table {
-    /// A table without rows.
-    pub(crate) fn new(columns: impl Into<Vec<Column>>) -> Self {
+impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
+    /// A table of these rows, which have as many cells as there are columns.
+    pub(crate) fn new(columns: impl Into<Vec<Column>>, rows: R) -> Self {
         Table {
             columns: columns.into(),
-            rows: Vec::new(),
+            rows,
         }
-    }
-
-    /// Adds a row, with as many cells as there are columns.
-    pub(crate) fn row(&mut self, cells: impl Into<Vec<Cell>>) {
-        self.rows.push(cells.into());
     }
 
     /// The widths of the columns. Together they are at most `width`, if the columns may be cut so
     /// far.
     fn widths(&self, width: usize) -> Vec<usize> {
-        let mut widths: Vec<usize> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(at, column)| {
-                let cells = self.rows.iter().filter_map(|row| row.get(at));
-                cells
-                    .map(|cell| cell.text.width())
-                    .fold(column.title.width(), usize::max)
-            })
-            .collect();
+        let titles = self.columns.iter().map(|column| column.title.width());
+        let mut widths: Vec<usize> = titles.collect();
+        for row in self.rows.clone() {
+            for (width, cell) in widths.iter_mut().zip(row) {
+                *width = cell.text.width().max(*width);
+            }
+        }
         let total: usize = widths.iter().map(|width| width + GAP).sum();
         let mut excess = total.saturating_sub(GAP).saturating_sub(width);
         for (width, column) in widths.iter_mut().zip(&self.columns).rev() {
@@ -111,7 +103,7 @@ impl Table {
             .map(|column| Cell::painted(Paint::Heading, column.title))
             .collect();
         std::iter::once(headings)
-            .chain(self.rows.iter().cloned())
+            .chain(self.rows.clone())
             .map(move |cells| self.line(&cells, &widths, colour))
     }
 
@@ -147,25 +139,27 @@ impl Table {
 mod tests {
     use super::*;
 
-    fn table() -> Table {
+    fn table() -> Table<std::vec::IntoIter<Vec<Cell>>> {
         let column = |title, right, least| Column {
             title,
             right,
             least,
         };
-        let mut table = Table::new([
+        let columns = [
             column("PEER", false, Some(4)),
             column("ADDRESS", false, Some(7)),
             column("LAST", true, None),
-        ]);
-        table.row([Cell::from("alice"), "192.0.2.1:4070".into(), "1.5ms".into()]);
-        table.row([
-            Cell::painted(Paint::Bad, "blåbær"),
-            Cell::default(),
-            "-".into(),
-        ]);
-        table.row([Cell::from("東京"), "x".into(), Cell::default()]);
-        table
+        ];
+        let rows = vec![
+            vec![Cell::from("alice"), "192.0.2.1:4070".into(), "1.5ms".into()],
+            vec![
+                Cell::painted(Paint::Bad, "blåbær"),
+                Cell::default(),
+                "-".into(),
+            ],
+            vec![Cell::from("東京"), "x".into(), Cell::default()],
+        ];
+        Table::new(columns, rows.into_iter())
     }
 
     #[test]

@@ -53,7 +53,6 @@ fn loaded() -> EventKind {
 /// What a core does that is asked to reload, and for which this comes of it.
 fn reloaded(kind: EventKind) -> Result<Vec<Step>> {
     Ok(vec![
-        Step::Reply(Reply::Service(Box::new(service()?))),
         Step::Reply(Reply::Live { seq: 1 }),
         Step::Next(Request::Reload {}),
         Step::Reply(Reply::Done {}),
@@ -126,7 +125,6 @@ fn what_is_applied_is_told_as_it_is_done() -> Result {
 fn reload_fails_if_the_service_refuses_and_gives_up_after_its_limit() -> Result {
     let refused = || -> Result<Vec<Step>> {
         Ok(vec![
-            Step::Reply(Reply::Service(Box::new(service()?))),
             Step::Reply(Reply::Live { seq: 1 }),
             Step::Next(Request::Reload {}),
             Step::Reply(Reply::Failed(vec!["no".into()])),

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::support::{Place, Result, Script, peer, rows, service};
 
-/// Peers in every state, not in order.
+/// Peers in every state, in two messages.
 fn peers() -> Result<Vec<Vec<PeerStatus>>> {
     let mut down = peer("hub", &[10.0, 30.0])?;
     down.statistics.record_loss();
@@ -33,8 +33,8 @@ fn peers() -> Result<Vec<Vec<PeerStatus>>> {
     let mut fresh = peer("dave", &[])?;
     (fresh.state, fresh.address, fresh.next_ping_ms) = (PeerState::Checking, None, None);
     Ok(vec![
-        vec![down, unwatched, fresh],
-        vec![shaky, peer("alice", &[1.25, 1.75])?],
+        vec![peer("alice", &[1.25, 1.75])?, shaky],
+        vec![fresh, down, unwatched],
     ])
 }
 
@@ -185,6 +185,27 @@ fn json_has_the_same_and_more() -> Result {
     assert_eq!(json["peers"][3]["name"], "hub");
     assert_eq!(json["peers"][3]["down"], true);
     assert_snapshot!(outcome);
+    Ok(())
+}
+
+#[test]
+fn json_is_whole_for_any_number_of_peers_and_messages() -> Result {
+    let place = Place::new()?;
+    for names in [vec![], vec!["a"], vec!["a", "b"]] {
+        let mut replies = vec![Reply::Service(Box::new(service()?)), rows(vec![])];
+        for name in &names {
+            replies.extend([rows(vec![peer(name, &[])?]), rows(vec![])]);
+        }
+        replies.push(Reply::Done {});
+        let core = place.core(Script::replies(replies))?;
+        let text = place.run("status --json")?.stdout;
+        core.asked()?;
+        let json: serde_json::Value = serde_json::from_str(&text)?;
+        let told = json["peers"].as_array().ok_or("no list")?;
+        assert!(told.iter().map(|peer| &peer["name"]).eq(&names), "{text}");
+        let empty = text.contains("\n  \"peers\": []\n}\n");
+        assert_eq!(empty, names.is_empty(), "{text}");
+    }
     Ok(())
 }
 

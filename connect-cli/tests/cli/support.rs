@@ -255,8 +255,9 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Some rows of the table of peers.
-pub(crate) fn rows(list: Vec<PeerStatus>) -> Reply {
+/// Some rows of the table of peers, sorted as core sends them.
+pub(crate) fn rows(mut list: Vec<PeerStatus>) -> Reply {
+    list.sort_by(|left, right| left.name.cmp(&right.name));
     Reply::Peers(PeerRows { seq: 8, list })
 }
 

@@ -5,7 +5,7 @@ use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{EventKind, Removal};
 use insta::assert_snapshot;
 
-use crate::support::{Place, Result, Script, Step, event, service};
+use crate::support::{Place, Result, Script, Step, event};
 
 fn command(name: &str) -> EventKind {
     EventKind::Command {
@@ -23,10 +23,7 @@ fn added() -> EventKind {
 
 /// A core that begins a subscription, is then asked this, and after these events says no more.
 fn script(request: Option<Request>, events: Vec<(Option<&str>, EventKind)>) -> Result<Script> {
-    let begin = [
-        Step::Reply(Reply::Service(Box::new(service()?))),
-        Step::Reply(Reply::Live { seq: 1 }),
-    ];
+    let begin = [Step::Reply(Reply::Live { seq: 1 })];
     let asked = request.into_iter().flat_map(|request| {
         // The answer may come before the events or after some.
         [Step::Next(request), Step::Reply(Reply::Done {})]
@@ -133,7 +130,6 @@ fn kill_waits_until_the_service_has_noticed() -> Result {
 fn a_command_that_fails_is_not_waited_for() -> Result {
     let place = Place::new()?;
     let core = place.core(Script::steps([
-        Step::Reply(Reply::Service(Box::new(service()?))),
         Step::Reply(Reply::Live { seq: 1 }),
         Step::Next(Request::Submit {
             words: vec!["active".into(), "alice".into()],

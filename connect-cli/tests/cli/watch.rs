@@ -11,21 +11,25 @@ fn script() -> Result<Script> {
     let mut down = peer("alice", &[1.5])?;
     (down.state, down.failed_checks) = (PeerState::Down, 1);
     Ok(Script::steps([
-        Step::Reply(Reply::Service(Box::new(service()?))),
-        Step::Reply(rows(vec![peer("alice", &[1.5])?])),
         Step::Reply(Reply::Live { seq: 1 }),
-        Step::Reply(event(
-            2,
-            Some("alice"),
-            EventKind::Unreachable {
-                failed_checks: 1,
-                next_ms: Some(1),
-            },
-        )),
         Step::Next(Request::Status {}),
         Step::Reply(Reply::Service(Box::new(service()?))),
-        // More may happen while the answer is on its way.
-        Step::To(1, event(3, Some("alice"), EventKind::Keys {})),
+        Step::Reply(rows(vec![peer("alice", &[1.5])?])),
+        // It may happen while the answer is on its way.
+        Step::To(
+            1,
+            event(
+                2,
+                Some("alice"),
+                EventKind::Unreachable {
+                    failed_checks: 1,
+                    next_ms: Some(1),
+                },
+            ),
+        ),
+        Step::Reply(Reply::Done {}),
+        Step::Next(Request::Status {}),
+        Step::Reply(Reply::Service(Box::new(service()?))),
         Step::Reply(rows(vec![down])),
         Step::Reply(Reply::Done {}),
         Step::Close,

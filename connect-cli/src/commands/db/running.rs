@@ -11,7 +11,7 @@ use connect_runtime::exit::Exit;
 use peerdb::{Database, Record};
 
 use crate::client::connection::{Control, ControlError};
-use crate::client::requests;
+use crate::client::state::StateReader;
 use crate::error::Error;
 
 /// What the running service has loaded is called this.
@@ -32,13 +32,35 @@ pub(super) struct Running {
     /// Peers whose records are too large to be told, so they cannot be compared.
     untold: HashSet<String>,
     /// The peers that are there or expected.
-    peers: Vec<PeerStatus>,
+    peers: Vec<KnownPeer>,
+}
+
+/// What is kept of a peer.
+#[derive(Debug)]
+struct KnownPeer {
+    name: String,
+    state: PeerState,
+    record: Option<RecordStanding>,
+}
+
+impl From<PeerStatus> for KnownPeer {
+    fn from(peer: PeerStatus) -> Self {
+        KnownPeer {
+            name: peer.name,
+            state: peer.state,
+            record: peer.connection.record,
+        }
+    }
 }
 
 impl Running {
     /// Asks the service.
     pub(super) async fn read(control: &mut Control) -> Result<Self, Error> {
-        let (service, peers) = requests::status(control).await?;
+        let (mut reader, service) = StateReader::begin(control).await?;
+        let mut peers = Vec::new();
+        while let Some(some) = reader.next().await? {
+            peers.extend(some.into_iter().map(KnownPeer::from));
+        }
         for _ in 0..ATTEMPTS {
             let Some(loaded) = records(control).await? else {
                 continue;
@@ -117,11 +139,11 @@ impl Running {
     /// The record that a peer's connection was made with, if it had one.
     async fn record_in_use(
         &self,
-        peer: &PeerStatus,
+        peer: &KnownPeer,
         control: &mut Control,
     ) -> Result<Option<Record>, ControlError> {
         let name = peer.name.as_str();
-        if peer.connection.record != Some(RecordStanding::Struck) {
+        if peer.record != Some(RecordStanding::Struck) {
             let in_use = self.in_use.get(name);
             return Ok(in_use.or(self.database.peer(name)).cloned());
         }

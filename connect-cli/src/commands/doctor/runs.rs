@@ -8,55 +8,63 @@ use connect_ipc::setup::Lane;
 
 use super::finding::Section;
 use crate::client::connection::{Control, ControlError};
-use crate::output::status_text::with_failed_scripts;
 use crate::output::{event_text, text};
 
-/// How many peers are asked about: more than anybody reads through, few enough for a quick answer.
-const MAX_PEERS: usize = 50;
+/// How many peers are asked about, and named: more than anybody reads through, few enough for a
+/// quick answer.
+const MAX_PEERS: usize = 20;
 
 /// The last runs of peers.
 #[derive(Debug, Default)]
 pub(crate) struct LastRuns {
+    /// The first peers with a failed script, and how many there are.
+    failed: Vec<PeerStatus>,
+    all_failed: usize,
+    /// The first of the others.
+    well: Vec<PeerStatus>,
     runs: Vec<(String, RecentScript)>,
-    /// Peers with failed scripts that were not asked about.
-    more_failed: usize,
-    /// Those that take unusually long.
+    /// The first scripts that take unusually long, and how many there are.
     long: Vec<(String, LongScript)>,
+    all_long: usize,
 }
 
 impl LastRuns {
+    /// Notices what there is to report of a peer.
+    pub(crate) fn notice(&mut self, peer: PeerStatus) {
+        self.all_long += peer.scripts.long.len();
+        let room = MAX_PEERS.saturating_sub(self.long.len());
+        let long = peer.scripts.long.iter().take(room);
+        let long = long.map(|script| (peer.name.clone(), *script));
+        self.long.extend(long);
+        let has_failed = !peer.scripts.failed.is_empty();
+        self.all_failed += usize::from(has_failed);
+        let first = if has_failed {
+            &mut self.failed
+        } else {
+            &mut self.well
+        };
+        if first.len() < MAX_PEERS {
+            first.push(peer);
+        }
+    }
+
     /// Asks the service about peers: first about those with a failed script.
-    pub(crate) async fn ask(
-        control: &mut Control,
-        peers: &[PeerStatus],
-    ) -> Result<Self, ControlError> {
-        let well = peers.iter().filter(|peer| peer.scripts.failed.is_empty());
-        let failed = with_failed_scripts(peers);
-        let more_failed = with_failed_scripts(peers).count().saturating_sub(MAX_PEERS);
-        let mut runs = Vec::new();
-        for peer in failed.chain(well).take(MAX_PEERS) {
+    pub(crate) async fn ask(&mut self, control: &mut Control) -> Result<(), ControlError> {
+        for peer in self.failed.iter().chain(&self.well).take(MAX_PEERS) {
             control.ask(Request::Info {
                 peer: peer.name.clone(),
             })?;
             match control.reply().await? {
                 Reply::Peer(detail) => {
                     let last = last_runs(peer, *detail).into_iter();
-                    runs.extend(last.map(|run| (peer.name.clone(), run)));
+                    self.runs.extend(last.map(|run| (peer.name.clone(), run)));
                 }
                 // It has gone meanwhile.
                 Reply::Failed(_) => {}
                 _ => return Err(ControlError::Unexpected),
             }
         }
-        let long = peers.iter().flat_map(|peer| {
-            let long = peer.scripts.long.iter();
-            long.map(|script| (peer.name.clone(), *script))
-        });
-        Ok(LastRuns {
-            runs,
-            more_failed,
-            long: long.collect(),
-        })
+        Ok(())
     }
 
     /// Reports them.
@@ -64,18 +72,18 @@ impl LastRuns {
         for (peer, run) in &self.runs {
             report(peer, run, section);
         }
-        for (peer, script) in self.long.iter().take(MAX_PEERS) {
+        for (peer, script) in &self.long {
             report_long(peer, script, section);
         }
-        if self.long.len() > MAX_PEERS {
-            let scripts = text::count(self.long.len().saturating_sub(MAX_PEERS), "more script");
+        if self.all_long > MAX_PEERS {
+            let scripts = text::count((self.all_long - MAX_PEERS) as u64, "more script");
             section.fault(
                 format!("{scripts} have run or waited for over a minute"),
                 "`connect-cli status' says which",
             );
         }
-        if self.more_failed > 0 {
-            let peers = text::count(self.more_failed as u64, "more peer");
+        if self.all_failed > MAX_PEERS {
+            let peers = text::count((self.all_failed - MAX_PEERS) as u64, "more peer");
             section.fault(
                 format!("scripts of {peers} failed when they were last run"),
                 "`connect-cli status' says which; `connect-cli info PEER' shows their last lines",

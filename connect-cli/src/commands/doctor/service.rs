@@ -11,9 +11,11 @@ use super::holder;
 use super::runs::LastRuns;
 use crate::client::connection::ControlError;
 use crate::client::requests;
+use crate::client::state::StateReader;
 use crate::common::{Common, leads_to_same};
 use crate::output::change_text;
 use crate::output::status_text;
+use crate::output::summary::Summary;
 use crate::output::text;
 
 /// This program's version.
@@ -191,10 +193,18 @@ fn lost_lines(service: &ServiceStatus, section: &mut Section<'_>) {
 
 async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     let mut control = common.observe().await?;
-    let (service, peers) = requests::status(&mut control).await?;
-    let runs = LastRuns::ask(&mut control, &peers).await?;
-    let missing = status_text::missing(&peers);
-    let changes = if peers.iter().any(|peer| peer.connection.record.is_some()) {
+    let (mut reader, service) = StateReader::begin(&mut control).await?;
+    let (mut summary, mut runs, mut differs) = (Summary::default(), LastRuns::default(), false);
+    while let Some(peers) = reader.next().await? {
+        for peer in peers {
+            summary.add(&peer);
+            differs |= peer.connection.record.is_some();
+            runs.notice(peer);
+        }
+    }
+    runs.ask(&mut control).await?;
+    let missing = summary.missing();
+    let changes = if differs {
         requests::changes(&mut control).await?
     } else {
         Changes::default()

@@ -12,7 +12,7 @@ use super::exposition::{Exposition, Family, Form, counter, gauge, info, number, 
 use super::peers;
 use crate::client::connection::ControlError;
 use crate::client::limit::within;
-use crate::client::requests;
+use crate::client::state::StateReader;
 use crate::common::Common;
 use crate::output::status_text;
 
@@ -94,7 +94,8 @@ pub(crate) async fn text(
 ) -> (String, Option<ControlError>) {
     let state = async {
         let mut control = common.observe().await?;
-        requests::status(&mut control).await
+        let (reader, service) = StateReader::begin(&mut control).await?;
+        Ok((service, reader.rest().await?))
     };
     let state = within(limit, state, ControlError::Timeout)
         .await

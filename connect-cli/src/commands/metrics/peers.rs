@@ -6,7 +6,7 @@ use connect_ipc::control::{PeerState, PeerStatus};
 use connect_ipc::statistics::LastPing;
 
 use super::exposition::{Exposition, Family, counter, gauge, info, number, summary, truth};
-use crate::output::status_text;
+use crate::output::summary::is_missing;
 
 const PEERS: Family = gauge(
     "peers",
@@ -95,7 +95,7 @@ fn up(peer: &PeerStatus) -> Option<bool> {
     match peer.state {
         PeerState::Up => Some(true),
         PeerState::Unknown => None,
-        _ => status_text::is_missing(peer).then_some(false),
+        _ => is_missing(peer).then_some(false),
     }
 }
 

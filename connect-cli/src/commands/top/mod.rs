@@ -19,28 +19,35 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use connect_ipc::control::{Reply, Request};
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
 use connect_ipc::event_filter::{EventFilter, EventKinds};
+use connect_runtime::clock;
 use connect_runtime::exit::Exit;
 use connect_runtime::signals::EndSignals;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event as Input, KeyEventKind};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use self::model::{Action, Model};
 use crate::client::connection::ControlError;
 use crate::client::requests;
-use crate::client::state::Collected;
-use crate::client::subscription::{Snapshot, StreamItem, Subscription};
+use crate::client::state::pause_after;
+use crate::client::subscription::{StreamItem, Subscription};
 use crate::common::{Common, Pace};
 use crate::error::{Error, succeeded};
 use crate::output::paint::Paint;
 use crate::output::text;
 
-/// How often the state is requested: it contains more than the events tell.
+/// How often the state is requested, if it does not take long: it contains more than the events
+/// tell.
 const INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long at least one drawing stays, unless a key is pressed: many peers have many events, and
+/// nobody sees more drawings.
+const FRAME: Duration = Duration::from_millis(50);
 
 /// Show the peers and what happens, live on the whole screen
 #[derive(Args, Debug)]
@@ -72,17 +79,16 @@ impl Top {
         }
         // Before the terminal is changed: an uncaught signal would leave it in raw mode.
         let mut signals = Signals::catch()?;
-        let (subscription, snapshot) = tokio::select! {
-            begun = subscribe(common) => begun?,
+        let begun = tokio::select! {
+            begun = Begun::subscribe(common) => begun?,
             _ = signals.next() => return Ok(Exit::Success),
         };
         let terminal = ratatui::try_init().inspect_err(|_| {
             // It may have changed half of it; the error that is told is the first.
             let _ = ratatui::try_restore();
         })?;
-        let ended = Screen::new(terminal, subscription, snapshot, common)
-            .run(&mut signals)
-            .await;
+        let screen = Screen::new(terminal, begun, common);
+        let ended = screen.run(&mut signals).await;
         // An error is printed after the terminal is restored.
         let restored = ratatui::try_restore();
         ended?;
@@ -91,14 +97,49 @@ impl Top {
     }
 }
 
-/// Subscribes to all events, and gets the state that they start from.
-async fn subscribe(common: &Common) -> Result<(Subscription, Snapshot), ControlError> {
-    let filter = EventFilter {
-        kinds: EventKinds::ALL,
-        ..EventFilter::default()
-    };
-    let control = common.observe().await?;
-    Subscription::begin(control, filter).await
+/// What `top` begins with.
+struct Begun {
+    subscription: Subscription,
+    service: ServiceStatus,
+    peers: Vec<PeerStatus>,
+    /// The last event so far; those that came while the state was made are told with the recent
+    /// ones.
+    since: u64,
+}
+
+impl Begun {
+    /// Subscribes to all events, and gets the state.
+    async fn subscribe(common: &Common) -> Result<Self, ControlError> {
+        let filter = EventFilter {
+            kinds: EventKinds::ALL,
+            ..EventFilter::default()
+        };
+        let control = common.observe().await?;
+        let mut subscription = Subscription::begin(control, filter)?;
+        let (mut service, mut peers) = (None, Vec::new());
+        let since = loop {
+            match subscription.next().await? {
+                StreamItem::Service(status) => service = Some(*status),
+                StreamItem::Rows(rows) => peers.extend(rows.list),
+                StreamItem::Live(seq) => break seq,
+                _ => {}
+            }
+        };
+        Ok(Begun {
+            subscription,
+            service: service.ok_or(ControlError::Unexpected)?,
+            peers,
+            since,
+        })
+    }
+}
+
+/// A request for the state, and what has come of it so far.
+struct Reading {
+    request: u64,
+    began: Monotonic,
+    service: Option<ServiceStatus>,
+    peers: Vec<PeerStatus>,
 }
 
 /// The signals that end the command after the terminal is restored.
@@ -135,8 +176,9 @@ struct Screen {
     model: Model,
     colour: bool,
     common: Arc<Common>,
-    /// The replies to the request for the state, and that request's number.
-    state: Option<(u64, Collected)>,
+    state: Option<Reading>,
+    /// The state is not requested again before this.
+    next_reading: Monotonic,
     info: Option<u64>,
     /// The request for what happened last.
     recent: Option<u64>,
@@ -162,22 +204,18 @@ fn inputs() -> mpsc::UnboundedReceiver<io::Result<Input>> {
 }
 
 impl Screen {
-    fn new(
-        terminal: DefaultTerminal,
-        subscription: Subscription,
-        snapshot: Snapshot,
-        common: &Common,
-    ) -> Self {
+    fn new(terminal: DefaultTerminal, begun: Begun, common: &Common) -> Self {
         let (say, said) = mpsc::unbounded_channel();
         Screen {
             terminal,
-            subscription,
+            subscription: begun.subscription,
             recent: None,
-            since: snapshot.seq,
-            model: Model::new(snapshot.service, snapshot.peers),
+            since: begun.since,
+            model: Model::new(begun.service, begun.peers),
             colour: common.out.is_coloured(),
             common: Arc::new(common.duplicate()),
             state: None,
+            next_reading: clock::now(),
             info: None,
             say,
             said,
@@ -190,27 +228,43 @@ impl Screen {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.recent = Some(self.subscription.ask(Request::Recent {})?);
         loop {
-            let Screen {
-                terminal,
-                model,
-                colour,
-                ..
-            } = &mut self;
-            terminal.draw(|frame| view::draw(model, *colour, frame))?;
-            let wakeup = tokio::select! {
-                input = inputs.recv() => match input {
-                    Some(input) => Wakeup::Input(input?),
-                    None => Wakeup::End,
-                },
-                item = self.subscription.next() => Wakeup::StreamItem(item?),
-                Some((text, paint)) = self.said.recv() => Wakeup::Said(text, paint),
-                _ = ticks.tick() => Wakeup::Tick,
-                _ = signals.next() => Wakeup::End,
-            };
-            if !self.handle(wakeup)? {
-                return Ok(());
+            self.draw()?;
+            let frame = sleep(FRAME);
+            tokio::pin!(frame);
+            let mut changed = false;
+            while !(changed && frame.is_elapsed()) {
+                let wakeup = tokio::select! {
+                    input = inputs.recv() => match input {
+                        Some(input) => Wakeup::Input(input?),
+                        None => Wakeup::End,
+                    },
+                    item = self.subscription.next() => Wakeup::StreamItem(item?),
+                    Some((text, paint)) = self.said.recv() => Wakeup::Said(text, paint),
+                    _ = ticks.tick() => Wakeup::Tick,
+                    _ = signals.next() => Wakeup::End,
+                    () = &mut frame, if !frame.is_elapsed() => continue,
+                };
+                let at_once = matches!(wakeup, Wakeup::Input(_));
+                if !self.handle(wakeup)? {
+                    return Ok(());
+                }
+                changed = true;
+                if at_once {
+                    break;
+                }
             }
         }
+    }
+
+    fn draw(&mut self) -> io::Result<()> {
+        let Screen {
+            terminal,
+            model,
+            colour,
+            ..
+        } = self;
+        terminal.draw(|frame| view::draw(model, *colour, frame))?;
+        Ok(())
     }
 
     /// Handles one wakeup. Returns `false` at the end.
@@ -226,10 +280,15 @@ impl Screen {
             Wakeup::Input(_) => {}
             Wakeup::Said(text, paint) => self.model.say(&text, paint),
             Wakeup::Tick => {
+                let now = clock::now();
                 // Only one request at a time.
-                if self.state.is_none() {
-                    let request = self.subscription.ask(Request::Status {})?;
-                    self.state = Some((request, Collected::default()));
+                if self.state.is_none() && now >= self.next_reading {
+                    self.state = Some(Reading {
+                        request: self.subscription.ask(Request::Status {})?,
+                        began: now,
+                        service: None,
+                        peers: Vec::new(),
+                    });
                 }
                 if let Some(action) = self.model.stale() {
                     return self.perform(action);
@@ -242,19 +301,20 @@ impl Screen {
                     .say(&format!("{events} left out here"), Paint::Bad);
             }
             Wakeup::StreamItem(StreamItem::Reply(id, reply)) => self.reply(id, reply)?,
+            Wakeup::StreamItem(_) => return Err(ControlError::Unexpected),
         }
         Ok(true)
     }
 
     fn reply(&mut self, id: u64, reply: Reply) -> Result<(), ControlError> {
-        if let Some((request, state)) = &mut self.state
-            && *request == id
+        if let Some(reading) = &mut self.state
+            && reading.request == id
         {
-            if state.take(reply)?
-                && let Some((_, state)) = self.state.take()
-            {
-                let (service, peers) = state.finish()?;
-                self.model.refresh(service, peers);
+            match reply {
+                Reply::Service(service) => reading.service = Some(*service),
+                Reply::Peers(rows) => reading.peers.extend(rows.list),
+                Reply::Done {} => self.refresh()?,
+                _ => return Err(ControlError::Unexpected),
             }
         } else if self.info == Some(id)
             && let Reply::Peer(detail) = reply
@@ -264,6 +324,17 @@ impl Screen {
             && let Reply::Recent(events) = reply
         {
             self.model.recent(&events, self.since);
+        }
+        Ok(())
+    }
+
+    /// Shows the state that was read.
+    fn refresh(&mut self) -> Result<(), ControlError> {
+        if let Some(reading) = self.state.take() {
+            let service = reading.service.ok_or(ControlError::Unexpected)?;
+            self.model.refresh(service, reading.peers);
+            let now = clock::now();
+            self.next_reading = now + pause_after(now.since(reading.began));
         }
         Ok(())
     }

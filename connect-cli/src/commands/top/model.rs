@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What `top` shows, and what keys and events do to it. No terminal, no service.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus, ServiceStatus};
@@ -13,10 +13,15 @@ use unicode_width::UnicodeWidthStr as _;
 use crate::output::event_text;
 use crate::output::paint::Paint;
 use crate::output::status_text;
+use crate::output::summary::Summary;
 use crate::output::text;
 
 /// How many round trips of a peer are kept: more than the widest line shows.
 const HISTORY: usize = 256;
+
+/// How many peers before those in view, and after them, round trips are kept of: that is more than
+/// somebody pages through before the next state comes, and bounds the memory.
+const NEAR: usize = 1_000;
 
 /// How many lines of the log are kept.
 const LOG: usize = 500;
@@ -109,6 +114,8 @@ pub(crate) struct Model {
     pub(crate) service: ServiceStatus,
     /// The peers, in the order that they are shown in.
     pub(crate) peers: Vec<PeerStatus>,
+    /// What there is to say of all of them.
+    pub(crate) summary: Summary,
     /// What they are sorted by.
     pub(crate) order: Order,
     /// The peer that is chosen; a name, since peers come and go.
@@ -130,6 +137,7 @@ impl Model {
         let mut model = Model {
             service: service.clone(),
             peers: Vec::new(),
+            summary: Summary::default(),
             order: Order::default(),
             chosen: None,
             pane: Pane::default(),
@@ -139,12 +147,6 @@ impl Model {
             window: Window::default(),
             widths: Widths::default(),
         };
-        // The only round trip that is known from before is the last.
-        for peer in &peers {
-            if let LastPing::Reply(millis) = peer.statistics.last {
-                model.ping(&peer.name, Some(millis));
-            }
-        }
         model.refresh(service, peers);
         model
     }
@@ -154,11 +156,31 @@ impl Model {
         self.service = service;
         self.peers = peers;
         self.widths = Widths::of(&self.peers);
-        self.history
-            .retain(|name, _| self.peers.iter().any(|peer| peer.name == *name));
+        self.summary = Summary::of(&self.peers);
         self.sort();
         if self.position().is_none() {
             self.choose(0);
+        }
+        self.keep_history();
+    }
+
+    /// Keeps the round trips of the peers near those in view. Of one that comes to be near, only
+    /// the last is known.
+    fn keep_history(&mut self) {
+        let first = self.window.first.saturating_sub(NEAR);
+        let near = self.peers.iter().skip(first);
+        let near = near.take(2 * NEAR + self.window.rows);
+        let names: HashSet<&str> = near.clone().map(|peer| &*peer.name).collect();
+        self.history.retain(|name, _| names.contains(&**name));
+        for peer in near {
+            if !self.history.contains_key(&peer.name) {
+                let last = match peer.statistics.last {
+                    LastPing::Reply(millis) => Some(Some(millis)),
+                    LastPing::None | LastPing::Timeout => None,
+                };
+                let history = last.into_iter().collect();
+                self.history.insert(peer.name.clone(), history);
+            }
         }
     }
 
@@ -216,7 +238,9 @@ impl Model {
     }
 
     fn ping(&mut self, peer: &str, millis: Option<f64>) {
-        let history = self.history.entry(peer.to_owned()).or_default();
+        let Some(history) = self.history.get_mut(peer) else {
+            return;
+        };
         history.push_back(millis);
         if history.len() > HISTORY {
             history.pop_front();

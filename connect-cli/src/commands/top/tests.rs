@@ -221,3 +221,28 @@ fn what_happened_before_the_start_is_shown_once_and_first() {
     assert!(said[0].starts_with("2023-11-1"), "{said:?}");
     assert_eq!(model.peers[1].state, PeerState::Down);
 }
+
+#[test]
+fn round_trips_are_kept_of_peers_near_those_in_view() {
+    let reply = |peer: &str| Event {
+        peer: Some(peer.into()),
+        ..event(9, EventKind::Reply { millis: 2.5 })
+    };
+    let mut model = model(5_000);
+    let kept = |model: &Model, peer| model.history(peer).count();
+    // By name, the first one and the last.
+    for peer in ["peer00", "peer999"] {
+        model.event(&reply(peer));
+    }
+    assert_eq!((kept(&model, "peer00"), kept(&model, "peer999")), (2, 0));
+    press(&mut model, KeyCode::End);
+    drawn(&mut model, 80, 24, false);
+    model.refresh(service(), peers(5_000));
+    // The last round trip is in the state.
+    assert_eq!((kept(&model, "peer00"), kept(&model, "peer999")), (0, 1));
+    model.event(&reply("peer999"));
+    assert_eq!(kept(&model, "peer999"), 2);
+    let all = model.peers.iter();
+    let all = all.map(|peer| kept(&model, &peer.name));
+    assert!(all.sum::<usize>() < 2_100);
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! How `top` looks.
 
-use connect_ipc::control::{PeerState, PeerStatus};
+use connect_ipc::control::PeerStatus;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -55,7 +55,7 @@ fn style(paint: Paint, colour: bool) -> Style {
 pub(crate) fn draw(model: &mut Model, colour: bool, frame: &mut Frame<'_>) {
     let area = frame.area();
     let mut faults = status_text::faults(&model.service);
-    faults.extend(status_text::missing(&model.peers));
+    faults.extend(model.summary.missing());
     let most = match area.height {
         HIGH.. => 3,
         LOW.. => 1,
@@ -93,7 +93,7 @@ fn draw_head(model: &Model, faults: &[String], colour: bool, area: Rect, frame: 
     let headline = if area.width < NARROW {
         brief(model)
     } else {
-        status_text::headline(&model.service, &model.peers)
+        status_text::headline(&model.service, &model.summary)
     };
     let headline = text::clean(&headline).into_owned();
     let mut lines = vec![Line::styled(headline, style(Paint::Heading, colour))];
@@ -106,14 +106,9 @@ fn draw_head(model: &Model, faults: &[String], colour: bool, area: Rect, frame: 
 
 /// The most important in a few words.
 fn brief(model: &Model) -> String {
-    let wanted = model.peers.iter().filter(|peer| peer.wanted);
-    let up = wanted.clone().filter(|peer| peer.state == PeerState::Up);
-    format!(
-        "{}/{} up; server {}",
-        up.count(),
-        wanted.count(),
-        status_text::link(model.service.server)
-    )
+    let server = status_text::link(model.service.server);
+    let summary = &model.summary;
+    format!("{}/{} up; server {server}", summary.up, summary.wanted)
 }
 
 /// The keys and where in the list the choice is, or a question.

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is wrong with a peer, and what there is to say of all peers together. That is counted while
+//! they are read, so that they need not be kept.
+
+use connect_ipc::changes::RecordStanding;
+use connect_ipc::control::{PeerState, PeerStatus};
+
+use super::change_text;
+use super::text;
+
+/// How many peers that are not up are named in one line.
+const NAMED: u64 = 5;
+
+/// Counts of peers.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Summary {
+    /// Those that should be up, and those of them that are.
+    pub(crate) wanted: u64,
+    pub(crate) up: u64,
+    /// Those that should be up and are not; the first of them in words.
+    missing: u64,
+    named: Vec<String>,
+    /// Whether nobody knows of one of these whether it is up.
+    unknown: bool,
+    /// Those with another record than the database has.
+    stale: u64,
+    /// Those with scripts that did not end well when they were last run, or take unusually long.
+    failed: u64,
+    long: u64,
+}
+
+impl Summary {
+    /// Counts these peers.
+    pub(crate) fn of(peers: &[PeerStatus]) -> Self {
+        let mut summary = Summary::default();
+        for peer in peers {
+            summary.add(peer);
+        }
+        summary
+    }
+
+    /// Counts one more peer.
+    pub(crate) fn add(&mut self, peer: &PeerStatus) {
+        self.wanted += u64::from(peer.wanted);
+        self.up += u64::from(peer.wanted && peer.state == PeerState::Up);
+        self.stale += u64::from(stale_record(peer).is_some());
+        self.failed += u64::from(!peer.scripts.failed.is_empty());
+        self.long += u64::from(!peer.scripts.long.is_empty());
+        if is_missing(peer) {
+            self.missing += 1;
+            self.unknown |= peer.state == PeerState::Unknown;
+            if self.missing <= NAMED {
+                let since = state_since(peer).map_or_else(String::new, |seconds| {
+                    format!(" for {}", text::span(seconds))
+                });
+                let state = peer.state.as_str();
+                self.named.push(format!("{} {state}{since}", peer.name));
+            }
+        }
+    }
+
+    /// The peers that should be up and are not, in a sentence, if there are any.
+    pub(crate) fn missing(&self) -> Option<String> {
+        let missing = self.missing;
+        let verb = if missing == 1 { "is" } else { "are" };
+        // What nobody knows of may be up.
+        let not = if self.unknown {
+            "not known to be up"
+        } else {
+            "not"
+        };
+        let wanted = text::count(self.wanted, "peer");
+        let named = self.named.join(", ");
+        let more = match missing.saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        (missing > 0).then(|| {
+            format!("{missing} of the {wanted} that should be up {verb} {not}: {named}{more}")
+        })
+    }
+
+    /// How the scripts of peers fare, if something is wrong with some.
+    pub(crate) fn script_troubles(&self) -> Option<String> {
+        let troubles = [
+            ("failed", self.failed),
+            ("under way for over 1m", self.long),
+        ];
+        let troubles = troubles.into_iter().filter(|(_, peers)| *peers > 0);
+        let told: Vec<String> = troubles
+            .map(|(trouble, peers)| format!("{trouble} at {}", text::count(peers, "peer")))
+            .collect();
+        (!told.is_empty()).then(|| format!("scripts {}", told.join(", ")))
+    }
+
+    /// The peers that are there with another record than the database has, in a sentence, if there
+    /// are any.
+    pub(crate) fn stale_records(&self) -> Option<String> {
+        (self.stale > 0).then(|| {
+            let total = change_text::total(self.stale);
+            format!("{total}: `connect-cli reload' lists them, with the command for each")
+        })
+    }
+}
+
+/// Whether something is wrong with a peer: it should be up, and is not.
+pub(crate) fn is_missing(peer: &PeerStatus) -> bool {
+    peer.wanted
+        && match peer.state {
+            PeerState::Unknown | PeerState::Down | PeerState::Gone | PeerState::Absent => true,
+            // They have their time, and no more.
+            PeerState::Checking | PeerState::Adding => peer.connection.pending.is_some(),
+            PeerState::Up | PeerState::Killed | PeerState::Waiting | PeerState::Unwatched => false,
+        }
+}
+
+/// For how many seconds a peer that should be up has been in its state, where that is known.
+pub(crate) fn state_since(peer: &PeerStatus) -> Option<u64> {
+    match peer.state {
+        PeerState::Up | PeerState::Down => peer.connection.changed,
+        PeerState::Unknown => peer.connection.overdue,
+        PeerState::Gone | PeerState::Killed => Some(peer.age),
+        PeerState::Checking | PeerState::Adding => peer.connection.pending,
+        PeerState::Absent => Some(peer.age).filter(|age| *age > 0),
+        PeerState::Waiting | PeerState::Unwatched => None,
+    }
+}
+
+/// The words for a record that is another one than the connection was made with. That a new peer is
+/// not there is said by its state.
+pub(crate) fn stale_record(peer: &PeerStatus) -> Option<&'static str> {
+    match peer.connection.record? {
+        RecordStanding::Changed => Some("record changed"),
+        RecordStanding::Struck => Some("record struck"),
+        RecordStanding::New => None,
+    }
+}
