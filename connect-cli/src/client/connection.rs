@@ -66,6 +66,9 @@ pub(crate) enum ControlError {
          operators as it can; try again"
     )]
     ClosedAtOnce { path: PathBuf },
+    /// The service has no place for this connection.
+    #[error("the service has turned this connection away: {0}")]
+    TurnedAway(String),
     #[error(
         "the service has not answered for {} s, and may still do what it was told: look whether \
          connect-core hangs or is stopped, or give it longer with --timeout",
@@ -97,6 +100,7 @@ impl ControlError {
         match self {
             ControlError::NoService { .. }
             | ControlError::ClosedAtOnce { .. }
+            | ControlError::TurnedAway(_)
             | ControlError::Timeout(_)
             | ControlError::Lost
             | ControlError::Ended => Exit::Unavailable,
@@ -199,8 +203,11 @@ impl Control {
             id: self.request,
             request,
         };
-        self.sender.send(&envelope)?;
-        Ok(self.request)
+        match self.sender.send(&envelope) {
+            // Why the service has closed the connection may be there to be read.
+            Ok(()) | Err(SendError::Gone) => Ok(self.request),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// From now on there is no time limit for a message: nobody knows when the next event occurs.
@@ -237,6 +244,7 @@ impl Control {
         match answer.reply {
             // A request that core could not read has no number.
             Reply::Error(why) => Err(ControlError::Refused(why)),
+            Reply::Busy { why } => Err(ControlError::TurnedAway(why)),
             reply => {
                 self.check_schema(&reply)?;
                 Ok((answer.id, reply))

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-use connect_ipc::control::{Reply, Request, ServiceStatus};
+use connect_ipc::control::{Answer, Reply, Request, ServiceStatus};
 use connect_ipc::hello::{Hello, PROTOCOL, Role};
 use insta::assert_snapshot;
 
@@ -81,6 +81,29 @@ fn who_may_only_look_looks_through_the_observers_socket() -> Result {
     assert_eq!(core.asked()?, Some(Request::Status {}));
     // Commands do not even try.
     assert_eq!(run_as_nobody(&place, "adopted")?.code, Some(77));
+    Ok(())
+}
+
+#[test]
+fn who_is_turned_away_is_told_why() -> Result {
+    let place = Place::new()?;
+    let listener = UnixListener::bind(place.control())?;
+    // As core does without a place: it says so and closes, whatever it is sent.
+    let core = std::thread::spawn(move || -> Result {
+        let (mut stream, _) = listener.accept()?;
+        let hello = serde_json::to_string(&Hello::new(Role::Core))?;
+        let why = "32 connections of this user are open; close some".to_owned();
+        let reply = Reply::Busy { why };
+        let busy = serde_json::to_string(&Answer { id: 0, reply })?;
+        Ok(write!(stream, "{hello}\n{busy}\n")?)
+    });
+    let outcome = place.run("status")?;
+    core.join().map_err(|_| "the core panicked")??;
+    assert_eq!(
+        outcome.to_string(),
+        "exit code 69\n--- standard error\nconnect-cli: the service has turned this connection \
+         away: 32 connections of this user are open; close some\n"
+    );
     Ok(())
 }
 
