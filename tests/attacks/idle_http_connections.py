@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Clients of the metrics connect and say nothing, or nonsense; wanted: a scrape is answered all
-the same, and nonsense gets a status.
+"""Clients of the metrics connect and say nothing, or nonsense, again and again, or do not read
+their answers; wanted: a scrape is answered all the same, and nonsense gets a status.
 """
 
+import collections
+import contextlib
 import re
+import signal
 import socket
+import threading
 import time
 
 import lib
@@ -25,6 +29,15 @@ def get(port, request=SCRAPE):
     except OSError as error:
         data = data or repr(error).encode()
     return data.split(b"\r\n")[0].decode("utf-8", "replace"), time.monotonic() - began
+
+
+def flood(port, ended, request):
+    """Connects 200 times a second, sends this and reads nothing; 500 connections stay."""
+    kept = collections.deque(maxlen=500)
+    while not ended.wait(0.005):
+        with contextlib.suppress(OSError):
+            kept.append(socket.create_connection(("127.0.0.1", port), 1))
+            kept[-1].sendall(request)
 
 
 def attack():
@@ -55,6 +68,30 @@ def attack():
             )
             for connection in idle:
                 connection.close()
+        # Beside the first, a scrape takes as long as one of very many peers.
+        for what, request, pause in (
+            ("nothing is asked", b"", 1),
+            ("no answer is read", SCRAPE, 0),
+        ):
+            ended = threading.Event()
+            flooding = threading.Thread(target=flood, args=(port, ended, request))
+            flooding.start()
+            answers = []
+            for _ in range(5):
+                time.sleep(0.5)
+                if pause:
+                    site.service.send_signal(signal.SIGSTOP)
+                    threading.Timer(pause, site.service.send_signal, [signal.SIGCONT]).start()
+                answers.append(get(port))
+            ended.set()
+            flooding.join()
+            slowest = max(took for _, took in answers)
+            good = sum(" 200 " in line for line, _ in answers)
+            lib.wanted(
+                f"5 scrapes beside 200 connections a second on which {what}",
+                good == 5 and slowest < 3,
+                f"{good} answered, the slowest after {slowest:.1f} s",
+            )
         used = lib.memory(server.pid)
         lib.wanted("under 60 MB of memory", used < 60, f"{used:.0f} MB")
 

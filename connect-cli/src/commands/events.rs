@@ -33,8 +33,8 @@ const WAITING: usize = 10_000;
 /// Show what happens, as it happens
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    First comes the state of the service and its peers, then each event from just that moment \
-    on, so that nothing is missed and nothing told twice. Times are local. The command runs \
+    First comes the state of the service and its peers, then each event that it does not include, \
+    so that nothing is missed and nothing told twice. Times are local. The command runs \
     until it is interrupted. Answered pings are left out unless --kind reply asks for them.\n\n\
     Examples:\n\
     \x20 connect-cli events\n\

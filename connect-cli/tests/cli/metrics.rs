@@ -15,7 +15,7 @@ use connect_ipc::event::Removal;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use insta::assert_snapshot;
 
-use crate::support::{Place, Result, Script, interrupt, peer, rows, service};
+use crate::support::{Place, Result, Script, Step, interrupt, peer, rows, service};
 
 /// A peer that was removed because it did not answer.
 fn gone() -> Result<PeerStatus> {
@@ -286,6 +286,45 @@ fn connections_on_which_nothing_is_asked_do_not_hold_up_a_scrape() -> Result {
     idle[99].read_to_string(&mut answer)?;
     assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     server.stop()
+}
+
+#[test]
+fn a_scrape_that_is_being_answered_is_not_closed_by_a_flood_of_connections() -> Result {
+    let place = Place::new()?;
+    let server = Listening::start(&place)?;
+    let (asked, is_asked) = std::sync::mpsc::channel();
+    let (go_on, gate) = tokio::sync::oneshot::channel();
+    let core = place.core(Script::steps(
+        [Step::Tell(asked), Step::When(gate)]
+            .into_iter()
+            .chain(script()?.steps),
+    ))?;
+    let mut scrape = server.connect()?;
+    scrape.write_all(b"GET /metrics HTTP/1.1\r\n\r\n")?;
+    is_asked.recv()?;
+    let flood = (0..200).map(|_| server.connect());
+    let flood = flood.collect::<Result<Vec<_>>>()?;
+    // The last one was accepted, so all others were, when it is answered.
+    let other = server.ask("GET / HTTP/1.1\r\n\r\n")?;
+    assert!(other.starts_with("HTTP/1.1 404 "), "{other}");
+    go_on.send(()).map_err(|()| "the core is gone")?;
+    let mut answer = String::new();
+    scrape.read_to_string(&mut answer)?;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("\ntripe_connect_up 1\n"), "{answer}");
+    core.asked()?;
+    drop(flood);
+    server.stop()
+}
+
+#[test]
+fn a_service_without_a_place_is_up() -> Result {
+    let place = Place::new()?;
+    let why = "as many connections are open as may be".to_owned();
+    let core = place.core(Script::steps([Step::Anonymous(Reply::Busy { why })]))?;
+    assert_snapshot!(place.run("metrics --format prometheus")?);
+    core.asked()?;
+    Ok(())
 }
 
 fn packaged(name: &str) -> PathBuf {

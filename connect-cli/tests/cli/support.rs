@@ -111,6 +111,7 @@ impl Place {
                             other => return Err(format!("asked for {other:?}").into()),
                         },
                         Step::Anonymous(reply) => sending.send(&Answer { id: 0, reply })?,
+                        Step::Tell(test) => test.send(())?,
                         Step::When(gate) => gate.await?,
                         // What was said is written before it closes.
                         Step::Close => sender = None,
@@ -163,6 +164,8 @@ pub(crate) enum Step {
     Next(Request),
     /// Replies without the request's number.
     Anonymous(Reply),
+    /// Tells the test that it has come so far.
+    Tell(std::sync::mpsc::Sender<()>),
     /// Goes on when told to.
     When(tokio::sync::oneshot::Receiver<()>),
     /// Says no more and closes the connection.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The metrics of the service as a whole, from its state.
+//! The metrics as text, from the state; those of the service as a whole.
 
+use std::ops::Deref;
 use std::time::Duration;
 
 use connect_ipc::control::{
@@ -9,14 +10,21 @@ use connect_ipc::control::{
 use connect_ipc::setup::Lane;
 
 use super::exposition::{Exposition, Family, Form, counter, gauge, info, number, truth};
-use super::peers;
+use super::peers::{self, FAMILIES};
 use crate::client::connection::ControlError;
 use crate::client::limit::within;
 use crate::client::state::StateReader;
 use crate::common::Common;
 use crate::output::status_text;
 
+/// How long a piece of the text is, at least.
+const PIECE: usize = 64 * 1024;
+
 const UP: Family = gauge("up", "Whether the service answers.");
+const TURNED_AWAY: Family = gauge(
+    "turned_away",
+    "Whether the service is up but has no place for who asks for these figures.",
+);
 const BUILD: Family = info("build", "The service's version.");
 const UPTIME: Family = gauge("uptime_seconds", "Time since the service started.");
 const SERVER_UP: Family = gauge(
@@ -85,32 +93,85 @@ const LOG_LINES_LOST: Family = counter(
     "Lines of the program's log that were lost, because nobody read it or it could not be written.",
 );
 
-/// The metrics as they are now, and why they are so few if the service does not answer. `limit` is
-/// for the whole answer, beside the limits for each message.
-pub(crate) async fn text(
-    common: &Common,
-    form: Form,
-    limit: Option<Duration>,
-) -> (String, Option<ControlError>) {
+/// The state, or why there is none.
+pub(crate) type State = Result<(ServiceStatus, Vec<PeerStatus>), ControlError>;
+
+/// The state as it is now. `limit` is for the whole answer, beside the limits for each message.
+pub(crate) async fn state(common: &Common, limit: Option<Duration>) -> State {
     let state = async {
         let mut control = common.observe().await?;
         let (reader, service) = StateReader::begin(&mut control).await?;
         Ok((service, reader.rest().await?))
     };
-    let state = within(limit, state, ControlError::Timeout)
+    within(limit, state, ControlError::Timeout)
         .await
-        .unwrap_or_else(Err);
-    let mut exposition = Exposition::new(form);
-    collect(state.as_ref().ok(), &mut exposition);
-    (exposition.finish(), state.err())
+        .unwrap_or_else(Err)
 }
 
-/// All metrics, or the one that says that the service does not answer.
-fn collect(state: Option<&(ServiceStatus, Vec<PeerStatus>)>, out: &mut Exposition) {
-    out.sample(&UP, &[], truth(state.is_some()));
-    if let Some((service, peers)) = state {
+/// The text of the metrics, in pieces that are made when they are wanted: with many peers it is
+/// larger than the state.
+#[derive(Debug)]
+pub(crate) struct Pieces<S> {
+    state: S,
+    exposition: Exposition,
+    /// The family and the peer that come next.
+    family: usize,
+    peer: usize,
+    ended: bool,
+}
+
+impl<S: Deref<Target = State>> Pieces<S> {
+    pub(crate) fn new(state: S, form: Form) -> Self {
+        let mut exposition = Exposition::new(form);
+        collect(&state, &mut exposition);
+        Pieces {
+            state,
+            exposition,
+            family: 0,
+            peer: 0,
+            ended: false,
+        }
+    }
+
+    /// Whether the last piece was made.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+}
+
+impl<S: Deref<Target = State>> Iterator for Pieces<S> {
+    type Item = String;
+
+    fn next(&mut self) -> Option<String> {
+        let peers = self.state.as_ref().map_or(&[][..], |(_, peers)| peers);
+        while !self.ended && self.exposition.len() < PIECE {
+            match (FAMILIES.get(self.family), peers.get(self.peer)) {
+                (Some(family), Some(peer)) => {
+                    family.write(peer, &mut self.exposition);
+                    self.peer += 1;
+                }
+                (Some(_), None) => (self.family, self.peer) = (self.family + 1, 0),
+                (None, _) => {
+                    self.exposition.end();
+                    self.ended = true;
+                }
+            }
+        }
+        Some(self.exposition.take()).filter(|text| !text.is_empty())
+    }
+}
+
+/// The metrics of the service as a whole.
+fn collect(state: &State, out: &mut Exposition) {
+    let turned_away = matches!(state, Err(ControlError::TurnedAway(_)));
+    let up = turned_away || state.is_ok();
+    out.sample(&UP, &[], truth(up));
+    if up {
+        out.sample(&TURNED_AWAY, &[], truth(turned_away));
+    }
+    if let Ok((service, peers)) = state {
         collect_service(service, out);
-        peers::collect(peers, out);
+        peers::count(peers, out);
     }
 }
 

@@ -138,15 +138,22 @@ impl Exposition {
             self.family = Some(family.name);
             self.head(family, own);
         }
-        let labels: Vec<String> = labels.iter().map(label).collect();
-        let labels = if labels.is_empty() {
-            String::new()
-        } else {
-            format!("{{{}}}", labels.join(","))
-        };
-        let name = family.name;
         // Writing to a string cannot fail.
-        let _ = writeln!(self.text, "{PREFIX}{name}{own}{suffix}{labels} {value}");
+        let _ = write!(self.text, "{PREFIX}{}{own}{suffix}", family.name);
+        for (at, (name, value)) in labels.iter().enumerate() {
+            let before = if at == 0 { "{" } else { "," };
+            let _ = write!(self.text, "{before}{name}=\"");
+            for c in value.chars() {
+                match c {
+                    '\\' | '"' => self.text.extend(['\\', c]),
+                    '\n' => self.text.push_str("\\n"),
+                    c => self.text.push(c),
+                }
+            }
+            self.text.push('"');
+        }
+        let end = if labels.is_empty() { "" } else { "}" };
+        let _ = writeln!(self.text, "{end} {value}");
     }
 
     fn head(&mut self, family: &Family, own: &str) {
@@ -181,22 +188,22 @@ impl Exposition {
         };
     }
 
-    /// The whole text.
-    pub(crate) fn finish(mut self) -> String {
+    /// The length of the text that was not taken yet.
+    pub(crate) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Takes the text so far.
+    pub(crate) fn take(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
+    /// Writes the mark at the end.
+    pub(crate) fn end(&mut self) {
         if self.form == Form::Openmetrics {
             self.text.push_str("# EOF\n");
         }
-        self.text
     }
-}
-
-/// A label with its value, escaped.
-fn label((name, value): &(&str, &str)) -> String {
-    let value = value
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('\n', "\\n");
-    format!("{name}=\"{value}\"")
 }
 
 #[cfg(test)]
@@ -211,7 +218,8 @@ mod tests {
             let mut exposition = Exposition::new(form);
             exposition.sample(&COUNTER, &[("peer", "a\"\\\nb"), ("x", "y")], 1.5);
             exposition.sample(&COUNTER, &[], 2.0);
-            exposition.finish()
+            exposition.end();
+            exposition.take()
         };
         let samples = "tripe_connect_pings_total{peer=\"a\\\"\\\\\\nb\",x=\"y\"} 1.5\ntripe_connect_pings_total 2\n";
         assert_eq!(

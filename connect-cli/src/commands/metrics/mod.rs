@@ -5,6 +5,7 @@ mod collect;
 pub(crate) mod exposition;
 mod peers;
 mod server;
+mod states;
 
 use std::io::{self, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use connect_runtime::exit::Exit;
 
+use self::collect::Pieces;
 use self::exposition::Form;
 use crate::common::Common;
 use crate::error::Error;
@@ -22,11 +24,13 @@ use crate::error::Error;
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Without --output and --listen the metrics go to standard output. A service that does not \
-    answer is told as tripe_connect_up 0, and by the exit code. With --listen at most 64 \
-    connections are open at the same time; one more closes the oldest. A request must be \
-    complete within 5 seconds, and a service that has not answered within 4 seconds, or within \
-    --timeout, does not answer. Alert rules and a dashboard are in packaging/prometheus and \
-    packaging/grafana, and below /usr/share/doc/tripe-connect/examples in the package.\n\n\
+    answer is told as tripe_connect_up 0, and by the exit code; one that answers but has no place \
+    for this program as tripe_connect_turned_away 1. With --listen at most 64 connections are open \
+    at the same time; one more closes the one that has been idle for longest, and none that waits \
+    for its figures. A request must be complete within 5 seconds, and a service that has not \
+    answered within 8 seconds, or within --timeout, does not answer. Alert rules and a dashboard \
+    are in packaging/prometheus and packaging/grafana, and below \
+    /usr/share/doc/tripe-connect/examples in the package.\n\n\
     Examples:\n\
     \x20 connect-cli metrics\n\
     \x20 connect-cli metrics --output /var/lib/prometheus/node-exporter/tripe-connect.prom\n\
@@ -64,26 +68,27 @@ impl Metrics {
             Some(_) => Form::Prometheus,
             None => Form::Openmetrics,
         });
-        let (text, error) = collect::text(common, form, None).await;
+        let state = collect::state(common, None).await;
+        let mut text = Pieces::new(&state, form);
         match &self.output {
-            Some(path) => replace(path, &text).map_err(|source| Error::System {
+            Some(path) => replace(path, text).map_err(|source| Error::System {
                 action: format!("write {}", path.display()),
                 source,
             })?,
-            None => common.out.write_all(text.as_bytes())?,
+            None => text.try_for_each(|piece| common.out.write_all(piece.as_bytes()))?,
         }
-        error.map_or(Ok(Exit::Success), |error| Err(error.into()))
+        state.map_or_else(|error| Err(error.into()), |_| Ok(Exit::Success))
     }
 }
 
 /// Replaces a file as a whole, so that nobody reads half of one.
-fn replace(path: &Path, text: &str) -> io::Result<()> {
+fn replace(path: &Path, mut text: impl Iterator<Item = String>) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
+    text.try_for_each(|piece| file.write_all(piece.as_bytes()))?;
     // The collector is somebody else.
     let permissions = std::fs::Permissions::from_mode(0o644);
     file.as_file().set_permissions(permissions)?;

@@ -83,9 +83,6 @@ const PEER_SCRIPT_RUNNING: Family = gauge(
      minute.",
 );
 
-/// What a figure of a peer is, if it has it.
-type Figure = fn(&PeerStatus) -> Option<f64>;
-
 fn watched(peer: &PeerStatus) -> bool {
     peer.state.is_adopted()
 }
@@ -115,96 +112,111 @@ fn seconds(millis: f64) -> f64 {
     millis / 1000.0
 }
 
-/// The figures of peers that are one sample each.
-const FIGURES: [(&Family, Figure); 10] = [
-    (&PEER_RTT_LAST, |peer| match peer.statistics.last {
+/// The samples of a peer that belong to one family.
+pub(crate) enum Samples {
+    /// A figure, if the peer has it.
+    Figure(&'static Family, fn(&PeerStatus) -> Option<f64>),
+    /// Any number of samples.
+    Others(fn(&PeerStatus, &mut Exposition)),
+}
+
+/// The families of each peer, in the order in which they are told.
+pub(crate) const FAMILIES: [Samples; 17] = [
+    Samples::Others(address),
+    Samples::Others(states),
+    Samples::Figure(&PEER_UP, |peer| up(peer).map(truth)),
+    Samples::Figure(&PEER_WANTED, |peer| Some(truth(peer.wanted))),
+    Samples::Others(round_trips),
+    Samples::Figure(&PEER_RTT_LAST, |peer| match peer.statistics.last {
         LastPing::Reply(millis) => Some(seconds(millis)),
         LastPing::None | LastPing::Timeout => None,
     }),
-    (&PEER_RTT_MIN, |peer| peer.statistics.min().map(seconds)),
-    (&PEER_RTT_MAX, |peer| peer.statistics.max().map(seconds)),
-    (&PEER_RTT_SD, |peer| {
+    Samples::Figure(&PEER_RTT_MIN, |peer| peer.statistics.min().map(seconds)),
+    Samples::Figure(&PEER_RTT_MAX, |peer| peer.statistics.max().map(seconds)),
+    Samples::Figure(&PEER_RTT_SD, |peer| {
         peer.statistics.deviation().map(seconds)
     }),
-    (&PEER_LOST, |peer| counted(peer, peer.statistics.lost)),
-    (&PEER_LOSS, |peer| peer.statistics.loss()),
-    (&PEER_FAILURES, |peer| counted(peer, peer.failures)),
-    (&PEER_FAILED_CHECKS, |peer| {
+    Samples::Figure(&PEER_LOST, |peer| counted(peer, peer.statistics.lost)),
+    Samples::Figure(&PEER_LOSS, |peer| peer.statistics.loss()),
+    Samples::Figure(&PEER_FAILURES, |peer| counted(peer, peer.failures)),
+    Samples::Figure(&PEER_FAILED_CHECKS, |peer| {
         counted(peer, peer.failed_checks)
     }),
-    (&PEER_RECONNECTS, |peer| {
+    Samples::Figure(&PEER_RECONNECTS, |peer| {
         counted(peer, peer.connection.reconnects)
     }),
-    (&PEER_AGE, age),
+    Samples::Figure(&PEER_AGE, age),
+    Samples::Others(failed_scripts),
+    Samples::Others(long_scripts),
 ];
 
-/// How many peers are not as the database has them.
-fn collect_standings(peers: &[PeerStatus], out: &mut Exposition) {
-    for standing in RecordStanding::ALL {
-        let count = peers
-            .iter()
-            .filter(|peer| peer.connection.record == Some(standing));
-        let count = u64::try_from(count.count()).unwrap_or(u64::MAX);
-        let labels = [("change", standing.as_str())];
-        out.sample(&PEERS_STALE, &labels, number(count));
+impl Samples {
+    /// Writes those of this peer.
+    pub(crate) fn write(&self, peer: &PeerStatus, out: &mut Exposition) {
+        match self {
+            Samples::Figure(family, figure) => {
+                if let Some(value) = figure(peer) {
+                    out.sample(family, &[("peer", &peer.name)], value);
+                }
+            }
+            Samples::Others(write) => write(peer, out),
+        }
     }
 }
 
-/// All metrics of peers.
-pub(crate) fn collect(peers: &[PeerStatus], out: &mut Exposition) {
+fn address(peer: &PeerStatus, out: &mut Exposition) {
+    let labels = [
+        ("peer", &*peer.name),
+        ("interface", peer.interface.as_deref().unwrap_or_default()),
+        ("address", peer.address.as_deref().unwrap_or_default()),
+    ];
+    out.sample(&PEER, &labels, 1.0);
+}
+
+fn states(peer: &PeerStatus, out: &mut Exposition) {
     for state in PeerState::ALL {
-        let count = peers.iter().filter(|peer| peer.state == state);
-        let count = u64::try_from(count.count()).unwrap_or(u64::MAX);
-        out.sample(&PEERS, &[("state", state.as_str())], number(count));
+        let labels = [("peer", &*peer.name), ("state", state.as_str())];
+        out.sample(&PEER_STATE, &labels, truth(peer.state == state));
     }
-    collect_standings(peers, out);
-    for peer in peers {
-        let labels = [
-            ("peer", &*peer.name),
-            ("interface", peer.interface.as_deref().unwrap_or_default()),
-            ("address", peer.address.as_deref().unwrap_or_default()),
-        ];
-        out.sample(&PEER, &labels, 1.0);
-    }
-    for peer in peers {
-        for state in PeerState::ALL {
-            let labels = [("peer", &*peer.name), ("state", state.as_str())];
-            out.sample(&PEER_STATE, &labels, truth(peer.state == state));
-        }
-    }
-    for peer in peers {
-        if let Some(up) = up(peer) {
-            out.sample(&PEER_UP, &[("peer", &peer.name)], truth(up));
-        }
-    }
-    for peer in peers {
-        let labels = [("peer", &*peer.name)];
-        out.sample(&PEER_WANTED, &labels, truth(peer.wanted));
-    }
-    for peer in peers.iter().filter(|peer| watched(peer)) {
+}
+
+fn round_trips(peer: &PeerStatus, out: &mut Exposition) {
+    if watched(peer) {
         let labels = [("peer", &*peer.name)];
         let count = number(peer.statistics.replies);
         let sum = count * seconds(peer.statistics.mean().unwrap_or_default());
         out.suffixed(&PEER_RTT, "_count", &labels, count);
         out.suffixed(&PEER_RTT, "_sum", &labels, sum);
     }
-    for (family, figure) in FIGURES {
-        for peer in peers {
-            if let Some(value) = figure(peer) {
-                out.sample(family, &[("peer", &peer.name)], value);
-            }
-        }
+}
+
+fn failed_scripts(peer: &PeerStatus, out: &mut Exposition) {
+    for failed in &peer.scripts.failed {
+        let labels = [("peer", &*peer.name), ("script", failed.kind.name())];
+        out.sample(&PEER_SCRIPT_FAILED, &labels, 1.0);
     }
-    for peer in peers {
-        for failed in &peer.scripts.failed {
-            let labels = [("peer", &*peer.name), ("script", failed.kind.name())];
-            out.sample(&PEER_SCRIPT_FAILED, &labels, 1.0);
-        }
+}
+
+fn long_scripts(peer: &PeerStatus, out: &mut Exposition) {
+    for long in &peer.scripts.long {
+        let labels = [("peer", &*peer.name), ("script", long.kind.name())];
+        out.sample(&PEER_SCRIPT_RUNNING, &labels, number(long.seconds));
     }
-    for peer in peers {
-        for long in &peer.scripts.long {
-            let labels = [("peer", &*peer.name), ("script", long.kind.name())];
-            out.sample(&PEER_SCRIPT_RUNNING, &labels, number(long.seconds));
-        }
+}
+
+/// How many peers are in which state, and how many are not as the database has them.
+pub(crate) fn count(peers: &[PeerStatus], out: &mut Exposition) {
+    let count = |is_counted: &dyn Fn(&PeerStatus) -> bool| {
+        let count = peers.iter().filter(|peer| is_counted(peer)).count();
+        number(u64::try_from(count).unwrap_or(u64::MAX))
+    };
+    for state in PeerState::ALL {
+        let labels = [("state", state.as_str())];
+        out.sample(&PEERS, &labels, count(&|peer| peer.state == state));
+    }
+    for standing in RecordStanding::ALL {
+        let labels = [("change", standing.as_str())];
+        let is_so = |peer: &PeerStatus| peer.connection.record == Some(standing);
+        out.sample(&PEERS_STALE, &labels, count(&is_so));
     }
 }

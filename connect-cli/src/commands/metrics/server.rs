@@ -1,31 +1,35 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The HTTP side of `metrics --listen`: one request a connection, `GET /metrics`, nothing else.
 //!
-//! Connections on which nothing is sent must not delay a scrape. So a new connection never waits:
-//! if there are too many connections, the oldest one is closed.
+//! Connections on which nothing is sent, or read, must not delay a scrape. So a new connection
+//! never waits: if there are too many connections, one that is idle is closed.
 
-use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use connect_runtime::clock;
 use connect_runtime::exit::Exit;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::streams::Stream;
-use hyper::body::Incoming;
+use hyper::body::{Bytes, Frame, Incoming, SizeHint};
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{sleep, timeout};
 
-use super::collect;
+use super::collect::{Pieces, State};
 use super::exposition::Form;
+use super::states::{OLDEST, States};
 use crate::common::Common;
 use crate::error::Error;
 use crate::interrupt::until_interrupted;
@@ -40,13 +44,15 @@ const MAX_CONNECTIONS: usize = 64;
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
 /// How long the service may take to answer. Prometheus gives a scrape up after ten seconds by
-/// default, and only an answer in time can say that the service does not answer.
-const ANSWER_LIMIT: Duration = Duration::from_secs(4);
+/// default, and only an answer in time can say that the service does not answer. The state of
+/// 100,000 peers takes a second or two.
+const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
 /// How long a connection may take: more than the head of a request and the service may.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long to wait after a connection could not be accepted, since the system lacks resources.
+/// How long to wait where a connection cannot be accepted, since the system lacks resources or all
+/// others wait for their figures.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until interrupted.
@@ -76,7 +82,12 @@ async fn listen(
     Stream::Out.line(format!("listening on http://{local}/metrics"));
     notifier.ready();
     notifier.status(&format!("answering on http://{local}/metrics"));
-    let mut accepting = std::pin::pin!(accept(&listener, form, Arc::new(common.duplicate())));
+    let server = Server {
+        form,
+        common: common.duplicate(),
+        states: States::new(OLDEST),
+    };
+    let mut accepting = std::pin::pin!(accept(&listener, Arc::new(server)));
     loop {
         let feeding = notifier.feeding_time();
         let pause = feeding.map_or(Duration::ZERO, |at| at.since(clock::now()));
@@ -87,20 +98,44 @@ async fn listen(
     }
 }
 
+/// How far a connection is. This decides which one is closed for a new one: first those on which
+/// nothing is asked, then those that do not read their answers; of these the one that has been idle
+/// for longest. One that waits for its figures is not closed.
+#[derive(Debug)]
+struct Progress(AtomicU64);
+
+impl Progress {
+    /// Greater than any instant.
+    const READING: u64 = 1 << 63;
+    const WAITING: u64 = u64::MAX;
+
+    fn begun() -> Self {
+        Progress(AtomicU64::new(clock::now().0))
+    }
+
+    fn waits(&self) {
+        self.0.store(Progress::WAITING, Relaxed);
+    }
+
+    fn reads(&self) {
+        self.0.store(Progress::READING | clock::now().0, Relaxed);
+    }
+}
+
 /// Accepts connections for ever, and serves each in a task of its own.
-async fn accept(listener: &TcpListener, form: Option<Form>, common: Arc<Common>) {
-    let mut connections: VecDeque<AbortHandle> = VecDeque::new();
+async fn accept(listener: &TcpListener, server: Arc<Server>) {
+    let mut connections: Vec<(AbortHandle, Arc<Progress>)> = Vec::new();
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                connections.retain(|connection| !connection.is_finished());
-                if connections.len() >= MAX_CONNECTIONS
-                    && let Some(oldest) = connections.pop_front()
-                {
-                    oldest.abort();
+                while !make_room(&mut connections) {
+                    sleep(PAUSE).await;
                 }
-                let serving = tokio::spawn(serve(stream, form, Arc::clone(&common)));
-                connections.push_back(serving.abort_handle());
+                let progress = Arc::new(Progress::begun());
+                let serving = serve(stream, Arc::clone(&server), Arc::clone(&progress));
+                connections.push((tokio::spawn(serving).abort_handle(), progress));
+                // Those that were accepted are to read their requests before the next ones come.
+                yield_now().await;
             }
             Err(error) => {
                 // Whoever reads this must not hold a scrape up.
@@ -111,9 +146,23 @@ async fn accept(listener: &TcpListener, form: Option<Form>, common: Arc<Common>)
     }
 }
 
+/// Closes a connection if there are as many as may be. Returns `false` if all of them wait for
+/// their figures, as they do not for long.
+fn make_room(connections: &mut Vec<(AbortHandle, Arc<Progress>)>) -> bool {
+    connections.retain(|(connection, _)| !connection.is_finished());
+    if connections.len() < MAX_CONNECTIONS {
+        return true;
+    }
+    let progress = |at: &usize| connections[*at].1.0.load(Relaxed);
+    let idle = (0..connections.len()).min_by_key(progress);
+    let idle = idle.filter(|at| progress(at) != Progress::WAITING);
+    idle.map(|at| connections.swap_remove(at).0.abort())
+        .is_some()
+}
+
 /// Serves one connection.
-async fn serve(stream: TcpStream, form: Option<Form>, common: Arc<Common>) {
-    let service = service_fn(|request| answer(request, form, &common));
+async fn serve(stream: TcpStream, server: Arc<Server>, progress: Arc<Progress>) {
+    let service = service_fn(|request| server.answer(request, Arc::clone(&progress)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
@@ -125,31 +174,80 @@ async fn serve(stream: TcpStream, form: Option<Form>, common: Arc<Common>) {
     let _ = timeout(LIMIT, connection).await;
 }
 
-/// The answer to one request.
-async fn answer(
-    request: Request<Incoming>,
+/// What all connections are answered from.
+struct Server {
     form: Option<Form>,
-    common: &Common,
-) -> Result<Response<String>, Infallible> {
-    let (status, kind, body) = match asked(&request) {
-        Ok(wanted) => {
-            let form = form.unwrap_or(wanted);
-            let (text, _) = collect::text(common, form, limit(common)).await;
-            (StatusCode::OK, form.media_type(), text)
+    common: Common,
+    states: States,
+}
+
+impl Server {
+    /// The answer to one request.
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        progress: Arc<Progress>,
+    ) -> Result<Response<Body>, Infallible> {
+        progress.waits();
+        let (status, kind, mut pieces, next) = match asked(&request) {
+            Ok(wanted) => {
+                let form = self.form.unwrap_or(wanted);
+                let state = self.states.get(&self.common, limit(&self.common)).await;
+                let mut pieces = Pieces::new(state, form);
+                let next = pieces.next();
+                (StatusCode::OK, form.media_type(), Some(pieces), next)
+            }
+            Err(status) => {
+                let text = format!("{status}\nOnly GET /metrics is served here.\n");
+                (status, "text/plain; charset=utf-8", None, Some(text))
+            }
+        };
+        pieces = pieces.filter(|pieces| !pieces.has_ended());
+        progress.reads();
+        let mut response = Response::new(Body {
+            next,
+            pieces,
+            progress,
+        });
+        *response.status_mut() = status;
+        let fields = response.headers_mut();
+        fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        if status == StatusCode::METHOD_NOT_ALLOWED {
+            fields.insert(ALLOW, HeaderValue::from_static("GET"));
         }
-        Err(status) => {
-            let body = format!("{status}\nOnly GET /metrics is served here.\n");
-            (status, "text/plain; charset=utf-8", body)
-        }
-    };
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    let fields = response.headers_mut();
-    fields.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        fields.insert(ALLOW, HeaderValue::from_static("GET"));
+        Ok(response)
     }
-    Ok(response)
+}
+
+/// The body of an answer, of which each piece is made when the one before was read.
+struct Body {
+    next: Option<String>,
+    /// What comes after that; `None` if that is all.
+    pieces: Option<Pieces<Arc<State>>>,
+    progress: Arc<Progress>,
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.progress.reads();
+        let piece = self.next.take();
+        self.next = self.pieces.as_mut().and_then(Iterator::next);
+        Poll::Ready(piece.map(|piece| Ok(Frame::data(piece.into()))))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let known = u64::try_from(self.next.as_ref().map_or(0, String::len)).unwrap_or(u64::MAX);
+        match self.pieces {
+            None => SizeHint::with_exact(known),
+            Some(_) => SizeHint::new(),
+        }
+    }
 }
 
 /// How long the service may take for the whole answer: `--timeout`, if it is given.
@@ -214,11 +312,12 @@ mod tests {
                 ..CommonOptions::default()
             })
         };
-        for (timeout, expected) in [(None, 4), (Some("3"), 3), (Some("7"), 7)] {
+        for (timeout, expected) in [(None, 8), (Some("3"), 3), (Some("7"), 7)] {
             let common = common(timeout);
             // The clock of this test is the runtime's, which moves on when nothing else can.
             let start = tokio::time::Instant::now();
-            let (text, _) = collect::text(&common, Form::Prometheus, limit(&common)).await;
+            let state = States::new(OLDEST).get(&common, limit(&common)).await;
+            let text = Pieces::new(state, Form::Prometheus).collect::<String>();
             assert!(text.ends_with("\ntripe_connect_up 0\n"), "{text}");
             assert_eq!(start.elapsed().as_secs(), expected, "{timeout:?}");
         }
