@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use connect_runtime::paths::{self, RuntimeDir};
+use tokio::time::{Instant, sleep};
 use tripe_admin::Interval;
 use tripe_admin::client::Client;
 
@@ -16,6 +17,13 @@ use crate::output::Output;
 
 /// How long a running service may take for an answer that it has at once.
 const QUICK: Duration = Duration::from_secs(10);
+
+/// How long an observer waits for the socket of a service whose directory is there: longer than a
+/// restart of core takes.
+const RESTART: Duration = Duration::from_secs(2);
+
+/// How long until the socket is looked for again.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// How long a command can take.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -156,11 +164,29 @@ impl Common {
             Err(denied @ ControlError::Denied { .. }) if self.options.control.is_none() => denied,
             other => return other,
         };
-        let limit = self.limit(Pace::Quick);
-        match Control::open(&self.runtime().observe_socket(), limit, limit).await {
+        match open_again(&self.runtime(), self.limit(Pace::Quick)).await {
             // Without a socket for observers there is no other way to use the service.
             Err(ControlError::NoService { .. } | ControlError::Denied { .. }) => Err(denied),
             other => other,
+        }
+    }
+}
+
+/// Connects to the observers' socket. If nobody answers there but the directory is there, core may
+/// be being restarted, and makes the socket again.
+async fn open_again(
+    runtime: &RuntimeDir,
+    limit: Option<Duration>,
+) -> Result<Control, ControlError> {
+    let ends = Instant::now() + RESTART;
+    loop {
+        match Control::open(&runtime.observe_socket(), limit, limit).await {
+            Err(ControlError::NoService { .. })
+                if Instant::now() < ends && runtime.path().is_dir() =>
+            {
+                sleep(RETRY).await;
+            }
+            other => return other,
         }
     }
 }
@@ -175,8 +201,9 @@ pub(crate) fn leads_to_same(one: &Path, other: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
+    use connect_ipc::hello::{Hello, Role};
+    use connect_runtime::transport::{self, OPERATOR_BACKLOG};
 
     #[test]
     fn a_limit_that_is_given_holds_for_every_command() {
@@ -209,5 +236,30 @@ mod tests {
             socket(None, Some("/run/x")),
             Path::new("/run/x/control.sock")
         );
+    }
+
+    // The clock of this test is the runtime's, which moves on when nothing else can.
+    #[tokio::test(start_paused = true)]
+    async fn an_observer_waits_for_a_core_that_is_being_restarted() {
+        let place = tempfile::tempdir().unwrap();
+        let runtime = RuntimeDir::find(Some(place.path()), Path::new("tripesock"));
+        let core = async {
+            sleep(RESTART / 2).await;
+            let listener = transport::listen(&runtime.observe_socket(), 0o600).await;
+            let (stream, _) = transport::accept(&listener.unwrap()).await.unwrap();
+            let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG).unwrap();
+            sender.send(&Hello::new(Role::Core)).unwrap();
+            receiver.next::<Hello>().await.unwrap();
+        };
+        let (opened, ()) = tokio::join!(open_again(&runtime, None), core);
+        assert!(opened.is_ok(), "{opened:?}");
+        // After that time, or where there is not even the directory, it is told at once.
+        for waits in [true, false] {
+            let began = Instant::now();
+            let missing = open_again(&runtime, None).await;
+            assert!(matches!(missing, Err(ControlError::NoService { .. })));
+            assert_eq!(began.elapsed() >= RESTART, waits);
+            std::fs::remove_dir_all(runtime.path()).unwrap_or_default();
+        }
     }
 }
