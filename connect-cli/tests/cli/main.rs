@@ -8,6 +8,7 @@ mod db_silent;
 mod doctor;
 mod events;
 mod info;
+mod large;
 mod manual;
 mod metrics;
 mod output;
