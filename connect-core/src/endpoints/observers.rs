@@ -8,7 +8,7 @@
 use connect_ipc::control::{Answer, Reply};
 use connect_ipc::event::Event;
 use connect_ipc::event_filter::EventFilter;
-use connect_ipc::frame::EncodedEvent;
+use connect_ipc::frame::EncodedReply;
 use connect_runtime::transport::Sender;
 
 use crate::machine::{ConnectionId, Told, Until};
@@ -106,7 +106,7 @@ impl Observers {
             return 0;
         }
         // Encoded when the first wants it, and then the same for all.
-        let mut encoded: Vec<Option<EncodedEvent>> = vec![None; events.len()];
+        let mut encoded: Vec<Option<EncodedReply>> = vec![None; events.len()];
         let mut dropped = 0;
         for subscription in &mut self.subscriptions {
             let Some(sender) = sender_of(subscription.connection) else {
@@ -122,7 +122,7 @@ impl Subscription {
     fn deliver(
         &mut self,
         events: &[Event],
-        encoded: &mut [Option<EncodedEvent>],
+        encoded: &mut [Option<EncodedReply>],
         sender: &Sender,
     ) -> u64 {
         let mut left_out = 0;
@@ -146,7 +146,7 @@ impl Subscription {
             }
             let encoded = match encoded {
                 Some(encoded) => encoded,
-                None => match EncodedEvent::new(event) {
+                None => match EncodedReply::event(event) {
                     Ok(fresh) => encoded.insert(fresh),
                     Err(error) => {
                         tracing::error!(%error, "cannot encode an event");
@@ -154,7 +154,7 @@ impl Subscription {
                     }
                 },
             };
-            let _ = sender.put_event(self.request, encoded);
+            let _ = sender.put_reply(self.request, encoded);
         }
         sender.flush();
         left_out

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::control::PeerRows;
 use crate::event::Event;
 
 /// The longest message, newline not counted: 1 MiB. Long lists are sent in several messages; what
@@ -111,26 +112,42 @@ impl std::io::Write for Counter {
     }
 }
 
-/// An event as JSON, encoded once however many observers it goes to.
+/// What is told as a [`Reply`](crate::control::Reply), encoded once however many operators and
+/// observers it goes to.
 #[derive(Clone, Debug)]
-pub struct EncodedEvent(Vec<u8>);
+pub struct EncodedReply {
+    /// The reply's name.
+    name: &'static str,
+    json: Vec<u8>,
+}
 
-impl EncodedEvent {
+impl EncodedReply {
     /// Encodes an event.
     ///
     /// # Errors
     /// [`FrameError::Malformed`] if it cannot be JSON.
-    pub fn new(event: &Event) -> Result<Self, FrameError> {
-        serde_json::to_vec(event)
-            .map(EncodedEvent)
-            .map_err(|source| FrameError::Malformed {
-                start: event.kind.name().as_str().to_owned(),
-                source,
-            })
+    pub fn event(event: &Event) -> Result<Self, FrameError> {
+        Self::new("event", event)
+    }
+
+    /// Encodes rows of the table of peers.
+    ///
+    /// # Errors
+    /// As [`EncodedReply::event`].
+    pub fn peers(rows: &PeerRows) -> Result<Self, FrameError> {
+        Self::new("peers", rows)
+    }
+
+    fn new<T: Serialize>(name: &'static str, told: &T) -> Result<Self, FrameError> {
+        let json = serde_json::to_vec(told).map_err(|source| FrameError::Malformed {
+            start: name.to_owned(),
+            source,
+        })?;
+        Ok(EncodedReply { name, json })
     }
 
     /// Appends the same line as [`encode`] does for an [`Answer`](crate::control::Answer) of number
-    /// `id` with this event.
+    /// `id` with this reply.
     ///
     /// # Errors
     /// [`FrameError::TooLong`] if the message is too long to be read by the other side.
@@ -140,13 +157,14 @@ impl EncodedEvent {
         // event that goes to a hundred observers.
         let before = bytes.len();
         // Writing to a vector cannot fail.
-        let _ = write!(bytes, "{{\"id\":{id},\"reply\":{{\"event\":");
-        bytes.extend_from_slice(&self.0);
+        let _ = write!(bytes, "{{\"id\":{id},\"reply\":{{\"{}\":", self.name);
+        bytes.extend_from_slice(&self.json);
         bytes.extend_from_slice(b"}}");
         let length = bytes.len() - before;
         if length > MAX_FRAME {
             bytes.truncate(before);
-            let start = String::from_utf8_lossy(&self.0[..self.0.len().min(SHOWN)]).into_owned();
+            let start =
+                String::from_utf8_lossy(&self.json[..self.json.len().min(SHOWN)]).into_owned();
             return Err(FrameError::TooLong { start, length });
         }
         bytes.push(b'\n');
@@ -218,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_encoded_once_is_the_answer_that_it_would_have_been() {
+    fn a_reply_encoded_once_is_the_answer_that_it_would_have_been() {
         use crate::control::{Answer, Reply};
         use crate::event::EventKind;
         let event = Event {
@@ -228,15 +246,25 @@ mod tests {
             kind: EventKind::Reply { millis: 1.25 },
         };
         let mut bytes = b"before".to_vec();
-        let encoded = EncodedEvent::new(&event).unwrap();
+        let encoded = EncodedReply::event(&event).unwrap();
         encoded.append(7, &mut bytes).unwrap();
         let reply = Reply::Event(event.clone());
         let expected = format!("before{}", text(&Answer { id: 7, reply }));
         assert_eq!(String::from_utf8(bytes).unwrap(), expected);
 
+        let rows = PeerRows::default();
+        let mut bytes = Vec::new();
+        let encoded = EncodedReply::peers(&rows).unwrap();
+        encoded.append(7, &mut bytes).unwrap();
+        let reply = Reply::Peers(rows);
+        assert_eq!(
+            String::from_utf8(bytes).unwrap(),
+            text(&Answer { id: 7, reply })
+        );
+
         let line = "x".repeat(MAX_FRAME);
         let kind = EventKind::Broadcast { words: vec![line] };
-        let long = EncodedEvent::new(&Event { kind, ..event }).unwrap();
+        let long = EncodedReply::event(&Event { kind, ..event }).unwrap();
         let mut bytes = b"before".to_vec();
         assert!(matches!(
             long.append(7, &mut bytes),

@@ -12,6 +12,7 @@
 //! has stopped costs a known amount of memory and nobody's time.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use std::{fmt, io};
@@ -29,7 +30,7 @@ use tokio::sync::Notify;
 use tripe_admin::line::{Line, LineBuffer};
 
 use crate::socket::Socket;
-use connect_ipc::frame::{self, EncodedEvent, FrameError, MAX_FRAME};
+use connect_ipc::frame::{self, EncodedReply, FrameError, MAX_FRAME};
 
 /// Unread bytes after which a helper's connection is closed: 64 MiB. A full table of 50,000 peers
 /// takes 20; a helper further behind than that is stuck, and a new one catches up faster.
@@ -37,6 +38,14 @@ pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
 
 /// Unread bytes after which an operator's connection is closed: the status of 10,000 peers, twice.
 pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
+
+/// Unread bytes up to which a connection counts as read: what a socket holds, so that whoever reads
+/// always finds the next bytes there.
+pub const LOW: usize = 64 * 1024;
+
+/// Unread bytes up to which no connection is closed because an [`Account`] is full: a full step of
+/// the state on top of [`LOW`]. So whoever reads is served whatever others leave unread.
+const LITTLE: usize = 2 * LOW;
 
 /// How long the other side may take over its hello. It sends it at once, so it is stuck when it
 /// takes longer.
@@ -189,12 +198,65 @@ pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
     Stream::connect(name).await.map_err(failed())
 }
 
+/// The unread bytes of many connections together, and how many they may be. A connection that goes
+/// on leaving bytes unread when there are more is closed.
+#[derive(Debug)]
+pub struct Account {
+    unread: AtomicUsize,
+    limit: usize,
+}
+
+impl Account {
+    /// An account of so many bytes.
+    #[must_use]
+    pub const fn new(limit: usize) -> Self {
+        Account {
+            unread: AtomicUsize::new(0),
+            limit,
+        }
+    }
+
+    /// How many bytes are unread.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.unread.load(Ordering::Relaxed)
+    }
+
+    fn is_full(&self) -> bool {
+        self.unread() > self.limit
+    }
+}
+
+/// What one connection may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Unread bytes after which it is closed.
+    pub backlog: usize,
+    /// Where its unread bytes count beside those of others.
+    pub account: Option<Arc<Account>>,
+    /// The longest line that is read. A longer one is thrown away as it comes.
+    pub line: usize,
+}
+
 /// Makes the two halves of a connection. `backlog` is the number of unread bytes after which the
 /// connection is closed.
 ///
 /// # Errors
 /// [`ReceiveError::Io`] if the system is out of descriptors or memory.
 pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), ReceiveError> {
+    let limits = Limits {
+        backlog,
+        account: None,
+        line: MAX_FRAME,
+    };
+    split_within(stream, limits)
+}
+
+/// Makes the two halves of a connection that has these limits.
+///
+/// # Errors
+/// As [`split`].
+pub fn split_within(stream: Stream, limits: Limits) -> Result<(Receiver, Sender), ReceiveError> {
     let Stream::UdSocket(stream) = stream;
     let socket = UnixStream::from(stream)
         .into_std()
@@ -203,16 +265,19 @@ pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), Recei
     let shared = Arc::new(Shared {
         queue: Mutex::new(Queue {
             bytes: Vec::new(),
-            writing: false,
+            taken: 0,
             state: QueueState::Open,
         }),
         wake: Notify::new(),
-        backlog,
+        drained: Notify::new(),
+        backlog: limits.backlog,
+        account: limits.account,
     });
     tokio::spawn(write_out(Arc::clone(&socket), Arc::clone(&shared)));
     let receiver = Receiver {
         socket: Arc::clone(&socket),
-        lines: LineBuffer::new(MAX_FRAME),
+        lines: LineBuffer::new(limits.line),
+        length: 0,
     };
     let handle = Arc::new(Handle { shared, socket });
     Ok((receiver, Sender { handle }))
@@ -234,9 +299,22 @@ pub enum ReceiveError {
 pub struct Receiver {
     socket: Arc<Socket>,
     lines: LineBuffer,
+    /// How long the last line was.
+    length: usize,
 }
 
 impl Receiver {
+    /// From now on lines may have so many bytes.
+    pub const fn set_limit(&mut self, line: usize) {
+        self.lines.set_limit(line);
+    }
+
+    /// How many bytes the last message had.
+    #[must_use]
+    pub const fn length(&self) -> usize {
+        self.length
+    }
+
     /// The next message; `None` at the end of the connection. Cancel safe. Empty lines are
     /// ignored, for people who type.
     ///
@@ -248,10 +326,39 @@ impl Receiver {
             if let Some(message) = self.ready()? {
                 return Ok(Some(message));
             }
-            if self.socket.read(self.lines.tail()).await? == 0 {
+            if !self.fill().await? {
                 return Ok(None);
             }
         }
+    }
+
+    /// As [`Receiver::next`], but a line that is too long is an error as soon as that is certain,
+    /// and not at its end, which may never come.
+    ///
+    /// # Errors
+    /// As [`Receiver::next`].
+    pub async fn next_bounded<M: DeserializeOwned>(&mut self) -> Result<Option<M>, ReceiveError> {
+        loop {
+            if let Some(message) = self.ready()? {
+                return Ok(Some(message));
+            }
+            if let Some(Line::TooLong { start, length }) = self.lines.too_long() {
+                return Err(FrameError::TooLong { start, length }.into());
+            }
+            if !self.fill().await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads what arrives next. Says whether there was anything before the end.
+    async fn fill(&mut self) -> io::Result<bool> {
+        Ok(self.socket.read(self.lines.tail()).await? > 0)
+    }
+
+    /// Ends the connection in both directions. What the socket has taken can still be read there.
+    pub fn close(&self) {
+        self.socket.shutdown(Shutdown::Both);
     }
 
     /// Waits until the other side has stopped reading as well. After the end of what it sends it
@@ -271,7 +378,10 @@ impl Receiver {
         while let Some(line) = self.lines.next_line() {
             match line {
                 Line::Text(text) if text.trim().is_empty() => {}
-                Line::Text(text) => return Ok(Some(frame::decode(&text)?)),
+                Line::Text(text) => {
+                    self.length = text.len();
+                    return Ok(Some(frame::decode(&text)?));
+                }
                 Line::TooLong { start, length } => {
                     return Err(FrameError::TooLong { start, length }.into());
                 }
@@ -311,16 +421,26 @@ struct Handle {
 #[derive(Debug)]
 struct Shared {
     queue: Mutex<Queue>,
+    /// For the writer task.
     wake: Notify,
+    /// For those who wait until little is unread.
+    drained: Notify,
     backlog: usize,
+    account: Option<Arc<Account>>,
 }
 
 #[derive(Debug)]
 struct Queue {
     bytes: Vec<u8>,
-    /// Whether the writer task has taken bytes that it has not yet written.
-    writing: bool,
+    /// How many bytes the writer task has taken and not yet written.
+    taken: usize,
     state: QueueState,
+}
+
+impl Queue {
+    const fn unread(&self) -> usize {
+        self.bytes.len() + self.taken
+    }
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -336,6 +456,46 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
         // Nothing that holds the lock can panic half-way, so a poisoned queue is still whole.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// So many bytes are unread in addition.
+    fn add(&self, count: usize) {
+        if let Some(account) = &self.account {
+            account.unread.fetch_add(count, Ordering::Relaxed);
+        }
+    }
+
+    /// So many bytes are unread no more.
+    fn subtract(&self, count: usize) {
+        if let Some(account) = &self.account {
+            account.unread.fetch_sub(count, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether a connection with so much unread leaves too much of it.
+    fn is_too_much(&self, unread: usize) -> bool {
+        let is_full = |account: &Arc<Account>| account.is_full();
+        unread > self.backlog || (unread > LITTLE && self.account.as_ref().is_some_and(is_full))
+    }
+
+    /// The connection is over: nothing more is written.
+    fn kill(&self, queue: &mut Queue) {
+        queue.state = QueueState::Dead;
+        // The writer task gives back what it has taken.
+        self.subtract(queue.bytes.len());
+        queue.bytes = Vec::new();
+        self.wake.notify_one();
+        self.drained.notify_waiters();
+    }
+
+    /// The writer task has written, or given up, so many of the bytes that it had taken.
+    fn wrote(&self, count: usize) {
+        let mut queue = self.lock();
+        queue.taken -= count;
+        self.subtract(count);
+        if queue.unread() <= LOW {
+            self.drained.notify_waiters();
+        }
     }
 }
 
@@ -358,13 +518,45 @@ impl Sender {
         self.queue(|bytes| frame::encode(message, bytes))
     }
 
-    /// Queues an event for the request with number `id`, to be sent with the next [`Sender::flush`]
-    /// at the latest. Never waits.
+    /// Queues a reply that was encoded once, for the request with number `id`, to be sent with the
+    /// next [`Sender::flush`] at the latest. Never waits.
     ///
     /// # Errors
     /// As [`Sender::send`].
-    pub fn put_event(&self, id: u64, event: &EncodedEvent) -> Result<(), SendError> {
-        self.queue(|bytes| event.append(id, bytes))
+    pub fn put_reply(&self, id: u64, reply: &EncodedReply) -> Result<(), SendError> {
+        self.queue(|bytes| reply.append(id, bytes))
+    }
+
+    /// Waits until little is unread ([`LOW`]). Says whether it is; if not, the connection is over.
+    /// Cancel safe.
+    pub async fn drained(&self) -> bool {
+        let shared = &self.handle.shared;
+        loop {
+            let mut told = std::pin::pin!(shared.drained.notified());
+            // From here on no notice is missed.
+            told.as_mut().enable();
+            if self.is_drained() {
+                return true;
+            }
+            if shared.lock().state == QueueState::Dead {
+                return false;
+            }
+            told.await;
+        }
+    }
+
+    /// Whether little is unread ([`LOW`]), and the connection is not over.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        let queue = self.handle.shared.lock();
+        queue.unread() <= LOW && queue.state != QueueState::Dead
+    }
+
+    /// Whether a connection with so much unread is about to be closed for the sake of others.
+    #[must_use]
+    pub fn is_account_full(&self) -> bool {
+        let account = &self.handle.shared.account;
+        account.as_ref().is_some_and(|account| account.is_full())
     }
 
     /// Writes what is queued as far as the socket has room; the writer task writes the rest. Never
@@ -376,15 +568,19 @@ impl Sender {
             return;
         }
         // What the writer task has taken must be written first.
-        if queue.state == QueueState::Open && !queue.writing {
+        if queue.state == QueueState::Open && queue.taken == 0 {
             match socket.try_write(&queue.bytes) {
                 Ok(count) if count == queue.bytes.len() => {
+                    shared.subtract(count);
                     queue.bytes.clear();
                     // The memory that one busy turn needed is not kept forever.
                     queue.bytes.shrink_to(KEPT);
                     return;
                 }
-                Ok(count) => drop(queue.bytes.drain(..count)),
+                Ok(count) => {
+                    shared.subtract(count);
+                    drop(queue.bytes.drain(..count));
+                }
                 // No room, or the connection is over: the writer task handles both.
                 Err(_) => {}
             }
@@ -401,12 +597,12 @@ impl Sender {
         if queue.state == QueueState::Dead {
             return Err(SendError::Gone);
         }
+        let before = queue.bytes.len();
         append(&mut queue.bytes)?;
-        if queue.bytes.len() > shared.backlog {
-            let unread = queue.bytes.len();
-            queue.state = QueueState::Dead;
-            queue.bytes = Vec::new();
-            shared.wake.notify_one();
+        shared.add(queue.bytes.len() - before);
+        let unread = queue.unread();
+        if shared.is_too_much(unread) {
+            shared.kill(&mut queue);
             return Err(SendError::Stuck(unread));
         }
         Ok(())
@@ -415,7 +611,7 @@ impl Sender {
     /// How many bytes wait to be written.
     #[must_use]
     pub fn backlog(&self) -> usize {
-        self.handle.shared.lock().bytes.len()
+        self.handle.shared.lock().unread()
     }
 }
 
@@ -432,7 +628,7 @@ impl Drop for Handle {
 
 async fn write_out(socket: Arc<Socket>, shared: Arc<Shared>) {
     let ending = write_all(&socket, &shared).await;
-    shared.lock().state = QueueState::Dead;
+    shared.kill(&mut shared.lock());
     // Closing both directions ends our own reader as well.
     socket.shutdown(ending);
 }
@@ -442,35 +638,45 @@ async fn write_all(socket: &Socket, shared: &Shared) -> Shutdown {
     loop {
         let (bytes, state) = {
             let mut queue = shared.lock();
-            queue.writing = !queue.bytes.is_empty();
+            queue.taken = queue.bytes.len();
             (std::mem::take(&mut queue.bytes), queue.state)
         };
         match state {
             QueueState::Dead => return Shutdown::Both,
             QueueState::Finishing if bytes.is_empty() => return Shutdown::Write,
-            QueueState::Open if bytes.is_empty() => {
-                shared.wake.notified().await;
-                continue;
-            }
-            QueueState::Open | QueueState::Finishing => {}
-        }
-        let mut rest = bytes.as_slice();
-        while !rest.is_empty() {
-            match socket.try_write(rest) {
-                Ok(count @ 1..) => rest = &rest[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let room = tokio::select! {
-                        room = socket.writable() => room.is_ok(),
-                        () = cut_off(shared) => false,
-                    };
-                    if !room {
-                        return Shutdown::Both;
-                    }
+            QueueState::Open if bytes.is_empty() => shared.wake.notified().await,
+            QueueState::Open | QueueState::Finishing => {
+                if !write_taken(socket, shared, &bytes).await {
+                    return Shutdown::Both;
                 }
-                Ok(0) | Err(_) => return Shutdown::Both,
             }
         }
     }
+}
+
+/// Writes what the writer task has taken; says whether all of it.
+async fn write_taken(socket: &Socket, shared: &Shared, bytes: &[u8]) -> bool {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match socket.try_write(rest) {
+            Ok(count @ 1..) => {
+                shared.wrote(count);
+                rest = &rest[count..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let room = tokio::select! {
+                    room = socket.writable() => room.is_ok(),
+                    () = cut_off(shared) => false,
+                };
+                if !room {
+                    break;
+                }
+            }
+            Ok(0) | Err(_) => break,
+        }
+    }
+    shared.wrote(rest.len());
+    rest.is_empty()
 }
 
 /// Waits until the connection is closed while a write is stuck.
@@ -487,13 +693,22 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     async fn pair(backlog: usize) -> (Stream, Receiver, Sender, tempfile::TempDir) {
+        let limits = Limits {
+            backlog,
+            account: None,
+            line: MAX_FRAME,
+        };
+        pair_within(limits).await
+    }
+
+    async fn pair_within(limits: Limits) -> (Stream, Receiver, Sender, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.sock");
         let listener = listen(&path, 0o600).await.unwrap();
         let there = connect(&path).await.unwrap();
         let (here, client) = accept(&listener).await.unwrap();
         assert_eq!(client.uid, Some(rustix::process::geteuid().as_raw()));
-        let (receiver, sender) = split(here, backlog).unwrap();
+        let (receiver, sender) = split_within(here, limits).unwrap();
         (there, receiver, sender, dir)
     }
 
@@ -597,6 +812,81 @@ mod tests {
         assert!(matches!(sender.send(&message), Err(SendError::Gone)));
         let mut rest = Vec::new();
         there.read_to_end(&mut rest).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn who_leaves_much_unread_pays_when_all_leave_too_much_and_others_do_not() {
+        let account = Arc::new(Account::new(1024 * 1024));
+        let limits = Limits {
+            backlog: usize::MAX,
+            account: Some(Arc::clone(&account)),
+            line: MAX_FRAME,
+        };
+        let (_there, _receiver, greedy, _dir) = pair_within(limits.clone()).await;
+        let (_other, _their_receiver, modest, _their_dir) = pair_within(limits).await;
+        let message = FromScripts::Error("x".repeat(10_000));
+        while account.unread() <= account.limit {
+            greedy.put(&message).unwrap();
+        }
+        assert_eq!(account.unread(), greedy.backlog());
+        assert!(modest.is_account_full());
+        for _ in 0..10 {
+            modest.put(&message).unwrap();
+        }
+        let error = greedy.put(&message).unwrap_err();
+        assert!(matches!(error, SendError::Stuck(_)), "{error}");
+        assert_eq!(account.unread(), modest.backlog());
+        modest.flush();
+        drop(modest);
+    }
+
+    #[tokio::test]
+    async fn it_is_told_when_little_is_unread_and_what_is_over_gives_everything_back() {
+        let account = Arc::new(Account::new(usize::MAX));
+        let limits = Limits {
+            backlog: usize::MAX,
+            account: Some(Arc::clone(&account)),
+            line: MAX_FRAME,
+        };
+        let (mut there, receiver, sender, _dir) = pair_within(limits).await;
+        let message = FromScripts::Error("x".repeat(100_000));
+        for _ in 0..20 {
+            sender.send(&message).unwrap();
+        }
+        assert!(!sender.is_drained());
+        let reading = async {
+            let mut bytes = vec![0; 1_990_000];
+            there.read_exact(&mut bytes).await.unwrap();
+        };
+        let (drained, ()) = tokio::join!(sender.drained(), reading);
+        assert!(drained);
+        assert!(account.unread() <= LOW);
+        for _ in 0..20 {
+            sender.send(&message).unwrap();
+        }
+        let (drained, ()) = tokio::join!(sender.drained(), async { receiver.close() });
+        assert!(!drained);
+        assert_eq!(account.unread(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_an_error_before_its_end() {
+        let limits = Limits {
+            backlog: HELPER_BACKLOG,
+            account: None,
+            line: 1000,
+        };
+        let (mut there, mut receiver, _sender, _dir) = pair_within(limits).await;
+        there.write_all(b"{\"ready\":{}}\n").await.unwrap();
+        let ready = receiver.next_bounded::<ToScripts>().await.unwrap();
+        assert_eq!(ready, Some(ToScripts::Ready {}));
+        assert_eq!(receiver.length(), 12);
+        there.write_all(&[b'x'; 1001]).await.unwrap();
+        let error = receiver.next_bounded::<ToScripts>().await.unwrap_err();
+        let ReceiveError::Frame(FrameError::TooLong { length, .. }) = error else {
+            panic!("{error}");
+        };
+        assert_eq!(length, 1001);
     }
 
     #[tokio::test]

@@ -67,6 +67,18 @@ impl LineBuffer {
         }
     }
 
+    /// From now on lines may have at most `limit` bytes.
+    pub const fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// The line under way, if it is too long already. The rest of it is thrown away all the same.
+    #[must_use]
+    pub fn too_long(&self) -> Option<Line<'static>> {
+        let (start, length) = self.oversize.clone()?;
+        Some(Line::TooLong { start, length })
+    }
+
     /// Adds bytes as they came.
     pub fn push(&mut self, bytes: &[u8]) {
         self.make_room();
