@@ -35,10 +35,6 @@ use crate::saved_state::Keeper;
 use crate::service_manager::ServiceManager;
 use crate::signals::{self, Signals};
 
-/// How many arrivals are taken in one turn before their results are sent: enough to batch well,
-/// few enough that a flood on one side does not hold up the others.
-const ARRIVALS_PER_TURN: usize = 256;
-
 /// How far the wall clock may be from what the machine expects before the machine is told.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 
@@ -151,19 +147,25 @@ impl EventLoop {
             .machine
             .set(self.driver.machine.next_deadline());
         self.deadlines.others.set(wake);
+        let mut first = None;
         tokio::select! {
+            // What is rare first, and operators and observers last. Of those who come often, what
+            // else has arrived is taken in any case, so nobody is held up by somebody before.
+            biased;
+            request = self.signals.next() => self.signal(request),
+            news = self.restarts.news() => self.driver.feed(Input::Supervisor(news)),
+            Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
             event = self.admin.event() => {
                 // Before the server's lines: a ping that has timed out meanwhile says nothing.
                 self.clock.notice_sleep(&mut self.driver);
                 self.link_event(event);
             }
-            Some(arrival) = self.endpoints.arrival() => self.arrived(arrival),
-            news = self.restarts.news() => self.driver.feed(Input::Supervisor(news)),
-            Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
+            Some(arrival) = self.endpoints.queues.arrivals.recv() => first = Some(arrival),
             () = self.deadlines.machine.passed() => {}
             () = self.deadlines.others.passed() => {}
-            request = self.signals.next() => self.signal(request),
+            Some(arrival) = self.endpoints.queues.requests.recv() => first = Some(arrival),
         }
+        self.arrived(first);
         if self.endpoints.is_observed() {
             self.clock.check(&mut self.driver, false);
         }
@@ -216,23 +218,22 @@ impl EventLoop {
         }
     }
 
-    /// Takes one arrival and whatever else has arrived by now, up to a limit.
-    fn arrived(&mut self, first: Arrival) {
+    /// Takes what has arrived by now, from each side up to a limit.
+    fn arrived(&mut self, first: Option<Arrival>) {
+        let more = self.endpoints.more_arrivals();
+        if first.is_none() && more.is_empty() {
+            return;
+        }
         // Whatever has arrived may be a request for the state, or for what happened last.
         self.notice_lost_lines();
         self.clock.check(&mut self.driver, false);
-        let mut next = Some(first);
-        for _ in 0..ARRIVALS_PER_TURN {
-            let Some(arrival) = next else { return };
+        if let Some(counts) = self.endpoints.new_counts() {
+            self.driver.feed(Input::Observers(counts));
+        }
+        for arrival in first.into_iter().chain(more) {
             if let Some(input) = self.endpoints.admit(arrival) {
                 self.driver.feed(input);
             }
-            next = self.endpoints.try_arrival();
-        }
-        if let Some(arrival) = next
-            && let Some(input) = self.endpoints.admit(arrival)
-        {
-            self.driver.feed(input);
         }
     }
 

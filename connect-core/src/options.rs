@@ -74,6 +74,13 @@ pub struct CoreOptions {
     /// A user, beside our own and root, whose processes may be helpers; may be repeated.
     #[arg(long = "helper-user", value_name = "USER")]
     pub helper_users: Vec<String>,
+    /// The group that helpers.sock belongs to [default: that of the process].
+    #[arg(long, value_name = "GROUP")]
+    pub helpers_group: Option<String>,
+    /// A user, beside our own, root and the helpers', who always finds a place on control.sock and
+    /// observe.sock and is served without limits on the pace; may be repeated.
+    #[arg(long = "observer-user", value_name = "USER")]
+    pub observer_users: Vec<String>,
     /// Keep statistics and what was configured in this directory, so that a later core goes on
     /// where this one stopped [default: $STATE_DIRECTORY, else nothing is kept].
     #[arg(long = "keep-state", value_name = "DIR")]

@@ -89,7 +89,7 @@ pub(crate) async fn prepare(
     }
     let mut driver = driver(options, paths).map_err(system)?;
     let access = Access::new(options).map_err(system)?;
-    let (doors, arrivals) = Doors::open(&paths.runtime, access, handed_over)
+    let (doors, queues) = Doors::open(&paths.runtime, access, handed_over)
         .await
         .map_err(system)?;
     let looked_at = peerdb::FileIdentity::of(&paths.database).ok();
@@ -111,7 +111,7 @@ pub(crate) async fn prepare(
     Ok(EventLoop {
         driver,
         admin,
-        endpoints: Endpoints::new(doors, arrivals),
+        endpoints: Endpoints::new(doors, queues),
         databases,
         read_database,
         signals,

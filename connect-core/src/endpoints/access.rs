@@ -20,8 +20,21 @@ pub struct Access {
     pub observe_mode: u32,
     /// Permissions of the helpers' socket.
     pub helpers_mode: u32,
+    /// The helpers' socket's group; `None` for the process's own.
+    pub helpers_group: Option<Group>,
     /// Users whose processes may be helpers.
     helpers: Admitted,
+    /// Users whose operators and observers are trusted.
+    observers: Admitted,
+}
+
+/// Whose a connection is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    /// Root's, our own user's, a helper's, or that of a user named by `--observer-user`.
+    Trusted,
+    /// That of any other user, if the system says whose.
+    Other(Option<u32>),
 }
 
 /// A group by both its names.
@@ -38,17 +51,18 @@ impl Access {
     /// # Errors
     /// If there is no such user or group.
     pub fn new(options: &CoreOptions) -> anyhow::Result<Self> {
-        let group = options
-            .control_group
-            .as_deref()
-            .map(find_group)
-            .transpose()?;
+        let group = |name: &Option<String>, option| {
+            let name = name.as_deref();
+            name.map(|name| find_group(name, option)).transpose()
+        };
         Ok(Access {
             control_mode: options.control_mode,
-            control_group: group,
+            control_group: group(&options.control_group, "--control-group")?,
             observe_mode: options.observe_mode,
             helpers_mode: options.helpers_mode,
+            helpers_group: group(&options.helpers_group, "--helpers-group")?,
             helpers: Admitted::new(&options.helper_users, "--helper-user")?,
+            observers: Admitted::new(&options.observer_users, "--observer-user")?,
         })
     }
 
@@ -57,6 +71,16 @@ impl Access {
     #[must_use]
     pub fn may_help(&self, client: Client) -> bool {
         self.helpers.contains(client.uid)
+    }
+
+    /// Whose the connection of an operator or observer is.
+    pub(super) fn owner(&self, client: Client) -> Owner {
+        let uid = client.uid;
+        if self.helpers.contains(uid) || self.observers.contains(uid) {
+            Owner::Trusted
+        } else {
+            Owner::Other(uid)
+        }
     }
 }
 
@@ -71,12 +95,12 @@ impl Group {
     }
 }
 
-fn find_group(name: &str) -> anyhow::Result<Group> {
+fn find_group(name: &str, option: &str) -> anyhow::Result<Group> {
     let id = match name.parse() {
         Ok(number) => number,
         Err(_) => nix::unistd::Group::from_name(name)
             .with_context(|| format!("cannot look up the group {name}"))?
-            .with_context(|| format!("there is no group {name}; see --control-group"))?
+            .with_context(|| format!("there is no group {name}; see {option}"))?
             .gid
             .as_raw(),
     };

@@ -30,12 +30,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::endpoints::access::Access;
+use crate::endpoints::clients;
 use crate::endpoints::directory;
 use crate::endpoints::door::Door;
-use crate::endpoints::listeners::{Arrival, Guard, accept_all};
+use crate::endpoints::gate::Gate;
+use crate::endpoints::limits::SLOTS;
+use crate::endpoints::listeners::{self, Arrival, Guard};
 use crate::endpoints::socket_file::SocketFile;
 
-/// How many arrivals wait for core's loop before connections are no longer read.
+/// How many arrivals of helpers wait for core's loop before connections are no longer read.
 const ARRIVALS: usize = 1024;
 
 /// How often it is looked whether the sockets are where clients look for them. Whatever may happen
@@ -57,13 +60,26 @@ const LISTEN_AGAIN: Duration = Duration::from_millis(20);
 pub struct Doors {
     runtime: RuntimeDir,
     access: Arc<Access>,
+    gate: Arc<Gate>,
     numbers: Arc<AtomicU64>,
+    /// From helpers, and of what the service itself watches.
     arrivals: mpsc::Sender<Arrival>,
+    /// From operators and observers.
+    requests: mpsc::Sender<Arrival>,
     served: Vec<Served>,
     /// The files of what is served, for whoever watches them.
     files: Arc<Mutex<Vec<SocketFile>>>,
     /// What stands in the way of making sockets again.
     trouble: TroubleLog,
+}
+
+/// What comes through the doors, as core's loop takes it.
+#[derive(Debug)]
+pub struct Queues {
+    /// From helpers, and of what the service itself watches.
+    pub(crate) arrivals: mpsc::Receiver<Arrival>,
+    /// From operators and observers. It is so small that what they do in one turn is bounded.
+    pub(crate) requests: mpsc::Receiver<Arrival>,
 }
 
 /// A socket that is served.
@@ -86,9 +102,19 @@ impl Drop for Served {
 }
 
 impl Doors {
-    /// The way to core's loop.
+    /// The way to core's loop for what the service itself watches.
     pub(super) fn arrivals(&self) -> mpsc::Sender<Arrival> {
         self.arrivals.clone()
+    }
+
+    /// The way to core's loop for operators and observers.
+    pub(super) fn requests(&self) -> mpsc::Sender<Arrival> {
+        self.requests.clone()
+    }
+
+    /// What operators and observers share.
+    pub(super) fn gate(&self) -> Arc<Gate> {
+        Arc::clone(&self.gate)
     }
 
     /// Makes the runtime directory and those sockets that were not handed over, and starts serving
@@ -100,19 +126,23 @@ impl Doors {
         runtime: &RuntimeDir,
         access: Access,
         mut handed_over: HandedOver,
-    ) -> anyhow::Result<(Self, mpsc::Receiver<Arrival>)> {
+    ) -> anyhow::Result<(Self, Queues)> {
         if let Some(strange) = handed_over.strange(&Door::ALL.map(Door::name)) {
             anyhow::bail!(
                 "the service manager handed over a socket that is not known here, {strange}; \
                  FileDescriptorName= is to be control, observe or helpers"
             );
         }
-        let (arrivals, queue) = mpsc::channel(ARRIVALS);
+        let (arrivals, arrived) = mpsc::channel(ARRIVALS);
+        let (requests, requested) = mpsc::channel(SLOTS);
+        let access = Arc::new(access);
         let mut doors = Doors {
             runtime: runtime.clone(),
-            access: Arc::new(access),
+            gate: Arc::new(Gate::new(Arc::clone(&access))),
+            access,
             numbers: Arc::default(),
             arrivals,
+            requests,
             served: Vec::new(),
             files: Arc::default(),
             trouble: TroubleLog::default(),
@@ -132,7 +162,11 @@ impl Doors {
             }
         }
         doors.watch_files()?;
-        Ok((doors, queue))
+        let queues = Queues {
+            arrivals: arrived,
+            requests: requested,
+        };
+        Ok((doors, queues))
     }
 
     /// Makes a socket and serves it, in place of one whose file is lost; as soon as nobody else
@@ -150,7 +184,12 @@ impl Doors {
         let mut listener = listener.map_err(|error| anyhow::anyhow!("{error}"))?;
         // It would remove whatever is at its path then.
         listener.do_not_reclaim_name_on_drop();
-        if let (Door::Operators, Some(group)) = (door, &self.access.control_group) {
+        let group = match door {
+            Door::Helpers => &self.access.helpers_group,
+            Door::Operators => &self.access.control_group,
+            Door::Observers => &None,
+        };
+        if let Some(group) = group {
             group.owns(&path)?;
         }
         let file = SocketFile::at(path)?;
@@ -160,9 +199,18 @@ impl Doors {
     }
 
     fn serve(&mut self, door: Door, listener: Listener, file: SocketFile, ours: bool) {
-        let guard = Guard::new(Arc::clone(&self.access));
-        let (numbers, arrivals) = (Arc::clone(&self.numbers), self.arrivals.clone());
-        let task = tokio::spawn(accept_all(listener, door, guard, numbers, arrivals));
+        let numbers = Arc::clone(&self.numbers);
+        let task = match door {
+            Door::Helpers => {
+                let guard = Guard::new(Arc::clone(&self.access));
+                let arrivals = self.arrivals.clone();
+                tokio::spawn(listeners::accept_all(listener, guard, numbers, arrivals))
+            }
+            Door::Operators | Door::Observers => {
+                let (gate, requests) = (self.gate(), self.requests.clone());
+                tokio::spawn(clients::accept_all(listener, door, gate, numbers, requests))
+            }
+        };
         self.served.push(Served {
             door,
             file,
@@ -173,16 +221,18 @@ impl Doors {
         *lock(&self.files) = files.collect();
     }
 
-    /// Has core's loop told while the file of a socket is lost.
+    /// Has core's loop told while the file of a socket is lost. Complaints whose minute is over are
+    /// logged by the way.
     fn watch_files(&self) -> io::Result<()> {
         let mut look = Deadline::new()?;
         let files = Arc::clone(&self.files);
-        let arrivals = self.arrivals.clone();
+        let (arrivals, gate) = (self.arrivals.clone(), self.gate());
         tokio::spawn(async move {
             let mut told = false;
             loop {
                 look.set(Some(clock::now() + LOOK_EVERY));
                 look.passed().await;
+                gate.tell_complaints();
                 let mut lost = is_any_lost(&files);
                 if lost {
                     sleep(SETTLE).await;

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who comes in through our own sockets: helpers, operators and observers.
+//! Helpers that come in through their socket, and everything that arrives from any socket.
 //!
 //! ```text
-//!   helper, operator <--> [connection task] --Arrival--> core's loop
-//!   helper, operator <------------------ Sender -------- core's loop
+//!   helper <--> [connection task] --Arrival--> core's loop
+//!   helper <------------------ Sender -------- core's loop
 //! ```
 //!
 //! One task accepts on each socket; one task a connection reads it. The loop has the sending half
-//! and never waits for a reader.
+//! and never waits for a reader. [`clients`](super::clients) does the same for operators and
+//! observers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,30 +16,26 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::RunId;
-use connect_ipc::control::{Answer, Envelope, HelperStatus, Reply};
+use connect_ipc::control::{Answer, Envelope, HelperStatus};
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::{FromPinger, ToPinger};
 use connect_ipc::scripts::{FromScripts, ToScripts};
 use connect_runtime::transport::{
-    self, Client, HELLO_LIMIT, HELPER_BACKLOG, OPERATOR_BACKLOG, ReceiveError, Receiver, Sender,
+    self, Client, HELLO_LIMIT, HELPER_BACKLOG, ReceiveError, Receiver, Sender,
 };
 use connect_runtime::trouble::TroubleLog;
 use interprocess::local_socket::tokio::{Listener, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
 
 use crate::endpoints::access::Access;
-use crate::endpoints::door::Door;
+use crate::endpoints::clients::Guest;
 use crate::machine::ConnectionId;
 
 /// How long to wait when the system is out of something that `accept` needs.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// The most clients at a time on each socket for operators and observers. Each costs a task and
-/// its buffers; hundreds of them mean that a script runs wild.
-const MAX_OPERATORS: usize = 256;
 
 /// How often the same trouble with helpers is logged: one of another version, or of the wrong user,
 /// comes back every two seconds.
@@ -69,10 +66,14 @@ pub enum Arrival {
         /// How to talk to it.
         sender: Sender,
         /// Who it is.
-        client: Client,
+        guest: Guest,
     },
     /// A request of an operator.
     Request(ConnectionId, Envelope),
+    /// A message of an operator that is no request, or none that is admitted, and its answer.
+    Refused(ConnectionId, Answer),
+    /// An operator has read what it was sent.
+    Drained(ConnectionId),
     /// An operator will ask for nothing more, but listens to the answers.
     AskedAll(ConnectionId),
     /// A connection has ended.
@@ -107,64 +108,40 @@ impl Guard {
     }
 }
 
-/// Accepts connections for ever. `numbers` are those of the connections of all doors.
+/// Accepts connections of helpers for ever.
 pub(super) async fn accept_all(
     listener: Listener,
-    door: Door,
     guard: Guard,
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,
 ) {
-    let operators = Arc::new(Semaphore::new(MAX_OPERATORS));
     loop {
-        let (stream, client) = match transport::accept(&listener).await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "cannot accept a connection; retrying");
-                sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
+        let (stream, client) = accept(&listener).await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
-        let arrivals = arrivals.clone();
-        match door {
-            Door::Helpers => {
-                let guard = guard.clone();
-                tokio::spawn(async move {
-                    let served = tokio::select! {
-                        served = helper(stream, client, connection, &guard, &arrivals) => served,
-                        // Core is ending. A helper is to know that nobody reads what it says.
-                        () = arrivals.closed() => return,
-                    };
-                    if let Err(error) = served {
-                        guard.complain(client, &format!("{error:#}"));
-                    }
-                    // A closed channel means that core is ending.
-                    let _ = arrivals.send(Arrival::Gone(connection)).await;
-                });
+        let (arrivals, guard) = (arrivals.clone(), guard.clone());
+        tokio::spawn(async move {
+            let served = tokio::select! {
+                served = helper(stream, client, connection, &guard, &arrivals) => served,
+                // Core is ending. A helper is to know that nobody reads what it says.
+                () = arrivals.closed() => return,
+            };
+            if let Err(error) = served {
+                guard.complain(client, &format!("{error:#}"));
             }
-            Door::Operators | Door::Observers => {
-                let Ok(permit) = Arc::clone(&operators).try_acquire_owned() else {
-                    tracing::warn!(
-                        %client,
-                        "turning an operator away: {MAX_OPERATORS} are connected"
-                    );
-                    continue;
-                };
-                tokio::spawn(async move {
-                    if let Err(error) = operator(stream, door, client, connection, &arrivals).await
-                    {
-                        tracing::info!(
-                            %client,
-                            error = format!("{error:#}"),
-                            "an operator's connection has failed"
-                        );
-                    }
-                    let _ = arrivals.send(Arrival::Gone(connection)).await;
-                    drop(permit);
-                });
-            }
+            // A closed channel means that core is ending.
+            let _ = arrivals.send(Arrival::Gone(connection)).await;
+        });
+    }
+}
+
+/// Accepts the next connection, as soon as the system can.
+pub(super) async fn accept(listener: &Listener) -> (Stream, Client) {
+    loop {
+        match transport::accept(listener).await {
+            Ok(accepted) => return accepted,
+            Err(error) => tracing::warn!(%error, "cannot accept a connection; retrying"),
         }
+        sleep(ACCEPT_PAUSE).await;
     }
 }
 
@@ -217,10 +194,10 @@ async fn helper(
     };
     arrivals.send(arrival).await?;
     if role == Role::Pinger {
-        let arrival = |message| Ok(Arrival::Pinger(connection, message));
+        let arrival = |message| Arrival::Pinger(connection, message);
         forward(&mut receiver, &sender, arrivals, arrival, ToPinger::Error).await
     } else {
-        let arrival = |message| Ok(Arrival::Scripts(connection, message));
+        let arrival = |message| Arrival::Scripts(connection, message);
         forward(&mut receiver, &sender, arrivals, arrival, ToScripts::Error).await
     }
 }
@@ -242,52 +219,12 @@ async fn admit(
     anyhow::bail!("the user {uid} may not be a helper; core's --helper-user says who")
 }
 
-async fn operator(
-    stream: Stream,
-    door: Door,
-    client: Client,
-    connection: ConnectionId,
-    arrivals: &mpsc::Sender<Arrival>,
-) -> anyhow::Result<()> {
-    let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG)?;
-    let complain = |text| Answer {
-        id: 0,
-        reply: Reply::Error(text),
-    };
-    if let Err(error) = greet(&mut receiver, &sender, &[Role::Operator]).await {
-        let _ = sender.send(&complain(format!("{error:#}")));
-        return Err(error);
-    }
-    let arrival = Arrival::Operator {
-        connection,
-        sender: sender.clone(),
-        client,
-    };
-    arrivals.send(arrival).await?;
-    let admit = |envelope: Envelope| {
-        if door == Door::Observers && !envelope.request.is_read_only() {
-            let text = "observers may only look: command through control.sock".to_owned();
-            return Err(Answer {
-                id: envelope.id,
-                reply: Reply::Error(text),
-            });
-        }
-        Ok(Arrival::Request(connection, envelope))
-    };
-    forward(&mut receiver, &sender, arrivals, admit, complain).await?;
-    arrivals.send(Arrival::AskedAll(connection)).await?;
-    // From here on core's loop alone keeps the connection open, until it has answered everything.
-    drop(sender);
-    receiver.hung_up().await;
-    Ok(())
-}
-
 /// Hands messages on until the connection ends; what is malformed is answered with an error.
 async fn forward<M, A>(
     receiver: &mut Receiver,
     sender: &Sender,
     arrivals: &mpsc::Sender<Arrival>,
-    arrival: impl Fn(M) -> Result<Arrival, A>,
+    arrival: impl Fn(M) -> Arrival,
     complaint: impl Fn(String) -> A,
 ) -> anyhow::Result<()>
 where
@@ -296,10 +233,7 @@ where
 {
     loop {
         match receiver.next().await {
-            Ok(Some(message)) => match arrival(message) {
-                Ok(arrival) => arrivals.send(arrival).await?,
-                Err(refusal) => sender.send(&refusal)?,
-            },
+            Ok(Some(message)) => arrivals.send(arrival(message)).await?,
             Ok(None) => return Ok(()),
             Err(ReceiveError::Frame(error)) => {
                 tracing::warn!(%error, "a message is malformed");

@@ -2,35 +2,48 @@
 //! Our own sockets, and everybody who is connected to them: helpers, operators and observers.
 //!
 //! ```text
-//!   [listeners] --Arrival--> [Endpoints::admit] --Input--> machine
+//!   [listeners] --Arrival-----------+
+//!   [clients] --Arrival--> 16 slots +--> [Endpoints::admit] --Input--> machine
 //!   machine --Output--> [Endpoints::send] --> each connection's Sender
 //! ```
 
 pub mod access;
 mod children;
+mod clients;
+mod complaints;
 mod directory;
 mod door;
 pub mod doors;
+mod gate;
+mod limits;
 pub mod listeners;
 pub mod observers;
 pub mod operators;
+mod pacer;
+mod places;
 mod refusals;
 mod socket_file;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::iter;
 
+use connect_ipc::control::ObserverCounts;
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::ToPinger;
 use connect_runtime::transport::{SendError, Sender};
 use serde::Serialize;
-use tokio::sync::mpsc;
 
 use crate::machine::{ConnectionId, Input, Output};
-use doors::Doors;
+use doors::{Doors, Queues};
+use limits::SLOTS;
 use listeners::Arrival;
 use operators::{Operators, Sent};
 use refusals::Refusals;
+
+/// How many arrivals of helpers are taken in one turn before their results are sent: enough to
+/// batch well, few enough that a flood on one side does not hold up the others.
+const ARRIVALS_PER_TURN: usize = 256;
 
 /// Everybody who is connected.
 #[derive(Debug)]
@@ -39,11 +52,13 @@ pub struct Endpoints {
     pub(crate) doors: Doors,
     /// Whether the file of one of them is lost.
     lost: bool,
-    arrivals: mpsc::Receiver<Arrival>,
+    pub(crate) queues: Queues,
     helpers: HashMap<ConnectionId, HelperConnection>,
     /// Second helpers that were refused, by kind.
     refusals: Refusals,
     operators: Operators,
+    /// The counts of observers as the machine knows them.
+    counts: ObserverCounts,
 }
 
 /// A helper that is connected.
@@ -67,14 +82,16 @@ pub struct Batch {
 impl Endpoints {
     /// Nobody is connected yet.
     #[must_use]
-    pub fn new(doors: Doors, arrivals: mpsc::Receiver<Arrival>) -> Self {
+    pub fn new(doors: Doors, queues: Queues) -> Self {
+        let operators = Operators::new(doors.gate(), doors.requests());
         Endpoints {
             doors,
             lost: false,
-            arrivals,
+            queues,
             helpers: HashMap::new(),
             refusals: Refusals::default(),
-            operators: Operators::default(),
+            operators,
+            counts: ObserverCounts::default(),
         }
     }
 
@@ -83,14 +100,19 @@ impl Endpoints {
         std::mem::replace(&mut self.lost, false)
     }
 
-    /// Waits for the next arrival; `None` if there will be no more. Cancel safe.
-    pub async fn arrival(&mut self) -> Option<Arrival> {
-        self.arrivals.recv().await
+    /// What else has arrived by now, of operators and observers last, up to a limit for each side.
+    pub fn more_arrivals(&mut self) -> Vec<Arrival> {
+        let Queues { arrivals, requests } = &mut self.queues;
+        let helpers = iter::from_fn(|| arrivals.try_recv().ok()).take(ARRIVALS_PER_TURN);
+        let clients = iter::from_fn(|| requests.try_recv().ok()).take(SLOTS);
+        helpers.chain(clients).collect()
     }
 
-    /// The next arrival, if there is one.
-    pub fn try_arrival(&mut self) -> Option<Arrival> {
-        self.arrivals.try_recv().ok()
+    /// Who is connected to the observers' socket, if the machine does not know it yet.
+    pub(crate) fn new_counts(&mut self) -> Option<ObserverCounts> {
+        let counts = self.doors.gate().observer_counts();
+        let known = std::mem::replace(&mut self.counts, counts);
+        (counts != known).then_some(counts)
     }
 
     /// Takes note of an arrival, and gives what the machine has to know of it.
@@ -119,11 +141,16 @@ impl Endpoints {
             Arrival::Operator {
                 connection,
                 sender,
-                client,
+                guest,
             } => {
-                self.operators.insert(connection, sender, client);
+                self.operators.insert(connection, sender, guest);
                 return None;
             }
+            Arrival::Refused(connection, answer) => {
+                self.operators.refuse(connection, answer);
+                return None;
+            }
+            Arrival::Drained(connection) => Input::Drained(connection),
             Arrival::Request(connection, envelope) => {
                 let (by, user) = self.operators.asks(connection, &envelope)?;
                 Input::Request {

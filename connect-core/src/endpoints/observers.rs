@@ -9,18 +9,19 @@ use connect_ipc::control::{Answer, Reply};
 use connect_ipc::event::Event;
 use connect_ipc::event_filter::EventFilter;
 use connect_ipc::frame::EncodedReply;
+use connect_runtime::clock;
 use connect_runtime::transport::Sender;
 
+use crate::endpoints::access::Owner;
+use crate::endpoints::limits;
+use crate::endpoints::pacer::Deliveries;
 use crate::machine::{ConnectionId, Told, Until};
-
-/// Unread bytes from which on a subscriber loses events: some ten thousand of them. It is far
-/// below the bound at which the connection is cut, since being slow is no crime.
-const ENOUGH: usize = 1024 * 1024;
 
 /// A wish for events.
 #[derive(Debug)]
 struct Subscription {
     connection: ConnectionId,
+    owner: Owner,
     request: u64,
     filter: EventFilter,
     reached: Reached,
@@ -50,6 +51,7 @@ impl Reached {
 #[derive(Debug, Default)]
 pub struct Observers {
     subscriptions: Vec<Subscription>,
+    deliveries: Deliveries,
 }
 
 impl Observers {
@@ -63,12 +65,14 @@ impl Observers {
     pub fn subscribe(
         &mut self,
         connection: ConnectionId,
+        owner: Owner,
         request: u64,
         filter: EventFilter,
         told: Told,
     ) {
         self.subscriptions.push(Subscription {
             connection,
+            owner,
             request,
             filter,
             reached: match told {
@@ -108,34 +112,58 @@ impl Observers {
         // Encoded when the first wants it, and then the same for all.
         let mut encoded: Vec<Option<EncodedReply>> = vec![None; events.len()];
         let mut dropped = 0;
+        let now = clock::now();
         for subscription in &mut self.subscriptions {
             let Some(sender) = sender_of(subscription.connection) else {
                 continue;
             };
-            dropped += subscription.deliver(events, &mut encoded, sender);
+            let owner = subscription.owner;
+            let left = self.deliveries.left(owner, now);
+            let outcome = subscription.deliver(events, &mut encoded, sender, left);
+            dropped += outcome.left_out;
+            if outcome.delivered > 0 {
+                self.deliveries.delivered(owner, outcome.delivered, now);
+            }
         }
         dropped
     }
 }
 
+/// What has become of events for one subscriber.
+#[derive(Clone, Copy, Debug, Default)]
+struct Outcome {
+    delivered: usize,
+    left_out: u64,
+}
+
+/// Whether a subscriber has left so much unread that it loses events.
+fn is_behind(sender: &Sender) -> bool {
+    let unread = sender.backlog();
+    unread >= limits::EVENTS_UNREAD
+        || (unread >= limits::EVENTS_UNREAD_AT_WORST && sender.is_account_full())
+}
+
 impl Subscription {
+    /// Hands on those of the events that it wants, at most `left`.
     fn deliver(
         &mut self,
         events: &[Event],
         encoded: &mut [Option<EncodedReply>],
         sender: &Sender,
-    ) -> u64 {
-        let mut left_out = 0;
+        left: usize,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
         for (event, encoded) in events.iter().zip(encoded) {
             let reached = |peer: &String| self.reached.includes(peer);
             if !event.peer.as_ref().is_none_or(reached) || !self.filter.wants(event) {
                 continue;
             }
-            if sender.backlog() >= ENOUGH {
-                left_out += 1;
+            if outcome.delivered >= left || is_behind(sender) {
+                outcome.left_out += 1;
                 self.dropped += 1;
                 continue;
             }
+            outcome.delivered += 1;
             if self.dropped > 0 {
                 let events = std::mem::take(&mut self.dropped);
                 // A connection that is gone is cleared away when its reader ends.
@@ -156,8 +184,10 @@ impl Subscription {
             };
             let _ = sender.put_reply(self.request, encoded);
         }
-        sender.flush();
-        left_out
+        if outcome.delivered > 0 {
+            sender.flush();
+        }
+        outcome
     }
 }
 
@@ -192,12 +222,42 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
+    async fn events_of_peers_whose_rows_are_still_to_come_are_not_sent() {
+        let (there, _, _receiver, sender) = an_operator().await;
+        let connection = ConnectionId(1);
+        let sender_of = |_| Some(&sender);
+        let mut observers = Observers::default();
+        let everything = EventFilter::default();
+        observers.subscribe(connection, Owner::Other(None), 7, everything, Told::Nothing);
+        let of = |seq, peer: Option<&str>| Event {
+            peer: peer.map(str::to_owned),
+            ..event(seq, 1)
+        };
+        observers.publish(&[of(1, Some("a")), of(2, None)], sender_of);
+        observers.has_rows(connection, 8, &Until::End);
+        observers.has_rows(connection, 7, &Until::Name("b".into()));
+        let three = [of(3, Some("a")), of(4, Some("b")), of(5, Some("c"))];
+        observers.publish(&three, sender_of);
+        observers.has_rows(connection, 7, &Until::End);
+        observers.publish(&[of(6, Some("c"))], sender_of);
+        let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG).unwrap();
+        for expected in [2, 3, 4, 6] {
+            let answer: Answer = reader.next().await.unwrap().unwrap();
+            let Reply::Event(event) = answer.reply else {
+                panic!("{answer:?}")
+            };
+            assert_eq!(event.seq, expected);
+        }
+    }
+
+    #[tokio::test]
     async fn a_slow_observer_loses_events_and_is_told_how_many() {
         let (there, _, _receiver, sender) = an_operator().await;
         let connection = ConnectionId(1);
         let sender_of = |of| (of == connection).then_some(&sender);
         let mut observers = Observers::default();
-        observers.subscribe(connection, 7, EventFilter::default(), Told::All);
+        let everything = EventFilter::default();
+        observers.subscribe(connection, Owner::Trusted, 7, everything, Told::All);
 
         let events: Vec<Event> = (2..=400).map(|seq| event(seq, 10_000)).collect();
         let dropped = observers.publish(&events, sender_of);

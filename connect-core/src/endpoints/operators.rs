@@ -9,11 +9,17 @@
 //! ```
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use connect_ipc::control::{Answer, Envelope, Reply, Request};
+use connect_ipc::control::{Answer, Envelope, PeerRows, Reply, Request};
 use connect_ipc::event::Event;
-use connect_runtime::transport::{Client, SendError, Sender};
+use connect_ipc::frame::EncodedReply;
+use connect_runtime::transport::Sender;
+use tokio::sync::mpsc;
 
+use crate::endpoints::clients::Guest;
+use crate::endpoints::gate::Gate;
+use crate::endpoints::listeners::Arrival;
 use crate::endpoints::observers::Observers;
 use crate::machine::{ConnectionId, Output};
 
@@ -23,8 +29,7 @@ struct Operator {
     sender: Sender,
     /// Who it is, for the log and for observers.
     name: String,
-    /// Whose program it is, if the system says so.
-    user: Option<u32>,
+    guest: Guest,
     /// Requests that the final reply is still owed to. Those for events never have one.
     unanswered: usize,
     /// Whether no more requests will come, so that the connection ends with the last answer.
@@ -32,8 +37,11 @@ struct Operator {
 }
 
 /// All of them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Operators {
+    gate: Arc<Gate>,
+    /// The way to core's loop, for those who have read what they were sent.
+    drained: mpsc::Sender<Arrival>,
     connected: HashMap<ConnectionId, Operator>,
     /// How many of them have asked all that they want to know.
     leaving: usize,
@@ -51,13 +59,25 @@ pub struct Sent {
 }
 
 impl Operators {
+    /// Nobody is connected yet.
+    pub(super) fn new(gate: Arc<Gate>, drained: mpsc::Sender<Arrival>) -> Self {
+        Operators {
+            gate,
+            drained,
+            connected: HashMap::new(),
+            leaving: 0,
+            observers: Observers::default(),
+        }
+    }
+
     /// A new one.
-    pub fn insert(&mut self, connection: ConnectionId, sender: Sender, client: Client) {
+    pub(super) fn insert(&mut self, connection: ConnectionId, sender: Sender, guest: Guest) {
+        let client = guest.client;
         tracing::debug!(%client, "an operator has connected");
         let operator = Operator {
             sender,
             name: client.to_string(),
-            user: client.uid,
+            guest,
             unanswered: 0,
             asked_all: false,
         };
@@ -82,7 +102,15 @@ impl Operators {
             }
             _ => {}
         }
-        Some((&operator.name, operator.user))
+        Some((&operator.name, operator.guest.client.uid))
+    }
+
+    /// One of them has sent what is not admitted, or no request.
+    pub fn refuse(&mut self, connection: ConnectionId, answer: Answer) {
+        if let Some(operator) = self.connected.get_mut(&connection) {
+            operator.unanswered += 1;
+            self.answer(vec![(connection, answer)]);
+        }
     }
 
     /// One of them will ask for nothing more.
@@ -120,25 +148,64 @@ impl Operators {
                 Output::Answer(connection, answer) => answers.push((connection, answer)),
                 Output::Event(event) => events.push(event),
                 Output::Rows { to, rows, until } => {
-                    for (connection, id) in to {
-                        let reply = Reply::Peers(rows.clone());
-                        self.answer(vec![(connection, Answer { id, reply })]);
-                        self.observers.has_rows(connection, id, &until);
-                        sent.drained.push(connection);
+                    for (connection, id) in &to {
+                        self.observers.has_rows(*connection, *id, &until);
                     }
+                    sent.drained.extend(self.send_rows(to, &rows));
                 }
                 Output::Subscribe {
                     connection,
                     request,
                     filter,
                     told,
-                } => self.observers.subscribe(connection, request, filter, told),
+                } => {
+                    if let Some(operator) = self.connected.get(&connection) {
+                        let owner = operator.guest.owner;
+                        let observers = &mut self.observers;
+                        observers.subscribe(connection, owner, request, filter, told);
+                    }
+                }
                 _ => {}
             }
         }
         self.answer(answers);
         sent.dropped += self.publish(&events);
         sent
+    }
+
+    /// Sends rows, which are encoded once. Gives those who may be sent more at once; of the others
+    /// it is told when they have read enough.
+    fn send_rows(&self, to: Vec<(ConnectionId, u64)>, rows: &PeerRows) -> Vec<ConnectionId> {
+        let encoded = match EncodedReply::peers(rows) {
+            Ok(encoded) => encoded,
+            Err(error) => {
+                tracing::error!(%error, "cannot encode rows of the table of peers");
+                return Vec::new();
+            }
+        };
+        let mut at_once = Vec::new();
+        for (connection, id) in to {
+            let Some(operator) = self.connected.get(&connection) else {
+                continue;
+            };
+            let sender = &operator.sender;
+            if let Err(error) = sender.put_reply(id, &encoded) {
+                self.gate.cannot_send(&operator.guest, &error);
+            }
+            sender.flush();
+            if sender.is_drained() {
+                at_once.push(connection);
+                continue;
+            }
+            let (sender, drained) = (sender.clone(), self.drained.clone());
+            tokio::spawn(async move {
+                if sender.drained().await {
+                    // A closed channel means that core is ending.
+                    let _ = drained.send(Arrival::Drained(connection)).await;
+                }
+            });
+        }
+        at_once
     }
 
     /// Sends answers to whom they are for.
@@ -152,18 +219,19 @@ impl Operators {
             let Some(operator) = self.connected.get_mut(&connection) else {
                 continue;
             };
-            if answer.reply.is_final() {
+            let is_final = answer.reply.is_final();
+            if is_final {
                 operator.unanswered = operator.unanswered.saturating_sub(1);
             }
-            match operator.sender.put(&answer) {
-                // Its reader ends as well. However many answers it has not waited for, that is one
-                // fact.
-                Ok(()) | Err(SendError::Gone) => {}
-                Err(error) => {
-                    let client = &operator.name;
-                    tracing::warn!(client, %error, "cannot send an answer to an operator");
-                }
+            if is_final || matches!(answer.reply, Reply::Live { .. }) {
+                operator.guest.open.add_permits(1);
             }
+            let before = operator.sender.backlog();
+            if let Err(error) = operator.sender.put(&answer) {
+                self.gate.cannot_send(&operator.guest, &error);
+            }
+            let bytes = operator.sender.backlog().saturating_sub(before);
+            self.gate.charge(operator.guest.owner, bytes);
             if flushing.is_none() {
                 flushing = Some((connection, operator.sender.clone()));
             }
@@ -196,14 +264,38 @@ impl Operators {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoints::access::{Access, Owner};
     use crate::endpoints::observers::tests::an_operator;
+    use crate::options::CoreOnlyOptions;
+    use clap::Parser as _;
+    use connect_runtime::transport::Client;
+    use tokio::sync::Semaphore;
+
+    /// Nobody yet, and what says who has read what it was sent.
+    fn nobody() -> (Operators, mpsc::Receiver<Arrival>) {
+        let options = CoreOnlyOptions::parse_from(["connect-core"]).core;
+        let access = Arc::new(Access::new(&options).unwrap());
+        let (drained, arrivals) = mpsc::channel(1);
+        (
+            Operators::new(Arc::new(Gate::new(access)), drained),
+            arrivals,
+        )
+    }
+
+    fn guest(client: Client) -> Guest {
+        Guest {
+            client,
+            owner: Owner::Other(client.uid),
+            open: Arc::new(Semaphore::new(4)),
+        }
+    }
 
     #[tokio::test]
     async fn who_has_asked_all_is_satisfied_by_the_last_answer_and_not_before() {
         let (_there, client, _receiver, sender) = an_operator().await;
         let connection = ConnectionId(1);
-        let mut operators = Operators::default();
-        operators.insert(connection, sender, client);
+        let (mut operators, _arrivals) = nobody();
+        operators.insert(connection, sender, guest(client));
         let ask = |id| Envelope {
             id,
             request: Request::Status {},

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{Envelope, HelperStatus};
+use connect_ipc::control::{Envelope, HelperStatus, ObserverCounts};
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
@@ -112,6 +112,8 @@ pub enum Input<'a> {
     Database(Loaded),
     /// An earlier core has left its state; comes before the first [`Input::ServerConnected`].
     Inherited(Box<Inherited>),
+    /// Who is connected to look on has changed.
+    Observers(ObserverCounts),
     /// This many events were not sent to observers that read too slowly.
     EventsDropped(u64),
     /// The wall clock was set, or core has just started.

@@ -128,6 +128,7 @@ impl Machine {
             Input::Gone(connection) => self.gone(connection),
             Input::Database(loaded) => self.database_read(loaded),
             Input::Inherited(left) => self.inheritance.offer(*left),
+            Input::Observers(counts) => self.events.observing.counts = counts,
             Input::EventsDropped(events) => self.events.drop_counted(events),
             Input::WallClock { millis } => self.events.set_clock(self.now, millis),
             Input::Slept { seconds } => self.slept(seconds),

@@ -154,6 +154,7 @@ impl Machine {
             probing: self.probing(),
             state_fault: self.state_file(),
             seq: self.events.last(),
+            observers: self.events.observing.counts,
         }
     }
 

@@ -291,6 +291,19 @@ pub struct ServiceStatus {
     /// The number of the last event that this includes.
     #[serde(default)]
     pub seq: u64,
+    /// Who is connected to look on.
+    #[serde(default)]
+    pub observers: ObserverCounts,
+}
+
+/// The connections on the observers' socket.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ObserverCounts {
+    /// Those at this moment.
+    pub connected: u64,
+    /// Those that found no place since core started.
+    pub turned_away: u64,
 }
 
 /// The state file or the journal of runs cannot be written, so a restart loses what is in no other

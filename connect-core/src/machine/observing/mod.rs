@@ -14,6 +14,7 @@ mod subscriptions;
 mod walk;
 
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::ObserverCounts;
 use connect_ipc::event::EventName;
 use connect_ipc::event_filter::EventKinds;
 
@@ -26,6 +27,8 @@ pub(super) struct Observing {
     subscriptions: subscriptions::Subscriptions,
     readers: readers::Readers,
     pace: pace::Pace,
+    /// How many are connected.
+    pub(super) counts: ObserverCounts,
 }
 
 impl Observing {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use connect_core::endpoints::access::Owner;
 use connect_core::endpoints::observers::Observers;
 use connect_core::machine::{ConnectionId, Told};
 use connect_ipc::event::{Event, EventKind};
@@ -32,7 +33,8 @@ fn publish(times: u32) -> anyhow::Result<()> {
             let (here, _) = transport::accept(&listener).await?;
             let (receiver, sender) = transport::split(here, OPERATOR_BACKLOG)?;
             let id = ConnectionId(number);
-            observers.subscribe(id, number, EventFilter::default(), Told::All);
+            let everything = EventFilter::default();
+            observers.subscribe(id, Owner::Trusted, number, everything, Told::All);
             connections.push((id, sender, receiver, there));
         }
         let senders: HashMap<_, _> = connections

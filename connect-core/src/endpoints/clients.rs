@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Operators and observers that come in through their sockets, each within its limits.
+//!
+//! ```text
+//!   operator <--> [connection task] --Arrival--> 16 slots --> core's loop
+//!   operator <------------------ Sender -------------------- core's loop
+//! ```
+//!
+//! A task reads on when it has found a slot for what it has read, an earlier request is answered,
+//! the answers are read, and its user's pace allows another message. So whatever they do costs the
+//! loop a known part of each turn.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Context as _;
+use connect_ipc::control::{Answer, Envelope, Reply};
+use connect_ipc::frame::FrameError;
+use connect_ipc::hello::{Hello, HelloError, Role};
+use connect_runtime::transport::{
+    self, Client, HELLO_LIMIT, Limits, ReceiveError, Receiver, Sender,
+};
+use interprocess::local_socket::tokio::{Listener, Stream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use crate::endpoints::access::Owner;
+use crate::endpoints::complaints::quoted;
+use crate::endpoints::door::Door;
+use crate::endpoints::gate::{Gate, Place};
+use crate::endpoints::limits;
+use crate::endpoints::listeners::{Arrival, accept};
+use crate::endpoints::places::NoPlace;
+use crate::machine::ConnectionId;
+
+/// Who is connected, as core's loop has to know it.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// The process.
+    pub(super) client: Client,
+    /// Whose it is.
+    pub(super) owner: Owner,
+    /// How many more requests may be read; one more with each that is answered.
+    pub(super) open: Arc<Semaphore>,
+}
+
+/// A connection before anything is known of it but who it is.
+struct Arrived {
+    stream: Stream,
+    door: Door,
+    connection: ConnectionId,
+    guest: Guest,
+}
+
+/// Accepts connections for ever. `numbers` are those of the connections of all doors.
+pub(super) async fn accept_all(
+    listener: Listener,
+    door: Door,
+    gate: Arc<Gate>,
+    numbers: Arc<AtomicU64>,
+    arrivals: mpsc::Sender<Arrival>,
+) {
+    loop {
+        gate.accepting().await;
+        let (stream, client) = accept(&listener).await;
+        let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
+        let guest = Guest {
+            client,
+            owner: gate.access.owner(client),
+            open: Arc::new(Semaphore::new(unanswered(door))),
+        };
+        match gate.place(door, connection, guest.owner) {
+            Ok(place) => {
+                let arrived = Arrived {
+                    stream,
+                    door,
+                    connection,
+                    guest,
+                };
+                let (gate, arrivals) = (Arc::clone(&gate), arrivals.clone());
+                tokio::spawn(async move {
+                    serve(arrived, &gate, &place, &arrivals).await;
+                    // A closed channel means that core is ending.
+                    let _ = arrivals.send(Arrival::Gone(connection)).await;
+                    drop(place);
+                });
+            }
+            Err(why) => turn_away(stream, door, &gate, &guest, why),
+        }
+    }
+}
+
+/// Tells a client that there is no place for it, as far as its socket has room.
+fn turn_away(stream: Stream, door: Door, gate: &Gate, guest: &Guest, why: NoPlace) {
+    gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
+    gate.complain(guest, || format!("turned away: {why}"));
+    // Without a descriptor for it there is nothing to tell it by.
+    let Ok((receiver, sender)) =
+        transport::split_within(stream, limits_of(door, gate, guest.owner))
+    else {
+        return;
+    };
+    // It may have gone already.
+    let _ = sender.put(&Hello::new(Role::Core));
+    no_place(&receiver, &sender, why);
+}
+
+/// Tells a client that there is no place for it any more, and ends the connection.
+fn no_place(receiver: &Receiver, sender: &Sender, why: NoPlace) {
+    let why = why.to_string();
+    // It may have gone already.
+    let _ = sender.put(&Answer {
+        id: 0,
+        reply: Reply::Busy { why },
+    });
+    sender.flush();
+    receiver.close();
+}
+
+const fn unanswered(door: Door) -> usize {
+    match door {
+        Door::Observers => limits::OBSERVER_UNANSWERED,
+        Door::Operators | Door::Helpers => limits::OPERATOR_UNANSWERED,
+    }
+}
+
+const fn line(door: Door) -> usize {
+    match door {
+        Door::Observers => limits::OBSERVER_LINE,
+        Door::Operators | Door::Helpers => limits::OPERATOR_LINE,
+    }
+}
+
+fn limits_of(door: Door, gate: &Gate, owner: Owner) -> Limits {
+    Limits {
+        backlog: match door {
+            Door::Observers => limits::OBSERVER_BACKLOG,
+            Door::Operators | Door::Helpers => limits::OPERATOR_BACKLOG,
+        },
+        account: match owner {
+            Owner::Trusted => None,
+            Owner::Other(_) => Some(Arc::clone(&gate.account)),
+        },
+        line: limits::HELLO,
+    }
+}
+
+/// Serves a connection until it ends, and closes it.
+async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Sender<Arrival>) {
+    let Arrived {
+        stream,
+        door,
+        connection,
+        guest,
+    } = arrived;
+    let (mut receiver, sender) =
+        match transport::split_within(stream, limits_of(door, gate, guest.owner)) {
+            Ok(halves) => halves,
+            Err(error) => return gate.complain(&guest, || error.to_string()),
+        };
+    let mut sender = Some(sender);
+    let conversation = Conversation {
+        door,
+        connection,
+        guest: &guest,
+        gate,
+        arrivals,
+    };
+    let held = tokio::select! {
+        biased;
+        () = place.displaced() => {
+            if let Some(sender) = &sender {
+                no_place(&receiver, sender, NoPlace::Displaced);
+            }
+            gate.complain(&guest, || NoPlace::Displaced.to_string());
+            Ok(())
+        }
+        held = conversation.hold(&mut receiver, &mut sender) => held,
+    };
+    if let Err(error) = held {
+        let why = format!("{error:#}");
+        gate.complain(&guest, || complaint(&error));
+        if let Some(sender) = &sender {
+            // It may have gone already.
+            let _ = sender.put(&error_answer(why));
+            sender.flush();
+        }
+    }
+    receiver.close();
+}
+
+/// How an error is logged. Some repeat what the other side has sent.
+fn complaint(error: &anyhow::Error) -> String {
+    if error.is::<HelloError>() || error.is::<ReceiveError>() {
+        quoted(&error.to_string())
+    } else {
+        format!("{error:#}")
+    }
+}
+
+fn error_answer(text: String) -> Answer {
+    Answer {
+        id: 0,
+        reply: Reply::Error(text),
+    }
+}
+
+/// What belongs to one connection.
+struct Conversation<'a> {
+    door: Door,
+    connection: ConnectionId,
+    guest: &'a Guest,
+    gate: &'a Gate,
+    arrivals: &'a mpsc::Sender<Arrival>,
+}
+
+impl Conversation<'_> {
+    /// Exchanges hellos and hands requests on, until the other side hangs up.
+    async fn hold(
+        &self,
+        receiver: &mut Receiver,
+        sender: &mut Option<Sender>,
+    ) -> anyhow::Result<()> {
+        if let Some(sender) = sender {
+            // That of the connection itself, which has been accepted already.
+            self.gate.slot(self.guest.owner).await;
+            self.greet(receiver, sender).await?;
+            receiver.set_limit(line(self.door));
+            let arrival = Arrival::Operator {
+                connection: self.connection,
+                sender: sender.clone(),
+                guest: self.guest.clone(),
+            };
+            self.arrivals.send(arrival).await?;
+            self.take_requests(receiver, sender).await?;
+        }
+        self.arrivals
+            .send(Arrival::AskedAll(self.connection))
+            .await?;
+        // From here on core's loop alone keeps the connection open, until it has answered
+        // everything.
+        *sender = None;
+        receiver.hung_up().await;
+        Ok(())
+    }
+
+    /// Exchanges hellos; core's comes first, so that a stranger learns what it has to speak.
+    async fn greet(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
+        sender.send(&Hello::new(Role::Core))?;
+        let hello = async {
+            self.gate.slot(self.guest.owner).await;
+            receiver.next_bounded().await
+        };
+        let hello: Hello = timeout(HELLO_LIMIT, hello)
+            .await
+            .context("no hello within ten seconds")??
+            .context("it left without a hello")?;
+        hello.check(&[Role::Operator])?;
+        Ok(())
+    }
+
+    /// Hands requests on until no more come.
+    async fn take_requests(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
+        let mut malformed = 0;
+        loop {
+            // The semaphore is never closed. Core's loop gives the permit back with the answer.
+            self.guest.open.acquire().await?.forget();
+            sender.drained().await;
+            self.gate.slot(self.guest.owner).await;
+            match receiver.next_bounded().await {
+                Ok(Some(envelope)) => {
+                    self.gate.charge(self.guest.owner, receiver.length());
+                    self.arrivals.send(self.admit(envelope)).await?;
+                }
+                Ok(None) => return Ok(()),
+                Err(ReceiveError::Frame(error @ FrameError::Malformed { .. })) => {
+                    let error = error.to_string();
+                    self.gate.charge(self.guest.owner, receiver.length());
+                    self.gate.complain(self.guest, || {
+                        format!("a message is malformed: {}", quoted(&error))
+                    });
+                    malformed += 1;
+                    anyhow::ensure!(
+                        malformed < limits::MALFORMED,
+                        "{malformed} messages are malformed; ending the connection"
+                    );
+                    let refused = Arrival::Refused(self.connection, error_answer(error));
+                    self.arrivals.send(refused).await?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// What core's loop is to do about a request.
+    fn admit(&self, envelope: Envelope) -> Arrival {
+        if self.door == Door::Observers && !envelope.request.is_read_only() {
+            let text = "observers may only look: command through control.sock".to_owned();
+            let answer = Answer {
+                id: envelope.id,
+                reply: Reply::Error(text),
+            };
+            return Arrival::Refused(self.connection, answer);
+        }
+        Arrival::Request(self.connection, envelope)
+    }
+}

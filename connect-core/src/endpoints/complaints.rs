@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What users do wrong: the first in a minute is logged in full, the others are counted.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+
+/// How long the others of a user are counted.
+pub(super) const EVERY: Duration = Duration::from_secs(60);
+
+/// How many users are remembered. The oldest goes when there is one more.
+const USERS: usize = 1024;
+
+/// How much of a stranger's words is logged.
+const SHOWN: usize = 60;
+
+/// What one user has done wrong since a complaint was logged.
+#[derive(Clone, Copy, Debug)]
+struct Complaint {
+    since: Monotonic,
+    others: u64,
+}
+
+/// Those of all users.
+#[derive(Debug, Default)]
+pub(super) struct Complaints {
+    users: HashMap<Option<u32>, Complaint>,
+}
+
+impl Complaints {
+    /// A user does something wrong. Gives whether that is to be logged, with how many others were
+    /// not.
+    pub(super) fn note(&mut self, user: Option<u32>, now: Monotonic) -> Option<u64> {
+        let fresh = Complaint {
+            since: now,
+            others: 0,
+        };
+        if let Some(complaint) = self.users.get_mut(&user) {
+            if now < complaint.since + EVERY {
+                complaint.others += 1;
+                return None;
+            }
+            return Some(std::mem::replace(complaint, fresh).others);
+        }
+        if self.users.len() >= USERS {
+            let oldest = self.users.iter().min_by_key(|(_, it)| it.since);
+            let oldest = oldest.map(|(user, _)| *user);
+            oldest.map(|oldest| self.users.remove(&oldest));
+        }
+        self.users.insert(user, fresh);
+        Some(0)
+    }
+
+    /// A minute has passed: who has done wrong after the complaint that was logged, and how many
+    /// times. They are forgotten.
+    pub(super) fn over(&mut self, now: Monotonic) -> Vec<(Option<u32>, u64)> {
+        let over = self.users.extract_if(|_, it| it.since + EVERY <= now);
+        over.filter_map(|(user, it)| (it.others > 0).then_some((user, it.others)))
+            .collect()
+    }
+}
+
+/// Words of a stranger as they may be logged: their beginning, in one line, with nothing that a
+/// terminal or a reader could take for something else.
+pub(super) fn quoted(words: &str) -> String {
+    let plain = |it: char| it.is_ascii_graphic() || it == ' ' || it.is_alphanumeric();
+    let mut quoted = String::new();
+    let mut rest = words.chars();
+    for it in rest.by_ref().take(SHOWN) {
+        if plain(it) {
+            quoted.push(it);
+        } else {
+            quoted.extend(it.escape_default());
+        }
+    }
+    if rest.next().is_some() {
+        quoted.push_str("...");
+    }
+    quoted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Monotonic = Monotonic(1_000_000_000_000);
+
+    #[test]
+    fn the_first_in_a_minute_is_logged_and_the_others_are_counted() {
+        let mut complaints = Complaints::default();
+        assert_eq!(complaints.note(Some(1), START), Some(0));
+        for _ in 0..7 {
+            assert_eq!(complaints.note(Some(1), START), None);
+        }
+        assert_eq!(complaints.note(Some(2), START), Some(0));
+        assert_eq!(complaints.over(START), []);
+        let later = START + EVERY;
+        let mut again = Complaints {
+            users: complaints.users.clone(),
+        };
+        assert_eq!(again.note(Some(1), later), Some(7));
+        assert_eq!(complaints.over(later), [(Some(1), 7)]);
+        assert_eq!(complaints.note(Some(1), later), Some(0));
+    }
+
+    #[test]
+    fn only_so_many_users_are_remembered() {
+        let mut complaints = Complaints::default();
+        for user in 0..3000 {
+            let at = START + Duration::from_millis(user);
+            assert_eq!(complaints.note(u32::try_from(user).ok(), at), Some(0));
+        }
+        assert_eq!(complaints.users.len(), USERS);
+        assert!(complaints.users.contains_key(&Some(2999)));
+    }
+
+    #[test]
+    fn strange_words_are_cut_and_escaped() {
+        assert_eq!(quoted("plain words, ä"), "plain words, ä");
+        assert_eq!(quoted("a\nb\u{1b}[2J\u{202e}"), r"a\nb\u{1b}[2J\u{202e}");
+        assert_eq!(quoted(&"x".repeat(1000)).len(), SHOWN + 3);
+    }
+}

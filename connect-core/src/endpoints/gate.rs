@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What all connections of operators and observers share: their places, their pace, the account of
+//! what they leave unread, and what is logged about them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::ObserverCounts;
+use connect_runtime::clock;
+use connect_runtime::transport::{Account, SendError};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+use crate::endpoints::access::{Access, Owner};
+use crate::endpoints::clients::Guest;
+use crate::endpoints::complaints::Complaints;
+use crate::endpoints::door::Door;
+use crate::endpoints::limits;
+use crate::endpoints::pacer::{Bucket, Pacer};
+use crate::endpoints::places::{NoPlace, Places, Verdict};
+use crate::machine::ConnectionId;
+
+/// What they share.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) access: Arc<Access>,
+    pub(super) account: Arc<Account>,
+    observers: Arc<Hall>,
+    operators: Arc<Hall>,
+    accepted: Mutex<Bucket>,
+    pacer: Mutex<Pacer>,
+    complaints: Mutex<Complaints>,
+}
+
+/// The places of one socket, and who has them.
+#[derive(Debug)]
+struct Hall {
+    places: Mutex<Places>,
+    displaced: Mutex<HashMap<ConnectionId, Arc<Notify>>>,
+}
+
+impl Hall {
+    fn new(places: Places) -> Arc<Self> {
+        Arc::new(Hall {
+            places: Mutex::new(places),
+            displaced: Mutex::default(),
+        })
+    }
+}
+
+/// The place of a connection, which is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    hall: Arc<Hall>,
+    connection: ConnectionId,
+    displaced: Arc<Notify>,
+}
+
+impl Place {
+    /// Waits until the place is needed for another user.
+    pub(super) async fn displaced(&self) {
+        self.displaced.notified().await;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        lock(&self.hall.places).leave(self.connection);
+        lock(&self.hall.displaced).remove(&self.connection);
+    }
+}
+
+impl Gate {
+    /// Nobody is connected yet.
+    pub(super) fn new(access: Arc<Access>) -> Self {
+        Gate {
+            access,
+            account: Arc::new(Account::new(limits::ACCOUNT)),
+            observers: Hall::new(Places::new(limits::OBSERVERS)),
+            operators: Hall::new(Places::new(limits::OPERATORS)),
+            accepted: Mutex::default(),
+            pacer: Mutex::default(),
+            complaints: Mutex::default(),
+        }
+    }
+
+    /// Gives a connection a place, if need be that of another.
+    pub(super) fn place(
+        &self,
+        door: Door,
+        connection: ConnectionId,
+        owner: Owner,
+    ) -> Result<Place, NoPlace> {
+        let hall = match door {
+            Door::Observers => &self.observers,
+            Door::Operators | Door::Helpers => &self.operators,
+        };
+        match lock(&hall.places).ask(connection, owner) {
+            Verdict::Admit => {}
+            Verdict::Displace(other) => {
+                if let Some(displaced) = lock(&hall.displaced).get(&other) {
+                    displaced.notify_one();
+                }
+            }
+            Verdict::TurnAway(why) => return Err(why),
+        }
+        let displaced = Arc::new(Notify::new());
+        lock(&hall.displaced).insert(connection, Arc::clone(&displaced));
+        Ok(Place {
+            hall: Arc::clone(hall),
+            connection,
+            displaced,
+        })
+    }
+
+    /// Who is connected to the observers' socket.
+    pub(super) fn observer_counts(&self) -> ObserverCounts {
+        let places = lock(&self.observers.places);
+        ObserverCounts {
+            connected: places.taken() as u64,
+            turned_away: places.turned_away(),
+        }
+    }
+
+    /// Waits until another connection may be accepted.
+    pub(super) async fn accepting(&self) {
+        let now = clock::now();
+        let ready = {
+            let mut accepted = lock(&self.accepted);
+            let ready = accepted.ready_at(limits::CONNECTIONS);
+            accepted.take(limits::CONNECTIONS, 1, now);
+            ready
+        };
+        wait(now, ready).await;
+    }
+
+    /// Waits until the owner may send another message. Cancel safe.
+    pub(super) async fn slot(&self, owner: Owner) {
+        let Owner::Other(user) = owner else { return };
+        let now = clock::now();
+        let ready = lock(&self.pacer).slot(user, now);
+        wait(now, ready).await;
+    }
+
+    /// The owner has cost so many bytes to read or to send.
+    pub(super) fn charge(&self, owner: Owner, bytes: usize) {
+        if let Owner::Other(user) = owner
+            && bytes >= limits::BYTES_A_MESSAGE
+        {
+            lock(&self.pacer).charge(user, bytes, clock::now());
+        }
+    }
+
+    /// Logs what somebody has done wrong, unless its user has done something else within a minute.
+    pub(super) fn complain(&self, guest: &Guest, what: impl FnOnce() -> String) {
+        let client = guest.client;
+        if let Some(others) = lock(&self.complaints).note(client.uid, clock::now()) {
+            tracing::info!(
+                %client,
+                error = what(),
+                others,
+                "trouble with an operator or observer"
+            );
+        }
+    }
+
+    /// Logs that something cannot be sent.
+    pub(super) fn cannot_send(&self, guest: &Guest, error: &SendError) {
+        // Of one that is gone its reader ends as well. However many answers it has not waited for,
+        // that is one fact.
+        if !matches!(error, SendError::Gone) {
+            self.complain(guest, || format!("cannot send an answer: {error}"));
+        }
+    }
+
+    /// Logs how many complaints were not logged in the minute that is over.
+    pub(super) fn tell_complaints(&self) {
+        for (user, others) in lock(&self.complaints).over(clock::now()) {
+            tracing::info!(
+                user,
+                others,
+                "there was more trouble with this user's operators or observers in the last minute"
+            );
+        }
+    }
+}
+
+async fn wait(now: Monotonic, until: Monotonic) {
+    if until > now {
+        sleep(until.since(now)).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing that holds one of these locks can panic half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What operators and observers may take: places, time and memory. Helpers are the service's own.
+
+use std::time::Duration;
+
+use connect_ipc::frame::MAX_FRAME;
+
+use crate::endpoints::pacer::Rate;
+use crate::endpoints::places::Allotment;
+
+/// Places on the observers' socket, which everybody may use. Each costs a task and its buffers.
+pub(super) const OBSERVERS: Allotment = Allotment {
+    all: 256,
+    others: 192,
+    each: 32,
+};
+
+/// Places on the control socket, which one group may use.
+pub(super) const OPERATORS: Allotment = Allotment {
+    all: 128,
+    others: 112,
+    each: 32,
+};
+
+/// The longest line before the hello has come: a hello has some 60 bytes.
+pub(super) const HELLO: usize = 1024;
+
+/// The longest request of an observer: a filter that names 64 peers takes a quarter.
+pub(super) const OBSERVER_LINE: usize = 64 * 1024;
+
+/// The longest request of an operator.
+pub(super) const OPERATOR_LINE: usize = MAX_FRAME;
+
+/// How many malformed messages one connection may send: a person who types makes fewer mistakes.
+pub(super) const MALFORMED: usize = 16;
+
+/// How many requests of an observer may be unanswered before its next one is read. Subscriptions
+/// whose state is told count as answered.
+pub(super) const OBSERVER_UNANSWERED: usize = 4;
+
+/// The same for an operator, whose commands may wait for peers or scripts.
+pub(super) const OPERATOR_UNANSWERED: usize = 64;
+
+/// Unread bytes after which an observer's connection is closed.
+pub(super) const OBSERVER_BACKLOG: usize = 2 * 1024 * 1024;
+
+/// Unread bytes after which an operator's connection is closed.
+pub(super) const OPERATOR_BACKLOG: usize = 4 * 1024 * 1024;
+
+/// Unread bytes of all who are not trusted.
+pub(super) const ACCOUNT: usize = 48 * 1024 * 1024;
+
+/// Unread bytes from which on a subscriber loses events: some five thousand of them. It is far
+/// below the bound at which the connection is closed, since being slow is no crime.
+pub(super) const EVENTS_UNREAD: usize = 512 * 1024;
+
+/// The same while the account is full.
+pub(super) const EVENTS_UNREAD_AT_WORST: usize = 64 * 1024;
+
+/// How many messages of clients wait for core's loop: what it takes of them in one turn. A
+/// connection that finds no slot is not read, so clients cost no more than this in a turn.
+pub(super) const SLOTS: usize = 16;
+
+/// Messages of one user.
+pub(super) const MESSAGES: Rate = Rate::per_second(1_000, Duration::from_millis(100));
+
+/// Messages of one user that do not wait for those of others.
+pub(super) const FIRST_MESSAGES: Rate = Rate::per_second(20, Duration::from_millis(500));
+
+/// Messages of all users.
+pub(super) const ALL_MESSAGES: Rate = Rate::per_second(4_000, Duration::from_millis(25));
+
+/// Connections that are accepted.
+pub(super) const CONNECTIONS: Rate = Rate::per_second(4_000, Duration::from_millis(4));
+
+/// So many bytes of a request or an answer count as one more message.
+pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;
+
+/// Events that are delivered to one user.
+pub(super) const EVENTS: Rate = Rate::per_second(20_000, Duration::from_millis(500));
+
+/// Events that are delivered to all users.
+pub(super) const ALL_EVENTS: Rate = Rate::per_second(60_000, Duration::from_millis(500));
+
+/// So many events cost as much as writing them in a turn, be it one.
+pub(super) const WRITE: usize = 10;

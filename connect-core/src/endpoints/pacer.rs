@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How often users may do something: one of them, and all of them together. No clock and no waiting
+//! is in here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+
+use crate::endpoints::access::Owner;
+use crate::endpoints::limits;
+
+/// How many users are remembered before those at rest are forgotten.
+const USERS: usize = 1024;
+
+/// How far a user may get into debt.
+const DEBT: Duration = Duration::from_secs(2);
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    every: Duration,
+    /// What may happen at once after a rest: what is due in this time.
+    burst: Duration,
+}
+
+impl Rate {
+    pub(super) const fn per_second(count: u32, burst: Duration) -> Self {
+        Rate {
+            every: Duration::from_nanos(1_000_000_000 / count as u64),
+            burst,
+        }
+    }
+}
+
+/// What has happened so far, at some rate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bucket {
+    /// Up to when it is paid for.
+    paid: Monotonic,
+}
+
+impl Bucket {
+    /// From when on it may happen again.
+    pub(super) fn ready_at(self, rate: Rate) -> Monotonic {
+        self.paid.before(rate.burst)
+    }
+
+    /// It happens so many times.
+    pub(super) fn take(&mut self, rate: Rate, count: usize, now: Monotonic) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let paid = self.paid.max(now) + rate.every.saturating_mul(count);
+        self.paid = paid.min(now + rate.burst + DEBT);
+    }
+
+    /// How many times it may happen now.
+    fn left(self, rate: Rate, now: Monotonic) -> usize {
+        let ready = self.ready_at(rate).max(now.before(rate.burst));
+        let left = now.since(ready).as_nanos() / rate.every.as_nanos().max(1);
+        usize::try_from(left).unwrap_or(usize::MAX)
+    }
+
+    fn is_at_rest(self, now: Monotonic) -> bool {
+        self.paid <= now
+    }
+}
+
+/// What one user has sent.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sent {
+    messages: Bucket,
+    first: Bucket,
+}
+
+/// When messages of strangers may be read.
+#[derive(Debug, Default)]
+pub(super) struct Pacer {
+    all: Bucket,
+    users: HashMap<Option<u32>, Sent>,
+}
+
+impl Pacer {
+    /// Takes a slot for one message of a user, and gives its time.
+    pub(super) fn slot(&mut self, user: Option<u32>, now: Monotonic) -> Monotonic {
+        let sent = self.user(user, now);
+        let mut at = sent.messages.ready_at(limits::MESSAGES);
+        sent.messages.take(limits::MESSAGES, 1, now);
+        let is_first = sent.first.ready_at(limits::FIRST_MESSAGES) <= now;
+        if is_first {
+            sent.first.take(limits::FIRST_MESSAGES, 1, now);
+        } else {
+            at = at.max(self.all.ready_at(limits::ALL_MESSAGES));
+        }
+        self.all.take(limits::ALL_MESSAGES, 1, now);
+        at
+    }
+
+    /// A user has cost so many bytes, or a connection.
+    pub(super) fn charge(&mut self, user: Option<u32>, bytes: usize, now: Monotonic) {
+        let messages = bytes / limits::BYTES_A_MESSAGE;
+        self.user(user, now)
+            .messages
+            .take(limits::MESSAGES, messages, now);
+    }
+
+    fn user(&mut self, user: Option<u32>, now: Monotonic) -> &mut Sent {
+        if self.users.len() >= USERS {
+            self.users
+                .retain(|_, sent| !sent.messages.is_at_rest(now) || !sent.first.is_at_rest(now));
+        }
+        self.users.entry(user).or_default()
+    }
+}
+
+/// How many events may be delivered.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    all: Bucket,
+    users: HashMap<Option<u32>, Bucket>,
+}
+
+impl Deliveries {
+    /// How many more the owner of a connection may get now.
+    pub(super) fn left(&self, owner: Owner, now: Monotonic) -> usize {
+        let Owner::Other(user) = owner else {
+            return usize::MAX;
+        };
+        let own = self.users.get(&user).copied().unwrap_or_default();
+        let own = own.left(limits::EVENTS, now);
+        own.min(self.all.left(limits::ALL_EVENTS, now))
+    }
+
+    /// So many were delivered in one write.
+    pub(super) fn delivered(&mut self, owner: Owner, events: usize, now: Monotonic) {
+        let Owner::Other(user) = owner else { return };
+        let count = events + limits::WRITE;
+        if self.users.len() >= USERS {
+            self.users.retain(|_, bucket| !bucket.is_at_rest(now));
+        }
+        let own = self.users.entry(user).or_default();
+        own.take(limits::EVENTS, count, now);
+        self.all.take(limits::ALL_EVENTS, count, now);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Monotonic = Monotonic(1_000_000_000_000);
+
+    /// How many messages a user may send at once, each connection one at a time.
+    fn at_once(pacer: &mut Pacer, user: u32) -> usize {
+        let mut count = 0;
+        while pacer.slot(Some(user), START) <= START {
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn a_user_who_rested_may_send_some_messages_at_once_and_then_one_a_millisecond() {
+        let mut pacer = Pacer::default();
+        let count = at_once(&mut pacer, 1);
+        assert!((100..=102).contains(&count), "{count}");
+        let mut now = START;
+        for _ in 0..1000 {
+            now = now.max(pacer.slot(Some(1), now));
+        }
+        let millis = now.since(START).as_millis();
+        assert!((995..=1005).contains(&millis), "{millis}");
+    }
+
+    #[test]
+    fn all_together_are_slower_and_the_first_messages_of_a_user_do_not_wait_for_them() {
+        let mut pacer = Pacer::default();
+        let all: usize = (1..=20).map(|user| at_once(&mut pacer, user)).sum();
+        assert!(all < 400, "{all}");
+        assert!(pacer.slot(Some(1), START) > START);
+        let first = at_once(&mut pacer, 21);
+        assert!((10..=12).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn long_messages_count_as_several_and_debt_is_bounded() {
+        let mut pacer = Pacer::default();
+        pacer.charge(Some(1), 200 * limits::BYTES_A_MESSAGE, START);
+        let at = pacer.slot(Some(1), START).since(START).as_millis();
+        assert_eq!(at, 100);
+        for _ in 0..100 {
+            pacer.charge(Some(1), 1 << 30, START);
+        }
+        let at = pacer.slot(Some(1), START).since(START);
+        assert!(at <= DEBT, "{at:?}");
+    }
+
+    #[test]
+    fn users_at_rest_are_forgotten() {
+        let mut pacer = Pacer::default();
+        for user in 0..5000 {
+            let now = START + Duration::from_millis(100 * u64::from(user));
+            pacer.slot(Some(user), now);
+        }
+        assert!(pacer.users.len() <= USERS, "{}", pacer.users.len());
+    }
+
+    #[test]
+    fn a_user_gets_so_many_events_a_second_and_trusted_ones_all() {
+        let mut deliveries = Deliveries::default();
+        let owner = Owner::Other(Some(1));
+        let left = deliveries.left(owner, START);
+        assert_eq!(left, 10_000);
+        deliveries.delivered(owner, left, START);
+        assert_eq!(deliveries.left(owner, START), 0);
+        let later = START + Duration::from_millis(101);
+        assert!((2000..2020).contains(&deliveries.left(owner, later)));
+        assert_eq!(deliveries.left(Owner::Other(Some(2)), START), 10_000);
+        deliveries.delivered(Owner::Trusted, 1_000_000, START);
+        assert_eq!(deliveries.left(Owner::Trusted, START), usize::MAX);
+        for user in 2..5 {
+            deliveries.delivered(Owner::Other(Some(user)), 10_000, START);
+        }
+        assert_eq!(deliveries.left(Owner::Other(Some(6)), START), 0);
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Who finds a place on a socket: each user some, and the trusted ones always.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::endpoints::access::Owner;
+use crate::machine::ConnectionId;
+
+/// How many places a socket has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allotment {
+    /// In all.
+    pub(super) all: usize,
+    /// For users who are not trusted.
+    pub(super) others: usize,
+    /// For one of these.
+    pub(super) each: usize,
+}
+
+/// What becomes of a connection that comes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Verdict {
+    /// It gets a free place.
+    Admit,
+    /// It gets the place of this one, which is to be closed.
+    Displace(ConnectionId),
+    /// There is no place for it.
+    TurnAway(NoPlace),
+}
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum NoPlace {
+    /// The user has as many connections as one user may have.
+    User(usize),
+    /// All places are taken, most of them by users who have no more than this one.
+    Socket(usize),
+    /// Another user, who had fewer connections, got the place.
+    Displaced,
+}
+
+/// For the one who has no place.
+impl fmt::Display for NoPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NoPlace::User(most) => write!(
+                f,
+                "this user has {most} connections to this socket, and may not have more; close some"
+            ),
+            NoPlace::Socket(most) => write!(
+                f,
+                "{most} connections to this socket are in use, which are all; try again later"
+            ),
+            NoPlace::Displaced => f.write_str(
+                "all connections to this socket are in use, and this user has most of them; this \
+                 one goes to another user",
+            ),
+        }
+    }
+}
+
+/// The places of one socket.
+#[derive(Debug)]
+pub(super) struct Places {
+    allotment: Allotment,
+    trusted: BTreeSet<ConnectionId>,
+    others: BTreeMap<Option<u32>, BTreeSet<ConnectionId>>,
+    turned_away: u64,
+}
+
+impl Places {
+    /// None is taken.
+    pub(super) const fn new(allotment: Allotment) -> Self {
+        Places {
+            allotment,
+            trusted: BTreeSet::new(),
+            others: BTreeMap::new(),
+            turned_away: 0,
+        }
+    }
+
+    /// A connection comes. Unless it is turned away, it has a place from here on, and one that is
+    /// displaced has none.
+    pub(super) fn ask(&mut self, connection: ConnectionId, owner: Owner) -> Verdict {
+        let verdict = match owner {
+            Owner::Trusted => self.place_of_trusted(),
+            Owner::Other(user) => self.place_of_other(user),
+        };
+        match verdict {
+            Verdict::TurnAway(_) => {
+                self.turned_away += 1;
+                return verdict;
+            }
+            Verdict::Displace(displaced) => self.leave(displaced),
+            Verdict::Admit => {}
+        }
+        match owner {
+            Owner::Trusted => self.trusted.insert(connection),
+            Owner::Other(user) => self.others.entry(user).or_default().insert(connection),
+        };
+        verdict
+    }
+
+    /// A connection has ended.
+    pub(super) fn leave(&mut self, connection: ConnectionId) {
+        self.trusted.remove(&connection);
+        self.others.retain(|_, connections| {
+            connections.remove(&connection);
+            !connections.is_empty()
+        });
+    }
+
+    /// How many there are.
+    pub(super) fn taken(&self) -> usize {
+        self.trusted.len() + self.of_others()
+    }
+
+    /// How many have found none so far.
+    pub(super) const fn turned_away(&self) -> u64 {
+        self.turned_away
+    }
+
+    fn of_others(&self) -> usize {
+        self.others.values().map(BTreeSet::len).sum()
+    }
+
+    fn place_of_trusted(&self) -> Verdict {
+        let all = self.allotment.all;
+        if self.taken() < all {
+            return Verdict::Admit;
+        }
+        match self.greediest() {
+            Some((_, newest)) => Verdict::Displace(newest),
+            None => Verdict::TurnAway(NoPlace::Socket(all)),
+        }
+    }
+
+    fn place_of_other(&self, user: Option<u32>) -> Verdict {
+        let Allotment { all, others, each } = self.allotment;
+        let own = self.others.get(&user).map_or(0, BTreeSet::len);
+        if own >= each {
+            return Verdict::TurnAway(NoPlace::User(each));
+        }
+        if self.of_others() < others && self.taken() < all {
+            return Verdict::Admit;
+        }
+        match self.greediest() {
+            // Two users do not take one place from each other for ever.
+            Some((most, newest)) if own + 1 < most => Verdict::Displace(newest),
+            _ => Verdict::TurnAway(NoPlace::Socket(self.taken())),
+        }
+    }
+
+    /// How many connections the user with most of them has, and the newest of these.
+    fn greediest(&self) -> Option<(usize, ConnectionId)> {
+        let users = self.others.values();
+        let of_each = users.filter_map(|all| Some((all.len(), *all.last()?)));
+        of_each.max()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: Allotment = Allotment {
+        all: 8,
+        others: 6,
+        each: 4,
+    };
+
+    /// Users whose connections come in this order, numbered from 0; 0 is trusted.
+    fn come(places: &mut Places, users: &[u32]) -> Vec<Verdict> {
+        let first = places.taken() as u64 + 100 * places.turned_away();
+        let come = |(number, user): (usize, &u32)| {
+            let owner = match user {
+                0 => Owner::Trusted,
+                _ => Owner::Other(Some(*user)),
+            };
+            places.ask(ConnectionId(first + number as u64), owner)
+        };
+        users.iter().enumerate().map(come).collect()
+    }
+
+    #[test]
+    fn one_user_gets_a_part_of_the_places_and_is_told_why_no_more() {
+        let mut places = Places::new(SMALL);
+        let verdicts = come(&mut places, &[1; 5]);
+        assert_eq!(verdicts[..4], [Verdict::Admit; 4]);
+        assert_eq!(verdicts[4], Verdict::TurnAway(NoPlace::User(4)));
+        assert_eq!((places.taken(), places.turned_away()), (4, 1));
+        places.leave(ConnectionId(2));
+        assert_eq!(come(&mut places, &[1]), [Verdict::Admit]);
+    }
+
+    #[test]
+    fn a_user_with_fewer_gets_the_newest_place_of_the_one_with_most() {
+        let mut places = Places::new(SMALL);
+        come(&mut places, &[1, 1, 1, 1, 2, 2]);
+        let third = come(&mut places, &[3]);
+        assert_eq!(third, [Verdict::Displace(ConnectionId(3))]);
+        // The three of them have 3, 2 and 1 now.
+        let again = places.ask(ConnectionId(20), Owner::Other(Some(3)));
+        assert_eq!(again, Verdict::Displace(ConnectionId(2)));
+        for user in [1, 2, 3] {
+            let more = places.ask(ConnectionId(21), Owner::Other(Some(user)));
+            assert_eq!(more, Verdict::TurnAway(NoPlace::Socket(6)));
+        }
+        assert_eq!(places.taken(), 6);
+    }
+
+    #[test]
+    fn the_trusted_always_find_a_place_as_long_as_others_have_one() {
+        let mut places = Places::new(SMALL);
+        come(&mut places, &[1, 1, 1, 2, 2, 2]);
+        let trusted: Vec<Verdict> = (10..16)
+            .map(|number| places.ask(ConnectionId(number), Owner::Trusted))
+            .collect();
+        assert_eq!(trusted[..2], [Verdict::Admit; 2]);
+        let displaced = |verdict: &Verdict| matches!(verdict, Verdict::Displace(_));
+        assert!(trusted[2..].iter().all(displaced), "{trusted:?}");
+        assert_eq!(places.taken(), SMALL.all);
+        for number in 20..22 {
+            places.ask(ConnectionId(number), Owner::Trusted);
+        }
+        let ninth = places.ask(ConnectionId(30), Owner::Trusted);
+        assert_eq!(ninth, Verdict::TurnAway(NoPlace::Socket(8)));
+    }
+}
