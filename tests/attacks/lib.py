@@ -94,7 +94,7 @@ def children(pid):
     return found
 
 
-def as_nobody(attack):
+def as_nobody(attack, user=NOBODY):
     """Runs a function in a process of its own, as an ordinary user; gives the process number."""
     pid = os.fork()
     if pid:
@@ -102,8 +102,8 @@ def as_nobody(attack):
     try:
         if os.getuid() == 0:
             os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
+            os.setgid(user)
+            os.setuid(user)
         attack()
     except OSError as error:
         print("the attacker was stopped:", error, flush=True)

@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::control::{Answer, Envelope, Reply};
@@ -32,6 +33,9 @@ use crate::endpoints::limits;
 use crate::endpoints::listeners::{Arrival, accept};
 use crate::endpoints::places::NoPlace;
 use crate::machine::ConnectionId;
+
+/// How long a connection that is about to be ended may wait for answers.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// Who is connected, as core's loop has to know it.
 #[derive(Clone, Debug)]
@@ -198,6 +202,17 @@ fn complaint(error: &anyhow::Error) -> String {
     }
 }
 
+/// Names the limit of this connection, if it was exceeded.
+fn too_long(error: ReceiveError, limit: usize) -> anyhow::Error {
+    match error {
+        ReceiveError::Frame(FrameError::TooLong { .. }) => anyhow::anyhow!(
+            "a message is longer than the {limit} bytes that are read here; ending the \
+             connection"
+        ),
+        error => error.into(),
+    }
+}
+
 fn error_answer(text: String) -> Answer {
     Answer {
         id: 0,
@@ -253,7 +268,8 @@ impl Conversation<'_> {
         };
         let hello: Hello = timeout(HELLO_LIMIT, hello)
             .await
-            .context("no hello within ten seconds")??
+            .context("no hello within ten seconds")?
+            .map_err(|error| too_long(error, limits::HELLO))?
             .context("it left without a hello")?;
         hello.check(&[Role::Operator])?;
         Ok(())
@@ -267,29 +283,38 @@ impl Conversation<'_> {
             self.guest.open.acquire().await?.forget();
             sender.drained().await;
             self.gate.slot(self.guest.owner).await;
-            match receiver.next_bounded().await {
+            let error = match receiver.next_bounded().await {
                 Ok(Some(envelope)) => {
                     self.gate.charge(self.guest.owner, receiver.length());
                     self.arrivals.send(self.admit(envelope)).await?;
+                    continue;
                 }
                 Ok(None) => return Ok(()),
-                Err(ReceiveError::Frame(error @ FrameError::Malformed { .. })) => {
-                    let error = error.to_string();
-                    self.gate.charge(self.guest.owner, receiver.length());
-                    self.gate.complain(self.guest, || {
-                        format!("a message is malformed: {}", quoted(&error))
-                    });
-                    malformed += 1;
-                    anyhow::ensure!(
-                        malformed < limits::MALFORMED,
-                        "{malformed} messages are malformed; ending the connection"
-                    );
-                    let refused = Arrival::Refused(self.connection, error_answer(error));
-                    self.arrivals.send(refused).await?;
+                Err(ReceiveError::Frame(error @ FrameError::Malformed { .. })) => error.to_string(),
+                Err(error) => {
+                    self.answered().await;
+                    return Err(too_long(error, line(self.door)));
                 }
-                Err(error) => return Err(error.into()),
+            };
+            self.gate.charge(self.guest.owner, receiver.length());
+            self.gate.complain(self.guest, || {
+                format!("a message is malformed: {}", quoted(&error))
+            });
+            malformed += 1;
+            if malformed == limits::MALFORMED {
+                self.answered().await;
+                anyhow::bail!("{malformed} messages are malformed; ending the connection");
             }
+            let refused = Arrival::Refused(self.connection, error_answer(error));
+            self.arrivals.send(refused).await?;
         }
+    }
+
+    /// Waits a little until all but the last request are answered.
+    async fn answered(&self) {
+        let others = u32::try_from(unanswered(self.door) - 1).unwrap_or(u32::MAX);
+        // Some wait for a peer or a script. They are not waited for.
+        let _ = timeout(LAST_ANSWERS, self.guest.open.acquire_many(others)).await;
     }
 
     /// What core's loop is to do about a request.

@@ -19,6 +19,7 @@ mod info;
 mod interfaces;
 mod knock;
 mod logs;
+mod neighbours;
 mod notifications;
 mod passive;
 mod pinging;
