@@ -27,7 +27,7 @@ use tripe_admin::line::Line;
 
 use crate::admin_link::{AdminLink, LinkEvent, server_unreachable};
 use crate::driver::Driver;
-use crate::endpoints::listeners::Arrival;
+use crate::endpoints::arrivals::Arrival;
 use crate::endpoints::{Batch, Endpoints};
 use crate::machine::{Ending, Input, Loaded, Milestone, Output, WriteNews};
 use crate::restarts::Restarts;

@@ -5,7 +5,7 @@ use connect_ipc::RunId;
 use connect_runtime::pidfd::Watched;
 use tokio::sync::mpsc;
 
-use super::listeners::Arrival;
+use super::arrivals::Arrival;
 
 /// Says by [`Arrival::ChildEnded`] when the process has ended. Nothing is said about one that
 /// cannot be watched: then only its time limit shows that the helper stands still.

@@ -18,35 +18,22 @@ use anyhow::Context as _;
 use connect_ipc::control::{Answer, Envelope, Reply};
 use connect_ipc::frame::FrameError;
 use connect_ipc::hello::{Hello, HelloError, Role};
-use connect_runtime::transport::{
-    self, Client, HELLO_LIMIT, Limits, ReceiveError, Receiver, Sender,
-};
+use connect_runtime::transport::{self, HELLO_LIMIT, Limits, ReceiveError, Receiver, Sender};
 use interprocess::local_socket::tokio::{Listener, Stream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 use crate::endpoints::access::Owner;
+use crate::endpoints::arrivals::{Arrival, Guest, accept};
 use crate::endpoints::complaints::quoted;
 use crate::endpoints::door::Door;
 use crate::endpoints::gate::{Gate, Place};
 use crate::endpoints::limits;
-use crate::endpoints::listeners::{Arrival, accept};
 use crate::endpoints::places::NoPlace;
 use crate::machine::ConnectionId;
 
 /// How long a connection that is about to be ended may wait for answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-
-/// Who is connected, as core's loop has to know it.
-#[derive(Clone, Debug)]
-pub struct Guest {
-    /// The process.
-    pub(super) client: Client,
-    /// Whose it is.
-    pub(super) owner: Owner,
-    /// How many more requests may be read; one more with each that is answered.
-    pub(super) open: Arc<Semaphore>,
-}
 
 /// A connection before anything is known of it but who it is.
 struct Arrived {
@@ -97,7 +84,7 @@ pub(super) async fn accept_all(
 /// Tells a client that there is no place for it, as far as its socket has room.
 fn turn_away(stream: Stream, door: Door, gate: &Gate, guest: &Guest, why: NoPlace) {
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
-    gate.complain(guest, || format!("turned away: {why}"));
+    gate.complain(guest.client, || format!("turned away: {why}"));
     // Without a descriptor for it there is nothing to tell it by.
     let Ok((receiver, sender)) =
         transport::split_within(stream, limits_of(door, gate, guest.owner))
@@ -160,7 +147,7 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
     let (mut receiver, sender) =
         match transport::split_within(stream, limits_of(door, gate, guest.owner)) {
             Ok(halves) => halves,
-            Err(error) => return gate.complain(&guest, || error.to_string()),
+            Err(error) => return gate.complain(guest.client, || error.to_string()),
         };
     let mut sender = Some(sender);
     let conversation = Conversation {
@@ -176,14 +163,14 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
             if let Some(sender) = &sender {
                 no_place(&receiver, sender, NoPlace::Displaced);
             }
-            gate.complain(&guest, || NoPlace::Displaced.to_string());
+            gate.complain(guest.client, || NoPlace::Displaced.to_string());
             Ok(())
         }
         held = conversation.hold(&mut receiver, &mut sender) => held,
     };
     if let Err(error) = held {
         let why = format!("{error:#}");
-        gate.complain(&guest, || complaint(&error));
+        gate.complain(guest.client, || complaint(&error));
         if let Some(sender) = &sender {
             // It may have gone already.
             let _ = sender.put(&error_answer(why));
@@ -297,7 +284,7 @@ impl Conversation<'_> {
                 }
             };
             self.gate.charge(self.guest.owner, receiver.length());
-            self.gate.complain(self.guest, || {
+            self.gate.complain(self.guest.client, || {
                 format!("a message is malformed: {}", quoted(&error))
             });
             malformed += 1;

@@ -30,12 +30,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::endpoints::access::Access;
+use crate::endpoints::arrivals::Arrival;
 use crate::endpoints::clients;
 use crate::endpoints::directory;
 use crate::endpoints::door::Door;
 use crate::endpoints::gate::Gate;
 use crate::endpoints::limits::SLOTS;
-use crate::endpoints::listeners::{self, Arrival, Guard};
+use crate::endpoints::listeners::{self, Guard};
 use crate::endpoints::socket_file::SocketFile;
 
 /// How many arrivals of helpers wait for core's loop before connections are no longer read.

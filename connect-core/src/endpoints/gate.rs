@@ -8,17 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ObserverCounts;
 use connect_runtime::clock;
-use connect_runtime::transport::{Account, SendError};
+use connect_runtime::transport::{Account, Client, SendError};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::endpoints::access::{Access, Owner};
-use crate::endpoints::clients::Guest;
 use crate::endpoints::complaints::Complaints;
 use crate::endpoints::door::Door;
 use crate::endpoints::limits;
-use crate::endpoints::pacer::{Bucket, Pacer};
+use crate::endpoints::pacer::Pacer;
 use crate::endpoints::places::{NoPlace, Places, Verdict};
+use crate::endpoints::rate::Bucket;
 use crate::machine::ConnectionId;
 
 /// What they share.
@@ -153,8 +153,7 @@ impl Gate {
     }
 
     /// Logs what somebody has done wrong, unless its user has done something else within a minute.
-    pub(super) fn complain(&self, guest: &Guest, what: impl FnOnce() -> String) {
-        let client = guest.client;
+    pub(super) fn complain(&self, client: Client, what: impl FnOnce() -> String) {
         if let Some(others) = lock(&self.complaints).note(client.uid, clock::now()) {
             tracing::info!(
                 %client,
@@ -166,11 +165,11 @@ impl Gate {
     }
 
     /// Logs that something cannot be sent.
-    pub(super) fn cannot_send(&self, guest: &Guest, error: &SendError) {
+    pub(super) fn cannot_send(&self, client: Client, error: &SendError) {
         // Of one that is gone its reader ends as well. However many answers it has not waited for,
         // that is one fact.
         if !matches!(error, SendError::Gone) {
-            self.complain(guest, || format!("cannot send an answer: {error}"));
+            self.complain(client, || format!("cannot send an answer: {error}"));
         }
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use connect_ipc::frame::MAX_FRAME;
 
-use crate::endpoints::pacer::Rate;
 use crate::endpoints::places::Allotment;
+use crate::endpoints::rate::Rate;
 
 /// Places on the observers' socket, which everybody may use. Each costs a task and its buffers.
 pub(super) const OBSERVERS: Allotment = Allotment {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Helpers that come in through their socket, and everything that arrives from any socket.
+//! Helpers that come in through their socket.
 //!
 //! ```text
 //!   helper <--> [connection task] --Arrival--> core's loop
@@ -15,11 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use connect_ipc::RunId;
-use connect_ipc::control::{Answer, Envelope, HelperStatus};
+use connect_ipc::control::HelperStatus;
 use connect_ipc::hello::{Hello, Role};
-use connect_ipc::pinger::{FromPinger, ToPinger};
-use connect_ipc::scripts::{FromScripts, ToScripts};
+use connect_ipc::pinger::ToPinger;
+use connect_ipc::scripts::ToScripts;
 use connect_runtime::transport::{
     self, Client, HELLO_LIMIT, HELPER_BACKLOG, ReceiveError, Receiver, Sender,
 };
@@ -28,61 +27,15 @@ use interprocess::local_socket::tokio::{Listener, Stream};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::endpoints::access::Access;
-use crate::endpoints::clients::Guest;
+use crate::endpoints::arrivals::{Arrival, accept};
 use crate::machine::ConnectionId;
-
-/// How long to wait when the system is out of something that `accept` needs.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// How often the same trouble with helpers is logged: one of another version, or of the wrong user,
 /// comes back every two seconds.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
-
-/// Something from one of the sockets.
-#[derive(Debug)]
-pub enum Arrival {
-    /// A helper has said hello.
-    Helper {
-        /// The connection.
-        connection: ConnectionId,
-        /// What it is.
-        role: Role,
-        /// How to talk to it.
-        sender: Sender,
-        /// For operators.
-        status: HelperStatus,
-    },
-    /// A message of the pinger.
-    Pinger(ConnectionId, FromPinger),
-    /// A message of the script helper.
-    Scripts(ConnectionId, FromScripts),
-    /// An operator has said hello.
-    Operator {
-        /// The connection.
-        connection: ConnectionId,
-        /// How to talk to it.
-        sender: Sender,
-        /// Who it is.
-        guest: Guest,
-    },
-    /// A request of an operator.
-    Request(ConnectionId, Envelope),
-    /// A message of an operator that is no request, or none that is admitted, and its answer.
-    Refused(ConnectionId, Answer),
-    /// An operator has read what it was sent.
-    Drained(ConnectionId),
-    /// An operator will ask for nothing more, but listens to the answers.
-    AskedAll(ConnectionId),
-    /// A connection has ended.
-    Gone(ConnectionId),
-    /// The file of a socket is lost.
-    Lost,
-    /// The child of a run has ended.
-    ChildEnded(RunId),
-}
 
 /// Who keeps the helpers' door.
 #[derive(Clone, Debug)]
@@ -131,17 +84,6 @@ pub(super) async fn accept_all(
             // A closed channel means that core is ending.
             let _ = arrivals.send(Arrival::Gone(connection)).await;
         });
-    }
-}
-
-/// Accepts the next connection, as soon as the system can.
-pub(super) async fn accept(listener: &Listener) -> (Stream, Client) {
-    loop {
-        match transport::accept(listener).await {
-            Ok(accepted) => return accepted,
-            Err(error) => tracing::warn!(%error, "cannot accept a connection; retrying"),
-        }
-        sleep(ACCEPT_PAUSE).await;
     }
 }
 

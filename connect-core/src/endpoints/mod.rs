@@ -8,6 +8,7 @@
 //! ```
 
 pub mod access;
+pub(crate) mod arrivals;
 mod children;
 mod clients;
 mod complaints;
@@ -21,6 +22,7 @@ pub mod observers;
 pub mod operators;
 mod pacer;
 mod places;
+mod rate;
 mod refusals;
 mod socket_file;
 
@@ -35,9 +37,9 @@ use connect_runtime::transport::{SendError, Sender};
 use serde::Serialize;
 
 use crate::machine::{ConnectionId, Input, Output};
+use arrivals::Arrival;
 use doors::{Doors, Queues};
 use limits::SLOTS;
-use listeners::Arrival;
 use operators::{Operators, Sent};
 use refusals::Refusals;
 

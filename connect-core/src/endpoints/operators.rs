@@ -17,9 +17,8 @@ use connect_ipc::frame::EncodedReply;
 use connect_runtime::transport::Sender;
 use tokio::sync::mpsc;
 
-use crate::endpoints::clients::Guest;
+use crate::endpoints::arrivals::{Arrival, Guest};
 use crate::endpoints::gate::Gate;
-use crate::endpoints::listeners::Arrival;
 use crate::endpoints::observers::Observers;
 use crate::machine::{ConnectionId, Output};
 
@@ -190,7 +189,7 @@ impl Operators {
             };
             let sender = &operator.sender;
             if let Err(error) = sender.put_reply(id, &encoded) {
-                self.gate.cannot_send(&operator.guest, &error);
+                self.gate.cannot_send(operator.guest.client, &error);
             }
             sender.flush();
             if sender.is_drained() {
@@ -228,7 +227,7 @@ impl Operators {
             }
             let before = operator.sender.backlog();
             if let Err(error) = operator.sender.put(&answer) {
-                self.gate.cannot_send(&operator.guest, &error);
+                self.gate.cannot_send(operator.guest.client, &error);
             }
             let bytes = operator.sender.backlog().saturating_sub(before);
             self.gate.charge(operator.guest.owner, bytes);

@@ -3,67 +3,15 @@
 //! is in here.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 
 use crate::endpoints::access::Owner;
 use crate::endpoints::limits;
+use crate::endpoints::rate::Bucket;
 
 /// How many users are remembered before those at rest are forgotten.
 const USERS: usize = 1024;
-
-/// How far a user may get into debt.
-const DEBT: Duration = Duration::from_secs(2);
-
-/// How often something may happen.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Rate {
-    every: Duration,
-    /// What may happen at once after a rest: what is due in this time.
-    burst: Duration,
-}
-
-impl Rate {
-    pub(super) const fn per_second(count: u32, burst: Duration) -> Self {
-        Rate {
-            every: Duration::from_nanos(1_000_000_000 / count as u64),
-            burst,
-        }
-    }
-}
-
-/// What has happened so far, at some rate.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bucket {
-    /// Up to when it is paid for.
-    paid: Monotonic,
-}
-
-impl Bucket {
-    /// From when on it may happen again.
-    pub(super) fn ready_at(self, rate: Rate) -> Monotonic {
-        self.paid.before(rate.burst)
-    }
-
-    /// It happens so many times.
-    pub(super) fn take(&mut self, rate: Rate, count: usize, now: Monotonic) {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let paid = self.paid.max(now) + rate.every.saturating_mul(count);
-        self.paid = paid.min(now + rate.burst + DEBT);
-    }
-
-    /// How many times it may happen now.
-    fn left(self, rate: Rate, now: Monotonic) -> usize {
-        let ready = self.ready_at(rate).max(now.before(rate.burst));
-        let left = now.since(ready).as_nanos() / rate.every.as_nanos().max(1);
-        usize::try_from(left).unwrap_or(usize::MAX)
-    }
-
-    fn is_at_rest(self, now: Monotonic) -> bool {
-        self.paid <= now
-    }
-}
 
 /// What one user has sent.
 #[derive(Clone, Copy, Debug, Default)]
@@ -146,6 +94,8 @@ impl Deliveries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::endpoints::rate::DEBT;
+    use std::time::Duration;
 
     const START: Monotonic = Monotonic(1_000_000_000_000);
 

@@ -25,6 +25,7 @@ pub mod paths;
 pub mod pidfd;
 pub mod program;
 pub mod rate_limit;
+mod sender;
 pub mod signals;
 pub mod socket;
 pub mod start_time;

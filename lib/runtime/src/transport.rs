@@ -2,18 +2,13 @@
 //! Local sockets that carry messages: listening, connecting, and the two halves of a connection.
 //!
 //! ```text
-//!   Sender::send --bytes--> [writer task] --> socket --> Receiver::next
-//!   Sender::put, Sender::flush -----------------^
+//!   Sender --> socket --> Receiver::next
 //! ```
 //!
-//! Sending never waits. To send several messages in one turn, call `put` for each and `flush` once:
-//! `flush` writes immediately, and the writer task writes only what the socket has no room for.
-//! Unread bytes are kept up to a limit; beyond it the connection is closed, so that a reader that
-//! has stopped costs a known amount of memory and nobody's time.
+//! Sending never waits; `sender.rs` says how.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -23,14 +18,13 @@ use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use rustix::net::Shutdown;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
-use tokio::sync::Notify;
 use tripe_admin::line::{Line, LineBuffer};
 
+pub use crate::sender::{Account, LOW, SendError, Sender};
 use crate::socket::Socket;
-use connect_ipc::frame::{self, EncodedReply, FrameError, MAX_FRAME};
+use connect_ipc::frame::{self, FrameError, MAX_FRAME};
 
 /// Unread bytes after which a helper's connection is closed: 64 MiB. A full table of 50,000 peers
 /// takes 20; a helper further behind than that is stuck, and a new one catches up faster.
@@ -39,20 +33,9 @@ pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
 /// Unread bytes after which an operator's connection is closed: the status of 10,000 peers, twice.
 pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
 
-/// Unread bytes up to which a connection counts as read: what a socket holds, so that whoever reads
-/// always finds the next bytes there.
-pub const LOW: usize = 64 * 1024;
-
-/// Unread bytes up to which no connection is closed because an [`Account`] is full: a full step of
-/// the state on top of [`LOW`]. So whoever reads is served whatever others leave unread.
-const LITTLE: usize = 2 * LOW;
-
 /// How long the other side may take over its hello. It sends it at once, so it is stuck when it
 /// takes longer.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
-
-/// How much room for queued bytes is kept between two turns: what a turn of a busy service takes.
-const KEPT: usize = 64 * 1024;
 
 /// How often a half-closed connection is checked: rarely enough to cost nothing, often enough that
 /// requests of a caller that has left are not kept for long.
@@ -198,35 +181,6 @@ pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
     Stream::connect(name).await.map_err(failed())
 }
 
-/// The unread bytes of many connections together, and how many they may be. A connection that goes
-/// on leaving bytes unread when there are more is closed.
-#[derive(Debug)]
-pub struct Account {
-    unread: AtomicUsize,
-    limit: usize,
-}
-
-impl Account {
-    /// An account of so many bytes.
-    #[must_use]
-    pub const fn new(limit: usize) -> Self {
-        Account {
-            unread: AtomicUsize::new(0),
-            limit,
-        }
-    }
-
-    /// How many bytes are unread.
-    #[must_use]
-    pub fn unread(&self) -> usize {
-        self.unread.load(Ordering::Relaxed)
-    }
-
-    fn is_full(&self) -> bool {
-        self.unread() > self.limit
-    }
-}
-
 /// What one connection may take.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -262,25 +216,13 @@ pub fn split_within(stream: Stream, limits: Limits) -> Result<(Receiver, Sender)
         .into_std()
         .and_then(Socket::new)
         .map(Arc::new)?;
-    let shared = Arc::new(Shared {
-        queue: Mutex::new(Queue {
-            bytes: Vec::new(),
-            taken: 0,
-            state: QueueState::Open,
-        }),
-        wake: Notify::new(),
-        drained: Notify::new(),
-        backlog: limits.backlog,
-        account: limits.account,
-    });
-    tokio::spawn(write_out(Arc::clone(&socket), Arc::clone(&shared)));
     let receiver = Receiver {
         socket: Arc::clone(&socket),
         lines: LineBuffer::new(limits.line),
         length: 0,
     };
-    let handle = Arc::new(Handle { shared, socket });
-    Ok((receiver, Sender { handle }))
+    let sender = Sender::new(socket, limits.backlog, limits.account);
+    Ok((receiver, sender))
 }
 
 /// Why a message could not be received.
@@ -388,301 +330,6 @@ impl Receiver {
             }
         }
         Ok(None)
-    }
-}
-
-/// Why a message was not sent.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// It is too long.
-    #[error(transparent)]
-    Frame(#[from] FrameError),
-    /// The connection is closed.
-    #[error("the other side is gone")]
-    Gone,
-    /// The other side has not read for too long; this closes the connection.
-    #[error("the other side has not read {0} bytes; closing the connection")]
-    Stuck(usize),
-}
-
-/// The sending half; clones share the connection, and it closes with the last of them, after
-/// everything was written.
-#[derive(Clone, Debug)]
-pub struct Sender {
-    handle: Arc<Handle>,
-}
-
-#[derive(Debug)]
-struct Handle {
-    shared: Arc<Shared>,
-    socket: Arc<Socket>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    queue: Mutex<Queue>,
-    /// For the writer task.
-    wake: Notify,
-    /// For those who wait until little is unread.
-    drained: Notify,
-    backlog: usize,
-    account: Option<Arc<Account>>,
-}
-
-#[derive(Debug)]
-struct Queue {
-    bytes: Vec<u8>,
-    /// How many bytes the writer task has taken and not yet written.
-    taken: usize,
-    state: QueueState,
-}
-
-impl Queue {
-    const fn unread(&self) -> usize {
-        self.bytes.len() + self.taken
-    }
-}
-
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum QueueState {
-    Open,
-    /// Nothing more will be queued; write what is there, then close.
-    Finishing,
-    /// Broken or closed.
-    Dead,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing that holds the lock can panic half-way, so a poisoned queue is still whole.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// So many bytes are unread in addition.
-    fn add(&self, count: usize) {
-        if let Some(account) = &self.account {
-            account.unread.fetch_add(count, Ordering::Relaxed);
-        }
-    }
-
-    /// So many bytes are unread no more.
-    fn subtract(&self, count: usize) {
-        if let Some(account) = &self.account {
-            account.unread.fetch_sub(count, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether a connection with so much unread leaves too much of it.
-    fn is_too_much(&self, unread: usize) -> bool {
-        let is_full = |account: &Arc<Account>| account.is_full();
-        unread > self.backlog || (unread > LITTLE && self.account.as_ref().is_some_and(is_full))
-    }
-
-    /// The connection is over: nothing more is written.
-    fn kill(&self, queue: &mut Queue) {
-        queue.state = QueueState::Dead;
-        // The writer task gives back what it has taken.
-        self.subtract(queue.bytes.len());
-        queue.bytes = Vec::new();
-        self.wake.notify_one();
-        self.drained.notify_waiters();
-    }
-
-    /// The writer task has written, or given up, so many of the bytes that it had taken.
-    fn wrote(&self, count: usize) {
-        let mut queue = self.lock();
-        queue.taken -= count;
-        self.subtract(count);
-        if queue.unread() <= LOW {
-            self.drained.notify_waiters();
-        }
-    }
-}
-
-impl Sender {
-    /// Sends one message. Never waits.
-    ///
-    /// # Errors
-    /// [`SendError`]; after [`SendError::Gone`] and [`SendError::Stuck`] the connection is over.
-    pub fn send<M: Serialize>(&self, message: &M) -> Result<(), SendError> {
-        self.put(message)?;
-        self.handle.shared.wake.notify_one();
-        Ok(())
-    }
-
-    /// Queues one message, to be sent with the next [`Sender::flush`] at the latest. Never waits.
-    ///
-    /// # Errors
-    /// As [`Sender::send`].
-    pub fn put<M: Serialize>(&self, message: &M) -> Result<(), SendError> {
-        self.queue(|bytes| frame::encode(message, bytes))
-    }
-
-    /// Queues a reply that was encoded once, for the request with number `id`, to be sent with the
-    /// next [`Sender::flush`] at the latest. Never waits.
-    ///
-    /// # Errors
-    /// As [`Sender::send`].
-    pub fn put_reply(&self, id: u64, reply: &EncodedReply) -> Result<(), SendError> {
-        self.queue(|bytes| reply.append(id, bytes))
-    }
-
-    /// Waits until little is unread ([`LOW`]). Says whether it is; if not, the connection is over.
-    /// Cancel safe.
-    pub async fn drained(&self) -> bool {
-        let shared = &self.handle.shared;
-        loop {
-            let mut told = std::pin::pin!(shared.drained.notified());
-            // From here on no notice is missed.
-            told.as_mut().enable();
-            if self.is_drained() {
-                return true;
-            }
-            if shared.lock().state == QueueState::Dead {
-                return false;
-            }
-            told.await;
-        }
-    }
-
-    /// Whether little is unread ([`LOW`]), and the connection is not over.
-    #[must_use]
-    pub fn is_drained(&self) -> bool {
-        let queue = self.handle.shared.lock();
-        queue.unread() <= LOW && queue.state != QueueState::Dead
-    }
-
-    /// Whether a connection with so much unread is about to be closed for the sake of others.
-    #[must_use]
-    pub fn is_account_full(&self) -> bool {
-        let account = &self.handle.shared.account;
-        account.as_ref().is_some_and(|account| account.is_full())
-    }
-
-    /// Writes what is queued as far as the socket has room; the writer task writes the rest. Never
-    /// waits.
-    pub fn flush(&self) {
-        let Handle { shared, socket } = &*self.handle;
-        let mut queue = shared.lock();
-        if queue.bytes.is_empty() {
-            return;
-        }
-        // What the writer task has taken must be written first.
-        if queue.state == QueueState::Open && queue.taken == 0 {
-            match socket.try_write(&queue.bytes) {
-                Ok(count) if count == queue.bytes.len() => {
-                    shared.subtract(count);
-                    queue.bytes.clear();
-                    // The memory that one busy turn needed is not kept forever.
-                    queue.bytes.shrink_to(KEPT);
-                    return;
-                }
-                Ok(count) => {
-                    shared.subtract(count);
-                    drop(queue.bytes.drain(..count));
-                }
-                // No room, or the connection is over: the writer task handles both.
-                Err(_) => {}
-            }
-        }
-        shared.wake.notify_one();
-    }
-
-    fn queue(
-        &self,
-        append: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
-    ) -> Result<(), SendError> {
-        let shared = &self.handle.shared;
-        let mut queue = shared.lock();
-        if queue.state == QueueState::Dead {
-            return Err(SendError::Gone);
-        }
-        let before = queue.bytes.len();
-        append(&mut queue.bytes)?;
-        shared.add(queue.bytes.len() - before);
-        let unread = queue.unread();
-        if shared.is_too_much(unread) {
-            shared.kill(&mut queue);
-            return Err(SendError::Stuck(unread));
-        }
-        Ok(())
-    }
-
-    /// How many bytes wait to be written.
-    #[must_use]
-    pub fn backlog(&self) -> usize {
-        self.handle.shared.lock().unread()
-    }
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        let mut queue = self.shared.lock();
-        if queue.state == QueueState::Open {
-            queue.state = QueueState::Finishing;
-        }
-        drop(queue);
-        self.shared.wake.notify_one();
-    }
-}
-
-async fn write_out(socket: Arc<Socket>, shared: Arc<Shared>) {
-    let ending = write_all(&socket, &shared).await;
-    shared.kill(&mut shared.lock());
-    // Closing both directions ends our own reader as well.
-    socket.shutdown(ending);
-}
-
-/// Writes what is queued until the connection is over; returns which directions to close.
-async fn write_all(socket: &Socket, shared: &Shared) -> Shutdown {
-    loop {
-        let (bytes, state) = {
-            let mut queue = shared.lock();
-            queue.taken = queue.bytes.len();
-            (std::mem::take(&mut queue.bytes), queue.state)
-        };
-        match state {
-            QueueState::Dead => return Shutdown::Both,
-            QueueState::Finishing if bytes.is_empty() => return Shutdown::Write,
-            QueueState::Open if bytes.is_empty() => shared.wake.notified().await,
-            QueueState::Open | QueueState::Finishing => {
-                if !write_taken(socket, shared, &bytes).await {
-                    return Shutdown::Both;
-                }
-            }
-        }
-    }
-}
-
-/// Writes what the writer task has taken; says whether all of it.
-async fn write_taken(socket: &Socket, shared: &Shared, bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match socket.try_write(rest) {
-            Ok(count @ 1..) => {
-                shared.wrote(count);
-                rest = &rest[count..];
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let room = tokio::select! {
-                    room = socket.writable() => room.is_ok(),
-                    () = cut_off(shared) => false,
-                };
-                if !room {
-                    break;
-                }
-            }
-            Ok(0) | Err(_) => break,
-        }
-    }
-    shared.wrote(rest.len());
-    rest.is_empty()
-}
-
-/// Waits until the connection is closed while a write is stuck.
-async fn cut_off(shared: &Shared) {
-    while shared.lock().state != QueueState::Dead {
-        shared.wake.notified().await;
     }
 }
 
@@ -825,14 +472,14 @@ mod tests {
         let (_there, _receiver, greedy, _dir) = pair_within(limits.clone()).await;
         let (_other, _their_receiver, modest, _their_dir) = pair_within(limits).await;
         let message = FromScripts::Error("x".repeat(10_000));
-        while account.unread() <= account.limit {
+        while account.unread() + 20_000 <= account.limit {
             greedy.put(&message).unwrap();
         }
         assert_eq!(account.unread(), greedy.backlog());
-        assert!(modest.is_account_full());
         for _ in 0..10 {
             modest.put(&message).unwrap();
         }
+        assert!(modest.is_account_full());
         let error = greedy.put(&message).unwrap_err();
         assert!(matches!(error, SendError::Stuck(_)), "{error}");
         assert_eq!(account.unread(), modest.backlog());

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What arrives at core's loop from our own sockets.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::control::{Answer, Envelope, HelperStatus};
+use connect_ipc::hello::Role;
+use connect_ipc::pinger::FromPinger;
+use connect_ipc::scripts::FromScripts;
+use connect_runtime::transport::{self, Client, Sender};
+use interprocess::local_socket::tokio::{Listener, Stream};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
+
+use crate::endpoints::access::Owner;
+use crate::machine::ConnectionId;
+
+/// How long to wait when the system is out of something that `accept` needs.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Something from one of the sockets.
+#[derive(Debug)]
+pub enum Arrival {
+    /// A helper has said hello.
+    Helper {
+        /// The connection.
+        connection: ConnectionId,
+        /// What it is.
+        role: Role,
+        /// How to talk to it.
+        sender: Sender,
+        /// For operators.
+        status: HelperStatus,
+    },
+    /// A message of the pinger.
+    Pinger(ConnectionId, FromPinger),
+    /// A message of the script helper.
+    Scripts(ConnectionId, FromScripts),
+    /// An operator has said hello.
+    Operator {
+        /// The connection.
+        connection: ConnectionId,
+        /// How to talk to it.
+        sender: Sender,
+        /// Who it is.
+        guest: Guest,
+    },
+    /// A request of an operator.
+    Request(ConnectionId, Envelope),
+    /// A message of an operator that is no request, or none that is admitted, and its answer.
+    Refused(ConnectionId, Answer),
+    /// An operator has read what it was sent.
+    Drained(ConnectionId),
+    /// An operator will ask for nothing more, but listens to the answers.
+    AskedAll(ConnectionId),
+    /// A connection has ended.
+    Gone(ConnectionId),
+    /// The file of a socket is lost.
+    Lost,
+    /// The child of a run has ended.
+    ChildEnded(RunId),
+}
+
+/// Who is connected, as core's loop has to know it.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    /// The process.
+    pub(super) client: Client,
+    /// Whose it is.
+    pub(super) owner: Owner,
+    /// How many more requests may be read; one more with each that is answered.
+    pub(super) open: Arc<Semaphore>,
+}
+
+/// Accepts the next connection, as soon as the system can.
+pub(super) async fn accept(listener: &Listener) -> (Stream, Client) {
+    loop {
+        match transport::accept(listener).await {
+            Ok(accepted) => return accepted,
+            Err(error) => tracing::warn!(%error, "cannot accept a connection; retrying"),
+        }
+        sleep(ACCEPT_PAUSE).await;
+    }
+}

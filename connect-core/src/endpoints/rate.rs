@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How often something may happen, and how often it has happened lately.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+
+/// How far what has happened may be ahead of its rate.
+pub(super) const DEBT: Duration = Duration::from_secs(2);
+
+/// How often something may happen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rate {
+    every: Duration,
+    /// What may happen at once after a rest: what is due in this time.
+    burst: Duration,
+}
+
+impl Rate {
+    pub(super) const fn per_second(count: u32, burst: Duration) -> Self {
+        Rate {
+            every: Duration::from_nanos(1_000_000_000 / count as u64),
+            burst,
+        }
+    }
+}
+
+/// What has happened so far, at some rate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Bucket {
+    /// Up to when it is paid for.
+    paid: Monotonic,
+}
+
+impl Bucket {
+    /// From when on it may happen again.
+    pub(super) fn ready_at(self, rate: Rate) -> Monotonic {
+        self.paid.before(rate.burst)
+    }
+
+    /// It happens so many times.
+    pub(super) fn take(&mut self, rate: Rate, count: usize, now: Monotonic) {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let paid = self.paid.max(now) + rate.every.saturating_mul(count);
+        self.paid = paid.min(now + rate.burst + DEBT);
+    }
+
+    /// How many times it may happen now.
+    pub(super) fn left(self, rate: Rate, now: Monotonic) -> usize {
+        let ready = self.ready_at(rate).max(now.before(rate.burst));
+        let left = now.since(ready).as_nanos() / rate.every.as_nanos().max(1);
+        usize::try_from(left).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn is_at_rest(self, now: Monotonic) -> bool {
+        self.paid <= now
+    }
+}
