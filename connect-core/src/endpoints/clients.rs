@@ -266,9 +266,16 @@ impl Conversation<'_> {
     async fn take_requests(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
         let mut malformed = 0;
         loop {
-            // The semaphore is never closed. Core's loop gives the permit back with the answer.
-            self.guest.open.acquire().await?.forget();
-            sender.drained().await;
+            tokio::select! {
+                biased;
+                // The semaphore is never closed. Core's loop gives the permit back with the answer,
+                // but does not answer one who is gone.
+                permit = self.guest.open.acquire() => permit?.forget(),
+                () = receiver.hung_up() => return Ok(()),
+            }
+            if !sender.drained().await {
+                return Ok(());
+            }
             self.gate.slot(self.guest.owner).await;
             let error = match receiver.next_bounded().await {
                 Ok(Some(envelope)) => {

@@ -148,6 +148,25 @@ fn when_all_places_are_taken_users_with_few_connections_and_root_still_find_one(
 }
 
 #[test]
+fn who_leaves_without_the_answers_leaves_its_place() -> Outcome {
+    let site = Site::new()?.build()?;
+    let mut service = site.connect(&[])?;
+    let asking = format!("{}\n", json!({"id": 1, "request": {"status": {}}}));
+    for _ in 0..10 {
+        let mut observer = caller(&service, "observe.sock")?;
+        hello(&mut observer)?;
+        // Core may end the connection while this writes.
+        let _ = observer.get_mut().write_all(asking.repeat(50).as_bytes());
+    }
+    let control = service.control().to_owned();
+    service.wait_for("the places to be free", || {
+        let status = request(&control, &json!({"status": {}})).ok()?;
+        (status[0]["service"]["observers"]["connected"] == 0).then_some(())
+    })?;
+    Ok(())
+}
+
+#[test]
 fn a_connection_ends_with_its_sixteenth_malformed_message_and_the_log_has_one_line() -> Outcome {
     let site = Site::new()?.build()?;
     let service = site.connect(&[])?;
