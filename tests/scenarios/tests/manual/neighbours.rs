@@ -29,7 +29,8 @@ fn as_user<T: Send>(
         rustix::thread::set_thread_res_uid(user, user, user)?;
         act()
     };
-    std::thread::scope(|scope| scope.spawn(as_user).join()).expect("the thread has ended")
+    let ended = std::thread::scope(|scope| scope.spawn(as_user).join());
+    ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 fn is_root() -> bool {
@@ -227,7 +228,7 @@ fn requests_for_the_state_are_answered_one_after_the_other() -> Outcome {
             assert!(answer["reply"][part].is_object(), "{answer}");
         }
     }
-    writer.join().expect("the thread has ended")?;
+    writer.join().unwrap()?;
     Ok(())
 }
 
