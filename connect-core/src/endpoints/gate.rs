@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::ObserverCounts;
+use connect_ipc::observers::ObserverCounts;
 use connect_runtime::clock;
 use connect_runtime::transport::{Account, Client, SendError};
 use tokio::sync::Notify;

@@ -30,8 +30,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::iter;
 
-use connect_ipc::control::ObserverCounts;
 use connect_ipc::hello::Role;
+use connect_ipc::observers::ObserverCounts;
 use connect_ipc::pinger::ToPinger;
 use connect_runtime::transport::{SendError, Sender};
 use serde::Serialize;

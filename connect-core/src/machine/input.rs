@@ -9,8 +9,9 @@ use std::path::PathBuf;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{Envelope, HelperStatus, ObserverCounts};
+use connect_ipc::control::{Envelope, HelperStatus};
 use connect_ipc::hello::Role;
+use connect_ipc::observers::ObserverCounts;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
 use connect_policy::pinging::PingKind;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::changes::{AppliedChange, Changes, RecordPage, RecordStanding};
 use crate::event::{Event, Removal};
 use crate::event_filter::EventFilter;
+use crate::observers::ObserverCounts;
 use crate::probing::Probing;
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
 use crate::setup::ByLane;
@@ -294,16 +295,6 @@ pub struct ServiceStatus {
     /// Who is connected to look on.
     #[serde(default)]
     pub observers: ObserverCounts,
-}
-
-/// The connections on the observers' socket.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct ObserverCounts {
-    /// Those at this moment.
-    pub connected: u64,
-    /// Those that found no place since core started.
-    pub turned_away: u64,
 }
 
 /// The state file or the journal of runs cannot be written, so a restart loses what is in no other

@@ -13,6 +13,7 @@ pub mod event;
 pub mod event_filter;
 pub mod frame;
 pub mod hello;
+pub mod observers;
 pub mod pinger;
 pub mod probing;
 pub mod scripts;

@@ -14,9 +14,9 @@ mod subscriptions;
 mod walk;
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::ObserverCounts;
 use connect_ipc::event::EventName;
 use connect_ipc::event_filter::EventKinds;
+use connect_ipc::observers::ObserverCounts;
 
 use super::input::ConnectionId;
 pub(in crate::machine) use readers::Purpose;

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Who is connected to look on.
+
+use serde::{Deserialize, Serialize};
+
+/// The connections on the observers' socket.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ObserverCounts {
+    /// Those at this moment.
+    pub connected: u64,
+    /// Those that found no place since core started.
+    pub turned_away: u64,
+}
