@@ -7,11 +7,12 @@
 use connect_ipc::changes::RecordStanding;
 use connect_ipc::control::{
     Counters, DatabaseStatus, HelperStatus, LongScript, PeerState, PeerStatus, ScriptHelperStatus,
-    ServerLink, ServiceStatus, WriteFault,
+    ServerLink, ServiceStatus,
 };
 use connect_ipc::event::{Event, EventName, Removal};
 use connect_ipc::probing::Probing;
 use connect_ipc::statistics::{LastPing, PingStatistics};
+use connect_ipc::write_fault::WriteFault;
 use serde::Serialize;
 
 use super::SCHEMA;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Words for what is wrong with scripts as a whole: their journal, and places that they wait for.
 
-use connect_ipc::control::{LaneStatus, ServiceStatus, WriteFault};
+use connect_ipc::control::{LaneStatus, ServiceStatus};
 use connect_ipc::scripts::LONG;
 use connect_ipc::setup::Lane;
+use connect_ipc::write_fault::WriteFault;
 
 use super::text;
 

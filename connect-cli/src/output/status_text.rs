@@ -5,10 +5,10 @@ use std::io;
 
 use connect_ipc::control::{
     FailedScript, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink, ServiceStatus,
-    WriteFault,
 };
 use connect_ipc::scripts::ScriptFailure;
 use connect_ipc::statistics::LastPing;
+use connect_ipc::write_fault::WriteFault;
 
 use super::Output;
 use super::paint::Paint;

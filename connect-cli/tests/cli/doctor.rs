@@ -9,10 +9,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use connect_ipc::control::{
-    FailedScript, LaneStatus, LongScript, Reply, Request, ServiceStatus, WriteFault,
-};
+use connect_ipc::control::{FailedScript, LaneStatus, LongScript, Reply, Request, ServiceStatus};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
+use connect_ipc::write_fault::WriteFault;
 use connect_runtime::lock_holder::Holder;
 use connect_runtime::start_time::Stat;
 use insta::assert_snapshot;

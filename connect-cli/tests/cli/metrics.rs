@@ -8,11 +8,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use connect_ipc::control::{
-    FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, WriteFault,
-};
+use connect_ipc::control::{FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply};
 use connect_ipc::event::Removal;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
+use connect_ipc::write_fault::WriteFault;
 use insta::assert_snapshot;
 
 use crate::support::{Place, Result, Script, Step, interrupt, peer, rows, service};

@@ -3,11 +3,11 @@
 
 use connect_ipc::control::{
     FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request, ServerLink,
-    WriteFault,
 };
 use connect_ipc::event::Removal;
 use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
+use connect_ipc::write_fault::WriteFault;
 use insta::assert_snapshot;
 use serde_json::json;
 

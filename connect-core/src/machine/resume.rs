@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use connect_ipc::control::WriteFault;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::Remembered;
+use connect_ipc::write_fault::WriteFault;
 use connect_liveness::CatchUp;
 use peerdb::Database;
 

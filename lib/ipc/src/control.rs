@@ -19,6 +19,7 @@ use crate::probing::Probing;
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
 use crate::setup::ByLane;
 use crate::statistics::PingStatistics;
+use crate::write_fault::WriteFault;
 
 /// The version of what operators see. It is raised when a field changes its meaning or goes away;
 /// new fields do not raise it.
@@ -295,17 +296,6 @@ pub struct ServiceStatus {
     /// Who is connected to look on.
     #[serde(default)]
     pub observers: ObserverCounts,
-}
-
-/// The state file or the journal of runs cannot be written, so a restart loses what is in no other
-/// place.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct WriteFault {
-    /// Why not, with the remedy.
-    pub fault: String,
-    /// Seconds since that was found.
-    pub seconds: u64,
 }
 
 /// What core counts since it started.

@@ -4,10 +4,9 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use connect_ipc::control::{
-    LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus, WriteFault,
-};
+use connect_ipc::control::{LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus};
 use connect_ipc::setup::Lane;
+use connect_ipc::write_fault::WriteFault;
 
 use super::exposition::{Exposition, Family, Form, counter, gauge, info, number, truth};
 use super::peers::{self, FAMILIES};

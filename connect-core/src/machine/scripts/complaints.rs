@@ -2,9 +2,9 @@
 //! What the script helper says is wrong: its journal cannot be written, or scripts wait for places.
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::WriteFault;
 use connect_ipc::scripts::LONG;
 use connect_ipc::setup::{ByLane, Lane};
+use connect_ipc::write_fault::WriteFault;
 
 /// What is wrong, and since when.
 #[derive(Clone, Debug, Default)]

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use connect_ipc::RunId;
-use connect_ipc::control::{HelperStatus, LaneStatus, ScriptHelperStatus, WriteFault};
+use connect_ipc::control::{HelperStatus, LaneStatus, ScriptHelperStatus};
 use connect_ipc::event::{Event, EventKind, EventName};
 use connect_ipc::hello::Role;
 use connect_ipc::scripts::{Child, Ended, FromScripts, ScriptKind, UnderWay};
 use connect_ipc::setup::Lane;
+use connect_ipc::write_fault::WriteFault;
 
 use super::super::{ConnectionId, HelperNews, Input};
 use super::rig::{Rig, record};

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_ipc::control::WriteFault;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered};
 use connect_ipc::scripts::FromScripts;
 use connect_ipc::statistics::PingStatistics;
+use connect_ipc::write_fault::WriteFault;
 use peerdb::{Database, Record};
 
 use super::super::{DatabaseCopy, Input, Loaded, State, WriteNews};
