@@ -227,6 +227,16 @@ impl Walk<'_> {
         found.is_some()
     }
 
+    /// Whether an operator may have asked for the last script. It was held against a cause that an
+    /// earlier script had passed over.
+    fn is_last_asked_for(&self) -> bool {
+        let Some((kind, start)) = self.last else {
+            return false;
+        };
+        let mut asked = self.asked.iter();
+        asked.any(|asked| asked.kind == kind && asked.at <= start)
+    }
+
     /// Holds the last script against what the server has.
     fn finish(&mut self) -> Option<Finding> {
         let presence = |cause: &&Cause| {
@@ -245,7 +255,7 @@ impl Walk<'_> {
             return None;
         }
         let since = self.last.map_or(Monotonic(0), |(_, start)| start);
-        if self.use_told(missing, since, Monotonic(u64::MAX)) {
+        if self.use_told(missing, since, Monotonic(u64::MAX)) || self.is_last_asked_for() {
             return None;
         }
         let has = if wanted { "has" } else { "does not have" };

@@ -258,6 +258,20 @@ fn what_an_operator_has_asked_for_is_a_cause_of_its_own() {
     );
     early.asked = vec![asked(Ifup, 6, None)];
     assert_eq!(rows(&early), [Row::Doubled; 3], "it was asked for later");
+    // The first pair of causes was one to the service, so each run is held against an earlier one.
+    let causes = [
+        (1, Added),
+        (2, Removed),
+        (3, Added),
+        (5, Removed),
+        (7, Added),
+    ];
+    let runs = [(4, Ifup, 5), (6, Ifdown, 7), (8, Ifup, 9), (11, Ifdown, 12)];
+    let mut last = history(&causes, &runs);
+    for (at, expected) in [(10, &NONE[..]), (12, &[Row::Lost])] {
+        last.asked = vec![asked(Ifdown, at, None)];
+        assert_eq!(rows(&last), expected);
+    }
     let mut beside = history(&causes[..1], &[(2, Ifup, 5), (4, Ifup, 6)]);
     beside.asked = vec![asked(Ifup, 3, Some((2, 4)))];
     assert_eq!(

@@ -179,7 +179,11 @@ impl Reading {
     ) {
         let noted = Noted { kind, what, seen };
         let of_peer = self.noted.entry(peer.to_owned()).or_default();
-        of_peer.entry(number).or_insert(noted);
+        let known = of_peer.entry(number).or_insert(noted);
+        // A new segment begins with the setups, also with one whose script starts after that.
+        if known.what == NotedKind::Made {
+            *known = noted;
+        }
     }
 }
 
@@ -195,6 +199,25 @@ mod tests {
         for line in lines {
             write!(file, "{line}").unwrap();
         }
+    }
+
+    #[test]
+    fn a_setup_that_was_copied_before_its_script_started_hides_no_start() {
+        let mut reading = Reading::default();
+        let entry = |text: &str| serde_json::from_str::<Entry>(text).unwrap();
+        let lines = [
+            r#"{"ordered":{"run":7,"peer":"p","kind":"connect","command":{"shell":"x"},
+                "environment":[],"limit":null}}"#,
+            r#"{"setup":{"number":7,"setup":{"peer":"p","lane":"connection","state":{"made":{
+                "server":null,"interface":"","address":"","algorithms":[],"record":[],"run":7}}}}}"#,
+            r#"{"started":{"run":7,"child":{"pid":9,"start-time":3}}}"#,
+        ];
+        for (line, seen) in lines.into_iter().zip(1..) {
+            reading.take(&entry(line), Monotonic(seen));
+        }
+        let found = reading.noted["p"][&7];
+        assert_eq!(found.what, NotedKind::Started { pid: 9 });
+        assert_eq!(found.seen, Monotonic(3));
     }
 
     #[test]
