@@ -98,6 +98,22 @@ limited() {
     same 'processes of scripts' 4096 "$(property tripe-connect-ifscripts.service TasksMax)"
 }
 
+# The directory of the sockets is root's. Core makes its own sockets in it, and can neither remove
+# nor replace the operators' one.
+directory_is_roots() {
+    local sockets=/run/tripe-connect
+    same 'the directory' 'root tripe-connect-core 1775' "$(inside stat --format '%U %G %a' $sockets)"
+    same 'the sockets of core' 'tripe-connect-core tripe-connect-core' \
+        "$(inside stat --format %U $sockets/helpers.sock $sockets/observe.sock | paste -sd ' ')"
+    same 'the socket of systemd' 'root tripe-connect 660' \
+        "$(inside stat --format '%U %G %a' $sockets/control.sock)"
+    if inside setpriv --reuid tripe-connect-core --regid tripe-connect-core --clear-groups \
+        rm -f $sockets/control.sock; then
+        echo "core's user can remove the operators' socket"
+        return 1
+    fi
+}
+
 registered() {
     same 'version' "connect $version" "$(inside /etc/tripe/services/connect --version)"
     # As tripe's start-up and its unit for services do: all is left to our units, and nothing is
@@ -343,6 +359,7 @@ step 'installed over it: takes over, no peer dropped, no script run' install_ove
 step 'READY, and a STATUS with the peers' ready_and_status
 step 'a user for each process, one capability in all' least_privilege
 step 'limits of descriptors, memory and processes' limited
+step "the directory of the sockets is root's" directory_is_roots
 step 'registered with tripe; its start-up leaves the units alone' registered
 for process in $processes; do
     step "kill -9 $process: it comes back, alone" comes_back "$process"
