@@ -44,7 +44,7 @@ installs() {
     for account in core pinger ifscripts metrics; do
         inside getent passwd "tripe-connect-$account"
     done
-    inside getent group tripe-connect tripe
+    inside getent group tripe-connect tripe-connect-helpers tripe
     same 'the link' /usr/lib/tripe/services/connect "$(readlink "$root/etc/tripe/services/connect")"
     same 'version' "connect $version" "$(inside /etc/tripe/services/connect --version)"
     server SVCLIST | { ! grep connect; }

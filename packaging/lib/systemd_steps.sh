@@ -101,12 +101,21 @@ limited() {
 # The directory of the sockets is root's. Core makes its own sockets in it, and can neither remove
 # nor replace the operators' one.
 directory_is_roots() {
-    local sockets=/run/tripe-connect
+    local sockets=/run/tripe-connect process
     same 'the directory' 'root tripe-connect-core 1775' "$(inside stat --format '%U %G %a' $sockets)"
     same 'the sockets of core' 'tripe-connect-core tripe-connect-core' \
         "$(inside stat --format %U $sockets/helpers.sock $sockets/observe.sock | paste -sd ' ')"
+    same 'the socket of helpers' 'tripe-connect-core tripe-connect-helpers 660' \
+        "$(inside stat --format '%U %G %a' $sockets/helpers.sock)"
     same 'the socket of systemd' 'root tripe-connect 660' \
         "$(inside stat --format '%U %G %a' $sockets/control.sock)"
+    for process in pinger ifscripts; do
+        if inside grep -E '^(Gid|Groups):' "/proc/$(pid_of $process)/status" |
+            grep -w "$(inside stat --format %g $sockets)"; then
+            echo "$process can make sockets there too"
+            return 1
+        fi
+    done
     if inside setpriv --reuid tripe-connect-core --regid tripe-connect-core --clear-groups \
         rm -f $sockets/control.sock; then
         echo "core's user can remove the operators' socket"
