@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::control::PeerRows;
 use crate::event::Event;
+use crate::foreign::Foreign;
 
 /// The longest message, newline not counted: 1 MiB. Long lists are sent in several messages; what
 /// is longer is a fault of the sender, and is refused before it is collected.
@@ -17,8 +18,11 @@ pub const MAX_FRAME: usize = 1024 * 1024;
 /// [`MAX_FRAME`].
 pub const ITEMS_PER_FRAME: usize = 500;
 
-/// How much of a malformed message is shown.
-const SHOWN: usize = 100;
+/// So many bytes have more characters than are shown of a message.
+const START: usize = 400;
+
+/// How much is shown of what the JSON reader says: it quotes a word and says what it expected.
+const REASON: usize = 160;
 
 /// Why a text is not a message.
 #[derive(Debug)]
@@ -26,14 +30,14 @@ pub enum FrameError {
     /// It is not JSON, or JSON of another form.
     Malformed {
         /// How the text begins.
-        start: String,
-        /// What the JSON reader said.
-        source: serde_json::Error,
+        start: Foreign,
+        /// What the JSON reader said, which quotes the text.
+        why: Foreign,
     },
     /// It is longer than [`MAX_FRAME`].
     TooLong {
         /// How the text begins.
-        start: String,
+        start: Foreign,
         /// Its length.
         length: usize,
     },
@@ -42,8 +46,8 @@ pub enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FrameError::Malformed { start, source } => {
-                write!(f, "`{start}' is malformed: {source}")
+            FrameError::Malformed { start, why } => {
+                write!(f, "`{start}' is malformed: {why}")
             }
             FrameError::TooLong { start, length } => write!(
                 f,
@@ -56,15 +60,29 @@ impl fmt::Display for FrameError {
 
 impl std::error::Error for FrameError {}
 
+impl FrameError {
+    fn malformed(text: &str, why: &serde_json::Error) -> Self {
+        FrameError::Malformed {
+            start: Foreign::new(text),
+            why: Foreign::up_to(REASON, &why.to_string()),
+        }
+    }
+
+    fn too_long(bytes: &[u8]) -> Self {
+        let start = bytes.get(..START).unwrap_or(bytes);
+        FrameError::TooLong {
+            start: Foreign::new(&String::from_utf8_lossy(start)),
+            length: bytes.len(),
+        }
+    }
+}
+
 /// Reads one message.
 ///
 /// # Errors
 /// [`FrameError::Malformed`] if the text is not an `M`.
 pub fn decode<M: DeserializeOwned>(text: &str) -> Result<M, FrameError> {
-    serde_json::from_str(text).map_err(|source| FrameError::Malformed {
-        start: text.chars().take(SHOWN).collect(),
-        source,
-    })
+    serde_json::from_str(text).map_err(|why| FrameError::malformed(text, &why))
 }
 
 /// Appends one message and its newline to `bytes`, or leaves `bytes` as they were.
@@ -79,12 +97,12 @@ pub fn encode<M: Serialize>(message: &M, bytes: &mut Vec<u8>) -> Result<(), Fram
         bytes.push(b'\n');
         return Ok(());
     }
-    let start = String::from_utf8_lossy(&bytes[before..before + length.min(SHOWN)]).into_owned();
+    let error = match written {
+        Err(why) => FrameError::malformed(&String::from_utf8_lossy(&bytes[before..]), &why),
+        Ok(()) => FrameError::too_long(&bytes[before..]),
+    };
     bytes.truncate(before);
-    match written {
-        Err(source) => Err(FrameError::Malformed { start, source }),
-        Ok(()) => Err(FrameError::TooLong { start, length }),
-    }
+    Err(error)
 }
 
 /// How long a message is, newline not counted: one that is longer than [`MAX_FRAME`] cannot be
@@ -139,10 +157,7 @@ impl EncodedReply {
     }
 
     fn new<T: Serialize>(name: &'static str, told: &T) -> Result<Self, FrameError> {
-        let json = serde_json::to_vec(told).map_err(|source| FrameError::Malformed {
-            start: name.to_owned(),
-            source,
-        })?;
+        let json = serde_json::to_vec(told).map_err(|why| FrameError::malformed(name, &why))?;
         Ok(EncodedReply { name, json })
     }
 
@@ -162,10 +177,9 @@ impl EncodedReply {
         bytes.extend_from_slice(b"}}");
         let length = bytes.len() - before;
         if length > MAX_FRAME {
+            let error = FrameError::too_long(&bytes[before..]);
             bytes.truncate(before);
-            let start =
-                String::from_utf8_lossy(&self.json[..self.json.len().min(SHOWN)]).into_owned();
-            return Err(FrameError::TooLong { start, length });
+            return Err(error);
         }
         bytes.push(b'\n');
         Ok(())
@@ -232,6 +246,18 @@ mod tests {
         ] {
             let error = decode::<ToScripts>(bad).unwrap_err();
             assert!(matches!(error, FrameError::Malformed { .. }), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_shows_little_of_a_strangers_text_and_on_one_line() {
+        let forged = "x\n2026-11-26 ERROR \u{202e}\x1b[2J".to_owned() + &"A".repeat(MAX_FRAME / 2);
+        // The reader of JSON quotes what it does not know.
+        let unknown = serde_json::json!({ forged.as_str(): {} }).to_string();
+        for text in [forged.as_str(), unknown.as_str()] {
+            let error = decode::<ToScripts>(text).unwrap_err().to_string();
+            assert!(error.len() < 300, "{}", error.len());
+            assert!(error.chars().all(crate::foreign::is_plain), "{error:?}");
         }
     }
 

@@ -6,6 +6,8 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::foreign::{self, Foreign};
+
 /// The version of all messages between processes, which each side states in its hello. It is raised
 /// when an old reader would misunderstand a new writer, not for new fields and new messages.
 pub const PROTOCOL: u32 = 1;
@@ -53,7 +55,8 @@ pub struct Hello {
     pub role: Role,
     /// The [`PROTOCOL`] it speaks.
     pub protocol: u32,
-    /// The sender's program version, for people.
+    /// The sender's program version, for people; cut and escaped when it is read.
+    #[serde(deserialize_with = "foreign::deserialize")]
     pub version: String,
 }
 
@@ -76,7 +79,7 @@ impl Hello {
         if self.protocol != PROTOCOL {
             return Err(HelloError::Protocol {
                 theirs: self.protocol,
-                version: self.version.clone(),
+                version: Foreign::new(&self.version),
             });
         }
         if !expected.contains(&self.role) {
@@ -94,7 +97,7 @@ pub enum HelloError {
         /// What the other side speaks.
         theirs: u32,
         /// Its program version.
-        version: String,
+        version: Foreign,
     },
     /// A role that is not served on this socket.
     Role {
@@ -119,3 +122,28 @@ impl fmt::Display for HelloError {
 }
 
 impl std::error::Error for HelloError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame;
+
+    #[test]
+    fn a_version_that_is_read_is_short_and_on_one_line() {
+        let read = |version: &str| {
+            let hello = serde_json::json!({
+                "role": "operator", "protocol": 99, "version": version
+            });
+            frame::decode::<Hello>(&hello.to_string()).unwrap()
+        };
+        assert_eq!(read("2.0.0").version, "2.0.0");
+        let long = read(&("2\nERROR \u{1b}[2J".to_owned() + &"A".repeat(1 << 20)));
+        assert!(long.version.len() < 100, "{}", long.version.len());
+        let error = long.check(&[Role::Operator]).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the other side (version 2\\nERROR \\u{1b}[2JAAAA"),
+            "{error}"
+        );
+        assert!(error.len() < 250, "{error}");
+    }
+}

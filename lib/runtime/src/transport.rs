@@ -24,6 +24,7 @@ use tripe_admin::line::{Line, LineBuffer};
 
 pub use crate::sender::{Account, LOW, SendError, Sender};
 use crate::socket::Socket;
+use connect_ipc::foreign::Foreign;
 use connect_ipc::frame::{self, FrameError, MAX_FRAME};
 
 /// Unread bytes after which a helper's connection is closed: 64 MiB. A full table of 50,000 peers
@@ -285,6 +286,7 @@ impl Receiver {
                 return Ok(Some(message));
             }
             if let Some(Line::TooLong { start, length }) = self.lines.too_long() {
+                let start = Foreign::new(&start);
                 return Err(FrameError::TooLong { start, length }.into());
             }
             if !self.fill().await? {
@@ -325,6 +327,7 @@ impl Receiver {
                     return Ok(Some(frame::decode(&text)?));
                 }
                 Line::TooLong { start, length } => {
+                    let start = Foreign::new(&start);
                     return Err(FrameError::TooLong { start, length }.into());
                 }
             }
