@@ -3,6 +3,7 @@
 
 use std::process::ExitCode;
 
+use crate::log_text;
 use crate::streams::{self, Stream};
 
 /// Why a program ended. The numbers follow sysexits(3), which supervisors and scripts know.
@@ -89,7 +90,9 @@ pub fn finish(program: &str, result: Result<Exit, Fatal>) -> ExitCode {
             exit.into()
         }
         Err(fatal) => {
-            Stream::Err.last_line(format!("{program}: {}", sentence(&fatal.error)));
+            // It may quote what another process wrote.
+            let text = log_text::entry(&sentence(&fatal.error));
+            Stream::Err.last_line(format!("{program}: {text}"));
             fatal.exit.into()
         }
     }

@@ -14,13 +14,11 @@ use tracing_subscriber::layer::{Context, Layer};
 
 use crate::line_queue::{LineQueue, Sink};
 use crate::log_fields::MARK;
+use crate::log_text;
 use crate::streams::loss;
 
 /// Where the journal listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
-
-/// How much of a value is sent. An entry has few values, and a datagram room for some 200 KiB.
-const MAX_VALUE: usize = 32 * 1024;
 
 /// Sees whether the journal is there. Entries name the socket themselves, so that they also reach a
 /// journal that has made its socket again.
@@ -175,19 +173,12 @@ impl Entry {
         self.0
     }
 
+    /// Adds a field. Its value is escaped, and so on one line, which is also what one searches for:
+    /// as it is shown.
     fn add(&mut self, name: &str, value: &str) {
-        let value = value.as_bytes();
-        let value = value.get(..MAX_VALUE).unwrap_or(value);
-        self.0.extend_from_slice(name.as_bytes());
-        if value.contains(&b'\n') {
-            self.0.push(b'\n');
-            self.0
-                .extend_from_slice(&(value.len() as u64).to_le_bytes());
-        } else {
-            self.0.push(b'=');
+        for part in [name, "=", &log_text::entry(value), "\n"] {
+            self.0.extend_from_slice(part.as_bytes());
         }
-        self.0.extend_from_slice(value);
-        self.0.push(b'\n');
     }
 }
 
@@ -228,6 +219,7 @@ mod tests {
                 _peer = "berlin",
                 run = 3,
                 error = "two\nlines",
+                line = %"\u{202e}\x1b[2J\nMESSAGE=forged",
                 "ifup failed"
             );
         });
@@ -238,15 +230,19 @@ mod tests {
             text.starts_with("PRIORITY=4\nSYSLOG_IDENTIFIER=connect\n"),
             "{text}"
         );
-        let message = "MESSAGE=ifup failed run=3 error=\"two\\nlines\"\n";
-        let named = "PEER=berlin\nRUN=3\nERROR\n\u{9}\0\0\0\0\0\0\0two\nlines\n";
-        assert!(text.ends_with(&format!("{message}{named}")), "{text:?}");
+        let odd = "\\u{202e}\\u{1b}[2J\\nMESSAGE=forged";
+        let message = "MESSAGE=ifup failed run=3 error=\"two\\nlines\"";
+        let named = "PEER=berlin\nRUN=3\nERROR=two\\nlines";
+        assert!(
+            text.ends_with(&format!("{message} line={odd}\n{named}\nLINE={odd}\n")),
+            "{text:?}"
+        );
     }
 
     #[test]
-    fn a_value_that_is_too_large_for_a_datagram_is_cut() {
+    fn a_value_is_cut() {
         let mut entry = Entry::default();
-        entry.add("A", &"x".repeat(MAX_VALUE * 10));
-        assert_eq!(entry.0.len(), MAX_VALUE + 3);
+        entry.add("A", &"x".repeat(1 << 20));
+        assert!(entry.0.len() < log_text::MAX_ENTRY + 100);
     }
 }

@@ -17,6 +17,7 @@ mod journal;
 pub mod line_queue;
 pub mod lock_holder;
 mod log_fields;
+mod log_text;
 pub mod logging;
 pub mod notifier;
 pub mod ownership;

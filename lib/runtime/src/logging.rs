@@ -13,7 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt};
 
 use crate::journal::{self, Journal};
-use crate::log_fields::WithoutJournalFields;
+use crate::log_fields::EscapedFields;
 use crate::rate_limit::RateLimit;
 use crate::streams::LogWriter;
 
@@ -148,7 +148,7 @@ fn set_up(options: &LogOptions, stderr: BoxMakeWriter) -> Result<(), LogError> {
             .with_writer(stderr)
             .with_ansi(std::io::stderr().is_terminal() && !plain)
             .with_target(false)
-            .fmt_fields(WithoutJournalFields::default())
+            .fmt_fields(EscapedFields::default())
             .boxed()
     };
     tracing_subscriber::registry()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Keeps one kind of message from flooding the log: up to a limit per window of time are written,
-//! the others are counted and reported in one line.
+//! Keeps one kind of message from flooding the log: up to a limit per window of time are written, by
+//! number and by length, the others are counted and reported in one line.
 //!
 //! ```text
 //!   event --> [RateLimit] --pass--> log
@@ -9,7 +9,7 @@
 //! ```
 
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,11 +21,17 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Filter};
 
 use crate::clock;
+use crate::log_text::MAX_ENTRY;
 
 /// How many messages of one kind, that is from one place in the program, are written in a
 /// [`WINDOW`]. A thousand peers that come or go at once are logged one by one; a fault that repeats
 /// in a loop is not.
 const MOST: u32 = 1_000;
+
+/// How many bytes of one kind are written in a [`WINDOW`], by and large: the last message may reach
+/// beyond, and each has a time and the names of its fields besides. A thousand lines of the usual
+/// length have as many, so only long ones are counted sooner.
+const MOST_BYTES: usize = 128 * 1024;
 
 /// Short enough that a count comes soon, long enough that floods fill few lines.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -38,6 +44,7 @@ const SHOWN: usize = 60;
 struct Window {
     since: Monotonic,
     written: u32,
+    bytes: usize,
     left_out: u64,
 }
 
@@ -55,6 +62,7 @@ impl Window {
         Window {
             since: now,
             written: 0,
+            bytes: 0,
             left_out: 0,
         }
     }
@@ -65,7 +73,7 @@ impl Window {
         if now >= end && self.left_out == 0 {
             *self = Window::new(now);
         }
-        if self.written < MOST {
+        if self.written < MOST && self.bytes < MOST_BYTES {
             self.written += 1;
             return Decision::Write;
         }
@@ -75,6 +83,11 @@ impl Window {
         } else {
             Decision::LeaveOut
         }
+    }
+
+    /// Notes how long a message is that is written.
+    const fn wrote(&mut self, bytes: usize) {
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     /// Ends the window and returns how many messages were left out.
@@ -111,7 +124,16 @@ impl<S: Subscriber> Filter<S> for RateLimit {
                 .judge(now)
         };
         match decision {
-            Decision::Write => true,
+            Decision::Write => {
+                // Not while the windows are locked: this runs code that formats values.
+                let mut length = Length::default();
+                event.record(&mut length);
+                let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(window) = windows.get_mut(&kind) {
+                    window.wrote(length.0.min(MAX_ENTRY));
+                }
+                true
+            }
             Decision::LeaveOut => false,
             Decision::Begin(end) => {
                 let mut text = Text::default();
@@ -142,6 +164,24 @@ impl RateLimit {
     }
 }
 
+/// How long the values of a message are.
+#[derive(Debug, Default)]
+struct Length(usize);
+
+impl Write for Length {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+impl Visit for Length {
+    fn record_debug(&mut self, _: &Field, value: &dyn fmt::Debug) {
+        // Counting cannot fail.
+        let _ = write!(self, "{value:?}");
+    }
+}
+
 /// The beginning of a message's text.
 #[derive(Debug, Default)]
 struct Text(String);
@@ -169,12 +209,27 @@ mod tests {
         let mut window = Window::new(start);
         for _ in 0..MOST {
             assert_eq!(window.judge(start), Decision::Write);
+            window.wrote(MOST_BYTES / MOST as usize);
         }
         assert_eq!(window.judge(start), Decision::Begin(start + WINDOW));
         // Even late, none is written before the others were reported.
         assert_eq!(window.judge(start + 2 * WINDOW), Decision::LeaveOut);
         assert_eq!(window.end(start + 2 * WINDOW), 2);
         assert_eq!(window.judge(start + 2 * WINDOW), Decision::Write);
+    }
+
+    #[test]
+    fn bytes_are_limited_too() {
+        let start = clock::now();
+        let mut window = Window::new(start);
+        let entries = MOST_BYTES / MAX_ENTRY;
+        for _ in 0..entries {
+            assert_eq!(window.judge(start), Decision::Write);
+            window.wrote(MAX_ENTRY);
+        }
+        assert_eq!(window.judge(start), Decision::Begin(start + WINDOW));
+        assert_eq!(window.end(start + WINDOW), 1);
+        assert_eq!(window.judge(start + WINDOW), Decision::Write);
     }
 
     #[test]
@@ -212,21 +267,37 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_flood_is_cut_and_other_kinds_are_not() {
+    /// What is written of what is logged.
+    fn written(log: impl FnOnce()) -> Vec<String> {
         let (sender, lines) = mpsc::channel();
         let layer = tracing_subscriber::fmt::layer()
             .with_writer(Log(Mutex::new(sender)))
             .with_filter(RateLimit::default());
         let subscriber = tracing_subscriber::registry().with(layer);
-        tracing::subscriber::with_default(subscriber, || {
+        tracing::subscriber::with_default(subscriber, log);
+        lines.try_iter().collect()
+    }
+
+    #[test]
+    fn a_flood_is_cut_and_other_kinds_are_not() {
+        let written = written(|| {
             for number in 0..3 * MOST {
                 tracing::info!("flood {number}");
             }
             tracing::info!("something else");
         });
-        let written: Vec<String> = lines.try_iter().collect();
         assert_eq!(written.len(), usize::try_from(MOST).unwrap() + 1);
         assert!(written.last().unwrap().contains("something else"));
+    }
+
+    #[test]
+    fn a_flood_of_long_messages_is_cut_sooner() {
+        let long = "x".repeat(10 * MAX_ENTRY);
+        let written = written(|| {
+            for number in 0..MOST {
+                tracing::info!(number, error = %long, "flood");
+            }
+        });
+        assert_eq!(written.len(), MOST_BYTES / MAX_ENTRY);
     }
 }

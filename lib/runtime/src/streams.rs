@@ -2,7 +2,7 @@
 //! Standard output and standard error of a service, which are written to without waiting for their
 //! readers.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -14,6 +14,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::line_queue::{LineQueue, Sink, flush_all};
+use crate::log_text;
 
 /// How long the last lines of a program may take. A reader needs some milliseconds; one that has
 /// not read for a second does not read at all.
@@ -30,8 +31,11 @@ pub enum Stream {
 
 impl Stream {
     /// Writes a line, to which it adds the newline. It is lost, and counted, if nobody reads what
-    /// was written before.
+    /// was written before. On a terminal the trace is escaped: what it shows comes from others.
     pub fn line(self, mut line: String) {
+        if self == Stream::Out && self.descriptor().is_terminal() {
+            line = log_text::one_line(&line);
+        }
         line.push('\n');
         self.bytes(line.into_bytes());
     }
