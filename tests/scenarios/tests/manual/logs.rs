@@ -183,3 +183,35 @@ fn a_client_that_vanishes_costs_one_line() -> Outcome {
     assert!(lines.count() <= 1, "{log}");
     Ok(())
 }
+
+#[test]
+fn a_strangers_words_are_cut_and_escaped_in_the_log() -> Outcome {
+    let forged = "2026-11-26T09:00:00Z ERROR forged \u{1b}[2J\u{202e}";
+    let words = format!("x\n{forged}{}", "A".repeat(700));
+    let hello = |protocol, version: &str| serde_json::json!({ "role": "operator", "protocol": protocol, "version": version });
+    let ours = hello(1, "test");
+    let request = serde_json::json!({ "id": 1, "request": { words.as_str(): {} } });
+    for (sent, told) in [
+        (hello(99, &words).to_string(), "(version x"),
+        (format!("{ours}\n{forged}{words}"), "is malformed"),
+        (format!("{ours}\n{request}"), "is malformed"),
+    ] {
+        // A service for each, since what one user does wrong may be told once a minute.
+        let site = Site::new()?.build()?;
+        let service = site.connect(&[])?;
+        let mut client = UnixStream::connect(service.control())?;
+        writeln!(client, "{sent}")?;
+        service.wait_for_log(told)?;
+        let log = service.log();
+        let odd = |c: char| c != '\n' && !connect_ipc::foreign::is_plain(c);
+        assert!(!log.contains(odd), "{log:?}");
+        for line in log.lines() {
+            assert!(
+                !line.starts_with("2026-11-26T09") && line.len() < 600,
+                "{line}"
+            );
+        }
+        assert!(!log.contains(&"A".repeat(100)), "{log}");
+    }
+    Ok(())
+}
