@@ -4,13 +4,10 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
-use tripe_admin::challenge::{MIN_LENGTH, is_letter};
+use tripe_admin::challenge::{MARK, MIN_LENGTH, is_letter};
 
 /// How many challenges are remembered: more than commands can wait for a greeting at once.
 const REMEMBERED: usize = 65_536;
-
-/// What people read in place of a challenge.
-const MARK: &str = "<challenge>";
 
 /// The challenges of this run.
 #[derive(Debug, Default)]

@@ -330,7 +330,7 @@ pub fn request(
     for line in BufReader::new(stream).lines().skip(1) {
         let answer: serde_json::Value = serde_json::from_str(&line?)?;
         let reply = answer["reply"].clone();
-        let last = ["peer", "done", "failed", "error"]
+        let last = ["peer", "recent", "done", "failed", "error"]
             .iter()
             .any(|k| reply.get(k).is_some());
         replies.push(reply);

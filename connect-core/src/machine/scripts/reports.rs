@@ -11,10 +11,10 @@ use connect_ipc::event::{EventKind, EventName};
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::Role;
 use connect_ipc::scripts::{
-    Child, Ended, FromScripts, KILL_AFTER, LINGERING, ScriptKind, Stream, ToScripts, UnderWay,
+    Child, Ended, FromScripts, KILL_AFTER, LINGERING, Stream, ToScripts, UnderWay,
 };
 use connect_ipc::setup::Lane;
-use tripe_admin::challenge::{MIN_LENGTH, is_letter};
+use tripe_admin::challenge::{self, MIN_LENGTH, is_letter};
 
 use super::ended_run::EndedRun;
 use super::runs::{Challenge, RunState};
@@ -231,12 +231,12 @@ impl Machine {
 
     /// A line of output.
     fn output(&mut self, id: RunId, stream: Stream, line: String) {
-        if let Some(run) = self.scripts.runs.get(&id)
-            && run.kind == ScriptKind::Connect
-        {
+        // Of a run that is not known, nobody can say what it writes.
+        let run = self.scripts.runs.get(&id);
+        let may_be_secret = run.is_none_or(|run| run.kind.lane() == Lane::Connection);
+        if may_be_secret {
             // Wherever it stands: a banner before it does not make it less of a secret.
-            let words = line.split_whitespace();
-            let secrets = words.filter(|word| word.len() >= MIN_LENGTH && is_challenge(word));
+            let secrets = challenge::find(&line);
             self.out
                 .extend(secrets.map(|word| Output::Secret(word.to_owned())));
         }
@@ -254,20 +254,29 @@ impl Machine {
                 return self.greet(&peer, &line);
             }
         }
-        self.report_output(id, stream, line);
+        let told = if may_be_secret {
+            challenge::mask(&line).into_owned()
+        } else {
+            line
+        };
+        self.report_output(id, stream, told);
     }
 
     /// The first line of a `connect` command's output: submits the greeting.
     fn greet(&mut self, peer: &str, line: &str) {
         let challenge = line.trim();
         if !is_challenge(challenge) {
+            // A part of it may be one.
+            let line = challenge::mask(line);
             return self.warn(["connect", peer, "bad-challenge"], &[line]);
         }
         self.out.push(Output::Secret(challenge.to_owned()));
         if let Err(error) =
             self.command(Pending::Greet(peer.to_owned()), "GREET", [peer, challenge])
         {
-            tracing::warn!(peer, %error, "cannot send the greeting");
+            // It quotes the command.
+            let error = challenge::mask(&error.to_string()).into_owned();
+            tracing::warn!(peer, error, "cannot send the greeting");
         }
     }
 

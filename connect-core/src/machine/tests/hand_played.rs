@@ -477,6 +477,55 @@ fn a_challenge_after_a_banner_is_a_secret_too() {
 }
 
 #[test]
+fn nothing_that_looks_like_a_challenge_is_told() {
+    let pairs = &[
+        ("peer", "PASSIVE"),
+        ("connect", "ssh"),
+        ("disconnect", "ssh"),
+    ];
+    let mut rig = Rig::joined(&[record("p", pairs)], &[]);
+    rig.request(1, 1, Request::Events(EventFilter::default()));
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    let challenge = "QUFBQUFBQUFBQUFBQUFBQUFB";
+    let connect = rig.runs()[0].0;
+    let says = |rig: &mut Rig, run, stream, line: String| {
+        rig.scripts_say(FromScripts::Output { run, stream, line });
+    };
+    says(
+        &mut rig,
+        connect,
+        Stream::Stdout,
+        format!("yours: {challenge}!"),
+    );
+    says(&mut rig, connect, Stream::Stdout, challenge.to_owned());
+    says(&mut rig, connect, Stream::Stderr, format!("<{challenge}>"));
+    let end = Ended::Exited(1);
+    rig.scripts_say(FromScripts::Ended { run: connect, end });
+    rig.hear("NOTE KILL p");
+    let disconnect = rig.runs()[0].0;
+    says(&mut rig, disconnect, Stream::Stdout, challenge.to_owned());
+    let end = Ended::Exited(1);
+    rig.scripts_say(FromScripts::Ended {
+        run: disconnect,
+        end,
+    });
+    let peer = "p".to_owned();
+    rig.request(2, 2, Request::Info { peer });
+    let told = format!("{:?} {:?} {:?}", rig.sent(), rig.events, rig.answers);
+    assert!(!told.contains(challenge), "{told}");
+    for line in [
+        "WARN connect connect p bad-challenge \"yours: <challenge>!\"",
+        "NOTIFY connect connect p stdout <challenge>",
+        "WARN connect connect p stderr <<challenge>>",
+        "NOTIFY connect disconnect p stdout <challenge>",
+    ] {
+        assert!(told.contains(&format!("{line:?}")), "{line}: {told}");
+    }
+    assert!(told.contains("tail"), "{told}");
+    assert!(rig.secrets.iter().all(|secret| secret == challenge));
+}
+
+#[test]
 fn what_happened_last_is_told_to_those_who_come_later() {
     let mut rig = Rig::joined(&[record("p", &[("peer", "INET 192.0.2.1 1")])], &["p"]);
     rig.feed(Input::WallClock { millis: 1_000_000 });

@@ -119,14 +119,15 @@ fn a_last_line_without_newline_is_told_too() -> Outcome {
 fn lines_of_any_length_are_told_cut_to_fit() -> Outcome {
     for length in [150, 255, 5_000, 1_000_000] {
         let (site, _service) = parted(&format!(
-            "head -c {length} /dev/zero | tr '\\0' x; echo; echo after"
+            // No letters of which a challenge could be made.
+            "head -c {length} /dev/zero | tr '\\0' '#'; echo; echo after"
         ))?;
         let mut events = site.lab.follow_from_start();
         let line = events.stdout("disconnect p")?;
         if length == 150 {
-            assert_eq!(line, "x".repeat(150));
+            assert_eq!(line, "#".repeat(150));
         } else {
-            assert!(line.len() > 200 && line.ends_with("x..."), "{line}");
+            assert!(line.len() > 200 && line.ends_with("#..."), "{line}");
         }
         assert_eq!(events.stdout("disconnect p")?, "after");
         let longest = commands(&site, "NOTIFY").iter().map(String::len).max();

@@ -107,8 +107,8 @@ fn an_empty_line_is_warned_of() -> Outcome {
 fn an_endless_line_is_warned_of() -> Outcome {
     let (site, _service) = connecting("yes | tr -d '\\n'")?;
     let mut events = site.lab.follow_from_start();
-    let warning = events.line("WARN USER connect connect p bad-challenge yyyy")?;
-    assert!(warning.ends_with("yyyy..."), "{warning}");
+    // All of it is letters of challenges, so none of it is told.
+    events.exactly("WARN USER connect connect p bad-challenge <challenge>...")?;
     assert!(commands(&site, "GREET").is_empty());
     assert_nothing_is_stuck(&site)
 }
@@ -132,6 +132,38 @@ fn a_line_that_is_no_challenge_is_warned_of() -> Outcome {
     events.exactly("WARN USER connect connect p exit-nonzero 255")?;
     assert!(commands(&site, "GREET").is_empty());
     assert_nothing_is_stuck(&site)
+}
+
+#[test]
+fn a_challenge_behind_a_banner_is_told_to_nobody() -> Outcome {
+    // The record may be told, so it has the challenge in two halves.
+    let (first, second) = ("c2VjcmV0LWNoYWxsZ", "W5nZS1hYmNkZWZnaGlq");
+    let challenge = format!("{first}{second}");
+    let (site, service) = connecting(&format!(
+        "c={first}; c=${{c}}{second}; echo \"Welcome, take $c\"; echo $c; echo \"($c)\" >&2; exit 1"
+    ))?;
+    for told in [
+        "WARN USER connect connect p bad-challenge \"Welcome, take <challenge>\"",
+        "NOTE USER connect connect p stdout <challenge>",
+        "WARN USER connect connect p stderr (<challenge>)",
+        "WARN USER connect connect p exit-nonzero 1",
+    ] {
+        // Standard output and standard error have no order.
+        site.lab.follow_from_start().exactly(told)?;
+    }
+    let request = serde_json::json!({ "recent": {} });
+    let recent = scenarios::request(service.control(), &request)?;
+    let info = scenarios::request(
+        service.control(),
+        &serde_json::json!({ "info": { "peer": "p" } }),
+    )?;
+    let told = format!("{recent:?} {info:?} {}", service.log());
+    assert!(
+        told.contains("take <challenge>") && told.contains("(<challenge>)"),
+        "{told}"
+    );
+    assert!(!told.contains(&challenge), "{told}");
+    Ok(())
 }
 
 #[test]
