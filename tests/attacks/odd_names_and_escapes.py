@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Peers have names that look like options or read backwards, and scripts write control
-characters for the operator's terminal; wanted: all works, and no such character reaches terminal
-or log. A process in a user namespace of its own says that it is root; wanted: it is no helper.
+characters for the operator's terminal; wanted: all works, no such character reaches a terminal or
+the log, and what goes into a file stays as it came. A process in a user namespace of its own says that it is root; wanted: it is no helper.
 """
 
 import contextlib
 import ctypes
 import os
+import pty
+import subprocess
+import threading
 import time
 
 import lib
@@ -38,9 +41,40 @@ def become_root_of_a_namespace():
         os.close(file)
 
 
+class Terminal:
+    """A terminal on which a program writes."""
+
+    def __init__(self, *command, environment):
+        self.data = b""
+        reading, writing = pty.openpty()
+        self.process = subprocess.Popen(
+            [f"{lib.BIN}/{command[0]}", *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=writing,
+            stderr=writing,
+            # Without colours, of which the program would write the sequences itself.
+            env={**environment, "TERM": "dumb"},
+        )
+        os.close(writing)
+        self.reader = threading.Thread(target=self.read, args=(reading,), daemon=True)
+        self.reader.start()
+
+    def read(self, reading):
+        # Linux says EIO at the end.
+        with contextlib.suppress(OSError):
+            while data := os.read(reading, 4096):
+                self.data += data
+
+    def whole(self):
+        """All that was written, once the program has ended."""
+        self.reader.join(30)
+        return self.data
+
+
 def control_characters(data):
     """Which of the characters that matter are in what a terminal or log gets."""
-    return [name for name, byte in (("ESC", b"\x1b"), ("BEL", b"\x07")) if byte in data]
+    odd = (("ESC", b"\x1b"), ("BEL", b"\x07"), ("RLO", "\u202e".encode()))
+    return [name for name, byte in odd if byte in data]
 
 
 def attack():
@@ -52,9 +86,17 @@ def attack():
         LONG: {"peer": lib.address(3)},
     }
     with lib.Site(peers, auto=False, options=["--helpers-mode", "666"]) as site:
-        where = ("-a", site.admin_socket)
-        site.start("connect-cli", *where, "admin", "--watch", log=site.path("watch"))
-        site.start("connect-cli", *where, "events", log=site.path("events"))
+        where = {**lib.ENVIRONMENT, "TRIPESOCK": site.admin_socket, "TRIPEDIR": site.directory}
+
+        def terminal(*words):
+            return Terminal("connect-cli", *words, environment=where)
+
+        watching = {
+            "admin --watch": terminal("admin", "--watch"),
+            "events": terminal("events"),
+            "events --json": terminal("events", "--json"),
+        }
+        site.start("connect-cli", "-a", site.admin_socket, "admin", "--watch", log=site.path("watch"))
         time.sleep(0.7)
         site.cli("active", "esc")
         for name in ("-x", REVERSED, LONG):
@@ -64,19 +106,30 @@ def attack():
                 output.returncode == 0 or output.stderr,
                 output.stderr.strip()[:60],
             )
-        lib.within(10, lambda: "exited" in lib.file_text(site.path("events")))
+        lib.within(10, lambda: b"exited" in watching["events"].data)
         site.admin("LAB SILENCE -x")
         gone = lib.within(15, lambda: not any("-x" in line for line in site.admin("LIST")))
         lib.wanted("a dead peer named -x is removed", gone, site.admin("LIST"))
-        for name, data in (
-            ("admin --watch", open(site.path("watch"), "rb").read()),
-            ("events", open(site.path("events"), "rb").read()),
-            ("status", site.cli("status").stdout.encode()),
-            ("submit info", site.cli("submit", "info", "esc").stdout.encode()),
-            ("the log", open(site.log, "rb").read()),
+        lib.stop(*(it.process for it in watching.values()))
+        shown = {name: it.whole() for name, it in watching.items()}
+        for words in (
+            ("status",),
+            ("status", "--json"),
+            ("submit", "list-active"),
+            ("submit", "info", "esc"),
+            ("info", REVERSED),
+            ("admin", "LIST"),
+            ("admin", "--json", "LIST"),
         ):
+            shown[" ".join(words)] = terminal(*words).whole()
+        with open(site.log, "rb") as file:
+            shown["the log"] = file.read()
+        for name, data in shown.items():
             found = control_characters(data)
-            lib.wanted(f"{name} has no control characters", not found, found or "")
+            wanted = data and not found
+            lib.wanted(f"{name!a} has no control characters", wanted, found or f"{len(data)} bytes")
+        with open(site.path("watch"), "rb") as file:
+            lib.wanted("a file has them as they came", control_characters(file.read()))
         reading, writing = os.pipe()
 
         def pose_as_helper():

@@ -17,6 +17,7 @@ use crate::client::subscription::Subscription;
 use crate::common::Common;
 use crate::error::Error;
 use crate::interrupt::until_unread;
+use crate::output::json;
 use crate::output::report::{PeerReport, ServiceReport};
 use crate::output::status_text;
 use crate::output::{Output, SCHEMA};
@@ -79,11 +80,8 @@ impl<'a> StatusReport<'a> {
             service: service.into(),
             peers: [],
         };
-        let (text, end) = if pretty {
-            (serde_json::to_string_pretty(&head)?, "]\n}")
-        } else {
-            (serde_json::to_string(&head)?, "]}")
-        };
+        let text = json::text(&head, pretty)?;
+        let end = if pretty { "]\n}" } else { "]}" };
         // The end follows the peers.
         out.write_all(text.trim_end_matches(end).as_bytes())?;
         let peers = 0;
@@ -94,11 +92,10 @@ impl<'a> StatusReport<'a> {
         let comma = if self.peers == 0 { "" } else { "," };
         self.peers += 1;
         let report = PeerReport::from(peer);
+        let text = json::text(&report, self.pretty)?;
         if !self.pretty {
-            write!(self.out, "{comma}{}", serde_json::to_string(&report)?)?;
-            return Ok(());
+            return write!(self.out, "{comma}{text}");
         }
-        let text = serde_json::to_string_pretty(&report)?;
         // No string in it has a line end that is not escaped.
         write!(self.out, "{comma}\n    {}", text.replace('\n', "\n    "))
     }

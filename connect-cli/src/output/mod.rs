@@ -3,6 +3,7 @@
 
 pub(crate) mod change_text;
 pub(crate) mod event_text;
+pub(crate) mod json;
 pub(crate) mod note_words;
 pub(crate) mod paint;
 pub(crate) mod peer_text;
@@ -16,6 +17,7 @@ pub(crate) mod summary;
 pub(crate) mod table;
 pub(crate) mod text;
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
 
 use serde::Serialize;
@@ -30,10 +32,12 @@ pub(crate) const SCHEMA: u32 = 1;
 /// The width of tables if neither the terminal nor the environment gives one.
 const WIDTH: usize = 80;
 
-/// Where the result of a command goes.
+/// Where the result of a command goes. What comes from elsewhere cannot command a terminal: there,
+/// whatever is written is cleaned. Into a file or a pipe it goes as it came.
 #[derive(Debug)]
-pub(crate) struct Output {
-    writer: BufWriter<Stdout>,
+pub(crate) struct Output<W: Write = BufWriter<Stdout>> {
+    writer: W,
+    terminal: bool,
     colour: bool,
     width: usize,
     /// Whether sentences are broken at that width: it is that of the terminal, or was asked for.
@@ -64,9 +68,11 @@ impl Output {
         let variable = |name| std::env::var(name).ok();
         let terminal = rustix::termios::tcgetwinsize(&stdout).ok();
         let columns = variable("COLUMNS");
+        let is_terminal = stdout.is_terminal();
         Output {
             wraps: terminal.is_some() || columns.is_some(),
-            colour: stdout.is_terminal()
+            terminal: is_terminal,
+            colour: is_terminal
                 && wants_colour(variable("NO_COLOR").as_deref(), variable("TERM").as_deref()),
             width: width(terminal.map(|size| size.ws_col), columns.as_deref()),
             writer: BufWriter::new(stdout),
@@ -77,7 +83,7 @@ impl Output {
     /// Clears the screen, if standard output is a terminal. Lines that do not fit on the screen are
     /// left out from then on. Returns whether it is a terminal.
     pub(crate) fn begin_screen(&mut self) -> io::Result<bool> {
-        if !self.writer.get_ref().is_terminal() {
+        if !self.terminal {
             return Ok(false);
         }
         if let Ok(size) = rustix::termios::tcgetwinsize(self.writer.get_ref()) {
@@ -88,13 +94,30 @@ impl Output {
         self.writer.write_all(b"\x1b[H\x1b[2J")?;
         Ok(true)
     }
+}
 
+impl<W: Write> Output<W> {
     pub(crate) const fn is_coloured(&self) -> bool {
         self.colour
     }
 
+    /// What of a text is written.
+    fn shown<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.terminal {
+            text::clean(text)
+        } else {
+            Cow::Borrowed(text)
+        }
+    }
+
     /// Writes one line.
     pub(crate) fn line(&mut self, text: &str) -> io::Result<()> {
+        let text = self.shown(text);
+        self.clean_line(&text)
+    }
+
+    /// Writes one line that is clean already, and may be in colour.
+    fn clean_line(&mut self, text: &str) -> io::Result<()> {
         match &mut self.room {
             Some(0) => return Ok(()),
             Some(room) => *room -= 1,
@@ -111,7 +134,7 @@ impl Output {
         }
         let indent = " ".repeat(indent);
         let options = textwrap::Options::new(self.width).subsequent_indent(&indent);
-        for line in textwrap::wrap(text, options.break_words(false)) {
+        for line in textwrap::wrap(&self.shown(text), options.break_words(false)) {
             self.painted(paint, &line)?;
         }
         Ok(())
@@ -119,10 +142,11 @@ impl Output {
 
     /// Writes one line, in colour on a terminal.
     pub(crate) fn painted(&mut self, paint: Paint, text: &str) -> io::Result<()> {
+        let text = self.shown(text);
         if self.colour {
-            self.line(&paint.apply(text))
+            self.clean_line(&paint.apply(&text))
         } else {
-            self.line(text)
+            self.clean_line(&text)
         }
     }
 
@@ -146,20 +170,21 @@ impl Output {
     ) -> io::Result<()> {
         let width = if wide { usize::MAX } else { self.width };
         for line in table.lines(width, self.colour) {
-            self.line(&line)?;
+            // Its cells are clean wherever it goes.
+            self.clean_line(&line)?;
         }
         Ok(())
     }
 
     /// Writes a value as indented JSON.
     pub(crate) fn json<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
-        serde_json::to_writer_pretty(&mut self.writer, value)?;
+        json::write(&mut self.writer, value, true)?;
         self.line("")
     }
 
     /// Writes a value as one line of JSON and flushes it.
     pub(crate) fn json_line<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
-        serde_json::to_writer(&mut self.writer, value)?;
+        json::write(&mut self.writer, value, false)?;
         self.line_flushed("")
     }
 
@@ -169,10 +194,20 @@ impl Output {
     }
 }
 
-/// For writers of whole texts, such as completion scripts.
-impl Write for Output {
+/// For writers of whole texts, such as completion scripts. No character may be split.
+impl<W: Write> Write for Output<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.writer.write(bytes)
+        if self.terminal {
+            let text = String::from_utf8_lossy(bytes);
+            for part in text.split_inclusive(['\n', '\t']) {
+                let line = part.trim_end_matches(['\n', '\t']);
+                let end = part.get(line.len()..).unwrap_or_default();
+                write!(self.writer, "{}{end}", text::clean(line))?;
+            }
+        } else {
+            self.writer.write_all(bytes)?;
+        }
+        Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -194,6 +229,61 @@ pub(crate) fn to_stderr_bare(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const ODD: &str = "a\x1b[2Jb\u{202e}c\u{9b}\u{7f}";
+
+    /// What is written to a terminal, or to something else.
+    fn written(terminal: bool, write: impl FnOnce(&mut Output<Vec<u8>>)) -> String {
+        let mut output = Output {
+            writer: Vec::new(),
+            terminal,
+            colour: terminal,
+            width: WIDTH,
+            wraps: terminal,
+            room: None,
+        };
+        write(&mut output);
+        String::from_utf8(output.writer).unwrap()
+    }
+
+    #[test]
+    fn nothing_from_elsewhere_commands_a_terminal_however_it_is_written() {
+        let columns = [table::Column {
+            title: "PEER",
+            right: false,
+            least: None,
+        }];
+        let shown = "a\\u{1b}[2Jb\\u{202e}c\\u{9b}\\u{7f}";
+        let all = |out: &mut Output<Vec<u8>>| {
+            let table = Table::new(columns, [vec![Cell::from(ODD)]].into_iter());
+            out.line(ODD).unwrap();
+            out.line_flushed(ODD).unwrap();
+            out.painted(Paint::Bad, ODD).unwrap();
+            out.sentence(Paint::Good, ODD, 2).unwrap();
+            out.painted_flushed(&(ODD.to_owned(), Paint::Plain))
+                .unwrap();
+            writeln!(out, "{ODD}\t{ODD}").unwrap();
+            out.table(&table, false).unwrap();
+            out.json(&ODD).unwrap();
+            out.json_line(&ODD).unwrap();
+        };
+        let text = written(true, all);
+        let ours = text.replace("\x1b[31m", "").replace("\x1b[32m", "");
+        let ours = ours.replace("\x1b[1m", "").replace("\x1b[0m", "");
+        let hidden = |c: char| !matches!(c, '\n' | '\t') && peerdb::is_invisible(c);
+        assert!(!ours.contains(hidden), "{ours:?}");
+        assert_eq!(ours.matches(shown).count(), 8, "{ours}");
+        // Elsewhere a text goes as it came, a table and JSON are the same.
+        let text = written(false, all);
+        assert_eq!(text.matches(ODD).count(), 7, "{text:?}");
+        assert_eq!(text.matches(shown).count(), 1, "{text:?}");
+    }
+
+    #[test]
+    fn what_is_cleaned_twice_is_cleaned_once() {
+        let once = text::clean(ODD);
+        assert_eq!(text::clean(&once), once);
+    }
 
     #[test]
     fn no_color_counts_when_it_is_set_and_not_empty() {

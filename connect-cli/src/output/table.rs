@@ -2,9 +2,12 @@
 //! Plain tables: aligned columns, cut where a terminal is too narrow. The rows are made twice, once
 //! for the widths and once to be shown, so that a long table need not be kept.
 
+use std::borrow::Cow;
+
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::paint::Paint;
+use super::text::clean;
 
 /// The number of spaces between two columns.
 const GAP: usize = 2;
@@ -25,12 +28,14 @@ pub(crate) struct Cell {
 }
 
 impl Cell {
-    /// A cell in colour.
+    /// A cell in colour, with its text [cleaned](clean).
     pub(crate) fn painted(paint: Paint, text: impl Into<String>) -> Self {
-        Cell {
-            text: text.into(),
-            paint,
-        }
+        let text = text.into();
+        let text = match clean(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(clean) => clean,
+        };
+        Cell { text, paint }
     }
 }
 

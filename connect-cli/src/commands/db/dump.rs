@@ -94,7 +94,9 @@ fn show(database: &Database, out: &mut Output) -> io::Result<()> {
     for record in database.sorted_peers().iter().chain(locals) {
         out.painted(Paint::Heading, &format!("[{}]", text::clean(record.name())))?;
         for (key, value) in record.iter() {
-            out.line(&assignment(key, value))?;
+            for line in assignment(key, value).lines() {
+                out.line(line)?;
+            }
         }
         out.line("")?;
     }
