@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Keeps one kind of message from flooding the log: up to a limit per window of time are written, by
-//! number and by length, the others are counted and reported in one line.
+//! Keeps one kind of message from flooding the log: in each window of time so many are written, and
+//! so many bytes of them; the others are counted and reported in one line.
 //!
 //! ```text
 //!   event --> [RateLimit] --pass--> log
