@@ -50,6 +50,8 @@ impl Departure {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Departures {
     by_name: BTreeMap<Box<str>, Departure>,
+    /// How many of them are losses.
+    losses: usize,
     /// Whether it was logged that there are too many.
     overflow_logged: bool,
 }
@@ -67,7 +69,9 @@ impl Departures {
             }
             return;
         }
-        self.by_name.insert(name.into(), departure);
+        self.losses += usize::from(departure.is_loss());
+        let before = self.by_name.insert(name.into(), departure);
+        self.losses -= usize::from(before.is_some_and(|it| it.is_loss()));
     }
 
     /// The departure of a peer that is not back.
@@ -77,7 +81,9 @@ impl Departures {
 
     /// A peer is there again: its departure is forgotten, and returned.
     pub(super) fn forget(&mut self, name: &str) -> Option<Departure> {
-        self.by_name.remove(name)
+        let departure = self.by_name.remove(name)?;
+        self.losses -= usize::from(departure.is_loss());
+        Some(departure)
     }
 
     /// Forgets the peers that nobody expects any more: those without a record, and those whose
@@ -89,6 +95,7 @@ impl Departures {
                 is_watched(record) || !departure.is_loss() || departure.removal == Removal::Replaced
             })
         });
+        self.count_losses();
         self.overflow_logged = false;
     }
 
@@ -99,6 +106,12 @@ impl Departures {
                 departure.removal = Removal::Server;
             }
         }
+        self.count_losses();
+    }
+
+    /// Counts the losses again, after a walk through all departures.
+    fn count_losses(&mut self) {
+        self.losses = self.by_name.values().filter(|it| it.is_loss()).count();
     }
 
     /// Whether a peer was removed to be added again, and could not be.
@@ -115,9 +128,8 @@ impl Departures {
     }
 
     /// How many peers were lost and are not back.
-    pub(super) fn losses(&self) -> usize {
-        let lost = self.by_name.values().filter(|it| it.is_loss());
-        lost.count()
+    pub(super) const fn losses(&self) -> usize {
+        self.losses
     }
 
     /// All of them, sorted by name.
@@ -159,6 +171,7 @@ mod tests {
             departures.get("7").map(|it| it.removal),
             Some(Removal::Command)
         );
+        assert_eq!(departures.losses(), LIMIT - 1);
     }
 
     #[test]

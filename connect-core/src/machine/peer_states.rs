@@ -34,7 +34,7 @@ impl Machine {
         if self.additions.is_under_way(peer.name()) {
             return PeerState::Adding;
         }
-        match peer.adoption.as_deref() {
+        match peer.adoption() {
             None => PeerState::Unwatched,
             Some(_) if self.overdue(id).is_some() => PeerState::Unknown,
             Some(adoption) => adoption.state(),
@@ -49,7 +49,7 @@ impl Machine {
             let departure = self.peers.departures.get(name);
             return departure.filter(|it| it.is_loss()).map(|it| it.at);
         };
-        let adoption = peer.adoption.as_deref()?;
+        let adoption = peer.adoption()?;
         let history = &adoption.history;
         match adoption.state() {
             PeerState::Down => history.changed.or(Some(history.since)),
@@ -155,7 +155,7 @@ impl Machine {
             age: ago(peer.seen),
             ..self.row(peer.name(), state)
         };
-        if let Some(adoption) = peer.adoption.as_deref() {
+        if let Some(adoption) = peer.adoption() {
             let phase = adoption.liveness.phase();
             (status.failures, status.failed_checks) = (phase.failures, phase.failed_checks);
             // No check follows where a ping is under way, or where the peer is being removed.

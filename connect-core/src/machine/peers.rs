@@ -41,9 +41,14 @@ pub(super) struct Adoption {
 }
 
 impl Adoption {
+    /// Whether no attempt of its last check was answered.
+    fn is_down(&self) -> bool {
+        self.liveness.phase().failed_checks > 0
+    }
+
     /// How the peer is, as far as its checks have told.
     pub(super) fn state(&self) -> PeerState {
-        if self.liveness.phase().failed_checks > 0 {
+        if self.is_down() {
             PeerState::Down
         } else if self.liveness.statistics().replies > 0 {
             PeerState::Up
@@ -109,7 +114,7 @@ pub(super) struct Peer {
     /// Whether interface and address were asked for.
     pub particulars: Particulars,
     /// Present if the peer is adopted.
-    pub adoption: Option<Box<Adoption>>,
+    adoption: Option<Box<Adoption>>,
     /// When core first saw it.
     pub seen: Monotonic,
     /// How far it was set up by its scripts, for this core or an earlier one.
@@ -123,6 +128,12 @@ impl Peer {
     #[must_use]
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// How it is watched; `None` unless it is adopted.
+    #[must_use]
+    pub(super) fn adoption(&self) -> Option<&Adoption> {
+        self.adoption.as_deref()
     }
 
     /// The record that its connection was made with, as far as that matters.
@@ -172,6 +183,9 @@ pub(super) struct PeerTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_name: BTreeMap<Box<str>, u32>,
+    /// How many are adopted, and how many of these are down.
+    adopted: usize,
+    down: usize,
     /// How often a peer came or went.
     changes: u64,
     /// Those that the server had and does not have any more.
@@ -196,18 +210,29 @@ impl PeerTable {
     /// How many there are of each kind.
     #[must_use]
     pub(super) fn counts(&self) -> PeerCounts {
-        let mut counts = PeerCounts {
+        PeerCounts {
+            present: self.len(),
+            adopted: self.adopted,
+            down: self.down,
             gone: self.departures.losses(),
-            ..PeerCounts::default()
-        };
-        for (_, peer) in self.iter() {
-            counts.present += 1;
-            if let Some(adoption) = peer.adoption.as_deref() {
-                counts.adopted += 1;
-                counts.down += usize::from(adoption.liveness.phase().failed_checks > 0);
-            }
         }
-        counts
+    }
+
+    /// Compares what is counted with a walk.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let adoptions = || self.iter().filter_map(|(_, peer)| peer.adoption());
+        let recount = PeerCounts {
+            present: self.iter().count(),
+            adopted: adoptions().count(),
+            down: adoptions().filter(|adoption| adoption.is_down()).count(),
+            gone: self
+                .departures
+                .iter()
+                .filter(|(_, it)| it.is_loss())
+                .count(),
+        };
+        assert_eq!(self.counts(), recount);
     }
 
     /// Whether the server has none.
@@ -268,7 +293,52 @@ impl PeerTable {
         let id = Self::id(slot, entry.generation);
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(slot);
-        entry.peer.take().map(|peer| (id, peer))
+        let peer = entry.peer.take()?;
+        self.discount(peer.adoption());
+        Some((id, peer))
+    }
+
+    /// Adopts a peer that is not adopted.
+    pub(super) fn adopt(&mut self, id: PeerId, adoption: Adoption) {
+        self.disown(id);
+        let is_down = adoption.is_down();
+        if let Some(peer) = self.get_mut(id) {
+            peer.adoption = Some(Box::new(adoption));
+            self.adopted += 1;
+            self.down += usize::from(is_down);
+        }
+    }
+
+    /// Ends the adoption of a peer, and gives it.
+    pub(super) fn disown(&mut self, id: PeerId) -> Option<Box<Adoption>> {
+        let adoption = self.get_mut(id)?.adoption.take();
+        self.discount(adoption.as_deref());
+        adoption
+    }
+
+    fn discount(&mut self, adoption: Option<&Adoption>) {
+        self.adopted -= usize::from(adoption.is_some());
+        self.down -= usize::from(adoption.is_some_and(Adoption::is_down));
+    }
+
+    /// Changes how a peer is, and gives the peer's adoption and what came of the change.
+    #[inline]
+    pub(super) fn judge<T>(
+        &mut self,
+        id: PeerId,
+        judge: impl FnOnce(&mut Liveness) -> T,
+    ) -> Option<(&mut Adoption, T)> {
+        let (slot, generation) = Self::slot_of(id);
+        let entry = self.slots.get_mut(slot as usize)?;
+        let peer = entry
+            .peer
+            .as_mut()
+            .filter(|_| entry.generation == generation);
+        let adoption = peer?.adoption.as_deref_mut()?;
+        self.down -= usize::from(adoption.is_down());
+        let result = judge(&mut adoption.liveness);
+        self.down += usize::from(adoption.is_down());
+        Some((adoption, result))
     }
 
     /// Gives a peer a new number, so that nothing under way for the old one is credited to it.
@@ -328,7 +398,8 @@ impl PeerTable {
         }
     }
 
-    /// The adoption of the peer of that number.
+    /// The adoption of the peer of that number, to change anything but how the peer is: see
+    /// [`PeerTable::judge`].
     pub(super) fn adoption_mut(&mut self, id: PeerId) -> Option<&mut Adoption> {
         self.get_mut(id)?.adoption.as_deref_mut()
     }

@@ -46,12 +46,12 @@ impl Machine {
             None if self.additions.is_under_way(name) => Removal::Replaced,
             None => otherwise,
         };
-        let was_up = peer.adoption.as_deref().map(Adoption::state) == Some(PeerState::Up);
+        let was_up = peer.adoption().map(Adoption::state) == Some(PeerState::Up);
         if (was_up || removal == Removal::Command) && !self.additions.is_under_way(name) {
             self.additions.attempts.end(name);
         }
         self.note_departure(name, &peer, removal);
-        if peer.adoption.is_some() {
+        if peer.adoption().is_some() {
             self.forget_at_pinger(id);
         }
         self.emit(Some(name), || EventKind::Removed(removal));
@@ -91,7 +91,7 @@ impl Machine {
             removal,
             address: peer.address.clone(),
         };
-        let expected = peer.adoption.is_some()
+        let expected = peer.adoption().is_some()
             || !departure.is_loss()
             || departure.removal == Removal::Replaced;
         if expected && self.database.current.peer(name).is_some() {

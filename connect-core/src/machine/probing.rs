@@ -45,7 +45,7 @@ impl Machine {
         if self.pinger.watch.held_until + GRACE > self.now {
             return None;
         }
-        let adoption = self.peers.get(peer)?.adoption.as_deref()?;
+        let adoption = self.peers.get(peer)?.adoption()?;
         adoption.overdue(self.now)
     }
 
@@ -186,7 +186,7 @@ impl Machine {
     /// Judges what is due, given the peers whose order and whose answer are overdue for longest.
     fn find_overdue(&self, order: Option<PeerId>, answer: Option<PeerId>) -> Found {
         let now = self.now;
-        let debt = |id: Option<PeerId>| Some(self.peers.get(id?)?.adoption.as_deref()?.owed());
+        let debt = |id: Option<PeerId>| Some(self.peers.get(id?)?.adoption()?.owed());
         let (order, answer) = (debt(order), debt(answer));
         let due = |debt: Option<(Debt, Monotonic)>| debt.map(|(_, due)| due);
         let up = self.link() == ServerLink::Up;

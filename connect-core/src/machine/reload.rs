@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use connect_ipc::PeerId;
 use connect_ipc::event::EventKind;
+use connect_policy::pinging::is_watched;
 
 use super::database::Loaded;
 use super::liveness::WatchAs;
@@ -97,16 +98,15 @@ impl Machine {
                 continue;
             };
             let new = database.peer(peer.name());
-            let watch = new.is_some_and(connect_policy::pinging::is_watched);
+            let watched = new.filter(|record| is_watched(record));
             if let Some(record) = new {
                 peer.record = Some(record.clone());
                 if peer.algorithms.is_none() && record.get("ifdown").is_some() {
                     self.server.questions.add(id);
                 }
             }
-            match (&mut peer.adoption, watch) {
-                (Some(adoption), true) => {
-                    let Some(record) = &peer.record else { continue };
+            match (self.peers.adoption_mut(id), watched) {
+                (Some(adoption), Some(record)) => {
                     let (plan, kind) = plan_of(record, self.config.ping);
                     adoption.kind = kind;
                     if *adoption.liveness.plan() != plan {
@@ -114,9 +114,9 @@ impl Machine {
                         replanned.push(id);
                     }
                 }
-                (Some(_), false) => self.disown(id),
-                (None, true) => wanted.push(id),
-                (None, false) => {}
+                (Some(_), None) => self.disown(id),
+                (None, Some(_)) => wanted.push(id),
+                (None, None) => {}
             }
         }
         for id in &replanned {

@@ -185,7 +185,7 @@ impl Machine {
                 .unwrap_or_default()
                 .to_vec(),
             plan: peer
-                .and_then(|peer| peer.adoption.as_deref())
+                .and_then(|peer| peer.adoption())
                 .map(|adoption| *adoption.liveness.plan()),
             oversize: None,
         };

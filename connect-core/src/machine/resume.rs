@@ -83,7 +83,7 @@ impl Machine {
                 name: peer.name().to_owned(),
                 setups: self.scripts.certain(peer.setups),
                 algorithms: peer.algorithms.as_ref().map(&mut place),
-                adoption: peer.adoption.as_deref().map(AdoptionState::of),
+                adoption: peer.adoption().map(AdoptionState::of),
             })
             .collect();
         let state = State {

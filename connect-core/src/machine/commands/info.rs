@@ -46,7 +46,7 @@ impl Machine {
             return self.reply_failed(requester, name, ["unknown-peer", name]);
         };
         let figures = peer
-            .and_then(|peer| peer.adoption.as_ref())
+            .and_then(|peer| peer.adoption())
             .map(|adoption| figures(adoption));
         let figures = figures.as_ref().map_or(&[][..], |figures| &figures[..]);
         // A figure outranks a key of the same name, which would only mislead.

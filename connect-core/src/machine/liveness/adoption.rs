@@ -71,7 +71,7 @@ impl Machine {
     }
 
     fn adopt(&mut self, id: PeerId, due: impl FnOnce(&PingPlan) -> Monotonic) {
-        let Some(peer) = self.peers.get_mut(id) else {
+        let Some(peer) = self.peers.get(id) else {
             return;
         };
         let Some(record) = &peer.record else { return };
@@ -82,7 +82,8 @@ impl Machine {
             Some(known) => Liveness::carried_on(plan, known.phase, known.statistics, self.now),
             None => Liveness::starting(plan, due(&plan)),
         };
-        peer.adoption = Some(Box::new(Adoption {
+        let name = peer.name().to_owned();
+        let adoption = Adoption {
             liveness,
             kind,
             ping: None,
@@ -92,8 +93,8 @@ impl Machine {
                 since: self.now,
                 ..History::default()
             },
-        }));
-        let name = peer.name().to_owned();
+        };
+        self.peers.adopt(id, adoption);
         tracing::debug!(peer = name, "adopted");
         self.emit(Some(&name), || EventKind::Adopted {});
         self.watch(&[id], WatchAs::New);
@@ -109,8 +110,8 @@ impl Machine {
 
     /// Stops pinging a peer that stays with the server.
     pub(in crate::machine) fn disown(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get_mut(id)
-            && let Some(adoption) = peer.adoption.take()
+        if let Some(adoption) = self.peers.disown(id)
+            && let Some(peer) = self.peers.get(id)
         {
             // If the peer is adopted again soon, its next ping must be the only one in flight.
             if let Some(ping) = adoption.ping {
@@ -131,7 +132,7 @@ impl Machine {
         }
         let watched = ids.iter().filter_map(|id| {
             let peer = self.peers.get(*id)?;
-            let adoption = peer.adoption.as_ref()?;
+            let adoption = peer.adoption()?;
             Some(Watched {
                 peer: *id,
                 name: peer.name().to_owned(),

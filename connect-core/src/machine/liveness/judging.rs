@@ -16,11 +16,12 @@ impl Machine {
     /// Judges a result, hands it to the pinger, and acts on what it means.
     pub(in crate::machine) fn ping_result(&mut self, id: PeerId, seq: u32, result: PingResult) {
         let now = self.now;
-        let Some(adoption) = self.peers.adoption_mut(id) else {
-            return;
-        };
-        let replied_before = adoption.liveness.phase().failed_checks == 0;
-        let Some(judgement) = adoption.liveness.result(id, seq, result, now) else {
+        let judged = self.peers.judge(id, |liveness| {
+            let replied_before = liveness.phase().failed_checks == 0;
+            let judgement = liveness.result(id, seq, result, now)?;
+            Some((judgement, replied_before))
+        });
+        let Some((adoption, Some((judgement, replied_before)))) = judged else {
             return;
         };
         adoption.ping = None;
@@ -114,7 +115,7 @@ impl Machine {
             self.reconnect(id);
         } else if self.command_with_options(Pending::Kill(name.clone()), "KILL", &name)
             && let Some(peer) = self.peers.get_mut(id)
-            && let Some(adoption) = peer.adoption.as_deref()
+            && let Some(adoption) = peer.adoption()
         {
             peer.killed_for = Some(adoption.liveness.plan().retries);
         }

@@ -151,7 +151,7 @@ impl Owed {
         for entries in [&mut self.orders, &mut self.answers] {
             for (second, ids) in entries {
                 ids.retain(|id| {
-                    let adoption = peers.get(*id).and_then(|peer| peer.adoption.as_deref());
+                    let adoption = peers.get(*id).and_then(|peer| peer.adoption());
                     adoption.is_some_and(|adoption| adoption.noted == Some(*second))
                 });
                 self.len += ids.len();

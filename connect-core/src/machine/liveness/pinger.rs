@@ -103,19 +103,19 @@ impl Machine {
         let ids: Vec<PeerId> = self.peers.adopted().iter().map(|(id, _)| *id).collect();
         for id in &ids {
             // Core's own copy is the newer one, unless core has just begun.
-            let Some(peer) = self.peers.get_mut(*id) else {
+            let Some(peer) = self.peers.get(*id) else {
                 continue;
             };
             let Some(known) = self.pinger.remembered.remove(peer.name()) else {
                 continue;
             };
-            if let Some(adoption) = &mut peer.adoption
-                && (self.pinger.from_state.contains(id) || adoption.liveness.is_untouched())
-            {
-                let plan = *adoption.liveness.plan();
-                adoption.liveness =
-                    Liveness::carried_on(plan, known.phase, known.statistics, self.now);
-            }
+            let (is_from_state, now) = (self.pinger.from_state.contains(id), self.now);
+            self.peers.judge(*id, |liveness| {
+                if is_from_state || liveness.is_untouched() {
+                    let (plan, phase) = (*liveness.plan(), known.phase);
+                    *liveness = Liveness::carried_on(plan, phase, known.statistics, now);
+                }
+            });
         }
         self.pinger.from_state.clear();
         if self.server.joined_before() {

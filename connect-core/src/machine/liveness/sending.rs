@@ -49,7 +49,7 @@ impl Machine {
         let Some(peer) = self.peers.get(order.peer) else {
             return;
         };
-        let Some(adoption) = peer.adoption.as_deref() else {
+        let Some(adoption) = peer.adoption() else {
             return;
         };
         let command = adoption.kind.command();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which scripts are run for what, and with which arguments and environment.
 
+use connect_ipc::PeerId;
 use connect_ipc::control::{Reply, RunProgress};
 use connect_ipc::scripts::{Ended, ScriptKind, ToScripts};
 use connect_ipc::setup::SetupState;
-use connect_ipc::{PeerId, RunId};
 use connect_policy::changes::for_ifdown;
 use connect_policy::scripts::{ifup_arguments, interface_script, limit};
 
@@ -55,13 +55,7 @@ impl Machine {
 
     /// Ends a peer's `connect` commands: what they are to bring about is not wanted any more.
     pub(in crate::machine) fn stop_connect(&mut self, name: &str) {
-        let stopped: Vec<RunId> = self
-            .scripts
-            .runs
-            .iter_mut()
-            .filter_map(|(id, run)| (run.is_connect_of(name) && run.stop()).then_some(*id))
-            .collect();
-        for run in stopped {
+        for run in self.scripts.runs.stop_connect(name) {
             self.tell_scripts(ToScripts::Stop(run));
         }
     }
@@ -109,10 +103,7 @@ impl Machine {
             self.answer(by.connection, by.request, waiting);
         }
         let message = ToScripts::Run(vec![run.clone()]);
-        let state = RunState {
-            asked_by,
-            ..RunState::ordered(run, self.now)
-        };
+        let state = RunState::ordered(run, asked_by, self.now);
         self.scripts.runs.insert(id, state);
         if self.scripts.helper.ready().is_some() {
             self.scripts.owe(id, Some(self.now));

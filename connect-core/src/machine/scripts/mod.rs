@@ -38,7 +38,7 @@ use super::setups::progress::{PeerSetups, Progress};
 use super::setups::recovery::Recovery;
 use complaints::Complaints;
 use ended_run::EndedRun;
-use runs::RunState;
+use runs::RunTable;
 use settling::Settling;
 
 /// The script helper and its runs.
@@ -47,7 +47,7 @@ pub(super) struct Scripts {
     pub(super) helper: Helper,
     /// What a script helper has told of runs under way, until it has told all.
     resumed: Vec<UnderWay>,
-    runs: BTreeMap<RunId, RunState>,
+    runs: RunTable,
     next_run: u64,
     /// What the helper owes, the oldest first: of each run at most the next word, from the instant
     /// when it was due.
@@ -72,7 +72,7 @@ impl Scripts {
         Scripts {
             helper: Helper::awaited(started),
             resumed: Vec::new(),
-            runs: BTreeMap::new(),
+            runs: RunTable::default(),
             next_run: started.0,
             owed: BTreeSet::new(),
             unwatched: VecDeque::new(),
@@ -99,12 +99,13 @@ impl Scripts {
 
     /// What a script of this peer waits for that is ordered now; `None` if it is started at once.
     fn waits_for(&self, peer: &str, lane: Lane, now: Monotonic) -> Option<WaitsFor> {
-        let is_ahead = |run: &&RunState| run.peer == peer && run.kind.lane() == lane && !run.ended;
-        if let Some(run) = self.runs.values().find(is_ahead) {
+        let mut runs = self.runs.pending_of(peer);
+        if let Some((_, run)) = runs.find(|(_, run)| run.kind.lane() == lane) {
+            let ahead = run.status(now);
             return Some(WaitsFor::Run {
-                script: run.kind,
-                pid: run.progress.child.map(|child| child.pid),
-                seconds: now.since(run.progress.since).as_secs(),
+                script: ahead.kind,
+                pid: ahead.pid,
+                seconds: ahead.seconds,
             });
         }
         let is_full = self.complaints.full_since(lane).is_some();
@@ -124,27 +125,26 @@ impl Scripts {
         setups
     }
 
-    /// Whether another `ifup` of a peer than this one is not over. It looks at each run.
+    /// Whether another `ifup` of a peer than this one is not over.
     pub(super) fn has_other_ifup(&self, peer: &str, lane: Lane, than: RunId) -> bool {
-        let mut runs = self.runs.iter();
-        lane == Lane::Interface
-            && runs.any(|(id, run)| {
-                run.kind == ScriptKind::Ifup && run.peer == peer && *id != than && !run.ended
-            })
+        let mut runs = self.runs.pending_of(peer);
+        lane == Lane::Interface && runs.any(|(id, run)| run.kind == ScriptKind::Ifup && id != than)
     }
 
-    /// The server is gone.
+    /// The server is gone. It looks at each run.
     pub(super) fn server_lost(&mut self) {
-        let runs = self.runs.values();
-        let active = runs.filter(|run| run.kind.lane() == Lane::Interface && !run.ended);
+        let active = self
+            .runs
+            .iter()
+            .filter(|(_, run)| run.kind.lane() == Lane::Interface && !run.has_ended());
         self.recovery
-            .server_lost(active.map(|run| run.peer.as_str()));
+            .server_lost(active.map(|(_, run)| run.peer.as_str()));
     }
 
-    /// Whether an interface script of a peer is not over. It looks at each run.
+    /// Whether an interface script of a peer is not over.
     pub(super) fn is_interface_active(&self, peer: &str) -> bool {
-        let mut runs = self.runs.values();
-        runs.any(|run| run.peer == peer && run.kind.lane() == Lane::Interface)
+        let mut runs = self.runs.of(peer);
+        runs.any(|(_, run)| run.kind.lane() == Lane::Interface)
     }
 
     /// When there is something to be decided, if a server is joined, or to tell the helper.
@@ -179,11 +179,10 @@ impl Scripts {
         self.owed.first().map(|(due, _)| *due)
     }
 
-    /// The scripts of a peer that take unusually long: at most one of each kind, the oldest. It
-    /// looks at each run.
+    /// The scripts of a peer that take unusually long: at most one of each kind, the oldest.
     pub(super) fn long_of(&self, peer: &str, now: Monotonic) -> Vec<LongScript> {
         let mut known: Vec<LongScript> = Vec::new();
-        for run in self.runs.values().filter(|run| run.peer == peer) {
+        for (_, run) in self.runs.of(peer) {
             if let Some(long) = run.long(now)
                 && known.iter().all(|other| other.kind != long.kind)
             {
@@ -207,7 +206,7 @@ impl Scripts {
     pub(super) fn take_due_to_watch(&mut self, now: Monotonic) -> Vec<(RunId, Child)> {
         let mut due = Vec::new();
         while let Some((_, id, child)) = self.unwatched.pop_front_if(|(at, _, _)| *at <= now) {
-            if self.runs.get(&id).is_some_and(|run| !run.ended) {
+            if self.runs.is_pending(id) {
                 due.push((id, child));
             }
         }
@@ -219,19 +218,16 @@ impl Scripts {
         self.complaints.deadline()
     }
 
-    /// The helper for operators, given its process. It looks at each run.
+    /// The helper for operators, given its process.
     pub(super) fn status(&self, helper: HelperStatus, now: Monotonic) -> ScriptHelperStatus {
         let mut lanes = ByLane::<LaneStatus>::default();
         for lane in Lane::ALL {
-            let since = self.complaints.full_since(lane);
-            lanes.get_mut(lane).full = since.map(|since| now.since(since).as_secs());
-        }
-        for run in self.runs.values().filter(|run| !run.ended) {
-            let lane = lanes.get_mut(run.kind.lane());
-            match run.progress.child {
-                Some(_) => lane.running += 1,
-                None => lane.waiting += 1,
-            }
+            let (since, counts) = (self.complaints.full_since(lane), self.runs.counts(lane));
+            *lanes.get_mut(lane) = LaneStatus {
+                running: counts.running,
+                waiting: counts.waiting,
+                full: since.map(|since| now.since(since).as_secs()),
+            };
         }
         ScriptHelperStatus {
             helper,
@@ -242,21 +238,14 @@ impl Scripts {
 
     /// How many scripts are queued or under way.
     pub(super) fn pending(&self) -> u64 {
-        self.runs.values().filter(|run| !run.ended).count() as u64
+        let counts = Lane::ALL.map(|lane| self.runs.counts(lane));
+        counts.iter().map(|it| it.running + it.waiting).sum()
     }
 
     /// A peer's scripts, for operators.
     pub(super) fn of(&self, peer: &str, now: Monotonic) -> (Vec<ScriptStatus>, Vec<RecentScript>) {
-        let pending = self
-            .runs
-            .values()
-            .filter(|run| run.peer == peer && !run.ended)
-            .map(|run| ScriptStatus {
-                kind: run.kind,
-                pid: run.progress.child.map(|child| child.pid),
-                seconds: now.since(run.progress.since).as_secs(),
-            })
-            .collect();
+        let pending = self.runs.pending_of(peer);
+        let pending = pending.map(|(_, run)| run.status(now)).collect();
         let recent = || self.recent.iter().filter(|run| run.peer == peer);
         // A failure is told however many other scripts have ended since.
         let known =
@@ -265,5 +254,11 @@ impl Scripts {
         let before = failed.filter(|failed| !known(failed));
         let ended = before.chain(recent()).map(|run| run.report(now));
         (pending, ended.collect())
+    }
+
+    /// Compares what is kept about all runs with a walk through them.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        self.runs.check();
     }
 }

@@ -61,7 +61,7 @@ impl Machine {
         self.scripts.forget_owed();
         self.forget_complaints();
         // No helper reads the output that another one held open.
-        self.scripts.runs.retain(|_, run| !run.ended);
+        self.scripts.runs.forget_ended();
         for run in self.scripts.runs.values_mut() {
             run.helper_lost();
         }
@@ -117,12 +117,12 @@ impl Machine {
     }
 
     fn script_started(&mut self, id: RunId, child: Child) {
-        let Some(state) = self.scripts.runs.get_mut(&id) else {
+        self.scripts.runs.start(id, child, self.now);
+        let Some(state) = self.scripts.runs.get(&id) else {
             return;
         };
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
-        state.started(child, self.now);
-        let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by);
+        let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by());
         self.setup_started(&peer, script.lane(), id);
         let end = limit.map(|limit| self.now + limit + KILL_AFTER);
         self.scripts.owe(id, end);
@@ -140,7 +140,7 @@ impl Machine {
     /// A child has ended: the helper is to say so.
     pub(in crate::machine) fn child_ended(&mut self, id: RunId) {
         let owes = self.scripts.helper.ready().is_some();
-        if owes && self.scripts.runs.get(&id).is_some_and(|run| !run.ended) {
+        if owes && self.scripts.runs.is_pending(id) {
             self.scripts.owe(id, Some(self.now));
         }
     }
@@ -155,24 +155,24 @@ impl Machine {
             if run.kind.lane() == Lane::Interface {
                 self.scripts.recovery.note_active(&run.peer);
             }
-            if !self.scripts.runs.contains_key(&run.run)
-                && self.scripts.settling.is_settled(run.run)
-            {
+            let known = self.scripts.runs.get(&run.run);
+            if known.is_none() && self.scripts.settling.is_settled(run.run) {
                 // That word was lost together with the connection.
                 self.scripts.settling.settle(run.run, self.now);
                 continue;
             }
-            let state = self
-                .scripts
-                .runs
-                .entry(run.run)
-                .or_insert_with(|| RunState::inherited(&run, self.now));
-            if state.stopping {
+            if known.is_some_and(|state| state.stopping) {
                 // The wish may have been lost together with the connection.
                 stop.push(run.run);
             }
-            if let Some(child) = run.child.filter(|_| state.progress.child.is_none()) {
-                state.started(child, start_of(child, self.now));
+            let is_started = known.is_some_and(|state| state.child().is_some());
+            if known.is_none() {
+                let inherited = RunState::inherited(&run, self.now);
+                self.scripts.runs.insert(run.run, inherited);
+            }
+            if let Some(child) = run.child.filter(|_| !is_started) {
+                let since = start_of(child, self.now);
+                self.scripts.runs.start(run.run, child, since);
                 self.scripts.watch_later(run.run, child, self.now);
                 self.setup_started(&run.peer, run.kind.lane(), run.run);
             }
@@ -188,19 +188,19 @@ impl Machine {
     fn tell_the_rest(&mut self, there: &HashSet<RunId>) {
         let (mut adopt, mut stopped, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         let mut again = BTreeMap::new();
-        for (id, state) in &self.scripts.runs {
-            if there.contains(id) {
+        for (id, state) in self.scripts.runs.iter() {
+            if there.contains(&id) {
                 continue;
             }
             let order = state.order.as_deref().map(|order| vec![order.clone()]);
-            match (&state.progress.child, order) {
-                (Some(_), _) => adopt.push(state.under_way(*id)),
-                (None, Some(order)) if state.stopping => stopped.push((*id, order)),
+            match (state.child(), order) {
+                (Some(_), _) => adopt.push(state.under_way(id)),
+                (None, Some(order)) if state.stopping => stopped.push((id, order)),
                 (None, Some(order)) => {
-                    again.insert(*id, ToScripts::Run(order));
+                    again.insert(id, ToScripts::Run(order));
                 }
                 // Nobody knows what became of it.
-                (None, None) => lost.push(*id),
+                (None, None) => lost.push(id),
             }
         }
         let changes = self.scripts.changes.iter();
@@ -224,7 +224,7 @@ impl Machine {
         for id in lost {
             self.script_ended(id, Ended::Lost);
             // Nobody reads what it writes.
-            self.scripts.runs.remove(&id);
+            self.scripts.runs.remove(id);
         }
         self.recall_setups();
     }
@@ -286,7 +286,7 @@ impl Machine {
             return;
         };
         run.closed.insert(stream);
-        let over = run.ended && run.closed.len() == 2;
+        let over = run.has_ended() && run.closed.len() == 2;
         let missing = stream == Stream::Stdout
             && std::mem::replace(&mut run.challenge, Challenge::Settled) == Challenge::Expected;
         if missing {
@@ -294,7 +294,7 @@ impl Machine {
             self.warn_of(Some(id), ["connect", &peer, "unexpected-eof"], &[""; 0]);
         }
         if over {
-            self.scripts.runs.remove(&id);
+            self.scripts.runs.remove(id);
         }
     }
 
@@ -308,7 +308,7 @@ impl Machine {
             return;
         };
         run.remember(stream, &line);
-        let (script, peer, asked_by) = (run.kind, run.peer.clone(), run.asked_by);
+        let (script, peer, asked_by) = (run.kind, run.peer.clone(), run.asked_by());
         if let Some(by) = asked_by {
             let output = RunProgress::Output {
                 stream,
@@ -331,16 +331,12 @@ impl Machine {
     fn script_ended(&mut self, id: RunId, end: Ended) {
         self.scripts.owe(id, None);
         self.scripts.settling.settle(id, self.now);
-        let Some(run) = self.scripts.runs.get_mut(&id) else {
+        // A helper that is back repeats itself.
+        let Some((run, asked_by)) = self.scripts.runs.end(id) else {
             return;
         };
-        if std::mem::replace(&mut run.ended, true) {
-            // A helper that is back repeats itself.
-            return;
-        }
-        let asked_by = run.asked_by.take();
         let (peer, lane) = (run.peer.clone(), run.kind.lane());
-        let progress = match (&end, run.progress.child) {
+        let progress = match (&end, run.child()) {
             (Ended::NotStarted(_), _) | (Ended::Stopped, None) => Progress::NeverStarted,
             _ => Progress::Made,
         };
@@ -357,27 +353,11 @@ impl Machine {
         }
         let silent = matches!(ended.end, Ended::NotStarted(_) | Ended::Stopped);
         if silent || run.closed.len() == 2 {
-            self.scripts.runs.remove(&id);
+            self.scripts.runs.remove(id);
         } else {
-            self.bound_lingering();
+            self.scripts.runs.bound_ended(LINGERING);
         }
         self.setup_ended(&peer, lane, id, progress);
         self.conclude(Some(id), ended, asked_by);
-    }
-
-    /// Forgets the oldest run whose output lingers, if there are too many.
-    fn bound_lingering(&mut self) {
-        let mut lingering = self
-            .scripts
-            .runs
-            .iter()
-            .filter(|(_, run)| run.ended)
-            .map(|(id, _)| *id);
-        let oldest = lingering.next();
-        if lingering.count() >= LINGERING
-            && let Some(oldest) = oldest
-        {
-            self.scripts.runs.remove(&oldest);
-        }
     }
 }

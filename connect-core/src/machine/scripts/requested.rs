@@ -86,8 +86,7 @@ impl Machine {
         if self.scripts.helper.ready().is_none() {
             return failure(&["no-script-helper"]);
         }
-        let requested = self.scripts.runs.values();
-        if requested.filter(|run| run.asked_by.is_some()).count() >= MAX_REQUESTED {
+        if self.scripts.runs.requested() >= MAX_REQUESTED {
             return failure(&["too-many-scripts", &MAX_REQUESTED.to_string()]);
         }
         Ok(id)

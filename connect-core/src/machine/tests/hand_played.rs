@@ -309,14 +309,13 @@ fn a_refused_list_does_not_keep_the_service_from_working() {
 fn a_peer_in_trouble_is_checked_at_once_only_by_a_pinger_that_knows_it() {
     let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
     let id = rig.id("p");
-    if let Some(adoption) = rig.machine.peers.adoption_mut(id) {
-        let (plan, statistics) = (*adoption.liveness.plan(), *adoption.liveness.statistics());
+    rig.machine.peers.judge(id, |liveness| {
         let phase = PingPhase {
             failed_checks: 1,
             ..PingPhase::default()
         };
-        adoption.liveness = Liveness::standing(plan, phase, statistics);
-    }
+        *liveness = Liveness::standing(*liveness.plan(), phase, *liveness.statistics());
+    });
     let told = |rig: &mut Rig| {
         rig.to_pinger.clear();
         rig.hear("NOTE KXDONE p");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Whatever comes in whatever order: nothing panics, every line fits, every job is answered once,
-//! and no peer has two pings under way.
+//! no peer has two pings under way, and what is counted is what a walk would count (the rig looks
+//! after each turn).
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -8,11 +9,18 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::control::Request;
 use connect_ipc::control::ServerLink;
-use connect_ipc::scripts::{Child, Ended, FromScripts, Stream};
+use connect_ipc::scripts::{
+    Child, Ended, FromScripts, InterfaceScript, ScriptKind, Stream, UnderWay,
+};
 use peerdb::Record;
 use proptest::prelude::*;
 
 use super::rig::{Rig, record};
+
+const CHILD: Child = Child {
+    pid: 5,
+    start_time: 1,
+};
 
 /// The peers of these runs.
 const PEERS: [&str; 4] = ["p", "q", "passive", "-x"];
@@ -94,8 +102,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => "(OK|FAIL|INFO|BGINFO|BGOK|BGFAIL|SVCJOB|SVCCANCEL|NOTE|WARN|x)( (c0\\.0|J1|\"a b|KILL|'))?( .{0,300})?"
             .prop_map(Step::Line),
         1 => (0u8..4).prop_map(Step::Database),
-        1 => (0u8..3).prop_map(Step::Loss),
-        1 => (0u8..6, peer).prop_map(|(r, p)| Step::Request(r, p)),
+        1 => (0u8..4).prop_map(Step::Loss),
+        1 => (0u8..7, peer).prop_map(|(r, p)| Step::Request(r, p)),
         2 => (0u8..40).prop_map(Step::Wait),
     ]
 }
@@ -230,10 +238,11 @@ impl World {
                 rig.pinger_goes();
                 rig.pinger_comes();
             }
-            Step::Loss(_) => {
+            Step::Loss(2) => {
                 rig.scripts_go();
                 rig.scripts_come();
             }
+            Step::Loss(_) => self.return_scripts(rig),
             Step::Request(what, peer) => {
                 let peer = PEERS[peer].to_owned();
                 let words = |words: &[&str]| Request::Submit {
@@ -245,12 +254,30 @@ impl World {
                     2 => words(&["active", &peer]),
                     3 => words(&["passive", "u"]),
                     4 => words(&["kick", &peer]),
+                    5 => Request::RunScript {
+                        peer,
+                        script: InterfaceScript::Ifup,
+                    },
                     _ => words(&[]),
                 };
                 rig.request(1, 7, request);
             }
             Step::Wait(seconds) => rig.wait(Duration::from_secs(u64::from(seconds))),
         }
+    }
+
+    /// A script helper comes that has the known runs, and one of an earlier core.
+    fn return_scripts(&mut self, rig: &mut Rig) {
+        let earlier = RunId(1 + u64::from(self.next_job));
+        let known = self.runs.iter().chain([&earlier]).map(|run| UnderWay {
+            run: *run,
+            peer: PEERS[0].to_owned(),
+            kind: ScriptKind::Ifup,
+            child: (run.0 % 2 == 0).then_some(CHILD),
+            limit: None,
+        });
+        rig.scripts_come_with(known.collect());
+        self.runs.push(earlier);
     }
 
     fn answer(&mut self, rig: &mut Rig, how: u8) {
@@ -370,10 +397,7 @@ impl World {
         let (stream, line) = (Stream::Stdout, "QUJD".to_owned());
         match what {
             0 => {
-                let child = Child {
-                    pid: 5,
-                    start_time: 1,
-                };
+                let child = CHILD;
                 rig.scripts_say(FromScripts::Started { run, child });
             }
             1 => rig.scripts_say(FromScripts::Output { run, stream, line }),

@@ -205,6 +205,8 @@ impl Rig {
         self.machine.handle(input, self.now, &mut outputs);
         self.machine
             .handle(Input::EndOfTurn, self.now, &mut outputs);
+        self.machine.peers.check();
+        self.machine.scripts.check();
         for output in outputs {
             self.collect(output);
         }

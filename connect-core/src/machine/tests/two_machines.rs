@@ -253,7 +253,7 @@ impl<'a> World<'a> {
         let other = self.flights.iter().find(|flight| flight.peer == peer);
         assert!(other.is_none(), "two pings of {peer} in flight");
         let id = self.rig.id(peer);
-        let adoption = self.rig.machine.peers.get(id).unwrap().adoption.as_ref();
+        let adoption = self.rig.machine.peers.get(id).unwrap().adoption();
         let seq = adoption.unwrap().liveness.phase().in_flight.unwrap();
         assert!(self.used.insert((id, seq)), "ping {seq} of {peer} twice");
         self.note(peer, "PING");
@@ -342,7 +342,7 @@ impl<'a> World<'a> {
     fn phases(&self) -> BTreeMap<String, PingPhase> {
         let adopted = self.rig.machine.peers.adopted();
         let phases = adopted.into_iter().map(|(_, peer)| {
-            let adoption = peer.adoption.as_ref().unwrap();
+            let adoption = peer.adoption().unwrap();
             (peer.name().to_owned(), *adoption.liveness.phase())
         });
         phases.collect()
@@ -360,7 +360,7 @@ impl<'a> World<'a> {
     fn seen(mut self) -> BTreeMap<String, Seen> {
         self.wait_for_quiet();
         for (_, peer) in self.rig.machine.peers.adopted() {
-            let liveness = &peer.adoption.as_ref().unwrap().liveness;
+            let liveness = &peer.adoption().unwrap().liveness;
             let seen = self.seen.entry(peer.name().to_owned()).or_default();
             seen.statistics = *liveness.statistics();
             // An order that was lost on its way is given again with another number.
@@ -382,7 +382,7 @@ impl<'a> World<'a> {
         self.settle();
         let adopted = self.rig.machine.peers.adopted().into_iter();
         let core = adopted.map(|(_, peer)| {
-            let liveness = &peer.adoption.as_ref().unwrap().liveness;
+            let liveness = &peer.adoption().unwrap().liveness;
             Remembered {
                 name: peer.name().to_owned(),
                 phase: *liveness.phase(),

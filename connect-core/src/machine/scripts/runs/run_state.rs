@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is remembered of a run of a script until it, and its output, has ended.
+//! What is remembered of one run of a script until it, and its output, has ended.
 
 use std::collections::{HashSet, VecDeque};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::LongScript;
+use connect_ipc::control::{LongScript, ScriptStatus};
 use connect_ipc::scripts::{Child, LONG, Run, ScriptKind, Stream, UnderWay};
 
 use crate::machine::requester::OperatorRequest;
@@ -18,7 +18,7 @@ const TAIL_WIDTH: usize = 200;
 
 /// Whether the challenge of a `connect` command has come (connect(8), "Dynamic connection").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Challenge {
+pub(in crate::machine::scripts) enum Challenge {
     /// The first line of output will be it.
     Expected,
     /// An earlier core ordered the run, or an earlier helper read its output, so the line may have
@@ -30,37 +30,37 @@ pub(super) enum Challenge {
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Progress {
+struct Progress {
     /// The child, once it was started.
-    pub(super) child: Option<Child>,
+    child: Option<Child>,
     /// When it was started; before, when it was ordered.
-    pub(super) since: Monotonic,
+    since: Monotonic,
 }
 
-/// A run that has not ended, or whose output has not.
+/// A run that has not ended, or whose output has not. Only the table changes what it counts.
 #[derive(Clone, Debug)]
-pub(super) struct RunState {
-    pub(super) peer: String,
-    pub(super) kind: ScriptKind,
+pub(in crate::machine::scripts) struct RunState {
+    pub(in crate::machine::scripts) peer: String,
+    pub(in crate::machine::scripts) kind: ScriptKind,
     /// The order, to be given again if the helper is lost before it has it in its journal; `None`
     /// from then on, and for a run that an earlier core had ordered.
-    pub(super) order: Option<Box<Run>>,
-    pub(super) progress: Progress,
+    pub(in crate::machine::scripts) order: Option<Box<Run>>,
+    progress: Progress,
     /// Seconds it may take.
-    pub(super) limit: Option<u32>,
-    pub(super) challenge: Challenge,
+    pub(in crate::machine::scripts) limit: Option<u32>,
+    pub(in crate::machine::scripts) challenge: Challenge,
     /// Whether core has asked for its end.
-    pub(super) stopping: bool,
+    pub(in crate::machine::scripts) stopping: bool,
     /// Whether it has ended, and only its output lingers.
-    pub(super) ended: bool,
+    ended: bool,
     /// Which streams have ended.
-    pub(super) closed: HashSet<Stream>,
+    pub(in crate::machine::scripts) closed: HashSet<Stream>,
     /// Its last lines, and where each was written.
-    pub(super) tail: VecDeque<(Stream, String)>,
+    pub(in crate::machine::scripts) tail: VecDeque<(Stream, String)>,
     /// When the helper's next word about it is due; as in [`Scripts`](super::Scripts).
-    pub(super) owed: Option<Monotonic>,
+    pub(in crate::machine::scripts) owed: Option<Monotonic>,
     /// The operator who has asked for it, until its end.
-    pub(super) asked_by: Option<OperatorRequest>,
+    asked_by: Option<OperatorRequest>,
 }
 
 impl RunState {
@@ -91,8 +91,12 @@ impl RunState {
         }
     }
 
-    /// A run that was just ordered.
-    pub(super) fn ordered(run: Run, now: Monotonic) -> Self {
+    /// A run that was just ordered, perhaps by an operator.
+    pub(in crate::machine::scripts) fn ordered(
+        run: Run,
+        asked_by: Option<OperatorRequest>,
+        now: Monotonic,
+    ) -> Self {
         let order = Box::new(run);
         let fresh = Self::new(
             order.peer.clone(),
@@ -103,12 +107,13 @@ impl RunState {
         );
         RunState {
             order: Some(order),
+            asked_by,
             ..fresh
         }
     }
 
     /// A run that an earlier core had ordered.
-    pub(super) fn inherited(run: &UnderWay, now: Monotonic) -> Self {
+    pub(in crate::machine::scripts) fn inherited(run: &UnderWay, now: Monotonic) -> Self {
         Self::new(
             run.peer.clone(),
             run.kind,
@@ -119,7 +124,7 @@ impl RunState {
     }
 
     /// The helper was lost, perhaps together with what it had read and not told.
-    pub(super) fn helper_lost(&mut self) {
+    pub(in crate::machine::scripts) fn helper_lost(&mut self) {
         if self.challenge == Challenge::Expected && self.progress.child.is_some() {
             self.challenge = Challenge::Perhaps;
         }
@@ -135,7 +140,7 @@ impl RunState {
 
     /// It takes unusually long at `now`: the report for operators. The work of a `connect` command
     /// is done when its challenge has come, and it may stay as long as the connection.
-    pub(super) fn long(&self, now: Monotonic) -> Option<LongScript> {
+    pub(in crate::machine::scripts) fn long(&self, now: Monotonic) -> Option<LongScript> {
         let time = now.since(self.progress.since);
         let has_greeted = self.kind == ScriptKind::Connect
             && self.progress.child.is_some()
@@ -149,19 +154,44 @@ impl RunState {
         })
     }
 
-    /// Whether this is a `connect` command of the peer.
-    pub(super) fn is_connect_of(&self, peer: &str) -> bool {
-        self.kind == ScriptKind::Connect && self.peer == peer
+    /// Its child, once it was started.
+    pub(in crate::machine::scripts) fn child(&self) -> Option<Child> {
+        self.progress.child
+    }
+
+    /// Whether it has ended, and only its output lingers.
+    pub(in crate::machine::scripts) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// The operator who has asked for it, until its end.
+    pub(in crate::machine::scripts) const fn asked_by(&self) -> Option<OperatorRequest> {
+        self.asked_by
+    }
+
+    /// The run, for operators.
+    pub(in crate::machine::scripts) fn status(&self, now: Monotonic) -> ScriptStatus {
+        ScriptStatus {
+            kind: self.kind,
+            pid: self.child().map(|child| child.pid),
+            seconds: now.since(self.progress.since).as_secs(),
+        }
+    }
+
+    /// It has ended: gives the operator who has asked for it; `None` if it had ended before.
+    pub(super) fn end(&mut self) -> Option<Option<OperatorRequest>> {
+        let is_first = !std::mem::replace(&mut self.ended, true);
+        is_first.then(|| self.asked_by.take())
     }
 
     /// Marks it as to be ended; `false` if it has ended or was marked already.
-    pub(super) fn stop(&mut self) -> bool {
+    pub(in crate::machine::scripts) fn stop(&mut self) -> bool {
         self.challenge = Challenge::Settled;
         !self.ended && !std::mem::replace(&mut self.stopping, true)
     }
 
     /// The run, for a helper that has not heard of it.
-    pub(super) fn under_way(&self, run: RunId) -> UnderWay {
+    pub(in crate::machine::scripts) fn under_way(&self, run: RunId) -> UnderWay {
         UnderWay {
             run,
             peer: self.peer.clone(),
@@ -171,7 +201,7 @@ impl RunState {
         }
     }
 
-    pub(super) fn remember(&mut self, stream: Stream, line: &str) {
+    pub(in crate::machine::scripts) fn remember(&mut self, stream: Stream, line: &str) {
         if self.tail.len() == TAIL {
             self.tail.pop_front();
         }
@@ -181,7 +211,7 @@ impl RunState {
 
     /// Its last lines, those of standard error last: in which order the two were written nobody
     /// knows, and the last line should say what was wrong.
-    pub(super) fn take_tail(&mut self) -> Vec<String> {
+    pub(in crate::machine::scripts) fn take_tail(&mut self) -> Vec<String> {
         let tail = std::mem::take(&mut self.tail);
         let (errors, mut lines): (Vec<_>, Vec<_>) = tail
             .into_iter()
