@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A helper is killed, and the next one takes care of the scripts it has left.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use connect_ipc::RunId;
-use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts};
+use connect_ipc::frame::ITEMS_PER_FRAME;
+use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts, UnderWay};
 use rustix::process::Signal;
 
 use crate::support::{Connection, Core, Gate, Helper, alive, shell, under_way};
@@ -110,5 +113,35 @@ async fn an_adopted_script_keeps_its_time_limit() -> Result<()> {
     next.adopt(Some(next.child))?;
     assert_eq!(next.connection.end(1).await?, Ended::TimedOut);
     assert!(!alive(next.child));
+    Ok(())
+}
+
+#[tokio::test]
+async fn more_scripts_than_fit_into_one_message_are_adopted() -> Result<()> {
+    const COUNT: u64 = 2_005;
+    let core = Core::new().await?;
+    let _helper = core.helper(&[])?;
+    let (mut connection, _) = core.accept().await?;
+    let nobody = Child {
+        pid: i32::MAX,
+        start_time: 1,
+    };
+    let list: Vec<UnderWay> = (1..=COUNT)
+        .map(|number| under_way(&shell(number, &format!("{number:x>255}"), ""), Some(nobody)))
+        .collect();
+    for some in list.chunks(ITEMS_PER_FRAME) {
+        connection.tell(&ToScripts::Adopt(some.to_vec()))?;
+    }
+    connection.tell(&ToScripts::Ready {})?;
+    let mut lost = BTreeSet::new();
+    while lost.len() < list.len() {
+        let message = connection.next_but_eof().await?;
+        let FromScripts::Ended { run, end } = message else {
+            panic!("{message:?}");
+        };
+        assert_eq!(end, Ended::Lost);
+        lost.insert(run.0);
+    }
+    assert!(lost.into_iter().eq(1..=COUNT));
     Ok(())
 }

@@ -253,7 +253,7 @@ impl Ended {
 #[serde(rename_all = "kebab-case")]
 pub enum ToScripts {
     /// Runs which an earlier helper had started: watch them until they end, and hold their peers'
-    /// queues as long.
+    /// queues as long. Several messages if there are many.
     Adopt(Vec<UnderWay>),
     /// Everything from before has been named; begin.
     Ready {},

@@ -205,7 +205,9 @@ impl Machine {
         }
         let changes = self.scripts.changes.iter();
         again.extend(changes.map(|(number, it)| (*number, ToScripts::Setup(it.clone()))));
-        self.tell_scripts(ToScripts::Adopt(adopt));
+        for some in adopt.chunks(ITEMS_PER_FRAME) {
+            self.tell_scripts(ToScripts::Adopt(some.to_vec()));
+        }
         // What is not to be started is told all the same, before anything is: another run may undo
         // it, which is not to be started either then.
         for (id, order) in stopped {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::control::{Reply, Request, ScriptCounters};
+use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{
     Child, Ended, FromScripts, InterfaceScript, Run, ScriptKind, ToScripts, UnderWay,
 };
@@ -405,6 +406,39 @@ fn an_order_is_given_again_until_it_was_taken_and_what_was_taken_and_is_gone_is_
     let sent = rig.sent();
     let told = "WARN connect ifup p exit-lost".to_owned();
     assert_eq!(sent.iter().filter(|line| **line == told).count(), 1);
+}
+
+#[test]
+fn children_that_only_core_knows_are_told_in_messages_that_fit() {
+    let run = |number| UnderWay {
+        run: RunId(number),
+        // As long as a message can make a name that the server can give.
+        peer: format!("{number:\u{1}>255}"),
+        kind: ScriptKind::Ifup,
+        child: Some(Child {
+            pid: i32::MAX,
+            start_time: number,
+        }),
+        limit: Some(u32::MAX),
+    };
+    let known: Vec<UnderWay> = (1..=2_005).map(run).collect();
+    let mut rig = Rig::joined(&[], &[]);
+    rig.scripts_come_with(known[..500].to_vec());
+    for some in known[500..].chunks(500) {
+        rig.scripts_say(FromScripts::Resume(some.to_vec()));
+    }
+    rig.to_scripts.clear();
+    rig.scripts_come();
+    let mut told = Vec::new();
+    for message in rig.to_scripts.drain(..) {
+        assert!(length(&message) <= MAX_FRAME);
+        match message {
+            ToScripts::Adopt(some) => told.extend(some),
+            ToScripts::Ready {} => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(told, known);
 }
 
 #[test]
