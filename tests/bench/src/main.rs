@@ -5,6 +5,7 @@
 
 mod baselines;
 mod measure;
+mod neighbours;
 mod operator;
 mod options;
 mod report;
@@ -81,6 +82,9 @@ impl Role {
             Role::Floor { socket, peers } => baselines::floor::play(socket, *peers, second),
             Role::Echo { socket, reply } => baselines::echo::play(socket, reply),
             Role::Provider { socket, lines } => baselines::provider::play(socket, lines),
+            Role::Neighbour { attack, sockets } => attack.play(sockets),
+            Role::Burner { plan } => neighbours::burner::play(plan),
+            Role::Reader { socket, times } => neighbours::reader::play(socket, *times),
             Role::Wheel { peers, seconds } => {
                 baselines::wheel::play(*peers, second, Duration::from_secs(*seconds))
             }

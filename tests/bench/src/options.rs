@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum as _};
 
+use crate::neighbours::Attack;
 use crate::rows::Row;
 
 /// How many times each figure is measured, unless told: enough for a median that one disturbance
@@ -72,6 +73,25 @@ pub(crate) enum Role {
         peers: u32,
         /// For how long.
         seconds: u64,
+    },
+    /// Another user, who attacks the service.
+    Neighbour {
+        /// How.
+        attack: Attack,
+        /// Its sockets, that of observers first.
+        sockets: Vec<PathBuf>,
+    },
+    /// Another user, who only computes.
+    Burner {
+        /// How much in each part of the time.
+        plan: String,
+    },
+    /// Another user, who asks for the state.
+    Reader {
+        /// The socket of observers.
+        socket: PathBuf,
+        /// How often.
+        times: u32,
     },
 }
 

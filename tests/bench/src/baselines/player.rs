@@ -2,6 +2,7 @@
 //! Starts this very program again in one of its other roles, and ends it.
 
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::Context as _;
@@ -19,7 +20,16 @@ pub(crate) struct Player {
 impl Player {
     /// Starts a role.
     pub(crate) fn start(arguments: &[&str]) -> anyhow::Result<Self> {
-        let child = Command::new(MYSELF)
+        Self::start_as(None, arguments)
+    }
+
+    /// The same as another user, in a group of the same number and in no other.
+    pub(crate) fn start_as(user: Option<u32>, arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(MYSELF);
+        if let Some(user) = user {
+            command.uid(user).gid(user).current_dir("/");
+        }
+        let child = command
             .arg("play")
             .args(arguments)
             .stdin(Stdio::null())

@@ -109,6 +109,17 @@ impl Arrivals {
             .collect()
     }
 
+    /// How many pings that were due in a stretch of time have not arrived.
+    pub(crate) fn missing_between(&self, from: Instant, until: Instant) -> usize {
+        let rounds = |peer| {
+            let first = self.due_after(peer, from);
+            let due = (0..).map(|round| first + self.period * round);
+            due.take_while(|due| *due < until).count()
+        };
+        let due: usize = (0..self.peers).map(rounds).sum();
+        due.saturating_sub(self.lateness_between(from, until).len())
+    }
+
     /// How far the time between two pings of one peer was from the period, in milliseconds.
     pub(crate) fn period_errors(&self) -> Vec<f64> {
         let mut last: HashMap<usize, Instant> = HashMap::new();

@@ -29,6 +29,12 @@ pub(crate) fn pss(pid: i32) -> anyhow::Result<u64> {
     field(&format!("/proc/{pid}/smaps_rollup"), "Pss:").map(|kilobytes| kilobytes * 1024)
 }
 
+/// Memory that a process has in use at this moment, in bytes, shared pages counted whole. Unlike
+/// [`pss`] it costs the process nothing.
+pub(crate) fn resident(pid: i32) -> anyhow::Result<u64> {
+    field(&format!("/proc/{pid}/status"), "VmRSS:").map(|kilobytes| kilobytes * 1024)
+}
+
 /// How often the process has waited and been woken, all of its present threads together.
 pub(crate) fn wakeups(pid: i32) -> anyhow::Result<u64> {
     let mut total = 0;
@@ -105,6 +111,7 @@ mod tests {
         let me = i32::try_from(std::process::id()).unwrap();
         assert!(cpu_time(me).unwrap() > Duration::ZERO);
         assert!(pss(me).unwrap() > 100_000);
+        assert!(resident(me).unwrap() > 100_000);
         // Threads come and go while they are counted.
         let coming_and_going = std::thread::spawn(|| {
             for _ in 0..200 {

@@ -8,9 +8,11 @@ mod detection;
 mod idle;
 mod jobs;
 mod memory;
+mod neighbours;
 mod punctuality;
 mod restart;
 mod scripts;
+mod server_restart;
 mod start;
 mod stuck;
 
@@ -46,8 +48,12 @@ pub(crate) enum Row {
     Jobs,
     /// What the death of a helper costs.
     Restart,
+    /// What a restart of the server costs that has many peers.
+    ServerRestart,
     /// Wake-ups while nothing is due.
     Idle,
+    /// What other users of the host can do to the service.
+    Neighbours,
 }
 
 /// How thoroughly to measure.
@@ -95,7 +101,9 @@ pub(crate) fn measure(row: Row, effort: &Effort, found: &mut Found) -> anyhow::R
         Row::Control => control::measure(effort, found),
         Row::Jobs => jobs::measure(effort, found),
         Row::Restart => restart::measure(effort, found),
+        Row::ServerRestart => server_restart::measure(effort, found),
         Row::Idle => idle::measure(effort, found),
+        Row::Neighbours => neighbours::measure(effort, found),
     }
 }
 
