@@ -18,7 +18,15 @@ def attack():
     peers = lib.watched(count, every="1h", ifdown="/bin/true", disconnect=":")
     with lib.Site(peers, auto=False, run=False) as site:
         core = site.start("connect-core", *site.core_options(), log=site.log)
-        lib.within(10, lambda: site.status()[0]["server"] == "up")
+        options = ("--runtime-dir", site.runtime, "--allow-unsafe-scripts")
+        site.start("connect-ifscripts", *options, log=site.path("scripts.log"))
+
+        def is_ready():
+            state = site.status()[0]
+            return state["server"] == "up" and state["scripts"]["connected"]
+
+        # Nothing is run before a script helper has told what it knows of.
+        lib.within(10, is_ready)
         site.add(peers)
         known = lib.within(60, lambda: len(site.status(60)[1]) == count)
         lib.wanted(f"core knows {count} peers", known)
@@ -28,6 +36,8 @@ def attack():
         time.sleep(0.5)
         took = site.status_time(300)
         computed = lib.cpu(core.pid) - before
+        scripts = site.status(300)[0]["counters"]["scripts"]
+        lib.wanted("scripts were ordered", sum(scripts.values()) >= count, f"{scripts}")
         lib.wanted(
             "core answers within 5 s of the restart",
             took < 5,
