@@ -149,11 +149,10 @@ impl Recorder {
         secrets: &Secrets,
     ) {
         let Some(lines) = &self.lines else { return };
-        let written = Written { at, input, outputs };
-        let Ok(line) = serde_json::to_string(&written) else {
+        let Some(line) = line(at, input, outputs, secrets) else {
             return;
         };
-        match lines.try_send(secrets.mask(&line).into_owned()) {
+        match lines.try_send(line) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
                 tracing::error!("the disk is too slow for the recording; recording no further");
@@ -164,6 +163,18 @@ impl Recorder {
             Err(TrySendError::Disconnected(_)) => self.lines = None,
         }
     }
+}
+
+/// An input and what came of it as one line of a recording; `None` if it has no form in JSON.
+#[must_use]
+pub fn line(
+    at: Monotonic,
+    input: &serde_json::value::RawValue,
+    outputs: &[Output],
+    secrets: &Secrets,
+) -> Option<String> {
+    let line = serde_json::to_string(&Written { at, input, outputs }).ok()?;
+    Some(secrets.mask(&line).into_owned())
 }
 
 impl Drop for Recorder {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use connect_ipc::control::{Answer, Envelope, Reply};
 use connect_ipc::frame::FrameError;
-use connect_ipc::hello::{Hello, HelloError, Role};
+use connect_ipc::hello::{Hello, Role};
 use connect_runtime::transport::{self, HELLO_LIMIT, Limits, ReceiveError, Receiver, Sender};
 use interprocess::local_socket::tokio::{Listener, Stream};
 use tokio::sync::{Semaphore, mpsc};
@@ -25,7 +25,6 @@ use tokio::time::timeout;
 
 use crate::endpoints::access::Owner;
 use crate::endpoints::arrivals::{Arrival, Guest, accept};
-use crate::endpoints::complaints::quoted;
 use crate::endpoints::door::Door;
 use crate::endpoints::gate::{Gate, Place};
 use crate::endpoints::limits;
@@ -170,7 +169,7 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
     };
     if let Err(error) = held {
         let why = format!("{error:#}");
-        gate.complain(guest.client, || complaint(&error));
+        gate.complain(guest.client, || why.clone());
         if let Some(sender) = &sender {
             // It may have gone already.
             let _ = sender.put(&error_answer(why));
@@ -178,15 +177,6 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
         }
     }
     receiver.close();
-}
-
-/// How an error is logged. Some repeat what the other side has sent.
-fn complaint(error: &anyhow::Error) -> String {
-    if error.is::<HelloError>() || error.is::<ReceiveError>() {
-        quoted(&error.to_string())
-    } else {
-        format!("{error:#}")
-    }
 }
 
 /// Names the limit of this connection, if it was exceeded.
@@ -291,9 +281,7 @@ impl Conversation<'_> {
                 }
             };
             self.gate.charge(self.guest.owner, receiver.length());
-            self.gate.complain(self.guest.client, || {
-                format!("a message is malformed: {}", quoted(&error))
-            });
+            self.gate.complain(self.guest.client, || error.clone());
             malformed += 1;
             if malformed == limits::MALFORMED {
                 self.answered().await;

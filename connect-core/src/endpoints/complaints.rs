@@ -12,9 +12,6 @@ pub(super) const EVERY: Duration = Duration::from_secs(60);
 /// How many users are remembered. The oldest goes when there is one more.
 const USERS: usize = 1024;
 
-/// How much of a stranger's words is logged.
-const SHOWN: usize = 60;
-
 /// What one user has done wrong since a complaint was logged.
 #[derive(Clone, Copy, Debug)]
 struct Complaint {
@@ -61,25 +58,6 @@ impl Complaints {
     }
 }
 
-/// Words of a stranger as they may be logged: their beginning, in one line, with nothing that a
-/// terminal or a reader could take for something else.
-pub(super) fn quoted(words: &str) -> String {
-    let plain = |it: char| it.is_ascii_graphic() || it == ' ' || it.is_alphanumeric();
-    let mut quoted = String::new();
-    let mut rest = words.chars();
-    for it in rest.by_ref().take(SHOWN) {
-        if plain(it) {
-            quoted.push(it);
-        } else {
-            quoted.extend(it.escape_default());
-        }
-    }
-    if rest.next().is_some() {
-        quoted.push_str("...");
-    }
-    quoted
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -113,12 +91,5 @@ mod tests {
         }
         assert_eq!(complaints.users.len(), USERS);
         assert!(complaints.users.contains_key(&Some(2999)));
-    }
-
-    #[test]
-    fn strange_words_are_cut_and_escaped() {
-        assert_eq!(quoted("plain words, ä"), "plain words, ä");
-        assert_eq!(quoted("a\nb\u{1b}[2J\u{202e}"), r"a\nb\u{1b}[2J\u{202e}");
-        assert_eq!(quoted(&"x".repeat(1000)).len(), SHOWN + 3);
     }
 }

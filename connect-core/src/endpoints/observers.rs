@@ -5,11 +5,11 @@
 //!   Machine --Event--> [Observers] --filter, bound--> each subscriber's Sender
 //! ```
 
+use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Reply};
 use connect_ipc::event::Event;
 use connect_ipc::event_filter::EventFilter;
 use connect_ipc::frame::EncodedReply;
-use connect_runtime::clock;
 use connect_runtime::transport::Sender;
 
 use crate::endpoints::access::Owner;
@@ -104,15 +104,12 @@ impl Observers {
     pub fn publish<'a>(
         &mut self,
         events: &[Event],
+        now: Monotonic,
         sender_of: impl Fn(ConnectionId) -> Option<&'a Sender>,
     ) -> u64 {
-        if events.is_empty() {
-            return 0;
-        }
         // Encoded when the first wants it, and then the same for all.
         let mut encoded: Vec<Option<EncodedReply>> = vec![None; events.len()];
         let mut dropped = 0;
-        let now = clock::now();
         for subscription in &mut self.subscriptions {
             let Some(sender) = sender_of(subscription.connection) else {
                 continue;
@@ -198,6 +195,8 @@ pub(crate) mod tests {
     use connect_runtime::transport::{self, Client, Receiver};
     use interprocess::local_socket::tokio::Stream;
 
+    const START: Monotonic = Monotonic(1_000_000_000);
+
     /// Somebody who has connected: its end, who it is, and our two halves.
     pub(crate) async fn an_operator() -> (Stream, Client, Receiver, Sender) {
         let dir = tempfile::tempdir().unwrap();
@@ -233,13 +232,13 @@ pub(crate) mod tests {
             peer: peer.map(str::to_owned),
             ..event(seq, 1)
         };
-        observers.publish(&[of(1, Some("a")), of(2, None)], sender_of);
+        observers.publish(&[of(1, Some("a")), of(2, None)], START, sender_of);
         observers.has_rows(connection, 8, &Until::End);
         observers.has_rows(connection, 7, &Until::Name("b".into()));
         let three = [of(3, Some("a")), of(4, Some("b")), of(5, Some("c"))];
-        observers.publish(&three, sender_of);
+        observers.publish(&three, START, sender_of);
         observers.has_rows(connection, 7, &Until::End);
-        observers.publish(&[of(6, Some("c"))], sender_of);
+        observers.publish(&[of(6, Some("c"))], START, sender_of);
         let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG).unwrap();
         for expected in [2, 3, 4, 6] {
             let answer: Answer = reader.next().await.unwrap().unwrap();
@@ -260,7 +259,7 @@ pub(crate) mod tests {
         observers.subscribe(connection, Owner::Trusted, 7, everything, Told::All);
 
         let events: Vec<Event> = (2..=400).map(|seq| event(seq, 10_000)).collect();
-        let dropped = observers.publish(&events, sender_of);
+        let dropped = observers.publish(&events, START, sender_of);
         assert!(dropped > 200, "{dropped}");
         // It begins to read again.
         let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG).unwrap();
@@ -274,7 +273,7 @@ pub(crate) mod tests {
             seen.push(event.seq);
         }
         assert_eq!(seen[0], 2);
-        observers.publish(&[event(401, 1)], sender_of);
+        observers.publish(&[event(401, 1)], START, sender_of);
         let next: Answer = reader.next().await.unwrap().unwrap();
         assert_eq!(next.reply, Reply::Dropped { events: dropped });
         let next: Answer = reader.next().await.unwrap().unwrap();

@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 use connect_ipc::control::{Answer, Envelope, PeerRows, Reply, Request};
 use connect_ipc::event::Event;
+use connect_ipc::foreign::{Foreign, ForeignWords};
 use connect_ipc::frame::EncodedReply;
+use connect_runtime::clock;
 use connect_runtime::transport::Sender;
 use tokio::sync::mpsc;
 
@@ -94,10 +96,11 @@ impl Operators {
         let client = &operator.name;
         match &envelope.request {
             Request::Submit { words } => {
-                tracing::info!(client, "command: {}", tripe_admin::token::join(words));
+                tracing::info!(client, "command: {}", ForeignWords(words));
             }
             Request::RunScript { peer, script } => {
-                tracing::info!(client, peer, ?script, "request to run a script");
+                let peer = Foreign::new(peer);
+                tracing::info!(client, %peer, ?script, "request to run a script");
             }
             _ => {}
         }
@@ -254,9 +257,12 @@ impl Operators {
 
     /// Hands events to everybody who wants them. Returns how many were left out.
     fn publish(&mut self, events: &[Event]) -> u64 {
+        if events.is_empty() {
+            return 0;
+        }
         let connected = &self.connected;
         let sender = |of| connected.get(&of).map(|operator| &operator.sender);
-        self.observers.publish(events, sender)
+        self.observers.publish(events, clock::now(), sender)
     }
 }
 
