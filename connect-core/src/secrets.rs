@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
+use std::ops::Range;
 
 use tripe_admin::challenge::{MARK, MIN_LENGTH, is_letter};
 
@@ -65,6 +66,23 @@ impl Secrets {
         self.replace(text, 1, |_| MARK)
     }
 
+    /// The challenge that this word of letters is, with where it begins. A recording is JSON: the
+    /// letters of an escape may stand directly before a challenge, after a backslash.
+    fn find(&self, text: &str, word: Range<usize>) -> Option<(usize, &str)> {
+        let before = text.get(..word.start)?;
+        let escapes: &[usize] = if before.ends_with('\\') {
+            // None, one such as `\t`, one such as `\u0001`.
+            &[0, 1, 5]
+        } else {
+            &[0]
+        };
+        escapes.iter().find_map(|letters| {
+            let start = word.start + letters;
+            let stand_in = self.known.get(text.get(start..word.end)?)?;
+            Some((start, stand_in.as_str()))
+        })
+    }
+
     /// Replaces whole words only, so that the cost does not grow with the number of challenges.
     fn replace<'a>(&self, text: &'a str, min: usize, by: impl Fn(&str) -> &str) -> Cow<'a, str> {
         let bytes = text.as_bytes();
@@ -83,8 +101,8 @@ impl Secrets {
                 .skip(from + min)
                 .position(|byte| !is_letter(*byte));
             let end = end.map_or(bytes.len(), |more| from + min + more);
-            if let Some(stand_in) = text.get(from..end).and_then(|word| self.known.get(word)) {
-                replaced.push_str(text.get(copied..from).unwrap_or_default());
+            if let Some((start, stand_in)) = self.find(text, from..end) {
+                replaced.push_str(text.get(copied..start).unwrap_or_default());
                 replaced.push_str(by(stand_in));
                 copied = end;
             }
@@ -144,6 +162,22 @@ mod tests {
             secrets.hide("GREET hub CCCCCCCCCCCCCCCCCCCC"),
             "GREET hub <challenge>"
         );
+    }
+
+    #[test]
+    fn no_escape_of_json_hides_a_challenge() {
+        let mut secrets = Secrets::default();
+        secrets.learn("AAAAAG9vAAAAAG9vAAAA");
+        for before in ["", "\t", "\n", "\u{1}", "\\", "\"", "\u{7f}", "\\\t"] {
+            let text = |word: &str| serde_json::to_string(&format!("x{before}{word}\t")).unwrap();
+            let masked = if before.is_empty() {
+                // It is a part of a word.
+                text("AAAAAG9vAAAAAG9vAAAA")
+            } else {
+                text("challenge00000000001")
+            };
+            assert_eq!(secrets.mask(&text("AAAAAG9vAAAAAG9vAAAA")), masked);
+        }
     }
 
     #[test]
