@@ -67,8 +67,8 @@ pub(crate) enum SpawnError {
     Nul { program: String },
     #[error(
         "will not run `{program}': {distrust}; others could make it do anything with the rights of \
-         connect-ifscripts; remove the right to write (chmod go-w, chown root), move the script, or \
-         use --allow-unsafe-scripts"
+         connect-ifscripts; move the script to a directory that only root can write to, make it \
+         root's alone (chown root, chmod go-w), or use --allow-unsafe-scripts"
     )]
     Unsafe { program: String, distrust: Distrust },
     #[error(

@@ -10,6 +10,7 @@ use connect_ipc::control::{
     ServerLink, ServiceStatus,
 };
 use connect_ipc::event::{Event, EventName, Removal};
+use connect_ipc::observers::ObserverCounts;
 use connect_ipc::probing::Probing;
 use connect_ipc::statistics::{LastPing, PingStatistics};
 use connect_ipc::write_fault::WriteFault;
@@ -107,6 +108,8 @@ pub(crate) struct ServiceReport<'a> {
     pub(crate) probing: &'a Probing,
     /// What is wrong with the state file, if something is.
     pub(crate) state_fault: Option<&'a WriteFault>,
+    /// The connections on the observers' socket.
+    pub(crate) observers: ObserverCounts,
 }
 
 impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
@@ -123,6 +126,7 @@ impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
             counters: &status.counters,
             probing: &status.probing,
             state_fault: status.state_fault.as_ref(),
+            observers: status.observers,
         }
     }
 }

@@ -124,8 +124,8 @@ pub(crate) fn shell_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> 
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "unknown-peer" => {
-            "the server has no such peer now; `connect-cli status' lists those that it has, and \
-             those that should be there"
+            "the one who was asked knows no such peer; `connect-cli status' lists those that the \
+             server has or should have"
         }
         "peer-not-added" => {
             "the server does not have the peer now; `connect-cli active' makes a connection, \
@@ -247,8 +247,6 @@ mod tests {
         let words = |line: &str| tripe_admin::split(line);
         assert_eq!(failure(&words("")), "failed for no stated reason");
         assert_eq!(failure(&words("strange 'a b'")), "strange \"a b\"");
-        assert!(
-            failure(&words("unknown-peer bob")).starts_with("unknown-peer bob: the server has no")
-        );
+        assert!(failure(&words("unknown-peer bob")).starts_with("unknown-peer bob: the one who"));
     }
 }

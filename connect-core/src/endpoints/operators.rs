@@ -15,6 +15,7 @@ use connect_ipc::control::{Answer, Envelope, PeerRows, Reply, Request};
 use connect_ipc::event::Event;
 use connect_ipc::foreign::{Foreign, ForeignWords};
 use connect_ipc::frame::EncodedReply;
+use connect_ipc::scripts::ScriptKind;
 use connect_runtime::clock;
 use connect_runtime::transport::Sender;
 use tokio::sync::mpsc;
@@ -100,7 +101,8 @@ impl Operators {
             }
             Request::RunScript { peer, script } => {
                 let peer = Foreign::new(peer);
-                tracing::info!(client, %peer, ?script, "request to run a script");
+                let script = ScriptKind::from(*script).name();
+                tracing::info!(client, %peer, script, "request to run a script");
             }
             _ => {}
         }

@@ -123,6 +123,7 @@ pub(crate) fn check<'a>(
         section.warning(missing, PEERS);
     }
     lost_lines(service, section);
+    turned_away(service, section);
     stale_records(common, &seen.changes, section);
     helper("connect-pinger", &service.pinger, service.uptime, section);
     helper(
@@ -188,6 +189,21 @@ fn lost_lines(service: &ServiceStatus, section: &mut Section<'_>) {
                 "see that what reads the log reads it, and that there is room for it",
             );
         }
+    }
+}
+
+/// The observers that found no place.
+fn turned_away(service: &ServiceStatus, section: &mut Section<'_>) {
+    let connections = service.observers.turned_away;
+    if connections > 0 {
+        section.warning(
+            format!(
+                "{} for observers found no place since core started",
+                text::count(connections, "connection")
+            ),
+            "look into its log, which says whose they were; name users who must always find one \
+             with --observer-user",
+        );
     }
 }
 

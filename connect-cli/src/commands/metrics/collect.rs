@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use connect_ipc::control::{LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus};
+use connect_ipc::observers::ObserverCounts;
 use connect_ipc::setup::Lane;
 use connect_ipc::write_fault::WriteFault;
 
@@ -68,7 +69,11 @@ const EVENTS_DROPPED: Family = counter(
     "events_dropped",
     "Events left out for observers that read too slowly.",
 );
-
+const OBSERVERS: Family = gauge("observers", "Connections on the observers' socket.");
+const OBSERVERS_TURNED_AWAY: Family = counter(
+    "observers_turned_away",
+    "Connections on the observers' socket that found no place, whoever made them.",
+);
 const STATE_UNWRITTEN: Family = gauge(
     "state_unwritten_seconds",
     "Time for which the state file could not be written; 0 if it can be, or none is kept.",
@@ -220,6 +225,7 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     ] {
         out.sample(family, &[], number(count));
     }
+    collect_observers(service.observers, out);
     let unwritten = |fault: &Option<WriteFault>| fault.as_ref().map_or(0, |fault| fault.seconds);
     out.sample(
         &STATE_UNWRITTEN,
@@ -232,6 +238,11 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     for (program, lines) in status_text::log_lines_lost(service) {
         out.sample(&LOG_LINES_LOST, &[("program", program)], number(lines));
     }
+}
+
+fn collect_observers(observers: ObserverCounts, out: &mut Exposition) {
+    out.sample(&OBSERVERS, &[], number(observers.connected));
+    out.sample(&OBSERVERS_TURNED_AWAY, &[], number(observers.turned_away));
 }
 
 /// How many scripts ended in which way.
