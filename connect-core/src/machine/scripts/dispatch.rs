@@ -106,7 +106,7 @@ impl Machine {
         let state = RunState::ordered(run, asked_by, self.now);
         self.scripts.runs.insert(id, state);
         if self.scripts.helper.ready().is_some() {
-            self.scripts.await_taken(id, self.now);
+            self.scripts.owe(id, Some(self.now));
         }
         // Both are read at once.
         self.settle_runs();

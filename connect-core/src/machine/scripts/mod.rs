@@ -41,20 +41,6 @@ use ended_run::EndedRun;
 use runs::RunTable;
 use settling::Settling;
 
-/// While the script helper is still to take so many orders, none is decided on for the peers that a
-/// server has lost or kept. An order may be as long as a message, and core cuts off a helper that
-/// does not read 64 MiB.
-const UNTAKEN: usize = 32;
-
-/// What the helper owes.
-#[derive(Clone, Debug, Default)]
-struct Owed {
-    /// Of each run at most the next word, from the instant when it was due; the oldest first.
-    words: BTreeSet<(Monotonic, RunId)>,
-    /// The orders that it was given and has not said to have.
-    untaken: BTreeSet<RunId>,
-}
-
 /// The script helper and its runs.
 #[derive(Clone, Debug)]
 pub(super) struct Scripts {
@@ -63,7 +49,9 @@ pub(super) struct Scripts {
     resumed: Vec<UnderWay>,
     runs: RunTable,
     next_run: u64,
-    owed: Owed,
+    /// What the helper owes, the oldest first: of each run at most the next word, from the instant
+    /// when it was due.
+    owed: BTreeSet<(Monotonic, RunId)>,
     /// The children that are not watched yet, and when they are, in that order: most end before.
     unwatched: VecDeque<(Monotonic, RunId, Child)>,
     /// The last scripts that ended, of whatever peer.
@@ -86,7 +74,7 @@ impl Scripts {
             resumed: Vec::new(),
             runs: RunTable::default(),
             next_run: started.0,
-            owed: Owed::default(),
+            owed: BTreeSet::new(),
             unwatched: VecDeque::new(),
             recent: VecDeque::new(),
             failures: failures::Failures::default(),
@@ -159,22 +147,10 @@ impl Scripts {
         runs.any(|(_, run)| run.kind.lane() == Lane::Interface)
     }
 
-    /// Whether there is something to be decided, and the helper has taken what was ordered before.
-    pub(super) fn can_decide(&self) -> bool {
-        let untaken = self.owed.untaken.len() + self.changes.len();
-        self.recovery.has_more() && self.helper.ready().is_some() && untaken < UNTAKEN
-    }
-
     /// When there is something to be decided, if a server is joined, or to tell the helper.
     pub(super) fn deadline(&self, now: Monotonic, link: ServerLink) -> Option<Monotonic> {
-        let decide = (self.can_decide() && link == ServerLink::Up).then_some(now);
+        let decide = (self.recovery.has_more() && link == ServerLink::Up).then_some(now);
         decide.into_iter().chain(self.settling.due()).min()
-    }
-
-    /// The helper was given an order, and is to say that it has it.
-    fn await_taken(&mut self, id: RunId, now: Monotonic) {
-        self.owed.untaken.insert(id);
-        self.owe(id, Some(now));
     }
 
     /// The helper owes its next word about a run from `due` on; `None` if it owes none.
@@ -183,16 +159,15 @@ impl Scripts {
             return;
         };
         let before = std::mem::replace(&mut run.owed, due);
-        self.owed.words.extend(due.map(|due| (due, id)));
+        self.owed.extend(due.map(|due| (due, id)));
         if let Some(before) = before.filter(|before| due != Some(*before)) {
-            self.owed.words.remove(&(before, id));
+            self.owed.remove(&(before, id));
         }
     }
 
     /// The helper is gone: the next one is told again.
     pub(super) fn forget_owed(&mut self) {
-        self.owed.untaken.clear();
-        for (_, id) in std::mem::take(&mut self.owed.words) {
+        for (_, id) in std::mem::take(&mut self.owed) {
             if let Some(run) = self.runs.get_mut(&id) {
                 run.owed = None;
             }
@@ -201,7 +176,7 @@ impl Scripts {
 
     /// Since when the helper owes the oldest of what it owes, which may be to come.
     pub(super) fn owed_since(&self) -> Option<Monotonic> {
-        self.owed.words.first().map(|(due, _)| *due)
+        self.owed.first().map(|(due, _)| *due)
     }
 
     /// The scripts of a peer that take unusually long: at most one of each kind, the oldest.

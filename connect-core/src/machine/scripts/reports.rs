@@ -106,7 +106,6 @@ impl Machine {
 
     /// The helper has an order, or a change of a setup, in its journal.
     fn order_taken(&mut self, id: RunId) {
-        self.scripts.owed.untaken.remove(&id);
         self.scripts.owe(id, None);
         self.scripts.changes.remove(&id);
         // Without a journal the order is given again to the next helper, unless it was started.
@@ -220,7 +219,7 @@ impl Machine {
         // environment and may be long.
         for (id, message) in again {
             if matches!(message, ToScripts::Run(_)) {
-                self.scripts.await_taken(id, self.now);
+                self.scripts.owe(id, Some(self.now));
             }
             self.tell_scripts(message);
         }
@@ -332,7 +331,6 @@ impl Machine {
 
     /// A run is over. What its own children may still write belongs to it all the same.
     fn script_ended(&mut self, id: RunId, end: Ended) {
-        self.scripts.owed.untaken.remove(&id);
         self.scripts.owe(id, None);
         self.scripts.settling.settle(id, self.now);
         // A helper that is back repeats itself.

@@ -40,19 +40,14 @@ impl Machine {
     /// Undoes what was made for a peer that is gone, unless it is not known yet what that is.
     pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer) {
         let remains = Remains::of(peer);
-        // Those that a server has lost are decided for one after the other, as the script helper
-        // takes the orders: there may be very many.
-        let is_in_turn = self.scripts.recovery.is_beginning();
-        if is_in_turn || self.is_undecided(name) {
+        if self.is_undecided(name) {
             let past = ByLane::of(|lane| match peer.setups.get(lane) {
                 // Nothing was to be waited for, so it counts as made.
                 Progress::Due if !has_maker(peer.record.as_ref(), lane) => Past::Made,
                 progress => progress.past(),
             });
             self.scripts.recovery.removed(name, past, remains);
-            if !is_in_turn {
-                self.reconcile(name);
-            }
+            self.reconcile(name);
         } else {
             self.undo_all(name, &remains);
         }
@@ -95,7 +90,7 @@ impl Machine {
     /// Decides for as many peers as a turn allows.
     pub(in crate::machine) fn reconcile_more(&mut self) {
         for _ in 0..DECIDED_IN_A_TURN {
-            if !self.scripts.can_decide() || self.server.link() != ServerLink::Up {
+            if !self.scripts.recovery.has_more() || self.server.link() != ServerLink::Up {
                 return;
             }
             if let Some(name) = self.scripts.recovery.next() {

@@ -113,11 +113,6 @@ impl Recovery {
         self.active.extend(active.map(str::to_owned));
     }
 
-    /// Whether all peers are gone through and none was yet, so that what is noted now has its turn.
-    pub(super) const fn is_beginning(&self) -> bool {
-        self.known && self.sweeping && self.sweep.is_none()
-    }
-
     /// Whether [`Recovery::next`] has something to give.
     pub(in crate::machine) fn has_more(&self) -> bool {
         self.sweeping && self.is_known()

@@ -390,41 +390,6 @@ fn a_server_that_was_started_again_has_other_peers() {
 }
 
 #[test]
-fn what_a_server_has_lost_is_undone_as_fast_as_the_script_helper_takes_the_orders() {
-    let names: Vec<String> = (0..500).map(|number| format!("p{number:03}")).collect();
-    let peers: Vec<&str> = names.iter().map(String::as_str).collect();
-    let records: Vec<Record> = peers.iter().map(|name| record(name, BOTH)).collect();
-    let mut rig = Rig::joined(&records, &peers);
-    rig.answer_all();
-    rig.to_scripts.clear();
-    rig.lose_server();
-    rig.run += 1;
-    rig.meet(&[]);
-    // The last one comes again before its turn: it is undone all the same, and before it is made.
-    rig.hear("NOTE ADD p499 tun0 INET 192.0.2.1 1");
-    let mut told = Vec::new();
-    loop {
-        rig.answer_all();
-        let some = rig.ordered();
-        assert!(some.len() < 40, "{} at once", some.len());
-        if some.is_empty() {
-            break;
-        }
-        for run in some {
-            told.push((run.peer, run.kind));
-            rig.scripts_say(FromScripts::Taken(run.run));
-        }
-    }
-    for name in &names {
-        let kinds = told.iter().filter(|(peer, _)| peer == name);
-        let kinds: Vec<ScriptKind> = kinds.map(|(_, kind)| *kind).collect();
-        let undone = [ScriptKind::Disconnect, ScriptKind::Ifdown];
-        assert_eq!(kinds[..2], undone, "{name}");
-        assert_eq!(kinds.len(), if name == "p499" { 4 } else { 2 }, "{name}");
-    }
-}
-
-#[test]
 fn an_order_is_given_again_until_it_was_taken_and_what_was_taken_and_is_gone_is_lost() {
     let mut rig = Rig::joined(&records(PAIRS), &[]);
     rig.hear(ADD);
