@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use interprocess::local_socket::tokio::{Listener, Stream};
@@ -17,7 +17,8 @@ use interprocess::local_socket::traits::StreamCommon as _;
 use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
-use rustix::net::Shutdown;
+use rustix::io::Errno;
+use rustix::net::{Shutdown, getpeername};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tripe_admin::line::{Line, LineBuffer};
@@ -37,6 +38,9 @@ pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
 /// How long the other side may take over its hello. It sends it at once, so it is stuck when it
 /// takes longer.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
+
+/// The pause before a socket is tried again on which as many wait as may.
+const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 /// How often a half-closed connection is checked: rarely enough to cost nothing, often enough that
 /// requests of a caller that has left are not kept for long.
@@ -171,15 +175,26 @@ pub fn other_side(stream: &Stream) -> Client {
     credentials.unwrap_or_default()
 }
 
-/// Connects to the process that listens on `path`.
+/// Connects to the process that listens on `path`. While as many wait there as may, this tries
+/// again, for [`HELLO_LIMIT`] at most.
 ///
 /// # Errors
 /// [`SocketError`], naming the path.
 pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
     check_length(path)?;
     let failed = || refused("connect to", path);
-    let name = path.to_fs_name::<GenericFilePath>().map_err(failed())?;
-    Stream::connect(name).await.map_err(failed())
+    let until = Instant::now() + HELLO_LIMIT;
+    loop {
+        let name = path.to_fs_name::<GenericFilePath>().map_err(failed())?;
+        let stream = Stream::connect(name).await.map_err(failed())?;
+        // The library takes "as many wait as may" for a connection that is still being made.
+        let Stream::UdSocket(socket) = &stream;
+        match getpeername(socket) {
+            Err(Errno::NOTCONN) if Instant::now() < until => tokio::time::sleep(FULL_PAUSE).await,
+            Err(Errno::NOTCONN) => return Err(failed()(Errno::AGAIN.into())),
+            _ => return Ok(stream),
+        }
+    }
 }
 
 /// What one connection may take.
@@ -258,8 +273,8 @@ impl Receiver {
         self.length
     }
 
-    /// The next message; `None` at the end of the connection. Cancel safe. Empty lines are
-    /// ignored, for people who type.
+    /// The next message; `None` at the end of the connection. Cancel safe. An empty line is
+    /// malformed.
     ///
     /// # Errors
     /// [`ReceiveError::Frame`] for a malformed message, after which the connection can continue,
@@ -319,20 +334,18 @@ impl Receiver {
     /// # Errors
     /// As [`Receiver::next`].
     pub fn ready<M: DeserializeOwned>(&mut self) -> Result<Option<M>, ReceiveError> {
-        while let Some(line) = self.lines.next_line() {
-            match line {
-                Line::Text(text) if text.trim().is_empty() => {}
-                Line::Text(text) => {
-                    self.length = text.len();
-                    return Ok(Some(frame::decode(&text)?));
-                }
-                Line::TooLong { start, length } => {
-                    let start = Foreign::new(&start);
-                    return Err(FrameError::TooLong { start, length }.into());
-                }
+        match self.lines.next_line() {
+            None => Ok(None),
+            // An empty line too: none is read without being counted.
+            Some(Line::Text(text)) => {
+                self.length = text.len();
+                Ok(Some(frame::decode(&text)?))
+            }
+            Some(Line::TooLong { start, length }) => {
+                let start = Foreign::new(&start);
+                Err(FrameError::TooLong { start, length }.into())
             }
         }
-        Ok(None)
     }
 }
 
@@ -385,6 +398,39 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_empty_line_is_malformed_so_that_it_counts() {
+        let (mut there, mut receiver, _sender, _dir) = pair(HELPER_BACKLOG).await;
+        there.write_all(b"\n  \n").await.unwrap();
+        for _ in 0..2 {
+            let error = receiver.next::<ToScripts>().await.unwrap_err();
+            assert!(
+                matches!(error, ReceiveError::Frame(FrameError::Malformed { .. })),
+                "{error}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn who_finds_as_many_waiting_as_may_tries_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&listener, 0).unwrap();
+        let first = connect(&path).await.unwrap();
+        let second = tokio::spawn({
+            let path = path.clone();
+            async move { connect(&path).await }
+        });
+        // It has tried once, and its pause is over when the place is free.
+        tokio::time::sleep(FULL_PAUSE).await;
+        let (_here, _) = listener.accept().unwrap();
+        for stream in [first, second.await.unwrap().unwrap()] {
+            let Stream::UdSocket(socket) = &stream;
+            assert!(getpeername(socket).is_ok());
+        }
+    }
+
+    #[tokio::test]
     async fn what_is_flushed_is_written_on_the_spot_and_in_order_with_the_rest() {
         let (there, _receiver, sender, _dir) = pair(HELPER_BACKLOG).await;
         let (mut reader, _keep) = split(there, HELPER_BACKLOG).unwrap();
@@ -428,7 +474,7 @@ mod tests {
     async fn garbage_and_oversize_cost_only_themselves() {
         let (mut there, mut receiver, _sender, _dir) = pair(HELPER_BACKLOG).await;
         let writing = async {
-            there.write_all(b"garbage\n\n").await.unwrap();
+            there.write_all(b"garbage\n").await.unwrap();
             there.write_all(&vec![b'x'; 3 * MAX_FRAME]).await.unwrap();
             there.write_all(b"\n{\"ready\":{}}\n").await.unwrap();
         };
