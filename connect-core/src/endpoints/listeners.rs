@@ -7,7 +7,7 @@
 //! ```
 //!
 //! One task accepts on each socket; one task a connection reads it. The loop has the sending half
-//! and never waits for a reader. [`clients`](super::clients) does the same for operators and
+//! and never waits for a reader. `clients` does the same for operators and
 //! observers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
