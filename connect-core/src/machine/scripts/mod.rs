@@ -117,7 +117,7 @@ impl Scripts {
     pub(super) fn certain(&self, mut setups: PeerSetups) -> PeerSetups {
         for lane in Lane::ALL {
             if let Progress::Ordered { last, .. } = setups.get(lane)
-                && self.runs.get(&last).is_some_and(|run| run.order.is_some())
+                && self.runs.get(last).is_some_and(|run| run.order.is_some())
             {
                 setups.set(lane, Progress::Due);
             }
@@ -155,7 +155,7 @@ impl Scripts {
 
     /// The helper owes its next word about a run from `due` on; `None` if it owes none.
     fn owe(&mut self, id: RunId, due: Option<Monotonic>) {
-        let Some(run) = self.runs.get_mut(&id) else {
+        let Some(run) = self.runs.get_mut(id) else {
             return;
         };
         let before = std::mem::replace(&mut run.owed, due);
@@ -168,7 +168,7 @@ impl Scripts {
     /// The helper is gone: the next one is told again.
     pub(super) fn forget_owed(&mut self) {
         for (_, id) in std::mem::take(&mut self.owed) {
-            if let Some(run) = self.runs.get_mut(&id) {
+            if let Some(run) = self.runs.get_mut(id) {
                 run.owed = None;
             }
         }

@@ -110,7 +110,7 @@ impl Machine {
         self.scripts.changes.remove(&id);
         // Without a journal the order is given again to the next helper, unless it was started.
         if self.scripts.complaints.has_journal()
-            && let Some(run) = self.scripts.runs.get_mut(&id)
+            && let Some(run) = self.scripts.runs.get_mut(id)
         {
             run.order = None;
         }
@@ -118,7 +118,7 @@ impl Machine {
 
     fn script_started(&mut self, id: RunId, child: Child) {
         self.scripts.runs.start(id, child, self.now);
-        let Some(state) = self.scripts.runs.get(&id) else {
+        let Some(state) = self.scripts.runs.get(id) else {
             return;
         };
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
@@ -155,7 +155,7 @@ impl Machine {
             if run.kind.lane() == Lane::Interface {
                 self.scripts.recovery.note_active(&run.peer);
             }
-            let known = self.scripts.runs.get(&run.run);
+            let known = self.scripts.runs.get(run.run);
             if known.is_none() && self.scripts.settling.is_settled(run.run) {
                 // That word was lost together with the connection.
                 self.scripts.settling.settle(run.run, self.now);
@@ -234,7 +234,7 @@ impl Machine {
     /// A line of output.
     fn output(&mut self, id: RunId, stream: Stream, line: String) {
         // Of a run that is not known, nobody can say what it writes.
-        let run = self.scripts.runs.get(&id);
+        let run = self.scripts.runs.get(id);
         let may_be_secret = run.is_none_or(|run| run.kind.lane() == Lane::Connection);
         if may_be_secret {
             // Wherever it stands: a banner before it does not make it less of a secret.
@@ -242,7 +242,7 @@ impl Machine {
             self.out
                 .extend(secrets.map(|word| Output::Secret(word.to_owned())));
         }
-        if let Some(run) = self.scripts.runs.get_mut(&id)
+        if let Some(run) = self.scripts.runs.get_mut(id)
             && stream == Stream::Stdout
         {
             let before = std::mem::replace(&mut run.challenge, Challenge::Settled);
@@ -284,7 +284,7 @@ impl Machine {
 
     /// A stream of a run has ended: if its challenge has not come, it never will.
     fn stream_ended(&mut self, id: RunId, stream: Stream) {
-        let Some(run) = self.scripts.runs.get_mut(&id) else {
+        let Some(run) = self.scripts.runs.get_mut(id) else {
             return;
         };
         run.closed.insert(stream);
@@ -301,7 +301,7 @@ impl Machine {
     }
 
     fn report_output(&mut self, id: RunId, stream: Stream, line: String) {
-        let Some(run) = self.scripts.runs.get_mut(&id) else {
+        let Some(run) = self.scripts.runs.get_mut(id) else {
             tracing::debug!(
                 run = id.0,
                 line,

@@ -158,15 +158,13 @@ impl RunTable {
     }
 
     /// The run of this number.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as that of a map")]
-    pub(super) fn get(&self, id: &RunId) -> Option<&RunState> {
-        self.runs.get(id)
+    pub(super) fn get(&self, id: RunId) -> Option<&RunState> {
+        self.runs.get(&id)
     }
 
     /// As [`RunTable::get`], to change what is not counted.
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as that of a map")]
-    pub(super) fn get_mut(&mut self, id: &RunId) -> Option<&mut RunState> {
-        self.runs.get_mut(id)
+    pub(super) fn get_mut(&mut self, id: RunId) -> Option<&mut RunState> {
+        self.runs.get_mut(&id)
     }
 
     /// Whether a run is known and has not ended.
