@@ -67,8 +67,9 @@ pub(crate) enum SpawnError {
     Nul { program: String },
     #[error(
         "will not run `{program}': {distrust}; others could make it do anything with the rights of \
-         connect-ifscripts; move the script to a directory that only root can write to, make it \
-         root's alone (chown root, chmod go-w), or use --allow-unsafe-scripts"
+         connect-ifscripts; {}, move the script to a directory that only root can write to, or use \
+         --allow-unsafe-scripts",
+        distrust.remedy()
     )]
     Unsafe { program: String, distrust: Distrust },
     #[error(

@@ -220,15 +220,39 @@ pub(crate) fn to_stderr(text: &str) {
     to_stderr_bare(&format!("connect-cli: {text}"));
 }
 
-/// Prints a message on standard error, without the program's name.
+/// Prints a message on standard error, without the program's name: on a terminal in lines that fit
+/// there.
 pub(crate) fn to_stderr_bare(text: &str) {
+    let text = text::clean(text);
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     // Standard error may be the closed end of a pipe; then nobody reads it.
-    let _ = writeln!(io::stderr(), "{}", text::clean(text));
+    let _ = writeln!(
+        io::stderr(),
+        "{}",
+        fitted(&text, size.map(|size| size.ws_col))
+    );
+}
+
+/// A message in lines that fit on a terminal of so many columns; elsewhere as it is.
+fn fitted(text: &str, terminal: Option<u16>) -> String {
+    if terminal.is_none() {
+        return text.to_owned();
+    }
+    let options = textwrap::Options::new(width(terminal, None)).break_words(false);
+    textwrap::fill(text, options)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_message_is_broken_on_a_terminal_only() {
+        let text = "one two three\n  four";
+        assert_eq!(fitted(text, None), text);
+        assert_eq!(fitted(text, Some(8)), "one two\nthree\n  four");
+        assert_eq!(fitted(text, Some(0)), text, "a terminal that has no size");
+    }
 
     const ODD: &str = "a\x1b[2Jb\u{202e}c\u{9b}\u{7f}";
 

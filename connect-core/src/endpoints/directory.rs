@@ -48,19 +48,11 @@ pub(super) fn make(path: &Path) -> anyhow::Result<()> {
 }
 
 fn refusal(path: &Path, distrust: &Distrust) -> anyhow::Error {
-    let remedy = match distrust {
-        Distrust::Writable { .. } | Distrust::WritableByList { .. } => {
-            "take that right away (chmod go-w)"
-        }
-        Distrust::Foreign { .. } => "give it to root or to the user of this service (chown)",
-        Distrust::Missing { .. } | Distrust::Unreadable { .. } => {
-            "see to it that it can be looked at"
-        }
-    };
     anyhow::anyhow!(
         "the runtime directory {} is not safe, since others could put sockets of theirs in it: \
-         {distrust}; {remedy}, or choose another with --runtime-dir",
-        path.display()
+         {distrust}; {}, or choose another directory with --runtime-dir",
+        path.display(),
+        distrust.remedy()
     )
 }
 

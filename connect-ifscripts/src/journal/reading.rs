@@ -36,7 +36,7 @@ pub(super) struct Damage {
 /// Why.
 #[derive(Debug, Error)]
 pub(super) enum Cause {
-    #[error("line {line} is no entry ({error})")]
+    #[error("line {line} is no entry of the journal ({error})")]
     Line { line: u64, error: String },
     #[error("line {line} has no end, or is missing")]
     Cut { line: u64 },
@@ -44,6 +44,14 @@ pub(super) enum Cause {
     Schema(u32),
     #[error("it cannot be read after line {line} ({error})")]
     Unreadable { line: u64, error: io::Error },
+}
+
+/// What is wrong with a line. It is read as a document of its own, so a position in it would be taken
+/// for one in the file.
+fn without_position(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.find(" at line ").unwrap_or(text.len()));
+    text
 }
 
 /// Reads all segments, in order.
@@ -142,7 +150,7 @@ impl<R: io::BufRead> Lines<R> {
     fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Cause> {
         serde_json::from_slice(&self.line).map_err(|error| Cause::Line {
             line: self.number,
-            error: error.to_string(),
+            error: without_position(&error),
         })
     }
 }

@@ -295,7 +295,7 @@ fn what_stands_before_a_line_that_is_no_entry_counts_and_the_line_is_told() {
     let fault = bench.journal.fault().unwrap();
     for words in [
         "in journal-1, which is kept as damaged-1",
-        "line 4 is no entry",
+        "line 4 is no entry of the journal (expected value)",
         "run twice or never",
         &bench.dir.path().display().to_string(),
     ] {

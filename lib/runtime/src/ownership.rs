@@ -51,10 +51,7 @@ pub enum Distrust {
         path: PathBuf,
     },
     /// By an access control list.
-    #[error(
-        "{} can be written to by others, as its access control list says (setfacl -b removes it)",
-        path.display()
-    )]
+    #[error("{} can be written to by others, as its access control list says", path.display())]
     WritableByList {
         /// What they can write to.
         path: PathBuf,
@@ -83,7 +80,28 @@ pub enum Distrust {
     },
 }
 
+impl Distrust {
+    /// What makes it safe, as a command where there is one.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        match self {
+            Distrust::Writable { path } => format!("chmod go-w {}", path.display()),
+            Distrust::WritableByList { path } => format!("setfacl -b {}", path.display()),
+            Distrust::Foreign { path, .. } => format!("chown root {}", path.display()),
+            Distrust::Missing { path } | Distrust::Unreadable { path, .. } => {
+                format!("make {} and let this user look at it", path.display())
+            }
+        }
+    }
+}
+
 impl Ownership {
+    /// Root and another process's user, with its group.
+    #[must_use]
+    pub const fn of(uid: u32, gid: u32) -> Self {
+        Ownership { uid, gid }
+    }
+
     /// Root and the user of this process, with its group.
     #[must_use]
     pub fn ourselves() -> Self {

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
+use connect_runtime::ownership::{Distrust, Ownership, Strictness};
+
 use super::finding::Section;
 use crate::common::Common;
 
@@ -69,13 +71,20 @@ fn directory(path: &Path, subject: &str, metadata: &Metadata, section: &mut Sect
     if !metadata.is_dir() {
         let remedy = "name the right one with -d or --runtime-dir";
         section.fault(format!("{subject} is no directory"), remedy);
-    } else if metadata.mode() & OTHERS_WRITE != 0 && metadata.mode() & STICKY == 0 {
-        section.fault(
-            format!("{subject} is writable by everybody"),
-            &format!("chmod o-w {}", path.display()),
-        );
-    } else {
-        section.ok(format!("{subject} is in order"));
+        return;
+    }
+    // Whose it should be is not known here; others than root and its owner should have no part.
+    let owner = Ownership::of(metadata.uid(), metadata.gid());
+    match owner.check(path, Strictness::Directory) {
+        Ok(()) | Err(Distrust::Missing { .. } | Distrust::Unreadable { .. }) => {
+            section.ok(format!("{subject} is in order"));
+        }
+        Err(distrust) => {
+            section.fault(
+                format!("{subject} is not safe: {distrust}"),
+                &distrust.remedy(),
+            );
+        }
     }
 }
 

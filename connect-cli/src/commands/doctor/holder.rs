@@ -49,6 +49,11 @@ pub(super) fn check_without_service(common: &Common, section: &mut Section<'_>) 
     }
 }
 
+/// The script helper of this service, as far as it is known.
+pub(super) fn find(common: &Common) -> Option<Holder> {
+    holders(common).map(|(_, holder)| holder).next()
+}
+
 /// The process that has each journal of this service, as far as the lock files may be read.
 fn holders(common: &Common) -> impl Iterator<Item = (PathBuf, Holder)> {
     let runtime = common.runtime();

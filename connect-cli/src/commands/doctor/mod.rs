@@ -5,6 +5,7 @@ mod database;
 mod files;
 mod finding;
 mod holder;
+mod refusals;
 mod runs;
 pub(crate) mod scripts;
 mod server;
@@ -21,6 +22,7 @@ use connect_runtime::paths;
 use serde::Serialize;
 
 use self::finding::{Area, Findings, Severity};
+use self::refusals::Refusals;
 use self::service::Found;
 use crate::common::Common;
 use crate::error::Error;
@@ -94,7 +96,9 @@ impl Doctor {
         if let Some((path, told)) = path
             && let Some(database) = database::check(&path, told, section)
         {
-            scripts::check(&database, &directory, &mut findings.section(Area::Scripts));
+            let refusals = Refusals::of(holder::find(common));
+            let section = &mut findings.section(Area::Scripts);
+            scripts::check(&database, &directory, refusals, section);
         }
         if let Some(seen) = seen {
             seen.runs.report(&mut findings.section(Area::Scripts));

@@ -15,6 +15,7 @@ use peerdb::{Database, Record};
 
 use super::files::{self, GROUP_WRITE, OTHERS_WRITE, STICKY};
 use super::finding::Section;
+use super::refusals::Refusals;
 use crate::output::text;
 
 /// Any of the three permissions to execute.
@@ -37,13 +38,18 @@ impl fmt::Display for Use {
 
 /// Checks every script of every peer. Relative names are relative to `directory`, the working
 /// directory of the service.
-pub(crate) fn check(database: &Database, directory: &Path, section: &mut Section<'_>) {
+pub(crate) fn check(
+    database: &Database,
+    directory: &Path,
+    refusals: Refusals,
+    section: &mut Section<'_>,
+) {
     let search = std::env::var_os("PATH").unwrap_or_default();
     for (program, purpose) in programs(database) {
         match find(&program, directory, &search) {
             Some(path) => {
                 let subject = format!("the script {} ({purpose})", path.display());
-                file(&path, &subject, section);
+                file(&path, &subject, refusals, section);
             }
             None => section.warning(
                 format!("the script {program} ({purpose}) is in no directory of PATH"),
@@ -101,7 +107,7 @@ pub(crate) fn find(program: &str, directory: &Path, search: &OsStr) -> Option<Pa
         .find(|path| path.is_file())
 }
 
-fn file(path: &Path, subject: &str, section: &mut Section<'_>) {
+fn file(path: &Path, subject: &str, refusals: Refusals, section: &mut Section<'_>) {
     let shown = path.display();
     let missing = "install it, or correct its name in the sources";
     let metadata = match fs::metadata(path) {
@@ -114,6 +120,10 @@ fn file(path: &Path, subject: &str, section: &mut Section<'_>) {
         ("is no file".to_owned(), missing.to_owned())
     } else if mode & EXECUTE == 0 {
         ("is not executable".to_owned(), format!("chmod +x {shown}"))
+    } else if let Some(distrust) = refusals.reason(path) {
+        (format!("is not run: {distrust}"), distrust.remedy())
+    } else if refusals.are_known() {
+        return section.ok(format!("{subject} is in order"));
     } else if mode & OTHERS_WRITE != 0 {
         (
             "can be changed by everybody".to_owned(),

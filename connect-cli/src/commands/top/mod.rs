@@ -73,8 +73,10 @@ impl Top {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
             return Err(Error::System {
-                action: "show a screen, for which `connect-cli status --watch' has no need".into(),
-                source: io::Error::other("this is no terminal"),
+                action: "show a screen".into(),
+                source: io::Error::other(
+                    "input or output is no terminal; `connect-cli status --watch' needs none",
+                ),
             });
         }
         // Before the terminal is changed: an uncaught signal would leave it in raw mode.

@@ -2,13 +2,13 @@
 //! What became of a peer's scripts is shown, and a script can be run again for a peer that is up
 //! (differences.md, "Scripts").
 
-use std::process::{Command, Output};
+use std::process::Output;
 
 use peerdb::Record;
-use scenarios::{Expect as _, Outcome, Service, Site, SiteBuilder, request};
+use scenarios::{Expect as _, Outcome, Site, SiteBuilder, request};
 use serde_json::{Value, json};
 
-use crate::support::{ANSWERING, NOBODY, commands, peer_status, receive, send};
+use crate::support::{ANSWERING, NOBODY, cli, commands, peer_status, receive, send};
 
 /// An `ifup` that fails as long as there is no file `mended`, and writes to both streams.
 const FAILS: &str = "echo to stdout; echo to stderr >&2; test -e mended || exit 3";
@@ -20,13 +20,6 @@ fn with_ifup(script: &str) -> anyhow::Result<SiteBuilder> {
         .script("up", script)?
         .script("down", "echo down; exit 4")?
         .peer("p", &pairs))
-}
-
-/// `connect-cli` with these words, about the service of a site.
-fn cli(site: &Site, words: &[&str]) -> anyhow::Result<Command> {
-    let mut command = Service::bare_command_of("connect-cli")?;
-    command.arg("-a").arg(site.lab.socket_path()).args(words);
-    Ok(command)
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
+use std::process::Command;
 
 use anyhow::Context as _;
 use scenarios::{Outcome, PATIENCE, Service, Site};
@@ -136,4 +137,11 @@ pub(crate) fn receive(caller: &mut BufReader<UnixStream>) -> anyhow::Result<Stri
     let mut line = String::new();
     caller.read_line(&mut line)?;
     Ok(line)
+}
+
+/// `connect-cli` with these words, about the service of a site.
+pub(crate) fn cli(site: &Site, words: &[&str]) -> anyhow::Result<Command> {
+    let mut command = Service::bare_command_of("connect-cli")?;
+    command.arg("-a").arg(site.lab.socket_path()).args(words);
+    Ok(command)
 }

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use scenarios::manager::{core_command, helper_command};
 use scenarios::{Expect as _, Outcome, Service, Site};
 
-use crate::support::{ANSWERING, said};
+use crate::support::{ANSWERING, cli, said};
 
 /// A site whose peer has an `ifup` script that others can change.
 fn open_to_others() -> anyhow::Result<Site> {
@@ -46,6 +46,10 @@ fn a_script_that_others_can_change_is_not_run_with_privileges() -> Outcome {
     assert!(told.contains("will not run `./up'"), "{told}");
     assert!(told.contains("can be written to by others"), "{told}");
     assert_eq!(said(&site, "NOTE USER connect ifup p"), [""; 0]);
+    let directory = site.path("").display().to_string();
+    let doctor = cli(&site, &["doctor", "-d", &directory])?.output()?;
+    let doctor = String::from_utf8(doctor.stdout)?;
+    assert!(doctor.contains("is not run: "), "{doctor}");
     // The remedy that the sentence names is one.
     std::fs::set_permissions(site.path("up"), Permissions::from_mode(0o755))?;
     site.submit("active p")?;
