@@ -46,8 +46,8 @@ pub(super) enum Cause {
     Unreadable { line: u64, error: io::Error },
 }
 
-/// What is wrong with a line. It is read as a document of its own, so a position in it would be taken
-/// for one in the file.
+/// What is wrong with a line. It is read as a document of its own, so a position in it would be
+/// taken for one in the file.
 fn without_position(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     text.truncate(text.find(" at line ").unwrap_or(text.len()));
