@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::failures::{FailureChange, FailureChanges, FailureKey};
 use connect_ipc::setup::SetupKey;
 use tracing::warn;
 
@@ -20,7 +21,7 @@ pub(super) const RENEW_AT: u64 = 1024 * 1024;
 /// was written since the last one.
 const GROWTH: u64 = 4;
 
-/// How many runs and setups are copied for each entry that is written while a segment is renewed:
+/// How many runs, setups and failures are copied for each entry that is written while a segment is renewed:
 /// with two, the renewal ends before the table has grown by half.
 const COPIES: usize = 2;
 
@@ -56,11 +57,12 @@ pub(super) struct Aside {
 }
 
 /// How far the copying is. Runs come first: what is said of a run that is not copied yet is passed
-/// over by a reader, and must not be missed in a setup that is.
+/// over by a reader, and must not be missed in a setup or a failure that is.
 #[derive(Debug)]
 enum Cursor {
     Runs(Option<RunId>),
     Setups(Option<SetupKey>),
+    Failures(Option<FailureKey>),
 }
 
 impl Store {
@@ -208,11 +210,21 @@ impl Cursor {
             }
             *self = Cursor::Setups(None);
         }
-        let Cursor::Setups(after) = self else {
+        if let Cursor::Setups(after) = self {
+            if let Some(change) = ledger.setups_after(after.as_ref()).next() {
+                *after = Some(change.setup.key.clone());
+                return Some(Entry::Setup(change));
+            }
+            *self = Cursor::Failures(None);
+        }
+        let Cursor::Failures(after) = self else {
             return None;
         };
-        let change = ledger.setups_after(after.as_ref()).next()?;
-        *after = Some(change.setup.key.clone());
-        Some(Entry::Setup(change))
+        let failed = ledger.failures().after(after.as_ref()).next()?;
+        *after = Some(failed.key());
+        Some(Entry::Failures(FailureChanges {
+            all: false,
+            changes: vec![FailureChange::Failed(failed.clone())],
+        }))
     }
 }

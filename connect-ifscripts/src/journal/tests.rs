@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connect_ipc::RunId;
+use connect_ipc::failures::{EndedRun, FailureChange, FailureChanges};
 use connect_ipc::scripts::{Command, Ended, Run, ScriptKind};
 use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
 
@@ -113,6 +114,10 @@ impl Bench {
     fn is_same(&self, read: &Ledger) -> bool {
         read.runs().eq(self.ledger.runs())
             && read.setups_after(None).eq(self.ledger.setups_after(None))
+            && read
+                .failures()
+                .after(None)
+                .eq(self.ledger.failures().after(None))
     }
 }
 
@@ -136,6 +141,20 @@ fn ordered(number: u64, filling: usize) -> Entry {
         setup: Some(SetupState::Made(Arc::new(made))),
         undoes: None,
     }))
+}
+
+fn failed(number: u64) -> Entry {
+    let failed = EndedRun {
+        peer: format!("p{}", number % 50),
+        at: Monotonic(number),
+        kind: ScriptKind::Ifup,
+        end: Ended::Exited(2),
+        output: vec!["no such device".to_owned()],
+    };
+    Entry::Failures(FailureChanges {
+        all: number % 100 == 0,
+        changes: vec![FailureChange::Failed(failed)],
+    })
 }
 
 fn ended(number: u64, end: Ended) -> Entry {
@@ -438,7 +457,15 @@ fn at_each_step_of_a_renewal_all_is_there_and_the_files_stay_small() {
             bench.note(&starting(RunId(number / 50)));
         }
         bench.flush();
+        bench.note(&failed(number));
         bench.note(&Entry::Settled(vec![RunId(number)]));
+        bench.flush();
+        // Of another one the script ends well.
+        let again = number + 10_007;
+        bench.note(&ordered(again, 10));
+        bench.note(&starting(RunId(again)));
+        bench.note(&ended(again, Ended::Exited(0)));
+        bench.note(&Entry::Settled(vec![RunId(again)]));
         bench.flush();
         let now = bench.segments();
         assert!(now.len() <= 2);
@@ -454,6 +481,7 @@ fn at_each_step_of_a_renewal_all_is_there_and_the_files_stay_small() {
         segments = now;
     }
     assert!(renewals >= 3, "{renewals}");
+    assert!(bench.ledger.failures().after(None).count() > 10);
     assert!(bench.is_same(&bench.read().unwrap()));
 }
 

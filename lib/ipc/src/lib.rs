@@ -11,6 +11,7 @@ pub mod clock;
 pub mod control;
 pub mod event;
 pub mod event_filter;
+pub mod failures;
 pub mod foreign;
 pub mod frame;
 pub mod hello;

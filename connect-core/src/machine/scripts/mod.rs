@@ -6,14 +6,15 @@
 //!   an operator asks for one --> [requested] --^
 //!   script helper --Started, Output, Ended--> [reports] --> [runs], warnings, events
 //!   a run is over --> [ends] --> [failures], warnings, counts
+//!   [failures] <--[kept_failures]--> script helper, which keeps them for the next core
 //!   script helper --JournalFault, Full--> [telling], [complaints] --> events, status
 //! ```
 
 mod complaints;
 mod dispatch;
-pub(super) mod ended_run;
 mod ends;
 mod failures;
+mod kept_failures;
 pub(super) mod prepared;
 mod reports;
 mod requested;
@@ -29,6 +30,7 @@ use connect_ipc::control::{
     HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
     ServerLink, WaitsFor,
 };
+use connect_ipc::failures::EndedRun;
 use connect_ipc::scripts::{Child, ScriptKind, UnderWay};
 use connect_ipc::setup::{ByLane, Lane, SetupChange};
 
@@ -37,7 +39,6 @@ use super::limits::GRACE;
 use super::setups::progress::{PeerSetups, Progress};
 use super::setups::recovery::Recovery;
 use complaints::Complaints;
-use ended_run::EndedRun;
 use runs::RunTable;
 use settling::Settling;
 
