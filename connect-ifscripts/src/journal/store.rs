@@ -7,11 +7,12 @@ use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::failures::{FailureChange, FailureChanges, FailureKey};
 use connect_ipc::setup::SetupKey;
+use connect_runtime::scripts_journal::Header;
 use tracing::warn;
 
 use super::locked::{Locked, Trouble};
 use super::reading::Damage;
-use super::segment::{Header, Segment, put};
+use super::segment::{Segment, put};
 use crate::ledger::{Entry, Ledger};
 
 /// A segment is renewed when it is larger than this: so much is read in a few milliseconds.
