@@ -18,9 +18,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::failures::FailureChanges;
 use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_FRAME, length};
-use connect_ipc::scripts::{Child, Ended, Run, UnderWay};
+use connect_ipc::scripts::{Child, Ended, FailureChanges, Run, UnderWay};
 use connect_ipc::setup::{Setup, SetupChange, SetupKey, SetupPage, SetupState};
 use serde::{Deserialize, Serialize};
 

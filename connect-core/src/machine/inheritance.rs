@@ -9,8 +9,8 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::failures::EndedRun;
 use connect_ipc::pinger::PingPhase;
+use connect_ipc::scripts::EndedRun;
 use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
 

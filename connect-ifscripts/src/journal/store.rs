@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::failures::{FailureChange, FailureChanges, FailureKey};
+use connect_ipc::scripts::{FailureChange, FailureChanges, FailureKey};
 use connect_ipc::setup::SetupKey;
 use connect_runtime::scripts_journal::Header;
 use tracing::warn;
@@ -22,8 +22,8 @@ pub(super) const RENEW_AT: u64 = 1024 * 1024;
 /// was written since the last one.
 const GROWTH: u64 = 4;
 
-/// How many runs, setups and failures are copied for each entry that is written while a segment is renewed:
-/// with two, the renewal ends before the table has grown by half.
+/// How many runs, setups and failures are copied for each entry that is written while a segment is
+/// renewed: with two, the renewal ends before the table has grown by half.
 const COPIES: usize = 2;
 
 /// How much is collected for one write when the whole ledger is written.

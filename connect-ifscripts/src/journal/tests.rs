@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::failures::{EndedRun, FailureChange, FailureChanges};
-use connect_ipc::scripts::{Command, Ended, Run, ScriptKind};
+use connect_ipc::scripts::{
+    Command, Ended, EndedRun, FailureChange, FailureChanges, Run, ScriptKind,
+};
 use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
 
 use connect_runtime::scripts_journal::{self, SCHEMA, Stage};
@@ -170,7 +171,7 @@ fn failed(number: u64) -> Entry {
         output: vec!["no such device".to_owned()],
     };
     Entry::Failures(FailureChanges {
-        all: number % 100 == 0,
+        all: number.is_multiple_of(100),
         changes: vec![FailureChange::Failed(failed)],
     })
 }

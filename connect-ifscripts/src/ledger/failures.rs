@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which scripts did not end well when they were last run, as core has told: kept for the next core.
+//! Which scripts did not end well when they were last run: core tells it for the next core.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use connect_ipc::failures::{EndedRun, FailureChange, FailureChanges, FailureKey};
-use connect_ipc::scripts::{Ended, UnderWay};
+use connect_ipc::scripts::{Ended, EndedRun, FailureChange, FailureChanges, FailureKey, UnderWay};
 
 /// How many are kept. Core forgets those of peers that nobody knows any more, so only that many
 /// peers with a failure each come to this; what fails beyond it is not kept.

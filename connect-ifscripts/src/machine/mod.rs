@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::failures::parts;
+use connect_ipc::frame::parts;
 use connect_ipc::scripts::{
     Ended, FromScripts, KILL_AFTER, LINGERING, Run, Stream, ToScripts, UnderWay,
 };

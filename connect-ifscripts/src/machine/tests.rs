@@ -4,8 +4,9 @@
 use std::sync::Arc;
 
 use super::*;
-use connect_ipc::failures::{EndedRun, FailureChange, FailureChanges};
-use connect_ipc::scripts::{Child, Command, ScriptKind, Stream};
+use connect_ipc::scripts::{
+    Child, Command, EndedRun, FailureChange, FailureChanges, ScriptKind, Stream,
+};
 use connect_ipc::setup::{Made, Setup, SetupKey, SetupState};
 
 const CHILD: Child = Child {

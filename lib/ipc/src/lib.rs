@@ -11,7 +11,6 @@ pub mod clock;
 pub mod control;
 pub mod event;
 pub mod event_filter;
-pub mod failures;
 pub mod foreign;
 pub mod frame;
 pub mod hello;

@@ -6,7 +6,7 @@
 //! core -> scripts   hello, adopt, ready      runs that only core knows of
 //! core -> scripts   recall                   a new core asks for the setups
 //! scripts -> core   setups                   a page of them
-//! scripts -> core   failures                 before the first page: scripts that did not end well
+//! scripts -> core   failures                 before the first page: scripts that have failed
 //! core -> scripts   run, setup               queue this script for its peer; note this setup
 //! scripts -> core   taken, started, output, ended   for each run
 //! core -> scripts   failures                 which scripts have failed, for the next core
@@ -24,7 +24,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::RunId;
-use crate::failures::{EndedRun, FailureChanges};
+use crate::clock::Monotonic;
 use crate::hello::{Role, ToHelper};
 use crate::setup::{Lane, SetupChange, SetupKey, SetupPage, SetupState};
 
@@ -260,6 +260,61 @@ impl Ended {
             Ended::Lost => ScriptFailure::Lost,
         })
     }
+}
+
+/// A run that has ended.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EndedRun {
+    /// Whose script it was.
+    pub peer: String,
+    /// When it ended.
+    pub at: Monotonic,
+    /// Which script it was.
+    pub kind: ScriptKind,
+    /// How it ended.
+    pub end: Ended,
+    /// Its last lines.
+    pub output: Vec<String>,
+}
+
+impl EndedRun {
+    /// Which script it was.
+    #[must_use]
+    pub fn key(&self) -> FailureKey {
+        let (peer, kind) = (self.peer.clone(), self.kind);
+        FailureKey { peer, kind }
+    }
+}
+
+/// Which failure: there is at most one of each script of a peer, the latest.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FailureKey {
+    /// The peer.
+    pub peer: String,
+    /// The script.
+    pub kind: ScriptKind,
+}
+
+/// A change of the failures that the script helper keeps for the next core.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureChange {
+    /// A script did not end well.
+    Failed(EndedRun),
+    /// That does not count any more.
+    Forgotten(FailureKey),
+}
+
+/// Changes of these failures.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FailureChanges {
+    /// Whether they are all there is, with those that follow: what was kept before is void.
+    pub all: bool,
+    /// The changes.
+    pub changes: Vec<FailureChange>,
 }
 
 /// From core to the script helper.

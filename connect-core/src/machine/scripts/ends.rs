@@ -5,9 +5,8 @@
 use connect_ipc::RunId;
 use connect_ipc::control::{Reply, RunProgress};
 use connect_ipc::event::EventKind;
-use connect_ipc::failures::EndedRun;
 use connect_ipc::frame::ITEMS_PER_FRAME;
-use connect_ipc::scripts::{Ended, ScriptFailure, ScriptKind, ToScripts};
+use connect_ipc::scripts::{Ended, EndedRun, ScriptFailure, ScriptKind, ToScripts};
 
 use crate::machine::Machine;
 use crate::machine::requester::OperatorRequest;

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::FailedScript;
-use connect_ipc::failures::{EndedRun, FailureChange, FailureKey};
-use connect_ipc::scripts::{Ended, ScriptKind};
+use connect_ipc::scripts::{Ended, EndedRun, FailureChange, FailureKey, ScriptKind};
 
 /// How much is kept of the reason why a script was not started: it may quote the record.
 const REASON: usize = 300;

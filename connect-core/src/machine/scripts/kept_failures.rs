@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Having the script helper keep for the next core which scripts have failed, and hearing of it what
-//! had failed under earlier ones: `core.json` may be missing, or older.
+//! Having the script helper keep for the next core which scripts have failed, and hearing what had
+//! failed under earlier ones: `core.json` may be missing, or older.
 
 use connect_ipc::control::ServerLink;
-use connect_ipc::failures::{EndedRun, FailureChange, FailureChanges, parts};
-use connect_ipc::scripts::ToScripts;
+use connect_ipc::frame::parts;
+use connect_ipc::scripts::{EndedRun, FailureChange, FailureChanges, ToScripts};
 
 use crate::machine::Machine;
 

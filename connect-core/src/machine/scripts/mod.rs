@@ -30,8 +30,7 @@ use connect_ipc::control::{
     HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
     ServerLink, WaitsFor,
 };
-use connect_ipc::failures::EndedRun;
-use connect_ipc::scripts::{Child, ScriptKind, UnderWay};
+use connect_ipc::scripts::{Child, EndedRun, ScriptKind, UnderWay};
 use connect_ipc::setup::{ByLane, Lane, SetupChange};
 
 use super::helper::Helper;
@@ -253,7 +252,7 @@ impl Scripts {
             |failed: &&EndedRun| recent().any(|run| (run.kind, run.at) == (failed.kind, failed.at));
         let failed = self.failures.runs(peer).iter();
         let before = failed.filter(|failed| !known(failed));
-        let ended = before.chain(recent()).map(|run| run.report(now));
+        let ended = before.chain(recent()).map(|run| report(run, now));
         (pending, ended.collect())
     }
 
@@ -261,5 +260,15 @@ impl Scripts {
     #[cfg(test)]
     pub(super) fn check(&self) {
         self.runs.check();
+    }
+}
+
+/// A run that has ended, for operators.
+fn report(run: &EndedRun, now: Monotonic) -> RecentScript {
+    RecentScript {
+        kind: run.kind,
+        end: run.end.clone(),
+        ago: now.since(run.at).as_secs(),
+        output: run.output.clone(),
     }
 }

@@ -8,11 +8,10 @@ use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{HelperStatus, Reply, RunProgress};
 use connect_ipc::event::{EventKind, EventName};
-use connect_ipc::failures::EndedRun;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::Role;
 use connect_ipc::scripts::{
-    Child, Ended, FromScripts, KILL_AFTER, LINGERING, Stream, ToScripts, UnderWay,
+    Child, Ended, EndedRun, FromScripts, KILL_AFTER, LINGERING, Stream, ToScripts, UnderWay,
 };
 use connect_ipc::setup::Lane;
 use tripe_admin::challenge::{self, MIN_LENGTH, is_letter};

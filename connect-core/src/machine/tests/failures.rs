@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connect_ipc::control::{PeerDetail, PeerStatus, RecentScript, Reply, Request, ScriptCounters};
-use connect_ipc::failures::{EndedRun, FailureChange, FailureKey};
 use connect_ipc::scripts::{
-    Ended, FromScripts, InterfaceScript, ScriptFailure, ScriptKind, Stream, ToScripts,
+    Ended, EndedRun, FailureChange, FailureKey, FromScripts, InterfaceScript, ScriptFailure,
+    ScriptKind, Stream, ToScripts,
 };
 use peerdb::Record;
 

@@ -12,10 +12,9 @@ use connect_ipc::control::{
 };
 use connect_ipc::event::Event;
 use connect_ipc::event_filter::{EventFilter, EventKinds};
-use connect_ipc::failures::EndedRun;
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
-use connect_ipc::scripts::{FromScripts, Run, ToScripts, UnderWay};
+use connect_ipc::scripts::{EndedRun, FromScripts, Run, ToScripts, UnderWay};
 use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
 use tripe_admin::Interval;
