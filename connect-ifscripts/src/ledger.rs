@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the journal says: the runs that core has not settled, and the setups.
+//! What the journal says: the runs that core has not settled, the setups, and which scripts have
+//! failed.
 //!
 //! ```text
 //!   ordered --> Waiting --starting--> Starting --started--> Started --ended--> Ended --settled-->
@@ -10,15 +11,19 @@
 //! [`Ledger::apply`] is the only way in, for an entry that is read and for one that is about to be
 //! written, so what was read is what had been.
 
+pub(crate) mod failures;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use connect_ipc::RunId;
 use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_FRAME, length};
-use connect_ipc::scripts::{Child, Ended, Run, UnderWay};
+use connect_ipc::scripts::{Child, Ended, FailureChanges, Run, UnderWay};
 use connect_ipc::setup::{Setup, SetupChange, SetupKey, SetupPage, SetupState};
 use serde::{Deserialize, Serialize};
+
+use failures::Failures;
 
 /// How many setups that are undone are remembered: more than peers come and go in the life of a
 /// server, so that one of them is forgotten long after it was told.
@@ -58,6 +63,8 @@ pub enum Entry {
         /// How.
         end: Ended,
     },
+    /// Core has told which scripts have failed.
+    Failures(FailureChanges),
     /// Core has dealt with the end of these runs.
     Settled(Vec<RunId>),
     /// A run as it stood when the journal was renewed.
@@ -140,6 +147,7 @@ pub struct Ledger {
     setups: BTreeMap<SetupKey, Remembered>,
     /// The setups that are undone, the oldest first.
     undone: BTreeMap<u64, SetupKey>,
+    failures: Failures,
 }
 
 impl Ledger {
@@ -162,6 +170,7 @@ impl Ledger {
             }
             Entry::Started { run, child } => self.started(*run, *child),
             Entry::Ended { run, end } => self.ended(*run, end),
+            Entry::Failures(changes) => self.failures.change(changes),
             Entry::Settled(runs) => {
                 for run in runs {
                     self.runs.remove(run);
@@ -213,6 +222,11 @@ impl Ledger {
     #[must_use]
     pub fn setup(&self, key: &SetupKey) -> Option<&SetupState> {
         self.setups.get(key).map(|setup| &setup.state)
+    }
+
+    /// Which scripts have failed, as core has told.
+    pub(crate) const fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// The first run after this one, or of all.
@@ -288,10 +302,12 @@ impl Ledger {
     }
 
     fn ended(&mut self, run: RunId, end: &Ended) {
-        let Some(unsettled) = self.open(run) else {
+        let known = self.runs.get_mut(&run);
+        let Some(unsettled) = known.filter(|known| known.end().is_none()) else {
             return;
         };
         unsettled.stage = Stage::Ended(end.clone());
+        self.failures.ended(&unsettled.under_way, end);
         if !unsettled.never_started() {
             return;
         }

@@ -73,6 +73,7 @@ impl Outbox {
             FromScripts::Resume(_)
             | FromScripts::Taken(_)
             | FromScripts::Started { .. }
+            | FromScripts::Failures(_)
             | FromScripts::Setups(_)
             | FromScripts::JournalFault(_)
             | FromScripts::Full { .. }

@@ -172,10 +172,7 @@ impl Reload {
                             let line = change_text::done(&applied);
                             common.out.line_flushed(&line)?;
                         }
-                        Some(words) => {
-                            let peer = text::clean(&applied.peer);
-                            to_stderr(&format!("{peer}: {}", text::failure(words)));
-                        }
+                        Some(words) => to_stderr(&change_text::not_done(&applied, words)),
                     }
                     told.applied.push(applied);
                 }

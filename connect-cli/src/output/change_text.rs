@@ -103,6 +103,20 @@ pub(crate) fn done(applied: &AppliedChange) -> String {
     format!("{}: {what}", text::clean(&applied.peer))
 }
 
+/// What could not be done for a peer, and why: the words of the failure.
+pub(crate) fn not_done(applied: &AppliedChange, words: &[String]) -> String {
+    let peer = text::clean(&applied.peer);
+    let what = match applied.remedy {
+        Remedy::Active => "added",
+        Remedy::Kill => "removed",
+        Remedy::Ifup => match text::script_end(words) {
+            Some(end) => return format!("ifup of {peer} {end}"),
+            None => return format!("ifup of {peer} was not run: {}", text::failure(words)),
+        },
+    };
+    format!("{peer} was not {what}: {}", text::failure(words))
+}
+
 /// The peers that are not as the database has them, for JSON.
 #[derive(Debug, Serialize)]
 pub(crate) struct ChangesReport<'a> {
@@ -181,6 +195,62 @@ mod tests {
             ("a'b", r"connect-cli -a 'a b' kill 'a'\''b'"),
         ] {
             assert_eq!(command(&program, &change(peer, 0)), command_line);
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_done_is_a_sentence() {
+        for (remedy, words, expected) in [
+            (
+                Remedy::Ifup,
+                "exit-nonzero 2",
+                "ifup of aa ended with status 2",
+            ),
+            (
+                Remedy::Ifup,
+                "exit-signal S9",
+                "ifup of aa was killed by signal 9",
+            ),
+            (
+                Remedy::Ifup,
+                "exit-unknown 0x7f",
+                "ifup of aa ended with unknown status 0x7f",
+            ),
+            (
+                Remedy::Ifup,
+                "not-started 'no such file'",
+                "ifup of aa was not started: no such file",
+            ),
+            (
+                Remedy::Ifup,
+                "timed-out",
+                "ifup of aa was ended at its time limit",
+            ),
+            (
+                Remedy::Ifup,
+                "exit-lost",
+                "ifup of aa has ended, and nobody knows how",
+            ),
+            (
+                Remedy::Ifup,
+                "no-script aa",
+                "ifup of aa was not run: no-script aa: its record names no such script",
+            ),
+            (
+                Remedy::Active,
+                "resolve-error host.example",
+                "aa was not added: resolve-error host.example: this name has no address, or cannot \
+                 be looked up",
+            ),
+            (Remedy::Kill, "strange", "aa was not removed: strange"),
+        ] {
+            let words = tripe_admin::split(words);
+            let applied = AppliedChange {
+                peer: "aa".to_owned(),
+                remedy,
+                failure: None,
+            };
+            assert_eq!(not_done(&applied, &words), expected);
         }
     }
 

@@ -131,7 +131,7 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::Moved { address } => format!("moved to {}", text::address(address)),
         EventKind::Reply { millis } => format!("reply in {}", text::millis(Some(*millis))),
         EventKind::Missed { attempt, of } => format!("no reply, attempt {attempt} of {of}"),
-        EventKind::Failed { error } => format!("ping not sent: {}", token::join(error)),
+        EventKind::Failed { error } => format!("ping not sent: {}", text::failure(error)),
         // The failed pings were those of an earlier check.
         EventKind::Recovered { failures: 0 } => "answers again".to_owned(),
         EventKind::Recovered { failures } => {

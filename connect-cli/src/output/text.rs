@@ -167,12 +167,45 @@ fn hint(code: &str) -> Option<&'static str> {
     })
 }
 
+/// As [`hint`], for the codes with which the server refuses what the service asks of it.
+fn server_hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "peer-addr-exists" => "another peer has this address at the server",
+        "peer-create-fail" => {
+            "the server could not make the peer, most often since it has no public key of it; its \
+             log says why"
+        }
+        "bad-addr-syntax" => "the server does not understand this address",
+        "disabled-address-family" => "the server does not use this kind of address",
+        "resolve-error" => "this name has no address, or cannot be looked up",
+        "resolve-timeout" => "looking up the address of this name took too long",
+        "unknown-tunnel" => "the server has no such tunnel; correct tunnel in the record",
+        "bad-time-spec" => "this is not a time; write a number of seconds, or one with m, h or d",
+        _ => return None,
+    })
+}
+
+/// How a script ended, for a sentence that begins with it; `None` if the words are about something
+/// else. They are those of the warnings (connect(8), "Warnings").
+pub(crate) fn script_end(words: &[String]) -> Option<String> {
+    let word = clean(words.get(1).map_or("", String::as_str));
+    Some(match words.first()?.as_str() {
+        "exit-nonzero" => format!("ended with status {word}"),
+        "exit-signal" => format!("was killed by signal {}", word.trim_start_matches('S')),
+        "exit-unknown" => format!("ended with unknown status {word}"),
+        "not-started" => format!("was not started: {word}"),
+        "timed-out" => "was ended at its time limit".to_owned(),
+        "exit-lost" => "has ended, and nobody knows how".to_owned(),
+        _ => return None,
+    })
+}
+
 /// A failure: the words as they came, and what they mean.
 pub(crate) fn failure(words: &[String]) -> String {
     let line = token::join(words);
     let line = clean(&line);
     let code = words.first().map_or("", String::as_str);
-    match hint(code) {
+    match hint(code).or_else(|| server_hint(code)) {
         Some(hint) => format!("{line}: {hint}"),
         None if line.is_empty() => "failed for no stated reason".to_owned(),
         None => line.into_owned(),
@@ -248,5 +281,9 @@ mod tests {
         assert_eq!(failure(&words("")), "failed for no stated reason");
         assert_eq!(failure(&words("strange 'a b'")), "strange \"a b\"");
         assert!(failure(&words("unknown-peer bob")).starts_with("unknown-peer bob: the one who"));
+        assert_eq!(
+            failure(&words("peer-addr-exists INET 192.0.2.1 4070")),
+            "peer-addr-exists INET 192.0.2.1 4070: another peer has this address at the server"
+        );
     }
 }

@@ -10,9 +10,11 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use connect_ipc::control::{FailedScript, LaneStatus, LongScript, Reply, Request, ServiceStatus};
+use connect_ipc::frame::encode;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use connect_ipc::write_fault::WriteFault;
 use connect_runtime::lock_holder::Holder;
+use connect_runtime::scripts_journal::Header;
 use connect_runtime::start_time::Stat;
 use insta::assert_snapshot;
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -333,6 +335,97 @@ fn a_script_helper_that_is_still_there_without_a_service_is_told_with_its_script
         "{text}"
     );
     assert!(text.contains(&format!("`kill -KILL {pid}'")), "{text}");
+    Ok(())
+}
+
+/// The journal of scripts in this place, with these entries.
+fn journal(place: &Place, entries: &str) -> Result {
+    std::fs::create_dir_all(place.path("scripts"))?;
+    let mut text = Vec::new();
+    encode(&Header::current()?, &mut text)?;
+    text.extend_from_slice(entries.as_bytes());
+    std::fs::write(place.path("scripts/journal-1"), text)?;
+    Ok(())
+}
+
+/// What `doctor` says, without the breaks of its lines.
+fn said(place: &Place) -> Result<String> {
+    let text = place.run("doctor")?.to_string();
+    Ok(text.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+#[test]
+fn scripts_that_an_ended_service_has_left_are_told() -> Result {
+    let (place, _helpers) = place()?;
+    let text = said(&place)?;
+    assert!(!text.contains("journal of scripts"), "{text}");
+    let order = |run: u32, kind: &str, peer: &str| {
+        format!("{{\"ordered\":{{\"run\":{run},\"peer\":\"{peer}\",\"kind\":\"{kind}\"}}}}\n")
+    };
+    let started = |run: u32, pid: u32, start_time: u64| {
+        let child = format!("{{\"pid\":{pid},\"start-time\":{start_time}}}");
+        format!("{{\"started\":{{\"run\":{run},\"child\":{child}}}}}\n")
+    };
+    // Our own process stands for that of a script.
+    let pid = std::process::id();
+    let stat = Stat::of(i32::try_from(pid)?).ok_or("the system says when we were started")?;
+    let entries = [
+        order(1, "ifup", "a"),
+        order(2, "ifdown", "a"),
+        order(3, "ifup", "b"),
+        order(4, "connect", "b"),
+        started(1, pid, stat.start_time),
+        started(3, pid, stat.start_time + 1),
+        // It is just being written.
+        "{\"settled\":[2".to_owned(),
+    ];
+    journal(&place, &entries.concat())?;
+    let text = said(&place)?;
+    let expected = format!(
+        "warning 1 script is under way: ifup of a (process {pid}) => start the service \
+         (`connect --daemon', with the options that it had): it waits for their end; one that hangs is \
+         ended by its process number: `kill -TERM -- -{pid}' warning 2 scripts wait: ifdown of a, \
+         connect of b => nothing runs them until you start the service (`connect --daemon', with \
+         the options that it had) warning 1 script has ended, and nobody knows how: ifup of b =>"
+    );
+    assert!(text.contains(&expected), "{text}");
+    journal(&place, "nonsense\n")?;
+    let text = said(&place)?;
+    assert!(text.contains("cannot be read completely"), "{text}");
+    Ok(())
+}
+
+#[test]
+fn scripts_are_told_from_the_journal_while_no_helper_is_connected() -> Result {
+    for connected in [true, false] {
+        let (place, _helpers) = place()?;
+        let order = "{\"ordered\":{\"run\":1,\"peer\":\"a\",\"kind\":\"ifup\"}}\n";
+        journal(&place, order)?;
+        let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+        let served = core(&place, |status| status.scripts.helper.connected = connected)?;
+        let text = said(&place)?;
+        tripe.finish()?;
+        served.asked()?;
+        let told =
+            "1 script waits: ifup of a => nothing runs them until you start the script helper";
+        assert_eq!(text.contains(told), !connected, "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_journal_of_scripts_that_may_not_be_read_is_told() -> Result {
+    let (place, _helpers) = place()?;
+    // Root may read everything, but not what is no directory.
+    std::fs::write(place.path("scripts"), "")?;
+    let text = said(&place)?;
+    for words in [
+        "cannot read the journal of scripts in",
+        "so it is not known which scripts run or wait",
+        "run `connect-cli doctor' as root, or as the user of the script helper",
+    ] {
+        assert!(text.contains(words), "{text}");
+    }
     Ok(())
 }
 

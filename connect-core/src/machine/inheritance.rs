@@ -10,13 +10,13 @@
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::pinger::PingPhase;
+use connect_ipc::scripts::EndedRun;
 use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
 
 use super::database::DatabaseCopy;
 use super::departures::Departure;
 use super::peers::{Adoption, History};
-use super::scripts::ended_run::EndedRun;
 use super::setups::progress::{PeerSetups, Progress};
 use connect_ipc::setup::ServerRun;
 

@@ -128,7 +128,7 @@ impl Machine {
     }
 
     /// Forgets which scripts have failed that no record names any more.
-    fn forget_scripts_without_record(&mut self) {
+    pub(super) fn forget_scripts_without_record(&mut self) {
         let (peers, database) = (&self.peers, &self.database.current);
         self.scripts.failures.retain(|name, kind| {
             let record = peers.record_of(name, database);

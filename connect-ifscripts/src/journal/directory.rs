@@ -10,14 +10,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
+use connect_runtime::scripts_journal::SEGMENT;
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fstat, mkdirat, openat, statat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
-
-/// What the names of segments begin with; a number follows.
-const SEGMENT: &str = "journal-";
 
 /// What the names of damaged segments begin with, which are kept for people to look at.
 const DAMAGED: &str = "damaged-";

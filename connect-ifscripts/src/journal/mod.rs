@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::MAX_FRAME;
+pub(crate) use connect_runtime::scripts_journal::Header;
 use tracing::{info, warn};
 
 use crate::ledger::{Entry, Ledger};
@@ -33,7 +34,6 @@ pub(crate) use damage::restart;
 pub(crate) use directory::Directory;
 pub(crate) use locked::Locked;
 use locked::Trouble;
-pub(crate) use segment::Header;
 use segment::put;
 use store::{Aside, LOOK, Store};
 pub(crate) use waiting::take;

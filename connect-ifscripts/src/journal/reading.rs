@@ -6,17 +6,12 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _};
 
-use connect_ipc::frame::MAX_FRAME;
+use connect_runtime::scripts_journal::{Header, MAX_LINE, SCHEMA};
 use thiserror::Error;
 use tracing::info;
 
 use super::directory::Directory;
-use super::segment::{Header, SCHEMA};
 use crate::ledger::{Entry, Ledger};
-
-/// The longest line. An order has come in one message, and its entry has little more than that; the
-/// rest is room for what is noted with it.
-const MAX_LINE: usize = 4 * MAX_FRAME;
 
 /// What was read.
 #[derive(Debug, Default)]

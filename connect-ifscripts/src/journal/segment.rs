@@ -1,39 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! One file of the journal: a header, then an entry a line.
 
-use std::fs;
 use std::io::{self, Write as _};
 
-use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
+use connect_runtime::scripts_journal::Header;
+use serde::Serialize;
 
 use super::directory::{Directory, Opened, segment_name};
 use super::locked::{Locked, Trouble};
-
-/// The form of the entries. It is raised when a reader of the old form would misunderstand the new.
-pub(super) const SCHEMA: u32 = 1;
-
-/// Where the system tells which boot this is.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
-/// The first line of a segment.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) struct Header {
-    pub(super) schema: u32,
-    pub(super) boot: String,
-}
-
-impl Header {
-    /// That of this boot.
-    pub(crate) fn current() -> anyhow::Result<Self> {
-        let boot = fs::read_to_string(BOOT_ID).with_context(|| format!("cannot read {BOOT_ID}"))?;
-        Ok(Header {
-            schema: SCHEMA,
-            boot: boot.trim().to_owned(),
-        })
-    }
-}
 
 /// The segment that is written.
 #[derive(Debug)]

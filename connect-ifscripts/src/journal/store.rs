@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::scripts::{FailureChange, FailureChanges, FailureKey};
 use connect_ipc::setup::SetupKey;
+use connect_runtime::scripts_journal::Header;
 use tracing::warn;
 
 use super::locked::{Locked, Trouble};
 use super::reading::Damage;
-use super::segment::{Header, Segment, put};
+use super::segment::{Segment, put};
 use crate::ledger::{Entry, Ledger};
 
 /// A segment is renewed when it is larger than this: so much is read in a few milliseconds.
@@ -20,8 +22,8 @@ pub(super) const RENEW_AT: u64 = 1024 * 1024;
 /// was written since the last one.
 const GROWTH: u64 = 4;
 
-/// How many runs and setups are copied for each entry that is written while a segment is renewed:
-/// with two, the renewal ends before the table has grown by half.
+/// How many runs, setups and failures are copied for each entry that is written while a segment is
+/// renewed: with two, the renewal ends before the table has grown by half.
 const COPIES: usize = 2;
 
 /// How much is collected for one write when the whole ledger is written.
@@ -56,11 +58,12 @@ pub(super) struct Aside {
 }
 
 /// How far the copying is. Runs come first: what is said of a run that is not copied yet is passed
-/// over by a reader, and must not be missed in a setup that is.
+/// over by a reader, and must not be missed in a setup or a failure that is.
 #[derive(Debug)]
 enum Cursor {
     Runs(Option<RunId>),
     Setups(Option<SetupKey>),
+    Failures(Option<FailureKey>),
 }
 
 impl Store {
@@ -208,11 +211,21 @@ impl Cursor {
             }
             *self = Cursor::Setups(None);
         }
-        let Cursor::Setups(after) = self else {
+        if let Cursor::Setups(after) = self {
+            if let Some(change) = ledger.setups_after(after.as_ref()).next() {
+                *after = Some(change.setup.key.clone());
+                return Some(Entry::Setup(change));
+            }
+            *self = Cursor::Failures(None);
+        }
+        let Cursor::Failures(after) = self else {
             return None;
         };
-        let change = ledger.setups_after(after.as_ref()).next()?;
-        *after = Some(change.setup.key.clone());
-        Some(Entry::Setup(change))
+        let failed = ledger.failures().after(after.as_ref()).next()?;
+        *after = Some(failed.key());
+        Some(Entry::Failures(FailureChanges {
+            all: false,
+            changes: vec![FailureChange::Failed(failed.clone())],
+        }))
     }
 }

@@ -8,12 +8,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::scripts::{Command, Ended, Run, ScriptKind};
+use connect_ipc::scripts::{
+    Command, Ended, EndedRun, FailureChange, FailureChanges, Run, ScriptKind,
+};
 use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
+
+use connect_runtime::scripts_journal::{self, SCHEMA, Stage};
 
 use super::lock::Files;
 use super::reading::read;
-use super::segment::SCHEMA;
 use super::store::{LOOK, RENEW_AT};
 use crate::ledger::Origin;
 
@@ -110,9 +113,30 @@ impl Bench {
         names
     }
 
+    /// Whether who only looks at the journal sees the same runs.
+    fn looks_same(&self) -> bool {
+        let seen = scripts_journal::look(self.dir.path()).unwrap();
+        let left = self.ledger.runs().filter(|run| run.end().is_none());
+        let left = left.map(|run| {
+            let stage = match run.stage {
+                crate::ledger::Stage::Waiting(_) => Stage::Waits,
+                crate::ledger::Stage::Starting(_) => Stage::Starting,
+                ref other => panic!("{other:?}"),
+            };
+            (run.under_way.peer.as_str(), run.under_way.kind, stage)
+        });
+        let seen_runs = seen.unfinished.iter();
+        let seen_runs = seen_runs.map(|run| (run.peer.as_str(), run.kind, run.stage));
+        !seen.is_damaged && seen_runs.eq(left)
+    }
+
     fn is_same(&self, read: &Ledger) -> bool {
         read.runs().eq(self.ledger.runs())
             && read.setups_after(None).eq(self.ledger.setups_after(None))
+            && read
+                .failures()
+                .after(None)
+                .eq(self.ledger.failures().after(None))
     }
 }
 
@@ -136,6 +160,20 @@ fn ordered(number: u64, filling: usize) -> Entry {
         setup: Some(SetupState::Made(Arc::new(made))),
         undoes: None,
     }))
+}
+
+fn failed(number: u64) -> Entry {
+    let failed = EndedRun {
+        peer: format!("p{}", number % 50),
+        at: Monotonic(number),
+        kind: ScriptKind::Ifup,
+        end: Ended::Exited(2),
+        output: vec!["no such device".to_owned()],
+    };
+    Entry::Failures(FailureChanges {
+        all: number.is_multiple_of(100),
+        changes: vec![FailureChange::Failed(failed)],
+    })
 }
 
 fn ended(number: u64, end: Ended) -> Entry {
@@ -174,6 +212,7 @@ fn what_was_written_is_read_and_a_torn_line_is_not() {
     let mut file = OpenOptions::new().append(true).open(segment).unwrap();
     let line = serde_json::to_string(&starting(RunId(5))).unwrap();
     file.write_all(&line.as_bytes()[..line.len() - 2]).unwrap();
+    assert!(bench.looks_same(), "it may just be being written");
     for _ in 0..2 {
         let read = bench.reopen().unwrap();
         assert!(bench.is_same(&read));
@@ -438,7 +477,15 @@ fn at_each_step_of_a_renewal_all_is_there_and_the_files_stay_small() {
             bench.note(&starting(RunId(number / 50)));
         }
         bench.flush();
+        bench.note(&failed(number));
         bench.note(&Entry::Settled(vec![RunId(number)]));
+        bench.flush();
+        // Of another one the script ends well.
+        let again = number + 10_007;
+        bench.note(&ordered(again, 10));
+        bench.note(&starting(RunId(again)));
+        bench.note(&ended(again, Ended::Exited(0)));
+        bench.note(&Entry::Settled(vec![RunId(again)]));
         bench.flush();
         let now = bench.segments();
         assert!(now.len() <= 2);
@@ -449,11 +496,13 @@ fn at_each_step_of_a_renewal_all_is_there_and_the_files_stay_small() {
         assert!(size < 3 * RENEW_AT, "{size}");
         if now != segments || now.len() == 2 && number % 10 == 0 {
             assert!(bench.is_same(&bench.read().unwrap()), "{number}");
+            assert!(bench.looks_same(), "{number}");
         }
         renewals += usize::from(now.len() == 1 && segments.len() == 2);
         segments = now;
     }
     assert!(renewals >= 3, "{renewals}");
+    assert!(bench.ledger.failures().after(None).count() > 10);
     assert!(bench.is_same(&bench.read().unwrap()));
 }
 

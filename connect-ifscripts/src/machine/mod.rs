@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::frame::parts;
 use connect_ipc::scripts::{
     Ended, FromScripts, KILL_AFTER, LINGERING, Run, Stream, ToScripts, UnderWay,
 };
@@ -164,6 +165,11 @@ impl Machine {
             }
             ToScripts::Stop(run) => self.stop(run, now, out),
             ToScripts::Recall(after) => {
+                if after.is_none() {
+                    let failures = parts(self.ledger.failures().after(None).cloned());
+                    let failures = failures.into_iter().map(FromScripts::Failures);
+                    out.extend(failures.map(Output::ToCore));
+                }
                 let page = self.ledger.page(after.as_ref());
                 out.push(Output::ToCore(FromScripts::Setups(page)));
             }
@@ -172,6 +178,7 @@ impl Machine {
                 self.note(Entry::Setup(change), out);
                 out.push(Output::ToCore(FromScripts::Taken(number)));
             }
+            ToScripts::Failures(changes) => self.note(Entry::Failures(changes), out),
             ToScripts::Settled(runs) => self.settle(runs, out),
             // Core says so of something that was sent; the link has logged it.
             ToScripts::Error(_) => {}

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::*;
-use connect_ipc::scripts::{Child, Command, ScriptKind, Stream};
+use connect_ipc::scripts::{
+    Child, Command, EndedRun, FailureChange, FailureChanges, ScriptKind, Stream,
+};
 use connect_ipc::setup::{Made, Setup, SetupKey, SetupState};
 
 const CHILD: Child = Child {
@@ -506,4 +508,78 @@ fn connection_commands_that_hang_hold_up_no_interface_script() {
     bench.core(ToScripts::Run(vec![run(13, "1", None)]));
     assert_eq!(bench.next_start(), Some(run(13, "1", None)));
     assert!(!bench.machine.is_full(Lane::Interface));
+}
+
+#[test]
+fn a_new_core_hears_which_scripts_had_failed_until_they_end_well() {
+    let failed = |peer: &str, kind, at| EndedRun {
+        peer: peer.to_owned(),
+        at: Monotonic(at),
+        kind,
+        end: Ended::Exited(2),
+        output: vec!["no such device".to_owned()],
+    };
+    let told = |bench: &mut Bench| -> Vec<Vec<EndedRun>> {
+        let out = bench.core(ToScripts::Recall(None));
+        let mut told: Vec<_> = out.into_iter().collect();
+        assert!(matches!(
+            told.pop(),
+            Some(Output::ToCore(FromScripts::Setups(_)))
+        ));
+        let failures = told.into_iter().map(|output| match output {
+            Output::ToCore(FromScripts::Failures(failures)) => failures,
+            other => panic!("{other:?}"),
+        });
+        failures.collect()
+    };
+    let mut bench = Bench::new();
+    assert_eq!(told(&mut bench).len(), 0);
+    let ifups: Vec<_> = (0..700)
+        .map(|n| failed(&format!("p{n:03}"), ScriptKind::Ifup, n))
+        .collect();
+    let down = failed("p000", ScriptKind::Ifdown, 9);
+    let changes = ifups
+        .iter()
+        .chain([&down])
+        .cloned()
+        .map(FailureChange::Failed);
+    let changes = FailureChanges {
+        all: false,
+        changes: changes.collect(),
+    };
+    bench.core(ToScripts::Failures(changes));
+    let lengths: Vec<_> = told(&mut bench).iter().map(Vec::len).collect();
+    assert_eq!(lengths, [500, 201]);
+
+    // Core need not say so.
+    bench.core(ToScripts::Run(vec![
+        run(1, "p000", None),
+        run(2, "p001", None),
+    ]));
+    for (number, end) in [(1, Ended::Exited(0)), (2, Ended::Exited(3))] {
+        assert!(bench.next_start().is_some());
+        let (run, child) = (RunId(number), CHILD);
+        bench.tell(Input::Started { run, child });
+        bench.tell(Input::Reaped {
+            run,
+            end,
+            open: false,
+        });
+    }
+    let left = told(&mut bench).concat();
+    assert_eq!(
+        left[..2],
+        ifups[1..3],
+        "neither the ifup of p000 nor its ifdown"
+    );
+    let key = ifups[1].key();
+    let changes = vec![FailureChange::Forgotten(key)];
+    bench.core(ToScripts::Failures(FailureChanges {
+        all: false,
+        changes,
+    }));
+    assert_eq!(told(&mut bench).concat().len(), 698);
+    let changes = vec![FailureChange::Failed(down.clone())];
+    bench.core(ToScripts::Failures(FailureChanges { all: true, changes }));
+    assert_eq!(told(&mut bench).concat(), [down]);
 }

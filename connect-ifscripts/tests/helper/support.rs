@@ -268,6 +268,7 @@ const fn run_of(message: &FromScripts) -> Option<u64> {
         | FromScripts::Ended { run, .. } => Some(run.0),
         FromScripts::Taken(run) => Some(run.0),
         FromScripts::Resume(_)
+        | FromScripts::Failures(_)
         | FromScripts::Setups(_)
         | FromScripts::JournalFault(_)
         | FromScripts::Full { .. }

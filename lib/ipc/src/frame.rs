@@ -18,6 +18,9 @@ pub const MAX_FRAME: usize = 1024 * 1024;
 /// [`MAX_FRAME`].
 pub const ITEMS_PER_FRAME: usize = 500;
 
+/// The most bytes of a list in a message; the rest is for what stands round it.
+const MAX_LIST: usize = MAX_FRAME - 256;
+
 /// So many bytes have more characters than are shown of a message.
 const START: usize = 400;
 
@@ -116,6 +119,27 @@ pub fn length<M: Serialize>(message: &M) -> usize {
     }
 }
 
+/// Cuts a list into parts that each fit into a message.
+#[must_use]
+pub fn parts<T: Serialize>(items: impl IntoIterator<Item = T>) -> Vec<Vec<T>> {
+    let mut parts = Vec::new();
+    let (mut part, mut size) = (Vec::new(), 0);
+    for item in items {
+        // One byte more is the comma between two.
+        let length = length(&item) + 1;
+        if part.len() == ITEMS_PER_FRAME || (size + length > MAX_LIST && !part.is_empty()) {
+            parts.push(std::mem::take(&mut part));
+            size = 0;
+        }
+        size += length;
+        part.push(item);
+    }
+    if !part.is_empty() {
+        parts.push(part);
+    }
+    parts
+}
+
 /// Counts what is written.
 struct Counter(usize);
 
@@ -198,6 +222,20 @@ mod tests {
         let mut bytes = Vec::new();
         encode(message, &mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn each_part_fits_into_a_message() {
+        assert_eq!(parts::<u8>([]), [[0; 0]; 0]);
+        let lengths =
+            |items: Vec<String>| -> Vec<usize> { parts(items).iter().map(Vec::len).collect() };
+        let many = vec!["x".to_owned(); 2 * ITEMS_PER_FRAME + 1];
+        assert_eq!(lengths(many), [ITEMS_PER_FRAME, ITEMS_PER_FRAME, 1]);
+        let large = vec!["x".repeat(MAX_FRAME / 3); 4];
+        for part in parts(large.clone()) {
+            assert!(length(&part) <= MAX_LIST + 1);
+        }
+        assert_eq!(lengths(large), [2, 2]);
     }
 
     #[test]

@@ -6,8 +6,10 @@
 //! core -> scripts   hello, adopt, ready      runs that only core knows of
 //! core -> scripts   recall                   a new core asks for the setups
 //! scripts -> core   setups                   a page of them
+//! scripts -> core   failures                 before the first page: scripts that have failed
 //! core -> scripts   run, setup               queue this script for its peer; note this setup
 //! scripts -> core   taken, started, output, ended   for each run
+//! core -> scripts   failures                 which scripts have failed, for the next core
 //! core -> scripts   settled                  the end of these runs was dealt with
 //! ```
 //!
@@ -22,6 +24,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::RunId;
+use crate::clock::Monotonic;
 use crate::hello::{Role, ToHelper};
 use crate::setup::{Lane, SetupChange, SetupKey, SetupPage, SetupState};
 
@@ -40,7 +43,7 @@ pub const KILL_AFTER: Duration = Duration::from_secs(2);
 pub const LONG: Duration = Duration::from_secs(60);
 
 /// Which script it is (connect(8), "Child process identifiers").
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ScriptKind {
     /// Sets up the peer's interface.
@@ -62,6 +65,17 @@ impl ScriptKind {
             ScriptKind::Ifdown => "ifdown",
             ScriptKind::Connect => "connect",
             ScriptKind::Disconnect => "disconnect",
+        }
+    }
+
+    /// The script that undoes what this one does. When this one has ended well, a failure of that
+    /// one does not matter any more.
+    #[must_use]
+    pub const fn undone_by(self) -> Option<ScriptKind> {
+        match self {
+            ScriptKind::Ifup => Some(ScriptKind::Ifdown),
+            ScriptKind::Connect => Some(ScriptKind::Disconnect),
+            ScriptKind::Ifdown | ScriptKind::Disconnect => None,
         }
     }
 
@@ -248,6 +262,61 @@ impl Ended {
     }
 }
 
+/// A run that has ended.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EndedRun {
+    /// Whose script it was.
+    pub peer: String,
+    /// When it ended.
+    pub at: Monotonic,
+    /// Which script it was.
+    pub kind: ScriptKind,
+    /// How it ended.
+    pub end: Ended,
+    /// Its last lines.
+    pub output: Vec<String>,
+}
+
+impl EndedRun {
+    /// Which script it was.
+    #[must_use]
+    pub fn key(&self) -> FailureKey {
+        let (peer, kind) = (self.peer.clone(), self.kind);
+        FailureKey { peer, kind }
+    }
+}
+
+/// Which failure: there is at most one of each script of a peer, the latest.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FailureKey {
+    /// The peer.
+    pub peer: String,
+    /// The script.
+    pub kind: ScriptKind,
+}
+
+/// A change of the failures that the script helper keeps for the next core.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FailureChange {
+    /// A script did not end well.
+    Failed(EndedRun),
+    /// That does not count any more.
+    Forgotten(FailureKey),
+}
+
+/// Changes of these failures.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct FailureChanges {
+    /// Whether they are all there is, with those that follow: what was kept before is void.
+    pub all: bool,
+    /// The changes.
+    pub changes: Vec<FailureChange>,
+}
+
 /// From core to the script helper.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -257,12 +326,14 @@ pub enum ToScripts {
     Adopt(Vec<UnderWay>),
     /// Everything from before has been named; begin.
     Ready {},
-    /// Tell a page of the setups: those after this one, or the first.
+    /// Tell a page of the setups: those after this one, or the first, and before that all failures.
     Recall(Option<SetupKey>),
     /// Queue these runs, in this order.
     Run(Vec<Run>),
     /// A setup has changed without a script; answered by `taken` with its number.
     Setup(SetupChange),
+    /// Keep these failures for the next core, until the script ends well.
+    Failures(FailureChanges),
     /// Core has dealt with the end of these runs, so their results are not needed any more.
     Settled(Vec<RunId>),
     /// End this run: `TERM` to its group, two seconds later `KILL`.
@@ -335,6 +406,8 @@ pub enum FromScripts {
         /// How.
         end: Ended,
     },
+    /// Scripts that did not end well when they were last run, as earlier cores have told.
+    Failures(Vec<EndedRun>),
     /// A page of the setups.
     Setups(SetupPage),
     /// What is wrong with the journal of runs, with the remedy; `None` when it is in order again. A

@@ -141,7 +141,7 @@ fn messages_from_the_pinger() {
 #[test]
 fn messages_to_the_script_helper() {
     let messages: Vec<ToScripts> = read(include_str!("fixtures/to-scripts.jsonl")).unwrap();
-    every_variant!(messages, ToScripts: Adopt, Ready, Recall, Run, Setup, Settled, Stop, Error);
+    every_variant!(messages, ToScripts: Adopt, Ready, Recall, Run, Setup, Failures, Settled, Stop, Error);
     let runs = messages.iter().flat_map(|message| match message {
         ToScripts::Run(runs) => runs.clone(),
         _ => Vec::new(),
@@ -155,8 +155,8 @@ fn messages_from_the_script_helper() {
     let messages: Vec<FromScripts> = read(include_str!("fixtures/from-scripts.jsonl")).unwrap();
     every_variant!(
         messages,
-        FromScripts: Resume, Taken, Started, Output, Dropped, Eof, Ended, Setups, JournalFault, Full,
-            LogLost, Error
+        FromScripts: Resume, Taken, Started, Output, Dropped, Eof, Ended, Failures, Setups,
+            JournalFault, Full, LogLost, Error
     );
     let (mut ends, mut streams) = (Vec::new(), Vec::new());
     for message in &messages {

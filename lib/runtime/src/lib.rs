@@ -26,6 +26,7 @@ pub mod paths;
 pub mod pidfd;
 pub mod program;
 pub mod rate_limit;
+pub mod scripts_journal;
 mod sender;
 pub mod signals;
 pub mod socket;

@@ -9,6 +9,8 @@ use connect_runtime::lock_holder::Holder;
 use connect_runtime::paths::{PACKAGED_JOURNAL, PACKAGED_RUNTIME};
 
 use super::finding::Section;
+use super::left_scripts;
+use super::units::TARGET;
 use crate::common::Common;
 
 /// Names the process while no helper is connected to this service.
@@ -25,6 +27,7 @@ pub(super) fn check(common: &Common, service: &ServiceStatus, section: &mut Sect
             &format!("if it is stopped or hangs, {}", end(holder)),
         );
     }
+    check_left_scripts(common, "start the script helper", section);
 }
 
 /// Names the process while there is no service: a helper whose service has ended, or is ending,
@@ -47,6 +50,19 @@ pub(super) fn check_without_service(common: &Common, section: &mut Section<'_>) 
             ),
         );
     }
+    let start = if is_packaged(common) {
+        format!("start the service (`systemctl start {TARGET}')")
+    } else {
+        "start the service (`connect --daemon', with the options that it had)".to_owned()
+    };
+    check_left_scripts(common, &start, section);
+}
+
+/// Tells which scripts run or wait.
+fn check_left_scripts(common: &Common, start: &str, section: &mut Section<'_>) {
+    for directory in journals(common) {
+        left_scripts::check(&directory, start, section);
+    }
 }
 
 /// The script helper of this service, as far as it is known.
@@ -56,14 +72,23 @@ pub(super) fn find(common: &Common) -> Option<Holder> {
 
 /// The process that has each journal of this service, as far as the lock files may be read.
 fn holders(common: &Common) -> impl Iterator<Item = (PathBuf, Holder)> {
-    let runtime = common.runtime();
-    let packaged = runtime.path() == Path::new(PACKAGED_RUNTIME);
-    let packaged = packaged.then(|| PathBuf::from(PACKAGED_JOURNAL));
-    let directories = [Some(runtime.journal()), packaged].into_iter().flatten();
-    directories.filter_map(|directory| {
+    journals(common).filter_map(|directory| {
         let holder = Holder::find(&directory, None)?;
         Some((directory, holder))
     })
+}
+
+/// Where this service may have its journal of scripts.
+fn journals(common: &Common) -> impl Iterator<Item = PathBuf> {
+    let packaged = is_packaged(common).then(|| PathBuf::from(PACKAGED_JOURNAL));
+    [Some(common.runtime().journal()), packaged]
+        .into_iter()
+        .flatten()
+}
+
+/// Whether it is the service of the packaged units.
+fn is_packaged(common: &Common) -> bool {
+    common.runtime().path() == Path::new(PACKAGED_RUNTIME)
 }
 
 /// How to end a helper that does not end by itself.

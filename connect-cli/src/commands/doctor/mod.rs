@@ -5,6 +5,7 @@ mod database;
 mod files;
 mod finding;
 mod holder;
+mod left_scripts;
 mod refusals;
 mod runs;
 pub(crate) mod scripts;

@@ -10,7 +10,7 @@ use super::systemd::{self, State, Unit};
 use crate::common::{Common, Pace};
 use crate::output::text;
 
-const TARGET: &str = "tripe-connect.target";
+pub(super) const TARGET: &str = "tripe-connect.target";
 const CORE: &str = "tripe-connect.service";
 const METRICS: &str = "tripe-connect-metrics.service";
 

@@ -3,12 +3,11 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::control::{Reply, RunProgress};
-use connect_ipc::scripts::{Ended, ScriptKind, ToScripts};
+use connect_ipc::scripts::{Ended, EndedRun, ScriptKind, ToScripts};
 use connect_ipc::setup::SetupState;
 use connect_policy::changes::for_ifdown;
 use connect_policy::scripts::{ifup_arguments, interface_script, limit};
 
-use super::ended_run::EndedRun;
 use super::prepared::Prepared;
 use super::runs::RunState;
 use crate::machine::requester::OperatorRequest;

@@ -6,9 +6,8 @@ use connect_ipc::RunId;
 use connect_ipc::control::{Reply, RunProgress};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::ITEMS_PER_FRAME;
-use connect_ipc::scripts::{Ended, ScriptFailure, ScriptKind, ToScripts};
+use connect_ipc::scripts::{Ended, EndedRun, ScriptFailure, ScriptKind, ToScripts};
 
-use super::ended_run::EndedRun;
 use crate::machine::Machine;
 use crate::machine::requester::OperatorRequest;
 
@@ -67,6 +66,9 @@ impl Machine {
     /// Orders what was decided for peers, and has the helper forget what was dealt with.
     pub(in crate::machine) fn tend_scripts(&mut self) {
         self.reconcile_more();
+        if self.scripts.failures.has_untold() && self.scripts.helper.ready().is_some() {
+            self.scripts.settling.wake(self.now);
+        }
         if self
             .scripts
             .settling
@@ -77,8 +79,10 @@ impl Machine {
         }
     }
 
-    /// Tells the script helper of the runs whose end was dealt with.
+    /// Tells the script helper which scripts have failed and of the runs whose end was dealt with,
+    /// in that order: if it is lost in between, the next one tells the end again.
     pub(super) fn settle_runs(&mut self) {
+        self.tell_new_failures();
         let runs = self.scripts.settling.take();
         // A helper that comes later says which it keeps.
         for some in runs.chunks(ITEMS_PER_FRAME) {

@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which scripts of which peers did not end well when they were last run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::FailedScript;
-use connect_ipc::scripts::{Ended, ScriptKind};
+use connect_ipc::scripts::{Ended, EndedRun, FailureChange, FailureKey, ScriptKind};
 
-use super::ended_run::EndedRun;
+/// How much is kept of the reason why a script was not started: it may quote the record.
+const REASON: usize = 300;
 
-/// The failed runs by peer: at most one of each kind of script, the latest last. Peers that neither
-/// the server nor the database has are forgotten when a database is loaded.
+/// The failed runs. Peers that neither the server nor the database has are forgotten when a
+/// database is loaded.
 #[derive(Clone, Debug, Default)]
-pub(in crate::machine) struct Failures(BTreeMap<String, Vec<EndedRun>>);
+pub(in crate::machine) struct Failures {
+    /// By peer: at most one of each kind of script, the latest last.
+    runs: BTreeMap<String, Vec<EndedRun>>,
+    /// What has changed since the script helper was told: it keeps the same for the next core.
+    untold: BTreeSet<FailureKey>,
+    /// Whether a script helper may keep any.
+    kept: bool,
+}
 
 impl Failures {
     /// A run has ended: a failure is remembered until the script ends well, or the one that it was
@@ -21,60 +29,121 @@ impl Failures {
         if run.end == Ended::Stopped {
             return;
         }
-        let undone = match run.kind {
-            ScriptKind::Ifup if run.end.failure().is_none() => Some(ScriptKind::Ifdown),
-            ScriptKind::Connect if run.end.failure().is_none() => Some(ScriptKind::Disconnect),
-            _ => None,
-        };
-        self.forget(&run.peer, &|kind| kind == run.kind || Some(kind) == undone);
-        if run.end.failure().is_some() {
-            // The last line says why, as a rule, and there may be very many peers.
-            let last = run.output.last().cloned();
-            let run = EndedRun {
-                output: last.into_iter().collect(),
-                ..run.clone()
-            };
-            self.remember(run);
+        if run.end.failure().is_none() {
+            // The helper, which has told that, forgets it by itself.
+            let is_over = |kind| kind == run.kind || Some(kind) == run.kind.undone_by();
+            self.forget(&run.peer, &is_over);
+            return;
         }
+        let end = match &run.end {
+            Ended::NotStarted(why) => Ended::NotStarted(why.chars().take(REASON).collect()),
+            end => end.clone(),
+        };
+        // The last line says why, as a rule, and there may be very many peers.
+        let last = run.output.last().cloned();
+        self.untold.insert(run.key());
+        self.remember(EndedRun {
+            peer: run.peer.clone(),
+            end,
+            output: last.into_iter().collect(),
+            ..*run
+        });
     }
 
     /// A failed run, of this core or of an earlier one.
     pub(in crate::machine) fn remember(&mut self, run: EndedRun) {
-        self.0.entry(run.peer.clone()).or_default().push(run);
+        let runs = self.runs.entry(run.peer.clone()).or_default();
+        let is_later = |known: &EndedRun| known.kind == run.kind && known.at > run.at;
+        if !runs.iter().any(is_later) {
+            runs.retain(|known| known.kind != run.kind);
+            runs.insert(runs.partition_point(|known| known.at <= run.at), run);
+        }
     }
 
     /// A peer is gone from the server, and with it what `ifup` and `connect` were to bring about.
     pub(in crate::machine) fn peer_removed(&mut self, peer: &str) {
-        self.forget(peer, &|kind| {
-            matches!(kind, ScriptKind::Ifup | ScriptKind::Connect)
-        });
+        let is_over = |kind| matches!(kind, ScriptKind::Ifup | ScriptKind::Connect);
+        let forgotten = self.forget(peer, &is_over);
+        self.untold.extend(forgotten);
     }
 
     /// A peer was added again, so that no `disconnect` is wanted any more.
     pub(in crate::machine) fn peer_added(&mut self, peer: &str) {
-        self.forget(peer, &|kind| kind == ScriptKind::Disconnect);
+        let forgotten = self.forget(peer, &|kind| kind == ScriptKind::Disconnect);
+        self.untold.extend(forgotten);
     }
 
     /// Forgets the scripts that no record names any more.
     pub(in crate::machine) fn retain(&mut self, is_named: impl Fn(&str, ScriptKind) -> bool) {
-        self.0.retain(|peer, runs| {
-            runs.retain(|run| is_named(peer, run.kind));
+        let untold = &mut self.untold;
+        self.runs.retain(|peer, runs| {
+            let forgotten = runs.extract_if(.., |run| !is_named(peer, run.kind));
+            untold.extend(forgotten.map(|run| run.key()));
             !runs.is_empty()
         });
     }
 
-    fn forget(&mut self, peer: &str, which: &dyn Fn(ScriptKind) -> bool) {
-        if let Some(runs) = self.0.get_mut(peer) {
-            runs.retain(|run| !which(run.kind));
-            if runs.is_empty() {
-                self.0.remove(peer);
+    /// Forgets these scripts of a peer, and gives what was forgotten.
+    fn forget(&mut self, peer: &str, which: &dyn Fn(ScriptKind) -> bool) -> Vec<FailureKey> {
+        let Some(runs) = self.runs.get_mut(peer) else {
+            return Vec::new();
+        };
+        let forgotten = runs.extract_if(.., |run| which(run.kind));
+        let forgotten = forgotten.map(|run| run.key()).collect();
+        if runs.is_empty() {
+            self.runs.remove(peer);
+        }
+        forgotten
+    }
+
+    /// Whether the script helper is to be told something.
+    pub(super) fn has_untold(&self) -> bool {
+        !self.untold.is_empty()
+    }
+
+    /// What the script helper is to be told.
+    pub(super) fn take_untold(&mut self) -> Vec<FailureChange> {
+        let change = |key: FailureKey| {
+            let mut runs = self.runs.get(&key.peer).into_iter().flatten();
+            match runs.find(|run| run.kind == key.kind) {
+                Some(run) => FailureChange::Failed(run.clone()),
+                None => FailureChange::Forgotten(key),
             }
+        };
+        let untold = std::mem::take(&mut self.untold);
+        let changes: Vec<_> = untold.into_iter().map(change).collect();
+        self.kept |= !changes.is_empty();
+        changes
+    }
+
+    /// Everything, for a script helper that may not have heard the last changes; `None` if it
+    /// cannot keep any either.
+    pub(super) fn take_all(&mut self) -> Option<Vec<FailureChange>> {
+        self.untold.clear();
+        self.kept |= !self.runs.is_empty();
+        let all = || self.iter().cloned().map(FailureChange::Failed).collect();
+        self.kept.then(all)
+    }
+
+    /// What the script helper keeps of earlier cores.
+    pub(super) fn told(&mut self, failures: Vec<EndedRun>) {
+        self.kept |= !failures.is_empty();
+        for run in failures {
+            self.remember(run);
+        }
+    }
+
+    /// Forgets what was to be brought about for peers that are gone.
+    pub(super) fn keep_present(&mut self, is_present: impl Fn(&str) -> bool) {
+        let absent = self.runs.keys().filter(|peer| !is_present(peer));
+        for peer in absent.cloned().collect::<Vec<_>>() {
+            self.peer_removed(&peer);
         }
     }
 
     /// Those of a peer, the latest last.
     pub(super) fn runs(&self, peer: &str) -> &[EndedRun] {
-        self.0.get(peer).map_or(&[], Vec::as_slice)
+        self.runs.get(peer).map_or(&[], Vec::as_slice)
     }
 
     /// Those of a peer, for operators.
@@ -91,7 +160,7 @@ impl Failures {
 
     /// All of them.
     pub(in crate::machine) fn iter(&self) -> impl Iterator<Item = &EndedRun> {
-        self.0.values().flatten()
+        self.runs.values().flatten()
     }
 }
 

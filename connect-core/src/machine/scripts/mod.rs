@@ -6,14 +6,15 @@
 //!   an operator asks for one --> [requested] --^
 //!   script helper --Started, Output, Ended--> [reports] --> [runs], warnings, events
 //!   a run is over --> [ends] --> [failures], warnings, counts
+//!   [failures] <--[kept_failures]--> script helper, which keeps them for the next core
 //!   script helper --JournalFault, Full--> [telling], [complaints] --> events, status
 //! ```
 
 mod complaints;
 mod dispatch;
-pub(super) mod ended_run;
 mod ends;
 mod failures;
+mod kept_failures;
 pub(super) mod prepared;
 mod reports;
 mod requested;
@@ -29,7 +30,7 @@ use connect_ipc::control::{
     HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
     ServerLink, WaitsFor,
 };
-use connect_ipc::scripts::{Child, ScriptKind, UnderWay};
+use connect_ipc::scripts::{Child, EndedRun, ScriptKind, UnderWay};
 use connect_ipc::setup::{ByLane, Lane, SetupChange};
 
 use super::helper::Helper;
@@ -37,7 +38,6 @@ use super::limits::GRACE;
 use super::setups::progress::{PeerSetups, Progress};
 use super::setups::recovery::Recovery;
 use complaints::Complaints;
-use ended_run::EndedRun;
 use runs::RunTable;
 use settling::Settling;
 
@@ -252,7 +252,7 @@ impl Scripts {
             |failed: &&EndedRun| recent().any(|run| (run.kind, run.at) == (failed.kind, failed.at));
         let failed = self.failures.runs(peer).iter();
         let before = failed.filter(|failed| !known(failed));
-        let ended = before.chain(recent()).map(|run| run.report(now));
+        let ended = before.chain(recent()).map(|run| report(run, now));
         (pending, ended.collect())
     }
 
@@ -260,5 +260,15 @@ impl Scripts {
     #[cfg(test)]
     pub(super) fn check(&self) {
         self.runs.check();
+    }
+}
+
+/// A run that has ended, for operators.
+fn report(run: &EndedRun, now: Monotonic) -> RecentScript {
+    RecentScript {
+        kind: run.kind,
+        end: run.end.clone(),
+        ago: now.since(run.at).as_secs(),
+        output: run.output.clone(),
     }
 }

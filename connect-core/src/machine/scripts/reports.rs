@@ -11,12 +11,11 @@ use connect_ipc::event::{EventKind, EventName};
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::Role;
 use connect_ipc::scripts::{
-    Child, Ended, FromScripts, KILL_AFTER, LINGERING, Stream, ToScripts, UnderWay,
+    Child, Ended, EndedRun, FromScripts, KILL_AFTER, LINGERING, Stream, ToScripts, UnderWay,
 };
 use connect_ipc::setup::Lane;
 use tripe_admin::challenge::{self, MIN_LENGTH, is_letter};
 
-use super::ended_run::EndedRun;
 use super::runs::{Challenge, RunState};
 use crate::machine::server::Pending;
 use crate::machine::setups::progress::Progress;
@@ -94,6 +93,7 @@ impl Machine {
             }
             FromScripts::Eof { run, stream } => self.stream_ended(run, stream),
             FromScripts::Ended { run, end } => self.script_ended(run, end),
+            FromScripts::Failures(failures) => self.failures_told(failures),
             FromScripts::Setups(page) => self.setups_told(page),
             FromScripts::JournalFault(fault) => self.journal_fault(fault),
             FromScripts::Full { lane, full } => self.places_full(lane, full),
@@ -148,6 +148,7 @@ impl Machine {
     /// The helper has told what is under way; now it is told what else there is.
     fn scripts_resumed(&mut self, known: Vec<UnderWay>) {
         self.scripts.helper.set_ready();
+        self.tell_all_failures();
         let mut there = HashSet::new();
         let mut stop = Vec::new();
         for run in known {

@@ -38,10 +38,15 @@ impl Settling {
     /// The end of a run was dealt with.
     pub(super) fn settle(&mut self, run: RunId, now: Monotonic) {
         self.untold.push(run);
-        self.due.get_or_insert(now + PAUSE);
+        self.wake(now);
         if run < self.first {
             self.inherited.insert(run);
         }
+    }
+
+    /// There is something to tell the helper.
+    pub(super) fn wake(&mut self, now: Monotonic) {
+        self.due.get_or_insert(now + PAUSE);
     }
 
     /// When the helper is to be told at the latest.

@@ -225,6 +225,7 @@ impl Machine {
         // watched before the outage, not for those whose first pings are spread already.
         self.proceed_with_pings();
         self.take_over(names, listing);
+        self.forget_outdated_failures();
         let counts = self.counts();
         tracing::info!(
             peers = counts.present,

@@ -22,7 +22,10 @@ impl Machine {
         }
         match self.scripts.recovery.take(page) {
             Some(last) => self.tell_scripts(ToScripts::Recall(Some(last))),
-            None => self.scripts.recovery.sweep(),
+            None => {
+                self.scripts.recovery.sweep();
+                self.forget_outdated_failures();
+            }
         }
     }
 }

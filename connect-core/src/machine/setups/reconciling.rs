@@ -119,6 +119,13 @@ impl Machine {
         let Some(nows) = self.nows(name, id) else {
             return;
         };
+        if Lane::ALL
+            .into_iter()
+            .any(|lane| *nows.get(lane) == Now::Another)
+        {
+            // Whatever had failed was for the one before.
+            self.scripts.failures.peer_removed(name);
+        }
         let (cause, mut told) = self.scripts.recovery.decided(name);
         let (mut makes, mut has_moved) = (Vec::new(), false);
         // As for a peer that goes: `disconnect` before `ifdown`.

@@ -52,7 +52,7 @@ pub(in crate::machine) struct Recovery {
 
 impl Recovery {
     /// Whether it is known what earlier cores have ordered.
-    pub(super) const fn is_known(&self) -> bool {
+    pub(in crate::machine) const fn is_known(&self) -> bool {
         self.known
     }
 

@@ -5,6 +5,7 @@ mod absence;
 mod adopted_output;
 mod changes;
 mod complaints;
+mod failures;
 mod hand_played;
 mod observing;
 mod option_names;

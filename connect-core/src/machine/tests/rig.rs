@@ -14,7 +14,7 @@ use connect_ipc::event::Event;
 use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
-use connect_ipc::scripts::{FromScripts, Run, ToScripts, UnderWay};
+use connect_ipc::scripts::{EndedRun, FromScripts, Run, ToScripts, UnderWay};
 use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
 use tripe_admin::Interval;
@@ -45,6 +45,8 @@ pub(super) struct Rig {
     pub(super) watched_children: Vec<RunId>,
     /// What the script helper keeps of the setups that were made for peers.
     pub(super) kept: Vec<Setup>,
+    /// And which scripts have failed, which it tells first.
+    pub(super) kept_failures: Vec<EndedRun>,
     /// Whether it tells of one setup at a time, and of the first only.
     pub(super) by_page: bool,
     /// Whether the pinger leaves it to the test to answer that it proceeds.
@@ -110,6 +112,7 @@ impl Rig {
             restarts: Vec::new(),
             watched_children: Vec::new(),
             kept: Vec::new(),
+            kept_failures: Vec::new(),
             by_page: false,
             slow_pinger: false,
             run: 1,
@@ -233,6 +236,10 @@ impl Rig {
                     setups: self.kept.iter().take(count).cloned().collect(),
                     more: self.by_page,
                 };
+                if !self.kept_failures.is_empty() {
+                    let failures = self.kept_failures.clone();
+                    self.scripts_say(FromScripts::Failures(failures));
+                }
                 self.scripts_say(FromScripts::Setups(page));
             }
         }

@@ -155,6 +155,7 @@ impl Reading {
             Entry::Adopted(_)
             | Entry::Starting { .. }
             | Entry::Ended { .. }
+            | Entry::Failures(_)
             | Entry::Settled(_) => {}
         }
     }
