@@ -40,7 +40,7 @@ use tracing::warn;
 
 use crate::lines::Cutter;
 use crate::machine::{Action, Input};
-use crate::pipes;
+use crate::pipes::{self, Held};
 
 /// How much is read at once: the size of a pipe, so that one turn reads what is there, and then
 /// other children are served.
@@ -67,6 +67,7 @@ pub(crate) struct Attended {
     pub(crate) process: Process,
     pub(crate) watched: Watched,
     pub(crate) pipes: pipes::Found,
+    pub(crate) held: Held,
 }
 
 /// Whose child it is.
@@ -93,14 +94,21 @@ pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Rep
         mut process,
         watched,
         pipes,
+        held,
     } = attended;
     let mut streams = Streams {
         stdout: ChildStream::new(Stream::Stdout, pipes.stdout),
         stderr: ChildStream::new(Stream::Stderr, pipes.stderr),
     };
     let unread = streams.closed();
-    let Some(end) = until_ended(&mut process, &watched, &mut actions, &mut streams, &report).await
-    else {
+    let ended = until_ended(
+        &mut process,
+        (&watched, &held),
+        &mut actions,
+        &mut streams,
+        &report,
+    );
+    let Some(end) = ended.await else {
         return streams.leave(&report).await;
     };
     drop(watched);
@@ -136,7 +144,7 @@ pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Rep
 /// before.
 async fn until_ended(
     process: &mut Process,
-    watched: &Watched,
+    (watched, held): (&Watched, &Held),
     actions: &mut Actions,
     streams: &mut Streams,
     report: &Report,
@@ -145,7 +153,11 @@ async fn until_ended(
     loop {
         let Streams { stdout, stderr } = streams;
         tokio::select! {
-            () = watched.ended(), if !exited => exited = true,
+            () = watched.ended(), if !exited => {
+                exited = true;
+                // From here on an open pipe means that another process has it.
+                held.release();
+            }
             action = actions.next() => match action {
                 Some(Action::Terminate) => {
                     watched.signal_group(Signal::TERM);

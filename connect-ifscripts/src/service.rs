@@ -128,7 +128,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         if service.is_over() {
             break;
         }
-        wake.set(service.next_wake());
+        wake.set_late(service.next_wake());
         tokio::select! {
             // First, since a core that ends asks us to end and then closes the connection: that is
             // no trouble to be told.
@@ -189,6 +189,7 @@ impl Service {
                 }
             }
             () = wake.passed() => {
+                self.children.release(clock::now());
                 self.decide(Input::Time {});
                 let pace = self.pace();
                 self.with_journal(|journal, ledger, now| journal.tend(ledger, pace, now));
@@ -205,9 +206,10 @@ impl Service {
     }
 
     /// When something is due next.
-    fn next_wake(&self) -> Option<Monotonic> {
+    fn next_wake(&mut self) -> Option<Monotonic> {
         let wakes = [
             self.machine.next_deadline(),
+            self.children.next_release(),
             self.notifier.feeding_time(),
             self.journal.next_wake(self.pace()),
             self.ending
