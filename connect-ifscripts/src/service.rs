@@ -181,7 +181,13 @@ impl Service {
     /// Waits for the next event, and handles it. Cancel safe.
     async fn next_event(&mut self, wake: &mut Deadline, inputs: &mut Vec<Input>) {
         tokio::select! {
-            event = self.link.next() => self.on_link(event),
+            event = self.link.next() => {
+                self.on_link(event);
+                // What has come with it, so that one write notes all of it.
+                while let Some(event) = self.link.ready() {
+                    self.on_link(event);
+                }
+            }
             1.. = self.from_children.recv_many(inputs, INPUTS) => {
                 for input in inputs.drain(..) {
                     self.children.note(&input);
