@@ -362,13 +362,23 @@ impl ChildStream {
         };
         let mut lines = Vec::new();
         // A process that still writes must not keep us here, so only what is there now is read.
-        let mut there = ioctl_fionread(pipe).unwrap_or(0);
+        // Most often that is the end, and no question about more.
+        let mut there = None;
         let eof = loop {
             match read_now(pipe, &mut self.cutter, &mut lines) {
                 Ok(0) => break true,
-                Ok(length) if length as u64 <= there => there -= length as u64,
+                Ok(length) => {
+                    let left = match there {
+                        None => Some(ioctl_fionread(pipe).unwrap_or(0)),
+                        Some(there) => u64::checked_sub(there, length as u64),
+                    };
+                    if left.is_none() {
+                        break false;
+                    }
+                    there = left;
+                }
                 Err(Errno::INTR) => {}
-                Ok(_) | Err(_) => break false,
+                Err(_) => break false,
             }
         };
         if !eof {
