@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 const MAX_BYTES: usize = 1024 * 1024;
 
 /// How long lines gather after others were written: too short for people to notice.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(50);
 
 /// How much gathers at most: the thread is woken when there is more, long before lines are lost.
 const GATHERED: usize = MAX_BYTES / 4;
