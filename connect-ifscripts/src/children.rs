@@ -26,6 +26,9 @@ use crate::spawn;
 /// meanwhile. If it closes its output and goes on, core hears of that so much later.
 const HOLD: Duration = Duration::from_millis(100);
 
+/// Of how many scripts they are held at most, since there may be few descriptors.
+const HELD: usize = 64;
+
 /// The children.
 pub(crate) struct Children {
     admission: Admission,
@@ -79,7 +82,7 @@ impl Children {
                     pipes: pipes::Found { stdout, stderr },
                     held: spawned.held.clone(),
                 };
-                self.held.push_back((clock::now() + HOLD, spawned.held));
+                self.hold(spawned.held);
                 self.attend(run, attended);
                 Input::Started { run, child }
             }
@@ -130,6 +133,15 @@ impl Children {
                 );
                 Input::Gone { run }
             }
+        }
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.held.push_back((clock::now() + HOLD, held));
+        if self.held.len() > HELD
+            && let Some((_, oldest)) = self.held.pop_front()
+        {
+            oldest.release();
         }
     }
 
