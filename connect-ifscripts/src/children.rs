@@ -22,8 +22,8 @@ use crate::machine::{Action, Input};
 use crate::pipes::{self, Held, Pipes};
 use crate::spawn;
 
-/// How long the ends of the pipes of a new script are held, so that it wakes us only once if it ends
-/// meanwhile. If it closes its output and goes on, core hears of that so much later.
+/// How long the ends of the pipes of a new script are held, so that it wakes us only once if it
+/// ends meanwhile. If it closes its output and goes on, core hears of that so much later.
 const HOLD: Duration = Duration::from_millis(100);
 
 /// Of how many scripts they are held at most, since there may be few descriptors.

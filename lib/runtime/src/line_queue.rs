@@ -8,8 +8,8 @@
 //! A reader can be a full pipe, a terminal that was stopped with Ctrl-S, or a journal that hangs.
 //! What the queue has no room for is lost and counted, and the number is written in its place.
 //!
-//! Waking the thread costs the caller more than making the line. So after it has written, the thread
-//! lets lines gather for [`GATHER`] before it writes again, and nobody wakes it meanwhile.
+//! Waking the thread costs the caller more than making the line. So after it has written, the
+//! thread lets lines gather for [`GATHER`] before it writes again, and nobody wakes it meanwhile.
 
 use std::collections::VecDeque;
 use std::io;
