@@ -40,7 +40,7 @@ use tracing::warn;
 
 use crate::lines::Cutter;
 use crate::machine::{Action, Input};
-use crate::pipes;
+use crate::pipes::{self, Held};
 
 /// How much is read at once: the size of a pipe, so that one turn reads what is there, and then
 /// other children are served.
@@ -67,6 +67,7 @@ pub(crate) struct Attended {
     pub(crate) process: Process,
     pub(crate) watched: Watched,
     pub(crate) pipes: pipes::Found,
+    pub(crate) held: Held,
 }
 
 /// Whose child it is.
@@ -93,14 +94,21 @@ pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Rep
         mut process,
         watched,
         pipes,
+        held,
     } = attended;
     let mut streams = Streams {
         stdout: ChildStream::new(Stream::Stdout, pipes.stdout),
         stderr: ChildStream::new(Stream::Stderr, pipes.stderr),
     };
     let unread = streams.closed();
-    let Some(end) = until_ended(&mut process, &watched, &mut actions, &mut streams, &report).await
-    else {
+    let ended = until_ended(
+        &mut process,
+        (&watched, &held),
+        &mut actions,
+        &mut streams,
+        &report,
+    );
+    let Some(end) = ended.await else {
         return streams.leave(&report).await;
     };
     drop(watched);
@@ -136,7 +144,7 @@ pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Rep
 /// before.
 async fn until_ended(
     process: &mut Process,
-    watched: &Watched,
+    (watched, held): (&Watched, &Held),
     actions: &mut Actions,
     streams: &mut Streams,
     report: &Report,
@@ -145,7 +153,11 @@ async fn until_ended(
     loop {
         let Streams { stdout, stderr } = streams;
         tokio::select! {
-            () = watched.ended(), if !exited => exited = true,
+            () = watched.ended(), if !exited => {
+                exited = true;
+                // From here on an open pipe means that another process has it.
+                held.release();
+            }
             action = actions.next() => match action {
                 Some(Action::Terminate) => {
                     watched.signal_group(Signal::TERM);
@@ -350,13 +362,23 @@ impl ChildStream {
         };
         let mut lines = Vec::new();
         // A process that still writes must not keep us here, so only what is there now is read.
-        let mut there = ioctl_fionread(pipe).unwrap_or(0);
+        // Most often that is the end, and no question about more.
+        let mut there = None;
         let eof = loop {
             match read_now(pipe, &mut self.cutter, &mut lines) {
                 Ok(0) => break true,
-                Ok(length) if length as u64 <= there => there -= length as u64,
+                Ok(length) => {
+                    let left = match there {
+                        None => Some(ioctl_fionread(pipe).unwrap_or(0)),
+                        Some(there) => u64::checked_sub(there, length as u64),
+                    };
+                    if left.is_none() {
+                        break false;
+                    }
+                    there = left;
+                }
                 Err(Errno::INTR) => {}
-                Ok(_) | Err(_) => break false,
+                Err(_) => break false,
             }
         };
         if !eof {

@@ -2,13 +2,15 @@
 //! The children that exist: starting them, adopting them, and the ways to the tasks that attend to
 //! them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{Child, Run};
-use connect_runtime::start_time;
+use connect_runtime::{clock, start_time};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
@@ -17,8 +19,15 @@ use crate::adopted::{self, Adopted};
 use crate::child::{self, Actions, Attended, Process, Report};
 use crate::ledger::Origin;
 use crate::machine::{Action, Input};
-use crate::pipes::{self, Pipes};
+use crate::pipes::{self, Held, Pipes};
 use crate::spawn;
+
+/// How long the ends of the pipes of a new script are held, so that it wakes us only once if it
+/// ends meanwhile. If it closes its output and goes on, core hears of that so much later.
+const HOLD: Duration = Duration::from_millis(100);
+
+/// Of how many scripts they are held at most, since there may be few descriptors.
+const HELD: usize = 64;
 
 /// The children.
 pub(crate) struct Children {
@@ -30,6 +39,8 @@ pub(crate) struct Children {
     /// What the tasks tell the service.
     inputs: mpsc::Sender<Input>,
     pipes: Pipes,
+    /// The ends that are held, and until when, the first first.
+    held: VecDeque<(Monotonic, Held)>,
     /// Whether nobody hears any more what is read.
     unheard: Arc<AtomicBool>,
 }
@@ -43,6 +54,7 @@ impl Children {
             tasks: HashMap::new(),
             inputs,
             pipes: Pipes::new(),
+            held: VecDeque::new(),
             unheard: Arc::default(),
         }
     }
@@ -68,7 +80,9 @@ impl Children {
                     process: Process::Own(spawned.child),
                     watched: spawned.watched,
                     pipes: pipes::Found { stdout, stderr },
+                    held: spawned.held.clone(),
                 };
+                self.hold(spawned.held);
                 self.attend(run, attended);
                 Input::Started { run, child }
             }
@@ -104,6 +118,7 @@ impl Children {
                     process,
                     watched,
                     pipes,
+                    held: Held::default(),
                 };
                 self.attend(run, attended);
                 Input::Found { run, age }
@@ -118,6 +133,30 @@ impl Children {
                 );
                 Input::Gone { run }
             }
+        }
+    }
+
+    fn hold(&mut self, held: Held) {
+        self.held.push_back((clock::now() + HOLD, held));
+        if self.held.len() > HELD
+            && let Some((_, oldest)) = self.held.pop_front()
+        {
+            oldest.release();
+        }
+    }
+
+    /// When [`Children::release`] is due next.
+    pub(crate) fn next_release(&mut self) -> Option<Monotonic> {
+        while self.held.front().is_some_and(|(_, held)| held.is_empty()) {
+            self.held.pop_front();
+        }
+        self.held.front().map(|(at, _)| *at)
+    }
+
+    /// Lets go of the ends that were held long enough.
+    pub(crate) fn release(&mut self, now: Monotonic) {
+        while let Some((_, held)) = self.held.pop_front_if(|(at, _)| *at <= now) {
+            held.release();
         }
     }
 

@@ -6,10 +6,15 @@
 //! readable: when this helper dies, what the script writes waits in the pipe for the next helper,
 //! and the script is not ended by `SIGPIPE` in the middle of its work. The output has its end all
 //! the same when the last such end is closed.
+//!
+//! Most scripts are short. The end of one would wake this helper three times, for two pipes and for
+//! the process. So the helper holds an end of its own for a while ([`Held`]), and such a script
+//! wakes it once.
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, ioctl_fionbio};
@@ -33,6 +38,22 @@ pub(crate) struct Pipes {
     own: Option<OwnedFd>,
 }
 
+/// A pipe that was made for a script.
+#[derive(Debug)]
+pub(crate) struct Made {
+    /// The end to be read, which does not block.
+    pub(crate) ours: Receiver,
+    /// The end for the child, which does.
+    pub(crate) for_child: OwnedFd,
+    /// Another such end, to be held.
+    held: Option<OwnedFd>,
+}
+
+/// Ends for writing that this helper holds: until it lets them go, the output has no end. Clones
+/// are the same ends.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held(Arc<Mutex<Vec<OwnedFd>>>);
+
 /// The pipes of a script of an earlier helper; `None` where the script writes to something else.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
@@ -49,18 +70,22 @@ impl Pipes {
         Pipes { own }
     }
 
-    /// A pipe with a reading end that does not block, and the end for a child, which does.
-    pub(crate) fn make(&self) -> io::Result<(Receiver, OwnedFd)> {
+    /// Makes one.
+    pub(crate) fn make(&self) -> io::Result<Made> {
         let (reading, writing) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
         let ours = Receiver::from_owned_fd_unchecked(reading)?;
-        let for_child = match self.open_both_ways(&writing) {
-            Some(both) => both,
+        let (for_child, held) = match self.open_both_ways(&writing) {
+            Some(both) => (both, Some(writing)),
             None => {
                 ioctl_fionbio(&writing, false)?;
-                writing
+                (writing, None)
             }
         };
-        Ok((ours, for_child))
+        Ok(Made {
+            ours,
+            for_child,
+            held,
+        })
     }
 
     /// The same pipe, opened for reading and writing; it blocks.
@@ -68,6 +93,29 @@ impl Pipes {
         let name = DecInt::from_fd(writing.as_fd());
         let flags = OFlags::RDWR | OFlags::CLOEXEC;
         openat(self.own.as_ref()?, name, flags, Mode::empty()).ok()
+    }
+}
+
+impl Held {
+    /// Those of these pipes.
+    pub(crate) fn of(pipes: [&mut Made; 2]) -> Self {
+        let ends = pipes.into_iter().filter_map(|pipe| pipe.held.take());
+        Held(Arc::new(Mutex::new(ends.collect())))
+    }
+
+    /// Lets them go.
+    pub(crate) fn release(&self) {
+        drop(std::mem::take(&mut *self.lock()));
+    }
+
+    /// Whether there are any.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
+        // Nothing that holds the lock can panic half-way.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,7 +181,11 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_written_after_the_end_of_the_reader_waits_for_the_next() {
-        let (first, end) = Pipes::new().make().unwrap();
+        let Made {
+            ours: first,
+            for_child: end,
+            ..
+        } = Pipes::new().make().unwrap();
         write(&end, b"one\n").unwrap();
         drop(first);
         write(&end, b"two\n").unwrap();
@@ -148,9 +200,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_held_end_keeps_the_output_from_ending() {
+        let mut made = Pipes::new().make().unwrap();
+        let mut other = Pipes::new().make().unwrap();
+        let held = Held::of([&mut made, &mut other]);
+        drop(made.for_child);
+        let mut bytes = [0; 64];
+        assert_eq!(read(&made.ours, &mut bytes), Err(Errno::AGAIN));
+        assert!(!held.is_empty());
+        held.clone().release();
+        assert!(held.is_empty());
+        assert_eq!(read(&made.ours, &mut bytes), Ok(0));
+    }
+
+    #[tokio::test]
     async fn without_proc_the_end_is_a_plain_one() {
-        let (ours, end) = Pipes { own: None }.make().unwrap();
-        drop(ours);
+        let made = Pipes { own: None }.make().unwrap();
+        drop(made.ours);
+        let end = made.for_child;
         // The tests ignore the signal, as each program in Rust does.
         assert_eq!(write(&end, b"one\n"), Err(Errno::PIPE));
     }

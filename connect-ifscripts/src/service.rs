@@ -128,7 +128,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         if service.is_over() {
             break;
         }
-        wake.set(service.next_wake());
+        wake.set_late(service.next_wake());
         tokio::select! {
             // First, since a core that ends asks us to end and then closes the connection: that is
             // no trouble to be told.
@@ -181,7 +181,13 @@ impl Service {
     /// Waits for the next event, and handles it. Cancel safe.
     async fn next_event(&mut self, wake: &mut Deadline, inputs: &mut Vec<Input>) {
         tokio::select! {
-            event = self.link.next() => self.on_link(event),
+            event = self.link.next() => {
+                self.on_link(event);
+                // What has come with it, so that one write notes all of it.
+                while let Some(event) = self.link.ready() {
+                    self.on_link(event);
+                }
+            }
             1.. = self.from_children.recv_many(inputs, INPUTS) => {
                 for input in inputs.drain(..) {
                     self.children.note(&input);
@@ -189,6 +195,7 @@ impl Service {
                 }
             }
             () = wake.passed() => {
+                self.children.release(clock::now());
                 self.decide(Input::Time {});
                 let pace = self.pace();
                 self.with_journal(|journal, ledger, now| journal.tend(ledger, pace, now));
@@ -205,9 +212,10 @@ impl Service {
     }
 
     /// When something is due next.
-    fn next_wake(&self) -> Option<Monotonic> {
+    fn next_wake(&mut self) -> Option<Monotonic> {
         let wakes = [
             self.machine.next_deadline(),
+            self.children.next_release(),
             self.notifier.feeding_time(),
             self.journal.next_wake(self.pace()),
             self.ending

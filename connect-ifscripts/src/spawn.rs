@@ -15,7 +15,7 @@ use tokio::net::unix::pipe::Receiver;
 
 use crate::admission::{Admission, NotLocated};
 use crate::marks;
-use crate::pipes::Pipes;
+use crate::pipes::{Held, Pipes};
 
 /// The shell of [`Command::Shell`].
 const SHELL: &str = "/bin/sh";
@@ -31,6 +31,7 @@ pub(crate) struct Spawned {
     pub(crate) watched: Watched,
     pub(crate) stdout: Receiver,
     pub(crate) stderr: Receiver,
+    pub(crate) held: Held,
 }
 
 /// Why a run could not be started.
@@ -96,24 +97,27 @@ pub(crate) fn spawn(
     command.envs(run.environment.iter().map(|(name, value)| (name, value)));
     command.env(marks::VARIABLE, run.run.0.to_string());
     let failed = |error: io::Error| SpawnError::from_system(program, error, admission);
-    let (stdout, child_stdout) = pipes.make().map_err(failed)?;
-    let (stderr, child_stderr) = pipes.make().map_err(failed)?;
+    let mut stdout = pipes.make().map_err(failed)?;
+    let mut stderr = pipes.make().map_err(failed)?;
+    let held = Held::of([&mut stdout, &mut stderr]);
     command
         .process_group(0)
         // Ours has nothing to read, and is the mark of a script: see `stdin`.
         .stdin(Stdio::inherit())
-        .stdout(child_stdout)
-        .stderr(child_stderr);
+        .stdout(stdout.for_child)
+        .stderr(stderr.for_child);
+    let before = start_time::now();
     let mut child = command.spawn().map_err(failed)?;
     // This closes our copies of the child's ends; while they are open, the output has no end.
     drop(command);
-    match watch(&child) {
+    match watch(&child, before) {
         Ok((watched, name)) => Ok(Spawned {
             child,
             name,
             watched,
-            stdout,
-            stderr,
+            stdout: stdout.ours,
+            stderr: stderr.ours,
+            held,
         }),
         Err(error) => {
             // A child that cannot be watched must not run. This waits only for the kernel to end
@@ -125,13 +129,14 @@ pub(crate) fn spawn(
     }
 }
 
-fn watch(child: &process::Child) -> io::Result<(Watched, Child)> {
+/// Watches a child that was made since `before`.
+fn watch(child: &process::Child, before: u64) -> io::Result<(Watched, Child)> {
     let number = i32::try_from(child.id()).map_err(io::Error::other)?;
     let pid = Pid::from_raw(number).ok_or(Errno::SRCH)?;
     let watched = Watched::new(pid)?;
     let name = Child {
         pid: number,
-        start_time: start_time::of(number).unwrap_or(0),
+        start_time: start_time::of_new(number, before).unwrap_or(0),
     };
     Ok((watched, name))
 }

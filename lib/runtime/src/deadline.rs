@@ -32,6 +32,8 @@ const NANOS: u64 = 1_000_000_000;
 pub struct Deadline {
     timer: AsyncFd<OwnedFd>,
     set: Option<Monotonic>,
+    /// To when the timer was set last.
+    rings: Option<Monotonic>,
 }
 
 impl Deadline {
@@ -43,30 +45,51 @@ impl Deadline {
         let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
         let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
         let timer = watch(timer, Interest::READABLE)?;
-        Ok(Deadline { timer, set: None })
+        Ok(Deadline {
+            timer,
+            set: None,
+            rings: None,
+        })
     }
 
     /// Sets the deadline, or removes it.
     pub fn set(&mut self, at: Option<Monotonic>) {
         // When a deadline is removed, its timer may still ring, but nothing waits for it.
         if let Some(at) = at
-            && self.set != Some(at)
+            && self.rings != Some(at)
         {
-            // Zero would stop the timer; any other instant that has passed rings at once.
-            let nanos = at.0.max(1);
-            let value = Timespec {
-                tv_sec: i64::try_from(nanos / NANOS).unwrap_or(i64::MAX),
-                tv_nsec: i64::try_from(nanos % NANOS).unwrap_or_default(),
-            };
-            let once = Itimerspec {
-                it_interval: Timespec::default(),
-                it_value: value,
-            };
-            // This fails only for a descriptor that is not a timer and for a time that is not
-            // valid.
-            let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
+            self.ring(at);
         }
         self.set = at;
+    }
+
+    /// As [`Deadline::set`], but a timer that rings before that is left as it is, and set again
+    /// when it has rung. For deadlines that are put off many times before the first of them would
+    /// have passed: this saves a system call each time, and costs one wake-up in all.
+    pub fn set_late(&mut self, at: Option<Monotonic>) {
+        let rings_by = |at| self.rings.is_some_and(|rings| rings <= at);
+        if at.is_some_and(rings_by) {
+            self.set = at;
+        } else {
+            self.set(at);
+        }
+    }
+
+    /// Sets the timer.
+    fn ring(&mut self, at: Monotonic) {
+        // Zero would stop the timer; any other instant that has passed rings at once.
+        let nanos = at.0.max(1);
+        let value = Timespec {
+            tv_sec: i64::try_from(nanos / NANOS).unwrap_or(i64::MAX),
+            tv_nsec: i64::try_from(nanos % NANOS).unwrap_or_default(),
+        };
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: value,
+        };
+        // This fails only for a descriptor that is not a timer and for a time that is not valid.
+        let _ = timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &once);
+        self.rings = Some(at);
     }
 
     /// Waits until the deadline has passed, which removes it; forever while there is none. Cancel
@@ -76,7 +99,14 @@ impl Deadline {
             return pending().await;
         };
         // The timer may have rung for an earlier setting.
-        while clock::now() < at {
+        loop {
+            let now = clock::now();
+            if now >= at {
+                break;
+            }
+            if self.rings.is_none_or(|rings| rings <= now) {
+                self.ring(at);
+            }
             // The descriptor is not read: the next setting clears it, and the runtime reports each
             // ringing, read or not.
             match poll_fn(|cx| self.timer.poll_read_ready(cx)).await {
@@ -119,5 +149,27 @@ mod tests {
                 () = tokio::task::yield_now() => assert!(!passes),
             }
         }
+    }
+
+    #[tokio::test]
+    async fn one_that_is_put_off_passes_at_the_last_instant() {
+        let mut deadline = Deadline::new().unwrap();
+        let start = clock::now();
+        let after = |millis| start + Duration::from_millis(millis);
+        for millis in [2, 3, 5] {
+            deadline.set_late(Some(after(millis)));
+            assert_eq!(deadline.rings, Some(after(2)));
+        }
+        deadline.passed().await;
+        assert!(clock::now() >= after(5));
+        // One that has rung is set again, and so is one that would ring too late.
+        deadline.set_late(Some(after(9)));
+        deadline.passed().await;
+        assert!(clock::now() >= after(9));
+        let hour = start + Duration::from_secs(3600);
+        deadline.set_late(Some(hour));
+        deadline.set_late(Some(after(11)));
+        deadline.passed().await;
+        assert!(clock::now() >= after(11));
     }
 }
