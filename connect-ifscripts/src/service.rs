@@ -27,6 +27,7 @@ use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::{EndSignal, EndSignals};
 use tokio::sync::mpsc;
 use tokio::task::yield_now;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::admission::Admission;
@@ -50,6 +51,9 @@ const LAST_TURNS: usize = 4;
 /// How many starts in a row are noted with one write and told with another: what it costs to start
 /// them is far more than what core waits for it.
 const STARTS_TOLD_TOGETHER: usize = 4;
+
+/// How long core may take to end a message while the program ends.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How often a helper that is ending looks whether another one waits for its end.
 const LOOK_FOR_SUCCESSOR: Duration = Duration::from_millis(50);
@@ -181,13 +185,7 @@ impl Service {
     /// Waits for the next event, and handles it. Cancel safe.
     async fn next_event(&mut self, wake: &mut Deadline, inputs: &mut Vec<Input>) {
         tokio::select! {
-            event = self.link.next() => {
-                self.on_link(event);
-                // What has come with it, so that one write notes all of it.
-                while let Some(event) = self.link.ready() {
-                    self.on_link(event);
-                }
-            }
+            event = self.link.next() => self.on_links(event),
             1.. = self.from_children.recv_many(inputs, INPUTS) => {
                 for input in inputs.drain(..) {
                     self.children.note(&input);
@@ -256,7 +254,8 @@ impl Service {
             return false;
         };
         let now = clock::now();
-        if self.machine.is_idle() || ending.at <= now {
+        // What core has sent and we have not read may be orders.
+        if ending.at <= now || (self.machine.is_idle() && !self.link.has_unread()) {
             return true;
         }
         if now < ending.look_at {
@@ -272,6 +271,14 @@ impl Service {
             );
         }
         succeeded
+    }
+
+    /// This event, and what has come with it, so that one write notes all of it.
+    fn on_links(&mut self, event: LinkEvent<ToScripts>) {
+        self.on_link(event);
+        while let Some(event) = self.link.ready() {
+            self.on_link(event);
+        }
     }
 
     fn on_link(&mut self, event: LinkEvent<ToScripts>) {
@@ -418,8 +425,22 @@ impl Service {
         }
     }
 
+    /// Reads what core has sent: a core that is gone cannot order it again.
+    async fn hear_out(&mut self) {
+        self.link.make_no_other();
+        let rest = async {
+            while self.link.has_unread() {
+                let event = self.link.next().await;
+                self.on_links(event);
+            }
+        };
+        // Only a core that stands still in the middle of a message takes longer.
+        let _ = timeout(LAST_WORDS, rest).await;
+    }
+
     /// Stops reading, so that the next helper can go on with it, and writes the last messages.
     async fn end(mut self) {
+        self.hear_out().await;
         self.children.leave();
         // What was read is passed on. None of the tasks waits for anything but this.
         while let Some(input) = self.from_children.recv().await {

@@ -121,6 +121,31 @@ async fn after_a_kill_each_script_has_run_once_and_in_order() -> Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn orders_that_a_signal_has_overtaken_are_noted_and_carried_out() -> Result<()> {
+    for (stop_wait, runs_itself) in [("0", false), ("2m", true)] {
+        let core = Core::new().await?;
+        let mut helper = core.journalling(&["--stop-wait", stop_wait])?;
+        let (connection, _) = core.accept().await?;
+        connection.tell(&ToScripts::Ready {})?;
+        // It reads nothing before it has seen the signal.
+        helper.signal(Signal::STOP)?;
+        let script = format!("echo ran >>'{}'", core.path("log").display());
+        let order = ToScripts::Run(vec![shell(1, "a", script)]);
+        connection.tell_last(&order)?;
+        helper.signal(Signal::TERM)?;
+        helper.signal(Signal::CONT)?;
+        helper.ended().await?;
+        assert_eq!(core.path("log").exists(), runs_itself, "{stop_wait}");
+        let (_helper, mut connection, resumed) = succeed(&core).await?;
+        assert_eq!(resumed.len(), 1, "{stop_wait}");
+        connection.tell(&ToScripts::Ready {})?;
+        assert_eq!(connection.end(1).await?, Ended::Exited(0));
+        assert_eq!(fs::read_to_string(core.path("log"))?, "ran\n");
+    }
+    Ok(())
+}
+
 /// A run of which no other test has the number, as no other core has one of a core's.
 fn unique(number: u64) -> u64 {
     u64::from(std::process::id()) << 32 | number

@@ -286,6 +286,14 @@ impl Connection {
         self.tell(&ToScripts::Run(vec![run]))
     }
 
+    /// Sends this and closes the connection, at once.
+    pub(crate) fn tell_last(self, message: &ToScripts) -> Result<()> {
+        self.sender.put(message)?;
+        self.sender.flush();
+        self.receiver.close();
+        Ok(())
+    }
+
     /// Sends something that is not a message.
     pub(crate) fn tell_nonsense(&self) -> Result<()> {
         Ok(self.sender.send(&"nonsense")?)

@@ -168,6 +168,12 @@ impl<M: ToHelper> HelperLink<M> {
         self.state = State::Over;
     }
 
+    /// Whether core has sent something that was not read, or has ended the connection.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        matches!(&self.state, State::Connected(connection) if connection.receiver.has_unread())
+    }
+
     /// An event that has happened already, so that all of them can be handled in one turn.
     pub fn ready(&mut self) -> Option<LinkEvent<M>> {
         let State::Connected(connection) = &mut self.state else {

@@ -86,6 +86,13 @@ impl Socket {
         Ok(())
     }
 
+    /// Whether something has arrived that was not read, or the end of the connection.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        let mut asked = [PollFd::new(self.fd.get_ref(), PollFlags::IN)];
+        poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+    }
+
     /// Whether the other side has stopped both sending and reading.
     #[must_use]
     pub fn is_hung_up(&self) -> bool {

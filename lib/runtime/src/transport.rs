@@ -315,6 +315,12 @@ impl Receiver {
         Ok(self.socket.read(self.lines.tail()).await? > 0)
     }
 
+    /// Whether something has arrived that was not read, or the end of the connection.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        self.socket.has_unread()
+    }
+
     /// Ends the connection in both directions. What the socket has taken can still be read there.
     pub fn close(&self) {
         self.socket.shutdown(Shutdown::Both);
