@@ -23,7 +23,6 @@ use interprocess::local_socket::tokio::{Listener, Stream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
-use crate::endpoints::access::Owner;
 use crate::endpoints::arrivals::{Arrival, Guest, accept};
 use crate::endpoints::door::Door;
 use crate::endpoints::gate::{Gate, Place};
@@ -85,8 +84,7 @@ fn turn_away(stream: Stream, door: Door, gate: &Gate, guest: &Guest, why: NoPlac
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
     gate.complain(guest.client, || format!("turned away: {why}"));
     // Without a descriptor for it there is nothing to tell it by.
-    let Ok((receiver, sender)) =
-        transport::split_within(stream, limits_of(door, gate, guest.owner))
+    let Ok((receiver, sender)) = transport::split_within(stream, limits_of(door, gate, guest))
     else {
         return;
     };
@@ -121,16 +119,13 @@ const fn line(door: Door) -> usize {
     }
 }
 
-fn limits_of(door: Door, gate: &Gate, owner: Owner) -> Limits {
+fn limits_of(door: Door, gate: &Gate, guest: &Guest) -> Limits {
     Limits {
         backlog: match door {
             Door::Observers => limits::OBSERVER_BACKLOG,
             Door::Operators | Door::Helpers => limits::OPERATOR_BACKLOG,
         },
-        account: match owner {
-            Owner::Trusted => None,
-            Owner::Other(_) => Some(Arc::clone(&gate.account)),
-        },
+        account: gate.share(guest),
         line: limits::HELLO,
     }
 }
@@ -144,7 +139,7 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
         guest,
     } = arrived;
     let (mut receiver, sender) =
-        match transport::split_within(stream, limits_of(door, gate, guest.owner)) {
+        match transport::split_within(stream, limits_of(door, gate, &guest)) {
             Ok(halves) => halves,
             Err(error) => return gate.complain(guest.client, || error.to_string()),
         };

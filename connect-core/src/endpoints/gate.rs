@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use connect_ipc::clock::Monotonic;
 use connect_ipc::observers::ObserverCounts;
 use connect_runtime::clock;
-use connect_runtime::transport::{Account, Client, SendError};
+use connect_runtime::transport::{Account, Client, SendError, Share};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
 use crate::endpoints::access::{Access, Owner};
+use crate::endpoints::arrivals::Guest;
 use crate::endpoints::complaints::Complaints;
 use crate::endpoints::door::Door;
 use crate::endpoints::limits;
@@ -25,7 +26,7 @@ use crate::machine::ConnectionId;
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) access: Arc<Access>,
-    pub(super) account: Arc<Account>,
+    account: Arc<Account>,
     observers: Arc<Hall>,
     operators: Arc<Hall>,
     accepted: Mutex<Bucket>,
@@ -112,6 +113,25 @@ impl Gate {
             connection,
             displaced,
         })
+    }
+
+    /// Where the unread bytes of a connection count.
+    pub(super) fn share(&self, guest: &Guest) -> Option<Share> {
+        (guest.owner != Owner::Trusted).then(|| Share {
+            account: Arc::clone(&self.account),
+            client: guest.client,
+        })
+    }
+
+    /// A turn's messages were sent: closes connections while too much is unread.
+    pub(super) fn relieve(&self) {
+        for client in self.account.relieve() {
+            self.complain(client, || {
+                "all operators and observers together have not read what they were sent, and this \
+                 user most of it; closing a connection"
+                    .to_owned()
+            });
+        }
     }
 
     /// Who is connected to the observers' socket.

@@ -54,9 +54,6 @@ pub(super) const ACCOUNT: usize = 48 * 1024 * 1024;
 /// below the bound at which the connection is closed, since being slow is no crime.
 pub(super) const EVENTS_UNREAD: usize = 512 * 1024;
 
-/// The same while the account is full.
-pub(super) const EVENTS_UNREAD_AT_WORST: usize = 64 * 1024;
-
 /// How many messages of clients wait for core's loop: what it takes of them in one turn. A
 /// connection that finds no slot is not read, so clients cost no more than this in a turn.
 pub(super) const SLOTS: usize = 16;

@@ -174,6 +174,7 @@ impl Operators {
         }
         self.answer(answers);
         sent.dropped += self.publish(&events);
+        self.gate.relieve();
         sent
     }
 
