@@ -28,6 +28,7 @@ use crate::endpoints::door::Door;
 use crate::endpoints::gate::{Gate, Place};
 use crate::endpoints::limits;
 use crate::endpoints::places::NoPlace;
+use crate::endpoints::unanswered::Pass;
 use crate::machine::ConnectionId;
 
 /// How long a connection that is about to be ended may wait for answers.
@@ -56,7 +57,6 @@ pub(super) async fn accept_all(
         let guest = Guest {
             client,
             owner: gate.access.owner(client),
-            open: Arc::new(Semaphore::new(unanswered(door))),
         };
         match gate.place(door, connection, guest.owner) {
             Ok(place) => {
@@ -105,20 +105,6 @@ fn no_place(receiver: &Receiver, sender: &Sender, why: NoPlace) {
     receiver.close();
 }
 
-const fn unanswered(door: Door) -> usize {
-    match door {
-        Door::Observers => limits::OBSERVER_UNANSWERED,
-        Door::Operators | Door::Helpers => limits::OPERATOR_UNANSWERED,
-    }
-}
-
-const fn line(door: Door) -> usize {
-    match door {
-        Door::Observers => limits::OBSERVER_LINE,
-        Door::Operators | Door::Helpers => limits::OPERATOR_LINE,
-    }
-}
-
 fn limits_of(door: Door, gate: &Gate, guest: &Guest) -> Limits {
     Limits {
         backlog: match door {
@@ -150,6 +136,8 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
         guest: &guest,
         gate,
         arrivals,
+        looking: Arc::new(Semaphore::new(limits::LOOKING)),
+        commanding: Arc::new(Semaphore::new(limits::COMMANDING)),
     };
     let held = tokio::select! {
         biased;
@@ -199,6 +187,10 @@ struct Conversation<'a> {
     guest: &'a Guest,
     gate: &'a Gate,
     arrivals: &'a mpsc::Sender<Arrival>,
+    /// How many more requests that only look may be unanswered.
+    looking: Arc<Semaphore>,
+    /// How many more commands may be unanswered.
+    commanding: Arc<Semaphore>,
 }
 
 impl Conversation<'_> {
@@ -212,11 +204,11 @@ impl Conversation<'_> {
             // That of the connection itself, which has been accepted already.
             self.gate.slot(self.guest.owner).await;
             self.greet(receiver, sender).await?;
-            receiver.set_limit(line(self.door));
+            receiver.set_limit(limits::LINE);
             let arrival = Arrival::Operator {
                 connection: self.connection,
                 sender: sender.clone(),
-                guest: self.guest.clone(),
+                guest: *self.guest,
             };
             self.arrivals.send(arrival).await?;
             self.take_requests(receiver, sender).await?;
@@ -251,59 +243,90 @@ impl Conversation<'_> {
     async fn take_requests(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
         let mut malformed = 0;
         loop {
-            tokio::select! {
-                biased;
-                // The semaphore is never closed. Core's loop gives the permit back with the answer,
-                // but does not answer one who is gone.
-                permit = self.guest.open.acquire() => permit?.forget(),
-                () = receiver.hung_up() => return Ok(()),
-            }
             if !sender.drained().await {
                 return Ok(());
             }
             self.gate.slot(self.guest.owner).await;
-            let error = match receiver.next_bounded().await {
-                Ok(Some(envelope)) => {
-                    self.gate.charge(self.guest.owner, receiver.length());
-                    self.arrivals.send(self.admit(envelope)).await?;
-                    continue;
-                }
+            let request = match receiver.next_bounded::<Envelope>().await {
+                Ok(Some(envelope)) => Ok(envelope),
                 Ok(None) => return Ok(()),
-                Err(ReceiveError::Frame(error @ FrameError::Malformed { .. })) => error.to_string(),
+                Err(ReceiveError::Frame(error @ FrameError::Malformed { .. })) => {
+                    Err(error.to_string())
+                }
                 Err(error) => {
                     self.answered().await;
-                    return Err(too_long(error, line(self.door)));
+                    return Err(too_long(error, limits::LINE));
                 }
             };
             self.gate.charge(self.guest.owner, receiver.length());
-            self.gate.complain(self.guest.client, || error.clone());
-            malformed += 1;
-            if malformed == limits::MALFORMED {
-                self.answered().await;
-                anyhow::bail!("{malformed} messages are malformed; ending the connection");
+            if let Err(error) = &request {
+                self.gate.complain(self.guest.client, || error.clone());
+                malformed += 1;
+                if malformed == limits::MALFORMED {
+                    self.answered().await;
+                    anyhow::bail!("{malformed} messages are malformed; ending the connection");
+                }
             }
-            let refused = Arrival::Refused(self.connection, error_answer(error));
-            self.arrivals.send(refused).await?;
-        }
-    }
-
-    /// Waits a little until all but the last request are answered.
-    async fn answered(&self) {
-        let others = u32::try_from(unanswered(self.door) - 1).unwrap_or(u32::MAX);
-        // Some wait for a peer or a script. They are not waited for.
-        let _ = timeout(LAST_ANSWERS, self.guest.open.acquire_many(others)).await;
-    }
-
-    /// What core's loop is to do about a request.
-    fn admit(&self, envelope: Envelope) -> Arrival {
-        if self.door == Door::Observers && !envelope.request.is_read_only() {
-            let text = "observers may only look: command through control.sock".to_owned();
-            let answer = Answer {
-                id: envelope.id,
-                reply: Reply::Error(text),
+            let arrival = tokio::select! {
+                biased;
+                arrival = self.admit(request, receiver.length()) => arrival?,
+                () = receiver.hung_up() => return Ok(()),
             };
-            return Arrival::Refused(self.connection, answer);
+            self.arrivals.send(arrival).await?;
         }
-        Arrival::Request(self.connection, envelope)
+    }
+
+    /// Waits a little until all requests are answered.
+    async fn answered(&self) {
+        let commands = u32::try_from(limits::COMMANDING).unwrap_or(u32::MAX);
+        let all = async {
+            // They are never closed.
+            let _ = self.looking.acquire().await;
+            let _ = self.commanding.acquire_many(commands).await;
+        };
+        // Some wait for a peer or a script. They are not waited for.
+        let _ = timeout(LAST_ANSWERS, all).await;
+    }
+
+    /// What core's loop is to do about a request of so many bytes, or about a message that is
+    /// none, as soon as earlier ones are answered. Core's loop does not answer one who is gone.
+    async fn admit(
+        &self,
+        request: Result<Envelope, String>,
+        bytes: usize,
+    ) -> anyhow::Result<Arrival> {
+        let looks = |it: &Envelope| self.door == Door::Observers || it.request.is_read_only();
+        let permits = match &request {
+            Ok(envelope) if !looks(envelope) => &self.commanding,
+            _ => &self.looking,
+        };
+        let permit = Arc::clone(permits).acquire_owned().await?;
+        let taken = match &request {
+            Ok(envelope) if !looks(envelope) => self.gate.unanswered.take(self.guest.owner, bytes),
+            _ => Ok(None),
+        };
+        let (id, why) = match (request, taken) {
+            (Ok(envelope), Ok(taken)) => {
+                if self.door == Door::Observers && !envelope.request.is_read_only() {
+                    let why = "observers may only look: command through control.sock";
+                    (envelope.id, why.to_owned())
+                } else {
+                    let pass = Pass::new(permit, taken);
+                    return Ok(Arrival::Request(self.connection, envelope, pass));
+                }
+            }
+            (Ok(envelope), Err(too_many)) => {
+                self.gate
+                    .complain(self.guest.client, || too_many.to_string());
+                (envelope.id, too_many.to_string())
+            }
+            (Err(error), _) => (0, error),
+        };
+        let answer = Answer {
+            id,
+            reply: Reply::Error(why),
+        };
+        let pass = Pass::new(permit, None);
+        Ok(Arrival::Refused(self.connection, answer, pass))
     }
 }

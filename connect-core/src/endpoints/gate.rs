@@ -20,6 +20,7 @@ use crate::endpoints::limits;
 use crate::endpoints::pacer::Pacer;
 use crate::endpoints::places::{NoPlace, Places, Verdict};
 use crate::endpoints::rate::Bucket;
+use crate::endpoints::unanswered::Unanswered;
 use crate::machine::ConnectionId;
 
 /// What they share.
@@ -32,6 +33,7 @@ pub(super) struct Gate {
     accepted: Mutex<Bucket>,
     pacer: Mutex<Pacer>,
     complaints: Mutex<Complaints>,
+    pub(super) unanswered: Unanswered,
 }
 
 /// The places of one socket, and who has them.
@@ -83,6 +85,7 @@ impl Gate {
             accepted: Mutex::default(),
             pacer: Mutex::default(),
             complaints: Mutex::default(),
+            unanswered: Unanswered::default(),
         }
     }
 

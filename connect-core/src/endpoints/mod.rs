@@ -25,6 +25,7 @@ mod places;
 mod rate;
 mod refusals;
 mod socket_file;
+mod unanswered;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -148,13 +149,13 @@ impl Endpoints {
                 self.operators.insert(connection, sender, guest);
                 return None;
             }
-            Arrival::Refused(connection, answer) => {
-                self.operators.refuse(connection, answer);
+            Arrival::Refused(connection, answer, pass) => {
+                self.operators.refuse(connection, answer, pass);
                 return None;
             }
             Arrival::Drained(connection) => Input::Drained(connection),
-            Arrival::Request(connection, envelope) => {
-                let (by, user) = self.operators.asks(connection, &envelope)?;
+            Arrival::Request(connection, envelope, pass) => {
+                let (by, user) = self.operators.asks(connection, &envelope, pass)?;
                 Input::Request {
                     connection,
                     by: Cow::Borrowed(by),
