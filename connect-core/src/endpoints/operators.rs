@@ -130,18 +130,19 @@ impl Operators {
             pass: Some(pass),
         });
         let client = &operator.name;
+        let user = operator.guest.client.uid;
         match &envelope.request {
             Request::Submit { words } => {
-                tracing::info!(client, "command: {}", ForeignWords(words));
+                tracing::info!(client, _user = user, "command: {}", ForeignWords(words));
             }
             Request::RunScript { peer, script } => {
                 let peer = Foreign::new(peer);
                 let script = ScriptKind::from(*script).name();
-                tracing::info!(client, %peer, script, "request to run a script");
+                tracing::info!(client, _user = user, %peer, script, "request to run a script");
             }
             _ => {}
         }
-        Some((&operator.name, operator.guest.client.uid))
+        Some((&operator.name, user))
     }
 
     /// One of them has sent what is not admitted, or no request.
