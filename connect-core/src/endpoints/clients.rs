@@ -16,11 +16,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::control::{Answer, Envelope, Reply};
-use connect_ipc::frame::FrameError;
+use connect_ipc::frame::{self, FrameError};
 use connect_ipc::hello::{Hello, Role};
 use connect_runtime::transport::{self, HELLO_LIMIT, Limits, ReceiveError, Receiver, Sender};
 use interprocess::local_socket::tokio::{Listener, Stream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::endpoints::arrivals::{Arrival, Guest, accept};
@@ -50,8 +51,7 @@ pub(super) async fn accept_all(
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,
 ) {
-    loop {
-        gate.accepting().await;
+    for accepted in 1_usize.. {
         let (stream, client) = accept(&listener).await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let guest = Guest {
@@ -74,35 +74,41 @@ pub(super) async fn accept_all(
                     drop(place);
                 });
             }
-            Err(why) => turn_away(stream, door, &gate, &guest, why),
+            Err(why) => turn_away(stream, &gate, &guest, why),
+        }
+        if accepted.is_multiple_of(limits::ACCEPTED) {
+            yield_now().await;
         }
     }
 }
 
-/// Tells a client that there is no place for it, as far as its socket has room.
-fn turn_away(stream: Stream, door: Door, gate: &Gate, guest: &Guest, why: NoPlace) {
+/// Tells a client that there is no place for it, as far as its socket has room. This costs so
+/// little that whoever floods delays nobody else.
+fn turn_away(stream: Stream, gate: &Gate, guest: &Guest, why: NoPlace) {
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
     gate.complain(guest.client, || format!("turned away: {why}"));
-    // Without a descriptor for it there is nothing to tell it by.
-    let Ok((receiver, sender)) = transport::split_within(stream, limits_of(door, gate, guest))
-    else {
-        return;
-    };
-    // It may have gone already.
-    let _ = sender.put(&Hello::new(Role::Core));
-    no_place(&receiver, &sender, why);
+    let mut words = Vec::new();
+    let hello = frame::encode(&Hello::new(Role::Core), &mut words);
+    // Both are short.
+    let _ = hello.and_then(|()| frame::encode(&busy(why), &mut words));
+    transport::dismiss(stream, &words);
 }
 
 /// Tells a client that there is no place for it any more, and ends the connection.
 fn no_place(receiver: &Receiver, sender: &Sender, why: NoPlace) {
-    let why = why.to_string();
     // It may have gone already.
-    let _ = sender.put(&Answer {
-        id: 0,
-        reply: Reply::Busy { why },
-    });
+    let _ = sender.put(&busy(why));
     sender.flush();
     receiver.close();
+}
+
+fn busy(why: NoPlace) -> Answer {
+    Answer {
+        id: 0,
+        reply: Reply::Busy {
+            why: why.to_string(),
+        },
+    }
 }
 
 fn limits_of(door: Door, gate: &Gate, guest: &Guest) -> Limits {
@@ -202,7 +208,9 @@ impl Conversation<'_> {
     ) -> anyhow::Result<()> {
         if let Some(sender) = sender {
             // That of the connection itself, which has been accepted already.
-            self.gate.slot(self.guest.owner).await;
+            if !self.may_go_on(receiver).await {
+                return Ok(());
+            }
             self.greet(receiver, sender).await?;
             receiver.set_limit(limits::LINE);
             let arrival = Arrival::Operator {
@@ -227,7 +235,8 @@ impl Conversation<'_> {
     async fn greet(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
         sender.send(&Hello::new(Role::Core))?;
         let hello = async {
-            self.gate.slot(self.guest.owner).await;
+            // Whoever has hung up says no more, which is what is read then.
+            self.may_go_on(receiver).await;
             receiver.next_bounded().await
         };
         let hello: Hello = timeout(HELLO_LIMIT, hello)
@@ -246,7 +255,9 @@ impl Conversation<'_> {
             if !sender.drained().await {
                 return Ok(());
             }
-            self.gate.slot(self.guest.owner).await;
+            if !self.may_go_on(receiver).await {
+                return Ok(());
+            }
             let request = match receiver.next_bounded::<Envelope>().await {
                 Ok(Some(envelope)) => Ok(envelope),
                 Ok(None) => return Ok(()),
@@ -267,12 +278,26 @@ impl Conversation<'_> {
                     anyhow::bail!("{malformed} messages are malformed; ending the connection");
                 }
             }
-            let arrival = tokio::select! {
-                biased;
-                arrival = self.admit(request, receiver.length()) => arrival?,
-                () = receiver.hung_up() => return Ok(()),
+            let handed_over = async {
+                let arrival = self.admit(request, receiver.length()).await?;
+                self.arrivals.send(arrival).await?;
+                anyhow::Ok(())
             };
-            self.arrivals.send(arrival).await?;
+            tokio::select! {
+                biased;
+                sent = handed_over => sent?,
+                () = receiver.hung_up() => return Ok(()),
+            }
+        }
+    }
+
+    /// Waits until the user's pace allows another message. Whoever hangs up waits no longer, and
+    /// takes no time of others: gives whether it is still there.
+    async fn may_go_on(&self, receiver: &Receiver) -> bool {
+        tokio::select! {
+            biased;
+            () = self.gate.slot(self.guest.owner) => true,
+            () = receiver.hung_up() => false,
         }
     }
 
@@ -328,5 +353,48 @@ impl Conversation<'_> {
         };
         let pass = Pass::new(permit, None);
         Ok(Arrival::Refused(self.connection, answer, pass))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoints::access::{Access, Owner};
+    use crate::options::CoreOnlyOptions;
+    use clap::Parser as _;
+    use tokio::time::Instant;
+
+    // The time of the runtime stands still here unless somebody waits for it.
+    #[tokio::test(start_paused = true)]
+    async fn who_hangs_up_while_it_waits_for_its_pace_leaves_at_once() {
+        let options = CoreOnlyOptions::parse_from(["connect-core"]).core;
+        let gate = Gate::new(Arc::new(Access::new(&options).unwrap()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = transport::listen(&path, 0o600).await.unwrap();
+        let there = transport::connect(&path).await.unwrap();
+        let (stream, client) = transport::accept(&listener).await.unwrap();
+        let guest = Guest {
+            client,
+            owner: Owner::Other(client.uid),
+        };
+        let connection = ConnectionId(1);
+        let place = gate
+            .place(Door::Observers, connection, guest.owner)
+            .unwrap();
+        gate.charge(guest.owner, usize::MAX);
+        drop(there);
+        let arrived = Arrived {
+            stream,
+            door: Door::Observers,
+            connection,
+            guest,
+        };
+        let (arrivals, _requests) = mpsc::channel(1);
+        let before = Instant::now();
+        serve(arrived, &gate, &place, &arrivals).await;
+        assert_eq!(Instant::now(), before, "it has waited");
+        drop(place);
+        assert_eq!(gate.observer_counts().connected, 0);
     }
 }

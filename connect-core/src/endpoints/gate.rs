@@ -5,13 +5,13 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use connect_ipc::clock::Monotonic;
 use connect_ipc::observers::ObserverCounts;
 use connect_runtime::clock;
 use connect_runtime::transport::{Account, Client, SendError, Share};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::endpoints::accepted::Accepted;
 use crate::endpoints::access::{Access, Owner};
 use crate::endpoints::arrivals::Guest;
 use crate::endpoints::complaints::Complaints;
@@ -19,7 +19,6 @@ use crate::endpoints::door::Door;
 use crate::endpoints::limits;
 use crate::endpoints::pacer::Pacer;
 use crate::endpoints::places::{NoPlace, Places, Verdict};
-use crate::endpoints::rate::Bucket;
 use crate::endpoints::unanswered::Unanswered;
 use crate::machine::ConnectionId;
 
@@ -30,7 +29,7 @@ pub(super) struct Gate {
     account: Arc<Account>,
     observers: Arc<Hall>,
     operators: Arc<Hall>,
-    accepted: Mutex<Bucket>,
+    accepted: Mutex<Accepted>,
     pacer: Mutex<Pacer>,
     complaints: Mutex<Complaints>,
     pub(super) unanswered: Unanswered,
@@ -100,6 +99,12 @@ impl Gate {
             Door::Observers => &self.observers,
             Door::Operators | Door::Helpers => &self.operators,
         };
+        if let Owner::Other(user) = owner
+            && let Err(why) = lock(&self.accepted).note(user, clock::now())
+        {
+            lock(&hall.places).turn_away();
+            return Err(why);
+        }
         match lock(&hall.places).ask(connection, owner) {
             Verdict::Admit => {}
             Verdict::Displace(other) => {
@@ -146,24 +151,22 @@ impl Gate {
         }
     }
 
-    /// Waits until another connection may be accepted.
-    pub(super) async fn accepting(&self) {
-        let now = clock::now();
-        let ready = {
-            let mut accepted = lock(&self.accepted);
-            let ready = accepted.ready_at(limits::CONNECTIONS);
-            accepted.take(limits::CONNECTIONS, 1, now);
-            ready
-        };
-        wait(now, ready).await;
-    }
-
-    /// Waits until the owner may send another message. Cancel safe.
+    /// Waits until the owner may send another message. If this is cancelled, the slot is for
+    /// others.
     pub(super) async fn slot(&self, owner: Owner) {
         let Owner::Other(user) = owner else { return };
         let now = clock::now();
         let ready = lock(&self.pacer).slot(user, now);
-        wait(now, ready).await;
+        if ready <= now {
+            return;
+        }
+        let mut slot = Slot {
+            pacer: &self.pacer,
+            user,
+            used: false,
+        };
+        sleep(ready.since(now)).await;
+        slot.used = true;
     }
 
     /// The owner has cost so many bytes to read or to send.
@@ -208,9 +211,18 @@ impl Gate {
     }
 }
 
-async fn wait(now: Monotonic, until: Monotonic) {
-    if until > now {
-        sleep(until.since(now)).await;
+/// A message that a user may send later.
+struct Slot<'a> {
+    pacer: &'a Mutex<Pacer>,
+    user: Option<u32>,
+    used: bool,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if !self.used {
+            lock(self.pacer).give_back(self.user);
+        }
     }
 }
 

@@ -77,8 +77,12 @@ pub(super) const FIRST_MESSAGES: Rate = Rate::per_second(20, Duration::from_mill
 /// Messages of all users.
 pub(super) const ALL_MESSAGES: Rate = Rate::per_second(4_000, Duration::from_millis(25));
 
-/// Connections that are accepted.
-pub(super) const CONNECTIONS: Rate = Rate::per_second(4_000, Duration::from_millis(4));
+/// Connections of one user. Those that come sooner are turned away: a few system calls for each,
+/// which cost the one who connects as much.
+pub(super) const CONNECTIONS: Rate = Rate::per_second(500, Duration::from_millis(200));
+
+/// How many connections are accepted on each socket before everything else has its turn.
+pub(super) const ACCEPTED: usize = 32;
 
 /// So many bytes of a request or an answer count as one more message.
 pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;

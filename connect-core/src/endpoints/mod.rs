@@ -7,6 +7,7 @@
 //!   machine --Output--> [Endpoints::send] --> each connection's Sender
 //! ```
 
+mod accepted;
 pub mod access;
 pub(crate) mod arrivals;
 mod children;

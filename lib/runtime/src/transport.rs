@@ -18,7 +18,7 @@ use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use rustix::io::Errno;
-use rustix::net::{Shutdown, getpeername};
+use rustix::net::{SendFlags, Shutdown, getpeername, send};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tripe_admin::line::{Line, LineBuffer};
@@ -42,10 +42,6 @@ pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
 /// The pause before a socket is tried again on which as many wait as may.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
-
-/// How often a half-closed connection is checked: rarely enough to cost nothing, often enough that
-/// requests of a caller that has left are not kept for long.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// The longest path of a Unix socket on Linux, from the size of `sun_path` less its NUL.
 const MAX_SOCKET_PATH: usize = 107;
@@ -180,6 +176,13 @@ pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
     }
 }
 
+/// Ends a connection that was just accepted, with these last words as far as its socket has room.
+pub fn dismiss(stream: Stream, words: &[u8]) {
+    let Stream::UdSocket(socket) = &stream;
+    // It may have gone already.
+    let _ = send(socket, words, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+}
+
 /// What one connection may take.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -304,12 +307,10 @@ impl Receiver {
     }
 
     /// Waits until the other side has stopped reading as well. After the end of what it sends it
-    /// may still be reading: a pipe of requests into a tool closes that direction first. The system
-    /// has no event for this alone, so it is checked now and then.
+    /// may still be reading: a pipe of requests into a tool closes that direction first. Cancel
+    /// safe.
     pub async fn hung_up(&self) {
-        while !self.socket.is_hung_up() {
-            tokio::time::sleep(LOOK).await;
-        }
+        self.socket.hung_up().await;
     }
 
     /// A message that has arrived already.
@@ -447,10 +448,27 @@ mod tests {
         let Stream::UdSocket(socket) = &there;
         rustix::net::shutdown(socket, Shutdown::Write).unwrap();
         assert_eq!(receiver.next::<ToScripts>().await.unwrap(), None);
-        let waiting = tokio::time::timeout(10 * LOOK, receiver.hung_up());
+        let waiting = tokio::time::timeout(HELLO_LIMIT, receiver.hung_up());
         waiting.await.unwrap_err();
         drop(there);
         receiver.hung_up().await;
+    }
+
+    #[tokio::test]
+    async fn who_is_dismissed_hears_why_whatever_it_has_said() {
+        for says in ["", "hello\n"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("s.sock");
+            let listener = listen(&path, 0o600).await.unwrap();
+            let mut there = connect(&path).await.unwrap();
+            there.write_all(says.as_bytes()).await.unwrap();
+            let (here, _) = accept(&listener).await.unwrap();
+            dismiss(here, b"no place\n");
+            let mut heard = [0; 9];
+            there.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"no place\n");
+            assert_eq!(there.read(&mut heard).await.unwrap_or(0), 0);
+        }
     }
 
     #[tokio::test]
