@@ -367,6 +367,8 @@ fn write_at_once(socket: &Socket, queue: &mut Queue) {
             queue.bytes.shrink_to(KEPT);
         } else {
             drop(queue.bytes.drain(..count));
+            // What is unread may stay for long, and takes no more memory than is counted.
+            queue.bytes.shrink_to_fit();
         }
     }
 }
