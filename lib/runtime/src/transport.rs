@@ -181,6 +181,7 @@ pub fn dismiss(stream: Stream, words: &[u8]) {
     let Stream::UdSocket(socket) = &stream;
     // It may have gone already.
     let _ = send(socket, words, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    drop(stream);
 }
 
 /// What one connection may take.
