@@ -84,7 +84,7 @@ impl Gate {
             accepted: Mutex::default(),
             pacer: Mutex::default(),
             complaints: Mutex::default(),
-            unanswered: Unanswered::default(),
+            unanswered: Unanswered::new(limits::COMMANDS, limits::ALL_COMMANDS),
         }
     }
 

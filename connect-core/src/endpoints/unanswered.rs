@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::endpoints::access::Owner;
-use crate::endpoints::limits;
 
 /// Commands that are not answered.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -42,18 +41,17 @@ impl Load {
 /// Why a command is not taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum TooMany {
-    OfUser,
-    OfAll,
+    OfUser(Load),
+    OfAll(Load),
 }
 
 /// For the one who gave the command.
 impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (whose, limit) = match self {
-            TooMany::OfUser => ("this user has", limits::COMMANDS),
-            TooMany::OfAll => ("all users together have", limits::ALL_COMMANDS),
+        let (whose, Load { commands, bytes }) = match self {
+            TooMany::OfUser(most) => ("this user has", most),
+            TooMany::OfAll(most) => ("all users together have", most),
         };
-        let Load { commands, bytes } = limit;
         write!(
             f,
             "{whose} as many unanswered commands as may be ({commands}, of {bytes} bytes in all); \
@@ -63,8 +61,14 @@ impl fmt::Display for TooMany {
 }
 
 /// The commands of all users that are not answered. Clones are the same.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Unanswered(Arc<Mutex<Loads>>);
+#[derive(Clone, Debug)]
+pub(super) struct Unanswered {
+    loads: Arc<Mutex<Loads>>,
+    /// What one user may have.
+    each: Load,
+    /// What all may have.
+    all: Load,
+}
 
 #[derive(Debug, Default)]
 struct Loads {
@@ -73,6 +77,15 @@ struct Loads {
 }
 
 impl Unanswered {
+    /// There is none yet, and there may be so many of each user and of all.
+    pub(super) fn new(each: Load, all: Load) -> Self {
+        Unanswered {
+            loads: Arc::default(),
+            each,
+            all,
+        }
+    }
+
     /// A user gives a command of so many bytes.
     pub(super) fn take(&self, owner: Owner, bytes: usize) -> Result<Option<Taken>, TooMany> {
         let Owner::Other(user) = owner else {
@@ -80,9 +93,10 @@ impl Unanswered {
         };
         let mut loads = self.lock();
         let own = loads.users.get(&user).copied().unwrap_or_default();
-        let own = own.with(bytes, limits::COMMANDS).ok_or(TooMany::OfUser)?;
-        let all = loads.all.with(bytes, limits::ALL_COMMANDS);
-        loads.all = all.ok_or(TooMany::OfAll)?;
+        let own = own.with(bytes, self.each);
+        let own = own.ok_or(TooMany::OfUser(self.each))?;
+        let all = loads.all.with(bytes, self.all);
+        loads.all = all.ok_or(TooMany::OfAll(self.all))?;
         loads.users.insert(user, own);
         drop(loads);
         Ok(Some(Taken {
@@ -94,7 +108,7 @@ impl Unanswered {
 
     fn lock(&self) -> MutexGuard<'_, Loads> {
         // Nothing that holds the lock can panic half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.loads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,13 +155,25 @@ mod tests {
 
     const OTHER: Owner = Owner::Other(Some(1));
 
+    const EACH: Load = Load {
+        commands: 8,
+        bytes: 100,
+    };
+
+    const ALL: Load = Load {
+        commands: 30,
+        bytes: 300,
+    };
+
     #[test]
     fn a_user_has_so_many_unanswered_commands_and_others_have_theirs() {
-        let unanswered = Unanswered::default();
-        let most = limits::COMMANDS.commands;
-        let mut taken: Vec<_> = (0..most).map(|_| unanswered.take(OTHER, 10)).collect();
+        let unanswered = Unanswered::new(EACH, ALL);
+        let mut taken: Vec<_> = (0..EACH.commands)
+            .map(|_| unanswered.take(OTHER, 10))
+            .collect();
         assert!(taken.iter().all(Result::is_ok));
-        assert_eq!(unanswered.take(OTHER, 10).unwrap_err(), TooMany::OfUser);
+        let too_many = TooMany::OfUser(EACH);
+        assert_eq!(unanswered.take(OTHER, 10).unwrap_err(), too_many);
         unanswered.take(Owner::Other(Some(2)), 10).unwrap();
         assert!(unanswered.take(Owner::Trusted, 10).unwrap().is_none());
         taken.pop();
@@ -159,24 +185,24 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_for_each_user_and_for_all() {
-        let unanswered = Unanswered::default();
-        let each = limits::COMMANDS.bytes;
+        let unanswered = Unanswered::new(EACH, ALL);
         let mut taken = Vec::new();
         let full = (1_u32..100).find_map(|user| {
             let owner = Owner::Other(Some(user));
-            match unanswered.take(owner, each) {
+            match unanswered.take(owner, EACH.bytes) {
                 Ok(one) => taken.push(one),
                 Err(why) => return Some(why),
             }
-            assert_eq!(unanswered.take(owner, 1).unwrap_err(), TooMany::OfUser);
+            let too_many = TooMany::OfUser(EACH);
+            assert_eq!(unanswered.take(owner, 1).unwrap_err(), too_many);
             None
         });
-        assert_eq!(full, Some(TooMany::OfAll));
-        assert_eq!(taken.len(), limits::ALL_COMMANDS.bytes / each);
+        assert_eq!(full, Some(TooMany::OfAll(ALL)));
+        assert_eq!(taken.len(), 3);
         assert_eq!(
-            TooMany::OfUser.to_string(),
-            "this user has as many unanswered commands as may be (256, of 262144 bytes in all); \
-             wait for answers and try again"
+            TooMany::OfUser(EACH).to_string(),
+            "this user has as many unanswered commands as may be (8, of 100 bytes in all); wait \
+             for answers and try again"
         );
     }
 }

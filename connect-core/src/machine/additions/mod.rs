@@ -45,8 +45,8 @@ impl Additions {
 
     /// Whoever asked is gone, and is not told what becomes of an addition.
     pub(super) fn forget(&mut self, is_gone: &dyn Fn(&Requester) -> bool) {
-        for adding in self.under_way.values_mut() {
-            adding.requesters.retain(|requester| !is_gone(requester));
+        for addition in self.under_way.values_mut() {
+            addition.requesters.retain(|requester| !is_gone(requester));
         }
     }
 
