@@ -28,7 +28,7 @@ use tripe_admin::line::Line;
 use crate::admin_link::{AdminLink, LinkEvent, server_unreachable};
 use crate::driver::Driver;
 use crate::endpoints::arrivals::Arrival;
-use crate::endpoints::{Batch, Endpoints};
+use crate::endpoints::{Batch, CLIENTS_PER_TURN, CLIENTS_TIME, Endpoints};
 use crate::machine::{Ending, Input, Loaded, Milestone, Output, WriteNews};
 use crate::restarts::Restarts;
 use crate::saved_state::Keeper;
@@ -221,7 +221,8 @@ impl EventLoop {
     /// Takes what has arrived by now, from each side up to a limit.
     fn arrived(&mut self, first: Option<Arrival>) {
         let more = self.endpoints.more_arrivals();
-        if first.is_none() && more.is_empty() {
+        let mut client = self.endpoints.next_of_clients();
+        if first.is_none() && more.is_empty() && client.is_none() {
             return;
         }
         // Whatever has arrived may be a request for the state, or for what happened last.
@@ -230,10 +231,23 @@ impl EventLoop {
         if let Some(counts) = self.endpoints.new_counts() {
             self.driver.feed(Input::Observers(counts));
         }
+        let until = clock::now() + CLIENTS_TIME;
         for arrival in first.into_iter().chain(more) {
-            if let Some(input) = self.endpoints.admit(arrival) {
-                self.driver.feed(input);
+            self.admit(arrival);
+        }
+        // Operators and observers last.
+        for taken in 1..=CLIENTS_PER_TURN {
+            let Some(arrival) = client.take() else { return };
+            self.admit(arrival);
+            if taken < CLIENTS_PER_TURN && clock::now() < until {
+                client = self.endpoints.next_of_clients();
             }
+        }
+    }
+
+    fn admit(&mut self, arrival: Arrival) {
+        if let Some(input) = self.endpoints.admit(arrival) {
+            self.driver.feed(input);
         }
     }
 

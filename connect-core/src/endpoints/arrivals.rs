@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What arrives at core's loop from our own sockets.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::RunId;
@@ -11,10 +10,10 @@ use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
 use connect_runtime::transport::{self, Client, Sender};
 use interprocess::local_socket::tokio::{Listener, Stream};
-use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use crate::endpoints::access::Owner;
+use crate::endpoints::unanswered::Pass;
 use crate::machine::ConnectionId;
 
 /// How long to wait when the system is out of something that `accept` needs.
@@ -48,9 +47,9 @@ pub enum Arrival {
         guest: Guest,
     },
     /// A request of an operator.
-    Request(ConnectionId, Envelope),
+    Request(ConnectionId, Envelope, Pass),
     /// A message of an operator that is no request, or none that is admitted, and its answer.
-    Refused(ConnectionId, Answer),
+    Refused(ConnectionId, Answer, Pass),
     /// An operator has read what it was sent.
     Drained(ConnectionId),
     /// An operator will ask for nothing more, but listens to the answers.
@@ -64,14 +63,12 @@ pub enum Arrival {
 }
 
 /// Who is connected, as core's loop has to know it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Guest {
     /// The process.
     pub(super) client: Client,
     /// Whose it is.
     pub(super) owner: Owner,
-    /// How many more requests may be read; one more with each that is answered.
-    pub(super) open: Arc<Semaphore>,
 }
 
 /// Accepts the next connection, as soon as the system can.

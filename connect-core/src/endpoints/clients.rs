@@ -16,19 +16,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::control::{Answer, Envelope, Reply};
-use connect_ipc::frame::FrameError;
+use connect_ipc::frame::{self, FrameError};
 use connect_ipc::hello::{Hello, Role};
 use connect_runtime::transport::{self, HELLO_LIMIT, Limits, ReceiveError, Receiver, Sender};
 use interprocess::local_socket::tokio::{Listener, Stream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::endpoints::access::Owner;
 use crate::endpoints::arrivals::{Arrival, Guest, accept};
 use crate::endpoints::door::Door;
 use crate::endpoints::gate::{Gate, Place};
 use crate::endpoints::limits;
 use crate::endpoints::places::NoPlace;
+use crate::endpoints::unanswered::Pass;
 use crate::machine::ConnectionId;
 
 /// How long a connection that is about to be ended may wait for answers.
@@ -50,14 +51,12 @@ pub(super) async fn accept_all(
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,
 ) {
-    loop {
-        gate.accepting().await;
+    for accepted in 1_usize.. {
         let (stream, client) = accept(&listener).await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let guest = Guest {
             client,
             owner: gate.access.owner(client),
-            open: Arc::new(Semaphore::new(unanswered(door))),
         };
         match gate.place(door, connection, guest.owner) {
             Ok(place) => {
@@ -75,62 +74,50 @@ pub(super) async fn accept_all(
                     drop(place);
                 });
             }
-            Err(why) => turn_away(stream, door, &gate, &guest, why),
+            Err(why) => turn_away(stream, &gate, &guest, why),
+        }
+        if accepted.is_multiple_of(limits::ACCEPTED) {
+            yield_now().await;
         }
     }
 }
 
-/// Tells a client that there is no place for it, as far as its socket has room.
-fn turn_away(stream: Stream, door: Door, gate: &Gate, guest: &Guest, why: NoPlace) {
+/// Tells a client that there is no place for it, as far as its socket has room. This costs so
+/// little that whoever floods delays nobody else.
+fn turn_away(stream: Stream, gate: &Gate, guest: &Guest, why: NoPlace) {
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
     gate.complain(guest.client, || format!("turned away: {why}"));
-    // Without a descriptor for it there is nothing to tell it by.
-    let Ok((receiver, sender)) =
-        transport::split_within(stream, limits_of(door, gate, guest.owner))
-    else {
-        return;
-    };
-    // It may have gone already.
-    let _ = sender.put(&Hello::new(Role::Core));
-    no_place(&receiver, &sender, why);
+    let mut words = Vec::new();
+    let hello = frame::encode(&Hello::new(Role::Core), &mut words);
+    // Both are short.
+    let _ = hello.and_then(|()| frame::encode(&busy(why), &mut words));
+    transport::dismiss(stream, &words);
 }
 
 /// Tells a client that there is no place for it any more, and ends the connection.
 fn no_place(receiver: &Receiver, sender: &Sender, why: NoPlace) {
-    let why = why.to_string();
     // It may have gone already.
-    let _ = sender.put(&Answer {
-        id: 0,
-        reply: Reply::Busy { why },
-    });
+    let _ = sender.put(&busy(why));
     sender.flush();
     receiver.close();
 }
 
-const fn unanswered(door: Door) -> usize {
-    match door {
-        Door::Observers => limits::OBSERVER_UNANSWERED,
-        Door::Operators | Door::Helpers => limits::OPERATOR_UNANSWERED,
+fn busy(why: NoPlace) -> Answer {
+    Answer {
+        id: 0,
+        reply: Reply::Busy {
+            why: why.to_string(),
+        },
     }
 }
 
-const fn line(door: Door) -> usize {
-    match door {
-        Door::Observers => limits::OBSERVER_LINE,
-        Door::Operators | Door::Helpers => limits::OPERATOR_LINE,
-    }
-}
-
-fn limits_of(door: Door, gate: &Gate, owner: Owner) -> Limits {
+fn limits_of(door: Door, gate: &Gate, guest: &Guest) -> Limits {
     Limits {
         backlog: match door {
             Door::Observers => limits::OBSERVER_BACKLOG,
             Door::Operators | Door::Helpers => limits::OPERATOR_BACKLOG,
         },
-        account: match owner {
-            Owner::Trusted => None,
-            Owner::Other(_) => Some(Arc::clone(&gate.account)),
-        },
+        account: gate.share(guest),
         line: limits::HELLO,
     }
 }
@@ -144,7 +131,7 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
         guest,
     } = arrived;
     let (mut receiver, sender) =
-        match transport::split_within(stream, limits_of(door, gate, guest.owner)) {
+        match transport::split_within(stream, limits_of(door, gate, &guest)) {
             Ok(halves) => halves,
             Err(error) => return gate.complain(guest.client, || error.to_string()),
         };
@@ -155,6 +142,8 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
         guest: &guest,
         gate,
         arrivals,
+        looking: Arc::new(Semaphore::new(limits::LOOKING)),
+        commanding: Arc::new(Semaphore::new(limits::COMMANDING)),
     };
     let held = tokio::select! {
         biased;
@@ -204,6 +193,10 @@ struct Conversation<'a> {
     guest: &'a Guest,
     gate: &'a Gate,
     arrivals: &'a mpsc::Sender<Arrival>,
+    /// How many more requests that only look may be unanswered.
+    looking: Arc<Semaphore>,
+    /// How many more commands may be unanswered.
+    commanding: Arc<Semaphore>,
 }
 
 impl Conversation<'_> {
@@ -215,13 +208,15 @@ impl Conversation<'_> {
     ) -> anyhow::Result<()> {
         if let Some(sender) = sender {
             // That of the connection itself, which has been accepted already.
-            self.gate.slot(self.guest.owner).await;
+            if !self.may_go_on(receiver).await {
+                return Ok(());
+            }
             self.greet(receiver, sender).await?;
-            receiver.set_limit(line(self.door));
+            receiver.set_limit(limits::LINE);
             let arrival = Arrival::Operator {
                 connection: self.connection,
                 sender: sender.clone(),
-                guest: self.guest.clone(),
+                guest: *self.guest,
             };
             self.arrivals.send(arrival).await?;
             self.take_requests(receiver, sender).await?;
@@ -240,7 +235,8 @@ impl Conversation<'_> {
     async fn greet(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
         sender.send(&Hello::new(Role::Core))?;
         let hello = async {
-            self.gate.slot(self.guest.owner).await;
+            // Whoever has hung up says no more, which is what is read then.
+            self.may_go_on(receiver).await;
             receiver.next_bounded().await
         };
         let hello: Hello = timeout(HELLO_LIMIT, hello)
@@ -256,59 +252,149 @@ impl Conversation<'_> {
     async fn take_requests(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
         let mut malformed = 0;
         loop {
-            tokio::select! {
-                biased;
-                // The semaphore is never closed. Core's loop gives the permit back with the answer,
-                // but does not answer one who is gone.
-                permit = self.guest.open.acquire() => permit?.forget(),
-                () = receiver.hung_up() => return Ok(()),
-            }
             if !sender.drained().await {
                 return Ok(());
             }
-            self.gate.slot(self.guest.owner).await;
-            let error = match receiver.next_bounded().await {
-                Ok(Some(envelope)) => {
-                    self.gate.charge(self.guest.owner, receiver.length());
-                    self.arrivals.send(self.admit(envelope)).await?;
-                    continue;
-                }
+            if !self.may_go_on(receiver).await {
+                return Ok(());
+            }
+            let request = match receiver.next_bounded::<Envelope>().await {
+                Ok(Some(envelope)) => Ok(envelope),
                 Ok(None) => return Ok(()),
-                Err(ReceiveError::Frame(error @ FrameError::Malformed { .. })) => error.to_string(),
+                Err(ReceiveError::Frame(error @ FrameError::Malformed { .. })) => {
+                    Err(error.to_string())
+                }
                 Err(error) => {
                     self.answered().await;
-                    return Err(too_long(error, line(self.door)));
+                    return Err(too_long(error, limits::LINE));
                 }
             };
             self.gate.charge(self.guest.owner, receiver.length());
-            self.gate.complain(self.guest.client, || error.clone());
-            malformed += 1;
-            if malformed == limits::MALFORMED {
-                self.answered().await;
-                anyhow::bail!("{malformed} messages are malformed; ending the connection");
+            if let Err(error) = &request {
+                self.gate.complain(self.guest.client, || error.clone());
+                malformed += 1;
+                if malformed == limits::MALFORMED {
+                    self.answered().await;
+                    anyhow::bail!("{malformed} messages are malformed; ending the connection");
+                }
             }
-            let refused = Arrival::Refused(self.connection, error_answer(error));
-            self.arrivals.send(refused).await?;
-        }
-    }
-
-    /// Waits a little until all but the last request are answered.
-    async fn answered(&self) {
-        let others = u32::try_from(unanswered(self.door) - 1).unwrap_or(u32::MAX);
-        // Some wait for a peer or a script. They are not waited for.
-        let _ = timeout(LAST_ANSWERS, self.guest.open.acquire_many(others)).await;
-    }
-
-    /// What core's loop is to do about a request.
-    fn admit(&self, envelope: Envelope) -> Arrival {
-        if self.door == Door::Observers && !envelope.request.is_read_only() {
-            let text = "observers may only look: command through control.sock".to_owned();
-            let answer = Answer {
-                id: envelope.id,
-                reply: Reply::Error(text),
+            let handed_over = async {
+                let arrival = self.admit(request, receiver.length()).await?;
+                self.arrivals.send(arrival).await?;
+                anyhow::Ok(())
             };
-            return Arrival::Refused(self.connection, answer);
+            tokio::select! {
+                biased;
+                sent = handed_over => sent?,
+                () = receiver.hung_up() => return Ok(()),
+            }
         }
-        Arrival::Request(self.connection, envelope)
+    }
+
+    /// Waits until the user's pace allows another message. Whoever hangs up waits no longer, and
+    /// takes no time of others: gives whether it is still there.
+    async fn may_go_on(&self, receiver: &Receiver) -> bool {
+        tokio::select! {
+            biased;
+            () = self.gate.slot(self.guest.owner) => true,
+            () = receiver.hung_up() => false,
+        }
+    }
+
+    /// Waits a little until all requests are answered.
+    async fn answered(&self) {
+        let commands = u32::try_from(limits::COMMANDING).unwrap_or(u32::MAX);
+        let all = async {
+            // They are never closed.
+            let _ = self.looking.acquire().await;
+            let _ = self.commanding.acquire_many(commands).await;
+        };
+        // Some wait for a peer or a script. They are not waited for.
+        let _ = timeout(LAST_ANSWERS, all).await;
+    }
+
+    /// What core's loop is to do about a request of so many bytes, or about a message that is
+    /// none, as soon as earlier ones are answered. Core's loop does not answer one who is gone.
+    async fn admit(
+        &self,
+        request: Result<Envelope, String>,
+        bytes: usize,
+    ) -> anyhow::Result<Arrival> {
+        let looks = |it: &Envelope| self.door == Door::Observers || it.request.is_read_only();
+        let permits = match &request {
+            Ok(envelope) if !looks(envelope) => &self.commanding,
+            _ => &self.looking,
+        };
+        let permit = Arc::clone(permits).acquire_owned().await?;
+        let taken = match &request {
+            Ok(envelope) if !looks(envelope) => self.gate.unanswered.take(self.guest.owner, bytes),
+            _ => Ok(None),
+        };
+        let (id, why) = match (request, taken) {
+            (Ok(envelope), Ok(taken)) => {
+                if self.door == Door::Observers && !envelope.request.is_read_only() {
+                    let why = "observers may only look: command through control.sock";
+                    (envelope.id, why.to_owned())
+                } else {
+                    let pass = Pass::new(permit, taken);
+                    return Ok(Arrival::Request(self.connection, envelope, pass));
+                }
+            }
+            (Ok(envelope), Err(too_many)) => {
+                self.gate
+                    .complain(self.guest.client, || too_many.to_string());
+                (envelope.id, too_many.to_string())
+            }
+            (Err(error), _) => (0, error),
+        };
+        let answer = Answer {
+            id,
+            reply: Reply::Error(why),
+        };
+        let pass = Pass::new(permit, None);
+        Ok(Arrival::Refused(self.connection, answer, pass))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoints::access::{Access, Owner};
+    use crate::options::CoreOnlyOptions;
+    use clap::Parser as _;
+    use tokio::time::Instant;
+
+    // The time of the runtime stands still here unless somebody waits for it.
+    #[tokio::test(start_paused = true)]
+    async fn who_hangs_up_while_it_waits_for_its_pace_leaves_at_once() {
+        let options = CoreOnlyOptions::parse_from(["connect-core"]).core;
+        let gate = Gate::new(Arc::new(Access::new(&options).unwrap()));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = transport::listen(&path, 0o600).await.unwrap();
+        let there = transport::connect(&path).await.unwrap();
+        let (stream, client) = transport::accept(&listener).await.unwrap();
+        let guest = Guest {
+            client,
+            owner: Owner::Other(client.uid),
+        };
+        let connection = ConnectionId(1);
+        let place = gate
+            .place(Door::Observers, connection, guest.owner)
+            .unwrap();
+        gate.charge(guest.owner, usize::MAX);
+        drop(there);
+        let arrived = Arrived {
+            stream,
+            door: Door::Observers,
+            connection,
+            guest,
+        };
+        let (arrivals, _requests) = mpsc::channel(1);
+        let before = Instant::now();
+        serve(arrived, &gate, &place, &arrivals).await;
+        assert_eq!(Instant::now(), before, "it has waited");
+        drop(place);
+        assert_eq!(gate.observer_counts().connected, 0);
     }
 }

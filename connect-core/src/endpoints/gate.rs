@@ -5,32 +5,34 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use connect_ipc::clock::Monotonic;
 use connect_ipc::observers::ObserverCounts;
 use connect_runtime::clock;
-use connect_runtime::transport::{Account, Client, SendError};
+use connect_runtime::transport::{Account, Client, SendError, Share};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
+use crate::endpoints::accepted::Accepted;
 use crate::endpoints::access::{Access, Owner};
+use crate::endpoints::arrivals::Guest;
 use crate::endpoints::complaints::Complaints;
 use crate::endpoints::door::Door;
 use crate::endpoints::limits;
 use crate::endpoints::pacer::Pacer;
 use crate::endpoints::places::{NoPlace, Places, Verdict};
-use crate::endpoints::rate::Bucket;
+use crate::endpoints::unanswered::Unanswered;
 use crate::machine::ConnectionId;
 
 /// What they share.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) access: Arc<Access>,
-    pub(super) account: Arc<Account>,
+    account: Arc<Account>,
     observers: Arc<Hall>,
     operators: Arc<Hall>,
-    accepted: Mutex<Bucket>,
+    accepted: Mutex<Accepted>,
     pacer: Mutex<Pacer>,
     complaints: Mutex<Complaints>,
+    pub(super) unanswered: Unanswered,
 }
 
 /// The places of one socket, and who has them.
@@ -82,6 +84,7 @@ impl Gate {
             accepted: Mutex::default(),
             pacer: Mutex::default(),
             complaints: Mutex::default(),
+            unanswered: Unanswered::new(limits::COMMANDS, limits::ALL_COMMANDS),
         }
     }
 
@@ -96,6 +99,12 @@ impl Gate {
             Door::Observers => &self.observers,
             Door::Operators | Door::Helpers => &self.operators,
         };
+        if let Owner::Other(user) = owner
+            && let Err(why) = lock(&self.accepted).note(user, clock::now())
+        {
+            lock(&hall.places).turn_away();
+            return Err(why);
+        }
         match lock(&hall.places).ask(connection, owner) {
             Verdict::Admit => {}
             Verdict::Displace(other) => {
@@ -114,6 +123,25 @@ impl Gate {
         })
     }
 
+    /// Where the unread bytes of a connection count.
+    pub(super) fn share(&self, guest: &Guest) -> Option<Share> {
+        (guest.owner != Owner::Trusted).then(|| Share {
+            account: Arc::clone(&self.account),
+            client: guest.client,
+        })
+    }
+
+    /// A turn's messages were sent: closes connections while too much is unread.
+    pub(super) fn relieve(&self) {
+        for client in self.account.relieve() {
+            self.complain(client, || {
+                "all operators and observers together have not read what they were sent, and this \
+                 user most of it; closing a connection"
+                    .to_owned()
+            });
+        }
+    }
+
     /// Who is connected to the observers' socket.
     pub(super) fn observer_counts(&self) -> ObserverCounts {
         let places = lock(&self.observers.places);
@@ -123,24 +151,22 @@ impl Gate {
         }
     }
 
-    /// Waits until another connection may be accepted.
-    pub(super) async fn accepting(&self) {
-        let now = clock::now();
-        let ready = {
-            let mut accepted = lock(&self.accepted);
-            let ready = accepted.ready_at(limits::CONNECTIONS);
-            accepted.take(limits::CONNECTIONS, 1, now);
-            ready
-        };
-        wait(now, ready).await;
-    }
-
-    /// Waits until the owner may send another message. Cancel safe.
+    /// Waits until the owner may send another message. If this is cancelled, the slot is for
+    /// others.
     pub(super) async fn slot(&self, owner: Owner) {
         let Owner::Other(user) = owner else { return };
         let now = clock::now();
         let ready = lock(&self.pacer).slot(user, now);
-        wait(now, ready).await;
+        if ready <= now {
+            return;
+        }
+        let mut slot = Slot {
+            pacer: &self.pacer,
+            user,
+            used: false,
+        };
+        sleep(ready.since(now)).await;
+        slot.used = true;
     }
 
     /// The owner has cost so many bytes to read or to send.
@@ -185,9 +211,18 @@ impl Gate {
     }
 }
 
-async fn wait(now: Monotonic, until: Monotonic) {
-    if until > now {
-        sleep(until.since(now)).await;
+/// A message that a user may send later.
+struct Slot<'a> {
+    pacer: &'a Mutex<Pacer>,
+    user: Option<u32>,
+    used: bool,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if !self.used {
+            lock(self.pacer).give_back(self.user);
+        }
     }
 }
 

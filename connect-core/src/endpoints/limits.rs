@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use connect_ipc::frame::MAX_FRAME;
-
 use crate::endpoints::places::Allotment;
 use crate::endpoints::rate::Rate;
+use crate::endpoints::unanswered::Load;
 
 /// Places on the observers' socket, which everybody may use. Each costs a task and its buffers.
 pub(super) const OBSERVERS: Allotment = Allotment {
@@ -25,21 +24,32 @@ pub(super) const OPERATORS: Allotment = Allotment {
 /// The longest line before the hello has come: a hello has some 60 bytes.
 pub(super) const HELLO: usize = 1024;
 
-/// The longest request of an observer: a filter that names 64 peers takes a quarter.
-pub(super) const OBSERVER_LINE: usize = 64 * 1024;
-
-/// The longest request of an operator.
-pub(super) const OPERATOR_LINE: usize = MAX_FRAME;
+/// The longest request: a filter that names 64 peers, which is the longest that makes sense, takes
+/// a quarter.
+pub(super) const LINE: usize = 64 * 1024;
 
 /// How many malformed messages one connection may send: a person who types makes fewer mistakes.
 pub(super) const MALFORMED: usize = 16;
 
-/// How many requests of an observer may be unanswered before its next one is read. Subscriptions
-/// whose state is told count as answered.
-pub(super) const OBSERVER_UNANSWERED: usize = 4;
+/// How many requests that only look may be unanswered on one connection before its next one is
+/// served. Subscriptions whose state is told count as answered. Each answer may be as long as a
+/// message, so with more of them a connection that reads could leave too much unread.
+pub(super) const LOOKING: usize = 1;
 
-/// The same for an operator, whose commands may wait for peers or scripts.
-pub(super) const OPERATOR_UNANSWERED: usize = 64;
+/// The same for commands, which may wait for peers or scripts and have short answers.
+pub(super) const COMMANDING: usize = 64;
+
+/// Unanswered commands of one user, over all connections. Most have less than 100 bytes.
+pub(super) const COMMANDS: Load = Load {
+    commands: 256,
+    bytes: 256 * 1024,
+};
+
+/// Unanswered commands of all users.
+pub(super) const ALL_COMMANDS: Load = Load {
+    commands: 1024,
+    bytes: 1024 * 1024,
+};
 
 /// Unread bytes after which an observer's connection is closed.
 pub(super) const OBSERVER_BACKLOG: usize = 2 * 1024 * 1024;
@@ -54,9 +64,6 @@ pub(super) const ACCOUNT: usize = 48 * 1024 * 1024;
 /// below the bound at which the connection is closed, since being slow is no crime.
 pub(super) const EVENTS_UNREAD: usize = 512 * 1024;
 
-/// The same while the account is full.
-pub(super) const EVENTS_UNREAD_AT_WORST: usize = 64 * 1024;
-
 /// How many messages of clients wait for core's loop: what it takes of them in one turn. A
 /// connection that finds no slot is not read, so clients cost no more than this in a turn.
 pub(super) const SLOTS: usize = 16;
@@ -70,8 +77,12 @@ pub(super) const FIRST_MESSAGES: Rate = Rate::per_second(20, Duration::from_mill
 /// Messages of all users.
 pub(super) const ALL_MESSAGES: Rate = Rate::per_second(4_000, Duration::from_millis(25));
 
-/// Connections that are accepted.
-pub(super) const CONNECTIONS: Rate = Rate::per_second(4_000, Duration::from_millis(4));
+/// Connections of one user. Those that come sooner are turned away: a few system calls for each,
+/// which cost the one who connects as much.
+pub(super) const CONNECTIONS: Rate = Rate::per_second(500, Duration::from_millis(200));
+
+/// How many connections are accepted on each socket before everything else has its turn.
+pub(super) const ACCEPTED: usize = 32;
 
 /// So many bytes of a request or an answer count as one more message.
 pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;

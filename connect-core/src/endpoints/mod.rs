@@ -7,6 +7,7 @@
 //!   machine --Output--> [Endpoints::send] --> each connection's Sender
 //! ```
 
+mod accepted;
 pub mod access;
 pub(crate) mod arrivals;
 mod children;
@@ -25,10 +26,12 @@ mod places;
 mod rate;
 mod refusals;
 mod socket_file;
+mod unanswered;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::iter;
+use std::time::Duration;
 
 use connect_ipc::hello::Role;
 use connect_ipc::observers::ObserverCounts;
@@ -46,6 +49,13 @@ use refusals::Refusals;
 /// How many arrivals of helpers are taken in one turn before their results are sent: enough to
 /// batch well, few enough that a flood on one side does not hold up the others.
 const ARRIVALS_PER_TURN: usize = 256;
+
+/// How many arrivals of operators and observers are taken in one turn.
+pub(crate) const CLIENTS_PER_TURN: usize = SLOTS;
+
+/// How long they may take in one turn; what has arrived beyond that is taken in the next ones. Most
+/// requests take some microseconds, but an answer may have a mebibyte.
+pub(crate) const CLIENTS_TIME: Duration = Duration::from_millis(1);
 
 /// Everybody who is connected.
 #[derive(Debug)]
@@ -102,12 +112,16 @@ impl Endpoints {
         std::mem::replace(&mut self.lost, false)
     }
 
-    /// What else has arrived by now, of operators and observers last, up to a limit for each side.
+    /// What else has arrived of helpers by now, up to a limit.
     pub fn more_arrivals(&mut self) -> Vec<Arrival> {
-        let Queues { arrivals, requests } = &mut self.queues;
-        let helpers = iter::from_fn(|| arrivals.try_recv().ok()).take(ARRIVALS_PER_TURN);
-        let clients = iter::from_fn(|| requests.try_recv().ok()).take(SLOTS);
-        helpers.chain(clients).collect()
+        let arrivals = &mut self.queues.arrivals;
+        let helpers = iter::from_fn(|| arrivals.try_recv().ok());
+        helpers.take(ARRIVALS_PER_TURN).collect()
+    }
+
+    /// What has arrived next of operators and observers, if anything has.
+    pub(crate) fn next_of_clients(&mut self) -> Option<Arrival> {
+        self.queues.requests.try_recv().ok()
     }
 
     /// Who is connected to the observers' socket, if the machine does not know it yet.
@@ -148,13 +162,13 @@ impl Endpoints {
                 self.operators.insert(connection, sender, guest);
                 return None;
             }
-            Arrival::Refused(connection, answer) => {
-                self.operators.refuse(connection, answer);
+            Arrival::Refused(connection, answer, pass) => {
+                self.operators.refuse(connection, answer, pass);
                 return None;
             }
             Arrival::Drained(connection) => Input::Drained(connection),
-            Arrival::Request(connection, envelope) => {
-                let (by, user) = self.operators.asks(connection, &envelope)?;
+            Arrival::Request(connection, envelope, pass) => {
+                let (by, user) = self.operators.asks(connection, &envelope, pass)?;
                 Input::Request {
                     connection,
                     by: Cow::Borrowed(by),

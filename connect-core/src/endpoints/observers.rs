@@ -135,9 +135,7 @@ struct Outcome {
 
 /// Whether a subscriber has left so much unread that it loses events.
 fn is_behind(sender: &Sender) -> bool {
-    let unread = sender.backlog();
-    unread >= limits::EVENTS_UNREAD
-        || (unread >= limits::EVENTS_UNREAD_AT_WORST && sender.is_account_full())
+    sender.backlog() >= limits::EVENTS_UNREAD
 }
 
 impl Subscription {

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 use crate::endpoints::arrivals::{Arrival, Guest};
 use crate::endpoints::gate::Gate;
 use crate::endpoints::observers::Observers;
+use crate::endpoints::unanswered::Pass;
 use crate::machine::{ConnectionId, Output};
 
 /// Somebody on one of the sockets.
@@ -33,9 +34,39 @@ struct Operator {
     name: String,
     guest: Guest,
     /// Requests that the final reply is still owed to. Those for events never have one.
-    unanswered: usize,
+    unanswered: Vec<Owed>,
     /// Whether no more requests will come, so that the connection ends with the last answer.
     asked_all: bool,
+}
+
+/// A request that the final reply is still owed to.
+#[derive(Debug)]
+struct Owed {
+    id: u64,
+    /// `None` once a subscription has been told the state.
+    pass: Option<Pass>,
+}
+
+impl Operator {
+    /// A reply to the request of this number is sent.
+    fn replied(&mut self, id: u64, reply: &Reply) {
+        let of_id = |owed: &Owed| owed.id == id;
+        // Numbers are the operator's choice, and may be those of subscriptions.
+        let waiting = self
+            .unanswered
+            .iter()
+            .position(|it| of_id(it) && it.pass.is_some());
+        let Some(at) = waiting.or_else(|| self.unanswered.iter().position(of_id)) else {
+            return;
+        };
+        if reply.is_final() {
+            self.unanswered.remove(at);
+        } else if matches!(reply, Reply::Live { .. })
+            && let Some(owed) = self.unanswered.get_mut(at)
+        {
+            owed.pass = None;
+        }
+    }
 }
 
 /// All of them.
@@ -80,7 +111,7 @@ impl Operators {
             sender,
             name: client.to_string(),
             guest,
-            unanswered: 0,
+            unanswered: Vec::new(),
             asked_all: false,
         };
         self.connected.insert(connection, operator);
@@ -91,28 +122,36 @@ impl Operators {
         &mut self,
         connection: ConnectionId,
         envelope: &Envelope,
+        pass: Pass,
     ) -> Option<(&str, Option<u32>)> {
         let operator = self.connected.get_mut(&connection)?;
-        operator.unanswered += 1;
+        operator.unanswered.push(Owed {
+            id: envelope.id,
+            pass: Some(pass),
+        });
         let client = &operator.name;
+        let user = operator.guest.client.uid;
         match &envelope.request {
             Request::Submit { words } => {
-                tracing::info!(client, "command: {}", ForeignWords(words));
+                tracing::info!(client, _user = user, "command: {}", ForeignWords(words));
             }
             Request::RunScript { peer, script } => {
                 let peer = Foreign::new(peer);
                 let script = ScriptKind::from(*script).name();
-                tracing::info!(client, %peer, script, "request to run a script");
+                tracing::info!(client, _user = user, %peer, script, "request to run a script");
             }
             _ => {}
         }
-        Some((&operator.name, operator.guest.client.uid))
+        Some((&operator.name, user))
     }
 
     /// One of them has sent what is not admitted, or no request.
-    pub fn refuse(&mut self, connection: ConnectionId, answer: Answer) {
+    pub fn refuse(&mut self, connection: ConnectionId, answer: Answer, pass: Pass) {
         if let Some(operator) = self.connected.get_mut(&connection) {
-            operator.unanswered += 1;
+            operator.unanswered.push(Owed {
+                id: answer.id,
+                pass: Some(pass),
+            });
             self.answer(vec![(connection, answer)]);
         }
     }
@@ -174,6 +213,7 @@ impl Operators {
         }
         self.answer(answers);
         sent.dropped += self.publish(&events);
+        self.gate.relieve();
         sent
     }
 
@@ -223,13 +263,7 @@ impl Operators {
             let Some(operator) = self.connected.get_mut(&connection) else {
                 continue;
             };
-            let is_final = answer.reply.is_final();
-            if is_final {
-                operator.unanswered = operator.unanswered.saturating_sub(1);
-            }
-            if is_final || matches!(answer.reply, Reply::Live { .. }) {
-                operator.guest.open.add_permits(1);
-            }
+            operator.replied(answer.id, &answer.reply);
             let before = operator.sender.backlog();
             if let Err(error) = operator.sender.put(&answer) {
                 self.gate.cannot_send(operator.guest.client, &error);
@@ -251,7 +285,7 @@ impl Operators {
         if self.leaving == 0 {
             return Vec::new();
         }
-        let satisfied = |operator: &Operator| operator.asked_all && operator.unanswered == 0;
+        let satisfied = |operator: &Operator| operator.asked_all && operator.unanswered.is_empty();
         let all = self.connected.iter();
         all.filter_map(|(id, operator)| satisfied(operator).then_some(*id))
             .collect()
@@ -293,8 +327,55 @@ mod tests {
         Guest {
             client,
             owner: Owner::Other(client.uid),
-            open: Arc::new(Semaphore::new(4)),
         }
+    }
+
+    /// What goes with a request.
+    fn pass(permits: &Arc<Semaphore>) -> Pass {
+        Pass::new(Arc::clone(permits).try_acquire_owned().unwrap(), None)
+    }
+
+    #[tokio::test]
+    async fn a_connection_may_ask_again_with_the_answer_to_just_this_request() {
+        let (_there, client, _receiver, sender) = an_operator().await;
+        let connection = ConnectionId(1);
+        let (mut operators, _arrivals) = nobody();
+        operators.insert(connection, sender, guest(client));
+        let permits = Arc::new(Semaphore::new(3));
+        for request in [
+            Request::Events(Default::default()),
+            Request::Status {},
+            Request::Status {},
+        ] {
+            // The operator numbers all alike.
+            let envelope = Envelope { id: 7, request };
+            operators
+                .asks(connection, &envelope, pass(&permits))
+                .unwrap();
+        }
+        let mut answer = |reply| operators.answer(vec![(connection, Answer { id: 7, reply })]);
+        answer(Reply::Line(Vec::new()));
+        assert_eq!(permits.available_permits(), 0, "more lines may come");
+        answer(Reply::Live { seq: 1 });
+        assert_eq!(permits.available_permits(), 1);
+        answer(Reply::Done {});
+        answer(Reply::Done {});
+        assert_eq!(permits.available_permits(), 3);
+        let refused = Answer {
+            id: 0,
+            reply: Reply::Error(String::new()),
+        };
+        operators.refuse(connection, refused, pass(&permits));
+        assert_eq!(permits.available_permits(), 3);
+        let envelope = Envelope {
+            id: 8,
+            request: Request::Status {},
+        };
+        operators
+            .asks(connection, &envelope, pass(&permits))
+            .unwrap();
+        operators.forget(connection);
+        assert_eq!(permits.available_permits(), 3);
     }
 
     #[tokio::test]
@@ -307,12 +388,17 @@ mod tests {
             id,
             request: Request::Status {},
         };
+        let permits = Arc::new(Semaphore::new(3));
         for id in [1, 2] {
-            let (name, user) = operators.asks(connection, &ask(id)).unwrap();
+            let pass = pass(&permits);
+            let (name, user) = operators.asks(connection, &ask(id), pass).unwrap();
             assert_eq!(user, client.uid);
             assert!(name.starts_with("uid "), "{name}");
         }
-        assert_eq!(operators.asks(ConnectionId(2), &ask(1)), None);
+        assert_eq!(
+            operators.asks(ConnectionId(2), &ask(1), pass(&permits)),
+            None
+        );
         let answer = |id, reply| vec![(connection, Answer { id, reply })];
         operators.answer(answer(1, Reply::Done {}));
         operators.asked_all(connection);

@@ -43,6 +43,14 @@ impl Pacer {
         at
     }
 
+    /// A user does not use its slot, for which it would have had to wait.
+    pub(super) fn give_back(&mut self, user: Option<u32>) {
+        self.all.give_back(limits::ALL_MESSAGES);
+        if let Some(sent) = self.users.get_mut(&user) {
+            sent.messages.give_back(limits::MESSAGES);
+        }
+    }
+
     /// A user has cost so many bytes, or a connection.
     pub(super) fn charge(&mut self, user: Option<u32>, bytes: usize, now: Monotonic) {
         let messages = bytes / limits::BYTES_A_MESSAGE;
@@ -142,6 +150,20 @@ mod tests {
         }
         let at = pacer.slot(Some(1), START).since(START);
         assert!(at <= DEBT, "{at:?}");
+    }
+
+    #[test]
+    fn slots_that_are_not_used_are_for_others() {
+        let mut pacer = Pacer::default();
+        at_once(&mut pacer, 1);
+        at_once(&mut pacer, 2);
+        let before = pacer.slot(Some(2), START);
+        pacer.give_back(Some(2));
+        for _ in 0..5000 {
+            pacer.slot(Some(1), START);
+            pacer.give_back(Some(1));
+        }
+        assert_eq!(pacer.slot(Some(2), START), before);
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) enum NoPlace {
     Socket(usize),
     /// Another user, who had fewer connections, got the place.
     Displaced,
+    /// The user connects more often than may be.
+    TooSoon,
 }
 
 /// For the one who has no place.
@@ -51,6 +53,9 @@ impl fmt::Display for NoPlace {
             NoPlace::Socket(most) => write!(
                 f,
                 "{most} connections to this socket are in use, which are all; try again later"
+            ),
+            NoPlace::TooSoon => f.write_str(
+                "this user connects to this socket too often; keep a connection for more requests",
             ),
             NoPlace::Displaced => f.write_str(
                 "all connections to this socket are in use, and this user has most of them; this \
@@ -89,7 +94,7 @@ impl Places {
         };
         match verdict {
             Verdict::TurnAway(_) => {
-                self.turned_away += 1;
+                self.turn_away();
                 return verdict;
             }
             Verdict::Displace(displaced) => self.leave(displaced),
@@ -100,6 +105,11 @@ impl Places {
             Owner::Other(user) => self.others.entry(user).or_default().insert(connection),
         };
         verdict
+    }
+
+    /// A connection is turned away.
+    pub(super) const fn turn_away(&mut self) {
+        self.turned_away += 1;
     }
 
     /// A connection has ended.

@@ -45,6 +45,11 @@ impl Bucket {
         self.paid = paid.min(now + rate.burst + DEBT);
     }
 
+    /// It has not happened after all, once.
+    pub(super) fn give_back(&mut self, rate: Rate) {
+        self.paid = self.paid.before(rate.every);
+    }
+
     /// How many times it may happen now.
     pub(super) fn left(self, rate: Rate, now: Monotonic) -> usize {
         let ready = self.ready_at(rate).max(now.before(rate.burst));

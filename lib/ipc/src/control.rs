@@ -49,7 +49,8 @@ pub enum Request {
     /// A service command, as by `SVCSUBMIT connect`: [`Reply::Line`]..., then [`Reply::Done`] or
     /// [`Reply::Failed`].
     Submit {
-        /// Command and arguments.
+        /// Command and arguments, at most [`MAX_WORDS`](crate::words::MAX_WORDS).
+        #[serde(deserialize_with = "crate::words::few")]
         words: Vec<String>,
     },
     /// The service and all its peers as for [`Request::Status`], then [`Reply::Live`] in place of

@@ -20,6 +20,7 @@ pub mod probing;
 pub mod scripts;
 pub mod setup;
 pub mod statistics;
+pub mod words;
 pub mod write_fault;
 
 use serde::{Deserialize, Serialize};

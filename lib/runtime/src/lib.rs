@@ -7,6 +7,7 @@
 
 mod access_list;
 pub mod activation;
+mod client;
 pub mod clock;
 pub mod deadline;
 pub mod descriptor;

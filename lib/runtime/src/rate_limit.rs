@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Keeps one kind of message from flooding the log: in each window of time so many are written, and
-//! so many bytes of them; the others are counted and reported in one line.
+//! so many bytes of them; the others are counted and reported in one line. A message that a user
+//! has caused counts for that user alone, so that nobody hides what others have done.
 //!
 //! ```text
 //!   event --> [RateLimit] --pass--> log
@@ -23,6 +24,12 @@ use tracing_subscriber::layer::{Context, Filter};
 use crate::clock;
 use crate::log_text::MAX_ENTRY;
 
+/// The field that names the user who has caused a message.
+const USER: &str = "_user";
+
+/// How many windows are remembered before those that are over are forgotten.
+const WINDOWS: usize = 1024;
+
 /// How many messages of one kind, that is from one place in the program, are written in a
 /// [`WINDOW`]. A thousand peers that come or go at once are logged one by one; a fault that repeats
 /// in a loop is not.
@@ -38,6 +45,28 @@ const WINDOW: Duration = Duration::from_secs(10);
 
 /// How much of a message is shown in the line that counts others like it.
 const SHOWN: usize = 60;
+
+/// A place in the program, and the user for whom its messages count, if any.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+struct Kind {
+    place: Identifier,
+    user: Option<u64>,
+}
+
+impl Kind {
+    fn of(event: &Event<'_>) -> Self {
+        let metadata = event.metadata();
+        let mut user = User::default();
+        // Few messages have it, and to look at all values costs more than at the names.
+        if metadata.fields().field(USER).is_some() {
+            event.record(&mut user);
+        }
+        Kind {
+            place: metadata.callsite(),
+            user: user.0,
+        }
+    }
+}
 
 /// The messages of one kind in the current window.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +99,7 @@ impl Window {
     fn judge(&mut self, now: Monotonic) -> Decision {
         let end = self.since + WINDOW;
         // What was left out is reported before the next window begins.
-        if now >= end && self.left_out == 0 {
+        if self.is_over(now) {
             *self = Window::new(now);
         }
         if self.written < MOST && self.bytes < MOST_BYTES {
@@ -90,6 +119,11 @@ impl Window {
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
+    /// Whether it is over, and nothing is left to be reported.
+    fn is_over(&self, now: Monotonic) -> bool {
+        now >= self.since + WINDOW && self.left_out == 0
+    }
+
     /// Ends the window and returns how many messages were left out.
     fn end(&mut self, now: Monotonic) -> u64 {
         std::mem::replace(self, Window::new(now)).left_out
@@ -99,7 +133,7 @@ impl Window {
 /// The filter, to be applied after the one for levels.
 #[derive(Debug, Default)]
 pub struct RateLimit {
-    windows: Arc<Mutex<HashMap<Identifier, Window>>>,
+    windows: Arc<Mutex<HashMap<Kind, Window>>>,
 }
 
 impl<S: Subscriber> Filter<S> for RateLimit {
@@ -114,10 +148,13 @@ impl<S: Subscriber> Filter<S> for RateLimit {
     }
 
     fn event_enabled(&self, event: &Event<'_>, _: &Context<'_, S>) -> bool {
-        let kind = event.metadata().callsite();
+        let kind = Kind::of(event);
         let now = clock::now();
         let decision = {
             let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+            if windows.len() >= WINDOWS {
+                windows.retain(|_, window| !window.is_over(now));
+            }
             windows
                 .entry(kind.clone())
                 .or_insert_with(|| Window::new(now))
@@ -148,7 +185,7 @@ impl<S: Subscriber> Filter<S> for RateLimit {
 impl RateLimit {
     /// Logs at `end` how many messages were left out. A filter may not log, so a thread does; there
     /// is at most one for each kind of message.
-    fn report_later(&self, kind: Identifier, end: Monotonic, text: String) {
+    fn report_later(&self, kind: Kind, end: Monotonic, text: String) {
         let windows = Arc::clone(&self.windows);
         std::thread::spawn(move || {
             std::thread::sleep(end.since(clock::now()));
@@ -159,9 +196,27 @@ impl RateLimit {
                     .map_or(0, |window| window.end(clock::now()))
             };
             let seconds = WINDOW.as_secs();
-            tracing::warn!("{left_out} more messages like `{text}' were left out in {seconds} s");
+            let whose = kind.user.map(|user| format!(" of user {user}"));
+            let whose = whose.unwrap_or_default();
+            tracing::warn!(
+                "{left_out} more messages{whose} like `{text}' were left out in {seconds} s"
+            );
         });
     }
+}
+
+/// The user that a message names.
+#[derive(Debug, Default)]
+struct User(Option<u64>);
+
+impl Visit for User {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        if field.name() == USER {
+            self.0 = Some(value);
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
 /// How long the values of a message are.
@@ -288,6 +343,19 @@ mod tests {
         });
         assert_eq!(written.len(), usize::try_from(MOST).unwrap() + 1);
         assert!(written.last().unwrap().contains("something else"));
+    }
+
+    #[test]
+    fn nobody_hides_what_others_have_done() {
+        let written = written(|| {
+            for number in 0..3 * MOST {
+                let user = if number == 2 * MOST { 2_u32 } else { 1 };
+                tracing::info!(_user = user, "command: {number}");
+            }
+        });
+        assert_eq!(written.len(), usize::try_from(MOST).unwrap() + 1);
+        let last = written.last().unwrap();
+        assert!(last.contains(&format!("command: {}", 2 * MOST)), "{last}");
     }
 
     #[test]

@@ -11,14 +11,16 @@
 //! Unread bytes are kept up to a limit; beyond it the connection is closed, so that a reader that
 //! has stopped costs a known amount of memory and nobody's time.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use rustix::net::Shutdown;
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use crate::client::Client;
 use crate::socket::Socket;
 use connect_ipc::frame::{self, EncodedReply, FrameError};
 
@@ -26,19 +28,32 @@ use connect_ipc::frame::{self, EncodedReply, FrameError};
 /// always finds the next bytes there.
 pub const LOW: usize = 64 * 1024;
 
-/// Unread bytes up to which no connection is closed because an [`Account`] is full: a full step of
-/// the state on top of [`LOW`]. So whoever reads is served whatever others leave unread.
-const LITTLE: usize = 2 * LOW;
-
 /// How much room for queued bytes is kept between two turns: what a turn of a busy service takes.
 const KEPT: usize = 64 * 1024;
 
-/// The unread bytes of many connections together, and how many they may be. A connection that goes
-/// on leaving bytes unread when there are more is closed.
+/// The unread bytes of many connections together, and how many they may be. Only what a socket had
+/// no room for counts, so whoever reads fast enough costs the account nothing.
 #[derive(Debug)]
 pub struct Account {
     unread: AtomicUsize,
-    pub(crate) limit: usize,
+    limit: usize,
+    members: Mutex<Vec<Member>>,
+}
+
+/// A connection whose unread bytes count.
+#[derive(Debug)]
+struct Member {
+    client: Client,
+    shared: Weak<Shared>,
+}
+
+/// Whose connection it is that counts in an account.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// Where its unread bytes count.
+    pub account: Arc<Account>,
+    /// Who reads, or should.
+    pub client: Client,
 }
 
 impl Account {
@@ -48,6 +63,7 @@ impl Account {
         Account {
             unread: AtomicUsize::new(0),
             limit,
+            members: Mutex::new(Vec::new()),
         }
     }
 
@@ -57,8 +73,52 @@ impl Account {
         self.unread.load(Ordering::Relaxed)
     }
 
-    fn is_full(&self) -> bool {
-        self.unread() > self.limit
+    /// How many bytes may be.
+    #[cfg(test)]
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// To be called after a turn's messages were flushed. While too much is unread, the user who
+    /// leaves most unread loses the connection on which that is most. Gives whose were closed.
+    pub fn relieve(&self) -> Vec<Client> {
+        let mut closed = Vec::new();
+        while self.unread() > self.limit
+            && let Some((client, shared)) = self.greediest()
+        {
+            shared.kill(&mut shared.lock());
+            closed.push(client);
+        }
+        closed
+    }
+
+    /// The connection that leaves most unread of the user who does.
+    fn greediest(&self) -> Option<(Client, Arc<Shared>)> {
+        let mut users: HashMap<Option<u32>, usize> = HashMap::new();
+        let mut open = Vec::new();
+        for Member { client, shared } in &*self.members() {
+            if let Some(shared) = shared.upgrade() {
+                let unread = shared.lock().counted;
+                *users.entry(client.uid).or_default() += unread;
+                open.push((unread, *client, shared));
+            }
+        }
+        let (user, _) = users.into_iter().max_by_key(|(_, unread)| *unread)?;
+        let of_user = open.into_iter().filter(|(_, it, _)| it.uid == user);
+        let (_, client, shared) = of_user.max_by_key(|(unread, ..)| *unread)?;
+        Some((client, shared))
+    }
+
+    fn join(&self, client: Client, shared: &Arc<Shared>) {
+        let mut members = self.members();
+        members.retain(|member| member.shared.strong_count() > 0);
+        let shared = Arc::downgrade(shared);
+        members.push(Member { client, shared });
+    }
+
+    fn members(&self) -> MutexGuard<'_, Vec<Member>> {
+        // Nothing that holds the lock can panic half-way.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -105,6 +165,8 @@ struct Queue {
     bytes: Vec<u8>,
     /// How many bytes the writer task has taken and not yet written.
     taken: usize,
+    /// How many unread bytes the account knows of.
+    counted: usize,
     state: QueueState,
 }
 
@@ -129,32 +191,21 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many bytes are unread in addition.
-    fn add(&self, count: usize) {
+    /// Has the account know of so many unread bytes.
+    fn count(&self, queue: &mut Queue, unread: usize) {
+        let before = std::mem::replace(&mut queue.counted, unread);
         if let Some(account) = &self.account {
-            account.unread.fetch_add(count, Ordering::Relaxed);
+            account.unread.fetch_add(unread, Ordering::Relaxed);
+            account.unread.fetch_sub(before, Ordering::Relaxed);
         }
-    }
-
-    /// So many bytes are unread no more.
-    fn subtract(&self, count: usize) {
-        if let Some(account) = &self.account {
-            account.unread.fetch_sub(count, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether a connection with so much unread leaves too much of it.
-    fn is_too_much(&self, unread: usize) -> bool {
-        let is_full = |account: &Arc<Account>| account.is_full();
-        unread > self.backlog || (unread > LITTLE && self.account.as_ref().is_some_and(is_full))
     }
 
     /// The connection is over: nothing more is written.
     fn kill(&self, queue: &mut Queue) {
         queue.state = QueueState::Dead;
-        // The writer task gives back what it has taken.
-        self.subtract(queue.bytes.len());
         queue.bytes = Vec::new();
+        // What the writer task has taken is given up as soon as it runs.
+        self.count(queue, 0);
         self.wake.notify_one();
         self.drained.notify_waiters();
     }
@@ -163,7 +214,8 @@ impl Shared {
     fn wrote(&self, count: usize) {
         let mut queue = self.lock();
         queue.taken -= count;
-        self.subtract(count);
+        let known = queue.counted.min(queue.unread());
+        self.count(&mut queue, known);
         if queue.unread() <= LOW {
             self.drained.notify_waiters();
         }
@@ -172,18 +224,22 @@ impl Shared {
 
 impl Sender {
     /// The sending half of a connection that has these limits.
-    pub(crate) fn new(socket: Arc<Socket>, backlog: usize, account: Option<Arc<Account>>) -> Self {
+    pub(crate) fn new(socket: Arc<Socket>, backlog: usize, share: Option<Share>) -> Self {
         let shared = Arc::new(Shared {
             queue: Mutex::new(Queue {
                 bytes: Vec::new(),
                 taken: 0,
+                counted: 0,
                 state: QueueState::Open,
             }),
             wake: Notify::new(),
             drained: Notify::new(),
             backlog,
-            account,
+            account: share.as_ref().map(|share| Arc::clone(&share.account)),
         });
+        if let Some(Share { account, client }) = share {
+            account.join(client, &shared);
+        }
         tokio::spawn(write_out(Arc::clone(&socket), Arc::clone(&shared)));
         let handle = Arc::new(Handle { shared, socket });
         Sender { handle }
@@ -241,13 +297,6 @@ impl Sender {
         queue.unread() <= LOW && queue.state != QueueState::Dead
     }
 
-    /// Whether a connection with so much unread is about to be closed for the sake of others.
-    #[must_use]
-    pub fn is_account_full(&self) -> bool {
-        let account = &self.handle.shared.account;
-        account.as_ref().is_some_and(|account| account.is_full())
-    }
-
     /// Writes what is queued as far as the socket has room; the writer task writes the rest. Never
     /// waits.
     pub fn flush(&self) {
@@ -256,41 +305,30 @@ impl Sender {
         if queue.bytes.is_empty() {
             return;
         }
-        // What the writer task has taken must be written first.
-        if queue.state == QueueState::Open && queue.taken == 0 {
-            match socket.try_write(&queue.bytes) {
-                Ok(count) if count == queue.bytes.len() => {
-                    shared.subtract(count);
-                    queue.bytes.clear();
-                    // The memory that one busy turn needed is not kept forever.
-                    queue.bytes.shrink_to(KEPT);
-                    return;
-                }
-                Ok(count) => {
-                    shared.subtract(count);
-                    drop(queue.bytes.drain(..count));
-                }
-                // No room, or the connection is over: the writer task handles both.
-                Err(_) => {}
-            }
+        write_at_once(socket, &mut queue);
+        let unread = queue.unread();
+        shared.count(&mut queue, unread);
+        if !queue.bytes.is_empty() {
+            shared.wake.notify_one();
         }
-        shared.wake.notify_one();
     }
 
     fn queue(
         &self,
         append: impl FnOnce(&mut Vec<u8>) -> Result<(), FrameError>,
     ) -> Result<(), SendError> {
-        let shared = &self.handle.shared;
+        let Handle { shared, socket } = &*self.handle;
         let mut queue = shared.lock();
         if queue.state == QueueState::Dead {
             return Err(SendError::Gone);
         }
-        let before = queue.bytes.len();
         append(&mut queue.bytes)?;
-        shared.add(queue.bytes.len() - before);
+        if queue.unread() > shared.backlog {
+            // Only what the socket has no room for is unread.
+            write_at_once(socket, &mut queue);
+        }
         let unread = queue.unread();
-        if shared.is_too_much(unread) {
+        if unread > shared.backlog {
             shared.kill(&mut queue);
             return Err(SendError::Stuck(unread));
         }
@@ -312,6 +350,26 @@ impl Drop for Handle {
         }
         drop(queue);
         self.shared.wake.notify_one();
+    }
+}
+
+/// Writes what is queued as far as the socket has room.
+fn write_at_once(socket: &Socket, queue: &mut Queue) {
+    // What the writer task has taken must be written first.
+    if queue.state != QueueState::Open || queue.taken > 0 {
+        return;
+    }
+    // If there is no room, or the connection is over, the writer task handles it.
+    if let Ok(count) = socket.try_write(&queue.bytes) {
+        if count == queue.bytes.len() {
+            queue.bytes.clear();
+            // The memory that one busy turn needed is not kept forever.
+            queue.bytes.shrink_to(KEPT);
+        } else {
+            drop(queue.bytes.drain(..count));
+            // What is unread may stay for long, and takes no more memory than is counted.
+            queue.bytes.shrink_to_fit();
+        }
     }
 }
 

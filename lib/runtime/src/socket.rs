@@ -103,6 +103,18 @@ impl Socket {
         polled.is_err() || asked.revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
+    /// Waits until the other side has stopped both sending and reading. Cancel safe; any number of
+    /// tasks may wait.
+    pub async fn hung_up(&self) {
+        // That is when writing can only fail, which the system tells whatever is watched for; and
+        // room for writing, which is not watched for, it does not tell.
+        while !self.is_hung_up() {
+            if self.fd.ready(Interest::WRITABLE).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// Closes one or both directions. That the other side may be gone already does not matter.
     pub fn shutdown(&self, how: Shutdown) {
         let _ = shutdown(&self.fd, how);
@@ -163,6 +175,23 @@ mod tests {
             assert!(left.try_write(b"y").is_ok());
         };
         tokio::join!(reading, writing);
+    }
+
+    #[tokio::test]
+    async fn a_hang_up_is_seen_and_a_closed_direction_is_none() {
+        let (left, right) = pair();
+        left.try_write(b"unread").unwrap();
+        right.shutdown(Shutdown::Write);
+        let mut end = Vec::with_capacity(1);
+        assert_eq!(left.read(&mut end).await.unwrap(), 0);
+        {
+            let mut hung_up = std::pin::pin!(left.hung_up());
+            let polled = poll_fn(|cx| std::task::Poll::Ready(hung_up.as_mut().poll(cx))).await;
+            assert!(polled.is_pending());
+            drop(right);
+            hung_up.await;
+        }
+        left.hung_up().await;
     }
 
     #[tokio::test]

@@ -7,10 +7,10 @@
 //!
 //! Sending never waits; `sender.rs` says how.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use std::{fmt, io};
 
 use interprocess::local_socket::tokio::{Listener, Stream};
 use interprocess::local_socket::traits::StreamCommon as _;
@@ -18,12 +18,13 @@ use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use rustix::io::Errno;
-use rustix::net::{Shutdown, getpeername};
+use rustix::net::{SendFlags, Shutdown, getpeername, send};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tripe_admin::line::{Line, LineBuffer};
 
-pub use crate::sender::{Account, LOW, SendError, Sender};
+pub use crate::client::Client;
+pub use crate::sender::{Account, LOW, SendError, Sender, Share};
 use crate::socket::Socket;
 use connect_ipc::foreign::Foreign;
 use connect_ipc::frame::{self, FrameError, MAX_FRAME};
@@ -41,10 +42,6 @@ pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
 /// The pause before a socket is tried again on which as many wait as may.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
-
-/// How often a half-closed connection is checked: rarely enough to cost nothing, often enough that
-/// requests of a caller that has left are not kept for long.
-const LOOK: Duration = Duration::from_secs(1);
 
 /// The longest path of a Unix socket on Linux, from the size of `sun_path` less its NUL.
 const MAX_SOCKET_PATH: usize = 107;
@@ -85,24 +82,6 @@ pub enum SocketError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-/// The process at the other end of a connection, as the kernel reports it.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Client {
-    /// The effective user, if the system reports it.
-    pub uid: Option<u32>,
-    /// The process, if the system reports it.
-    pub pid: Option<i32>,
-}
-
-/// For the log and for observers.
-impl fmt::Display for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = |value: Option<i64>| value.map_or_else(|| "?".to_owned(), |v| v.to_string());
-        let (uid, pid) = (self.uid.map(i64::from), self.pid.map(i64::from));
-        write!(f, "uid {} pid {}", number(uid), number(pid))
-    }
 }
 
 /// Listens on `path`, with file permissions `mode`. A socket left over from a process that has
@@ -197,13 +176,21 @@ pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
     }
 }
 
+/// Ends a connection that was just accepted, with these last words as far as its socket has room.
+pub fn dismiss(stream: Stream, words: &[u8]) {
+    let Stream::UdSocket(socket) = &stream;
+    // It may have gone already.
+    let _ = send(socket, words, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    drop(stream);
+}
+
 /// What one connection may take.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Unread bytes after which it is closed.
     pub backlog: usize,
     /// Where its unread bytes count beside those of others.
-    pub account: Option<Arc<Account>>,
+    pub account: Option<Share>,
     /// The longest line that is read. A longer one is thrown away as it comes.
     pub line: usize,
 }
@@ -327,12 +314,10 @@ impl Receiver {
     }
 
     /// Waits until the other side has stopped reading as well. After the end of what it sends it
-    /// may still be reading: a pipe of requests into a tool closes that direction first. The system
-    /// has no event for this alone, so it is checked now and then.
+    /// may still be reading: a pipe of requests into a tool closes that direction first. Cancel
+    /// safe.
     pub async fn hung_up(&self) {
-        while !self.socket.is_hung_up() {
-            tokio::time::sleep(LOOK).await;
-        }
+        self.socket.hung_up().await;
     }
 
     /// A message that has arrived already.
@@ -470,10 +455,27 @@ mod tests {
         let Stream::UdSocket(socket) = &there;
         rustix::net::shutdown(socket, Shutdown::Write).unwrap();
         assert_eq!(receiver.next::<ToScripts>().await.unwrap(), None);
-        let waiting = tokio::time::timeout(10 * LOOK, receiver.hung_up());
+        let waiting = tokio::time::timeout(HELLO_LIMIT, receiver.hung_up());
         waiting.await.unwrap_err();
         drop(there);
         receiver.hung_up().await;
+    }
+
+    #[tokio::test]
+    async fn who_is_dismissed_hears_why_whatever_it_has_said() {
+        for says in ["", "hello\n"] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("s.sock");
+            let listener = listen(&path, 0o600).await.unwrap();
+            let mut there = connect(&path).await.unwrap();
+            there.write_all(says.as_bytes()).await.unwrap();
+            let (here, _) = accept(&listener).await.unwrap();
+            dismiss(here, b"no place\n");
+            let mut heard = [0; 9];
+            there.read_exact(&mut heard).await.unwrap();
+            assert_eq!(&heard, b"no place\n");
+            assert_eq!(there.read(&mut heard).await.unwrap_or(0), 0);
+        }
     }
 
     #[tokio::test]
@@ -516,45 +518,83 @@ mod tests {
         there.read_to_end(&mut rest).await.unwrap();
     }
 
-    #[tokio::test]
-    async fn who_leaves_much_unread_pays_when_all_leave_too_much_and_others_do_not() {
-        let account = Arc::new(Account::new(1024 * 1024));
-        let limits = Limits {
-            backlog: usize::MAX,
-            account: Some(Arc::clone(&account)),
-            line: MAX_FRAME,
+    /// A connection of a user that shares an account.
+    async fn member(
+        account: &Arc<Account>,
+        user: u32,
+    ) -> (Stream, Receiver, Sender, tempfile::TempDir) {
+        let client = Client {
+            uid: Some(user),
+            pid: None,
         };
-        let (_there, _receiver, greedy, _dir) = pair_within(limits.clone()).await;
-        let (_other, _their_receiver, modest, _their_dir) = pair_within(limits).await;
-        let message = FromScripts::Error("x".repeat(10_000));
-        while account.unread() + 20_000 <= account.limit {
-            greedy.put(&message).unwrap();
-        }
-        assert_eq!(account.unread(), greedy.backlog());
-        for _ in 0..10 {
-            modest.put(&message).unwrap();
-        }
-        assert!(modest.is_account_full());
-        let error = greedy.put(&message).unwrap_err();
-        assert!(matches!(error, SendError::Stuck(_)), "{error}");
-        assert_eq!(account.unread(), modest.backlog());
+        let account = Some(Share {
+            account: Arc::clone(account),
+            client,
+        });
+        pair_within(Limits {
+            backlog: 2 * 1024 * 1024,
+            account,
+            line: MAX_FRAME,
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn the_user_who_leaves_most_unread_pays_and_whoever_reads_does_not() {
+        let account = Arc::new(Account::new(1024 * 1024));
+        let (_there1, _receiver1, less, _dir1) = member(&account, 1).await;
+        let (_there2, _receiver2, most, _dir2) = member(&account, 1).await;
+        let (reader, _receiver3, modest, _dir3) = member(&account, 2).await;
+        let message = |length| FromScripts::Error("x".repeat(length));
+        less.put(&message(500_000)).unwrap();
+        less.flush();
+        most.put(&message(800_000)).unwrap();
+        assert!(account.unread() < 500_000, "not flushed yet");
+        // The socket holds some of each, so the two of them leave the account nearly full.
+        most.flush();
+        let others = less.backlog() + most.backlog();
+        assert_eq!(account.unread(), others);
+        assert_eq!(account.relieve(), []);
+        // This fills it, but what was asked for last is not at fault.
+        modest.put(&message(800_000)).unwrap();
         modest.flush();
-        drop(modest);
+        assert!(account.unread() > account.limit());
+        let closed: Vec<Option<u32>> = account.relieve().iter().map(|it| it.uid).collect();
+        assert_eq!(closed, [Some(1)]);
+        let error = most.put(&message(1)).unwrap_err();
+        assert!(matches!(error, SendError::Gone), "{error}");
+        let left = less.backlog();
+        less.put(&message(1)).unwrap();
+        let (mut reader, _keep) = split(reader, HELPER_BACKLOG).unwrap();
+        assert_eq!(reader.next().await.unwrap(), Some(message(800_000)));
+        assert_eq!(account.unread(), left);
+    }
+
+    #[tokio::test]
+    async fn what_the_socket_takes_at_once_is_not_unread() {
+        let (there, _receiver, sender, _dir) = pair(100_000).await;
+        let (mut reader, _keep) = split(there, HELPER_BACKLOG).unwrap();
+        let message = FromScripts::Error("x".repeat(80_000));
+        for _ in 0..20 {
+            sender.put(&message).unwrap();
+            sender.put(&message).unwrap();
+            sender.flush();
+            for _ in 0..2 {
+                assert_eq!(reader.next().await.unwrap(), Some(message.clone()));
+            }
+        }
     }
 
     #[tokio::test]
     async fn it_is_told_when_little_is_unread_and_what_is_over_gives_everything_back() {
         let account = Arc::new(Account::new(usize::MAX));
-        let limits = Limits {
-            backlog: usize::MAX,
-            account: Some(Arc::clone(&account)),
-            line: MAX_FRAME,
-        };
-        let (mut there, receiver, sender, _dir) = pair_within(limits).await;
+        let (mut there, receiver, sender, _dir) = member(&account, 1).await;
         let message = FromScripts::Error("x".repeat(100_000));
         for _ in 0..20 {
-            sender.send(&message).unwrap();
+            sender.put(&message).unwrap();
         }
+        sender.flush();
+        assert!(account.unread() > LOW);
         assert!(!sender.is_drained());
         let reading = async {
             let mut bytes = vec![0; 1_990_000];
@@ -564,8 +604,9 @@ mod tests {
         assert!(drained);
         assert!(account.unread() <= LOW);
         for _ in 0..20 {
-            sender.send(&message).unwrap();
+            sender.put(&message).unwrap();
         }
+        sender.flush();
         let (drained, ()) = tokio::join!(sender.drained(), async { receiver.close() });
         assert!(!drained);
         assert_eq!(account.unread(), 0);

@@ -43,6 +43,19 @@ impl Additions {
         self.under_way.contains_key(name)
     }
 
+    /// Whoever asked is gone, and is not told what becomes of an addition.
+    pub(super) fn forget(&mut self, is_gone: &dyn Fn(&Requester) -> bool) {
+        for addition in self.under_way.values_mut() {
+            addition.requesters.retain(|requester| !is_gone(requester));
+        }
+    }
+
+    /// How many are to be told what becomes of additions.
+    #[cfg(test)]
+    pub(super) fn requesters(&self) -> usize {
+        self.under_way.values().map(|it| it.requesters.len()).sum()
+    }
+
     /// When a greeting is no longer waited for, or the next change is to be applied.
     pub(super) fn deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let greetings = self.greetings.iter().map(|greeting| greeting.deadline);

@@ -5,6 +5,7 @@ use tripe_admin::{Address, Failure, Interval};
 
 use super::Greeting;
 use crate::machine::Machine;
+use crate::machine::commands::MAX_ASKED;
 use crate::machine::requester::Requester;
 use crate::machine::server::Pending;
 
@@ -46,6 +47,11 @@ impl Machine {
         if self.database.current.peer(&peer).is_none() {
             return self.reply_failed(requester, &peer, ["unknown-peer", &peer]);
         }
+        let is_operator = matches!(requester, Requester::Operator { .. });
+        if is_operator && !self.commands.ask() {
+            let failure = ["too-many-commands", &MAX_ASKED.to_string()];
+            return self.reply_failed(requester, "", failure);
+        }
         let context = Pending::GetChallenge {
             requester: requester.clone(),
             peer,
@@ -53,6 +59,9 @@ impl Machine {
             challenge: None,
         };
         if !self.server.is_connected() || self.command(context, "GETCHAL", []).is_err() {
+            if is_operator {
+                self.commands.answered();
+            }
             self.reply_failed(requester, "", ["server-unavailable"]);
         }
     }
@@ -66,6 +75,9 @@ impl Machine {
         challenge: Option<String>,
         result: Result<(), Failure>,
     ) {
+        if matches!(requester, Requester::Operator { .. }) {
+            self.commands.answered();
+        }
         let challenge = match (result, challenge) {
             (Ok(()), Some(challenge)) => challenge,
             (Ok(()), None) => return self.reply_failed(&requester, &peer, ["no-challenge"]),

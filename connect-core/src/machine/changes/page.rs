@@ -3,13 +3,17 @@
 
 use connect_ipc::changes::{LoadedRecord, RecordPage};
 use connect_ipc::frame::{ITEMS_PER_FRAME, length};
-use connect_policy::size::{MAX_CONTENTS, MAX_RECORD};
+use connect_policy::size::MAX_RECORD;
 use peerdb::Record;
 
 use crate::machine::Machine;
 
+/// How many bytes of records there are in a page, or one record: little to make in one turn, since
+/// everybody may ask for it.
+const PAGE: usize = 64 * 1024;
+
 impl Machine {
-    /// The records after the name `after`, as many as fit into a message.
+    /// The records after the name `after`, as many as fit into a page.
     pub(in crate::machine) fn record_page(&self, after: &str) -> RecordPage {
         let records = self.database.current.sorted_peers();
         let start = records.partition_point(|record| record.name() <= after);
@@ -22,7 +26,7 @@ impl Machine {
         for record in rest.iter().take(ITEMS_PER_FRAME) {
             let loaded = self.loaded(record);
             size += length(&loaded);
-            if size > MAX_CONTENTS && !page.records.is_empty() {
+            if size > PAGE && !page.records.is_empty() {
                 break;
             }
             page.records.push(loaded);

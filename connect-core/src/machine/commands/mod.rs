@@ -50,7 +50,13 @@ pub(super) struct Commands {
     jobs: HashSet<String>,
     /// Commands that came before the server had listed its peers.
     held: Vec<Held>,
+    /// How many requests of operators wait for an answer of the server. They go on when their
+    /// connections end, so nobody else bounds them.
+    asked: usize,
 }
+
+/// How many of these there may be: more than all operators can type while a server is stuck.
+pub(super) const MAX_ASKED: usize = 1024;
 
 impl Commands {
     /// Whether a job is neither answered nor cancelled.
@@ -63,9 +69,22 @@ impl Commands {
         self.jobs.remove(id)
     }
 
-    /// The server is gone, and its jobs with it.
-    pub(super) fn forget_jobs(&mut self) {
+    /// The server is gone, and its jobs and answers with it.
+    pub(super) fn server_lost(&mut self) {
         self.jobs.clear();
+        self.asked = 0;
+    }
+
+    /// The server is to be asked something for an operator. Gives whether that may be.
+    pub(super) const fn ask(&mut self) -> bool {
+        let may = self.asked < MAX_ASKED;
+        self.asked += may as usize;
+        may
+    }
+
+    /// The server has answered that, or was not asked after all.
+    pub(super) const fn answered(&mut self) {
+        self.asked = self.asked.saturating_sub(1);
     }
 }
 

@@ -33,6 +33,7 @@ impl Machine {
     /// Whoever asked is gone: what waits for it is forgotten.
     pub(in crate::machine) fn forget(&mut self, is_gone: &dyn Fn(&Requester) -> bool) {
         self.forget_greetings(is_gone);
+        self.additions.forget(is_gone);
         self.commands.held.retain(|held| !is_gone(&held.requester));
     }
 

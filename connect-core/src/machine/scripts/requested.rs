@@ -14,6 +14,7 @@ use connect_ipc::scripts::{InterfaceScript, ScriptKind};
 use connect_ipc::setup::Lane;
 
 use crate::machine::Machine;
+use crate::machine::commands::MAX_ASKED;
 use crate::machine::peers::Particulars;
 use crate::machine::requester::{ScriptPurpose, ScriptRequest};
 use crate::machine::scripts::prepared::Prepared;
@@ -44,6 +45,10 @@ impl Machine {
         {
             self.ask_address(id);
         }
+        if !self.commands.ask() {
+            let failure = ["too-many-commands", &MAX_ASKED.to_string()];
+            return self.refuse_script(&request, &failure);
+        }
         let refused = request.clone();
         let pending = Pending::Algs {
             peer: id,
@@ -51,6 +56,7 @@ impl Machine {
             pairs: Vec::new(),
         };
         if !self.command_on_peer(pending, "ALGS", &name) {
+            self.commands.answered();
             self.refuse_script(&refused, &["server-unavailable"]);
         }
     }
@@ -115,6 +121,7 @@ impl Machine {
 
     /// What the script needs to know has been answered.
     pub(in crate::machine) fn serve_script_request(&mut self, id: PeerId, request: &ScriptRequest) {
+        self.commands.answered();
         // Much may have happened meanwhile.
         if let Err(failure) = self.admit_script(request) {
             return self.refuse_script(request, &failure);

@@ -338,6 +338,40 @@ fn a_challenge_is_a_secret_from_its_first_line_on() {
 }
 
 #[test]
+fn what_operators_who_have_left_have_asked_a_server_that_does_not_answer_is_bounded() {
+    let records = [
+        record("passive", &[("peer", "PASSIVE")]),
+        record("p", &[("peer", "INET 192.0.2.1 1")]),
+    ];
+    let mut rig = Rig::joined(&records, &[]);
+    let submit = |words: &[&str]| Request::Submit {
+        words: words.iter().map(|word| (*word).to_owned()).collect(),
+    };
+    let at_start = rig.machine.additions.requesters();
+    for connection in 2000..5000 {
+        rig.request(connection, 1, submit(&["active", "p"]));
+        rig.request(connection, 2, submit(&["passive", "u"]));
+        rig.feed(Input::Gone(ConnectionId(connection)));
+    }
+    let sent = rig.sent();
+    let questions = sent.iter().filter(|line| *line == "GETCHAL").count();
+    assert_eq!(questions, 1024);
+    let refused = ["too-many-commands", "1024"].map(str::to_owned).to_vec();
+    let last = rig.answers.last().map(|(_, answer)| answer.reply.clone());
+    assert_eq!(last, Some(Reply::Failed(refused)));
+    assert_eq!(rig.machine.additions.requesters(), at_start);
+    // With an answer there is room for another one. The first is the one to the `ADD`.
+    rig.hear("FAIL peer-create-fail p");
+    rig.hear("INFO challenge");
+    rig.hear("OK");
+    rig.request(1, 1, submit(&["passive", "u"]));
+    assert_eq!(
+        rig.sent().iter().filter(|line| *line == "GETCHAL").count(),
+        1
+    );
+}
+
+#[test]
 fn operators_whose_wish_waits_for_the_server_are_told_when_it_is_lost() {
     let records = [
         record("passive", &[("peer", "PASSIVE")]),

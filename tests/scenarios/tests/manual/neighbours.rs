@@ -193,18 +193,77 @@ fn a_connection_ends_with_its_sixteenth_malformed_message_and_the_log_has_one_li
 fn a_message_that_does_not_end_is_refused_before_its_end() -> Outcome {
     let site = Site::new()?.build()?;
     let service = site.connect(&[])?;
-    for (greets, length, limit) in [(false, 2_000, "1024 bytes"), (true, 70_000, "65536 bytes")] {
-        let mut observer = caller(&service, "observe.sock")?;
-        if greets {
-            hello(&mut observer)?;
+    for socket in ["observe.sock", "control.sock"] {
+        for (greets, length, limit) in [(false, 2_000, "1024 bytes"), (true, 70_000, "65536 bytes")]
+        {
+            let mut caller = caller(&service, socket)?;
+            if greets {
+                hello(&mut caller)?;
+            }
+            let endless = "x".repeat(length);
+            caller.get_mut().write_all(endless.as_bytes())?;
+            let answer = receive(&mut caller)?;
+            assert!(answer.contains(limit), "{answer}");
+            assert_eq!(receive(&mut caller).unwrap_or_default(), "");
         }
-        let endless = "x".repeat(length);
-        observer.get_mut().write_all(endless.as_bytes())?;
-        let answer = receive(&mut observer)?;
-        assert!(answer.contains(limit), "{answer}");
-        assert_eq!(receive(&mut observer).unwrap_or_default(), "");
     }
     Ok(())
+}
+
+#[test]
+fn a_user_with_very_many_unanswered_commands_may_give_no_more_and_others_may() -> Outcome {
+    if !is_root() {
+        return Ok(());
+    }
+    let site = Site::new()?
+        .peer("laptop", &[("peer", "PASSIVE")])
+        .user("alice", "laptop")
+        .build()?;
+    let mode = std::fs::Permissions::from_mode(0o755);
+    std::fs::set_permissions(site.directory(), mode)?;
+    let service = site.connect(&["--control-mode", "666"])?;
+    let waiting = json!({"submit": {"words": ["passive", "-timeout", "1h", "alice"]}});
+    // The first reply to a command that waits is its challenge.
+    let give = |caller: &mut Caller, id: u32| -> anyhow::Result<Value> {
+        send(caller, &json!({"id": id, "request": waiting}).to_string())?;
+        Ok(serde_json::from_str(&receive(caller)?)?)
+    };
+    let mut held = as_user(STRANGER, || {
+        let mut held = connected(&service, "control.sock", 5)?;
+        for caller in &mut held[..4] {
+            for id in 0..64 {
+                let challenge = give(caller, id)?;
+                anyhow::ensure!(challenge["reply"]["line"].is_array(), "{challenge}");
+            }
+        }
+        Ok(held)
+    })?;
+    let refused = give(&mut held[4], 7)?;
+    assert_eq!(refused["id"], 7);
+    let why = refused["reply"]["error"].as_str().unwrap_or_default();
+    assert!(
+        why.starts_with("this user has as many unanswered commands as may be (256,"),
+        "{refused}"
+    );
+    let mut other = as_user(STRANGER + 1, || connected(&service, "control.sock", 1))?;
+    let challenge = give(&mut other[0], 1)?;
+    assert!(challenge["reply"]["line"].is_array(), "{challenge}");
+    // Whoever hangs up gives up what it waits for.
+    held.remove(0);
+    let mut last = held.remove(3);
+    service_takes_again(&mut last, &give)
+}
+
+/// Asks until a command is taken again.
+fn service_takes_again(
+    caller: &mut Caller,
+    give: &impl Fn(&mut Caller, u32) -> anyhow::Result<Value>,
+) -> Outcome {
+    loop {
+        if give(caller, 8)?["reply"]["line"].is_array() {
+            return Ok(());
+        }
+    }
 }
 
 #[test]
