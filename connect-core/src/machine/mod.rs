@@ -12,6 +12,7 @@
 //! happened, and who looks on.
 
 mod additions;
+mod backlog;
 mod broadcast;
 mod changes;
 mod commands;
@@ -43,6 +44,7 @@ mod watch;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
 
+pub use backlog::Backlog;
 pub use database::{DatabaseCopy, Loaded};
 pub use inheritance::{Inherited, State};
 pub use input::{Config, ConnectionId, HelperNews, Input, WriteNews};
