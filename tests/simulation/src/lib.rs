@@ -14,5 +14,6 @@ pub mod coverage;
 pub mod instant;
 pub mod plan;
 pub mod promise;
+pub mod promises;
 pub mod seen;
 pub mod world;

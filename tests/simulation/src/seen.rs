@@ -43,6 +43,8 @@ pub enum Seen<'a> {
     Wrote(ClientId, &'a str),
     /// A client read this line of the server.
     Heard(ClientId, &'a str),
+    /// The server broadcast this line, to whoever listens.
+    Broadcast(&'a str),
     /// A client connected to the server.
     Opened(ClientId, Who),
     /// A connection to the server ended, for its client.
@@ -57,6 +59,8 @@ pub enum Seen<'a> {
     Stands(Part, Instant),
     /// The host has slept for so long.
     Slept(Duration),
+    /// Core has this helper started again.
+    RestartedHelper(Part),
     /// Core sent this order of a run to the script helper.
     Ordered(&'a Run),
     /// The script helper made the child of a run.

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P8: a check that is due and does not come is told, whatever stands in its way.
+//!
+//! Looked at each minute, for each watched peer that core has heard to be at the server, while core
+//! is joined. Only what core cannot know of excuses it: that it stood still itself, slept with its
+//! host, or has just come.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connect_ipc::control::ServerLink;
+use tripe_admin::Note;
+
+use super::records::Longest;
+use super::tap::Fact;
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::Part;
+use crate::promise::Promise;
+use crate::seen::{Seen, View};
+
+/// How late something may be before it must be told: 5 s until it counts as overdue, 1 s between two
+/// looks, 1 s of rounding, and one for the way to the server.
+const LATE: Duration = Duration::from_secs(8);
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    /// The answer to a ping.
+    Answer,
+    /// The next check.
+    Check,
+    /// The next attempt or, after a failed check, the next one.
+    Retry,
+}
+
+impl Wait {
+    fn longest(self, times: Longest) -> Duration {
+        match self {
+            Wait::Answer => times.timeout,
+            Wait::Check => times.every,
+            Wait::Retry => times.pause.max(times.timeout),
+        }
+    }
+}
+
+/// What is waited for of each peer.
+#[derive(Debug, Default)]
+pub(super) struct Late {
+    peers: BTreeMap<String, (Instant, Wait)>,
+    /// Until when core stood still, or was not there.
+    held: Instant,
+}
+
+impl Rule for Late {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Stands(Part::Core, until) => self.held = self.held.max(*until),
+            Seen::Slept(_) | Seen::Lives(Part::Core, _) => self.held = self.held.max(now.at),
+            Seen::Minute(view) => return self.look(now, view),
+            _ => {}
+        }
+        let mut note = |peer: &str, wait| self.peers.insert(peer.to_owned(), (now.at, wait));
+        match now.fact {
+            Some(Fact::Sent(command)) if command.is_ping() => {
+                note(command.word(0), Wait::Answer);
+            }
+            Some(Fact::Ended(command, end)) if command.is_ping() => {
+                let is_reply = matches!(end, super::tap::End::Reply(_));
+                let wait = if is_reply { Wait::Check } else { Wait::Retry };
+                note(command.word(0), wait);
+            }
+            Some(Fact::Note(Note::Add { peer, .. })) => {
+                note(peer, Wait::Check);
+            }
+            Some(Fact::Info(command, words)) if command.verb == "LIST" => {
+                if let Some(peer) = words.first() {
+                    note(peer, Wait::Check);
+                }
+            }
+            Some(Fact::Note(Note::Kill { peer })) => {
+                self.peers.remove(peer);
+            }
+            Some(Fact::Connected | Fact::Lost) => {
+                self.peers.clear();
+                self.held = self.held.max(now.at);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Late {
+    fn look(&self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
+        let (Some(core), Some(database)) = (view.core, view.truth.file.as_ref()) else {
+            return Ok(());
+        };
+        if core.link() != ServerLink::Up || core.probing().overdue.is_some() {
+            return Ok(());
+        }
+        // Whether a peer is watched is certain if the database has been in use for a while.
+        let held = self.held.max(now.calm.database);
+        let late = self.peers.iter().find(|(peer, (since, wait))| {
+            let is_watched = database.peer(peer).is_some_and(|it| it.flag("watch"));
+            let due = (*since).max(held) + wait.longest(now.records.longest(peer));
+            is_watched && due + LATE < now.at
+        });
+        match late {
+            None => Ok(()),
+            Some((peer, (since, wait))) => {
+                let text = format!("{peer} waits for {wait:?} since {since}, and all seems well");
+                Err((Promise::NothingLate, text))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use connect_core::machine::{Config, Input, Machine};
+    use connect_ipc::clock::Monotonic;
+    use connect_policy::pinging::PingKind;
+    use peerdb::{Database, Record};
+
+    use super::super::testing::{Sight, view};
+    use super::*;
+    use crate::world::Truth;
+
+    const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("watch", "t"), ("every", "30")])];
+
+    /// A core that has joined a server without peers, so that it has nothing to say about `p`.
+    fn core() -> Machine {
+        let mut machine = Machine::new(Config {
+            version: "2".to_owned(),
+            pid: 1,
+            socket: "tripesock".into(),
+            database: "peers.cdb".into(),
+            startup: false,
+            ping: PingKind::Transport,
+            script_limit: None,
+            exit_on_disconnect: false,
+            server_wait: None,
+            started: Monotonic(1),
+        });
+        let mut inputs = vec![Input::ServerConnected { run: None }];
+        let ok = || Input::ServerLine("OK".into());
+        inputs.extend([ok(), ok(), ok(), Input::EndOfTurn]);
+        for input in inputs {
+            machine.handle(input, Monotonic(1), &mut Vec::new());
+        }
+        machine
+    }
+
+    fn look(sight: &mut Sight) -> Verdict {
+        let core = core();
+        let pairs = RECORDS[0].1.iter().copied();
+        let database = Database::from_parts([Record::new("p", pairs)], [], []);
+        let truth = Truth {
+            file: Some(Arc::new(database)),
+            ..Truth::default()
+        };
+        view(|view| {
+            let core = Some(&core);
+            let truth = &truth;
+            sight.see(Seen::Minute(View {
+                core,
+                truth,
+                ..view
+            }))
+        })
+    }
+
+    #[test]
+    fn a_check_in_time_keeps_it() {
+        let mut sight = Sight::new::<Late>(RECORDS);
+        sight.lines(&["< NOTE ADD p tripe0 INET 198.18.0.1 4070"]);
+        sight.later(37);
+        assert_eq!(look(&mut sight), Ok(()));
+        sight.lines(&["> PING -background c0.0 -timeout 10 p"]);
+        sight.later(17);
+        assert_eq!(look(&mut sight), Ok(()));
+    }
+
+    #[test]
+    fn a_late_check_of_which_nobody_is_told_breaks_it() {
+        let mut sight = Sight::new::<Late>(RECORDS);
+        sight.lines(&["< NOTE ADD p tripe0 INET 198.18.0.1 4070"]);
+        sight.later(39);
+        assert!(matches!(look(&mut sight), Err((Promise::NothingLate, _))));
+    }
+}
