@@ -65,11 +65,6 @@ impl Calm {
         self.away.is_empty()
     }
 
-    /// Whether this one lives.
-    pub(super) fn lives(&self, part: Part) -> bool {
-        !self.away.contains(&part)
-    }
-
     /// Whether the service may have sent what the server read at `read` before it acted on what it
     /// had heard at `heard`.
     pub(super) fn may_cross(&self, heard: Instant, read: Instant) -> bool {

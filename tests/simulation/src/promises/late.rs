@@ -120,46 +120,17 @@ impl Late {
 mod tests {
     use std::sync::Arc;
 
-    use connect_core::machine::{Config, Input, Machine};
-    use connect_ipc::clock::Monotonic;
-    use connect_policy::pinging::PingKind;
-    use peerdb::{Database, Record};
-
-    use super::super::testing::{Sight, view};
+    use super::super::testing::{Sight, database, joined, view};
     use super::*;
     use crate::world::Truth;
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("watch", "t"), ("every", "30")])];
 
-    /// A core that has joined a server without peers, so that it has nothing to say about `p`.
-    fn core() -> Machine {
-        let mut machine = Machine::new(Config {
-            version: "2".to_owned(),
-            pid: 1,
-            socket: "tripesock".into(),
-            database: "peers.cdb".into(),
-            startup: false,
-            ping: PingKind::Transport,
-            script_limit: None,
-            exit_on_disconnect: false,
-            server_wait: None,
-            started: Monotonic(1),
-        });
-        let mut inputs = vec![Input::ServerConnected { run: None }];
-        let ok = || Input::ServerLine("OK".into());
-        inputs.extend([ok(), ok(), ok(), Input::EndOfTurn]);
-        for input in inputs {
-            machine.handle(input, Monotonic(1), &mut Vec::new());
-        }
-        machine
-    }
-
     fn look(sight: &mut Sight) -> Verdict {
-        let core = core();
-        let pairs = RECORDS[0].1.iter().copied();
-        let database = Database::from_parts([Record::new("p", pairs)], [], []);
+        // It has nothing to say about `p`, which its server does not have.
+        let core = joined(RECORDS, &[]);
         let truth = Truth {
-            file: Some(Arc::new(database)),
+            file: Some(Arc::new(database(RECORDS))),
             ..Truth::default()
         };
         view(|view| {

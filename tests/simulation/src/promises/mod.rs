@@ -9,6 +9,8 @@
 //! What excuses something that looks like a broken promise stands in the rule, with the sentence
 //! that grants it.
 
+mod agree;
+mod ask;
 mod calm;
 mod causes;
 mod checks;
@@ -19,6 +21,7 @@ mod pings;
 mod records;
 mod requests;
 mod scripts;
+mod settled;
 mod tap;
 #[cfg(test)]
 mod testing;
@@ -80,6 +83,8 @@ impl Host {
             rules.push(Box::<scripts::Scripts>::default());
             rules.push(Box::<late::Late>::default());
             rules.push(Box::<turns::Turns>::default());
+            rules.push(Box::<agree::Agree>::default());
+            rules.push(Box::<settled::Settled>::default());
         }
         Host {
             tap: Tap::default(),

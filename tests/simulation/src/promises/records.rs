@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tripe_admin::Interval;
 
-use crate::plan::{DatabaseChange, Fault, HostId, HostSite, OperatorAct, Partner, Plan};
+use crate::plan::{DatabaseChange, Fault, Habit, HostId, HostSite, Partner, Plan};
 
 /// The times and numbers by which a peer is pinged, each the largest that a record may have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,8 +29,14 @@ pub(super) struct Records {
     reflected: BTreeSet<String>,
     /// Whether the database may be that of another site.
     pub(super) may_be_foreign: bool,
-    /// Whether somebody may have scripts run, or changes applied.
-    pub(super) has_operators: bool,
+    /// The peers whose record may be struck.
+    struck: BTreeSet<String>,
+    /// The peers with scripts that may not be startable.
+    unstartable: BTreeSet<String>,
+    /// Whether the service is started together with the server.
+    pub(super) startup: bool,
+    /// Whether there may be no database that can be read.
+    may_be_missing: bool,
     /// The commands that the server is made to refuse as malformed.
     pub(super) refused: BTreeSet<String>,
     /// Whether the script helper keeps a journal.
@@ -54,10 +60,22 @@ impl Records {
 
     fn site(&mut self, site: &HostSite) {
         self.journal = site.journal;
+        self.startup = site.startup;
         self.keeps_state = site.keeps_state;
         for record in &site.records {
             for (key, value) in &record.pairs {
                 self.add(&record.peer, key, Some(value.clone()));
+            }
+            let habits = &record.scripts;
+            let all = [
+                &habits.ifup,
+                &habits.ifdown,
+                &habits.connect,
+                &habits.disconnect,
+            ];
+            let mut all = all.into_iter().flatten();
+            if all.any(|weighted| matches!(weighted.habit, Habit::NotStarted(_))) {
+                self.unstartable.insert(record.peer.clone());
             }
             if let Partner::Reflected(_) = record.partner {
                 self.reflected.insert(record.peer.clone());
@@ -70,17 +88,15 @@ impl Records {
             Fault::Database { change } => match change {
                 DatabaseChange::Record { peer, key, value } => self.add(peer, key, value.clone()),
                 DatabaseChange::New(_) | DatabaseChange::OfOtherSite => self.may_be_foreign = true,
-                DatabaseChange::Struck(_)
-                | DatabaseChange::Broken
-                | DatabaseChange::Missing
-                | DatabaseChange::Back => {}
+                DatabaseChange::Struck(peer) => {
+                    self.struck.insert(peer.clone());
+                }
+                DatabaseChange::Broken | DatabaseChange::Missing => self.may_be_missing = true,
+                DatabaseChange::Back => {}
             },
             Fault::Refuse { command, code, .. } if is_malformed(code) => {
                 self.refused.insert(command.to_uppercase());
             }
-            Fault::Operator {
-                act: OperatorAct::Apply | OperatorAct::RunScript { .. },
-            } => self.has_operators = true,
             _ => {}
         }
     }
@@ -93,6 +109,20 @@ impl Records {
     /// Whether the lab itself answers for this peer.
     pub(super) fn is_reflected(&self, peer: &str) -> bool {
         self.reflected.contains(peer)
+    }
+
+    /// Whether this peer has always had these scripts, whatever the database was.
+    pub(super) fn always_has(&self, peer: &str, keys: [&str; 2]) -> bool {
+        let is_certain = !self.may_be_foreign
+            && !self.struck.contains(peer)
+            && (self.keeps_state || !self.may_be_missing);
+        let is_fixed = |key: &str| matches!(self.said(peer, key).as_slice(), [Some(_)]);
+        is_certain && keys.into_iter().all(is_fixed)
+    }
+
+    /// Whether scripts of this peer may not be startable.
+    pub(super) fn may_not_start(&self, peer: &str) -> bool {
+        self.unstartable.contains(peer)
     }
 
     /// How many attempts a check of this peer may have: every number that a record says.

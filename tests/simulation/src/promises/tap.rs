@@ -154,6 +154,11 @@ impl Tap {
         self.current.is_some()
     }
 
+    /// How many commands and jobs of the service are not answered.
+    pub(super) fn unanswered(&self) -> usize {
+        self.waiting.len() + self.running.len()
+    }
+
     /// Takes in what was seen, and says what it means.
     pub(super) fn see(&mut self, at: Instant, seen: &Seen<'_>) -> Option<Fact> {
         match seen {

@@ -3,8 +3,15 @@
 
 use std::time::Duration;
 
+use connect_core::machine::{Config, ConnectionId, Input, Machine};
 use connect_ifscripts::ledger::Ledger;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::HelperStatus;
+use connect_ipc::pinger::FromPinger;
+use connect_ipc::scripts::FromScripts;
+use connect_ipc::setup::SetupPage;
+use connect_policy::pinging::PingKind;
+use peerdb::{Database, Record};
 use tripe_lab::server::ClientId;
 
 use super::{Host, Rule, Verdict};
@@ -118,4 +125,58 @@ pub(super) fn view<T>(look: impl FnOnce(View<'_>) -> T) -> T {
         ledger: &ledger,
         truth: &truth,
     })
+}
+
+/// A core with these records that has joined a server with these peers, and its helpers.
+pub(super) fn joined(records: &[(&str, &[(&str, &str)])], peers: &[&str]) -> Machine {
+    let now = Monotonic(1_000_000_000_000);
+    let mut machine = Machine::new(Config {
+        version: "2".to_owned(),
+        pid: 1,
+        socket: "tripesock".into(),
+        database: "peers.cdb".into(),
+        startup: false,
+        ping: PingKind::Transport,
+        script_limit: None,
+        exit_on_disconnect: false,
+        server_wait: None,
+        started: now,
+    });
+    let (pinger, scripts) = (ConnectionId(1), ConnectionId(2));
+    let status = || HelperStatus {
+        connected: true,
+        ..HelperStatus::default()
+    };
+    let line = |text: String| Input::ServerLine(text.into());
+    let mut inputs = vec![
+        Input::Database(Ok(database(records)).into()),
+        Input::PingerConnected {
+            connection: pinger,
+            status: status(),
+        },
+        Input::Pinger(pinger, FromPinger::Resume(Vec::new())),
+        Input::ScriptsConnected {
+            connection: scripts,
+            status: status(),
+        },
+        Input::Scripts(scripts, FromScripts::Resume(Vec::new())),
+        Input::Scripts(scripts, FromScripts::Setups(SetupPage::default())),
+        Input::EndOfTurn,
+        Input::ServerConnected { run: None },
+        line("OK".to_owned()),
+        line("OK".to_owned()),
+    ];
+    inputs.extend(peers.iter().map(|peer| line(format!("INFO {peer}"))));
+    inputs.extend([line("OK".to_owned()), Input::EndOfTurn]);
+    let mut out = Vec::new();
+    for input in inputs {
+        machine.handle(input, now, &mut out);
+    }
+    machine
+}
+
+/// A database with these records.
+pub(super) fn database(records: &[(&str, &[(&str, &str)])]) -> Database {
+    let record = |(peer, pairs): &(&str, &[(&str, &str)])| Record::new(peer, pairs.iter().copied());
+    Database::from_parts(records.iter().map(record), [], [])
 }
