@@ -2,6 +2,7 @@
 //! How much core has begun and not ended, for those who hold its tables to their limits.
 
 use super::Machine;
+use super::changes::Applying;
 
 /// How much there is of each kind that core has begun and not ended. Once nothing happens any more
 /// all of it comes to nothing, but for scripts that go on.
@@ -46,7 +47,7 @@ impl Machine {
             jobs,
             additions,
             greetings,
-            applying: applying.map_or(0, |applying| applying.left()),
+            applying: applying.map_or(0, Applying::left),
             at_server: self.server.session.outstanding(),
             pings_queued,
             for_pinger,

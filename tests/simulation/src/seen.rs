@@ -37,7 +37,7 @@ pub enum Who {
 }
 
 /// Something that happened at a host.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub enum Seen<'a> {
     /// The server read this line of a client.
     Wrote(ClientId, &'a str),

@@ -67,10 +67,8 @@ impl Rule for Agree {
                     (known.added, known.heard) = (Some(now.at), false);
                 }
             }
-            Seen::Ordered(run) => {
-                if run.setup.is_some() {
-                    *self.of(&run.peer).ordered.get_mut(run.kind.lane()) = Some(run.kind);
-                }
+            Seen::Ordered(run) if run.setup.is_some() => {
+                *self.of(&run.peer).ordered.get_mut(run.kind.lane()) = Some(run.kind);
             }
             Seen::Started(id, run) => self.started(*id, run),
             Seen::ChildEnded(id, _) => {
@@ -133,24 +131,13 @@ impl Agree {
         for (name, peer) in &self.peers {
             for lane in Lane::ALL {
                 let keys = scripts(lane).map(ScriptKind::name);
-                if !now.records.always_has(name, keys) || self.is_held_up(view, name, lane) {
+                if !now.records.always_has(name, keys) || is_held_up(view, name, lane) {
                     continue;
                 }
                 self.agrees(now, (name, peer), lane, is_there(name))?;
             }
         }
         Ok(())
-    }
-
-    /// Whether a script of the lane lives, which others wait for.
-    fn is_held_up(&self, view: &View<'_>, peer: &str, lane: Lane) -> bool {
-        let mut living = view.ledger.runs();
-        living.any(|run| {
-            run.under_way.peer == peer
-                && run.under_way.kind.lane() == lane
-                && run.under_way.kind != ScriptKind::Connect
-                && view.truth.children.contains(&run.under_way.run)
-        })
     }
 
     fn agrees(
@@ -188,6 +175,17 @@ impl Agree {
         );
         Err((Promise::ScriptsAgree, text))
     }
+}
+
+/// Whether a script of the lane lives, which others wait for.
+fn is_held_up(view: &View<'_>, peer: &str, lane: Lane) -> bool {
+    let mut living = view.ledger.runs();
+    living.any(|run| {
+        run.under_way.peer == peer
+            && run.under_way.kind.lane() == lane
+            && run.under_way.kind != ScriptKind::Connect
+            && view.truth.children.contains(&run.under_way.run)
+    })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use connect_core::machine::{Backlog, Machine};
 use connect_ipc::control::{PeerState, Reply, Request, ServerLink, ServiceStatus};
 use peerdb::Record;
 use tripe_admin::Note;
+use tripe_lab::server::Server;
 
 use super::tap::{End, Fact};
 use super::{Moment, Rule, Verdict, ask};
@@ -96,7 +97,7 @@ impl Settled {
     }
 
     fn peers(&self, now: &Moment<'_>, view: &View<'_>, core: &Machine) -> Verdict {
-        let present = view.server.map(|server| server.peers()).unwrap_or_default();
+        let present = view.server.map(Server::peers).unwrap_or_default();
         for record in view.truth.site.peers().filter(|it| it.flag("watch")) {
             let name = record.name();
             if !now.records.is_reflected(name) {
