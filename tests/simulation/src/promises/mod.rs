@@ -10,18 +10,25 @@
 //! that grants it.
 
 mod agree;
+mod alive;
 mod ask;
 mod calm;
 mod causes;
 mod checks;
+mod events;
+mod facts;
+mod figures;
+mod helpers;
 mod jobs;
 mod late;
 mod lines;
 mod pings;
 mod records;
 mod requests;
+mod rows;
 mod scripts;
 mod settled;
+mod sizes;
 mod tap;
 #[cfg(test)]
 mod testing;
@@ -76,15 +83,10 @@ impl Host {
             Box::<causes::Causes>::default(),
             Box::<checks::Checks>::default(),
             Box::<lines::Lines>::default(),
+            Box::<alive::Alive>::default(),
         ];
         if provider == Provider::Product {
-            rules.push(Box::<jobs::Jobs>::default());
-            rules.push(Box::<requests::Requests>::default());
-            rules.push(Box::<scripts::Scripts>::default());
-            rules.push(Box::<late::Late>::default());
-            rules.push(Box::<turns::Turns>::default());
-            rules.push(Box::<agree::Agree>::default());
-            rules.push(Box::<settled::Settled>::default());
+            rules.extend(product());
         }
         Host {
             tap: Tap::default(),
@@ -110,6 +112,25 @@ impl Host {
         }
         Ok(())
     }
+}
+
+/// What is promised of the product alone.
+fn product() -> [Box<dyn Rule>; 13] {
+    [
+        Box::<jobs::Jobs>::default(),
+        Box::<requests::Requests>::default(),
+        Box::<figures::Figures>::default(),
+        Box::<scripts::Scripts>::default(),
+        Box::<facts::Facts>::default(),
+        Box::<late::Late>::default(),
+        Box::<rows::Rows>::default(),
+        Box::<events::Events>::default(),
+        Box::<turns::Turns>::default(),
+        Box::<sizes::Sizes>::default(),
+        Box::<helpers::Helpers>::default(),
+        Box::<agree::Agree>::default(),
+        Box::<settled::Settled>::default(),
+    ]
 }
 
 /// Watches a run and holds it against all promises.

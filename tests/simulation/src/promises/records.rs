@@ -120,6 +120,21 @@ impl Records {
         is_certain && keys.into_iter().all(is_fixed)
     }
 
+    /// The value of this key in every record of a peer, if it has the same in all.
+    pub(super) fn fixed(&self, peer: &str, key: &str) -> Option<&str> {
+        let is_certain = !self.may_be_foreign && !self.struck.contains(peer);
+        match self.said(peer, key).as_slice() {
+            [Some(value)] if is_certain => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The keys that records of a peer have, each with its value if it is the same in all.
+    pub(super) fn keys(&self, peer: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let keys = self.values.get(peer).into_iter().flatten();
+        keys.map(move |(key, _)| (key.as_str(), self.fixed(peer, key)))
+    }
+
     /// Whether scripts of this peer may not be startable.
     pub(super) fn may_not_start(&self, peer: &str) -> bool {
         self.unstartable.contains(peer)
