@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! How much core has begun and not ended, for those who hold its tables to their limits.
 
-use super::Machine;
-use super::changes::Applying;
-
 /// How much there is of each kind that core has begun and not ended. Once nothing happens any more
 /// all of it comes to nothing, but for scripts that go on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -32,29 +29,4 @@ pub struct Backlog {
     pub undecided: usize,
     /// Connections that read the state.
     pub readers: usize,
-}
-
-impl Machine {
-    /// How much core has begun and not ended. A walk through all runs.
-    #[must_use]
-    pub fn backlog(&self) -> Backlog {
-        let (jobs, held) = self.commands.counts();
-        let (additions, greetings) = self.additions.counts();
-        let applying = self.additions.applying.as_ref();
-        let (pings_queued, for_pinger) = self.pinger.counts();
-        Backlog {
-            held,
-            jobs,
-            additions,
-            greetings,
-            applying: applying.map_or(0, Applying::left),
-            at_server: self.server.session.outstanding(),
-            pings_queued,
-            for_pinger,
-            runs: usize::try_from(self.scripts.pending()).unwrap_or(usize::MAX),
-            orders_untaken: self.scripts.untaken(),
-            undecided: self.scripts.recovery.undecided(),
-            readers: self.events.observing.readers(),
-        }
-    }
 }

@@ -12,8 +12,11 @@
 pub mod chance;
 pub mod coverage;
 pub mod instant;
+pub mod narrative;
 pub mod plan;
 pub mod promise;
 pub mod promises;
+pub mod recording;
 pub mod seen;
+pub mod shrink;
 pub mod world;

@@ -128,3 +128,12 @@ impl Watcher for () {
         Ok(())
     }
 }
+
+/// Both judge; what the first finds counts.
+impl<A: Watcher, B: Watcher> Watcher for (A, B) {
+    fn see(&mut self, at: Instant, host: HostId, seen: Seen<'_>) -> Result<(), Broken> {
+        let found = self.0.see(at, host, seen);
+        let other = self.1.see(at, host, seen);
+        found.and(other)
+    }
+}

@@ -19,8 +19,8 @@ use crate::plan::Part;
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
 
-/// How late something may be before it must be told: 5 s until it counts as overdue, 1 s between two
-/// looks, 1 s of rounding, and one for the way to the server.
+/// How late something may be before it must be told: 5 s until it counts as overdue, 1 s between
+/// two looks, 1 s of rounding, and one for the way to the server.
 const LATE: Duration = Duration::from_secs(8);
 
 /// What is waited for.

@@ -3,7 +3,7 @@
 //! services, by what is true in the world, and by what the machines show to everybody.
 //!
 //! ```text
-//!   world --Seen--> [Promises] --by host--> [tap] --Fact--> rules, each a promise or two --> Broken
+//!   world --Seen--> [Promises] --by host--> [tap] --Fact--> rules, a promise each --> Broken
 //! ```
 //!
 //! What excuses something that looks like a broken promise stands in the rule, with the sentence

@@ -157,7 +157,7 @@ impl Records {
     fn said(&self, peer: &str, key: &str) -> Vec<Option<&str>> {
         let values = self.values.get(peer).and_then(|keys| keys.get(key));
         let values = values.into_iter().flatten().map(Option::as_deref);
-        // A record that is struck and comes back, or a value that is taken away, leaves the default.
+        // A record that is struck and comes back, or a value that goes, leaves the default.
         let mut values: Vec<Option<&str>> = values.collect();
         if values.is_empty() {
             values.push(None);

@@ -3,8 +3,8 @@
 //! earlier one.
 //!
 //! Excused (operators.md, "What is promised of scripts"): "The journal of scripts is damaged: [...]
-//! Others may be run again", and without one, once the helper has ended, "they run on unwatched, and
-//! the next script of the peer may run beside them".
+//! Others may be run again", and without one, once the helper has ended, "they run on unwatched,
+//! and the next script of the peer may run beside them".
 
 use std::collections::BTreeMap;
 

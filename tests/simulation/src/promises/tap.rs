@@ -137,7 +137,7 @@ pub(super) struct Tap {
     current: Option<ClientId>,
     /// All connections that it has had.
     known: BTreeSet<ClientId>,
-    /// The commands that the server has not answered, the oldest first, with what was heard of each.
+    /// The commands that the server has not answered, oldest first, and what was heard of each.
     waiting: VecDeque<Running>,
     /// The commands that run in the background, by tag.
     running: BTreeMap<String, Running>,
