@@ -11,12 +11,18 @@
 
 pub mod chance;
 pub mod coverage;
+mod digest;
+mod host;
 pub mod instant;
 pub mod narrative;
+mod network;
 pub mod plan;
 pub mod promise;
 pub mod promises;
+mod queue;
 pub mod recording;
 pub mod seen;
 pub mod shrink;
+mod truth;
+mod wire;
 pub mod world;

@@ -2,8 +2,11 @@
 //! What a run is: a site, and a list of faults with their instants. It is made from a seed before
 //! the run, can be written down, and is made smaller by leaving faults out.
 
+mod build;
 mod fault;
+mod generate;
 mod host;
+mod profile;
 mod site;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +17,9 @@ pub use fault::{
     DatabaseChange, Fault, Greeting, JournalLoss, Kept, Knock, Leaving, OperatorAct, OthersAct,
     PathChange, When,
 };
+pub use generate::Scale;
 pub use host::{HostId, Part, Way};
+pub use profile::Profile;
 pub use site::{
     Habit, HostSite, Nat, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted,
 };

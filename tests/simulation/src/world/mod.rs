@@ -1,18 +1,27 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The world: it plays a plan, and tells a watcher what it sees.
 
-mod truth;
+pub(crate) mod aims;
+pub(crate) mod shared;
 
+mod carry_out;
+mod step;
+
+use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
-use crate::plan::Plan;
-use crate::promise::Broken;
-use crate::seen::Watcher;
+use crate::host::Host;
+use crate::plan::{HostId, Plan};
+use crate::promise::{Broken, Promise};
+use crate::queue::Step;
+use crate::seen::{Seen, Watcher};
+use shared::Shared;
 
-pub use truth::Truth;
+pub use crate::truth::Truth;
 
 /// How a plan is played.
 #[derive(Clone, Debug, Default)]
@@ -72,22 +81,81 @@ pub struct Summary {
 /// A world.
 #[derive(Debug)]
 pub struct World<W> {
-    watcher: W,
-    summary: Summary,
+    plan: Plan,
+    hosts: Vec<Host>,
+    /// The faults whose time has come.
+    begun: BTreeSet<usize>,
+    shared: Shared<W>,
 }
+
+/// How many steps there may be at one instant before that counts as spinning.
+const STEPS: u32 = 1_000_000;
 
 impl<W: Watcher> World<W> {
     /// A world in which nothing has happened yet.
     #[must_use]
-    pub fn new(_plan: &Plan, _how: How, watcher: W) -> Self {
+    pub fn new(plan: &Plan, how: How, watcher: W) -> Self {
+        let shared = Shared::new(plan, how, watcher);
+        let sites = plan.site.hosts.iter().zip(0u8..);
+        let hosts = sites.map(|(site, number)| Host::new(HostId(number), site, &shared));
         World {
-            watcher,
-            summary: Summary::default(),
+            hosts: hosts.collect(),
+            begun: BTreeSet::new(),
+            plan: plan.clone(),
+            shared,
         }
     }
 
     /// Plays the plan until its end, or until a promise is broken.
-    pub fn run(self) -> (W, Result<Summary, Broken>) {
-        (self.watcher, Ok(self.summary))
+    pub fn run(mut self) -> (W, Result<Summary, Broken>) {
+        self.begin();
+        let (mut last, mut count) = (self.shared.now, 0);
+        while self.shared.broken.is_none()
+            && let Some((at, step)) = self.shared.queue.pop()
+            && at <= self.plan.until
+        {
+            count = if at == last { count + 1 } else { 0 };
+            last = at;
+            if count > STEPS {
+                let text = "nothing else happens than steps at one instant".to_owned();
+                self.shared.fail(Promise::Turns, HostId(0), text);
+            }
+            self.shared.now = at;
+            self.shared.summary.steps += 1;
+            self.step(step);
+        }
+        self.end()
+    }
+
+    fn begin(&mut self) {
+        for host in &mut self.hosts {
+            host.boot(&mut self.shared);
+        }
+        self.shared.after(Duration::from_secs(60), Step::Minute(1));
+        for (index, timed) in self.plan.faults.iter().enumerate() {
+            self.shared.queue.push(timed.at, Step::Fault(index));
+        }
+        let quiet = Step::Calm(carry_out::QUIET);
+        self.shared.queue.push(self.plan.quiet_from, quiet);
+    }
+
+    fn end(mut self) -> (W, Result<Summary, Broken>) {
+        if self.shared.broken.is_none() {
+            self.shared.now = self.plan.until;
+            for host in &self.hosts {
+                let view = host.view(&self.shared);
+                let (at, watcher) = (self.shared.now, &mut self.shared.watcher);
+                if let Err(broken) = watcher.see(at, host.id, Seen::End(view)) {
+                    self.shared.broken.get_or_insert(broken);
+                }
+            }
+        }
+        let mut summary = self.shared.summary;
+        summary.digest = self.shared.digest.sum();
+        let result = match self.shared.broken {
+            Some(broken) => Err(broken),
+            None => Ok(summary),
+        };
+        (self.shared.watcher, result)
     }
 }

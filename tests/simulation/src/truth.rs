@@ -17,6 +17,8 @@ pub struct Truth {
     pub site: Arc<Database>,
     /// What its file has now; nothing if it cannot be read.
     pub file: Option<Arc<Database>>,
+    /// The peers that the server has.
+    pub present: BTreeSet<String>,
     /// The reflected partners that are dead.
     pub dead: BTreeSet<String>,
     /// Until when each process stands still.
