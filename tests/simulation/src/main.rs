@@ -4,8 +4,12 @@
 use std::time::Duration;
 
 use clap::Parser;
-use simulation::plan::{Plan, Profile, Scale};
-use simulation::world::{Digesting, How, World};
+use simulation::instant::Instant;
+use simulation::plan::{HostId, Plan, Profile, Scale};
+use simulation::promise::Broken;
+use simulation::promises::Promises;
+use simulation::seen::{Seen, Watcher};
+use simulation::world::{Digesting, How, Provider, World};
 
 /// Plays whole sites in simulated time.
 #[derive(Debug, Parser)]
@@ -32,6 +36,31 @@ struct Options {
     /// How much happens: storm, calm or mixed.
     #[arg(long, default_value = "storm")]
     profile: Profile,
+    /// Hold the run against no promise.
+    #[arg(long)]
+    unjudged: bool,
+    /// Leave out this promise, such as P10.
+    #[arg(long)]
+    without: Vec<String>,
+}
+
+/// All promises but some.
+struct Judge<'a> {
+    promises: Promises,
+    without: &'a [String],
+}
+
+impl Watcher for Judge<'_> {
+    fn see(&mut self, at: Instant, host: HostId, seen: Seen<'_>) -> Result<(), Broken> {
+        let seen = self.promises.see(at, host, seen);
+        seen.or_else(|broken| {
+            let name = broken.promise.name();
+            if self.without.iter().any(|it| it == name) {
+                return Ok(());
+            }
+            Err(broken)
+        })
+    }
 }
 
 fn main() {
@@ -54,7 +83,17 @@ fn main() {
             digest: Digesting::Off,
             ..How::default()
         };
-        match World::new(&plan, how, ()).run().1 {
+        let played = if options.unjudged {
+            World::new(&plan, how, ()).run().1
+        } else {
+            let promises = Promises::new(&plan, Provider::Product);
+            let judge = Judge {
+                promises,
+                without: &options.without,
+            };
+            World::new(&plan, how, judge).run().1
+        };
+        match played {
             Ok(summary) => {
                 coverage.add(&summary.coverage);
                 println!(

@@ -66,7 +66,7 @@ pub(crate) fn inner(host: HostId) -> SocketAddr {
 }
 
 /// The address of a host that has a translation, as its first one.
-fn outer(host: HostId, port: u16) -> SocketAddr {
+pub(crate) fn outer(host: HostId, port: u16) -> SocketAddr {
     (Ipv4Addr::new(192, 0, 2, host.0.saturating_add(1)), port).into()
 }
 

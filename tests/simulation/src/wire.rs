@@ -55,10 +55,14 @@ impl Pipe {
         let mut at = self.next(now, delay);
         let all = std::mem::take(&mut self.pending);
         match pieces {
-            None => {
-                self.chunks.push_back((at, all));
-                due(at);
-            }
+            // What arrives together is read together.
+            None => match self.chunks.back_mut() {
+                Some((last, bytes)) if *last == at => bytes.extend_from_slice(&all),
+                _ => {
+                    self.chunks.push_back((at, all));
+                    due(at);
+                }
+            },
             Some((length, pause)) => {
                 for piece in all.chunks(length.max(1)) {
                     self.chunks.push_back((at, piece.to_vec()));

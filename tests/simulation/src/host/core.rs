@@ -184,35 +184,47 @@ impl Host {
             return;
         }
         let arrived = wire.to_client.take(shared.now);
+        let ends = arrived.cut || arrived.ended;
+        if arrived.bytes.is_empty() && !ends {
+            return;
+        }
         wire.client_lines.push(&arrived.bytes);
-        if arrived.cut || arrived.ended {
-            // What has arrived before is read first.
-            self.core_turns(shared);
+        // What has arrived before the end is read first.
+        self.core_turns(shared);
+        if ends && self.core.client == Some(client) {
             if arrived.cut {
                 self.cut_wire(client, shared);
             }
             self.hang_up(client, shared);
             self.retry_server("it closed the connection", shared);
+            self.core_turns(shared);
         }
-        self.core_turns(shared);
     }
 
-    /// Something has arrived for core.
+    /// Something has arrived for core, which takes everything that arrives at one instant in one
+    /// turn.
     pub(crate) fn tell_core<W: Watcher>(&mut self, arrival: Arrival, shared: &mut Shared<W>) {
         if self.core.process.lives {
-            self.core.inbox.push_back(arrival);
-            self.core_turns(shared);
+            // A sleep is told before what has waited meanwhile.
+            if matches!(arrival, Arrival::Slept(_)) {
+                self.core.inbox.push_front(arrival);
+            } else {
+                self.core.inbox.push_back(arrival);
+            }
+            if self.core.process.is_able(shared.now) {
+                self.set_wake(Part::Core, Some(shared.now), shared);
+            }
         }
     }
 
     /// Core's deadline may have passed.
     pub(crate) fn core_wakes<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         self.core.process.wake = None;
-        match self.core.client {
-            // After a standstill what has arrived is read first.
-            Some(client) => self.core_reads(client, shared),
-            None => self.core_turns(shared),
+        // After a standstill what has arrived is read first.
+        if let Some(client) = self.core.client {
+            self.core_reads(client, shared);
         }
+        self.core_turns(shared);
     }
 
     fn feed_core<W: Watcher>(&mut self, input: Input<'_>, shared: &mut Shared<W>) {
@@ -229,6 +241,11 @@ impl Host {
         for _ in 0..TURNS {
             if !self.core.process.is_able(shared.now) {
                 return;
+            }
+            while let Some(Arrival::Slept(_) | Arrival::ServerConnected) = self.core.inbox.front()
+                && let Some(arrival) = self.core.inbox.pop_front()
+            {
+                self.feed_arrival(arrival, shared);
             }
             self.feed_lines(shared);
             for _ in 0..ARRIVALS {
@@ -307,14 +324,6 @@ impl Host {
         let Some(wire) = self.wires.open.get_mut(&client) else {
             return;
         };
-        // The connection is told before its lines.
-        if core
-            .inbox
-            .front()
-            .is_some_and(|it| matches!(it, Arrival::ServerConnected))
-        {
-            return;
-        }
         while let Some(line) = wire.client_lines.next_line() {
             let Line::Text(line) = line else {
                 continue;

@@ -9,8 +9,7 @@ use connect_ifscripts::ledger::Ledger;
 use connect_ipc::setup::ServerRun;
 use peerdb::{Database, Record};
 
-use crate::network::{Network, reflected};
-use crate::plan::{HostSite, Kept, Partner};
+use crate::plan::{HostSite, Kept};
 
 /// How many states that were written before are kept, to be put back.
 const OLDER: usize = 8;
@@ -38,23 +37,9 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
-    pub(crate) fn new(site: &HostSite, network: &Network) -> Self {
-        let records = site.records.iter().map(|record| {
-            let address = match record.partner {
-                Partner::Reflected(number) => reflected(number),
-                Partner::Host(host) => network.address(host),
-            };
-            let pairs = record.pairs.iter().map(|(key, value)| {
-                // A record with an address says so by a star.
-                let value = if key == "peer" && value == "*" {
-                    format!("INET {} {}", address.ip(), address.port())
-                } else {
-                    value.clone()
-                };
-                (key.clone(), value)
-            });
-            Record::new(&record.peer, pairs)
-        });
+    pub(crate) fn new(site: &HostSite) -> Self {
+        let records = site.records.iter();
+        let records = records.map(|it| Record::new(&it.peer, it.pairs.iter().cloned()));
         let users = site.users.iter().cloned();
         let database = Database::from_parts(records, users, site.auto.iter().cloned());
         let database = Arc::new(database);

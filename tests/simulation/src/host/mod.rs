@@ -59,7 +59,7 @@ pub(crate) struct Power {
 
 impl Host {
     pub(crate) fn new<W: Watcher>(id: HostId, site: &HostSite, shared: &Shared<W>) -> Self {
-        let disk = disk::Disk::new(site, &shared.network);
+        let disk = disk::Disk::new(site);
         let truth = Truth {
             site: disk.site.clone(),
             file: Some(disk.site.clone()),

@@ -22,7 +22,7 @@ use crate::seen::{Seen, Watcher};
 use crate::world::shared::Shared;
 
 /// How long it takes to read what was sent.
-const READS: Duration = Duration::from_micros(80);
+const READS: Duration = Duration::from_micros(500);
 
 /// How many events wait for an observer that does not read; beyond, they are dropped and told.
 const UNREAD: usize = 1_000;

@@ -10,6 +10,10 @@ use super::site::{
     Habit, HostSite, Nat, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted,
 };
 use crate::chance::{Chances, What};
+use crate::network::{inner, outer, reflected};
+
+/// The first outer port of the host whose address is translated.
+const FIRST_PORT: u16 = 30_000;
 
 /// How a peer is connected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,12 +70,8 @@ fn host(draw: &mut Rng, id: HostId, hosts: u8, peers: u32, calm: bool) -> HostSi
     let users = records
         .iter()
         .map(|it| (format!("user-{}", it.peer), it.peer.clone()));
-    let is_auto = |it: &&RecordSite| {
-        it.pairs
-            .iter()
-            .any(|(key, value)| key == "peer" && value == "*")
-    };
-    let auto = records.iter().filter(is_auto).map(|it| it.peer.clone());
+    let auto = records.iter().filter(|it| !it.is_passive());
+    let auto = auto.map(|it| it.peer.clone());
     let reading = draw.below(3);
     HostSite {
         users: users.collect(),
@@ -85,7 +85,9 @@ fn host(draw: &mut Rng, id: HostId, hosts: u8, peers: u32, calm: bool) -> HostSi
             1 => Switching::FlippedAgain,
             _ => Switching::Default,
         },
-        nat: (hosts > 1 && id.0 == 0).then_some(Nat { first_port: 30_000 }),
+        nat: (hosts > 1 && id.0 == 0).then_some(Nat {
+            first_port: FIRST_PORT,
+        }),
         records,
     }
 }
@@ -103,16 +105,16 @@ fn record(
     partner: Partner,
     calm: bool,
 ) -> RecordSite {
+    let address = match partner {
+        Partner::Reflected(number) => reflected(number),
+        Partner::Host(HostId(0)) => outer(HostId(0), FIRST_PORT),
+        Partner::Host(host) => inner(host),
+    };
+    let address = format!("INET {} {}", address.ip(), address.port());
     let mut pairs: Vec<(String, String)> = Vec::new();
     let mut pair = |key: &str, value: &str| pairs.push((key.to_owned(), value.to_owned()));
-    pair(
-        "peer",
-        if kind == Kind::Passive {
-            "PASSIVE"
-        } else {
-            "*"
-        },
-    );
+    let is_passive = kind == Kind::Passive;
+    pair("peer", if is_passive { "PASSIVE" } else { &address });
     pair("watch", "t");
     match kind {
         Kind::Connects => {

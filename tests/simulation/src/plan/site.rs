@@ -72,6 +72,15 @@ pub struct RecordSite {
     pub scripts: ScriptHabits,
 }
 
+impl RecordSite {
+    /// Whether its partner makes the connection.
+    #[must_use]
+    pub fn is_passive(&self) -> bool {
+        let mut pairs = self.pairs.iter();
+        pairs.any(|(key, value)| key == "peer" && value == "PASSIVE")
+    }
+}
+
 /// Who is at the other end of a tunnel.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

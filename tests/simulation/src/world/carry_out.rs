@@ -145,11 +145,7 @@ impl Host {
     fn repair<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         let records = self.site.records.iter();
         let missing: Vec<String> = records
-            .filter(|it| {
-                it.pairs
-                    .iter()
-                    .any(|(key, value)| key == "peer" && value == "*")
-            })
+            .filter(|it| !it.is_passive())
             .filter(|it| !self.truth.present.contains(&it.peer))
             .map(|it| it.peer.clone())
             .collect();
@@ -162,11 +158,7 @@ impl Host {
     pub(super) fn partners_knock<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         let records = self.site.records.iter();
         let missing: Vec<(String, u32)> = records
-            .filter(|it| {
-                it.pairs
-                    .iter()
-                    .any(|(key, value)| key == "peer" && value == "PASSIVE")
-            })
+            .filter(|it| it.is_passive())
             .filter(|it| !self.truth.present.contains(&it.peer))
             .filter(|it| !self.truth.dead.contains(&it.peer))
             .filter_map(|it| match it.partner {
