@@ -120,7 +120,10 @@ fn record(
         Kind::Connects => {
             pair("connect", "connect-it");
             pair("disconnect", "disconnect-it");
-            pair("cork", "t");
+            // A partner that the lab plays begins no exchange of keys, so it would stay corked.
+            if matches!(partner, Partner::Host(_)) {
+                pair("cork", "t");
+            }
         }
         Kind::Knocks => pair("knock", us),
         Kind::Static | Kind::Passive => {}

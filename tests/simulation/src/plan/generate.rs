@@ -383,12 +383,8 @@ fn refuse(draw: &mut Rng) -> Option<Fault> {
         "ADD", "PING", "EPING", "KILL", "LIST", "ALGS", "ADDR", "IFNAME", "GETCHAL", "GREET",
         "FORCEKX",
     ];
-    let codes = [
-        "unknown-peer",
-        "peer-exists",
-        "resolve-error",
-        "strange-failure",
-    ];
+    // Nothing that would be a lie about the peers that there are.
+    let codes = ["resolve-error", "peer-create-fail", "strange-failure"];
     Some(Fault::Refuse {
         command: (*pick(draw, &commands)?).to_owned(),
         code: (*pick(draw, &codes)?).to_owned(),
