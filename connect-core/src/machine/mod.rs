@@ -16,6 +16,7 @@ mod backlog;
 mod broadcast;
 mod changes;
 mod commands;
+mod counting;
 mod database;
 mod departures;
 mod events;
@@ -176,29 +177,6 @@ impl Machine {
     #[must_use]
     pub const fn link(&self) -> ServerLink {
         self.server.link()
-    }
-
-    /// How much core has begun and not ended. A walk through all runs.
-    #[must_use]
-    pub fn backlog(&self) -> Backlog {
-        let (jobs, held) = self.commands.counts();
-        let (additions, greetings) = self.additions.counts();
-        let applying = self.additions.applying.as_ref();
-        let (pings_queued, for_pinger) = self.pinger.counts();
-        Backlog {
-            held,
-            jobs,
-            additions,
-            greetings,
-            applying: applying.map_or(0, changes::Applying::left),
-            at_server: self.server.session.outstanding(),
-            pings_queued,
-            for_pinger,
-            runs: usize::try_from(self.scripts.pending()).unwrap_or(usize::MAX),
-            orders_untaken: self.scripts.untaken(),
-            undecided: self.scripts.recovery.undecided(),
-            readers: self.events.observing.readers(),
-        }
     }
 }
 
