@@ -6,10 +6,10 @@
 //! scripts, a service that is started later may set up a peer again that is set up [...] or take
 //! down one again that was taken down"; "Without `--keep-state` and without `--startup`, a peer
 //! that is added while the service does not run, or in the moment in which it is killed, is not set
-//! up"; "A peer [...] whose `ifup` has failed or could not be started counts as set up"; "A peer that is
-//! removed and added again while the service does not run, and gets the same interface and the same
-//! address, counts as one that has stayed". Judged is only a peer whose record has always had both
-//! scripts.
+//! up"; "A peer [...] whose `ifup` has failed or could not be started counts as set up"; "A peer
+//! that is removed and added again while the service does not run, and gets the same interface and
+//! the same address, counts as one that has stayed". Judged is only a peer whose record has always
+//! had both scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
