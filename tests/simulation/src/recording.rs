@@ -6,11 +6,10 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use connect_core::machine::{Config, Input, Output};
+use connect_core::machine::{Config, Input, Machine, Output};
 use connect_core::recording::{Header, SCHEMA, line};
 use connect_core::secrets::Secrets;
 use connect_ipc::clock::Monotonic;
-use serde_json::value::RawValue;
 
 use crate::plan::HostId;
 
@@ -20,69 +19,66 @@ pub fn path(directory: &Path, host: HostId, life: u32) -> PathBuf {
     directory.join(format!("core-{}-{life}.jsonl", host.0))
 }
 
-/// A recording of one life of core.
+/// A recording of one life of core. What cannot be written ends it, and is told once.
 #[derive(Debug)]
 pub struct Recording {
-    file: BufWriter<File>,
+    file: Option<BufWriter<File>>,
 }
 
 impl Recording {
     /// Begins the recording of a life.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn begin(
-        directory: &Path,
-        host: HostId,
-        life: u32,
-        config: &Config,
-    ) -> std::io::Result<Self> {
-        std::fs::create_dir_all(directory)?;
-        let mut file = BufWriter::new(File::create(path(directory, host, life))?);
-        let header = Header {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            config: config.clone(),
+    #[must_use]
+    pub fn begin(directory: &Path, host: HostId, life: u32, config: &Config) -> Self {
+        let begin = || {
+            std::fs::create_dir_all(directory)?;
+            let mut file = BufWriter::new(File::create(path(directory, host, life))?);
+            let header = Header {
+                schema: SCHEMA,
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                config: config.clone(),
+            };
+            serde_json::to_writer(&mut file, &header)?;
+            file.write_all(b"\n")?;
+            Ok(file)
         };
-        serde_json::to_writer(&mut file, &header)?;
-        file.write_all(b"\n")?;
-        Ok(Recording { file })
+        let file = begin().map_err(|error| tell(&error)).ok();
+        Recording { file }
     }
 
-    /// An input as text, before core takes it.
-    ///
-    /// # Errors
-    /// If it has no form in JSON.
-    pub fn input(input: &Input<'_>) -> std::io::Result<Box<RawValue>> {
-        Ok(serde_json::value::to_raw_value(input)?)
-    }
-
-    /// Adds an input and what came of it.
-    ///
-    /// # Errors
-    /// If the file cannot be written.
-    pub fn add(
+    /// Has a machine take an input, and writes down what came of it.
+    pub fn handle(
         &mut self,
-        at: Monotonic,
-        input: &RawValue,
-        outputs: &[Output],
-    ) -> std::io::Result<()> {
-        let entry = line(at, input, outputs, &Secrets::default());
-        writeln!(self.file, "{}", entry.unwrap_or_default())
+        machine: &mut Machine,
+        input: Input<'_>,
+        now: Monotonic,
+        out: &mut Vec<Output>,
+    ) {
+        // The machine consumes it.
+        let written = serde_json::value::to_raw_value(&input);
+        let before = out.len();
+        machine.handle(input, now, out);
+        let outputs = out.get(before..).unwrap_or_default();
+        let entry = written.map(|input| line(now, &input, outputs, &Secrets::default()));
+        if let Some(file) = &mut self.file {
+            let added = match entry {
+                Ok(Some(entry)) => writeln!(file, "{entry}"),
+                Ok(None) => Err(std::io::Error::other("an output has no form in JSON")),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = added {
+                tell(&error);
+                self.file = None;
+            }
+        }
     }
+}
 
-    /// Writes everything to the file.
-    ///
-    /// # Errors
-    /// If that cannot be done.
-    pub fn finish(mut self) -> std::io::Result<()> {
-        self.file.flush()
-    }
+fn tell(error: &std::io::Error) {
+    eprintln!("cannot write the recording of core: {error}; recording no further");
 }
 
 #[cfg(test)]
 mod tests {
-    use connect_core::machine::Machine;
     use connect_core::replay::replay;
     use connect_policy::pinging::PingKind;
 
@@ -103,7 +99,7 @@ mod tests {
             server_wait: None,
             started: Monotonic(1),
         };
-        let mut recording = Recording::begin(directory.path(), HostId(0), 3, &config).unwrap();
+        let mut recording = Recording::begin(directory.path(), HostId(0), 3, &config);
         let mut core = Machine::new(config);
         let line = |text: &'static str| Input::ServerLine(text.into());
         let ok = || line("OK");
@@ -111,14 +107,10 @@ mod tests {
         let asked = [line("SVCJOB J1 connect adopted"), Input::EndOfTurn];
         let mut outputs = Vec::new();
         for input in joined.into_iter().chain(asked) {
-            let written = Recording::input(&input).unwrap();
-            let mut now = Vec::new();
-            core.handle(input, Monotonic(2), &mut now);
-            recording.add(Monotonic(2), &written, &now).unwrap();
-            outputs.extend(now);
+            recording.handle(&mut core, input, Monotonic(2), &mut outputs);
         }
         assert!(!outputs.is_empty());
-        recording.finish().unwrap();
+        drop(recording);
         let path = path(directory.path(), HostId(0), 3);
         let report = replay(&path, None, false, &mut Vec::new()).unwrap();
         assert_eq!((report.difference, report.truncated), (None, None));

@@ -28,6 +28,7 @@ use crate::chance::What;
 use crate::plan::{Part, When};
 use crate::promise::Promise;
 use crate::queue::Step;
+use crate::recording::Recording;
 use crate::seen::{Seen, Watcher, Who};
 use crate::world::shared::Shared;
 
@@ -61,6 +62,8 @@ pub(crate) struct CoreSide {
     /// How far the wall clock was set.
     pub(crate) wall: u64,
     out: Vec<Output>,
+    /// What this life of core is recorded with, if it is.
+    recording: Option<Recording>,
 }
 
 impl Default for CoreSide {
@@ -76,6 +79,7 @@ impl Default for CoreSide {
             again: None,
             wall: 1_700_000_000_000,
             out: Vec::new(),
+            recording: None,
         }
     }
 }
@@ -101,6 +105,17 @@ pub(crate) enum Arrival {
 }
 
 impl CoreSide {
+    /// The machine takes an input.
+    fn handle(&mut self, input: Input<'_>, now: Monotonic) {
+        match (&mut self.machine, &mut self.recording) {
+            (Some(machine), None) => machine.handle(input, now, &mut self.out),
+            (Some(machine), Some(recording)) => {
+                recording.handle(machine, input, now, &mut self.out);
+            }
+            (None, _) => {}
+        }
+    }
+
     /// So many events were not sent to observers.
     pub(crate) fn note_dropped(&mut self, events: u64) {
         self.inbox.push_back(Arrival::EventsDropped(events));
@@ -120,7 +135,7 @@ impl Host {
         core.inbox.clear();
         (core.retry, core.times) = (Retry::new(), SaveTimes::new(now));
         (core.writing, core.again) = (false, None);
-        core.machine = Some(Box::new(Machine::new(Config {
+        let config = Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: life,
             socket: PathBuf::from("/run/tripesock"),
@@ -131,7 +146,11 @@ impl Host {
             exit_on_disconnect: false,
             server_wait: Some(SERVER_WAIT),
             started: now,
-        })));
+        };
+        let directory = shared.how.recording.as_ref();
+        core.recording =
+            directory.map(|directory| Recording::begin(directory, self.id, life, &config));
+        core.machine = Some(Box::new(Machine::new(config)));
         shared.see(self.id, Seen::Lives(Part::Core, life));
         let loaded = self.disk.load();
         let is_usable = matches!(loaded, Loaded::Usable { .. });
@@ -230,9 +249,9 @@ impl Host {
     fn feed_core<W: Watcher>(&mut self, input: Input<'_>, shared: &mut Shared<W>) {
         let now = self.clock(shared);
         let core = &mut self.core;
-        if let Some(machine) = &mut core.machine {
+        if core.machine.is_some() {
             shared.sum_all(self.id, &input);
-            machine.handle(input, now, &mut core.out);
+            core.handle(input, now);
         }
     }
 
@@ -318,7 +337,7 @@ impl Host {
     fn feed_lines<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         let now = self.clock(shared);
         let (id, core) = (self.id, &mut self.core);
-        let (Some(client), Some(machine)) = (core.client, &mut core.machine) else {
+        let Some(client) = core.client.filter(|_| core.machine.is_some()) else {
             return;
         };
         let Some(wire) = self.wires.open.get_mut(&client) else {
@@ -338,7 +357,7 @@ impl Host {
             }
             let input = Input::ServerLine(line);
             shared.sum_all(id, &input);
-            machine.handle(input, now, &mut core.out);
+            core.handle(input, now);
         }
     }
 

@@ -27,6 +27,9 @@ const STANDSTILL: Duration = Duration::from_secs(1);
 /// How long a partner that is not silent any more, or that is asked for, takes to reply.
 const REPLY: Duration = Duration::from_secs(1);
 
+/// How often it is looked who is dead.
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// What is known of a partner.
 #[derive(Clone, Copy, Debug, Default)]
 struct Partner {
@@ -53,6 +56,12 @@ impl Rule for Alive {
         match now.seen {
             Seen::Fault(Fault::Partner { peer, time }) => {
                 self.of(peer).silent = now.at + *time + REPLY;
+            }
+            // Who is dead when everything is to settle stays so.
+            Seen::Minute(view) => {
+                for peer in &view.truth.dead {
+                    self.of(peer).silent = now.at + MINUTE + REPLY;
+                }
             }
             Seen::Fault(Fault::Path { change, .. }) => {
                 self.lossy = !matches!(change, PathChange::Heal);

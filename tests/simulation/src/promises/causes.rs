@@ -85,6 +85,12 @@ impl Rule for Causes {
             }
             Some(Fact::Ended(command, end)) => {
                 self.ended(command, end);
+                if command.verb == "LIST" && now.records.startup {
+                    // Whether the server counts as just started is decided with the list.
+                    for name in &now.records.auto {
+                        self.open(name).add += 1;
+                    }
+                }
                 Ok(())
             }
             Some(Fact::Note(note)) => {

@@ -6,16 +6,18 @@
 //! host, or has just come.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::control::ServerLink;
+use peerdb::Database;
 use tripe_admin::Note;
 
 use super::records::Longest;
 use super::tap::Fact;
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
-use crate::plan::Part;
+use crate::plan::{Fault, Part};
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
 
@@ -50,12 +52,15 @@ pub(super) struct Late {
     peers: BTreeMap<String, (Instant, Wait)>,
     /// Until when core stood still, or was not there.
     held: Instant,
+    /// The database whose peers were looked at last.
+    database: Option<Arc<Database>>,
 }
 
 impl Rule for Late {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.seen {
             Seen::Stands(Part::Core, until) => self.held = self.held.max(*until),
+            Seen::Fault(Fault::Suspend { time }) => self.held = self.held.max(now.at + *time),
             Seen::Slept(_) | Seen::Lives(Part::Core, _) => self.held = self.held.max(now.at),
             Seen::Minute(view) => return self.look(now, view),
             _ => {}
@@ -92,10 +97,15 @@ impl Rule for Late {
 }
 
 impl Late {
-    fn look(&self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
-        let (Some(core), Some(database)) = (view.core, view.truth.file.as_ref()) else {
+    fn look(&mut self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
+        let file = view.truth.file.as_ref();
+        let before = std::mem::replace(&mut self.database, file.cloned());
+        let (Some(core), Some(database)) = (view.core, file) else {
             return Ok(());
         };
+        if before.is_none_or(|before| !Arc::ptr_eq(&before, database)) {
+            self.held = self.held.max(now.at);
+        }
         if core.link() != ServerLink::Up || core.probing().overdue.is_some() {
             return Ok(());
         }
@@ -126,11 +136,11 @@ mod tests {
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("watch", "t"), ("every", "30")])];
 
-    fn look(sight: &mut Sight) -> Verdict {
+    fn look(sight: &mut Sight, file: &Arc<Database>) -> Verdict {
         // It has nothing to say about `p`, which its server does not have.
         let core = joined(RECORDS, &[]);
         let truth = Truth {
-            file: Some(Arc::new(database(RECORDS))),
+            file: Some(Arc::clone(file)),
             ..Truth::default()
         };
         view(|view| {
@@ -144,22 +154,30 @@ mod tests {
         })
     }
 
+    /// A host whose peer was just added.
+    fn added() -> (Sight, Arc<Database>) {
+        let file = Arc::new(database(RECORDS));
+        let mut sight = Sight::new::<Late>(RECORDS);
+        assert_eq!(look(&mut sight, &file), Ok(()));
+        sight.lines(&["< NOTE ADD p tripe0 INET 198.18.0.1 4070"]);
+        (sight, file)
+    }
+
     #[test]
     fn a_check_in_time_keeps_it() {
-        let mut sight = Sight::new::<Late>(RECORDS);
-        sight.lines(&["< NOTE ADD p tripe0 INET 198.18.0.1 4070"]);
+        let (mut sight, file) = added();
         sight.later(37);
-        assert_eq!(look(&mut sight), Ok(()));
+        assert_eq!(look(&mut sight, &file), Ok(()));
         sight.lines(&["> PING -background c0.0 -timeout 10 p"]);
         sight.later(17);
-        assert_eq!(look(&mut sight), Ok(()));
+        assert_eq!(look(&mut sight, &file), Ok(()));
     }
 
     #[test]
     fn a_late_check_of_which_nobody_is_told_breaks_it() {
-        let mut sight = Sight::new::<Late>(RECORDS);
-        sight.lines(&["< NOTE ADD p tripe0 INET 198.18.0.1 4070"]);
+        let (mut sight, file) = added();
         sight.later(39);
-        assert!(matches!(look(&mut sight), Err((Promise::NothingLate, _))));
+        let broken = look(&mut sight, &file);
+        assert!(matches!(broken, Err((Promise::NothingLate, _))));
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Records {
     reflected: BTreeSet<String>,
     /// Whether the database may be that of another site.
     pub(super) may_be_foreign: bool,
+    /// The peers that are added at start-up.
+    pub(super) auto: Vec<String>,
     /// The peers whose record may be struck.
     struck: BTreeSet<String>,
     /// The peers with scripts that may not be startable.
@@ -61,6 +63,7 @@ impl Records {
     fn site(&mut self, site: &HostSite) {
         self.journal = site.journal;
         self.startup = site.startup;
+        self.auto.clone_from(&site.auto);
         self.keeps_state = site.keeps_state;
         for record in &site.records {
             for (key, value) in &record.pairs {
@@ -106,9 +109,10 @@ impl Records {
         keys.entry(key.to_owned()).or_default().insert(value);
     }
 
-    /// Whether the lab itself answers for this peer.
+    /// Whether the lab itself answers for this peer: it agrees on no keys, so it does not answer
+    /// `EPING`.
     pub(super) fn is_reflected(&self, peer: &str) -> bool {
-        self.reflected.contains(peer)
+        self.reflected.contains(peer) && !self.said(peer, "ping").contains(&Some("encrypted"))
     }
 
     /// Whether this peer has always had these scripts, whatever the database was.
@@ -124,6 +128,8 @@ impl Records {
     pub(super) fn fixed(&self, peer: &str, key: &str) -> Option<&str> {
         let is_certain = !self.may_be_foreign && !self.struck.contains(peer);
         match self.said(peer, key).as_slice() {
+            // The address of a partner is put in its place.
+            [Some("*")] => None,
             [Some(value)] if is_certain => Some(value),
             _ => None,
         }
