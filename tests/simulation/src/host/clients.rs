@@ -40,6 +40,8 @@ pub(crate) enum ClientStep {
     AsksAgain(ConnectionId),
     /// An operator or observer leaves.
     ViewerLeaves(ConnectionId),
+    /// A second helper leaves.
+    OtherLeaves(ConnectionId),
     /// A second helper tries to connect, until then.
     OtherHelper(Part, crate::instant::Instant),
 }
@@ -193,6 +195,7 @@ impl Host {
             ClientStep::Drained(connection) => self.drained(connection, shared),
             ClientStep::AsksAgain(connection) => self.asks_again(connection, shared),
             ClientStep::ViewerLeaves(connection) => self.viewer_leaves(connection, shared),
+            ClientStep::OtherLeaves(connection) => self.other_leaves(connection, shared),
             ClientStep::OtherHelper(part, until) => self.other_helper(part, until, shared),
         }
     }

@@ -390,7 +390,11 @@ impl Host {
             Arrival::Observers(counts) => Input::Observers(counts),
             Arrival::EventsDropped(events) => Input::EventsDropped(events),
             Arrival::Drained(connection) => Input::Drained(connection),
-            Arrival::Gone(connection) => Input::Gone(connection),
+            Arrival::Gone(connection) => {
+                // Again, since what was asked before may only have been read now.
+                shared.see(self.id, Seen::Gone(connection));
+                Input::Gone(connection)
+            }
             Arrival::ChildEnded(run) => Input::ChildEnded(run),
             Arrival::Database(loaded) => Input::Database(loaded),
             Arrival::ServerConnected => Input::ServerConnected {

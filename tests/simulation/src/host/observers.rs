@@ -24,6 +24,9 @@ use crate::world::shared::Shared;
 /// How long it takes to read what was sent.
 const READS: Duration = Duration::from_micros(500);
 
+/// How long a second helper stays that is not refused.
+const OTHER_STAYS: Duration = Duration::from_secs(1);
+
 /// How many events wait for an observer that does not read; beyond, they are dropped and told.
 const UNREAD: usize = 1_000;
 
@@ -312,6 +315,15 @@ impl Host {
         shared.see(self.id, Seen::Gone(connection));
     }
 
+    /// A second helper leaves, if it is there still.
+    pub(crate) fn other_leaves<W: Watcher>(
+        &mut self,
+        connection: ConnectionId,
+        shared: &mut Shared<W>,
+    ) {
+        self.links.close(self.id, connection, false, shared);
+    }
+
     /// Everybody who does not read does so from now on.
     pub(crate) fn all_read<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         let all = self.clients.viewers.all.iter_mut();
@@ -364,6 +376,9 @@ impl Host {
         if self.core.process.lives {
             let connection = self.links.connect(part, true);
             self.links.send(self.id, connection, Message::Hello, shared);
+            // Nobody else could take the place of one that stays and says nothing.
+            let step = ClientStep::OtherLeaves(connection);
+            shared.after(OTHER_STAYS, Step::Client(self.id, step));
         }
         let next = shared.now + Duration::from_secs(15);
         if next < until {

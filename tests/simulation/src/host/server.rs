@@ -253,10 +253,11 @@ impl Host {
             self.truth.present.remove(peer);
         } else if verb == Some("ADD") {
             self.truth.present.insert(peer.to_owned());
-            let silent = self.truth.dead.contains(peer);
-            let peer = peer.to_owned();
-            let control = Control::Silence { peer, silent };
-            self.server.later.push_back(Input::Control(control));
+            if self.truth.dead.contains(peer) {
+                let (peer, silent) = (peer.to_owned(), true);
+                let control = Control::Silence { peer, silent };
+                self.server.later.push_back(Input::Control(control));
+            }
         }
     }
 

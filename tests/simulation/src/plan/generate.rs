@@ -380,8 +380,7 @@ fn kill(part: Part, draw: &mut Rng) -> Fault {
 
 fn refuse(draw: &mut Rng) -> Option<Fault> {
     let commands = [
-        "ADD", "PING", "EPING", "KILL", "LIST", "ALGS", "ADDR", "IFNAME", "GETCHAL", "GREET",
-        "FORCEKX",
+        "ADD", "PING", "EPING", "KILL", "ALGS", "ADDR", "IFNAME", "GETCHAL", "GREET", "FORCEKX",
     ];
     // Nothing that would be a lie about the peers that there are.
     let codes = ["resolve-error", "peer-create-fail", "strange-failure"];

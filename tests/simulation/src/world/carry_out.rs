@@ -81,11 +81,12 @@ impl<W: Watcher> World<W> {
                 }
                 Fault::Partner { peer, .. } => {
                     host.truth.dead.remove(peer);
-                    let control = Control::Silence {
-                        peer: peer.clone(),
-                        silent: false,
-                    };
-                    host.control(control, &mut self.shared);
+                    let mut records = host.site.records.iter();
+                    let record = records.find(|record| record.peer == *peer);
+                    if let Some(Partner::Reflected(number)) = record.map(|it| it.partner) {
+                        let address = crate::network::reflected(number);
+                        host.control(Control::Wake(address), &mut self.shared);
+                    }
                 }
                 _ => {}
             }
