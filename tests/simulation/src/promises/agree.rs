@@ -131,7 +131,10 @@ impl Agree {
         for (name, peer) in &self.peers {
             for lane in Lane::ALL {
                 let keys = scripts(lane).map(ScriptKind::name);
-                if !now.records.always_has(name, keys) || is_held_up(view, name, lane) {
+                if !now.records.always_has(name, keys)
+                    || is_held_up(view, name, lane)
+                    || now.calm.untold.contains(name)
+                {
                     continue;
                 }
                 self.agrees(now, (name, peer), lane, is_there(name))?;

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::tap::Fact;
+use tripe_admin::Note;
+
+use super::tap::{Command, End, Fact};
 use crate::instant::Instant;
 use crate::plan::{Fault, Part};
 use crate::seen::Seen;
@@ -20,15 +22,34 @@ pub(super) struct Calm {
     pub(super) since: Instant,
     /// The server, which then reads lines late.
     pub(super) server: Instant,
-    /// What reads the database.
+    /// What reads the database, and when a changed one is in use.
     pub(super) database: Instant,
     /// The processes that do not live.
     away: BTreeSet<Part>,
+    /// The peers of which the server has refused to tell the address or the interface.
+    pub(super) untold: BTreeSet<String>,
+    /// Whether the last fault is over.
+    quiet: bool,
 }
+
+/// How long after its change a database is read at the latest: at the next full second, or when
+/// core has started.
+const READ: Duration = Duration::from_secs(3);
 
 impl Calm {
     /// Takes in what was seen.
-    pub(super) fn see(&mut self, at: Instant, seen: &Seen<'_>, fact: Option<&Fact>) {
+    pub(super) fn see(
+        &mut self,
+        at: Instant,
+        seen: &Seen<'_>,
+        fact: Option<&Fact>,
+        quiet_from: Instant,
+    ) {
+        if !self.quiet && at >= quiet_from {
+            self.quiet = true;
+            self.database = at.max(self.since) + READ;
+        }
+        self.hear(fact);
         let until = match seen {
             Seen::Stands(part, until) => {
                 if *part == Part::Server {
@@ -47,7 +68,7 @@ impl Calm {
             Seen::Slept(_) | Seen::RestartedHelper(_) => at,
             Seen::Fault(fault) => {
                 if matches!(fault, Fault::Database { .. } | Fault::Reboot {}) {
-                    self.database = at;
+                    self.database = at.max(self.since) + READ;
                 }
                 match disturbs(fault) {
                     Some(time) => at + time,
@@ -58,6 +79,29 @@ impl Calm {
             _ => return,
         };
         self.since = self.since.max(until);
+        if self.database > at {
+            // It is read once core goes on.
+            self.database = self.database.max(until + READ);
+        }
+    }
+
+    /// Notes what the server refuses to tell.
+    fn hear(&mut self, fact: Option<&Fact>) {
+        match fact {
+            Some(Fact::Ended(command, end)) if is_question(command) => {
+                let peer = command.word(0);
+                if matches!(end, End::Failed(_)) {
+                    self.untold.insert(peer.to_owned());
+                } else if command.verb == "ADDR" {
+                    self.untold.remove(peer);
+                }
+            }
+            Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
+                self.untold.remove(peer);
+            }
+            Some(Fact::Connected) => self.untold.clear(),
+            _ => {}
+        }
     }
 
     /// Whether all processes live.
@@ -70,6 +114,10 @@ impl Calm {
     pub(super) fn may_cross(&self, heard: Instant, read: Instant) -> bool {
         read <= heard + ON_ITS_WAY || self.server >= heard
     }
+}
+
+fn is_question(command: &Command) -> bool {
+    matches!(command.verb.as_str(), "ADDR" | "IFNAME" | "ALGS")
 }
 
 /// For how long after its beginning a fault disturbs a host; `None` for one that does not, or that

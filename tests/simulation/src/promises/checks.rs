@@ -22,10 +22,6 @@ use crate::seen::Seen;
 /// How long after a result what follows from it has come at the latest, if nothing stood still.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// How long after its change a database is read at the latest: at the next full second, or when
-/// core has started.
-const READ: Duration = Duration::from_secs(3);
-
 /// What core has to do next about a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Owed {
@@ -128,7 +124,7 @@ impl Checks {
     }
 
     fn sent(&mut self, now: &Moment<'_>, command: &Command) -> Verdict {
-        if now.at <= now.calm.database + READ {
+        if now.at <= now.calm.database {
             self.forget();
         }
         if command.verb == "KILL" {
@@ -228,7 +224,7 @@ impl Checks {
         let late = self.peers.iter().find_map(|(peer, standing)| {
             let (since, owed) = standing.owed?;
             let is_late = since + AT_ONCE < now.at && now.calm.since < since;
-            let is_read = now.calm.database + READ < since;
+            let is_read = now.calm.database < since;
             (is_late && is_read && now.tap.is_connected()).then_some((peer, since, owed))
         });
         match late {

@@ -14,7 +14,7 @@ use peerdb::Database;
 use tripe_admin::Note;
 
 use super::records::Longest;
-use super::tap::Fact;
+use super::tap::{End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
 use crate::plan::{Fault, Part};
@@ -41,7 +41,7 @@ impl Wait {
         match self {
             Wait::Answer => times.timeout,
             Wait::Check => times.every,
-            Wait::Retry => times.pause.max(times.timeout),
+            Wait::Retry => times.pause.max(times.timeout).max(times.every),
         }
     }
 }
@@ -71,16 +71,24 @@ impl Rule for Late {
                 note(command.word(0), Wait::Answer);
             }
             Some(Fact::Ended(command, end)) if command.is_ping() => {
-                let is_reply = matches!(end, super::tap::End::Reply(_));
-                let wait = if is_reply { Wait::Check } else { Wait::Retry };
-                note(command.word(0), wait);
+                match end {
+                    End::Reply(_) => {
+                        note(command.word(0), Wait::Check);
+                    }
+                    // Its removal is told by a notification.
+                    End::Died => {}
+                    End::Ok | End::Timeout | End::Failed(_) => {
+                        note(command.word(0), Wait::Retry);
+                    }
+                }
             }
             Some(Fact::Note(Note::Add { peer, .. })) => {
                 note(peer, Wait::Check);
             }
             Some(Fact::Info(command, words)) if command.verb == "LIST" => {
                 if let Some(peer) = words.first() {
-                    note(peer, Wait::Check);
+                    // It may be down since before.
+                    note(peer, Wait::Retry);
                 }
             }
             Some(Fact::Note(Note::Kill { peer })) => {

@@ -98,7 +98,8 @@ impl Host {
 
     fn see(&mut self, at: Instant, seen: &Seen<'_>) -> Verdict {
         let fact = self.tap.see(at, seen);
-        self.calm.see(at, seen, fact.as_ref());
+        let quiet_from = self.records.quiet_from;
+        self.calm.see(at, seen, fact.as_ref(), quiet_from);
         let now = Moment {
             at,
             seen,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tripe_admin::Interval;
 
+use crate::instant::Instant;
 use crate::plan::{DatabaseChange, Fault, Habit, HostId, HostSite, Partner, Plan};
 
 /// The times and numbers by which a peer is pinged, each the largest that a record may have.
@@ -35,6 +36,8 @@ pub(super) struct Records {
     struck: BTreeSet<String>,
     /// The peers with scripts that may not be startable.
     unstartable: BTreeSet<String>,
+    /// When the site's database is put in place for the end.
+    pub(super) quiet_from: Instant,
     /// Whether the service is started together with the server.
     pub(super) startup: bool,
     /// Whether there may be no database that can be read.
@@ -50,7 +53,10 @@ pub(super) struct Records {
 impl Records {
     /// Those of a host in a plan.
     pub(super) fn of(plan: &Plan, host: HostId) -> Self {
-        let mut records = Records::default();
+        let mut records = Records {
+            quiet_from: plan.quiet_from,
+            ..Records::default()
+        };
         if let Some(site) = plan.site.hosts.get(usize::from(host.0)) {
             records.site(site);
         }
@@ -89,7 +95,14 @@ impl Records {
     fn fault(&mut self, fault: &Fault) {
         match fault {
             Fault::Database { change } => match change {
-                DatabaseChange::Record { peer, key, value } => self.add(peer, key, value.clone()),
+                DatabaseChange::Record { peer, key, value } => {
+                    let keys = self.values.entry(peer.clone()).or_default();
+                    // A key that the site's record lacks is not there before.
+                    let values = keys
+                        .entry(key.clone())
+                        .or_insert_with(|| BTreeSet::from([None]));
+                    values.insert(value.clone());
+                }
                 DatabaseChange::New(_) | DatabaseChange::OfOtherSite => self.may_be_foreign = true,
                 DatabaseChange::Struck(peer) => {
                     self.struck.insert(peer.clone());

@@ -28,7 +28,7 @@ impl Rule for Rows {
         match now.seen {
             Seen::Broadcast(line) if line.starts_with("NOTE ") => self.broadcast = now.at,
             Seen::Hour(view) if self.broadcast.max(now.calm.since) + REST < now.at => {
-                return look(view);
+                return look(now, view);
             }
             _ => {}
         }
@@ -42,7 +42,7 @@ fn words(address: SocketAddr) -> String {
     format!("{family} {} {}", address.ip(), address.port())
 }
 
-fn look(view: &View<'_>) -> Verdict {
+fn look(now: &Moment<'_>, view: &View<'_>) -> Verdict {
     let (Some(core), Some(server)) = (view.core, view.server) else {
         return Ok(());
     };
@@ -63,6 +63,9 @@ fn look(view: &View<'_>) -> Verdict {
             ));
         };
         // What the server has refused to tell is not known.
+        if now.calm.untold.contains(&peer.name) {
+            continue;
+        }
         let address = words(peer.addr);
         if row.address.as_ref().is_some_and(|it| *it != address) {
             let told = row.address;
