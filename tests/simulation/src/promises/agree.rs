@@ -22,7 +22,7 @@ use tripe_admin::Note;
 
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
-use crate::plan::{Fault, Part};
+use crate::plan::{DatabaseChange, Fault, Part};
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
 
@@ -35,8 +35,8 @@ const MOMENT: Duration = Duration::from_secs(5);
 struct Peer {
     /// The last script of each lane that was started.
     started: ByLane<Option<ScriptKind>>,
-    /// The last that was ordered.
-    ordered: ByLane<Option<ScriptKind>>,
+    /// The last that was ordered, and not started.
+    ordered: ByLane<Option<RunId>>,
     /// When the server has added it last.
     added: Option<Instant>,
     /// Whether core heard of that.
@@ -44,7 +44,7 @@ struct Peer {
 }
 
 /// The scripts of all peers since the boot of the host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Agree {
     peers: BTreeMap<String, Peer>,
     /// The `connect` scripts that live.
@@ -54,7 +54,25 @@ pub(super) struct Agree {
     /// Whether a core has begun without knowing what the one before knew.
     unaware: bool,
     cores: u32,
+    /// Whether there is a database that can be read, and whether a core has begun without one.
+    has_database: bool,
+    blind: bool,
     deaths: BTreeSet<Instant>,
+}
+
+impl Default for Agree {
+    fn default() -> Self {
+        Agree {
+            peers: BTreeMap::new(),
+            connects: BTreeMap::new(),
+            forgotten: false,
+            unaware: false,
+            cores: 0,
+            has_database: true,
+            blind: false,
+            deaths: BTreeSet::new(),
+        }
+    }
 }
 
 impl Rule for Agree {
@@ -68,13 +86,24 @@ impl Rule for Agree {
                 }
             }
             Seen::Ordered(run) if run.setup.is_some() => {
-                *self.of(&run.peer).ordered.get_mut(run.kind.lane()) = Some(run.kind);
+                *self.of(&run.peer).ordered.get_mut(run.kind.lane()) = Some(run.run);
             }
             Seen::Started(id, run) => self.started(*id, run),
             Seen::ChildEnded(id, _) => {
                 self.connects.remove(id);
             }
-            Seen::Fault(Fault::Reboot {}) => *self = Agree::default(),
+            Seen::Fault(Fault::Reboot {}) => {
+                *self = Agree {
+                    has_database: self.has_database,
+                    ..Agree::default()
+                };
+            }
+            Seen::Fault(Fault::Database { change }) => {
+                let is_lost = [DatabaseChange::Broken, DatabaseChange::Missing].contains(change);
+                self.has_database = !is_lost;
+            }
+            // Peers that come meanwhile have no record.
+            Seen::Lives(Part::Core, _) => self.blind |= !self.has_database,
             Seen::Fault(Fault::Journal { .. }) => self.forgotten = true,
             Seen::Fault(Fault::Kill {
                 part: Part::Core,
@@ -111,7 +140,10 @@ impl Agree {
         }
         // A run that repeats another changes nothing.
         if run.setup.is_some() {
-            *self.of(&run.peer).started.get_mut(run.kind.lane()) = Some(run.kind);
+            let (peer, lane) = (self.of(&run.peer), run.kind.lane());
+            *peer.started.get_mut(lane) = Some(run.kind);
+            let ordered = peer.ordered.get_mut(lane);
+            *ordered = ordered.filter(|ordered| *ordered != id);
         }
     }
 
@@ -125,7 +157,7 @@ impl Agree {
             let text = format!("connect {peer} (run {}) lives on without its peer", run.0);
             return Err((Promise::ScriptsAgree, text));
         }
-        if self.forgotten {
+        if self.forgotten || self.blind {
             return Ok(());
         }
         for (name, peer) in &self.peers {
@@ -133,7 +165,7 @@ impl Agree {
                 let keys = scripts(lane).map(ScriptKind::name);
                 if !now.records.always_has(name, keys)
                     || is_held_up(view, name, lane)
-                    || now.calm.untold.contains(name)
+                    || now.calm.is_untold(name)
                 {
                     continue;
                 }
@@ -151,14 +183,11 @@ impl Agree {
         is_there: bool,
     ) -> Verdict {
         let [make, undo] = scripts(lane);
-        let started = *peer.started.get(lane);
-        let ordered = *peer.ordered.get(lane);
-        let last = if now.records.may_not_start(name) {
-            ordered.or(started)
-        } else {
-            started
-        };
-        if (last == Some(make)) == is_there {
+        let last = *peer.started.get(lane);
+        // A script that cannot be started counts as run, and an `ifdown` is not run after an `ifup`
+        // that was not.
+        let not_started = peer.ordered.get(lane).is_some() && now.records.may_not_start(name);
+        if (last == Some(make)) == is_there || not_started {
             return Ok(());
         }
         // Not set up: it was there before core, and nobody has told core of it.

@@ -26,8 +26,8 @@ pub(super) struct Calm {
     pub(super) database: Instant,
     /// The processes that do not live.
     away: BTreeSet<Part>,
-    /// The peers of which the server has refused to tell the address or the interface.
-    pub(super) untold: BTreeSet<String>,
+    /// What the server has refused to tell: of which peer, and the command.
+    untold: BTreeSet<(String, String)>,
     /// Whether the last fault is over.
     quiet: bool,
 }
@@ -89,19 +89,29 @@ impl Calm {
     fn hear(&mut self, fact: Option<&Fact>) {
         match fact {
             Some(Fact::Ended(command, end)) if is_question(command) => {
-                let peer = command.word(0);
+                let question = (command.word(0).to_owned(), command.verb.clone());
                 if matches!(end, End::Failed(_)) {
-                    self.untold.insert(peer.to_owned());
-                } else if command.verb == "ADDR" {
-                    self.untold.remove(peer);
+                    self.untold.insert(question);
+                } else {
+                    self.untold.remove(&question);
                 }
             }
             Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
-                self.untold.remove(peer);
+                self.untold.retain(|(of, _)| of != peer);
             }
             Some(Fact::Connected) => self.untold.clear(),
             _ => {}
         }
+    }
+
+    /// Whether the server has refused to tell something of a peer since it was added or listed.
+    pub(super) fn is_untold(&self, peer: &str) -> bool {
+        self.untold.iter().any(|(of, _)| of == peer)
+    }
+
+    /// How much the server has refused to tell.
+    pub(super) fn untold(&self) -> usize {
+        self.untold.len()
     }
 
     /// Whether all processes live.

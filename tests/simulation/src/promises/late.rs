@@ -75,8 +75,9 @@ impl Rule for Late {
                     End::Reply(_) => {
                         note(command.word(0), Wait::Check);
                     }
-                    // Its removal is told by a notification.
+                    // Its removal is told by a notification, before or after.
                     End::Died => {}
+                    End::Failed(words) if words.first().is_some_and(|it| it == "unknown-peer") => {}
                     End::Ok | End::Timeout | End::Failed(_) => {
                         note(command.word(0), Wait::Retry);
                     }
@@ -121,7 +122,12 @@ impl Late {
         let held = self.held.max(now.calm.database);
         let late = self.peers.iter().find(|(peer, (since, wait))| {
             let is_watched = database.peer(peer).is_some_and(|it| it.flag("watch"));
-            let due = (*since).max(held) + wait.longest(now.records.longest(peer));
+            let times = now.records.longest(peer);
+            let mut due = (*since).max(held) + wait.longest(times);
+            if now.calm.server >= *since {
+                // A ping may have been sent that the server has not read.
+                due = due + times.timeout;
+            }
             is_watched && due + LATE < now.at
         });
         match late {

@@ -63,7 +63,7 @@ fn look(now: &Moment<'_>, view: &View<'_>) -> Verdict {
             ));
         };
         // What the server has refused to tell is not known.
-        if now.calm.untold.contains(&peer.name) {
+        if now.calm.is_untold(&peer.name) {
             continue;
         }
         let address = words(peer.addr);

@@ -170,7 +170,7 @@ impl Settled {
             },
             // tripe-admin.md, 3.0: `ADDR' is refused for an unknown peer only, so a peer that is
             // there and whose address is refused stays undecided until the server is met again.
-            undecided: left.undecided.min(2 * now.calm.untold.len()),
+            undecided: left.undecided.min(3 * now.calm.untold()),
             pings_queued: left.pings_queued.min(watched),
             for_pinger: left.for_pinger.min(watched),
             runs: left.runs.min(view.ledger.runs().count()),
