@@ -350,9 +350,17 @@ impl Host {
                 Sent::Event(event) => shared.see(self.id, Seen::Event(connection, &event)),
             }
         }
-        if dropped > 0 {
+        let subscriptions = self.clients.viewers.subscriptions.iter();
+        let mut own = subscriptions.filter(|it| it.connection == connection);
+        if let Some(own) = own.next()
+            && dropped > 0
+        {
             let reply = Reply::Dropped { events: dropped };
-            shared.see(self.id, Seen::Replied(connection, &Answer { id: 0, reply }));
+            let answer = Answer {
+                id: own.request,
+                reply,
+            };
+            shared.see(self.id, Seen::Replied(connection, &answer));
         }
         let step = ClientStep::Drained(connection);
         shared.after(READS, Step::Client(self.id, step));

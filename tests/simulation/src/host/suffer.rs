@@ -276,6 +276,7 @@ impl Host {
         self.truth.children.clear();
         self.disk.journal = connect_ifscripts::ledger::Ledger::default();
         self.server.runs_of_boot = 0;
+        self.power.sleep = None;
         self.power.clock = HostClock::booted(shared.now);
         self.truth.boots += 1;
         self.boot(shared);

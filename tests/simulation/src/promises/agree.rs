@@ -102,6 +102,8 @@ impl Rule for Agree {
                 let is_lost = [DatabaseChange::Broken, DatabaseChange::Missing].contains(change);
                 self.has_database = !is_lost;
             }
+            // What it has kept is about another provider's time.
+            Seen::Fault(Fault::Displace { .. }) => self.unaware = true,
             // Peers that come meanwhile have no record.
             Seen::Lives(Part::Core, _) => self.blind |= !self.has_database,
             Seen::Fault(Fault::Journal { .. }) => self.forgotten = true,

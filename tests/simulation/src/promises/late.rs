@@ -14,7 +14,7 @@ use peerdb::Database;
 use tripe_admin::Note;
 
 use super::records::Longest;
-use super::tap::{End, Fact};
+use super::tap::{Command, End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
 use crate::plan::{Fault, Part};
@@ -65,31 +65,32 @@ impl Rule for Late {
             Seen::Minute(view) => return self.look(now, view),
             _ => {}
         }
-        let mut note = |peer: &str, wait| self.peers.insert(peer.to_owned(), (now.at, wait));
         match now.fact {
             Some(Fact::Sent(command)) if command.is_ping() => {
-                note(command.word(0), Wait::Answer);
+                self.note(now.at, command.word(0), Wait::Answer);
             }
             Some(Fact::Ended(command, end)) if command.is_ping() => {
                 match end {
                     End::Reply(_) => {
-                        note(command.word(0), Wait::Check);
+                        self.note(now.at, command.word(0), Wait::Check);
                     }
-                    // Its removal is told by a notification, before or after.
-                    End::Died => {}
-                    End::Failed(words) if words.first().is_some_and(|it| it == "unknown-peer") => {}
+                    // It was removed, which may have been told before this ping was read.
+                    End::Died => self.removed(command),
+                    End::Failed(words) if words.first().is_some_and(|it| it == "unknown-peer") => {
+                        self.removed(command);
+                    }
                     End::Ok | End::Timeout | End::Failed(_) => {
-                        note(command.word(0), Wait::Retry);
+                        self.note(now.at, command.word(0), Wait::Retry);
                     }
                 }
             }
             Some(Fact::Note(Note::Add { peer, .. })) => {
-                note(peer, Wait::Check);
+                self.note(now.at, peer, Wait::Check);
             }
             Some(Fact::Info(command, words)) if command.verb == "LIST" => {
                 if let Some(peer) = words.first() {
                     // It may be down since before.
-                    note(peer, Wait::Retry);
+                    self.note(now.at, peer, Wait::Retry);
                 }
             }
             Some(Fact::Note(Note::Kill { peer })) => {
@@ -106,6 +107,22 @@ impl Rule for Late {
 }
 
 impl Late {
+    fn note(&mut self, at: Instant, peer: &str, wait: Wait) {
+        self.peers.insert(peer.to_owned(), (at, wait));
+    }
+
+    /// The peer of this ping is not there any more, unless it was added since.
+    fn removed(&mut self, ping: &Command) {
+        let peer = ping.word(0);
+        if self
+            .peers
+            .get(peer)
+            .is_some_and(|(since, _)| *since <= ping.at)
+        {
+            self.peers.remove(peer);
+        }
+    }
+
     fn look(&mut self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
         let file = view.truth.file.as_ref();
         let before = std::mem::replace(&mut self.database, file.cloned());

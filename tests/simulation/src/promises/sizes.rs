@@ -14,6 +14,10 @@ use crate::seen::{Seen, View};
 const EACH: usize = 20;
 const CLIENTS: usize = 300;
 
+/// How many lines of one script are told (connect-ifscripts/src/lines.rs). All may wait for a server
+/// that stands still, from the scripts of both lanes.
+const LINES: usize = 2 * 1_000;
+
 /// How long what a machine holds may be in words, in bytes: for each peer, and for the rest.
 const EACH_BYTES: usize = 16 * 1024;
 const BYTES: usize = 256 * 1024;
@@ -56,12 +60,12 @@ fn counts(view: &View<'_>) -> Verdict {
     };
     let most = EACH * peers(view) + CLIENTS;
     let counts = [
+        left.at_server.saturating_sub(LINES * peers(view)),
         left.held,
         left.jobs,
         left.additions,
         left.greetings,
         left.applying,
-        left.at_server,
         left.pings_queued,
         left.for_pinger,
         left.runs,

@@ -161,7 +161,9 @@ impl<W: Watcher> World<W> {
         let Some(host) = host(&mut self.hosts, id) else {
             return;
         };
-        let Some((since, until)) = host.power.sleep.take() else {
+        // A host that was booted meanwhile is awake.
+        let now = shared.now;
+        let Some((since, until)) = host.power.sleep.take_if(|(_, until)| *until <= now) else {
             return;
         };
         let slept = until.since(since);
