@@ -83,6 +83,9 @@ mod tests {
     use connect_policy::pinging::PingKind;
 
     use super::*;
+    use crate::plan::{Plan, Profile, Scale};
+    use crate::world::{How, World};
+    use std::time::Duration;
 
     #[test]
     fn a_recording_replays_to_the_same_outputs() {
@@ -114,5 +117,37 @@ mod tests {
         let path = path(directory.path(), HostId(0), 3);
         let report = replay(&path, None, false, &mut Vec::new()).unwrap();
         assert_eq!((report.difference, report.truncated), (None, None));
+    }
+
+    #[test]
+    fn every_life_of_core_in_a_storm_replays_to_the_same_outputs() {
+        let directory = tempfile::tempdir().unwrap();
+        let scale = Scale {
+            hosts: 1,
+            peers: 3,
+            time: Duration::from_secs(2 * 3_600),
+            profile: Profile::Storm,
+        };
+        let how = How {
+            recording: Some(directory.path().to_owned()),
+            ..How::default()
+        };
+        for seed in 1..=3 {
+            let plan = Plan::generate(seed, scale);
+            World::new(&plan, how.clone(), ()).run().1.unwrap();
+            let mut lives = 0;
+            for life in 1.. {
+                let path = path(directory.path(), HostId(0), life);
+                if !path.exists() {
+                    break;
+                }
+                let report = replay(&path, None, false, &mut Vec::new()).unwrap();
+                let found = (report.difference, report.truncated);
+                assert_eq!(found, (None, None), "seed {seed}, life {life}");
+                std::fs::remove_file(path).unwrap();
+                lives += 1;
+            }
+            assert!(lives > 0);
+        }
     }
 }

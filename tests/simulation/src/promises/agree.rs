@@ -20,6 +20,7 @@ use connect_ipc::setup::{ByLane, Lane};
 use judge::lanes::scripts;
 use tripe_admin::Note;
 
+use super::tap::Fact;
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
 use crate::plan::{DatabaseChange, Fault, Part};
@@ -54,6 +55,9 @@ pub(super) struct Agree {
     /// Whether a core has begun without knowing what the one before knew.
     unaware: bool,
     cores: u32,
+    /// How many servers there were, and which of them core has met last.
+    servers: u32,
+    met: u32,
     /// Whether there is a database that can be read, and whether a core has begun without one.
     has_database: bool,
     blind: bool,
@@ -68,6 +72,8 @@ impl Default for Agree {
             forgotten: false,
             unaware: false,
             cores: 0,
+            servers: 0,
+            met: 0,
             has_database: true,
             blind: false,
             deaths: BTreeSet::new(),
@@ -102,6 +108,7 @@ impl Rule for Agree {
                 let is_lost = [DatabaseChange::Broken, DatabaseChange::Missing].contains(change);
                 self.has_database = !is_lost;
             }
+            Seen::Lives(Part::Server, _) => self.servers += 1,
             // What it has kept is about another provider's time.
             Seen::Fault(Fault::Displace { .. }) => self.unaware = true,
             // Peers that come meanwhile have no record.
@@ -124,8 +131,14 @@ impl Rule for Agree {
             Seen::End(view) => return self.look(now, view),
             _ => {}
         }
-        if let Some(super::tap::Fact::Note(Note::Add { peer, .. })) = now.fact {
-            self.of(peer).heard = true;
+        match now.fact {
+            Some(Fact::Note(Note::Add { peer, .. })) => self.of(peer).heard = true,
+            Some(Fact::Connected) => {
+                // A core that has begun since then knows nothing that is of use here.
+                self.unaware |= self.cores > 0 && self.met != self.servers;
+                self.met = self.servers;
+            }
+            _ => {}
         }
         Ok(())
     }
