@@ -4,7 +4,6 @@
 use std::future::pending;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
@@ -16,12 +15,7 @@ use tripe_admin::line::{LineBuffer, MAX_RECEIVED};
 
 use connect_ipc::setup::ServerRun;
 
-/// The first pause before a lost server is tried again.
-const FIRST_RETRY: Duration = Duration::from_millis(100);
-
-/// The longest pause before a lost server is tried again, and the least time for which a connection
-/// must have lasted to count as a good one.
-const LAST_RETRY: Duration = Duration::from_secs(2);
+use crate::retry::Retry;
 
 /// Unwritten bytes after which the server counts as stuck and core connects again: more
 /// than 50,000 pings at once need.
@@ -38,36 +32,6 @@ pub(crate) enum LinkEvent {
     Wrote,
     /// It is gone; the reason is for people.
     Lost(String),
-}
-
-/// How long core waits before it connects again. The pause grows until a connection has lasted for
-/// some time: a server that accepts connections and closes each, whether or not it says something
-/// before, is tried as seldom as one that is not there.
-#[derive(Debug)]
-struct Retry {
-    pause: Duration,
-    /// Since when the present connection is there.
-    connected: Option<Monotonic>,
-}
-
-impl Retry {
-    const fn new() -> Self {
-        Retry {
-            pause: FIRST_RETRY,
-            connected: None,
-        }
-    }
-
-    /// The connection is lost at `now`, or could not be made: when to try again.
-    fn lost(&mut self, now: Monotonic) -> Monotonic {
-        let connected = self.connected.take();
-        self.pause = if connected.is_some_and(|since| since + LAST_RETRY <= now) {
-            FIRST_RETRY
-        } else {
-            (self.pause * 2).min(LAST_RETRY)
-        };
-        now + self.pause
-    }
 }
 
 /// The connection, present or to be made.
@@ -108,7 +72,7 @@ impl AdminLink {
     pub(crate) async fn connect(&mut self) -> io::Result<()> {
         let before = crate::server_run::at(&self.path);
         self.stream = Some(open(&self.path).await?);
-        self.retry.connected = Some(clock::now());
+        self.retry.connected(clock::now());
         // If the file was replaced meanwhile nobody knows whose the connection is.
         self.run = before.filter(|_| crate::server_run::at(&self.path) == before);
         Ok(())
@@ -212,31 +176,4 @@ pub(crate) fn server_unreachable(socket: &Path, reason: Option<&str>) -> Fatal {
         reason.unwrap_or("it has not answered in time")
     );
     Fatal::new(Exit::Unavailable, error)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_that_closes_each_connection_is_tried_ever_more_seldom() {
-        let mut retry = Retry::new();
-        let start = Monotonic(1_000_000_000);
-        let mut now = start;
-        let mut connections = 0;
-        while now < start + Duration::from_secs(10) {
-            connections += 1;
-            retry.connected = Some(now);
-            now = retry.lost(now + Duration::from_millis(1));
-        }
-        assert_eq!(connections, 8);
-        assert_eq!(retry.pause, LAST_RETRY);
-        now = retry.lost(now);
-        assert_eq!(retry.pause, LAST_RETRY, "it cannot be reached at all");
-        // One that has lasted was a good one.
-        retry.connected = Some(now);
-        now = now + LAST_RETRY;
-        assert_eq!(retry.lost(now), now + FIRST_RETRY);
-        assert_eq!(retry.lost(now), now + 2 * FIRST_RETRY);
-    }
 }

@@ -21,6 +21,8 @@ mod options;
 pub mod recording;
 pub mod replay;
 mod restarts;
+pub mod retry;
+pub mod save_times;
 mod saved_state;
 pub mod secrets;
 pub mod server_run;

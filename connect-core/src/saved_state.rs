@@ -11,19 +11,18 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use connect_runtime::trouble::TroubleLog;
-use peerdb::Database;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::kept_database;
 use crate::machine::{DatabaseCopy, Machine, State, WriteNews};
+use crate::save_times::SaveTimes;
 use crate::state_file;
 use connect_ipc::setup::ServerRun;
 
@@ -32,16 +31,6 @@ const NAME: &str = "core.json";
 
 /// The version of its form. It is raised when an old reader would misunderstand a new writer.
 const SCHEMA: u32 = 1;
-
-/// How often figures are written: a crash loses as much of them.
-const SAVE_EVERY: Duration = Duration::from_secs(60);
-
-/// How soon it is written that a peer has come or gone: a crash in between has the peer configured
-/// once more, or its removal noticed late. Many that come at once are written once.
-const SAVE_SOON: Duration = Duration::from_secs(2);
-
-/// How soon it is tried again to write a file that could not be written.
-const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// How long the last write may delay the answer to `quit`.
 const LAST_WRITE: Duration = Duration::from_secs(2);
@@ -107,16 +96,7 @@ fn try_to_write(directory: &Path) -> Outcome {
 #[derive(Debug)]
 pub(crate) struct Keeper {
     directory: Option<PathBuf>,
-    /// The run of the server whose peers are known, if one is joined.
-    about: Option<ServerRun>,
-    /// [`Machine::changes`] as last looked at.
-    changes: u64,
-    /// [`Machine::database`] as last looked at.
-    database: Option<Arc<Database>>,
-    /// Whether its file is to be written with the next state.
-    database_due: bool,
-    /// When the files are to be written next.
-    due: Monotonic,
+    times: SaveTimes,
     /// Whether the files are to be deleted at the end.
     forgotten: bool,
     /// The write under way.
@@ -142,11 +122,7 @@ impl Keeper {
     fn untried(directory: Option<PathBuf>) -> Self {
         Keeper {
             directory,
-            about: None,
-            changes: 0,
-            database: None,
-            database_due: false,
-            due: clock::now() + SAVE_EVERY,
+            times: SaveTimes::new(clock::now()),
             forgotten: false,
             writing: None,
             look: Monotonic::default(),
@@ -159,7 +135,7 @@ impl Keeper {
     #[must_use]
     pub(crate) fn next_wake(&self) -> Option<Monotonic> {
         let look = self.writing.as_ref().map(|_| self.look);
-        let wake = look.into_iter().chain([self.due]).min();
+        let wake = look.into_iter().chain([self.times.due()]).min();
         wake.filter(|_| self.directory.is_some())
     }
 
@@ -168,20 +144,7 @@ impl Keeper {
     pub(crate) async fn turn(&mut self, machine: &Machine) -> Option<WriteNews> {
         let directory = self.directory.clone()?;
         let now = clock::now();
-        let run = machine.joined_run();
-        if run != self.about {
-            self.about = run;
-            if run.is_some() {
-                // At once: a core that is killed right after it has started the server up, or has
-                // taken over what was, must not have that done again.
-                self.due = now;
-            }
-        }
-        let is_new = self.look_at_database(machine);
-        if machine.changes() != self.changes || is_new {
-            self.changes = machine.changes();
-            self.due = self.due.min(now + SAVE_SOON);
-        }
+        self.times.note(machine, now);
         if let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) {
             // It has ended, so this waits for nothing.
             let result = writing
@@ -191,44 +154,24 @@ impl Keeper {
         } else if self.look <= now {
             self.look = now + LOOK_AFTER;
         }
-        if now >= self.due {
+        if self.times.are_due(now) {
             self.write(directory, machine, now);
         }
         self.news.take()
-    }
-
-    /// Notes that core has loaded another database, if so.
-    fn look_at_database(&mut self, machine: &Machine) -> bool {
-        let database = machine.database();
-        let same = match (database, &self.database) {
-            (Some(now), Some(before)) => Arc::ptr_eq(now, before),
-            (None, _) => true,
-            (Some(_), None) => false,
-        };
-        if !same {
-            self.database = database.cloned();
-            self.database_due = true;
-        }
-        !same
-    }
-
-    /// The database to be written with the state, if there is one.
-    fn take_database(&mut self) -> Option<DatabaseCopy> {
-        let due = std::mem::take(&mut self.database_due);
-        self.database.clone().filter(|_| due).map(DatabaseCopy)
     }
 
     /// Begins to write the files.
     fn write(&mut self, directory: PathBuf, machine: &Machine, now: Monotonic) {
         if self.writing.is_some() {
             // The disk is slow: not two at a time.
-            self.due = now + SAVE_SOON;
+            self.times.put_off(now);
             return;
         }
-        (self.due, self.look) = (now + SAVE_EVERY, now + LOOK_AFTER);
-        self.writing = match machine.state().filter(|_| self.about.is_some()) {
+        self.times.begin(now);
+        self.look = now + LOOK_AFTER;
+        self.writing = match machine.state().filter(|_| self.times.is_joined()) {
             Some(state) => {
-                let database = self.take_database();
+                let database = self.times.take_database();
                 Some(spawn_blocking(move || {
                     save_all(&directory, state, database)
                 }))
@@ -262,10 +205,12 @@ impl Keeper {
     }
 
     async fn write_last(&mut self, directory: PathBuf, machine: &Machine) {
-        self.look_at_database(machine);
-        if let Some(writing) = self.writing.take() {
+        self.times.note_database(machine);
+        if let Some(writing) = self.writing.take()
+            && !matches!(writing.await, Ok(Ok(())))
+        {
             // Whatever became of the state, what is written now is newer.
-            self.database_due |= !matches!(writing.await, Ok(Ok(())));
+            self.times.failed(clock::now());
         }
         if self.forgotten {
             for name in [NAME, kept_database::NAME] {
@@ -273,7 +218,7 @@ impl Keeper {
                 let _ = fs::remove_file(directory.join(name));
             }
         } else if let Some(state) = machine.state() {
-            let database = self.take_database();
+            let database = self.times.take_database();
             let written = spawn_blocking(move || save_all(&directory, state, database)).await;
             self.note(&written.unwrap_or_else(|error| Err((NAME, error.into()))));
         }
@@ -287,8 +232,7 @@ impl Keeper {
             }
             return;
         };
-        self.database_due = true;
-        self.due = self.due.min(clock::now() + RETRY_AFTER);
+        self.times.failed(clock::now());
         let reason = reason(error);
         if let Some(directory) = &self.directory
             && self.trouble.is_new(&reason)

@@ -12,9 +12,11 @@
 //! happened, and who looks on.
 
 mod additions;
+mod backlog;
 mod broadcast;
 mod changes;
 mod commands;
+mod counting;
 mod database;
 mod departures;
 mod events;
@@ -43,6 +45,7 @@ mod watch;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
 
+pub use backlog::Backlog;
 pub use database::{DatabaseCopy, Loaded};
 pub use inheritance::{Inherited, State};
 pub use input::{Config, ConnectionId, HelperNews, Input, WriteNews};

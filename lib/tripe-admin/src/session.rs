@@ -313,8 +313,8 @@ impl<T> Session<T> {
     }
 
     /// How many commands and jobs are not answered yet.
-    #[cfg(test)]
-    fn outstanding(&self) -> usize {
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
         let live = self
             .jobs
             .iter()

@@ -11,8 +11,6 @@
 
 mod campaign;
 mod faults;
-mod history;
-mod judge;
 mod options;
 mod report;
 mod run;

@@ -13,7 +13,6 @@ use tripe_lab::rng::Rng;
 
 use crate::faults::Plan;
 use crate::faults::database_fault::DatabaseFault;
-use crate::history::Deed;
 use crate::options::Single;
 use crate::report::progress::Progress;
 use crate::report::{Verdict, collect, output};
@@ -31,6 +30,7 @@ use crate::world::service::Service;
 use crate::world::site::{Beginning, Site};
 use crate::world::status::{self, Poller, Status};
 use applying::Presence;
+use judge::history::Deed;
 
 /// The length of a turn.
 const TURN: Duration = Duration::from_millis(10);

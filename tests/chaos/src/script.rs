@@ -16,7 +16,7 @@ use connect_runtime::clock;
 use rustix::fs::{FlockOperation, flock};
 use tripe_lab::rng::Rng;
 
-use crate::history::script_kind;
+use judge::history::script_kind;
 
 /// The first argument in this role. After it come the run's directory, the seed, the kind of
 /// script, the peer, and what the service adds.

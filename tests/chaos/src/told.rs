@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 
-use crate::history::{Span, Told, script_kind};
+use judge::history::{Span, Told, script_kind};
 
 /// The warnings that tell that a script may not have run to its end.
 const CODES: [&str; 2] = ["exit-lost", "not-started"];

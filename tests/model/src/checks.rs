@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What is promised of scripts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use connect_ifscripts::ledger::Entry;
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, ScriptKind};
-use connect_ipc::setup::{ByLane, Lane};
+use connect_ipc::setup::Lane;
+use judge::lanes::scripts;
+use judge::starts::Started;
 
-use crate::scope::scripts;
 use crate::world::World;
 
 impl World {
@@ -17,22 +18,9 @@ impl World {
     /// # Errors
     /// The promise.
     pub fn check(&self) -> Result<(), String> {
-        let mut seen = BTreeSet::new();
-        let mut last = ByLane::<Option<RunId>>::default();
-        for ran in &self.ran {
-            if !seen.insert(ran.run) {
-                return Err(format!("run {} was started twice", ran.run.0));
-            }
-            if ran.beside > 0 {
-                return Err(format!("run {} was started beside another", ran.run.0));
-            }
-            // A connection command also waits for the interface scripts before it.
-            let lane = ran.kind.lane();
-            let is_late = |lane| last.get(lane).is_some_and(|last| ran.run < last);
-            if is_late(lane) || (lane == Lane::Interface && is_late(Lane::Connection)) {
-                return Err(format!("run {} was started after a later one", ran.run.0));
-            }
-            *last.get_mut(lane) = Some(ran.run);
+        let mut started = Started::default();
+        for start in &self.ran {
+            started.take(start)?;
         }
         for lane in self.limits.scope.lanes() {
             let [maker, _] = scripts(lane);

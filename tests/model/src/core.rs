@@ -16,8 +16,9 @@ use connect_ipc::setup::ServerRun;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 
-use crate::scope::{Limits, scripts};
+use crate::scope::Limits;
 use crate::server::PEER;
+use judge::lanes::scripts;
 
 /// More than for how long core puts anything off that matters here.
 const INSTANT: Duration = Duration::from_millis(100);

@@ -3,7 +3,6 @@
 
 use std::str::FromStr;
 
-use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::Lane;
 
 /// Which scripts the peer has, and whether an operator runs some.
@@ -55,14 +54,6 @@ impl FromStr for Scope {
         found
             .map(|(_, scope)| scope)
             .ok_or_else(|| format!("no scope: {word}"))
-    }
-}
-
-/// The scripts of a lane: the one that makes a setup, and the one that undoes it.
-pub(crate) const fn scripts(lane: Lane) -> [ScriptKind; 2] {
-    match lane {
-        Lane::Interface => [ScriptKind::Ifup, ScriptKind::Ifdown],
-        Lane::Connection => [ScriptKind::Connect, ScriptKind::Disconnect],
     }
 }
 

@@ -8,8 +8,8 @@ use connect_core::machine::{Input as CoreInput, Output as CoreOutput};
 use connect_ifscripts::ledger::{Entry, Origin};
 use connect_ifscripts::machine::{Input as HelperInput, Output as HelperOutput};
 use connect_ipc::RunId;
-use connect_ipc::scripts::{Ended, FromScripts, InterfaceScript, ScriptKind, ToScripts};
-use connect_ipc::setup::Lane;
+use connect_ipc::scripts::{Ended, FromScripts, InterfaceScript, ToScripts};
+use judge::starts::{Start, beside};
 
 use crate::core::{Core, Saved};
 use crate::helper::{Helper, child};
@@ -72,16 +72,6 @@ struct Connection {
     helper_lives: bool,
 }
 
-/// What happened to the script of a run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Ran {
-    pub(crate) run: RunId,
-    pub(crate) kind: ScriptKind,
-    /// How many scripts were under way when it started that must not be: others of its lane, and,
-    /// for a connection command, interface scripts that were ordered before it.
-    pub(crate) beside: usize,
-}
-
 /// The world.
 #[derive(Clone, Debug)]
 pub struct World {
@@ -97,7 +87,7 @@ pub struct World {
     saved: Option<Saved>,
     living: BTreeSet<RunId>,
     ended: BTreeSet<RunId>,
-    pub(crate) ran: Vec<Ran>,
+    pub(crate) ran: Vec<Start>,
     /// The runs that an operator has asked for.
     pub(crate) requested: BTreeSet<RunId>,
 }
@@ -435,8 +425,10 @@ impl World {
             }
             Some(HelperOutput::Start(order)) => {
                 let run = order.run;
-                let beside = beside(&self.ran, &self.living, run, order.kind);
-                self.ran.push(Ran {
+                let started = self.ran.iter().map(|start| (start.run, start.kind));
+                let living = started.filter(|(run, _)| self.living.contains(run));
+                let beside = beside(living, run, order.kind);
+                self.ran.push(Start {
                     run,
                     kind: order.kind,
                     beside,
@@ -473,15 +465,4 @@ impl World {
             None => {}
         }
     }
-}
-
-/// How many scripts are under way beside which this run must not be started.
-fn beside(ran: &[Ran], living: &BTreeSet<RunId>, run: RunId, kind: ScriptKind) -> usize {
-    let lane = kind.lane();
-    let others = ran.iter().filter(|other| living.contains(&other.run));
-    let conflicts = others.filter(|other| {
-        let is_awaited = other.kind.lane() == Lane::Interface && other.run < run;
-        other.kind.lane() == lane || (lane == Lane::Connection && is_awaited)
-    });
-    conflicts.count()
 }

@@ -56,6 +56,11 @@ impl Additions {
         self.under_way.values().map(|it| it.requesters.len()).sum()
     }
 
+    /// How many peers are being added, and how many greetings are waited for.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.under_way.len(), self.greetings.len())
+    }
+
     /// When a greeting is no longer waited for, or the next change is to be applied.
     pub(super) fn deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let greetings = self.greetings.iter().map(|greeting| greeting.deadline);

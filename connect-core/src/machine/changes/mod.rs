@@ -42,6 +42,11 @@ impl Applying {
         self.under_way.len() >= AT_ONCE
     }
 
+    /// How many peers are not done.
+    pub(super) fn left(&self) -> usize {
+        self.waiting.len() + self.under_way.len() + self.taken.len()
+    }
+
     /// Whether something is to be begun now.
     pub(super) fn has_more(&self) -> bool {
         !self.is_full() && !self.waiting.is_empty()

@@ -69,6 +69,11 @@ impl Commands {
         self.jobs.remove(id)
     }
 
+    /// How many jobs are neither answered nor cancelled, and how many commands wait.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.jobs.len(), self.held.len())
+    }
+
     /// The server is gone, and its jobs and answers with it.
     pub(super) fn server_lost(&mut self) {
         self.jobs.clear();

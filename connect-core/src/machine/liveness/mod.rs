@@ -63,6 +63,11 @@ impl Pinger {
         deadlines.into_iter().flatten().min()
     }
 
+    /// How many orders are not due yet, and how many messages wait for the pinger.
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.queue.len(), self.outbox.len())
+    }
+
     /// A pinger has come or gone: nothing is on its way to it.
     fn start_over(&mut self) {
         self.queue.forget_pinger();

@@ -83,6 +83,11 @@ impl Outbox {
         }
     }
 
+    /// How many messages wait.
+    pub(super) fn len(&self) -> usize {
+        self.messages.len()
+    }
+
     /// When the first message has waited long enough.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         self.until.filter(|_| !self.messages.is_empty())

@@ -58,6 +58,11 @@ impl PingQueue {
         self.unanswered == 0
     }
 
+    /// How many orders are not due yet.
+    pub(super) fn len(&self) -> usize {
+        self.ahead.len()
+    }
+
     /// Takes an order.
     pub(super) fn push(&mut self, order: PingOrder) {
         let PingOrder { peer, seq, due } = order;

@@ -62,6 +62,11 @@ impl Observing {
         self.subscriptions.forget(connection);
     }
 
+    /// How many connections read the state.
+    pub(super) fn readers(&self) -> usize {
+        self.readers.len()
+    }
+
     /// When the next step is due, if somebody waits for one.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         self.readers.are_ready().then(|| self.pace.next_step())

@@ -134,6 +134,11 @@ impl Readers {
         }))
     }
 
+    /// How many connections read, or have not read what they were sent.
+    pub(super) fn len(&self) -> usize {
+        self.by_connection.len()
+    }
+
     /// Whether there is something to do for anybody.
     pub(super) fn are_ready(&self) -> bool {
         let mut all = self.by_connection.values();

@@ -242,6 +242,12 @@ impl Scripts {
         counts.iter().map(|it| it.running + it.waiting).sum()
     }
 
+    /// How many orders and changes of setups the helper has not taken. A walk through all runs.
+    pub(super) fn untaken(&self) -> usize {
+        let orders = self.runs.iter().filter(|(_, run)| run.order.is_some());
+        orders.count() + self.changes.len()
+    }
+
     /// A peer's scripts, for operators.
     pub(super) fn of(&self, peer: &str, now: Monotonic) -> (Vec<ScriptStatus>, Vec<RecentScript>) {
         let pending = self.runs.pending_of(peer);

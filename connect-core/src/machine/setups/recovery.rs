@@ -70,6 +70,11 @@ impl Recovery {
                 .any(|lane| self.told.contains_key(&key(name, lane)))
     }
 
+    /// For how many peers and setups nothing was decided yet.
+    pub(in crate::machine) fn undecided(&self) -> usize {
+        self.causes.len() + self.told.len()
+    }
+
     /// A script helper that is to tell again has begun: what one before has told is void.
     pub(super) fn begin(&mut self) {
         self.told.clear();

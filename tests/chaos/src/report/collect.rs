@@ -9,14 +9,14 @@ use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::PeerState;
 
 use super::{FoundFault, Narrative, Report, narrative};
-use crate::history::{Histories, PeerHistory};
-use crate::judge::{Row, judge};
 use crate::options::Single;
 use crate::run::Run;
 use crate::settling::{Left, Rest};
 use crate::world::database::Peers;
 use crate::world::site::Beginning;
 use crate::{script, scripts_log, told};
+use judge::history::{Histories, PeerHistory};
+use judge::{Row, judge};
 
 /// The report of a run.
 pub(crate) fn report(
@@ -68,7 +68,7 @@ fn histories(run: &Run) -> anyhow::Result<Histories> {
     let histories = run.world.peers.names().map(|peer| {
         let mut of_peer = runs.remove(&peer).unwrap_or_default();
         if let Some(noted) = noted.get(&peer) {
-            scripts_log::complete(&mut of_peer, noted);
+            judge::noted::complete(&mut of_peer, noted);
         }
         let history = PeerHistory {
             causes: account.causes.get(&peer).cloned().unwrap_or_default(),

@@ -12,8 +12,8 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::Row;
 use crate::options::Layout;
+use judge::Row;
 
 /// Whether faults were found.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

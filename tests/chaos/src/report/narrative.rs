@@ -7,7 +7,7 @@ use std::time::Duration;
 use connect_ipc::clock::{Monotonic, millis};
 
 use super::FoundFault;
-use crate::history::{CauseKind, Certainty, Deed, PeerHistory, ScriptRun, Source, Span};
+use judge::history::{CauseKind, Certainty, Deed, PeerHistory, ScriptRun, Source, Span};
 
 /// What was done to the world is told from so long before a fault until so long after it.
 const AROUND: Duration = Duration::from_secs(3);
@@ -128,9 +128,9 @@ fn late(when: Span) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Cause;
-    use crate::judge::Row;
     use connect_ipc::scripts::ScriptKind;
+    use judge::Row;
+    use judge::history::Cause;
 
     const SECOND: u64 = 1_000_000_000;
 

@@ -4,8 +4,8 @@
 use std::io::Write as _;
 
 use super::{Report, table};
-use crate::judge::Row;
 use crate::options::Setting;
+use judge::Row;
 
 /// How many faults of each kind are listed.
 const LISTED: usize = 10;

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::Report;
-use crate::judge::Row;
+use judge::Row;
 
 /// The table of one run.
 pub(crate) fn single(report: &Report) -> String {

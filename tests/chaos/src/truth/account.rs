@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 
-use crate::history::{Cause, CauseKind, Certainty, Span};
 use crate::told::ToldOf;
+use judge::history::{Cause, CauseKind, Certainty, Span};
 
 /// A note on a command that was given shortly before the server died may have reached the service
 /// and not us. How many commands, and in what time: far more than the server has under way.

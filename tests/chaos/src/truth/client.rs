@@ -13,7 +13,7 @@ use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::history::Span;
+use judge::history::Span;
 
 /// What came of waiting for a line.
 pub(crate) enum Next {

@@ -21,7 +21,7 @@ use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::{Lane, SetupState};
 use connect_runtime::clock;
 
-use crate::history::{Noted, NotedKind};
+use judge::history::{Noted, NotedKind};
 
 /// The pause between two readings: far shorter than the life of a segment.
 const READ_EVERY: Duration = Duration::from_millis(10);

@@ -14,7 +14,7 @@ use connect_ipc::hello::{Hello, Role};
 use connect_ipc::scripts::{Ended, InterfaceScript};
 use connect_runtime::clock;
 
-use crate::history::Asked;
+use judge::history::Asked;
 
 /// How many requests may be under way: fewer than the service admits.
 const MOST: usize = 32;

@@ -14,8 +14,8 @@ use tripe_admin::message::ServerLine;
 
 use super::account::Account;
 use super::client::{Client, Next, own_number, tell_number};
-use crate::history::Span;
 use crate::told;
+use judge::history::Span;
 
 /// How often it is looked whether all is over.
 const LOOK_EVERY: Duration = Duration::from_millis(50);

@@ -51,6 +51,8 @@ pub enum Control {
         /// Dead.
         silent: bool,
     },
+    /// Have an address alive again, whether or not a peer is there.
+    Wake(SocketAddr),
     /// Send a packet into a peer's tunnel.
     Packet {
         /// Its name.
@@ -88,6 +90,9 @@ impl Server {
                 self.kill_peer(key, false);
             }
             Control::Silence { peer, silent } => self.silence_peer(&peer, silent)?,
+            Control::Wake(address) => {
+                self.silent.remove(&address);
+            }
             Control::Packet { peer, packet } => {
                 let key = self.find_peer(&peer)?;
                 if !self.tunnel_packet(key, &packet) {

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 
 use connect_ipc::setup::Lane;
 
-use super::{Finding, Row};
 use crate::history::{PeerHistory, ScriptRun, Source};
+use crate::{Finding, Row};
 
 /// The runs of a lane in their right order, each number once.
-pub(super) fn runs_of<'a>(
+pub(crate) fn runs_of<'a>(
     history: &'a PeerHistory,
     lane: Lane,
     findings: &mut Vec<Finding>,
@@ -94,7 +94,7 @@ fn inversions(runs: &[&ScriptRun], findings: &mut Vec<Finding>) {
 }
 
 /// A run in words.
-pub(super) fn named(run: &ScriptRun) -> String {
+pub(crate) fn named(run: &ScriptRun) -> String {
     match run.number {
         Some(number) => format!("{} (run {number}, process {})", run.kind.name(), run.pid),
         None => format!("{} (process {})", run.kind.name(), run.pid),

@@ -4,13 +4,13 @@
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::ScriptKind::{self, Connect, Disconnect, Ifdown, Ifup};
 
-use super::{Row, judge};
 use crate::history::CauseKind::{Added, Reconnecting, Removed};
 use crate::history::{
     Asked, Cause, CauseKind, Certainty, Noted, NotedKind, PeerHistory, ScriptRun, Source, Span,
     Told,
 };
-use crate::scripts_log;
+use crate::noted;
+use crate::{Row, judge};
 
 /// A history with these causes, each `(when, what)`, and these runs, each `(start, what, end)`.
 fn history(causes: &[(u64, CauseKind)], runs: &[(u64, ScriptKind, u64)]) -> PeerHistory {
@@ -181,7 +181,7 @@ fn journal(mut history: PeerHistory, entries: &[(u64, ScriptKind, NotedKind, u64
         let (kind, what, seen) = (*kind, *what, Monotonic(*seen));
         (*number, Noted { kind, what, seen })
     });
-    scripts_log::complete(&mut history.runs, &noted.collect());
+    noted::complete(&mut history.runs, &noted.collect());
     history
 }
 

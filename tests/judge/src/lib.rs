@@ -2,9 +2,13 @@
 //! What is wrong with the history of a peer. Nothing here depends on how long something took, only
 //! on what came before what.
 
+pub mod history;
 mod lane;
+pub mod lanes;
+pub mod noted;
 mod operators;
 mod order;
+pub mod starts;
 #[cfg(test)]
 mod tests;
 
@@ -12,12 +16,12 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::setup::Lane;
 use serde::{Deserialize, Serialize};
 
-use crate::history::PeerHistory;
+use history::PeerHistory;
 
 /// The kinds of faults, in the order of the table.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum Row {
+pub enum Row {
     /// Something was run twice for one cause.
     Doubled,
     /// Something that had to run last was not run.
@@ -36,7 +40,7 @@ pub(crate) enum Row {
 
 impl Row {
     /// All of them.
-    pub(crate) const ALL: [Row; 7] = [
+    pub const ALL: [Row; 7] = [
         Row::Doubled,
         Row::Lost,
         Row::Overlapping,
@@ -47,7 +51,7 @@ impl Row {
     ];
 
     /// In words.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Row::Doubled => "doubled",
             Row::Lost => "lost",
@@ -62,16 +66,17 @@ impl Row {
 
 /// One fault.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Finding {
-    pub(crate) row: Row,
+pub struct Finding {
+    /// Which kind of fault.
+    pub row: Row,
     /// The start of the script that should not have been, or the cause that nothing followed.
-    pub(crate) at: Monotonic,
+    pub at: Monotonic,
     /// What is wrong.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 /// All that is wrong with the scripts of a peer.
-pub(crate) fn judge(history: &PeerHistory) -> Vec<Finding> {
+pub fn judge(history: &PeerHistory) -> Vec<Finding> {
     let lanes = Lane::ALL
         .into_iter()
         .filter(|lane| *lane == Lane::Interface || history.has_connection);

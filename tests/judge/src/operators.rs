@@ -5,7 +5,7 @@ use crate::history::{Asked, PeerHistory, ScriptRun};
 
 /// Takes the runs of operators out of those of a lane. Gives the requests that are left: nobody
 /// knows whether they led to a run.
-pub(super) fn take_out<'a>(history: &'a PeerHistory, runs: &mut Vec<&ScriptRun>) -> Vec<&'a Asked> {
+pub(crate) fn take_out<'a>(history: &'a PeerHistory, runs: &mut Vec<&ScriptRun>) -> Vec<&'a Asked> {
     let mut unanswered = Vec::new();
     for asked in &history.asked {
         let Some((pid, _)) = asked.started else {

@@ -10,14 +10,16 @@ use connect_ipc::setup::ByLane;
 
 /// When something happened that was seen a little later: not before `from`, not after `to`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Span {
-    pub(crate) from: Monotonic,
-    pub(crate) to: Monotonic,
+pub struct Span {
+    /// Not before this.
+    pub from: Monotonic,
+    /// Not after this.
+    pub to: Monotonic,
 }
 
 /// What scripts are run for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum CauseKind {
+pub enum CauseKind {
     /// The server has added the peer.
     Added,
     /// The server does not have the peer any more.
@@ -28,15 +30,18 @@ pub(crate) enum CauseKind {
 
 /// One cause.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Cause {
-    pub(crate) kind: CauseKind,
-    pub(crate) when: Span,
-    pub(crate) certainty: Certainty,
+pub struct Cause {
+    /// What happened.
+    pub kind: CauseKind,
+    /// When.
+    pub when: Span,
+    /// What is known about it.
+    pub certainty: Certainty,
 }
 
 /// What is known about a cause.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Certainty {
+pub enum Certainty {
     /// It happened, and the service had the peer's record.
     Certain,
     /// It happened, but the service may not have had the peer's record: the database was faulty, or
@@ -48,7 +53,7 @@ pub(crate) enum Certainty {
 
 /// How it is known that a script was started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Source {
+pub enum Source {
     /// It wrote that down itself.
     Script,
     /// It was ended before it could, and the script helper's journal has it.
@@ -59,95 +64,111 @@ pub(crate) enum Source {
 
 /// One script that was started.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct ScriptRun {
-    pub(crate) kind: ScriptKind,
+pub struct ScriptRun {
+    /// Which script.
+    pub kind: ScriptKind,
     /// Its number, if the service has told it.
-    pub(crate) number: Option<u64>,
-    pub(crate) pid: i32,
-    pub(crate) start: Monotonic,
+    pub number: Option<u64>,
+    /// Its process number.
+    pub pid: i32,
+    /// When it was started.
+    pub start: Monotonic,
     /// `None` if it did not live to write it down.
-    pub(crate) end: Option<Monotonic>,
+    pub end: Option<Monotonic>,
     /// Whether another script of the same lane was alive when it started.
-    pub(crate) beside_another: bool,
-    pub(crate) source: Source,
+    pub beside_another: bool,
+    /// How it is known that it was started.
+    pub source: Source,
 }
 
 /// What the journal says of a run or of a setup.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum NotedKind {
+pub enum NotedKind {
     /// The child of a run was made.
-    Started { pid: i32 },
+    Started {
+        /// Its process number.
+        pid: i32,
+    },
     /// A setup was made without a script.
     Made,
 }
 
 /// An entry of the journal.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Noted {
+pub struct Noted {
     /// The script, or for a setup the one that would have made it.
-    pub(crate) kind: ScriptKind,
-    pub(crate) what: NotedKind,
+    pub kind: ScriptKind,
+    /// What of it.
+    pub what: NotedKind,
     /// When it was read, a little after it was written.
-    pub(crate) seen: Monotonic,
+    pub seen: Monotonic,
 }
 
 /// A run that an operator has asked for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Asked {
-    pub(crate) kind: ScriptKind,
+pub struct Asked {
+    /// Which script.
+    pub kind: ScriptKind,
     /// When that was.
-    pub(crate) at: Monotonic,
+    pub at: Monotonic,
     /// The process that the service named, and when; `None` if the service did not live to answer,
     /// so that nobody knows whether it was run.
-    pub(crate) started: Option<(i32, Monotonic)>,
+    pub started: Option<(i32, Monotonic)>,
 }
 
 /// The service said that nobody knows what became of a run.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Told {
-    pub(crate) kind: ScriptKind,
-    pub(crate) when: Span,
+pub struct Told {
+    /// Which script.
+    pub kind: ScriptKind,
+    /// When it was said.
+    pub when: Span,
     /// The code of the warning.
-    pub(crate) code: String,
+    pub code: String,
 }
 
 /// All that happened to one peer, each list in the order of time.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct PeerHistory {
-    pub(crate) causes: Vec<Cause>,
-    pub(crate) runs: Vec<ScriptRun>,
-    pub(crate) told: Vec<Told>,
+pub struct PeerHistory {
+    /// What scripts had to be run for.
+    pub causes: Vec<Cause>,
+    /// The scripts that were started.
+    pub runs: Vec<ScriptRun>,
+    /// The runs of which the service said that nobody knows.
+    pub told: Vec<Told>,
     /// Whether the peer's record names `connect` or `disconnect`; `ifup` or `ifdown` it always
     /// names.
-    pub(crate) has_connection: bool,
+    pub has_connection: bool,
     /// Whether the record only names the script that undoes a setup: `ifdown` or `disconnect`.
-    pub(crate) only_undone: ByLane<bool>,
+    pub only_undone: ByLane<bool>,
     /// The runs that operators have asked for.
-    pub(crate) asked: Vec<Asked>,
+    pub asked: Vec<Asked>,
     /// Whether the server had it before the service was first started, which took it as it was.
-    pub(crate) before_service: bool,
+    pub before_service: bool,
 }
 
 impl PeerHistory {
     /// How many scripts were started.
-    pub(crate) fn scripts(&self) -> usize {
+    pub fn scripts(&self) -> usize {
         let runs = self.runs.iter();
         runs.filter(|run| run.source != Source::Setup).count()
     }
 }
 
 /// All peers, by name.
-pub(crate) type Histories = BTreeMap<String, PeerHistory>;
+pub type Histories = BTreeMap<String, PeerHistory>;
 
 /// Something that was done to the world.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(crate) struct Deed {
-    pub(crate) at: Monotonic,
-    pub(crate) text: String,
+pub struct Deed {
+    /// When.
+    pub at: Monotonic,
+    /// What, in words.
+    pub text: String,
 }
 
 /// The kind of script with this name.
-pub(crate) fn script_kind(name: &str) -> Option<ScriptKind> {
+pub fn script_kind(name: &str) -> Option<ScriptKind> {
     [
         ScriptKind::Ifup,
         ScriptKind::Ifdown,

@@ -14,9 +14,9 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::Lane;
 
-use super::order::named;
-use super::{Finding, Row};
 use crate::history::{Asked, Cause, CauseKind, Certainty, PeerHistory, ScriptRun, Source, Told};
+use crate::order::named;
+use crate::{Finding, Row};
 
 /// The walk through the runs of a lane.
 #[derive(Clone)]
@@ -37,7 +37,7 @@ struct Walk<'a> {
 }
 
 /// Holds the runs against their causes and against what the server has at the end.
-pub(super) fn walk(
+pub(crate) fn walk(
     history: &PeerHistory,
     lane: Lane,
     (runs, asked): (&[&ScriptRun], Vec<&Asked>),

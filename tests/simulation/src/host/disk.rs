@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What outlives the processes of a host: the database's file, core's state, the journal.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use connect_core::machine::{DatabaseCopy, Inherited, Loaded, State};
+use connect_ifscripts::ledger::Ledger;
+use connect_ipc::setup::ServerRun;
+use peerdb::{Database, Record};
+
+use crate::plan::{HostSite, Kept};
+
+/// How many states that were written before are kept, to be put back.
+const OLDER: usize = 8;
+
+/// The disk.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    /// The database of the site.
+    pub(crate) site: Arc<Database>,
+    /// What the file has, or what is wrong with it.
+    pub(crate) file: Result<Arc<Database>, String>,
+    /// The states that were written, the latest last.
+    states: VecDeque<(ServerRun, State)>,
+    /// The database that was written with them.
+    database: Option<DatabaseCopy>,
+    /// What is being written.
+    under_way: Option<((ServerRun, State), Option<DatabaseCopy>)>,
+    /// What the next core finds.
+    pub(crate) kept: Kept,
+    /// Whether core's files are to be deleted.
+    pub(crate) forgotten: bool,
+    pub(crate) journal: Ledger,
+    /// What is wrong with the journal.
+    pub(crate) journal_fault: Option<String>,
+}
+
+impl Disk {
+    pub(crate) fn new(site: &HostSite) -> Self {
+        let records = site.records.iter();
+        let records = records.map(|it| Record::new(&it.peer, it.pairs.iter().cloned()));
+        let users = site.users.iter().cloned();
+        let database = Database::from_parts(records, users, site.auto.iter().cloned());
+        let database = Arc::new(database);
+        Disk {
+            file: Ok(Arc::clone(&database)),
+            site: database,
+            states: VecDeque::new(),
+            database: None,
+            under_way: None,
+            kept: Kept::Last,
+            forgotten: false,
+            journal: Ledger::default(),
+            journal_fault: None,
+        }
+    }
+
+    /// What comes of reading the database's file.
+    pub(crate) fn load(&self) -> Loaded {
+        match &self.file {
+            Ok(database) => Loaded::Usable {
+                database: Arc::clone(database),
+                faults: Vec::new(),
+                more_faults: 0,
+            },
+            Err(fault) => Loaded::Faulty {
+                fault: fault.clone(),
+            },
+        }
+    }
+
+    /// What an earlier core has left.
+    pub(crate) fn inherited(&mut self, database_is_usable: bool) -> Option<Inherited> {
+        let kept = std::mem::take(&mut self.kept);
+        let last = self.states.len().checked_sub(1)?;
+        let index = match kept {
+            Kept::Last | Kept::OfOtherServer => last,
+            Kept::Older(steps) => last.saturating_sub(steps as usize),
+            Kept::None => return None,
+        };
+        let (mut run, state) = self.states.get(index)?.clone();
+        if kept == Kept::OfOtherServer {
+            run.inode += 1_000;
+        }
+        Some(Inherited {
+            run,
+            state,
+            database: self.database.clone().filter(|_| !database_is_usable),
+        })
+    }
+
+    /// Core begins to write its state.
+    pub(crate) fn begin(&mut self, state: (ServerRun, State), database: Option<DatabaseCopy>) {
+        self.under_way = Some((state, database));
+    }
+
+    /// It is written.
+    pub(crate) fn written(&mut self) {
+        if let Some((state, database)) = self.under_way.take() {
+            self.states.push_back(state);
+            if self.states.len() > OLDER {
+                self.states.pop_front();
+            }
+            if database.is_some() {
+                self.database = database;
+            }
+        }
+    }
+
+    /// Core's files are deleted.
+    pub(crate) fn forget(&mut self) {
+        self.forgotten = false;
+        self.states.clear();
+        self.database = None;
+    }
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The network between hosts: addresses, translations of addresses, and what becomes of datagrams.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use tripe_lab::config::DEFAULT_PORT;
+use tripe_lab::rng::Rng;
+
+use crate::chance::{Chances, What};
+use crate::instant::Instant;
+use crate::plan::{HostId, PathChange, Plan};
+
+/// How long a datagram takes where nothing else is said.
+const DELAY: Duration = Duration::from_millis(10);
+
+/// How much later a datagram is that is overtaken.
+const OVERTAKEN: Duration = Duration::from_millis(40);
+
+/// The way from one host to another.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    up_from: Instant,
+    delay: Duration,
+    loss: u32,
+    duplicate: u32,
+    reorder: u32,
+    sent: u64,
+}
+
+impl Default for Path {
+    fn default() -> Self {
+        Path {
+            up_from: Instant(0),
+            delay: DELAY,
+            loss: 0,
+            duplicate: 0,
+            reorder: 0,
+            sent: 0,
+        }
+    }
+}
+
+/// A host as others see it.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    inner: SocketAddr,
+    outer: SocketAddr,
+}
+
+/// All hosts and the ways between them.
+#[derive(Debug)]
+pub(crate) struct Network {
+    places: Vec<Place>,
+    /// By sender and receiver.
+    paths: Vec<Vec<Path>>,
+}
+
+/// The address of a host's server.
+pub(crate) fn inner(host: HostId) -> SocketAddr {
+    (
+        Ipv4Addr::new(10, 0, 0, host.0.saturating_add(1)),
+        DEFAULT_PORT,
+    )
+        .into()
+}
+
+/// The address of a host that has a translation, as its first one.
+pub(crate) fn outer(host: HostId, port: u16) -> SocketAddr {
+    (Ipv4Addr::new(192, 0, 2, host.0.saturating_add(1)), port).into()
+}
+
+/// The address of a reflected partner.
+pub(crate) fn reflected(number: u32) -> SocketAddr {
+    let base = u32::from(Ipv4Addr::new(198, 18, 0, 1));
+    (Ipv4Addr::from(base.saturating_add(number)), DEFAULT_PORT).into()
+}
+
+impl Network {
+    /// That of a plan.
+    pub(crate) fn new(plan: &Plan) -> Self {
+        let hosts = plan.site.hosts.iter().zip(0u8..);
+        let places: Vec<Place> = hosts
+            .map(|(site, number)| {
+                let host = HostId(number);
+                let inner = inner(host);
+                let outer = site.nat.map_or(inner, |nat| outer(host, nat.first_port));
+                Place { inner, outer }
+            })
+            .collect();
+        Network {
+            paths: vec![vec![Path::default(); places.len()]; places.len()],
+            places,
+        }
+    }
+
+    /// When and from where each copy of a datagram arrives, and at which host.
+    pub(crate) fn send(
+        &mut self,
+        from: HostId,
+        to: SocketAddr,
+        now: Instant,
+        chances: Chances,
+    ) -> Option<(HostId, SocketAddr, [Option<Instant>; 2])> {
+        let index = self.places.iter().position(|place| place.outer == to)?;
+        let sender = self.places.get(usize::from(from.0))?.outer;
+        let path = self.paths.get_mut(usize::from(from.0))?.get_mut(index)?;
+        path.sent += 1;
+        let host = HostId(u8::try_from(index).unwrap_or(u8::MAX));
+        if now < path.up_from {
+            return Some((host, sender, [None, None]));
+        }
+        let mut draw = chances.of(What::Datagram, from, u64::from(host.0), path.sent);
+        if percent(&mut draw, path.loss) {
+            return Some((host, sender, [None, None]));
+        }
+        let mut arrival = || {
+            let late = if percent(&mut draw, path.reorder) {
+                OVERTAKEN
+            } else {
+                Duration::ZERO
+            };
+            now + path.delay + Duration::from_micros(draw.below(500)) + late
+        };
+        let first = arrival();
+        let second = arrival();
+        let twice = percent(&mut draw, path.duplicate);
+        Some((host, sender, [Some(first), twice.then_some(second)]))
+    }
+
+    /// Changes the way from one host to another. Whether it was another one before.
+    pub(crate) fn change(&mut self, from: HostId, to: HostId, change: PathChange, now: Instant) {
+        if let PathChange::Down { both: true, time } = change {
+            let one = PathChange::Down { both: false, time };
+            self.change(to, from, one, now);
+        }
+        let paths = self.paths.get_mut(usize::from(from.0));
+        let Some(path) = paths.and_then(|paths| paths.get_mut(usize::from(to.0))) else {
+            return;
+        };
+        match change {
+            PathChange::Loss(percent) => path.loss = percent,
+            PathChange::Duplicate(percent) => path.duplicate = percent,
+            PathChange::Delay(delay) => path.delay = delay,
+            PathChange::Reorder(percent) => path.reorder = percent,
+            PathChange::Down { time, .. } => path.up_from = now + time,
+            PathChange::Heal => {
+                let sent = path.sent;
+                *path = Path {
+                    sent,
+                    ..Path::default()
+                };
+            }
+        }
+    }
+
+    /// Heals all ways.
+    pub(crate) fn heal(&mut self) {
+        for path in self.paths.iter_mut().flatten() {
+            let sent = path.sent;
+            *path = Path {
+                sent,
+                ..Path::default()
+            };
+        }
+    }
+
+    /// Gives a host with a translation the next outer address. Whether it has one.
+    pub(crate) fn move_host(&mut self, host: HostId) -> bool {
+        let Some(place) = self.places.get_mut(usize::from(host.0)) else {
+            return false;
+        };
+        let is_translated = place.inner != place.outer;
+        if is_translated {
+            place.outer.set_port(place.outer.port().wrapping_add(1));
+        }
+        is_translated
+    }
+
+    /// The address at which a host is reached now.
+    pub(crate) fn address(&self, host: HostId) -> SocketAddr {
+        let place = self.places.get(usize::from(host.0));
+        place.map_or_else(|| inner(host), |place| place.outer)
+    }
+}
+
+fn percent(draw: &mut Rng, percent: u32) -> bool {
+    percent > 0 && draw.below(100) < u64::from(percent)
+}

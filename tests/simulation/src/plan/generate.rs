@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A plan from a seed: which faults come when.
+
+use std::time::Duration;
+
+use tripe_lab::rng::Rng;
+
+use super::build::build;
+use super::fault::{
+    DatabaseChange, Fault, JournalLoss, Kept, Knock, Leaving, OperatorAct, OthersAct, PathChange,
+    When,
+};
+use super::host::{HostId, Part, Way};
+use super::profile::{CALM, Kind, Profile, RATES};
+use super::site::{HostSite, Site};
+use super::{Plan, Timed};
+use crate::chance::{Chances, What};
+use crate::instant::{Instant, nanos};
+
+/// How long everything has to settle at the end: twice the longest pause of a passive peer by
+/// default, five timeouts, and some to spare.
+const SETTLE: Duration = Duration::from_secs(2 * 3_600);
+
+/// Nothing is done in the first minutes, in which the service starts.
+const QUIET_START: Duration = Duration::from_secs(120);
+
+/// How large a run is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Scale {
+    /// How many hosts.
+    pub hosts: u8,
+    /// How many peers each has.
+    pub peers: u32,
+    /// How long it lasts.
+    pub time: Duration,
+    /// How much happens.
+    pub profile: Profile,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn generate(seed: u64, scale: Scale) -> Self {
+        let chances = Chances::new(seed);
+        let calm = match scale.profile {
+            Profile::Storm => false,
+            Profile::Calm => true,
+            Profile::Mixed => seed.is_multiple_of(4),
+        };
+        let site = build(chances, scale.hosts, scale.peers, calm);
+        let until = Instant(0) + scale.time;
+        let settle = SETTLE.min(scale.time / 2);
+        let quiet_from = until - settle;
+        let mut faults = Vec::new();
+        for id in 0..scale.hosts {
+            let host = HostId(id);
+            let maker = Maker {
+                chances,
+                host,
+                site: &site,
+                calm,
+            };
+            maker.add(quiet_from, &mut faults);
+        }
+        faults.sort_by_key(|timed| timed.at);
+        Plan {
+            seed,
+            site,
+            faults,
+            quiet_from,
+            until,
+        }
+    }
+}
+
+/// Makes the faults of a host.
+struct Maker<'a> {
+    chances: Chances,
+    host: HostId,
+    site: &'a Site,
+    calm: bool,
+}
+
+const DAY: u64 = 86_400_000_000_000;
+
+impl Maker<'_> {
+    fn add(&self, quiet_from: Instant, faults: &mut Vec<Timed>) {
+        let begin = nanos(QUIET_START);
+        let length = quiet_from.0.saturating_sub(begin);
+        if length == 0 {
+            return;
+        }
+        for ((kind, rate), number) in RATES.iter().zip(0u64..) {
+            let mut draw = self.chances.of(What::Faults, self.host, number, 0);
+            let divisor = 10 * if self.calm { CALM } else { 1 };
+            // In millionths, so that a short run has its share of what is rare.
+            let millionths = u128::from(*rate) * 1_000_000 * u128::from(length)
+                / u128::from(DAY)
+                / u128::from(divisor);
+            let millionths = u64::try_from(millionths).unwrap_or(u64::MAX);
+            let more = u64::from(draw.below(1_000_000) < millionths % 1_000_000);
+            for count in 0..millionths / 1_000_000 + more {
+                let mut draw = self.chances.of(What::Faults, self.host, number, count + 1);
+                let at = Instant(begin + draw.below(length));
+                let when = aim(&mut draw);
+                if let Some(fault) = self.fault(*kind, &mut draw) {
+                    faults.push(Timed {
+                        at,
+                        when,
+                        host: self.host,
+                        fault,
+                    });
+                }
+            }
+        }
+    }
+
+    fn here(&self) -> Option<&HostSite> {
+        self.site.hosts.get(usize::from(self.host.0))
+    }
+
+    fn peer(&self, draw: &mut Rng) -> Option<String> {
+        let records = &self.here()?.records;
+        Some(pick(draw, records)?.peer.clone())
+    }
+
+    fn fault(&self, kind: Kind, draw: &mut Rng) -> Option<Fault> {
+        Some(match kind {
+            Kind::KillCore => Fault::Kill {
+                part: Part::Core,
+                after: below(draw, 4),
+                state: kept(draw),
+            },
+            Kind::KillPinger => kill(Part::Pinger, draw),
+            Kind::KillScripts => kill(Part::Scripts, draw),
+            Kind::Stand => Fault::Stand {
+                part: *pick(draw, &Part::ALL)?,
+                time: between(draw, 1_000, 10_800_000),
+            },
+            Kind::Quit => Fault::Quit {
+                how: *pick(draw, &[Leaving::Command, Leaving::Signal])?,
+                again: between(draw, 100, 600_000),
+            },
+            Kind::Upgrade => Fault::Upgrade {},
+            Kind::CutAdmin => Fault::CutAdmin {
+                after: below(draw, 200),
+                way: *pick(draw, &[Way::ToServer, Way::ToClient])?,
+            },
+            Kind::CutHelper => Fault::CutHelper {
+                part: *pick(draw, &[Part::Pinger, Part::Scripts])?,
+            },
+            Kind::ServerRestart => Fault::ServerRestart {
+                with_peers: draw.below(2) == 0,
+                after: between(draw, 1, 120_000),
+            },
+            Kind::ServerChunks => Fault::ServerChunks {
+                bytes: 1 + below(draw, 30),
+                pause: between(draw, 1, 300),
+                time: between(draw, 1_000, 600_000),
+            },
+            Kind::Displace => Fault::Displace {
+                version: (*pick(draw, &["0.1", "9.9.9"])?).to_owned(),
+                time: between(draw, 1_000, 600_000),
+            },
+            Kind::Refuse => refuse(draw)?,
+            Kind::LateAnswers => Fault::LateAnswers {
+                time: between(draw, 200, 30_000),
+            },
+            Kind::CancelJob => Fault::CancelJob {
+                after: below(draw, 4),
+            },
+            Kind::VanishClient => Fault::VanishClient {},
+            Kind::Database => Fault::Database {
+                change: self.database(draw)?,
+            },
+            Kind::Journal => Fault::Journal {
+                loss: match draw.below(2) {
+                    0 => JournalLoss::Removed,
+                    _ => JournalLoss::Damaged(1 + below(draw, 20)),
+                },
+            },
+            Kind::Suspend => Fault::Suspend {
+                time: between(draw, 10_000, 43_200_000),
+            },
+            Kind::Reboot => Fault::Reboot {},
+            Kind::Path => self.path(draw)?,
+            Kind::Address => Fault::Address {},
+            Kind::Partner => Fault::Partner {
+                peer: self.peer(draw)?,
+                time: between(draw, 30_000, 21_600_000),
+            },
+            Kind::Others => Fault::Others {
+                peer: self.peer(draw)?,
+                act: *pick(draw, &OTHERS)?,
+            },
+            Kind::Command => Fault::Command {
+                words: self.command(draw)?,
+            },
+            Kind::Knock => Fault::Knock {
+                knock: match draw.below(4) {
+                    0 => Knock::Unknown,
+                    1 => Knock::WrongKey(self.peer(draw)?),
+                    _ => Knock::Known(self.peer(draw)?),
+                },
+            },
+            Kind::Operator => Fault::Operator {
+                act: self.operator(draw)?,
+            },
+            Kind::SecondHelper => Fault::SecondHelper {
+                part: *pick(draw, &[Part::Pinger, Part::Scripts])?,
+                time: between(draw, 1_000, 120_000),
+            },
+            Kind::NextProtocol => Fault::NextProtocol {
+                part: *pick(draw, &[Part::Pinger, Part::Scripts])?,
+                time: between(draw, 1_000, 120_000),
+            },
+            Kind::WallClock => Fault::WallClock {
+                millis: i64::try_from(draw.below(7_200_000)).unwrap_or(0) - 3_600_000,
+            },
+        })
+    }
+
+    fn database(&self, draw: &mut Rng) -> Option<DatabaseChange> {
+        Some(match draw.below(8) {
+            0..=2 => {
+                let (key, value) = *pick(draw, &CHANGES)?;
+                DatabaseChange::Record {
+                    peer: self.peer(draw)?,
+                    key: key.to_owned(),
+                    value: value.map(str::to_owned),
+                }
+            }
+            3 => DatabaseChange::Struck(self.peer(draw)?),
+            4 => DatabaseChange::New(format!("new{}", draw.below(3))),
+            5 => DatabaseChange::Broken,
+            6 => DatabaseChange::Missing,
+            _ => DatabaseChange::Back,
+        })
+    }
+
+    fn path(&self, draw: &mut Rng) -> Option<Fault> {
+        let hosts = u8::try_from(self.site.hosts.len()).ok()?;
+        let others: Vec<HostId> = (0..hosts)
+            .map(HostId)
+            .filter(|it| *it != self.host)
+            .collect();
+        let to = *pick(draw, &others)?;
+        let change = match draw.below(6) {
+            0 => PathChange::Loss(below(draw, 60)),
+            1 => PathChange::Duplicate(below(draw, 30)),
+            2 => PathChange::Delay(between(draw, 1, 1_000)),
+            3 => PathChange::Reorder(below(draw, 60)),
+            4 => PathChange::Heal,
+            _ => PathChange::Down {
+                both: draw.below(2) == 0,
+                time: between(draw, 1_000, 7_200_000),
+            },
+        };
+        Some(Fault::Path { to, change })
+    }
+
+    fn command(&self, draw: &mut Rng) -> Option<Vec<String>> {
+        let peer = self.peer(draw)?;
+        let user = pick(draw, &self.here()?.users).map(|(user, _)| user.clone());
+        let user = user.unwrap_or_else(|| "nobody".to_owned());
+        let words: Vec<&str> = match draw.below(12) {
+            0..=2 => vec!["active", &peer],
+            3 => vec!["passive", &user],
+            4 => vec!["kick", &peer],
+            5 => vec!["sabotage", &peer],
+            6 => vec!["info", &peer],
+            7 => vec!["adopted"],
+            8 => vec!["list-active"],
+            9 => vec!["userpeer", &user],
+            10 => vec!["nonsense"],
+            _ => vec!["active"],
+        };
+        Some(words.into_iter().map(str::to_owned).collect())
+    }
+
+    fn operator(&self, draw: &mut Rng) -> Option<OperatorAct> {
+        Some(match draw.below(12) {
+            0 | 1 => OperatorAct::Status,
+            2 => OperatorAct::Events(between(draw, 1_000, 3_600_000)),
+            3 => OperatorAct::EventsUnread(between(draw, 1_000, 3_600_000)),
+            4 => OperatorAct::Flood(20),
+            5 => OperatorAct::Changes,
+            6 => OperatorAct::Apply,
+            7 | 8 => OperatorAct::RunScript {
+                peer: self.peer(draw)?,
+                up: draw.below(2) == 0,
+            },
+            9 => OperatorAct::Records,
+            10 => OperatorAct::Reload,
+            _ => OperatorAct::Leaves,
+        })
+    }
+}
+
+/// What others do to peers.
+const OTHERS: [OthersAct; 5] = [
+    OthersAct::Add,
+    OthersAct::Kill,
+    OthersAct::KillAndAdd,
+    OthersAct::AddAndKill,
+    OthersAct::Bye,
+];
+
+/// Changes of records.
+const CHANGES: [(&str, Option<&str>); 6] = [
+    ("every", Some("7s")),
+    ("watch", None),
+    ("ifup", Some("other-ifup")),
+    ("ifdown", None),
+    ("keepalive", Some("20s")),
+    ("retries", Some("1")),
+];
+
+/// The instants that faults wait for.
+const AIMS: [When; 10] = [
+    When::Joining,
+    When::OrderOnItsWay,
+    When::PingInFlight,
+    When::RunOrdered,
+    When::RunStarting,
+    When::ScriptRuns,
+    When::EndTold,
+    When::AdditionUnderWay,
+    When::JobOpen,
+    When::Recovering,
+];
+
+/// Half of all faults are aimed.
+fn aim(draw: &mut Rng) -> When {
+    if draw.below(2) == 0 {
+        When::Now
+    } else {
+        pick(draw, &AIMS).copied().unwrap_or_default()
+    }
+}
+
+fn pick<'a, T>(draw: &mut Rng, from: &'a [T]) -> Option<&'a T> {
+    let index = draw.below(from.len() as u64);
+    from.get(usize::try_from(index).ok()?)
+}
+
+fn below(draw: &mut Rng, bound: u64) -> u32 {
+    u32::try_from(draw.below(bound)).unwrap_or(0)
+}
+
+/// A time in milliseconds between two bounds: short ones as often as long ones.
+fn between(draw: &mut Rng, least: u64, most: u64) -> Duration {
+    let mut span = least;
+    let mut steps = 0;
+    while span < most {
+        span *= 2;
+        steps += 1;
+    }
+    let low = least << draw.below(steps.max(1));
+    let time = low + draw.below(low.max(1));
+    Duration::from_millis(time.min(most))
+}
+
+fn kept(draw: &mut Rng) -> Kept {
+    match draw.below(12) {
+        0 => Kept::Older(1 + below(draw, 6)),
+        1 => Kept::None,
+        2 => Kept::OfOtherServer,
+        _ => Kept::Last,
+    }
+}
+
+fn kill(part: Part, draw: &mut Rng) -> Fault {
+    Fault::Kill {
+        part,
+        after: below(draw, 4),
+        state: Kept::Last,
+    }
+}
+
+fn refuse(draw: &mut Rng) -> Option<Fault> {
+    let commands = [
+        "ADD", "PING", "EPING", "KILL", "ALGS", "ADDR", "IFNAME", "GETCHAL", "GREET", "FORCEKX",
+    ];
+    // Nothing that would be a lie about the peers that there are.
+    let codes = ["resolve-error", "peer-create-fail", "strange-failure"];
+    Some(Fault::Refuse {
+        command: (*pick(draw, &commands)?).to_owned(),
+        code: (*pick(draw, &codes)?).to_owned(),
+        times: 1 + below(draw, 3),
+        detach: draw.below(2) == 0,
+    })
+}

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How much happens: for each kind of fault, how often it comes on a host in a day.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// How much happens.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// As much as can be told apart.
+    #[default]
+    Storm,
+    /// As on a host that is looked after: about a fortieth of it, at the default intervals.
+    Calm,
+    /// One of the two, by the seed.
+    Mixed,
+}
+
+impl FromStr for Profile {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "storm" => Ok(Profile::Storm),
+            "calm" => Ok(Profile::Calm),
+            "mixed" => Ok(Profile::Mixed),
+            _ => Err(format!(
+                "no profile: {word}; there are storm, calm and mixed"
+            )),
+        }
+    }
+}
+
+/// The kinds of faults that are planned.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    KillCore,
+    KillPinger,
+    KillScripts,
+    Stand,
+    Quit,
+    Upgrade,
+    CutAdmin,
+    CutHelper,
+    ServerRestart,
+    ServerChunks,
+    Displace,
+    Refuse,
+    LateAnswers,
+    CancelJob,
+    VanishClient,
+    Database,
+    Journal,
+    Suspend,
+    Reboot,
+    Path,
+    Address,
+    Partner,
+    Others,
+    Command,
+    Knock,
+    Operator,
+    SecondHelper,
+    NextProtocol,
+    WallClock,
+}
+
+/// Each kind, and how often it comes on a host in ten days of a storm. The order is part of what a
+/// seed means.
+pub(super) const RATES: &[(Kind, u64)] = &[
+    (Kind::KillCore, 100),
+    (Kind::KillPinger, 60),
+    (Kind::KillScripts, 80),
+    (Kind::Stand, 100),
+    (Kind::Quit, 20),
+    (Kind::Upgrade, 10),
+    (Kind::CutAdmin, 80),
+    (Kind::CutHelper, 40),
+    (Kind::ServerRestart, 30),
+    (Kind::ServerChunks, 40),
+    (Kind::Displace, 10),
+    (Kind::Refuse, 120),
+    (Kind::LateAnswers, 60),
+    (Kind::CancelJob, 200),
+    (Kind::VanishClient, 60),
+    (Kind::Database, 100),
+    (Kind::Journal, 10),
+    (Kind::Suspend, 20),
+    (Kind::Reboot, 5),
+    (Kind::Path, 80),
+    (Kind::Address, 40),
+    (Kind::Partner, 80),
+    (Kind::Others, 120),
+    (Kind::Command, 300),
+    (Kind::Knock, 60),
+    (Kind::Operator, 200),
+    (Kind::SecondHelper, 10),
+    (Kind::NextProtocol, 10),
+    (Kind::WallClock, 5),
+];
+
+/// How many times less comes in a calm time.
+pub(super) const CALM: u64 = 40;

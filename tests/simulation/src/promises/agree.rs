@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! E3: in the end the last scripts of each peer agree with the server: one that it has is set up
+//! and connected, one that it does not have is taken down, and its `connect` has ended.
+//!
+//! Excused by operators.md, "What is promised of scripts": "After damage, or without a journal of
+//! scripts, a service that is started later may set up a peer again that is set up [...] or take
+//! down one again that was taken down"; "Without `--keep-state` and without `--startup`, a peer
+//! that is added while the service does not run, or in the moment in which it is killed, is not set
+//! up"; "A peer [...] whose `ifup` has failed or could not be started counts as set up"; "A peer
+//! that is removed and added again while the service does not run, and gets the same interface and
+//! the same address, counts as one that has stayed". Judged is only a peer whose record has always
+//! had both scripts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::scripts::{Run, ScriptKind};
+use connect_ipc::setup::{ByLane, Lane};
+use judge::lanes::scripts;
+use tripe_admin::Note;
+
+use super::tap::Fact;
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::{DatabaseChange, Fault, Part};
+use crate::promise::Promise;
+use crate::seen::{Seen, View};
+
+/// How long before or after the death of core what is broadcast came in the moment of its death,
+/// or before it has joined.
+const MOMENT: Duration = Duration::from_secs(5);
+
+/// The scripts of a peer.
+#[derive(Clone, Debug, Default)]
+struct Peer {
+    /// The last script of each lane that was started.
+    started: ByLane<Option<ScriptKind>>,
+    /// The last that was ordered, and not started.
+    ordered: ByLane<Option<RunId>>,
+    /// When the server has added it last.
+    added: Option<Instant>,
+    /// Whether core heard of that.
+    heard: bool,
+}
+
+/// The scripts of all peers since the boot of the host.
+#[derive(Debug)]
+pub(super) struct Agree {
+    peers: BTreeMap<String, Peer>,
+    /// The `connect` scripts that live.
+    connects: BTreeMap<RunId, String>,
+    /// Whether what earlier helpers have done may have been forgotten.
+    forgotten: bool,
+    /// Whether a core has begun without knowing what the one before knew.
+    unaware: bool,
+    cores: u32,
+    /// How many servers there were, and which of them core has met last.
+    servers: u32,
+    met: u32,
+    /// Whether there is a database that can be read, and whether a core has begun without one.
+    has_database: bool,
+    blind: bool,
+    deaths: BTreeSet<Instant>,
+}
+
+impl Default for Agree {
+    fn default() -> Self {
+        Agree {
+            peers: BTreeMap::new(),
+            connects: BTreeMap::new(),
+            forgotten: false,
+            unaware: false,
+            cores: 0,
+            servers: 0,
+            met: 0,
+            has_database: true,
+            blind: false,
+            deaths: BTreeSet::new(),
+        }
+    }
+}
+
+impl Rule for Agree {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Broadcast(line) if line.starts_with("NOTE ADD ") => {
+                let note = Note::from_words(tripe_admin::Words::new(&line[5..]));
+                if let Note::Add { peer, .. } = note {
+                    let known = self.of(&peer);
+                    (known.added, known.heard) = (Some(now.at), false);
+                }
+            }
+            Seen::Ordered(run) if run.setup.is_some() => {
+                *self.of(&run.peer).ordered.get_mut(run.kind.lane()) = Some(run.run);
+            }
+            Seen::Started(id, run) => self.started(*id, run),
+            Seen::ChildEnded(id, _) => {
+                self.connects.remove(id);
+            }
+            Seen::Fault(Fault::Reboot {}) => {
+                *self = Agree {
+                    has_database: self.has_database,
+                    ..Agree::default()
+                };
+            }
+            Seen::Fault(Fault::Database { change }) => {
+                let is_lost = [DatabaseChange::Broken, DatabaseChange::Missing].contains(change);
+                self.has_database = !is_lost;
+            }
+            Seen::Lives(Part::Server, _) => self.servers += 1,
+            // What it has kept is about another provider's time.
+            Seen::Fault(Fault::Displace { .. }) => self.unaware = true,
+            // Peers that come meanwhile have no record.
+            Seen::Lives(Part::Core, _) => self.blind |= !self.has_database,
+            Seen::Fault(Fault::Journal { .. }) => self.forgotten = true,
+            Seen::Fault(Fault::Kill {
+                part: Part::Core,
+                state,
+                ..
+            }) => self.unaware |= *state != crate::plan::Kept::Last,
+            Seen::Died(Part::Core) => {
+                self.cores += 1;
+                self.unaware |= !now.records.keeps_state;
+                self.deaths.insert(now.at);
+                while self.deaths.len() > 100 {
+                    self.deaths.pop_first();
+                }
+            }
+            Seen::Died(Part::Scripts) => self.forgotten |= !now.records.journal,
+            Seen::End(view) => return self.look(now, view),
+            _ => {}
+        }
+        match now.fact {
+            Some(Fact::Note(Note::Add { peer, .. })) => self.of(peer).heard = true,
+            Some(Fact::Connected) => {
+                // A core that has begun since then knows nothing that is of use here.
+                self.unaware |= self.cores > 0 && self.met != self.servers;
+                self.met = self.servers;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Agree {
+    fn of(&mut self, peer: &str) -> &mut Peer {
+        self.peers.entry(peer.to_owned()).or_default()
+    }
+
+    fn started(&mut self, id: RunId, run: &Run) {
+        if run.kind == ScriptKind::Connect {
+            self.connects.insert(id, run.peer.clone());
+        }
+        // A run that repeats another changes nothing.
+        if run.setup.is_some() {
+            let (peer, lane) = (self.of(&run.peer), run.kind.lane());
+            *peer.started.get_mut(lane) = Some(run.kind);
+            let ordered = peer.ordered.get_mut(lane);
+            *ordered = ordered.filter(|ordered| *ordered != id);
+        }
+    }
+
+    fn look(&self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
+        let Some(server) = view.server else {
+            return Ok(());
+        };
+        let present = server.peers();
+        let is_there = |name: &str| present.iter().any(|peer| peer.name == name);
+        if let Some((run, peer)) = self.connects.iter().find(|(_, peer)| !is_there(peer)) {
+            let text = format!("connect {peer} (run {}) lives on without its peer", run.0);
+            return Err((Promise::ScriptsAgree, text));
+        }
+        if self.forgotten || self.blind {
+            return Ok(());
+        }
+        for (name, peer) in &self.peers {
+            for lane in Lane::ALL {
+                let keys = scripts(lane).map(ScriptKind::name);
+                if !now.records.always_has(name, keys)
+                    || is_held_up(view, name, lane)
+                    || now.calm.is_untold(name)
+                {
+                    continue;
+                }
+                self.agrees(now, (name, peer), lane, is_there(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn agrees(
+        &self,
+        now: &Moment<'_>,
+        (name, peer): (&str, &Peer),
+        lane: Lane,
+        is_there: bool,
+    ) -> Verdict {
+        let [make, undo] = scripts(lane);
+        let last = *peer.started.get(lane);
+        // A script that cannot be started counts as run, and an `ifdown` is not run after an `ifup`
+        // that was not.
+        let not_started = peer.ordered.get(lane).is_some() && now.records.may_not_start(name);
+        if (last == Some(make)) == is_there || not_started {
+            return Ok(());
+        }
+        // Not set up: it was there before core, and nobody has told core of it.
+        let in_a_moment = |added: Instant| {
+            let around = added - MOMENT..=added + MOMENT;
+            self.deaths.range(around).next().is_some()
+        };
+        let unseen = !peer.heard || peer.added.is_none_or(in_a_moment);
+        if is_there && unseen && !now.records.startup && (self.unaware || self.cores == 0) {
+            return Ok(());
+        }
+        let has = if is_there { "has" } else { "does not have" };
+        let last = last.map_or("none", ScriptKind::name);
+        let (make, undo) = (make.name(), undo.name());
+        let text = format!(
+            "the server {has} {name}, and the last of {make} and {undo} that ran is {last}"
+        );
+        Err((Promise::ScriptsAgree, text))
+    }
+}
+
+/// Whether a script of the lane lives, which others wait for.
+fn is_held_up(view: &View<'_>, peer: &str, lane: Lane) -> bool {
+    let mut living = view.ledger.runs();
+    living.any(|run| {
+        run.under_way.peer == peer
+            && run.under_way.kind.lane() == lane
+            && run.under_way.kind != ScriptKind::Connect
+            && view.truth.children.contains(&run.under_way.run)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use connect_ipc::scripts::Command;
+    use connect_ipc::setup::SetupState;
+    use tripe_lab::LabConfig;
+    use tripe_lab::server::Server;
+
+    use super::super::testing::{Sight, view};
+    use super::*;
+
+    const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("ifup", "up"), ("ifdown", "down")])];
+
+    fn start(sight: &mut Sight, number: u64, kind: ScriptKind) {
+        let run = Run {
+            run: RunId(number),
+            peer: "p".to_owned(),
+            kind,
+            command: Command::Exec(vec!["script".to_owned()]),
+            environment: Vec::new(),
+            limit: None,
+            setup: Some(SetupState::Undone {}),
+            undoes: None,
+        };
+        sight.see(Seen::Started(RunId(number), &run)).unwrap();
+    }
+
+    /// Whether all is right at the end, with a server that has no peers.
+    fn look(sight: &mut Sight) -> Verdict {
+        let config = LabConfig::new("sock");
+        let server = Server::new(config, Vec::new(), 1, std::time::UNIX_EPOCH);
+        view(|view| {
+            let server = Some(&server);
+            sight.see(Seen::End(View { server, ..view }))
+        })
+    }
+
+    #[test]
+    fn what_is_taken_down_keeps_it() {
+        let mut sight = Sight::new::<Agree>(RECORDS);
+        start(&mut sight, 1, ScriptKind::Ifup);
+        start(&mut sight, 2, ScriptKind::Ifdown);
+        assert_eq!(look(&mut sight), Ok(()));
+    }
+
+    #[test]
+    fn what_stays_without_its_peer_breaks_it() {
+        for kind in [ScriptKind::Ifup, ScriptKind::Connect] {
+            let mut sight = Sight::new::<Agree>(RECORDS);
+            start(&mut sight, 1, kind);
+            let broken = look(&mut sight);
+            assert!(matches!(broken, Err((Promise::ScriptsAgree, _))));
+        }
+    }
+}

@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P15: a partner that answers is not told to be dead. Time in which the server, core or their
+//! host stood still counts for nobody, up to three timeouts in a row (machine/limits.rs).
+//!
+//! Judged are the partners that the lab answers for: they reply within milliseconds unless a fault
+//! has them be silent.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connect_ipc::control::Request;
+use tripe_admin::Note;
+
+use super::tap::{Command, End, Fact};
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::{Fault, PathChange};
+use crate::promise::Promise;
+use crate::seen::Seen;
+
+/// How many timeouts in a row may be void.
+const VOIDS: u32 = 3;
+
+/// How late the server may be for a timeout before it counts as having stood still.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// How long a partner that is not silent any more, or that is asked for, takes to reply.
+const REPLY: Duration = Duration::from_secs(1);
+
+/// How often it is looked who is dead.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// What is known of a partner.
+#[derive(Clone, Copy, Debug, Default)]
+struct Partner {
+    /// Until when it is silent.
+    silent: Instant,
+    /// When its last ping was sent, and when that has ended.
+    sent: Instant,
+    ended: Instant,
+    /// How many of its pings have timed out in a row.
+    timeouts: u32,
+    sabotaged: bool,
+}
+
+/// All partners.
+#[derive(Debug, Default)]
+pub(super) struct Alive {
+    partners: BTreeMap<String, Partner>,
+    /// Whether what the lab sends and answers may be lost.
+    lossy: bool,
+}
+
+impl Rule for Alive {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Fault(Fault::Partner { peer, time }) => {
+                self.of(peer).silent = now.at + *time + REPLY;
+            }
+            // Who is dead when everything is to settle stays so.
+            Seen::Minute(view) => {
+                for peer in &view.truth.dead {
+                    self.of(peer).silent = now.at + MINUTE + REPLY;
+                }
+            }
+            Seen::Fault(Fault::Path { change, .. }) => {
+                self.lossy = !matches!(change, PathChange::Heal);
+            }
+            Seen::Asked(_, envelope) => {
+                if let Request::Submit { words } = &envelope.request {
+                    self.command(words);
+                }
+            }
+            _ => {}
+        }
+        match now.fact {
+            Some(Fact::Sent(command)) if command.is_ping() => {
+                self.of(command.word(0)).sent = now.at;
+            }
+            Some(Fact::Sent(command)) => return self.told(now, command),
+            Some(Fact::Ended(command, end)) if command.is_ping() => {
+                let partner = self.of(command.word(0));
+                partner.ended = now.at;
+                match end {
+                    End::Timeout => partner.timeouts += 1,
+                    End::Reply(_) => partner.timeouts = 0,
+                    _ => {}
+                }
+            }
+            Some(Fact::Job(_, words)) => self.command(words),
+            Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
+                let partner = self.of(peer);
+                (partner.timeouts, partner.sabotaged) = (0, false);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Alive {
+    fn of(&mut self, peer: &str) -> &mut Partner {
+        self.partners.entry(peer.to_owned()).or_default()
+    }
+
+    fn command(&mut self, words: &[String]) {
+        if let [name, peer] = words
+            && name.eq_ignore_ascii_case("sabotage")
+        {
+            self.of(peer).sabotaged = true;
+        }
+    }
+
+    fn told(&mut self, now: &Moment<'_>, command: &Command) -> Verdict {
+        let told = command.told().unwrap_or_default();
+        let (Some(what), Some(peer)) = (told.first(), told.get(1)) else {
+            return Ok(());
+        };
+        let lossy = self.lossy || !now.records.is_reflected(peer);
+        let partner = self.of(peer);
+        match what.as_str() {
+            "reconnecting" => partner.sabotaged = false,
+            "ping-timeout" => {
+                let timeout = now.records.longest(peer).timeout;
+                // The server has stood still for less than what is noticed.
+                let stood = now.calm.server >= partner.sent
+                    && partner.ended.since(partner.sent) <= timeout + STANDSTILL + STANDSTILL;
+                let is_excused = lossy
+                    || stood
+                    || partner.sabotaged
+                    || partner.silent >= partner.sent
+                    || partner.timeouts > VOIDS;
+                if !is_excused {
+                    let sent = partner.sent;
+                    let text = format!("{peer} lives, and its ping of {sent} is told as timed out");
+                    return Err((Promise::Alive, text));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Sight;
+    use super::*;
+
+    const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("watch", "t")])];
+
+    fn timeout(sight: &mut Sight) -> Option<Promise> {
+        sight.lines(&["> PING -background c0.0 -timeout 10 p", "< BGDETACH c0.0"]);
+        sight.later(10);
+        let told = "> WARN connect ping-timeout p attempt 1 of 5";
+        sight.lines(&["< BGINFO c0.0 ping-timeout", "< BGOK c0.0", told])
+    }
+
+    #[test]
+    fn a_partner_that_is_silent_keeps_it() {
+        let mut sight = Sight::new::<Alive>(RECORDS);
+        let fault = Fault::Partner {
+            peer: "p".to_owned(),
+            time: Duration::from_secs(60),
+        };
+        sight.see(Seen::Fault(&fault)).unwrap();
+        sight.later(5);
+        assert_eq!(timeout(&mut sight), None);
+    }
+
+    #[test]
+    fn a_partner_that_lives_breaks_it() {
+        let mut sight = Sight::new::<Alive>(RECORDS);
+        assert_eq!(timeout(&mut sight), Some(Promise::Alive));
+    }
+}

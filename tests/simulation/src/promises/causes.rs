@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P2: no `ADD` for a name that core knows to be there. P10: each `ADD`, `KILL`, `FORCEKX` and
+//! `GREET` has a cause of its own.
+//!
+//! Known is what core has heard on this connection: the answer to `LIST`, and notifications. A
+//! cause is worth one command. All causes but running scripts come over the connection or from
+//! operators, so each connection begins without any.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use connect_ipc::RunId;
+use connect_ipc::control::Request;
+use connect_ipc::scripts::ScriptKind;
+use tripe_admin::Note;
+
+use super::tap::{Command, End, Fact};
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::Part;
+use crate::promise::Promise;
+use crate::seen::Seen;
+
+/// What there is to do about one peer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    /// How many commands, knocks and the like want it added.
+    add: u32,
+    /// How many of these may have it killed before.
+    kill: u32,
+    /// Whether its check has failed, so that it is killed or reconnected.
+    unreachable: bool,
+    /// How many commands want it reconnected.
+    kick: u32,
+}
+
+/// What a command about a peer is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Want {
+    /// Something about this peer.
+    Own,
+    /// A greeting of somebody.
+    Any,
+    /// Nothing.
+    None,
+}
+
+/// What core knows and what there is to do.
+#[derive(Debug, Default)]
+pub(super) struct Causes {
+    /// The names that core knows to be there, and since when.
+    known: BTreeMap<String, Instant>,
+    /// The `KILL`s that are not answered.
+    killing: BTreeMap<String, u32>,
+    open: BTreeMap<String, Open>,
+    /// Greetings that core has heard with a challenge that it had asked for.
+    greetings: u32,
+    challenges: BTreeSet<String>,
+    /// The `connect` scripts that live: of which peer, and whether one was greeted for.
+    connects: BTreeMap<RunId, (String, bool)>,
+    /// Whether an operator has changes applied, or start-up peers are added: any peer may be
+    /// concerned.
+    anybody: bool,
+}
+
+impl Rule for Causes {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Asked(_, envelope) => self.asked(&envelope.request),
+            Seen::Started(id, run) if run.kind == ScriptKind::Connect => {
+                self.connects.insert(*id, (run.peer.clone(), false));
+            }
+            Seen::Died(Part::Core | Part::Scripts) => {
+                // Whether the challenge was read before is not known: what looks like one counts.
+                for (_, greeted) in self.connects.values_mut() {
+                    *greeted = false;
+                }
+            }
+            _ => {}
+        }
+        match now.fact {
+            Some(Fact::Sent(command)) => self.sent(now, command),
+            Some(Fact::Info(command, words)) => {
+                self.informed(now.at, command, words);
+                Ok(())
+            }
+            Some(Fact::Ended(command, end)) => {
+                self.ended(command, end);
+                if command.verb == "LIST" && now.records.startup {
+                    // Whether the server counts as just started is decided with the list.
+                    for name in &now.records.auto {
+                        self.open(name).add += 1;
+                    }
+                }
+                Ok(())
+            }
+            Some(Fact::Note(note)) => {
+                self.heard(now.at, note);
+                Ok(())
+            }
+            Some(Fact::Job(_, words)) => {
+                self.command(words);
+                Ok(())
+            }
+            Some(Fact::Connected | Fact::Lost) => {
+                let connects = std::mem::take(&mut self.connects);
+                *self = Causes {
+                    connects,
+                    ..Causes::default()
+                };
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Causes {
+    fn open(&mut self, peer: &str) -> &mut Open {
+        self.open.entry(peer.to_owned()).or_default()
+    }
+
+    fn wants_addition(&mut self, peer: &str) {
+        let open = self.open(peer);
+        open.add += 1;
+        open.kill += 1;
+    }
+
+    fn asked(&mut self, request: &Request) {
+        match request {
+            Request::Submit { words } => self.command(words),
+            Request::ApplyChanges {} => self.anybody = true,
+            _ => {}
+        }
+    }
+
+    fn command(&mut self, words: &[String]) {
+        let [name, .., argument] = words else { return };
+        match name.to_lowercase().as_str() {
+            "active" => self.wants_addition(argument),
+            "kick" => self.open(argument).kick += 1,
+            _ => {}
+        }
+    }
+
+    fn heard(&mut self, at: Instant, note: &Note) {
+        match note {
+            Note::Add { peer, .. } => {
+                self.known.insert(peer.clone(), at);
+            }
+            Note::Kill { peer } => {
+                self.known.remove(peer);
+                self.open(peer).unreachable = false;
+            }
+            Note::Knock { name, .. } => self.wants_addition(name),
+            Note::Greet { challenge, .. } if self.challenges.remove(challenge) => {
+                self.greetings += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn informed(&mut self, at: Instant, command: &Command, words: &[String]) {
+        let Some(word) = words.first() else { return };
+        match command.verb.as_str() {
+            "LIST" => {
+                self.known.insert(word.clone(), at);
+            }
+            "GETCHAL" => {
+                self.challenges.insert(word.clone());
+            }
+            _ => {}
+        }
+    }
+
+    fn ended(&mut self, command: &Command, end: &End) {
+        let peer = command.word(0);
+        match command.verb.as_str() {
+            "KILL" => {
+                if let Some(count) = self.killing.get_mut(peer) {
+                    *count = count.saturating_sub(1);
+                }
+                // It is killed, or was gone, or the server does not kill it: core has tried.
+                self.known.remove(peer);
+            }
+            "ADD" => {
+                let exists = matches!(end, End::Failed(words) if words.first().is_some_and(|it| it == "peer-exists"));
+                let open = self.open(peer);
+                (open.add, open.kill) = (0, 0);
+                if exists {
+                    // Somebody else was faster: once more, after a `KILL`.
+                    (open.add, open.kill) = (1, 1);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn sent(&mut self, now: &Moment<'_>, command: &Command) -> Verdict {
+        if let Some(told) = command.told() {
+            self.told(told);
+            return Ok(());
+        }
+        let peer = command.word(0);
+        let broken = |text: String| Err((Promise::Causes, text));
+        match command.verb.as_str() {
+            "ADD" => {
+                self.must_be_unknown(now, peer)?;
+                let is_wanted = self.takes(peer, |open| &mut open.add);
+                self.greetings = self
+                    .greetings
+                    .saturating_sub(u32::from(is_wanted == Want::Any));
+                if is_wanted == Want::None {
+                    return broken(format!("nobody wants that {peer} is added"));
+                }
+            }
+            "KILL" => {
+                *self.killing.entry(peer.to_owned()).or_default() += 1;
+                let open = self.open(peer);
+                if !std::mem::take(&mut open.unreachable)
+                    && self.takes(peer, |open| &mut open.kill) == Want::None
+                {
+                    return broken(format!("there is no cause to kill {peer}"));
+                }
+            }
+            "FORCEKX" => {
+                let open = self.open(peer);
+                if std::mem::take(&mut open.unreachable) {
+                    return Ok(());
+                }
+                if open.kick == 0 {
+                    return broken(format!("there is no cause to reconnect {peer}"));
+                }
+                open.kick -= 1;
+            }
+            "GREET" => {
+                let mut connects = self.connects.values_mut();
+                match connects.find(|(of, greeted)| of == peer && !*greeted) {
+                    Some((_, greeted)) => *greeted = true,
+                    None => {
+                        return broken(format!("no `connect' has given a challenge for {peer}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Takes in what the service has told everybody.
+    fn told(&mut self, told: &[String]) {
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        match told.as_slice() {
+            ["ping-timeout", peer, "attempt", attempt, "of", of] if attempt == of => {
+                self.open(peer).unreachable = true;
+            }
+            // A ping that was not sent counts as an attempt, and is not told to be one.
+            ["ping-failed", peer, ..] | ["reconnecting", peer] => {
+                self.open(peer).unreachable = true;
+            }
+            ["ping-ok", peer] => self.open(peer).unreachable = false,
+            _ => {}
+        }
+    }
+
+    /// Takes one of the causes of a peer, or one that may be any peer's.
+    fn takes(&mut self, peer: &str, count: impl Fn(&mut Open) -> &mut u32) -> Want {
+        let count = count(self.open(peer));
+        if *count > 0 {
+            *count -= 1;
+            return Want::Own;
+        }
+        // Whose a greeting is, the challenge does not show.
+        if self.greetings > 0 {
+            return Want::Any;
+        }
+        if self.anybody { Want::Own } else { Want::None }
+    }
+
+    fn must_be_unknown(&self, now: &Moment<'_>, peer: &str) -> Verdict {
+        let Some(since) = self.known.get(peer) else {
+            return Ok(());
+        };
+        let is_killing = self.killing.get(peer).is_some_and(|count| *count > 0);
+        if is_killing || now.calm.may_cross(*since, now.at) {
+            return Ok(());
+        }
+        let text = format!("ADD of {peer}, which core knows to be there since {since}");
+        Err((Promise::NoKnownAdd, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::Sight;
+    use super::*;
+
+    const ADD: &str = "> ADD -background c0.0 -keepalive 10 p INET 198.18.0.1 4070";
+
+    #[test]
+    fn an_add_of_what_is_not_there_keeps_it() {
+        let mut sight = Sight::new::<Causes>(&[]);
+        let broken = sight.lines(&["> LIST", "< INFO q", "< OK", "< SVCJOB J1 connect active p"]);
+        assert_eq!(broken, None);
+        assert_eq!(sight.lines(&[ADD, "< BGDETACH c0.0"]), None);
+        sight.lines(&["< NOTE ADD p tripe0 INET 198.18.0.1 4070", "< BGOK c0.0"]);
+        sight.later(5);
+        let again = [
+            "< SVCJOB J2 connect active p",
+            "> KILL p",
+            "< NOTE KILL p",
+            "< OK",
+            ADD,
+        ];
+        assert_eq!(sight.lines(&again), None);
+    }
+
+    #[test]
+    fn an_add_of_what_is_there_breaks_it() {
+        let mut sight = Sight::new::<Causes>(&[]);
+        sight.lines(&["> LIST", "< INFO p", "< OK"]);
+        sight.later(5);
+        sight.lines(&["< SVCJOB J1 connect active p"]);
+        assert_eq!(sight.lines(&[ADD]), Some(Promise::NoKnownAdd));
+    }
+
+    #[test]
+    fn an_add_that_crosses_the_notification_keeps_it() {
+        let mut sight = Sight::new::<Causes>(&[]);
+        let note = "< NOTE ADD p tripe0 INET 198.18.0.1 4070";
+        assert_eq!(
+            sight.lines(&["< SVCJOB J1 connect active p", note, ADD]),
+            None
+        );
+    }
+
+    #[test]
+    fn commands_without_a_cause_break_it() {
+        let causes = Some(Promise::Causes);
+        for line in [ADD, "> KILL p", "> FORCEKX p", "> GREET p abc"] {
+            assert_eq!(Sight::new::<Causes>(&[]).lines(&[line]), causes, "{line}");
+        }
+        let mut sight = Sight::new::<Causes>(&[]);
+        let first = [
+            "< SVCJOB J1 connect active p",
+            ADD,
+            "< BGDETACH c0.0",
+            "< BGOK c0.0",
+        ];
+        assert_eq!(sight.lines(&first), None);
+        assert_eq!(sight.lines(&[ADD]), causes, "one command, one ADD");
+        let mut sight = Sight::new::<Causes>(&[]);
+        assert_eq!(
+            sight.lines(&["< SVCJOB J1 connect kick p", "> FORCEKX p"]),
+            None
+        );
+        assert_eq!(sight.lines(&["> FORCEKX p"]), causes);
+    }
+}

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P7: attempts of a check follow each other from 1 to the last without gap; after the last, and
+//! only then, the peer is killed or reconnected; a reply after attempts or checks that failed is
+//! told, and no other.
+//!
+//! What is known of a peer ends with core and with the connection, since pings in flight are void
+//! then, and with a change of the database, which may end and begin the watch.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connect_ipc::control::Request;
+use tripe_admin::Note;
+
+use super::tap::{Command, End, Fact};
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::Part;
+use crate::promise::Promise;
+use crate::seen::Seen;
+
+/// How long after a result what follows from it has come at the latest, if nothing stood still.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// What core has to do next about a peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Owed {
+    /// To tell that it answers again.
+    Recovery,
+    /// To kill or reconnect it.
+    Action,
+}
+
+/// Where a peer stands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Standing {
+    /// Failed attempts of this check.
+    failed: u32,
+    /// How many there may be, as told last.
+    of: Option<u32>,
+    /// Whether the check before has failed.
+    down: bool,
+    /// Since when all this is known.
+    known: Option<Instant>,
+    /// Whether its replies count as lost.
+    sabotaged: bool,
+    owed: Option<(Instant, Owed)>,
+}
+
+impl Standing {
+    /// Nothing is known any more.
+    fn forget(&mut self) {
+        (self.known, self.owed) = (None, None);
+    }
+
+    /// A check has ended well.
+    fn is_up(&mut self) {
+        (self.failed, self.down, self.owed) = (0, false, None);
+    }
+}
+
+/// The standing of each peer.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    peers: BTreeMap<String, Standing>,
+}
+
+impl Rule for Checks {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Died(Part::Core) => self.forget(),
+            Seen::Asked(_, envelope) => {
+                if let Request::Submit { words } = &envelope.request {
+                    self.command(words);
+                }
+            }
+            Seen::Minute(_) | Seen::End(_) => return self.look(now),
+            _ => {}
+        }
+        match now.fact {
+            Some(Fact::Sent(command)) => return self.sent(now, command),
+            Some(Fact::Ended(command, End::Reply(_))) if command.is_ping() => {
+                self.replied(now.at, command.word(0));
+            }
+            Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
+                self.peers.remove(peer);
+            }
+            Some(Fact::Job(_, words)) => self.command(words),
+            Some(Fact::Connected | Fact::Lost) => self.forget(),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Checks {
+    fn forget(&mut self) {
+        self.peers.values_mut().for_each(Standing::forget);
+    }
+
+    fn of(&mut self, peer: &str) -> &mut Standing {
+        self.peers.entry(peer.to_owned()).or_default()
+    }
+
+    fn command(&mut self, words: &[String]) {
+        if let [name, peer] = words
+            && name.eq_ignore_ascii_case("sabotage")
+        {
+            self.of(peer).sabotaged = true;
+        }
+    }
+
+    fn replied(&mut self, at: Instant, peer: &str) {
+        let standing = self.of(peer);
+        if standing.sabotaged {
+            return;
+        }
+        if standing.known.is_none() {
+            standing.is_up();
+            standing.known = Some(at);
+        } else if standing.failed > 0 || standing.down {
+            standing.owed = Some((at, Owed::Recovery));
+        }
+    }
+
+    fn sent(&mut self, now: &Moment<'_>, command: &Command) -> Verdict {
+        if now.at <= now.calm.database {
+            self.forget();
+        }
+        if command.verb == "KILL" {
+            // If the server refuses it, the peer stays as it is.
+            let standing = self.of(command.word(0));
+            standing.is_up();
+            standing.forget();
+        }
+        let Some(told) = command.told() else {
+            return Ok(());
+        };
+        let told: Vec<&str> = told.iter().map(String::as_str).collect();
+        match told.as_slice() {
+            ["ping-timeout", peer, "attempt", attempt, "of", of] => {
+                let number = |text: &str| text.parse().unwrap_or(0);
+                self.missed(now, peer, number(attempt), number(of))
+            }
+            ["ping-failed", peer, "unknown-peer", ..] => {
+                self.peers.remove(*peer);
+                Ok(())
+            }
+            ["ping-failed", peer, ..] => {
+                self.failed(now, peer);
+                Ok(())
+            }
+            ["ping-ok", peer] => self.recovered(now, peer),
+            ["reconnecting", peer] => self.reconnecting(now, peer),
+            _ => Ok(()),
+        }
+    }
+
+    fn missed(&mut self, now: &Moment<'_>, peer: &str, attempt: u32, of: u32) -> Verdict {
+        let retries = now.records.retries(peer);
+        let standing = self.of(peer);
+        let told = format!("ping-timeout {peer} attempt {attempt} of {of}");
+        // A record may have come to say less than what has failed already.
+        let is_beyond = attempt > of && retries.len() < 2;
+        if attempt == 0 || is_beyond {
+            return broken(told);
+        }
+        if !retries.contains(&of) && !now.records.may_be_foreign {
+            return broken(format!("{told}, but no record says {of}"));
+        }
+        if standing.known.is_some() && attempt != standing.failed + 1 {
+            return broken(format!("{told} after {} failed", standing.failed));
+        }
+        standing.failed = attempt;
+        standing.of = Some(of);
+        standing.known.get_or_insert(now.at);
+        standing.owed = (attempt >= of).then_some((now.at, Owed::Action));
+        Ok(())
+    }
+
+    /// A ping could not be sent, which is a failed attempt too.
+    fn failed(&mut self, now: &Moment<'_>, peer: &str) {
+        let retries = now.records.retries(peer);
+        let standing = self.of(peer);
+        standing.failed += 1;
+        if standing.known.is_some() && retries.iter().all(|of| standing.failed >= *of) {
+            standing.owed = Some((now.at, Owed::Action));
+        }
+    }
+
+    fn recovered(&mut self, now: &Moment<'_>, peer: &str) -> Verdict {
+        let standing = self.of(peer);
+        let has_failed = standing.failed > 0 || standing.down;
+        let is_certain = standing
+            .known
+            .is_some_and(|since| since + AT_ONCE < now.at && now.calm.server < since);
+        if !has_failed && is_certain {
+            return broken(format!("ping-ok {peer} without a failure before"));
+        }
+        standing.is_up();
+        Ok(())
+    }
+
+    fn reconnecting(&mut self, now: &Moment<'_>, peer: &str) -> Verdict {
+        let retries = now.records.retries(peer);
+        let standing = self.of(peer);
+        let least = retries.first().copied().unwrap_or(1);
+        let is_short = standing.failed < standing.of.unwrap_or(least).min(least);
+        if standing.known.is_some() && is_short {
+            let failed = standing.failed;
+            return broken(format!(
+                "reconnecting {peer} after {failed} failed attempts"
+            ));
+        }
+        *standing = Standing {
+            down: true,
+            known: standing.known,
+            ..Standing::default()
+        };
+        Ok(())
+    }
+
+    fn look(&self, now: &Moment<'_>) -> Verdict {
+        let late = self.peers.iter().find_map(|(peer, standing)| {
+            let (since, owed) = standing.owed?;
+            let is_late = since + AT_ONCE < now.at && now.calm.since < since;
+            let is_read = now.calm.database < since;
+            (is_late && is_read && now.tap.is_connected()).then_some((peer, since, owed))
+        });
+        match late {
+            None => Ok(()),
+            Some((peer, since, Owed::Recovery)) => broken(format!(
+                "{peer} has answered at {since} after a failure, and no ping-ok came"
+            )),
+            Some((peer, since, Owed::Action)) => broken(format!(
+                "the last attempt for {peer} has failed at {since}, and it was neither killed nor \
+                 reconnected"
+            )),
+        }
+    }
+}
+
+fn broken(text: String) -> Verdict {
+    Err((Promise::Checks, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Sight, view};
+    use super::*;
+
+    const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("retries", "2"), ("connect", "x")])];
+    const BROKEN: Option<Promise> = Some(Promise::Checks);
+
+    fn ping(tag: &str, end: &str) -> Vec<String> {
+        vec![
+            format!("> PING -background {tag} -timeout 10 p"),
+            format!("< BGDETACH {tag}"),
+            format!("< BGINFO {tag} {end}"),
+            format!("< BGOK {tag}"),
+        ]
+    }
+
+    fn timeout(attempt: u32) -> String {
+        format!("> WARN connect ping-timeout p attempt {attempt} of 2")
+    }
+
+    /// A host whose peer has answered.
+    fn up() -> Sight {
+        let mut sight = Sight::new::<Checks>(RECORDS);
+        assert_eq!(lines(&mut sight, &ping("c0.0", "ping-ok 1.0")), None);
+        sight.later(10);
+        sight
+    }
+
+    fn lines(sight: &mut Sight, lines: &[String]) -> Option<Promise> {
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        sight.lines(&lines)
+    }
+
+    #[test]
+    fn a_check_that_fails_and_a_recovery_keep_it() {
+        let mut sight = up();
+        for attempt in [1, 2] {
+            lines(&mut sight, &ping("c0.1", "ping-timeout"));
+            let told = [timeout(attempt), "< OK".to_owned()];
+            assert_eq!(lines(&mut sight, &told), None);
+        }
+        let action = ["> WARN connect reconnecting p", "< OK"];
+        assert_eq!(sight.lines(&action), None);
+        sight.later(30);
+        lines(&mut sight, &ping("c0.2", "ping-ok 1.0"));
+        assert_eq!(sight.lines(&["> WARN connect ping-ok p"]), None);
+        sight.later(60);
+        view(|view| assert_eq!(sight.see(Seen::Minute(view)), Ok(())));
+    }
+
+    #[test]
+    fn attempts_with_a_gap_or_one_too_many_break_it() {
+        assert_eq!(lines(&mut up(), &[timeout(2)]), BROKEN);
+        assert_eq!(lines(&mut up(), &[timeout(1), timeout(1)]), BROKEN);
+        let three = "> WARN connect ping-timeout p attempt 3 of 2";
+        assert_eq!(up().lines(&[three]), BROKEN);
+        let other = "> WARN connect ping-timeout p attempt 1 of 3";
+        assert_eq!(up().lines(&[other]), BROKEN);
+    }
+
+    #[test]
+    fn what_does_not_follow_breaks_it() {
+        let look = |mut sight: Sight| {
+            sight.later(10);
+            view(|view| sight.see(Seen::Minute(view)))
+        };
+        let mut sight = up();
+        lines(&mut sight, &[timeout(1), timeout(2)]);
+        assert!(look(sight).is_err(), "neither killed nor reconnected");
+        let mut sight = up();
+        lines(&mut sight, &[timeout(1), "< OK".to_owned()]);
+        lines(&mut sight, &ping("c0.1", "ping-ok 1.0"));
+        assert!(look(sight).is_err(), "no ping-ok");
+        assert_eq!(up().lines(&["> WARN connect ping-ok p"]), BROKEN);
+        let mut sight = up();
+        let early = [timeout(1), "> WARN connect reconnecting p".to_owned()];
+        assert_eq!(lines(&mut sight, &early), BROKEN);
+    }
+}

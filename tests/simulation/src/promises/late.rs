@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P8: a check that is due and does not come is told, whatever stands in its way.
+//!
+//! Looked at each minute, for each watched peer that core has heard to be at the server, while core
+//! is joined. Only what core cannot know of excuses it: that it stood still itself, slept with its
+//! host, or has just come.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect_ipc::control::ServerLink;
+use peerdb::Database;
+use tripe_admin::Note;
+
+use super::records::Longest;
+use super::tap::{Command, End, Fact};
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::{Fault, Part};
+use crate::promise::Promise;
+use crate::seen::{Seen, View};
+
+/// How late something may be before it must be told: 5 s until it counts as overdue, 1 s between
+/// two looks, 1 s of rounding, and one for the way to the server.
+const LATE: Duration = Duration::from_secs(8);
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Wait {
+    /// The answer to a ping.
+    Answer,
+    /// The next check.
+    Check,
+    /// The next attempt or, after a failed check, the next one.
+    Retry,
+}
+
+impl Wait {
+    fn longest(self, times: Longest) -> Duration {
+        match self {
+            Wait::Answer => times.timeout,
+            Wait::Check => times.every,
+            Wait::Retry => times.pause.max(times.timeout).max(times.every),
+        }
+    }
+}
+
+/// What is waited for of each peer.
+#[derive(Debug, Default)]
+pub(super) struct Late {
+    peers: BTreeMap<String, (Instant, Wait)>,
+    /// Until when core stood still, or was not there.
+    held: Instant,
+    /// The database whose peers were looked at last.
+    database: Option<Arc<Database>>,
+}
+
+impl Rule for Late {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Stands(Part::Core, until) => self.held = self.held.max(*until),
+            Seen::Fault(Fault::Suspend { time }) => self.held = self.held.max(now.at + *time),
+            Seen::Slept(_) | Seen::Lives(Part::Core, _) => self.held = self.held.max(now.at),
+            Seen::Minute(view) => return self.look(now, view),
+            _ => {}
+        }
+        match now.fact {
+            Some(Fact::Sent(command)) if command.is_ping() => {
+                self.note(now.at, command.word(0), Wait::Answer);
+            }
+            Some(Fact::Ended(command, end)) if command.is_ping() => {
+                match end {
+                    End::Reply(_) => {
+                        self.note(now.at, command.word(0), Wait::Check);
+                    }
+                    // It was removed, which may have been told before this ping was read.
+                    End::Died => self.removed(command),
+                    End::Failed(words) if words.first().is_some_and(|it| it == "unknown-peer") => {
+                        self.removed(command);
+                    }
+                    End::Ok | End::Timeout | End::Failed(_) => {
+                        self.note(now.at, command.word(0), Wait::Retry);
+                    }
+                }
+            }
+            Some(Fact::Note(Note::Add { peer, .. })) => {
+                self.note(now.at, peer, Wait::Check);
+            }
+            Some(Fact::Info(command, words)) if command.verb == "LIST" => {
+                if let Some(peer) = words.first() {
+                    // It may be down since before.
+                    self.note(now.at, peer, Wait::Retry);
+                }
+            }
+            Some(Fact::Note(Note::Kill { peer })) => {
+                self.peers.remove(peer);
+            }
+            Some(Fact::Connected | Fact::Lost) => {
+                self.peers.clear();
+                self.held = self.held.max(now.at);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Late {
+    fn note(&mut self, at: Instant, peer: &str, wait: Wait) {
+        self.peers.insert(peer.to_owned(), (at, wait));
+    }
+
+    /// The peer of this ping is not there any more, unless it was added since.
+    fn removed(&mut self, ping: &Command) {
+        let peer = ping.word(0);
+        if self
+            .peers
+            .get(peer)
+            .is_some_and(|(since, _)| *since <= ping.at)
+        {
+            self.peers.remove(peer);
+        }
+    }
+
+    fn look(&mut self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
+        let file = view.truth.file.as_ref();
+        let before = std::mem::replace(&mut self.database, file.cloned());
+        let (Some(core), Some(database)) = (view.core, file) else {
+            return Ok(());
+        };
+        if before.is_none_or(|before| !Arc::ptr_eq(&before, database)) {
+            self.held = self.held.max(now.at);
+        }
+        if core.link() != ServerLink::Up || core.probing().overdue.is_some() {
+            return Ok(());
+        }
+        // Whether a peer is watched is certain if the database has been in use for a while.
+        let held = self.held.max(now.calm.database);
+        let late = self.peers.iter().find(|(peer, (since, wait))| {
+            let is_watched = database.peer(peer).is_some_and(|it| it.flag("watch"));
+            let times = now.records.longest(peer);
+            let mut due = (*since).max(held) + wait.longest(times);
+            if now.calm.server >= *since {
+                // A ping may have been sent that the server has not read.
+                due = due + times.timeout;
+            }
+            is_watched && due + LATE < now.at
+        });
+        match late {
+            None => Ok(()),
+            Some((peer, (since, wait))) => {
+                let text = format!("{peer} waits for {wait:?} since {since}, and all seems well");
+                Err((Promise::NothingLate, text))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::testing::{Sight, database, joined, view};
+    use super::*;
+    use crate::world::Truth;
+
+    const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("watch", "t"), ("every", "30")])];
+
+    fn look(sight: &mut Sight, file: &Arc<Database>) -> Verdict {
+        // It has nothing to say about `p`, which its server does not have.
+        let core = joined(RECORDS, &[]);
+        let truth = Truth {
+            file: Some(Arc::clone(file)),
+            ..Truth::default()
+        };
+        view(|view| {
+            let core = Some(&core);
+            let truth = &truth;
+            sight.see(Seen::Minute(View {
+                core,
+                truth,
+                ..view
+            }))
+        })
+    }
+
+    /// A host whose peer was just added.
+    fn added() -> (Sight, Arc<Database>) {
+        let file = Arc::new(database(RECORDS));
+        let mut sight = Sight::new::<Late>(RECORDS);
+        assert_eq!(look(&mut sight, &file), Ok(()));
+        sight.lines(&["< NOTE ADD p tripe0 INET 198.18.0.1 4070"]);
+        (sight, file)
+    }
+
+    #[test]
+    fn a_check_in_time_keeps_it() {
+        let (mut sight, file) = added();
+        sight.later(37);
+        assert_eq!(look(&mut sight, &file), Ok(()));
+        sight.lines(&["> PING -background c0.0 -timeout 10 p"]);
+        sight.later(17);
+        assert_eq!(look(&mut sight, &file), Ok(()));
+    }
+
+    #[test]
+    fn a_late_check_of_which_nobody_is_told_breaks_it() {
+        let (mut sight, file) = added();
+        sight.later(39);
+        let broken = look(&mut sight, &file);
+        assert!(matches!(broken, Err((Promise::NothingLate, _))));
+    }
+}

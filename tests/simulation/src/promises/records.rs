@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What the records of a host say, and may say at some time in a run: everything that the plan
+//! has the database say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tripe_admin::Interval;
+
+use crate::instant::Instant;
+use crate::plan::{DatabaseChange, Fault, Habit, HostId, HostSite, Partner, Plan};
+
+/// The times and numbers by which a peer is pinged, each the largest that a record may have.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Longest {
+    /// Between two checks.
+    pub(super) every: Duration,
+    /// For one reply.
+    pub(super) timeout: Duration,
+    /// After a check that failed.
+    pub(super) pause: Duration,
+}
+
+/// What is known of a host before anything happens to it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Records {
+    /// All values of each key of each peer, the missing one included.
+    values: BTreeMap<String, BTreeMap<String, BTreeSet<Option<String>>>>,
+    /// The peers with a partner that the lab itself answers for.
+    reflected: BTreeSet<String>,
+    /// Whether the database may be that of another site.
+    pub(super) may_be_foreign: bool,
+    /// The peers that are added at start-up.
+    pub(super) auto: Vec<String>,
+    /// The peers whose record may be struck.
+    struck: BTreeSet<String>,
+    /// The peers with scripts that may not be startable.
+    unstartable: BTreeSet<String>,
+    /// When the site's database is put in place for the end.
+    pub(super) quiet_from: Instant,
+    /// Whether the service is started together with the server.
+    pub(super) startup: bool,
+    /// Whether there may be no database that can be read.
+    may_be_missing: bool,
+    /// The commands that the server is made to refuse as malformed.
+    pub(super) refused: BTreeSet<String>,
+    /// Whether the script helper keeps a journal.
+    pub(super) journal: bool,
+    /// Whether core keeps its state.
+    pub(super) keeps_state: bool,
+}
+
+impl Records {
+    /// Those of a host in a plan.
+    pub(super) fn of(plan: &Plan, host: HostId) -> Self {
+        let mut records = Records {
+            quiet_from: plan.quiet_from,
+            ..Records::default()
+        };
+        if let Some(site) = plan.site.hosts.get(usize::from(host.0)) {
+            records.site(site);
+        }
+        for timed in plan.faults.iter().filter(|timed| timed.host == host) {
+            records.fault(&timed.fault);
+        }
+        records
+    }
+
+    fn site(&mut self, site: &HostSite) {
+        self.journal = site.journal;
+        self.startup = site.startup;
+        self.auto.clone_from(&site.auto);
+        self.keeps_state = site.keeps_state;
+        for record in &site.records {
+            for (key, value) in &record.pairs {
+                self.add(&record.peer, key, Some(value.clone()));
+            }
+            let habits = &record.scripts;
+            let all = [
+                &habits.ifup,
+                &habits.ifdown,
+                &habits.connect,
+                &habits.disconnect,
+            ];
+            let mut all = all.into_iter().flatten();
+            if all.any(|weighted| matches!(weighted.habit, Habit::NotStarted(_))) {
+                self.unstartable.insert(record.peer.clone());
+            }
+            if let Partner::Reflected(_) = record.partner {
+                self.reflected.insert(record.peer.clone());
+            }
+        }
+    }
+
+    fn fault(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Database { change } => match change {
+                DatabaseChange::Record { peer, key, value } => {
+                    let keys = self.values.entry(peer.clone()).or_default();
+                    // A key that the site's record lacks is not there before.
+                    let values = keys
+                        .entry(key.clone())
+                        .or_insert_with(|| BTreeSet::from([None]));
+                    values.insert(value.clone());
+                }
+                DatabaseChange::New(_) | DatabaseChange::OfOtherSite => self.may_be_foreign = true,
+                DatabaseChange::Struck(peer) => {
+                    self.struck.insert(peer.clone());
+                }
+                DatabaseChange::Broken | DatabaseChange::Missing => self.may_be_missing = true,
+                DatabaseChange::Back => {}
+            },
+            Fault::Refuse { command, code, .. } if is_malformed(code) => {
+                self.refused.insert(command.to_uppercase());
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, peer: &str, key: &str, value: Option<String>) {
+        let keys = self.values.entry(peer.to_owned()).or_default();
+        keys.entry(key.to_owned()).or_default().insert(value);
+    }
+
+    /// Whether the lab itself answers for this peer: it agrees on no keys, so it does not answer
+    /// `EPING`.
+    pub(super) fn is_reflected(&self, peer: &str) -> bool {
+        self.reflected.contains(peer) && !self.said(peer, "ping").contains(&Some("encrypted"))
+    }
+
+    /// Whether this peer has always had these scripts, whatever the database was.
+    pub(super) fn always_has(&self, peer: &str, keys: [&str; 2]) -> bool {
+        let is_certain = !self.may_be_foreign
+            && !self.struck.contains(peer)
+            && (self.keeps_state || !self.may_be_missing);
+        let is_fixed = |key: &str| matches!(self.said(peer, key).as_slice(), [Some(_)]);
+        is_certain && keys.into_iter().all(is_fixed)
+    }
+
+    /// The value of this key in every record of a peer, if it has the same in all.
+    pub(super) fn fixed(&self, peer: &str, key: &str) -> Option<&str> {
+        let is_certain = !self.may_be_foreign && !self.struck.contains(peer);
+        match self.said(peer, key).as_slice() {
+            // The address of a partner is put in its place.
+            [Some("*")] => None,
+            [Some(value)] if is_certain => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The keys that records of a peer have, each with its value if it is the same in all.
+    pub(super) fn keys(&self, peer: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let keys = self.values.get(peer).into_iter().flatten();
+        keys.map(move |(key, _)| (key.as_str(), self.fixed(peer, key)))
+    }
+
+    /// Whether scripts of this peer may not be startable.
+    pub(super) fn may_not_start(&self, peer: &str) -> bool {
+        self.unstartable.contains(peer)
+    }
+
+    /// How many attempts a check of this peer may have: every number that a record says.
+    pub(super) fn retries(&self, peer: &str) -> BTreeSet<u32> {
+        let said = self.said(peer, "retries");
+        let number = |value: Option<&str>| value.and_then(|value| value.parse().ok());
+        said.into_iter()
+            .map(|value| {
+                number(value)
+                    .filter(|n| (1..=1000).contains(n))
+                    .unwrap_or(5)
+            })
+            .collect()
+    }
+
+    /// All values of a key, and `None` if some record may lack it.
+    fn said(&self, peer: &str, key: &str) -> Vec<Option<&str>> {
+        let values = self.values.get(peer).and_then(|keys| keys.get(key));
+        let values = values.into_iter().flatten().map(Option::as_deref);
+        // A record that is struck and comes back, or a value that goes, leaves the default.
+        let mut values: Vec<Option<&str>> = values.collect();
+        if values.is_empty() {
+            values.push(None);
+        }
+        values
+    }
+
+    /// The longest times of a peer.
+    pub(super) fn longest(&self, peer: &str) -> Longest {
+        let longest = |key: &str, default: u64| {
+            let said = self.said(peer, key).into_iter();
+            let seconds = said.map(|value| {
+                let interval = value.and_then(|value| value.parse::<Interval>().ok());
+                interval.map_or(default, |it| u64::from(it.seconds()).max(1))
+            });
+            seconds.max().unwrap_or(default)
+        };
+        // Passive peers have the longest default.
+        let every = longest("every", 300);
+        let first = longest("backoff", every);
+        let pause = longest("backoff-max", every.max(first) * 4).max(first);
+        Longest {
+            every: Duration::from_secs(every),
+            timeout: Duration::from_secs(longest("timeout", 10)),
+            pause: Duration::from_secs(pause),
+        }
+    }
+}
+
+/// Whether a failure says that the service has sent what makes no sense.
+pub(super) fn is_malformed(code: &str) -> bool {
+    matches!(
+        code.split(' ').next(),
+        Some("bad-syntax" | "unknown-command")
+    )
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P9: the state has the peers that the server has, with their addresses and interfaces.
+//!
+//! Looked at each hour, if nothing was broadcast and nothing disturbed the host for a while.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use connect_ipc::control::ServerLink;
+
+use super::{Moment, Rule, Verdict, ask};
+use crate::instant::Instant;
+use crate::promise::Promise;
+use crate::seen::{Seen, View};
+
+/// How long the host has been undisturbed when it is looked at.
+const REST: Duration = Duration::from_secs(30);
+
+/// When the server has last said something to everybody.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    broadcast: Instant,
+}
+
+impl Rule for Rows {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Broadcast(line) if line.starts_with("NOTE ") => self.broadcast = now.at,
+            Seen::Hour(view) if self.broadcast.max(now.calm.since) + REST < now.at => {
+                return look(now, view);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// An address as the server writes it.
+fn words(address: SocketAddr) -> String {
+    let family = if address.is_ipv4() { "INET" } else { "INET6" };
+    format!("{family} {} {}", address.ip(), address.port())
+}
+
+fn look(now: &Moment<'_>, view: &View<'_>) -> Verdict {
+    let (Some(core), Some(server)) = (view.core, view.server) else {
+        return Ok(());
+    };
+    if core.link() != ServerLink::Up {
+        return Ok(());
+    }
+    let Some((_, rows)) = ask::state(core, view.now) else {
+        return Ok(());
+    };
+    let rows = rows.into_iter().filter(|row| row.state.is_present());
+    let mut rows: BTreeMap<String, _> = rows.map(|row| (row.name.clone(), row)).collect();
+    let broken = |text: String| Err((Promise::Rows, text));
+    for peer in server.peers() {
+        let Some(row) = rows.remove(&peer.name) else {
+            return broken(format!(
+                "the server has {}, and the state does not",
+                peer.name
+            ));
+        };
+        // What the server has refused to tell is not known.
+        if now.calm.is_untold(&peer.name) {
+            continue;
+        }
+        let address = words(peer.addr);
+        if row.address.as_ref().is_some_and(|it| *it != address) {
+            let told = row.address;
+            return broken(format!(
+                "{} is at {address}, and the state says {told:?}",
+                peer.name
+            ));
+        }
+        if row.interface.as_ref().is_some_and(|it| *it != peer.ifname) {
+            let (name, interface, told) = (peer.name, peer.ifname, row.interface);
+            return broken(format!(
+                "{name} has {interface}, and the state says {told:?}"
+            ));
+        }
+    }
+    match rows.into_keys().next() {
+        Some(name) => broken(format!("the state has {name}, and the server does not")),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tripe_lab::LabConfig;
+    use tripe_lab::server::Server;
+
+    use super::super::testing::{Sight, joined, view};
+    use super::*;
+
+    fn look_at(peers: &[&str]) -> Verdict {
+        let core = joined(&[], peers);
+        let server = Server::new(LabConfig::new("sock"), Vec::new(), 1, std::time::UNIX_EPOCH);
+        let mut sight = Sight::new::<Rows>(&[]);
+        sight.later(100);
+        view(|view| {
+            let (core, server) = (Some(&core), Some(&server));
+            sight.see(Seen::Hour(View {
+                core,
+                server,
+                ..view
+            }))
+        })
+    }
+
+    #[test]
+    fn the_same_peers_keep_it_and_another_breaks_it() {
+        assert_eq!(look_at(&[]), Ok(()));
+        assert!(matches!(look_at(&["p"]), Err((Promise::Rows, _))));
+    }
+}

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P14: tables and queues are bounded, whatever goes on: what core has begun and not ended each
+//! hour, and all that each machine holds each day.
+
+use std::fmt::{Debug, Write};
+
+use connect_core::machine::Machine;
+
+use super::{Moment, Rule, Verdict};
+use crate::promise::Promise;
+use crate::seen::{Seen, View};
+
+/// How much of each kind there may be: for each peer, and for clients.
+const EACH: usize = 20;
+const CLIENTS: usize = 300;
+
+/// How many lines of one script are told (connect-ifscripts/src/lines.rs). All may wait for a server
+/// that stands still, from the scripts of both lanes.
+const LINES: usize = 2 * 1_000;
+
+/// How long what a machine holds may be in words, in bytes: for each peer, and for the rest.
+const EACH_BYTES: usize = 16 * 1024;
+const BYTES: usize = 256 * 1024;
+
+/// How many hours have passed.
+#[derive(Debug, Default)]
+pub(super) struct Sizes {
+    hours: u32,
+}
+
+impl Rule for Sizes {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Hour(view) => {
+                self.hours += 1;
+                counts(view)?;
+                if self.hours.is_multiple_of(24) {
+                    lengths(view)?;
+                }
+            }
+            Seen::End(view) => {
+                counts(view)?;
+                lengths(view)?;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// How many peers there are, in the database or at the server.
+fn peers(view: &View<'_>) -> usize {
+    let present = view.server.map_or(0, |server| server.peers().len());
+    view.truth.site.peers().len().max(present)
+}
+
+fn counts(view: &View<'_>) -> Verdict {
+    let Some(left) = view.core.map(Machine::backlog) else {
+        return Ok(());
+    };
+    let most = EACH * peers(view) + CLIENTS;
+    let counts = [
+        left.at_server.saturating_sub(LINES * peers(view)),
+        left.held,
+        left.jobs,
+        left.additions,
+        left.greetings,
+        left.applying,
+        left.pings_queued,
+        left.for_pinger,
+        left.runs,
+        left.orders_untaken,
+        left.undecided,
+        left.readers,
+    ];
+    if counts.into_iter().any(|count| count > most) {
+        return Err((Promise::Sizes, format!("core has begun {left:?}")));
+    }
+    Ok(())
+}
+
+fn lengths(view: &View<'_>) -> Verdict {
+    let most = EACH_BYTES * peers(view) + BYTES;
+    let lengths = [
+        ("core", view.core.map(length)),
+        ("the pinger", view.pinger.map(length)),
+        (
+            "the script helper",
+            view.scripts.map(|(machine, _)| length(machine)),
+        ),
+        ("the journal", Some(length(view.ledger))),
+    ];
+    let too_long = |(_, length): &&(&str, Option<usize>)| length.is_some_and(|it| it > most);
+    match lengths.iter().find(too_long) {
+        None => Ok(()),
+        Some((what, length)) => {
+            let length = length.unwrap_or_default();
+            Err((
+                Promise::Sizes,
+                format!("{what} holds {length} bytes in words"),
+            ))
+        }
+    }
+}
+
+/// Counts what is written.
+struct Counter(usize);
+
+impl Write for Counter {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
+}
+
+/// How long something is in words.
+fn length(what: &impl Debug) -> usize {
+    let mut counter = Counter(0);
+    // Counting cannot fail.
+    let _ = write!(counter, "{what:?}");
+    counter.0
+}
+
+#[cfg(test)]
+mod tests {
+    use connect_core::machine::Input;
+    use connect_ipc::clock::Monotonic;
+
+    use super::super::testing::{Sight, joined, view};
+    use super::*;
+
+    /// What is seen of a core that was given so many jobs that it cannot do at once.
+    fn look(jobs: u32) -> Verdict {
+        let mut core = joined(&[("p", &[("peer", "INET 198.18.0.1 4070")])], &[]);
+        for job in 0..jobs {
+            let line = format!("SVCJOB J{job} connect active p");
+            let line = Input::ServerLine(line.into());
+            core.handle(line, Monotonic(2_000_000_000_000), &mut Vec::new());
+        }
+        let mut sight = Sight::new::<Sizes>(&[]);
+        view(|view| {
+            let core = Some(&core);
+            sight.see(Seen::Hour(View { core, ..view }))
+        })
+    }
+
+    #[test]
+    fn some_jobs_keep_it_and_very_many_break_it() {
+        assert_eq!(look(10), Ok(()));
+        assert!(matches!(look(1_000), Err((Promise::Sizes, _))));
+    }
+}

@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P13: turns, lines, rows and children are bounded: no process turns in circles, and what
+//! observers ask for leaves time for pings.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::scripts::ScriptKind;
+use connect_ipc::setup::{ByLane, Lane};
+
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::{Fault, Part};
+use crate::promise::Promise;
+use crate::seen::Seen;
+
+/// How many turns a process may have at one instant.
+const AT_ONCE: u32 = 64;
+
+/// How many turns a process may have in a second, and how many lines it may send.
+const A_SECOND: u32 = 5_000;
+
+/// In what time the cost of rows is looked at.
+const WINDOW: Duration = Duration::from_millis(50);
+
+/// How long core is busy with a row, and with a name (machine/observing/pace.rs).
+const PER_ROW: Duration = Duration::from_micros(8);
+const PER_NAME: Duration = Duration::from_micros(2);
+
+/// How long it may be busy in that time: the time itself, what may be made at once after a rest,
+/// and one step more.
+const BUSY: Duration = Duration::from_millis(54);
+
+/// How many scripts of a lane run at once (connect-ifscripts(8), `--max-interface`).
+const CHILDREN: usize = 64;
+
+/// A second of a process.
+#[derive(Clone, Copy, Debug, Default)]
+struct Second {
+    /// When it began.
+    from: Instant,
+    turns: u32,
+    lines: u32,
+    /// The turns at the latest instant.
+    latest: Instant,
+    at_once: u32,
+}
+
+/// What is counted.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    seconds: BTreeMap<Part, Second>,
+    /// What rows have cost, and when.
+    rows: VecDeque<(Instant, Duration)>,
+    spent: Duration,
+    living: BTreeMap<RunId, ScriptKind>,
+    running: ByLane<usize>,
+    forgotten: bool,
+}
+
+impl Rule for Turns {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Turn { part, .. } => return self.turned(now.at, *part),
+            Seen::Wrote(client, _) if now.tap.is_of_service(*client) => {
+                let second = self.second(now.at, Part::Core);
+                second.lines += 1;
+                if second.lines > A_SECOND {
+                    return broken(format!("core has sent {} lines in a second", second.lines));
+                }
+            }
+            Seen::Rows(_, rows) => return self.rows(now.at, rows.list.len()),
+            Seen::Started(id, run) => return self.started(*id, run.kind),
+            Seen::ChildEnded(id, _) => {
+                if let Some(kind) = self.living.remove(id) {
+                    *self.running.get_mut(kind.lane()) -= 1;
+                }
+            }
+            Seen::Fault(Fault::Reboot {}) => *self = Turns::default(),
+            Seen::Fault(Fault::Journal { .. }) => self.forgotten = true,
+            Seen::Died(Part::Scripts) => self.forgotten |= !now.records.journal,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Turns {
+    fn second(&mut self, at: Instant, part: Part) -> &mut Second {
+        let second = self.seconds.entry(part).or_default();
+        if second.from + Duration::from_secs(1) <= at {
+            *second = Second {
+                from: at,
+                ..Second::default()
+            };
+        }
+        second
+    }
+
+    fn turned(&mut self, at: Instant, part: Part) -> Verdict {
+        let second = self.second(at, part);
+        second.turns += 1;
+        if second.latest != at {
+            (second.latest, second.at_once) = (at, 0);
+        }
+        second.at_once += 1;
+        if second.at_once > AT_ONCE {
+            return broken(format!("{part:?} has had {AT_ONCE} turns at one instant"));
+        }
+        if second.turns > A_SECOND {
+            return broken(format!("{part:?} has had {A_SECOND} turns in a second"));
+        }
+        Ok(())
+    }
+
+    fn rows(&mut self, at: Instant, rows: usize) -> Verdict {
+        let count = u32::try_from(rows).unwrap_or(u32::MAX);
+        let cost = PER_NAME + (PER_NAME + PER_ROW) * count;
+        self.rows.push_back((at, cost));
+        self.spent += cost;
+        while let Some((then, cost)) = self.rows.front()
+            && *then + WINDOW <= at
+        {
+            self.spent -= *cost;
+            self.rows.pop_front();
+        }
+        if self.spent > BUSY {
+            let spent = self.spent.as_millis();
+            return broken(format!("rows have cost {spent} ms in {WINDOW:?}"));
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, id: RunId, kind: ScriptKind) -> Verdict {
+        if self.living.insert(id, kind).is_none() {
+            *self.running.get_mut(kind.lane()) += 1;
+        }
+        let running = *self.running.get(kind.lane());
+        if running > CHILDREN && !self.forgotten {
+            let lane = match kind.lane() {
+                Lane::Interface => "interfaces",
+                Lane::Connection => "connections",
+            };
+            return broken(format!("{running} scripts of {lane} run at once"));
+        }
+        Ok(())
+    }
+}
+
+fn broken(text: String) -> Verdict {
+    Err((Promise::Turns, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use connect_core::machine::ConnectionId;
+    use connect_ipc::control::{Envelope, PeerRows, Request};
+
+    use super::super::testing::Sight;
+    use super::*;
+
+    const TURN: Seen<'_> = Seen::Turn {
+        part: Part::Pinger,
+        outputs: 0,
+    };
+
+    #[test]
+    fn some_turns_keep_it() {
+        let mut sight = Sight::new::<Turns>(&[]);
+        for _ in 0..3 {
+            for _ in 0..1_000 {
+                assert_eq!(sight.see(TURN), Ok(()));
+            }
+            sight.later(1);
+        }
+    }
+
+    #[test]
+    fn turning_in_circles_breaks_it() {
+        let mut sight = Sight::new::<Turns>(&[]);
+        let mut verdicts = (0..5_001).map(|_| sight.see(TURN));
+        assert!(verdicts.any(|verdict| matches!(verdict, Err((Promise::Turns, _)))));
+        let mut sight = Sight::new::<Turns>(&[]);
+        let mut verdicts = (0..65).map(|_| sight.at_once(TURN));
+        assert!(verdicts.any(|verdict| verdict.is_err()));
+    }
+
+    #[test]
+    fn rows_without_a_pause_break_it() {
+        let mut sight = Sight::new::<Turns>(&[]);
+        let request = Request::Status {};
+        let to = [(ConnectionId(7), 1)];
+        let asked = Envelope { id: 1, request };
+        sight.see(Seen::Asked(to[0].0, &asked)).unwrap();
+        let rows = PeerRows {
+            seq: 1,
+            list: Vec::new(),
+        };
+        let mut verdicts = (0..30_000).map(|_| sight.at_once(Seen::Rows(&to, &rows)));
+        assert!(verdicts.any(|verdict| verdict.is_err()));
+    }
+}
