@@ -37,6 +37,8 @@ pub(super) struct Adoption {
     pub noted: Option<Second>,
     /// Timeouts since the last reply that did not count.
     pub voids: u8,
+    /// Whether core has heard that the peer was added, so that no earlier core has known it.
+    pub is_new: bool,
     pub history: History,
 }
 

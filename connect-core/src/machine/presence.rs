@@ -41,6 +41,8 @@ impl Machine {
         let Some((id, peer)) = self.peers.remove(name) else {
             return;
         };
+        // If it comes back it is another one.
+        self.pinger.remembered.remove(name);
         let removal = match peer.killed_for {
             Some(pings) => Removal::Silence { pings },
             None if self.additions.is_under_way(name) => Removal::Replaced,

@@ -100,7 +100,8 @@ impl Liveness {
             (false, _) => plan.backoff_max,
         };
         phase.in_flight = None;
-        phase.due = phase.due.min(now + seconds(longest));
+        // What was due while no core knew of the peer is due now, and nobody owed it before.
+        phase.due = phase.due.min(now + seconds(longest)).max(now);
         Self::standing(plan, phase, statistics)
     }
 
@@ -520,5 +521,9 @@ mod tests {
             assert_eq!(peer.deadline(), Some(due));
             assert_eq!(peer.next_seq(), 8);
         }
+        // What fell due before is due now, and not since then.
+        let late =
+            Liveness::carried_on(PLAN, phase(false, 0), PingStatistics::default(), at(2_000));
+        assert_eq!(late.deadline(), Some(at(2_000)));
     }
 }

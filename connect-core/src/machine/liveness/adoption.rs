@@ -47,7 +47,18 @@ impl Machine {
     pub(in crate::machine) fn adopt_added(&mut self, id: PeerId) {
         if self.eligible(id) {
             let now = self.now;
+            self.forget_remembered(id);
             self.adopt(id, |plan| now + Duration::from_secs(u64::from(plan.every)));
+            if let Some(adoption) = self.peers.adoption_mut(id) {
+                adoption.is_new = true;
+            }
+        }
+    }
+
+    /// What a pinger remembers of this name is about an earlier peer.
+    fn forget_remembered(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get(id) {
+            self.pinger.remembered.remove(peer.name());
         }
     }
 
@@ -89,6 +100,7 @@ impl Machine {
             ping: None,
             noted: None,
             voids: 0,
+            is_new: false,
             history: History {
                 since: self.now,
                 ..History::default()

@@ -225,6 +225,10 @@ impl Machine {
         // watched before the outage, not for those whose first pings are spread already.
         self.proceed_with_pings();
         self.take_over(names, listing);
+        // A peer that is gone is another one if it comes back.
+        let peers = &self.peers;
+        let remembered = &mut self.pinger.remembered;
+        remembered.retain(|name, _| peers.find(name).is_some());
         let counts = self.counts();
         tracing::info!(
             peers = counts.present,

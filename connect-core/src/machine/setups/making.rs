@@ -196,6 +196,10 @@ impl Machine {
 
     /// Undoes what is left of a setup.
     pub(super) fn undo(&mut self, name: &str, lane: Lane, remains: &Remains) {
+        if lane == Lane::Connection {
+            // One that an earlier core had ordered would hold up what follows.
+            self.stop_connect(name);
+        }
         // The record as it is now if there is one; else as it was, so that a peer that was struck
         // from the database is still brought down.
         let current = self.database.current.peer(name);

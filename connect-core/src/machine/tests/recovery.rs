@@ -62,6 +62,30 @@ fn next(pairs: &[(&str, &str)], kept: Vec<Setup>, peers: &[&str]) -> Rig {
 }
 
 #[test]
+fn a_connect_of_an_earlier_core_ends_when_its_peer_is_gone() {
+    let kept = set_up(BOTH);
+    let connect = UnderWay {
+        run: RunId(7),
+        peer: "p".to_owned(),
+        kind: ScriptKind::Connect,
+        child: Some(Child {
+            pid: 5,
+            start_time: 6,
+        }),
+        limit: None,
+    };
+    let mut rig = Rig::alone(&records(BOTH), false);
+    rig.kept = kept;
+    rig.scripts_come_with(vec![connect]);
+    rig.meet(&[]);
+    rig.answer_all();
+    let stops = rig.to_scripts.iter();
+    let stopped = stops.filter(|message| **message == ToScripts::Stop(RunId(7)));
+    assert_eq!(stopped.count(), 1);
+    assert_eq!(scripts(&mut rig), ["disconnect", "ifdown"]);
+}
+
+#[test]
 fn an_operators_ifup_does_not_pass_for_the_one_that_is_due() {
     let refused = |rig: &mut Rig| {
         let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);

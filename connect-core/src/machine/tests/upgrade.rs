@@ -249,6 +249,27 @@ fn a_pinger_that_has_outlived_the_core_knows_better_whenever_it_comes() {
 }
 
 #[test]
+fn what_a_pinger_knew_of_a_peer_that_is_gone_is_not_given_to_one_that_is_added() {
+    const ADD: &str = "NOTE ADD p tun0 INET 192.0.2.1 1";
+    let meet = |rig: &mut Rig| {
+        rig.join(&[]);
+        rig.hear(ADD);
+        rig.answer_all();
+    };
+    let mut early = Rig::alone(&records(), false);
+    knowing_pinger_comes(&mut early);
+    meet(&mut early);
+    let mut late = Rig::alone(&records(), false);
+    meet(&mut late);
+    knowing_pinger_comes(&mut late);
+    for rig in [&mut early, &mut late] {
+        let list = rig.watched();
+        let p = list.iter().rev().find(|watched| watched.name == "p");
+        assert_eq!(p.unwrap().statistics.replies, 0);
+    }
+}
+
+#[test]
 fn who_went_meanwhile_is_brought_down_and_who_came_is_configured() {
     let mut old = first();
     let mut all = records();
