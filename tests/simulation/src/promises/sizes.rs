@@ -14,12 +14,18 @@ use crate::seen::{Seen, View};
 const EACH: usize = 20;
 const CLIENTS: usize = 300;
 
-/// How many lines of one script are told (connect-ifscripts/src/lines.rs). All may wait for a server
-/// that stands still, from the scripts of both lanes.
+/// How many lines of one script are told (connect-ifscripts/src/lines.rs). All may wait for a
+/// server that stands still, from the scripts of both lanes.
 const LINES: usize = 2 * 1_000;
 
-/// How long what a machine holds may be in words, in bytes: for each peer, and for the rest.
+/// How many scripts of a peer may wait for one that does not end, in both lanes
+/// (connect-ifscripts/src/queue.rs), and those that run.
+const RUNS: usize = 2 * (1_000 + 1);
+
+/// How long what a machine holds may be in words, in bytes: for each peer, for each script that has
+/// not ended, and for the rest.
 const EACH_BYTES: usize = 16 * 1024;
+const RUN_BYTES: usize = 4 * 1024;
 const BYTES: usize = 256 * 1024;
 
 /// How many hours have passed.
@@ -68,7 +74,7 @@ fn counts(view: &View<'_>) -> Verdict {
         left.applying,
         left.pings_queued,
         left.for_pinger,
-        left.runs,
+        left.runs.saturating_sub(RUNS * peers(view)),
         left.orders_untaken,
         left.undecided,
         left.readers,
@@ -80,7 +86,8 @@ fn counts(view: &View<'_>) -> Verdict {
 }
 
 fn lengths(view: &View<'_>) -> Verdict {
-    let most = EACH_BYTES * peers(view) + BYTES;
+    let runs = view.ledger.runs().count();
+    let most = EACH_BYTES * peers(view) + RUN_BYTES * runs + BYTES;
     let lengths = [
         ("core", view.core.map(length)),
         ("the pinger", view.pinger.map(length)),
