@@ -279,6 +279,9 @@ impl Machine {
         run: RunId,
         progress: Progress,
     ) {
+        if progress == Progress::NeverStarted {
+            self.scripts.recovery.never_started(name, lane, run);
+        }
         if let Some(peer) = self.peers.named_mut(name)
             && let Progress::Ordered { last, .. } = peer.setups.get(lane)
             && last == run

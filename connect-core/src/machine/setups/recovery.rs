@@ -8,11 +8,13 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
+use connect_ipc::RunId;
 use connect_ipc::setup::{ByLane, Lane, Made, Setup, SetupKey, SetupPage, SetupState};
 
 use super::decision::{Now, Past};
-use super::progress::PeerSetups;
+use super::progress::{PeerSetups, Progress};
 use super::remains::Remains;
 
 /// For how many peers is decided in one turn.
@@ -156,6 +158,24 @@ impl Recovery {
         match self.told.get(&key(name, lane)) {
             Some(SetupState::Made(made)) => Some(made),
             _ => None,
+        }
+    }
+
+    /// The run that was to make a setup is over and was never started. The script helper may have
+    /// told of the setup before, and forgets the run now.
+    pub(super) fn never_started(&mut self, name: &str, lane: Lane, run: RunId) {
+        if let Some(SetupState::Made(made)) = self.told.get_mut(&key(name, lane))
+            && made.run == Some(run)
+        {
+            Arc::make_mut(made).never_started = true;
+        }
+        if let Some(cause) = self.causes.get_mut(name)
+            && let Some(remains) = &mut cause.remains
+            && let Progress::Ordered { last, .. } = remains.setups.get(lane)
+            && last == run
+        {
+            remains.setups.set(lane, Progress::NeverStarted);
+            *cause.past.get_mut(lane) = Past::NeverStarted;
         }
     }
 

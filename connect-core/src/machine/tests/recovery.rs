@@ -86,6 +86,36 @@ fn a_connect_of_an_earlier_core_ends_when_its_peer_is_gone() {
 }
 
 #[test]
+fn what_is_stopped_before_it_started_is_not_undone_though_it_was_told_as_made() {
+    let run = RunId(7);
+    let mut kept = set_up(BOTH);
+    for setup in &mut kept {
+        if setup.key.lane == Lane::Connection
+            && let SetupState::Made(made) = &mut setup.state
+        {
+            Arc::make_mut(made).run = Some(run);
+        }
+    }
+    let connect = UnderWay {
+        run,
+        peer: "p".to_owned(),
+        kind: ScriptKind::Connect,
+        child: None,
+        limit: None,
+    };
+    let mut rig = Rig::alone(&records(BOTH), false);
+    rig.kept = kept;
+    rig.scripts_come_with(vec![connect]);
+    rig.answer_all();
+    // The script helper forgets the run when this is settled.
+    let end = Ended::Stopped;
+    rig.scripts_say(FromScripts::Ended { run, end });
+    rig.meet(&[]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifdown"]);
+}
+
+#[test]
 fn an_operators_ifup_does_not_pass_for_the_one_that_is_due() {
     let refused = |rig: &mut Rig| {
         let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
