@@ -285,8 +285,15 @@ pub(super) fn killed_first(divergence: &Divergence, history: &History) -> bool {
     };
     let follows =
         only_product(divergence).is_some_and(|it| is_script_lane(divergence) || is_done(it));
+    // One that was added anew is first checked after its interval.
+    let is_later = match (&divergence.product, &divergence.manual) {
+        (Some(Item::Answered(product)), Some(Item::Answered(manual))) => {
+            (1..=3).contains(&manual.saturating_sub(*product))
+        }
+        _ => false,
+    };
     adds && divergence.was_there
-        && (follows || only_manual(divergence).is_some_and(fails) || answered)
+        && (follows || is_later || only_manual(divergence).is_some_and(fails) || answered)
 }
 
 /// A peer that is not meant to last is added so, which the manual does not know yet.
