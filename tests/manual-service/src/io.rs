@@ -26,13 +26,11 @@ pub enum Input<'a> {
     Time,
 }
 
-/// What a child did.
+/// What a child did. Its end comes after all that it has written.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Child {
     /// It wrote this line.
     Wrote(Stream, String),
-    /// It closed this stream.
-    Closed(Stream),
     /// It ended with this status.
     Exited(i32),
     /// This signal ended it.
@@ -57,8 +55,6 @@ pub enum Output {
     Line(String),
     /// Start a child.
     Start(ChildOrder),
-    /// End the child of this order.
-    Stop(u64),
 }
 
 /// A child to be started.
