@@ -16,7 +16,7 @@ pub(crate) struct Pinging {
     due: u64,
     /// The number of failed pings in the current or most recent batch.
     failures: u64,
-    /// Whether the ping before the one that is under way has failed.
+    /// Whether the attempt before the one that is under way has failed.
     missed: bool,
     /// Whether it was sabotaged.
     sabotaged: bool,
@@ -108,6 +108,7 @@ impl Service {
         pinging.due = self.now.saturating_add(every);
         let reply = info.get(1).filter(|_| !pinging.sabotaged);
         if let Err(error) = end {
+            pinging.missed = true;
             self.notify(&[&["ping-failed", peer], error].concat());
         } else if let Some(time) = reply.and_then(|time| time.parse().ok()) {
             pinging.times.push(time);

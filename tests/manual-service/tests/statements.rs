@@ -198,6 +198,9 @@ fn a_ping_that_fails_is_told() {
         ["NOTIFY connect ping-failed oslo ping-send-failed"]
     );
     assert_eq!(scripted.service.next_deadline(), Some(300 * SECOND));
+    scripted.pass(300 * SECOND);
+    scripted.end_ping("ping-ok 1.0");
+    assert_eq!(scripted.told()[1], "WARN connect ping-ok oslo");
 }
 
 #[test]
