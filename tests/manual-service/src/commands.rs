@@ -43,12 +43,14 @@ impl Service {
     /// connect(8), "Service command reference", `info`: lists the database record and additional
     /// information about the named peer. There is none about a peer that is not adopted.
     fn info_of(&mut self, job: &str, peer: &str) {
-        let (Some(record), Some(figures)) = (self.record(peer), self.figures(peer)) else {
+        let Some(record) = self.record(peer) else {
             return self.fail(job, &["unknown-peer", peer]);
         };
-        let figures = figures.iter().map(|(key, value)| (*key, value.as_str()));
-        let pairs = record.iter().chain(figures);
-        let lines: Vec<String> = pairs.map(|(key, value)| format!("{key}={value}")).collect();
+        let figures = self.figures(peer).into_iter().flatten();
+        let record = record.iter();
+        let record = record.map(|(key, value)| format!("{key}={value}"));
+        let figures = figures.map(|(key, value)| format!("{key}={value}"));
+        let lines: Vec<String> = record.chain(figures).collect();
         self.answer(job, &lines);
     }
 

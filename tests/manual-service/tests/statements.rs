@@ -290,6 +290,16 @@ fn info_gives_the_record_and_the_figures() {
 }
 
 #[test]
+fn info_gives_the_record_of_a_peer_that_is_not_adopted() {
+    let mut scripted = service(&[("oslo", &[("ifup", "up")])]);
+    assert_eq!(scripted.info("oslo"), ["ifup=up"]);
+    assert_eq!(
+        scripted.job("info unknown"),
+        ["SVCFAIL J unknown-peer unknown"]
+    );
+}
+
+#[test]
 fn kick_forces_a_reconnection_of_a_dynamic_peer() {
     let records: &[(&str, &[_])] = &[("oslo", &[("connect", "call")]), ("rome", &[])];
     let mut scripted = Scripted::new(records);
