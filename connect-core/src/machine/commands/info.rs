@@ -42,7 +42,8 @@ impl Machine {
     pub(in crate::machine) fn info(&mut self, requester: &Requester, name: &str) {
         let database = Arc::clone(&self.database.current);
         let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
-        let Some(record) = self.peers.record_of(name, &database) else {
+        // Not the record of a peer that was struck: the manual has this command list the database.
+        let Some(record) = database.peer(name) else {
             return self.reply_failed(requester, name, ["unknown-peer", name]);
         };
         let figures = peer

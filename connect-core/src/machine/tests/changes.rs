@@ -146,6 +146,21 @@ fn only_so_many_changes_are_listed() {
 }
 
 #[test]
+fn info_does_not_know_a_peer_that_was_struck() {
+    let bob = record("bob", &[("peer", HERE), ("watch", "t")]);
+    let mut rig = joined(std::slice::from_ref(&bob), &["bob"]);
+    rig.database(&[]);
+    rig.hear("SVCJOB J1 connect info bob");
+    assert!(
+        rig.sent()
+            .contains(&"SVCFAIL J1 unknown-peer bob".to_owned())
+    );
+    rig.database(&[bob]);
+    rig.hear("SVCJOB J2 connect info bob");
+    assert!(rig.sent().contains(&"SVCINFO J2 watch=t".to_owned()));
+}
+
+#[test]
 fn a_struck_peer_that_is_back_in_the_database_is_adopted_again() {
     let bob = record("bob", &[("peer", HERE), ("watch", "t")]);
     let mut rig = joined(std::slice::from_ref(&bob), &["bob"]);
