@@ -47,8 +47,8 @@ impl Service {
 
     /// connect(8), "Dynamic connection": the passive server emits a `KNOCK` notification which
     /// connect notices, causing it to establish the passive peer.
-    /// connect(8), "Warnings": three reasons why it does not. "Dynamic connection" says what the tag
-    /// of a name is, and tripe-admin(5), `ADD`, that a tag which is not recorded is the name.
+    /// connect(8), "Warnings": three reasons why it does not. "Dynamic connection" says what the
+    /// tag of a name is, and tripe-admin(5), `ADD`, that a tag which is not recorded is the name.
     pub(crate) fn knocked(&mut self, name: &str, address: &[&str]) {
         let Some(record) = self.record(name) else {
             return self.warn(&["knock-unknown-peer", name]);

@@ -28,9 +28,9 @@ pub(crate) struct Pinging {
     lost: u64,
 }
 
-/// connect(8), "Operation": the parameters `every`, `timeout` and `retries`, keys of the record. The
-/// default of `every` is 30 seconds for active dynamic peers, and 5 minutes for passive peers; the
-/// default of `timeout` is 10 seconds, that of `retries` 5 attempts.
+/// connect(8), "Operation": the parameters `every`, `timeout` and `retries`, keys of the record.
+/// The default of `every` is 30 seconds for active dynamic peers, and 5 minutes for passive peers;
+/// the default of `timeout` is 10 seconds, that of `retries` 5 attempts.
 /// The manual does not give a period for static peers: they are pinged as passive ones, since a
 /// failure does not provoke a reconnection either. It does not say what an interval or a number
 /// means that cannot be understood: the default holds. No attempt at all makes no sense.
@@ -86,8 +86,8 @@ impl Service {
 
     /// connect(8), "Operation", "The algorithm": if a reply is received before the `timeout` then
     /// the peer is alive; wait `every` and check again. If no reply is received within the
-    /// `timeout`, then try again up to `retries` times. If no attempt succeeds, the peer is declared
-    /// unreachable.
+    /// `timeout`, then try again up to `retries` times. If no attempt succeeds, the peer is
+    /// declared unreachable.
     /// connect(8), "Warnings", `ping-ok`: a reply was received though earlier attempts had failed;
     /// `ping-timeout`: so far, i pings have been sent, of a total of n.
     /// connect(8), "Notifications", `ping-failed`: an attempt to `PING` the peer failed. The manual

@@ -24,5 +24,6 @@ pub mod recording;
 pub mod seen;
 pub mod shrink;
 mod truth;
+pub mod twin;
 mod wire;
 pub mod world;

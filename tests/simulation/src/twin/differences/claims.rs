@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which divergences a difference explains.
+
+use connect_ipc::scripts::ScriptKind;
+
+use super::super::compare::Divergence;
+use super::super::history::{CHALLENGE, Change, History, What};
+use super::super::transcript::{Item, Sequence};
+
+/// What happened before a divergence.
+fn stimulus<'a>(divergence: &Divergence, history: &'a History) -> &'a What {
+    &history.stimuli[divergence.place.stimulus].what
+}
+
+fn is_command(divergence: &Divergence, history: &History, name: &str) -> bool {
+    let words = history.command(divergence.place.stimulus);
+    words.first().is_some_and(|word| word == name)
+}
+
+/// The line of something that was told.
+fn told(item: Option<&Item>) -> Option<&str> {
+    match item {
+        Some(Item::Told(line)) => Some(line),
+        _ => None,
+    }
+}
+
+fn only_product(divergence: &Divergence) -> Option<&Item> {
+    let product = divergence.product.as_ref();
+    product.filter(|_| divergence.manual.is_none())
+}
+
+fn only_manual(divergence: &Divergence) -> Option<&Item> {
+    let manual = divergence.manual.as_ref();
+    manual.filter(|_| divergence.product.is_none())
+}
+
+fn has(divergence: &Divergence, history: &History, key: &str) -> bool {
+    let peer = history.subject(&divergence.place);
+    let record = history.record(&peer);
+    record.is_some_and(|record| record.get(key).is_some())
+}
+
+/// Whether the record of the peer was struck from the database.
+fn is_struck(divergence: &Divergence, history: &History) -> bool {
+    let peer = history.subject(&divergence.place);
+    let database = history.database(divergence.place.stimulus);
+    database.peer(&peer).is_none()
+}
+
+fn is_script_lane(divergence: &Divergence) -> bool {
+    let sequence = divergence.place.sequence;
+    matches!(sequence, Sequence::Interface | Sequence::Connection)
+}
+
+/// Both answered the same command, and these are what they failed with.
+fn answers(divergence: &Divergence) -> Option<(Option<&str>, Option<&str>)> {
+    match (&divergence.product, &divergence.manual) {
+        (
+            Some(Item::Answer {
+                failed: product, ..
+            }),
+            Some(Item::Answer { failed: manual, .. }),
+        ) => Some((product.as_deref(), manual.as_deref())),
+        _ => None,
+    }
+}
+
+/// The pause after a failed check grows, so that fewer of them fail in the same time; and a peer
+/// with which keys were agreed on is checked at once, so that more are answered.
+pub(super) fn when_checks_come(divergence: &Divergence, _: &History) -> bool {
+    match (&divergence.product, &divergence.manual) {
+        (Some(Item::Times(product)), Some(Item::Times(manual))) => product < manual && *product > 0,
+        _ => false,
+    }
+}
+
+/// A refused ping counts as a failed attempt, and the next attempt follows at once.
+pub(super) fn refused_pings(divergence: &Divergence, history: &History) -> bool {
+    matches!(stimulus(divergence, history), What::RefusedPings(..))
+        && divergence.place.sequence != Sequence::Jobs
+}
+
+/// New keys are made with each attempt to connect.
+pub(super) fn new_keys(divergence: &Divergence, history: &History) -> bool {
+    let forced = Item::Command(format!("FORCEKX {}", divergence.place.peer));
+    only_product(divergence) == Some(&forced) && has(divergence, history, "connect")
+}
+
+/// The service of the manual cannot name these peers to the server.
+pub(super) fn option_names(divergence: &Divergence, history: &History) -> bool {
+    history.subject(&divergence.place).starts_with('-')
+}
+
+/// Scripts of a lane wait for each other, so what is told of one does not come among others.
+pub(super) fn order_of_scripts(divergence: &Divergence, _: &History) -> bool {
+    divergence.product == divergence.manual && is_script_lane(divergence)
+}
+
+/// Nothing is taken down that was never set up.
+pub(super) fn ifdown_without_ifup(divergence: &Divergence, history: &History) -> bool {
+    let undoes = match only_manual(divergence) {
+        Some(Item::Script { kind, .. }) => {
+            matches!(kind, ScriptKind::Ifdown | ScriptKind::Disconnect)
+        }
+        Some(item) => item.tells(&[
+            "NOTE USER connect ifdown ",
+            "WARN USER connect ifdown ",
+            "NOTE USER connect disconnect ",
+            "WARN USER connect disconnect ",
+        ]),
+        None => false,
+    };
+    undoes && matches!(stimulus(divergence, history), What::AddAndKill(_))
+}
+
+/// A `connect` that is under way is ended with its peer, or before the next one.
+pub(super) fn connect_is_ended(divergence: &Divergence, _: &History) -> bool {
+    only_product(divergence) == Some(&Item::Stopped(ScriptKind::Connect))
+}
+
+/// An `ifdown` has the values of the record that its `ifup` had.
+pub(super) fn record_of_ifdown(divergence: &Divergence, _: &History) -> bool {
+    match (&divergence.product, &divergence.manual) {
+        (
+            Some(Item::Script {
+                kind: ScriptKind::Ifdown,
+                argv,
+                environment,
+            }),
+            Some(Item::Script {
+                kind: ScriptKind::Ifdown,
+                argv: other,
+                environment: present,
+            }),
+        ) => argv == other && environment != present,
+        _ => false,
+    }
+}
+
+/// A first line that cannot be a challenge is not sent to the server.
+pub(super) fn first_line_of_connect(divergence: &Divergence, _: &History) -> bool {
+    let greets = |line: &str| line.starts_with("GREET ") && !line.ends_with(CHALLENGE);
+    matches!(only_manual(divergence), Some(Item::Command(line)) if greets(line))
+}
+
+/// What may be a challenge is hidden in what is told of connections.
+pub(super) fn hidden_challenges(divergence: &Divergence, _: &History) -> bool {
+    let (product, manual) = (
+        told(divergence.product.as_ref()),
+        told(divergence.manual.as_ref()),
+    );
+    matches!((product, manual), (Some(product), Some(manual))
+        if product == manual.replace(CHALLENGE, "<challenge>") && product != manual)
+}
+
+/// Warnings that the manual does not have.
+pub(super) fn more_warnings(divergence: &Divergence, history: &History) -> bool {
+    let line = told(only_product(divergence)).unwrap_or_default();
+    let words: Vec<&str> = line.split(' ').skip(3).collect();
+    let of_connect = ["unexpected-eof", "bad-challenge", "greet-failed"];
+    let is_more = match words.as_slice() {
+        ["connect", _, what, ..] => of_connect.contains(what),
+        ["peerdb-error", ..] => true,
+        ["knock-add-failed", ..] => true,
+        _ => false,
+    };
+    // The manual has only one warning for all that is added without a command.
+    let automatic = told(only_manual(divergence)).unwrap_or_default();
+    is_more
+        || automatic.contains(" auto-add-failed ")
+            && !divergence.was_there
+            && matches!(stimulus(divergence, history), What::Knock(_))
+}
+
+/// A line that does not fit is cut.
+pub(super) fn lines_that_fit(divergence: &Divergence, _: &History) -> bool {
+    let (product, manual) = (
+        told(divergence.product.as_ref()),
+        told(divergence.manual.as_ref()),
+    );
+    matches!((product, manual), (Some(product), Some(manual))
+        if product.ends_with("...\"") && product.len() > 200 && manual.len() > 200)
+}
+
+/// A peer whose record was struck is brought down by the record that it was brought up with, and a
+/// new interval holds at once.
+pub(super) fn database(divergence: &Divergence, history: &History) -> bool {
+    let is_brought_down = only_product(divergence).is_some()
+        && is_script_lane(divergence)
+        && is_struck(divergence, history);
+    let is_sooner = match (&divergence.product, &divergence.manual) {
+        (Some(Item::Answered(product)), Some(Item::Answered(manual))) => product > manual,
+        _ => false,
+    };
+    let change = stimulus(divergence, history);
+    let changes_every = matches!(
+        change,
+        What::Database(Change::Key(_, "every", _) | Change::Back)
+    );
+    is_brought_down || is_sooner && changes_every
+}
+
+/// `kick` serves `knock` peers, `sabotage` names its failure, and peers of `%AUTO` that are there
+/// are left alone.
+pub(super) fn commands(divergence: &Divergence, history: &History) -> bool {
+    let is_knock_peer = has(divergence, history, "knock") && !has(divergence, history, "connect");
+    let kicked = is_command(divergence, history, "kick")
+        && is_knock_peer
+        && divergence.place.sequence != Sequence::Interface;
+    let sabotaged = is_command(divergence, history, "sabotage")
+        && answers(divergence).is_some_and(|(product, manual)| {
+            product.is_some_and(|words| words.starts_with("peer-not-adopted")) && manual.is_some()
+        });
+    let is_auto = matches!(stimulus(divergence, history), What::Begin)
+        && history.present.contains(&divergence.place.peer)
+        && history.auto.contains(&divergence.place.peer)
+        && match only_manual(divergence) {
+            Some(Item::Command(line)) => line.starts_with("ADD "),
+            Some(Item::Told(line)) => line.contains(" auto-add-failed "),
+            _ => false,
+        };
+    kicked || sabotaged || is_auto
+}
+
+/// At `--startup` all peers with a record are set up, not only those that are adopted.
+pub(super) fn startup_of_all(divergence: &Divergence, history: &History) -> bool {
+    history.startup
+        && matches!(stimulus(divergence, history), What::Begin)
+        && only_product(divergence).is_some()
+        && is_script_lane(divergence)
+        && !has(divergence, history, "watch")
+}
+
+/// A peer that knocks is reconnected, where the manual has it killed.
+pub(super) fn knock_peers(divergence: &Divergence, history: &History) -> bool {
+    let may_be_unreachable = matches!(stimulus(divergence, history), What::Dead(..))
+        || is_command(divergence, history, "sabotage");
+    may_be_unreachable
+        && has(divergence, history, "knock")
+        && !has(divergence, history, "connect")
+        && divergence.place.sequence != Sequence::Jobs
+}
+
+/// A peer that is there is killed before it is added, where the manual has the addition fail.
+pub(super) fn killed_first(divergence: &Divergence, history: &History) -> bool {
+    let adds = match stimulus(divergence, history) {
+        What::Command(words) | What::Cancelled(words, _) | What::RefusedAdd(words) => {
+            words[0] == "active"
+        }
+        What::Passive(_, greets) => greets.is_some(),
+        What::Knock(name) => *name == divergence.place.peer,
+        _ => false,
+    };
+    let fails = |item: &Item| item.tells(&["WARN USER connect auto-add-failed"]);
+    let answered = answers(divergence).is_some_and(|(product, manual)| {
+        product.is_none() && manual.is_some_and(|words| words.starts_with("peer-exists "))
+    });
+    adds && divergence.was_there
+        && (only_product(divergence).is_some()
+            || only_manual(divergence).is_some_and(fails)
+            || answered)
+}
+
+/// Passive peers are no active ones.
+pub(super) fn active_peers(divergence: &Divergence, history: &History) -> bool {
+    is_command(divergence, history, "list-active")
+        && match (&divergence.product, &divergence.manual) {
+            (Some(Item::Answer { lines, .. }), Some(Item::Answer { lines: others, .. })) => {
+                let missing = others.iter().filter(|line| !lines.contains(line));
+                let is_passive = |peer: &String| {
+                    let record = history.record(peer);
+                    record.and_then(|record| record.get("peer")) == Some("PASSIVE")
+                };
+                missing.into_iter().all(is_passive) && lines.iter().all(|it| others.contains(it))
+            }
+            _ => false,
+        }
+}
+
+/// A user whose peer has no record is refused at once.
+pub(super) fn user_without_record(divergence: &Divergence, history: &History) -> bool {
+    let refused = matches!(&divergence.product,
+        Some(Item::Answer { failed: Some(words), .. }) if words.starts_with("unknown-peer "));
+    refused && is_command(divergence, history, "passive") && is_struck(divergence, history)
+}
+
+/// `help` is a command of every service.
+pub(super) fn help(divergence: &Divergence, history: &History) -> bool {
+    is_command(divergence, history, "help")
+        && answers(divergence)
+            .is_some_and(|(product, manual)| product.is_none() && manual.is_some())
+}
+
+/// The manual names no words for what fails without a command of the server.
+pub(super) fn words_of_failures(divergence: &Divergence, _: &History) -> bool {
+    answers(divergence).is_some_and(|(product, manual)| product.is_some() && manual.is_some())
+}

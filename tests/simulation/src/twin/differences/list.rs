@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The list of differences, in the order of the page.
+
+use super::{Difference, Shown, Written, claims};
+
+/// A paragraph of the page that twins show.
+macro_rules! twin {
+    ($section:literal, $name:literal, $explains:path) => {
+        Difference {
+            name: $name,
+            written: paragraph!($section, $name),
+            shown: Shown::Twin($explains),
+        }
+    };
+}
+
+/// A paragraph of the page that a scenario shows.
+macro_rules! scenario {
+    ($section:literal, $name:literal, $test:literal) => {
+        Difference {
+            name: $name,
+            written: paragraph!($section, $name),
+            shown: Shown::Scenario($test),
+        }
+    };
+}
+
+macro_rules! paragraph {
+    ($section:literal, $name:literal) => {
+        Written::Page {
+            section: $section,
+            text: include_str!(concat!("../../../differences/", $name, ".md")),
+        }
+    };
+}
+
+/// A row of conformance.md that twins show.
+macro_rules! row {
+    ($subject:literal, $statement:literal, $name:literal, $explains:path) => {
+        Difference {
+            name: $name,
+            written: Written::Table {
+                subject: $subject,
+                statement: $statement,
+            },
+            shown: Shown::Twin($explains),
+        }
+    };
+}
+
+/// All differences.
+#[must_use]
+pub fn all() -> &'static [Difference] {
+    ALL
+}
+
+#[rustfmt::skip]
+const ALL: &[Difference] = &[
+    scenario!("It survives its server", "survives-its-server",
+        "foundation::a_restarted_server_is_found_claimed_and_served_again"),
+    scenario!("A server that stands still", "server-that-stands-still",
+        "faults::a_server_that_stands_still_for_a_while_is_waited_for"),
+    scenario!("Pings", "kind-of-ping",
+        "pinging::encrypted_pings_are_sent_where_the_record_says_so"),
+    scenario!("Pings", "default-of-every",
+        "pinging::every_is_30_seconds_for_dynamic_peers_and_5_minutes_for_passive_ones"),
+    twin!("Pings", "when-checks-come", claims::when_checks_come),
+    scenario!("Pings", "a-second-at-least",
+        "pinging::times_of_zero_are_a_second_each_and_logged"),
+    twin!("Pings", "refused-pings", claims::refused_pings),
+    twin!("Pings", "new-keys-with-a-connection", claims::new_keys),
+    twin!("Peers whose names look like options", "names-like-options", claims::option_names),
+    twin!("Scripts", "order-of-scripts", claims::order_of_scripts),
+    twin!("Scripts", "ifdown-without-ifup", claims::ifdown_without_ifup),
+    scenario!("Scripts", "number-of-the-run",
+        "trust::clean_environment_leaves_what_the_manual_lists_and_a_safe_path"),
+    twin!("Scripts", "connect-is-ended", claims::connect_is_ended),
+    scenario!("Scripts", "scripts-again",
+        "scripts_again::the_output_of_a_requested_script_comes_while_it_runs"),
+    twin!("Scripts", "record-of-ifdown", claims::record_of_ifdown),
+    scenario!("Scripts", "size-of-a-record",
+        "scripts_again::a_record_too_large_for_a_message_is_told_and_nothing_stays_pending"),
+    scenario!("Scripts", "time-limits",
+        "child_processes::a_child_that_takes_longer_than_its_limit_is_ended"),
+    twin!("Scripts", "first-line-of-connect", claims::first_line_of_connect),
+    twin!("Scripts", "hidden-challenges", claims::hidden_challenges),
+    scenario!("Scripts", "end-of-a-child",
+        "child_processes::a_grandchild_that_keeps_the_pipe_open_holds_nothing_up"),
+    scenario!("Scripts", "trust-in-scripts",
+        "trust::a_script_that_others_can_change_is_not_run_with_privileges"),
+    scenario!("Scripts", "runtime-directory", "socket_access::a_directory_that_everybody_may_write_to_is_refused"),
+    scenario!("Scripts", "environment", "trust::the_environment_is_inherited_as_the_original_has_it"),
+    twin!("More warnings", "more-warnings", claims::more_warnings),
+    twin!("Lines that fit", "lines-that-fit", claims::lines_that_fit),
+    twin!("The database", "database", claims::database),
+    twin!("Commands", "commands", claims::commands),
+    scenario!("Versions", "versions",
+        "drop_in::what_an_original_has_started_up_is_not_started_up_again"),
+    scenario!("What a restart remembers", "what-a-restart-remembers",
+        "upgrade::a_full_stop_and_start_keeps_the_figures_and_runs_nothing"),
+    scenario!("What a restart remembers", "end-of-the-service",
+        "stopping::what_takes_longer_than_stop_wait_is_left_alone"),
+    scenario!("Three processes", "three-processes",
+        "foundation::a_killed_pinger_is_replaced_and_the_statistics_are_kept"),
+    row!("Adoption", "`ifup` and `connect` do not depend on `watch`, at `--startup` neither",
+        "startup-of-all-peers", claims::startup_of_all),
+    row!("Pings", "A `knock` peer that is unreachable is reconnected by a key exchange",
+        "knock-peers-are-reconnected", claims::knock_peers),
+    row!("active", "A peer of that name is killed first", "killed-first", claims::killed_first),
+    row!("list-active", "Passive peers are left out", "active-peers", claims::active_peers),
+    row!("passive", "`unknown-user`, `unknown-peer`, `connect-timeout`, `bad-time-spec`",
+        "user-without-record", claims::user_without_record),
+    row!("tripe-service(7)", "`help` lists the commands", "help", claims::help),
+    row!("Commands", "Wrong arguments: `bad-svc-syntax COMMAND USAGE`", "words-of-failures",
+        claims::words_of_failures),
+];

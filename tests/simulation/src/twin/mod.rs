@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The same history for the product and for the service of the manual, each at a lab server of its
+//! own: what both say to the server and to whoever asks must be equal, but for the named
+//! differences.
+//!
+//! ```text
+//!   seed --[sites]--> History --[play]--(product)--> Transcript --.
+//!                          '----[play]--(manual)---> Transcript --[compare]--> Divergence
+//!
+//!   Divergence --[differences]--> the difference that explains it
+//! ```
+
+pub mod compare;
+pub mod differences;
+mod figures;
+pub mod history;
+mod manual;
+mod play;
+mod product;
+mod provider;
+mod recorder;
+pub mod sites;
+pub mod transcript;
+
+use std::collections::BTreeSet;
+
+use compare::Divergence;
+use differences::explanation;
+use history::{BEGIN, History};
+use transcript::Transcript;
+
+/// Both transcripts of a history.
+#[derive(Clone, Debug)]
+pub struct Twin {
+    /// That of the product.
+    pub product: Transcript,
+    /// That of the service of the manual.
+    pub manual: Transcript,
+}
+
+impl Twin {
+    /// Plays a history twice.
+    ///
+    /// # Errors
+    /// A service and its server talk without end.
+    pub fn of(history: &History) -> Result<Twin, String> {
+        let product = product::Product::new(history.startup, BEGIN);
+        let manual = manual::Manual::new(history.startup);
+        Ok(Twin {
+            product: play::play(history, product)?,
+            manual: play::play(history, manual)?,
+        })
+    }
+
+    /// In what they differ.
+    #[must_use]
+    pub fn divergences(&self, history: &History) -> Vec<Divergence> {
+        compare::compare(&self.product, &self.manual, history)
+    }
+}
+
+/// What came of comparing the two.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What no named difference explains, each as a sentence.
+    pub unnamed: Vec<String>,
+    /// The names of the differences that were met.
+    pub met: BTreeSet<&'static str>,
+}
+
+/// Plays a history to both, and judges.
+///
+/// # Errors
+/// A service and its server talk without end.
+pub fn judge(history: &History) -> Result<Verdict, String> {
+    let twin = Twin::of(history)?;
+    let mut verdict = Verdict::default();
+    for (name, transcript) in [("product", &twin.product), ("manual", &twin.manual)] {
+        let faults = transcript.faults.iter();
+        let faults = faults.map(|fault| format!("{name}: {fault}"));
+        verdict.unnamed.extend(faults);
+    }
+    for divergence in twin.divergences(history) {
+        if let Some(difference) = explanation(&divergence, history) {
+            verdict.met.insert(difference.name);
+        } else {
+            let stimulus = &history.stimuli[divergence.place.stimulus].what;
+            verdict.unnamed.push(format!("{stimulus:?}: {divergence}"));
+        }
+    }
+    Ok(verdict)
+}
+
+/// The history without the stimuli that are not needed to have something unnamed come of it.
+///
+/// # Errors
+/// A service and its server talk without end.
+pub fn shrink(history: &History) -> Result<History, String> {
+    let mut smallest = history.clone();
+    // From the end, since what comes last is the least likely to matter. The first begins all.
+    for place in (1..history.stimuli.len()).rev() {
+        let mut smaller = smallest.clone();
+        smaller.stimuli.remove(place);
+        if !judge(&smaller)?.unnamed.is_empty() {
+            smallest = smaller;
+        }
+    }
+    Ok(smallest)
+}

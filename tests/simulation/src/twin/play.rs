@@ -1,0 +1,501 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Plays a history to a provider, at a lab server, in virtual time.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use connect_ipc::scripts::{Ended, ScriptKind, Stream};
+use tripe_admin::split;
+use tripe_admin::token::join;
+use tripe_lab::LabConfig;
+use tripe_lab::config::Reflect;
+use tripe_lab::server::{ClientId, Control, Input, Output, Server, Watch};
+
+use super::history::{BEGIN, Change, Habit, History, SECOND, What};
+use super::provider::{Act, News, Provider, Start};
+use super::recorder::Recorder;
+use super::transcript::{Item, Present, Transcript};
+
+const SERVICE: ClientId = ClientId(1);
+const ADMINISTRATOR: ClientId = ClientId(2);
+const SUBMITTER: ClientId = ClientId(3);
+
+/// How many rounds service and server may need at one instant until neither has anything to say.
+const ROUNDS: usize = 1_000;
+
+/// How many instants a history may have.
+const INSTANTS: usize = 2_000_000;
+
+/// How long a script takes that ends at once.
+const QUICK: u64 = 3_000_000;
+
+/// How long a reflected partner takes to answer.
+const REFLECTED: Duration = Duration::from_millis(20);
+
+/// Something that comes at its time.
+enum Event {
+    Stimulus(usize),
+    Child(u64, News),
+    Revive(String),
+    Cancel(String),
+    Greeting(String),
+}
+
+/// A command that was submitted and is not answered.
+struct Job {
+    stimulus: usize,
+    command: Vec<String>,
+    lines: Vec<String>,
+    /// When the peer greets after it has the challenge.
+    greets: Option<u64>,
+    is_passive: bool,
+}
+
+/// A history while it is played.
+struct Play<'a, P> {
+    history: &'a History,
+    provider: P,
+    server: Server,
+    now: u64,
+    events: BTreeMap<(u64, u64), Event>,
+    number: u64,
+    recorder: Recorder,
+    /// What the server has for the service.
+    for_service: Vec<String>,
+    /// What is done to the server when it has said what it has to say.
+    interference: Vec<Control>,
+    /// The peers whose partners are dead.
+    dead: BTreeSet<String>,
+    present: Present,
+    jobs: BTreeMap<String, Job>,
+    children: BTreeMap<u64, (ScriptKind, String)>,
+}
+
+/// Plays a history.
+///
+/// # Errors
+/// The provider and the server talk without end.
+pub(crate) fn play<P: Provider>(history: &History, provider: P) -> Result<Transcript, String> {
+    let reflect = Reflect {
+        network: [198, 18, 0, 0].into(),
+        bits: 15,
+        delay: REFLECTED,
+    };
+    let config = LabConfig {
+        allow_remote: true,
+        reflect: Some(reflect),
+        seed: history.seed,
+        ..LabConfig::new("/run/tripesock")
+    };
+    let udp = vec![SocketAddr::from(([192, 0, 2, 1], 4070))];
+    let mut play = Play {
+        history,
+        provider,
+        server: Server::new(config, udp, 1, SystemTime::UNIX_EPOCH),
+        now: BEGIN,
+        events: BTreeMap::new(),
+        number: 0,
+        recorder: Recorder::default(),
+        for_service: Vec::new(),
+        interference: Vec::new(),
+        dead: BTreeSet::new(),
+        present: Present::new(),
+        jobs: BTreeMap::new(),
+        children: BTreeMap::new(),
+    };
+    play.run()?;
+    let present = &mut play.recorder.transcript.present;
+    present.insert(history.stimuli.len(), play.present);
+    Ok(play.recorder.end())
+}
+
+impl<P: Provider> Play<'_, P> {
+    fn run(&mut self) -> Result<(), String> {
+        for client in [SERVICE, ADMINISTRATOR, SUBMITTER] {
+            self.serve(Input::Connect(client, Watch::default()));
+        }
+        for (place, stimulus) in self.history.stimuli.iter().enumerate() {
+            self.after(stimulus.at - BEGIN, Event::Stimulus(place));
+        }
+        for _ in 0..INSTANTS {
+            let Some((at, event)) = self.next() else {
+                return Ok(());
+            };
+            self.now = at.max(self.now);
+            self.recorder.time(self.now);
+            if let Some(event) = event {
+                self.event(event);
+            }
+            self.serve(Input::Tick);
+            if self
+                .provider
+                .next_deadline()
+                .is_some_and(|due| due <= self.now)
+            {
+                self.provider.time(self.now);
+            }
+            self.exchange()?;
+        }
+        Err("the history has no end".to_owned())
+    }
+
+    /// What comes next, if it comes before the end.
+    fn next(&mut self) -> Option<(u64, Option<Event>)> {
+        let event = self.events.keys().next().copied();
+        let server = self.server.next_deadline();
+        let server = server.map(|due| BEGIN + u64::try_from(due.as_nanos()).unwrap_or(u64::MAX));
+        let others = [server, self.provider.next_deadline()];
+        let other = others.into_iter().flatten().min();
+        let first = event.map(|(at, _)| at).into_iter().chain(other).min();
+        let first = first.filter(|at| *at < self.history.until)?;
+        let event = event.filter(|(at, _)| *at == first);
+        Some((first, event.and_then(|key| self.events.remove(&key))))
+    }
+
+    fn after(&mut self, time: u64, event: Event) {
+        self.number += 1;
+        self.events.insert((self.now + time, self.number), event);
+    }
+
+    fn event(&mut self, event: Event) {
+        match event {
+            Event::Stimulus(place) => self.stimulus(place),
+            Event::Child(id, news) => {
+                if let News::Ended(_) = news
+                    && self.children.remove(&id).is_none()
+                {
+                    return;
+                }
+                self.provider.child(id, news, self.now);
+            }
+            Event::Revive(peer) => {
+                self.dead.remove(&peer);
+                self.silence(&peer);
+            }
+            Event::Cancel(tag) => self.say(SUBMITTER, &["BGCANCEL", &tag]),
+            Event::Greeting(challenge) => {
+                let note = format!("NOTE GREET {challenge} INET 198.18.0.99 4070");
+                self.interference.push(Control::Broadcast(note));
+            }
+        }
+    }
+
+    fn stimulus(&mut self, place: usize) {
+        self.recorder.stimulus(place);
+        let present = &mut self.recorder.transcript.present;
+        present.insert(place, self.present.clone());
+        self.serve(Input::Control(Control::Command(vec!["ALLOW".to_owned()])));
+        self.recorder.every = self.longest_pauses(place);
+        match &self.history.stimuli[place].what {
+            What::Begin => self.begin(),
+            What::Dead(peer, lasts) => {
+                self.dead.insert(peer.clone());
+                self.silence(peer);
+                self.after(*lasts, Event::Revive(peer.clone()));
+            }
+            What::Add(peer) => self.add(peer),
+            What::Kill(peer) => self.kill(peer),
+            What::KillAndAdd(peer) => {
+                self.kill(peer);
+                self.add(peer);
+            }
+            What::AddAndKill(peer) => {
+                self.add(peer);
+                self.kill(peer);
+            }
+            What::Command(words) => {
+                self.submit(place, words, None);
+            }
+            What::Cancelled(words, after) => {
+                let tag = self.submit(place, words, None);
+                match after {
+                    0 => self.say(SUBMITTER, &["BGCANCEL", &tag]),
+                    _ => self.after(*after, Event::Cancel(tag)),
+                }
+            }
+            What::Passive(words, greets) => {
+                self.submit(place, words, *greets);
+            }
+            What::Knock(name) => {
+                // Each from an address of its own, so that none takes that of another.
+                let record = self.history.record(name);
+                let number = 100 + record.map_or(0, |record| record.address);
+                let from = SocketAddr::from(([198, 18, 0, number], 4070));
+                let name = name.clone();
+                self.interference.push(Control::Knock { name, from });
+            }
+            What::Database(Change::Broken) => {
+                let why = "peers.cdb is damaged".to_owned();
+                self.provider.database(Err(why), self.now);
+            }
+            What::Database(_) => {
+                let database = Arc::new(self.history.database(place));
+                for peer in self.history.records.iter().map(|record| &record.peer) {
+                    let record = database.peer(peer);
+                    if !record.is_some_and(|record| record.flag("watch")) {
+                        self.recorder.disowned(peer);
+                    }
+                }
+                self.provider.database(Ok(database), self.now);
+            }
+            What::RefusedPings(peer, times) => {
+                let times = times.to_string();
+                self.refuse(&["-with", peer, "-times", &times, "-detach", "PING"]);
+            }
+            What::RefusedAdd(words) => {
+                self.refuse(&["-times", "1", "-detach", "ADD"]);
+                self.submit(place, words, None);
+            }
+        }
+    }
+
+    /// How long each peer may wait after a reply. One that waits when its interval changes may wait
+    /// as long as before, and one that was not watched as long as that was.
+    fn longest_pauses(&self, place: usize) -> BTreeMap<String, u64> {
+        let databases = [place.saturating_sub(1), place].map(|it| self.history.database(it));
+        let pause = |peer: &str| {
+            let pauses = databases.iter().map(|database| {
+                let record = database.peer(peer).filter(|record| record.flag("watch"));
+                let every = record.and_then(|record| record.get("every"));
+                let every = every.and_then(|every| every.trim_end_matches('s').parse().ok());
+                every.map_or(u64::MAX, |every: u64| every.saturating_mul(SECOND))
+            });
+            pauses.max().unwrap_or(u64::MAX)
+        };
+        let peers = self
+            .history
+            .records
+            .iter()
+            .map(|record| record.peer.as_str());
+        peers.map(|peer| (peer.to_owned(), pause(peer))).collect()
+    }
+
+    /// The server refuses commands until the next stimulus.
+    fn refuse(&mut self, words: &[&str]) {
+        let words = ["REFUSE"].into_iter().chain(words.iter().copied());
+        let words = words.chain(["bad-luck"]).map(str::to_owned).collect();
+        self.serve(Input::Control(Control::Command(words)));
+    }
+
+    fn begin(&mut self) {
+        for peer in &self.history.present {
+            self.add(peer);
+        }
+        let database = Arc::new(self.history.database(0));
+        self.provider.start(database, self.now);
+    }
+
+    /// Somebody adds a peer.
+    fn add(&mut self, peer: &str) {
+        self.number += 1;
+        let tag = format!("a{}", self.number);
+        let words = self
+            .history
+            .record(peer)
+            .map(super::history::RecordSite::words);
+        let words = words.unwrap_or_default();
+        let [family, address, port] = words.each_ref().map(String::as_str);
+        let words = [
+            "ADD",
+            "-background",
+            &tag,
+            "--",
+            peer,
+            family,
+            address,
+            port,
+        ];
+        self.say(ADMINISTRATOR, &words);
+    }
+
+    /// Somebody removes a peer.
+    fn kill(&mut self, peer: &str) {
+        self.say(ADMINISTRATOR, &["KILL", peer]);
+    }
+
+    fn submit(&mut self, stimulus: usize, words: &[String], greets: Option<u64>) -> String {
+        let tag = format!("j{stimulus}");
+        let job = Job {
+            stimulus,
+            command: words.to_vec(),
+            lines: Vec::new(),
+            greets,
+            is_passive: words.first().is_some_and(|word| word == "passive"),
+        };
+        self.jobs.insert(tag.clone(), job);
+        let words = words.iter().map(String::as_str);
+        let head = ["SVCSUBMIT", "-background", &tag, "connect"];
+        let words: Vec<&str> = head.into_iter().chain(words).collect();
+        self.say(SUBMITTER, &words);
+        tag
+    }
+
+    /// The partner of a peer that is there is dead or alive.
+    fn silence(&mut self, peer: &str) {
+        let silent = self.dead.contains(peer);
+        let peer = peer.to_owned();
+        self.interference.push(Control::Silence { peer, silent });
+    }
+
+    fn say(&mut self, client: ClientId, words: &[&str]) {
+        let line = join(words.iter().copied());
+        self.serve(Input::Line(client, Cow::Owned(line.into_bytes())));
+    }
+
+    /// Hands something to the server, and takes what it says.
+    fn serve(&mut self, input: Input<'_>) {
+        let mut out = Vec::new();
+        let now = Duration::from_nanos(self.now - BEGIN);
+        self.server.handle(input, now, &mut out);
+        for output in out {
+            match output {
+                Output::Line(SERVICE, line) => self.for_service.push(line),
+                Output::Line(SUBMITTER, line) => self.submitter_heard(&line),
+                Output::Broadcast(line) => {
+                    match line.split(' ').collect::<Vec<_>>().as_slice() {
+                        ["NOTE", "ADD", peer, interface, address @ ..] => {
+                            let (peer, address) = ((*peer).to_owned(), address.join(" "));
+                            self.silence(&peer);
+                            let interface = (*interface).to_owned();
+                            self.recorder.interfaces.insert(peer.clone(), interface);
+                            self.present.insert(peer, address);
+                        }
+                        ["NOTE", "NEWADDR", peer, address @ ..] => {
+                            self.present.insert((*peer).to_owned(), address.join(" "));
+                        }
+                        ["NOTE", "KILL", peer] => {
+                            self.present.remove(*peer);
+                        }
+                        _ => {}
+                    }
+                    self.recorder.told(&line);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Service and server talk until neither has anything to say.
+    fn exchange(&mut self) -> Result<(), String> {
+        for _ in 0..ROUNDS {
+            for control in std::mem::take(&mut self.interference) {
+                self.serve(Input::Control(control));
+            }
+            let lines = std::mem::take(&mut self.for_service);
+            let acts = self.provider.acts();
+            if lines.is_empty() && acts.is_empty() && self.interference.is_empty() {
+                return Ok(());
+            }
+            for act in acts {
+                self.act(act);
+            }
+            if !lines.is_empty() {
+                for line in &lines {
+                    self.recorder.heard(line);
+                }
+                self.provider.lines(&lines, self.now);
+            }
+        }
+        Err(format!(
+            "service and server talk without end at {}",
+            self.now
+        ))
+    }
+
+    fn act(&mut self, act: Act) {
+        match act {
+            Act::Line(line) => {
+                self.recorder.wrote(&line);
+                self.serve(Input::Line(SERVICE, Cow::Owned(line.into_bytes())));
+            }
+            Act::Start(start) => {
+                self.recorder.script(&start);
+                self.live(start);
+            }
+            Act::Stop(id) => {
+                if let Some((kind, peer)) = self.children.get(&id) {
+                    self.recorder.stopped(*kind, peer);
+                    self.after(QUICK, Event::Child(id, News::Ended(Ended::Signal(15))));
+                }
+            }
+        }
+    }
+
+    /// A child lives as its habit says.
+    fn live(&mut self, start: Start) {
+        let Start { id, kind, peer, .. } = start;
+        let stimulus = self.recorder.now_after();
+        let habit = self.history.habit(&peer, kind, stimulus);
+        self.children.insert(id, (kind, peer));
+        let mut says =
+            |stream, line| self.after(QUICK, Event::Child(id, News::Wrote(stream, line)));
+        let (after, end) = match habit {
+            Habit::Ends(status) => (QUICK, Ended::Exited(status)),
+            Habit::Slow(seconds, status) => (seconds * SECOND, Ended::Exited(status)),
+            Habit::Signal(signal) => (QUICK, Ended::Signal(signal)),
+            Habit::Says(stream, line) => {
+                says(stream, line);
+                (2 * QUICK, Ended::Exited(0))
+            }
+            Habit::Stays(line) => return says(Stream::Stdout, line),
+        };
+        self.after(after, Event::Child(id, News::Ended(end)));
+    }
+
+    /// The submitter was sent this line.
+    fn submitter_heard(&mut self, line: &str) {
+        let words = split(line);
+        let Some((kind, rest)) = words.split_first() else {
+            return;
+        };
+        let Some(tag) = rest.first() else {
+            return;
+        };
+        if kind == "BGINFO"
+            && let Some(job) = self.jobs.get_mut(tag)
+        {
+            if job.is_passive {
+                job.lines.push("<challenge>".to_owned());
+                if let (Some(after), Some(challenge)) = (job.greets, rest.get(1)) {
+                    self.after(after, Event::Greeting(challenge.clone()));
+                }
+            } else {
+                job.lines.push(rest[1..].join(" "));
+            }
+        } else if (kind == "BGOK" || kind == "BGFAIL")
+            && let Some(job) = self.jobs.remove(tag)
+        {
+            let failed = (kind == "BGFAIL").then(|| rest[1..].join(" "));
+            self.answered(job, failed);
+        }
+    }
+
+    fn answered(&mut self, mut job: Job, failed: Option<String>) {
+        let figures = job
+            .command
+            .get(1)
+            .and_then(|it| self.recorder.figures.get(it));
+        if let Some(figures) = figures.filter(|_| job.command[0] == "info") {
+            for line in &mut job.lines {
+                let wrong = figures.correct(line);
+                let key = line.split('=').next().unwrap_or_default();
+                if figures.knows(key) {
+                    *line = match wrong {
+                        Some(right) => format!("{line}, which should be {right}"),
+                        None => format!("{key} is right"),
+                    };
+                }
+            }
+        }
+        job.lines.sort();
+        let item = Item::Answer {
+            command: job.command.join(" "),
+            lines: job.lines,
+            failed,
+        };
+        self.recorder.answer(job.stimulus, item);
+    }
+}

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Makes the transcript of a twin from the lines between the service and its server.
+
+use std::collections::BTreeMap;
+
+use connect_ipc::scripts::ScriptKind;
+use tripe_admin::split;
+
+use super::figures::Figures;
+use super::provider::Start;
+use super::transcript::{CheckEnd, Item, Place, Sequence, Transcript};
+
+/// How much later than its time something may be sent.
+const TOLERANCE: u64 = 100_000_000;
+
+/// Makes the transcript.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub(crate) transcript: Transcript,
+    /// The stimulus after which everything comes now.
+    stimulus: usize,
+    now: u64,
+    /// The pings under way: to which peers, by their tags.
+    pings: BTreeMap<String, String>,
+    /// The latest check of each peer.
+    checks: BTreeMap<String, Check>,
+    /// The interface of each peer. Which it is depends on all that happened before.
+    pub(crate) interfaces: BTreeMap<String, String>,
+    /// How long after a reply each peer may wait for its next check.
+    pub(crate) every: BTreeMap<String, u64>,
+    /// What `info` should say of each peer.
+    pub(crate) figures: BTreeMap<String, Figures>,
+}
+
+/// A check.
+struct Check {
+    /// Where its item is.
+    place: Place,
+    index: usize,
+    attempts: u32,
+    last: Last,
+    /// When the last ping was sent, and how long it may take.
+    sent: u64,
+    timeout: u64,
+    /// When the last ping ended.
+    ended: u64,
+    told: Vec<String>,
+}
+
+/// What became of the last ping of a check.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Last {
+    Pending,
+    Reply,
+    Timeout,
+    Exhausted,
+    Died,
+    Refused,
+}
+
+impl Recorder {
+    /// From now on everything comes after this stimulus.
+    pub(crate) fn stimulus(&mut self, stimulus: usize) {
+        self.stimulus = stimulus;
+    }
+
+    /// The stimulus after which everything comes now.
+    pub(crate) const fn now_after(&self) -> usize {
+        self.stimulus
+    }
+
+    pub(crate) fn time(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    fn put(&mut self, peer: &str, sequence: Sequence, item: Item) {
+        let place = self.place(peer, sequence);
+        self.transcript
+            .sequences
+            .entry(place)
+            .or_default()
+            .push(item);
+    }
+
+    fn place(&self, peer: &str, sequence: Sequence) -> Place {
+        Place {
+            stimulus: self.stimulus,
+            peer: peer.to_owned(),
+            sequence,
+        }
+    }
+
+    /// The service sent this line.
+    pub(crate) fn wrote(&mut self, line: &str) {
+        if line.len() > 255 {
+            let fault = format!("a line of {} bytes: {line}", line.len());
+            self.transcript.faults.push(fault);
+        }
+        let words = split(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["PING", "-background", tag, "-timeout", timeout, .., peer] => {
+                self.ping(peer, tag, timeout);
+            }
+            ["ADD", "-background", _, rest @ ..] => self.add(rest),
+            ["KILL" | "FORCEKX", .., peer] => {
+                self.put(peer, Sequence::Main, Item::Command(words.join(" ")));
+            }
+            ["GREET", .., peer, _] => {
+                self.put(peer, Sequence::Connection, Item::Command(words.join(" ")));
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, words: &[&str]) {
+        let (mut options, mut rest) = (Vec::new(), words);
+        loop {
+            rest = match rest {
+                [flag @ ("-cork" | "-mobile" | "-ephemeral"), tail @ ..] => {
+                    options.push((*flag).to_owned());
+                    tail
+                }
+                [option, value, tail @ ..] if option.starts_with('-') && *option != "--" => {
+                    // A name that looks like an option is followed by an address.
+                    if ["INET", "INET6", "ANY"].contains(value) {
+                        break;
+                    }
+                    options.push(format!("{option} {value}"));
+                    tail
+                }
+                _ => break,
+            };
+        }
+        options.sort();
+        let peer = rest.iter().find(|word| **word != "--").copied();
+        let line = format!("ADD {} {}", options.join(" "), rest.join(" "));
+        self.put(
+            peer.unwrap_or_default(),
+            Sequence::Main,
+            Item::Command(line),
+        );
+    }
+
+    fn ping(&mut self, peer: &str, tag: &str, timeout: &str) {
+        self.pings.insert(tag.to_owned(), peer.to_owned());
+        self.figures.entry(peer.to_owned()).or_default().begin();
+        let timeout = timeout.trim_end_matches('s').parse().unwrap_or(0) * 1_000_000_000;
+        let now = self.now;
+        match self.checks.get_mut(peer) {
+            Some(check) if check.last == Last::Timeout => {
+                if now.saturating_sub(check.ended) > TOLERANCE {
+                    let late = now - check.ended;
+                    let fault = format!("{peer} was tried again {late} ns after a timeout");
+                    self.transcript.faults.push(fault);
+                }
+                check.attempts += 1;
+                check.last = Last::Pending;
+                (check.sent, check.timeout) = (now, timeout);
+            }
+            previous => {
+                let answered = previous.filter(|check| check.last == Last::Reply);
+                let pause = answered.map_or(0, |check| now.saturating_sub(check.ended));
+                let every = self.every.get(peer).copied().unwrap_or(u64::MAX);
+                if pause > every.saturating_add(TOLERANCE) {
+                    let fault = format!("{peer} was checked {pause} ns after a reply");
+                    self.transcript.faults.push(fault);
+                }
+                self.finish(peer);
+                let place = self.place(peer, Sequence::Main);
+                let items = self.transcript.sequences.entry(place.clone()).or_default();
+                // What becomes of it is put in this place later.
+                items.push(Item::Times(0));
+                let check = Check {
+                    index: items.len() - 1,
+                    place,
+                    attempts: 1,
+                    last: Last::Pending,
+                    sent: now,
+                    timeout,
+                    ended: now,
+                    told: Vec::new(),
+                };
+                self.checks.insert(peer.to_owned(), check);
+                self.figures.entry(peer.to_owned()).or_default().new_check();
+            }
+        }
+    }
+
+    /// The service was sent this line by the server.
+    pub(crate) fn heard(&mut self, line: &str) {
+        let words = split(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["BGINFO", tag, "ping-ok", time] => {
+                let time = time.parse().unwrap_or_default();
+                self.result(tag, Last::Reply, Some(time));
+            }
+            ["BGINFO", tag, "ping-timeout"] => self.result(tag, Last::Timeout, None),
+            ["BGINFO", tag, "ping-peer-died"] => self.result(tag, Last::Died, None),
+            ["BGFAIL", tag, ..] => self.result(tag, Last::Refused, None),
+            ["NOTE", "KXDONE", peer] => {
+                let place = ((*peer).to_owned(), self.stimulus);
+                *self.transcript.agreed.entry(place).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+
+    fn result(&mut self, tag: &str, last: Last, time: Option<f64>) {
+        let Some(peer) = self.pings.remove(tag) else {
+            return;
+        };
+        let figures = self.figures.entry(peer.clone()).or_default();
+        match (last, time) {
+            (Last::Reply, Some(time)) => figures.reply(time),
+            (Last::Timeout, _) => figures.timeout(),
+            _ => figures.nothing(),
+        }
+        if let Some(check) = self.checks.get_mut(&peer) {
+            check.last = last;
+            check.ended = self.now;
+            let late = self.now.saturating_sub(check.sent + check.timeout);
+            if late > TOLERANCE && last == Last::Timeout {
+                let fault = format!("a ping to {peer} took {late} ns longer than its timeout");
+                self.transcript.faults.push(fault);
+            }
+        }
+    }
+
+    /// Everybody was told this line.
+    pub(crate) fn told(&mut self, line: &str) {
+        let words = split(line);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words.as_slice() {
+            ["NOTE" | "WARN", "USER", "connect", rest @ ..] => self.told_by_service(line, rest),
+            ["NOTE", "KILL", peer] => self.disowned(peer),
+            _ => {}
+        }
+    }
+
+    /// A peer is not pinged any more.
+    pub(crate) fn disowned(&mut self, peer: &str) {
+        self.finish(peer);
+        self.figures.remove(peer);
+    }
+
+    fn told_by_service(&mut self, line: &str, words: &[&str]) {
+        let item = Item::Told(line.to_owned());
+        match words {
+            ["ping-timeout", peer, "attempt", attempt, "of", of] => {
+                self.figures
+                    .entry((*peer).to_owned())
+                    .or_default()
+                    .told_timeout();
+                if let Some(check) = self.checks.get_mut(*peer) {
+                    let is_last = attempt == of;
+                    check.last = if is_last {
+                        Last::Exhausted
+                    } else {
+                        Last::Timeout
+                    };
+                    check.told.push(line.to_owned());
+                } else {
+                    self.put(peer, Sequence::Main, item);
+                }
+            }
+            ["ping-ok" | "ping-failed" | "reconnecting", peer, ..] => {
+                match self.checks.get_mut(*peer) {
+                    Some(check) => check.told.push(line.to_owned()),
+                    None => self.put(peer, Sequence::Main, item),
+                }
+            }
+            ["ifup" | "ifdown", peer, ..] => self.put(peer, Sequence::Interface, item),
+            ["connect" | "disconnect", peer, ..] => self.put(peer, Sequence::Connection, item),
+            ["knock-tag-mismatch", "peer", peer, ..]
+            | [
+                "knock-unknown-peer" | "knock-active-peer" | "knock-add-failed" | "auto-add-failed",
+                peer,
+                ..,
+            ] => self.put(peer, Sequence::Main, item),
+            _ => self.put("", Sequence::Main, item),
+        }
+    }
+
+    /// The service starts a script.
+    pub(crate) fn script(&mut self, start: &Start) {
+        let variables = start.environment.iter();
+        let mut environment: Vec<(String, String)> = variables
+            .filter(|(name, _)| name != "TRIPE_CONNECT_RUN")
+            .cloned()
+            .collect();
+        environment.sort();
+        let item = Item::Script {
+            kind: start.kind,
+            argv: self.without_interface(start),
+            environment,
+        };
+        self.put(&start.peer, sequence(start.kind), item);
+    }
+
+    /// The arguments of a script, with a placeholder for the peer's interface.
+    fn without_interface(&self, start: &Start) -> Vec<String> {
+        let interface = self.interfaces.get(&start.peer);
+        let words = start.argv.iter().map(|word| match interface {
+            Some(interface) if interface == word => "<interface>".to_owned(),
+            _ => word.clone(),
+        });
+        words.collect()
+    }
+
+    /// The service ends a script.
+    pub(crate) fn stopped(&mut self, kind: ScriptKind, peer: &str) {
+        self.put(peer, sequence(kind), Item::Stopped(kind));
+    }
+
+    /// A command that was submitted after this stimulus was answered.
+    pub(crate) fn answer(&mut self, stimulus: usize, item: Item) {
+        let place = Place {
+            stimulus,
+            peer: String::new(),
+            sequence: Sequence::Jobs,
+        };
+        self.transcript
+            .sequences
+            .entry(place)
+            .or_default()
+            .push(item);
+    }
+
+    /// The check of a peer, if there is one, is over.
+    fn finish(&mut self, peer: &str) {
+        let Some(check) = self.checks.remove(peer) else {
+            return;
+        };
+        let ended = match check.last {
+            Last::Reply => CheckEnd::Reply,
+            Last::Exhausted => CheckEnd::Unreachable,
+            Last::Pending | Last::Died => CheckEnd::PeerGone,
+            Last::Refused => CheckEnd::Refused,
+            Last::Timeout => CheckEnd::GivenUp,
+        };
+        let key = (check.place.peer.clone(), check.place.stimulus);
+        if check.told.is_empty() && ended == CheckEnd::Reply {
+            *self.transcript.answered.entry(key).or_default() += 1;
+            return;
+        }
+        if ended == CheckEnd::Unreachable {
+            *self.transcript.unreachable.entry(key).or_default() += 1;
+        }
+        let items = self.transcript.sequences.entry(check.place).or_default();
+        if let Some(item) = items.get_mut(check.index) {
+            *item = Item::Check {
+                attempts: check.attempts,
+                ended,
+                told: check.told,
+            };
+        }
+    }
+
+    /// The transcript of a history that is over. A ping that is under way then is of no interest,
+    /// nor is one that ended with its peer: whether there was one depends on the phase.
+    pub(crate) fn end(mut self) -> Transcript {
+        let peers: Vec<String> = self.checks.keys().cloned().collect();
+        for peer in peers {
+            self.finish(&peer);
+        }
+        for items in self.transcript.sequences.values_mut() {
+            items.retain(|item| match item {
+                Item::Times(_) => false,
+                Item::Check {
+                    attempts: 1,
+                    ended: CheckEnd::PeerGone | CheckEnd::Refused,
+                    told,
+                } => !told.is_empty(),
+                _ => true,
+            });
+        }
+        self.transcript
+            .sequences
+            .retain(|_, items| !items.is_empty());
+        self.transcript
+    }
+}
+
+/// The sequence of a script.
+fn sequence(kind: ScriptKind) -> Sequence {
+    match kind {
+        ScriptKind::Ifup | ScriptKind::Ifdown => Sequence::Interface,
+        ScriptKind::Connect | ScriptKind::Disconnect => Sequence::Connection,
+    }
+}

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The peers of a twin and what happens to them, drawn from a seed.
+
+use tripe_lab::rng::Rng;
+
+use super::history::{BEGIN, Change, History, RecordSite, SECOND, Stimulus, What};
+
+/// What kinds of peers there are. The name says what is special about it.
+const NAMES: [&str; 7] = [
+    "by.connect",
+    "by.knock",
+    "static",
+    "site.passive",
+    "by.both",
+    "-option",
+    "unwatched",
+];
+
+/// The history of a seed.
+#[must_use]
+pub fn history(seed: u64) -> History {
+    let mut draw = Rng::new(seed).fork(1);
+    let records = records(seed, &mut draw);
+    let users = records
+        .iter()
+        .filter(|record| record.peer == "site.passive");
+    let users = users.map(|record| ("user".to_owned(), record.peer.clone()));
+    let peers: Vec<String> = records.iter().map(|record| record.peer.clone()).collect();
+    let present = peers.iter().filter(|_| draw.below(2) == 0).cloned();
+    let present = present.collect();
+    let active = records
+        .iter()
+        .filter(|it| it.get("peer") != Some("PASSIVE"));
+    let auto = active.filter(|_| draw.below(2) == 0);
+    let auto = auto.map(|record| record.peer.clone()).collect();
+    let mut history = History {
+        seed,
+        startup: draw.below(2) == 0,
+        users: users.collect(),
+        auto,
+        present,
+        records,
+        stimuli: vec![Stimulus {
+            at: BEGIN,
+            what: What::Begin,
+        }],
+        until: 0,
+    };
+    let settle = settle(&history.records);
+    let mut at = BEGIN + settle;
+    for _ in 0..15 + draw.below(16) {
+        let what = what(&history, settle, &mut draw);
+        let lasts = match &what {
+            What::Dead(_, lasts) => *lasts,
+            _ => 0,
+        };
+        history.stimuli.push(Stimulus { at, what });
+        at += lasts + settle;
+    }
+    history.until = at;
+    history
+}
+
+/// How long it takes until product and manual have both come to rest, whatever their phase is.
+fn settle(records: &[RecordSite]) -> u64 {
+    let seconds = |record: &RecordSite, key: &str| -> u64 {
+        let value = record.get(key).unwrap_or_default();
+        value.trim_end_matches('s').parse().unwrap_or(60)
+    };
+    let longest = records.iter().map(|record| {
+        let every = seconds(record, "every");
+        let failing = seconds(record, "retries") * seconds(record, "timeout");
+        (4 * every).max(failing) + every + failing + 5
+    });
+    longest.max().unwrap_or_default() * SECOND
+}
+
+/// Two to four peers.
+fn records(seed: u64, draw: &mut Rng) -> Vec<RecordSite> {
+    let mut names = NAMES.to_vec();
+    let first = usize::try_from(seed % 7).unwrap_or_default();
+    let mut chosen = vec![names.remove(first)];
+    for _ in 0..1 + draw.below(3) {
+        let place = draw.below(names.len() as u64);
+        chosen.push(names.remove(usize::try_from(place).unwrap_or_default()));
+    }
+    let numbered = chosen.into_iter().zip(1..);
+    numbered
+        .map(|(name, address)| record(name, address, draw))
+        .collect()
+}
+
+fn record(peer: &str, address: u8, draw: &mut Rng) -> RecordSite {
+    let mut pairs: Vec<(String, String)> = Vec::new();
+    let mut put = |key: &str, value: String| pairs.push((key.to_owned(), value));
+    let suffix = if draw.below(2) == 0 { "" } else { "s" };
+    put("every", format!("{}{suffix}", 10 + draw.below(51)));
+    let suffix = if draw.below(2) == 0 { "" } else { "s" };
+    put("timeout", format!("{}{suffix}", 2 + draw.below(4)));
+    put("retries", (2 + draw.below(2)).to_string());
+    if peer != "unwatched" {
+        let yes = ["t", "true", "y", "yes", "on"];
+        let which = usize::try_from(draw.below(5)).unwrap_or_default();
+        put("watch", yes[which].to_owned());
+    }
+    let words = format!("INET 198.18.0.{address} 4070");
+    let is_passive = peer == "site.passive";
+    put(
+        "peer",
+        if is_passive {
+            "PASSIVE".to_owned()
+        } else {
+            words
+        },
+    );
+    if draw.below(4) > 0 {
+        put("ifup", format!("up 'for {peer}' \"\""));
+    }
+    if draw.below(4) > 0 {
+        put("ifdown", format!("down {peer}"));
+    }
+    if draw.below(2) == 0 {
+        put("disconnect", format!("say-goodbye-to {peer}"));
+    }
+    if matches!(peer, "by.connect" | "by.both") {
+        put("connect", format!("call {peer}"));
+        put("cork", "t".to_owned());
+    }
+    if matches!(peer, "by.knock" | "by.both") {
+        put("knock", "this.host".to_owned());
+    }
+    if is_passive {
+        put("key", "passive".to_owned());
+    }
+    if draw.below(3) == 0 {
+        put("mobile", "yes".to_owned());
+        put("keepalive", "25s".to_owned());
+    }
+    if draw.below(3) == 0 {
+        put("a - note", "two\nlines".to_owned());
+    }
+    RecordSite {
+        peer: peer.to_owned(),
+        pairs,
+        address,
+    }
+}
+
+/// One thing that happens.
+fn what(history: &History, lasts: u64, draw: &mut Rng) -> What {
+    let place = draw.below(history.records.len() as u64);
+    let record = &history.records[usize::try_from(place).unwrap_or_default()];
+    let peer = record.peer.clone();
+    // What a change of the database does shows itself when the peer goes.
+    let before = history.stimuli.last().map(|stimulus| &stimulus.what);
+    if let Some(What::Database(Change::Strike(changed) | Change::Key(changed, "note", _))) = before
+        && draw.below(2) == 0
+    {
+        return What::Kill(changed.clone());
+    }
+    let words = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+    match draw.below(31) {
+        0..=3 => What::Dead(peer, lasts),
+        4..=6 => What::Add(peer),
+        7 => What::Kill(peer),
+        8 | 29 => What::KillAndAdd(peer),
+        9 => What::AddAndKill(peer),
+        10..=12 => What::Command(words(&format!("active {peer}"))),
+        13 => What::Command(words(&format!("kick {peer}"))),
+        14 => What::Command(words(&format!("info {peer}"))),
+        15 => What::Command(words(&format!("sabotage {peer}"))),
+        16 | 30 => {
+            let commands = ["adopted", "list-active", "userpeer user", "userpeer nobody"];
+            let others = [
+                "help",
+                "dance",
+                "active",
+                "active nobody",
+                "info nobody",
+                "kick nobody",
+                "passive",
+                "passive nobody",
+                "passive -timeout soon user",
+                "passive -timeout 3",
+                "passive -other user",
+                "adopted too",
+            ];
+            let all = [&commands[..], &others[..]].concat();
+            let which = draw.below(all.len() as u64);
+            What::Command(words(all[usize::try_from(which).unwrap_or_default()]))
+        }
+        17 => What::Cancelled(words(&format!("active {peer}")), 0),
+        18 => What::Cancelled(words("passive user"), SECOND),
+        19 => What::Passive(words("passive user"), Some(SECOND)),
+        20 => match draw.below(2) {
+            0 => What::Passive(words("passive -timeout 3 user"), None),
+            _ => What::Passive(words("passive -timeout 1m user"), Some(31 * SECOND)),
+        },
+        21 | 22 => match draw.below(4) {
+            0 => What::Knock("nobody.here".to_owned()),
+            1 => What::Knock(peer),
+            _ => What::Knock("site.passive".to_owned()),
+        },
+        23..=26 => What::Database(change(record, draw)),
+        27 => What::RefusedAdd(words(&format!("active {peer}"))),
+        _ => What::RefusedPings(peer, 1 + 3 * u32::from(draw.below(2) == 0)),
+    }
+}
+
+fn change(record: &RecordSite, draw: &mut Rng) -> Change {
+    let peer = record.peer.clone();
+    match draw.below(9) {
+        0 => Change::Key(peer, "watch", "nil".to_owned()),
+        1 => Change::Key(peer, "watch", "t".to_owned()),
+        2 => Change::Key(peer, "every", (10 + draw.below(20)).to_string()),
+        3 => Change::Key(peer, "note", format!("number {}", draw.below(100))),
+        4 => Change::Key(peer, "key", "other".to_owned()),
+        5 => Change::Key(peer, "ifdown", "down otherwise".to_owned()),
+        6 => Change::Strike(peer),
+        7 => Change::Broken,
+        _ => Change::Back,
+    }
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The product beside the service of the manual: fixed histories, and the page of differences.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use simulation::twin::differences::{Shown, Written, all, page};
+use simulation::twin::history::SECOND;
+use simulation::twin::sites::history;
+use simulation::twin::{Twin, judge, shrink};
+
+/// The histories that are played each time.
+const FIXED: std::ops::Range<u64> = 0..40;
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn read(path: &str) -> String {
+    // A file that is missing has nothing of what is looked for.
+    fs::read_to_string(root().join(path)).unwrap_or_default()
+}
+
+#[test]
+fn product_and_manual_differ_only_in_what_is_named() {
+    let mut unnamed = Vec::new();
+    let mut met = BTreeSet::new();
+    for seed in FIXED {
+        let verdict = judge(&history(seed)).unwrap();
+        met.extend(verdict.met);
+        let found = verdict.unnamed.into_iter();
+        unnamed.extend(found.map(|found| format!("history {seed}: {found}")));
+    }
+    assert!(unnamed.is_empty(), "{}", unnamed.join("\n"));
+    let shown = all().iter().filter(|it| matches!(it.shown, Shown::Twin(_)));
+    let stale: Vec<&str> = shown
+        .map(|difference| difference.name)
+        .filter(|name| !met.contains(name))
+        .collect();
+    assert!(stale.is_empty(), "no history shows {stale:?} any more");
+}
+
+#[test]
+fn the_same_history_is_the_same_transcript() {
+    let played = history(5);
+    let [first, second] = [0, 1].map(|_| Twin::of(&played).unwrap());
+    assert_eq!(format!("{first:?}"), format!("{second:?}"));
+}
+
+#[test]
+fn the_page_of_differences_is_the_list() {
+    let found = read("docs/reference/differences.md");
+    assert!(
+        found == page(),
+        "docs/reference/differences.md is not what `cargo run -p simulation -- differences' prints"
+    );
+}
+
+#[test]
+fn the_rows_that_differences_name_are_there() {
+    let table = read("docs/reference/conformance.md");
+    for difference in all() {
+        if let Written::Table { subject, statement } = difference.written {
+            let row = format!("| {subject} | {statement} |");
+            assert!(table.contains(&row), "conformance.md has no row {row}");
+        }
+    }
+}
+
+#[test]
+fn the_scenarios_that_differences_name_are_there() {
+    for difference in all() {
+        let Shown::Scenario(name) = difference.shown else {
+            continue;
+        };
+        let (module, test) = name.split_once("::").unwrap();
+        let file = match module {
+            "foundation" => "tests/scenarios/tests/foundation.rs".to_owned(),
+            _ => format!("tests/scenarios/tests/manual/{module}.rs"),
+        };
+        let found = read(&file).contains(&format!("fn {test}("));
+        assert!(
+            found,
+            "{file} has no test {test}, which {} names",
+            difference.name
+        );
+    }
+}
+
+/// Not run with the others: `SEEDS=0..1000 cargo test -p simulation --test twins -- --ignored`.
+#[test]
+#[ignore = "a search, for as many histories as SEEDS names"]
+fn a_search_through_many_histories_finds_nothing_unnamed() {
+    let seeds = std::env::var("SEEDS").unwrap_or_default();
+    let (from, to) = seeds.split_once("..").expect("SEEDS is FROM..TO");
+    let mut counts: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
+    let mut failed = false;
+    for seed in from.parse().unwrap()..to.parse::<u64>().unwrap() {
+        let played = history(seed);
+        let verdict = judge(&played).unwrap();
+        for name in verdict.met {
+            counts.entry(name).or_default().push(seed);
+        }
+        if !verdict.unnamed.is_empty() {
+            failed = true;
+            println!("history {seed}");
+            let smallest = shrink(&played).unwrap();
+            for found in judge(&smallest).unwrap().unnamed {
+                println!("  {found}");
+            }
+            for stimulus in &smallest.stimuli {
+                println!("    {} s: {:?}", stimulus.at / SECOND, stimulus.what);
+            }
+        }
+    }
+    for (name, seeds) in counts {
+        println!("{name}: {} histories, such as {}", seeds.len(), seeds[0]);
+    }
+    assert!(!failed);
+}
