@@ -72,7 +72,8 @@ impl Machine {
         };
         let is_kept = names(Lane::Interface) || names(Lane::Connection);
         if !is_kept && self.scripts.recovery.is_known() {
-            // There is nothing to make and nothing to undo.
+            // There is nothing to make, and nothing to undo unless its record names a script later.
+            self.count_as_made(id);
             return;
         }
         let now = if another { Now::Another } else { Now::Same };
@@ -84,6 +85,18 @@ impl Machine {
         {
             // They are asked for again.
             peer.particulars = Particulars::Unknown;
+        }
+    }
+
+    /// What was to be made for a peer, but has no script that makes it, counts as made.
+    fn count_as_made(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        for lane in Lane::ALL {
+            if peer.setups.get(lane) == Progress::Due {
+                peer.setups.set(lane, Progress::Made);
+            }
         }
     }
 

@@ -324,6 +324,26 @@ fn a_peer_without_a_script_that_makes_it_is_undone_though_it_went_before_anythin
 }
 
 #[test]
+fn a_peer_that_had_no_scripts_at_startup_is_undone_by_those_that_come_later() {
+    let without = &[("peer", "INET 192.0.2.1 1")];
+    let only = &[
+        ("peer", "INET 192.0.2.1 1"),
+        ("ifdown", "down"),
+        ("disconnect", "ssh off"),
+    ];
+    for startup in [true, false] {
+        let mut rig = Rig::alone(&records(without), startup);
+        rig.scripts_come();
+        rig.meet(&["p"]);
+        rig.answer_all();
+        rig.database(&records(only));
+        rig.hear("NOTE KILL p");
+        rig.answer_all();
+        assert_eq!(scripts(&mut rig), ["disconnect", "ifdown"], "{startup}");
+    }
+}
+
+#[test]
 fn setups_come_in_pages_and_a_helper_that_dies_between_them_is_asked_again() {
     let mut kept = set_up(BOTH);
     kept.sort_by(|one, other| one.key.cmp(&other.key));
