@@ -13,6 +13,7 @@
 pub mod compare;
 pub mod differences;
 mod figures;
+mod held;
 pub mod history;
 mod manual;
 mod play;
@@ -20,6 +21,8 @@ mod product;
 mod provider;
 mod recorder;
 pub mod sites;
+#[cfg(test)]
+mod tests;
 pub mod transcript;
 
 use std::collections::BTreeSet;
@@ -28,6 +31,8 @@ use compare::Divergence;
 use differences::explanation;
 use history::{BEGIN, History};
 use transcript::Transcript;
+
+use crate::world::Provider;
 
 /// Both transcripts of a history.
 #[derive(Clone, Debug)]
@@ -47,8 +52,8 @@ impl Twin {
         let product = product::Product::new(history.startup, BEGIN);
         let manual = manual::Manual::new(history.startup);
         Ok(Twin {
-            product: play::play(history, product)?,
-            manual: play::play(history, manual)?,
+            product: play::play(history, product, Provider::Product)?,
+            manual: play::play(history, manual, Provider::Manual)?,
         })
     }
 

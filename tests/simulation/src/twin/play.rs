@@ -14,10 +14,12 @@ use tripe_lab::LabConfig;
 use tripe_lab::config::Reflect;
 use tripe_lab::server::{ClientId, Control, Input, Output, Server, Watch};
 
+use super::held::Held;
 use super::history::{BEGIN, Change, Habit, History, SECOND, What};
 use super::provider::{Act, News, Provider, Start};
 use super::recorder::Recorder;
 use super::transcript::{Item, Present, Transcript};
+use crate::world;
 
 const SERVICE: ClientId = ClientId(1);
 const ADMINISTRATOR: ClientId = ClientId(2);
@@ -63,6 +65,7 @@ struct Play<'a, P> {
     events: BTreeMap<(u64, u64), Event>,
     number: u64,
     recorder: Recorder,
+    held: Held,
     /// What the server has for the service.
     for_service: Vec<String>,
     /// What is done to the server when it has said what it has to say.
@@ -78,7 +81,11 @@ struct Play<'a, P> {
 ///
 /// # Errors
 /// The provider and the server talk without end.
-pub(crate) fn play<P: Provider>(history: &History, provider: P) -> Result<Transcript, String> {
+pub(crate) fn play<P: Provider>(
+    history: &History,
+    provider: P,
+    which: world::Provider,
+) -> Result<Transcript, String> {
     let reflect = Reflect {
         network: [198, 18, 0, 0].into(),
         bits: 15,
@@ -99,6 +106,7 @@ pub(crate) fn play<P: Provider>(history: &History, provider: P) -> Result<Transc
         events: BTreeMap::new(),
         number: 0,
         recorder: Recorder::default(),
+        held: Held::new(history, SERVICE, which),
         for_service: Vec::new(),
         interference: Vec::new(),
         dead: BTreeSet::new(),
@@ -109,6 +117,10 @@ pub(crate) fn play<P: Provider>(history: &History, provider: P) -> Result<Transc
     play.run()?;
     let present = &mut play.recorder.transcript.present;
     present.insert(history.stimuli.len(), play.present);
+    play.recorder
+        .transcript
+        .faults
+        .append(&mut play.held.broken);
     Ok(play.recorder.end())
 }
 
@@ -192,6 +204,7 @@ impl<P: Provider> Play<'_, P> {
         match &self.history.stimuli[place].what {
             What::Begin => self.begin(),
             What::Dead(peer, lasts) => {
+                self.held.dead(self.now, peer, *lasts);
                 self.dead.insert(peer.clone());
                 self.silence(peer);
                 self.after(*lasts, Event::Revive(peer.clone()));
@@ -364,6 +377,7 @@ impl<P: Provider> Play<'_, P> {
                             self.present.insert(peer, address);
                         }
                         ["NOTE", "NEWADDR", peer, address @ ..] => {
+                            self.silence(peer);
                             self.present.insert((*peer).to_owned(), address.join(" "));
                         }
                         ["NOTE", "KILL", peer] => {
@@ -371,6 +385,7 @@ impl<P: Provider> Play<'_, P> {
                         }
                         _ => {}
                     }
+                    self.held.told(self.now, &line);
                     self.recorder.told(&line);
                 }
                 _ => {}
@@ -394,6 +409,7 @@ impl<P: Provider> Play<'_, P> {
             }
             if !lines.is_empty() {
                 for line in &lines {
+                    self.held.heard(self.now, line);
                     self.recorder.heard(line);
                 }
                 self.provider.lines(&lines, self.now);
@@ -408,6 +424,7 @@ impl<P: Provider> Play<'_, P> {
     fn act(&mut self, act: Act) {
         match act {
             Act::Line(line) => {
+                self.held.wrote(self.now, &line);
                 self.recorder.wrote(&line);
                 self.serve(Input::Line(SERVICE, Cow::Owned(line.into_bytes())));
             }

@@ -199,6 +199,11 @@ impl Recorder {
             ["BGINFO", tag, "ping-timeout"] => self.result(tag, Last::Timeout, None),
             ["BGINFO", tag, "ping-peer-died"] => self.result(tag, Last::Died, None),
             ["BGFAIL", tag, ..] => self.result(tag, Last::Refused, None),
+            ["NOTE", "KILL", peer] => {
+                // What the service has asked before it knew counts for nobody.
+                self.pings.retain(|_, of| of != peer);
+                self.disowned(peer);
+            }
             ["NOTE", "KXDONE", peer] => {
                 let place = ((*peer).to_owned(), self.stimulus);
                 *self.transcript.agreed.entry(place).or_default() += 1;

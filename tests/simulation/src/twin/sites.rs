@@ -16,6 +16,10 @@ const NAMES: [&str; 7] = [
     "unwatched",
 ];
 
+/// By how much more than whole seconds stimuli are apart, so that none comes at the very instant at
+/// which a check begins that counts from an earlier one.
+const APART: u64 = 137_000_000;
+
 /// The history of a seed.
 #[must_use]
 pub fn history(seed: u64) -> History {
@@ -55,7 +59,7 @@ pub fn history(seed: u64) -> History {
             _ => 0,
         };
         history.stimuli.push(Stimulus { at, what });
-        at += lasts + settle;
+        at += lasts + settle + APART;
     }
     history.until = at;
     history

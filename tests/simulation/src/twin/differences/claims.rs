@@ -17,6 +17,12 @@ fn is_command(divergence: &Divergence, history: &History, name: &str) -> bool {
     words.first().is_some_and(|word| word == name)
 }
 
+/// Whether the peer may be found unreachable after this stimulus.
+fn may_be_unreachable(divergence: &Divergence, history: &History) -> bool {
+    matches!(stimulus(divergence, history), What::Dead(..))
+        || is_command(divergence, history, "sabotage")
+}
+
 /// The line of something that was told.
 fn told(item: Option<&Item>) -> Option<&str> {
     match item {
@@ -87,9 +93,23 @@ pub(super) fn new_keys(divergence: &Divergence, history: &History) -> bool {
     only_product(divergence) == Some(&forced) && has(divergence, history, "connect")
 }
 
-/// The service of the manual cannot name these peers to the server.
+/// The service of the manual cannot name these peers to the server: it can neither add nor ping nor
+/// kill them.
 pub(super) fn option_names(divergence: &Divergence, history: &History) -> bool {
-    history.subject(&divergence.place).starts_with('-')
+    let adds = is_command(divergence, history, "active");
+    let may_be_gone = adds
+        || may_be_unreachable(divergence, history)
+        || matches!(
+            stimulus(divergence, history),
+            What::Begin | What::RefusedPings(..)
+        );
+    let is_affected = match divergence.place.sequence {
+        Sequence::Main => true,
+        Sequence::Interface | Sequence::Connection => may_be_gone,
+        // That its pings are refused, and so none is under way, shows itself in the figures.
+        Sequence::Jobs => adds || is_command(divergence, history, "info"),
+    };
+    is_affected && history.subject(&divergence.place).starts_with('-')
 }
 
 /// Scripts of a lane wait for each other, so what is told of one does not come among others.
@@ -234,9 +254,7 @@ pub(super) fn startup_of_all(divergence: &Divergence, history: &History) -> bool
 
 /// A peer that knocks is reconnected, where the manual has it killed.
 pub(super) fn knock_peers(divergence: &Divergence, history: &History) -> bool {
-    let may_be_unreachable = matches!(stimulus(divergence, history), What::Dead(..))
-        || is_command(divergence, history, "sabotage");
-    may_be_unreachable
+    may_be_unreachable(divergence, history)
         && has(divergence, history, "knock")
         && !has(divergence, history, "connect")
         && divergence.place.sequence != Sequence::Jobs
@@ -256,10 +274,14 @@ pub(super) fn killed_first(divergence: &Divergence, history: &History) -> bool {
     let answered = answers(divergence).is_some_and(|(product, manual)| {
         product.is_none() && manual.is_some_and(|words| words.starts_with("peer-exists "))
     });
+    let is_done = |item: &Item| match item {
+        Item::Command(line) => line.starts_with("KILL ") || line.starts_with("ADD "),
+        _ => false,
+    };
+    let follows =
+        only_product(divergence).is_some_and(|it| is_script_lane(divergence) || is_done(it));
     adds && divergence.was_there
-        && (only_product(divergence).is_some()
-            || only_manual(divergence).is_some_and(fails)
-            || answered)
+        && (follows || only_manual(divergence).is_some_and(fails) || answered)
 }
 
 /// Passive peers are no active ones.

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Holds a twin against those promises of the simulation that can be seen on its one connection.
+
+use std::time::Duration;
+
+use tripe_lab::server::ClientId;
+
+use super::history::{BEGIN, History};
+use crate::instant::Instant;
+use crate::plan::{
+    Fault, HostId, HostSite, Partner, Plan, RecordSite, ScriptHabits, Site, Switching,
+};
+use crate::promise::Promise;
+use crate::promises::Promises;
+use crate::seen::{Seen, Watcher, Who};
+use crate::world::Provider;
+
+/// The only host.
+const HOST: HostId = HostId(0);
+
+/// How many broken promises are told: one is enough to know that something is wrong.
+const TOLD: usize = 3;
+
+/// Holds one of the two against them.
+pub(crate) struct Held {
+    promises: Promises,
+    client: ClientId,
+    /// What this one does not promise.
+    excused: Vec<Promise>,
+    pub(crate) broken: Vec<String>,
+}
+
+impl Held {
+    /// Watches what is said on the connection of `client`.
+    ///
+    /// Scripts are not seen here, so nobody knows whose a greeting is. The service of the manual
+    /// adds peers that are there, since the manual says no more than that it submits `ADD`, and the
+    /// server does not understand it where a name looks like an option.
+    pub(crate) fn new(history: &History, client: ClientId, provider: Provider) -> Self {
+        let mut excused = vec![Promise::Causes];
+        if provider == Provider::Manual {
+            excused.push(Promise::NoKnownAdd);
+            if history.record("-option").is_some() {
+                excused.push(Promise::Lines);
+            }
+        }
+        let mut held = Held {
+            // The others look into the machines of a whole host.
+            promises: Promises::new(&plan(history), Provider::Manual),
+            client,
+            excused,
+            broken: Vec::new(),
+        };
+        let who = match provider {
+            Provider::Product => Who::Core(1),
+            Provider::Manual => Who::Manual,
+        };
+        held.see(BEGIN, Seen::Opened(client, who));
+        held
+    }
+
+    /// The service sent a line.
+    pub(crate) fn wrote(&mut self, now: u64, line: &str) {
+        self.see(now, Seen::Wrote(self.client, line));
+    }
+
+    /// The service was sent a line.
+    pub(crate) fn heard(&mut self, now: u64, line: &str) {
+        self.see(now, Seen::Heard(self.client, line));
+    }
+
+    /// Everybody was told a line.
+    pub(crate) fn told(&mut self, now: u64, line: &str) {
+        self.see(now, Seen::Broadcast(line));
+    }
+
+    /// The partner of a peer is dead for so long.
+    pub(crate) fn dead(&mut self, now: u64, peer: &str, lasts: u64) {
+        let fault = Fault::Partner {
+            peer: peer.to_owned(),
+            time: Duration::from_nanos(lasts),
+        };
+        self.see(now, Seen::Fault(&fault));
+    }
+
+    fn see(&mut self, now: u64, seen: Seen<'_>) {
+        let Err(broken) = self.promises.see(Instant(now), HOST, seen) else {
+            return;
+        };
+        if !self.excused.contains(&broken.promise) && self.broken.len() < TOLD {
+            let (name, sentence) = (broken.promise.name(), broken.promise.sentence());
+            let text = &broken.text;
+            let told = format!("at {} it broke {name}, `{sentence}': {text}", broken.at);
+            self.broken.push(told);
+        }
+    }
+}
+
+/// A plan of the same peers.
+fn plan(history: &History) -> Plan {
+    let records = history.records.iter().map(|record| RecordSite {
+        peer: record.peer.clone(),
+        pairs: record.pairs.clone(),
+        partner: Partner::Reflected(u32::from(record.address)),
+        scripts: ScriptHabits::default(),
+    });
+    let host = HostSite {
+        records: records.collect(),
+        users: history.users.clone(),
+        auto: history.auto.clone(),
+        startup: history.startup,
+        keeps_state: false,
+        journal: true,
+        switches: Switching::Default,
+        nat: None,
+    };
+    Plan {
+        seed: history.seed,
+        site: Site { hosts: vec![host] },
+        faults: Vec::new(),
+        quiet_from: Instant(history.until),
+        until: Instant(history.until),
+    }
+}
