@@ -223,7 +223,8 @@ impl<P: Provider> Play<'_, P> {
                 self.submit(place, words, None);
             }
             What::Cancelled(words, after) => {
-                let tag = self.submit(place, words, None);
+                // A greeting for a command that was cancelled adds nobody.
+                let tag = self.submit(place, words, Some(2 * after));
                 match after {
                     0 => self.say(SUBMITTER, &["BGCANCEL", &tag]),
                     _ => self.after(*after, Event::Cancel(tag)),

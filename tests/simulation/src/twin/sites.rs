@@ -72,7 +72,8 @@ fn settle(records: &[RecordSite]) -> u64 {
         value.trim_end_matches('s').parse().unwrap_or(60)
     };
     let longest = records.iter().map(|record| {
-        let every = seconds(record, "every");
+        // The database may change it to up to 30 seconds.
+        let every = seconds(record, "every").max(30);
         let failing = seconds(record, "retries") * seconds(record, "timeout");
         (4 * every).max(failing) + every + failing + 5
     });
@@ -213,15 +214,18 @@ fn what(history: &History, lasts: u64, draw: &mut Rng) -> What {
 
 fn change(record: &RecordSite, draw: &mut Rng) -> Change {
     let peer = record.peer.clone();
-    match draw.below(9) {
+    match draw.below(12) {
         0 => Change::Key(peer, "watch", "nil".to_owned()),
         1 => Change::Key(peer, "watch", "t".to_owned()),
         2 => Change::Key(peer, "every", (10 + draw.below(20)).to_string()),
         3 => Change::Key(peer, "note", format!("number {}", draw.below(100))),
         4 => Change::Key(peer, "key", "other".to_owned()),
         5 => Change::Key(peer, "ifdown", "down otherwise".to_owned()),
-        6 => Change::Strike(peer),
-        7 => Change::Broken,
+        6 => Change::Key(peer, "ifup", "up otherwise".to_owned()),
+        7 => Change::Key(peer, "connect", "call otherwise".to_owned()),
+        8 => Change::Key(peer, "disconnect", "say otherwise".to_owned()),
+        9 => Change::Strike(peer),
+        10 => Change::Broken,
         _ => Change::Back,
     }
 }

@@ -41,10 +41,15 @@ fn only_manual(divergence: &Divergence) -> Option<&Item> {
     manual.filter(|_| divergence.product.is_none())
 }
 
+/// Whether the record of the peer has a key: as it is then, or was before it was struck.
 fn has(divergence: &Divergence, history: &History, key: &str) -> bool {
     let peer = history.subject(&divergence.place);
-    let record = history.record(&peer);
-    record.is_some_and(|record| record.get(key).is_some())
+    let database = history.database(divergence.place.stimulus);
+    match (database.peer(&peer), history.record(&peer)) {
+        (Some(record), _) => record.get(key).is_some(),
+        (None, Some(record)) => record.get(key).is_some(),
+        (None, None) => false,
+    }
 }
 
 /// Whether the record of the peer was struck from the database.
