@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use connect_ipc::clock::Monotonic;
 use connect_ipc::statistics::LastPing;
 
 use crate::machine::Machine;
@@ -15,7 +16,7 @@ fn millis(time: Option<f64>) -> String {
 }
 
 /// The keys that `info` adds for an adopted peer (connect(8), `info`).
-fn figures(adoption: &Adoption) -> [(&'static str, String); 9] {
+fn figures(adoption: &Adoption, now: Monotonic) -> [(&'static str, String); 9] {
     let statistics = adoption.liveness.statistics();
     let phase = adoption.liveness.phase();
     let last = match statistics.last {
@@ -23,7 +24,10 @@ fn figures(adoption: &Adoption) -> [(&'static str, String); 9] {
         LastPing::Reply(time) => millis(Some(time)),
         LastPing::Timeout => "timeout".to_owned(),
     };
-    let state = if phase.checking { "check" } else { "idle" };
+    // The first ping of a check is ordered before it is due, and nothing is waited for until then.
+    let is_ahead = phase.failures == 0 && phase.due > now;
+    let is_checked = phase.checking && !is_ahead;
+    let state = if is_checked { "check" } else { "idle" };
     [
         ("failures", phase.failures.to_string()),
         ("last-ping", last),
@@ -48,7 +52,7 @@ impl Machine {
         };
         let figures = peer
             .and_then(|peer| peer.adoption())
-            .map(|adoption| figures(adoption));
+            .map(|adoption| figures(adoption, self.now));
         let figures = figures.as_ref().map_or(&[][..], |figures| &figures[..]);
         // A figure outranks a key of the same name, which would only mislead.
         let own = record

@@ -203,6 +203,19 @@ fn a_ping_ordered_ahead_goes_out_when_it_is_due() {
 }
 
 #[test]
+fn a_ping_that_is_ordered_ahead_is_no_check_before_it_is_sent() {
+    let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
+    let (id, due) = (rig.id("p"), rig.now + Duration::from_millis(50));
+    rig.order_ahead(id, 1, due);
+    for (job, state) in [("J1", "idle"), ("J2", "check")] {
+        rig.hear(&format!("SVCJOB {job} connect info p"));
+        let told = format!("SVCINFO {job} state={state}");
+        assert!(rig.sent().contains(&told), "{state}");
+        rig.wait(Duration::from_millis(50));
+    }
+}
+
+#[test]
 fn what_was_ordered_ahead_is_void_when_its_cause_is_gone() {
     let causes: [fn(&mut Rig); 2] = [
         |rig| {
