@@ -91,10 +91,8 @@ fn is_comparable(
     !differ.iter().any(|peer| {
         // Nobody can be added at an address that another peer has.
         let addresses = [left.get(**peer), right.get(**peer)];
-        let takes = addresses
-            .into_iter()
-            .flatten()
-            .any(|it| Some(it) == address.as_ref());
+        let is_taken = |it: &String| address.as_ref().is_some_and(|own| it.starts_with(own));
+        let takes = addresses.into_iter().flatten().any(is_taken);
         ***peer == subject || takes || about_all && place.sequence == Sequence::Jobs
     })
 }

@@ -73,6 +73,8 @@ struct Play<'a, P> {
     /// The peers whose partners are dead.
     dead: BTreeSet<String>,
     present: Present,
+    /// The keys with which the service adds peers, after the present stimulus.
+    keys: BTreeMap<String, String>,
     jobs: BTreeMap<String, Job>,
     children: BTreeMap<u64, (ScriptKind, String)>,
 }
@@ -111,6 +113,7 @@ pub(crate) fn play<P: Provider>(
         interference: Vec::new(),
         dead: BTreeSet::new(),
         present: Present::new(),
+        keys: BTreeMap::new(),
         jobs: BTreeMap::new(),
         children: BTreeMap::new(),
     };
@@ -201,6 +204,7 @@ impl<P: Provider> Play<'_, P> {
         present.insert(place, self.present.clone());
         self.serve(Input::Control(Control::Command(vec!["ALLOW".to_owned()])));
         self.recorder.every = self.longest_pauses(place);
+        self.keys.clear();
         match &self.history.stimuli[place].what {
             What::Begin => self.begin(),
             What::Dead(peer, lasts) => {
@@ -371,7 +375,9 @@ impl<P: Provider> Play<'_, P> {
                 Output::Broadcast(line) => {
                     match line.split(' ').collect::<Vec<_>>().as_slice() {
                         ["NOTE", "ADD", peer, interface, address @ ..] => {
-                            let (peer, address) = ((*peer).to_owned(), address.join(" "));
+                            let (peer, mut address) = ((*peer).to_owned(), address.join(" "));
+                            // The server tells peers that knock apart by their keys, too.
+                            address += self.keys.remove(&peer).as_deref().unwrap_or_default();
                             self.silence(&peer);
                             let interface = (*interface).to_owned();
                             self.recorder.interfaces.insert(peer.clone(), interface);
@@ -425,6 +431,16 @@ impl<P: Provider> Play<'_, P> {
     fn act(&mut self, act: Act) {
         match act {
             Act::Line(line) => {
+                let words = split(&line);
+                if let Some(at) = words.iter().position(|word| word == "-key")
+                    && words[0] == "ADD"
+                {
+                    let named = words
+                        .iter()
+                        .find(|word| self.history.record(word).is_some());
+                    let peer = named.cloned().unwrap_or_default();
+                    self.keys.insert(peer, format!(" by {}", words[at + 1]));
+                }
                 self.held.wrote(self.now, &line);
                 self.recorder.wrote(&line);
                 self.serve(Input::Line(SERVICE, Cow::Owned(line.into_bytes())));

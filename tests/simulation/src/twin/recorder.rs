@@ -252,6 +252,9 @@ impl Recorder {
 
     fn told_by_service(&mut self, line: &str, words: &[&str]) {
         let item = Item::Told(line.to_owned());
+        if let ["ping-timeout" | "ping-ok" | "ping-failed", peer, ..] = words {
+            self.begins_to_tell(peer);
+        }
         match words {
             ["ping-timeout", peer, "attempt", attempt, "of", of] => {
                 self.figures
@@ -285,6 +288,18 @@ impl Recorder {
                 ..,
             ] => self.put(peer, Sequence::Main, item),
             _ => self.put("", Sequence::Main, item),
+        }
+    }
+
+    /// Something is told of a check of this peer. If it is the first, the check belongs after the
+    /// present stimulus, since what came before had no effect on it.
+    fn begins_to_tell(&mut self, peer: &str) {
+        let place = self.place(peer, Sequence::Main);
+        let check = self.checks.get_mut(peer);
+        if let Some(check) = check.filter(|it| it.told.is_empty() && it.place != place) {
+            let items = self.transcript.sequences.entry(place.clone()).or_default();
+            items.push(Item::Times(0));
+            (check.place, check.index) = (place, items.len() - 1);
         }
     }
 

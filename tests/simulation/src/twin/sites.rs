@@ -141,6 +141,9 @@ fn record(peer: &str, address: u8, draw: &mut Rng) -> RecordSite {
         put("mobile", "yes".to_owned());
         put("keepalive", "25s".to_owned());
     }
+    if draw.below(4) == 0 {
+        put("ephemeral", "on".to_owned());
+    }
     if draw.below(3) == 0 {
         put("a - note", "two\nlines".to_owned());
     }

@@ -289,6 +289,21 @@ pub(super) fn killed_first(divergence: &Divergence, history: &History) -> bool {
         && (follows || only_manual(divergence).is_some_and(fails) || answered)
 }
 
+/// A peer that is not meant to last is added so, which the manual does not know yet.
+pub(super) fn ephemeral(divergence: &Divergence, _: &History) -> bool {
+    match (&divergence.product, &divergence.manual) {
+        (Some(Item::Command(product)), Some(Item::Command(manual))) => {
+            let without = product.replacen(" -ephemeral ", " ", 1);
+            without != *product && words(&without) == words(manual)
+        }
+        _ => false,
+    }
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().collect()
+}
+
 /// Passive peers are no active ones.
 pub(super) fn active_peers(divergence: &Divergence, history: &History) -> bool {
     is_command(divergence, history, "list-active")

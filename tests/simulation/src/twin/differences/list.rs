@@ -107,6 +107,8 @@ const ALL: &[Difference] = &[
     row!("Pings", "A `knock` peer that is unreachable is reconnected by a key exchange",
         "knock-peers-are-reconnected", claims::knock_peers),
     row!("active", "A peer of that name is killed first", "killed-first", claims::killed_first),
+    row!("active", "`-knock` and `-ephemeral` from the keys of these names", "ephemeral",
+        claims::ephemeral),
     row!("list-active", "Passive peers are left out", "active-peers", claims::active_peers),
     row!("passive", "`unknown-user`, `unknown-peer`, `connect-timeout`, `bad-time-spec`",
         "user-without-record", claims::user_without_record),
