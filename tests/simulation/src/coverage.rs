@@ -2,6 +2,7 @@
 //! How often each kind of fault was planned, was done, and had an effect.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,5 +45,52 @@ impl Coverage {
         for (name, count) in &other.0 {
             self.of(name).add(*count);
         }
+    }
+
+    /// The names whose faults never had an effect: the storm does not reach them.
+    #[must_use]
+    pub fn without_effect(&self) -> Vec<&str> {
+        let rows = self.0.iter().filter(|(_, count)| count.effective == 0);
+        rows.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// A line for each name; empty if there is none.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        if self.0.is_empty() {
+            return text;
+        }
+        let _ = writeln!(
+            text,
+            "{:<48} {:>10} {:>10} {:>10}",
+            "fault", "planned", "done", "effective"
+        );
+        for (name, count) in &self.0 {
+            let (planned, done, effective) = (count.planned, count.done, count.effective);
+            let _ = writeln!(text, "{name:<48} {planned:>10} {done:>10} {effective:>10}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up_and_what_has_no_effect_is_named() {
+        let mut one = Coverage::default();
+        one.of("quit").planned = 2;
+        one.of("reboot").effective = 1;
+        let mut all = one.clone();
+        all.add(&one);
+        assert_eq!(all.of("quit").planned, 4);
+        assert_eq!(all.of("reboot").effective, 2);
+        assert_eq!(all.without_effect(), ["quit"]);
+        let table = all.table();
+        assert_eq!(table.lines().count(), 3);
+        assert!(table.lines().all(|line| line.len() == 81), "{table}");
+        assert_eq!(Coverage::default().table(), "");
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! How much happens: for each kind of fault, how often it comes on a host in a day.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,16 @@ pub enum Profile {
     Calm,
     /// One of the two, by the seed.
     Mixed,
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Profile::Storm => "storm",
+            Profile::Calm => "calm",
+            Profile::Mixed => "mixed",
+        })
+    }
 }
 
 impl FromStr for Profile {

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What is made of a failure: the smallest plan that fails alike, recordings, and words.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use simulation::narrative;
+use simulation::plan::Plan;
+use simulation::promise::Broken;
+use simulation::shrink::{Budget, Shrunk, shrink};
+
+use super::work::{Play, Runner, Work};
+
+/// How long a plan is made smaller.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Where failures go: a directory for each.
+const DIRECTORY: &str = "target/simulation";
+
+/// The line that says what was broken.
+pub(crate) fn headline(work: &Work, broken: &Broken) -> String {
+    let sentence = broken.promise.sentence();
+    format!("{} broke {broken}\n  ({sentence})\n", work.name())
+}
+
+/// Makes the plan of a failure smaller and plays it once more with recordings. Gives a report.
+///
+/// # Errors
+/// If it cannot be played or written.
+pub(crate) fn examine(
+    work: &Work,
+    broken: &Broken,
+    play: &Play,
+    runner: &mut impl Runner,
+) -> Result<String> {
+    let plan = work.plan();
+    let shrunk = smaller(plan.clone(), broken, play, runner);
+    let directory = directory(work);
+    let recorded = Play {
+        record: Some(directory.clone()),
+        ..play.clone()
+    };
+    std::fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot create {}", directory.display()))?;
+    let path = directory.join("plan.json");
+    let text = serde_json::to_string_pretty(&shrunk.plan)?;
+    std::fs::write(&path, text + "\n")
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let plan_again = Work::Plan(work.name(), Box::new(shrunk.plan.clone()));
+    runner.run(&plan_again, &recorded)?;
+    Ok(headline(work, &shrunk.broken) + &report(&plan, &shrunk, &directory, &path))
+}
+
+fn directory(work: &Work) -> PathBuf {
+    let name = match work {
+        Work::Seed(shape) => shape.seed.to_string(),
+        Work::Plan(name, _) => {
+            let path = Path::new(name);
+            path.file_stem()
+                .map_or("plan".into(), |it| it.to_string_lossy().into_owned())
+        }
+    };
+    Path::new(DIRECTORY).join(name)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a failure must not hold up a campaign for long"
+)]
+fn smaller(plan: Plan, broken: &Broken, play: &Play, runner: &mut impl Runner) -> Shrunk {
+    let begun = Instant::now();
+    let mut run = |plan: &Plan| {
+        if begun.elapsed() > LIMIT {
+            return None;
+        }
+        let work = Work::Plan(String::new(), Box::new(plan.clone()));
+        runner.run(&work, play).ok()?.broken
+    };
+    shrink(plan, broken, &mut run, Budget::default())
+}
+
+/// What was left out, what is left, and where it is.
+fn report(whole: &Plan, shrunk: &Shrunk, directory: &Path, path: &Path) -> String {
+    let peers = |plan: &Plan| -> usize {
+        let hosts = plan.site.hosts.iter();
+        hosts.map(|host| host.records.len()).sum()
+    };
+    let plan = &shrunk.plan;
+    let mut text = format!(
+        "  shrunk to {} of {} faults, {} of {} hosts, {} of {} peers ({} runs):\n",
+        plan.faults.len(),
+        whole.faults.len(),
+        plan.site.hosts.len(),
+        whole.site.hosts.len(),
+        peers(plan),
+        peers(whole),
+        shrunk.runs
+    );
+    for timed in &plan.faults {
+        let _ = writeln!(text, "    {}", narrative::timed(timed));
+    }
+    let (directory, path) = (directory.display(), path.display());
+    let again = "cargo run --release -p simulation -- run";
+    let _ = writeln!(
+        text,
+        "  recordings  {directory}/ (connect-core replay FILE)"
+    );
+    let _ = writeln!(text, "  again       {again} {path}");
+    let kept = "tests/simulation/cases/a-sentence-that-names-it.json";
+    let _ = writeln!(text, "  keep        cp {path} {kept}");
+    text
+}

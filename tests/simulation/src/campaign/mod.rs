@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Plays many runs and says what came of them.
+//!
+//! ```text
+//!   seeds, plans --> [pool] --> workers, a process each --> [pool]
+//!                                       +-- Done --> [totals], [progress], [failure]
+//! ```
+
+pub(crate) mod fixed;
+pub(crate) mod planted;
+pub(crate) mod shape;
+pub(crate) mod work;
+pub(crate) mod worker;
+
+mod failure;
+mod pool;
+mod progress;
+mod prove;
+mod totals;
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Result;
+use simulation::plan::Profile;
+use simulation::world::Digesting;
+
+use planted::{Accused, Planted};
+use pool::Done;
+use progress::Progress;
+use prove::Prover;
+use shape::Shape;
+use totals::{Line, Totals, TotalsFile};
+use work::{Play, Runner, Work};
+use worker::Elsewhere;
+
+/// The first fresh seed: those below are for the fixed ones.
+const FRESH: u64 = 1_000_000;
+
+/// How many seeds are named before each is played; of more, failures are named.
+const NAMED: u64 = 20;
+
+/// How a campaign is held.
+#[derive(Debug)]
+pub(crate) struct Campaign {
+    pub(crate) jobs: usize,
+    pub(crate) play: Play,
+    /// It ends after so many failures.
+    pub(crate) failures: u64,
+    /// It begins no more runs after this time.
+    pub(crate) until: Option<Duration>,
+    /// Where totals are kept.
+    pub(crate) totals: Option<PathBuf>,
+}
+
+/// Which seeds are played.
+#[derive(Debug)]
+pub(crate) struct Seeds {
+    pub(crate) first: Option<u64>,
+    pub(crate) count: u64,
+    pub(crate) profile: Profile,
+    /// How large the site is, in hosts, peers and hours; by the seed if it is not said.
+    pub(crate) size: Option<(u8, u32, u64)>,
+}
+
+impl Seeds {
+    fn shape(&self, seed: u64) -> Shape {
+        let shape = Shape::mixed(seed, self.profile);
+        match self.size {
+            Some((hosts, peers, hours)) => Shape {
+                hosts,
+                peers,
+                hours,
+                ..shape
+            },
+            None => shape,
+        }
+    }
+
+    fn from(&self, first: u64) -> impl Iterator<Item = Work> + Send {
+        let seeds = first..first.saturating_add(self.count);
+        seeds.map(|seed| Work::Seed(self.shape(seed)))
+    }
+}
+
+impl Campaign {
+    /// Plays seeds, after those that the totals have already. Gives whether no promise was broken.
+    ///
+    /// # Errors
+    /// If they cannot be played or the totals not be kept.
+    pub(crate) fn storm(&self, seeds: &Seeds) -> Result<bool> {
+        let kept = self.totals.as_deref().map(TotalsFile::open).transpose()?;
+        let (mut file, mut totals) = match kept {
+            Some((file, totals)) => (Some(file), totals),
+            None => (None, Totals::default()),
+        };
+        let first = seeds.first.unwrap_or_else(|| {
+            let next = totals.largest.map_or(FRESH, |largest| largest + 1);
+            if file.is_some() { next.max(FRESH) } else { 1 }
+        });
+        if totals.runs > 0 {
+            print!("so far: {}", totals.text());
+        }
+        println!("{} seeds from {first} on", seeds.count);
+        let work = seeds.from(first).inspect(|work| {
+            if seeds.count <= NAMED
+                && let Work::Seed(shape) = work
+            {
+                println!("{shape}");
+            }
+        });
+        self.judge(work, seeds.count, &mut totals, file.as_mut())
+    }
+
+    /// Plays the fixed runs. Gives whether no promise was broken.
+    ///
+    /// # Errors
+    /// If they cannot be read or played.
+    pub(crate) fn fixed(&self) -> Result<bool> {
+        let work = fixed::work(fixed::directory())?;
+        let count = u64::try_from(work.len())?;
+        println!("{count} fixed runs");
+        self.judge(work.into_iter(), count, &mut Totals::default(), None)
+    }
+
+    fn judge(
+        &self,
+        mut work: impl Iterator<Item = Work> + Send,
+        count: u64,
+        totals: &mut Totals,
+        file: Option<&mut TotalsFile>,
+    ) -> Result<bool> {
+        let mut judge = Judge {
+            campaign: self,
+            progress: Progress::new(totals.runs, count),
+            revision: revision(),
+            examined: BTreeSet::new(),
+            before: totals.failures(),
+            totals,
+            file,
+            runner: Elsewhere::default(),
+        };
+        let sink = &mut |done: Done| judge.take(&done);
+        pool::play(&mut work, self.jobs, &self.play, &Elsewhere::default, sink)?;
+        judge.progress.clear();
+        let failures = judge.totals.failures() - judge.before;
+        print!("{}{}", totals.coverage.table(), totals.text());
+        Ok(failures == 0)
+    }
+
+    /// Proves that each run is the same when it is played again, and prints its digest.
+    ///
+    /// # Errors
+    /// If they cannot be played.
+    pub(crate) fn prove(&self, seeds: &Seeds) -> Result<bool> {
+        let play = Play {
+            digest: Digesting::Everything,
+            ..self.play.clone()
+        };
+        let mut lines = Vec::new();
+        let mut same = true;
+        let runner = || Prover {
+            one: Elsewhere::default(),
+            other: Elsewhere::default(),
+        };
+        let sink = &mut |done: Done| {
+            let name = done.work.name();
+            let summary = done.outcome.summary.as_ref();
+            let line = match (&done.outcome.broken, summary) {
+                (Some(broken), _) => {
+                    same &= broken.promise != simulation::promise::Promise::SameRun;
+                    format!("{name}: {broken}")
+                }
+                (None, Some(summary)) => format!("{name}: {:016x}", summary.digest),
+                (None, None) => format!("{name}: nothing came of it"),
+            };
+            lines.push((seed(&done.work), line));
+            Ok(ControlFlow::Continue(()))
+        };
+        let mut work = seeds.from(seeds.first.unwrap_or(1));
+        pool::play(&mut work, self.jobs, &play, &runner, sink)?;
+        lines.sort();
+        for (_, line) in lines {
+            println!("{line}");
+        }
+        Ok(same)
+    }
+
+    /// Plays seeds with a planted fault until it is found. Gives whether it was.
+    ///
+    /// # Errors
+    /// If they cannot be played.
+    pub(crate) fn planted(&self, seeds: &Seeds, planted: &Planted) -> Result<bool> {
+        let play = Play {
+            planted: planted.number,
+            ..self.play.clone()
+        };
+        let (mut runs, mut seconds, mut found) = (0u64, 0.0, None);
+        let sink = &mut |done: Done| {
+            runs += 1;
+            seconds += done.seconds;
+            Ok(match done.outcome.broken {
+                Some(broken) => {
+                    found = Some((done.work.name(), broken));
+                    ControlFlow::Break(())
+                }
+                None => ControlFlow::Continue(()),
+            })
+        };
+        let mut work = seeds.from(seeds.first.unwrap_or(1));
+        let runner = || Accused(Elsewhere::default());
+        pool::play(&mut work, self.jobs, &play, &runner, sink)?;
+        let (number, name) = (planted.number, &planted.name);
+        match &found {
+            Some((at, broken)) => {
+                println!("{number:02} {name}: run {runs}, {at}, {seconds:.1} s, {broken}");
+            }
+            None => println!("{number:02} {name}: NOT FOUND in {runs} runs, {seconds:.1} s"),
+        }
+        Ok(found.is_some())
+    }
+}
+
+fn seed(work: &Work) -> u64 {
+    match work {
+        Work::Seed(shape) => shape.seed,
+        Work::Plan(..) => 0,
+    }
+}
+
+/// What is made of the runs of a campaign.
+struct Judge<'a> {
+    campaign: &'a Campaign,
+    progress: Progress,
+    revision: String,
+    /// The promises of which a failure was examined: one of each is.
+    examined: BTreeSet<&'static str>,
+    /// How many failures there were before.
+    before: u64,
+    totals: &'a mut Totals,
+    file: Option<&'a mut TotalsFile>,
+    /// What examines failures.
+    runner: Elsewhere,
+}
+
+impl Judge<'_> {
+    fn take(&mut self, done: &Done) -> Result<ControlFlow<()>> {
+        let line = Line::of(done, &self.revision);
+        self.totals.add(&line);
+        if let Some(file) = &mut self.file {
+            file.add(&line)?;
+        }
+        if let Some(broken) = &done.outcome.broken {
+            self.progress.clear();
+            let text = if self.examined.insert(broken.promise.name()) {
+                let play = &self.campaign.play;
+                failure::examine(&done.work, broken, play, &mut self.runner)?
+            } else {
+                failure::headline(&done.work, broken)
+            };
+            print!("{text}");
+        }
+        self.progress.tell(self.totals);
+        let is_over = self.totals.failures() - self.before >= self.campaign.failures
+            || (self.campaign.until).is_some_and(|time| self.progress.is_past(time));
+        Ok(if is_over {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+}
+
+/// The version of the sources, for those who find a line in the totals.
+fn revision() -> String {
+    let said = Command::new("git")
+        .args(["describe", "--always", "--dirty"])
+        .current_dir(fixed::directory())
+        .output();
+    match said {
+        Ok(said) if said.status.success() => {
+            String::from_utf8_lossy(&said.stdout).trim().to_owned()
+        }
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// Plays one plan again in this process, and writes recordings if they are wanted. Gives whether
+/// no promise was broken.
+///
+/// # Errors
+/// If it cannot be read or played.
+pub(crate) fn again(path: &Path, record: Option<PathBuf>) -> Result<bool> {
+    let play = Play {
+        record,
+        ..Play::default()
+    };
+    let work = fixed::case(path)?;
+    let outcome = work::Here.run(&work, &play)?;
+    if let Some(summary) = &outcome.summary {
+        print!("{}", summary.coverage.table());
+        println!("digest {:016x}, {} steps", summary.digest, summary.steps);
+    }
+    if let Some(broken) = &outcome.broken {
+        print!("{}", failure::headline(&work, broken));
+    }
+    Ok(outcome.broken.is_none())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Plays several runs at once, and gives what came of each to one place.
+
+use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::work::{Outcome, Play, Runner, Work};
+
+/// A run that is over.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) work: Work,
+    pub(crate) outcome: Outcome,
+    /// How long it took, of a clock on the wall.
+    pub(crate) seconds: f64,
+}
+
+/// What is made of each run that is over, in the order in which they end.
+pub(crate) type Sink<'a> = dyn FnMut(Done) -> Result<ControlFlow<()>> + 'a;
+
+/// Plays all of the work, so many runs at once, until the sink breaks off or fails.
+///
+/// # Errors
+/// Of the sink, or if a run could not be played.
+pub(crate) fn play<R: Runner>(
+    work: &mut (dyn Iterator<Item = Work> + Send),
+    jobs: usize,
+    play: &Play,
+    runner: &(dyn Fn() -> R + Sync),
+    sink: &mut Sink<'_>,
+) -> Result<()> {
+    let work = Mutex::new(work);
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (send, receive) = mpsc::sync_channel(jobs);
+        for _ in 0..jobs {
+            let send = send.clone();
+            let (work, is_over) = (&work, &is_over);
+            scope.spawn(move || {
+                let mut runner = runner();
+                while !is_over.load(Ordering::Relaxed)
+                    && let Some(work) = next(work)
+                    && send.send(timed(&mut runner, work, play)).is_ok()
+                {}
+            });
+        }
+        drop(send);
+        let mut taken = Ok(());
+        for done in receive {
+            match done.and_then(&mut *sink) {
+                Ok(ControlFlow::Continue(())) => continue,
+                Ok(ControlFlow::Break(())) => {}
+                Err(error) => taken = Err(error),
+            }
+            is_over.store(true, Ordering::Relaxed);
+            break;
+        }
+        taken
+    })
+}
+
+fn next(work: &Mutex<&mut (dyn Iterator<Item = Work> + Send)>) -> Option<Work> {
+    // A list is good whoever has panicked meanwhile.
+    let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+    work.next()
+}
+
+#[expect(clippy::disallowed_methods, reason = "to say how fast it is")]
+fn timed(runner: &mut impl Runner, work: Work, play: &Play) -> Result<Done> {
+    let begun = Instant::now();
+    let outcome = runner.run(&work, play)?;
+    Ok(Done {
+        work,
+        outcome,
+        seconds: begun.elapsed().as_secs_f64(),
+    })
+}

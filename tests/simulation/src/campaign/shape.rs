@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a run is made from: its seed, and how large the site is.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Error, Result, bail};
+use serde::{Deserialize, Serialize};
+use simulation::plan::{Plan, Profile, Scale};
+
+/// What the plan of a run is made from.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(crate) struct Shape {
+    pub(crate) seed: u64,
+    pub(crate) hosts: u8,
+    pub(crate) peers: u32,
+    pub(crate) hours: u64,
+    pub(crate) profile: Profile,
+}
+
+impl Shape {
+    /// A shape by the seed: two thirds are one small host, on which most is seen in the least
+    /// time; the others are sites of two and of four hosts.
+    pub(crate) const fn mixed(seed: u64, profile: Profile) -> Self {
+        let (hosts, peers, hours) = match seed % 25 {
+            0..16 => (1, 4, 8),
+            16..23 => (2, 5, 16),
+            _ => (4, 8, 24),
+        };
+        Shape {
+            seed,
+            hosts,
+            peers,
+            hours,
+            profile,
+        }
+    }
+
+    /// The plan.
+    pub(crate) fn plan(&self) -> Plan {
+        Plan::generate(
+            self.seed,
+            Scale {
+                hosts: self.hosts,
+                peers: self.peers,
+                time: Duration::from_secs(self.hours * 3_600),
+                profile: self.profile,
+            },
+        )
+    }
+}
+
+/// `SEED HOSTS PEERS HOURS PROFILE`, as in a list of fixed seeds.
+impl FromStr for Shape {
+    type Err = Error;
+
+    fn from_str(line: &str) -> Result<Self> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [seed, hosts, peers, hours, profile] = words[..] else {
+            bail!("a line is SEED HOSTS PEERS HOURS PROFILE, not `{line}'");
+        };
+        Ok(Shape {
+            seed: seed.parse().context("no seed")?,
+            hosts: hosts.parse().context("no number of hosts")?,
+            peers: peers.parse().context("no number of peers")?,
+            hours: hours.parse().context("no number of hours")?,
+            profile: profile.parse().map_err(Error::msg)?,
+        })
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seed, hosts, peers, hours) = (self.seed, self.hosts, self.peers, self.hours);
+        write!(
+            f,
+            "seed {seed}: {hosts} hosts, {peers} peers each, {hours} h, "
+        )?;
+        write!(f, "{}", self.profile)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_fixed_seeds_is_read() {
+        let shape: Shape = "17 2 5 16 storm".parse().unwrap();
+        assert_eq!(shape, Shape::mixed(17, Profile::Storm));
+        for wrong in [
+            "17 2 5 16",
+            "17 2 5 16 storm 1",
+            "x 2 5 16 storm",
+            "1 2 5 6 wind",
+        ] {
+            wrong.parse::<Shape>().unwrap_err();
+        }
+    }
+}

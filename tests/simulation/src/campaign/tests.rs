@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A campaign on runs that are made up.
+
+use std::collections::BTreeSet;
+
+use simulation::instant::Instant;
+use simulation::plan::HostId;
+use simulation::promise::{Broken, Promise};
+use simulation::world::Summary;
+
+use super::*;
+use work::Outcome;
+
+/// Breaks a promise at each tenth seed.
+struct MadeUp;
+
+impl Runner for MadeUp {
+    fn run(&mut self, work: &Work, _: &Play) -> Result<Outcome> {
+        let broken = seed(work).is_multiple_of(10).then(|| Broken {
+            promise: Promise::Scripts,
+            at: Instant(3),
+            host: HostId(0),
+            text: "made up".to_owned(),
+        });
+        Ok(Outcome {
+            summary: broken.is_none().then(Summary::default),
+            until: Instant(3),
+            broken,
+        })
+    }
+}
+
+/// Cannot play at all.
+struct Refuses;
+
+impl Runner for Refuses {
+    fn run(&mut self, _: &Work, _: &Play) -> Result<Outcome> {
+        Err(anyhow::Error::msg("no room"))
+    }
+}
+
+fn seeds(count: u64) -> Seeds {
+    Seeds {
+        first: None,
+        count,
+        profile: Profile::Storm,
+        size: Some((1, 2, 3)),
+    }
+}
+
+#[test]
+fn every_run_is_played_once_however_many_at_a_time() {
+    for jobs in [1, 3] {
+        let mut played = Vec::new();
+        let mut broken = 0;
+        let sink = &mut |done: Done| {
+            played.push(seed(&done.work));
+            broken += u32::from(done.outcome.broken.is_some());
+            Ok(ControlFlow::Continue(()))
+        };
+        let mut work = seeds(100).from(1).collect::<Vec<_>>().into_iter();
+        pool::play(&mut work, jobs, &Play::default(), &|| MadeUp, sink).unwrap();
+        assert_eq!((played.len(), broken), (100, 10));
+        assert_eq!(played.into_iter().collect::<BTreeSet<_>>().len(), 100);
+    }
+}
+
+#[test]
+fn no_more_is_begun_once_it_is_enough() {
+    let mut played = 0;
+    let sink = &mut |_| {
+        played += 1;
+        Ok(ControlFlow::Break(()))
+    };
+    let mut work = seeds(100).from(1).collect::<Vec<_>>().into_iter();
+    pool::play(&mut work, 2, &Play::default(), &|| MadeUp, sink).unwrap();
+    assert_eq!(played, 1);
+    assert!(work.next().is_some());
+}
+
+#[test]
+fn a_run_that_cannot_be_played_ends_the_campaign() {
+    let sink = &mut |_| Ok(ControlFlow::Continue(()));
+    let mut work = seeds(100).from(1).collect::<Vec<_>>().into_iter();
+    let error = pool::play(&mut work, 2, &Play::default(), &|| Refuses, sink).unwrap_err();
+    assert_eq!(error.to_string(), "no room");
+}
+
+#[test]
+fn the_size_that_is_asked_for_stands_in_place_of_that_of_the_seed() {
+    let works: Vec<Work> = seeds(1).from(17).collect();
+    let [Work::Seed(shape)] = works[..] else {
+        panic!("{works:?}");
+    };
+    assert_eq!(
+        shape.to_string(),
+        "seed 17: 1 hosts, 2 peers each, 3 h, storm"
+    );
+}
+
+#[test]
+fn a_plan_of_a_shape_is_played_to_its_end() {
+    let shape: Shape = "3 1 2 1 calm".parse().unwrap();
+    let work = Work::Seed(shape);
+    let play = Play {
+        unjudged: true,
+        ..Play::default()
+    };
+    let outcome = work::Here.run(&work, &play).unwrap();
+    assert_eq!(outcome.broken, None);
+    assert!(outcome.summary.unwrap().steps > 0);
+    assert_eq!(outcome.until, work.plan().until);
+}

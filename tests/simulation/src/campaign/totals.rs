@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What came of all runs so far, and the file that keeps it, a line for each run. A campaign that
+//! was ended goes on where it was.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use serde::{Deserialize, Serialize};
+use simulation::coverage::Coverage;
+use simulation::promise::Broken;
+
+use super::pool::Done;
+use super::shape::Shape;
+use super::work::Work;
+
+/// One run.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub(crate) struct Line {
+    /// What it was made from; nothing for a plan that was kept.
+    #[serde(flatten)]
+    shape: Option<Shape>,
+    steps: u64,
+    pings: u64,
+    scripts: u64,
+    jobs: u64,
+    /// How long it was in the world.
+    simulated: u64,
+    /// How long it took.
+    seconds: f64,
+    /// The version of the sources.
+    revision: String,
+    coverage: Coverage,
+    broken: Option<Broken>,
+}
+
+impl Line {
+    /// What came of a run of these sources.
+    pub(crate) fn of(done: &Done, revision: &str) -> Self {
+        let summary = done.outcome.summary.clone().unwrap_or_default();
+        Line {
+            shape: match &done.work {
+                Work::Seed(shape) => Some(*shape),
+                Work::Plan(..) => None,
+            },
+            steps: summary.steps,
+            pings: summary.pings,
+            scripts: summary.scripts,
+            jobs: summary.jobs,
+            simulated: done.outcome.until.0 / 1_000_000_000,
+            seconds: done.seconds,
+            revision: revision.to_owned(),
+            coverage: summary.coverage,
+            broken: done.outcome.broken.clone(),
+        }
+    }
+}
+
+/// What came of all.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Totals {
+    pub(crate) runs: u64,
+    steps: u64,
+    pings: u64,
+    scripts: u64,
+    jobs: u64,
+    /// Seconds of the worlds.
+    simulated: u64,
+    /// Seconds of the clock, of each run.
+    seconds: f64,
+    pub(crate) coverage: Coverage,
+    /// How many runs broke each promise, by its name.
+    pub(crate) broken: BTreeMap<&'static str, u64>,
+    /// The largest seed.
+    pub(crate) largest: Option<u64>,
+}
+
+impl Totals {
+    /// Adds a run.
+    pub(crate) fn add(&mut self, line: &Line) {
+        self.runs += 1;
+        self.steps += line.steps;
+        self.pings += line.pings;
+        self.scripts += line.scripts;
+        self.jobs += line.jobs;
+        self.simulated += line.simulated;
+        self.seconds += line.seconds;
+        self.coverage.add(&line.coverage);
+        if let Some(broken) = &line.broken {
+            *self.broken.entry(broken.promise.name()).or_default() += 1;
+        }
+        self.largest = self.largest.max(line.shape.map(|shape| shape.seed));
+    }
+
+    /// How many runs broke a promise.
+    pub(crate) fn failures(&self) -> u64 {
+        self.broken.values().sum()
+    }
+
+    /// How fast it is: seconds of the worlds for one of the clock and core.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rounded figure for people"
+    )]
+    pub(crate) fn speed(&self) -> u64 {
+        // Exact up to 2^53 seconds, of which there are not so many.
+        let simulated = Duration::from_secs(self.simulated).as_secs_f64();
+        (simulated / self.seconds.max(0.001)).round() as u64
+    }
+
+    /// All of it in a few lines.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        let (runs, days) = (grouped(self.runs), grouped(self.simulated / 86_400));
+        let _ = writeln!(
+            text,
+            "{runs} runs, {days} simulated days, {:.0} s of a core, speed {} : 1",
+            self.seconds,
+            grouped(self.speed())
+        );
+        let (steps, pings) = (grouped(self.steps), grouped(self.pings));
+        let (scripts, jobs) = (grouped(self.scripts), grouped(self.jobs));
+        let _ = writeln!(
+            text,
+            "{steps} steps, {pings} pings, {scripts} scripts, {jobs} jobs"
+        );
+        match self.failures() {
+            0 => text.push_str("no promise was broken\n"),
+            failures => {
+                let _ = writeln!(text, "{} runs broke a promise:", grouped(failures));
+                for (name, count) in &self.broken {
+                    let _ = writeln!(text, "  {name:<4} {}", grouped(*count));
+                }
+            }
+        }
+        text
+    }
+}
+
+/// A number with its digits in groups of three.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// The file of totals.
+#[derive(Debug)]
+pub(crate) struct TotalsFile {
+    file: File,
+}
+
+impl TotalsFile {
+    /// Reads the file, or creates it. Half a line at its end, of a campaign that was killed, is
+    /// removed.
+    ///
+    /// # Errors
+    /// If it cannot be read or written, another campaign has it, or it is no file of totals.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Totals)> {
+        let name = path.display();
+        let mut file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(path)
+            .with_context(|| format!("cannot open {name}"))?;
+        file.try_lock()
+            .with_context(|| format!("another campaign writes {name}"))?;
+        let mut text = String::new();
+        file.read_to_string(&mut text)
+            .with_context(|| format!("cannot read {name}"))?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let mut totals = Totals::default();
+        for (number, line) in text[..whole].lines().enumerate() {
+            let line: Line = serde_json::from_str(line)
+                .with_context(|| format!("{name}, line {}, is no run", number + 1))?;
+            totals.add(&line);
+        }
+        ensure!(
+            whole == text.len() || text[whole..].starts_with('{'),
+            "{name} is no file of totals"
+        );
+        file.set_len(u64::try_from(whole)?)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok((TotalsFile { file }, totals))
+    }
+
+    /// Adds a run, with one write.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn add(&mut self, line: &Line) -> Result<()> {
+        let mut text = serde_json::to_string(line)?;
+        text.push('\n');
+        self.file
+            .write_all(text.as_bytes())
+            .context("cannot write the totals")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use simulation::coverage::Count;
+    use simulation::instant::Instant;
+    use simulation::plan::{HostId, Profile};
+    use simulation::promise::Promise;
+
+    use super::*;
+
+    fn line(seed: u64, broken: Option<Promise>) -> Line {
+        let count = Count {
+            planned: 3,
+            done: 2,
+            effective: 1,
+        };
+        Line {
+            shape: Some(Shape::mixed(seed, Profile::Storm)),
+            steps: 10,
+            pings: 5,
+            scripts: 2,
+            jobs: 1,
+            simulated: 86_400,
+            seconds: 0.5,
+            revision: "abc".to_owned(),
+            coverage: Coverage([("quit".to_owned(), count)].into()),
+            broken: broken.map(|promise| Broken {
+                promise,
+                at: Instant(1),
+                host: HostId(0),
+                text: "made up".to_owned(),
+            }),
+        }
+    }
+
+    #[test]
+    fn a_campaign_that_was_killed_goes_on_with_the_right_totals() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("totals.jsonl");
+        let (mut file, mut totals) = TotalsFile::open(&path).unwrap();
+        assert_eq!(totals, Totals::default());
+        for (seed, broken) in [(7, None), (9, Some(Promise::Scripts)), (8, None)] {
+            let line = line(seed, broken);
+            file.add(&line).unwrap();
+            totals.add(&line);
+        }
+        // It is killed in the middle of a line.
+        let half = serde_json::to_string(&line(10, None)).unwrap();
+        file.file.write_all(&half.as_bytes()[..40]).unwrap();
+        drop(file);
+
+        let (mut file, read) = TotalsFile::open(&path).unwrap();
+        assert_eq!(read, totals);
+        assert_eq!((read.runs, read.largest), (3, Some(9)));
+        assert_eq!(read.coverage.0["quit"].effective, 3);
+        assert_eq!(read.broken, BTreeMap::from([("P5", 1)]));
+        file.add(&line(10, None)).unwrap();
+        drop(file);
+        let (_, read) = TotalsFile::open(&path).unwrap();
+        assert_eq!((read.runs, read.largest), (4, Some(10)));
+    }
+
+    #[test]
+    fn two_campaigns_do_not_write_one_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("totals.jsonl");
+        let (_first, _) = TotalsFile::open(&path).unwrap();
+        TotalsFile::open(&path).unwrap_err();
+    }
+
+    #[test]
+    fn another_file_is_not_taken_for_totals_nor_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("letter.txt");
+        for text in ["Dear reader,\n", "Dear reader"] {
+            std::fs::write(&path, text).unwrap();
+            TotalsFile::open(&path).unwrap_err();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn the_totals_in_words() {
+        let mut totals = Totals::default();
+        for seed in 1..=1_234 {
+            totals.add(&line(seed, (seed == 5).then_some(Promise::Empty)));
+        }
+        let text = "1,234 runs, 1,234 simulated days, 617 s of a core, speed 172,800 : 1\n\
+                    12,340 steps, 6,170 pings, 2,468 scripts, 1,234 jobs\n\
+                    1 runs broke a promise:\n  E5   1\n";
+        assert_eq!(totals.text(), text);
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Runs in processes of their own, so that a panic ends one run and not the campaign.
+//!
+//! ```text
+//!   campaign, a thread for each worker --order--> worker process
+//!                                      <--answer--
+//! ```
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use simulation::plan::HostId;
+use simulation::promise::{Broken, Promise};
+
+use super::work::{Here, Outcome, Play, Runner, Work};
+
+/// The argument that makes this program a worker.
+pub(crate) const TASK: &str = "worker";
+
+/// What a worker is to play, as a line.
+#[derive(Debug, Deserialize, Serialize)]
+struct Order {
+    work: Work,
+    play: Play,
+}
+
+/// What a worker answers, as a line.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Answer {
+    /// It was played.
+    Played(Outcome),
+    /// It could not be played.
+    Failed(String),
+    /// Something panicked, and the worker has ended.
+    Panicked(String),
+}
+
+/// Plays what is read, until there is no more.
+///
+/// # Errors
+/// If an order cannot be read or an answer cannot be written.
+pub(crate) fn serve() -> Result<()> {
+    // Some profiles abort at a panic, so it is told from inside, and the process ends in either.
+    std::panic::set_hook(Box::new(|panic| {
+        let answer = Answer::Panicked(panic.to_string());
+        if let Ok(text) = serde_json::to_string(&answer) {
+            println!("{text}");
+        }
+        std::process::exit(101);
+    }));
+    for line in std::io::stdin().lock().lines() {
+        let order: Order = serde_json::from_str(&line?).context("cannot read an order")?;
+        let answer = match Here.run(&order.work, &order.play) {
+            Ok(outcome) => Answer::Played(outcome),
+            Err(error) => Answer::Failed(format!("{error:#}")),
+        };
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer(&mut out, &answer)?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// A worker that runs.
+#[derive(Debug)]
+struct Worker {
+    child: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Worker {
+    fn start() -> Result<Self> {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        let mut child = Command::new(program)
+            .arg(TASK)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("cannot start a worker")?;
+        let orders = child.stdin.take().context("a worker has no input")?;
+        let answers = child.stdout.take().context("a worker has no output")?;
+        Ok(Worker {
+            child,
+            orders,
+            answers: BufReader::new(answers),
+        })
+    }
+
+    /// What it answers; `None` if it has ended without a word.
+    fn ask(&mut self, order: &Order) -> Result<Option<Answer>> {
+        let mut line = serde_json::to_string(order)?;
+        line.push('\n');
+        if self.orders.write_all(line.as_bytes()).is_err() {
+            return Ok(None);
+        }
+        line.clear();
+        match self.answers.read_line(&mut line) {
+            Ok(1..) if line.ends_with('\n') => Ok(Some(
+                serde_json::from_str(&line).context("cannot read what a worker answers")?,
+            )),
+            _ => Ok(None),
+        }
+    }
+
+    /// Waits for its end, and says how that was.
+    fn end(mut self) -> String {
+        drop(self.orders);
+        match self.child.wait() {
+            Ok(status) => format!("the process of the run has ended: {status}"),
+            Err(error) => format!("the process of the run cannot be waited for: {error}"),
+        }
+    }
+}
+
+/// Plays in a process of its own, which is started when it is needed.
+#[derive(Debug, Default)]
+pub(crate) struct Elsewhere {
+    worker: Option<Worker>,
+}
+
+impl Drop for Elsewhere {
+    fn drop(&mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.end();
+        }
+    }
+}
+
+impl Runner for Elsewhere {
+    fn run(&mut self, work: &Work, play: &Play) -> Result<Outcome> {
+        let order = Order {
+            work: work.clone(),
+            play: play.clone(),
+        };
+        let mut worker = match self.worker.take() {
+            Some(worker) => worker,
+            None => Worker::start()?,
+        };
+        let text = match worker.ask(&order)? {
+            Some(Answer::Played(outcome)) => {
+                self.worker = Some(worker);
+                return Ok(outcome);
+            }
+            Some(Answer::Failed(why)) => {
+                self.worker = Some(worker);
+                return Err(anyhow::Error::msg(why));
+            }
+            Some(Answer::Panicked(text)) => {
+                worker.end();
+                text
+            }
+            None => worker.end(),
+        };
+        // Nobody knows at which instant it was.
+        let until = work.plan().until;
+        let broken = Broken {
+            promise: Promise::NoPanic,
+            at: until,
+            host: HostId(0),
+            text,
+        };
+        Ok(Outcome {
+            summary: None,
+            broken: Some(broken),
+            until,
+        })
+    }
+}
