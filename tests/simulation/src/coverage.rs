@@ -47,10 +47,11 @@ impl Coverage {
         }
     }
 
-    /// The names whose faults never had an effect: the storm does not reach them.
+    /// The faults that were planned and never had an effect: the storm does not reach them.
     #[must_use]
     pub fn without_effect(&self) -> Vec<&str> {
-        let rows = self.0.iter().filter(|(_, count)| count.effective == 0);
+        let rows = self.0.iter();
+        let rows = rows.filter(|(_, count)| count.planned > 0 && count.effective == 0);
         rows.map(|(name, _)| name.as_str()).collect()
     }
 
@@ -83,13 +84,14 @@ mod tests {
         let mut one = Coverage::default();
         one.of("quit").planned = 2;
         one.of("reboot").effective = 1;
+        one.of("quit while joining").done = 1;
         let mut all = one.clone();
         all.add(&one);
         assert_eq!(all.of("quit").planned, 4);
         assert_eq!(all.of("reboot").effective, 2);
         assert_eq!(all.without_effect(), ["quit"]);
         let table = all.table();
-        assert_eq!(table.lines().count(), 3);
+        assert_eq!(table.lines().count(), 4);
         assert!(table.lines().all(|line| line.len() == 81), "{table}");
         assert_eq!(Coverage::default().table(), "");
     }

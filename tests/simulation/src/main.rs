@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use simulation::plan::Profile;
+use simulation::world::Digesting;
 
 use campaign::work::Play;
 use campaign::{Campaign, Seeds, fixed, planted};
@@ -57,7 +58,10 @@ fn perform(options: Options) -> Result<bool> {
 fn campaign(jobs: usize) -> Campaign {
     Campaign {
         jobs,
-        play: Play::default(),
+        play: Play {
+            digest: Digesting::Off,
+            ..Play::default()
+        },
         failures: 10,
         until: None,
         totals: None,

@@ -43,6 +43,9 @@ const FRESH: u64 = 1_000_000;
 /// How many seeds are named before each is played; of more, failures are named.
 const NAMED: u64 = 20;
 
+/// After how many runs each fault that was planned must have had an effect once.
+const REACHED: u64 = 500;
+
 /// How a campaign is held.
 #[derive(Debug)]
 pub(crate) struct Campaign {
@@ -112,7 +115,8 @@ impl Campaign {
                 println!("{shape}");
             }
         });
-        self.judge(work, seeds.count, &mut totals, file.as_mut())
+        let kept = self.judge(work, seeds.count, &mut totals, file.as_mut())?;
+        Ok(reaches_everything(&totals) && kept)
     }
 
     /// Plays the fixed runs. Gives whether no promise was broken.
@@ -222,6 +226,17 @@ impl Campaign {
         }
         Ok(found.is_some())
     }
+}
+
+/// Whether each fault had an effect, once there were enough runs; else the storm proves less than
+/// it seems to.
+fn reaches_everything(totals: &Totals) -> bool {
+    let without = totals.coverage.without_effect();
+    if totals.runs < REACHED || without.is_empty() {
+        return true;
+    }
+    println!("these had no effect in any run: {}", without.join(", "));
+    false
 }
 
 fn seed(work: &Work) -> u64 {

@@ -111,3 +111,14 @@ fn a_plan_of_a_shape_is_played_to_its_end() {
     assert!(outcome.summary.unwrap().steps > 0);
     assert_eq!(outcome.until, work.plan().until);
 }
+
+#[test]
+fn a_fault_that_never_has_an_effect_fails_a_long_campaign() {
+    let mut totals = Totals::default();
+    totals.coverage.of("quit").planned = 3;
+    assert!(reaches_everything(&totals));
+    totals.runs = REACHED;
+    assert!(!reaches_everything(&totals));
+    totals.coverage.of("quit").effective = 1;
+    assert!(reaches_everything(&totals));
+}
