@@ -37,6 +37,13 @@ fn perform(options: Options) -> Result<bool> {
         Some(Task::Run { plan, record }) => campaign::again(&plan, record),
         Some(Task::Fixed { jobs }) => campaign(jobs).fixed(),
         Some(Task::Prove { seeds, jobs }) => campaign(jobs).prove(&storm(seeds)),
+        Some(Task::Twin { seeds, first }) => {
+            campaign::twins::play(first..first.saturating_add(seeds))
+        }
+        Some(Task::Differences) => {
+            print!("{}", simulation::twin::differences::page());
+            Ok(true)
+        }
         Some(Task::Planted {
             name, seeds, jobs, ..
         }) => {

@@ -48,6 +48,17 @@ pub(crate) enum Task {
         #[arg(long, default_value_t = 1)]
         jobs: usize,
     },
+    /// Hold the product against the manual, history by history
+    Twin {
+        /// How many seeds
+        #[arg(long, default_value_t = 40)]
+        seeds: u64,
+        /// The first seed
+        #[arg(long, default_value_t = 0)]
+        first: u64,
+    },
+    /// Print the page of differences, docs/reference/differences.md
+    Differences,
     /// Look for a planted fault, in a build that has them
     Planted {
         /// Its number or name

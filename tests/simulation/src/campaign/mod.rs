@@ -9,6 +9,7 @@
 pub(crate) mod fixed;
 pub(crate) mod planted;
 pub(crate) mod shape;
+pub(crate) mod twins;
 pub(crate) mod work;
 pub(crate) mod worker;
 
