@@ -13,7 +13,7 @@ use simulation::plan::Profile;
 use simulation::world::Digesting;
 
 use campaign::work::Play;
-use campaign::{Campaign, Seeds, fixed, planted};
+use campaign::{Campaign, Seeds, Size, fixed, planted};
 use options::{Options, Task};
 
 fn main() -> ExitCode {
@@ -36,7 +36,7 @@ fn perform(options: Options) -> Result<bool> {
         }
         Some(Task::Run { plan, record }) => campaign::again(&plan, record),
         Some(Task::Fixed { jobs }) => campaign(jobs).fixed(),
-        Some(Task::Prove { seeds, jobs }) => campaign(jobs).prove(&storm(seeds)),
+        Some(Task::Prove { seeds, jobs }) => campaign(jobs).prove(&storm(seeds, Size::Mixed)),
         Some(Task::Twin { seeds, first }) => {
             campaign::twins::play(first..first.saturating_add(seeds))
         }
@@ -56,7 +56,7 @@ fn perform(options: Options) -> Result<bool> {
             };
             let planted = planted::named(all, &name)?;
             planting::set(planted.number).context("cannot plant it")?;
-            campaign(jobs).planted(&storm(seeds), &planted)
+            campaign(jobs).planted(&storm(seeds, Size::Small), &planted)
         }
         Some(Task::Worker) => campaign::worker::serve().map(|()| true),
     }
@@ -75,11 +75,11 @@ fn campaign(jobs: usize) -> Campaign {
     }
 }
 
-const fn storm(count: u64) -> Seeds {
+const fn storm(count: u64, size: Size) -> Seeds {
     Seeds {
         first: None,
         count,
         profile: Profile::Storm,
-        size: None,
+        size,
     }
 }

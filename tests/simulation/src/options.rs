@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use simulation::plan::Profile;
 
 use crate::campaign::work::Play;
-use crate::campaign::{Campaign, Seeds};
+use crate::campaign::{Campaign, Seeds, Size};
 
 /// Plays whole sites in simulated time, under a seeded storm of faults, and holds them against what
 /// is promised. See docs/development/proof.md.
@@ -136,13 +136,12 @@ impl Storm {
             first: self.first,
             count: self.seeds,
             profile: self.profile,
-            size: is_sized.then(|| {
-                (
-                    self.hosts.unwrap_or(1),
-                    self.peers.unwrap_or(4),
-                    hours.unwrap_or(24),
-                )
-            }),
+            size: if is_sized {
+                let (hosts, peers) = (self.hosts.unwrap_or(1), self.peers.unwrap_or(4));
+                Size::Given(hosts, peers, hours.unwrap_or(24))
+            } else {
+                Size::Mixed
+            },
         }
     }
 
@@ -209,8 +208,8 @@ mod tests {
             let arguments = ["simulation"].iter().chain(arguments);
             Options::try_parse_from(arguments).unwrap().storm.seeds()
         };
-        assert_eq!(seeds(&["--seeds", "5"]).size, None);
+        assert_eq!(seeds(&["--seeds", "5"]).size, Size::Mixed);
         let year = seeds(&["--hosts", "1", "--peers", "20", "--days", "365"]);
-        assert_eq!(year.size, Some((1, 20, 8_760)));
+        assert_eq!(year.size, Size::Given(1, 20, 8_760));
     }
 }

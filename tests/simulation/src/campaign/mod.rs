@@ -66,21 +66,32 @@ pub(crate) struct Seeds {
     pub(crate) first: Option<u64>,
     pub(crate) count: u64,
     pub(crate) profile: Profile,
-    /// How large the site is, in hosts, peers and hours; by the seed if it is not said.
-    pub(crate) size: Option<(u8, u32, u64)>,
+    pub(crate) size: Size,
+}
+
+/// How large sites are.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Size {
+    /// By the seed.
+    Mixed,
+    /// By the seed, and rather small.
+    Small,
+    /// So many hosts, peers at each, and hours.
+    Given(u8, u32, u64),
 }
 
 impl Seeds {
     fn shape(&self, seed: u64) -> Shape {
-        let shape = Shape::mixed(seed, self.profile);
         match self.size {
-            Some((hosts, peers, hours)) => Shape {
+            Size::Mixed => Shape::mixed(seed, self.profile),
+            Size::Small => Shape::small(seed, self.profile),
+            Size::Given(hosts, peers, hours) => Shape {
+                seed,
                 hosts,
                 peers,
                 hours,
-                ..shape
+                profile: self.profile,
             },
-            None => shape,
         }
     }
 

@@ -21,12 +21,30 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// A shape by the seed: two thirds are one small host, on which most is seen in the least
-    /// time; the others are sites of two and of four hosts.
+    /// time; the others have more peers, or are sites of two and of four hosts.
     pub(crate) const fn mixed(seed: u64, profile: Profile) -> Self {
         let (hosts, peers, hours) = match seed % 25 {
-            0..16 => (1, 4, 8),
+            0..15 => (1, 4, 8),
+            15 => (1, 20, 8),
             16..23 => (2, 5, 16),
             _ => (4, 8, 24),
+        };
+        Shape {
+            seed,
+            hosts,
+            peers,
+            hours,
+            profile,
+        }
+    }
+
+    /// As [`Shape::mixed`], but smaller, to find faults soon.
+    pub(crate) const fn small(seed: u64, profile: Profile) -> Self {
+        let (hosts, peers, hours) = match seed % 10 {
+            0..7 => (1, 4, 8),
+            7 => (1, 40, 3),
+            8 => (2, 5, 12),
+            _ => (4, 6, 12),
         };
         Shape {
             seed,

@@ -44,7 +44,7 @@ fn seeds(count: u64) -> Seeds {
         first: None,
         count,
         profile: Profile::Storm,
-        size: Some((1, 2, 3)),
+        size: Size::Given(1, 2, 3),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::control::Request;
-use connect_ipc::event_filter::EventFilter;
+use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_ipc::hello::{Hello, PROTOCOL, Role};
 use connect_ipc::scripts::InterfaceScript;
 use peerdb::{Database, Record};
@@ -328,7 +328,13 @@ impl Host {
     }
 
     fn operator<W: Watcher>(&mut self, act: &OperatorAct, shared: &mut Shared<W>) -> bool {
-        let events = || Request::Events(EventFilter::default());
+        // Everything, so that no number may be missing.
+        let events = || {
+            Request::Events(EventFilter {
+                kinds: EventKinds::ALL,
+                ..EventFilter::default()
+            })
+        };
         let (request, goes_on) = match act {
             OperatorAct::Status => (Request::Status {}, GoesOn::Leaves),
             OperatorAct::Events(time) => {

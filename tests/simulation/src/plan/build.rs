@@ -143,6 +143,8 @@ fn record(
         if draw.below(4) == 0 {
             pair("mobile", "t");
         }
+        // The name of its variable has runs of other characters than letters and digits.
+        pair("a - b", "x");
         if kind == Kind::Static && draw.below(4) == 0 {
             pairs.retain(|(key, _)| key != "ifdown");
         }
@@ -179,7 +181,9 @@ fn habits(calm: bool) -> ScriptHabits {
         (2, Habit::Floods(1_500)),
         (2, Habit::ClosesOutput),
         (2, Habit::LeavesGrandchild(Duration::from_secs(20))),
-        (2, Habit::NotStarted("no such file".to_owned())),
+        (1, Habit::NotStarted("no such file".to_owned())),
+        // This does not fit into a line.
+        (1, Habit::NotStarted("no such file, ".repeat(30))),
         (1, Habit::Slow(Duration::from_secs(1_200), 0)),
     ];
     ScriptHabits {

@@ -263,6 +263,7 @@ impl Maker<'_> {
         let peer = self.peer(draw)?;
         let user = pick(draw, &self.here()?.users).map(|(user, _)| user.clone());
         let user = user.unwrap_or_else(|| "nobody".to_owned());
+        let long = "nonsense-".repeat(25);
         let words: Vec<&str> = match draw.below(12) {
             0..=2 => vec!["active", &peer],
             3 => vec!["passive", &user],
@@ -273,6 +274,8 @@ impl Maker<'_> {
             8 => vec!["list-active"],
             9 => vec!["userpeer", &user],
             10 => vec!["nonsense"],
+            // The answer would not fit into a line.
+            11 if draw.below(2) == 0 => vec![&long],
             _ => vec!["active"],
         };
         Some(words.into_iter().map(str::to_owned).collect())
