@@ -7,9 +7,6 @@
 //!
 //! A reader can be a full pipe, a terminal that was stopped with Ctrl-S, or a journal that hangs.
 //! What the queue has no room for is lost and counted, and the number is written in its place.
-//!
-//! Waking the thread costs the caller more than making the line. So after it has written, the
-//! thread lets lines gather for [`GATHER`] before it writes again, and nobody wakes it meanwhile.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,12 +17,6 @@ use std::time::{Duration, Instant};
 /// How much waits to be written, at most: some ten thousand lines, which is a lot to read and
 /// little memory.
 const MAX_BYTES: usize = 1024 * 1024;
-
-/// How long lines gather after others were written: too short for people to notice.
-const GATHER: Duration = Duration::from_millis(50);
-
-/// How much gathers at most: the thread is woken when there is more, long before lines are lost.
-const GATHERED: usize = MAX_BYTES / 4;
 
 /// The queues of this process, for [`flush_all`].
 static QUEUES: Mutex<Vec<LineQueue>> = Mutex::new(Vec::new());
@@ -59,21 +50,8 @@ struct State {
     bytes: usize,
     /// How many lines came after `lines` and found no room.
     lost: u64,
-    /// What the thread does.
-    thread: Thread,
-    /// Whether somebody waits until all is written, so that nothing gathers any more.
-    flushing: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-enum Thread {
-    /// It waits for a line.
-    #[default]
-    Idle,
-    /// It has taken lines that it has not written yet.
-    Writing,
-    /// It lets lines gather.
-    Gathering,
+    /// Whether the thread has taken lines that it has not written yet.
+    writing: bool,
 }
 
 /// Where the lines go, and how their loss is said there.
@@ -124,9 +102,7 @@ impl LineQueue {
         } else {
             state.push(line);
         }
-        if state.wants_thread() {
-            self.0.changed.notify_all();
-        }
+        self.0.changed.notify_all();
     }
 
     /// Hands over one of the last lines of a program, for which there is always room.
@@ -138,13 +114,12 @@ impl LineQueue {
     /// Waits until everything is written, at most until `deadline`.
     pub(crate) fn flush(&self, deadline: Instant) {
         let left = deadline.saturating_duration_since(Instant::now());
-        let mut state = self.lock();
-        state.flushing = true;
-        self.0.changed.notify_all();
-        let unwritten =
-            |state: &mut State| state.thread == Thread::Writing || !state.lines.is_empty();
+        let unwritten = |state: &mut State| state.writing || !state.lines.is_empty();
         // Whether it was in time makes no difference to the caller.
-        let _ = self.0.changed.wait_timeout_while(state, left, unwritten);
+        let _ = self
+            .0
+            .changed
+            .wait_timeout_while(self.lock(), left, unwritten);
     }
 
     /// The thread: writes for ever, and so ends with the process.
@@ -161,29 +136,18 @@ impl LineQueue {
             }
             untold += lost;
             tell(&mut untold, &mut sink);
-            self.gather();
         }
-    }
-
-    /// What was taken is written: lets the next lines gather.
-    fn gather(&self) {
-        let mut state = self.lock();
-        state.thread = Thread::Gathering;
-        if state.flushing {
-            self.0.changed.notify_all();
-        }
-        let waits = |state: &mut State| !state.flushing && state.bytes <= GATHERED;
-        let waited = self.0.changed.wait_timeout_while(state, GATHER, waits);
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.thread = Thread::Idle;
     }
 
     /// Waits for lines, and takes them with the number of those lost after them.
     fn take(&self) -> (VecDeque<Vec<u8>>, u64) {
+        let mut state = self.lock();
+        state.writing = false;
+        self.0.changed.notify_all();
         let idle = |state: &mut State| state.lines.is_empty();
-        let waited = self.0.changed.wait_while(self.lock(), idle);
-        let mut state = waited.unwrap_or_else(PoisonError::into_inner);
-        state.thread = Thread::Writing;
+        let waited = self.0.changed.wait_while(state, idle);
+        state = waited.unwrap_or_else(PoisonError::into_inner);
+        state.writing = true;
         state.bytes = 0;
         let lost = std::mem::take(&mut state.lost);
         (std::mem::take(&mut state.lines), lost)
@@ -207,16 +171,6 @@ impl State {
     fn push(&mut self, line: Vec<u8>) {
         self.bytes += line.len();
         self.lines.push_back(line);
-    }
-
-    /// Whether the thread is to be woken, now that there is a line.
-    const fn wants_thread(&self) -> bool {
-        match self.thread {
-            Thread::Idle => true,
-            // It looks again when it has written.
-            Thread::Writing => false,
-            Thread::Gathering => self.bytes > GATHERED,
-        }
     }
 }
 
@@ -296,7 +250,7 @@ mod tests {
         worked.send(true).unwrap();
         queue.flush(Instant::now() + Duration::from_secs(60));
         let state = queue.lock();
-        assert!(state.lines.is_empty() && state.thread != Thread::Writing);
+        assert!(state.lines.is_empty() && !state.writing);
     }
 
     #[test]
@@ -323,6 +277,6 @@ mod tests {
         assert_eq!(written.recv().unwrap(), "one");
         // Returns, although the line is never written.
         queue.flush(Instant::now());
-        assert_eq!(queue.lock().thread, Thread::Writing);
+        assert!(queue.lock().writing);
     }
 }
