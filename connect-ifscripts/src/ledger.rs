@@ -18,7 +18,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_FRAME, length};
+use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_LIST, length};
 use connect_ipc::scripts::{Child, Ended, FailureChanges, Run, UnderWay};
 use connect_ipc::setup::{Setup, SetupChange, SetupKey, SetupPage, SetupState};
 use serde::{Deserialize, Serialize};
@@ -28,9 +28,6 @@ use failures::Failures;
 /// How many setups that are undone are remembered: more than peers come and go in the life of a
 /// server, so that one of them is forgotten long after it was told.
 pub const MAX_UNDONE: usize = 100_000;
-
-/// The most bytes of a page's contents; the rest of a message is for what stands round them.
-const MAX_PAGE: usize = MAX_FRAME - 256;
 
 /// One line of the journal. It is written before the act that it is about.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
@@ -259,7 +256,7 @@ impl Ledger {
         for SetupChange { setup, .. } in self.setups_after(after) {
             // One byte more is the comma between two.
             size += length(&setup) + 1;
-            let full = page.setups.len() == ITEMS_PER_FRAME || size > MAX_PAGE;
+            let full = page.setups.len() == ITEMS_PER_FRAME || size > MAX_LIST;
             if full && !page.setups.is_empty() {
                 page.more = true;
                 break;

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use super::*;
+
+use connect_ipc::frame::MAX_FRAME;
 use connect_ipc::scripts::{Command, ScriptKind};
 use connect_ipc::setup::{Lane, Made};
 
@@ -181,9 +183,9 @@ fn a_page_has_as_many_setups_as_fit_into_a_message() {
     }
     // These are so large that not two fit, and the middle one fills a message by itself.
     for (peer, filling) in [
-        ("x", MAX_PAGE / 2),
-        ("y", MAX_PAGE - 400),
-        ("z", MAX_PAGE / 2),
+        ("x", MAX_LIST / 2),
+        ("y", MAX_LIST - 400),
+        ("z", MAX_LIST / 2),
     ] {
         ledger.apply(&set(peer, made(1, filling)));
     }

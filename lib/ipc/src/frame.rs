@@ -19,7 +19,7 @@ pub const MAX_FRAME: usize = 1024 * 1024;
 pub const ITEMS_PER_FRAME: usize = 500;
 
 /// The most bytes of a list in a message; the rest is for what stands round it.
-const MAX_LIST: usize = MAX_FRAME - 256;
+pub const MAX_LIST: usize = MAX_FRAME - 256;
 
 /// So many bytes have more characters than are shown of a message.
 const START: usize = 400;

@@ -89,18 +89,24 @@ impl Socket {
     /// Whether something has arrived that was not read, or the end of the connection.
     #[must_use]
     pub fn has_unread(&self) -> bool {
-        let mut asked = [PollFd::new(self.fd.get_ref(), PollFlags::IN)];
-        poll(&mut asked, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+        self.state(PollFlags::IN)
+            .is_some_and(|state| !state.is_empty())
     }
 
     /// Whether the other side has stopped both sending and reading.
     #[must_use]
     pub fn is_hung_up(&self) -> bool {
         // The hang-up is reported whatever is asked for.
-        let mut asked = [PollFd::new(self.fd.get_ref(), PollFlags::empty())];
-        let polled = poll(&mut asked, Some(&Timespec::default()));
-        let [asked] = asked;
-        polled.is_err() || asked.revents().intersects(PollFlags::HUP | PollFlags::ERR)
+        let state = self.state(PollFlags::empty());
+        state.is_none_or(|state| state.intersects(PollFlags::HUP | PollFlags::ERR))
+    }
+
+    /// Which of these is so now; `None` if the system does not say.
+    fn state(&self, asked: PollFlags) -> Option<PollFlags> {
+        let mut polled = [PollFd::new(self.fd.get_ref(), asked)];
+        poll(&mut polled, Some(&Timespec::default())).ok()?;
+        let [polled] = polled;
+        Some(polled.revents())
     }
 
     /// Waits until the other side has stopped both sending and reading. Cancel safe; any number of

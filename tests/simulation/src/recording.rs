@@ -80,28 +80,17 @@ fn tell(error: &std::io::Error) {
 #[cfg(test)]
 mod tests {
     use connect_core::replay::replay;
-    use connect_policy::pinging::PingKind;
 
     use super::*;
     use crate::plan::{Plan, Profile, Scale};
+    use crate::promises::testing::config;
     use crate::world::{How, World};
     use std::time::Duration;
 
     #[test]
     fn a_recording_replays_to_the_same_outputs() {
         let directory = tempfile::tempdir().unwrap();
-        let config = Config {
-            version: "2".to_owned(),
-            pid: 1,
-            socket: "tripesock".into(),
-            database: "peers.cdb".into(),
-            startup: false,
-            ping: PingKind::Transport,
-            script_limit: None,
-            exit_on_disconnect: false,
-            server_wait: None,
-            started: Monotonic(1),
-        };
+        let config = config(Monotonic(1));
         let mut recording = Recording::begin(directory.path(), HostId(0), 3, &config);
         let mut core = Machine::new(config);
         let line = |text: &'static str| Input::ServerLine(text.into());

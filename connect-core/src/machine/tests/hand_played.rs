@@ -350,16 +350,18 @@ fn a_challenge_is_a_secret_from_its_first_line_on() {
     assert_eq!(rig.secrets, ["AAAA"]);
 }
 
-#[test]
-fn what_operators_who_have_left_have_asked_a_server_that_does_not_answer_is_bounded() {
+/// A core that knows a passive peer and one with an address.
+fn with_both() -> Rig {
     let records = [
         record("passive", &[("peer", "PASSIVE")]),
         record("p", &[("peer", "INET 192.0.2.1 1")]),
     ];
-    let mut rig = Rig::joined(&records, &[]);
-    let submit = |words: &[&str]| Request::Submit {
-        words: words.iter().map(|word| (*word).to_owned()).collect(),
-    };
+    Rig::joined(&records, &[])
+}
+
+#[test]
+fn what_operators_who_have_left_have_asked_a_server_that_does_not_answer_is_bounded() {
+    let mut rig = with_both();
     let at_start = rig.machine.additions.requesters();
     for connection in 2000..5000 {
         rig.request(connection, 1, submit(&["active", "p"]));
@@ -386,14 +388,7 @@ fn what_operators_who_have_left_have_asked_a_server_that_does_not_answer_is_boun
 
 #[test]
 fn operators_whose_wish_waits_for_the_server_are_told_when_it_is_lost() {
-    let records = [
-        record("passive", &[("peer", "PASSIVE")]),
-        record("p", &[("peer", "INET 192.0.2.1 1")]),
-    ];
-    let mut rig = Rig::joined(&records, &[]);
-    let submit = |words: &[&str]| Request::Submit {
-        words: words.iter().map(|word| (*word).to_owned()).collect(),
-    };
+    let mut rig = with_both();
     rig.request(1, 1, submit(&["active", "p"]));
     rig.request(1, 2, submit(&["passive", "u"]));
     rig.lose_server();

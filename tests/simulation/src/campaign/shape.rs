@@ -23,29 +23,27 @@ impl Shape {
     /// A shape by the seed: two thirds are one small host, on which most is seen in the least
     /// time; the others have more peers, or are sites of two and of four hosts.
     pub(crate) const fn mixed(seed: u64, profile: Profile) -> Self {
-        let (hosts, peers, hours) = match seed % 25 {
+        let size = match seed % 25 {
             0..15 => (1, 4, 8),
             15 => (1, 20, 8),
             16..23 => (2, 5, 16),
             _ => (4, 8, 24),
         };
-        Shape {
-            seed,
-            hosts,
-            peers,
-            hours,
-            profile,
-        }
+        Shape::of(seed, size, profile)
     }
 
     /// As [`Shape::mixed`], but smaller, to find faults soon.
     pub(crate) const fn small(seed: u64, profile: Profile) -> Self {
-        let (hosts, peers, hours) = match seed % 10 {
+        let size = match seed % 10 {
             0..7 => (1, 4, 8),
             7 => (1, 40, 3),
             8 => (2, 5, 12),
             _ => (4, 6, 12),
         };
+        Shape::of(seed, size, profile)
+    }
+
+    const fn of(seed: u64, (hosts, peers, hours): (u8, u32, u64), profile: Profile) -> Self {
         Shape {
             seed,
             hosts,

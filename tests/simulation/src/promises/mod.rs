@@ -31,7 +31,7 @@ mod settled;
 mod sizes;
 mod tap;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod turns;
 
 use std::collections::BTreeMap;

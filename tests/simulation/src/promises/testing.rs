@@ -127,10 +127,9 @@ pub(super) fn view<T>(look: impl FnOnce(View<'_>) -> T) -> T {
     })
 }
 
-/// A core with these records that has joined a server with these peers, and its helpers.
-pub(super) fn joined(records: &[(&str, &[(&str, &str)])], peers: &[&str]) -> Machine {
-    let now = Monotonic(1_000_000_000_000);
-    let mut machine = Machine::new(Config {
+/// That of a core that was started then.
+pub(crate) fn config(started: Monotonic) -> Config {
+    Config {
         version: "2".to_owned(),
         pid: 1,
         socket: "tripesock".into(),
@@ -140,8 +139,14 @@ pub(super) fn joined(records: &[(&str, &[(&str, &str)])], peers: &[&str]) -> Mac
         script_limit: None,
         exit_on_disconnect: false,
         server_wait: None,
-        started: now,
-    });
+        started,
+    }
+}
+
+/// A core with these records that has joined a server with these peers, and its helpers.
+pub(super) fn joined(records: &[(&str, &[(&str, &str)])], peers: &[&str]) -> Machine {
+    let now = Monotonic(1_000_000_000_000);
+    let mut machine = Machine::new(config(now));
     let (pinger, scripts) = (ConnectionId(1), ConnectionId(2));
     let status = || HelperStatus {
         connected: true,
