@@ -128,7 +128,7 @@ async fn what_an_adopted_script_leaves_behind_is_read_to_its_end() -> Result<()>
 #[tokio::test]
 async fn a_helper_that_is_ending_tells_what_it_has_read_and_leaves_the_rest() -> Result<()> {
     let script = |[first, second, third]: [String; 3]| {
-        format!("{first}; echo one; printf tw; {second}; echo o; {third}; echo three")
+        format!("{first}; printf 'one\\ntw'; {second}; echo o; {third}; echo three")
     };
     let (scene, mut helper, mut connection) = Scene::begin(&["--stop-wait", "1h"], script).await?;
     scene.gates[0].open().await?;
