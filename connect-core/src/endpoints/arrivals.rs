@@ -8,8 +8,9 @@ use connect_ipc::control::{Answer, Envelope, HelperStatus};
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
+use connect_runtime::socket::Socket;
 use connect_runtime::transport::{self, Client, Sender};
-use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::tokio::Listener;
 use tokio::time::sleep;
 
 use crate::endpoints::access::Owner;
@@ -72,7 +73,7 @@ pub struct Guest {
 }
 
 /// Accepts the next connection, as soon as the system can.
-pub(super) async fn accept(listener: &Listener) -> (Stream, Client) {
+pub(super) async fn accept(listener: &Listener) -> (Socket, Client) {
     loop {
         match transport::accept(listener).await {
             Ok(accepted) => return accepted,

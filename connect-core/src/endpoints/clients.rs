@@ -18,8 +18,9 @@ use anyhow::Context as _;
 use connect_ipc::control::{Answer, Envelope, Reply};
 use connect_ipc::frame::{self, FrameError};
 use connect_ipc::hello::{Hello, Role};
+use connect_runtime::socket::Socket;
 use connect_runtime::transport::{self, HELLO_LIMIT, Limits, ReceiveError, Receiver, Sender};
-use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::tokio::Listener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -37,7 +38,7 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// A connection before anything is known of it but who it is.
 struct Arrived {
-    stream: Stream,
+    socket: Socket,
     door: Door,
     connection: ConnectionId,
     guest: Guest,
@@ -52,7 +53,7 @@ pub(super) async fn accept_all(
     arrivals: mpsc::Sender<Arrival>,
 ) {
     for accepted in 1_usize.. {
-        let (stream, client) = accept(&listener).await;
+        let (socket, client) = accept(&listener).await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let guest = Guest {
             client,
@@ -61,7 +62,7 @@ pub(super) async fn accept_all(
         match gate.place(door, connection, guest.owner) {
             Ok(place) => {
                 let arrived = Arrived {
-                    stream,
+                    socket,
                     door,
                     connection,
                     guest,
@@ -74,7 +75,7 @@ pub(super) async fn accept_all(
                     drop(place);
                 });
             }
-            Err(why) => turn_away(stream, &gate, &guest, why),
+            Err(why) => turn_away(socket, &gate, &guest, why),
         }
         if accepted.is_multiple_of(limits::ACCEPTED) {
             yield_now().await;
@@ -84,14 +85,14 @@ pub(super) async fn accept_all(
 
 /// Tells a client that there is no place for it, as far as its socket has room. This costs so
 /// little that whoever floods delays nobody else.
-fn turn_away(stream: Stream, gate: &Gate, guest: &Guest, why: NoPlace) {
+fn turn_away(socket: Socket, gate: &Gate, guest: &Guest, why: NoPlace) {
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
     gate.complain(guest.client, || format!("turned away: {why}"));
     let mut words = Vec::new();
     let hello = frame::encode(&Hello::new(Role::Core), &mut words);
     // Both are short.
     let _ = hello.and_then(|()| frame::encode(&busy(why), &mut words));
-    transport::dismiss(stream, &words);
+    transport::dismiss(socket, &words);
 }
 
 /// Tells a client that there is no place for it any more, and ends the connection.
@@ -125,16 +126,13 @@ fn limits_of(door: Door, gate: &Gate, guest: &Guest) -> Limits {
 /// Serves a connection until it ends, and closes it.
 async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Sender<Arrival>) {
     let Arrived {
-        stream,
+        socket,
         door,
         connection,
         guest,
     } = arrived;
-    let (mut receiver, sender) =
-        match transport::split_within(stream, limits_of(door, gate, &guest)) {
-            Ok(halves) => halves,
-            Err(error) => return gate.complain(guest.client, || error.to_string()),
-        };
+    let limits = limits_of(door, gate, &guest);
+    let (mut receiver, sender) = transport::split_within(socket, limits);
     let mut sender = Some(sender);
     let conversation = Conversation {
         door,
@@ -373,7 +371,7 @@ mod tests {
         let path = dir.path().join("s");
         let listener = transport::listen(&path, 0o600).await.unwrap();
         let there = transport::connect(&path).await.unwrap();
-        let (stream, client) = transport::accept(&listener).await.unwrap();
+        let (socket, client) = transport::accept(&listener).await.unwrap();
         let guest = Guest {
             client,
             owner: Owner::Other(client.uid),
@@ -385,7 +383,7 @@ mod tests {
         gate.charge(guest.owner, usize::MAX);
         drop(there);
         let arrived = Arrived {
-            stream,
+            socket,
             door: Door::Observers,
             connection,
             guest,

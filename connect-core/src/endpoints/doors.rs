@@ -17,12 +17,12 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_runtime::activation::HandedOver;
-use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::paths::RuntimeDir;
 use connect_runtime::transport::{self, SocketError};
 use connect_runtime::trouble::TroubleLog;
+use connect_runtime::{clock, closing};
 use interprocess::local_socket::tokio::Listener;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use tokio::sync::mpsc;
@@ -134,6 +134,7 @@ impl Doors {
                  FileDescriptorName= is to be control, observe or helpers"
             );
         }
+        closing::start().context("cannot get ready to close what strangers send")?;
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (requests, requested) = mpsc::channel(SLOTS);
         let access = Arc::new(access);

@@ -19,11 +19,12 @@ use connect_ipc::control::HelperStatus;
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::ToPinger;
 use connect_ipc::scripts::ToScripts;
+use connect_runtime::socket::Socket;
 use connect_runtime::transport::{
-    self, Client, HELLO_LIMIT, HELPER_BACKLOG, ReceiveError, Receiver, Sender,
+    self, Client, HELLO_LIMIT, HELPER_BACKLOG, Limits, ReceiveError, Receiver, Sender,
 };
 use connect_runtime::trouble::TroubleLog;
-use interprocess::local_socket::tokio::{Listener, Stream};
+use interprocess::local_socket::tokio::Listener;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -69,12 +70,12 @@ pub(super) async fn accept_all(
     arrivals: mpsc::Sender<Arrival>,
 ) {
     loop {
-        let (stream, client) = accept(&listener).await;
+        let (socket, client) = accept(&listener).await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let (arrivals, guard) = (arrivals.clone(), guard.clone());
         tokio::spawn(async move {
             let served = tokio::select! {
-                served = helper(stream, client, connection, &guard, &arrivals) => served,
+                served = helper(socket, client, connection, &guard, &arrivals) => served,
                 // Core is ending. A helper is to know that nobody reads what it says.
                 () = arrivals.closed() => return,
             };
@@ -103,13 +104,14 @@ async fn greet(
 }
 
 async fn helper(
-    stream: Stream,
+    socket: Socket,
     client: Client,
     connection: ConnectionId,
     guard: &Guard,
     arrivals: &mpsc::Sender<Arrival>,
 ) -> anyhow::Result<()> {
-    let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
+    let limits = Limits::of_backlog(HELPER_BACKLOG);
+    let (mut receiver, sender) = transport::split_within(socket, limits);
     let hello = match admit(&mut receiver, &sender, client, guard).await {
         Ok(hello) => hello,
         Err(error) => {

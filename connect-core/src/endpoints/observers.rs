@@ -202,7 +202,8 @@ pub(crate) mod tests {
         let listener = transport::listen(&path, 0o600).await.unwrap();
         let there = transport::connect(&path).await.unwrap();
         let (here, client) = transport::accept(&listener).await.unwrap();
-        let (receiver, sender) = transport::split(here, transport::OPERATOR_BACKLOG).unwrap();
+        let limits = transport::Limits::of_backlog(transport::OPERATOR_BACKLOG);
+        let (receiver, sender) = transport::split_within(here, limits);
         (there, client, receiver, sender)
     }
 

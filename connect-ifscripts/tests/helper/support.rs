@@ -19,7 +19,7 @@ use connect_ipc::scripts::{
 };
 use connect_ipc::setup::Lane;
 use connect_runtime::ownership::{Ownership, Strictness};
-use connect_runtime::transport::{self, HELPER_BACKLOG, Receiver, Sender};
+use connect_runtime::transport::{self, HELPER_BACKLOG, Limits, Receiver, Sender};
 use interprocess::local_socket::tokio::Listener;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
@@ -135,7 +135,8 @@ impl Core {
     pub(crate) async fn accept_with(&self, hello: &Hello) -> Result<Connection> {
         let listener = self.listener.as_ref().context("not listening")?;
         let (stream, _) = within(transport::accept(listener)).await??;
-        let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG)?;
+        let limits = Limits::of_backlog(HELPER_BACKLOG);
+        let (mut receiver, sender) = transport::split_within(stream, limits);
         let theirs: Option<Hello> = within(receiver.next()).await??;
         theirs.context("no hello")?.check(&[Role::Ifscripts])?;
         sender.send(hello)?;

@@ -2,9 +2,10 @@
 //! File descriptors: having the runtime watch one for one kind of event only, and closing those
 //! that were inherited.
 
+use std::borrow::Borrow;
 use std::fs;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -16,9 +17,9 @@ use tokio::io::unix::AsyncFd;
 #[expect(
     deprecated,
     reason = "the successor is `unsafe', asking that the descriptor stay open and the same, which \
-              an OwnedFd is by its very type"
+              an OwnedFd is by its very type, shared or not"
 )]
-pub fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+pub fn watch<F: AsRawFd + Borrow<OwnedFd>>(fd: F, interest: Interest) -> io::Result<AsyncFd<F>> {
     AsyncFd::with_interest(fd, interest)
 }
 

@@ -372,7 +372,8 @@ mod tests {
         async fn accept(&mut self, answer: &Hello) -> (Receiver, Sender) {
             let accepting = async {
                 let (stream, _) = transport::accept(&self.listener).await.unwrap();
-                let (mut receiver, sender) = transport::split(stream, HELPER_BACKLOG).unwrap();
+                let limits = transport::Limits::of_backlog(HELPER_BACKLOG);
+                let (mut receiver, sender) = transport::split_within(stream, limits);
                 let hello: Hello = receiver.next().await.unwrap().unwrap();
                 assert_eq!(hello.role, Role::Ifscripts);
                 sender.send(answer).unwrap();

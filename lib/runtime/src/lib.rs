@@ -9,6 +9,7 @@ mod access_list;
 pub mod activation;
 mod client;
 pub mod clock;
+pub mod closing;
 pub mod deadline;
 pub mod descriptor;
 pub mod exit;

@@ -6,32 +6,69 @@
 //! third of what a ping costs. This type waits for room only when there is none.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::sockopt::set_socket_oobinline;
+use rustix::net::{
+    RecvAncillaryBuffer, RecvFlags, ReturnFlags, SendFlags, Shutdown, recv, recvmsg, send, shutdown,
+};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::closing;
 use crate::descriptor::watch;
 
 /// The socket. It belongs to the runtime in which it was made.
 #[derive(Debug)]
 pub struct Socket {
-    fd: AsyncFd<OwnedFd>,
+    fd: AsyncFd<Arc<OwnedFd>>,
+    /// The other side, if it is a stranger. It comes after `fd`, so that it is dropped after it.
+    stranger: Option<Stranger>,
+}
+
+/// A stranger's socket, to be closed as such when nobody else has it.
+#[derive(Debug)]
+struct Stranger(Option<Arc<OwnedFd>>);
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0.take().and_then(Arc::into_inner) {
+            closing::close(socket);
+        }
+    }
 }
 
 impl Socket {
-    /// Takes over a connected socket, which must be non-blocking.
+    /// Takes over a connected socket, which must be non-blocking, and whose other side is trusted.
     ///
     /// # Errors
     /// If the runtime cannot watch it.
     pub fn new(fd: impl Into<OwnedFd>) -> io::Result<Self> {
         Ok(Socket {
-            fd: watch(fd.into(), Interest::READABLE)?,
+            fd: watch(Arc::new(fd.into()), Interest::READABLE)?,
+            stranger: None,
+        })
+    }
+
+    /// Takes over a connected socket, which must be non-blocking, and whose other side is a
+    /// stranger: one who may send descriptors, so that the close of them has us wait (`closing`).
+    ///
+    /// # Errors
+    /// If the runtime cannot watch it.
+    pub fn of_stranger(fd: impl Into<OwnedFd>) -> io::Result<Self> {
+        let fd = Arc::new(fd.into());
+        // First, so that it is closed as a stranger's if anything fails here.
+        let stranger = Stranger(Some(Arc::clone(&fd)));
+        // Urgent data would be thrown away without being looked at, with its descriptors.
+        set_socket_oobinline(&fd, true)?;
+        Ok(Socket {
+            fd: watch(fd, Interest::READABLE)?,
+            stranger: Some(stranger),
         })
     }
 
@@ -40,14 +77,15 @@ impl Socket {
     /// time: a second one would replace the first.
     ///
     /// # Errors
-    /// What the system says about the connection.
+    /// What the system says about the connection; [`io::ErrorKind::InvalidData`] if a stranger has
+    /// sent a descriptor.
     pub async fn read(&self, into: &mut Vec<u8>) -> io::Result<usize> {
         loop {
             // Only one task reads, so it need not queue with others.
             let mut ready = poll_fn(|cx| self.fd.poll_read_ready(cx)).await?;
             let room = into.capacity() - into.len();
-            match recv(&self.fd, spare_capacity(into), RecvFlags::empty()) {
-                Ok((_, count)) => {
+            match self.receive(into) {
+                Ok(count) => {
                     // Less than there was room for, so nothing is left; this saves a system call.
                     if count < room {
                         ready.clear_ready();
@@ -56,9 +94,26 @@ impl Socket {
                 }
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
+                Err(Errno::BADMSG) => {
+                    let why = "the other side sent a descriptor, which nobody here takes";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Reads what is there, without waiting. Of a stranger's connection it reads nothing that a
+    /// descriptor came with, and says [`Errno::BADMSG`]: to read it is to close the descriptor.
+    fn receive(&self, into: &mut Vec<u8>) -> Result<usize, Errno> {
+        if self.stranger.is_none() {
+            return Ok(recv(&self.fd, spare_capacity(into), RecvFlags::empty())?.1);
+        }
+        let start = into.len();
+        into.resize(into.capacity(), 0);
+        let received = receive_plain(self.fd.get_ref(), &mut into[start..]);
+        into.truncate(start + received.unwrap_or(0));
+        received
     }
 
     /// Writes as much as there is room for, which may be part of it.
@@ -127,6 +182,18 @@ impl Socket {
     }
 }
 
+/// Looks first whether there is a descriptor, and then reads just what it has looked at.
+fn receive_plain(socket: &OwnedFd, into: &mut [u8]) -> Result<usize, Errno> {
+    let mut control = RecvAncillaryBuffer::default();
+    let mut room = [IoSliceMut::new(into)];
+    let seen = recvmsg(socket, &mut room, &mut control, RecvFlags::PEEK)?;
+    if seen.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(Errno::BADMSG);
+    }
+    let (_, count) = recv(socket, &mut into[..seen.bytes], RecvFlags::empty())?;
+    Ok(count)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -156,6 +223,30 @@ mod tests {
         left.shutdown(Shutdown::Write);
         assert_eq!(right.read(&mut large).await.unwrap(), 0);
         assert_eq!(right.read(&mut large).await.unwrap(), 0, "and stays seen");
+    }
+
+    #[tokio::test]
+    async fn what_a_stranger_sends_is_read_but_for_what_a_descriptor_comes_with() {
+        for urgent in [false, true] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let ours = Socket::of_stranger(ours).unwrap();
+            let mut bytes = Vec::with_capacity(100);
+            send(&theirs, b"first", SendFlags::empty()).unwrap();
+            assert_eq!(ours.read(&mut bytes).await.unwrap(), 5);
+            assert_eq!(bytes, b"first");
+            let (carried, other) = UnixStream::pair().unwrap();
+            closing::tests::send_with(&theirs, b"x", carried, urgent);
+            let error = ours.read(&mut bytes).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
+            assert_eq!(bytes, b"first");
+            let ended = recv(&other, &mut [0; 1][..], RecvFlags::DONTWAIT);
+            assert_eq!(
+                ended.unwrap_err(),
+                Errno::AGAIN,
+                "the descriptor is not closed"
+            );
+        }
     }
 
     #[tokio::test]

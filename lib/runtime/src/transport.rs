@@ -18,12 +18,13 @@ use interprocess::local_socket::traits::tokio::{Listener as _, Stream as _};
 use interprocess::local_socket::{GenericFilePath, ListenerOptions, ToFsName as _};
 use interprocess::os::unix::local_socket::ListenerOptionsExt as _;
 use rustix::io::Errno;
-use rustix::net::{SendFlags, Shutdown, getpeername, send};
+use rustix::net::{Shutdown, getpeername};
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 use tripe_admin::line::{Line, LineBuffer};
 
 pub use crate::client::Client;
+use crate::closing;
 pub use crate::sender::{Account, LOW, SendError, Sender, Share};
 use crate::socket::Socket;
 use connect_ipc::foreign::Foreign;
@@ -133,14 +134,17 @@ fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socke
     }
 }
 
-/// Accepts the next connection.
+/// Accepts the next connection, which is a stranger's until he has said who he is.
 ///
 /// # Errors
 /// What the system says; the caller should wait a little and retry.
-pub async fn accept(listener: &Listener) -> io::Result<(Stream, Client)> {
+pub async fn accept(listener: &Listener) -> io::Result<(Socket, Client)> {
+    closing::uncrowded().await;
     let stream = listener.accept().await?;
     let client = other_side(&stream);
-    Ok((stream, client))
+    let Stream::UdSocket(stream) = stream;
+    let socket = Socket::of_stranger(UnixStream::from(stream).into_std()?)?;
+    Ok((socket, client))
 }
 
 /// The process at the other side. Of a socket to which we have connected it is the one that had it
@@ -177,11 +181,10 @@ pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
 }
 
 /// Ends a connection that was just accepted, with these last words as far as its socket has room.
-pub fn dismiss(stream: Stream, words: &[u8]) {
-    let Stream::UdSocket(socket) = &stream;
+pub fn dismiss(socket: Socket, words: &[u8]) {
     // It may have gone already.
-    let _ = send(socket, words, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-    drop(stream);
+    let _ = socket.try_write(words);
+    drop(socket);
 }
 
 /// What one connection may take.
@@ -195,37 +198,40 @@ pub struct Limits {
     pub line: usize,
 }
 
-/// Makes the two halves of a connection. `backlog` is the number of unread bytes after which the
-/// connection is closed.
+impl Limits {
+    /// No limits but the general one of a line, and this one of unread bytes.
+    #[must_use]
+    pub const fn of_backlog(backlog: usize) -> Self {
+        Limits {
+            backlog,
+            account: None,
+            line: MAX_FRAME,
+        }
+    }
+}
+
+/// Makes the two halves of a connection that we have made. `backlog` is the number of unread bytes
+/// after which it is closed.
 ///
 /// # Errors
 /// [`ReceiveError::Io`] if the system is out of descriptors or memory.
 pub fn split(stream: Stream, backlog: usize) -> Result<(Receiver, Sender), ReceiveError> {
-    let limits = Limits {
-        backlog,
-        account: None,
-        line: MAX_FRAME,
-    };
-    split_within(stream, limits)
+    let Stream::UdSocket(stream) = stream;
+    let socket = UnixStream::from(stream).into_std().and_then(Socket::new)?;
+    Ok(split_within(socket, Limits::of_backlog(backlog)))
 }
 
 /// Makes the two halves of a connection that has these limits.
-///
-/// # Errors
-/// As [`split`].
-pub fn split_within(stream: Stream, limits: Limits) -> Result<(Receiver, Sender), ReceiveError> {
-    let Stream::UdSocket(stream) = stream;
-    let socket = UnixStream::from(stream)
-        .into_std()
-        .and_then(Socket::new)
-        .map(Arc::new)?;
+#[must_use]
+pub fn split_within(socket: Socket, limits: Limits) -> (Receiver, Sender) {
+    let socket = Arc::new(socket);
     let receiver = Receiver {
         socket: Arc::clone(&socket),
         lines: LineBuffer::new(limits.line),
         length: 0,
     };
     let sender = Sender::new(socket, limits.backlog, limits.account);
-    Ok((receiver, sender))
+    (receiver, sender)
 }
 
 /// Why a message could not be received.
@@ -362,7 +368,7 @@ mod tests {
         let there = connect(&path).await.unwrap();
         let (here, client) = accept(&listener).await.unwrap();
         assert_eq!(client.uid, Some(rustix::process::geteuid().as_raw()));
-        let (receiver, sender) = split_within(here, limits).unwrap();
+        let (receiver, sender) = split_within(here, limits);
         (there, receiver, sender, dir)
     }
 

@@ -35,7 +35,8 @@ fn publish(times: u32) -> anyhow::Result<()> {
         for number in 0..OBSERVERS {
             let there = transport::connect(&path).await?;
             let (here, _) = transport::accept(&listener).await?;
-            let (receiver, sender) = transport::split(here, OPERATOR_BACKLOG)?;
+            let (receiver, sender) =
+                transport::split_within(here, transport::Limits::of_backlog(OPERATOR_BACKLOG));
             let id = ConnectionId(number);
             let everything = EventFilter::default();
             observers.subscribe(id, Owner::Trusted, number, everything, Told::All);
