@@ -257,6 +257,8 @@ impl Keeper {
 fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number).to_string(),
+        // Our own sentence.
+        None if error.kind() == io::ErrorKind::Other => error.to_string(),
         None => error.kind().to_string(),
     }
 }

@@ -29,6 +29,7 @@ use crate::restarts::Restarts;
 use crate::saved_state::{self, Keeper};
 use crate::service_manager::ServiceManager;
 use crate::signals::{self, Hangup};
+use crate::state_file;
 
 /// Takes the sockets that a service manager has opened for us.
 ///
@@ -92,6 +93,9 @@ pub(crate) async fn prepare(
     let (doors, queues) = Doors::open(&paths.runtime, access, handed_over)
         .await
         .map_err(system)?;
+    if let Some(state) = &paths.state {
+        state_file::check(state).map_err(system)?;
+    }
     let looked_at = peerdb::FileIdentity::of(&paths.database).ok();
     let loaded = Database::load(&paths.database);
     if let Some((run, state)) = left(paths, saved_state::load) {

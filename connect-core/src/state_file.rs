@@ -9,6 +9,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use connect_runtime::ownership::{Distrust, Ownership, Strictness};
 use peerdb::plain_file;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -97,10 +98,59 @@ pub(crate) fn try_to_write(directory: &Path, name: &str) -> io::Result<()> {
 /// Makes the directory, for its user alone.
 ///
 /// # Errors
-/// If the system refuses.
+/// If the system refuses, or others could put files of theirs in it.
 pub(crate) fn make(directory: &Path) -> io::Result<()> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
-        .create(directory)
+        .create(directory)?;
+    check(directory).map_err(io::Error::other)
+}
+
+/// Checks that nobody else can put a file in the directory: commands from such a file are run. One
+/// that is not there yet is safe if those above it are.
+///
+/// # Errors
+/// Why it is not safe, and the remedy.
+pub(crate) fn check(directory: &Path) -> anyhow::Result<()> {
+    match Ownership::ourselves().check(directory, Strictness::Directory) {
+        Ok(()) | Err(Distrust::Missing { .. }) => Ok(()),
+        Err(distrust) => anyhow::bail!(
+            "the state directory {} is not safe, since others could have anything run: {distrust}; \
+             {}, or name another directory with --keep-state",
+            directory.display(),
+            distrust.remedy()
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn where_others_may_write_nothing_is_read_or_written() {
+        let above = tempfile::tempdir().unwrap();
+        let directory = above.path().join("state");
+        check(&directory).unwrap();
+        make(&directory).unwrap();
+        check(&directory).unwrap();
+        for path in [above.path(), &directory] {
+            let set = |mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            set(0o777);
+            let error = check(&directory).unwrap_err().to_string();
+            assert!(error.contains("is not safe"), "{error}");
+            let failed = [
+                make(&directory),
+                replace(&directory, "name", b""),
+                try_to_write(&directory, "name"),
+            ];
+            for error in failed.map(Result::unwrap_err) {
+                assert!(error.to_string().contains("is not safe"), "{error}");
+            }
+            set(0o700);
+        }
+        replace(&directory, "name", b"").unwrap();
+    }
 }

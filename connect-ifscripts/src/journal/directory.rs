@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
+use connect_runtime::ownership::{Ownership, Strictness};
 use connect_runtime::scripts_journal::SEGMENT;
 use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, chmod, fstat, mkdirat, openat, statat,
@@ -67,18 +68,16 @@ impl Directory {
             format!("cannot open {path}: it must be a directory, and no symbolic link")
         })?;
         let stat = fstat(&descriptor).with_context(|| format!("cannot use {}", path.display()))?;
-        let owner = stat.st_uid;
-        ensure!(
-            owner == 0 || owner == geteuid().as_raw(),
-            "{} belongs to user {owner}, who could have anything run: give it to the user of \
-             connect-ifscripts (chown)",
-            path.display()
-        );
-        ensure!(
-            !Mode::from_raw_mode(stat.st_mode).intersects(Mode::WGRP | Mode::WOTH),
-            "others may write to {} and could have anything run: forbid it (chmod go-w)",
-            path.display()
-        );
+        Ownership::ourselves()
+            .check(path, Strictness::Directory)
+            .map_err(|distrust| {
+                anyhow::anyhow!(
+                    "the journal of scripts in {} is not safe, since others could have anything \
+                     run: {distrust}; {}, or name another directory with --journal-dir",
+                    path.display(),
+                    distrust.remedy()
+                )
+            })?;
         Ok(Directory {
             descriptor,
             path: path.to_owned(),
