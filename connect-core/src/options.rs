@@ -68,12 +68,16 @@ pub struct CoreOptions {
     /// The group that control.sock belongs to [default: that of the process].
     #[arg(long, value_name = "GROUP")]
     pub control_group: Option<String>,
-    /// Who may reach helpers.sock, in octal; who may use it is said by --helper-user.
+    /// Who may reach helpers.sock, in octal; who may use it is said by --pinger-user and
+    /// --ifscripts-user.
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = parse_mode)]
     pub helpers_mode: u32,
-    /// A user, beside our own and root, whose processes may be helpers; may be repeated.
-    #[arg(long = "helper-user", value_name = "USER")]
-    pub helper_users: Vec<String>,
+    /// A user, beside our own and root, whose processes may be the pinger; may be repeated.
+    #[arg(long = "pinger-user", value_name = "USER")]
+    pub pinger_users: Vec<String>,
+    /// The same for the script helper; may be repeated.
+    #[arg(long = "ifscripts-user", value_name = "USER")]
+    pub ifscripts_users: Vec<String>,
     /// The group that helpers.sock belongs to [default: that of the process].
     #[arg(long, value_name = "GROUP")]
     pub helpers_group: Option<String>,

@@ -56,7 +56,7 @@ mod tests {
     fn the_manual_page_names_every_option_and_no_other() {
         let page = include_str!("../../man/connect-ifscripts.8");
         // The page names an option of core.
-        let others = ["helper-user"];
+        let others = ["ifscripts-user"];
         let found = house::manual::disagreements(Options::command(), page, &others);
         assert_eq!(found, [""; 0]);
     }

@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use connect_ipc::hello::Role;
 use connect_runtime::transport::Client;
 use connect_runtime::users::Admitted;
 
@@ -22,8 +23,10 @@ pub struct Access {
     pub helpers_mode: u32,
     /// The helpers' socket's group; `None` for the process's own.
     pub helpers_group: Option<Group>,
-    /// Users whose processes may be helpers.
-    helpers: Admitted,
+    /// Users whose processes may be the pinger.
+    pingers: Admitted,
+    /// Users whose processes may be the script helper.
+    script_helpers: Admitted,
     /// Users whose operators and observers are trusted.
     observers: Admitted,
 }
@@ -61,22 +64,25 @@ impl Access {
             observe_mode: options.observe_mode,
             helpers_mode: options.helpers_mode,
             helpers_group: group(&options.helpers_group, "--helpers-group")?,
-            helpers: Admitted::new(&options.helper_users, "--helper-user")?,
+            pingers: Admitted::new(&options.pinger_users, "--pinger-user")?,
+            script_helpers: Admitted::new(&options.ifscripts_users, "--ifscripts-user")?,
             observers: Admitted::new(&options.observer_users, "--observer-user")?,
         })
     }
 
-    /// Whether a process may be a helper. Others are kept out by the socket's permissions, and here
-    /// in case those were widened.
-    #[must_use]
-    pub fn may_help(&self, client: Client) -> bool {
-        self.helpers.contains(client.uid)
+    /// What a process may be for core. One that may be nothing is kept out by the permissions of the
+    /// helpers' socket, and here in case those were widened.
+    pub(super) fn roles(&self, client: Client) -> Vec<Role> {
+        let pinger = self.pingers.contains(client.uid).then_some(Role::Pinger);
+        let scripts = self.script_helpers.contains(client.uid);
+        let scripts = scripts.then_some(Role::Ifscripts);
+        pinger.into_iter().chain(scripts).collect()
     }
 
     /// Whose the connection of an operator or observer is.
     pub(super) fn owner(&self, client: Client) -> Owner {
         let uid = client.uid;
-        if self.helpers.contains(uid) || self.observers.contains(uid) {
+        if !self.roles(client).is_empty() || self.observers.contains(uid) {
             Owner::Trusted
         } else {
             Owner::Other(uid)
@@ -108,4 +114,37 @@ fn find_group(name: &str, option: &str) -> anyhow::Result<Group> {
         name: name.to_owned(),
         id,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::ConnectOptions;
+    use clap::Parser as _;
+
+    #[test]
+    fn a_user_is_what_the_options_name_it_for_and_nothing_else() {
+        let line = [
+            "connect",
+            "--pinger-user",
+            "4001",
+            "--ifscripts-user",
+            "4002",
+        ];
+        let access = Access::new(&ConnectOptions::parse_from(line).core).unwrap();
+        let roles = |uid| {
+            access.roles(Client {
+                uid,
+                ..Client::default()
+            })
+        };
+        let own = rustix::process::geteuid().as_raw();
+        for trusted in [0, own] {
+            assert_eq!(roles(Some(trusted)), [Role::Pinger, Role::Ifscripts]);
+        }
+        assert_eq!(roles(Some(4001)), [Role::Pinger]);
+        assert_eq!(roles(Some(4002)), [Role::Ifscripts]);
+        assert_eq!(roles(Some(4003)), []);
+        assert_eq!(roles(None), []);
+    }
 }

@@ -8,6 +8,7 @@ use connect_ipc::control::{Answer, Envelope, HelperStatus};
 use connect_ipc::hello::Role;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
+use connect_runtime::closing;
 use connect_runtime::socket::Socket;
 use connect_runtime::transport::{self, Client, Sender};
 use interprocess::local_socket::tokio::Listener;
@@ -72,13 +73,32 @@ pub struct Guest {
     pub(super) owner: Owner,
 }
 
-/// Accepts the next connection, as soon as the system can.
-pub(super) async fn accept(listener: &Listener) -> (Socket, Client) {
-    loop {
-        match transport::accept(listener).await {
-            Ok(accepted) => return accepted,
-            Err(error) => tracing::warn!(%error, "cannot accept a connection; retrying"),
+/// A socket that connections come in by.
+#[derive(Debug)]
+pub(super) struct Listening {
+    pub(super) listener: Listener,
+    /// Whether no other process has it as well.
+    pub(super) ours: bool,
+}
+
+impl Listening {
+    /// Accepts the next connection, as soon as the system can.
+    pub(super) async fn accept(&self) -> (Socket, Client) {
+        loop {
+            match transport::accept(&self.listener).await {
+                Ok(accepted) => return accepted,
+                Err(error) => tracing::warn!(%error, "cannot accept a connection; retrying"),
+            }
+            sleep(ACCEPT_PAUSE).await;
         }
-        sleep(ACCEPT_PAUSE).await;
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        if self.ours {
+            let Listener::UdSocket(listener) = &self.listener;
+            closing::close_listener(listener);
+        }
     }
 }

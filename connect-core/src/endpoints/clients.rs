@@ -20,12 +20,11 @@ use connect_ipc::frame::{self, FrameError};
 use connect_ipc::hello::{Hello, Role};
 use connect_runtime::socket::Socket;
 use connect_runtime::transport::{self, HELLO_LIMIT, Limits, ReceiveError, Receiver, Sender};
-use interprocess::local_socket::tokio::Listener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use crate::endpoints::arrivals::{Arrival, Guest, accept};
+use crate::endpoints::arrivals::{Arrival, Guest, Listening};
 use crate::endpoints::door::Door;
 use crate::endpoints::gate::{Gate, Place};
 use crate::endpoints::limits;
@@ -46,14 +45,14 @@ struct Arrived {
 
 /// Accepts connections for ever. `numbers` are those of the connections of all doors.
 pub(super) async fn accept_all(
-    listener: Listener,
+    listening: Listening,
     door: Door,
     gate: Arc<Gate>,
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,
 ) {
     for accepted in 1_usize.. {
-        let (socket, client) = accept(&listener).await;
+        let (socket, client) = listening.accept().await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let guest = Guest {
             client,

@@ -30,7 +30,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::endpoints::access::Access;
-use crate::endpoints::arrivals::Arrival;
+use crate::endpoints::arrivals::{Arrival, Listening};
 use crate::endpoints::clients;
 use crate::endpoints::directory;
 use crate::endpoints::door::Door;
@@ -202,15 +202,18 @@ impl Doors {
 
     fn serve(&mut self, door: Door, listener: Listener, file: SocketFile, ours: bool) {
         let numbers = Arc::clone(&self.numbers);
+        let listening = Listening { listener, ours };
         let task = match door {
             Door::Helpers => {
                 let guard = Guard::new(Arc::clone(&self.access));
                 let arrivals = self.arrivals.clone();
-                tokio::spawn(listeners::accept_all(listener, guard, numbers, arrivals))
+                tokio::spawn(listeners::accept_all(listening, guard, numbers, arrivals))
             }
             Door::Operators | Door::Observers => {
                 let (gate, requests) = (self.gate(), self.requests.clone());
-                tokio::spawn(clients::accept_all(listener, door, gate, numbers, requests))
+                tokio::spawn(clients::accept_all(
+                    listening, door, gate, numbers, requests,
+                ))
             }
         };
         self.served.push(Served {

@@ -90,6 +90,9 @@ pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;
 /// Events that are delivered to one user.
 pub(super) const EVENTS: Rate = Rate::per_second(20_000, Duration::from_millis(500));
 
+/// Events of one user that are delivered whatever others get.
+pub(super) const FIRST_EVENTS: Rate = Rate::per_second(4_000, Duration::from_millis(500));
+
 /// Events that are delivered to all users.
 pub(super) const ALL_EVENTS: Rate = Rate::per_second(60_000, Duration::from_millis(500));
 

@@ -24,14 +24,13 @@ use connect_runtime::transport::{
     self, Client, HELLO_LIMIT, HELPER_BACKLOG, Limits, ReceiveError, Receiver, Sender,
 };
 use connect_runtime::trouble::TroubleLog;
-use interprocess::local_socket::tokio::Listener;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::endpoints::access::Access;
-use crate::endpoints::arrivals::{Arrival, accept};
+use crate::endpoints::arrivals::{Arrival, Listening};
 use crate::machine::ConnectionId;
 
 /// How often the same trouble with helpers is logged: one of another version, or of the wrong user,
@@ -64,13 +63,13 @@ impl Guard {
 
 /// Accepts connections of helpers for ever.
 pub(super) async fn accept_all(
-    listener: Listener,
+    listening: Listening,
     guard: Guard,
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,
 ) {
     loop {
-        let (socket, client) = accept(&listener).await;
+        let (socket, client) = listening.accept().await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));
         let (arrivals, guard) = (arrivals.clone(), guard.clone());
         tokio::spawn(async move {
@@ -153,14 +152,17 @@ async fn admit(
     client: Client,
     guard: &Guard,
 ) -> anyhow::Result<Hello> {
-    if guard.access.may_help(client) {
-        return greet(receiver, sender, &[Role::Pinger, Role::Ifscripts]).await;
+    let roles = guard.access.roles(client);
+    if !roles.is_empty() {
+        return greet(receiver, sender, &roles).await;
     }
     sender.send(&Hello::new(Role::Core))?;
     let uid = client
         .uid
         .map_or_else(|| "?".to_owned(), |uid| uid.to_string());
-    anyhow::bail!("the user {uid} may not be a helper; core's --helper-user says who")
+    anyhow::bail!(
+        "the user {uid} may not be a helper; core's --pinger-user and --ifscripts-user say who"
+    )
 }
 
 /// Hands messages on until the connection ends; what is malformed is answered with an error.

@@ -68,11 +68,18 @@ impl Pacer {
     }
 }
 
+/// How many events one user has got.
+#[derive(Clone, Copy, Debug, Default)]
+struct Got {
+    events: Bucket,
+    first: Bucket,
+}
+
 /// How many events may be delivered.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     all: Bucket,
-    users: HashMap<Option<u32>, Bucket>,
+    users: HashMap<Option<u32>, Got>,
 }
 
 impl Deliveries {
@@ -81,9 +88,10 @@ impl Deliveries {
         let Owner::Other(user) = owner else {
             return usize::MAX;
         };
-        let own = self.users.get(&user).copied().unwrap_or_default();
-        let own = own.left(limits::EVENTS, now);
-        own.min(self.all.left(limits::ALL_EVENTS, now))
+        let got = self.users.get(&user).copied().unwrap_or_default();
+        let own = got.events.left(limits::EVENTS, now);
+        let first = got.first.left(limits::FIRST_EVENTS, now);
+        own.min(self.all.left(limits::ALL_EVENTS, now).max(first))
     }
 
     /// So many were delivered in one write.
@@ -91,10 +99,12 @@ impl Deliveries {
         let Owner::Other(user) = owner else { return };
         let count = events + limits::WRITE;
         if self.users.len() >= USERS {
-            self.users.retain(|_, bucket| !bucket.is_at_rest(now));
+            self.users
+                .retain(|_, got| !got.events.is_at_rest(now) || !got.first.is_at_rest(now));
         }
-        let own = self.users.entry(user).or_default();
-        own.take(limits::EVENTS, count, now);
+        let got = self.users.entry(user).or_default();
+        got.events.take(limits::EVENTS, count, now);
+        got.first.take(limits::FIRST_EVENTS, count, now);
         self.all.take(limits::ALL_EVENTS, count, now);
     }
 }
@@ -192,6 +202,10 @@ mod tests {
         for user in 2..5 {
             deliveries.delivered(Owner::Other(Some(user)), 10_000, START);
         }
-        assert_eq!(deliveries.left(Owner::Other(Some(6)), START), 0);
+        // One who has had none gets the first ones all the same.
+        let late = Owner::Other(Some(6));
+        assert_eq!(deliveries.left(late, START), 2_000);
+        deliveries.delivered(late, 2_000, START);
+        assert_eq!(deliveries.left(late, START), 0);
     }
 }

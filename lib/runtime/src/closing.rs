@@ -9,7 +9,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use std::time::Duration;
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
 use nix::sys::signal::Signal;
 use rustix::io::ioctl_fionread;
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What interrupts a close. Nothing else sends it to this process.
@@ -76,6 +76,16 @@ pub(crate) fn close(socket: OwnedFd) {
     if !is_empty && let Some(queue) = QUEUE.get() {
         queue.lock().waiting.push_back(socket);
         queue.changed.notify_all();
+    }
+}
+
+/// Closes a socket on which connections may wait that nobody has accepted, unless another process
+/// has it too.
+pub fn close_listener(listener: impl AsFd) {
+    // Nobody can connect from here on.
+    let _ = shutdown(&listener, Shutdown::Read);
+    while let Ok(socket) = accept_with(&listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        close(socket);
     }
 }
 
@@ -145,11 +155,10 @@ impl Queue {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use std::io::{IoSlice, Write as _};
+    use std::io::{IoSlice, Read as _, Write as _};
     use std::mem::MaybeUninit;
     use std::net::{TcpListener, TcpStream};
-    use std::os::fd::AsFd;
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     use rustix::net::sockopt::set_socket_linger;
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -179,6 +188,20 @@ pub(crate) mod tests {
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
         sendmsg(to, &[IoSlice::new(bytes)], &mut control, flags).unwrap();
+    }
+
+    #[test]
+    fn nobody_waits_on_a_listener_that_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let waiting = [(); 3].map(|()| UnixStream::connect(&path).unwrap());
+        close_listener(&listener);
+        for mut stranger in waiting {
+            assert_eq!(stranger.read(&mut [0]).unwrap(), 0);
+        }
+        assert!(UnixStream::connect(&path).is_err());
     }
 
     #[tokio::test]

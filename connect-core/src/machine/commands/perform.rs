@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Performing the service's commands, whoever submits them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use connect_ipc::control::ServerLink;
 use connect_ipc::event::EventKind;
 use connect_policy::pinging::is_dynamic;
+use tripe_admin::challenge;
 
 use super::{COMMANDS, Command, Held};
 use crate::machine::requester::Requester;
@@ -52,11 +54,25 @@ impl Machine {
         }
     }
 
+    /// What everybody may hear of a command: a challenge that somebody has given as a word is none
+    /// of it. The name of a peer is told, whatever it looks like.
+    fn words_told(&self, words: &[String]) -> Vec<String> {
+        let is_name = |word: &str| {
+            self.peers.find(word).is_some() || self.database.current.peer(word).is_some()
+        };
+        let told = |word: &String| match challenge::mask(word) {
+            Cow::Owned(masked) if !is_name(word) => masked,
+            _ => word.clone(),
+        };
+        words.iter().map(told).collect()
+    }
+
     /// Runs a command of the service.
     pub(in crate::machine) fn submit(&mut self, requester: &Requester, by: &str, words: &[String]) {
         self.events.counters.commands += 1;
+        let told = self.words_told(words);
         self.emit(None, || EventKind::Command {
-            words: words.to_vec(),
+            words: told,
             by: by.to_owned(),
         });
         let Some((name, arguments)) = words.split_first() else {

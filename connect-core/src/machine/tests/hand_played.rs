@@ -574,7 +574,7 @@ fn what_happened_last_is_told_to_those_who_come_later() {
     for _ in 0..100 {
         rig.hear("NOTE KXDONE p");
     }
-    let long = vec!["nonsense".to_owned(), "x".repeat(100_000)];
+    let long = vec!["nonsense".to_owned(), "x-".repeat(50_000)];
     rig.request(1, 1, Request::Submit { words: long });
     rig.hear("NOTE KXDONE p");
     rig.wait(Duration::from_secs(2));

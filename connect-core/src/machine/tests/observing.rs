@@ -712,3 +712,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_challenge_given_as_a_word_of_a_command_is_told_to_nobody() {
+    let plain = "averyverylongnamewithoutahyphen";
+    let challenge = "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo";
+    let mut rig = Rig::joined(&[record(plain, &[("peer", "INET h 1")])], &[]);
+    rig.observe();
+    rig.events.clear();
+    for (job, word) in [plain, challenge].iter().enumerate() {
+        rig.hear(&format!("SVCJOB J{job} connect kick {word}"));
+    }
+    let told = rig.events.iter().filter_map(|event| match &event.kind {
+        EventKind::Command { words, .. } => Some(words.join(" ")),
+        _ => None,
+    });
+    let told: Vec<String> = told.collect();
+    assert_eq!(
+        told,
+        [format!("kick {plain}"), "kick <challenge>".to_owned()]
+    );
+}

@@ -390,7 +390,7 @@ fn only_processes_of_the_users_named_may_be_helpers() -> Outcome {
     first.signal(Signal::TERM)?;
     first.wait()?;
     assert_eq!(first.log().matches(&refusal).count(), 2, "{}", first.log());
-    let second = core(&["--helper-user", &STRANGER.to_string()])?;
+    let second = core(&["--pinger-user", &STRANGER.to_string()])?;
     manager.until("STATUS=serving core ")?;
     let status = second.status()?;
     assert_eq!(status[0]["service"]["pinger"]["connected"], true);
@@ -401,11 +401,11 @@ fn only_processes_of_the_users_named_may_be_helpers() -> Outcome {
 fn a_user_that_is_not_there_is_named_at_the_start() -> Outcome {
     let site = Site::new()?.build()?;
     let mut command = core_command(&site)?;
-    command.args(["--helper-user", "nobody-of-this-name"]);
+    command.args(["--pinger-user", "nobody-of-this-name"]);
     let mut core = Service::run(&site, command)?;
     assert_eq!(core.wait()?.code(), Some(71));
     let log = core.log();
-    let sentence = "there is no user nobody-of-this-name; see --helper-user";
+    let sentence = "there is no user nobody-of-this-name; see --pinger-user";
     assert!(log.contains(sentence), "{log}");
     Ok(())
 }
