@@ -247,8 +247,11 @@ mod tests {
         let text = |path: &Path| format!("{:#}", Directory::open(path).unwrap_err());
         let open = dir.path().join("open");
         fs::create_dir(&open).unwrap();
-        fs::set_permissions(&open, Permissions::from_mode(0o770)).unwrap();
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).unwrap();
         assert!(text(&open).contains("chmod go-w"), "{}", text(&open));
+        // Whoever may rename it can take it away.
+        let below = open.join("below");
+        assert!(text(&below).contains("chmod go-w"), "{}", text(&below));
         let link = dir.path().join("link");
         symlink(dir.path(), &link).unwrap();
         assert!(text(&link).contains("symbolic link"), "{}", text(&link));
