@@ -3,9 +3,10 @@
 //! nothing twice: which peers were there and configured, and how they fared.
 //!
 //! It counts only against the very server it was written down for; who reads it has checked that.
-//! Peers of the state are put into the table as if this core had known them, and then the server's
-//! list is treated as after an interruption: what stayed is left alone, what is gone is brought
-//! down, what is new is configured.
+//! Peers of the state are put into the table as if this core had known them, as soon as the
+//! service is claimed, since from then on the server tells of peers. Its list is then treated as
+//! after an interruption: what stayed is left alone, what is gone is brought down, what is new is
+//! configured.
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
@@ -126,6 +127,8 @@ pub(super) struct Inheritance {
     left: Option<Inherited>,
     /// Whether it is about the server that is being joined.
     applies: bool,
+    /// What waits for the peers to be listed, once the state was taken.
+    restored: Option<Restored>,
     /// Whether what `--startup` stands for was done for this server, by this core or an earlier
     /// one.
     started_up: bool,
@@ -177,18 +180,31 @@ impl Inheritance {
         self.started_up = true;
     }
 
-    /// The state and the database, if they are about the server that is being joined.
-    pub(super) fn take(&mut self) -> Option<(State, Option<DatabaseCopy>)> {
+    /// What was left, if it is about the server that is being joined.
+    pub(super) fn take(&mut self) -> Option<Inherited> {
         let applies = std::mem::take(&mut self.applies);
         let left = self.left.take_if(|_| applies)?;
         self.started_up = left.state.started_up;
-        Some((left.state, left.database))
+        Some(left)
+    }
+
+    /// The table has the peers of the state; this is kept until they are listed, even if the server
+    /// is lost before.
+    pub(super) fn keep(&mut self, restored: Restored) {
+        self.restored = Some(restored);
+    }
+
+    /// What was kept: the peers are listed.
+    pub(super) fn take_restored(&mut self) -> Option<Restored> {
+        self.restored.take()
     }
 }
 
 /// What is to be given back to peers once they are adopted.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Restored {
+    /// The run of the server whose peers they were.
+    pub(super) run: ServerRun,
     pub(super) adopted: Vec<(PeerId, AdoptionState)>,
     /// Peers that the pinger is told of when they are adopted.
     pub(super) remembered: Vec<String>,

@@ -123,7 +123,10 @@ impl Machine {
             self.note_owed(*id);
         }
         self.watch(&replanned, WatchAs::Replanned);
-        self.adopt_many(&wanted);
+        // Before that each peer may have figures that wait for the list.
+        if self.server.joined_before() {
+            self.adopt_many(&wanted);
+        }
         self.forget_scripts_without_record();
     }
 

@@ -11,7 +11,7 @@ use connect_liveness::CatchUp;
 use peerdb::Database;
 
 use super::Machine;
-use super::inheritance::{AdoptionState, PeerState, Restored, State};
+use super::inheritance::{AdoptionState, Inherited, PeerState, Restored, State};
 use super::input::WriteNews;
 use super::peers::Algorithms;
 use connect_ipc::setup::ServerRun;
@@ -122,9 +122,17 @@ impl Machine {
         self.scripts.pending()
     }
 
-    /// Puts the peers of an earlier core into the table, if it has left any.
-    pub(super) fn restore_table(&mut self) -> Option<Restored> {
-        let (state, database) = self.inheritance.take()?;
+    /// Puts the peers of an earlier core into the table, if it has left any. This comes before the
+    /// server tells of a peer, so that one which it tells of is not taken for that of the state.
+    pub(super) fn restore_table(&mut self) {
+        let Some(Inherited {
+            run,
+            state,
+            database,
+        }) = self.inheritance.take()
+        else {
+            return;
+        };
         let is_inherited = self.database.inherit(database);
         if is_inherited {
             let peers = self.database.current.sorted_peers().len();
@@ -142,10 +150,12 @@ impl Machine {
         if self.database.fault.is_none() || is_inherited {
             self.peers.departures.keep_expected(&self.database.current);
         }
-        let mut restored = Restored::default();
-        // What fell due while there was no core is spread, as when a server comes back.
-        let mut catch_up = CatchUp::new(self.now);
+        let mut adopted = Vec::new();
         for saved in state.peers {
+            if self.peers.find(&saved.name).is_some() {
+                // This core has seen it come, when it was not certain which server it had met.
+                continue;
+            }
             let record = self.database.current.peer(&saved.name).cloned();
             let algorithms = saved
                 .algorithms
@@ -156,30 +166,44 @@ impl Machine {
                 peer.setups = saved.setups;
                 peer.algorithms = algorithms;
             }
-            let Some(adoption) = saved.adoption else {
+            adopted.extend(saved.adoption.map(|adoption| (id, adoption)));
+        }
+        self.inheritance.keep(Restored {
+            run,
+            adopted,
+            remembered: Vec::new(),
+        });
+    }
+
+    /// Has those of the restored peers that are still there remembered, to be adopted as they
+    /// fared.
+    pub(super) fn remember_restored(&mut self, restored: &mut Restored) {
+        // What fell due while there was no core is spread, as when a server comes back.
+        let mut catch_up = CatchUp::new(self.now);
+        for (id, adoption) in &restored.adopted {
+            let Some(peer) = self.peers.get(*id) else {
                 continue;
             };
-            restored.adopted.push((id, adoption));
+            let name = peer.name().to_owned();
             // A pinger that has outlived that core, and has come before the server, knows better.
-            if self.pinger.remembered.contains_key(&saved.name) {
+            if self.pinger.remembered.contains_key(&name) {
                 continue;
             }
             let mut phase = adoption.phase;
             catch_up.apply(&mut phase);
             let known = Remembered {
-                name: saved.name.clone(),
+                name: name.clone(),
                 phase,
                 statistics: adoption.statistics,
             };
-            restored.remembered.push(saved.name.clone());
-            self.pinger.remembered.insert(saved.name, known);
-            self.pinger.from_state.insert(id);
+            restored.remembered.push(name.clone());
+            self.pinger.remembered.insert(name, known);
+            self.pinger.from_state.insert(*id);
         }
         if self.pinger.helper.ready().is_some() {
             // It has told all it knew.
             self.pinger.from_state.clear();
         }
-        Some(restored)
     }
 
     /// Gives back what is no business of the pinger, now that the peers are adopted.

@@ -86,6 +86,21 @@ impl Pipe {
         self.last
     }
 
+    /// What is on its way comes in pieces no more: all of it arrives at once. Gives when.
+    pub(crate) fn hurry(&mut self, now: Instant) -> Option<Instant> {
+        let at = now.max(self.stalled_until);
+        if self.last <= at {
+            return None;
+        }
+        self.last = at;
+        self.end = self.end.map(|end| end.min(at));
+        let all: Vec<u8> = self.chunks.drain(..).flat_map(|(_, piece)| piece).collect();
+        if !all.is_empty() {
+            self.chunks.push_back((at, all));
+        }
+        Some(at)
+    }
+
     /// Takes what has arrived by now.
     pub(crate) fn take(&mut self, now: Instant) -> Arrived {
         let mut arrived = Arrived::default();
@@ -155,5 +170,49 @@ impl Wire {
             Way::ToServer => &mut self.to_server,
             Way::ToClient => &mut self.to_client,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A pipe with a word on its way, a byte a second.
+    fn in_pieces() -> Pipe {
+        let mut pipe = Pipe::default();
+        pipe.pending.extend_from_slice(b"word");
+        let mut instants = 0;
+        let pieces = Some((1, SECOND));
+        pipe.flush(Instant(0), Duration::ZERO, pieces, |_| instants += 1);
+        assert_eq!(instants, 4);
+        assert_eq!(pipe.take(Instant(0)).bytes, b"w");
+        pipe
+    }
+
+    #[test]
+    fn what_is_left_of_pieces_arrives_at_once_and_what_comes_later_does_not_wait_for_them() {
+        let mut pipe = in_pieces();
+        let now = Instant(0) + SECOND / 2;
+        assert_eq!(pipe.hurry(now), Some(now));
+        assert_eq!(pipe.take(now).bytes, b"ord");
+        assert_eq!(pipe.hurry(now), None, "nothing is on its way");
+        pipe.pending.extend_from_slice(b"next");
+        pipe.flush(now, Duration::ZERO, None, |at| assert_eq!(at, now));
+        assert_eq!(pipe.take(now).bytes, b"next");
+    }
+
+    #[test]
+    fn an_end_comes_with_the_pieces_and_none_of_it_before_the_stream_goes_on() {
+        let mut pipe = in_pieces();
+        pipe.close(Instant(0), Duration::ZERO);
+        let now = Instant(0) + SECOND / 2;
+        pipe.stalled_until = now + SECOND;
+        assert_eq!(pipe.hurry(now), Some(now + SECOND));
+        assert!(!pipe.take(now).ended);
+        let arrived = pipe.take(now + SECOND);
+        assert_eq!(arrived.bytes, b"ord");
+        assert!(arrived.ended);
     }
 }

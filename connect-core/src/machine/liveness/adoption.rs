@@ -38,6 +38,7 @@ impl Machine {
     fn eligible(&self, id: PeerId) -> bool {
         self.peers
             .get(id)
+            .filter(|peer| !peer.struck)
             .and_then(|peer| peer.record.as_ref())
             .is_some_and(is_watched)
     }
@@ -45,9 +46,9 @@ impl Machine {
     /// Adopts a peer that has just been added, if it is eligible: first ping after one interval,
     /// since a peer that was added this moment has no keys yet.
     pub(in crate::machine) fn adopt_added(&mut self, id: PeerId) {
+        self.forget_remembered(id);
         if self.eligible(id) {
             let now = self.now;
-            self.forget_remembered(id);
             self.adopt(id, |plan| now + Duration::from_secs(u64::from(plan.every)));
             if let Some(adoption) = self.peers.adoption_mut(id) {
                 adoption.is_new = true;

@@ -27,14 +27,14 @@ const PROBE_LIMIT: Duration = Duration::from_secs(3);
 const LOST_LOGGED: usize = 10;
 
 /// What the server's list of peers means.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Listing {
     /// Core has never met a server, and an earlier core has left nothing about this one.
     FirstMeeting,
     /// As before, but another program has provided the service until now.
     Succession,
     /// An earlier core has left its state about this run of the server.
-    Resumption(Restored),
+    Resumption,
     /// Core was joined with a server before.
     Rejoin {
         /// Whether this is another run, which started without the peers of the one before.
@@ -44,18 +44,18 @@ enum Listing {
 
 impl Listing {
     /// How far peers are set up that core did not know.
-    const fn newcomers(&self, startup: bool) -> Progress {
+    const fn newcomers(self, startup: bool) -> Progress {
         match self {
             Listing::FirstMeeting if startup => Progress::Due,
             Listing::FirstMeeting => Progress::Found,
             Listing::Succession => Progress::Made,
-            Listing::Resumption(_) | Listing::Rejoin { .. } => Progress::Due,
+            Listing::Resumption | Listing::Rejoin { .. } => Progress::Due,
         }
     }
 
     /// Why the server does not have a peer that core knew. One and the same run loses none by
     /// itself, but whether it was a command, or silence that was not noted any more, is not known.
-    const fn removal(&self) -> Removal {
+    const fn removal(self) -> Removal {
         match self {
             Listing::Rejoin { new_server: true } => Removal::Server,
             _ => Removal::Unseen,
@@ -63,12 +63,12 @@ impl Listing {
     }
 
     /// Whether the server counts as just started, so that `--startup` has to be done for it.
-    const fn is_fresh(&self, started_up: bool) -> bool {
+    const fn is_fresh(self, started_up: bool) -> bool {
         match self {
             Listing::FirstMeeting => true,
             Listing::Succession => false,
-            Listing::Resumption(_) => !started_up,
-            Listing::Rejoin { new_server } => *new_server,
+            Listing::Resumption => !started_up,
+            Listing::Rejoin { new_server } => new_server,
         }
     }
 }
@@ -136,6 +136,7 @@ impl Machine {
         let sent = match (result, &joining.claim) {
             (Ok(()), _) => {
                 joining.claim = Claim::Granted;
+                self.restore_table();
                 tracing::info!(version = %self.config.version, "claimed the service");
                 let names = Vec::new();
                 self.command(Pending::List { names }, "LIST", [])
@@ -213,7 +214,8 @@ impl Machine {
         (self.server.wait_until, self.server.awaited.answer_by) = (None, None);
         let stage = std::mem::replace(&mut self.server.stage, Stage::Up);
         self.server.listed_run = self.server.run;
-        let listing = self.interpret_list(first, &stage, &names);
+        let mut restored = self.inheritance.take_restored();
+        let listing = self.interpret_list(first, &stage, &names, restored.as_ref());
         let fresh = listing.is_fresh(self.inheritance.started_up());
         if matches!(listing, Listing::Succession) {
             // What `--startup` stands for was done in the other program's time.
@@ -224,7 +226,13 @@ impl Machine {
         // Before the new ones are named: what is overdue is spread, and that is for peers that were
         // watched before the outage, not for those whose first pings are spread already.
         self.proceed_with_pings();
+        if let Some(restored) = &mut restored {
+            self.remember_restored(restored);
+        }
         self.take_over(names, listing);
+        if let Some(restored) = restored {
+            self.restore_adoptions(restored);
+        }
         // A peer that is gone is another one if it comes back.
         let peers = &self.peers;
         let remembered = &mut self.pinger.remembered;
@@ -246,10 +254,21 @@ impl Machine {
         }
     }
 
-    fn interpret_list(&mut self, first: bool, stage: &Stage, names: &[String]) -> Listing {
+    fn interpret_list(
+        &mut self,
+        first: bool,
+        stage: &Stage,
+        names: &[String],
+        restored: Option<&Restored>,
+    ) -> Listing {
         let is_another = std::mem::take(&mut self.server.is_another);
-        if let Some(restored) = self.restore_table() {
-            return Listing::Resumption(restored);
+        if let Some(restored) = restored {
+            // The server that the state is about may have gone before it had listed its peers.
+            return if self.server.run == Some(restored.run) {
+                Listing::Resumption
+            } else {
+                Listing::Rejoin { new_server: true }
+            };
         }
         match stage {
             Stage::Joining(joining) if first && joining.succeeds_another => Listing::Succession,
@@ -285,12 +304,13 @@ impl Machine {
     /// Adopts and configures the peers that the server has.
     fn take_over(&mut self, names: Vec<String>, listing: Listing) {
         let newcomers = listing.newcomers(self.config.startup);
-        let resumed = matches!(listing, Listing::Resumption(_));
+        let resumed = matches!(listing, Listing::Resumption);
         let another = matches!(listing, Listing::Rejoin { new_server: true });
         let mut adopted = Vec::new();
         for name in names {
             if let Some(known) = self.peers.find(&name) {
-                if resumed {
+                // One that came while core joined is adopted.
+                if self.peers.adoption_mut(known).is_none() {
                     adopted.push(known);
                 }
                 self.meet_again(known, resumed, another);
@@ -307,9 +327,6 @@ impl Machine {
             adopted.push(id);
         }
         self.adopt_many(&adopted);
-        if let Listing::Resumption(restored) = listing {
-            self.restore_adoptions(restored);
-        }
         self.server.questions.first_added_first();
         self.ask_questions();
     }

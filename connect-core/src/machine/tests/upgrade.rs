@@ -5,9 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_ipc::event::EventKind;
-use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered};
+use connect_ipc::clock::Monotonic;
+use connect_ipc::event::{EventKind, Removal};
+use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered, Watched};
 use connect_ipc::scripts::FromScripts;
+use connect_ipc::setup::Setup;
 use connect_ipc::statistics::PingStatistics;
 use connect_ipc::write_fault::WriteFault;
 use peerdb::{Database, Record};
@@ -295,6 +297,139 @@ fn who_went_meanwhile_is_brought_down_and_who_came_is_configured() {
     let list = rig.watched();
     let p = list.iter().find(|watched| watched.name == "p").unwrap();
     assert_eq!(p.statistics, PingStatistics::default());
+}
+
+/// A core that inherits this has claimed the service, and has asked for the list of peers.
+fn claimed(state: State, kept: Vec<Setup>) -> Rig {
+    let mut rig = Rig::alone(&records(), false);
+    rig.inherit(state);
+    rig.kept = kept;
+    rig.scripts_come();
+    rig.connect_server();
+    rig.hear("OK");
+    rig.hear("OK");
+    assert_eq!(rig.sent().last().map(String::as_str), Some("LIST"));
+    rig
+}
+
+/// The server lists both peers.
+fn list_both(rig: &mut Rig) {
+    for line in ["INFO p", "INFO q", "OK"] {
+        rig.hear(line);
+    }
+    rig.answer_all();
+}
+
+/// The replies and the deadline of a peer, as the pinger was told last.
+fn watch_of(list: &[Watched], name: &str) -> (u64, Monotonic) {
+    let mut found = list.iter().rev();
+    let found = found.find(|watched| watched.name == name).unwrap();
+    (found.statistics.replies, found.phase.unwrap().due)
+}
+
+#[test]
+fn a_peer_added_between_claim_and_list_is_not_the_one_of_the_state() {
+    for (with_journal, pinger_first) in [(true, true), (true, false), (false, true), (false, false)]
+    {
+        let mut old = first();
+        let state = left_by(&mut old);
+        let kept = if with_journal {
+            old.setups()
+        } else {
+            Vec::new()
+        };
+        let mut rig = claimed(state, kept);
+        rig.observe();
+        if pinger_first {
+            rig.pinger_comes();
+        }
+        rig.wait(Duration::from_secs(1));
+        rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+        list_both(&mut rig);
+        if !pinger_first {
+            rig.pinger_comes();
+        }
+        let case = format!("journal {with_journal}, pinger first {pinger_first}");
+        let list = rig.watched();
+        assert_eq!(watch_of(&list, "p"), (0, rig.now + HOUR), "{case}");
+        assert_eq!(watch_of(&list, "q"), (1, old.now + HOUR), "{case}");
+        assert_eq!(scripts(&mut rig), ["ifdown p", "ifup p"], "{case}");
+        let told = rig.events.drain(..);
+        let told = told.filter(|event| event.peer.as_deref() == Some("p"));
+        let told: Vec<&str> = told
+            .filter_map(|event| match event.kind {
+                EventKind::Removed(Removal::Unseen) => Some("removed"),
+                EventKind::Added { .. } => Some("added"),
+                EventKind::Adopted {} => Some("adopted"),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(told, ["removed", "added", "adopted"], "{case}");
+    }
+}
+
+#[test]
+fn a_peer_that_goes_between_claim_and_list_is_brought_down() {
+    let mut rig = claimed(left_by(&mut first()), Vec::new());
+    rig.hear("NOTE KILL p");
+    for line in ["INFO q", "OK"] {
+        rig.hear(line);
+    }
+    rig.answer_all();
+    rig.pinger_comes();
+    assert_eq!(watch_of(&rig.watched(), "q").0, 1);
+    assert_eq!(scripts(&mut rig), ["ifdown p"]);
+}
+
+#[test]
+fn a_server_that_goes_between_claim_and_list_is_still_the_one_of_the_state() {
+    let mut old = first();
+    let mut rig = claimed(left_by(&mut old), Vec::new());
+    rig.lose_server();
+    // The checks of both fall due before the server is back.
+    rig.wait(HOUR * 2);
+    rig.meet(&["p", "q"]);
+    rig.answer_all();
+    rig.pinger_comes();
+    let list = rig.watched();
+    let millisecond = Duration::from_millis(1);
+    assert_eq!(watch_of(&list, "p"), (1, rig.now));
+    assert_eq!(watch_of(&list, "q"), (1, rig.now + millisecond));
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    // The next core is left what this one was.
+    let mut last = next(left_by(&mut rig), false, HOUR * 2, &["p", "q"]);
+    last.pinger_comes();
+    assert_eq!(watch_of(&last.watched(), "p").0, 1);
+}
+
+#[test]
+fn another_server_after_the_claim_has_other_peers_than_the_state() {
+    let mut rig = claimed(left_by(&mut first()), Vec::new());
+    rig.lose_server();
+    rig.run += 1;
+    rig.meet(&["p"]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifdown q", "ifdown p", "ifup p"]);
+}
+
+#[test]
+fn figures_go_on_though_the_database_changes_between_claim_and_list() {
+    let mut rig = claimed(left_by(&mut first()), Vec::new());
+    let mut changed = records();
+    let pairs = [PAIRS, &[("retries", "1")]].concat();
+    changed[0] = record("p", &pairs);
+    rig.database(&changed);
+    list_both(&mut rig);
+    rig.pinger_comes();
+    let list = rig.watched();
+    assert_eq!((watch_of(&list, "p").0, watch_of(&list, "q").0), (1, 1));
+    // One that is struck meanwhile is not checked.
+    let mut rig = claimed(left_by(&mut first()), Vec::new());
+    rig.database(&records()[1..]);
+    list_both(&mut rig);
+    rig.pinger_comes();
+    let list = rig.watched();
+    assert!(list.iter().all(|watched| watched.name == "q"), "{list:?}");
 }
 
 #[test]

@@ -359,6 +359,16 @@ impl Host {
         }
     }
 
+    /// The server writes in pieces no more, so what is on its way to clients does not come so.
+    pub(crate) fn hurry_wires<W: Watcher>(&mut self, shared: &mut Shared<W>) {
+        for (client, wire) in &mut self.wires.open {
+            if let Some(at) = wire.to_client.hurry(shared.now) {
+                let step = Step::Bytes(self.id, *client, Way::ToClient);
+                shared.queue.push(at, step);
+            }
+        }
+    }
+
     /// The server's end of a connection is closed at once.
     pub(crate) fn close_wire<W: Watcher>(&mut self, client: ClientId, shared: &mut Shared<W>) {
         if let Some(wire) = self.wires.open.get_mut(&client) {

@@ -78,6 +78,7 @@ impl<W: Watcher> World<W> {
             match &timed.fault {
                 Fault::ServerChunks { .. } => {
                     host.lab(&["WRITE", "chunk=0"], &mut self.shared);
+                    host.hurry_wires(&mut self.shared);
                 }
                 Fault::Partner { peer, .. } => {
                     host.truth.dead.remove(peer);
@@ -100,6 +101,7 @@ impl<W: Watcher> World<W> {
         for host in &mut self.hosts {
             host.lab(&["ALLOW"], shared);
             host.lab(&["WRITE", "chunk=0"], shared);
+            host.hurry_wires(shared);
             for part in Part::ALL {
                 host.process(part).kill_after = None;
             }
