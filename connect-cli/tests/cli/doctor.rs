@@ -196,6 +196,25 @@ fn nothing_is_there() -> Result {
 }
 
 #[test]
+fn without_peers_the_next_step_is_told() -> Result {
+    let (place, _helpers) = place()?;
+    let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+    let served = core(&place, |_| {})?;
+    place.write("none.in", "# no peers yet\n")?;
+    place.run("db compile --force none.in -o peers.cdb")?;
+    std::fs::create_dir(place.path("peers.d"))?;
+    place.write("peers.d/50-sample", "#[hub]\n")?;
+    let outcome = place.run("doctor --json")?;
+    tripe.finish()?;
+    served.asked()?;
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout)?;
+    let step = report["next_step"].as_str().unwrap_or_default();
+    assert!(step.starts_with("describe a peer in "), "{outcome}");
+    assert!(step.contains("peers.d/50-sample"), "{step}");
+    Ok(())
+}
+
+#[test]
 fn what_is_open_to_everybody_is_a_fault() -> Result {
     let (place, _helpers) = place()?;
     let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;

@@ -6,6 +6,7 @@ mod files;
 mod finding;
 mod holder;
 mod left_scripts;
+mod next_step;
 mod refusals;
 mod runs;
 pub(crate) mod scripts;
@@ -57,6 +58,8 @@ struct DoctorReport<'a> {
     schema: u32,
     ok: bool,
     findings: &'a Findings,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_step: Option<String>,
 }
 
 impl Doctor {
@@ -93,13 +96,17 @@ impl Doctor {
                 Some((path, fault.filter(|_| is_in_use)))
             }
         };
-        let section = &mut findings.section(Area::Database);
-        if let Some((path, told)) = path
-            && let Some(database) = database::check(&path, told, section)
-        {
-            let refusals = Refusals::of(holder::find(common));
-            let section = &mut findings.section(Area::Scripts);
-            scripts::check(&database, &directory, refusals, section);
+        let mut next_step = None;
+        if let Some((path, told)) = path {
+            let section = &mut findings.section(Area::Database);
+            let database = database::check(&path, told, section);
+            if let Some(database) = &database {
+                let refusals = Refusals::of(holder::find(common));
+                let section = &mut findings.section(Area::Scripts);
+                scripts::check(database, &directory, refusals, section);
+            }
+            let running = seen.map(|seen| seen.service.database.peers);
+            next_step = next_step::of(&findings, &path, database.as_ref(), running, &directory);
         }
         if let Some(seen) = seen {
             seen.runs.report(&mut findings.section(Area::Scripts));
@@ -110,9 +117,10 @@ impl Doctor {
                 schema: SCHEMA,
                 ok,
                 findings: &findings,
+                next_step,
             })?;
         } else {
-            show(&findings, &mut common.out)?;
+            show(&findings, next_step.as_deref(), &mut common.out)?;
         }
         Ok(if ok { Exit::Success } else { Exit::Failure })
     }
@@ -134,7 +142,7 @@ fn directory(common: &Common, found: &Found) -> PathBuf {
 /// What stands before a remedy.
 const REMEDY: &str = "         ";
 
-fn show(findings: &Findings, out: &mut Output) -> io::Result<()> {
+fn show(findings: &Findings, next_step: Option<&str>, out: &mut Output) -> io::Result<()> {
     for finding in findings.iter() {
         let (word, paint) = match finding.severity {
             Severity::Ok => ("ok", Paint::Good),
@@ -149,5 +157,10 @@ fn show(findings: &Findings, out: &mut Output) -> io::Result<()> {
         }
     }
     out.line("")?;
-    out.line(&findings.summary())
+    out.line(&findings.summary())?;
+    if let Some(step) = next_step {
+        let text = format!("Next step: {}", text::clean(step));
+        out.sentence(Paint::Plain, &text, 0)?;
+    }
+    Ok(())
 }

@@ -33,7 +33,12 @@ fn main() -> anyhow::Result<()> {
             }
         }
         ["ask", addr, text] => {
-            let socket = UdpSocket::bind("0.0.0.0:0")?;
+            let any = if addr.starts_with('[') {
+                "[::]:0"
+            } else {
+                "0.0.0.0:0"
+            };
+            let socket = UdpSocket::bind(any)?;
             socket.set_read_timeout(Some(WAIT))?;
             let mut buffer = [0; 2048];
             for _ in 0..TRIES {

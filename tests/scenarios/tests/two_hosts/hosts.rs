@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use peerdb::{Record, Writer};
-use scenarios::{Admin, PATIENCE, program};
+use scenarios::{Admin, PATIENCE, program, programs};
 use tempfile::TempDir;
 
 /// The link's network. It exists in the test's own namespaces only.
@@ -68,7 +68,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    fn new(part: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(part: &str) -> anyhow::Result<Self> {
         let namespace = unique(part);
         ip(&["netns", "add", &namespace])?;
         let directory = scenarios::directory("host")?;
@@ -97,6 +97,9 @@ impl Host {
             .args(["netns", "exec", &self.namespace])
             .arg(program(name)?);
         command.current_dir(self.directory.path());
+        // Scripts find connect-cli as they do where it is installed.
+        let path = std::env::var("PATH").unwrap_or_default();
+        command.env("PATH", format!("{}:{path}", programs()?.display()));
         for variable in ["TRIPEDIR", "TRIPESOCK", "TRIPEPEERDB", "TRIPE_CONNECT_DIR"] {
             command.env_remove(variable);
         }

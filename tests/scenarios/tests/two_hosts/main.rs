@@ -5,6 +5,9 @@
 //! Where namespaces or tunnel devices are not permitted the tests say so and pass.
 
 mod hosts;
+mod packaged_scripts;
+mod samples;
+mod script_steps;
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
@@ -12,7 +15,7 @@ use std::process::Stdio;
 use anyhow::{Context as _, ensure};
 use hosts::{Host, inner, not_permitted, outer, pair};
 use peerdb::Record;
-use scenarios::Outcome;
+use scenarios::{Admin, Outcome};
 
 /// What a real `ifup` does: address and link.
 const IFUP: &str = "set -e
@@ -22,38 +25,45 @@ ip link set \"$2\" up";
 /// Gate knocks at hub; both have the tunnel's interface configured by script and are pinged through
 /// the session every second.
 fn connected() -> anyhow::Result<(Host, Host)> {
-    let (mut gate, mut hub) = pair()?;
     let addresses = [inner(1).to_string(), inner(2).to_string()];
+    let interface = |near: usize, far: usize| {
+        [
+            ("ifup", "./ifup"),
+            ("laddr", addresses[near].as_str()),
+            ("raddr", addresses[far].as_str()),
+        ]
+    };
+    let script = |host: &Host| host.script("ifup", IFUP);
+    let (gate, hub, _) = connected_with(&interface(0, 1), &interface(1, 0), script)?;
+    Ok((gate, hub))
+}
+
+/// The same, with what the two records have for the interface, and something to be done at each
+/// host before it starts. Also what gate's server says from then on.
+fn connected_with(
+    of_hub: &[(&str, &str)],
+    of_gate: &[(&str, &str)],
+    prepare: impl Fn(&Host) -> anyhow::Result<()>,
+) -> anyhow::Result<(Host, Host, Admin)> {
+    let (mut gate, mut hub) = pair()?;
     let far = format!("INET {} 4070", outer(2));
-    let checks = [
+    let common = [
         ("watch", "t"),
         ("every", "1s"),
         ("timeout", "1s"),
         ("ping", "encrypted"),
+        ("mobile", "t"),
     ];
-    let common = [("ifup", "./ifup"), ("mobile", "t")];
-    let to_hub = [
-        ("peer", far.as_str()),
-        ("knock", "gate"),
-        ("laddr", &addresses[0]),
-        ("raddr", &addresses[1]),
-        ("retries", "2"),
-    ];
-    let to_gate = [
-        ("peer", "PASSIVE"),
-        ("laddr", &addresses[1]),
-        ("raddr", &addresses[0]),
-        // It is gate's part to come back, so hub is patient.
-        ("retries", "500"),
-    ];
-    let record = |name: &str, own: &[(&'static str, &str)]| {
-        let pairs: Vec<(&str, &str)> = [own, &checks, &common].concat();
-        Record::new(name, pairs)
+    let to_hub = [("peer", far.as_str()), ("knock", "gate"), ("retries", "2")];
+    // It is gate's part to come back, so hub is patient.
+    let to_gate = [("peer", "PASSIVE"), ("retries", "500")];
+    let record = |name: &str, own: &[(&str, &str)], interface: &[(&str, &str)]| {
+        Record::new(name, [own, &common, interface].concat())
     };
-    gate.database(&[record("hub", &to_hub)], &["hub"])?;
-    hub.database(&[record("gate", &to_gate)], &[])?;
+    gate.database(&[record("hub", &to_hub, of_hub)], &["hub"])?;
+    hub.database(&[record("gate", &to_gate, of_gate)], &[])?;
     for host in [&mut hub, &mut gate] {
-        host.script("ifup", IFUP)?;
+        prepare(host)?;
         host.start_server()?;
     }
     let mut at_gate = gate.watcher()?;
@@ -62,7 +72,7 @@ fn connected() -> anyhow::Result<(Host, Host)> {
     at_gate
         .receive_until("NOTE KXDONE hub")
         .with_context(|| gate.logs())?;
-    Ok((gate, hub))
+    Ok((gate, hub, at_gate))
 }
 
 /// Whether the tests can run; says why not.
@@ -78,10 +88,14 @@ fn permitted() -> bool {
 
 /// Sends a packet through the tunnel from gate to hub and back.
 fn cross(gate: &Host, hub: &mut Host) -> anyhow::Result<()> {
-    let address = format!("{}:7007", inner(2));
+    cross_with(gate, hub, &format!("{}:7007", inner(2)), "across")
+}
+
+/// Sends a packet with this text through the tunnel from gate to an address of hub, and back.
+fn cross_with(gate: &Host, hub: &mut Host, address: &str, text: &str) -> anyhow::Result<()> {
     let mut server = hub
         .command("lab-echo")?
-        .args(["serve", "0.0.0.0:7007"])
+        .args(["serve", "[::]:7007"])
         .stdout(Stdio::piped())
         .spawn()?;
     let mut ready = String::new();
@@ -89,7 +103,7 @@ fn cross(gate: &Host, hub: &mut Host) -> anyhow::Result<()> {
     BufReader::new(stdout).read_line(&mut ready)?;
     let asked = gate
         .command("lab-echo")?
-        .args(["ask", &address, "across"])
+        .args(["ask", address, text])
         .output();
     server.kill()?;
     server.wait()?;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What to do next where the service is being set up and there is no peer yet.
+
+use std::path::Path;
+
+use peerdb::Database;
+
+use super::finding::{Area, Findings};
+
+/// The sample that the package has in the directory of sources.
+const SAMPLE: &str = "50-sample";
+
+/// The next step, if there are no peers: the file `path` is missing, or `database`, which was read
+/// from it, has none. A running service has `running` peers in use.
+pub(crate) fn of(
+    findings: &Findings,
+    path: &Path,
+    database: Option<&Database>,
+    running: Option<u64>,
+    directory: &Path,
+) -> Option<String> {
+    let has_none = match (database, running) {
+        (Some(database), _) => database.sorted_peers().is_empty(),
+        (None, Some(peers)) => peers == 0 && !path.exists(),
+        (None, None) => !path.exists(),
+    };
+    if !has_none {
+        return None;
+    }
+    if findings.is_at_fault(Area::Server) {
+        return Some(
+            "install and start the tripe server, with its socket open to the group of the \
+             service (`-m 660'); the service waits for it"
+                .to_owned(),
+        );
+    }
+    if running.is_none() {
+        return Some(
+            "start the service: `systemctl start tripe-connect.target', or without systemd \
+             `connect --daemon'"
+                .to_owned(),
+        );
+    }
+    let sources = directory.join("peers.d");
+    let sample = sources.join(SAMPLE);
+    let hint = if sample.exists() {
+        format!(" (take the `#' away in {})", sample.display())
+    } else {
+        String::new()
+    };
+    let sources = sources.display();
+    Some(format!(
+        "describe a peer in {sources}{hint}, then put it into use: `connect-cli db compile' and \
+         `connect-cli reload'"
+    ))
+}
