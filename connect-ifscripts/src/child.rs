@@ -160,11 +160,11 @@ async fn until_ended(
             }
             action = actions.next() => match action {
                 Some(Action::Terminate) => {
-                    watched.signal_group(Signal::TERM);
+                    report.signal(watched, Signal::TERM);
                     terminated = true;
                 }
                 Some(Action::Kill) => {
-                    watched.signal_group(Signal::KILL);
+                    report.signal(watched, Signal::KILL);
                     killed = true;
                 }
                 Some(Action::CloseOutput) => {}
@@ -233,6 +233,20 @@ pub(crate) struct Report {
 }
 
 impl Report {
+    /// Sends the child and its group a signal. If we may not, the log says so.
+    fn signal(&self, watched: &Watched, signal: Signal) {
+        if let Err(error) = watched.signal(signal) {
+            warn!(
+                run = self.run.0,
+                pid = watched.pid(),
+                ?signal,
+                %error,
+                "cannot end a script that runs as another user: end it as that user or as root; \
+                 to have this done, give connect-ifscripts the capability CAP_KILL"
+            );
+        }
+    }
+
     /// Whether what there is in a pipe is to stay in it.
     fn leaves(&self, pipe: &Receiver) -> bool {
         // Nothing to read means the end of the stream.

@@ -24,10 +24,11 @@ pub(crate) const VARIABLE: &str = "TRIPE_CONNECT_RUN";
 /// The most that is read of an environment: more than the system gives a program.
 const MOST: u64 = 8 * 1024 * 1024;
 
-/// How long after the note a child may have been started. Making it takes less than a millisecond,
-/// but a machine that is short of memory or of processor time, as one on which a helper is killed
-/// may be, makes the helper stand still in between. A child that is missed has the next script
-/// run beside it, without anybody knowing; one taken for another only makes the next script wait.
+/// How long after the note a child may have been started that shows neither number nor input, since
+/// it runs as another user: so long may the helper have stood still in between. Of a child that
+/// shows one of them this does not matter. A child that is missed has the next script run beside
+/// it, without anybody knowing; but whatever else runs as another user in the session of a helper
+/// that was started in a terminal looks the same, and must not be taken for a script hours later.
 const SLACK: Duration = Duration::from_secs(2);
 
 /// Finds the children of the runs that were just being started when the journal ended. There is

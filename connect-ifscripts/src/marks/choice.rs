@@ -2,14 +2,18 @@
 //! Which process is the child of a run that was just being started when its helper was killed. No
 //! I/O.
 //!
-//! What a script can never change: its session, which is that of its helper since the leader of a
-//! process group cannot leave it; its parent, which was its helper and is now a process that is
-//! older still; and when it was started. What it may have changed by executing another program: its
+//! What a script cannot change: its parent, which was its helper and is now a process that is older
+//! still; when it was started; and its session, which is that of its helper, unless it has moved to
+//! another process group first. What it may have changed by executing another program: its
 //! environment, and whether we may read that at all. What it may have redirected: its input.
 //!
+//! The helper may have stood still between the note and the start for any time. So what
+//! shows that it belongs to the run may be the child however late it was started.
+//!
 //! What cannot be told: if the script has ended, and has left a process behind that leads a group
-//! in the same session and was started within the slack, then that process is taken for it. Nothing
-//! is left of the script that would say otherwise.
+//! in the same session and shows the run, then that process is taken for it. Nothing is left of the
+//! script that would say otherwise. A script that has left its process group is not found: it looks
+//! like what an ended script has left behind.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +49,7 @@ pub(super) struct Processes<'a> {
     pub(super) stats: &'a BTreeMap<i32, Stat>,
     /// The children of other runs.
     pub(super) known: Vec<Child>,
-    /// How many ticks after the note a child may have been started.
+    /// How many ticks after the note a child may have been started that shows nothing.
     pub(super) slack: u64,
 }
 
@@ -58,14 +62,18 @@ impl Processes<'_> {
         evidence: impl Fn(i32) -> Evidence,
     ) -> Option<Child> {
         let candidates = self.started(origin);
-        let fits = |child: &Child| evidence(child.pid).is_of(run);
+        let in_time = origin.at.saturating_add(self.slack);
+        let fits = |child: &Child| match evidence(child.pid).is_of(run) {
+            Belongs::Shown => true,
+            Belongs::Perhaps => child.start_time <= in_time,
+            Belongs::Not => false,
+        };
         self.first(&candidates.filter(fits).collect::<Vec<_>>())
     }
 
     /// The processes that may have been started at this origin, by what no script can change.
     fn started(&self, origin: Origin) -> impl Iterator<Item = Child> {
         let earliest = origin.at.saturating_sub(TOLERANCE);
-        let latest = origin.at.saturating_add(self.slack);
         self.stats.iter().filter_map(move |(pid, stat)| {
             let child = Child {
                 pid: *pid,
@@ -76,7 +84,7 @@ impl Processes<'_> {
             let may_be = stat.group == *pid
                 && stat.session == origin.session
                 && stat.session != *pid
-                && (earliest..=latest).contains(&stat.start_time)
+                && earliest <= stat.start_time
                 && parent.is_none_or(|parent| parent.start_time <= origin.at)
                 && !self.known.contains(&child);
             may_be.then_some(child)
@@ -98,14 +106,23 @@ impl Processes<'_> {
     }
 }
 
+/// Whether a process belongs to a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Belongs {
+    /// It shows so.
+    Shown,
+    /// It shows nothing, as a script that runs as another user: its session and start time must do.
+    Perhaps,
+    Not,
+}
+
 impl Evidence {
-    /// Whether the process belongs to this run, or may: a script that runs as another user shows
-    /// nothing, and its session and start time must do.
-    fn is_of(self, run: RunId) -> bool {
+    fn is_of(self, run: RunId) -> Belongs {
         match (self.variable, self.input) {
-            (Variable::Run(number), _) => number == run,
-            (_, StandardInput::Ours) | (Variable::Unreadable, StandardInput::Unreadable) => true,
-            (Variable::Absent | Variable::Unreadable, _) => false,
+            (Variable::Run(number), _) if number != run => Belongs::Not,
+            (Variable::Run(_), _) | (_, StandardInput::Ours) => Belongs::Shown,
+            (Variable::Unreadable, StandardInput::Unreadable) => Belongs::Perhaps,
+            (Variable::Absent | Variable::Unreadable, _) => Belongs::Not,
         }
     }
 }

@@ -172,18 +172,29 @@ fn a_script_that_does_both_is_not_found() {
 }
 
 #[test]
-fn what_a_script_has_left_behind_is_not_found_if_it_was_started_late() {
+fn a_child_is_found_however_long_its_helper_stood_still_before_it_made_it() {
+    let bench = Bench::new(9);
+    let (numbered, marked) = (WAITS.to_owned(), format!("exec env -i {WAITS}"));
+    for script in [numbered, marked] {
+        let script = bench.script(&script);
+        let origin = origin_of(script.pid());
+        // As if the note were older by an hour, or by as much as this machine has run.
+        let at = origin.at.saturating_sub(ticks(Duration::from_secs(3_600)));
+        assert_eq!(bench.find(Origin { at, ..origin }), Some(script.pid()));
+    }
+}
+
+#[test]
+fn what_a_script_has_left_behind_is_found_only_if_it_shows_the_run() {
     let bench = Bench::new(6);
     // It leaves a process behind, which makes itself a group of its own, and ends.
     let mut script = bench.script("timeout 1000 sh -c 'echo $PPID; exec sleep 1000' &");
     script.child.wait().unwrap();
     let left: i32 = script.first.parse().unwrap();
     let origin = origin_of(left);
-    // As if the note were so old that the process was started a tick after the slack.
-    let at = origin.at - ticks(SLACK) - 1;
-    assert_eq!(bench.find(Origin { at, ..origin }), None);
     // Not as it should be, but nothing tells this one from a script.
     assert_eq!(bench.find(origin), Some(left));
+    assert_eq!(Bench::new(10).find(origin), None);
 }
 
 #[test]

@@ -99,6 +99,28 @@ async fn a_stop_ends_the_whole_group() -> Result<()> {
     Ok(())
 }
 
+/// A script that moves to the process group of its parent and then waits.
+const LEAVES_ITS_GROUP: &str =
+    "exec perl -e 'setpgrp(0, getpgrp(getppid)) or die; $| = 1; print \"here\\n\"; sleep'";
+
+#[tokio::test]
+async fn a_script_that_has_left_its_process_group_is_ended_and_nobody_else() -> Result<()> {
+    let (_core, _helper, mut connection) = Core::with_helper(&[]).await?;
+    connection.run(shell(1, "a", LEAVES_ITS_GROUP))?;
+    connection.line(1, "here").await?;
+    connection.tell(&ToScripts::Stop(RunId(1)))?;
+    assert_eq!(connection.end(1).await?, Ended::Stopped);
+    let script = LEAVES_ITS_GROUP.replace("setpgrp", "$SIG{TERM} = \"IGNORE\"; setpgrp");
+    connection.run(shell(2, "a", script))?;
+    connection.line(2, "here").await?;
+    connection.tell(&ToScripts::Stop(RunId(2)))?;
+    assert_eq!(connection.end(2).await?, Ended::Stopped);
+    // The helper, whose group they had joined, lives.
+    connection.run(shell(3, "a", ":"))?;
+    assert_eq!(connection.end(3).await?, Ended::Exited(0));
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_grandchild_that_holds_the_pipe_holds_nothing_up() -> Result<()> {
     let (core, _helper, mut connection) = Core::with_helper(&[]).await?;
