@@ -30,7 +30,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let (mut pinger, mut pinger_alone) = (Vec::new(), Vec::new());
     let (mut scripts, mut scripts_alone) = (Vec::new(), Vec::new());
     let mut wrong = Vec::new();
-    for run in 1..=effort.runs {
+    while effort.goes_on([&pinger, &scripts].map(Vec::clone)) {
+        let run = pinger.len() + 1;
         let mut setup = Setup::new(peers, &[("every", "1"), ("connect", "exec cat /dev/null")]);
         setup.log = commands(peers * 16 + 10_000);
         let rig = Rig::start(&setup)?;
