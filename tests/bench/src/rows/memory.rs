@@ -2,10 +2,10 @@
 //! Memory a peer: the slope of the summed memory of all our processes over the number of peers; and
 //! all of it, with very many.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::{Effort, Found, progress};
+use crate::baselines::bfd::{Daemon, Sessions};
 use crate::baselines::fping::Fping;
 use crate::measure::figures::Figures;
 use crate::measure::process;
@@ -26,6 +26,9 @@ const VERY_MANY: usize = 100_000;
 const IN_ALL: &str = "Memory of all processes";
 
 const MIB: f64 = 1024.0 * 1024.0;
+
+/// How often programs are measured that take long to start.
+const DAEMON_RUNS: usize = 3;
 
 /// How long a memory figure may settle after the last peer was pinged.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -78,7 +81,11 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         };
         let line = line
             .baseline("fping", baseline)
-            .baseline("bfdd of FRR", Err(why_no_bfdd().to_owned()));
+            .baseline(Daemon::Bfdd.name(), of_daemon(Daemon::Bfdd, peers, effort))
+            .baseline(
+                Daemon::Keepalived.name(),
+                of_daemon(Daemon::Keepalived, peers, effort),
+            );
         ours.points.push((peers as f64, line.ours.median));
         if let Some(median) = line.median_of("fping") {
             fping.points.push((peers as f64, median));
@@ -104,13 +111,17 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Why bfdd is not measured beside.
-fn why_no_bfdd() -> &'static str {
-    if Path::new("/usr/lib/frr/bfdd").exists() {
-        "needs a second one to answer"
-    } else {
-        "FRR is not installed"
+/// Memory a session of another program, above the same with one session; or why there is none. It
+/// is the same each time, and starting takes long, so it is measured less often than ours.
+fn of_daemon(daemon: Daemon, peers: usize, effort: &Effort) -> Result<Vec<f64>, String> {
+    if effort.quick && peers > 100 {
+        return Err("not with --quick".to_owned());
     }
+    let pss = |count| Sessions::start(daemon, count)?.pss();
+    let slope = || -> anyhow::Result<f64> { Ok((pss(peers)? - pss(1)?) / (peers - 1) as f64) };
+    (0..effort.runs.min(DAEMON_RUNS))
+        .map(|_| slope().map_err(|error| error.to_string()))
+        .collect()
 }
 
 /// Memory of all our processes once every peer was pinged.
