@@ -121,10 +121,16 @@ pub(super) fn one(peers: usize, fate: Fate, period: Duration) -> anyhow::Result<
             }
         }
     }
-    let arrivals = Arrivals::of(&rig.site.lab, peers, period).context("the lab saw no ping")?;
+    let first: Vec<Option<Instant>> = if period == PERIOD {
+        let arrivals = Arrivals::of(&rig.site.lab, peers, period).context("no pings")?;
+        let due = |peer| Some(arrivals.due_after(peer, silent));
+        (0..peers).map(due).collect()
+    } else {
+        first_unanswered(&rig)
+    };
     let beyond = |times: Vec<Option<Instant>>| {
-        let delays = times.into_iter().enumerate().filter_map(|(peer, at)| {
-            let bound = arrivals.due_after(peer, silent) + BOUND;
+        let delays = times.into_iter().zip(&first).filter_map(|(at, first)| {
+            let bound = (*first)? + BOUND;
             // The one that was last detected may even be early by the grain of clocks.
             Some(at?.saturating_duration_since(bound).as_secs_f64() * 1e3)
         });
@@ -158,4 +164,22 @@ fn news(what: &What) -> Option<News> {
         ("KILL", peer, None, None) => Some(News::Acted(number(peer)?)),
         _ => None,
     }
+}
+
+/// When the first ping of the check that failed arrived, for each peer. A peer that was killed is
+/// pinged no more, so that it is as many pings from the end as there are attempts. Only with the
+/// shortest period is it known when pings are due.
+fn first_unanswered(rig: &Rig) -> Vec<Option<Instant>> {
+    let mut last = vec![[None; RETRIES as usize]; rig.peers];
+    for event in rig.site.lab.events() {
+        if let What::Command(_, line) = &event.what
+            && line.starts_with("PING ")
+            && let Some(peer) = line.rsplit(' ').next().and_then(number)
+            && let Some(pings) = last.get_mut(peer)
+        {
+            pings.rotate_left(1);
+            pings[RETRIES as usize - 1] = Some(event.at);
+        }
+    }
+    last.into_iter().map(|pings| pings[0]).collect()
 }

@@ -33,7 +33,7 @@ struct Quantity {
     /// The name of its plot.
     file: &'static str,
     /// Measures it with so many peers, in milliseconds.
-    take: fn(usize) -> anyhow::Result<f64>,
+    take: fn(usize, &Effort) -> anyhow::Result<f64>,
 }
 
 const QUANTITIES: [Quantity; 5] = [
@@ -71,7 +71,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         while effort.goes_on(columns(&runs)) {
             let mut times = [0.0; SIZES];
             for (time, peers) in times.iter_mut().zip(sizes) {
-                *time = (quantity.take)(peers)?;
+                *time = (quantity.take)(peers, effort)?;
             }
             progress(&format!(
                 "growth: run {}: {}: {times:.1?} ms with {sizes:?} peers, power {:.2}",
@@ -132,7 +132,7 @@ fn power(sizes: &[usize; SIZES], times: &[f64; SIZES]) -> f64 {
     above / below
 }
 
-fn started(peers: usize) -> anyhow::Result<f64> {
+fn started(peers: usize, _: &Effort) -> anyhow::Result<f64> {
     let mut setup = Setup::new(peers, &state::KEYS);
     setup.log = commands(peers * 8 + 1_000);
     let mut rig = Rig::without_service(&setup)?;
@@ -140,20 +140,21 @@ fn started(peers: usize) -> anyhow::Result<f64> {
     Ok(adopted)
 }
 
-fn detected(peers: usize) -> anyhow::Result<f64> {
-    Ok(detection::one(peers, Fate::Killed, PERIOD)?.told)
+fn detected(peers: usize, effort: &Effort) -> anyhow::Result<f64> {
+    let period = effort.pick(PERIOD, Duration::from_secs(1));
+    Ok(detection::one(peers, Fate::Killed, period)?.told)
 }
 
-fn restarted(peers: usize) -> anyhow::Result<f64> {
+fn restarted(peers: usize, _: &Effort) -> anyhow::Result<f64> {
     let [_, ordered] = server_restart::restart(peers)?;
     Ok(ordered)
 }
 
-fn reloaded(peers: usize) -> anyhow::Result<f64> {
+fn reloaded(peers: usize, _: &Effort) -> anyhow::Result<f64> {
     database::change(&state::rig(peers)?, &state::KEYS)
 }
 
-fn told(peers: usize) -> anyhow::Result<f64> {
+fn told(peers: usize, _: &Effort) -> anyhow::Result<f64> {
     let rig = state::rig(peers)?;
     let service = rig.service.as_ref().context("no service")?;
     let (millis, _) = state::ask(&service.control().with_file_name("observe.sock"))?;
