@@ -16,7 +16,8 @@ use crate::measure::process;
 /// How many sessions either may be given: each has a socket of its own.
 const MOST: usize = 1_000;
 
-/// How long they may take to begin. bfdd looks for a free port for each session from the same one on.
+/// How long they may take to begin. bfdd looks for a free port for each session, from the same one
+/// on.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often it is looked whether they have begun.

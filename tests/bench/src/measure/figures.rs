@@ -17,7 +17,8 @@ pub(crate) struct Figures {
     pub runs: Vec<f64>,
 }
 
-/// How far apart runs may be, as a share of the median: more, and the figure is not to be relied on.
+/// How far apart runs may be, as a share of the median. Beyond it the figure is not to be relied
+/// on.
 const STEADY: f64 = 0.5;
 
 impl Figures {
