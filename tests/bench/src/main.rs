@@ -53,6 +53,7 @@ fn run(options: &Options) -> anyhow::Result<()> {
             .with_context(|| format!("cannot measure {row:?}"))?;
     }
     machine.finish();
+    print!("{}", machine.text(effort.runs));
     print!("{}", report::table::render(&found.lines));
     let results = Results::new(
         &machine,
@@ -79,7 +80,12 @@ impl Role {
         use std::time::Duration;
         let second = Duration::from_secs(1);
         match self {
-            Role::Floor { socket, peers } => baselines::floor::play(socket, *peers, second),
+            Role::Floor {
+                socket,
+                peers,
+                period,
+            } => baselines::floor::play(socket, *peers, Duration::from_secs(*period)),
+            Role::Canned { socket, bytes } => baselines::canned::play(socket, bytes),
             Role::Echo { socket, reply } => baselines::echo::play(socket, reply),
             Role::Provider { socket, lines } => baselines::provider::play(socket, lines),
             Role::Neighbour { attack, sockets } => attack.play(sockets),

@@ -10,7 +10,7 @@ use crate::rows::Row;
 
 /// How many times each figure is measured, unless told: enough for a median that one disturbance
 /// does not move.
-const RUNS: usize = 5;
+const RUNS: usize = 7;
 
 /// Measures the connect service beside other programs, in the same run.
 #[derive(Debug, Parser)]
@@ -22,7 +22,8 @@ pub(crate) struct Options {
     /// Only see that everything works: few peers, one short run. The figures mean little.
     #[arg(long)]
     pub quick: bool,
-    /// How many times each figure is measured [default: 5, or 1 with --quick].
+    /// How many times each figure is measured [default: 7, or 1 with --quick]; up to twice
+    /// as often while its runs are far apart.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     runs: Option<u16>,
     /// Write results.json and the plots into this directory.
@@ -52,6 +53,8 @@ pub(crate) enum Role {
         socket: PathBuf,
         /// How many peers.
         peers: u32,
+        /// The seconds from one ping of a peer to the next.
+        period: u64,
     },
     /// A bare server of JSON lines.
     Echo {
@@ -59,6 +62,13 @@ pub(crate) enum Role {
         socket: PathBuf,
         /// The file with its answer.
         reply: PathBuf,
+    },
+    /// A bare server that sends bytes.
+    Canned {
+        /// Its socket.
+        socket: PathBuf,
+        /// The file with them.
+        bytes: PathBuf,
     },
     /// A provider that answers at once.
     Provider {

@@ -6,7 +6,11 @@ use std::process::{Command, Stdio};
 use crate::rows::progress;
 
 /// Programs, each with its package.
-const PROGRAMS: [(&str, &str); 1] = [("fping", "fping")];
+const PROGRAMS: [(&str, &str); 3] = [
+    ("fping", "fping"),
+    ("/usr/lib/frr/bfdd", "frr"),
+    ("keepalived", "keepalived"),
+];
 
 /// Installs what is missing. That it cannot be had is no error: its column says so.
 pub(crate) fn prepare() {

@@ -17,6 +17,10 @@ pub(crate) struct Figures {
     pub runs: Vec<f64>,
 }
 
+/// How far apart runs may be, as a share of the median. Beyond it the figure is not to be relied
+/// on.
+const STEADY: f64 = 0.5;
+
 impl Figures {
     /// Of at least one run; `None` without any.
     pub(crate) fn of(runs: Vec<f64>) -> Option<Self> {
@@ -29,6 +33,16 @@ impl Figures {
             runs,
         })
     }
+
+    /// Whether the runs are so far apart that more of them are wanted.
+    pub(crate) fn is_unsteady(&self) -> bool {
+        self.max - self.min > self.median.abs() * STEADY
+    }
+}
+
+/// What was found in the same place of each run.
+pub(crate) fn columns<const N: usize>(runs: &[[f64; N]]) -> [Vec<f64>; N] {
+    std::array::from_fn(|at| runs.iter().map(|run| run[at]).collect())
 }
 
 /// The middle of sorted values; of an even number, the mean of the two in the middle.
@@ -88,6 +102,16 @@ mod tests {
         assert_eq!(odd.runs, [3.0, 1.0, 2.0]);
         assert_eq!(Figures::of(vec![4.0, 1.0]).unwrap().median, 2.5);
         assert!(Figures::of(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn runs_that_are_far_apart_are_unsteady() {
+        let of = |runs: &[f64]| Figures::of(runs.to_vec()).unwrap().is_unsteady();
+        assert!(!of(&[0.8, 1.0, 1.3]));
+        assert!(of(&[0.8, 1.0, 1.4]));
+        assert!(!of(&[0.0, 0.0]));
+        assert!(of(&[-0.5, 0.1, 0.5]));
+        assert_eq!(columns(&[[1.0, 2.0], [3.0, 4.0]]), [[1.0, 3.0], [2.0, 4.0]]);
     }
 
     #[test]

@@ -77,15 +77,25 @@ pub(crate) fn children(pid: i32) -> anyhow::Result<Vec<(i32, String)>> {
 
 /// Echo requests that this host has received, which on the loopback interface are those sent.
 pub(crate) fn echo_requests() -> anyhow::Result<u64> {
-    let text = fs::read_to_string("/proc/net/snmp")?;
-    let mut lines = text.lines().filter(|line| line.starts_with("Icmp: "));
+    network_counter("/proc/net/snmp", "Icmp: ", "InEchos")
+}
+
+/// UDP datagrams sent so far in the network namespace of a process.
+pub(crate) fn sent_datagrams(pid: i32) -> anyhow::Result<u64> {
+    network_counter(&format!("/proc/{pid}/net/snmp"), "Udp: ", "OutDatagrams")
+}
+
+/// A counter of the system: names are in one line, values in the next that begins the same.
+fn network_counter(path: &str, protocol: &str, counter: &str) -> anyhow::Result<u64> {
+    let text = fs::read_to_string(path)?;
+    let mut lines = text.lines().filter(|line| line.starts_with(protocol));
     let (names, values) = (lines.next(), lines.next());
     names
         .unwrap_or_default()
         .split(' ')
         .zip(values.unwrap_or_default().split(' '))
-        .find(|(name, _)| *name == "InEchos")
-        .context("the system does not count echo requests")?
+        .find(|(name, _)| *name == counter)
+        .with_context(|| format!("the system does not count {counter}"))?
         .1
         .parse()
         .context("a count that is no number")

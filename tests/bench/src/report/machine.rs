@@ -46,6 +46,17 @@ impl Machine {
         }
     }
 
+    /// What is to stand above the figures.
+    pub(crate) fn text(&self, runs: usize) -> String {
+        let [before, after] = self.load;
+        format!(
+            "Machine: {}, {} processors, Linux {}\nCompiler: {}\n\
+             Load: {before} at the beginning, {after} at the end\n\
+             Medians of {runs} runs, of up to twice as many where they differed much\n",
+            self.processor, self.processors, self.kernel, self.rustc
+        )
+    }
+
     /// Notes the load at the end.
     pub(crate) fn finish(&mut self) {
         self.load[1] = load();

@@ -88,6 +88,16 @@ impl Line {
         self
     }
 
+    /// Whether runs of anything here are so far apart that the median says little.
+    fn is_unsteady(&self) -> bool {
+        let others = self.baselines.iter().map(|baseline| &baseline.result);
+        let others = others.filter_map(|result| match result {
+            Outcome::Measured(figures) => Some(figures),
+            Outcome::Missing(_) => None,
+        });
+        others.chain([&self.ours]).any(Figures::is_unsteady)
+    }
+
     fn bar(mut self, text: String, met: Option<bool>) -> Self {
         self.bars.push(Bar { text, met });
         self

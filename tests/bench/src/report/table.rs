@@ -21,16 +21,21 @@ pub(crate) fn number(value: f64) -> String {
     text
 }
 
+/// What stands before a figure whose runs are far apart.
+const UNSTEADY: &str = "~";
+
 /// All lines, those of one quantity together under its name.
 pub(crate) fn render(lines: &[Line]) -> String {
     let mut text = String::new();
     let mut quantity = "";
+    let mut unsteady = false;
     for line in lines {
         if line.quantity != quantity {
             quantity = line.quantity;
             // Writing to a string cannot fail, here and below.
             let _ = writeln!(text, "\n{quantity}");
         }
+        unsteady |= line.is_unsteady();
         row(
             &mut text,
             &format!("  {}", line.condition),
@@ -61,16 +66,23 @@ pub(crate) fn render(lines: &[Line]) -> String {
             let _ = writeln!(text, "      bar: {}: {verdict}", bar.text);
         }
     }
+    if unsteady {
+        let _ = writeln!(
+            text,
+            "\n{UNSTEADY}: runs differ by more than half of their median"
+        );
+    }
     text
 }
 
 fn row(text: &mut String, name: &str, figures: &Figures, unit: &str) {
+    let mark = if figures.is_unsteady() { UNSTEADY } else { "" };
     let (median, min, max) = (
-        number(figures.median),
+        format!("{mark}{}", number(figures.median)),
         number(figures.min),
         number(figures.max),
     );
-    let _ = writeln!(text, "{name:40} {median:>8} {unit:<6} ({min} to {max})");
+    let _ = writeln!(text, "{name:39} {median:>9} {unit:<6} ({min} to {max})");
 }
 
 #[cfg(test)]
@@ -90,6 +102,16 @@ mod tests {
         ] {
             assert_eq!(number(value), text);
         }
+    }
+
+    #[test]
+    fn a_figure_whose_runs_are_far_apart_is_marked() {
+        let line = |runs: &[f64]| Line::new("A quantity", "alone", "us", runs.to_vec()).unwrap();
+        let steady = render(&[line(&[1.0, 1.2])]);
+        assert!(!steady.contains('~'), "{steady}");
+        let unsteady = render(&[line(&[1.0, 2.0])]);
+        assert!(unsteady.contains(" ~1.5 us"), "{unsteady}");
+        assert!(unsteady.contains("\n~: runs differ"), "{unsteady}");
     }
 
     #[test]

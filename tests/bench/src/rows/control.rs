@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt as _;
 
 use super::{Effort, Found, progress};
 use crate::baselines::player::Player;
-use crate::measure::figures::Samples;
+use crate::measure::figures::{Samples, columns};
 use crate::measure::placement::Together;
 use crate::operator::Operator;
 use crate::report::Line;
@@ -72,7 +72,8 @@ fn by_turns(
 ) -> anyhow::Result<Vec<Line>> {
     let count = effort.pick(1_000, 30);
     let (mut ours, mut bare): (Vec<Asked>, Vec<Asked>) = (Vec::new(), Vec::new());
-    for run in 1..=effort.runs {
+    while effort.goes_on(columns(&ours).into_iter().chain(columns(&bare))) {
+        let run = ours.len() + 1;
         let (mut of_ours, mut of_bare) = (Vec::new(), Vec::new());
         for _ in 0..TURNS {
             ask(operator, count, &mut of_ours)?;
@@ -147,7 +148,8 @@ fn events(rig: &Rig, effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
         .enable_all()
         .build()?;
     let mut all: [Vec<f64>; 3] = Default::default();
-    for run in 1..=effort.runs {
+    while effort.goes_on(all.clone()) {
+        let run = all[0].len() + 1;
         for (runs, watchers) in all.iter_mut().zip([
             Watchers::Reading(1),
             Watchers::Reading(MANY),

@@ -26,33 +26,23 @@ const KEYS: [(&str, &str); 1] = [("every", "1")];
 pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
     let peers = effort.pick(10_000, 200);
     let rig = Rig::start(&Setup::new(peers, &KEYS))?;
-    let service = rig.service.as_ref().context("no service")?;
-    let mut operator = Operator::connect(service.control())?;
-    let mut watcher = Operator::connect(service.control())?;
-    watcher.ask(Request::Events(EventFilter {
-        kinds: [EventName::Database, EventName::Disowned]
-            .into_iter()
-            .collect(),
-        ..EventFilter::default()
-    }))?;
+    let [mut operator, mut watcher] = operators(&rig)?;
     let (mut noticed, mut whole, mut alone) = (Vec::new(), Vec::new(), Vec::new());
     let mut disturbed = Vec::new();
     let millis = |since: Instant| since.elapsed().as_secs_f64() * 1e3;
-    for run in 1..=effort.runs {
+    while effort.goes_on([&noticed, &whole, &alone].map(Vec::clone)) {
+        let run = noticed.len() + 1;
         let before = statuses(&mut operator)?;
         let old = rig.site.path("peers.cdb");
         std::fs::copy(&old, rig.site.path("old.cdb"))?;
         // The operator's way: a file renamed over the old one, found by looking.
-        write(&rig, run * 2)?;
+        write(&rig, &KEYS, run * 2)?;
         let renamed = Instant::now();
         applied(&mut watcher)?;
         whole.push(millis(renamed));
         // Noticed at once, since an operator says so.
-        write(&rig, run * 2 + 1)?;
-        let told = Instant::now();
-        operator.ask(Request::Reload {})?;
-        applied(&mut watcher)?;
-        noticed.push(millis(told));
+        write(&rig, &KEYS, run * 2 + 1)?;
+        noticed.push(reload(&mut operator, &mut watcher)?);
         let after = statuses(&mut operator)?;
         disturbed.push(disturbances(&before, &after) as f64);
 
@@ -95,12 +85,42 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// Who asks for a reload, and who is told when a database was loaded.
+fn operators(rig: &Rig) -> anyhow::Result<[Operator; 2]> {
+    let service = rig.service.as_ref().context("no service")?;
+    let mut watcher = Operator::connect(service.control())?;
+    watcher.ask(Request::Events(EventFilter {
+        kinds: [EventName::Database, EventName::Disowned]
+            .into_iter()
+            .collect(),
+        ..EventFilter::default()
+    }))?;
+    Ok([Operator::connect(service.control())?, watcher])
+}
+
+/// Has the database read; gives the milliseconds until it is applied.
+fn reload(operator: &mut Operator, watcher: &mut Operator) -> anyhow::Result<f64> {
+    let told = Instant::now();
+    operator.ask(Request::Reload {})?;
+    applied(watcher)?;
+    Ok(told.elapsed().as_secs_f64() * 1e3)
+}
+
+/// Changes the record of one peer, of peers that have these keys; gives the milliseconds from an
+/// operator's `reload` until it is applied.
+pub(super) fn change(rig: &Rig, keys: &[(&str, &str)]) -> anyhow::Result<f64> {
+    let [mut operator, mut watcher] = operators(rig)?;
+    write(rig, keys, 1)?;
+    reload(&mut operator, &mut watcher)
+}
+
 /// Writes the database with another record for peer 0, whose pinging stays as it is.
-fn write(rig: &Rig, version: usize) -> anyhow::Result<()> {
+fn write(rig: &Rig, keys: &[(&str, &str)], version: usize) -> anyhow::Result<()> {
     let version = version.to_string();
-    let changed = [KEYS[0], ("comment", version.as_str())];
+    let mut changed = keys.to_vec();
+    changed.push(("comment", version.as_str()));
     let records: Vec<Record> = (0..rig.peers)
-        .map(|n| rig::record(n, if n == 0 { &changed } else { &KEYS }))
+        .map(|n| rig::record(n, if n == 0 { &changed } else { keys }))
         .collect();
     rig.site.write_database(&records)
 }

@@ -19,7 +19,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     std::thread::sleep(Duration::from_secs(2));
     let names = ["core", "pinger", "script helper"];
     let mut all: [Vec<f64>; 3] = Default::default();
-    for _ in 0..effort.runs {
+    while effort.goes_on(all.clone()) {
         let processes = rig.processes()?;
         let count = || -> anyhow::Result<Vec<u64>> {
             processes.iter().map(|pid| process::wakeups(*pid)).collect()

@@ -34,7 +34,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let mut player = Player::start(&["provider", &socket_text, &file])?;
     player.line()?;
     let (mut ours, mut bare) = (Vec::new(), Vec::new());
-    for run in 1..=effort.runs {
+    while effort.goes_on([ours.clone(), bare.clone()]) {
+        let run = ours.len() + 1;
         ours.push(submit(socket, "connect", jobs, lines.len())?);
         bare.push(submit(socket, provider::SERVICE, jobs, lines.len())?);
         progress(&format!(

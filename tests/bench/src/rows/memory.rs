@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Memory a peer: the slope of the summed memory of all our processes over the number of peers.
+//! Memory a peer: the slope of the summed memory of all our processes over the number of peers; and
+//! all of it, with very many.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::{Effort, Found, progress};
+use crate::baselines::bfd::{Daemon, Sessions};
 use crate::baselines::fping::Fping;
 use crate::measure::figures::Figures;
 use crate::measure::process;
@@ -12,14 +13,28 @@ use crate::report::Line;
 use crate::report::plot::{Curve, Growth};
 use crate::rig::{Rig, Setup};
 
-/// How much one peer may take, over all processes.
-const MOST: f64 = 2048.0;
+/// How much one peer may take, over all processes, with [`MANY`] peers.
+const MOST: f64 = 1_000.0;
+
+const MANY: usize = 10_000;
+
+/// How much all processes may take with [`VERY_MANY`] peers, in MiB.
+const MOST_IN_ALL: f64 = 110.0;
+
+const VERY_MANY: usize = 100_000;
+
+const IN_ALL: &str = "Memory of all processes";
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// How often programs are measured that take long to start.
+const DAEMON_RUNS: usize = 3;
 
 /// How long a memory figure may settle after the last peer was pinged.
 const SETTLE: Duration = Duration::from_secs(1);
 
 pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
-    let sizes: &[usize] = effort.pick(&[100, 1_000, 10_000, 50_000], &[100, 1_000]);
+    let sizes: &[usize] = effort.pick(&[100, 1_000, MANY, VERY_MANY], &[100, 1_000]);
     let mut ours = Curve {
         name: "all our processes".into(),
         points: Vec::new(),
@@ -37,8 +52,11 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let empty = Figures::of(empty).map_or(0.0, |figures| figures.median);
     for peers in sizes.iter().copied() {
         let (mut slopes, mut theirs_all) = (Vec::new(), Vec::new());
-        for run in 1..=effort.runs {
+        let mut in_all = Vec::new();
+        while effort.goes_on([slopes.clone()]) {
+            let run = slopes.len() + 1;
             let all = service(peers)?;
+            in_all.push(all / MIB);
             slopes.push((all - empty) / peers as f64);
             let theirs = of_fping(peers);
             progress(&format!(
@@ -50,7 +68,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         }
         let baseline: Result<Vec<f64>, String> = theirs_all
             .into_iter()
-            .zip(&fping_empty)
+            .zip(fping_empty.iter().cycle())
             .map(|(some, none)| Ok((some? - none.clone()?) / peers as f64))
             .collect();
         let Some(line) = Line::new(
@@ -63,18 +81,27 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
         };
         let line = line
             .baseline("fping", baseline)
-            .baseline("bfdd of FRR", Err(why_no_bfdd().to_owned()));
+            .baseline(Daemon::Bfdd.name(), of_daemon(Daemon::Bfdd, peers, effort))
+            .baseline(
+                Daemon::Keepalived.name(),
+                of_daemon(Daemon::Keepalived, peers, effort),
+            );
         ours.points.push((peers as f64, line.ours.median));
         if let Some(median) = line.median_of("fping") {
             fping.points.push((peers as f64, median));
         }
         // With few peers the grain of pages hides the slope.
-        let line = if peers >= 10_000 {
+        found.lines.push(if peers == MANY {
             line.at_most(MOST)
         } else {
             line
-        };
-        found.lines.push(line);
+        });
+        if peers == *sizes.last().unwrap_or(&0) {
+            let line = Line::new(IN_ALL, format!("{peers} peers"), "MiB", in_all);
+            found
+                .lines
+                .extend(line.map(|line| line.at_most(MOST_IN_ALL)));
+        }
     }
     found.growth.push(Growth {
         file: "memory-per-peer".into(),
@@ -84,21 +111,27 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// Why bfdd is not measured beside.
-fn why_no_bfdd() -> &'static str {
-    if Path::new("/usr/lib/frr/bfdd").exists() {
-        "needs a second one to answer"
-    } else {
-        "FRR is not installed"
+/// Memory a session of another program, above the same with one session; or why there is none. It
+/// is the same each time, and starting takes long, so it is measured less often than ours.
+fn of_daemon(daemon: Daemon, peers: usize, effort: &Effort) -> Result<Vec<f64>, String> {
+    if effort.quick && peers > 100 {
+        return Err("not with --quick".to_owned());
     }
+    let pss = |count| Sessions::start(daemon, count)?.pss();
+    let slope = || -> anyhow::Result<f64> { Ok((pss(peers)? - pss(1)?) / (peers - 1) as f64) };
+    (0..effort.runs.min(DAEMON_RUNS))
+        .map(|_| slope().map_err(|error| error.to_string()))
+        .collect()
 }
 
 /// Memory of all our processes once every peer was pinged.
 fn service(peers: usize) -> anyhow::Result<f64> {
     // The pace must be one that the machine keeps up with.
-    let every = if peers > 10_000 { "5" } else { "1" };
+    let every = if peers > MANY { "10" } else { "1" };
     let rig = Rig::start(&Setup::new(peers, &[("every", every)]))?;
-    rig.wait_for_pings(2 * peers as u64)?;
+    if peers <= MANY {
+        rig.wait_for_pings(2 * peers as u64)?;
+    }
     std::thread::sleep(SETTLE);
     let mut all = 0;
     for pid in rig.processes()? {

@@ -5,21 +5,26 @@ mod control;
 mod cpu;
 mod database;
 mod detection;
+mod growth;
 mod idle;
 mod jobs;
 mod memory;
 mod neighbours;
 mod punctuality;
+mod recorder;
 mod restart;
 mod scripts;
 mod server_restart;
 mod start;
+mod state;
 mod stuck;
+mod wakeups;
 
 use std::time::Duration;
 
 use clap::ValueEnum;
 
+use crate::measure::figures::Figures;
 use crate::report::Line;
 use crate::report::plot::Growth;
 
@@ -52,6 +57,14 @@ pub(crate) enum Row {
     ServerRestart,
     /// Wake-ups while nothing is due.
     Idle,
+    /// Wake-ups for each ping of a small site.
+    Wakeups,
+    /// The state of very many peers, at the one who asked for it.
+    State,
+    /// What the recorder costs.
+    Recorder,
+    /// How times grow with the number of peers.
+    Growth,
     /// What other users of the host can do to the service.
     Neighbours,
 }
@@ -69,6 +82,17 @@ impl Effort {
     /// The value for a full measurement, or the one for a quick look.
     pub(crate) fn pick<T>(&self, full: T, quick: T) -> T {
         if self.quick { quick } else { full }
+    }
+
+    /// Whether another run is wanted, by what each figure was in the runs so far: as many as were
+    /// asked for, and up to twice as many while the runs of any are far apart.
+    pub(crate) fn goes_on(&self, figures: impl IntoIterator<Item = Vec<f64>>) -> bool {
+        let (mut done, mut unsteady) = (0, false);
+        for runs in figures {
+            done = done.max(runs.len());
+            unsteady |= Figures::of(runs).is_some_and(|figures| figures.is_unsteady());
+        }
+        done < self.runs || (unsteady && done < 2 * self.runs)
     }
 
     /// How long steady processes are watched.
@@ -103,6 +127,10 @@ pub(crate) fn measure(row: Row, effort: &Effort, found: &mut Found) -> anyhow::R
         Row::Restart => restart::measure(effort, found),
         Row::ServerRestart => server_restart::measure(effort, found),
         Row::Idle => idle::measure(effort, found),
+        Row::Wakeups => wakeups::measure(effort, found),
+        Row::State => state::measure(effort, found),
+        Row::Recorder => recorder::measure(effort, found),
+        Row::Growth => growth::measure(effort, found),
         Row::Neighbours => neighbours::measure(effort, found),
     }
 }
@@ -110,4 +138,23 @@ pub(crate) fn measure(row: Row, effort: &Effort, found: &mut Found) -> anyhow::R
 /// Says on standard error what is going on.
 pub(crate) fn progress(text: &str) {
     eprintln!("{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_whose_runs_are_far_apart_are_measured_longer() {
+        let effort = Effort {
+            runs: 2,
+            quick: false,
+        };
+        assert!(effort.goes_on([vec![], vec![]]));
+        assert!(effort.goes_on([vec![1.0]]));
+        assert!(!effort.goes_on([vec![1.0, 1.1]]));
+        assert!(effort.goes_on([vec![1.0, 1.1], vec![1.0, 2.0]]));
+        assert!(effort.goes_on([vec![1.0, 1.1, 2.0]]));
+        assert!(!effort.goes_on([vec![1.0, 1.1, 2.0, 3.0]]));
+    }
 }

@@ -17,7 +17,7 @@ use super::{Effort, Found, progress};
 use crate::baselines::fping;
 use crate::baselines::player::Player;
 use crate::measure::arrivals::Arrivals;
-use crate::measure::figures::Samples;
+use crate::measure::figures::{Samples, columns};
 use crate::report::Line;
 use crate::rig::{Rig, Setup, commands};
 
@@ -46,7 +46,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let (mut ours, mut wheel): (Vec<Late>, Vec<Late>) = (Vec::new(), Vec::new());
     let (mut busiest, mut errors) = (Vec::new(), Vec::new());
     let mut fping_errors = Ok(Vec::new());
-    for run in 1..=effort.runs {
+    while effort.goes_on(columns(&ours).into_iter().chain(columns(&wheel))) {
+        let run = ours.len() + 1;
         let arrivals = watch(peers, periods)?;
         let late = Samples::new(arrivals.lateness(WARM_UP));
         ours.push([late.percentile(0.5), late.percentile(0.99), late.max()]);

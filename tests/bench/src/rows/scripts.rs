@@ -17,26 +17,47 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use scenarios::Service;
 
 use super::{Effort, Found, progress};
-use crate::measure::figures::Samples;
+use crate::measure::figures::{Samples, columns};
 use crate::measure::process;
 use crate::operator::Operator;
 use crate::report::Line;
 use crate::rig::{self, Helper, Rig, Setup};
 
 /// How many times as long as with a bare spawn the middle one may take.
-const P50_TIMES: f64 = 1.3;
+const P50_TIMES: f64 = 1.15;
 
-/// The same for the late ones.
-const P99_TIMES: f64 = 2.0;
+/// The same for the late ones, where many run at a time; and where one runs.
+const P99_TIMES: [f64; 2] = [1.25, 2.0];
+
+/// How much processor time of ours a run may take, in microseconds.
+const CPU: f64 = 120.0;
+
+/// How often both take turns in a run.
+const TURNS: usize = 5;
 
 /// The most scripts at a time, and so the number of peers.
 const MOST: usize = 100;
 
-/// What one way of running children gave: delays in milliseconds, processor time of the parents in
-/// microseconds for each child.
+/// What one way of running children gave: delays in milliseconds, and processor time of the
+/// parents.
+#[derive(Default)]
 struct Ran {
     delays: Vec<f64>,
-    cpu: f64,
+    cpu: Duration,
+}
+
+impl Ran {
+    fn add(&mut self, more: Ran) {
+        self.delays.extend(more.delays);
+        self.cpu += more.cpu;
+    }
+
+    /// The middle and the late delays, and microseconds of processor time for each child.
+    fn summary(self) -> [f64; 3] {
+        let cpu = self.cpu.as_secs_f64() * 1e6 / self.delays.len().max(1) as f64;
+        let delays = Samples::new(self.delays);
+        [delays.percentile(0.5), delays.percentile(0.99), cpu]
+    }
 }
 
 pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
@@ -60,43 +81,50 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let pipe = File::options().read(true).write(true).open(&fifo)?;
     let mut lines = BufReader::new(pipe);
     for at_once in [1, 16, MOST] {
-        let rounds = effort.pick(MOST * 3, 16).div_ceil(at_once).max(2);
-        let (mut ours, mut bare) = (Vec::new(), Vec::new());
-        for run in 1..=effort.runs {
-            let run_ours = service(&rig, at_once, rounds, &mut lines)?;
-            let run_bare = spawn_bare(&fifo, at_once, rounds, &mut lines)?;
-            let both = [run_ours, run_bare].map(|ran| {
-                let delays = Samples::new(ran.delays);
-                [delays.percentile(0.5), delays.percentile(0.99), ran.cpu]
-            });
+        let rounds = effort.pick(MOST * 3, 16).div_ceil(at_once * TURNS).max(1);
+        let (mut ours, mut bare): (Vec<[f64; 3]>, Vec<[f64; 3]>) = (Vec::new(), Vec::new());
+        while effort.goes_on(columns(&ours).into_iter().chain(columns(&bare))) {
+            let (mut run_ours, mut run_bare) = (Ran::default(), Ran::default());
+            for _ in 0..TURNS {
+                run_ours.add(service(&rig, at_once, rounds, &mut lines)?);
+                run_bare.add(spawn_bare(&fifo, at_once, rounds, &mut lines)?);
+            }
+            let both = [run_ours, run_bare].map(Ran::summary);
             progress(&format!(
-                "scripts: {at_once} at a time, run {run}: p50, p99 ms and CPU us: ours {:.2?}, \
+                "scripts: {at_once} at a time, run {}: p50, p99 ms and CPU us: ours {:.2?}, \
                  bare {:.2?}",
-                both[0], both[1]
+                ours.len() + 1,
+                both[0],
+                both[1]
             ));
             ours.push(both[0]);
             bare.push(both[1]);
         }
-        let baseline = "bare posix_spawn";
-        for (at, (what, unit, times)) in [
-            ("p50 to the first line", "ms", Some(P50_TIMES)),
-            ("p99 to the first line", "ms", Some(P99_TIMES)),
-            ("own CPU a run", "us", None),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let of = |runs: &[[f64; 3]]| runs.iter().map(|run| run[at]).collect::<Vec<f64>>();
-            let condition = format!("{what}, {at_once} at a time");
-            let line = Line::new("Scripts", condition, unit, of(&ours))
-                .map(|line| line.baseline(baseline, Ok(of(&bare))));
-            found.lines.extend(match times {
-                Some(times) => line.map(|line| line.at_most_times(times, baseline)),
-                None => line,
-            });
-        }
+        found.lines.extend(rows(at_once, &ours, &bare));
     }
     Ok(())
+}
+
+fn rows(at_once: usize, ours: &[[f64; 3]], bare: &[[f64; 3]]) -> Vec<Line> {
+    let baseline = "bare posix_spawn";
+    let p99_times = P99_TIMES[usize::from(at_once == 1)];
+    let (ours, bare) = (columns(ours), columns(bare));
+    [
+        ("p50 to the first line", "ms", Some(P50_TIMES)),
+        ("p99 to the first line", "ms", Some(p99_times)),
+        ("own CPU a run", "us", None),
+    ]
+    .into_iter()
+    .zip(ours.into_iter().zip(bare))
+    .filter_map(|((what, unit, times), (ours, bare))| {
+        let condition = format!("{what}, {at_once} at a time");
+        let line = Line::new("Scripts", condition, unit, ours)?.baseline(baseline, Ok(bare));
+        Some(match times {
+            Some(times) => line.at_most_times(times, baseline),
+            None => line.at_most(CPU),
+        })
+    })
+    .collect()
 }
 
 /// The shell command of one peer: its number, into the pipe.
@@ -151,7 +179,7 @@ fn service(
             anyhow::ensure!(matches!(watcher.reply()?, Reply::Event(_)), "no end");
         }
     }
-    let cpu = (cpu()? - before).as_secs_f64() * 1e6 / delays.len() as f64;
+    let cpu = cpu()?.saturating_sub(before);
     Ok(Ran { delays, cpu })
 }
 
@@ -183,7 +211,7 @@ fn spawn_bare(
             child.wait()?;
         }
     }
-    let cpu = (own_cpu()? - before).as_secs_f64() * 1e6 / delays.len() as f64;
+    let cpu = own_cpu()?.saturating_sub(before);
     Ok(Ran { delays, cpu })
 }
 

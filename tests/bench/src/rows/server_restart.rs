@@ -12,6 +12,7 @@ use connect_ipc::control::{Reply, Request, ServerLink, ServiceStatus};
 use scenarios::Service;
 
 use super::{Effort, Found, progress};
+use crate::measure::figures::columns;
 use crate::operator::Operator;
 use crate::report::Line;
 use crate::rig::{self, Rig, Setup};
@@ -33,8 +34,9 @@ const REST: Duration = Duration::from_millis(2);
 
 pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
     let [few, many] = effort.pick([10_000, 100_000], [200, 2_000]);
-    let (mut of_few, mut of_many) = (Vec::new(), Vec::new());
-    for run in 1..=effort.runs {
+    let (mut of_few, mut of_many): (Vec<[f64; 2]>, Vec<[f64; 2]>) = (Vec::new(), Vec::new());
+    while effort.goes_on(columns(&of_few).into_iter().chain(columns(&of_many))) {
+        let run = of_few.len() + 1;
         for (peers, found) in [(few, &mut of_few), (many, &mut of_many)] {
             let [longest, whole] = restart(peers)?;
             progress(&format!(
@@ -65,7 +67,7 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
 
 /// Restarts the server of so many peers; gives the milliseconds of the longest answer meanwhile,
 /// and until the scripts of all peers were ordered.
-fn restart(peers: usize) -> anyhow::Result<[f64; 2]> {
+pub(super) fn restart(peers: usize) -> anyhow::Result<[f64; 2]> {
     let mut rig = Rig::without_service(&Setup::new(peers, &KEYS))?;
     // What is left of the scripts would disturb the next run.
     rig.service = Some(Service::start(&rig.site, &["--stop-wait", "1"])?);
@@ -93,7 +95,7 @@ fn restart(peers: usize) -> anyhow::Result<[f64; 2]> {
 }
 
 /// Waits until core has asked the server everything about the last peer.
-fn wait_until_known(service: &Service, peers: usize) -> anyhow::Result<()> {
+pub(super) fn wait_until_known(service: &Service, peers: usize) -> anyhow::Result<()> {
     let started = Instant::now();
     let last = rig::name(peers - 1);
     loop {

@@ -11,7 +11,7 @@ use scenarios::Service;
 
 use super::{Effort, Found, control, progress};
 use crate::measure::arrivals::Arrivals;
-use crate::measure::figures::Samples;
+use crate::measure::figures::{Samples, columns};
 use crate::measure::process;
 use crate::operator::Operator;
 use crate::report::Line;
@@ -37,7 +37,8 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let peers = effort.pick(1_000, 100);
     let (mut with, mut without): (Vec<Look>, Vec<Look>) = (Vec::new(), Vec::new());
     let mut memory = Vec::new();
-    for run in 1..=effort.runs {
+    while effort.goes_on(columns(&with).into_iter().chain(columns(&without))) {
+        let run = with.len() + 1;
         let rig = rig(peers, effort)?;
         let look = |length| look(&rig, peers, length);
         let length = effort.pick(Duration::from_secs(5), Duration::from_secs(1));
