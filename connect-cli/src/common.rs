@@ -166,7 +166,7 @@ impl Common {
         };
         match open_again(&self.runtime(), self.limit(Pace::Quick)).await {
             // Without a socket for observers there is no other way to use the service.
-            Err(ControlError::NoService { .. } | ControlError::Denied { .. }) => Err(denied),
+            Err(ControlError::NoService { .. }) => Err(denied),
             other => other,
         }
     }
