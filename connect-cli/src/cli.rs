@@ -4,12 +4,14 @@
 use clap::{CommandFactory as _, Parser, Subcommand};
 use connect_runtime::exit::Exit;
 
+use crate::client::connection::ControlError;
 use crate::commands::{
     admin, completions, db, doctor, events, info, metrics, reload, script, shortcuts, status,
-    submit, top,
+    submit, top, words,
 };
 use crate::common::{Common, CommonOptions};
 use crate::error::Error;
+use crate::output::to_stderr_bare;
 
 /// The exit codes, as every help text lists them.
 const EXIT_CODES: &str = "\
@@ -44,17 +46,19 @@ pub(crate) struct Cli {
     /// Options that every command takes.
     #[command(flatten)]
     pub(crate) common: CommonOptions,
-    /// What to do.
+    /// What to do; without it, the state is shown if there is a service.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(alias = "list")]
     Status(status::Status),
     Info(info::Info),
     Top(top::Top),
+    #[command(alias = "log")]
     Events(events::Events),
     #[command(flatten)]
     Shortcut(shortcuts::Shortcut),
@@ -67,6 +71,28 @@ pub(crate) enum Command {
     Db(db::Db),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
+    #[command(hide = true)]
+    Show(words::Show),
+    #[command(hide = true)]
+    Version(words::Version),
+}
+
+impl Cli {
+    /// Runs what was asked for. Without a command that is `status` if there is a service, and a
+    /// wrong command line if there is none.
+    pub(crate) async fn run(command: Option<Command>, common: &mut Common) -> Result<Exit, Error> {
+        if let Some(command) = command {
+            return command.run(common).await;
+        }
+        match status::Status::default().run(common).await {
+            Err(Error::Control(ControlError::NoService { .. })) => {
+                let help = Cli::command().render_help();
+                to_stderr_bare(&help.to_string());
+                Ok(Exit::Usage)
+            }
+            other => other,
+        }
+    }
 }
 
 impl Command {
@@ -87,6 +113,8 @@ impl Command {
             Command::Db(db) => db.run(common).await,
             Command::Doctor(doctor) => doctor.run(common).await,
             Command::Completions(completions) => completions.run(Cli::command(), common),
+            Command::Show(show) => show.run(common).await,
+            Command::Version(version) => version.run(common),
         }
     }
 }
@@ -99,6 +127,37 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn words_that_people_try_are_taken_and_none_is_shown() {
+        let command = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().command;
+        let is = |line, wanted: fn(&Command) -> bool| {
+            assert!(command(line).as_ref().is_some_and(wanted), "{line}");
+        };
+        is("c up x", |it| {
+            matches!(it, Command::Shortcut(shortcuts::Shortcut::Active { .. }))
+        });
+        is("c down x", |it| {
+            matches!(it, Command::Shortcut(shortcuts::Shortcut::Kill { .. }))
+        });
+        is("c list", |it| matches!(it, Command::Status(_)));
+        is("c log", |it| matches!(it, Command::Events(_)));
+        is("c show x", |it| matches!(it, Command::Show(_)));
+        is("c version", |it| matches!(it, Command::Version(_)));
+        assert!(command("c").is_none());
+        let help = Cli::command().render_long_help().to_string();
+        let commands = help.split("Options:").next().unwrap();
+        for word in [
+            "  up ",
+            "  down ",
+            "  list ",
+            "  log ",
+            "  show ",
+            "  version ",
+        ] {
+            assert!(!commands.contains(word), "{word}: {commands}");
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn run(cli: Cli) -> Result<Exit, Error> {
         .build()
         .map_err(Error::Runtime)?;
     let mut common = Common::new(cli.common);
-    let ended = runtime.block_on(cli.command.run(&mut common));
+    let ended = runtime.block_on(Cli::run(cli.command, &mut common));
     // What was printed before an error is useful as well.
     let flushed = common.out.finish();
     let exit = ended?;

@@ -52,6 +52,11 @@ struct InfoReport<'a> {
 }
 
 impl Info {
+    /// Everything about this peer.
+    pub(crate) fn of(peer: String, json: bool) -> Self {
+        Info { peer, json }
+    }
+
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let mut control = common.observe().await?;
         control.ask(Request::Info {

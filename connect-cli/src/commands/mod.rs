@@ -15,3 +15,4 @@ pub(crate) mod status;
 pub(crate) mod submit;
 pub(crate) mod top;
 mod wait;
+pub(crate) mod words;

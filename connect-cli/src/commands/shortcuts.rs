@@ -35,7 +35,9 @@ pub(crate) struct PlainOptions {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Shortcut {
     /// Make an active connection to a peer
-    #[command(after_help = "\
+    #[command(
+        alias = "up",
+        after_help = "\
         The peer is added to the server with what its record says. The command ends when the \
         server has added it, which may wait for its name to be looked up. With --wait it ends \
         when keys are agreed with the peer or it has answered a ping (exit code 0), when it is \
@@ -43,7 +45,8 @@ pub(crate) enum Shortcut {
         (124).\n\n\
         Examples:\n\
         \x20 connect-cli active alice\n\
-        \x20 connect-cli active alice --wait --timeout 1m")]
+        \x20 connect-cli active alice --wait --timeout 1m"
+    )]
     Active {
         #[command(flatten)]
         options: WaitOptions,
@@ -66,13 +69,16 @@ pub(crate) enum Shortcut {
         peer: String,
     },
     /// Remove a peer from the server
-    #[command(after_help = "\
+    #[command(
+        alias = "down",
+        after_help = "\
         The tripe server is asked itself. The service notices, runs the peer's disconnect and \
         ifdown, and pings it no more. With --wait the command ends when it has noticed (exit \
         code 0), or when --timeout is over (124).\n\n\
         Examples:\n\
         \x20 connect-cli kill alice\n\
-        \x20 connect-cli kill alice --wait")]
+        \x20 connect-cli kill alice --wait"
+    )]
     Kill {
         #[command(flatten)]
         options: WaitOptions,
