@@ -112,7 +112,7 @@ impl Command {
             Command::Metrics(metrics) => metrics.run(common).await,
             Command::Db(db) => db.run(common).await,
             Command::Doctor(doctor) => doctor.run(common).await,
-            Command::Completions(completions) => completions.run(Cli::command(), common),
+            Command::Completions(completions) => completions.run(common),
             Command::Show(show) => show.run(common).await,
             Command::Version(version) => version.run(common),
         }

@@ -16,6 +16,7 @@ mod cli;
 mod client;
 mod commands;
 mod common;
+mod completing;
 mod error;
 mod interrupt;
 mod output;
@@ -34,6 +35,7 @@ use crate::error::Error;
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
+    completing::answer(Cli::command);
     let cli = Cli::parse();
     match run(cli) {
         Ok(exit) => {

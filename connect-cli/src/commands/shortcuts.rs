@@ -10,6 +10,7 @@ use tripe_admin::Interval;
 use super::wait::{self, Goal};
 use super::{admin, submit};
 use crate::common::{Common, Pace};
+use crate::completing;
 use crate::error::Error;
 
 /// The options of a command whose outcome can be waited for.
@@ -51,6 +52,7 @@ pub(crate) enum Shortcut {
         #[command(flatten)]
         options: WaitOptions,
         /// The peer's name.
+        #[arg(add = completing::recorded())]
         peer: String,
     },
     /// Make a new attempt to connect to a peer that is added
@@ -66,6 +68,7 @@ pub(crate) enum Shortcut {
         #[command(flatten)]
         options: WaitOptions,
         /// The peer's name.
+        #[arg(add = completing::peers())]
         peer: String,
     },
     /// Remove a peer from the server
@@ -83,6 +86,7 @@ pub(crate) enum Shortcut {
         #[command(flatten)]
         options: WaitOptions,
         /// The peer's name.
+        #[arg(add = completing::peers())]
         peer: String,
     },
     /// Wait for a peer to make contact, and add it when it does
@@ -100,6 +104,7 @@ pub(crate) enum Shortcut {
         #[arg(long, value_name = "TIME")]
         greeting_timeout: Option<Interval>,
         /// The user's name.
+        #[arg(add = completing::users())]
         user: String,
     },
     /// Tell which peer a user stands for
@@ -111,6 +116,7 @@ pub(crate) enum Shortcut {
         #[command(flatten)]
         options: PlainOptions,
         /// The user's name.
+        #[arg(add = completing::users())]
         user: String,
     },
     /// List the peers that the service pings
@@ -134,6 +140,7 @@ pub(crate) enum Shortcut {
         #[command(flatten)]
         options: PlainOptions,
         /// The peer's name.
+        #[arg(add = completing::peers())]
         peer: String,
     },
     /// Make the service end

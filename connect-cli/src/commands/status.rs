@@ -16,6 +16,7 @@ use crate::client::connection::{Control, ControlError};
 use crate::client::state::{StateReader, pause_after};
 use crate::client::subscription::Subscription;
 use crate::common::Common;
+use crate::completing;
 use crate::error::Error;
 use crate::interrupt::until_unread;
 use crate::output::json;
@@ -28,7 +29,7 @@ use crate::output::{Output, SCHEMA};
 #[command(after_help = after_help())]
 pub(crate) struct Status {
     /// Only these peers.
-    #[arg(value_name = "PEER")]
+    #[arg(value_name = "PEER", add = completing::peers())]
     peers: Vec<String>,
     /// Print JSON.
     #[arg(long)]

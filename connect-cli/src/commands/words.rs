@@ -8,13 +8,14 @@ use connect_runtime::exit::Exit;
 use super::info::Info;
 use super::status::Status;
 use crate::common::Common;
+use crate::completing;
 use crate::error::Error;
 
 /// Show the state: of one peer everything, of several or all a table
 #[derive(Args, Debug)]
 pub(crate) struct Show {
     /// The peers.
-    #[arg(value_name = "PEER")]
+    #[arg(value_name = "PEER", add = completing::peers())]
     peers: Vec<String>,
     /// Print JSON.
     #[arg(long)]

@@ -2,6 +2,7 @@
 //! Tests of the real program against a core and a tripe server that the tests play.
 
 mod admin;
+mod completion;
 mod connection;
 mod db;
 mod db_silent;
