@@ -6,7 +6,7 @@ use connect_runtime::exit::Exit;
 
 use crate::client::connection::ControlError;
 use crate::commands::{
-    admin, completions, db, doctor, events, info, metrics, reload, script, shortcuts, status,
+    admin, completions, db, doctor, events, info, metrics, ping, reload, script, shortcuts, status,
     submit, top, words,
 };
 use crate::common::{Common, CommonOptions};
@@ -60,6 +60,7 @@ pub(crate) enum Command {
     Top(top::Top),
     #[command(alias = "log")]
     Events(events::Events),
+    Ping(ping::Ping),
     #[command(flatten)]
     Shortcut(shortcuts::Shortcut),
     Reload(reload::Reload),
@@ -103,6 +104,7 @@ impl Command {
             Command::Info(info) => info.run(common).await,
             Command::Top(top) => top.run(common).await,
             Command::Events(events) => events.run(common).await,
+            Command::Ping(ping) => ping.run(common).await,
             Command::Shortcut(shortcut) => shortcut.run(common).await,
             Command::Reload(reload) => reload.run(common).await,
             Command::Ifup(ifup) => ifup.run(common).await,

@@ -8,6 +8,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod metrics;
+pub(crate) mod ping;
 pub(crate) mod reload;
 pub(crate) mod script;
 pub(crate) mod shortcuts;

@@ -14,6 +14,7 @@ mod manual;
 mod metrics;
 mod output;
 mod pages;
+mod ping;
 mod reload;
 mod script;
 mod shortcuts;
