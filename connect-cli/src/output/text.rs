@@ -145,7 +145,6 @@ fn hint(code: &str) -> Option<&'static str> {
         "server-silent" => {
             "the tripe server does not answer; look whether its process hangs or is stopped"
         }
-        "ping-send-failed" => "the server could not send the ping; its log says why",
         "peer-exists" => "the server knows the peer already",
         "passive-peer" => "it is up to the peer to make the connection",
         "malformed-peer" => "its record lacks something; `connect-cli db check' says what",

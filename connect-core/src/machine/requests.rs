@@ -146,6 +146,12 @@ impl Machine {
             server: self.link(),
             database: DatabaseStatus {
                 path: self.config.database.display().to_string(),
+                checksum: self
+                    .database
+                    .file
+                    .as_ref()
+                    .map(|file| file.checksum.clone()),
+                modified: self.database.file.as_ref().and_then(|file| file.modified),
                 peers: self.database.current.sorted_peers().len() as u64,
                 fault: self.database.fault.clone(),
                 inherited: self.database.inherited,

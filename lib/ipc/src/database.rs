@@ -9,6 +9,13 @@ use serde::{Deserialize, Serialize};
 pub struct DatabaseStatus {
     /// Its file.
     pub path: String,
+    /// The SHA-256 of the file in use, in hexadecimal digits as sha256sum(1) prints it; `None` if
+    /// the database in use was not read from the file.
+    #[serde(default)]
+    pub checksum: Option<String>,
+    /// When that file was last written, in seconds since 1970.
+    #[serde(default)]
+    pub modified: Option<u64>,
     /// Peers it holds.
     pub peers: u64,
     /// Why the file as it is now is not in use, if so.
