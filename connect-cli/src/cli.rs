@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The command line: every command with its options, and which code runs it.
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, Parser, Subcommand};
 use connect_runtime::exit::Exit;
 
 use crate::client::connection::ControlError;
 use crate::commands::{
-    admin, completions, db, doctor, events, info, metrics, ping, reload, script, shortcuts, status,
-    submit, top, words,
+    admin, check, completions, db, doctor, events, info, metrics, ping, reload, remote, script,
+    shortcuts, status, submit, top, words,
 };
 use crate::common::{Common, CommonOptions};
 use crate::error::Error;
@@ -26,11 +26,14 @@ const EXIT_CODES: &str = "\
     \x20 76  the other side is of another version\n\
     \x20 77  permission is denied\n\
     \x20 124  what --wait waited for has not come in time\n\n\
-    connect-cli ifup and ifdown end with the status of the script.\n\n\
+    connect-cli ifup and ifdown end with the status of the script, and check with 0 to 3 as\n\
+    monitoring plugins do. With -H it is that of the other host; of several, 0 if all have\n\
+    ended so, the one that all others share, else 1.\n\n\
     Examples:\n\
     \x20 connect-cli status\n\
     \x20 connect-cli info alice --json\n\
-    \x20 connect-cli kick alice";
+    \x20 connect-cli kick alice\n\
+    \x20 connect-cli -H gateway1,gateway2 status";
 
 /// Look at the connect service, command it, and tend its peer database
 #[derive(Debug, Parser)]
@@ -51,6 +54,21 @@ pub(crate) struct Cli {
     pub(crate) command: Option<Command>,
 }
 
+/// The command line as it was given.
+#[derive(Debug)]
+pub(crate) struct CommandLine {
+    /// What it was understood as.
+    pub(crate) matches: ArgMatches,
+    /// The words after the program's name.
+    pub(crate) words: Vec<String>,
+}
+
+/// Whether a command line, which may be wrong, is one of `check`, whose exit codes are its own.
+pub(crate) fn is_check() -> bool {
+    let matches = Cli::command().ignore_errors(true).try_get_matches();
+    matches.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -61,6 +79,7 @@ pub(crate) enum Command {
     #[command(alias = "log")]
     Events(events::Events),
     Ping(ping::Ping),
+    Check(check::Check),
     #[command(flatten)]
     Shortcut(shortcuts::Shortcut),
     Reload(reload::Reload),
@@ -80,9 +99,14 @@ pub(crate) enum Command {
 
 impl Cli {
     /// Runs what was asked for. Without a command that is `status` if there is a service, and a
-    /// wrong command line if there is none.
-    pub(crate) async fn run(command: Option<Command>, common: &mut Common) -> Result<Exit, Error> {
-        if let Some(command) = command {
+    /// wrong command line if there is none. With `-H` other hosts do it.
+    pub(crate) async fn run(self, line: &CommandLine, common: &mut Common) -> Result<Exit, Error> {
+        if !self.common.hosts.is_empty() {
+            let CommandLine { matches, words } = line;
+            let hosts = &self.common.hosts;
+            return remote::run(hosts, Cli::command(), matches, words, common).await;
+        }
+        if let Some(command) = self.command {
             return command.run(common).await;
         }
         match status::Status::default().run(common).await {
@@ -104,6 +128,7 @@ impl Command {
             Command::Info(info) => info.run(common).await,
             Command::Top(top) => top.run(common).await,
             Command::Events(events) => events.run(common).await,
+            Command::Check(check) => check.run(common).await,
             Command::Ping(ping) => ping.run(common).await,
             Command::Shortcut(shortcut) => shortcut.run(common).await,
             Command::Reload(reload) => reload.run(common).await,

@@ -2,6 +2,7 @@
 //! Tests of the real program against a core and a tripe server that the tests play.
 
 mod admin;
+mod check;
 mod completion;
 mod connection;
 mod db;
@@ -16,6 +17,7 @@ mod output;
 mod pages;
 mod ping;
 mod reload;
+mod remote;
 mod script;
 mod shortcuts;
 mod status;
