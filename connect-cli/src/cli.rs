@@ -26,9 +26,9 @@ const EXIT_CODES: &str = "\
     \x20 76  the other side is of another version\n\
     \x20 77  permission is denied\n\
     \x20 124  what --wait waited for has not come in time\n\n\
-    connect-cli ifup and ifdown end with the status of the script, and check with 0 to 3 as\n\
-    monitoring plugins do. With -H it is that of the other host; of several, 0 if all have\n\
-    ended so, the one that all others share, else 1.\n\n\
+    connect-cli ifup and ifdown end with the status of the script, check with 0 to 3\n\
+    as monitoring plugins do, and all commands with -H with the other host's code;\n\
+    of several hosts, 0 if all end so, else what the others share, or 1.\n\n\
     Examples:\n\
     \x20 connect-cli status\n\
     \x20 connect-cli info alice --json\n\

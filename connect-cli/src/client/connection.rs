@@ -179,6 +179,8 @@ pub(crate) struct Control {
     receiver: Receiver,
     sender: Sender,
     version: String,
+    /// The process that listens, as the system says.
+    listener: Option<i32>,
     limit: Option<Duration>,
     /// The number of the request in progress.
     request: u64,
@@ -199,6 +201,7 @@ impl Control {
             Ok(stream) => stream,
             Err(error) => return Err(ControlError::from_connecting(path, error)),
         };
+        let listener = transport::other_side(&stream).pid;
         let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG)?;
         let theirs = match within(hello, receiver.next::<Hello>(), ControlError::Timeout).await? {
             Ok(Some(theirs)) => theirs,
@@ -217,6 +220,7 @@ impl Control {
             receiver,
             sender,
             version: theirs.version,
+            listener,
             limit,
             request: 0,
             passed_over: false,
@@ -235,6 +239,11 @@ impl Control {
             Ok(()) | Err(SendError::Gone) => Ok(self.request),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The process that listens on the socket, if the system says.
+    pub(crate) const fn listener(&self) -> Option<i32> {
+        self.listener
     }
 
     /// From now on there is no time limit for a message: nobody knows when the next event occurs.

@@ -2,6 +2,7 @@
 //! `-H`: through a real ssh and a real sshd on the loopback interface, with keys of its own.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -105,7 +106,6 @@ impl Site {
 
     /// Waits until sshd says that it listens.
     fn wait(&mut self, port: u16) -> Result {
-        use std::io::{BufRead as _, BufReader};
         let stderr = self.sshd.stderr.take().ok_or("no standard error")?;
         let mut lines = BufReader::new(stderr).lines();
         for line in lines.by_ref() {
@@ -239,6 +239,44 @@ fn one_host_is_as_if_the_command_was_given_there() -> Result {
         assert_eq!(outcome.code, Some(69), "{outcome}");
         assert!(outcome.stderr.contains(said), "{outcome}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_doctor_says_that_a_forwarded_socket_is_of_another_host() -> Result {
+    let site = Site::new()?;
+    let mut status = service()?;
+    status.pinger.connected = false;
+    let core = site.place.core_on(
+        "one/control.sock",
+        0o600,
+        Script::replies([Reply::Service(Box::new(status)), Reply::Done {}]),
+    )?;
+    let forwarded = site.place.path("forwarded.sock");
+    let sockets = format!(
+        "{}:{}",
+        forwarded.display(),
+        site.place.path("one/control.sock").display()
+    );
+    let mut ssh = Command::new(site.place.path("ssh"))
+        .args([
+            "-o",
+            "PermitLocalCommand=yes",
+            "-o",
+            "ExitOnForwardFailure=yes",
+            "-N",
+        ])
+        .args(["-o", "LocalCommand=echo connected", "-L", &sockets, "one"])
+        .stdout(Stdio::piped())
+        .spawn()?;
+    // It listens before it says this.
+    let mut said = String::new();
+    BufReader::new(ssh.stdout.take().ok_or("no output")?).read_line(&mut said)?;
+    let outcome = site.run("doctor --control forwarded.sock")?;
+    core.asked()?;
+    ssh.kill()?;
+    ssh.wait()?;
+    insta::assert_snapshot!(outcome);
     Ok(())
 }
 
