@@ -89,6 +89,16 @@ fn the_line_and_the_code_say_how_it_is() -> Result {
             "CONNECT OK - 0 of 1 peer up | missing=1;;@5:10;0;1 up=0;;;0;1\n",
         ),
         (
+            "",
+            vec![
+                wanted("alice", &[10.0], PeerState::Up)?,
+                wanted("new", &[], PeerState::Checking)?,
+            ],
+            0,
+            "CONNECT OK - 1 of 2 peers up, 1 being added or checked | missing=0;;;0;2 up=1;;;0;2 \
+             rtt=10.000ms;;;0; loss=0.000%;;;0;100\n",
+        ),
+        (
             "nemo",
             peers()?,
             3,

@@ -45,7 +45,10 @@ pub(super) struct Found {
     pub(super) problems: Vec<(Status, String)>,
     /// How many peers should be up.
     pub(super) wanted: usize,
-    /// Those of them that are not, each with its state.
+    /// How many of them are.
+    pub(super) up: usize,
+    /// Those of them that are not, each with its state. What is just being added or checked is
+    /// neither.
     pub(super) missing: Vec<String>,
     pub(super) rtt: Option<f64>,
     pub(super) loss: Option<f64>,
@@ -85,6 +88,7 @@ impl Found {
             _ => named || is_missing(peer),
         };
         self.wanted += 1;
+        self.up += usize::from(peer.state == PeerState::Up);
         if missing {
             let state = peer.state.as_str();
             self.missing.push(format!("{} {state}", peer.name));

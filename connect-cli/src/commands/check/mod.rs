@@ -115,10 +115,11 @@ impl Check {
             .problems
             .first()
             .map_or(Status::Ok, |(status, _)| *status);
-        let up = found.wanted - found.missing.len();
         let mut line = if found.problems.is_empty() {
             let peers = text::count(found.wanted as u64, "peer");
-            format!("{up} of {peers} up")
+            let begun = found.wanted - found.up - found.missing.len();
+            let begun = (begun > 0).then(|| format!(", {begun} being added or checked"));
+            format!("{} of {peers} up{}", found.up, begun.unwrap_or_default())
         } else {
             let problems: Vec<&str> = found.problems.iter().map(|(_, text)| &**text).collect();
             problems.join("; ")

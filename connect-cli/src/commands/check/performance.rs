@@ -19,7 +19,7 @@ pub(super) fn data(
     let [warning, critical] = shown(limits.of(Metric::Missing));
     let mut data = vec![
         format!("missing={missing};{warning};{critical};0;{wanted}"),
-        format!("up={};;;0;{wanted}", wanted - missing),
+        format!("up={};;;0;{wanted}", found.up),
     ];
     let mut add = |peer: Option<&str>, metric, figure: Option<f64>| {
         let (name, unit, most) = match metric {
