@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The command line: every command with its options, and which code runs it.
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{ArgMatches, CommandFactory as _, Parser, Subcommand};
 use connect_runtime::exit::Exit;
 
+use crate::client::connection::ControlError;
 use crate::commands::{
-    admin, completions, db, doctor, events, info, metrics, reload, script, shortcuts, status,
-    submit, top,
+    admin, check, completions, db, doctor, events, info, metrics, ping, reload, remote, script,
+    shortcuts, status, submit, top, words,
 };
 use crate::common::{Common, CommonOptions};
 use crate::error::Error;
+use crate::output::to_stderr_bare;
 
 /// The exit codes, as every help text lists them.
 const EXIT_CODES: &str = "\
@@ -24,11 +26,14 @@ const EXIT_CODES: &str = "\
     \x20 76  the other side is of another version\n\
     \x20 77  permission is denied\n\
     \x20 124  what --wait waited for has not come in time\n\n\
-    connect-cli ifup and ifdown end with the status of the script.\n\n\
+    connect-cli ifup and ifdown end with the status of the script, check with 0 to 3\n\
+    as monitoring plugins do, and all commands with -H with the other host's code;\n\
+    of several hosts, 0 if all end so, else what the others share, or 1.\n\n\
     Examples:\n\
     \x20 connect-cli status\n\
     \x20 connect-cli info alice --json\n\
-    \x20 connect-cli kick alice";
+    \x20 connect-cli kick alice\n\
+    \x20 connect-cli -H gateway1,gateway2 status";
 
 /// Look at the connect service, command it, and tend its peer database
 #[derive(Debug, Parser)]
@@ -44,18 +49,37 @@ pub(crate) struct Cli {
     /// Options that every command takes.
     #[command(flatten)]
     pub(crate) common: CommonOptions,
-    /// What to do.
+    /// What to do; without it, the state is shown if there is a service.
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
+}
+
+/// The command line as it was given.
+#[derive(Debug)]
+pub(crate) struct CommandLine {
+    /// What it was understood as.
+    pub(crate) matches: ArgMatches,
+    /// The words after the program's name.
+    pub(crate) words: Vec<String>,
+}
+
+/// Whether a command line, which may be wrong, is one of `check`, whose exit codes are its own.
+pub(crate) fn is_check() -> bool {
+    let matches = Cli::command().ignore_errors(true).try_get_matches();
+    matches.is_ok_and(|matches| matches.subcommand_name() == Some("check"))
 }
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(alias = "list")]
     Status(status::Status),
     Info(info::Info),
     Top(top::Top),
+    #[command(alias = "log")]
     Events(events::Events),
+    Ping(ping::Ping),
+    Check(check::Check),
     #[command(flatten)]
     Shortcut(shortcuts::Shortcut),
     Reload(reload::Reload),
@@ -67,6 +91,33 @@ pub(crate) enum Command {
     Db(db::Db),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
+    #[command(hide = true)]
+    Show(words::Show),
+    #[command(hide = true)]
+    Version(words::Version),
+}
+
+impl Cli {
+    /// Runs what was asked for. Without a command that is `status` if there is a service, and a
+    /// wrong command line if there is none. With `-H` other hosts do it.
+    pub(crate) async fn run(self, line: &CommandLine, common: &mut Common) -> Result<Exit, Error> {
+        if !self.common.hosts.is_empty() {
+            let CommandLine { matches, words } = line;
+            let hosts = &self.common.hosts;
+            return remote::run(hosts, Cli::command(), matches, words, common).await;
+        }
+        if let Some(command) = self.command {
+            return command.run(common).await;
+        }
+        match status::Status::default().run(common).await {
+            Err(Error::Control(ControlError::NoService { .. })) => {
+                let help = Cli::command().render_help();
+                to_stderr_bare(&help.to_string());
+                Ok(Exit::Usage)
+            }
+            other => other,
+        }
+    }
 }
 
 impl Command {
@@ -77,6 +128,8 @@ impl Command {
             Command::Info(info) => info.run(common).await,
             Command::Top(top) => top.run(common).await,
             Command::Events(events) => events.run(common).await,
+            Command::Check(check) => check.run(common).await,
+            Command::Ping(ping) => ping.run(common).await,
             Command::Shortcut(shortcut) => shortcut.run(common).await,
             Command::Reload(reload) => reload.run(common).await,
             Command::Ifup(ifup) => ifup.run(common).await,
@@ -86,7 +139,9 @@ impl Command {
             Command::Metrics(metrics) => metrics.run(common).await,
             Command::Db(db) => db.run(common).await,
             Command::Doctor(doctor) => doctor.run(common).await,
-            Command::Completions(completions) => completions.run(Cli::command(), common),
+            Command::Completions(completions) => completions.run(common),
+            Command::Show(show) => show.run(common).await,
+            Command::Version(version) => version.run(common),
         }
     }
 }
@@ -99,6 +154,37 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn words_that_people_try_are_taken_and_none_is_shown() {
+        let command = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().command;
+        let is = |line, wanted: fn(&Command) -> bool| {
+            assert!(command(line).as_ref().is_some_and(wanted), "{line}");
+        };
+        is("c up x", |it| {
+            matches!(it, Command::Shortcut(shortcuts::Shortcut::Active { .. }))
+        });
+        is("c down x", |it| {
+            matches!(it, Command::Shortcut(shortcuts::Shortcut::Kill { .. }))
+        });
+        is("c list", |it| matches!(it, Command::Status(_)));
+        is("c log", |it| matches!(it, Command::Events(_)));
+        is("c show x", |it| matches!(it, Command::Show(_)));
+        is("c version", |it| matches!(it, Command::Version(_)));
+        assert!(command("c").is_none());
+        let help = Cli::command().render_long_help().to_string();
+        let commands = help.split("Options:").next().unwrap();
+        for word in [
+            "  up ",
+            "  down ",
+            "  list ",
+            "  log ",
+            "  show ",
+            "  version ",
+        ] {
+            assert!(!commands.contains(word), "{word}: {commands}");
+        }
     }
 
     #[test]

@@ -38,6 +38,16 @@ pub(crate) enum Pace {
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Common options")]
 pub(crate) struct CommonOptions {
+    /// Run the command on this host, by ssh; may be given several times, or with commas between the
+    /// hosts.
+    #[arg(
+        short = 'H',
+        long = "host",
+        value_name = "HOST",
+        value_delimiter = ',',
+        global = true
+    )]
+    pub(crate) hosts: Vec<String>,
     /// The tripe server's administration socket [default: $TRIPESOCK, else tripesock in the
     /// configuration directory].
     #[arg(short, long, value_name = "SOCKET", global = true)]
@@ -166,7 +176,7 @@ impl Common {
         };
         match open_again(&self.runtime(), self.limit(Pace::Quick)).await {
             // Without a socket for observers there is no other way to use the service.
-            Err(ControlError::NoService { .. } | ControlError::Denied { .. }) => Err(denied),
+            Err(ControlError::NoService { .. }) => Err(denied),
             other => other,
         }
     }

@@ -60,6 +60,21 @@ pub(crate) enum Error {
         what: String,
         limit: Duration,
     },
+    /// Everything was told; the program ends with this status.
+    #[error("status {0}")]
+    Status(u8),
+    /// Another host cannot be asked.
+    #[error("{host}: {why}")]
+    Host { host: String, why: String },
+    /// A name of a host that is none.
+    #[error("`{0}' is no name of a host")]
+    NoHost(String),
+    /// Several hosts are named where only one can be.
+    #[error(
+        "this is about one host, since it goes on until it is interrupted or has one answer: name \
+         one host with -H"
+    )]
+    SeveralHosts,
     /// A script that was to be run did not end well.
     #[error("{0}")]
     Script(ScriptEnd),
@@ -87,7 +102,9 @@ impl Error {
             Error::OtherOutcome { exit, .. } => *exit,
             Error::Late { .. } => Exit::Late,
             Error::ScriptSilent { .. } => Exit::Unavailable,
-            Error::Failed(_) | Error::Script(_) => Exit::Failure,
+            Error::Host { .. } => Exit::Unavailable,
+            Error::NoHost(_) | Error::SeveralHosts => Exit::Usage,
+            Error::Failed(_) | Error::Script(_) | Error::Status(_) => Exit::Failure,
             Error::System { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
                 Exit::NoPermission
             }

@@ -16,6 +16,7 @@ mod cli;
 mod client;
 mod commands;
 mod common;
+mod completing;
 mod error;
 mod interrupt;
 mod output;
@@ -23,19 +24,29 @@ mod output;
 use std::io;
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::{CommandFactory as _, FromArgMatches as _};
 use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::streams::{self, Stream};
 
-use crate::cli::Cli;
+use crate::cli::{Cli, CommandLine};
 use crate::common::Common;
 use crate::error::Error;
 
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    completing::answer(Cli::command);
+    let (cli, line) = match parse() {
+        Ok(parsed) => parsed,
+        // A monitor would take the usual code for a critical state.
+        Err(error) if error.use_stderr() && cli::is_check() => {
+            // Nobody may be there to read it.
+            let _ = error.print();
+            return ExitCode::from(3);
+        }
+        Err(error) => error.exit(),
+    };
+    match run(cli, &line) {
         Ok(exit) => {
             streams::flush();
             exit.into()
@@ -43,6 +54,10 @@ pub fn main() -> ExitCode {
         // The reader has closed the pipe, as `| head` does.
         Err(Error::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             Exit::Success.into()
+        }
+        Err(Error::Status(status)) => {
+            streams::flush();
+            ExitCode::from(status)
         }
         // The script's own status, whichever it is.
         Err(Error::Script(end)) => {
@@ -65,13 +80,24 @@ pub fn command_line() -> clap::Command {
     Cli::command()
 }
 
-fn run(cli: Cli) -> Result<Exit, Error> {
+/// What the command line asks for, and how it was given.
+fn parse() -> Result<(Cli, CommandLine), clap::Error> {
+    let matches = Cli::command().try_get_matches()?;
+    let words = std::env::args_os().skip(1);
+    let words = words
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let cli = Cli::from_arg_matches(&matches)?;
+    Ok((cli, CommandLine { matches, words }))
+}
+
+fn run(cli: Cli, line: &CommandLine) -> Result<Exit, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
-    let mut common = Common::new(cli.common);
-    let ended = runtime.block_on(cli.command.run(&mut common));
+    let mut common = Common::new(cli.common.clone());
+    let ended = runtime.block_on(cli.run(line, &mut common));
     // What was printed before an error is useful as well.
     let flushed = common.out.finish();
     let exit = ended?;

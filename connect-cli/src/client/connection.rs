@@ -7,7 +7,9 @@
 //!   core --reply...--> us    until one that is final
 //! ```
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,8 +19,12 @@ use connect_runtime::exit::Exit;
 use connect_runtime::transport::{
     self, OPERATOR_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
 };
+use connect_runtime::users;
 
 use super::limit::within;
+
+/// The bit of a socket's mode with which its group may connect.
+const GROUP_WRITE: u32 = 0o020;
 
 /// Why the service could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +36,7 @@ pub(crate) enum ControlError {
     )]
     NoService { path: PathBuf, source: io::Error },
     /// We may not use the socket.
-    #[error(
-        "permission to use {path} is denied: only the service's own user and the socket's group may \
-         command it; run this as one of them"
-    )]
+    #[error("permission to use {path} is denied: {}", permitted(path))]
     Denied { path: PathBuf },
     /// The socket could not be used for another reason.
     #[error(transparent)]
@@ -146,12 +149,38 @@ impl ControlError {
     }
 }
 
+/// Who may use a socket, and how to become one of them.
+fn permitted(path: &Path) -> String {
+    let Ok(metadata) = fs::metadata(path) else {
+        return "only the service's own user and the socket's group may use it; run this as one of \
+                them"
+            .to_owned();
+    };
+    let owner = users::user_name(metadata.uid());
+    if metadata.mode() & GROUP_WRITE == 0 {
+        let also = if metadata.uid() == 0 {
+            ""
+        } else {
+            " or as root"
+        };
+        return format!("only its owner {owner} may use it; run this as {owner}{also}");
+    }
+    let group = users::group_name(metadata.gid());
+    let ourselves = users::user_name(rustix::process::geteuid().as_raw());
+    format!(
+        "its owner {owner} and the group {group} may use it; `usermod -aG {group} {ourselves}', as \
+         root, adds the user {ourselves} to the group, from the next login on"
+    )
+}
+
 /// A connection to the service.
 #[derive(Debug)]
 pub(crate) struct Control {
     receiver: Receiver,
     sender: Sender,
     version: String,
+    /// The process that listens, as the system says.
+    listener: Option<i32>,
     limit: Option<Duration>,
     /// The number of the request in progress.
     request: u64,
@@ -172,6 +201,7 @@ impl Control {
             Ok(stream) => stream,
             Err(error) => return Err(ControlError::from_connecting(path, error)),
         };
+        let listener = transport::other_side(&stream).pid;
         let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG)?;
         let theirs = match within(hello, receiver.next::<Hello>(), ControlError::Timeout).await? {
             Ok(Some(theirs)) => theirs,
@@ -190,6 +220,7 @@ impl Control {
             receiver,
             sender,
             version: theirs.version,
+            listener,
             limit,
             request: 0,
             passed_over: false,
@@ -208,6 +239,11 @@ impl Control {
             Ok(()) | Err(SendError::Gone) => Ok(self.request),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The process that listens on the socket, if the system says.
+    pub(crate) const fn listener(&self) -> Option<i32> {
+        self.listener
     }
 
     /// From now on there is no time limit for a message: nobody knows when the next event occurs.

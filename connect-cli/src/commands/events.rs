@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::client::connection::ControlError;
 use crate::client::subscription::{StreamItem, Subscription};
 use crate::common::Common;
+use crate::completing;
 use crate::error::Error;
 use crate::interrupt::until_unread;
 use crate::output::event_text;
@@ -42,7 +43,7 @@ const WAITING: usize = 10_000;
     \x20 connect-cli events --json --no-snapshot | jq -c 'select(.kind == \"unreachable\")'")]
 pub(crate) struct Events {
     /// Only events of this peer, and those of no peer; may be given several times.
-    #[arg(long = "peer", value_name = "PEER")]
+    #[arg(long = "peer", value_name = "PEER", add = completing::peers())]
     peers: Vec<String>,
     /// Only events of this kind; may be given several times.
     #[arg(

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::client::connection::ControlError;
 use crate::common::Common;
+use crate::completing;
 use crate::error::Error;
 use crate::output::SCHEMA;
 use crate::output::peer_text;
@@ -25,6 +26,7 @@ use crate::output::script_report::RecentReport;
     \x20 connect-cli info alice --json | jq -r .record.ifup")]
 pub(crate) struct Info {
     /// The peer's name.
+    #[arg(add = completing::peers())]
     peer: String,
     /// Print JSON.
     #[arg(long)]
@@ -52,6 +54,11 @@ struct InfoReport<'a> {
 }
 
 impl Info {
+    /// Everything about this peer.
+    pub(crate) fn of(peer: String, json: bool) -> Self {
+        Info { peer, json }
+    }
+
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         let mut control = common.observe().await?;
         control.ask(Request::Info {

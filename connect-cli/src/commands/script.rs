@@ -13,6 +13,7 @@ use connect_runtime::exit::Exit;
 
 use crate::client::connection::{Control, ControlError};
 use crate::common::{Common, Pace};
+use crate::completing;
 use crate::error::{Error, ScriptEnd};
 use crate::output::event_text;
 use crate::output::paint::Paint;
@@ -29,6 +30,7 @@ struct ScriptOptions {
     #[arg(long)]
     json: bool,
     /// The peer's name.
+    #[arg(add = completing::peers())]
     peer: String,
 }
 

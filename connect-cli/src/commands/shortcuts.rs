@@ -10,6 +10,7 @@ use tripe_admin::Interval;
 use super::wait::{self, Goal};
 use super::{admin, submit};
 use crate::common::{Common, Pace};
+use crate::completing;
 use crate::error::Error;
 
 /// The options of a command whose outcome can be waited for.
@@ -35,7 +36,9 @@ pub(crate) struct PlainOptions {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Shortcut {
     /// Make an active connection to a peer
-    #[command(after_help = "\
+    #[command(
+        alias = "up",
+        after_help = "\
         The peer is added to the server with what its record says. The command ends when the \
         server has added it, which may wait for its name to be looked up. With --wait it ends \
         when keys are agreed with the peer or it has answered a ping (exit code 0), when it is \
@@ -43,11 +46,13 @@ pub(crate) enum Shortcut {
         (124).\n\n\
         Examples:\n\
         \x20 connect-cli active alice\n\
-        \x20 connect-cli active alice --wait --timeout 1m")]
+        \x20 connect-cli active alice --wait --timeout 1m"
+    )]
     Active {
         #[command(flatten)]
         options: WaitOptions,
         /// The peer's name.
+        #[arg(add = completing::recorded())]
         peer: String,
     },
     /// Make a new attempt to connect to a peer that is added
@@ -63,20 +68,25 @@ pub(crate) enum Shortcut {
         #[command(flatten)]
         options: WaitOptions,
         /// The peer's name.
+        #[arg(add = completing::peers())]
         peer: String,
     },
     /// Remove a peer from the server
-    #[command(after_help = "\
+    #[command(
+        alias = "down",
+        after_help = "\
         The tripe server is asked itself. The service notices, runs the peer's disconnect and \
         ifdown, and pings it no more. With --wait the command ends when it has noticed (exit \
         code 0), or when --timeout is over (124).\n\n\
         Examples:\n\
         \x20 connect-cli kill alice\n\
-        \x20 connect-cli kill alice --wait")]
+        \x20 connect-cli kill alice --wait"
+    )]
     Kill {
         #[command(flatten)]
         options: WaitOptions,
         /// The peer's name.
+        #[arg(add = completing::peers())]
         peer: String,
     },
     /// Wait for a peer to make contact, and add it when it does
@@ -94,6 +104,7 @@ pub(crate) enum Shortcut {
         #[arg(long, value_name = "TIME")]
         greeting_timeout: Option<Interval>,
         /// The user's name.
+        #[arg(add = completing::users())]
         user: String,
     },
     /// Tell which peer a user stands for
@@ -105,6 +116,7 @@ pub(crate) enum Shortcut {
         #[command(flatten)]
         options: PlainOptions,
         /// The user's name.
+        #[arg(add = completing::users())]
         user: String,
     },
     /// List the peers that the service pings
@@ -128,6 +140,7 @@ pub(crate) enum Shortcut {
         #[command(flatten)]
         options: PlainOptions,
         /// The peer's name.
+        #[arg(add = completing::peers())]
         peer: String,
     },
     /// Make the service end

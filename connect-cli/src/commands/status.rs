@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `status`: the service, and a table of its peers.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::client::connection::{Control, ControlError};
 use crate::client::state::{StateReader, pause_after};
 use crate::client::subscription::Subscription;
 use crate::common::Common;
+use crate::completing;
 use crate::error::Error;
 use crate::interrupt::until_unread;
 use crate::output::json;
@@ -23,9 +25,12 @@ use crate::output::status_text;
 use crate::output::{Output, SCHEMA};
 
 /// Show the service and a table of its peers
-#[derive(Args, Debug)]
+#[derive(Args, Debug, Default)]
 #[command(after_help = after_help())]
 pub(crate) struct Status {
+    /// Only these peers.
+    #[arg(value_name = "PEER", add = completing::peers())]
+    peers: Vec<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -51,6 +56,7 @@ fn after_help() -> String {
          next ping.\n\n\
          Examples:\n\
          \x20 connect-cli status\n\
+         \x20 connect-cli status alice bob\n\
          \x20 connect-cli status --watch\n\
          \x20 connect-cli status --json | jq -r '.peers[] | select(.wanted and .state != \"up\").name'",
         states.concat()
@@ -110,33 +116,64 @@ impl<'a> StatusReport<'a> {
     }
 }
 
+/// What was shown.
+#[derive(Debug, Default)]
+struct Shown {
+    /// Whether it is on a screen that was renewed.
+    renewed: bool,
+    /// The peers that were asked for and are not known.
+    unknown: BTreeSet<String>,
+}
+
 impl Status {
+    /// The state of these peers, or of all.
+    pub(crate) fn of(peers: Vec<String>, json: bool) -> Self {
+        Status {
+            peers,
+            json,
+            ..Status::default()
+        }
+    }
+
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
         if self.watch {
             return until_unread(self.follow(common)).await;
         }
         let mut control = common.observe().await?;
-        self.show(&mut control, &mut common.out).await?;
-        Ok(Exit::Success)
+        let shown = self.show(&mut control, &mut common.out).await?;
+        match shown.unknown.into_iter().next() {
+            Some(peer) => Err(Error::Failed(vec!["unknown-peer".to_owned(), peer])),
+            None => Ok(Exit::Success),
+        }
     }
 
-    /// Reads the state and shows it. Returns whether it is on a screen that was renewed.
-    async fn show(&self, control: &mut Control, out: &mut Output) -> Result<bool, Error> {
+    /// Reads the state and shows it.
+    async fn show(&self, control: &mut Control, out: &mut Output) -> Result<Shown, Error> {
         let (mut reader, service) = StateReader::begin(control).await?;
+        let mut unknown: BTreeSet<String> = self.peers.iter().cloned().collect();
+        let mut asked_for = |peer: &PeerStatus| {
+            self.peers.is_empty() || unknown.remove(&peer.name) || self.peers.contains(&peer.name)
+        };
+        let mut renewed = false;
         if self.json {
             let mut report = StatusReport::begin(&service, !self.watch, out)?;
             while let Some(peers) = reader.next().await? {
-                for peer in &peers {
+                for peer in peers.iter().filter(|peer| asked_for(peer)) {
                     report.peer(peer)?;
                 }
             }
             report.end()?;
-            return Ok(false);
+        } else {
+            let mut rows = Vec::new();
+            while let Some(peers) = reader.next().await? {
+                rows.extend(peers.into_iter().filter(|peer| asked_for(peer)));
+            }
+            renewed = self.watch && out.begin_screen()?;
+            if self.peers.is_empty() || !rows.is_empty() {
+                status_text::show(&service, &rows, self.wide, out)?;
+            }
         }
-        let peers = reader.rest().await?;
-        let renewed = self.watch && out.begin_screen()?;
-        status_text::show(&service, &peers, self.wide, out)?;
-        Ok(renewed)
+        Ok(Shown { renewed, unknown })
     }
 
     /// Shows the state again and again.
@@ -146,7 +183,8 @@ impl Status {
         let (mut subscription, _) = Subscription::without_state(control, filter).await?;
         loop {
             let began = clock::now();
-            let terminal = self.show(subscription.control(), &mut common.out).await?;
+            let shown = self.show(subscription.control(), &mut common.out).await?;
+            let terminal = shown.renewed;
             if !terminal && !self.json {
                 common.out.line("")?;
             }

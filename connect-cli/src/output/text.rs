@@ -138,6 +138,13 @@ fn hint(code: &str) -> Option<&'static str> {
             "the service does not ping it now: the server does not have it, or its record lacks \
              watch = true"
         }
+        "no-pinger" | "pinger-silent" => {
+            "connect-pinger is not connected or does not answer, so no peer is pinged; `connect-cli \
+             doctor' says more"
+        }
+        "server-silent" => {
+            "the tripe server does not answer; look whether its process hangs or is stopped"
+        }
         "peer-exists" => "the server knows the peer already",
         "passive-peer" => "it is up to the peer to make the connection",
         "malformed-peer" => "its record lacks something; `connect-cli db check' says what",

@@ -65,9 +65,11 @@ fn a_missing_permission_has_its_own_sentence_and_code() -> Result {
     let (place, _listeners) = forbidden()?;
     let service = run_as_nobody(&place, "status")?;
     assert_eq!(service.code, Some(77), "{service}");
+    let said = "permission to use DIR/control.sock is denied: only its owner";
+    assert!(service.stderr.contains(said), "{service}");
     let server = run_as_nobody(&place, "admin LIST")?;
     assert_eq!(server.code, Some(77), "{server}");
-    assert_snapshot!(format!("{service}{server}"));
+    assert_snapshot!(server);
     Ok(())
 }
 
@@ -81,6 +83,23 @@ fn who_may_only_look_looks_through_the_observers_socket() -> Result {
     assert_eq!(core.asked()?, Some(Request::Status {}));
     // Commands do not even try.
     assert_eq!(run_as_nobody(&place, "adopted")?.code, Some(77));
+    Ok(())
+}
+
+#[test]
+fn who_may_not_even_look_is_told_the_group_and_how_to_join_it() -> Result {
+    let (place, _listeners) = forbidden()?;
+    let _observe = UnixListener::bind(place.path("observe.sock"))?;
+    let mode = PermissionsExt::from_mode(0o660);
+    std::fs::set_permissions(place.path("observe.sock"), mode)?;
+    let outcome = run_as_nobody(&place, "status")?;
+    // Whoever runs the tests may look.
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(outcome.code, Some(77), "{outcome}");
+        let said = "observe.sock is denied: its owner root and the group root may use it; \
+                    `usermod -aG root nobody', as root, adds the user nobody to the group";
+        assert!(outcome.stderr.contains(said), "{outcome}");
+    }
     Ok(())
 }
 

@@ -61,7 +61,7 @@ fn what_was_compiled_is_shown_again() -> Result {
 
     // What is shown can be compiled again.
     place.write("again.in", &text.stdout)?;
-    let outcome = place.run("db diff peers.cdb again.in --exit-code")?;
+    let outcome = place.run("db diff peers.cdb again.in")?;
     assert_eq!(outcome.to_string(), "exit code 0\n");
     Ok(())
 }
@@ -325,8 +325,8 @@ fn differences_are_told_peer_by_peer() -> Result {
         .replace("mobile = t\n", "");
     place.write("new.in", &changed)?;
     let text = place.run("db diff peers.cdb new.in")?;
-    let json = place.run("db diff peers.cdb new.in --json --exit-code")?;
-    assert_eq!((text.code, json.code), (Some(0), Some(1)));
+    let json = place.run("db diff peers.cdb new.in --json")?;
+    assert_eq!((text.code, json.code), (Some(1), Some(1)));
     assert_snapshot!(format!("{text}{json}"));
     Ok(())
 }
@@ -349,6 +349,32 @@ fn what_would_be_done_with_a_peer_is_explained() -> Result {
         all += &place.run(&format!("db explain {arguments}"))?.to_string();
     }
     assert_snapshot!(all);
+    Ok(())
+}
+
+#[test]
+fn a_key_can_be_given_a_value_that_is_not_in_the_sources() -> Result {
+    let place = Place::new()?;
+    place.write(
+        "site.in",
+        "[@GLOBAL]\nrole = none\n[hub]\nifup = up $(role) $(zone)\n\
+         [own]\n@inherit =\nifup = up $(zone)\n",
+    )?;
+    let compile = "db compile site.in -o site.cdb --force";
+    let outcome = place.run(&format!("{compile} -D role=edge --define zone=a=b"))?;
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    let dump = place.run("db dump site.cdb")?.stdout;
+    assert!(dump.contains("ifup = up edge a=b"), "{dump}");
+    assert!(!dump.contains("[own]"), "it does not inherit: {dump}");
+    let sources = place.run("db dump site.in")?;
+    assert_ne!(sources.code, Some(0), "elsewhere the key stays undefined");
+    // What is wrong with one is told as of a file of that name.
+    let faulty = place.run(&format!("{compile} -D zone=$(nowhere)"))?;
+    assert!(faulty.stderr.contains("--define:2"), "{faulty}");
+    for wrong in ["role", "=x", "a:b=c", "@inherit=x"] {
+        let outcome = place.run(&format!("{compile} -D {wrong}"))?;
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+    }
     Ok(())
 }
 

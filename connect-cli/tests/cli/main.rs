@@ -2,6 +2,8 @@
 //! Tests of the real program against a core and a tripe server that the tests play.
 
 mod admin;
+mod check;
+mod completion;
 mod connection;
 mod db;
 mod db_silent;
@@ -13,7 +15,9 @@ mod manual;
 mod metrics;
 mod output;
 mod pages;
+mod ping;
 mod reload;
+mod remote;
 mod script;
 mod shortcuts;
 mod status;

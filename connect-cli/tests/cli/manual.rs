@@ -68,6 +68,9 @@ fn taken<'a>(arguments: impl Iterator<Item = &'a Arg>) -> BTreeSet<String> {
 /// Every command that does something, by its full name.
 fn commands<'a>(command: &'a Command, name: &str, all: &mut BTreeMap<String, &'a Command>) {
     for command in command.get_subcommands() {
+        if command.is_hide_set() {
+            continue;
+        }
         let name = format!("{name}{}", command.get_name());
         if command.has_subcommands() && command.get_name() != "help" {
             commands(command, &format!("{name} "), all);

@@ -26,6 +26,8 @@ fn gone() -> Result<PeerStatus> {
 
 fn script() -> Result<Script> {
     let mut status = service()?;
+    status.database.checksum = Some("0123456789abcdef".repeat(4));
+    status.database.modified = Some(1_700_000_000);
     (status.counters.scripts.ok, status.counters.reconnects) = (5, 2);
     (
         status.counters.scripts.not_started,

@@ -78,7 +78,7 @@ fn page(name: &str, command: &Command, date: &str) -> Result<String> {
 /// The pages of a command's commands, and of theirs, by file name.
 fn pages(command: &Command, name: &str, date: &str, all: &mut BTreeMap<String, String>) -> Result {
     for command in command.get_subcommands() {
-        if command.get_name() == "help" {
+        if command.get_name() == "help" || command.is_hide_set() {
             continue;
         }
         let name = format!("{name}-{}", command.get_name());

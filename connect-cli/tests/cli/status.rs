@@ -56,6 +56,41 @@ fn the_table_shows_every_peer_sorted() -> Result {
 }
 
 #[test]
+fn without_a_command_the_state_is_shown_if_there_is_a_service() -> Result {
+    let place = Place::new()?;
+    let core = place.core(healthy()?)?;
+    let status = place.run("status")?.to_string();
+    core.asked()?;
+    for words in ["", "list", "show"] {
+        let core = place.core(healthy()?)?;
+        assert_eq!(place.run(words)?.to_string(), status, "{words}");
+        core.asked()?;
+    }
+    let none = place.run("")?;
+    assert_eq!(none.code, Some(2));
+    assert!(none.stderr.contains("Usage: connect-cli"), "{none}");
+    Ok(())
+}
+
+#[test]
+fn of_the_peers_that_are_named_those_that_are_known_are_shown() -> Result {
+    let place = Place::new()?;
+    let mut all = String::new();
+    for arguments in ["status carol alice", "status nemo hub", "status nemo"] {
+        let core = place.core(healthy()?)?;
+        all += &place.run(arguments)?.to_string();
+        core.asked()?;
+    }
+    assert_snapshot!(all);
+    let core = place.core(healthy()?)?;
+    let json: serde_json::Value = serde_json::from_str(&place.run("status --json hub")?.stdout)?;
+    core.asked()?;
+    assert_eq!(json["peers"].as_array().map(Vec::len), Some(1));
+    assert_eq!(json["peers"][0]["name"], "hub");
+    Ok(())
+}
+
+#[test]
 fn failed_scripts_stand_beside_the_state_and_are_counted_in_the_head() -> Result {
     let script = || -> Result<Script> {
         let failed = |kind, failure| FailedScript {

@@ -17,7 +17,8 @@ pub struct Backlog {
     pub applying: usize,
     /// Commands and jobs that the server has not answered.
     pub at_server: usize,
-    /// Pings that the pinger has ordered and that are not due yet.
+    /// Pings that the pinger has ordered and that are not due yet, and operators who wait for the
+    /// result of one.
     pub pings_queued: usize,
     /// Messages that wait for the pinger.
     pub for_pinger: usize,

@@ -20,7 +20,7 @@ impl Machine {
             greetings,
             applying: applying.map_or(0, Applying::left),
             at_server: self.server.session.outstanding(),
-            pings_queued,
+            pings_queued: pings_queued + self.pinger.asked(),
             for_pinger,
             runs: usize::try_from(self.scripts.pending()).unwrap_or(usize::MAX),
             orders_untaken: self.scripts.untaken(),

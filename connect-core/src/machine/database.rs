@@ -14,6 +14,8 @@ const FAULTS_LOGGED: usize = 20;
 pub(super) struct DatabaseState {
     pub(super) current: Arc<Database>,
     pub(super) fault: Option<String>,
+    /// The file that the one in use was read from.
+    pub(super) file: Option<DatabaseFile>,
     /// Whether there was ever one that could be read.
     pub(super) loaded: bool,
     /// Whether the one in use is what the last core has left, since the file cannot be read.
@@ -47,6 +49,28 @@ pub struct DatabaseCopy(
     #[serde(serialize_with = "write_parts", deserialize_with = "read_parts")] pub Arc<Database>,
 );
 
+/// The file that a database was read from.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct DatabaseFile {
+    /// Its SHA-256, in hexadecimal digits.
+    pub checksum: String,
+    /// When it was last written, in seconds since 1970.
+    pub modified: Option<u64>,
+}
+
+impl DatabaseFile {
+    fn of(database: &Database) -> Option<Self> {
+        const SECOND: i128 = 1_000_000_000;
+        let modified = database.identity()?.modified / SECOND;
+        Some(DatabaseFile {
+            checksum: database.checksum()?.to_owned(),
+            // A clock may have been wrong.
+            modified: u64::try_from(modified).ok(),
+        })
+    }
+}
+
 /// What came of reading the database file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,6 +84,9 @@ pub enum Loaded {
         faults: Vec<String>,
         /// How many more faults there are.
         more_faults: usize,
+        /// The file that it was read from.
+        #[serde(default)]
+        file: Option<DatabaseFile>,
     },
     /// It is not.
     Faulty {
@@ -77,6 +104,7 @@ impl From<Result<Database, LoadError>> for Loaded {
                 Loaded::Usable {
                     more_faults: database.faults().len() - faults.len() + database.faults_omitted(),
                     faults,
+                    file: DatabaseFile::of(&database),
                     database: Arc::new(database),
                 }
             }

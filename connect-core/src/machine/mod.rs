@@ -46,7 +46,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
 
 pub use backlog::Backlog;
-pub use database::{DatabaseCopy, Loaded};
+pub use database::{DatabaseCopy, DatabaseFile, Loaded};
 pub use inheritance::{Inherited, State};
 pub use input::{Config, ConnectionId, HelperNews, Input, WriteNews};
 pub use limits::ANSWER_LIMIT;

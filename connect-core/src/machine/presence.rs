@@ -55,6 +55,7 @@ impl Machine {
         self.note_departure(name, &peer, removal);
         if peer.adoption().is_some() {
             self.forget_at_pinger(id);
+            self.fail_asked(id, &["peer-not-added", name]);
         }
         self.emit(Some(name), || EventKind::Removed(removal));
         self.stop_connect(name);

@@ -54,6 +54,7 @@ impl Machine {
                 database,
                 faults,
                 more_faults,
+                file,
             } => {
                 for fault in &faults {
                     tracing::warn!(error = fault, "a record of the peer database is faulty");
@@ -68,8 +69,8 @@ impl Machine {
                 if self.database.fault.take().is_some() {
                     tracing::info!(peers, "the database can be read now");
                 }
-                self.database.loaded = true;
-                self.database.inherited = false;
+                (self.database.loaded, self.database.inherited) = (true, false);
+                self.database.file = file;
                 self.events.counters.reloads += 1;
                 self.database.current = database;
                 self.peers.departures.keep_expected(&self.database.current);

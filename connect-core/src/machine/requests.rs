@@ -62,6 +62,13 @@ impl Machine {
                 let purpose = ScriptPurpose::Show;
                 self.script_requested(by, script_request(connection, id, peer, script, purpose));
             }
+            Request::Ping { peer } => {
+                let request = OperatorRequest {
+                    connection,
+                    request: id,
+                };
+                self.ping_requested(request, &peer);
+            }
             Request::Submit { words } => {
                 let requester = Requester::Operator {
                     connection,
@@ -92,6 +99,7 @@ impl Machine {
     fn operator_gone(&mut self, connection: ConnectionId) {
         self.events.observing.forget(connection);
         self.stop_applying(connection);
+        self.forget_asked(connection);
         self.forget(
             &|requester| matches!(requester, Requester::Operator { connection: c, .. } if *c == connection),
         );
@@ -138,6 +146,12 @@ impl Machine {
             server: self.link(),
             database: DatabaseStatus {
                 path: self.config.database.display().to_string(),
+                checksum: self
+                    .database
+                    .file
+                    .as_ref()
+                    .map(|file| file.checksum.clone()),
+                modified: self.database.file.as_ref().and_then(|file| file.modified),
                 peers: self.database.current.sorted_peers().len() as u64,
                 fault: self.database.fault.clone(),
                 inherited: self.database.inherited,

@@ -12,9 +12,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::changes::{AppliedChange, Changes, RecordPage, RecordStanding};
+pub use crate::database::DatabaseStatus;
 use crate::event::{Event, Removal};
 use crate::event_filter::EventFilter;
 use crate::observers::ObserverCounts;
+use crate::pinger::PingOutcome;
 use crate::probing::Probing;
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
 use crate::setup::ByLane;
@@ -78,6 +80,12 @@ pub enum Request {
         /// Which script.
         script: InterfaceScript,
     },
+    /// Ping a peer now: [`Reply::Pinged`], or [`Reply::Failed`]. It is the peer's next check,
+    /// brought forward, or the ping that is under way already.
+    Ping {
+        /// The peer's name.
+        peer: String,
+    },
     /// What [`Request::RunScript`] would execute: [`Reply::Script`], or [`Reply::Failed`].
     ShowScript {
         /// The peer's name.
@@ -102,6 +110,8 @@ impl Request {
             | Request::Reload {}
             | Request::ApplyChanges {}
             | Request::RunScript { .. }
+            // It brings a check forward.
+            | Request::Ping { .. }
             // Only those who may run a script have a use for what it would get.
             | Request::ShowScript { .. } => false,
         }
@@ -153,6 +163,8 @@ pub enum Reply {
     Records(RecordPage),
     /// What became of a script that was requested. Final once the script has ended.
     Run(RunProgress),
+    /// How a ping that was requested has ended. Final.
+    Pinged(PingOutcome),
     /// What a script would execute. Final.
     Script(Box<ScriptPlan>),
     /// Success. Final.
@@ -188,6 +200,7 @@ impl Reply {
             | Reply::Changes(_)
             | Reply::Records(_)
             | Reply::Run(RunProgress::Ended(_))
+            | Reply::Pinged(_)
             | Reply::Script(_)
             | Reply::Done {}
             | Reply::Failed(_)
@@ -339,21 +352,6 @@ pub struct ScriptCounters {
     pub lost: u64,
     /// Those that are queued and under way at this moment.
     pub pending: u64,
-}
-
-/// The peer database in use.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct DatabaseStatus {
-    /// Its file.
-    pub path: String,
-    /// Peers it holds.
-    pub peers: u64,
-    /// Why the file as it is now is not in use, if so.
-    pub fault: Option<String>,
-    /// Whether the database in use is what the last core has left.
-    #[serde(default)]
-    pub inherited: bool,
 }
 
 /// One helper process.

@@ -9,6 +9,7 @@
 pub mod changes;
 pub mod clock;
 pub mod control;
+pub mod database;
 pub mod event;
 pub mod event_filter;
 pub mod foreign;

@@ -197,3 +197,13 @@ pub enum FromPinger {
     /// The other side sent something malformed.
     Error(String),
 }
+
+/// How a ping that was requested has ended.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PingOutcome {
+    /// A reply, or none in time.
+    pub result: PingResult,
+    /// How many seconds a reply may take.
+    pub timeout: u32,
+}

@@ -57,7 +57,7 @@ fn hellos() {
 fn requests() {
     let envelopes: Vec<Envelope> = read(include_str!("fixtures/requests.jsonl")).unwrap();
     let requests: Vec<Request> = envelopes.into_iter().map(|it| it.request).collect();
-    every_variant!(requests, Request: Status, Info, Submit, Events, Recent, Reload, Changes, ApplyChanges, Records, RunScript, ShowScript);
+    every_variant!(requests, Request: Status, Info, Submit, Events, Recent, Reload, Changes, ApplyChanges, Records, RunScript, Ping, ShowScript);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn replies() {
     let replies: Vec<Reply> = answers.into_iter().map(|answer| answer.reply).collect();
     every_variant!(
         replies,
-        Reply: Service, Peers, Peer, Line, Live, Event, Recent, Dropped, Changes, Applied, Records, Run, Script, Done, Failed, Error,
+        Reply: Service, Peers, Peer, Line, Live, Event, Recent, Dropped, Changes, Applied, Records, Run, Pinged, Script, Done, Failed, Error,
             Busy
     );
     let (mut links, mut states, mut last) = (Vec::new(), Vec::new(), Vec::new());

@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::contents::{Contents, Special};
 use crate::decode;
 use crate::identity::FileIdentity;
@@ -11,6 +13,15 @@ use crate::record::Record;
 use crate::record_fault::RecordFault;
 use crate::snapshot;
 use crate::structure::{self, Damage};
+
+/// The SHA-256 of a file's bytes, as text.
+fn checksum(bytes: &[u8]) -> Box<str> {
+    let digits = Sha256::digest(bytes).into_iter();
+    digits
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<String>()
+        .into()
+}
 
 /// Everything in one `peers.cdb`, owned and immutable.
 ///
@@ -30,6 +41,7 @@ pub struct Database {
     locals: Box<[Record]>,
     specials: Box<[Special]>,
     identity: Option<FileIdentity>,
+    checksum: Option<Box<str>>,
     faults: Box<[RecordFault]>,
     faults_omitted: usize,
 }
@@ -56,6 +68,7 @@ impl Database {
             }
         })?;
         database.identity = Some(copied.identity);
+        database.checksum = Some(checksum(&copied.bytes));
         Ok(database)
     }
 
@@ -127,6 +140,7 @@ impl Database {
             locals: contents.locals.into(),
             specials: contents.specials.into(),
             identity: None,
+            checksum: None,
             faults,
             faults_omitted,
         }
@@ -195,6 +209,13 @@ impl Database {
     #[must_use]
     pub fn specials(&self) -> &[Special] {
         &self.specials
+    }
+
+    /// The SHA-256 of the file, in hexadecimal digits as sha256sum(1) prints it; `None` for a
+    /// database that was not read from a file.
+    #[must_use]
+    pub fn checksum(&self) -> Option<&str> {
+        self.checksum.as_deref()
     }
 
     /// What tells the file apart from a later one; `None` for a database that was not read from a
@@ -300,6 +321,18 @@ mod tests {
         assert_eq!(database.peers().len(), 1);
         assert_eq!(database.faults().len(), 1000);
         assert_eq!(database.faults_omitted(), 1499);
+    }
+
+    #[test]
+    fn the_checksum_is_that_of_the_file_and_other_databases_have_none() {
+        let known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(&*checksum(b"abc"), known);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        crate::Writer::new().write(file.path()).unwrap();
+        let database = Database::load(file.path()).unwrap();
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert_eq!(database.checksum(), Some(&*checksum(&bytes)));
+        assert_eq!(Database::default().checksum(), None);
     }
 
     #[test]

@@ -38,9 +38,39 @@ fn find(name: &str, option: &str) -> anyhow::Result<u32> {
     Ok(user.uid.as_raw())
 }
 
+/// The name of a user, or its number if the system knows no name.
+#[must_use]
+pub fn user_name(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(uid.into());
+    user.ok()
+        .flatten()
+        .map_or_else(|| uid.to_string(), |user| user.name)
+}
+
+/// The name of a group, or its number if the system knows no name.
+#[must_use]
+pub fn group_name(gid: u32) -> String {
+    let group = nix::unistd::Group::from_gid(gid.into());
+    group
+        .ok()
+        .flatten()
+        .map_or_else(|| gid.to_string(), |group| group.name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn users_and_groups_without_a_name_are_called_by_their_number() {
+        assert_eq!(
+            (user_name(0), group_name(0)),
+            ("root".into(), "root".into())
+        );
+        let nobody = 4_000_000_001;
+        assert_eq!(user_name(nobody), nobody.to_string());
+        assert_eq!(group_name(nobody), nobody.to_string());
+    }
 
     #[test]
     fn root_ourselves_and_those_named_are_admitted() {

@@ -20,6 +20,7 @@ const LAYERS: [(&str, &[Layer]); 2] = [
         &[
             &["cli"],
             &["commands"],
+            &["completing"],
             &["common", "interrupt"],
             &["error"],
             &["client", "output"],

@@ -83,7 +83,7 @@ fn look(files: &[PathBuf], common: &Common) -> Result<Vec<Remark>, Error> {
     let input = match files {
         [file] => Input::read(file, common)?,
         // Several sources make one database, several databases make none.
-        files => Input::Source(input::compile(files, common)),
+        files => Input::Source(input::compile(files, &[], common)),
     };
     Ok(match input {
         Input::Database(database) => progress::during("checking the database", || {

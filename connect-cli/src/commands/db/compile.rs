@@ -10,7 +10,8 @@ use peerdb::{Severity, Writer};
 use serde::Serialize;
 
 use super::findings::{self, Remark};
-use super::{input, overwrite};
+use super::input::{self, Definition};
+use super::overwrite;
 use crate::common::{Common, leads_to_same};
 use crate::error::{DbError, Error};
 use crate::output::SCHEMA;
@@ -31,7 +32,8 @@ const SOURCES: &str = "peers.d";
     already is left alone.\n\n\
     Examples:\n\
     \x20 connect-cli db compile\n\
-    \x20 connect-cli db compile /etc/tripe/peers.d -o /etc/tripe/peers.cdb")]
+    \x20 connect-cli db compile /etc/tripe/peers.d -o /etc/tripe/peers.cdb\n\
+    \x20 connect-cli db compile --define gateway=berlin")]
 pub(crate) struct Compile {
     /// Files or directories of sources [default: peers.d in the configuration directory].
     #[arg(value_name = "SOURCE")]
@@ -39,6 +41,10 @@ pub(crate) struct Compile {
     /// The database to write [default: the service's database, for the default sources only].
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Give a key a value that is not in the sources, as if it were assigned last in the section
+    /// @GLOBAL. May be given several times.
+    #[arg(short = 'D', long, value_name = "KEY=VALUE")]
+    define: Vec<Definition>,
     /// Write nothing either if there are warnings.
     #[arg(long)]
     strict: bool,
@@ -80,9 +86,9 @@ impl Compile {
         let default = common.directory().join(SOURCES);
         let output = self.output(&default, common)?;
         let compilation = if self.sources.is_empty() {
-            input::compile(&[default], common)
+            input::compile(&[default], &self.define, common)
         } else {
-            input::compile(&self.sources, common)
+            input::compile(&self.sources, &self.define, common)
         };
         let remarks = findings::of_compilation(&compilation);
         if !self.json {

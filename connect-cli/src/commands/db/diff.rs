@@ -22,7 +22,8 @@ use crate::output::paint::Paint;
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Peers that are the same in both are not mentioned, in whatever order they stand. Sources \
-    are compiled first, without writing anything.\n\n\
+    are compiled first, without writing anything. The exit code is 0 if there is no difference \
+    and 1 if there is one, as that of diff(1).\n\n\
     With --running, the database before is what the running service has loaded, and the one now \
     is that named, by default the file that the service reads. Only the records of peers are \
     compared. After the differences come the peers that will not be as the database has them once \
@@ -42,9 +43,6 @@ pub(crate) struct Diff {
     /// Compare with what the running service has loaded.
     #[arg(long)]
     running: bool,
-    /// Exit with 1 if there is a difference.
-    #[arg(long)]
-    exit_code: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -234,7 +232,6 @@ impl Diff {
             }
         }
         let equal = changes.is_empty() && waiting.unwrap_or_default().is_empty();
-        let differ = self.exit_code && !equal;
-        Ok(if differ { Exit::Failure } else { Exit::Success })
+        Ok(if equal { Exit::Success } else { Exit::Failure })
     }
 }

@@ -18,6 +18,7 @@ use tripe_admin::{Interval, token};
 
 use super::input;
 use crate::common::Common;
+use crate::completing;
 use crate::error::{DbError, Error};
 use crate::output::SCHEMA;
 use crate::output::paint::Paint;
@@ -43,6 +44,7 @@ const LABEL: usize = 12;
     \x20 connect-cli db explain hub /etc/tripe/peers.d --json | jq .pings")]
 pub(crate) struct Explain {
     /// The peer's name.
+    #[arg(add = completing::recorded())]
     peer: String,
     /// A database, or a file or directory of sources [default: the service's database].
     file: Option<PathBuf>,

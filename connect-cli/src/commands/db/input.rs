@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use connect_policy::keys;
 use peerdb::Database;
@@ -63,7 +64,7 @@ impl Input {
     /// Reads a database, or compiles sources if that is what the path names.
     pub(crate) fn read(path: &Path, common: &Common) -> Result<Self, DbError> {
         if is_source(path) {
-            return Ok(Input::Source(compile(&[path], common)));
+            return Ok(Input::Source(compile(&[path], &[], common)));
         }
         progress::during(&format!("reading {}", path.display()), || {
             let database = Database::load(path).map_err(DbError::Load)?;
@@ -102,14 +103,49 @@ pub(crate) fn complete(path: &Path, common: &Common) -> Result<Database, DbError
     })
 }
 
-/// Compiles sources.
-pub(crate) fn compile<P: AsRef<Path>>(paths: &[P], common: &Common) -> Compilation {
+/// A key and its value, as `--define` gives them.
+#[derive(Clone, Debug)]
+pub(super) struct Definition {
+    key: String,
+    value: String,
+}
+
+impl FromStr for Definition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (key, value) = text.split_once('=').ok_or("expected KEY=VALUE")?;
+        let (key, value) = (key.trim(), value.trim());
+        let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+        if key.is_empty() || !key.chars().all(plain) {
+            return Err(format!(
+                "`{key}' is no key: letters, digits, `-', `_' and `.' make one"
+            ));
+        }
+        if value.contains(['\n', '\r']) {
+            return Err("a value of one line is expected".to_owned());
+        }
+        let (key, value) = (key.to_owned(), value.to_owned());
+        Ok(Definition { key, value })
+    }
+}
+
+/// Compiles sources, with these keys defined beside theirs.
+pub(super) fn compile<P: AsRef<Path>>(
+    paths: &[P],
+    defined: &[Definition],
+    common: &Common,
+) -> Compilation {
     let mut resolver = SystemResolver::default();
     if let Some(limit) = common.limit(Pace::Slow) {
         resolver.limit = limit;
     }
     progress::during("compiling the sources", || {
-        Source::read(paths, keys::is_known).compile(&resolver)
+        let mut source = Source::read(paths, keys::is_known);
+        for Definition { key, value } in defined {
+            source.define("--define", key, value, keys::is_known);
+        }
+        source.compile(&resolver)
     })
 }
 

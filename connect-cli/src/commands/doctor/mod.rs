@@ -68,6 +68,12 @@ impl Doctor {
         // Before anything connects to the service: that would start core once more.
         units::check(common, &mut findings.section(Area::Units)).await;
         let found = service::find(common).await;
+        if let Some(program) = found.relay() {
+            let mut findings = Findings::default();
+            let section = &mut findings.section(Area::Service);
+            service::check_elsewhere(common, &found, program, section);
+            return self.report(&findings, None, common);
+        }
         let directory = directory(common, &found);
         files::check(common, &directory, &mut findings.section(Area::Files));
         let server = &mut findings.section(Area::Server);
@@ -86,7 +92,7 @@ impl Doctor {
         let seen = service::check(common, &found, provider.as_deref(), told, section);
         let in_use = seen.map(|seen| PathBuf::from(&seen.service.database.path));
         let fault = seen.and_then(|seen| seen.service.database.fault.as_deref());
-        let path = match (self.peerdb, in_use) {
+        let path = match (self.peerdb.clone(), in_use) {
             (None, Some(path)) => Some((path, fault)),
             // Which database it has is not known either.
             (None, None) if found.is_other() && common.names_only_server() => None,
@@ -111,16 +117,26 @@ impl Doctor {
         if let Some(seen) = seen {
             seen.runs.report(&mut findings.section(Area::Scripts));
         }
+        self.report(&findings, next_step, common)
+    }
+
+    /// Tells what was found.
+    fn report(
+        &self,
+        findings: &Findings,
+        next_step: Option<String>,
+        common: &mut Common,
+    ) -> Result<Exit, Error> {
         let ok = !findings.any(Severity::Fault);
         if self.json {
             common.out.json(&DoctorReport {
                 schema: SCHEMA,
                 ok,
-                findings: &findings,
+                findings,
                 next_step,
             })?;
         } else {
-            show(&findings, next_step.as_deref(), &mut common.out)?;
+            show(findings, next_step.as_deref(), &mut common.out)?;
         }
         Ok(if ok { Exit::Success } else { Exit::Failure })
     }

@@ -28,6 +28,9 @@ const USUAL_RESTART: u64 = 3_600;
 /// How many peers that are not as the database has them are named.
 const CHANGES_NAMED: usize = 10;
 
+/// Programs that pass sockets of other hosts on.
+const RELAYS: [&str; 4] = ["ssh", "sshd", "sshd-session", "socat"];
+
 /// What to do about peers that are not up.
 const PEERS: &str = "`connect-cli info PEER' says more of each; one that is gone or absent, and \
                      does not have to connect itself, is added by `connect-cli active PEER'";
@@ -37,6 +40,8 @@ const PEERS: &str = "`connect-cli info PEER' says more of each; one that is gone
 pub(crate) struct Seen {
     pub(crate) service: ServiceStatus,
     pub(crate) runs: LastRuns,
+    /// The program that passes the socket on from another host, if one does.
+    pub(crate) relay: Option<String>,
     /// The peers that should be up and are not, if there are any.
     pub(crate) missing: Option<String>,
     /// The peers that are not as the database has them.
@@ -54,6 +59,14 @@ pub(crate) enum Found {
 }
 
 impl Found {
+    /// The program that passes the socket on from another host, if one does.
+    pub(crate) fn relay(&self) -> Option<&str> {
+        match self {
+            Found::Ours(seen) => seen.relay.as_deref(),
+            Found::Other(_) | Found::None(_) => None,
+        }
+    }
+
     /// For how many seconds the server has not answered the service that was asked for.
     pub(crate) fn server_silent(&self) -> Option<u64> {
         match self {
@@ -207,8 +220,44 @@ fn turned_away(service: &ServiceStatus, section: &mut Section<'_>) {
     }
 }
 
+/// The name of a process, if it is one that passes sockets of other hosts on.
+fn relay(pid: i32) -> Option<String> {
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    let name = name.trim_end();
+    RELAYS.contains(&name).then(|| name.to_owned())
+}
+
+/// The service of another host, of which nothing can be seen here but what it says itself.
+pub(crate) fn check_elsewhere(
+    common: &Common,
+    found: &Found,
+    program: &str,
+    section: &mut Section<'_>,
+) {
+    section.warning(
+        format!(
+            "the socket is passed on by {program}, so the service runs on another host: its files, \
+             units, scripts and server cannot be seen here"
+        ),
+        "run this there: `connect-cli -H HOST doctor'",
+    );
+    let Found::Ours(seen) = found else { return };
+    let version = &seen.service.version;
+    let uptime = text::span(seen.service.uptime);
+    section.ok(format!("connect {version} runs there, for {uptime}"));
+    for fault in status_text::faults(&seen.service) {
+        section.fault_with_remedy(fault);
+    }
+    if let Some(missing) = &seen.missing {
+        section.warning(missing, PEERS);
+    }
+    lost_lines(&seen.service, section);
+    stale_records(common, &seen.changes, section);
+}
+
 async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     let mut control = common.observe().await?;
+    let relay = control.listener().and_then(relay);
     let (mut reader, service) = StateReader::begin(&mut control).await?;
     let (mut summary, mut runs, mut differs) = (Summary::default(), LastRuns::default(), false);
     while let Some(peers) = reader.next().await? {
@@ -227,6 +276,7 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     };
     Ok(Seen {
         service,
+        relay,
         runs,
         missing,
         changes,

@@ -4,7 +4,9 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use connect_ipc::control::{LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus};
+use connect_ipc::control::{
+    DatabaseStatus, LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus,
+};
 use connect_ipc::observers::ObserverCounts;
 use connect_ipc::setup::Lane;
 use connect_ipc::write_fault::WriteFault;
@@ -54,6 +56,14 @@ const DATABASE_PEERS: Family = gauge("database_peers", "Peers in the database in
 const DATABASE_FAULTY: Family = gauge(
     "database_faulty",
     "Whether the database file as it is now cannot be used.",
+);
+const DATABASE: Family = info(
+    "database",
+    "The database in use, by the SHA-256 of the file that it was read from.",
+);
+const DATABASE_MODIFIED: Family = gauge(
+    "database_modified_timestamp_seconds",
+    "When the file of the database in use was last written, since 1970.",
 );
 const RELOADS: Family = counter("database_reloads", "Databases loaded after the first.");
 const RELOAD_FAULTS: Family = counter("database_faults", "Database files that could not be used.");
@@ -206,9 +216,7 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
         }
     }
     collect_overdue(service, out);
-    out.sample(&DATABASE_PEERS, &[], number(service.database.peers));
-    let faulty = service.database.fault.is_some();
-    out.sample(&DATABASE_FAULTY, &[], truth(faulty));
+    collect_database(&service.database, out);
     for (family, count) in [
         (&RELOADS, counters.reloads),
         (&RELOAD_FAULTS, counters.reload_faults),
@@ -237,6 +245,17 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     collect_lanes(service, out);
     for (program, lines) in status_text::log_lines_lost(service) {
         out.sample(&LOG_LINES_LOST, &[("program", program)], number(lines));
+    }
+}
+
+fn collect_database(database: &DatabaseStatus, out: &mut Exposition) {
+    out.sample(&DATABASE_PEERS, &[], number(database.peers));
+    out.sample(&DATABASE_FAULTY, &[], truth(database.fault.is_some()));
+    if let Some(checksum) = &database.checksum {
+        out.sample(&DATABASE, &[("checksum", checksum)], 1.0);
+    }
+    if let Some(modified) = database.modified {
+        out.sample(&DATABASE_MODIFIED, &[], number(modified));
     }
 }
 

@@ -133,6 +133,7 @@ impl Machine {
             let name = peer.name().to_owned();
             tracing::debug!(peer = name, "disowned");
             self.emit(Some(&name), || EventKind::Disowned {});
+            self.fail_asked(id, &["peer-not-adopted", &name]);
             self.tell_pinger(ToPinger::Forget(vec![id]));
             self.peers.renumber(id);
         }

@@ -42,6 +42,7 @@ impl Machine {
             seq,
             result,
         };
+        self.tell_asked(id, result);
         let expected = judgement.meaning == Meaning::Expected;
         self.tell_result(ended, expected.then_some(due));
         if self.events.observing.wants(EventName::Reply) || !expected {

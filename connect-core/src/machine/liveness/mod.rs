@@ -5,9 +5,12 @@
 //! ```text
 //!   pinger --PingOrder--> [sending] --> [ping_queue] --when due--> server
 //!   server --result-----> [judging] --> [outbox] --EndedPing----> pinger
+//!                                  \-> [asked]  --Pinged-------> operators
 //! ```
 
 pub(super) mod adoption;
+mod asked;
+mod asked_pings;
 mod judging;
 mod outbox;
 mod owed;
@@ -23,6 +26,7 @@ use connect_ipc::pinger::Remembered;
 
 use super::helper::Helper;
 use super::watch::Watch;
+use asked_pings::AskedPings;
 use outbox::Outbox;
 use ping_queue::PingQueue;
 
@@ -42,6 +46,8 @@ pub(super) struct Pinger {
     /// Peers whose figures are those an earlier core had written down, so that a pinger which comes
     /// now may know better.
     pub(super) from_state: HashSet<PeerId>,
+    /// Operators who wait for the result of a ping.
+    asked: AskedPings,
     /// What it and the server owe.
     pub(super) owed: Owed,
     /// What was found overdue.
@@ -66,6 +72,11 @@ impl Pinger {
     /// How many orders are not due yet, and how many messages wait for the pinger.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.queue.len(), self.outbox.len())
+    }
+
+    /// How many operators wait for the result of a ping.
+    pub(super) fn asked(&self) -> usize {
+        self.asked.len()
     }
 
     /// A pinger has come or gone: nothing is on its way to it.

@@ -32,6 +32,7 @@ impl Machine {
     pub(in crate::machine) fn pinger_lost(&mut self) {
         tracing::warn!("the pinger is gone");
         self.pinger.start_over();
+        self.fail_all_asked("no-pinger");
     }
 
     /// Sends a message to the pinger at the end of the turn, if one is ready.

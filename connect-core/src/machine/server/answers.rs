@@ -196,6 +196,7 @@ impl Machine {
                     error: failure.words().to_vec(),
                 });
                 self.notify(["ping-failed", &name], failure.words());
+                self.fail_asked(id, failure.words());
                 self.forget_if_unknown(id, &failure);
                 PingResult::Failed
             }

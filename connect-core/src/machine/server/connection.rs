@@ -102,6 +102,7 @@ impl Machine {
         self.fail_additions(lost.words());
         self.fail_applying(lost.words());
         self.fail_held(lost.words());
+        self.fail_all_asked("server-lost");
         self.commands.server_lost();
         self.events.counters.server_losses += 1;
         self.emit(None, || EventKind::Lost {});

@@ -3,6 +3,7 @@
 
 mod absence;
 mod adopted_output;
+mod asked;
 mod backlog;
 mod changes;
 mod complaints;

@@ -7,7 +7,7 @@ use crate::misspelling;
 use crate::side_by_side::side_by_side;
 
 /// The section that all sections without parents of their own inherit from.
-const GLOBAL: &str = "@GLOBAL";
+pub(super) const GLOBAL: &str = "@GLOBAL";
 
 /// The assignments that supply one key: one, or several that have to agree.
 #[derive(Clone, Debug)]

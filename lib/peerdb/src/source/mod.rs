@@ -60,6 +60,7 @@ pub use template::Families;
 
 use std::path::Path;
 
+use inherit::GLOBAL;
 use parse::Sections;
 use report::Report;
 
@@ -105,6 +106,16 @@ impl Source {
             parse::file(file, text.as_bytes(), known_key, &mut sections, &mut report);
         }
         Source { sections, report }
+    }
+
+    /// Assigns `value` to `key` in the section `@GLOBAL`, as a file would that is read after all
+    /// others; what is wrong with it is told as of a file named `from`. Neither may have a line
+    /// end.
+    pub fn define(&mut self, from: &str, key: &str, value: &str, known_key: KnownKey) {
+        let file = self.report.add_file(Path::new(from));
+        let text = format!("[{GLOBAL}]\n{key} = {value}\n");
+        let (sections, report) = (&mut self.sections, &mut self.report);
+        parse::file(file, text.as_bytes(), known_key, sections, report);
     }
 
     /// Compiles every section, asking `resolver` for the addresses of hosts.

@@ -63,6 +63,7 @@ impl Disk {
                 database: Arc::clone(database),
                 faults: Vec::new(),
                 more_faults: 0,
+                file: None,
             },
             Err(fault) => Loaded::Faulty {
                 fault: fault.clone(),

@@ -281,5 +281,6 @@ fn usable(database: Arc<Database>) -> Loaded {
         database,
         faults: Vec::new(),
         more_faults: 0,
+        file: None,
     }
 }
