@@ -73,6 +73,8 @@ impl<W: Write> Narrative<W> {
             Seen::RestartedHelper(part) => format!("core has {part:?} started again"),
             Seen::Ordered(it) => format!("core orders {}", run(it)),
             Seen::Started(_, it) => format!("{} starts", run(it)),
+            Seen::Uncertain => "core cannot tell which server this is".to_owned(),
+            Seen::NotStarted(it) => format!("{} cannot be started", run(it)),
             Seen::ChildEnded(id, end) => format!("run {} has ended: {end:?}", id.0),
             Seen::Asked(connection, envelope) => {
                 let (id, request) = (envelope.id, &envelope.request);

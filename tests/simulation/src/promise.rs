@@ -47,7 +47,7 @@ promises! {
     /// Figures of `info`.
     Figures = "P4", "figures are what the server saw";
     /// Pairs and order of scripts.
-    Scripts = "P5", "scripts run once, in order, each for a cause of its own";
+    Scripts = "P5", "scripts run once, in order and in turn, each for a cause of its own";
     /// What scripts are given.
     ScriptFacts = "P6", "arguments and environment are what record and server say";
     /// Attempts of a check.

@@ -49,6 +49,8 @@ pub enum Seen<'a> {
     Opened(ClientId, Who),
     /// A connection to the server ended, for its client.
     Ended(ClientId),
+    /// Core cannot tell which run of the server it has met.
+    Uncertain,
     /// A fault was carried out.
     Fault(&'a Fault),
     /// A process was started, for the so many-th time.
@@ -65,6 +67,8 @@ pub enum Seen<'a> {
     Ordered(&'a Run),
     /// The script helper made the child of a run.
     Started(RunId, &'a Run),
+    /// The child of a run could not be made.
+    NotStarted(&'a Run),
     /// The child of a run has ended, whether or not somebody knows.
     ChildEnded(RunId, &'a Ended),
     /// Core read this request.

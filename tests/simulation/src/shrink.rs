@@ -191,6 +191,7 @@ fn is_about(fault: &Fault, peer: &str) -> bool {
     match fault {
         Fault::Database { change } => match change {
             DatabaseChange::Record { peer: of, .. }
+            | DatabaseChange::Unwatched(of, _)
             | DatabaseChange::Struck(of)
             | DatabaseChange::New(of) => of == peer,
             _ => false,

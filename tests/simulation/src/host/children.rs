@@ -131,6 +131,7 @@ impl Host {
             choose(habits(record, run.kind), draw.next())
         });
         if let Habit::NotStarted(why) = habit {
+            shared.see(self.id, Seen::NotStarted(run));
             let run = run.run;
             return Input::NotStarted { run, why };
         }

@@ -308,7 +308,7 @@ impl Host {
 
     /// The run of the server that core is connected to; sometimes that is not certain
     /// (connect-core/src/server_run.rs).
-    fn server_run<W: Watcher>(&self, shared: &Shared<W>) -> Option<ServerRun> {
+    fn server_run<W: Watcher>(&self, shared: &mut Shared<W>) -> Option<ServerRun> {
         let client = u64::from(self.core.client?.0);
         let mut draw = shared.chances.of(What::Run, self.id, client, 0);
         let run = ServerRun {
@@ -316,7 +316,11 @@ impl Host {
             inode: self.server.runs_of_boot,
             made: (0, 0),
         };
-        (draw.below(20) > 0).then_some(run)
+        let is_certain = draw.below(20) > 0;
+        if !is_certain {
+            shared.see(self.id, Seen::Uncertain);
+        }
+        is_certain.then_some(run)
     }
 
     /// Core reads the database's file.
@@ -476,7 +480,9 @@ impl Host {
             }
             if line.starts_with(b"PING ") || line.starts_with(b"EPING ") {
                 shared.summary.pings += 1;
-                self.meet(When::PingInFlight, None, shared);
+                let peer = line.trim_ascii_end().rsplit(|byte| *byte == b' ').next();
+                let peer = peer.and_then(|peer| std::str::from_utf8(peer).ok());
+                self.meet(When::PingInFlight, peer, shared);
             } else if line.starts_with(b"ADD ") {
                 self.meet(When::AdditionUnderWay, None, shared);
             }

@@ -81,7 +81,12 @@ impl Host {
                 false
             }
             Fault::VanishClient {} => self.vanish(shared),
-            Fault::Database { change } => self.change_database(change, shared),
+            Fault::Database { change } => {
+                if let DatabaseChange::Unwatched(_, time) = change {
+                    shared.after(short(time), Step::Calm(index));
+                }
+                self.change_database(change, shared)
+            }
             Fault::Journal { .. } => {
                 let had = self.disk.journal.runs().next().is_some();
                 self.kill_helper(Part::Scripts, shared);
@@ -92,6 +97,7 @@ impl Host {
                 let until = shared.now + short(time);
                 let awake = self.power.sleep.is_none();
                 if awake {
+                    self.silence_partners(shared);
                     self.power.sleep = Some((shared.now, until));
                     shared.queue.push(until, Step::Awake(self.id));
                 }
@@ -231,7 +237,7 @@ impl Host {
         true
     }
 
-    fn change_database<W: Watcher>(
+    pub(crate) fn change_database<W: Watcher>(
         &mut self,
         change: &DatabaseChange,
         shared: &mut Shared<W>,
@@ -300,6 +306,34 @@ impl Host {
         let peer = peer.to_owned();
         let silent = true;
         self.control(Control::Silence { peer, silent }, shared)
+    }
+
+    /// What living partners answer is lost while the host sleeps.
+    fn silence_partners<W: Watcher>(&mut self, shared: &mut Shared<W>) {
+        let present: Vec<String> = self.truth.present.iter().cloned().collect();
+        for (peer, _) in self.living_partners() {
+            if present.contains(&peer) {
+                let silent = true;
+                self.control(Control::Silence { peer, silent }, shared);
+            }
+        }
+    }
+
+    /// It is not any more.
+    pub(crate) fn wake_partners<W: Watcher>(&mut self, shared: &mut Shared<W>) {
+        for (_, number) in self.living_partners() {
+            self.control(Control::Wake(reflected(number)), shared);
+        }
+    }
+
+    fn living_partners(&self) -> Vec<(String, u32)> {
+        let records = self.site.records.iter();
+        let living = records.filter_map(|it| match it.partner {
+            Partner::Reflected(number) => Some((it.peer.clone(), number)),
+            Partner::Host(_) => None,
+        });
+        let living = living.filter(|(peer, _)| !self.truth.dead.contains(peer));
+        living.collect()
     }
 
     fn knock<W: Watcher>(&mut self, knock: &Knock, shared: &mut Shared<W>) -> bool {
@@ -400,22 +434,12 @@ impl Host {
 
 /// A database with a record changed.
 fn changed(base: &Database, change: &DatabaseChange) -> Database {
-    let pairs = |record: &Record| -> Vec<(String, String)> {
-        let pairs = record.iter();
-        pairs
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect()
-    };
     let mut records: Vec<Record> = base.peers().cloned().collect();
     match change {
         DatabaseChange::Record { peer, key, value } => {
-            for record in records.iter_mut().filter(|record| record.name() == peer) {
-                let mut all = pairs(record);
-                all.retain(|(known, _)| known != key);
-                all.extend(value.clone().map(|value| (key.clone(), value)));
-                *record = Record::new(peer, all);
-            }
+            set_key(&mut records, peer, key, value.as_deref());
         }
+        DatabaseChange::Unwatched(peer, _) => set_key(&mut records, peer, "watch", None),
         DatabaseChange::Struck(peer) => records.retain(|record| record.name() != peer),
         DatabaseChange::New(peer) => {
             let address = reflected(9_000);
@@ -438,4 +462,15 @@ fn changed(base: &Database, change: &DatabaseChange) -> Database {
         .map(|(user, peer)| (user.to_owned(), peer.to_owned()));
     let users: Vec<(String, String)> = users.collect();
     Database::from_parts(records, users, base.auto().to_vec())
+}
+
+/// Gives a key of a peer's record another value, or takes it out.
+fn set_key(records: &mut [Record], peer: &str, key: &str, value: Option<&str>) {
+    for record in records.iter_mut().filter(|record| record.name() == peer) {
+        let others = record.iter().filter(|(known, _)| *known != key);
+        let others = others.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut all: Vec<(String, String)> = others.collect();
+        all.extend(value.map(|value| (key.to_owned(), value.to_owned())));
+        *record = Record::new(peer, all);
+    }
 }

@@ -256,7 +256,11 @@ impl Fault {
     #[must_use]
     pub fn peer(&self) -> Option<&str> {
         match self {
-            Fault::Partner { peer, .. } | Fault::Others { peer, .. } => Some(peer),
+            Fault::Partner { peer, .. }
+            | Fault::Others { peer, .. }
+            | Fault::Database {
+                change: DatabaseChange::Unwatched(peer, _),
+            } => Some(peer),
             _ => None,
         }
     }
@@ -300,6 +304,8 @@ pub enum DatabaseChange {
         /// The value.
         value: Option<String>,
     },
+    /// A record has no `watch` for so long.
+    Unwatched(String, Duration),
     /// A record is gone.
     Struck(String),
     /// There is a record of a peer that was none of the site.

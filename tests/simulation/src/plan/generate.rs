@@ -103,7 +103,9 @@ impl Maker<'_> {
                 let mut draw = self.chances.of(What::Faults, self.host, number, count + 1);
                 let at = Instant(begin + draw.below(length));
                 let when = aim(&mut draw);
-                if let Some(fault) = self.fault(*kind, &mut draw) {
+                if *kind == Kind::Unwatch {
+                    faults.extend(self.unwatch(at, &mut draw).into_iter().flatten());
+                } else if let Some(fault) = self.fault(*kind, &mut draw) {
                     faults.push(Timed {
                         at,
                         when,
@@ -113,6 +115,27 @@ impl Maker<'_> {
                 }
             }
         }
+    }
+
+    /// A partner dies, and its record has no `watch` for a moment in which a ping waits for it.
+    fn unwatch(&self, at: Instant, draw: &mut Rng) -> Option<[Timed; 2]> {
+        let peer = self.peer(draw)?;
+        let dies = Fault::Partner {
+            peer: peer.clone(),
+            time: between(draw, 300_000, 1_200_000),
+        };
+        let change = DatabaseChange::Unwatched(peer, between(draw, 1_000, 4_000));
+        let timed = |at, when, fault| Timed {
+            at,
+            when,
+            host: self.host,
+            fault,
+        };
+        let moment = Duration::from_secs(1);
+        Some([
+            timed(at, When::Now, dies),
+            timed(at + moment, When::PingInFlight, Fault::Database { change }),
+        ])
     }
 
     fn here(&self) -> Option<&HostSite> {
@@ -217,6 +240,8 @@ impl Maker<'_> {
             Kind::WallClock => Fault::WallClock {
                 millis: i64::try_from(draw.below(7_200_000)).unwrap_or(0) - 3_600_000,
             },
+            // Two faults, which are made elsewhere.
+            Kind::Unwatch => return None,
         })
     }
 

@@ -76,6 +76,7 @@ pub(super) enum Kind {
     SecondHelper,
     NextProtocol,
     WallClock,
+    Unwatch,
 }
 
 /// Each kind, and how often it comes on a host in ten days of a storm. The order is part of what a
@@ -110,6 +111,7 @@ pub(super) const RATES: &[(Kind, u64)] = &[
     (Kind::SecondHelper, 10),
     (Kind::NextProtocol, 10),
     (Kind::WallClock, 5),
+    (Kind::Unwatch, 40),
 ];
 
 /// How many times less comes in a calm time.

@@ -7,6 +7,7 @@
 //! operators, so each connection begins without any.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::control::Request;
@@ -16,7 +17,7 @@ use tripe_admin::Note;
 use super::tap::{Command, End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
-use crate::plan::Part;
+use crate::plan::{Fault, Kept, Part};
 use crate::promise::Promise;
 use crate::seen::Seen;
 
@@ -60,10 +61,71 @@ pub(super) struct Causes {
     /// Whether an operator has changes applied, or start-up peers are added: any peer may be
     /// concerned.
     anybody: bool,
+    start_up: StartUp,
+}
+
+/// For which server start-up peers were added.
+#[derive(Debug, Default)]
+struct StartUp {
+    /// How many servers there were.
+    servers: u32,
+    /// For which of them it was done, as the state says.
+    done: Option<u32>,
+    /// When core has joined.
+    joined: Instant,
+    /// Whether the next core finds no state, or another one.
+    is_lost: bool,
+    /// Whether core cannot tell which server it is joining, and so takes it for a new one. Nothing
+    /// is left for the next core about such a server.
+    is_uncertain: bool,
+}
+
+/// How long after it has joined a core has its state written.
+const WRITTEN: Duration = Duration::from_secs(60);
+
+impl StartUp {
+    fn see(&mut self, now: &Moment<'_>) {
+        match now.seen {
+            Seen::Lives(Part::Server, _) => self.servers += 1,
+            Seen::Fault(Fault::Reboot {}) => self.done = None,
+            Seen::Uncertain => self.is_uncertain = true,
+            // A core that another provider displaces has its state forgotten.
+            Seen::Fault(Fault::Displace { .. }) => self.lose(),
+            // It may not live.
+            Seen::Fault(Fault::Kill { state, .. }) if *state != Kept::Last => self.lose(),
+            // Nothing is written meanwhile.
+            Seen::Stands(Part::Core, until) => self.joined = self.joined.max(*until),
+            Seen::Slept(_) => self.joined = now.at,
+            Seen::Died(Part::Core) => {
+                let is_written = now.records.keeps_state && self.joined + WRITTEN <= now.at;
+                if self.is_lost || !is_written {
+                    self.done = None;
+                }
+                self.is_lost = false;
+            }
+            _ => {}
+        }
+    }
+
+    fn lose(&mut self) {
+        self.is_lost = true;
+        self.done = None;
+    }
+
+    /// The server has listed its peers. Whether it counts as just started.
+    fn listed(&mut self, at: Instant) -> bool {
+        self.joined = at;
+        if std::mem::take(&mut self.is_uncertain) {
+            self.done = None;
+            return true;
+        }
+        self.done.replace(self.servers) != Some(self.servers)
+    }
 }
 
 impl Rule for Causes {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        self.start_up.see(now);
         match now.seen {
             Seen::Asked(_, envelope) => self.asked(&envelope.request),
             Seen::Started(id, run) if run.kind == ScriptKind::Connect => {
@@ -85,11 +147,8 @@ impl Rule for Causes {
             }
             Some(Fact::Ended(command, end)) => {
                 self.ended(command, end);
-                if command.verb == "LIST" && now.records.startup {
-                    // Whether the server counts as just started is decided with the list.
-                    for name in &now.records.auto {
-                        self.open(name).add += 1;
-                    }
+                if command.verb == "LIST" {
+                    self.listed(now);
                 }
                 Ok(())
             }
@@ -102,9 +161,9 @@ impl Rule for Causes {
                 Ok(())
             }
             Some(Fact::Connected | Fact::Lost) => {
-                let connects = std::mem::take(&mut self.connects);
                 *self = Causes {
-                    connects,
+                    connects: std::mem::take(&mut self.connects),
+                    start_up: std::mem::take(&mut self.start_up),
                     ..Causes::default()
                 };
                 Ok(())
@@ -117,6 +176,17 @@ impl Rule for Causes {
 impl Causes {
     fn open(&mut self, peer: &str) -> &mut Open {
         self.open.entry(peer.to_owned()).or_default()
+    }
+
+    /// The server has listed its peers. One that has none of those that core knew counts as just
+    /// started, too.
+    fn listed(&mut self, now: &Moment<'_>) {
+        let is_new = self.start_up.listed(now.at) || self.known.is_empty();
+        if is_new && now.records.startup {
+            for name in &now.records.auto {
+                self.open(name).add += 1;
+            }
+        }
     }
 
     fn wants_addition(&mut self, peer: &str) {
@@ -291,8 +361,9 @@ impl Causes {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Sight;
+    use super::super::testing::{CORE, Sight, plan};
     use super::*;
+    use crate::seen::Who;
 
     const ADD: &str = "> ADD -background c0.0 -keepalive 10 p INET 198.18.0.1 4070";
 
@@ -354,5 +425,40 @@ mod tests {
             None
         );
         assert_eq!(sight.lines(&["> FORCEKX p"]), causes);
+    }
+
+    #[test]
+    fn start_up_peers_are_added_once_for_each_server_unless_the_state_is_lost() {
+        const AUTO: &str = "> ADD -background c0.0 p INET 198.18.0.1 4070";
+        let list = ["> LIST", "< INFO q", "< OK", AUTO];
+        let killed = |state| Fault::Kill {
+            part: Part::Core,
+            after: 0,
+            state,
+        };
+        let causes = Some(Promise::Causes);
+        for (minutes, kept, new_server, expected) in [
+            (5, Kept::Last, false, causes),
+            (0, Kept::Last, false, None),
+            (5, Kept::None, false, None),
+            (5, Kept::Last, true, None),
+        ] {
+            let mut plan = plan(&[], Vec::new());
+            let site = &mut plan.site.hosts[0];
+            (site.startup, site.auto) = (true, vec!["p".to_owned()]);
+            let mut sight = Sight::of::<Causes>(&plan);
+            sight.see(Seen::Lives(Part::Server, 1)).unwrap();
+            assert_eq!(sight.lines(&list), None);
+            sight.later(60 * minutes);
+            sight.see(Seen::Fault(&killed(kept))).unwrap();
+            sight.see(Seen::Died(Part::Core)).unwrap();
+            sight.see(Seen::Ended(CORE)).unwrap();
+            if new_server {
+                sight.see(Seen::Lives(Part::Server, 2)).unwrap();
+            }
+            sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            assert_eq!(sight.lines(&list), expected, "{minutes} {kept:?}");
+        }
     }
 }

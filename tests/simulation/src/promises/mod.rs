@@ -22,6 +22,7 @@ mod helpers;
 mod jobs;
 mod late;
 mod lines;
+mod pairs;
 mod pings;
 mod records;
 mod requests;
@@ -88,10 +89,13 @@ impl Host {
         if provider == Provider::Product {
             rules.extend(product());
         }
+        let mut records = Records::of(plan, host);
+        // The service of the manual leaves nothing for the next.
+        records.keeps_state &= provider == Provider::Product;
         Host {
             tap: Tap::default(),
             calm: Calm::default(),
-            records: Records::of(plan, host),
+            records,
             rules,
         }
     }
@@ -116,12 +120,13 @@ impl Host {
 }
 
 /// What is promised of the product alone.
-fn product() -> [Box<dyn Rule>; 13] {
+fn product() -> [Box<dyn Rule>; 14] {
     [
         Box::<jobs::Jobs>::default(),
         Box::<requests::Requests>::default(),
         Box::<figures::Figures>::default(),
         Box::<scripts::Scripts>::default(),
+        Box::<pairs::Pairs>::default(),
         Box::<facts::Facts>::default(),
         Box::<late::Late>::default(),
         Box::<rows::Rows>::default(),

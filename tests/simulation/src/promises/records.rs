@@ -96,13 +96,9 @@ impl Records {
         match fault {
             Fault::Database { change } => match change {
                 DatabaseChange::Record { peer, key, value } => {
-                    let keys = self.values.entry(peer.clone()).or_default();
-                    // A key that the site's record lacks is not there before.
-                    let values = keys
-                        .entry(key.clone())
-                        .or_insert_with(|| BTreeSet::from([None]));
-                    values.insert(value.clone());
+                    self.may_say(peer, key, value.clone());
                 }
+                DatabaseChange::Unwatched(peer, _) => self.may_say(peer, "watch", None),
                 DatabaseChange::New(_) | DatabaseChange::OfOtherSite => self.may_be_foreign = true,
                 DatabaseChange::Struck(peer) => {
                     self.struck.insert(peer.clone());
@@ -115,6 +111,16 @@ impl Records {
             }
             _ => {}
         }
+    }
+
+    /// A record may say this at some time, or what the site's says.
+    fn may_say(&mut self, peer: &str, key: &str, value: Option<String>) {
+        let keys = self.values.entry(peer.to_owned()).or_default();
+        // A key that the site's record lacks is not there before.
+        let values = keys
+            .entry(key.to_owned())
+            .or_insert_with(|| BTreeSet::from([None]));
+        values.insert(value);
     }
 
     fn add(&mut self, peer: &str, key: &str, value: Option<String>) {

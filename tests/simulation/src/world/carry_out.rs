@@ -6,7 +6,7 @@ use std::time::Duration;
 use tripe_lab::server::Control;
 
 use crate::host::Host;
-use crate::plan::{Fault, HostId, Part, Partner, When};
+use crate::plan::{DatabaseChange, Fault, HostId, Part, Partner, When};
 use crate::queue::Step;
 use crate::seen::{Seen, Watcher};
 
@@ -79,6 +79,18 @@ impl<W: Watcher> World<W> {
                 Fault::ServerChunks { .. } => {
                     host.lab(&["WRITE", "chunk=0"], &mut self.shared);
                     host.hurry_wires(&mut self.shared);
+                }
+                Fault::Database {
+                    change: DatabaseChange::Unwatched(peer, _),
+                } => {
+                    let change = DatabaseChange::Record {
+                        peer: peer.clone(),
+                        key: "watch".to_owned(),
+                        value: Some("t".to_owned()),
+                    };
+                    host.change_database(&change, &mut self.shared);
+                    let seen = Fault::Database { change };
+                    self.shared.see(timed.host, Seen::Fault(&seen));
                 }
                 Fault::Partner { peer, .. } => {
                     host.truth.dead.remove(peer);

@@ -173,7 +173,9 @@ impl<W: Watcher> World<W> {
         if seconds >= 1 {
             host.tell_core(Arrival::Slept(seconds), shared);
         }
+        // What came meanwhile is lost.
         host.server_wakes(shared);
+        host.wake_partners(shared);
     }
 }
 

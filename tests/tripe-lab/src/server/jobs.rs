@@ -39,7 +39,7 @@ pub(super) type JobTimer = (Now, fn(JobKey) -> Timer);
 pub(super) struct Job {
     pub(super) reply: Reply,
     pub(super) work: Work,
-    timer: Option<TimerId>,
+    pub(super) timer: Option<TimerId>,
 }
 
 /// What a job waits for.

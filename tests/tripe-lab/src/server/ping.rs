@@ -31,6 +31,8 @@ pub(super) struct Ping {
     pub(super) id: u32,
     cookie: u64,
     sent: Now,
+    /// When it is given up.
+    deadline: Now,
     kind: PingKind,
 }
 
@@ -88,6 +90,7 @@ impl Server {
             id,
             cookie,
             sent: self.now,
+            deadline,
             kind,
         };
         let echo = Echo { id, cookie };
@@ -167,7 +170,16 @@ impl Server {
 
     pub(super) fn reflected_pong(&mut self, key: JobKey) {
         if let Some(Work::Ping(ping)) = self.jobs.get(&key).map(|job| &job.work) {
-            let peer = ping.peer;
+            let (peer, deadline) = (ping.peer, ping.deadline);
+            let addr = self.peers.get(&peer).map(|peer| peer.addr);
+            if addr.is_some_and(|addr| self.silent.contains(&addr)) {
+                // It fell silent with the answer on its way.
+                let timer = self.timers.set(deadline, Timer::PingTimeout(key));
+                if let Some(job) = self.jobs.get_mut(&key) {
+                    job.timer = Some(timer);
+                }
+                return;
+            }
             let datagram = Datagram::Pong(Echo { id: 0, cookie: 0 });
             self.count_received(peer, &datagram, datagram.size());
             self.pong_came(key);
@@ -193,5 +205,51 @@ impl Server {
                 self.peer_warning(key, &[&format!("unexpected-{}", kind.name()), &id]);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::LabConfig;
+    use crate::config::Reflect;
+    use crate::server::{Control, Input, Output, Watch};
+
+    #[test]
+    fn the_answer_of_a_peer_that_falls_silent_meanwhile_is_lost() {
+        let config = LabConfig {
+            reflect: Some(Reflect {
+                network: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 0)),
+                bits: 24,
+                delay: Duration::from_millis(20),
+            }),
+            ..LabConfig::new("/nonexistent")
+        };
+        let udp = vec![([127, 0, 0, 1], 1).into()];
+        let mut server = Server::new(config, udp, 0, SystemTime::UNIX_EPOCH);
+        let mut at = |millis: u64, input: Input<'_>| {
+            let mut outputs = Vec::new();
+            server.handle(input, Duration::from_millis(millis), &mut outputs);
+            let lines = outputs.into_iter().filter_map(|output| match output {
+                Output::Line(_, line) => Some(line),
+                _ => None,
+            });
+            lines.collect::<Vec<String>>()
+        };
+        let client = ClientId(1);
+        let line = |text: &'static str| Input::Line(client, text.as_bytes().into());
+        at(0, Input::Connect(client, Watch::default()));
+        at(0, line("ADD -cork a INET 192.0.2.1 4070"));
+        for (begun, silent) in [(10, false), (100, true)] {
+            at(begun, line("PING -timeout 2 a"));
+            let peer = "a".to_owned();
+            at(begun + 5, Input::Control(Control::Silence { peer, silent }));
+            let answered = at(begun + 30, Input::Tick);
+            assert_eq!(answered.is_empty(), silent, "{answered:?}");
+        }
+        assert_eq!(at(2_100, Input::Tick), ["INFO ping-timeout", "OK"]);
     }
 }

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P5, as scripts take turns: what is made is undone before it is made again, and nothing is undone
+//! that was not made. A `connect` may follow another, since it makes a connection again.
+//!
+//! Judged is only a peer whose record has always had both scripts, by the runs of the service
+//! itself. Excused is what follows a run of which the watcher does not know what became of it,
+//! and, by operators.md, "What is promised of scripts": "After damage, or without a journal of
+//! scripts, a service that is started later may set up a peer again that is set up [...] or take
+//! down one again that was taken down". A peer that is found counts as set up: without
+//! `--startup`, or after another provider.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::control::Request;
+use connect_ipc::scripts::{Run, ScriptKind};
+use connect_ipc::setup::{ByLane, Lane};
+use judge::lanes::scripts;
+
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::{Fault, Part};
+use crate::promise::Promise;
+use crate::seen::Seen;
+
+/// Until so long after it a helper that dies may not have kept that a script could not be started.
+const KEPT: Duration = Duration::from_secs(1);
+
+/// What became of a run.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Fate {
+    /// It was ordered; no more is known.
+    Ordered,
+    Started,
+    /// It could not be started, then.
+    NotStarted(Instant),
+}
+
+/// The runs of a peer in a lane since the last that was held against those before it.
+#[derive(Clone, Debug, Default)]
+struct Turns {
+    runs: BTreeMap<RunId, (ScriptKind, Fate)>,
+    /// Whether an operator may have had a script run since.
+    asked: bool,
+}
+
+/// The scripts of a host since its boot.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    peers: BTreeMap<String, ByLane<Turns>>,
+    /// Whether what earlier helpers have done may have been forgotten.
+    forgotten: bool,
+    /// How many helpers there were.
+    helpers: u32,
+    /// Whether another program has provided the service.
+    displaced: bool,
+}
+
+impl Rule for Pairs {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Ordered(run) if run.setup.is_some() => {
+                let runs = &mut self.turns(run).runs;
+                runs.entry(run.run).or_insert((run.kind, Fate::Ordered));
+            }
+            Seen::Started(_, run) if run.setup.is_some() => return self.started(now, run),
+            Seen::NotStarted(run) if run.setup.is_some() => {
+                let fate = Fate::NotStarted(now.at);
+                self.turns(run).runs.insert(run.run, (run.kind, fate));
+            }
+            Seen::Asked(_, envelope) => self.asked(&envelope.request),
+            Seen::Fault(Fault::Reboot {}) => {
+                *self = Pairs {
+                    displaced: self.displaced,
+                    ..Pairs::default()
+                };
+            }
+            Seen::Fault(Fault::Journal { .. }) => self.forgotten = true,
+            Seen::Fault(Fault::Displace { .. }) => self.displaced = true,
+            Seen::Lives(Part::Scripts, _) => {
+                self.helpers += 1;
+                self.forgotten |= self.helpers > 1 && !now.records.journal;
+            }
+            Seen::Died(Part::Scripts) => self.helper_died(now.at),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Pairs {
+    fn turns(&mut self, run: &Run) -> &mut Turns {
+        let lanes = self.peers.entry(run.peer.clone()).or_default();
+        lanes.get_mut(run.kind.lane())
+    }
+
+    /// An operator has scripts run.
+    fn asked(&mut self, request: &Request) {
+        match request {
+            Request::RunScript { peer, .. } => {
+                let lanes = self.peers.entry(peer.clone()).or_default();
+                lanes.get_mut(Lane::Interface).asked = true;
+            }
+            Request::ApplyChanges {} => {
+                for lanes in self.peers.values_mut() {
+                    lanes.get_mut(Lane::Interface).asked = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The next helper may not know what this one has just found out.
+    fn helper_died(&mut self, at: Instant) {
+        for lanes in self.peers.values_mut() {
+            for lane in Lane::ALL {
+                for (_, fate) in lanes.get_mut(lane).runs.values_mut() {
+                    if matches!(fate, Fate::NotStarted(then) if *then + KEPT >= at) {
+                        *fate = Fate::Ordered;
+                    }
+                }
+            }
+        }
+    }
+
+    fn started(&mut self, now: &Moment<'_>, run: &Run) -> Verdict {
+        let found_made = !now.records.startup || self.displaced;
+        let keys = scripts(run.kind.lane()).map(ScriptKind::name);
+        let is_judged = !self.forgotten && now.records.always_has(&run.peer, keys);
+        let turns = self.turns(run);
+        let before = turns.before(run);
+        turns.runs = turns.runs.split_off(&run.run);
+        turns.runs.insert(run.run, (run.kind, Fate::Started));
+        let asked = std::mem::take(&mut turns.asked);
+        let (kind, peer) = (run.kind.name(), &run.peer);
+        let text = match before {
+            Before::Unknown => return Ok(()),
+            Before::Nothing if run.kind == scripts(run.kind.lane())[1] => {
+                format!("{kind} {peer} undoes what was never made")
+            }
+            Before::Last(last) if last == run.kind && last != ScriptKind::Connect => {
+                format!("{kind} {peer} comes twice in a row")
+            }
+            Before::Nothing | Before::Last(_) => return Ok(()),
+        };
+        let is_undo = scripts(run.kind.lane())[1] == run.kind;
+        if !is_judged || asked || (is_undo && found_made) {
+            return Ok(());
+        }
+        Err((Promise::Scripts, text))
+    }
+}
+
+/// What came before a run in its lane.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Before {
+    /// Something of which it is not known what became of it.
+    Unknown,
+    /// This.
+    Last(ScriptKind),
+    /// Nothing since the host was booted.
+    Nothing,
+}
+
+impl Turns {
+    fn before(&self, run: &Run) -> Before {
+        let [make, _] = scripts(run.kind.lane());
+        for (kind, fate) in self.runs.range(..run.run).rev().map(|(_, it)| it) {
+            match fate {
+                Fate::Ordered if *kind != run.kind => return Before::Unknown,
+                Fate::Ordered => {}
+                // What could not be started has made nothing, and is not run again to undo.
+                Fate::NotStarted(_) if *kind == make => {}
+                Fate::NotStarted(_) | Fate::Started => return Before::Last(*kind),
+            }
+        }
+        Before::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connect_ipc::scripts::Command;
+    use connect_ipc::setup::SetupState;
+
+    use super::super::testing::{Sight, plan};
+    use super::*;
+
+    const RECORDS: &[(&str, &[(&str, &str)])] = &[(
+        "p",
+        &[
+            ("ifup", "up"),
+            ("ifdown", "down"),
+            ("connect", "on"),
+            ("disconnect", "off"),
+        ],
+    )];
+
+    fn run(number: u64, kind: ScriptKind) -> Run {
+        Run {
+            run: RunId(number),
+            peer: "p".to_owned(),
+            kind,
+            command: Command::Exec(vec!["script".to_owned()]),
+            environment: Vec::new(),
+            limit: None,
+            setup: Some(SetupState::Undone {}),
+            undoes: None,
+        }
+    }
+
+    /// A service that was started with its server.
+    fn sight() -> Sight {
+        let mut plan = plan(RECORDS, Vec::new());
+        plan.site.hosts[0].startup = true;
+        Sight::of::<Pairs>(&plan)
+    }
+
+    /// Whether the last of these starts breaks it, of which those before do not.
+    fn breaks(sight: &mut Sight, kinds: &[ScriptKind]) -> bool {
+        let mut broken = false;
+        for (kind, number) in kinds.iter().zip(1..) {
+            assert!(!broken);
+            let run = run(number, *kind);
+            sight.see(Seen::Ordered(&run)).unwrap();
+            let verdict = sight.see(Seen::Started(run.run, &run));
+            broken = matches!(verdict, Err((Promise::Scripts, _)));
+        }
+        broken
+    }
+
+    #[test]
+    fn scripts_that_take_turns_keep_it() {
+        use ScriptKind::{Connect, Disconnect, Ifdown, Ifup};
+        let turns = [Ifup, Connect, Connect, Disconnect, Ifdown, Ifup, Ifdown];
+        assert!(!breaks(&mut sight(), &turns));
+        // What could not be started counts as undone.
+        let mut sight = sight();
+        assert!(!breaks(&mut sight, &[Ifup]));
+        sight.see(Seen::NotStarted(&run(2, Ifdown))).unwrap();
+        let again = run(3, Ifup);
+        assert_eq!(sight.see(Seen::Started(again.run, &again)), Ok(()));
+    }
+
+    #[test]
+    fn one_that_comes_twice_or_undoes_nothing_breaks_it() {
+        use ScriptKind::{Disconnect, Ifdown, Ifup};
+        for kinds in [
+            &[Ifup, Ifup][..],
+            &[Ifup, Ifdown, Ifdown],
+            &[Ifdown],
+            &[Disconnect],
+        ] {
+            assert!(breaks(&mut sight(), kinds), "{kinds:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_started_is_not_undone_unless_that_was_forgotten() {
+        use ScriptKind::{Ifdown, Ifup};
+        for dies in [false, true] {
+            let mut sight = sight();
+            let (up, down) = (run(1, Ifup), run(2, Ifdown));
+            sight.see(Seen::Ordered(&up)).unwrap();
+            sight.see(Seen::NotStarted(&up)).unwrap();
+            if dies {
+                sight.see(Seen::Died(Part::Scripts)).unwrap();
+            }
+            let verdict = sight.see(Seen::Started(down.run, &down));
+            assert_eq!(verdict.is_err(), !dies);
+        }
+    }
+
+    #[test]
+    fn an_operator_may_have_a_script_run_again() {
+        let mut sight = sight();
+        assert!(!breaks(&mut sight, &[ScriptKind::Ifup]));
+        let envelope = connect_ipc::control::Envelope {
+            id: 1,
+            request: Request::ApplyChanges {},
+        };
+        let operator = connect_core::machine::ConnectionId(7);
+        sight.see(Seen::Asked(operator, &envelope)).unwrap();
+        let again = run(2, ScriptKind::Ifup);
+        assert_eq!(sight.see(Seen::Started(again.run, &again)), Ok(()));
+    }
+}
