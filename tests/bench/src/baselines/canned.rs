@@ -28,10 +28,11 @@ async fn serve(stream: UnixStream, bytes: &[u8]) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader);
     let mut text = String::new();
-    lines.read_line(&mut text).await?;
     let mut hello = serde_json::to_vec(&Hello::new(Role::Core))?;
     hello.push(b'\n');
+    // As core does: some clients wait for it before they say theirs.
     writer.write_all(&hello).await?;
+    lines.read_line(&mut text).await?;
     loop {
         text.clear();
         if lines.read_line(&mut text).await? == 0 {

@@ -157,7 +157,7 @@ fn reloaded(peers: usize, _: &Effort) -> anyhow::Result<f64> {
 fn told(peers: usize, _: &Effort) -> anyhow::Result<f64> {
     let rig = state::rig(peers)?;
     let service = rig.service.as_ref().context("no service")?;
-    let (millis, _) = state::ask(&service.control().with_file_name("observe.sock"))?;
+    let (millis, _) = state::ask(service.control())?;
     Ok(millis)
 }
 

@@ -37,13 +37,13 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     let peers = effort.pick(10_000, 200);
     let rig = rig(peers)?;
     let service = rig.service.as_ref().context("no service")?;
-    let ours = service.control().with_file_name("observe.sock");
+    let ours = service.control().to_owned();
     let file = rig.site.path("state");
     std::fs::write(&file, ask(&ours)?.1)?;
     // Where the program looks for it, in a directory of its own.
     let directory = rig.site.path("bare");
     std::fs::create_dir(&directory)?;
-    let bare = directory.join("observe.sock");
+    let bare = directory.join("control.sock");
     let arguments = [&bare, &file].map(|path| path.to_string_lossy());
     let mut player = Player::start(&["canned", &arguments[0], &arguments[1]])?;
     player.line()?;
