@@ -156,7 +156,8 @@ impl Reading {
             | Entry::Starting { .. }
             | Entry::Ended { .. }
             | Entry::Failures(_)
-            | Entry::Settled(_) => {}
+            | Entry::Settled(_)
+            | Entry::Survives { .. } => {}
         }
     }
 
