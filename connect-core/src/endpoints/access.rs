@@ -70,8 +70,8 @@ impl Access {
         })
     }
 
-    /// What a process may be for core. One that may be nothing is kept out by the permissions of the
-    /// helpers' socket, and here in case those were widened.
+    /// What a process may be for core. One that may be nothing is kept out by the permissions of
+    /// the helpers' socket, and here in case those were widened.
     pub(super) fn roles(&self, client: Client) -> Vec<Role> {
         let pinger = self.pingers.contains(client.uid).then_some(Role::Pinger);
         let scripts = self.script_helpers.contains(client.uid);

@@ -70,8 +70,8 @@ impl Watched {
     /// number cannot mean another process.
     ///
     /// # Errors
-    /// `EPERM` if the process, or all that is left of the group, belongs to another user and we have
-    /// no right over it.
+    /// `EPERM` if the process, or all that is left of the group, belongs to another user and we
+    /// have no right over it.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let group = kill_process_group(self.pid, signal);
         // Only now: a process that leaves the group in between gets the signal twice, and never not
