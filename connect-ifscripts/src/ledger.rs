@@ -18,6 +18,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_LIST, length};
 use connect_ipc::scripts::{Child, Ended, FailureChanges, Run, UnderWay};
 use connect_ipc::setup::{Setup, SetupChange, SetupKey, SetupPage, SetupState};
@@ -53,6 +54,13 @@ pub enum Entry {
         /// The child.
         child: Child,
     },
+    /// A run that is to end was sent `KILL`, and lives on.
+    Survives {
+        /// Which run.
+        run: RunId,
+        /// When it was sent `KILL` first.
+        since: Monotonic,
+    },
     /// A run is over.
     Ended {
         /// Which run.
@@ -76,6 +84,9 @@ pub struct Unsettled {
     pub under_way: UnderWay,
     /// How far it has come.
     pub stage: Stage,
+    /// When it was sent `KILL` first, if it was and lives on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub survives: Option<Monotonic>,
 }
 
 /// How far a run has come.
@@ -156,7 +167,11 @@ impl Ledger {
             Entry::Adopted(under_way) => {
                 let stage = Stage::Started {};
                 let under_way = under_way.clone();
-                let adopted = Unsettled { under_way, stage };
+                let adopted = Unsettled {
+                    under_way,
+                    stage,
+                    survives: None,
+                };
                 self.runs.entry(adopted.under_way.run).or_insert(adopted);
             }
             Entry::Setup(change) => self.set(change.clone()),
@@ -166,6 +181,11 @@ impl Ledger {
                 }
             }
             Entry::Started { run, child } => self.started(*run, *child),
+            Entry::Survives { run, since } => {
+                if let Some(unsettled) = self.open(*run) {
+                    unsettled.survives.get_or_insert(*since);
+                }
+            }
             Entry::Ended { run, end } => self.ended(*run, end),
             Entry::Failures(changes) => self.failures.change(changes),
             Entry::Settled(runs) => {
@@ -281,7 +301,12 @@ impl Ledger {
         }
         let under_way = UnderWay::from(&**run);
         let stage = Stage::Waiting(Arc::clone(run));
-        self.runs.insert(run.run, Unsettled { under_way, stage });
+        let unsettled = Unsettled {
+            under_way,
+            stage,
+            survives: None,
+        };
+        self.runs.insert(run.run, unsettled);
     }
 
     fn started(&mut self, run: RunId, child: Child) {

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::scripts::{Ended, FromScripts, Stream, UnderWay};
 
@@ -33,14 +34,18 @@ pub struct Outbox {
 #[derive(Clone, Debug)]
 struct Told {
     under_way: UnderWay,
+    survives: Option<Monotonic>,
     end: Option<Ended>,
 }
 
 impl Outbox {
     /// Adds a run that core has given us.
     pub fn accept(&mut self, under_way: UnderWay) {
-        let end = None;
-        let told = Told { under_way, end };
+        let told = Told {
+            under_way,
+            survives: None,
+            end: None,
+        };
         self.told.insert(told.under_way.run, told);
     }
 
@@ -73,6 +78,7 @@ impl Outbox {
             FromScripts::Resume(_)
             | FromScripts::Taken(_)
             | FromScripts::Started { .. }
+            | FromScripts::Survives { .. }
             | FromScripts::Failures(_)
             | FromScripts::Setups(_)
             | FromScripts::JournalFault(_)
@@ -108,6 +114,11 @@ impl Outbox {
                     told.under_way.child = Some(child);
                 }
             }
+            Some(FromScripts::Survives { run, since }) => {
+                if let Some(told) = self.told.get_mut(&run) {
+                    told.survives = Some(since);
+                }
+            }
             Some(FromScripts::Ended { run, end }) => {
                 if let Some(told) = self.told.get_mut(&run) {
                     told.end = Some(end);
@@ -118,8 +129,8 @@ impl Outbox {
     }
 
     /// The messages with which a new connection begins: the runs that core has not settled, as far
-    /// as a core could know of them, and again the ends that a core has heard but not settled. The
-    /// waiting messages then say what has happened since.
+    /// as a core could know of them, and again which of them cannot be ended and the ends that a
+    /// core has heard but not settled. The waiting messages then say what has happened since.
     #[must_use]
     pub fn resume(&self) -> Vec<FromScripts> {
         let runs: Vec<UnderWay> = self.told.values().map(|t| t.under_way.clone()).collect();
@@ -131,11 +142,15 @@ impl Outbox {
             // The last message is the one that is shorter than the others.
             messages.push(FromScripts::Resume(Vec::new()));
         }
-        let ended = |(run, told): (&RunId, &Told)| {
-            let (run, end) = (*run, told.end.clone()?);
-            Some(FromScripts::Ended { run, end })
+        let again = |(run, told): (&RunId, &Told)| {
+            let run = *run;
+            if let Some(end) = told.end.clone() {
+                return Some(FromScripts::Ended { run, end });
+            }
+            let since = told.survives?;
+            Some(FromScripts::Survives { run, since })
         };
-        messages.extend(self.told.iter().filter_map(ended));
+        messages.extend(self.told.iter().filter_map(again));
         messages
     }
 }
@@ -207,6 +222,23 @@ mod tests {
         assert_eq!(outbox.resume(), again, "until a core has settled it");
         outbox.forget(&[RUN, RunId(99)]);
         assert_eq!(outbox.resume(), [FromScripts::Resume(vec![])]);
+    }
+
+    #[test]
+    fn each_core_hears_that_a_script_cannot_be_ended_until_it_has_ended() {
+        let mut outbox = Outbox::default();
+        outbox.accept(under_way(RUN, None));
+        let since = Monotonic(7);
+        let survives = FromScripts::Survives { run: RUN, since };
+        outbox.push(survives.clone());
+        assert_eq!(outbox.resume().len(), 1);
+        assert_eq!(all(&mut outbox), std::slice::from_ref(&survives));
+        assert_eq!(outbox.resume().last(), Some(&survives));
+        let end = Ended::TimedOut;
+        let ended = FromScripts::Ended { run: RUN, end };
+        outbox.push(ended.clone());
+        all(&mut outbox);
+        assert_eq!(outbox.resume()[1..], [ended]);
     }
 
     #[test]

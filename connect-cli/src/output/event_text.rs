@@ -2,7 +2,7 @@
 //! Events as people read them.
 
 use connect_ipc::event::{EventKind, Removal};
-use connect_ipc::scripts::{Ended, Stream};
+use connect_ipc::scripts::{Ended, ScriptKind, Stream};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tripe_admin::token;
@@ -97,6 +97,12 @@ fn parts_of_the_service(kind: &EventKind) -> String {
     }
 }
 
+/// A script that was to end was sent `KILL`, and lives on.
+fn survives(script: ScriptKind, pid: Option<i32>) -> String {
+    let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+    format!("{} was to end, and survives KILL{pid}", script.name())
+}
+
 /// The journal of scripts, and places that scripts wait for.
 fn scripts_as_a_whole(kind: &EventKind) -> String {
     match kind {
@@ -144,6 +150,7 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         } => unreachable(*failed_checks, *next_ms),
         EventKind::Reconnecting {} => "reconnecting".to_owned(),
         EventKind::Knock { address } => format!("knocks from {}", text::address(address)),
+        EventKind::Survives { script, pid } => survives(*script, *pid),
         EventKind::Started { script, pid } => format!("{} started, pid {pid}", script.name()),
         EventKind::Output {
             script,
@@ -217,7 +224,8 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::ScriptsOverdue { .. }
         | EventKind::StateFault { .. }
         | EventKind::JournalFault { .. }
-        | EventKind::PlacesFull { .. } => Paint::Bad,
+        | EventKind::PlacesFull { .. }
+        | EventKind::Survives { .. } => Paint::Bad,
         EventKind::Ended { end, .. } => script_end(end).1,
         _ => Paint::Plain,
     }

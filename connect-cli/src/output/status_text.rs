@@ -226,8 +226,12 @@ pub(crate) fn state(peer: &PeerStatus) -> (&'static str, Paint) {
     (peer.state.as_str(), paint)
 }
 
-/// A script that takes unusually long, and for how long it does.
+/// A script that takes unusually long, and for how long it does, or that cannot be ended.
 fn long_script(script: &LongScript) -> String {
+    if let Some(seconds) = script.survives {
+        let since = text::span(seconds);
+        return format!("{} survives KILL for {since}", script.kind.name());
+    }
     let doing = script.pid.map_or("waiting", |_| "running");
     let time = text::span(script.seconds);
     format!("{} {doing} for {time}", script.kind.name())

@@ -24,9 +24,11 @@ pub(crate) struct Summary {
     unknown: bool,
     /// Those with another record than the database has.
     stale: u64,
-    /// Those with scripts that did not end well when they were last run, or take unusually long.
+    /// Those with scripts that did not end well when they were last run, take unusually long, or
+    /// cannot be ended.
     failed: u64,
     long: u64,
+    surviving: u64,
 }
 
 impl Summary {
@@ -45,7 +47,9 @@ impl Summary {
         self.up += u64::from(peer.wanted && peer.state == PeerState::Up);
         self.stale += u64::from(stale_record(peer).is_some());
         self.failed += u64::from(!peer.scripts.failed.is_empty());
-        self.long += u64::from(!peer.scripts.long.is_empty());
+        let long = &peer.scripts.long;
+        self.long += u64::from(long.iter().any(|script| script.survives.is_none()));
+        self.surviving += u64::from(long.iter().any(|script| script.survives.is_some()));
         if is_missing(peer) {
             self.missing += 1;
             self.unknown |= peer.state == PeerState::Unknown;
@@ -85,6 +89,7 @@ impl Summary {
         let troubles = [
             ("failed", self.failed),
             ("under way for over 1m", self.long),
+            ("surviving KILL", self.surviving),
         ];
         let troubles = troubles.into_iter().filter(|(_, peers)| *peers > 0);
         let told: Vec<String> = troubles

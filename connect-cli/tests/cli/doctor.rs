@@ -134,10 +134,20 @@ fn the_last_runs_of_each_peer_are_told_with_their_last_lines() -> Result {
         kind,
         pid,
         seconds: 240,
+        limit: None,
+        survives: None,
     };
     ill.scripts.long = vec![
         long(ScriptKind::Connect, Some(77)),
         long(ScriptKind::Ifdown, None),
+        LongScript {
+            limit: Some(600),
+            ..long(ScriptKind::Disconnect, Some(78))
+        },
+        LongScript {
+            survives: Some(20),
+            ..long(ScriptKind::Ifup, Some(79))
+        },
     ];
     let detail = |recent: serde_json::Value| -> Result<Step> {
         let detail = serde_json::json!({

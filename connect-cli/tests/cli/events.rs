@@ -160,6 +160,14 @@ fn events() -> Vec<Reply> {
             },
         ),
         event(
+            65,
+            Some("alice"),
+            EventKind::Survives {
+                script: ScriptKind::Ifup,
+                pid: Some(200),
+            },
+        ),
+        event(
             66,
             None,
             EventKind::Broadcast {

@@ -57,6 +57,8 @@ fn script() -> Result<Script> {
         kind: ScriptKind::Ifdown,
         pid: Some(7),
         seconds: 240,
+        limit: Some(120),
+        survives: Some(118),
     }];
     let mut unwatched = peer("zoe", &[])?;
     (unwatched.state, unwatched.wanted) = (PeerState::Unwatched, false);

@@ -141,10 +141,21 @@ fn a_peer_that_is_added_or_checked_for_too_long_is_named_among_those_that_are_no
 #[test]
 fn scripts_that_take_long_stand_beside_the_state_and_are_counted_in_the_head() -> Result {
     let script = || -> Result<Script> {
-        let long = |kind, pid, seconds| LongScript { kind, pid, seconds };
+        let long = |kind, pid, seconds| LongScript {
+            kind,
+            pid,
+            seconds,
+            limit: None,
+            survives: None,
+        };
         let (ifup, ifdown) = (ScriptKind::Ifup, ScriptKind::Ifdown);
         let mut stuck = peer("alice", &[1.25])?;
-        stuck.scripts.long = vec![long(ifup, Some(77), 240), long(ifdown, None, 100)];
+        let survives = LongScript {
+            limit: Some(5),
+            survives: Some(12),
+            ..long(ScriptKind::Connect, Some(78), 20)
+        };
+        stuck.scripts.long = vec![long(ifup, Some(77), 240), long(ifdown, None, 100), survives];
         let mut failed = peer("bob", &[1.5])?;
         failed.scripts.failed = vec![FailedScript {
             kind: ifup,
@@ -167,8 +178,9 @@ fn scripts_that_take_long_stand_beside_the_state_and_are_counted_in_the_head() -
     core.asked()?;
     let json: serde_json::Value = serde_json::from_str(&json.stdout)?;
     let wanted = serde_json::json!([
-        {"kind": "ifup", "pid": 77, "seconds": 240},
-        {"kind": "ifdown", "pid": null, "seconds": 100},
+        {"kind": "ifup", "pid": 77, "seconds": 240, "limit": null, "survives": null},
+        {"kind": "ifdown", "pid": null, "seconds": 100, "limit": null, "survives": null},
+        {"kind": "connect", "pid": 78, "seconds": 20, "limit": 5, "survives": 12},
     ]);
     assert_eq!(json["peers"][0]["long-scripts"], wanted);
     Ok(())

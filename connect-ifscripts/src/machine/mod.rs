@@ -5,7 +5,7 @@
 //!            .-- Stop --> Ended(Stopped)
 //!   Run --Taken--> waiting --Turn--> under way --Reaped--> Ended(status) --Settled--> forgotten
 //!                        |        |  ^
-//!                  NotStarted     |  | limit or Stop: Terminate, 2 s, Kill
+//!                  NotStarted     |  | limit or Stop: Terminate, 2 s, Kill, 2 s, Survives
 //!                        v        '--'
 //!          Ended(NotStarted)
 //!
@@ -27,7 +27,7 @@ use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::parts;
 use connect_ipc::scripts::{
-    Ended, FromScripts, KILL_AFTER, LINGERING, Run, Stream, ToScripts, UnderWay,
+    Ended, FromScripts, KILL_AFTER, LINGERING, Run, SURVIVES_AFTER, Stream, ToScripts, UnderWay,
 };
 use connect_ipc::setup::{ByLane, Lane};
 
@@ -49,6 +49,8 @@ struct Active {
     deadline: Option<Monotonic>,
     /// How it will have ended, when it is being ended from here.
     ending: Option<Ended>,
+    /// When it was sent `KILL`.
+    killed: Option<Monotonic>,
 }
 
 /// The machine.
@@ -343,13 +345,34 @@ impl Machine {
         while let Some((at, run)) = self.deadlines.first().copied()
             && at <= now
         {
-            let ending = self.active.get(&run).is_some_and(|a| a.ending.is_some());
-            if ending {
-                self.set_deadline(run, None);
-                out.push(Output::Act(run, Action::Kill));
-            } else {
-                self.end(run, Ended::TimedOut, now, out);
+            let active = self.active.get(&run);
+            match active.map(|active| (&active.ending, active.killed)) {
+                Some((_, Some(since))) => {
+                    self.set_deadline(run, None);
+                    self.survives(run, since, out);
+                }
+                Some((Some(_), None)) => self.kill(run, now, out),
+                Some((None, None)) | None => self.end(run, Ended::TimedOut, now, out),
             }
+        }
+    }
+
+    /// A run has had its time to clean up.
+    fn kill(&mut self, run: RunId, now: Monotonic, out: &mut Vec<Output>) {
+        if let Some(active) = self.active.get_mut(&run) {
+            active.killed = Some(now);
+        }
+        self.set_deadline(run, Some(now + SURVIVES_AFTER));
+        out.push(Output::Act(run, Action::Kill));
+    }
+
+    /// A run lives on although it was sent `KILL` at `since`. Its lane waits for it.
+    fn survives(&mut self, run: RunId, since: Monotonic, out: &mut Vec<Output>) {
+        let known = self.ledger.run(run);
+        // An earlier helper may have tried it, and core knows that.
+        if known.is_some_and(|known| known.survives.is_none()) {
+            self.note(Entry::Survives { run, since }, out);
+            out.push(Output::ToCore(FromScripts::Survives { run, since }));
         }
     }
 

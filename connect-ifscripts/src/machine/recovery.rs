@@ -64,6 +64,9 @@ impl Machine {
             },
             Stage::Started {} => {
                 self.hold(under_way);
+                if let Some(since) = known.survives {
+                    out.push(Output::ToCore(FromScripts::Survives { run, since }));
+                }
                 if let Some(child) = under_way.child {
                     out.push(Output::Adopt { run, child });
                 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The machine, case by case.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
@@ -155,8 +156,42 @@ fn a_time_limit_ends_a_script_in_two_steps() {
     assert_eq!(bench.machine.next_deadline(), Some(bench.now + GRACE));
     assert_eq!(bench.after(1), []);
     assert_eq!(bench.after(1), [act(1, Action::Kill)]);
-    assert_eq!(bench.machine.next_deadline(), None);
     assert_eq!(bench.reap(1), over(1, Ended::TimedOut));
+    assert_eq!(bench.machine.next_deadline(), None);
+}
+
+#[test]
+fn that_a_script_survives_kill_is_told_once_by_each_helper_and_holds_its_lane_alone() {
+    let mut bench = Bench::new();
+    bench.start(run(1, "a", Some(10)));
+    bench.core(ToScripts::Run(vec![run(2, "a", None), run(3, "b", None)]));
+    bench.after(10);
+    assert_eq!(bench.after(2), [act(1, Action::Kill)]);
+    let since = bench.now;
+    assert_eq!(bench.after(1), []);
+    let survives = FromScripts::Survives {
+        run: RunId(1),
+        since,
+    };
+    assert_eq!(bench.after(1), [Output::ToCore(survives.clone())]);
+    assert_eq!(bench.machine.next_deadline(), None);
+    assert_eq!(bench.core(ToScripts::Stop(RunId(1))), []);
+    assert_eq!(bench.next_start(), Some(run(3, "b", None)));
+    assert_eq!(bench.next_start(), None);
+    // The next helper knows it, tries it again, and does not say it twice.
+    let mut out = Vec::new();
+    let ledger = bench.machine.ledger().clone();
+    bench.machine = Machine::recovered(BOUNDS, ledger, &BTreeMap::new(), &mut out);
+    assert!(out.contains(&Output::ToCore(survives)), "{out:?}");
+    bench.core(ToScripts::Ready {});
+    let (run, age) = (RunId(1), Duration::from_secs(100));
+    assert_eq!(bench.tell(Input::Found { run, age }), []);
+    assert_eq!(bench.after(0), [act(1, Action::Terminate)]);
+    assert_eq!(bench.after(2), [act(1, Action::Kill)]);
+    assert_eq!(bench.after(2), []);
+    let gone = Input::Gone { run };
+    assert_eq!(bench.tell(gone), gone_with(1, Ended::TimedOut));
+    assert_eq!(bench.next_start().map(|run| run.run), Some(RunId(2)));
 }
 
 #[test]

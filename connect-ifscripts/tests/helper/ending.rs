@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! How runs end: by themselves, by a signal, by their time limit, because core says so.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, FromScripts, Stream, ToScripts};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::support::{Core, alive, shell};
 
@@ -96,6 +97,43 @@ async fn a_stop_ends_the_whole_group() -> Result<()> {
     }
     assert_eq!(ended, Some(Ended::Stopped));
     assert!(!alive(leader));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_script_that_cannot_be_ended_is_told_also_by_the_next_helper_and_others_run() -> Result<()>
+{
+    if !geteuid().is_root() {
+        // Nobody else can make a process of another user.
+        return Ok(());
+    }
+    let core = Core::new().await?;
+    let weak = "exec setpriv --bounding-set=-kill --inh-caps=-kill \"$0\" \"$@\"";
+    let mut helper = core.journalling_after(weak)?;
+    let (mut connection, _) = core.accept().await?;
+    connection.tell(&ToScripts::Ready {})?;
+    let script = "exec setpriv --reuid=65533 --clear-groups sleep 600";
+    let mut run = shell(1, "a", script);
+    run.limit = Some(1);
+    connection.run(run)?;
+    let child = connection.started(1).await?;
+    let since = connection.survives(1).await?;
+    connection.tell(&ToScripts::Run(vec![
+        shell(2, "a", "echo 2"),
+        shell(3, "b", ":"),
+    ]))?;
+    assert_eq!(connection.end(3).await?, Ended::Exited(0));
+    helper.signal(Signal::KILL)?;
+    helper.ended().await?;
+    let _helper = core.journalling_after(weak)?;
+    let (mut connection, _) = core.accept().await?;
+    connection.tell(&ToScripts::Ready {})?;
+    let again = connection.survives(1).await?;
+    assert_eq!(again, since, "it is known since when");
+    let child = Pid::from_raw(child.pid).context("no process")?;
+    kill_process(child, Signal::KILL)?;
+    assert_eq!(connection.end(1).await?, Ended::TimedOut);
+    assert_eq!(connection.story(2).await?.stdout, ["2"]);
     Ok(())
 }
 

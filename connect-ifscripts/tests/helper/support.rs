@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, Run, ScriptKind, Stream, ToScripts, UnderWay,
@@ -265,6 +266,7 @@ const fn run_of(message: &FromScripts) -> Option<u64> {
         | FromScripts::Output { run, .. }
         | FromScripts::Dropped { run, .. }
         | FromScripts::Eof { run, .. }
+        | FromScripts::Survives { run, .. }
         | FromScripts::Ended { run, .. } => Some(run.0),
         FromScripts::Taken(run) => Some(run.0),
         FromScripts::Resume(_)
@@ -381,6 +383,17 @@ impl Connection {
             match self.next_of(run).await? {
                 FromScripts::Started { run: found, child } if found.0 == run => return Ok(child),
                 FromScripts::Ended { run: found, end } if found.0 == run => bail!("ended: {end:?}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until it is told that a run cannot be ended, and gives since when.
+    pub(crate) async fn survives(&mut self, run: u64) -> Result<Monotonic> {
+        loop {
+            match self.next_of(run).await? {
+                FromScripts::Survives { since, .. } => return Ok(since),
+                FromScripts::Ended { end, .. } => bail!("ended: {end:?}"),
                 _ => {}
             }
         }

@@ -536,7 +536,7 @@ pub struct PeerStatus {
 pub struct PeerScripts {
     /// Those whose latest run did not end well, the latest last.
     pub failed: Vec<FailedScript>,
-    /// Those that take unusually long, the oldest first.
+    /// Those that take unusually long or cannot be ended, the oldest first.
     pub long: Vec<LongScript>,
 }
 
@@ -548,7 +548,8 @@ impl PeerScripts {
     }
 }
 
-/// A script of a peer that takes unusually long: it runs, or waits for others, for over a minute.
+/// A script of a peer that takes unusually long: it runs, or waits for others, for over a minute,
+/// or cannot be ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LongScript {
@@ -558,6 +559,10 @@ pub struct LongScript {
     pub pid: Option<i32>,
     /// Seconds since it was started, or ordered.
     pub seconds: u64,
+    /// Seconds that it may take, if there is a limit.
+    pub limit: Option<u32>,
+    /// Seconds since it was sent `KILL`, if it was and lives on.
+    pub survives: Option<u64>,
 }
 
 /// A script of a peer whose latest run did not end well.

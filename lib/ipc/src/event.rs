@@ -105,6 +105,13 @@ pub enum EventKind {
         /// The line.
         line: String,
     },
+    /// A script that was to end was sent `KILL`, and lives on.
+    Survives {
+        /// Which.
+        script: ScriptKind,
+        /// Its process number.
+        pid: Option<i32>,
+    },
     /// A script has ended.
     Ended {
         /// Which.
@@ -285,6 +292,7 @@ event_names! {
     Knock = "knock",
     Started = "started",
     Output = "output",
+    Survives = "survives",
     Ended = "ended",
     Database = "database",
     DatabaseFault = "database-fault",

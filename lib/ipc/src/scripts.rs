@@ -9,6 +9,7 @@
 //! scripts -> core   failures                 before the first page: scripts that have failed
 //! core -> scripts   run, setup               queue this script for its peer; note this setup
 //! scripts -> core   taken, started, output, ended   for each run
+//! scripts -> core   survives                 a script that is to end cannot be ended
 //! core -> scripts   failures                 which scripts have failed, for the next core
 //! core -> scripts   settled                  the end of these runs was dealt with
 //! ```
@@ -36,6 +37,10 @@ pub const LINGERING: usize = 256;
 
 /// How long a script that is to end has between `TERM` and `KILL`.
 pub const KILL_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a script that was sent `KILL` has before it is told that it lives on. The system ends a
+/// process within milliseconds, but for one that waits for a device or a file server.
+pub const SURVIVES_AFTER: Duration = Duration::from_secs(2);
 
 /// After what time a script is told that has no limit, as by default, or a long one, and scripts
 /// that wait for a place. What scripts do takes seconds; one that waits for a name or for another
@@ -398,6 +403,15 @@ pub enum FromScripts {
         run: RunId,
         /// Which stream.
         stream: Stream,
+    },
+    /// A run that is to end, since its time is over or core wants it ended, was sent `KILL` and
+    /// lives on: it waits for a device or a file server, or is another user's. It holds its
+    /// lane until it ends. Sent once, and again to each core that connects.
+    Survives {
+        /// Which run.
+        run: RunId,
+        /// When it was sent `KILL` first.
+        since: Monotonic,
     },
     /// A run is over.
     Ended {

@@ -111,7 +111,7 @@ fn events() {
     every_variant!(
         kinds,
         EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
-        Unreachable, Reconnecting, Knock, Started, Output, Ended, Database, DatabaseFault, Joined,
+        Unreachable, Reconnecting, Knock, Started, Output, Survives, Ended, Database, DatabaseFault, Joined,
         Lost, HelperConnected, HelperDisconnected, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,
         JournalFault, JournalKept, PlacesFull, PlacesFree, Broadcast, Command
     );
@@ -155,7 +155,7 @@ fn messages_from_the_script_helper() {
     let messages: Vec<FromScripts> = read(include_str!("fixtures/from-scripts.jsonl")).unwrap();
     every_variant!(
         messages,
-        FromScripts: Resume, Taken, Started, Output, Dropped, Eof, Ended, Failures, Setups,
+        FromScripts: Resume, Taken, Started, Output, Dropped, Eof, Survives, Ended, Failures, Setups,
             JournalFault, Full, LogLost, Error
     );
     let (mut ends, mut streams) = (Vec::new(), Vec::new());

@@ -105,6 +105,7 @@ enum Entry {
     Setup(IgnoredAny),
     Starting { run: RunId },
     Started { run: RunId, child: Child },
+    Survives(IgnoredAny),
     Ended { run: RunId },
     Failures(IgnoredAny),
     Settled(Vec<RunId>),
@@ -255,7 +256,7 @@ fn apply(entry: Entry, runs: &mut Runs) {
                 runs.remove(&run);
             }
         }
-        Entry::Setup(_) | Entry::Failures(_) => {}
+        Entry::Survives(_) | Entry::Setup(_) | Entry::Failures(_) => {}
     }
 }
 

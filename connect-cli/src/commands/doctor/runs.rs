@@ -146,7 +146,18 @@ fn how_to_go_on(peer: &str, kind: ScriptKind) -> String {
     }
 }
 
-/// Reports a script that takes unusually long.
+/// When a script that takes unusually long is ended by itself.
+fn in_future(kind: &str, limit: Option<u32>) -> String {
+    match limit {
+        Some(limit) => {
+            let limit = text::span(limit.into());
+            format!("its time limit is {limit}, and then it is ended")
+        }
+        None => format!("to have it ended in future, write {kind}-timeout into the peer's record"),
+    }
+}
+
+/// Reports a script that takes unusually long, or that cannot be ended.
 fn report_long(peer: &str, script: &LongScript, section: &mut Section<'_>) {
     let option = match script.kind.lane() {
         Lane::Interface => "--children",
@@ -154,12 +165,27 @@ fn report_long(peer: &str, script: &LongScript, section: &mut Section<'_>) {
     };
     let (kind, time) = (script.kind.name(), text::span(script.seconds));
     match script.pid {
+        Some(pid) if script.survives.is_some() => {
+            let since = text::span(script.survives.unwrap_or_default());
+            section.fault(
+                format!(
+                    "peer {peer}: {kind} was to end and was sent KILL {since} ago, and still lives \
+                     as process {pid}; the scripts of this peer that follow it wait"
+                ),
+                &format!(
+                    "see why: ps -o pid,user,stat,wchan:20,args -p {pid}; in state D it waits for a \
+                     device or a file server, so have that answer or detach it; if it is another \
+                     user's, end it as root: kill -KILL {pid}, and give connect-ifscripts the \
+                     capability CAP_KILL"
+                ),
+            );
+        }
         Some(pid) => section.fault(
             format!("peer {peer}: {kind} has been running for {time}, as process {pid}"),
             &format!(
                 "look what it waits for (pgrep -a -g {pid}), or end it with its \
-                 children: kill -- -{pid}; to have it ended in future, write {kind}-timeout into \
-                 the peer's record"
+                 children: kill -- -{pid}; {}",
+                in_future(kind, script.limit)
             ),
         ),
         None => section.fault(

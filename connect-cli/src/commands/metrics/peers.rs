@@ -80,7 +80,12 @@ const PEER_SCRIPT_FAILED: Family = gauge(
 const PEER_SCRIPT_RUNNING: Family = gauge(
     "peer_script_running_seconds",
     "Time for which the script of the peer has run, or waited for others, if that is over a \
-     minute.",
+     minute or the script cannot be ended.",
+);
+
+const PEER_SCRIPT_SURVIVES: Family = gauge(
+    "peer_script_survives_seconds",
+    "Time since the script of the peer, which was to end, was sent KILL, if it lives on.",
 );
 
 fn watched(peer: &PeerStatus) -> bool {
@@ -121,7 +126,7 @@ pub(crate) enum Samples {
 }
 
 /// The families of each peer, in the order in which they are told.
-pub(crate) const FAMILIES: [Samples; 17] = [
+pub(crate) const FAMILIES: [Samples; 18] = [
     Samples::Others(address),
     Samples::Others(states),
     Samples::Figure(&PEER_UP, |peer| up(peer).map(truth)),
@@ -148,6 +153,7 @@ pub(crate) const FAMILIES: [Samples; 17] = [
     Samples::Figure(&PEER_AGE, age),
     Samples::Others(failed_scripts),
     Samples::Others(long_scripts),
+    Samples::Others(surviving_scripts),
 ];
 
 impl Samples {
@@ -201,6 +207,15 @@ fn long_scripts(peer: &PeerStatus, out: &mut Exposition) {
     for long in &peer.scripts.long {
         let labels = [("peer", &*peer.name), ("script", long.kind.name())];
         out.sample(&PEER_SCRIPT_RUNNING, &labels, number(long.seconds));
+    }
+}
+
+fn surviving_scripts(peer: &PeerStatus, out: &mut Exposition) {
+    for script in &peer.scripts.long {
+        if let Some(since) = script.survives {
+            let labels = [("peer", &*peer.name), ("script", script.kind.name())];
+            out.sample(&PEER_SCRIPT_SURVIVES, &labels, number(since));
+        }
     }
 }
 

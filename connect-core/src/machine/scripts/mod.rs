@@ -8,6 +8,7 @@
 //!   a run is over --> [ends] --> [failures], warnings, counts
 //!   [failures] <--[kept_failures]--> script helper, which keeps them for the next core
 //!   script helper --JournalFault, Full--> [telling], [complaints] --> events, status
+//!   script helper --Survives--> [telling], [runs] --> events, status
 //! ```
 
 mod complaints;
@@ -179,7 +180,8 @@ impl Scripts {
         self.owed.first().map(|(due, _)| *due)
     }
 
-    /// The scripts of a peer that take unusually long: at most one of each kind, the oldest.
+    /// The scripts of a peer that take unusually long or cannot be ended: at most one of each kind,
+    /// the oldest.
     pub(super) fn long_of(&self, peer: &str, now: Monotonic) -> Vec<LongScript> {
         let mut known: Vec<LongScript> = Vec::new();
         for (_, run) in self.runs.of(peer) {

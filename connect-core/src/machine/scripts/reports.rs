@@ -11,7 +11,8 @@ use connect_ipc::event::{EventKind, EventName};
 use connect_ipc::frame::ITEMS_PER_FRAME;
 use connect_ipc::hello::Role;
 use connect_ipc::scripts::{
-    Child, Ended, EndedRun, FromScripts, KILL_AFTER, LINGERING, Stream, ToScripts, UnderWay,
+    Child, Ended, EndedRun, FromScripts, KILL_AFTER, LINGERING, SURVIVES_AFTER, Stream, ToScripts,
+    UnderWay,
 };
 use connect_ipc::setup::Lane;
 use tripe_admin::challenge::{self, MIN_LENGTH, is_letter};
@@ -92,6 +93,7 @@ impl Machine {
                 self.report_output(run, stream, text);
             }
             FromScripts::Eof { run, stream } => self.stream_ended(run, stream),
+            FromScripts::Survives { run, since } => self.script_survives(run, since),
             FromScripts::Ended { run, end } => self.script_ended(run, end),
             FromScripts::Failures(failures) => self.failures_told(failures),
             FromScripts::Setups(page) => self.setups_told(page),
@@ -124,8 +126,9 @@ impl Machine {
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by());
         self.setup_started(&peer, script.lane(), id);
-        let end = limit.map(|limit| self.now + limit + KILL_AFTER);
-        self.scripts.owe(id, end);
+        // By then it has ended, or the helper says that it cannot be ended.
+        let word = limit.map(|limit| self.now + limit + KILL_AFTER + SURVIVES_AFTER);
+        self.scripts.owe(id, word);
         self.scripts.watch_later(id, child, self.now);
         if let Some(by) = asked_by {
             let started = RunProgress::Started { pid: child.pid };

@@ -3,6 +3,8 @@
 //!
 //! Each helper speaks for itself: one that has just connected and says nothing has no trouble.
 
+use connect_ipc::RunId;
+use connect_ipc::clock::Monotonic;
 use connect_ipc::event::EventKind;
 use connect_ipc::setup::Lane;
 
@@ -40,6 +42,29 @@ impl Machine {
         if self.scripts.helper.missing_since().is_some() {
             self.journal_fault(Some(why));
         }
+    }
+
+    /// A script that was to end lives on although the helper has sent it `KILL` at `since`. The
+    /// helper owes nothing more: it has done what it can.
+    pub(super) fn script_survives(&mut self, id: RunId, since: Monotonic) {
+        self.scripts.owe(id, None);
+        let Some(run) = self.scripts.runs.get_mut(id) else {
+            return;
+        };
+        // A helper that is back repeats itself.
+        if !run.survive(since) {
+            return;
+        }
+        let (peer, script, pid) = (run.peer.clone(), run.kind, run.pid());
+        tracing::warn!(
+            peer,
+            script = script.name(),
+            pid,
+            "a script was to end, and lives on after KILL: it waits for a device or a file server \
+             that does not answer, or runs as another user and must be ended by root; those that \
+             follow it for this peer wait"
+        );
+        self.emit(Some(&peer), || EventKind::Survives { script, pid });
     }
 
     /// The helper has said whether scripts of a lane wait for places.

@@ -7,6 +7,7 @@ use connect_ipc::RunId;
 use connect_ipc::control::{
     PeerDetail, PeerStatus, Reply, Request, RunProgress, ScriptCounters, ServiceStatus, WaitsFor,
 };
+use connect_ipc::event::EventKind;
 use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{
     Child, Command, Ended, FromScripts, InterfaceScript, ScriptFailure, ScriptKind, Stream,
@@ -461,6 +462,85 @@ fn a_script_that_hangs_is_in_the_status_and_so_is_one_that_waits_for_it() {
     ends(&mut rig, run, Ended::Exited(0));
     let ifup = (ScriptKind::Ifup, None, 70);
     assert_eq!(long(&mut rig), [ifdown, ifup]);
+}
+
+/// `PAIRS`, with a limit of ten seconds.
+fn limited() -> Vec<(&'static str, &'static str)> {
+    let mut pairs = PAIRS.to_vec();
+    pairs.push(("ifup-timeout", "10s"));
+    pairs
+}
+
+/// The processes of the scripts of `p` that cannot be ended, with their limits and since when, as
+/// `status` has them.
+fn surviving(rig: &mut Rig) -> Vec<(i32, u32, u64)> {
+    let (_, peers) = status(rig);
+    let peer = peers.into_iter().find(|peer| peer.name == "p").unwrap();
+    let long = peer.scripts.long.into_iter();
+    long.filter_map(|it| Some((it.pid?, it.limit?, it.survives?)))
+        .collect()
+}
+
+#[test]
+fn a_script_that_cannot_be_ended_is_told_at_once_and_its_helper_is_not_to_blame() {
+    let (mut rig, run) = with_peer(&limited());
+    let run = run.unwrap();
+    starts(&mut rig, run, 7);
+    rig.observe();
+    rig.wait(Duration::from_secs(14));
+    let since = rig.now.before(Duration::from_secs(2));
+    let survives = FromScripts::Survives { run, since };
+    rig.scripts_say(survives.clone());
+    let ifup = |seconds| (7, 10, seconds);
+    assert_eq!(surviving(&mut rig), [ifup(2)]);
+    rig.wait(Duration::from_secs(60));
+    let (service, _) = status(&mut rig);
+    assert_eq!(service.scripts.helper.silent, None);
+    assert_eq!(rig.restarts, []);
+    // The next helper repeats it.
+    let child = Some(Child {
+        pid: 7,
+        start_time: 0,
+    });
+    let known = UnderWay {
+        run,
+        peer: "p".to_owned(),
+        kind: ScriptKind::Ifup,
+        child,
+        limit: Some(10),
+    };
+    rig.scripts_go();
+    rig.scripts_come_with(vec![known.clone()]);
+    rig.scripts_say(survives.clone());
+    assert_eq!(surviving(&mut rig), [ifup(62)]);
+    let event = EventKind::Survives {
+        script: ScriptKind::Ifup,
+        pid: Some(7),
+    };
+    let told = rig.events.iter().filter(|it| it.kind == event);
+    assert_eq!(told.count(), 1);
+    ends(&mut rig, run, Ended::TimedOut);
+    assert_eq!(surviving(&mut rig), []);
+    rig.scripts_say(survives.clone());
+    assert_eq!(surviving(&mut rig), []);
+    // So does it to the next core.
+    let mut rig = Rig::joined(&[record("p", &limited())], &["p"]);
+    rig.scripts_go();
+    let run = RunId(1);
+    rig.scripts_come_with(vec![UnderWay { run, ..known }]);
+    let since = rig.now;
+    rig.scripts_say(FromScripts::Survives { run, since });
+    assert_eq!(surviving(&mut rig), [ifup(0)]);
+}
+
+#[test]
+fn a_helper_that_does_not_say_what_became_of_a_script_after_its_limit_is_silent() {
+    let (mut rig, run) = with_peer(&limited());
+    starts(&mut rig, run.unwrap(), 7);
+    rig.wait(Duration::from_secs(18));
+    assert_eq!(rig.service().scripts.helper.silent, None);
+    rig.wait(Duration::from_secs(2));
+    assert!(rig.service().scripts.helper.silent.is_some());
 }
 
 #[test]

@@ -35,6 +35,19 @@ struct Progress {
     child: Option<Child>,
     /// When it was started; before, when it was ordered.
     since: Monotonic,
+    /// When the child was sent `KILL` first, if it was and lives on.
+    survives: Option<Monotonic>,
+}
+
+impl Progress {
+    const fn new(child: Option<Child>, since: Monotonic) -> Self {
+        let survives = None;
+        Progress {
+            child,
+            since,
+            survives,
+        }
+    }
 }
 
 /// A run that has not ended, or whose output has not. Only the table changes what it counts.
@@ -75,7 +88,7 @@ impl RunState {
             peer,
             kind,
             order: None,
-            progress: Progress { child: None, since },
+            progress: Progress::new(None, since),
             limit,
             challenge: if kind == ScriptKind::Connect {
                 challenge
@@ -132,31 +145,41 @@ impl RunState {
 
     /// Its child was started at `since`.
     pub(super) fn started(&mut self, child: Child, since: Monotonic) {
-        let child = Some(child);
-        self.progress = Progress { child, since };
+        self.progress = Progress::new(Some(child), since);
         // It will never be ordered again, so the order need not be kept.
         self.order = None;
     }
 
-    /// It takes unusually long at `now`: the report for operators. The work of a `connect` command
-    /// is done when its challenge has come, and it may stay as long as the connection.
+    /// It takes unusually long at `now`, or cannot be ended: the report for operators. The work of
+    /// a `connect` command is done when its challenge has come, and it may stay as long as the
+    /// connection.
     pub(in crate::machine::scripts) fn long(&self, now: Monotonic) -> Option<LongScript> {
         let time = now.since(self.progress.since);
         let has_greeted = self.kind == ScriptKind::Connect
             && self.progress.child.is_some()
             && self.challenge != Challenge::Expected
             && !self.stopping;
-        let is_long = time > LONG && !self.ended && !has_greeted;
-        is_long.then(|| LongScript {
+        let is_long = self.progress.survives.is_some() || time > LONG && !has_greeted;
+        (is_long && !self.ended).then(|| LongScript {
             kind: self.kind,
-            pid: self.progress.child.map(|child| child.pid),
+            pid: self.pid(),
             seconds: time.as_secs(),
+            limit: self.limit,
+            survives: self
+                .progress
+                .survives
+                .map(|since| now.since(since).as_secs()),
         })
     }
 
     /// Its child, once it was started.
     pub(in crate::machine::scripts) fn child(&self) -> Option<Child> {
         self.progress.child
+    }
+
+    /// The process number of its child, once it was started.
+    pub(in crate::machine::scripts) fn pid(&self) -> Option<i32> {
+        self.progress.child.map(|child| child.pid)
     }
 
     /// Whether it has ended, and only its output lingers.
@@ -173,9 +196,16 @@ impl RunState {
     pub(in crate::machine::scripts) fn status(&self, now: Monotonic) -> ScriptStatus {
         ScriptStatus {
             kind: self.kind,
-            pid: self.child().map(|child| child.pid),
+            pid: self.pid(),
             seconds: now.since(self.progress.since).as_secs(),
         }
+    }
+
+    /// It was sent `KILL` at `since`, and lives on; `false` if that was known, or it has ended.
+    pub(in crate::machine::scripts) fn survive(&mut self, since: Monotonic) -> bool {
+        let is_news = !self.ended && self.progress.survives.is_none();
+        self.progress.survives.get_or_insert(since);
+        is_news
     }
 
     /// It has ended: gives the operator who has asked for it; `None` if it had ended before.
