@@ -74,8 +74,8 @@ impl Watched {
     /// have no right over it.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let group = kill_process_group(self.pid, signal);
-        // Only now: a process that leaves the group in between gets the signal twice, and never not
-        // at all. It gets `KILL` wherever it is, since it may go back and forth.
+        // Only now: a process that leaves the group in between gets the signal twice, and never
+        // not at all. It gets `KILL` wherever it is, since it may go back and forth.
         let has_left = getpgid(Some(self.pid)).is_ok_and(|group| group != self.pid);
         let process = if has_left || signal == Signal::KILL {
             pidfd_send_signal(self.exit.get_ref(), signal)

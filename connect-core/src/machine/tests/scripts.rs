@@ -471,12 +471,13 @@ fn limited() -> Vec<(&'static str, &'static str)> {
     pairs
 }
 
-/// The scripts of `p` that cannot be ended, with their limits, as `status` has them.
-fn surviving(rig: &mut Rig) -> Vec<(ScriptKind, Option<i32>, Option<u32>, Option<u64>)> {
+/// The processes of the scripts of `p` that cannot be ended, with their limits and since when, as
+/// `status` has them.
+fn surviving(rig: &mut Rig) -> Vec<(i32, u32, u64)> {
     let (_, peers) = status(rig);
     let peer = peers.into_iter().find(|peer| peer.name == "p").unwrap();
     let long = peer.scripts.long.into_iter();
-    long.map(|it| (it.kind, it.pid, it.limit, it.survives))
+    long.filter_map(|it| Some((it.pid?, it.limit?, it.survives?)))
         .collect()
 }
 
@@ -490,7 +491,7 @@ fn a_script_that_cannot_be_ended_is_told_at_once_and_its_helper_is_not_to_blame(
     let since = rig.now.before(Duration::from_secs(2));
     let survives = FromScripts::Survives { run, since };
     rig.scripts_say(survives.clone());
-    let ifup = |seconds| (ScriptKind::Ifup, Some(7), Some(10), Some(seconds));
+    let ifup = |seconds| (7, 10, seconds);
     assert_eq!(surviving(&mut rig), [ifup(2)]);
     rig.wait(Duration::from_secs(60));
     let (service, _) = status(&mut rig);

@@ -154,6 +154,7 @@ impl Reading {
             }
             Entry::Adopted(_)
             | Entry::Starting { .. }
+            | Entry::Survives { .. }
             | Entry::Ended { .. }
             | Entry::Failures(_)
             | Entry::Settled(_)
