@@ -154,7 +154,6 @@ impl Reading {
             }
             Entry::Adopted(_)
             | Entry::Starting { .. }
-            | Entry::Survives { .. }
             | Entry::Ended { .. }
             | Entry::Failures(_)
             | Entry::Settled(_)
