@@ -126,10 +126,13 @@ impl Scripts {
         setups
     }
 
-    /// Whether another `ifup` of a peer than this one is not over.
-    pub(super) fn has_other_ifup(&self, peer: &str, lane: Lane, than: RunId) -> bool {
+    /// Whether another `ifup` of a peer than this one is not over, among those since the `first`
+    /// that was for its setup. Each one before has an `ifdown` of its own.
+    pub(super) fn has_other_ifup(&self, peer: &str, lane: Lane, first: RunId, than: RunId) -> bool {
         let mut runs = self.runs.pending_of(peer);
-        lane == Lane::Interface && runs.any(|(id, run)| run.kind == ScriptKind::Ifup && id != than)
+        let is_other =
+            |id: RunId, kind: ScriptKind| kind == ScriptKind::Ifup && id >= first && id != than;
+        lane == Lane::Interface && runs.any(|(id, run)| is_other(id, run.kind))
     }
 
     /// The server is gone. It looks at each run.

@@ -225,8 +225,8 @@ impl Machine {
             setup: Some(SetupState::Undone {}),
             undoes: match remains.setups.get(lane) {
                 // If an operator has ordered another one, that may be started.
-                Progress::Ordered { last, .. }
-                    if !self.scripts.has_other_ifup(name, lane, last) =>
+                Progress::Ordered { first, last }
+                    if !self.scripts.has_other_ifup(name, lane, first, last) =>
                 {
                     Some(last)
                 }

@@ -556,6 +556,19 @@ fn a_script_that_an_operator_has_ordered_is_undone_with_the_peer_whatever_become
 }
 
 #[test]
+fn what_may_never_start_is_not_undone_though_an_earlier_one_is_not_over() {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    for _ in 0..3 {
+        rig.hear(ADD);
+        rig.answer_all();
+        let up = rig.ordered().remove(0);
+        rig.hear("NOTE KILL p");
+        let down = rig.ordered().remove(0);
+        assert_eq!((down.kind, down.undoes), (ScriptKind::Ifdown, Some(up.run)));
+    }
+}
+
+#[test]
 fn the_end_of_a_run_is_settled_and_told_once() {
     let mut rig = Rig::joined(&records(PAIRS), &[]);
     rig.hear(ADD);
