@@ -153,7 +153,7 @@ fn commands_options_and_kinds_are_completed_in_every_shell() -> Result {
             ),
             ("connect-cli db dump --js", "connect-cli db dump --json"),
             // A second name is taken and not offered.
-            ("connect-cli versio", "connect-cli versio"),
+            ("connect-cli versi", "connect-cli versi"),
         ] {
             assert_eq!(shell.complete(line)?, completed, "{name}: {line}");
         }
