@@ -5,6 +5,7 @@ mod fan_out;
 mod lines;
 mod messages;
 mod pings;
+mod whole;
 
 use std::hint::black_box;
 
@@ -22,7 +23,14 @@ pub(crate) struct Path {
 
 /// All of them.
 pub(crate) fn all() -> Vec<Path> {
-    [lines::PATHS, messages::PATHS, pings::PATHS, fan_out::PATHS]
+    let lists = [
+        lines::PATHS,
+        messages::PATHS,
+        pings::PATHS,
+        whole::PATHS,
+        fan_out::PATHS,
+    ];
+    lists
         .into_iter()
         .flatten()
         .map(|(name, times, run)| Path {

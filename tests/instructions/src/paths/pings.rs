@@ -29,11 +29,11 @@ pub(super) const PATHS: &[Listed] = &[
 ];
 
 /// How many peers there are.
-const PEERS: u64 = 1_000;
+pub(super) const PEERS: u64 = 1_000;
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 
-fn name(peer: u64) -> String {
+pub(super) fn name(peer: u64) -> String {
     format!("peer-{peer:05}")
 }
 
@@ -44,16 +44,16 @@ fn record(peer: u64) -> Record {
 }
 
 /// The connection of the pinger.
-const PINGER: ConnectionId = ConnectionId(3);
+pub(super) const PINGER: ConnectionId = ConnectionId(3);
 
 /// A core, and what comes out of it in a turn.
-struct Turns {
+pub(super) struct Turns {
     core: Core,
     outputs: Vec<Output>,
     /// The lines for the server of the last turn.
-    lines: Vec<u8>,
+    pub lines: Vec<u8>,
     /// What the pinger was told.
-    told: Vec<ToPinger>,
+    pub told: Vec<ToPinger>,
 }
 
 impl Turns {
@@ -65,13 +65,23 @@ impl Turns {
         self.end(now);
     }
 
+    /// When core has something to do.
+    pub(super) fn next_deadline(&self) -> Option<Monotonic> {
+        self.core.next_deadline()
+    }
+
+    /// Adds to what the pinger was told.
+    pub(super) fn tell(&mut self, message: ToPinger) {
+        self.told.push(message);
+    }
+
     /// Hands an input to core.
-    fn feed(&mut self, input: Input<'_>, now: Monotonic) {
+    pub(super) fn feed(&mut self, input: Input<'_>, now: Monotonic) {
         self.core.handle(input, now, &mut self.outputs);
     }
 
     /// Ends the turn.
-    fn end(&mut self, now: Monotonic) {
+    pub(super) fn end(&mut self, now: Monotonic) {
         self.core.handle(Input::EndOfTurn, now, &mut self.outputs);
         self.lines.clear();
         for output in self.outputs.drain(..) {
@@ -85,7 +95,7 @@ impl Turns {
 }
 
 /// A line of the server.
-fn line(text: &str) -> Input<'_> {
+pub(super) fn line(text: &str) -> Input<'_> {
     Input::ServerLine(text.into())
 }
 
@@ -105,7 +115,7 @@ fn config(now: Monotonic) -> Config {
 }
 
 /// A core that has joined a server with these peers, and what it has told the pinger.
-fn joined(now: Monotonic) -> Turns {
+pub(super) fn joined(now: Monotonic) -> Turns {
     let core = Core::new(config(now));
     let mut turns = Turns {
         core,
