@@ -146,7 +146,9 @@ fn a_database_is_compared_with_the_running_service_before_it_is_loaded() -> Outc
         format!("[alice]\npeer = {ANSWERING_TOO}\n[dora]\nauto = t\npeer = {ANSWERING}\n"),
     )?;
     let new = new.to_string_lossy().into_owned();
-    let text = told(&site, &["db", "diff", "--running", &new])?;
+    let output = cli(&site, &["db", "diff", "--running", &new])?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "they differ: {text}");
     for line in [
         "~ peer alice changed: ",
         "- peer bob removed",
