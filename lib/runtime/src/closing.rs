@@ -50,7 +50,7 @@ struct State {
     closed: u64,
 }
 
-/// Starts the threads, so that [`close`] never waits. Within a runtime.
+/// Starts the threads, so that no close waits. Within a runtime.
 ///
 /// # Errors
 /// If the system refuses a thread or the signal.
