@@ -13,26 +13,42 @@ use crate::endpoints::rate::Bucket;
 /// How many users are remembered before those at rest are forgotten.
 const USERS: usize = 1024;
 
-/// What one user has sent.
+/// What one user has had.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sent {
-    messages: Bucket,
+struct Had {
+    own: Bucket,
+    /// What does not wait for others.
     first: Bucket,
+}
+
+/// What each user has had.
+#[derive(Debug, Default)]
+struct Users(HashMap<Option<u32>, Had>);
+
+impl Users {
+    /// What this user has had, to be changed.
+    fn of(&mut self, user: Option<u32>, now: Monotonic) -> &mut Had {
+        if self.0.len() >= USERS {
+            self.0
+                .retain(|_, had| !had.own.is_at_rest(now) || !had.first.is_at_rest(now));
+        }
+        self.0.entry(user).or_default()
+    }
 }
 
 /// When messages of strangers may be read.
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     all: Bucket,
-    users: HashMap<Option<u32>, Sent>,
+    users: Users,
 }
 
 impl Pacer {
     /// Takes a slot for one message of a user, and gives its time.
     pub(super) fn slot(&mut self, user: Option<u32>, now: Monotonic) -> Monotonic {
-        let sent = self.user(user, now);
-        let mut at = sent.messages.ready_at(limits::MESSAGES);
-        sent.messages.take(limits::MESSAGES, 1, now);
+        let sent = self.users.of(user, now);
+        let mut at = sent.own.ready_at(limits::MESSAGES);
+        sent.own.take(limits::MESSAGES, 1, now);
         let is_first = sent.first.ready_at(limits::FIRST_MESSAGES) <= now;
         if is_first {
             sent.first.take(limits::FIRST_MESSAGES, 1, now);
@@ -46,40 +62,24 @@ impl Pacer {
     /// A user does not use its slot, for which it would have had to wait.
     pub(super) fn give_back(&mut self, user: Option<u32>) {
         self.all.give_back(limits::ALL_MESSAGES);
-        if let Some(sent) = self.users.get_mut(&user) {
-            sent.messages.give_back(limits::MESSAGES);
+        if let Some(sent) = self.users.0.get_mut(&user) {
+            sent.own.give_back(limits::MESSAGES);
         }
     }
 
     /// A user has cost so many bytes, or a connection.
     pub(super) fn charge(&mut self, user: Option<u32>, bytes: usize, now: Monotonic) {
         let messages = bytes / limits::BYTES_A_MESSAGE;
-        self.user(user, now)
-            .messages
-            .take(limits::MESSAGES, messages, now);
+        let sent = self.users.of(user, now);
+        sent.own.take(limits::MESSAGES, messages, now);
     }
-
-    fn user(&mut self, user: Option<u32>, now: Monotonic) -> &mut Sent {
-        if self.users.len() >= USERS {
-            self.users
-                .retain(|_, sent| !sent.messages.is_at_rest(now) || !sent.first.is_at_rest(now));
-        }
-        self.users.entry(user).or_default()
-    }
-}
-
-/// How many events one user has got.
-#[derive(Clone, Copy, Debug, Default)]
-struct Got {
-    events: Bucket,
-    first: Bucket,
 }
 
 /// How many events may be delivered.
 #[derive(Debug, Default)]
 pub(super) struct Deliveries {
     all: Bucket,
-    users: HashMap<Option<u32>, Got>,
+    users: Users,
 }
 
 impl Deliveries {
@@ -88,8 +88,8 @@ impl Deliveries {
         let Owner::Other(user) = owner else {
             return usize::MAX;
         };
-        let got = self.users.get(&user).copied().unwrap_or_default();
-        let own = got.events.left(limits::EVENTS, now);
+        let got = self.users.0.get(&user).copied().unwrap_or_default();
+        let own = got.own.left(limits::EVENTS, now);
         let first = got.first.left(limits::FIRST_EVENTS, now);
         own.min(self.all.left(limits::ALL_EVENTS, now).max(first))
     }
@@ -98,12 +98,8 @@ impl Deliveries {
     pub(super) fn delivered(&mut self, owner: Owner, events: usize, now: Monotonic) {
         let Owner::Other(user) = owner else { return };
         let count = events + limits::WRITE;
-        if self.users.len() >= USERS {
-            self.users
-                .retain(|_, got| !got.events.is_at_rest(now) || !got.first.is_at_rest(now));
-        }
-        let got = self.users.entry(user).or_default();
-        got.events.take(limits::EVENTS, count, now);
+        let got = self.users.of(user, now);
+        got.own.take(limits::EVENTS, count, now);
         got.first.take(limits::FIRST_EVENTS, count, now);
         self.all.take(limits::ALL_EVENTS, count, now);
     }
@@ -183,7 +179,7 @@ mod tests {
             let now = START + Duration::from_millis(100 * u64::from(user));
             pacer.slot(Some(user), now);
         }
-        assert!(pacer.users.len() <= USERS, "{}", pacer.users.len());
+        assert!(pacer.users.0.len() <= USERS, "{}", pacer.users.0.len());
     }
 
     #[test]
