@@ -115,12 +115,11 @@ pub(crate) fn make(directory: &Path) -> io::Result<()> {
 pub(crate) fn check(directory: &Path) -> anyhow::Result<()> {
     match Ownership::ourselves().check(directory, Strictness::Directory) {
         Ok(()) | Err(Distrust::Missing { .. }) => Ok(()),
-        Err(distrust) => anyhow::bail!(
-            "the state directory {} is not safe, since others could have anything run: {distrust}; \
-             {}, or name another directory with --keep-state",
-            directory.display(),
-            distrust.remedy()
-        ),
+        Err(distrust) => {
+            let what = format!("the state directory {}", directory.display());
+            let danger = "have anything run";
+            anyhow::bail!(distrust.refusal(&what, danger, "--keep-state"))
+        }
     }
 }
 

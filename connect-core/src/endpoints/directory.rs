@@ -48,12 +48,9 @@ pub(super) fn make(path: &Path) -> anyhow::Result<()> {
 }
 
 fn refusal(path: &Path, distrust: &Distrust) -> anyhow::Error {
-    anyhow::anyhow!(
-        "the runtime directory {} is not safe, since others could put sockets of theirs in it: \
-         {distrust}; {}, or choose another directory with --runtime-dir",
-        path.display(),
-        distrust.remedy()
-    )
+    let what = format!("the runtime directory {}", path.display());
+    let danger = "put sockets of theirs in it";
+    anyhow::Error::msg(distrust.refusal(&what, danger, "--runtime-dir"))
 }
 
 #[cfg(test)]

@@ -71,12 +71,9 @@ impl Directory {
         Ownership::ourselves()
             .check(path, Strictness::Directory)
             .map_err(|distrust| {
-                anyhow::anyhow!(
-                    "the journal of scripts in {} is not safe, since others could have anything \
-                     run: {distrust}; {}, or name another directory with --journal-dir",
-                    path.display(),
-                    distrust.remedy()
-                )
+                let what = format!("the journal of scripts in {}", path.display());
+                let danger = "have anything run";
+                anyhow::Error::msg(distrust.refusal(&what, danger, "--journal-dir"))
             })?;
         Ok(Directory {
             descriptor,

@@ -81,6 +81,17 @@ pub enum Distrust {
 }
 
 impl Distrust {
+    /// Why the directory `what` is not used: its names are not safe, so that others could do what
+    /// `danger` says; and the remedies, of which `option` is one.
+    #[must_use]
+    pub fn refusal(&self, what: &str, danger: &str, option: &str) -> String {
+        format!(
+            "{what} is not safe, since others could {danger}: {self}; {}, or choose another \
+             directory with {option}",
+            self.remedy()
+        )
+    }
+
     /// What makes it safe, as a command where there is one.
     #[must_use]
     pub fn remedy(&self) -> String {
