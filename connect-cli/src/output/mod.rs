@@ -272,11 +272,7 @@ mod tests {
 
     #[test]
     fn nothing_from_elsewhere_commands_a_terminal_however_it_is_written() {
-        let columns = [table::Column {
-            title: "PEER",
-            right: false,
-            least: None,
-        }];
+        let columns = [table::Column::new("PEER", false, None)];
         let shown = "a\\u{1b}[2Jb\\u{202e}c\\u{9b}\\u{7f}";
         let all = |out: &mut Output<Vec<u8>>| {
             let table = Table::new(columns, [vec![Cell::from(ODD)]].into_iter());

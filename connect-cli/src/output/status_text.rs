@@ -279,23 +279,22 @@ pub(crate) fn last(ping: LastPing) -> String {
     }
 }
 
+/// The columns of a table of peers.
+pub(crate) const fn peer_columns() -> [Column; 8] {
+    [
+        Column::new("PEER", false, Some(12)),
+        Column::new("STATE", false, None),
+        Column::new("ADDRESS", false, Some(12)),
+        Column::new("LAST", true, None),
+        Column::new("MEAN", true, None),
+        Column::new("LOSS", true, None),
+        Column::new("FAIL", true, None),
+        Column::new("NEXT", true, None),
+    ]
+}
+
 fn table(peers: &[PeerStatus]) -> Table<impl Iterator<Item = Vec<Cell>> + Clone> {
-    let column = |title, right, least| Column {
-        title,
-        right,
-        least,
-    };
-    let columns = [
-        column("PEER", false, Some(12)),
-        column("STATE", false, None),
-        column("ADDRESS", false, Some(12)),
-        column("LAST", true, None),
-        column("MEAN", true, None),
-        column("LOSS", true, None),
-        column("FAIL", true, None),
-        column("NEXT", true, None),
-    ];
-    Table::new(columns, peers.iter().map(row))
+    Table::new(peer_columns(), peers.iter().map(row))
 }
 
 fn row(peer: &PeerStatus) -> Vec<Cell> {

@@ -14,11 +14,22 @@ const GAP: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
-    pub(crate) title: &'static str,
-    /// Whether its cells are aligned to the right, as numbers should be.
-    pub(crate) right: bool,
-    /// How narrow it may become when the table is too wide. Columns on the right are cut first.
-    pub(crate) least: Option<usize>,
+    title: &'static str,
+    right: bool,
+    least: Option<usize>,
+}
+
+impl Column {
+    /// A column. `right`: whether its cells are aligned to the right, as numbers should be.
+    /// `least`: how narrow it may become when the table is too wide. Columns on the right are cut
+    /// first.
+    pub(crate) const fn new(title: &'static str, right: bool, least: Option<usize>) -> Self {
+        Column {
+            title,
+            right,
+            least,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -145,11 +156,7 @@ mod tests {
     use super::*;
 
     fn table() -> Table<std::vec::IntoIter<Vec<Cell>>> {
-        let column = |title, right, least| Column {
-            title,
-            right,
-            least,
-        };
+        let column = Column::new;
         let columns = [
             column("PEER", false, Some(4)),
             column("ADDRESS", false, Some(7)),

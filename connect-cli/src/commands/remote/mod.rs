@@ -108,7 +108,6 @@ pub(crate) async fn run(
         }
         let at = words.iter().position(|word| word == "--");
         words.insert(at.unwrap_or(words.len()), "--json".to_owned());
-        words.retain(|word| word != "--wide");
         words
     } else {
         words::without(&command, line, &["hosts"])

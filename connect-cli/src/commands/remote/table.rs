@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::told::Told;
 use crate::output::paint::Paint;
+use crate::output::status_text::peer_columns;
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{Output, SCHEMA, text};
 
@@ -104,24 +105,18 @@ pub(super) fn show(told: &[Told], wide: bool, out: &mut Output) -> io::Result<()
         let peers = state.iter().flat_map(|state| &state.peers);
         peers.map(|peer| row(host, peer))
     });
-    out.table(&Table::new(peer_columns(), peers), wide)
+    let mut columns = vec![Column::new("HOST", false, Some(8))];
+    columns.extend(peer_columns());
+    out.table(&Table::new(columns, peers), wide)
 }
 
-const fn column(title: &'static str, right: bool, least: Option<usize>) -> Column {
-    Column {
-        title,
-        right,
-        least,
-    }
-}
-
-fn service_columns() -> [Column; 5] {
+const fn service_columns() -> [Column; 5] {
     [
-        column("HOST", false, Some(12)),
-        column("VERSION", false, None),
-        column("SERVER", false, None),
-        column("UP", true, None),
-        column("DATABASE", false, None),
+        Column::new("HOST", false, Some(12)),
+        Column::new("VERSION", false, None),
+        Column::new("SERVER", false, None),
+        Column::new("UP", true, None),
+        Column::new("DATABASE", false, None),
     ]
 }
 
@@ -143,20 +138,6 @@ fn service(host: &str, state: Option<&State>) -> Vec<Cell> {
         Cell::painted(paint(service.server == "up"), service.server.as_str()),
         Cell::painted(paint(up == wanted), format!("{up}/{wanted}")),
         text::or_nothing(checksum).into(),
-    ]
-}
-
-fn peer_columns() -> [Column; 9] {
-    [
-        column("HOST", false, Some(8)),
-        column("PEER", false, Some(12)),
-        column("STATE", false, None),
-        column("ADDRESS", false, Some(12)),
-        column("LAST", true, None),
-        column("MEAN", true, None),
-        column("LOSS", true, None),
-        column("FAIL", true, None),
-        column("NEXT", true, None),
     ]
 }
 
