@@ -5,26 +5,15 @@ use std::path::Path;
 
 use connect_ipc::hello::{Hello, Role};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 
 /// Serves for ever; every request is answered with the bytes of the file.
 pub(crate) fn play(socket: &Path, bytes: &Path) -> anyhow::Result<()> {
     let bytes: &[u8] = std::fs::read(bytes)?.leak();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let listener = UnixListener::bind(socket)?;
-        println!("ready");
-        loop {
-            let (stream, _) = listener.accept().await?;
-            // A client that leaves ends its task, whatever it was about.
-            tokio::spawn(async move { drop(serve(stream, bytes).await) });
-        }
-    })
+    super::serve_all(socket, |stream| serve(stream, bytes))
 }
 
-async fn serve(stream: UnixStream, bytes: &[u8]) -> anyhow::Result<()> {
+async fn serve(stream: UnixStream, bytes: &'static [u8]) -> anyhow::Result<()> {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader);
     let mut text = String::new();

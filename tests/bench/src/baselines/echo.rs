@@ -6,24 +6,12 @@ use std::path::Path;
 use connect_ipc::control::{Answer, Envelope, Reply};
 use connect_ipc::hello::{Hello, Role};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixStream;
 
 /// Serves for ever; every request is answered with the reply that the file holds as JSON.
 pub(crate) fn play(socket: &Path, reply: &Path) -> anyhow::Result<()> {
     let reply: Reply = serde_json::from_slice(&std::fs::read(reply)?)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let listener = UnixListener::bind(socket)?;
-        println!("ready");
-        loop {
-            let (stream, _) = listener.accept().await?;
-            let reply = reply.clone();
-            // A client that leaves ends its task, whatever it was about.
-            tokio::spawn(async move { drop(serve(stream, reply).await) });
-        }
-    })
+    super::serve_all(socket, |stream| serve(stream, reply.clone()))
 }
 
 async fn serve(stream: UnixStream, reply: Reply) -> anyhow::Result<()> {

@@ -237,27 +237,17 @@ fn is_held_up(view: &View<'_>, peer: &str, lane: Lane) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use connect_ipc::scripts::Command;
     use connect_ipc::setup::SetupState;
     use tripe_lab::LabConfig;
     use tripe_lab::server::Server;
 
-    use super::super::testing::{Sight, view};
+    use super::super::testing::{self, Sight, view};
     use super::*;
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[("p", &[("ifup", "up"), ("ifdown", "down")])];
 
     fn start(sight: &mut Sight, number: u64, kind: ScriptKind) {
-        let run = Run {
-            run: RunId(number),
-            peer: "p".to_owned(),
-            kind,
-            command: Command::Exec(vec!["script".to_owned()]),
-            environment: Vec::new(),
-            limit: None,
-            setup: Some(SetupState::Undone {}),
-            undoes: None,
-        };
+        let run = testing::run(number, kind, Some(SetupState::Undone {}));
         sight.see(Seen::Started(RunId(number), &run)).unwrap();
     }
 

@@ -181,10 +181,9 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    use connect_ipc::scripts::Command;
     use connect_ipc::setup::SetupState;
 
-    use super::super::testing::{Sight, plan};
+    use super::super::testing::{self, Sight, plan};
     use super::*;
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[(
@@ -198,16 +197,7 @@ mod tests {
     )];
 
     fn run(number: u64, kind: ScriptKind) -> Run {
-        Run {
-            run: RunId(number),
-            peer: "p".to_owned(),
-            kind,
-            command: Command::Exec(vec!["script".to_owned()]),
-            environment: Vec::new(),
-            limit: None,
-            setup: Some(SetupState::Undone {}),
-            undoes: None,
-        }
+        testing::run(number, kind, Some(SetupState::Undone {}))
     }
 
     /// A service that was started with its server.

@@ -73,22 +73,13 @@ impl Scripts {
 
 #[cfg(test)]
 mod tests {
-    use connect_ipc::scripts::{Command, Ended};
+    use connect_ipc::scripts::Ended;
 
-    use super::super::testing::Sight;
+    use super::super::testing::{self, Sight};
     use super::*;
 
     fn run(number: u64, kind: ScriptKind) -> Run {
-        Run {
-            run: RunId(number),
-            peer: "p".to_owned(),
-            kind,
-            command: Command::Exec(vec!["script".to_owned()]),
-            environment: Vec::new(),
-            limit: None,
-            setup: None,
-            undoes: None,
-        }
+        testing::run(number, kind, None)
     }
 
     fn start(sight: &mut Sight, number: u64, kind: ScriptKind) -> Verdict {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use connect_core::machine::{Config, ConnectionId, Input, Machine};
 use connect_ifscripts::ledger::Ledger;
+use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
 use connect_ipc::pinger::FromPinger;
-use connect_ipc::scripts::FromScripts;
-use connect_ipc::setup::SetupPage;
+use connect_ipc::scripts::{Command, FromScripts, Run, ScriptKind};
+use connect_ipc::setup::{SetupPage, SetupState};
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 use tripe_lab::server::ClientId;
@@ -51,6 +52,20 @@ pub(super) fn plan(records: &[(&str, &[(&str, &str)])], faults: Vec<Timed>) -> P
         faults,
         quiet_from: Instant(0),
         until: Instant(0),
+    }
+}
+
+/// A run of a script of `p` that changes its setup so, if it does.
+pub(super) fn run(number: u64, kind: ScriptKind, setup: Option<SetupState>) -> Run {
+    Run {
+        run: RunId(number),
+        peer: "p".to_owned(),
+        kind,
+        command: Command::Exec(vec!["script".to_owned()]),
+        environment: Vec::new(),
+        limit: None,
+        setup,
+        undoes: None,
     }
 }
 
