@@ -56,7 +56,7 @@ impl Machine {
 
     /// What everybody may hear of a command: a challenge that somebody has given as a word is none
     /// of it. The name of a peer is told, whatever it looks like.
-    fn words_told(&self, words: &[String]) -> Vec<String> {
+    pub(in crate::machine) fn words_told(&self, words: &[String]) -> Vec<String> {
         let is_name = |word: &str| {
             self.peers.find(word).is_some() || self.database.current.peer(word).is_some()
         };

@@ -30,8 +30,11 @@ impl Machine {
     pub(in crate::machine) fn script_requested(&mut self, by: &str, request: ScriptRequest) {
         let (name, kind) = (request.peer.clone(), ScriptKind::from(request.script));
         if request.purpose == ScriptPurpose::Run {
-            self.emit(Some(&name), || EventKind::Command {
-                words: vec![kind.name().to_owned(), name.clone()],
+            let words = [kind.name().to_owned(), name.clone()];
+            let words = self.words_told(&words);
+            let told = words.last().cloned();
+            self.emit(told.as_deref(), || EventKind::Command {
+                words,
                 by: by.to_owned(),
             });
         }

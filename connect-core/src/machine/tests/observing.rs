@@ -11,6 +11,7 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Envelope, PeerRows, Reply, Request};
 use connect_ipc::event::{Event, EventKind, EventName};
 use connect_ipc::event_filter::{EventFilter, EventKinds, PeerNames};
+use connect_ipc::scripts::InterfaceScript;
 use peerdb::{Database, Record};
 use proptest::prelude::*;
 
@@ -723,6 +724,8 @@ fn a_challenge_given_as_a_word_of_a_command_is_told_to_nobody() {
     for (job, word) in [plain, challenge].iter().enumerate() {
         rig.hear(&format!("SVCJOB J{job} connect kick {word}"));
     }
+    let (peer, script) = (challenge.to_owned(), InterfaceScript::Ifup);
+    rig.request(1, 1, Request::RunScript { peer, script });
     let told = rig.events.iter().filter_map(|event| match &event.kind {
         EventKind::Command { words, .. } => Some(words.join(" ")),
         _ => None,
@@ -730,6 +733,12 @@ fn a_challenge_given_as_a_word_of_a_command_is_told_to_nobody() {
     let told: Vec<String> = told.collect();
     assert_eq!(
         told,
-        [format!("kick {plain}"), "kick <challenge>".to_owned()]
+        [
+            format!("kick {plain}"),
+            "kick <challenge>".to_owned(),
+            "ifup <challenge>".to_owned()
+        ]
     );
+    let peers = rig.events.iter().filter_map(|event| event.peer.as_deref());
+    assert_eq!(peers.filter(|peer| *peer == challenge).count(), 0);
 }
