@@ -65,6 +65,13 @@ fn segment(core: &Core) -> Result<PathBuf> {
     found.context("there is no segment")
 }
 
+/// Waits for an answer, which says that what was sent before has arrived.
+async fn recall(connection: &mut Connection) -> Result<()> {
+    connection.tell(&ToScripts::Recall(None))?;
+    while !matches!(connection.next().await?, FromScripts::Setups(_)) {}
+    Ok(())
+}
+
 /// A run that writes its number into a file.
 fn noting(core: &Core, run: u64, peer: &str) -> Run {
     let log = core.path("log");
@@ -110,9 +117,7 @@ async fn after_a_kill_each_script_has_run_once_and_in_order() -> Result<()> {
 
     let settled = [1, 2, 4].map(RunId);
     connection.tell(&ToScripts::Settled(settled.to_vec()))?;
-    // The answer says that what was sent before it has arrived.
-    connection.tell(&ToScripts::Recall(None))?;
-    while !matches!(connection.next().await?, FromScripts::Setups(_)) {}
+    recall(&mut connection).await?;
     kill(helper, connection).await?;
     let (_helper, mut connection, resumed) = succeed(&core).await?;
     assert_eq!(resumed.len(), 1);
@@ -126,10 +131,12 @@ async fn orders_that_a_signal_has_overtaken_are_noted_and_carried_out() -> Resul
     for stop_wait in ["0", "2m"] {
         let core = Core::new().await?;
         let mut helper = core.journalling(&["--stop-wait", stop_wait])?;
-        let (connection, _) = core.accept().await?;
+        let (mut connection, _) = core.accept().await?;
         connection.tell(&ToScripts::Ready {})?;
-        // It is to find the signal before it reads anything.
-        helper.signal(Signal::STOP)?;
+        recall(&mut connection).await?;
+        // What it finds when it goes on is the signal and the order together: it has read all that
+        // was sent before, and stands still before there is an order.
+        helper.stand_still().await?;
         let script = format!("echo ran >>'{}'", core.path("log").display());
         let order = ToScripts::Run(vec![shell(1, "a", script)]);
         connection.tell_last(&order)?;

@@ -23,7 +23,7 @@ use connect_runtime::ownership::{Ownership, Strictness};
 use connect_runtime::transport::{self, HELPER_BACKLOG, Limits, Receiver, Sender};
 use interprocess::local_socket::tokio::Listener;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::ChildStderr;
 
@@ -213,6 +213,19 @@ impl Helper {
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill_process(self.pid()?, signal)?)
+    }
+
+    /// Stops it, and waits until it stands still.
+    pub(crate) async fn stand_still(&self) -> Result<()> {
+        let pid = self.pid()?;
+        kill_process(pid, Signal::STOP)?;
+        // It stays to be waited for by who waits for its end.
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
+        within(tokio::task::spawn_blocking(move || {
+            waitid(WaitId::Pid(pid), options)
+        }))
+        .await???;
+        Ok(())
     }
 
     /// The most memory it has ever had in use, in bytes.
