@@ -67,12 +67,12 @@ impl Rule for Late {
         }
         match now.fact {
             Some(Fact::Sent(command)) if command.is_ping() => {
-                self.note(now.at, command.word(0), Wait::Answer);
+                self.goes_on(now.at, command.word(0), Wait::Answer);
             }
             Some(Fact::Ended(command, end)) if command.is_ping() => {
                 match end {
                     End::Reply(_) => {
-                        self.note(now.at, command.word(0), Wait::Check);
+                        self.goes_on(now.at, command.word(0), Wait::Check);
                     }
                     // It was removed, which may have been told before this ping was read.
                     End::Died => self.removed(command),
@@ -80,7 +80,7 @@ impl Rule for Late {
                         self.removed(command);
                     }
                     End::Ok | End::Timeout | End::Failed(_) => {
-                        self.note(now.at, command.word(0), Wait::Retry);
+                        self.goes_on(now.at, command.word(0), Wait::Retry);
                     }
                 }
             }
@@ -109,6 +109,13 @@ impl Rule for Late {
 impl Late {
     fn note(&mut self, at: Instant, peer: &str, wait: Wait) {
         self.peers.insert(peer.to_owned(), (at, wait));
+    }
+
+    /// A ping was sent, or has ended. Its peer may have been removed before the server has read it.
+    fn goes_on(&mut self, at: Instant, peer: &str, wait: Wait) {
+        if let Some(last) = self.peers.get_mut(peer) {
+            *last = (at, wait);
+        }
     }
 
     /// The peer of this ping is not there any more, unless it was added since.
@@ -201,6 +208,20 @@ mod tests {
         assert_eq!(look(&mut sight, &file), Ok(()));
         sight.lines(&["> PING -background c0.0 -timeout 10 p"]);
         sight.later(17);
+        assert_eq!(look(&mut sight, &file), Ok(()));
+    }
+
+    #[test]
+    fn the_end_of_a_ping_brings_no_peer_back() {
+        let (mut sight, file) = added();
+        sight.lines(&[
+            "> PING -background c0.0 -timeout 10 p",
+            "< NOTE KILL p",
+            "< BGFAIL c0.0 strange-failure",
+            "> PING -background c0.1 -timeout 10 p",
+            "< BGFAIL c0.1 strange-failure",
+        ]);
+        sight.later(3_600);
         assert_eq!(look(&mut sight, &file), Ok(()));
     }
 
