@@ -38,6 +38,18 @@ pub(super) fn has_maker(record: Option<&Record>, lane: Lane) -> bool {
     record.is_some_and(|record| record.get(maker.name()).is_some())
 }
 
+/// How far the setup of a lane has come for a peer that has just come.
+pub(super) fn at_first(record: Option<&Record>, lane: Lane) -> Progress {
+    if has_maker(record, lane) {
+        Progress::Due
+    } else if record.is_some_and(|record| names_script(record, lane)) {
+        // `ifdown' without `ifup' is run for a peer that goes.
+        Progress::Made
+    } else {
+        Progress::NoScript
+    }
+}
+
 impl Machine {
     /// Makes the setups of a peer in these lanes (connect(8), "Configuring interfaces" and "Dynamic
     /// connection").
@@ -48,10 +60,7 @@ impl Machine {
         let record = peer.record.as_ref();
         let names = |lane| lanes.contains(&lane) && record.is_some_and(|it| names_script(it, lane));
         let (interface, connection) = (names(Lane::Interface), names(Lane::Connection));
-        let progress = lanes.iter().map(|lane| match has_maker(record, *lane) {
-            true => (*lane, Progress::Due),
-            false => (*lane, Progress::Made),
-        });
+        let progress = lanes.iter().map(|lane| (*lane, at_first(record, *lane)));
         for (lane, progress) in progress.collect::<Vec<_>>() {
             peer.setups.set(lane, progress);
         }
@@ -123,7 +132,7 @@ impl Machine {
             _ => peer.record_in_use().cloned(),
         };
         let run = match peer.setups.get(lane) {
-            Progress::Made => None,
+            Progress::Made | Progress::NoScript => None,
             _ => Some(self.scripts.next_run()),
         };
         Some(self.made_with(peer, record.as_ref(), run))
@@ -159,7 +168,9 @@ impl Machine {
             let run = match peer.setups.get(lane) {
                 Progress::Made => None,
                 Progress::Ordered { last, .. } => Some(last),
-                Progress::Found | Progress::Due | Progress::NeverStarted => continue,
+                Progress::Found | Progress::Due | Progress::NoScript | Progress::NeverStarted => {
+                    continue;
+                }
             };
             if is_kept {
                 let made = self.made_with(peer, peer.record_in_use(), run);
@@ -209,6 +220,10 @@ impl Machine {
         let before = remains.in_use.as_deref().or(remains.record.as_ref());
         let was_kept = before.is_some_and(|it| names_script(it, lane));
         if !was_kept && !names_script(&record, lane) {
+            return;
+        }
+        if remains.setups.get(lane) == Progress::NoScript && has_maker(Some(&record), lane) {
+            // Its script has come since, and was never started.
             return;
         }
         let prepared = match lane {

@@ -23,8 +23,11 @@ pub(in crate::machine) enum Progress {
         /// The last: those before were to end when it was ordered.
         last: RunId,
     },
-    /// It was made, or there is no script that makes it.
+    /// It was made, or the record has only the script that undoes it.
     Made,
+    /// There was no script for it, so nothing was made. One that the record has got since has made
+    /// nothing either.
+    NoScript,
     /// The run that was to make it never started, so that there is nothing to undo.
     NeverStarted,
 }
@@ -35,7 +38,7 @@ impl Progress {
         match self {
             Progress::Found => Past::Found,
             Progress::Due => Past::Due,
-            Progress::Ordered { .. } | Progress::Made => Past::Made,
+            Progress::Ordered { .. } | Progress::Made | Progress::NoScript => Past::Made,
             Progress::NeverStarted => Past::NeverStarted,
         }
     }

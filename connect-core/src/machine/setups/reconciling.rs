@@ -11,7 +11,7 @@ use connect_policy::changes::of_present;
 use peerdb::Record;
 
 use super::decision::{Now, Past, decide};
-use super::making::{has_maker, names_script};
+use super::making::{at_first, names_script};
 use super::progress::{PeerSetups, Progress};
 use super::recovery::{Cause, DECIDED_IN_A_TURN, pasts};
 use super::remains::Remains;
@@ -39,13 +39,17 @@ impl Machine {
 
     /// Undoes what was made for a peer that is gone, unless it is not known yet what that is.
     pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer) {
-        let remains = Remains::of(peer);
+        let mut remains = Remains::of(peer);
+        for lane in Lane::ALL {
+            if peer.setups.get(lane) == Progress::Due {
+                // Where there is no script, nothing was to be waited for.
+                remains
+                    .setups
+                    .set(lane, at_first(peer.record.as_ref(), lane));
+            }
+        }
         if self.is_undecided(name) {
-            let past = ByLane::of(|lane| match peer.setups.get(lane) {
-                // Nothing was to be waited for, so it counts as made.
-                Progress::Due if !has_maker(peer.record.as_ref(), lane) => Past::Made,
-                progress => progress.past(),
-            });
+            let past = pasts(&remains.setups);
             self.scripts.recovery.removed(name, past, remains);
             self.reconcile(name);
         } else {
@@ -72,8 +76,7 @@ impl Machine {
         };
         let is_kept = names(Lane::Interface) || names(Lane::Connection);
         if !is_kept && self.scripts.recovery.is_known() {
-            // There is nothing to make, and nothing to undo unless its record names a script later.
-            self.count_as_made(id);
+            self.note_no_script(id);
             return;
         }
         let now = if another { Now::Another } else { Now::Same };
@@ -88,14 +91,14 @@ impl Machine {
         }
     }
 
-    /// What was to be made for a peer, but has no script that makes it, counts as made.
-    fn count_as_made(&mut self, id: PeerId) {
+    /// What was to be made for a peer has no script.
+    fn note_no_script(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
         for lane in Lane::ALL {
             if peer.setups.get(lane) == Progress::Due {
-                peer.setups.set(lane, Progress::Made);
+                peer.setups.set(lane, Progress::NoScript);
             }
         }
     }

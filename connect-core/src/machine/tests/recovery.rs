@@ -438,6 +438,31 @@ fn what_never_started_is_not_undone() {
 }
 
 #[test]
+fn what_was_added_before_its_record_named_scripts_is_not_undone_by_them() {
+    let without = records(&[("peer", "INET 192.0.2.1 1")]);
+    for before in [Vec::new(), without] {
+        for restarted in [false, true] {
+            let mut rig = Rig::joined(&before, &[]);
+            rig.hear(ADD);
+            rig.answer_all();
+            if restarted {
+                let (_, state) = rig.machine.state().unwrap();
+                rig = Rig::alone(&records(BOTH), true);
+                rig.inherit(state);
+                rig.scripts_come();
+                rig.meet(&["p"]);
+            } else {
+                rig.database(&records(BOTH));
+            }
+            rig.answer_all();
+            rig.hear("NOTE KILL p");
+            rig.answer_all();
+            assert_eq!(scripts(&mut rig), [""; 0], "{before:?} {restarted}");
+        }
+    }
+}
+
+#[test]
 fn a_peer_that_was_found_counts_as_set_up() {
     let mut rig = next(BOTH, Vec::new(), &["p"]);
     assert_eq!(scripts(&mut rig), [""; 0]);
