@@ -3,10 +3,12 @@
 //! hour, and all that each machine holds each day.
 
 use std::fmt::{Debug, Write};
+use std::time::Duration;
 
 use connect_core::machine::Machine;
 
 use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
 
@@ -28,18 +30,26 @@ const EACH_BYTES: usize = 16 * 1024;
 const RUN_BYTES: usize = 4 * 1024;
 const BYTES: usize = 256 * 1024;
 
-/// How many hours have passed.
+/// How long after its sleep a host has what others wanted of it meanwhile, all at once.
+const CATCH_UP: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
+    /// How many hours have passed.
     hours: u32,
+    /// When the host has woken last.
+    awake: Option<Instant>,
 }
 
 impl Rule for Sizes {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.seen {
+            Seen::Slept(_) => self.awake = Some(now.at),
             Seen::Hour(view) => {
                 self.hours += 1;
-                counts(view)?;
+                if self.awake.is_none_or(|awake| now.at >= awake + CATCH_UP) {
+                    counts(view)?;
+                }
                 if self.hours.is_multiple_of(24) {
                     lengths(view)?;
                 }
@@ -136,8 +146,9 @@ mod tests {
     use super::super::testing::{Sight, joined, view};
     use super::*;
 
-    /// What is seen of a core that was given so many jobs that it cannot do at once.
-    fn look(jobs: u32) -> Verdict {
+    /// What is seen of a core that was given so many jobs that it cannot do at once, just after it
+    /// has slept, or not.
+    fn look(jobs: u32, slept: bool) -> Verdict {
         let mut core = joined(&[("p", &[("peer", "INET 198.18.0.1 4070")])], &[]);
         for job in 0..jobs {
             let line = format!("SVCJOB J{job} connect active p");
@@ -145,6 +156,9 @@ mod tests {
             core.handle(line, Monotonic(2_000_000_000_000), &mut Vec::new());
         }
         let mut sight = Sight::new::<Sizes>(&[]);
+        if slept {
+            sight.see(Seen::Slept(Duration::from_secs(9_000)))?;
+        }
         view(|view| {
             let core = Some(&core);
             sight.see(Seen::Hour(View { core, ..view }))
@@ -153,7 +167,8 @@ mod tests {
 
     #[test]
     fn some_jobs_keep_it_and_very_many_break_it() {
-        assert_eq!(look(10), Ok(()));
-        assert!(matches!(look(1_000), Err((Promise::Sizes, _))));
+        assert_eq!(look(10, false), Ok(()));
+        assert!(matches!(look(1_000, false), Err((Promise::Sizes, _))));
+        assert_eq!(look(1_000, true), Ok(()));
     }
 }
