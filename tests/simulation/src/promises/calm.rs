@@ -28,8 +28,8 @@ pub(super) struct Calm {
     away: BTreeSet<Part>,
     /// What the server has refused to tell: of which peer, and the command.
     untold: BTreeSet<(String, String)>,
-    /// Whether the last fault is over.
-    quiet: bool,
+    /// When the last fault was over.
+    quiet: Option<Instant>,
 }
 
 /// How long after its change a database is read at the latest: at the next full second, or when
@@ -45,8 +45,8 @@ impl Calm {
         fact: Option<&Fact>,
         quiet_from: Instant,
     ) {
-        if !self.quiet && at >= quiet_from {
-            self.quiet = true;
+        if self.quiet.is_none() && at >= quiet_from {
+            self.quiet = Some(at);
             self.database = at.max(self.since) + READ;
         }
         self.hear(fact);
@@ -112,6 +112,12 @@ impl Calm {
     /// How much the server has refused to tell.
     pub(super) fn untold(&self) -> usize {
         self.untold.len()
+    }
+
+    /// Whether nothing has disturbed the host for so long, and nothing was put right in it.
+    pub(super) fn has_lasted(&self, now: Instant, time: Duration) -> bool {
+        let quiet = self.quiet.filter(|at| now < *at + time);
+        now >= self.since + time && quiet.is_none()
     }
 
     /// Whether all processes live.

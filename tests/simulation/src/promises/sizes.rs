@@ -8,7 +8,6 @@ use std::time::Duration;
 use connect_core::machine::Machine;
 
 use super::{Moment, Rule, Verdict};
-use crate::instant::Instant;
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
 
@@ -30,24 +29,22 @@ const EACH_BYTES: usize = 16 * 1024;
 const RUN_BYTES: usize = 4 * 1024;
 const BYTES: usize = 256 * 1024;
 
-/// How long after its sleep a host has what others wanted of it meanwhile, all at once.
+/// How long after a sleep, or whatever else has disturbed it, a host may have what others wanted of
+/// it meanwhile, all at once.
 const CATCH_UP: Duration = Duration::from_secs(60);
 
+/// How many hours have passed.
 #[derive(Debug, Default)]
 pub(super) struct Sizes {
-    /// How many hours have passed.
     hours: u32,
-    /// When the host has woken last.
-    awake: Option<Instant>,
 }
 
 impl Rule for Sizes {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.seen {
-            Seen::Slept(_) => self.awake = Some(now.at),
             Seen::Hour(view) => {
                 self.hours += 1;
-                if self.awake.is_none_or(|awake| now.at >= awake + CATCH_UP) {
+                if now.calm.has_lasted(now.at, CATCH_UP) {
                     counts(view)?;
                 }
                 if self.hours.is_multiple_of(24) {
@@ -156,6 +153,7 @@ mod tests {
             core.handle(line, Monotonic(2_000_000_000_000), &mut Vec::new());
         }
         let mut sight = Sight::new::<Sizes>(&[]);
+        sight.later(3_600);
         if slept {
             sight.see(Seen::Slept(Duration::from_secs(9_000)))?;
         }
