@@ -2,12 +2,13 @@
 //! The log in the journal: an entry is a datagram of fields, in the form of systemd's "Native
 //! Journal Protocol".
 //!
-//! A thread sends the entries, since sending waits while the journal reads nothing.
+//! A thread sends the entries for which the journal has no room, since sending waits then.
 
 use std::fmt::{self, Write as _};
 use std::io;
 use std::os::unix::net::UnixDatagram;
 
+use rustix::net::{SendFlags, SocketAddrUnix, sendto};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -90,6 +91,11 @@ struct Datagrams {
 impl Sink for Datagrams {
     fn write(&mut self, entry: &[u8]) -> io::Result<()> {
         self.socket.send_to(entry, SOCKET).map(drop)
+    }
+
+    fn write_at_once(&mut self, entry: &[u8]) -> io::Result<usize> {
+        let journal = SocketAddrUnix::new(SOCKET)?;
+        Ok(sendto(&self.socket, entry, SendFlags::DONTWAIT, &journal)?)
     }
 
     fn loss(&self, lines: u64) -> Vec<u8> {
@@ -191,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    #[derive(Clone, Default)]
+    #[derive(Clone, Debug, Default)]
     struct Kept(Arc<Mutex<Vec<Vec<u8>>>>);
 
     impl Sink for Kept {

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Lines that a thread writes, so that nobody else waits for their reader.
+//! Lines that are written so that nobody waits for their reader.
 //!
 //! ```text
-//!   any thread --line--> [bounded queue] --> [a thread] --write(2), may wait--> reader
+//!   any thread --line--> nothing waits, and the reader has room: written at once
+//!        '-------------> [bounded queue] --> [a thread] --write(2), may wait--> reader
 //! ```
 //!
 //! A reader can be a full pipe, a terminal that was stopped with Ctrl-S, or a journal that hangs.
 //! What the queue has no room for is lost and counted, and the number is written in its place.
+//! A line that is written at once wakes no thread, which would cost more than the line.
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,14 +34,17 @@ pub fn log_lines_lost() -> u64 {
 }
 
 /// A queue of lines, or of other entries of a log. Its clones are the same queue.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct LineQueue(Arc<Shared>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
     /// Whether the lines are those of a log, so that it is counted how many were lost.
     is_log: bool,
     state: Mutex<State>,
+    /// Locked by the thread while it writes, which may take long; by others for a moment, and only
+    /// while `state` is locked and the thread writes nothing.
+    sink: Mutex<Box<dyn Sink>>,
     changed: Condvar,
 }
 
@@ -52,15 +57,28 @@ struct State {
     lost: u64,
     /// Whether the thread has taken lines that it has not written yet.
     writing: bool,
+    /// How many lines were lost of which nothing was written yet, of those that it has taken.
+    untold: u64,
+    /// Whether it has turned out that nothing can be written to the sink without waiting.
+    never_at_once: bool,
 }
 
 /// Where the lines go, and how their loss is said there.
-pub trait Sink: Send + 'static {
+pub trait Sink: std::fmt::Debug + Send + 'static {
     /// Writes one line. This may wait for the reader.
     ///
     /// # Errors
     /// What the system says; the line counts as lost.
     fn write(&mut self, line: &[u8]) -> io::Result<()>;
+
+    /// Writes as much of the line as can be written without waiting, and says how much that is.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] if that is not known beforehand: it is not tried again.
+    /// Anything else if there is no room now.
+    fn write_at_once(&mut self, _line: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// The line that says how many others were lost here.
     fn loss(&self, lines: u64) -> Vec<u8>;
@@ -79,12 +97,14 @@ impl LineQueue {
     pub fn start(name: &str, sink: impl Sink) -> io::Result<Self> {
         let queue = LineQueue(Arc::new(Shared {
             is_log: sink.is_log(),
-            ..Shared::default()
+            state: Mutex::default(),
+            sink: Mutex::new(Box::new(sink)),
+            changed: Condvar::new(),
         }));
         let of_thread = queue.clone();
         std::thread::Builder::new()
             .name(name.to_owned())
-            .spawn(move || of_thread.work(sink))?;
+            .spawn(move || of_thread.work())?;
         let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
         queues.push(queue.clone());
         Ok(queue)
@@ -93,6 +113,9 @@ impl LineQueue {
     /// Hands over a line, with its newline. It is lost if there is no room. Never waits.
     pub fn put(&self, line: Vec<u8>) {
         let mut state = self.lock();
+        let Some(line) = self.write_at_once(&mut state, line) else {
+            return;
+        };
         // Once a line is lost, so are those after it, until the thread has taken the lines before:
         // the number of lost lines stands in one place.
         let full = state.bytes + line.len() > MAX_BYTES && !state.lines.is_empty();
@@ -122,27 +145,47 @@ impl LineQueue {
             .wait_timeout_while(self.lock(), left, unwritten);
     }
 
+    /// Writes a line if nothing waits. What cannot be written at once is returned.
+    fn write_at_once(&self, state: &mut State, mut line: Vec<u8>) -> Option<Vec<u8>> {
+        let waits = state.writing || !state.lines.is_empty() || state.lost + state.untold > 0;
+        if waits || state.never_at_once {
+            return Some(line);
+        }
+        let mut sink = self.0.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        match sink.write_at_once(&line) {
+            Ok(written) if written >= line.len() => return None,
+            Ok(written) => {
+                line.drain(..written);
+            }
+            Err(error) => state.never_at_once = error.kind() == io::ErrorKind::Unsupported,
+        }
+        Some(line)
+    }
+
     /// The thread: writes for ever, and so ends with the process.
-    fn work(&self, mut sink: impl Sink) {
+    fn work(&self) {
         let mut untold = 0;
         loop {
-            let (lines, lost) = self.take();
+            let (lines, lost) = self.take(untold);
+            let mut sink = self.0.sink.lock().unwrap_or_else(PoisonError::into_inner);
             for line in lines {
-                tell(&mut untold, &mut sink);
+                tell(&mut untold, sink.as_mut());
                 if sink.write(&line).is_err() {
                     untold += 1;
                     self.0.count_lost();
                 }
             }
             untold += lost;
-            tell(&mut untold, &mut sink);
+            tell(&mut untold, sink.as_mut());
         }
     }
 
-    /// Waits for lines, and takes them with the number of those lost after them.
-    fn take(&self) -> (VecDeque<Vec<u8>>, u64) {
+    /// Waits for lines, and takes them with the number of those lost after them. Of those taken
+    /// before, `untold` were lost, and nothing was written of that.
+    fn take(&self, untold: u64) -> (VecDeque<Vec<u8>>, u64) {
         let mut state = self.lock();
         state.writing = false;
+        state.untold = untold;
         self.0.changed.notify_all();
         let idle = |state: &mut State| state.lines.is_empty();
         let waited = self.0.changed.wait_while(state, idle);
@@ -175,7 +218,7 @@ impl State {
 }
 
 /// Writes how many lines were lost, if there are some that were not told.
-fn tell(untold: &mut u64, sink: &mut impl Sink) {
+fn tell(untold: &mut u64, sink: &mut dyn Sink) {
     if *untold > 0 && sink.write(&sink.loss(*untold)).is_ok() {
         *untold = 0;
     }
@@ -197,6 +240,7 @@ mod tests {
     use super::*;
 
     /// Hands each line to a test, which decides when it counts as written.
+    #[derive(Debug)]
     struct Slow {
         lines: SyncSender<String>,
         /// Whether this write fails.
@@ -268,6 +312,58 @@ mod tests {
         assert_eq!(story[1], "1 lost");
         assert!(story[2..].contains(&"1 lost".to_owned()), "{story:?}");
         assert!(story[2..].contains(&"two".to_owned()), "{story:?}");
+    }
+
+    /// Has room for so many bytes without waiting, and then for each line of the thread.
+    #[derive(Clone, Debug)]
+    struct Roomy(Arc<Mutex<(usize, Vec<String>)>>);
+
+    impl Roomy {
+        fn note(&mut self, by: &str, line: &[u8]) {
+            let text = format!("{by}: {}", String::from_utf8_lossy(line));
+            self.0.lock().unwrap().1.push(text);
+        }
+    }
+
+    impl Sink for Roomy {
+        fn write(&mut self, line: &[u8]) -> io::Result<()> {
+            self.note("thread", line);
+            Ok(())
+        }
+
+        fn write_at_once(&mut self, line: &[u8]) -> io::Result<usize> {
+            let room = self.0.lock().unwrap().0.min(line.len());
+            if room == 0 {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            self.0.lock().unwrap().0 -= room;
+            self.note("at once", &line[..room]);
+            Ok(room)
+        }
+
+        fn loss(&self, _lines: u64) -> Vec<u8> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn what_has_room_is_written_at_once_and_the_rest_by_the_thread_in_order() {
+        let sink = Roomy(Arc::new(Mutex::new((9, Vec::new()))));
+        let queue = LineQueue::start("roomy", sink.clone()).unwrap();
+        let all_is_written = || queue.flush(Instant::now() + Duration::from_secs(60));
+        for line in ["one", "four", "seven", "ten"] {
+            queue.put(line.as_bytes().to_vec());
+            all_is_written();
+        }
+        let told = &sink.0.lock().unwrap().1;
+        let expected = [
+            "at once: one",
+            "at once: four",
+            "at once: se",
+            "thread: ven",
+            "thread: ten",
+        ];
+        assert_eq!(*told, expected);
     }
 
     #[test]

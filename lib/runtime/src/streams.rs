@@ -2,13 +2,13 @@
 //! Standard output and standard error of a service, which are written to without waiting for their
 //! readers.
 
-use std::io::{self, IsTerminal as _};
+use std::io::{self, IoSlice, IsTerminal as _};
 use std::os::fd::BorrowedFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::{Errno, write};
+use rustix::io::{Errno, ReadWriteFlags, pwritev2, write};
 use rustix::stdio;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -103,6 +103,20 @@ impl Sink for Stream {
             }
         }
         Ok(())
+    }
+
+    fn write_at_once(&mut self, line: &[u8]) -> io::Result<usize> {
+        // Where the descriptor is, if it has a place.
+        const HERE: u64 = u64::MAX;
+        let flags = ReadWriteFlags::NOWAIT;
+        match pwritev2(self.descriptor(), &[IoSlice::new(line)], HERE, flags) {
+            Ok(written) => Ok(written),
+            // Full.
+            Err(Errno::AGAIN | Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
+            // Files and terminals, and pipes before Linux 6.4, cannot say. What is really wrong the
+            // thread finds out.
+            Err(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
     }
 
     fn loss(&self, lines: u64) -> Vec<u8> {
