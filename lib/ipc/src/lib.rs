@@ -3,8 +3,8 @@
 //!
 //! One JSON object a line, at most [`frame::MAX_FRAME`] bytes long. The sockets that carry the
 //! lines are in `connect_runtime`; nothing here does I/O. Each side opens with a [`hello::Hello`].
-//! Unknown fields are ignored, unknown messages are answered with an error. `docs/architecture.md`
-//! lists the messages in the order of a typical conversation.
+//! Unknown fields are ignored, unknown messages are answered with an error.
+//! `docs/development/architecture.md` lists the messages in the order of a typical conversation.
 
 pub mod changes;
 pub mod clock;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Checks of the project's own sources: how long files, functions and comments may be, which module
-//! and which crate may use which other, that no files import each other in a circle, and that links
-//! between pages lead to files.
+//! and which crate may use which other, that no files import each other in a circle, that links
+//! between pages lead somewhere, and that pages have what they should.
 //!
 //! Each check gives findings. The test compares them with the list of those that are known, in
 //! `known.txt`: a finding that is not in the list fails, and so does one in the list that is gone.
@@ -10,6 +10,7 @@ mod imports;
 mod links;
 pub mod manual;
 mod packages;
+mod pages;
 mod sizes;
 mod source;
 
@@ -32,6 +33,7 @@ pub fn findings(root: &Path) -> anyhow::Result<Findings> {
     imports::check(&sources, &mut findings);
     packages::check(root, &mut findings)?;
     links::check(root, &mut findings)?;
+    pages::check(root, &mut findings)?;
     Ok(findings)
 }
 

@@ -17,7 +17,7 @@ fn the_sources_are_as_they_should_be_except_for_what_is_known() -> anyhow::Resul
 fn every_dependency_of_the_workspace_has_its_row_in_the_architecture() -> anyhow::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let manifest = std::fs::read_to_string(root.join("Cargo.toml"))?;
-    let page = std::fs::read_to_string(root.join("docs/architecture.md"))?;
+    let page = std::fs::read_to_string(root.join("docs/development/architecture.md"))?;
     let (_, table) = page
         .split_once("## Dependencies")
         .ok_or_else(|| anyhow::anyhow!("the page has no section \"Dependencies\""))?;

@@ -256,14 +256,14 @@ fn a_knock() {
     let knock = format!("NOTE KNOCK gw.home {at_home}");
     g.expect(&[&knock, &knock]);
     g.send(&format!(
-        "ADD -background k1 -key home -ephemeral gw {at_home}"
+        "ADD -background k1 -key home -ephemeral gw.home {at_home}"
     ));
     let added = [
         String::from("BGDETACH k1"),
-        format!("NOTE ADD gw tripe0 {at_home}"),
-        String::from("NOTE KXSTART gw"),
+        format!("NOTE ADD gw.home tripe0 {at_home}"),
+        String::from("NOTE KXSTART gw.home"),
         String::from("BGOK k1"),
-        String::from("NOTE KXDONE gw"),
+        String::from("NOTE KXDONE gw.home"),
     ];
     for expected in added {
         let mut line = g.line();
@@ -275,5 +275,5 @@ fn a_knock() {
     h.expect(&["NOTE KXDONE gateway"]);
     // The peer goes away politely.
     h.ask("KILL gateway", &["NOTE KILL gateway", "OK"]);
-    g.expect(&["NOTE KILL gw"]);
+    g.expect(&["NOTE KILL gw.home"]);
 }

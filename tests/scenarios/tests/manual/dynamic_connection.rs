@@ -58,6 +58,31 @@ fn the_first_line_is_the_challenge_of_a_greet() -> Outcome {
 }
 
 #[test]
+fn a_record_with_knock_and_connect_has_both() -> Outcome {
+    let site = Site::new()?
+        .with_answering_peers()
+        .peer(
+            "p",
+            &[
+                ("peer", ANSWERING),
+                ("knock", "here"),
+                ("connect", "echo QUJD"),
+            ],
+        )
+        .build()?;
+    let _service = site.connect(&[])?;
+    site.submit("active p")?;
+    site.lab.wait_for_command("GREET p QUJD")?;
+    let added = commands(&site, "ADD");
+    assert!(
+        added.iter().all(|it| it.contains("-knock here")),
+        "{added:?}"
+    );
+    assert_eq!(added.len(), 1);
+    Ok(())
+}
+
+#[test]
 fn later_lines_are_notifications() -> Outcome {
     let (site, _service) = connecting("echo QUJD; echo second line; echo; echo QUJD")?;
     let mut events = site.lab.follow_from_start();

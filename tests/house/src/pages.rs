@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Pages of the documentation: each says for whom it is, its commands run or say why they are not
+//! run, its diagrams are of their present source, and the page of metrics has every series.
+
+use std::path::Path;
+
+use crate::Findings;
+use crate::links::{DIRECTORIES, pages_in, read};
+
+/// How the first line of a page's text begins.
+const FOR_WHOM: &str = "For ";
+
+/// What stands before a block of commands that nobody runs.
+const NOT_RUN: &str = "<!-- not run: ";
+
+/// The page whose other blocks `packaging/symptoms` runs. Before each is a comment that it uses.
+const TRIED: &str = "docs/guide/troubleshooting.md";
+
+/// Blocks that `packaging/pair` runs, by the host on which it does.
+const RUN_BY_PAIR: [&str; 3] = ["```sh gate", "```sh hub", "```sh both"];
+
+/// Adds what is missing in the pages.
+pub(crate) fn check(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+    for directory in DIRECTORIES {
+        for page in pages_in(&root.join(directory))? {
+            let text = read(&page)?;
+            let name = page.strip_prefix(root).unwrap_or(&page).display();
+            if !says_for_whom(&text) {
+                let finding = format!("page for nobody: {name}");
+                let why =
+                    format!("the first line below the title does not begin with {FOR_WHOM:?}");
+                findings.insert(finding, why);
+            }
+            if directory == "docs/guide" {
+                let lines = unmarked(&text, page.ends_with(TRIED));
+                if !lines.is_empty() {
+                    let finding = format!("commands that nobody runs: {name}");
+                    let why = "put `<!-- not run: REASON -->' before these blocks";
+                    findings.insert(finding, format!("lines {lines:?}: {why}"));
+                }
+            }
+        }
+    }
+    check_metrics(root, findings)
+}
+
+/// Whether the first line below the title names the readers.
+fn says_for_whom(text: &str) -> bool {
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    lines.next().is_some_and(|line| line.starts_with("# "))
+        && lines.next().is_some_and(|line| line.starts_with(FOR_WHOM))
+}
+
+/// The lines at which blocks of commands begin that are neither run by a script nor marked.
+fn unmarked(text: &str, is_tried: bool) -> Vec<usize> {
+    let mut inside = false;
+    let mut before = "";
+    let mut found = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        if line.starts_with("```") {
+            let is_commands = line.starts_with("```sh") || line.starts_with("```console");
+            let is_marked = RUN_BY_PAIR.contains(&line)
+                || before.starts_with(NOT_RUN)
+                || (is_tried && before == "-->");
+            if !inside && is_commands && !is_marked {
+                found.push(number);
+            }
+            inside = !inside;
+        }
+        before = line;
+    }
+    found
+}
+
+/// The page of metrics has each family that `connect-cli metrics` gives.
+fn check_metrics(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+    let page = read(&root.join("docs/reference/metrics.md"))?;
+    for file in ["collect.rs", "peers.rs"] {
+        let source = read(&root.join("connect-cli/src/commands/metrics").join(file))?;
+        for name in families(&source) {
+            if !page.contains(&format!("`tripe_connect_{name}")) {
+                let finding = format!("metric without its row: {name}");
+                findings.insert(finding, "add it to docs/reference/metrics.md".to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The names of the families of metrics that a file of sources defines.
+fn families(source: &str) -> impl Iterator<Item = &str> {
+    source
+        .split(": Family = ")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').nth(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_its_readers_below_the_title() {
+        assert!(says_for_whom("# T\n\nFor operators: all.\n"));
+        assert!(!says_for_whom("# T\n\nAll.\n\nFor operators.\n"));
+    }
+
+    #[test]
+    fn blocks_of_commands_are_run_or_marked() {
+        let text = "```sh gate\na\n```\n<!-- not run: no root -->\n```sh\na\n```\n```text\na\n```\n\
+                    <!-- try\n-->\n```console\n$ a\n```\n\n```sh\na\n```\n";
+        assert_eq!(unmarked(text, true), [17]);
+        assert_eq!(unmarked(text, false), [13, 17]);
+    }
+
+    #[test]
+    fn families_are_found_in_sources() {
+        let source = "const A: Family = gauge(\n    \"a_b\",\n    \"Text.\",\n);\nconst C: Family = info(\"c\", \"T\");";
+        assert_eq!(families(source).collect::<Vec<_>>(), ["a_b", "c"]);
+    }
+}
