@@ -91,6 +91,11 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
         PeerState::Gone if connection.removal == Some(Removal::Replaced) => {
             format!(" for {age}: it was removed and could not be added again")
         }
+        PeerState::Gone if connection.next_add_ms.is_some() => format!(
+            " for {age}: {}; waiting for retry in {}",
+            why?,
+            text::span(connection.next_add_ms?.div_ceil(1_000))
+        ),
         PeerState::Gone | PeerState::Killed => format!(" for {age}: {}", why?),
         PeerState::Waiting => ": it has not connected since the service was started".to_owned(),
         PeerState::Absent if peer.wanted && peer.age > 0 => {

@@ -166,6 +166,9 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) long_scripts: &'a [LongScript],
     /// Seconds for which it has been added or checked, if that is unusually long.
     pub(crate) pending: Option<u64>,
+    /// Milliseconds until it is added again, if it waits for that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next_add_ms: Option<u64>,
     /// Why the server does not have it any more, if it had it.
     pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
@@ -199,6 +202,7 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             failed_scripts: status.scripts.failed.iter().map(Into::into).collect(),
             long_scripts: &status.scripts.long,
             pending: status.connection.pending,
+            next_add_ms: status.connection.next_add_ms,
             removal: status.connection.removal,
             ping: (&status.statistics).into(),
             record: status.connection.record,

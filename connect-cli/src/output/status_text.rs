@@ -252,8 +252,10 @@ pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
     } else {
         paint
     };
+    let retry = peer.connection.next_add_ms;
+    let retry = retry.map(|pause| format!("retry in {}", text::span(pause.div_ceil(1_000))));
     let words = [state].into_iter().chain(record).map(str::to_owned);
-    let words: Vec<String> = words.chain(scripts).collect();
+    let words: Vec<String> = words.chain(retry).chain(scripts).collect();
     (words.join(", "), paint)
 }
 

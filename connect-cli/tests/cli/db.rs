@@ -353,6 +353,30 @@ fn what_would_be_done_with_a_peer_is_explained() -> Result {
 }
 
 #[test]
+fn a_static_peer_that_comes_back_is_explained_and_one_that_cannot_is_found() -> Result {
+    let place = Place::new()?;
+    place.write(
+        "back.in",
+        "[@GLOBAL]\nwatch = t\npeer = INET 192.0.2.$(last)\nwhen-dead = retry\n\
+         [back]\nlast = 1\nauto = t\n[off-the-list]\nlast = 2\n",
+    )?;
+    let back = place.run("db explain back back.in")?.stdout;
+    let then = "then: KILL, and added again after 2m; the pause doubles, up to 8m";
+    assert!(back.contains(then), "{back}");
+    let off = place.run("db explain off-the-list back.in")?.stdout;
+    assert!(off.contains("then: KILL\n"), "{off}");
+    let check = place.run("db check back.in")?;
+    let told = format!("{}{}", check.stdout, check.stderr);
+    assert_eq!(
+        told.matches("when-dead = retry has no effect").count(),
+        1,
+        "{told}"
+    );
+    assert!(told.contains("off-the-list"), "{told}");
+    Ok(())
+}
+
+#[test]
 fn a_key_can_be_given_a_value_that_is_not_in_the_sources() -> Result {
     let place = Place::new()?;
     place.write(

@@ -265,6 +265,31 @@ fn away(name: &str, state: PeerState, wanted: bool) -> Result<PeerStatus> {
 }
 
 #[test]
+fn a_peer_that_waits_for_a_retry_says_when_the_next_attempt_is() -> Result {
+    let place = Place::new()?;
+    let mut gone = away("paris", PeerState::Gone, true)?;
+    gone.age = 300;
+    gone.connection.removal = Some(Removal::Silence { pings: 3 });
+    gone.connection.next_add_ms = Some(119_500);
+    let script = || -> Result<Script> {
+        Ok(Script::replies([
+            Reply::Service(Box::new(service()?)),
+            rows(vec![gone.clone()]),
+            Reply::Done {},
+        ]))
+    };
+    let core = place.core(script()?)?;
+    let shown = place.run("status")?.stdout;
+    core.asked()?;
+    assert!(shown.contains("gone, retry in 2m"), "{shown}");
+    let core = place.core(script()?)?;
+    let json: serde_json::Value = serde_json::from_str(&place.run("status --json")?.stdout)?;
+    core.asked()?;
+    assert_eq!(json["peers"][0]["next-add-ms"], 119_500);
+    Ok(())
+}
+
+#[test]
 fn peers_that_are_not_there_are_shown_and_those_that_should_be_are_named() -> Result {
     let place = Place::new()?;
     let mut gone = away("paris", PeerState::Gone, true)?;

@@ -15,6 +15,7 @@ use connect_ipc::scripts::EndedRun;
 use connect_ipc::statistics::PingStatistics;
 use serde::{Deserialize, Serialize};
 
+use super::additions::revivals::SavedRevival;
 use super::database::DatabaseCopy;
 use super::departures::Departure;
 use super::peers::{Adoption, History};
@@ -40,6 +41,9 @@ pub struct State {
     /// The peers that were removed and are not back.
     #[serde(default)]
     pub(super) departures: Vec<(Box<str>, Departure)>,
+    /// Those of them that are to be added again, or were and have not answered since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) revivals: Vec<SavedRevival>,
 }
 
 /// One peer.

@@ -166,6 +166,7 @@ impl Machine {
             self.look_at(),
             self.pinger.deadline(),
             self.additions.deadline(self.now),
+            self.revival_deadline(),
             self.server.deadline(),
             self.scripts.deadline(self.now, self.server.link()),
             self.events.observing.deadline(),

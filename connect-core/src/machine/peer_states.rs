@@ -137,6 +137,11 @@ impl Machine {
             connection: ConnectionStatus {
                 removal: departure.map(|departure| departure.removal),
                 pending: self.pending(name, state, None),
+                next_add_ms: self
+                    .additions
+                    .revivals
+                    .due(name)
+                    .map(|due| millis(due.since(self.now))),
                 record: (auto && state == PeerState::Absent && self.server.joined_before())
                     .then_some(RecordStanding::New),
                 ..ConnectionStatus::default()
@@ -172,6 +177,7 @@ impl Machine {
                 removal: None,
                 overdue: self.overdue(id).map(|overdue| overdue.as_secs()),
                 pending: self.pending(peer.name(), state, Some(adoption)),
+                next_add_ms: None,
                 record: None,
             };
             status.statistics = *adoption.liveness.statistics();

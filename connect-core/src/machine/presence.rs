@@ -24,6 +24,7 @@ impl Machine {
             interface: ifname.clone(),
         });
         self.note_return(name);
+        self.additions.revivals.added(name);
         let record = self.database.current.peer(name).cloned();
         let id = self.peers.insert(name, record, self.now);
         if let Some(peer) = self.peers.get_mut(id) {
@@ -53,6 +54,7 @@ impl Machine {
             self.additions.attempts.end(name);
         }
         self.note_departure(name, &peer, removal);
+        self.note_death(id, name, &peer, removal);
         if peer.adoption().is_some() {
             self.forget_at_pinger(id);
             self.fail_asked(id, &["peer-not-added", name]);

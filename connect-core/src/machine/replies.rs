@@ -16,7 +16,7 @@ impl Machine {
                 connection,
                 request,
             } => self.answer(*connection, *request, Reply::Line(words)),
-            Requester::Startup | Requester::Knock | Requester::Change(_) => {}
+            Requester::Startup | Requester::Revival | Requester::Knock | Requester::Change(_) => {}
         }
     }
 
@@ -29,7 +29,7 @@ impl Machine {
                 request,
             } => self.answer(*connection, *request, Reply::Done {}),
             Requester::Change(name) => self.change_applied(name, None),
-            Requester::Startup | Requester::Knock => {}
+            Requester::Startup | Requester::Revival | Requester::Knock => {}
         }
     }
 
@@ -49,6 +49,10 @@ impl Machine {
                 request,
             } => self.answer(*connection, *request, Reply::Failed(words)),
             Requester::Change(name) => self.change_applied(name, Some(words)),
+            Requester::Revival => {
+                self.warn(["auto-add-failed", name], &words);
+                self.revival_failed(name);
+            }
             Requester::Startup => self.warn(["auto-add-failed", name], &words),
             Requester::Knock => self.warn(["knock-add-failed", name], &words),
         }

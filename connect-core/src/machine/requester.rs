@@ -19,6 +19,8 @@ pub(super) enum Requester {
     },
     /// The start-up list of peers.
     Startup,
+    /// The next attempt for a peer that did not answer (key `when-dead`).
+    Revival,
     /// A knock.
     Knock,
     /// The change of this peer, which is being applied.

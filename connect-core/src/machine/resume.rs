@@ -98,6 +98,7 @@ impl Machine {
                 .iter()
                 .map(|(name, departure)| (name.into(), departure.clone()))
                 .collect(),
+            revivals: self.additions.revivals.save(),
         };
         Some((run, state))
     }
@@ -150,6 +151,10 @@ impl Machine {
         if self.database.fault.is_none() || is_inherited {
             self.peers.departures.keep_expected(&self.database.current);
         }
+        let database = &self.database.current;
+        self.additions
+            .revivals
+            .restore(state.revivals, database, self.now);
         let mut adopted = Vec::new();
         for saved in state.peers {
             if self.peers.find(&saved.name).is_some() {

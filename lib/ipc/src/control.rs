@@ -11,9 +11,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::changes::{AppliedChange, Changes, RecordPage, RecordStanding};
+use crate::changes::{AppliedChange, Changes, RecordPage};
+pub use crate::connection_status::ConnectionStatus;
 pub use crate::database::DatabaseStatus;
-use crate::event::{Event, Removal};
+use crate::event::Event;
 use crate::event_filter::EventFilter;
 use crate::observers::ObserverCounts;
 use crate::pinger::PingOutcome;
@@ -573,31 +574,6 @@ pub struct FailedScript {
     pub failure: ScriptFailure,
     /// Seconds since then.
     pub ago: u64,
-}
-
-/// How the connection of a peer has fared.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub struct ConnectionStatus {
-    /// Seconds since the peer last changed between answering and not answering, if it ever did.
-    pub changed: Option<u64>,
-    /// Reconnections begun since adoption.
-    pub reconnects: u32,
-    /// Seconds since the last of them.
-    pub last_reconnect: Option<u64>,
-    /// Why the server does not have it any more, if it had it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub removal: Option<Removal>,
-    /// Seconds for which its check, or the answer to its ping, is overdue, if it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overdue: Option<u64>,
-    /// Seconds for which it has been added or checked without being up, if that is unusually long:
-    /// over a minute, and longer than its first check may take.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub pending: Option<u64>,
-    /// How the peer stands to the database, if it is not as the database has it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub record: Option<RecordStanding>,
 }
 
 /// One peer in full.

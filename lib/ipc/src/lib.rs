@@ -8,6 +8,7 @@
 
 pub mod changes;
 pub mod clock;
+pub mod connection_status;
 pub mod control;
 pub mod database;
 pub mod event;

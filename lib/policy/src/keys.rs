@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use peerdb::misspelling;
 
-use crate::pinging::{MAX_RETRIES, PingKind};
+use crate::pinging::{MAX_RETRIES, PingKind, WhenDead};
 
 /// What a key's value must look like.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -91,6 +91,7 @@ pub static KEYS: &[Key] = keys! {
     "ping": Choice(&PingKind::NAMES), Service; // what kind of ping checks the peer
     "retries": Integer(1..=MAX_RETRIES), Service; // how many pings must fail before action is taken
     "timeout": Interval, Service; // how long to wait for the reply to a ping
+    "when-dead": Choice(&WhenDead::NAMES), Service; // what follows when a peer was removed for silence
     "watch": Flag, Service; // adopt the peer: ping it and act when it fails
 
     // Options of `ADD`, tripe-admin(5), in the order in which they are sent.

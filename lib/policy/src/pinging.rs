@@ -83,6 +83,33 @@ pub fn is_dynamic(record: &Record) -> bool {
     record.get("connect").is_some() || record.get("knock").is_some()
 }
 
+/// What becomes of a static peer that was removed because it did not answer.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum WhenDead {
+    /// It stays away (connect(8), "Operation").
+    #[default]
+    Kill,
+    /// It is added again after a growing pause, if it is on the start-up list.
+    Retry,
+}
+
+impl WhenDead {
+    /// What both are called in a record.
+    pub(crate) const NAMES: [&str; 2] = ["kill", "retry"];
+
+    /// What a record asks for (key `when-dead`); any other value counts as none. Only a static peer
+    /// with an address is removed for silence and can be added again.
+    #[must_use]
+    pub fn of(record: &Record) -> Self {
+        let asked = record.get("when-dead") == Some(Self::NAMES[1]);
+        if asked && !is_dynamic(record) && !record.is_passive() && record.get("peer").is_some() {
+            WhenDead::Retry
+        } else {
+            WhenDead::Kill
+        }
+    }
+}
+
 /// The plan for a peer, and everything in the record that could not be used. In place of a time
 /// that is too short stands the shortest, and in place of any other the default, so that one bad
 /// value does not leave a peer unwatched.

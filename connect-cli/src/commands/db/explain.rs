@@ -8,7 +8,7 @@ use clap::Args;
 use connect_ipc::pinger::PingPlan;
 use connect_ipc::scripts::{Command, ScriptKind};
 use connect_policy::adding::{self, NoAddress};
-use connect_policy::pinging::{self, PingKind};
+use connect_policy::pinging::{self, PingKind, WhenDead};
 use connect_policy::scripts::{self, Script};
 use connect_policy::{ValueError, environment};
 use connect_runtime::exit::Exit;
@@ -104,6 +104,8 @@ enum UnreachableAction {
     ReconnectByKnock,
     /// It is removed.
     Kill,
+    /// It is removed, and added again after a growing pause.
+    KillAndRetry,
 }
 
 #[derive(Serialize)]
@@ -155,7 +157,7 @@ impl Plan {
                 command: kind.command(),
                 plan,
                 unreachable_after: u64::from(plan.timeout) * u64::from(plan.retries),
-                then: UnreachableAction::of(record),
+                then: UnreachableAction::of(record, database.is_auto(record.name())),
             }
         });
         Plan {
@@ -314,11 +316,13 @@ fn all_scripts(record: &Record, faults: &mut Vec<String>) -> Vec<ScriptPlan> {
 }
 
 impl UnreachableAction {
-    fn of(record: &Record) -> Self {
+    fn of(record: &Record, auto: bool) -> Self {
         if record.get("connect").is_some() {
             UnreachableAction::ReconnectByCommand
         } else if pinging::is_dynamic(record) {
             UnreachableAction::ReconnectByKnock
+        } else if auto && WhenDead::of(record) == WhenDead::Retry {
+            UnreachableAction::KillAndRetry
         } else {
             UnreachableAction::Kill
         }
@@ -354,6 +358,11 @@ impl PingsPlan {
                 lines.extend(["then: FORCEKX".to_owned(), again]);
             }
             UnreachableAction::Kill => lines.push("then: KILL".to_owned()),
+            UnreachableAction::KillAndRetry => lines.push(format!(
+                "then: KILL, and added again after {}; the pause doubles, up to {}",
+                span(plan.backoff),
+                span(plan.backoff_max)
+            )),
         }
         lines
     }

@@ -27,9 +27,11 @@ impl Machine {
         }
     }
 
-    /// Gives up greetings that do not come, and applies more changes of the database.
+    /// Gives up greetings that do not come, adds peers again that did not answer, and applies more
+    /// changes of the database.
     pub(in crate::machine) fn tend_additions(&mut self) {
         self.expire_greetings();
+        self.tend_revivals();
         self.apply_more();
     }
 
@@ -90,10 +92,11 @@ impl Machine {
         }
         self.additions.attempts.begin(name, not_up, self.now);
         let adding = Adding {
+            // A peer that somebody else has added meanwhile stays as it is.
+            retried: requester == Requester::Revival,
             requesters: vec![requester],
             address,
             options,
-            retried: false,
         };
         self.additions.under_way.insert(name.to_owned(), adding);
         if self.peers.find(name).is_some() {

@@ -50,7 +50,7 @@ impl Attempts {
     }
 
     /// Forgets the peers that have no record any more.
-    pub(in crate::machine) fn keep_recorded(&mut self, database: &Database) {
+    pub(super) fn keep_recorded(&mut self, database: &Database) {
         self.0.retain(|name, _| database.peer(name).is_some());
     }
 }

@@ -4,14 +4,18 @@
 mod adding;
 mod attempts;
 mod passive;
+pub(super) mod revivals;
+mod reviving;
 
 use std::collections::BTreeMap;
 
 use connect_ipc::clock::Monotonic;
+use peerdb::Database;
 
 use super::changes::Applying;
 use super::requester::Requester;
 use attempts::Attempts;
+use revivals::Revivals;
 
 /// An addition under way.
 #[derive(Clone, Debug)]
@@ -33,6 +37,8 @@ pub(super) struct Additions {
     greetings: Vec<Greeting>,
     /// The peers that somebody has tried to add and that have not been up since.
     pub(super) attempts: Attempts,
+    /// The peers that did not answer and are to be added again.
+    pub(super) revivals: Revivals,
     /// The changes of the database that are being applied.
     pub(super) applying: Option<Applying>,
 }
@@ -41,6 +47,12 @@ impl Additions {
     /// Whether a peer is being added.
     pub(super) fn is_under_way(&self, name: &str) -> bool {
         self.under_way.contains_key(name)
+    }
+
+    /// Another database is in use: forgets what it has no record of, or another one.
+    pub(super) fn database_read(&mut self, database: &Database) {
+        self.attempts.keep_recorded(database);
+        self.revivals.keep_unchanged(database);
     }
 
     /// Whoever asked is gone, and is not told what becomes of an addition.

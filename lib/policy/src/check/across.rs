@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use peerdb::{Database, Record};
 
 use super::rule::Rule;
+use crate::pinging::{WhenDead, is_watched};
 
 /// Gives what is wrong to `found`, with the peer that it is to be told of.
 pub(super) fn check(database: &Database, mut found: impl FnMut(Option<&Record>, Rule)) {
@@ -76,6 +77,12 @@ fn start_up(database: &Database, found: &mut impl FnMut(Option<&Record>, Rule)) 
         if peer.flag("auto") && !listed.contains(peer.name()) {
             found(Some(peer), Rule::AutoUnlisted);
         }
+        if peer.get("when-dead") == Some("retry") {
+            let comes_back = WhenDead::of(peer) == WhenDead::Retry && is_watched(peer);
+            if !comes_back || !listed.contains(peer.name()) {
+                found(Some(peer), Rule::NoRetry);
+            }
+        }
     }
 }
 
@@ -139,5 +146,26 @@ mod tests {
                 (at("b"), Rule::AutoUnlisted),
             ]
         );
+    }
+
+    #[test]
+    fn a_retry_that_has_no_effect_is_found() {
+        let retry = ("when-dead", "retry");
+        let (address, watch) = (("peer", "INET h 1"), ("watch", "t"));
+        let peers = [
+            Record::new("good", [address, watch, retry]),
+            Record::new("dynamic", [address, watch, ("knock", "k"), retry]),
+            Record::new("unlisted", [address, watch, retry]),
+            Record::new("unwatched", [address, retry]),
+            Record::new("kill", [address, ("when-dead", "kill")]),
+        ];
+        let auto = ["good", "dynamic", "unwatched"].map(str::to_owned);
+        let database = Database::from_parts(peers, [], auto);
+        let mut told = Vec::new();
+        start_up(&database, &mut |peer: Option<&Record>, rule| {
+            assert_eq!(rule, Rule::NoRetry);
+            told.extend(peer.map(|peer| peer.name().to_owned()));
+        });
+        assert_eq!(told, ["dynamic", "unlisted", "unwatched"]);
     }
 }

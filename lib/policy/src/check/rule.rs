@@ -221,6 +221,12 @@ pub(crate) enum Rule {
     /// A passive peer to be added at start-up.
     #[error("the peer is to be added at start-up, but is PASSIVE and has no address: remove auto")]
     AutoPassive,
+    /// A peer that is to come back by itself, and is not removed for silence or not on the list.
+    #[error(
+        "when-dead = retry has no effect: it is for a watched peer with an address, without connect \
+         and knock, that is on the start-up list: assign watch = t and auto = t, or remove when-dead"
+    )]
+    NoRetry,
     /// A peer twice on the list.
     #[error("the peer {peer} is on the start-up list more than once: compile again")]
     AutoTwice { peer: Name },
@@ -260,6 +266,7 @@ impl Fault for Rule {
             | Rule::SameAddress { .. }
             | Rule::UserOfActive { .. }
             | Rule::AutoTwice { .. }
+            | Rule::NoRetry
             | Rule::AutoUnlisted => Severity::Warning,
             Rule::RelativeProgram { .. }
             | Rule::Alike(_)
@@ -296,6 +303,7 @@ impl Fault for Rule {
             Rule::BackoffMax { .. } => Some("backoff-max"),
             Rule::SameInterface { .. } => Some("ifname"),
             Rule::UserOfActive { .. } => Some("user"),
+            Rule::NoRetry => Some("when-dead"),
             Rule::AutoPassive | Rule::AutoUnlisted => Some("auto"),
             _ => None,
         }

@@ -338,6 +338,7 @@ mod tests {
             ("laddr", "10.0.0.1, 10.0.0.2", "addresses such as"),
             ("raddr", "host", "addresses such as"),
             ("ping", "fast", "where transport or encrypted is expected"),
+            ("when-dead", "stay", "where kill or retry is expected"),
             ("nets", "a\0b", "nets has a NUL character"),
             ("domain", "a\0b", "domain has a NUL character"),
         ] {

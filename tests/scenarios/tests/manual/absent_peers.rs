@@ -107,6 +107,43 @@ fn a_static_peer_killed_because_it_does_not_answer_is_gone_until_it_is_back() ->
 }
 
 #[test]
+fn a_dead_peer_that_is_to_come_back_is_added_again_until_it_is_killed_by_hand() -> Outcome {
+    // The pause leaves time to ask for the state meanwhile.
+    let retry = [
+        ("when-dead", "retry"),
+        ("backoff", "5s"),
+        ("backoff-max", "5s"),
+    ];
+    let site = Site::new()?
+        .with_answering_peers()
+        .peer("paris", &watched(ANSWERING, &retry))
+        .auto("paris")
+        .build()?;
+    let service = site.connect(&["--startup"])?;
+    let mut observer = Observer::of(&service, "paris")?;
+    let mut events = site.lab.follow();
+    pings(&mut events, "paris", 2)?;
+    site.lab.silence_peer("paris", true)?;
+    // The lab silences addresses, so it does not answer after it was added again either.
+    for _ in 0..2 {
+        assert!(observer.next()?["unreachable"].is_object());
+        assert!(observer.next()?["removed"].is_object());
+        let waiting = peer_status(&service, "paris")?;
+        assert_eq!(waiting["state"], "gone");
+        assert_eq!(waiting["wanted"], true);
+        assert!(waiting["connection"]["next-add-ms"].is_u64(), "{waiting}");
+        assert!(observer.next()?["back"].is_object());
+    }
+    site.admin_ok("KILL paris")?;
+    let killed = observer.next()?;
+    assert_eq!(killed, json!({"removed": {"reason": "command"}}));
+    let killed = peer_status(&service, "paris")?;
+    assert_eq!(killed["state"], "killed");
+    assert_eq!(killed["connection"]["next-add-ms"], Value::Null);
+    Ok(())
+}
+
+#[test]
 fn a_passive_peer_that_falls_silent_is_gone_until_it_comes_back() -> Outcome {
     let site = site()?
         .peer("branch", &watched("PASSIVE", &[]))

@@ -87,6 +87,8 @@ const ALL: &[Difference] = &[
     twin!("Pings", "refused-pings", claims::refused_pings),
     twin!("Pings", "new-keys-with-a-connection", claims::new_keys),
     scenario!("Pings", "reconnecting", "pinging::a_dead_peer_is_reconnected_again_and_again"),
+    scenario!("Dead peers that come back", "dead-peers-that-come-back",
+        "absent_peers::a_dead_peer_that_is_to_come_back_is_added_again_until_it_is_killed_by_hand"),
     twin!("Peers whose names look like options", "names-like-options", claims::option_names),
     twin!("Scripts", "order-of-scripts", claims::order_of_scripts),
     twin!("Scripts", "ifdown-without-ifup", claims::ifdown_without_ifup),

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Peers of the start-up list that were removed because they did not answer, and are added again
+//! (key `when-dead` = `retry`).
+//!
+//! ```text
+//!   removed for silence --> Waiting --due--> Adding --added--> Added --removed for silence-->+
+//!                              ^                |                                           |
+//!                              +----failed------+<-------------- a longer pause -----------+
+//! ```
+//!
+//! It ends when somebody else adds the peer, when it is removed for another reason, and when its
+//! record goes or changes. Once the peer has answered, the pauses begin with the shortest again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_policy::pinging::WhenDead;
+use peerdb::{Database, Record};
+use serde::{Deserialize, Serialize};
+
+/// How far it has come with one peer.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Stage {
+    /// It is added at this instant.
+    Waiting(Monotonic),
+    /// The server was told to add it.
+    Adding,
+    /// The server has it.
+    Added,
+}
+
+/// One peer.
+#[derive(Clone, Debug)]
+pub(super) struct Revival {
+    pub(super) stage: Stage,
+    /// How often in a row it was removed, or could not be added.
+    pub(super) failures: u32,
+    /// Its last number, from which the part of the pause that is left to chance is made.
+    pub(super) id: PeerId,
+    /// The record that it had. Another one ends the series.
+    pub(super) record: Record,
+}
+
+/// One peer, as one core leaves it for the next.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(in crate::machine) struct SavedRevival {
+    name: Box<str>,
+    stage: Stage,
+    failures: u32,
+    id: PeerId,
+}
+
+/// All peers that are to come back, at most one for each record of the start-up list.
+#[derive(Clone, Debug, Default)]
+pub(in crate::machine) struct Revivals {
+    by_name: BTreeMap<Box<str>, Revival>,
+    /// Those that wait, by the time of their next attempt.
+    due: BTreeSet<(Monotonic, Box<str>)>,
+}
+
+impl Revivals {
+    /// Notes how far it has come with a peer.
+    pub(super) fn set(&mut self, name: &str, revival: Revival) {
+        self.end(name);
+        if let Stage::Waiting(at) = revival.stage {
+            self.due.insert((at, name.into()));
+        }
+        self.by_name.insert(name.into(), revival);
+    }
+
+    /// Nothing more is tried for a peer.
+    pub(super) fn end(&mut self, name: &str) {
+        if let Some(revival) = self.by_name.remove(name)
+            && let Stage::Waiting(at) = revival.stage
+        {
+            self.due.remove(&(at, name.into()));
+        }
+    }
+
+    /// Goes on to another stage with a peer.
+    pub(super) fn enter(&mut self, name: &str, stage: Stage) {
+        if let Some(mut revival) = self.by_name.get(name).cloned() {
+            revival.stage = stage;
+            self.set(name, revival);
+        }
+    }
+
+    /// The server has a peer: by our doing, or by somebody else's.
+    pub(in crate::machine) fn added(&mut self, name: &str) {
+        match self.by_name.get(name).map(|revival| revival.stage) {
+            Some(Stage::Waiting(_)) => self.end(name),
+            Some(Stage::Adding | Stage::Added) => self.enter(name, Stage::Added),
+            None => {}
+        }
+    }
+
+    /// How far it has come with a peer.
+    pub(super) fn get(&self, name: &str) -> Option<&Revival> {
+        self.by_name.get(name)
+    }
+
+    /// The next peer to be added, and when.
+    pub(super) fn next(&self) -> Option<&(Monotonic, Box<str>)> {
+        self.due.first()
+    }
+
+    /// When a peer is added again, if it waits for that.
+    pub(in crate::machine) fn due(&self, name: &str) -> Option<Monotonic> {
+        match self.by_name.get(name)?.stage {
+            Stage::Waiting(at) => Some(at),
+            Stage::Adding | Stage::Added => None,
+        }
+    }
+
+    /// Ends what another database has gone or changed.
+    pub(super) fn keep_unchanged(&mut self, database: &Database) {
+        let changed = self.by_name.iter().filter(|(name, revival)| {
+            !database.is_auto(name) || database.peer(name) != Some(&revival.record)
+        });
+        let changed: Vec<Box<str>> = changed.map(|(name, _)| name.clone()).collect();
+        for name in changed {
+            self.end(&name);
+        }
+    }
+
+    /// What the next core has to know.
+    pub(in crate::machine) fn save(&self) -> Vec<SavedRevival> {
+        let all = self.by_name.iter();
+        all.map(|(name, revival)| SavedRevival {
+            name: name.clone(),
+            stage: revival.stage,
+            failures: revival.failures,
+            id: revival.id,
+        })
+        .collect()
+    }
+
+    /// Goes on with what an earlier core has left, as far as the database has the peers.
+    pub(in crate::machine) fn restore(
+        &mut self,
+        left: Vec<SavedRevival>,
+        database: &Database,
+        now: Monotonic,
+    ) {
+        for saved in left {
+            let wants = |record: &&Record| WhenDead::of(record) == WhenDead::Retry;
+            let record = database.peer(&saved.name).filter(wants);
+            let Some(record) = record.filter(|_| database.is_auto(&saved.name)) else {
+                continue;
+            };
+            let stage = match saved.stage {
+                // Nobody waits for the answer any more; if the peer is there, this ends it.
+                Stage::Adding => Stage::Waiting(now),
+                stage => stage,
+            };
+            let revival = Revival {
+                stage,
+                failures: saved.failures,
+                id: saved.id,
+                record: record.clone(),
+            };
+            self.set(&saved.name, revival);
+        }
+    }
+}

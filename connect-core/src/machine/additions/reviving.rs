@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! When a peer is added again that was removed because it did not answer, and what ends that.
+
+use std::sync::Arc;
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::control::ServerLink;
+use connect_ipc::event::Removal;
+use connect_liveness::backoff;
+use connect_policy::pinging::{WhenDead, ping_plan};
+use peerdb::Record;
+
+use super::revivals::{Revival, Stage};
+use crate::machine::Machine;
+use crate::machine::peers::{Adoption, Peer};
+use crate::machine::requester::Requester;
+
+/// How many additions are begun in one turn, so that a server that comes back after a long time
+/// does not hold up the turn; the others follow in the next one.
+const BEGUN_IN_A_TURN: usize = 64;
+
+impl Machine {
+    /// A peer was removed. If it did not answer, and its record asks for it, it is added again
+    /// after a pause.
+    pub(in crate::machine) fn note_death(
+        &mut self,
+        id: PeerId,
+        name: &str,
+        peer: &Peer,
+        removal: Removal,
+    ) {
+        let before = self.additions.revivals.get(name);
+        let before = before.map_or(0, |revival| revival.failures);
+        self.additions.revivals.end(name);
+        let database = Arc::clone(&self.database.current);
+        let (Removal::Silence { .. }, Some(record)) = (removal, database.peer(name)) else {
+            return;
+        };
+        if WhenDead::of(record) != WhenDead::Retry || !database.is_auto(name) {
+            return;
+        }
+        let answered = |it: &Adoption| it.liveness.statistics().replies > 0;
+        let failures = if peer.adoption().is_some_and(answered) {
+            0
+        } else {
+            before
+        };
+        self.revive_later(id, name, record, failures + 1);
+    }
+
+    fn revive_later(&mut self, id: PeerId, name: &str, record: &Record, failures: u32) {
+        let (plan, ..) = ping_plan(record, self.config.ping);
+        let pause = backoff::pause(&plan, id, failures);
+        tracing::info!(
+            peer = name,
+            seconds = pause.as_secs(),
+            "{name} is added again after a pause"
+        );
+        let revival = Revival {
+            stage: Stage::Waiting(self.now + pause),
+            failures,
+            id,
+            record: record.clone(),
+        };
+        self.additions.revivals.set(name, revival);
+    }
+
+    /// Whether attempts can be made: as long as the peers of the server are not known, a peer may
+    /// be there already.
+    fn may_revive(&self) -> bool {
+        self.link() == ServerLink::Up && !self.server.leaving
+    }
+
+    /// When the next of these peers is to be added.
+    pub(in crate::machine) fn revival_deadline(&self) -> Option<Monotonic> {
+        let (at, _) = self.additions.revivals.next()?;
+        self.may_revive().then_some(*at)
+    }
+
+    /// Adds the peers whose time has come.
+    pub(in crate::machine) fn tend_revivals(&mut self) {
+        if !self.may_revive() {
+            return;
+        }
+        for _ in 0..BEGUN_IN_A_TURN {
+            let first = self.additions.revivals.next();
+            let Some((_, name)) = first.filter(|(at, _)| *at <= self.now).cloned() else {
+                return;
+            };
+            if self.peers.find(&name).is_some() || self.additions.is_under_way(&name) {
+                // Somebody else was faster.
+                self.additions.revivals.end(&name);
+                continue;
+            }
+            self.additions.revivals.enter(&name, Stage::Adding);
+            self.add_active(&name, Requester::Revival);
+        }
+    }
+
+    /// The server could not add a peer again.
+    pub(in crate::machine) fn revival_failed(&mut self, name: &str) {
+        let Some(revival) = self.additions.revivals.get(name).cloned() else {
+            return;
+        };
+        if self.peers.find(name).is_some() {
+            self.additions.revivals.end(name);
+        } else {
+            let failures = revival.failures.saturating_add(1);
+            self.revive_later(revival.id, name, &revival.record, failures);
+        }
+    }
+}

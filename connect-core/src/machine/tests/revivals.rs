@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Peers of the start-up list that did not answer and are added again (key `when-dead`).
+
+use std::time::Duration;
+
+use connect_ipc::control::{PeerState, PeerStatus, Reply, Request};
+use peerdb::Record;
+
+use super::rig::{Rig, record};
+
+/// It is found silent after one ping, and comes back after 10 s, then after up to 40 s.
+const RETRY: &[(&str, &str)] = &[
+    ("watch", "t"),
+    ("peer", "INET 192.0.2.1 1"),
+    ("retries", "1"),
+    ("backoff", "10s"),
+    ("backoff-max", "40s"),
+    ("when-dead", "retry"),
+];
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A core that has joined a server with the peer, which is on the start-up list.
+fn rig_with(pairs: &[(&str, &str)]) -> Rig {
+    let mut rig = Rig::new(&[]);
+    rig.database_with_auto(&[record("p", pairs)], &["p"]);
+    rig.meet(&["p"]);
+    rig.answer_all();
+    rig
+}
+
+fn row(rig: &mut Rig) -> PeerStatus {
+    rig.answers.clear();
+    rig.request(1, 1, Request::Status {});
+    let replies = rig.answers.drain(..).map(|(_, answer)| answer.reply);
+    let lists = replies.filter_map(|reply| match reply {
+        Reply::Peers(peers) => Some(peers.list),
+        _ => None,
+    });
+    lists.flatten().next().expect("a row")
+}
+
+/// The tag of the only background command of this name that was sent just now.
+fn tag(rig: &mut Rig, command: &str) -> String {
+    let start = format!("{command} -background ");
+    let sent = rig.sent();
+    let tag = sent
+        .iter()
+        .find_map(|line| line.strip_prefix(&start)?.split(' ').next());
+    tag.unwrap_or_else(|| panic!("no {command} in {sent:?}"))
+        .to_owned()
+}
+
+fn ping(rig: &mut Rig, seq: u32, end: &str) {
+    rig.answer_all();
+    let id = rig.id("p");
+    rig.order(id, seq);
+    let tag = tag(rig, "PING");
+    rig.hear(&format!("BGDETACH {tag}"));
+    rig.hear(&format!("BGINFO {tag} {end}"));
+    rig.hear(&format!("BGOK {tag}"));
+}
+
+/// The peer does not answer, and the server removes it as it is told.
+fn dies(rig: &mut Rig, seq: u32) {
+    ping(rig, seq, "ping-timeout");
+    let sent = rig.sent();
+    let before = sent.iter().position(|line| line == "KILL p");
+    for _ in 0..before.unwrap_or_else(|| panic!("no KILL in {sent:?}")) {
+        rig.hear("OK");
+    }
+    rig.hear("NOTE KILL p");
+    rig.hear("OK");
+    rig.answer_all();
+}
+
+/// Core adds the peer, and the server has it.
+fn is_added(rig: &mut Rig) {
+    let tag = tag(rig, "ADD");
+    rig.hear(&format!("BGDETACH {tag}"));
+    rig.hear("NOTE ADD p tripe0 INET 192.0.2.1 1");
+    rig.hear(&format!("BGOK {tag}"));
+    rig.answer_all();
+}
+
+fn waits(rig: &mut Rig) -> Option<u64> {
+    row(rig).connection.next_add_ms
+}
+
+#[test]
+fn a_dead_peer_is_added_again_after_pauses_that_grow_to_their_limit() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    let gone = row(&mut rig);
+    assert_eq!((gone.state, gone.wanted), (PeerState::Gone, true));
+    assert_eq!(gone.connection.next_add_ms, Some(10_000));
+    rig.wait(seconds(9));
+    assert_eq!(rig.sent(), [""; 0]);
+    rig.wait(seconds(1));
+    is_added(&mut rig);
+    assert_eq!(waits(&mut rig), None);
+    for (seq, longest) in [(1, 20_000), (1, 40_000), (1, 40_000)] {
+        dies(&mut rig, seq);
+        let pause = waits(&mut rig).expect("a pause");
+        assert!(
+            (longest * 3 / 4..=longest).contains(&pause),
+            "{pause} of {longest}"
+        );
+        rig.wait(seconds(40));
+        is_added(&mut rig);
+    }
+    // Once it has answered, the pauses begin with the shortest.
+    ping(&mut rig, 1, "ping-ok 1.5");
+    dies(&mut rig, 2);
+    assert_eq!(waits(&mut rig), Some(10_000));
+}
+
+#[test]
+fn an_addition_that_fails_is_told_and_tried_again_after_a_longer_pause() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.wait(seconds(10));
+    let tag = tag(&mut rig, "ADD");
+    rig.hear(&format!("BGDETACH {tag}"));
+    rig.hear(&format!("BGFAIL {tag} resolve-error hub"));
+    let sent = rig.sent();
+    let warned = "auto-add-failed p resolve-error hub";
+    assert!(sent.iter().any(|line| line.ends_with(warned)), "{sent:?}");
+    let pause = waits(&mut rig).expect("a pause");
+    assert!((15_000..=20_000).contains(&pause), "{pause}");
+}
+
+#[test]
+fn it_ends_when_the_peer_is_killed_by_hand_or_added_by_somebody_else() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.wait(seconds(10));
+    is_added(&mut rig);
+    rig.hear("NOTE KILL p");
+    rig.sent();
+    assert_eq!(row(&mut rig).state, PeerState::Killed);
+    assert_eq!(waits(&mut rig), None);
+    rig.wait(seconds(100));
+    assert_eq!(rig.sent(), [""; 0]);
+
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.hear("NOTE ADD p tripe0 INET 192.0.2.1 1");
+    rig.answer_all();
+    rig.wait(seconds(100));
+    assert!(rig.sent().iter().all(|line| !line.starts_with("ADD")));
+
+    // If that one dies as well, the pauses begin with the shortest.
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.hear("NOTE ADD p tripe0 INET 192.0.2.1 1");
+    dies(&mut rig, 1);
+    assert_eq!(waits(&mut rig), Some(10_000));
+}
+
+#[test]
+fn a_peer_that_somebody_else_adds_at_the_same_moment_is_left_alone() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.wait(seconds(10));
+    let tag = tag(&mut rig, "ADD");
+    rig.hear(&format!("BGDETACH {tag}"));
+    rig.hear("NOTE ADD p tripe0 INET 192.0.2.1 1");
+    rig.hear(&format!("BGFAIL {tag} peer-exists p"));
+    let sent = rig.sent();
+    assert!(
+        sent.iter().all(|line| !line.starts_with("KILL")),
+        "{sent:?}"
+    );
+    assert_eq!(row(&mut rig).state, PeerState::Checking);
+}
+
+#[test]
+fn it_ends_when_the_record_goes_or_changes() {
+    let changed = [RETRY, &[("every", "1m")]].concat();
+    let other = record("p", &changed);
+    let same = record("p", RETRY);
+    let cases: [(&[Record], &[&str], bool); 4] = [
+        (std::slice::from_ref(&same), &["p"], true),
+        (std::slice::from_ref(&same), &[], false),
+        (&[other], &["p"], false),
+        (&[], &[], false),
+    ];
+    for (records, auto, goes_on) in cases {
+        let mut rig = rig_with(RETRY);
+        dies(&mut rig, 1);
+        rig.database_with_auto(records, auto);
+        rig.sent();
+        rig.wait(seconds(10));
+        let added = rig.sent().iter().any(|line| line.starts_with("ADD"));
+        assert_eq!(added, goes_on, "{records:?} {auto:?}");
+    }
+}
+
+#[test]
+fn without_the_key_or_off_the_list_a_dead_peer_stays_away() {
+    let kill = [RETRY, &[("when-dead", "kill")]].concat();
+    let mut rig = rig_with(&kill);
+    dies(&mut rig, 1);
+    assert_eq!(waits(&mut rig), None);
+
+    let mut rig = rig_with(RETRY);
+    rig.database_with_auto(&[record("p", RETRY)], &[]);
+    dies(&mut rig, 1);
+    assert_eq!(waits(&mut rig), None);
+    rig.wait(seconds(100));
+    assert_eq!(rig.sent(), [""; 0]);
+}
+
+#[test]
+fn nothing_is_added_while_the_server_is_away_and_a_new_core_goes_on() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.lose_server();
+    rig.wait(seconds(30));
+    assert_eq!(rig.machine.revival_deadline(), None);
+    let state = rig.machine.state().expect("a state").1;
+
+    let mut next = Rig::new(&[]);
+    next.now = rig.now;
+    next.database_with_auto(&[record("p", RETRY)], &["p"]);
+    next.inherit(state);
+    next.meet(&[]);
+    let sent = next.sent();
+    assert!(sent.iter().any(|line| line.starts_with("ADD")), "{sent:?}");
+}

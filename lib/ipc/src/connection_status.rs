@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How a peer's connection has fared, as a part of its row.
+
+use serde::{Deserialize, Serialize};
+
+use crate::changes::RecordStanding;
+use crate::event::Removal;
+
+/// How the connection of a peer has fared.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ConnectionStatus {
+    /// Seconds since the peer last changed between answering and not answering, if it ever did.
+    pub changed: Option<u64>,
+    /// Reconnections begun since adoption.
+    pub reconnects: u32,
+    /// Seconds since the last of them.
+    pub last_reconnect: Option<u64>,
+    /// Why the server does not have it any more, if it had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removal: Option<Removal>,
+    /// Seconds for which its check, or the answer to its ping, is overdue, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overdue: Option<u64>,
+    /// Seconds for which it has been added or checked without being up, if that is unusually long:
+    /// over a minute, and longer than its first check may take.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<u64>,
+    /// Milliseconds until it is added again, if it did not answer and waits for that (key
+    /// `when-dead`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_add_ms: Option<u64>,
+    /// How the peer stands to the database, if it is not as the database has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<RecordStanding>,
+}
