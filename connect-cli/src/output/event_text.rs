@@ -135,6 +135,11 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::Disowned {} => "disowned: it is pinged no more".to_owned(),
         EventKind::Keys {} => "keys agreed".to_owned(),
         EventKind::Moved { address } => format!("moved to {}", text::address(address)),
+        EventKind::NewAddress { from, to } => {
+            let (from, to) = (text::address(from), text::address(to));
+            format!("its host name has a new address: {to} in place of {from}")
+        }
+        EventKind::LookupFailed { host, error } => format!("cannot look up {host}: {error}"),
         EventKind::Reply { millis } => format!("reply in {}", text::millis(Some(*millis))),
         EventKind::Missed { attempt, of } => format!("no reply, attempt {attempt} of {of}"),
         EventKind::Failed { error } => format!("ping not sent: {}", text::failure(error)),
@@ -213,6 +218,8 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::PlacesFree { .. } => Paint::Good,
         EventKind::Removed(Removal::Command | Removal::Replaced)
         | EventKind::Missed { .. }
+        | EventKind::NewAddress { .. }
+        | EventKind::LookupFailed { .. }
         | EventKind::Reconnecting {} => Paint::Doubtful,
         EventKind::Removed(Removal::Silence { .. } | Removal::Server | Removal::Unseen)
         | EventKind::Failed { .. }

@@ -3,6 +3,7 @@
 
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus};
 use connect_ipc::event::Removal;
+use connect_ipc::lookup::LookupResult;
 use connect_ipc::pinger::PingPlan;
 
 use super::paint::Paint;
@@ -24,6 +25,14 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
                 (format!("  {label:<12}{}", text::clean(&value)), paint)
             }));
         }
+    }
+    if let Some(lookup) = &detail.lookup {
+        let (what, paint) = looked_up(&lookup.result);
+        let ago = text::span(lookup.ago);
+        lines.push((
+            format!("  {:<12}{}, {ago} ago", "lookup", text::clean(&what)),
+            paint,
+        ));
     }
     let pair = |(key, value): &(String, String)| {
         plain(format!("  {} = {}", text::clean(key), text::clean(value)))
@@ -65,6 +74,29 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
         lines.push(plain(format!("  {:<12}{state}", script.kind.name())));
     }
     lines
+}
+
+/// What came of the last lookup of the peer's host name.
+fn looked_up(result: &LookupResult) -> (String, Paint) {
+    match result {
+        LookupResult::Same => ("the name still has its address".to_owned(), Paint::Plain),
+        LookupResult::NotNeeded => ("not used, the peer had answered".to_owned(), Paint::Plain),
+        LookupResult::Moved(to) => {
+            let to = text::address(to);
+            (format!("added again at the new address {to}"), Paint::Plain)
+        }
+        LookupResult::Waits(to) => {
+            let to = text::address(to);
+            let what = format!("new address {to}, but it was moved a short time ago");
+            (what, Paint::Doubtful)
+        }
+        LookupResult::Taken(to) => {
+            let to = text::address(to);
+            let what = format!("new address {to}, but another peer has that");
+            (what, Paint::Bad)
+        }
+        LookupResult::Failed(error) => (format!("failed: {error}"), Paint::Bad),
+    }
 }
 
 fn plain(text: impl Into<String>) -> (String, Paint) {

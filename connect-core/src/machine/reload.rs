@@ -77,6 +77,7 @@ impl Machine {
                 self.additions
                     .attempts
                     .keep_recorded(&self.database.current);
+                self.additions.lookups.keep_recorded(&self.database.current);
                 let changed = self.note_standings(&Arc::clone(&self.database.current));
                 let waiting = self.change_counts();
                 log_waiting(peers, waiting.total(), asked);

@@ -16,7 +16,7 @@ impl Machine {
                 connection,
                 request,
             } => self.answer(*connection, *request, Reply::Line(words)),
-            Requester::Startup | Requester::Knock | Requester::Change(_) => {}
+            Requester::Startup | Requester::Knock | Requester::Lookup | Requester::Change(_) => {}
         }
     }
 
@@ -29,7 +29,7 @@ impl Machine {
                 request,
             } => self.answer(*connection, *request, Reply::Done {}),
             Requester::Change(name) => self.change_applied(name, None),
-            Requester::Startup | Requester::Knock => {}
+            Requester::Startup | Requester::Knock | Requester::Lookup => {}
         }
     }
 
@@ -51,6 +51,7 @@ impl Machine {
             Requester::Change(name) => self.change_applied(name, Some(words)),
             Requester::Startup => self.warn(["auto-add-failed", name], &words),
             Requester::Knock => self.warn(["knock-add-failed", name], &words),
+            Requester::Lookup => self.warn(["re-resolve-failed", name], &words),
         }
     }
 

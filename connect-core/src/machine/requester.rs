@@ -21,6 +21,8 @@ pub(super) enum Requester {
     Startup,
     /// A knock.
     Knock,
+    /// A lookup that has found another address.
+    Lookup,
     /// The change of this peer, which is being applied.
     Change(String),
 }

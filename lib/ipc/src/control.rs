@@ -626,6 +626,9 @@ pub struct PeerDetail {
     /// The size in bytes of a record that does not fit into a message.
     #[serde(default)]
     pub oversize: Option<usize>,
+    /// The last lookup of its host name, if its record has `re-resolve` and it did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<crate::lookup::LookupStatus>,
 }
 
 /// A script that has ended.

@@ -30,6 +30,7 @@ impl Machine {
     /// Gives up greetings that do not come, and applies more changes of the database.
     pub(in crate::machine) fn tend_additions(&mut self) {
         self.expire_greetings();
+        self.tend_lookups();
         self.apply_more();
     }
 

@@ -3,7 +3,9 @@
 
 mod adding;
 mod attempts;
+mod lookups;
 mod passive;
+mod resolving;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +14,7 @@ use connect_ipc::clock::Monotonic;
 use super::changes::Applying;
 use super::requester::Requester;
 use attempts::Attempts;
+use lookups::Lookups;
 
 /// An addition under way.
 #[derive(Clone, Debug)]
@@ -33,6 +36,8 @@ pub(super) struct Additions {
     greetings: Vec<Greeting>,
     /// The peers that somebody has tried to add and that have not been up since.
     pub(super) attempts: Attempts,
+    /// The lookups of the host names of peers that do not answer.
+    pub(super) lookups: Lookups,
     /// The changes of the database that are being applied.
     pub(super) applying: Option<Applying>,
 }
@@ -65,7 +70,10 @@ impl Additions {
     pub(super) fn deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let greetings = self.greetings.iter().map(|greeting| greeting.deadline);
         let applying = self.applying.as_ref().filter(|it| it.has_more());
-        greetings.chain(applying.map(|_| now)).min()
+        greetings
+            .chain(applying.map(|_| now))
+            .chain(self.lookups.deadline())
+            .min()
     }
 }
 
