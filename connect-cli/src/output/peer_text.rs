@@ -3,7 +3,7 @@
 
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus};
 use connect_ipc::event::Removal;
-use connect_ipc::lookup::LookupResult;
+use connect_ipc::lookup::{LookupResult, LookupStatus};
 use connect_ipc::pinger::PingPlan;
 
 use super::paint::Paint;
@@ -26,14 +26,7 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
             }));
         }
     }
-    if let Some(lookup) = &detail.lookup {
-        let (what, paint) = looked_up(&lookup.result);
-        let ago = text::span(lookup.ago);
-        lines.push((
-            format!("  {:<12}{}, {ago} ago", "lookup", text::clean(&what)),
-            paint,
-        ));
-    }
+    lines.extend(detail.lookup.as_ref().map(looked_up));
     let pair = |(key, value): &(String, String)| {
         plain(format!("  {} = {}", text::clean(key), text::clean(value)))
     };
@@ -77,7 +70,13 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
 }
 
 /// What came of the last lookup of the peer's host name.
-fn looked_up(result: &LookupResult) -> (String, Paint) {
+fn looked_up(lookup: &LookupStatus) -> (String, Paint) {
+    let (what, paint) = result_of_lookup(&lookup.result);
+    let (what, ago) = (text::clean(&what), text::span(lookup.ago));
+    (format!("  {:<12}{what}, {ago} ago", "lookup"), paint)
+}
+
+fn result_of_lookup(result: &LookupResult) -> (String, Paint) {
     match result {
         LookupResult::Same => ("the name still has its address".to_owned(), Paint::Plain),
         LookupResult::NotNeeded => ("not used, the peer had answered".to_owned(), Paint::Plain),

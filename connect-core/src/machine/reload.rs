@@ -74,10 +74,7 @@ impl Machine {
                 self.events.counters.reloads += 1;
                 self.database.current = database;
                 self.peers.departures.keep_expected(&self.database.current);
-                self.additions
-                    .attempts
-                    .keep_recorded(&self.database.current);
-                self.additions.lookups.keep_recorded(&self.database.current);
+                self.additions.keep_recorded(&self.database.current);
                 let changed = self.note_standings(&Arc::clone(&self.database.current));
                 let waiting = self.change_counts();
                 log_waiting(peers, waiting.total(), asked);

@@ -295,6 +295,20 @@ impl EndedRun {
     }
 }
 
+/// A script that has ended.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecentScript {
+    /// Which script.
+    pub kind: ScriptKind,
+    /// How it ended.
+    pub end: Ended,
+    /// Seconds since then.
+    pub ago: u64,
+    /// Its last lines of output, at most a few.
+    pub output: Vec<String>,
+}
+
 /// Which failure: there is at most one of each script of a peer, the latest.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -58,8 +58,8 @@ pub(in crate::machine) struct Lookups {
     peers: BTreeMap<String, Known>,
     /// The peers whose name is to be looked up, each once.
     waiting: VecDeque<String>,
-    /// The peers whose name is being looked up, by the number of the lookup, and how long the answer
-    /// is waited for.
+    /// The peers whose name is being looked up, by the number of the lookup, and how long the
+    /// answer is waited for.
     under_way: BTreeMap<u64, (String, Monotonic)>,
     last_number: u64,
 }
@@ -83,8 +83,8 @@ impl Lookups {
         self.waiting.pop_front()
     }
 
-    /// The lookup of a peer's name begins. Gives its number, which is later than those of an earlier
-    /// core.
+    /// The lookup of a peer's name begins. Gives its number, which is later than those of an
+    /// earlier core.
     pub(super) fn begin(&mut self, name: String, now: Monotonic) -> u64 {
         self.last_number = now.0.max(self.last_number + 1);
         self.under_way

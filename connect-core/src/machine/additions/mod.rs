@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 use connect_ipc::clock::Monotonic;
 
+use peerdb::Database;
+
 use super::changes::Applying;
 use super::requester::Requester;
 use attempts::Attempts;
@@ -53,6 +55,12 @@ impl Additions {
         for addition in self.under_way.values_mut() {
             addition.requesters.retain(|requester| !is_gone(requester));
         }
+    }
+
+    /// Forgets what is known of peers that have no record any more.
+    pub(super) fn keep_recorded(&mut self, database: &Database) {
+        self.attempts.keep_recorded(database);
+        self.lookups.keep_recorded(database);
     }
 
     /// How many are to be told what becomes of additions.

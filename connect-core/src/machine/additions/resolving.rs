@@ -46,9 +46,9 @@ impl Present {
 }
 
 impl Machine {
-    /// An attempt of so many was not answered: the peer's name is to be looked up if its record asks
-    /// for that. With one or two attempts the first one counts, since a static peer is removed after
-    /// the last.
+    /// An attempt of so many was not answered: the peer's name is to be looked up if its record
+    /// asks for that. With one or two attempts the first one counts, since a static peer is removed
+    /// after the last.
     pub(in crate::machine) fn want_lookup(&mut self, name: &str, attempt: u32, of: u32) {
         let enough = if of > ATTEMPT { ATTEMPT } else { 1 };
         if attempt >= enough
