@@ -7,7 +7,8 @@
 //! told yet, and `lines` cuts output into lines. These five do no I/O and read no clock; three of
 //! them are public so that they can be tested together with core. Around them, `service` owns the
 //! tasks that do; `journal` writes the ledger's changes down, under a lock that one helper has at
-//! a time; `admission` says which scripts may run, and with which environment.
+//! a time; `admission` says which scripts may run, and with which environment;
+//! `lookups` has host names looked up, each by a child that does nothing else (`resolve`).
 
 pub mod ledger;
 pub mod machine;
@@ -20,10 +21,12 @@ mod children;
 mod earlier;
 mod journal;
 mod lines;
+mod lookups;
 mod marks;
 mod options;
 mod pipes;
 mod queue;
+mod resolve;
 mod service;
 mod spawn;
 mod stdin;
@@ -36,6 +39,10 @@ use clap::Parser as _;
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
+    // The child of a lookup; no operator gives this.
+    if let Some(exit) = resolve::child(std::env::args_os()) {
+        return exit;
+    }
     let options = options::Options::parse();
     let helper = options.helper.clone();
     connect_runtime::helper::run("connect-ifscripts", &helper, service::run(options))

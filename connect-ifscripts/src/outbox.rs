@@ -84,6 +84,7 @@ impl Outbox {
             | FromScripts::JournalFault(_)
             | FromScripts::Full { .. }
             | FromScripts::LogLost(_)
+            | FromScripts::LookedUp(_)
             | FromScripts::Error(_) => {}
         }
         self.waiting.push_back(message);

@@ -34,6 +34,7 @@ use crate::admission::Admission;
 use crate::children::Children;
 use crate::journal::{Journal, Locked, Pace};
 use crate::ledger::Ledger;
+use crate::lookups::Lookups;
 use crate::machine::{Input, Machine, Output};
 use crate::options::Options;
 use crate::outbox::Outbox;
@@ -64,6 +65,7 @@ struct Service {
     outbox: Outbox,
     link: HelperLink<ToScripts>,
     children: Children,
+    lookups: Lookups,
     from_children: mpsc::Receiver<Input>,
     journal: Journal,
     notifier: Notifier,
@@ -167,6 +169,7 @@ impl Service {
             machine,
             outbox: Outbox::default(),
             link: HelperLink::new(core),
+            lookups: Lookups::new(inputs.clone()),
             children: Children::new(Admission::new(options), inputs),
             from_children,
             journal: beginning.journal,
@@ -336,6 +339,7 @@ impl Service {
                     let input = self.children.adopt(run, child);
                     self.decide(input);
                 }
+                Output::LookUp(lookup) => self.lookups.begin(lookup),
                 Output::Act(run, action) => self.children.act(run, action),
             }
         }
@@ -442,6 +446,7 @@ impl Service {
     async fn end(mut self) {
         self.hear_out().await;
         self.children.leave();
+        self.lookups.leave();
         // What was read is passed on. None of the tasks waits for anything but this.
         while let Some(input) = self.from_children.recv().await {
             self.decide(input);

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use connect_ipc::control::{Reply, Request, ScriptStatus};
+use connect_ipc::lookup::LookupStatus;
 use connect_ipc::pinger::PingPlan;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
@@ -51,6 +52,9 @@ struct InfoReport<'a> {
     scripts: &'a [ScriptStatus],
     /// The last scripts that ended, oldest first.
     recent: Vec<RecentReport<'a>>,
+    /// The last lookup of its host name, if one was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lookup: Option<&'a LookupStatus>,
 }
 
 impl Info {
@@ -80,6 +84,7 @@ impl Info {
                 algorithms: object(&detail.algorithms),
                 scripts: &detail.scripts,
                 recent: detail.recent.iter().map(RecentReport::from).collect(),
+                lookup: detail.lookup.as_ref(),
             })?;
         } else {
             for (text, paint) in peer_text::lines(&self.peer, &detail) {

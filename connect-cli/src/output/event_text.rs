@@ -126,15 +126,16 @@ fn scripts_as_a_whole(kind: &EventKind) -> String {
 /// What happened. The words may hold control characters: see [`text::clean`].
 pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
     let text = match kind {
-        EventKind::Added { address, interface } => {
-            format!("added at {} as {interface}", text::address(address))
-        }
+        EventKind::Added { .. }
+        | EventKind::Moved { .. }
+        | EventKind::NewAddress { .. }
+        | EventKind::LookupFailed { .. }
+        | EventKind::Knock { .. } => address_of_a_peer(kind),
         EventKind::Removed(removal) => removed(*removal),
         EventKind::Back { away } => format!("back after {}", text::span(*away)),
         EventKind::Adopted {} => "adopted: it is pinged from now on".to_owned(),
         EventKind::Disowned {} => "disowned: it is pinged no more".to_owned(),
         EventKind::Keys {} => "keys agreed".to_owned(),
-        EventKind::Moved { address } => format!("moved to {}", text::address(address)),
         EventKind::Reply { millis } => format!("reply in {}", text::millis(Some(*millis))),
         EventKind::Missed { attempt, of } => format!("no reply, attempt {attempt} of {of}"),
         EventKind::Failed { error } => format!("ping not sent: {}", text::failure(error)),
@@ -149,7 +150,6 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
             next_ms,
         } => unreachable(*failed_checks, *next_ms),
         EventKind::Reconnecting {} => "reconnecting".to_owned(),
-        EventKind::Knock { address } => format!("knocks from {}", text::address(address)),
         EventKind::Survives { script, pid } => survives(*script, *pid),
         EventKind::Started { script, pid } => format!("{} started, pid {pid}", script.name()),
         EventKind::Output {
@@ -186,6 +186,23 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
     (text, paint(kind))
 }
 
+/// What happened to the address of a peer, or comes from one.
+fn address_of_a_peer(kind: &EventKind) -> String {
+    match kind {
+        EventKind::Added { address, interface } => {
+            format!("added at {} as {interface}", text::address(address))
+        }
+        EventKind::Moved { address } => format!("moved to {}", text::address(address)),
+        EventKind::NewAddress { from, to } => {
+            let (from, to) = (text::address(from), text::address(to));
+            format!("its host name has a new address: {to} in place of {from}")
+        }
+        EventKind::LookupFailed { host, error } => format!("cannot look up {host}: {error}"),
+        EventKind::Knock { address } => format!("knocks from {}", text::address(address)),
+        _ => String::new(),
+    }
+}
+
 /// So many checks of a peer failed in a row; the next comes in so many milliseconds, if one will.
 fn unreachable(failed_checks: u32, next_ms: Option<u64>) -> String {
     let row = if failed_checks == 1 { "" } else { " in a row" };
@@ -213,6 +230,8 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::PlacesFree { .. } => Paint::Good,
         EventKind::Removed(Removal::Command | Removal::Replaced)
         | EventKind::Missed { .. }
+        | EventKind::NewAddress { .. }
+        | EventKind::LookupFailed { .. }
         | EventKind::Reconnecting {} => Paint::Doubtful,
         EventKind::Removed(Removal::Silence { .. } | Removal::Server | Removal::Unseen)
         | EventKind::Failed { .. }

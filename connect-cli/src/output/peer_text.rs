@@ -3,6 +3,7 @@
 
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus};
 use connect_ipc::event::Removal;
+use connect_ipc::lookup::{LookupResult, LookupStatus};
 use connect_ipc::pinger::PingPlan;
 
 use super::paint::Paint;
@@ -25,6 +26,7 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
             }));
         }
     }
+    lines.extend(detail.lookup.as_ref().map(looked_up));
     let pair = |(key, value): &(String, String)| {
         plain(format!("  {} = {}", text::clean(key), text::clean(value)))
     };
@@ -65,6 +67,35 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
         lines.push(plain(format!("  {:<12}{state}", script.kind.name())));
     }
     lines
+}
+
+/// What came of the last lookup of the peer's host name.
+fn looked_up(lookup: &LookupStatus) -> (String, Paint) {
+    let (what, paint) = result_of_lookup(&lookup.result);
+    let (what, ago) = (text::clean(&what), text::span(lookup.ago));
+    (format!("  {:<12}{what}, {ago} ago", "lookup"), paint)
+}
+
+fn result_of_lookup(result: &LookupResult) -> (String, Paint) {
+    match result {
+        LookupResult::Same => ("the name still has its address".to_owned(), Paint::Plain),
+        LookupResult::NotNeeded => ("not used, the peer had answered".to_owned(), Paint::Plain),
+        LookupResult::Moved(to) => {
+            let to = text::address(to);
+            (format!("added again at the new address {to}"), Paint::Plain)
+        }
+        LookupResult::Waits(to) => {
+            let to = text::address(to);
+            let what = format!("new address {to}, but it was moved a short time ago");
+            (what, Paint::Doubtful)
+        }
+        LookupResult::Taken(to) => {
+            let to = text::address(to);
+            let what = format!("new address {to}, but another peer has that");
+            (what, Paint::Bad)
+        }
+        LookupResult::Failed(error) => (format!("failed: {error}"), Paint::Bad),
+    }
 }
 
 fn plain(text: impl Into<String>) -> (String, Paint) {

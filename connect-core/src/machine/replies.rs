@@ -16,7 +16,11 @@ impl Machine {
                 connection,
                 request,
             } => self.answer(*connection, *request, Reply::Line(words)),
-            Requester::Startup | Requester::Revival | Requester::Knock | Requester::Change(_) => {}
+            Requester::Startup
+            | Requester::Revival
+            | Requester::Knock
+            | Requester::Lookup
+            | Requester::Change(_) => {}
         }
     }
 
@@ -29,7 +33,7 @@ impl Machine {
                 request,
             } => self.answer(*connection, *request, Reply::Done {}),
             Requester::Change(name) => self.change_applied(name, None),
-            Requester::Startup | Requester::Revival | Requester::Knock => {}
+            Requester::Startup | Requester::Revival | Requester::Knock | Requester::Lookup => {}
         }
     }
 
@@ -55,6 +59,7 @@ impl Machine {
             }
             Requester::Startup => self.warn(["auto-add-failed", name], &words),
             Requester::Knock => self.warn(["knock-add-failed", name], &words),
+            Requester::Lookup => self.warn(["re-resolve-failed", name], &words),
         }
     }
 

@@ -23,6 +23,8 @@ pub(super) enum Requester {
     Revival,
     /// A knock.
     Knock,
+    /// A lookup that has found another address.
+    Lookup,
     /// The change of this peer, which is being applied.
     Change(String),
 }

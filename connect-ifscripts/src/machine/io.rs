@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::RunId;
+use connect_ipc::lookup::Lookup;
 use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts, UnderWay};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +90,8 @@ pub enum Output {
         /// The child.
         child: Child,
     },
+    /// Look this host name up. The answer is [`Input::Said`].
+    LookUp(Lookup),
     /// Do this to the child of a run.
     Act(RunId, Action),
 }

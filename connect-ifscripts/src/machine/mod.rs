@@ -182,6 +182,7 @@ impl Machine {
             }
             ToScripts::Failures(changes) => self.note(Entry::Failures(changes), out),
             ToScripts::Settled(runs) => self.settle(runs, out),
+            ToScripts::LookUp(lookup) => out.push(Output::LookUp(lookup)),
             // Core says so of something that was sent; the link has logged it.
             ToScripts::Error(_) => {}
         }

@@ -102,6 +102,7 @@ impl World {
                 Output::ToCore(_)
                 | Output::Accepted(_)
                 | Output::Forget(_)
+                | Output::LookUp(_)
                 | Output::Adopt { .. } => {}
             }
         }

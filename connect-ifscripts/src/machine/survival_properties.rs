@@ -230,6 +230,8 @@ impl World {
                         works,
                     )?;
                 }
+                // What comes of a lookup need not survive.
+                Output::LookUp(_) => {}
                 Output::Act(run, _) => {
                     for process in self.processes.iter_mut().filter(|p| p.run == run) {
                         process.alive = false;

@@ -5,6 +5,7 @@ mod adoption;
 mod ending;
 mod journal;
 mod kept_output;
+mod lookups;
 mod order;
 mod output;
 mod reconnect;

@@ -289,6 +289,7 @@ const fn run_of(message: &FromScripts) -> Option<u64> {
         | FromScripts::JournalFault(_)
         | FromScripts::Full { .. }
         | FromScripts::LogLost(_)
+        | FromScripts::LookedUp(_)
         | FromScripts::Error(_) => None,
     }
 }

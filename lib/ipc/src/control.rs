@@ -19,6 +19,7 @@ use crate::event_filter::EventFilter;
 use crate::observers::ObserverCounts;
 use crate::pinger::PingOutcome;
 use crate::probing::Probing;
+pub use crate::scripts::RecentScript;
 use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
 use crate::setup::ByLane;
 use crate::statistics::PingStatistics;
@@ -602,20 +603,9 @@ pub struct PeerDetail {
     /// The size in bytes of a record that does not fit into a message.
     #[serde(default)]
     pub oversize: Option<usize>,
-}
-
-/// A script that has ended.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct RecentScript {
-    /// Which script.
-    pub kind: ScriptKind,
-    /// How it ended.
-    pub end: Ended,
-    /// Seconds since then.
-    pub ago: u64,
-    /// Its last lines of output, at most a few.
-    pub output: Vec<String>,
+    /// The last lookup of its host name, if its record has `re-resolve` and it did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<crate::lookup::LookupStatus>,
 }
 
 /// A script queued or under way.

@@ -52,6 +52,22 @@ pub enum EventKind {
         /// The new one.
         address: String,
     },
+    /// The host name of a peer that does not answer has another address now, and the peer is added
+    /// again there.
+    NewAddress {
+        /// The address that the server has, in its words.
+        from: String,
+        /// The new one.
+        to: String,
+    },
+    /// The host name of a peer that does not answer cannot be looked up. Told once, until a lookup
+    /// succeeds.
+    LookupFailed {
+        /// The name.
+        host: String,
+        /// Why.
+        error: String,
+    },
     /// A ping was answered.
     Reply {
         /// After this many milliseconds.
@@ -283,6 +299,8 @@ event_names! {
     Disowned = "disowned",
     Keys = "keys",
     Moved = "moved",
+    NewAddress = "new-address",
+    LookupFailed = "lookup-failed",
     Reply = "reply",
     Missed = "missed",
     Failed = "failed",

@@ -12,6 +12,8 @@
 //! scripts -> core   survives                 a script that is to end cannot be ended
 //! core -> scripts   failures                 which scripts have failed, for the next core
 //! core -> scripts   settled                  the end of these runs was dealt with
+//! core -> scripts   look-up                  look this host name up
+//! scripts -> core   looked-up                what came of that
 //! ```
 //!
 //! `taken` comes first, then `started`. Output may follow `ended`, while a process that the script
@@ -27,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::RunId;
 use crate::clock::Monotonic;
 use crate::hello::{Role, ToHelper};
+use crate::lookup::{LookedUp, Lookup};
 use crate::setup::{Lane, SetupChange, SetupKey, SetupPage, SetupState};
 
 /// How many runs that are over may have pipes which another process still holds open, such as a
@@ -292,6 +295,20 @@ impl EndedRun {
     }
 }
 
+/// A script that has ended.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RecentScript {
+    /// Which script.
+    pub kind: ScriptKind,
+    /// How it ended.
+    pub end: Ended,
+    /// Seconds since then.
+    pub ago: u64,
+    /// Its last lines of output, at most a few.
+    pub output: Vec<String>,
+}
+
 /// Which failure: there is at most one of each script of a peer, the latest.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -341,6 +358,8 @@ pub enum ToScripts {
     Failures(FailureChanges),
     /// Core has dealt with the end of these runs, so their results are not needed any more.
     Settled(Vec<RunId>),
+    /// Look this host name up, with the system's resolver; answered by `looked-up`.
+    LookUp(Lookup),
     /// End this run: `TERM` to its group, two seconds later `KILL`.
     Stop(RunId),
     /// The other side sent something malformed.
@@ -435,6 +454,8 @@ pub enum FromScripts {
         /// Whether others wait.
         full: bool,
     },
+    /// What came of a lookup.
+    LookedUp(LookedUp),
     /// So many lines of the script helper's log were lost since it started.
     LogLost(u64),
     /// The other side sent something malformed.

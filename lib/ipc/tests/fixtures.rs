@@ -110,7 +110,8 @@ fn events() {
     let kinds: Vec<EventKind> = events.into_iter().map(|event| event.kind).collect();
     every_variant!(
         kinds,
-        EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, Reply, Missed, Failed, Recovered,
+        EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, NewAddress,
+        LookupFailed, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Survives, Ended, Database, DatabaseFault, Joined,
         Lost, HelperConnected, HelperDisconnected, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,
         JournalFault, JournalKept, PlacesFull, PlacesFree, Broadcast, Command
@@ -141,7 +142,7 @@ fn messages_from_the_pinger() {
 #[test]
 fn messages_to_the_script_helper() {
     let messages: Vec<ToScripts> = read(include_str!("fixtures/to-scripts.jsonl")).unwrap();
-    every_variant!(messages, ToScripts: Adopt, Ready, Recall, Run, Setup, Failures, Settled, Stop, Error);
+    every_variant!(messages, ToScripts: Adopt, Ready, Recall, Run, Setup, Failures, Settled, LookUp, Stop, Error);
     let runs = messages.iter().flat_map(|message| match message {
         ToScripts::Run(runs) => runs.clone(),
         _ => Vec::new(),
@@ -156,7 +157,7 @@ fn messages_from_the_script_helper() {
     every_variant!(
         messages,
         FromScripts: Resume, Taken, Started, Output, Dropped, Eof, Survives, Ended, Failures, Setups,
-            JournalFault, Full, LogLost, Error
+            JournalFault, Full, LookedUp, LogLost, Error
     );
     let (mut ends, mut streams) = (Vec::new(), Vec::new());
     for message in &messages {

@@ -89,6 +89,7 @@ pub static KEYS: &[Key] = keys! {
     "ifup-timeout": Interval, Service; // how long the ifup script may run
     "peer": Peer, Service; // the peer's address, or PASSIVE if it makes contact itself
     "ping": Choice(&PingKind::NAMES), Service; // what kind of ping checks the peer
+    "re-resolve": Flag, Service; // look the name in `peer` up again when the peer does not answer
     "retries": Integer(1..=MAX_RETRIES), Service; // how many pings must fail before action is taken
     "timeout": Interval, Service; // how long to wait for the reply to a ping
     "when-dead": Choice(&WhenDead::NAMES), Service; // what follows when a peer was removed for silence

@@ -3,8 +3,8 @@
 //!
 //! - [`keys`] is the table of the keys that some program reads; a new option of `ADD` is one line
 //!   there.
-//! - [`adding`], [`pinging`], [`scripts`] and [`environment`] say what the service makes of a
-//!   record.
+//! - [`adding`], [`pinging`], [`resolving`], [`scripts`] and [`environment`] say what the service
+//!   makes of a record.
 //! - [`size`] says whether a record fits into a message.
 //! - [`check`] finds what is wrong, by the same table and the same rules.
 //!
@@ -17,6 +17,7 @@ pub mod check;
 pub mod environment;
 pub mod keys;
 pub mod pinging;
+pub mod resolving;
 pub mod scripts;
 pub mod size;
 

@@ -447,7 +447,7 @@ impl World {
                     helper.feed(HelperInput::Gone { run });
                 }
             }
-            Some(HelperOutput::Act(..)) | None => {}
+            Some(HelperOutput::Act(..) | HelperOutput::LookUp(_)) | None => {}
         }
     }
 

@@ -9,6 +9,7 @@ use connect_ipc::pinger::PingPlan;
 use connect_ipc::scripts::{Command, ScriptKind};
 use connect_policy::adding::{self, NoAddress};
 use connect_policy::pinging::{self, PingKind, WhenDead};
+use connect_policy::resolving;
 use connect_policy::scripts::{self, Script};
 use connect_policy::{ValueError, environment};
 use connect_runtime::exit::Exit;
@@ -67,6 +68,8 @@ struct Plan {
     environment: BTreeMap<String, String>,
     /// How it is pinged; `null` if it is not watched.
     pings: Option<PingsPlan>,
+    /// The host name that is looked up again when the peer does not answer; `null` if none is.
+    looked_up: Option<String>,
     /// Values that cannot be used as they are.
     faults: Vec<String>,
 }
@@ -166,6 +169,9 @@ impl Plan {
             scripts,
             environment: environment::environment(record, &[]).into_iter().collect(),
             pings,
+            looked_up: resolving::looked_up(record)
+                .filter(|_| pinging::is_watched(record))
+                .map(|address| address.host),
             faults,
         }
     }
@@ -204,6 +210,10 @@ impl Plan {
                     say(if at == 0 { "pinged" } else { "" }, line);
                 }
             }
+        }
+        if let Some(host) = &self.looked_up {
+            let text = format!("{host}, again when the peer does not answer");
+            say("looked up", &text);
         }
         let interface =
             |script: &ScriptPlan| matches!(script.kind, ScriptKind::Ifup | ScriptKind::Ifdown);

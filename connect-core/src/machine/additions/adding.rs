@@ -32,6 +32,7 @@ impl Machine {
     pub(in crate::machine) fn tend_additions(&mut self) {
         self.expire_greetings();
         self.tend_revivals();
+        self.tend_lookups();
         self.apply_more();
     }
 

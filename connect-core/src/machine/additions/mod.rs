@@ -3,7 +3,9 @@
 
 mod adding;
 mod attempts;
+mod lookups;
 mod passive;
+mod resolving;
 pub(super) mod revivals;
 mod reviving;
 
@@ -15,6 +17,7 @@ use peerdb::Database;
 use super::changes::Applying;
 use super::requester::Requester;
 use attempts::Attempts;
+use lookups::Lookups;
 use revivals::Revivals;
 
 /// An addition under way.
@@ -39,6 +42,8 @@ pub(super) struct Additions {
     pub(super) attempts: Attempts,
     /// The peers that did not answer and are to be added again.
     pub(super) revivals: Revivals,
+    /// The lookups of the host names of peers that do not answer.
+    pub(super) lookups: Lookups,
     /// The changes of the database that are being applied.
     pub(super) applying: Option<Applying>,
 }
@@ -52,6 +57,7 @@ impl Additions {
     /// Another database is in use: forgets what it has no record of, or another one.
     pub(super) fn database_read(&mut self, database: &Database) {
         self.attempts.keep_recorded(database);
+        self.lookups.keep_recorded(database);
         self.revivals.keep_unchanged(database);
     }
 
@@ -77,7 +83,10 @@ impl Additions {
     pub(super) fn deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let greetings = self.greetings.iter().map(|greeting| greeting.deadline);
         let applying = self.applying.as_ref().filter(|it| it.has_more());
-        greetings.chain(applying.map(|_| now)).min()
+        greetings
+            .chain(applying.map(|_| now))
+            .chain(self.lookups.deadline())
+            .min()
     }
 }
 

@@ -82,9 +82,11 @@ impl Machine {
             Meaning::Recovered { failures } => {
                 self.emit(Some(&name), || EventKind::Recovered { failures });
                 self.warn(["ping-ok", &name], &[""; 0]);
+                self.additions.lookups.answers(&name);
             }
             Meaning::Missed { attempt, of } => {
                 self.emit(Some(&name), || EventKind::Missed { attempt, of });
+                self.want_lookup(&name, attempt, of);
                 let (attempt, of) = (attempt.to_string(), of.to_string());
                 self.warn(
                     ["ping-timeout", &name, "attempt", &attempt, "of", &of],

@@ -60,6 +60,7 @@ impl Machine {
         self.scripts.resumed.clear();
         self.scripts.forget_owed();
         self.forget_complaints();
+        self.additions.lookups.forget_pending();
         // No helper reads the output that another one held open.
         self.scripts.runs.forget_ended();
         for run in self.scripts.runs.values_mut() {
@@ -99,6 +100,7 @@ impl Machine {
             FromScripts::Setups(page) => self.setups_told(page),
             FromScripts::JournalFault(fault) => self.journal_fault(fault),
             FromScripts::Full { lane, full } => self.places_full(lane, full),
+            FromScripts::LookedUp(answer) => self.looked_up(answer),
             FromScripts::LogLost(lines) => self.scripts.helper.status.log_lines_lost = lines,
             FromScripts::Error(text) => {
                 tracing::warn!(error = text, "the script helper refused a message");

@@ -14,6 +14,7 @@ mod option_names;
 mod probing;
 mod properties;
 mod recovery;
+mod resolving;
 mod revivals;
 mod rig;
 mod scripts;

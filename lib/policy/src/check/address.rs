@@ -255,7 +255,7 @@ fn address_of_peer(address: IpAddr) -> Option<HostFault> {
 
 /// Whether a host can only be meant for an IPv4 address: no name of a host ends in a number, be it
 /// one in hexadecimal digits.
-fn is_numeric(host: &str) -> bool {
+pub(crate) fn is_numeric(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host);
     let last = host.rsplit('.').next().unwrap_or_default();
     !last.is_empty() && (is_digits(last) || is_hexadecimal(last))

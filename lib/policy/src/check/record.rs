@@ -10,7 +10,7 @@ use tripe_admin::{Interval, Words, token};
 
 use super::rule::{LONGEST, Rule};
 use crate::pinging::{PingKind, SHORTEST, is_dynamic, is_watched, ping_plan};
-use crate::{adding, environment, size, value};
+use crate::{adding, environment, resolving, size, value};
 
 /// The command for adding a peer, up to its options, with a tag as long as one is ever likely to
 /// be.
@@ -78,6 +78,11 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
         && longest < first
     {
         rules.push(Rule::BackoffMax { first, longest });
+    }
+    if record.flag(resolving::KEY)
+        && (!is_watched(record) || resolving::looked_up(record).is_none())
+    {
+        rules.push(Rule::NothingToResolve);
     }
     let dynamic = is_dynamic(record);
     if !is_watched(record) {
@@ -174,6 +179,7 @@ mod tests {
                 &[("peer", "PASSIVE"), ("watch", "t"), ("every", "5m")],
             ),
             ("site.passive", &[("peer", "PASSIVE"), ("key", "passive")]),
+            ("moving", &[ADDRESS, ("watch", "t"), ("re-resolve", "t")]),
             ("ignored", &[ADDRESS, ("watch", "f"), ("every", "30s")]),
             (
                 "backoff",
@@ -269,6 +275,21 @@ mod tests {
                     first: 60,
                     longest: 30,
                 }],
+            ),
+            (
+                "a",
+                &[("peer", "INET 192.0.2.1 1"), watch, ("re-resolve", "t")],
+                &[Rule::NothingToResolve],
+            ),
+            (
+                "a",
+                &[passive, watch, ("re-resolve", "t")],
+                &[Rule::NothingToResolve],
+            ),
+            (
+                "a",
+                &[ADDRESS, ("re-resolve", "t")],
+                &[Rule::NothingToResolve],
             ),
             (
                 "a",

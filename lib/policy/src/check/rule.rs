@@ -11,6 +11,7 @@ use super::address::HostFault;
 use super::networks::NetworkFault;
 use super::quotes::QuoteFault;
 use crate::keys::{self, Reader};
+use crate::resolving;
 use crate::size;
 use crate::value::Expected;
 
@@ -176,6 +177,12 @@ pub(crate) enum Rule {
          it longer, or remove it"
     )]
     BackoffMax { first: u32, longest: u32 },
+    /// A lookup that is never made.
+    #[error(
+        "re-resolve has no effect: it is for a watched peer whose address is given by a host name; \
+         remove it, or assign watch = t and a host name in peer"
+    )]
+    NothingToResolve,
     /// A passive peer whose knocks are all refused.
     #[error(
         "knocks of this peer are refused, since without a key its tag would have to be {name}, \
@@ -254,6 +261,7 @@ impl Fault for Rule {
             | Rule::LateVerdict { .. }
             | Rule::NoAddress
             | Rule::NameLikeOption
+            | Rule::NothingToResolve
             | Rule::KnockTag { .. }
             | Rule::EmptyCommand { .. }
             | Rule::NeedsShell { .. }
@@ -304,6 +312,7 @@ impl Fault for Rule {
             Rule::SameInterface { .. } => Some("ifname"),
             Rule::UserOfActive { .. } => Some("user"),
             Rule::NoRetry => Some("when-dead"),
+            Rule::NothingToResolve => Some(resolving::KEY),
             Rule::AutoPassive | Rule::AutoUnlisted => Some("auto"),
             _ => None,
         }

@@ -194,6 +194,8 @@ impl Host {
                     let input = self.adopt_child(run, child, shared);
                     self.decide(input, shared);
                 }
+                // No record of the simulation asks for lookups.
+                Output::LookUp(_) => {}
                 Output::Act(run, action) => self.act_on_child(run, action, shared),
             }
         }

@@ -153,7 +153,9 @@ impl Product {
         for output in out {
             match output {
                 // No helper dies, so nobody looks into the journal.
-                scripts::Output::Journal(_) | scripts::Output::Adopt { .. } => {}
+                scripts::Output::Journal(_)
+                | scripts::Output::LookUp(_)
+                | scripts::Output::Adopt { .. } => {}
                 scripts::Output::Accepted(under_way) => self.outbox.accept(under_way),
                 scripts::Output::Forget(runs) => self.outbox.forget(&runs),
                 scripts::Output::ToCore(message) => self.outbox.push(message),

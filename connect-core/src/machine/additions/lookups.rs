@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Lookups of the host names of peers that do not answer (key `re-resolve`): which are wanted and
+//! under way, and what an answer means for a peer.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_ipc::lookup::{LOOKUP_LIMIT, LOOKUPS, LookupResult, LookupStatus};
+use peerdb::Database;
+
+/// How long after a lookup of a peer's name the next one may come. Names with an address that moves
+/// live for 60 s or longer in the caches of name servers.
+pub(super) const LOOKUP_PAUSE: Duration = Duration::from_secs(60);
+
+/// How long after a peer was added again at another address that may be done again. A name that
+/// answers with one address and then another does not keep a peer from its key exchange.
+pub(super) const MOVE_PAUSE: Duration = Duration::from_secs(300);
+
+/// After how many lookups without a reply of the peer in between, each of which had the present
+/// address beside others, one of the others is tried.
+pub(super) const SAME_LOOKUPS: u32 = 5;
+
+/// How long an answer of the script helper is waited for.
+const ANSWER_LIMIT: Duration = LOOKUP_LIMIT.saturating_add(Duration::from_secs(5));
+
+/// What an answer means for the peer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Meaning {
+    /// Its address is still right.
+    Stay,
+    /// It is to be added again at this address.
+    Move(IpAddr),
+    /// The same, but it is too early.
+    Wait(IpAddr),
+}
+
+/// What is known of the lookups of one peer.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// Whether it stands in the queue or is under way.
+    pending: bool,
+    /// When the last one was asked for.
+    asked: Option<Monotonic>,
+    /// When the last one ended, and how.
+    last: Option<(Monotonic, LookupResult)>,
+    /// When the peer was last added again at another address.
+    moved: Option<Monotonic>,
+    /// Lookups in a row that had the present address among others.
+    same: u32,
+}
+
+/// The lookups of all peers.
+#[derive(Clone, Debug, Default)]
+pub(in crate::machine) struct Lookups {
+    /// By the peer's name, at most one entry for each record that asks for lookups.
+    peers: BTreeMap<String, Known>,
+    /// The peers whose name is to be looked up, each once.
+    waiting: VecDeque<String>,
+    /// The peers whose name is being looked up, by the number of the lookup, and how long the
+    /// answer is waited for.
+    under_way: BTreeMap<u64, (String, Monotonic)>,
+    last_number: u64,
+}
+
+impl Lookups {
+    /// A peer does not answer, so its name is to be looked up, unless it just was.
+    pub(super) fn want(&mut self, name: &str, now: Monotonic) {
+        let known = self.peers.entry(name.to_owned()).or_default();
+        if known.pending || known.asked.is_some_and(|asked| now < asked + LOOKUP_PAUSE) {
+            return;
+        }
+        (known.pending, known.asked) = (true, Some(now));
+        self.waiting.push_back(name.to_owned());
+    }
+
+    /// The peer whose lookup is to begin now, if one may.
+    pub(super) fn next(&mut self) -> Option<String> {
+        if self.under_way.len() >= LOOKUPS {
+            return None;
+        }
+        self.waiting.pop_front()
+    }
+
+    /// The lookup of a peer's name begins. Gives its number, which is later than those of an
+    /// earlier core.
+    pub(super) fn begin(&mut self, name: String, now: Monotonic) -> u64 {
+        self.last_number = now.0.max(self.last_number + 1);
+        self.under_way
+            .insert(self.last_number, (name, now + ANSWER_LIMIT));
+        self.last_number
+    }
+
+    /// A lookup has ended: of which peer. `None` if it is not waited for.
+    pub(super) fn end(&mut self, number: u64) -> Option<String> {
+        let (name, _) = self.under_way.remove(&number)?;
+        self.set_aside(&name);
+        Some(name)
+    }
+
+    /// The lookup of a peer's name is not made.
+    pub(super) fn set_aside(&mut self, name: &str) {
+        if let Some(known) = self.peers.get_mut(name) {
+            known.pending = false;
+        }
+    }
+
+    /// The numbers of those whose answer is not waited for any more.
+    pub(super) fn overdue(&self, now: Monotonic) -> Vec<u64> {
+        let overdue = self.under_way.iter().filter(|(_, (_, by))| *by <= now);
+        overdue.map(|(number, _)| *number).collect()
+    }
+
+    /// Another script helper is there, or none: it does not know of these lookups. They are wanted
+    /// again when the peer does not answer the next time.
+    pub(in crate::machine) fn forget_pending(&mut self) {
+        (self.waiting, self.under_way) = Default::default();
+        for known in self.peers.values_mut() {
+            (known.pending, known.asked) = (false, None);
+        }
+    }
+
+    /// When the next answer is given up.
+    pub(super) fn deadline(&self) -> Option<Monotonic> {
+        self.under_way.values().map(|(_, by)| *by).min()
+    }
+
+    /// What it means that the name of a peer at `present`, which does not answer, has these
+    /// addresses. The order of the addresses matters only when one of several is chosen.
+    pub(super) fn judge(
+        &mut self,
+        name: &str,
+        present: IpAddr,
+        addresses: &[IpAddr],
+        now: Monotonic,
+    ) -> Meaning {
+        let known = self.peers.entry(name.to_owned()).or_default();
+        let chosen = if addresses.contains(&present) {
+            known.same += 1;
+            if known.same < SAME_LOOKUPS {
+                return Meaning::Stay;
+            }
+            after(present, addresses)
+        } else {
+            known.same = 0;
+            addresses.first().copied()
+        };
+        match chosen {
+            None => Meaning::Stay,
+            Some(address) if known.moved.is_some_and(|moved| now < moved + MOVE_PAUSE) => {
+                Meaning::Wait(address)
+            }
+            Some(address) => Meaning::Move(address),
+        }
+    }
+
+    /// A peer is added again at another address.
+    pub(super) fn moved(&mut self, name: &str, now: Monotonic) {
+        let known = self.peers.entry(name.to_owned()).or_default();
+        (known.moved, known.same) = (Some(now), 0);
+    }
+
+    /// A peer answers.
+    pub(in crate::machine) fn answers(&mut self, name: &str) {
+        if let Some(known) = self.peers.get_mut(name) {
+            known.same = 0;
+        }
+    }
+
+    /// Notes what came of a lookup. Whether it has failed and the one before had not.
+    pub(super) fn note(&mut self, name: &str, result: LookupResult, now: Monotonic) -> bool {
+        let failed = |result: &LookupResult| matches!(result, LookupResult::Failed(_));
+        let known = self.peers.entry(name.to_owned()).or_default();
+        let fails = failed(&result);
+        let before = known.last.replace((now, result));
+        fails && !before.is_some_and(|(_, result)| failed(&result))
+    }
+
+    /// The last lookup of this peer's name.
+    pub(in crate::machine) fn status(&self, name: &str, now: Monotonic) -> Option<LookupStatus> {
+        let (at, result) = self.peers.get(name)?.last.as_ref()?;
+        let (ago, result) = (now.since(*at).as_secs(), result.clone());
+        Some(LookupStatus { ago, result })
+    }
+
+    /// Forgets the peers that have no record any more.
+    pub(in crate::machine) fn keep_recorded(&mut self, database: &Database) {
+        self.peers.retain(|name, _| database.peer(name).is_some());
+        self.waiting.retain(|name| database.peer(name).is_some());
+    }
+}
+
+/// The address that follows this one in the order of numbers, the first after the last; `None` if
+/// there is no other.
+fn after(present: IpAddr, addresses: &[IpAddr]) -> Option<IpAddr> {
+    let others = || addresses.iter().copied().filter(|it| *it != present);
+    others().filter(|it| *it > present).min().or(others().min())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Monotonic {
+        Monotonic(0) + Duration::from_secs(seconds)
+    }
+
+    fn ip(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[test]
+    fn a_peer_stays_while_the_name_has_its_address_in_whatever_order() {
+        let mut lookups = Lookups::default();
+        for round in 0..20 {
+            let mut addresses = [ip(1), ip(2), ip(3)];
+            addresses.rotate_left(round % 3);
+            let meaning = lookups.judge("p", ip(1), &addresses, at(0));
+            assert_eq!(meaning, Meaning::Stay);
+            if round % 4 == 3 {
+                lookups.answers("p");
+            }
+        }
+    }
+
+    #[test]
+    fn a_peer_moves_when_the_name_does_not_have_its_address_and_not_again_at_once() {
+        let mut lookups = Lookups::default();
+        let judge = |lookups: &mut Lookups, present, addresses: &[IpAddr], seconds| {
+            let meaning = lookups.judge("p", ip(present), addresses, at(seconds));
+            if let Meaning::Move(_) = meaning {
+                lookups.moved("p", at(seconds));
+            }
+            meaning
+        };
+        let moved = judge(&mut lookups, 1, &[ip(3), ip(2)], 10);
+        assert_eq!(moved, Meaning::Move(ip(3)));
+        let flapping = judge(&mut lookups, 3, &[ip(2)], 70);
+        assert_eq!(flapping, Meaning::Wait(ip(2)));
+        let early = judge(&mut lookups, 3, &[ip(2)], 309);
+        assert_eq!(early, Meaning::Wait(ip(2)));
+        let later = judge(&mut lookups, 3, &[ip(2)], 310);
+        assert_eq!(later, Meaning::Move(ip(2)));
+    }
+
+    #[test]
+    fn each_address_has_its_turn_when_a_peer_stays_dead_and_a_lone_one_stays() {
+        let mut lookups = Lookups::default();
+        let all = [ip(2), ip(1), ip(3)];
+        for (present, next) in [(1, 2), (2, 3), (3, 1)] {
+            for _ in 1..SAME_LOOKUPS {
+                let meaning = lookups.judge("p", ip(present), &all, at(0));
+                assert_eq!(meaning, Meaning::Stay);
+            }
+            let meaning = lookups.judge("p", ip(present), &all, at(0));
+            assert_eq!(meaning, Meaning::Move(ip(next)));
+            lookups.answers("p");
+        }
+        for _ in 0..2 * SAME_LOOKUPS {
+            let meaning = lookups.judge("q", ip(1), &[ip(1)], at(0));
+            assert_eq!(meaning, Meaning::Stay);
+        }
+    }
+
+    #[test]
+    fn lookups_keep_their_pace_and_their_number_at_once() {
+        let mut lookups = Lookups::default();
+        for seconds in 0..60 {
+            lookups.want("p", at(seconds));
+        }
+        assert_eq!(lookups.next().as_deref(), Some("p"));
+        assert_eq!(lookups.next(), None);
+        let number = lookups.begin("p".to_owned(), at(0));
+        lookups.want("p", at(90));
+        assert_eq!(lookups.next(), None, "one is under way");
+        assert_eq!(lookups.end(number).as_deref(), Some("p"));
+        assert_eq!(lookups.end(number), None);
+        lookups.want("p", at(90));
+        assert_eq!(lookups.next().as_deref(), Some("p"));
+
+        for peer in 0..=LOOKUPS {
+            lookups.want(&format!("q{peer}"), at(90));
+        }
+        let mut begun = Vec::new();
+        while let Some(name) = lookups.next() {
+            begun.push(lookups.begin(name, at(90)));
+        }
+        assert_eq!(begun.len(), LOOKUPS);
+        assert_eq!(lookups.overdue(at(104)), [0; 0]);
+        assert_eq!(lookups.overdue(at(105)), begun);
+        lookups.forget_pending();
+        assert_eq!(lookups.deadline(), None);
+        lookups.keep_recorded(&Database::default());
+        assert!(lookups.peers.is_empty());
+    }
+
+    #[test]
+    fn only_the_first_failure_in_a_row_counts() {
+        let mut lookups = Lookups::default();
+        let failed = || LookupResult::Failed("x".to_owned());
+        assert!(lookups.note("p", failed(), at(1)));
+        assert!(!lookups.note("p", failed(), at(2)));
+        assert!(!lookups.note("p", LookupResult::Same, at(3)));
+        assert!(lookups.note("p", failed(), at(4)));
+        let status = lookups.status("p", at(9)).unwrap();
+        assert_eq!((status.ago, status.result), (5, failed()));
+    }
+}

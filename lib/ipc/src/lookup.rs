@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Lookups of host names, which core orders and the script helper makes (key `re-resolve`).
+//!
+//! A lookup is not noted in any journal: one that is lost is made again when the peer does not
+//! answer the next time.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How long a lookup may take. The system's resolver gives up after 5 s for each try and server by
+/// default; this is enough for two of them.
+pub const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
+
+/// How many lookups may be under way at once, over all peers.
+pub const LOOKUPS: usize = 4;
+
+/// How many addresses of one name count. More have no use, and a message stays short.
+pub const MAX_ADDRESSES: usize = 32;
+
+/// Which addresses of a host count, as in the words of an address (tripe-admin(5)).
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// `INET`: IPv4.
+    Inet,
+    /// `INET6`: IPv6.
+    Inet6,
+    /// `ANY`: both.
+    Any,
+}
+
+impl Family {
+    /// Whether an address is of this family.
+    #[must_use]
+    pub const fn admits(self, address: &IpAddr) -> bool {
+        match self {
+            Family::Inet => address.is_ipv4(),
+            Family::Inet6 => address.is_ipv6(),
+            Family::Any => true,
+        }
+    }
+
+    /// The word for it, as in an address.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Family::Inet => "INET",
+            Family::Inet6 => "INET6",
+            Family::Any => "ANY",
+        }
+    }
+}
+
+/// An order to look up a host name.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Lookup {
+    /// Its number in the answer; no other lookup of the same core has it.
+    pub number: u64,
+    /// The name.
+    pub host: String,
+    /// Which of its addresses count.
+    pub family: Family,
+}
+
+/// What came of a lookup.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LookedUp {
+    /// The number of the order.
+    pub number: u64,
+    /// What the system's resolver has found.
+    pub found: Found,
+}
+
+/// What the system's resolver has found.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Found {
+    /// These addresses, at most [`MAX_ADDRESSES`], each once, in the order in which the system
+    /// prefers them. Never empty.
+    Addresses(Vec<IpAddr>),
+    /// None, for this reason.
+    Failed(String),
+}
+
+/// The last lookup of a peer's host name, for operators.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LookupStatus {
+    /// Seconds since its end.
+    pub ago: u64,
+    /// What came of it.
+    pub result: LookupResult,
+}
+
+/// What came of a lookup for the peer.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LookupResult {
+    /// The peer's address is still among those of the name.
+    Same,
+    /// The peer was added again at this address, in the server's words.
+    Moved(String),
+    /// It will be added again at this address if it does not answer; it was added again at another
+    /// one too short a time ago.
+    Waits(String),
+    /// Another peer has this address.
+    Taken(String),
+    /// The peer had answered in the meantime, or was gone.
+    NotNeeded,
+    /// The lookup has failed, for this reason.
+    Failed(String),
+}

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The host name by which a record gives its peer's address, for the key `re-resolve`.
+
+use std::net::IpAddr;
+
+use connect_ipc::lookup::Family;
+use peerdb::Record;
+
+use crate::adding::address;
+use crate::check::is_numeric;
+
+/// The key that asks for lookups.
+pub const KEY: &str = "re-resolve";
+
+/// A peer's address by host name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NamedAddress {
+    /// The name of the host.
+    pub host: String,
+    /// Which addresses of it count.
+    pub family: Family,
+    /// The port, if it is written as a number.
+    pub port: Option<u16>,
+}
+
+/// The family that this word names (tripe-admin(5)).
+fn family(word: &str) -> Option<Family> {
+    let families = [
+        ("INET", Family::Inet),
+        ("INET6", Family::Inet6),
+        ("ANY", Family::Any),
+    ];
+    let named = |(name, family): (&str, Family)| name.eq_ignore_ascii_case(word).then_some(family);
+    families.into_iter().find_map(named)
+}
+
+/// The address by host name in this record; `None` if the record has none, or a numeric one, or
+/// the peer is passive.
+#[must_use]
+pub fn named_address(record: &Record) -> Option<NamedAddress> {
+    let words: Vec<String> = address(record).ok()?;
+    let given = words.first().and_then(|word| family(word));
+    let (host, port) = match &words[usize::from(given.is_some())..] {
+        [host] => (host, None),
+        [host, port] => (host, port.parse().ok()),
+        _ => return None,
+    };
+    let is_name = !host.is_empty()
+        && !host.contains(':')
+        && !is_numeric(host)
+        && host.parse::<IpAddr>().is_err();
+    is_name.then(|| NamedAddress {
+        host: host.clone(),
+        family: given.unwrap_or(Family::Any),
+        port,
+    })
+}
+
+/// The host name that is to be looked up again when the peer does not answer; `None` if the record
+/// does not ask for that, or has no such name.
+#[must_use]
+pub fn looked_up(record: &Record) -> Option<NamedAddress> {
+    named_address(record).filter(|_| record.flag(KEY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(peer: &str) -> Option<(String, Family, Option<u16>)> {
+        let record = Record::new("p", [("peer", peer), (KEY, "t")]);
+        looked_up(&record).map(|it| (it.host, it.family, it.port))
+    }
+
+    #[test]
+    fn only_an_address_by_host_name_can_be_looked_up() {
+        let hub = || "hub.example.com".to_owned();
+        assert_eq!(
+            of("INET hub.example.com 4070"),
+            Some((hub(), Family::Inet, Some(4070)))
+        );
+        assert_eq!(
+            of("inet6 hub.example.com tripe"),
+            Some((hub(), Family::Inet6, None))
+        );
+        assert_eq!(of("hub.example.com"), Some((hub(), Family::Any, None)));
+        assert_eq!(
+            of("ANY hub.example.com 1"),
+            Some((hub(), Family::Any, Some(1)))
+        );
+        for peer in [
+            "PASSIVE",
+            "",
+            "INET",
+            "INET 192.0.2.1 4070",
+            "192.0.2.1",
+            "INET6 2001:db8::1 4070",
+            "INET 0x7f000001 1",
+            "INET a b c",
+        ] {
+            assert_eq!(of(peer), None, "{peer}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_looked_up_unless_the_record_asks_for_it() {
+        let address = ("peer", "INET hub 1");
+        assert!(looked_up(&Record::new("p", [address])).is_none());
+        assert!(looked_up(&Record::new("p", [address, (KEY, "no")])).is_none());
+        assert!(looked_up(&Record::new("p", [address, (KEY, "t")])).is_some());
+    }
+}
