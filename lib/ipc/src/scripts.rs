@@ -49,6 +49,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 
 /// Which script it is (connect(8), "Child process identifiers").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ScriptKind {
     /// Sets up the peer's interface.
@@ -96,6 +97,7 @@ impl ScriptKind {
 
 /// The scripts that can be run again for a peer that is up.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum InterfaceScript {
     /// Sets up the peer's interface.
@@ -115,6 +117,7 @@ impl From<InterfaceScript> for ScriptKind {
 
 /// What is to be executed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// A program and its arguments, executed directly. Never empty.
@@ -204,6 +207,7 @@ impl From<&Run> for UnderWay {
 
 /// Where an output line was written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
     /// Standard output.
@@ -214,6 +218,7 @@ pub enum Stream {
 
 /// How a run ended.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// It exited with this status.
@@ -235,6 +240,7 @@ pub enum Ended {
 
 /// What went wrong with a run.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ScriptFailure {
     /// It exited with this status, which is not 0.
