@@ -20,6 +20,8 @@ mod completing;
 mod error;
 mod interrupt;
 mod output;
+#[cfg(feature = "schema")]
+pub mod schema;
 
 use std::io;
 use std::process::ExitCode;

@@ -48,10 +48,13 @@ pub(crate) struct Admin {
 }
 
 #[derive(Serialize)]
-struct BroadcastReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct BroadcastReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
     /// `note` or `warn`.
     kind: &'a str,
+    /// Its words.
     words: Vec<String>,
 }
 

@@ -62,7 +62,9 @@ pub(crate) struct Events {
 }
 
 #[derive(Serialize)]
-struct LineReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct LineReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
     /// The event's number, or that of the last one before.
     seq: u64,
@@ -71,23 +73,36 @@ struct LineReport<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "what", rename_all = "kebab-case")]
 enum LineContent<'a> {
+    /// The state of the service, before the peers.
     Service {
+        /// The service as a whole.
         service: ServiceReport<'a>,
     },
+    /// The state of a peer.
     Peer {
+        /// The peer.
         peer: Box<PeerReport<'a>>,
     },
+    /// The state is complete; events follow.
     Live,
+    /// Something happened.
     #[serde(rename_all = "kebab-case")]
     Event {
+        /// When, in milliseconds since 1970.
         at_ms: u64,
+        /// The peer concerned, if one is.
         peer: Option<&'a str>,
+        /// What happened.
         kind: EventName,
+        /// More on it, as the service's sockets have it under the name of the kind.
         data: serde_json::Value,
     },
+    /// Events were left out, since they were not read fast enough.
     Dropped {
+        /// How many.
         events: u64,
     },
 }

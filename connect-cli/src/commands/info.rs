@@ -35,8 +35,11 @@ pub(crate) struct Info {
 }
 
 #[derive(Serialize)]
-struct InfoReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct InfoReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The peer's name.
     name: &'a str,
     /// `null` if the server does not know the peer.
     peer: Option<PeerReport<'a>>,

@@ -51,8 +51,11 @@ pub(crate) struct Ping {
 }
 
 #[derive(Serialize)]
-struct EchoReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct EchoReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The peer's name.
     peer: &'a str,
     /// Which ping, from 1.
     number: u32,
@@ -63,9 +66,13 @@ struct EchoReport<'a> {
 }
 
 #[derive(Serialize)]
-struct TotalReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct TotalReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The peer's name.
     peer: &'a str,
+    /// The figures of these pings.
     ping: PingReport,
 }
 

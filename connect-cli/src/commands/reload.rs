@@ -58,7 +58,8 @@ pub(crate) struct Reload {
 
 /// What JSON says.
 #[derive(Serialize)]
-struct ReloadReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct ReloadReport<'a> {
     #[serde(flatten)]
     command: CommandReport<'a>,
     /// What the database has left undone, before any of it was applied.
@@ -68,10 +69,15 @@ struct ReloadReport<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct AppliedReport<'a> {
+    /// The peer's name.
     peer: &'a str,
+    /// What was done.
     remedy: connect_ipc::changes::Remedy,
+    /// Whether it succeeded.
     ok: bool,
+    /// Code and arguments, if it failed.
     failure: Option<&'a [String]>,
 }
 

@@ -73,9 +73,14 @@ struct StatusReport<'a> {
 
 /// The part before the peers.
 #[derive(Serialize)]
-struct Head<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct Head<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The service as a whole.
     service: ServiceReport<'a>,
+    /// The peers, sorted by name.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<PeerReport<'static>>"))]
     peers: [PeerReport<'a>; 0],
 }
 

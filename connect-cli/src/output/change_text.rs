@@ -119,6 +119,7 @@ pub(crate) fn not_done(applied: &AppliedChange, words: &[String]) -> String {
 
 /// The peers that are not as the database has them, for JSON.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ChangesReport<'a> {
     /// How many have values of an earlier record.
     pub(crate) changed: u64,
@@ -149,7 +150,9 @@ impl<'a> ChangesReport<'a> {
 
 /// A peer that is not as the database has it.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ChangeReport<'a> {
+    /// The peer's name.
     pub(crate) peer: &'a str,
     /// `changed`, `struck` or `new`.
     pub(crate) standing: RecordStanding,

@@ -22,9 +22,13 @@ use super::script_report::FailedScriptReport;
 
 /// How a command ended.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct CommandReport<'a> {
+    /// The version of this output, 1.
     pub(crate) schema: u32,
+    /// The command and its arguments.
     pub(crate) command: &'a [String],
+    /// Whether it succeeded.
     pub(crate) ok: bool,
     /// The answer, each line in words.
     pub(crate) lines: &'a [Vec<String>],
@@ -55,11 +59,14 @@ impl<'a> CommandReport<'a> {
 
 /// The outcome of a command.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct OutcomeReport {
+    /// Whether it was reached.
     pub(crate) result: OutcomeResult,
     /// The kind of the event that decided it.
     pub(crate) kind: Option<EventName>,
+    /// The number of that event.
     pub(crate) seq: Option<u64>,
     /// What happened, in words.
     pub(crate) text: Option<String>,
@@ -79,6 +86,7 @@ impl OutcomeReport {
 
 /// Whether a command led to what was waited for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OutcomeResult {
     Reached,
@@ -88,8 +96,10 @@ pub(crate) enum OutcomeResult {
 
 /// The service as a whole.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct ServiceReport<'a> {
+    /// The service's version.
     pub(crate) version: &'a str,
     /// Core's process number.
     pub(crate) pid: u32,
@@ -99,8 +109,11 @@ pub(crate) struct ServiceReport<'a> {
     pub(crate) socket: &'a str,
     /// `down`, `joining` or `up`.
     pub(crate) server: ServerLink,
+    /// The peer database in use.
     pub(crate) database: &'a DatabaseStatus,
+    /// The pinger.
     pub(crate) pinger: &'a HelperStatus,
+    /// The script helper.
     pub(crate) scripts: &'a ScriptHelperStatus,
     /// What was counted since core started.
     pub(crate) counters: &'a Counters,
@@ -132,8 +145,10 @@ impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct PeerReport<'a> {
+    /// The peer's name.
     pub(crate) name: &'a str,
     /// How it is, in one word.
     pub(crate) state: PeerState,
@@ -143,6 +158,7 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) down: bool,
     /// Its address in the server's words.
     pub(crate) address: Option<&'a str>,
+    /// Its interface in the server's words.
     pub(crate) interface: Option<&'a str>,
     /// Failed attempts in the current or most recent check.
     pub(crate) failures: u32,
@@ -212,6 +228,7 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
 
 /// The outcome of the last reconnection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum ReconnectOutcome {
     /// The peer answers.
@@ -234,6 +251,7 @@ impl ReconnectOutcome {
 
 /// How the most recent ping ended.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LastResult {
     /// No ping has ended yet.
@@ -246,6 +264,7 @@ pub(crate) enum LastResult {
 
 /// Round-trip figures.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct PingReport {
     /// Successful pings.
@@ -258,9 +277,13 @@ pub(crate) struct PingReport {
     pub(crate) last: LastResult,
     /// Its time, if a reply came.
     pub(crate) last_ms: Option<f64>,
+    /// The shortest round trip, in milliseconds.
     pub(crate) min_ms: Option<f64>,
+    /// The mean round trip, in milliseconds.
     pub(crate) mean_ms: Option<f64>,
+    /// The longest round trip, in milliseconds.
     pub(crate) max_ms: Option<f64>,
+    /// The standard deviation of round trips, in milliseconds.
     pub(crate) sd_ms: Option<f64>,
 }
 

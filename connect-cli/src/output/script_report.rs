@@ -11,6 +11,7 @@ use super::SCHEMA;
 
 /// A script that has ended.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct RecentReport<'a> {
     /// `ifup`, `ifdown`, `connect` or `disconnect`.
@@ -69,8 +70,10 @@ fn failed(failure: ScriptFailure) -> (&'static str, Option<i64>) {
 
 /// A script whose latest run did not end well.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct FailedScriptReport {
+    /// Which script.
     pub(crate) kind: ScriptKind,
     /// `exited`, `signal`, `unknown`, `not-started`, `timed-out` or `lost`.
     pub(crate) end: &'static str,
@@ -94,14 +97,20 @@ impl From<&FailedScript> for FailedScriptReport {
 
 /// A script that was run for an operator, or was to be.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct ScriptRunReport<'a> {
+    /// The version of this output, 1.
     pub(crate) schema: u32,
+    /// The peer's name.
     pub(crate) peer: &'a str,
+    /// Which script.
     pub(crate) script: ScriptKind,
+    /// Whether it exited with status 0.
     pub(crate) ok: bool,
     /// Its process number, if it was started.
     pub(crate) pid: Option<i32>,
+    /// What it wrote, in this order.
     pub(crate) output: &'a [OutputLine],
     /// How it ended, as in [`RecentReport::end`]; `null` if the service refused.
     pub(crate) end: Option<&'static str>,
@@ -115,8 +124,11 @@ pub(crate) struct ScriptRunReport<'a> {
 
 /// A line that a script wrote.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct OutputLine {
+    /// Where it wrote it.
     pub(crate) stream: Stream,
+    /// The line.
     pub(crate) line: String,
 }
 
@@ -163,9 +175,13 @@ impl<'a> ScriptRunReport<'a> {
 
 /// What a script would execute.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ScriptPlanReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The peer's name.
     peer: &'a str,
+    /// Which script.
     script: ScriptKind,
     /// `{"exec":[WORDS]}`.
     command: &'a Command,

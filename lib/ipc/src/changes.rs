@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a peer stands to the database, if it is not as the database has it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordStanding {
     /// The server has it with values of an earlier record.
@@ -36,6 +37,7 @@ impl RecordStanding {
 
 /// What makes a peer as the database has it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Remedy {
     /// To add it, after it was removed if it is there.
@@ -60,6 +62,7 @@ impl Remedy {
 
 /// A peer that is not as the database has it.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PeerChange {
     /// The peer's name.
@@ -74,6 +77,7 @@ pub struct PeerChange {
 
 /// How many peers are not as the database has them.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ChangeCounts {
     /// Those with values of an earlier record.
@@ -114,6 +118,7 @@ impl ChangeCounts {
 
 /// The peers that are not as the database has them.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Changes {
     /// How many peers the database has.
@@ -126,6 +131,7 @@ pub struct Changes {
 
 /// What became of one peer when changes were applied.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct AppliedChange {
     /// The peer's name.
@@ -138,6 +144,7 @@ pub struct AppliedChange {
 
 /// Some records of the database in use.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct RecordPage {
     /// How many databases core had loaded when this was told. Pages of different databases do not
@@ -151,6 +158,7 @@ pub struct RecordPage {
 
 /// One record of the database in use.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct LoadedRecord {
     /// The peer's name.

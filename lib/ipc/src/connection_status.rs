@@ -8,6 +8,7 @@ use crate::event::Removal;
 
 /// How the connection of a peer has fared.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ConnectionStatus {
     /// Seconds since the peer last changed between answering and not answering, if it ever did.

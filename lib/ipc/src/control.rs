@@ -31,6 +31,7 @@ pub const SCHEMA: u32 = 1;
 
 /// One request.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Envelope {
     /// Chosen by the operator, repeated in each reply.
@@ -41,6 +42,7 @@ pub struct Envelope {
 
 /// What an operator may ask.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
     /// The service and all its peers: [`Reply::Service`], [`Reply::Peers`]..., [`Reply::Done`].
@@ -122,6 +124,7 @@ impl Request {
 
 /// One part of the answer to a request: the whole of it, or for some requests one of several.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Answer {
     /// The request's number; 0 where the request could not be read.
@@ -132,6 +135,7 @@ pub struct Answer {
 
 /// What core may reply.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
     /// The state of the service.
@@ -214,6 +218,7 @@ impl Reply {
 
 /// What happens to a script that was requested.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RunProgress {
     /// It waits. This is told once, when it was ordered.
@@ -236,6 +241,7 @@ pub enum RunProgress {
 
 /// What a script that was requested waits for.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitsFor {
     /// Another script of the peer is to end first. There may be more behind that one.
@@ -253,6 +259,7 @@ pub enum WaitsFor {
 
 /// What a script would execute.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct ScriptPlan {
     /// The command.
@@ -265,6 +272,7 @@ pub struct ScriptPlan {
 
 /// How core stands with the tripe server.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ServerLink {
     /// Out of reach; core keeps trying.
@@ -277,6 +285,7 @@ pub enum ServerLink {
 
 /// The service as a whole.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct ServiceStatus {
     /// [`SCHEMA`].
@@ -316,6 +325,7 @@ pub struct ServiceStatus {
 
 /// What core counts since it started.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Counters {
     /// Peers declared unreachable.
@@ -340,6 +350,7 @@ pub struct Counters {
 
 /// How many scripts ended in which way.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ScriptCounters {
     /// Those that exited with status 0, or were stopped by core.
@@ -358,6 +369,7 @@ pub struct ScriptCounters {
 
 /// One helper process.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct HelperStatus {
     /// Whether it is connected.
@@ -382,6 +394,7 @@ pub struct HelperStatus {
 
 /// The script helper: the process, its journal, and its places.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct ScriptHelperStatus {
     /// The process.
@@ -397,6 +410,7 @@ pub struct ScriptHelperStatus {
 
 /// The runs of one lane, over all peers.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct LaneStatus {
     /// Those under way.
@@ -413,6 +427,7 @@ pub struct LaneStatus {
 /// Between messages of rows there may be events: of a peer, those after the message in which its
 /// row was, or would have been. So for each peer nothing is told twice and nothing is left out.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PeerRows {
     /// The number of the last event that the rows include.
@@ -423,6 +438,7 @@ pub struct PeerRows {
 
 /// How a peer is: the same word in text, JSON and metrics.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PeerState {
     /// It is pinged, and its last check was answered.
@@ -497,6 +513,7 @@ impl PeerState {
 
 /// One line of the peer table.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PeerStatus {
     /// The peer's name.
@@ -532,6 +549,7 @@ pub struct PeerStatus {
 
 /// The scripts of a peer that somebody should look at; at most one of each kind in each list.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct PeerScripts {
     /// Those whose latest run did not end well, the latest last.
@@ -551,6 +569,7 @@ impl PeerScripts {
 /// A script of a peer that takes unusually long: it runs, or waits for others, for over a minute,
 /// or cannot be ended.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct LongScript {
     /// Which script.
@@ -567,6 +586,7 @@ pub struct LongScript {
 
 /// A script of a peer whose latest run did not end well.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct FailedScript {
     /// Which script.
@@ -579,6 +599,7 @@ pub struct FailedScript {
 
 /// One peer in full.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PeerDetail {
     /// [`SCHEMA`].
@@ -610,6 +631,7 @@ pub struct PeerDetail {
 
 /// A script queued or under way.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct ScriptStatus {
     /// Which script.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The peer database in use.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct DatabaseStatus {
     /// Its file.

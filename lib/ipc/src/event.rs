@@ -11,6 +11,7 @@ use crate::setup::Lane;
 
 /// One thing that happened.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Event {
     /// Events are numbered without gaps from 1 as long as core lives.
@@ -25,6 +26,7 @@ pub struct Event {
 
 /// What can happen.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum EventKind {
     /// The server has a new peer.
@@ -238,6 +240,7 @@ pub enum EventKind {
 
 /// Why the server does not have a peer any more.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Removal {
     /// Core has removed it because it did not answer.
@@ -261,6 +264,7 @@ macro_rules! event_names {
     ($($variant:ident = $name:literal,)*) => {
         /// What a kind of event is called.
         #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+        #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
         #[expect(missing_docs, reason = "EventKind has a sentence for each")]
         pub enum EventName {
             $(#[serde(rename = $name)] $variant,)*

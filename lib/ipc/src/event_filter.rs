@@ -18,12 +18,15 @@ pub const MAX_NAME: usize = 256;
 
 /// Which events are wanted.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct EventFilter {
     /// Only events of these peers, and those of no peer; all peers if empty.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<String>"))]
     pub peers: PeerNames,
     /// Only events of these kinds; all but `reply` if empty, since there is one of that kind for
     /// each ping.
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<EventName>"))]
     pub kinds: EventKinds,
     /// Whether the state is told first. Without it the events begin at once.
     pub state: bool,

@@ -14,6 +14,7 @@ pub const PROTOCOL: u32 = 1;
 
 /// The part a process plays.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
     /// `connect-core`, the one that listens.
@@ -49,6 +50,7 @@ pub trait ToHelper: DeserializeOwned {
 
 /// The first line in each direction.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Hello {
     /// What the sender is.

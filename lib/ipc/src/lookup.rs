@@ -21,6 +21,7 @@ pub const MAX_ADDRESSES: usize = 32;
 
 /// Which addresses of a host count, as in the words of an address (tripe-admin(5)).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Family {
     /// `INET`: IPv4.
@@ -55,6 +56,7 @@ impl Family {
 
 /// An order to look up a host name.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Lookup {
     /// Its number in the answer; no other lookup of the same core has it.
@@ -67,6 +69,7 @@ pub struct Lookup {
 
 /// What came of a lookup.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct LookedUp {
     /// The number of the order.
@@ -77,6 +80,7 @@ pub struct LookedUp {
 
 /// What the system's resolver has found.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
     /// These addresses, at most [`MAX_ADDRESSES`], each once, in the order in which the system
@@ -88,6 +92,7 @@ pub enum Found {
 
 /// The last lookup of a peer's host name, for operators.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct LookupStatus {
     /// Seconds since its end.
@@ -98,6 +103,7 @@ pub struct LookupStatus {
 
 /// What came of a lookup for the peer.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LookupResult {
     /// The peer's address is still among those of the name.

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The connections on the observers' socket.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ObserverCounts {
     /// Those at this moment.

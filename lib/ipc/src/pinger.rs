@@ -17,6 +17,7 @@ use crate::statistics::PingStatistics;
 
 /// When a peer is pinged and when it is given up (connect(8), "Operation").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PingPlan {
     /// Seconds between checks of a live peer.
@@ -82,6 +83,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 /// How a ping ended.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum PingResult {
     /// A reply after this many milliseconds.
@@ -200,6 +202,7 @@ pub enum FromPinger {
 
 /// How a ping that was requested has ended.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PingOutcome {
     /// A reply, or none in time.

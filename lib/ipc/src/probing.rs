@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whether checks and answers come when they are due.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct Probing {
     /// Seconds since the oldest check or answer that is overdue was due; `None` if none is overdue.
@@ -18,6 +19,7 @@ pub struct Probing {
 
 /// Why checks or answers are overdue.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum OverdueCause {
     /// The pinger is connected and does not order what is due.

@@ -52,6 +52,7 @@ pub const LONG: Duration = Duration::from_secs(60);
 
 /// Which script it is (connect(8), "Child process identifiers").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ScriptKind {
     /// Sets up the peer's interface.
@@ -99,6 +100,7 @@ impl ScriptKind {
 
 /// The scripts that can be run again for a peer that is up.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum InterfaceScript {
     /// Sets up the peer's interface.
@@ -118,6 +120,7 @@ impl From<InterfaceScript> for ScriptKind {
 
 /// What is to be executed.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// A program and its arguments, executed directly. Never empty.
@@ -207,6 +210,7 @@ impl From<&Run> for UnderWay {
 
 /// Where an output line was written.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
     /// Standard output.
@@ -217,6 +221,7 @@ pub enum Stream {
 
 /// How a run ended.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Ended {
     /// It exited with this status.
@@ -238,6 +243,7 @@ pub enum Ended {
 
 /// What went wrong with a run.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ScriptFailure {
     /// It exited with this status, which is not 0.
@@ -297,6 +303,7 @@ impl EndedRun {
 
 /// A script that has ended.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct RecentScript {
     /// Which script.

@@ -13,6 +13,7 @@ use crate::RunId;
 
 /// The scripts of a peer that belong together: they run one after the other.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Lane {
     /// `ifup` and `ifdown` (connect(8), "Configuring interfaces").
@@ -46,6 +47,11 @@ impl fmt::Display for Lane {
 
 /// Something for each lane.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(
+    feature = "schema",
+    derive(schemars::JsonSchema),
+    schemars(bound = "T: Default + Serialize + schemars::JsonSchema")
+)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ByLane<T> {
     /// For `ifup` and `ifdown`.

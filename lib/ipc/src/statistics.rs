@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// How the most recent ping ended.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum LastPing {
     /// No ping has ended yet.
@@ -19,6 +20,7 @@ pub enum LastPing {
 /// The figures since adoption. Core and pinger keep them alike from the same results, so that
 /// either can restore the other.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct PingStatistics {
     /// Successful pings.

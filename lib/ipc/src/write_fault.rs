@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 /// The state file or the journal of runs cannot be written, so a restart loses what is in no other
 /// place.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct WriteFault {
     /// Why not, with the remedy.

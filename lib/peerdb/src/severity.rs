@@ -7,6 +7,7 @@ use serde::Serialize;
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Something will not work. A source with an error gives no whole database.

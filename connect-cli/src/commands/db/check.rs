@@ -38,10 +38,15 @@ pub(crate) struct Check {
 }
 
 #[derive(Serialize)]
-struct CheckReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct CheckReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// What was checked.
     files: Vec<String>,
+    /// Whether there is no error; with `--strict`, no warning either.
     ok: bool,
+    /// What was found.
     findings: &'a [Remark],
 }
 

@@ -58,17 +58,23 @@ pub(crate) struct Compile {
 }
 
 #[derive(Serialize)]
-struct CompileReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct CompileReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The file of the database.
     output: String,
     /// Whether the database was written.
     written: bool,
     /// Whether the database has just these records already, so that it was left alone.
     unchanged: bool,
+    /// How many peers it has.
     peers: usize,
+    /// How many users it has.
     users: usize,
     /// Peers to be added at start-up.
     auto: usize,
+    /// What was found in the sources.
     findings: &'a [Remark],
 }
 

@@ -49,10 +49,15 @@ pub(crate) struct Diff {
 }
 
 #[derive(Serialize)]
-struct DiffReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct DiffReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The one of before.
     old: String,
+    /// The one that is compared with it.
     new: String,
+    /// The differences.
     changes: Vec<Entry<'a>>,
     /// With `--running`: what is to be done once the database is loaded.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,11 +66,14 @@ struct DiffReport<'a> {
 
 /// One difference.
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct Entry<'a> {
+    /// What is different.
     what: Subject,
     /// The peer, local record or user; `null` if only the order of the peers to be added at
     /// start-up changed.
     name: Option<&'a str>,
+    /// Whether it was added, removed or changed.
     change: Kind,
     #[serde(flatten)]
     details: Option<Details<'a>>,
@@ -73,6 +81,7 @@ struct Entry<'a> {
 
 /// What is different.
 #[derive(Clone, Copy, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 enum Subject {
     /// A peer's record.
@@ -86,6 +95,7 @@ enum Subject {
 }
 
 #[derive(Clone, Copy, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 enum Kind {
     Added,
@@ -94,21 +104,31 @@ enum Kind {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged)]
 enum Details<'a> {
     /// The keys of a record.
-    Keys { keys: Vec<KeyEntry<'a>> },
+    Keys {
+        /// The keys that differ.
+        keys: Vec<KeyEntry<'a>>,
+    },
     /// The peers of a user.
     Peers {
+        /// The peer of before; `null` if there was none.
         old: Option<&'a str>,
+        /// The new one; `null` if there is none.
         new: Option<&'a str>,
     },
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct KeyEntry<'a> {
+    /// The key.
     key: &'a str,
+    /// Its value before; `null` if there was none.
     old: Option<&'a str>,
+    /// Its new value; `null` if there is none.
     new: Option<&'a str>,
 }
 

@@ -38,10 +38,15 @@ pub(crate) struct Dump {
 type Pairs<'a> = BTreeMap<&'a str, &'a str>;
 
 #[derive(Serialize)]
-struct DumpReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct DumpReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The file.
     file: String,
+    /// The record of each peer: keys and values.
     peers: BTreeMap<&'a str, Pairs<'a>>,
+    /// The peer that each user stands for.
     users: Pairs<'a>,
     /// Peers to be added at start-up, in this order.
     auto: &'a [String],

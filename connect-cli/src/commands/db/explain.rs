@@ -56,6 +56,7 @@ pub(crate) struct Explain {
 
 /// Everything that the service would do.
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 struct Plan {
     /// The words of the `ADD` command; `null` if the record does not allow for one.
@@ -75,17 +76,21 @@ struct Plan {
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 struct ScriptPlan {
+    /// Which script.
     kind: ScriptKind,
     /// When it is run.
     when: &'static str,
+    /// What is executed.
     command: Command,
     /// Its time limit in seconds; `null` for that of the service, which is none by default.
     limit: Option<u32>,
 }
 
 #[derive(Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 struct PingsPlan {
     /// `PING` or `EPING`.
@@ -94,11 +99,13 @@ struct PingsPlan {
     plan: PingPlan,
     /// Seconds from the first ping without a reply until the peer counts as down.
     unreachable_after: u64,
+    /// What happens to the peer then.
     then: UnreachableAction,
 }
 
 /// What happens to a peer that does not answer.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 enum UnreachableAction {
     /// A new key exchange, and the `connect` command.
@@ -112,9 +119,13 @@ enum UnreachableAction {
 }
 
 #[derive(Serialize)]
-struct ExplainReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct ExplainReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// The file of the database.
     file: String,
+    /// The peer's name.
     peer: &'a str,
     #[serde(flatten)]
     plan: &'a Plan,

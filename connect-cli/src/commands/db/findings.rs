@@ -14,6 +14,7 @@ use crate::output::text;
 
 /// One thing that is wrong, or looks wrong.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Remark {
     /// `error`, `warning` or `hint`.

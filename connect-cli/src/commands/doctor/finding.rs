@@ -7,6 +7,7 @@ use crate::output::text;
 
 /// The result of one check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Severity {
     /// All right.
@@ -19,6 +20,7 @@ pub(crate) enum Severity {
 
 /// What was looked at.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Area {
     /// Directories and sockets, and who may use them.
@@ -37,8 +39,11 @@ pub(crate) enum Area {
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct Finding {
+    /// What was looked at.
     pub(crate) area: Area,
+    /// How bad it is.
     pub(crate) severity: Severity,
     /// The result of one check.
     pub(crate) text: String,
@@ -48,6 +53,7 @@ pub(crate) struct Finding {
 
 /// Everything that was looked at, in that order.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub(crate) struct Findings(Vec<Finding>);
 

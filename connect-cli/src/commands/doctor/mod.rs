@@ -54,10 +54,15 @@ pub(crate) struct Doctor {
 }
 
 #[derive(Serialize)]
-struct DoctorReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct DoctorReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// Whether there is no fault.
     ok: bool,
+    /// Everything that was looked at, in that order.
     findings: &'a Findings,
+    /// What to do next, where the service has no peers yet; else it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     next_step: Option<String>,
 }

@@ -62,13 +62,18 @@ impl Wanted {
 }
 
 #[derive(Serialize)]
-struct HostsReport<'a> {
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+pub(crate) struct HostsReport<'a> {
+    /// The version of this output, 1.
     schema: u32,
+    /// What each host has answered, in the order of the command line.
     hosts: Vec<HostReport<'a>>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 struct HostReport<'a> {
+    /// The host, as it was named.
     host: &'a str,
     /// Whether the command succeeded there.
     ok: bool,
@@ -77,6 +82,7 @@ struct HostReport<'a> {
     /// Why it was not run, or what it has said on standard error.
     error: Option<String>,
     /// What it has printed: JSON.
+    #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
     output: Option<&'a RawValue>,
 }
 
