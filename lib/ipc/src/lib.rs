@@ -18,6 +18,7 @@ pub mod hello;
 pub mod observers;
 pub mod pinger;
 pub mod probing;
+pub mod script_request;
 pub mod scripts;
 pub mod setup;
 pub mod statistics;
