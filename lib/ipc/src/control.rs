@@ -19,8 +19,9 @@ use crate::event_filter::EventFilter;
 use crate::observers::ObserverCounts;
 use crate::pinger::PingOutcome;
 use crate::probing::Probing;
+pub use crate::script_request::{RunProgress, ScriptPlan, WaitsFor};
 pub use crate::scripts::RecentScript;
-use crate::scripts::{Command, Ended, InterfaceScript, ScriptFailure, ScriptKind, Stream};
+use crate::scripts::{InterfaceScript, ScriptFailure, ScriptKind};
 use crate::setup::ByLane;
 use crate::statistics::PingStatistics;
 use crate::write_fault::WriteFault;
@@ -214,60 +215,6 @@ impl Reply {
             | Reply::Busy { .. } => true,
         }
     }
-}
-
-/// What happens to a script that was requested.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum RunProgress {
-    /// It waits. This is told once, when it was ordered.
-    Waiting(WaitsFor),
-    /// It was started.
-    Started {
-        /// Its process number.
-        pid: i32,
-    },
-    /// It wrote a line.
-    Output {
-        /// Where.
-        stream: Stream,
-        /// The line.
-        line: String,
-    },
-    /// It has ended.
-    Ended(Ended),
-}
-
-/// What a script that was requested waits for.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum WaitsFor {
-    /// Another script of the peer is to end first. There may be more behind that one.
-    Run {
-        /// Which script.
-        script: ScriptKind,
-        /// Its process number; `None` if it waits itself.
-        pid: Option<i32>,
-        /// Seconds since it was started, or ordered.
-        seconds: u64,
-    },
-    /// As many scripts as may be are under way.
-    Place {},
-}
-
-/// What a script would execute.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub struct ScriptPlan {
-    /// The command.
-    pub command: Command,
-    /// Variables that are set in addition to the script helper's own environment.
-    pub environment: Vec<(String, String)>,
-    /// Seconds that it may take; `None` for no limit.
-    pub limit: Option<u32>,
 }
 
 /// How core stands with the tripe server.

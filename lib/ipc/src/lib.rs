@@ -20,6 +20,7 @@ pub mod lookup;
 pub mod observers;
 pub mod pinger;
 pub mod probing;
+pub mod script_request;
 pub mod scripts;
 pub mod setup;
 pub mod statistics;

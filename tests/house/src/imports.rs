@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[Layer]); 2] = [
     (
         "connect-cli",
         &[
-            &["cli"],
+            &["cli", "schema"],
             &["commands"],
             &["completing"],
             &["common", "interrupt"],
