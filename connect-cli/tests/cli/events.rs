@@ -43,6 +43,20 @@ fn events() -> Vec<Reply> {
         alice(42, EventKind::Adopted {}),
         alice(43, EventKind::Keys {}),
         alice(44, EventKind::Moved { address: address() }),
+        alice(
+            44,
+            EventKind::NewAddress {
+                from: address(),
+                to: "INET 192.0.2.10 4070".into(),
+            },
+        ),
+        alice(
+            44,
+            EventKind::LookupFailed {
+                host: "alice.example".into(),
+                error: "no such host".into(),
+            },
+        ),
         alice(45, EventKind::Reply { millis: 1.26 }),
         alice(46, EventKind::Missed { attempt: 1, of: 5 }),
         alice(

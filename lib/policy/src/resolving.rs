@@ -7,7 +7,7 @@ use connect_ipc::lookup::Family;
 use peerdb::Record;
 
 use crate::adding::address;
-use crate::check::is_numeric;
+use crate::value::is_numeric;
 
 /// The key that asks for lookups.
 pub const KEY: &str = "re-resolve";

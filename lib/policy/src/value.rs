@@ -169,6 +169,26 @@ pub(crate) fn is_digits(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Whether a host can only be meant for an IPv4 address: no name of a host ends in a number, be it
+/// one in hexadecimal digits.
+pub(crate) fn is_numeric(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host);
+    let last = host.rsplit('.').next().unwrap_or_default();
+    !last.is_empty() && (is_digits(last) || is_hexadecimal(last))
+}
+
+/// The digits of a hexadecimal number in the notation of C.
+pub(crate) fn hexadecimal(text: &str) -> Option<&str> {
+    text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))
+}
+
+/// A whole number in hexadecimal digits, in the notation of C.
+pub(crate) fn is_hexadecimal(text: &str) -> bool {
+    hexadecimal(text).is_some_and(|digits| {
+        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use peerdb::{Name, Severity};
 use tripe_admin::Words;
 
-use crate::value::{Expected, is_digits};
+use crate::value::{Expected, hexadecimal, is_digits, is_hexadecimal, is_numeric};
 
 /// What stands for the address of a passive peer.
 const PASSIVE: &str = "PASSIVE";
@@ -251,25 +251,6 @@ fn address_of_peer(address: IpAddr) -> Option<HostFault> {
         return None;
     };
     Some(HostFault::NoPeer { kind })
-}
-
-/// Whether a host can only be meant for an IPv4 address: no name of a host ends in a number, be it
-/// one in hexadecimal digits.
-pub(crate) fn is_numeric(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host);
-    let last = host.rsplit('.').next().unwrap_or_default();
-    !last.is_empty() && (is_digits(last) || is_hexadecimal(last))
-}
-
-/// The digits of a hexadecimal number in the notation of C.
-fn hexadecimal(text: &str) -> Option<&str> {
-    text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"))
-}
-
-fn is_hexadecimal(text: &str) -> bool {
-    hexadecimal(text).is_some_and(|digits| {
-        !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
-    })
 }
 
 /// A number as inet_aton(3) reads it, and with `decimal` as people do who put zeros before it.

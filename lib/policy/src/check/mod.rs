@@ -31,7 +31,6 @@ use peerdb::finding::{Fault, Findings, Subject};
 use peerdb::source::Compilation;
 use peerdb::{Database, Finding, Location, Record};
 
-pub(crate) use self::address::is_numeric;
 use self::rule::Rule;
 use crate::keys;
 
