@@ -69,15 +69,17 @@ fn the_rows_that_differences_name_are_there() {
 }
 
 #[test]
-fn the_scenarios_that_differences_name_are_there() {
+fn the_tests_that_differences_name_are_there() {
     for difference in all() {
-        let Shown::Scenario(name) = difference.shown else {
-            continue;
-        };
-        let (module, test) = name.split_once("::").unwrap();
-        let file = match module {
-            "foundation" => "tests/scenarios/tests/foundation.rs".to_owned(),
-            _ => format!("tests/scenarios/tests/manual/{module}.rs"),
+        let (file, test) = match difference.shown {
+            Shown::Twin(_) => continue,
+            Shown::Scenario(name) => match name.split_once("::").unwrap() {
+                ("foundation", test) => ("tests/scenarios/tests/foundation.rs".to_owned(), test),
+                (module, test) => (format!("tests/scenarios/tests/manual/{module}.rs"), test),
+            },
+            Shown::Machine(file, test) => {
+                (format!("connect-core/src/machine/tests/{file}.rs"), test)
+            }
         };
         let found = read(&file).contains(&format!("fn {test}("));
         assert!(

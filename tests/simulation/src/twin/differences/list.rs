@@ -25,6 +25,17 @@ macro_rules! scenario {
     };
 }
 
+/// A paragraph of the page that a test of core's machine shows.
+macro_rules! machine {
+    ($section:literal, $name:literal, $file:literal, $test:literal) => {
+        Difference {
+            name: $name,
+            written: paragraph!($section, $name),
+            shown: Shown::Machine($file, $test),
+        }
+    };
+}
+
 macro_rules! paragraph {
     ($section:literal, $name:literal) => {
         Written::Page {
@@ -89,6 +100,8 @@ const ALL: &[Difference] = &[
     scenario!("Pings", "reconnecting", "pinging::a_dead_peer_is_reconnected_again_and_again"),
     scenario!("Dead peers that come back", "dead-peers-that-come-back",
         "absent_peers::a_dead_peer_that_is_to_come_back_is_added_again_until_it_is_killed_by_hand"),
+    machine!("Lookups of host names", "lookups", "resolving",
+        "a_peer_whose_name_has_another_address_is_added_again_there"),
     twin!("Peers whose names look like options", "names-like-options", claims::option_names),
     twin!("Scripts", "order-of-scripts", claims::order_of_scripts),
     twin!("Scripts", "ifdown-without-ifup", claims::ifdown_without_ifup),
