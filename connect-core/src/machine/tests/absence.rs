@@ -62,26 +62,14 @@ fn answer_before(rig: &mut Rig, command: &str) {
     }
 }
 
-/// Every row that an operator sees.
-fn rows(rig: &mut Rig) -> Vec<PeerStatus> {
-    rig.answers.clear();
-    rig.request(1, 1, Request::Status {});
-    let replies = rig.answers.drain(..).map(|(_, answer)| answer.reply);
-    let lists = replies.filter_map(|reply| match reply {
-        Reply::Peers(peers) => Some(peers.list),
-        _ => None,
-    });
-    lists.flatten().collect()
-}
-
 fn row(rig: &mut Rig, name: &str) -> PeerStatus {
-    let row = rows(rig).into_iter().find(|peer| peer.name == name);
+    let row = rig.rows().into_iter().find(|peer| peer.name == name);
     row.expect("a row")
 }
 
 /// The state of each peer, and whether it is wanted.
 fn states(rig: &mut Rig) -> Vec<(String, PeerState, bool)> {
-    let rows = rows(rig).into_iter();
+    let rows = rig.rows().into_iter();
     rows.map(|peer| (peer.name, peer.state, peer.wanted))
         .collect()
 }
@@ -144,7 +132,7 @@ fn every_peer_that_is_there_or_expected_has_a_row() {
     );
     rig.hear("NOTE KILL plain");
     rig.hear("NOTE KILL stranger");
-    let left: Vec<String> = rows(&mut rig).into_iter().map(|peer| peer.name).collect();
+    let left: Vec<String> = rig.rows().into_iter().map(|peer| peer.name).collect();
     assert_eq!(left, ["dynamic", "paris", "passive", "plain"]);
     assert_eq!(state(&mut rig, "plain"), (PeerState::Killed, false));
 }
@@ -396,7 +384,7 @@ fn the_next_core_knows_who_is_gone_or_killed_if_it_has_the_state() {
     assert_eq!(state(&mut next, "paris"), (PeerState::Checking, true));
     let told = events(&mut next, "paris");
     assert!(told.contains(&EventKind::Back { away: 60 }), "{told:?}");
-    let known: Vec<String> = rows(&mut next).into_iter().map(|it| it.name).collect();
+    let known: Vec<String> = next.rows().into_iter().map(|it| it.name).collect();
     assert_eq!(known, ["paris", "passive"]);
 
     let mut without = Rig::new(&records());

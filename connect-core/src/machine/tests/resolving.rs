@@ -42,10 +42,7 @@ fn result(rig: &mut Rig, seq: u32, words: &str) {
     let ping = ping.unwrap_or_else(|| panic!("no ping in {sent:?}"));
     let tag = ping.split(' ').nth(2).unwrap().to_owned();
     rig.hear(&format!("BGDETACH {tag}"));
-    match words {
-        "ping-timeout" => rig.hear(&format!("BGINFO {tag} ping-timeout")),
-        other => rig.hear(&format!("BGINFO {tag} {other}")),
-    }
+    rig.hear(&format!("BGINFO {tag} {words}"));
     rig.hear(&format!("BGOK {tag}"));
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use connect_ipc::control::{PeerState, PeerStatus, Reply, Request};
+use connect_ipc::control::{PeerState, PeerStatus};
 use peerdb::Record;
 
 use super::rig::{Rig, record};
@@ -32,14 +32,7 @@ fn rig_with(pairs: &[(&str, &str)]) -> Rig {
 }
 
 fn row(rig: &mut Rig) -> PeerStatus {
-    rig.answers.clear();
-    rig.request(1, 1, Request::Status {});
-    let replies = rig.answers.drain(..).map(|(_, answer)| answer.reply);
-    let lists = replies.filter_map(|reply| match reply {
-        Reply::Peers(peers) => Some(peers.list),
-        _ => None,
-    });
-    lists.flatten().next().expect("a row")
+    rig.rows().into_iter().next().expect("a row")
 }
 
 /// The tag of the only background command of this name that was sent just now.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{
-    Answer, Envelope, HelperStatus, Reply, Request, ServerLink, ServiceStatus,
+    Answer, Envelope, HelperStatus, PeerStatus, Reply, Request, ServerLink, ServiceStatus,
 };
 use connect_ipc::event::Event;
 use connect_ipc::event_filter::{EventFilter, EventKinds};
@@ -339,6 +339,18 @@ impl Rig {
             user: Some(1000),
             envelope: Envelope { id, request },
         });
+    }
+
+    /// Every row that an operator sees.
+    pub(super) fn rows(&mut self) -> Vec<PeerStatus> {
+        self.answers.clear();
+        self.request(1, 1, Request::Status {});
+        let replies = self.answers.drain(..).map(|(_, answer)| answer.reply);
+        let lists = replies.filter_map(|reply| match reply {
+            Reply::Peers(peers) => Some(peers.list),
+            _ => None,
+        });
+        lists.flatten().collect()
     }
 
     /// Somebody wants all events from now on.
