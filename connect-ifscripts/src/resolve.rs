@@ -30,8 +30,7 @@ pub(crate) fn child(arguments: impl IntoIterator<Item = OsString>) -> Option<Exi
     let [WORD, family, host] = words[..] else {
         return None;
     };
-    let families = [Family::Inet, Family::Inet6, Family::Any];
-    let family = families.into_iter().find(|it| it.word() == family)?;
+    let family = Family::named(family)?;
     let found = within_limit(host, family);
     let written = serde_json::to_string(&found)
         .map_err(io::Error::other)

@@ -33,6 +33,16 @@ pub enum Family {
 }
 
 impl Family {
+    /// All of them.
+    const ALL: [Family; 3] = [Family::Inet, Family::Inet6, Family::Any];
+
+    /// The family that this word names, in whatever case (tripe-admin(5)).
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|family| family.word().eq_ignore_ascii_case(word))
+    }
+
     /// Whether an address is of this family.
     #[must_use]
     pub const fn admits(self, address: &IpAddr) -> bool {

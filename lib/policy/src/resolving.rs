@@ -23,23 +23,12 @@ pub struct NamedAddress {
     pub port: Option<u16>,
 }
 
-/// The family that this word names (tripe-admin(5)).
-fn family(word: &str) -> Option<Family> {
-    let families = [
-        ("INET", Family::Inet),
-        ("INET6", Family::Inet6),
-        ("ANY", Family::Any),
-    ];
-    let named = |(name, family): (&str, Family)| name.eq_ignore_ascii_case(word).then_some(family);
-    families.into_iter().find_map(named)
-}
-
 /// The address by host name in this record; `None` if the record has none, or a numeric one, or
 /// the peer is passive.
 #[must_use]
 pub fn named_address(record: &Record) -> Option<NamedAddress> {
     let words: Vec<String> = address(record).ok()?;
-    let given = words.first().and_then(|word| family(word));
+    let given = words.first().and_then(|word| Family::named(word));
     let (host, port) = match &words[usize::from(given.is_some())..] {
         [host] => (host, None),
         [host, port] => (host, port.parse().ok()),

@@ -54,7 +54,7 @@ struct Known {
 /// The lookups of all peers.
 #[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Lookups {
-    /// By the peer's name, at most one entry for each record that asks for lookups.
+    /// By the peer's name, at most one entry for each record of the database.
     peers: BTreeMap<String, Known>,
     /// The peers whose name is to be looked up, each once.
     waiting: VecDeque<String>,

@@ -61,6 +61,13 @@ pub(in crate::machine) struct Revivals {
     due: BTreeSet<(Monotonic, Box<str>)>,
 }
 
+/// The record of a peer that is to come back when it is dead; `None` if it is not.
+pub(super) fn comes_back<'a>(database: &'a Database, name: &str) -> Option<&'a Record> {
+    let wants = |record: &&Record| WhenDead::of(record) == WhenDead::Retry;
+    let record = database.peer(name).filter(wants);
+    record.filter(|_| database.is_auto(name))
+}
+
 impl Revivals {
     /// Notes how far it has come with a peer.
     pub(super) fn set(&mut self, name: &str, revival: Revival) {
@@ -146,9 +153,7 @@ impl Revivals {
         now: Monotonic,
     ) {
         for saved in left {
-            let wants = |record: &&Record| WhenDead::of(record) == WhenDead::Retry;
-            let record = database.peer(&saved.name).filter(wants);
-            let Some(record) = record.filter(|_| database.is_auto(&saved.name)) else {
+            let Some(record) = comes_back(database, &saved.name) else {
                 continue;
             };
             let stage = match saved.stage {

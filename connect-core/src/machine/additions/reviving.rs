@@ -8,10 +8,10 @@ use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
 use connect_ipc::event::Removal;
 use connect_liveness::backoff;
-use connect_policy::pinging::{WhenDead, ping_plan};
+use connect_policy::pinging::ping_plan;
 use peerdb::Record;
 
-use super::revivals::{Revival, Stage};
+use super::revivals::{Revival, Stage, comes_back};
 use crate::machine::Machine;
 use crate::machine::peers::{Adoption, Peer};
 use crate::machine::requester::Requester;
@@ -34,12 +34,10 @@ impl Machine {
         let before = before.map_or(0, |revival| revival.failures);
         self.additions.revivals.end(name);
         let database = Arc::clone(&self.database.current);
-        let (Removal::Silence { .. }, Some(record)) = (removal, database.peer(name)) else {
+        let record = comes_back(&database, name);
+        let (Removal::Silence { .. }, Some(record)) = (removal, record) else {
             return;
         };
-        if WhenDead::of(record) != WhenDead::Retry || !database.is_auto(name) {
-            return;
-        }
         let answered = |it: &Adoption| it.liveness.statistics().replies > 0;
         let failures = if peer.adoption().is_some_and(answered) {
             0

@@ -4,6 +4,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use connect_ipc::lookup::Family;
 use peerdb::{Name, Severity};
 use tripe_admin::Words;
 
@@ -123,26 +124,6 @@ impl HostFault {
             | HostFault::Mapped(_) => Severity::Warning,
             _ => Severity::Error,
         }
-    }
-}
-
-/// The address families that the server knows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Family {
-    Inet,
-    Inet6,
-    Any,
-}
-
-impl Family {
-    fn named(word: &str) -> Option<Self> {
-        [
-            ("INET", Family::Inet),
-            ("INET6", Family::Inet6),
-            ("ANY", Family::Any),
-        ]
-        .into_iter()
-        .find_map(|(name, family)| name.eq_ignore_ascii_case(word).then_some(family))
     }
 }
 
