@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use crate::client::connection::{Control, ControlError};
 use crate::client::state::StateReader;
 use crate::common::{Common, CommonOptions};
+use crate::output::text;
 
 /// The variable by which a shell asks for completions.
 pub(crate) const VARIABLE: &str = "CONNECT_CLI_COMPLETE";
@@ -90,9 +91,9 @@ pub(crate) fn peers() -> ArgValueCandidates {
         let (mut reader, _) = StateReader::begin(control).await?;
         let mut names = Vec::new();
         while let Some(peers) = reader.next().await? {
-            names.extend(peers.into_iter().map(|peer| {
+            names.extend(peers.into_iter().filter_map(|peer| {
                 let state = peer.state.as_str();
-                CompletionCandidate::new(peer.name).help(Some(state.into()))
+                Some(candidate(&peer.name)?.help(Some(state.into())))
             }));
         }
         Ok(names)
@@ -104,7 +105,7 @@ pub(crate) fn recorded() -> ArgValueCandidates {
     from_service(async |control| {
         let mut names = Vec::new();
         records(control, |peer, _| {
-            names.push(CompletionCandidate::new(peer));
+            names.extend(candidate(peer));
         })
         .await?;
         Ok(names)
@@ -117,7 +118,8 @@ pub(crate) fn users() -> ArgValueCandidates {
         let mut names = Vec::new();
         records(control, |peer, record| {
             if let Some((_, user)) = record.iter().find(|(key, _)| key == "user") {
-                names.push(CompletionCandidate::new(user).help(Some(peer.into())));
+                let help = text::clean(peer).into_owned();
+                names.extend(candidate(user).map(|user| user.help(Some(help.into()))));
             }
         })
         .await?;
@@ -125,10 +127,18 @@ pub(crate) fn users() -> ArgValueCandidates {
     })
 }
 
+/// A name as it is offered. A shell puts it into the line as it is, so a name is left out that would
+/// be an option there, or that the shell or the terminal would take for something else: peers may be
+/// named by others.
+fn candidate(name: &str) -> Option<CompletionCandidate> {
+    let plain = !name.starts_with('-') && name.chars().all(text::is_plain);
+    plain.then(|| CompletionCandidate::new(name))
+}
+
 /// Reads the records that the service has loaded.
 async fn records(
     control: &mut Control,
-    mut each: impl FnMut(String, &[(String, String)]),
+    mut each: impl FnMut(&str, &[(String, String)]),
 ) -> Result<(), ControlError> {
     let mut after = String::new();
     loop {
@@ -138,7 +148,7 @@ async fn records(
         };
         let last = page.records.last().map(|record| record.peer.clone());
         for record in page.records {
-            each(record.peer, record.record.as_deref().unwrap_or_default());
+            each(&record.peer, record.record.as_deref().unwrap_or_default());
         }
         match last {
             Some(last) if page.more => after = last,
@@ -175,4 +185,29 @@ fn within_limit<T>(asking: impl Future<Output = Result<T, ControlError>>) -> Opt
         .ok()?;
     let asked = runtime.block_on(async { timeout(LIMIT, asking).await });
     asked.ok()?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_would_be_something_else_on_the_line_is_not_offered() {
+        let is_offered = |name: &str| candidate(name).is_some();
+        for name in ["north", "k\u{f6}ln-2", "a.b@c:1"] {
+            assert!(is_offered(name), "{name}");
+        }
+        for name in [
+            "-f",
+            "--all",
+            "a b",
+            "$(id)",
+            "a;b",
+            "a\u{202e}b",
+            "a\u{3164}b",
+            "a\x1bb",
+        ] {
+            assert!(!is_offered(name), "{name}");
+        }
+    }
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """An ordinary user sends core descriptors of connections whose close waits for a minute, in each
-way there is to have core close them; wanted: nobody else waits.
+way there is to have core close them; wanted: nobody else waits. From Linux 6.16 on the kernel refuses
+to send any.
 """
 
 import array
@@ -15,6 +16,11 @@ import lib
 LINGER = 60
 MOST = 2
 TRIES = 12
+
+
+def kernel():
+    """The version of the kernel, as two numbers."""
+    return tuple(int(part) for part in os.uname().release.split(".")[:2])
 
 
 def lingering():
@@ -79,9 +85,24 @@ def crowding(site):
     return others, connection, send(connection, b"{")
 
 
+def refused(site):
+    """Whether the kernel refuses to send a descriptor to either socket."""
+    said = []
+    for path in (site.observe, site.control):
+        try:
+            send(lib.connect(path), b"x")
+            said.append(False)
+        except PermissionError:
+            said.append(True)
+    return all(said)
+
+
 def attack():
     with lib.Site(lib.watched(200), options=("--control-mode", "666")) as site:
         time.sleep(3)
+        if kernel() >= (6, 16):
+            lib.wanted("the kernel refuses descriptors", refused(site), "on both sockets")
+            return
         for way in (asking, urgent, commanding, leaving, crowding):
 
             def often(way=way):

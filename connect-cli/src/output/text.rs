@@ -106,12 +106,16 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// Whether a shell takes a character as it is.
+pub(crate) fn is_plain(c: char) -> bool {
+    (c.is_alphanumeric() && !peerdb::is_invisible(c)) || "_-+=./:,@%".contains(c)
+}
+
 /// Words as a shell reads them: in quotes where they would not be taken as they are.
 pub(crate) fn shell_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+=./:,@%".contains(c);
     let quoted = words.into_iter().map(|word| {
         let word = word.as_ref();
-        if !word.is_empty() && word.chars().all(plain) {
+        if !word.is_empty() && word.chars().all(is_plain) {
             word.to_owned()
         } else {
             format!("'{}'", word.replace('\'', "'\\''"))

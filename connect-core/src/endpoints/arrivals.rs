@@ -15,6 +15,7 @@ use interprocess::local_socket::tokio::Listener;
 use tokio::time::sleep;
 
 use crate::endpoints::access::Owner;
+use crate::endpoints::door::Door;
 use crate::endpoints::unanswered::Pass;
 use crate::machine::ConnectionId;
 
@@ -77,14 +78,19 @@ pub struct Guest {
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) listener: Listener,
+    pub(super) door: Door,
     /// Whether no other process has it as well.
     pub(super) ours: bool,
 }
 
 impl Listening {
-    /// Accepts the next connection, as soon as the system can.
+    /// Accepts the next connection, as soon as the system can, and by the door of strangers as
+    /// soon as few enough of their connections wait to be closed.
     pub(super) async fn accept(&self) -> (Socket, Client) {
         loop {
+            if self.door == Door::Observers {
+                closing::uncrowded().await;
+            }
             match transport::accept(&self.listener).await {
                 Ok(accepted) => return accepted,
                 Err(error) => tracing::warn!(%error, "cannot accept a connection; retrying"),

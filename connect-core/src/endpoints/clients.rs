@@ -46,11 +46,11 @@ struct Arrived {
 /// Accepts connections for ever. `numbers` are those of the connections of all doors.
 pub(super) async fn accept_all(
     listening: Listening,
-    door: Door,
     gate: Arc<Gate>,
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,
 ) {
+    let door = listening.door;
     for accepted in 1_usize.. {
         let (socket, client) = listening.accept().await;
         let connection = ConnectionId(numbers.fetch_add(1, Ordering::Relaxed));

@@ -22,7 +22,7 @@ use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::paths::RuntimeDir;
 use connect_runtime::transport::{self, SocketError};
 use connect_runtime::trouble::TroubleLog;
-use connect_runtime::{clock, closing};
+use connect_runtime::{clock, closing, passing};
 use interprocess::local_socket::tokio::Listener;
 use interprocess::local_socket::traits::tokio::Listener as _;
 use tokio::sync::mpsc;
@@ -202,7 +202,11 @@ impl Doors {
 
     fn serve(&mut self, door: Door, listener: Listener, file: SocketFile, ours: bool) {
         let numbers = Arc::clone(&self.numbers);
-        let listening = Listening { listener, ours };
+        let listening = Listening {
+            listener,
+            door,
+            ours,
+        };
         let task = match door {
             Door::Helpers => {
                 let guard = Guard::new(Arc::clone(&self.access));
@@ -211,9 +215,7 @@ impl Doors {
             }
             Door::Operators | Door::Observers => {
                 let (gate, requests) = (self.gate(), self.requests.clone());
-                tokio::spawn(clients::accept_all(
-                    listening, door, gate, numbers, requests,
-                ))
+                tokio::spawn(clients::accept_all(listening, gate, numbers, requests))
             }
         };
         self.served.push(Served {
@@ -347,5 +349,6 @@ fn is_any_lost(files: &Mutex<Vec<SocketFile>>) -> bool {
 /// Takes a socket that somebody else has opened, and will go on holding when we are gone.
 fn take_over(listener: UnixListener) -> io::Result<Listener> {
     use interprocess::os::unix::uds_local_socket::tokio::Listener as UdsListener;
+    passing::refuse(&listener)?;
     UdsListener::try_from(std::os::fd::OwnedFd::from(listener)).map(Listener::from)
 }

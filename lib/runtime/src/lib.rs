@@ -24,6 +24,7 @@ pub mod logging;
 pub mod notifier;
 pub mod ownership;
 pub mod parent;
+pub mod passing;
 pub mod paths;
 pub mod pidfd;
 pub mod program;

@@ -24,7 +24,7 @@ use tokio::net::UnixStream;
 use tripe_admin::line::{Line, LineBuffer};
 
 pub use crate::client::Client;
-use crate::closing;
+use crate::passing;
 pub use crate::sender::{Account, LOW, SendError, Sender, Share};
 use crate::socket::Socket;
 use connect_ipc::foreign::Foreign;
@@ -107,9 +107,11 @@ pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
     }
     let failed = || refused("listen on", path);
     let name = path.to_fs_name::<GenericFilePath>().map_err(failed())?;
-    let options = ListenerOptions::new().name(name).mode(mode);
+    // Nobody comes in yet, so that nobody can send a descriptor before they are refused.
+    let options = ListenerOptions::new().name(name).mode(0);
     let listener = options.create_tokio().map_err(failed())?;
-    // The socket was made with what the umask left of the mode, which was never too much.
+    let Listener::UdSocket(socket) = &listener;
+    passing::refuse(socket).map_err(failed())?;
     let permissions = std::fs::Permissions::from_mode(mode);
     std::fs::set_permissions(path, permissions).map_err(failed())?;
     Ok(listener)
@@ -139,7 +141,6 @@ fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socke
 /// # Errors
 /// What the system says; the caller should wait a little and retry.
 pub async fn accept(listener: &Listener) -> io::Result<(Socket, Client)> {
-    closing::uncrowded().await;
     let stream = listener.accept().await?;
     let client = other_side(&stream);
     let Stream::UdSocket(stream) = stream;

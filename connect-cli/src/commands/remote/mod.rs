@@ -83,7 +83,7 @@ struct HostReport<'a> {
     error: Option<String>,
     /// What it has printed: JSON.
     #[cfg_attr(feature = "schema", schemars(with = "Option<serde_json::Value>"))]
-    output: Option<&'a RawValue>,
+    output: Option<Box<RawValue>>,
 }
 
 /// Runs the command line `line` on other hosts. `command` describes it, and `matches` is what it
@@ -176,12 +176,18 @@ fn report(told: &[Told], out: &mut Output) -> Result<(), Error> {
             ok: failure.is_none() && *exit == Some(0),
             exit: exit.filter(|_| failure.is_none()),
             error: failure.clone().or_else(|| said.map(str::to_owned)),
-            output: serde_json::from_str(&told.answer.stdout).ok(),
+            output: on_one_line(&told.answer.stdout),
         }
     });
     let hosts = hosts.collect();
     let schema = SCHEMA;
     Ok(out.json_line(&HostsReport { schema, hosts })?)
+}
+
+/// The JSON that a host has written, on one line as our own is: a line break in it can only stand
+/// between two values, since within a string it is escaped.
+fn on_one_line(json: &str) -> Option<Box<RawValue>> {
+    RawValue::from_string(json.replace(['\n', '\r'], " ")).ok()
 }
 
 /// The lines of each host, which begin with its name.
@@ -248,6 +254,14 @@ mod tests {
         assert_eq!(common_exit(&told(&[Some(0), Some(77), Some(77)])), 77);
         assert_eq!(common_exit(&told(&[Some(65), Some(77)])), 1);
         assert_eq!(common_exit(&told(&[None, Some(0)])), 69);
+    }
+
+    #[test]
+    fn what_a_host_says_stays_on_one_line() {
+        let said = |json: &str| on_one_line(json).map(|json| json.get().to_owned());
+        assert_eq!(said("[1,\r\n2]\n").unwrap(), "[1,  2]");
+        assert_eq!(said(r#""a\nb""#).unwrap(), r#""a\nb""#);
+        assert_eq!(said("[1,\n"), None);
     }
 
     #[test]

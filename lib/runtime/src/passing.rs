@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Has the kernel refuse descriptors that strangers send to a socket.
+//!
+//! A descriptor that nobody here reads is closed with the connection. Where ours is its last copy
+//! that close is a real one, which may take the kernel seconds: of gigabytes of memory, of a file of
+//! very many pieces. No thread and no signal helps then (`closing`), and a process that is killed
+//! stays until it is over. So nobody is to send one in the first place, which Linux can see to from
+//! 6.16 on.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use nix::errno::Errno;
+// The macro below names it.
+use nix::libc;
+use nix::sys::socket::setsockopt;
+
+/// The option's number, on sparc and on all others. The library of the system does not have it yet.
+const SO_PASSRIGHTS: libc::c_int = if cfg!(any(target_arch = "sparc", target_arch = "sparc64")) {
+    92
+} else {
+    83
+};
+
+/// Whether descriptors may be sent to a socket.
+#[derive(Clone, Copy, Debug)]
+struct PassRights;
+
+nix::setsockopt_impl!(
+    PassRights,
+    libc::SOL_SOCKET,
+    SO_PASSRIGHTS,
+    bool,
+    nix::sys::socket::sockopt::SetBool
+);
+
+/// What the kernel does with descriptors that are sent to a socket.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Descriptors {
+    /// It refuses them.
+    Refused,
+    /// It takes them: it is older than Linux 6.16.
+    Taken,
+}
+
+/// Has the kernel refuse descriptors sent to this socket, or to what is accepted on it: whoever
+/// sends one is told that it is not permitted (`EPERM`). What was sent before stays.
+///
+/// # Errors
+/// What the system says, but not that it does not know the option.
+pub fn refuse(socket: &impl AsFd) -> io::Result<Descriptors> {
+    match setsockopt(socket, PassRights, &false) {
+        Ok(()) => Ok(Descriptors::Refused),
+        Err(Errno::ENOPROTOOPT) => Ok(Descriptors::Taken),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{IoSlice, Write as _};
+    use std::mem::MaybeUninit;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
+    /// Tries to send a descriptor.
+    fn send_one(to: &UnixStream) -> rustix::io::Result<usize> {
+        let fds = [to.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        sendmsg(to, &[IoSlice::new(b"x")], &mut control, SendFlags::empty())
+    }
+
+    #[test]
+    fn nobody_can_send_a_descriptor_where_it_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(dir.path().join("s")).unwrap();
+        let refused = refuse(&listener).unwrap();
+        let mut waiting = UnixStream::connect(dir.path().join("s")).unwrap();
+        let sent = send_one(&waiting);
+        let (_accepted, _) = listener.accept().unwrap();
+        match refused {
+            Descriptors::Refused => {
+                assert_eq!(sent, Err(rustix::io::Errno::PERM));
+                assert_eq!(send_one(&waiting), Err(rustix::io::Errno::PERM));
+            }
+            Descriptors::Taken => assert_eq!(sent, Ok(1)),
+        }
+        waiting.write_all(b"words").unwrap();
+    }
+}
