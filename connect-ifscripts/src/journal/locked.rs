@@ -64,6 +64,17 @@ pub(super) enum Trouble {
     Unusable { loss: Loss, error: anyhow::Error },
 }
 
+impl Trouble {
+    /// Whether the file system is full.
+    pub(super) fn is_no_room(&self) -> bool {
+        let errno = match self {
+            Trouble::Io(error) => Errno::from_io_error(error),
+            _ => None,
+        };
+        matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
+    }
+}
+
 impl From<Errno> for Trouble {
     fn from(error: Errno) -> Self {
         Trouble::Io(error.into())
@@ -182,12 +193,31 @@ impl Locked {
             .into_iter()
             .filter(|n| *n < number)
         {
+            self.remove(older)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a segment.
+    pub(super) fn remove(&self, number: u64) -> Result<(), Trouble> {
+        self.confirm()?;
+        let name = segment_name(number);
+        Ok(unlinkat(
+            self.directory.descriptor(),
+            name,
+            AtFlags::empty(),
+        )?)
+    }
+
+    /// Gives back the room that is set aside for segments which nobody writes any more.
+    pub(super) fn give_back_room(&self) -> Result<(), Trouble> {
+        for number in self.directory.segments()? {
             self.confirm()?;
-            unlinkat(
-                self.directory.descriptor(),
-                segment_name(older),
-                AtFlags::empty(),
-            )?;
+            let segment = self
+                .directory
+                .plain(&segment_name(number), OFlags::WRONLY)?;
+            let size = segment.file.metadata()?.len();
+            segment.file.set_len(size)?;
         }
         Ok(())
     }

@@ -35,7 +35,7 @@ pub(crate) use directory::Directory;
 pub(crate) use locked::Locked;
 use locked::Trouble;
 use segment::put;
-use store::{Aside, LOOK, Store};
+use store::{Aside, LOOK, Room, Store};
 pub(crate) use waiting::take;
 
 /// How much memory is kept from one write to the next: that of the orders in a message.
@@ -80,6 +80,8 @@ pub(crate) struct Journal {
     entries: usize,
     /// Why it cannot be written.
     fault: Option<String>,
+    /// That the file system is full, while only what was set aside is left.
+    no_room: Option<String>,
     /// When to try again to write it, while there is a fault.
     retry_at: Option<Monotonic>,
     /// What could not be read in the directory.
@@ -101,6 +103,7 @@ impl Journal {
             lines: Vec::new(),
             entries: 0,
             fault: Some(fault),
+            no_room: None,
             retry_at: None,
             notices: Vec::new(),
             noticed: Monotonic(0),
@@ -123,6 +126,7 @@ impl Journal {
             lines: Vec::new(),
             entries: 0,
             fault: None,
+            no_room: None,
             retry_at: None,
             notices: strangers.into_iter().collect(),
             noticed: now,
@@ -135,7 +139,7 @@ impl Journal {
 
     /// What is wrong with it, and what to do.
     pub(crate) fn fault(&self) -> Option<&str> {
-        let fault = self.fault.as_deref();
+        let fault = self.fault.as_deref().or(self.no_room.as_deref());
         let notice = || self.notices.last().map(Notice::text);
         fault.or_else(notice).or_else(|| self.locked()?.fault())
     }
@@ -186,6 +190,7 @@ impl Journal {
         {
             self.fail(&trouble, now);
         }
+        self.note_room();
         self.lines.clear();
         // One large turn must not keep its memory.
         self.lines.shrink_to(KEPT);
@@ -212,6 +217,7 @@ impl Journal {
             return self.fail(&trouble, now);
         }
         self.notices.retain(|notice| !notice.is_seen(&store.locked));
+        self.note_room();
     }
 
     /// Looks whether somebody has removed something. Whether a script may be started now: only the
@@ -250,6 +256,7 @@ impl Journal {
                     info!("the journal of scripts is written again");
                 }
                 self.note_damage(aside);
+                self.note_room();
             }
             Err(trouble) => self.fail(&trouble, now),
         }
@@ -275,6 +282,28 @@ impl Journal {
         self.note_damage(aside);
     }
 
+    /// Tells that the file system is full, and that it is not any more.
+    fn note_room(&mut self) {
+        let Some(store) = &self.store else {
+            return;
+        };
+        match store.room() {
+            Room::Short if self.no_room.is_none() => {
+                let path = store.locked.directory().path().display();
+                let text = format!(
+                    "the file system of the journal of scripts in {path} is full; free some space \
+                     there: what was set aside for the journal is enough for some hundred scripts"
+                );
+                warn!(fault = text, "the journal of scripts needs space");
+                self.no_room = Some(text);
+            }
+            Room::Kept if self.no_room.take().is_some() => {
+                info!("the journal of scripts has space again");
+            }
+            Room::Short | Room::Kept => {}
+        }
+    }
+
     fn note_damage(&mut self, aside: Vec<Aside>) {
         if let Some(store) = &self.store
             && !aside.is_empty()
@@ -285,6 +314,8 @@ impl Journal {
     }
 }
 
+#[cfg(test)]
+mod full_tests;
 #[cfg(test)]
 mod loss_tests;
 #[cfg(test)]

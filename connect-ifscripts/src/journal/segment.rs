@@ -4,10 +4,21 @@
 use std::io::{self, Write as _};
 
 use connect_runtime::scripts_journal::Header;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 use serde::Serialize;
 
 use super::directory::{Directory, Opened, segment_name};
 use super::locked::{Locked, Trouble};
+
+/// Whether a segment can grow, whatever others do to its file system.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Room {
+    /// The file system has set the room aside, or is one that cannot.
+    Kept,
+    /// The file system is full.
+    Short,
+}
 
 /// The segment that is written.
 #[derive(Debug)]
@@ -19,18 +30,28 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Makes a segment.
-    pub(super) fn create(locked: &Locked, header: &Header) -> Result<Self, Trouble> {
+    /// Makes the file of a segment.
+    pub(super) fn create(locked: &Locked) -> Result<Self, Trouble> {
         let (number, file) = locked.create_segment()?;
-        let mut segment = Segment {
-            number,
-            file,
-            size: 0,
-        };
+        let size = 0;
+        Ok(Segment { number, file, size })
+    }
+
+    /// Writes the header.
+    pub(super) fn begin(&mut self, header: &Header) -> io::Result<()> {
         let mut line = Vec::new();
         put(&mut line, header);
-        segment.write(&line)?;
-        Ok(segment)
+        self.write(&line)
+    }
+
+    /// Has the file system set room aside, so that the file can grow to this size even when the file
+    /// system is full.
+    pub(super) fn reserve(&self, size: u64) -> Room {
+        // The size that readers see stays.
+        match fallocate(&self.file.file, FallocateFlags::KEEP_SIZE, 0, size) {
+            Err(Errno::NOSPC | Errno::DQUOT) => Room::Short,
+            _ => Room::Kept,
+        }
     }
 
     /// Writes whole lines.

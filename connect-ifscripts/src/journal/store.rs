@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::locked::{Locked, Trouble};
 use super::reading::Damage;
+pub(super) use super::segment::Room;
 use super::segment::{Segment, put};
 use crate::ledger::{Entry, Ledger};
 
@@ -21,6 +22,10 @@ pub(super) const RENEW_AT: u64 = 1024 * 1024;
 /// And larger than so many times what lived when it was begun: so a renewal costs less than what
 /// was written since the last one.
 const GROWTH: u64 = 4;
+
+/// How much room is set aside beyond what a segment and its successor may need: when the file system
+/// becomes full, so much can be written before it matters, which is some hundred scripts.
+const HEADROOM: u64 = 256 * 1024;
 
 /// How many runs, setups and failures are copied for each entry that is written while a segment is
 /// renewed: with two, the renewal ends before the table has grown by half.
@@ -41,6 +46,8 @@ pub(super) struct Store {
     segment: Option<Segment>,
     /// How many bytes lived when the segment was complete.
     lived: u64,
+    /// Whether the segment can grow, and another be begun.
+    room: Room,
     /// What is copied next, while the segment before this one is still needed.
     cursor: Option<Cursor>,
     /// When it was last looked whether somebody has removed something.
@@ -79,6 +86,7 @@ impl Store {
             header,
             segment: None,
             lived: 0,
+            room: Room::Kept,
             cursor: None,
             looked: now,
             damaged,
@@ -88,6 +96,11 @@ impl Store {
     /// Whether there is a segment to write into.
     pub(super) const fn is_open(&self) -> bool {
         self.segment.is_some()
+    }
+
+    /// Whether what comes next has room, as far as the file system says.
+    pub(super) const fn room(&self) -> Room {
+        self.room
     }
 
     /// When it was last looked whether somebody has removed something.
@@ -104,23 +117,88 @@ impl Store {
             aside = self.set_aside();
             self.locked.remove_before(u64::MAX)?;
         }
-        let mut segment = Segment::create(&self.locked, &self.header)?;
-        let mut lines = Vec::new();
-        let mut cursor = Cursor::Runs(None);
-        while let Some(entry) = cursor.next(ledger) {
-            put(&mut lines, &entry);
-            if lines.len() > CHUNK {
-                segment.write(&lines)?;
-                lines.clear();
-            }
+        let mut written = self.write_whole(ledger);
+        if matches!(&written, Err(trouble) if trouble.is_no_room()) {
+            // The room of the last segment is enough for this one.
+            self.locked.give_back_room()?;
+            written = self.write_whole(ledger);
         }
-        segment.write(&lines)?;
+        let segment = written?;
         self.lived = segment.size;
         aside.extend(self.set_aside());
         self.locked.remove_before(segment.number)?;
+        self.room = segment.reserve(self.room_wanted());
         self.segment = Some(segment);
         self.cursor = None;
         Ok(aside)
+    }
+
+    /// Writes the whole ledger into a segment. None is left of one that cannot be completed.
+    fn write_whole(&self, ledger: &Ledger) -> Result<Segment, Trouble> {
+        let mut segment = self.create()?;
+        let mut lines = Vec::new();
+        let mut cursor = Cursor::Runs(None);
+        let mut written = Ok(());
+        while let Some(entry) = cursor.next(ledger)
+            && written.is_ok()
+        {
+            put(&mut lines, &entry);
+            if lines.len() > CHUNK {
+                written = segment.write(&lines);
+                lines.clear();
+            }
+        }
+        if let Err(error) = written.and_then(|()| segment.write(&lines)) {
+            self.locked.remove(segment.number)?;
+            return Err(error.into());
+        }
+        Ok(segment)
+    }
+
+    /// Makes a segment. None is left of one without a header.
+    fn create(&self) -> Result<Segment, Trouble> {
+        let mut segment = Segment::create(&self.locked)?;
+        if let Err(error) = segment.begin(&self.header) {
+            self.locked.remove(segment.number)?;
+            return Err(error.into());
+        }
+        Ok(segment)
+    }
+
+    /// Beyond which size a segment is renewed.
+    fn limit(&self) -> u64 {
+        RENEW_AT.max(self.lived * GROWTH)
+    }
+
+    /// How much room is set aside for a segment: what it may become, and then what will live of it,
+    /// which the next one begins with, in this room if there is no other (`give_back_room`).
+    fn room_wanted(&self) -> u64 {
+        self.limit() + self.room_of_next()
+    }
+
+    /// How much room the next segment needs at its begin. What is written beyond the limit while the
+    /// file system is full may live too.
+    fn room_of_next(&self) -> u64 {
+        RENEW_AT.max(self.lived * 2) + 2 * HEADROOM
+    }
+
+    /// Begins the next segment, if the file system has room for it. Until then this one has.
+    fn renew(&mut self) -> Result<(), Trouble> {
+        let next = match self.create() {
+            Ok(next) => next,
+            Err(trouble) if trouble.is_no_room() => {
+                self.room = Room::Short;
+                return Ok(());
+            }
+            Err(trouble) => return Err(trouble),
+        };
+        self.room = next.reserve(self.room_wanted());
+        if self.room == Room::Short {
+            return self.locked.remove(next.number);
+        }
+        self.segment = Some(next);
+        self.cursor = Some(Cursor::Runs(None));
+        Ok(())
     }
 
     /// Writes lines, and renews the segment a step further.
@@ -153,9 +231,8 @@ impl Store {
             self.lived = size;
             self.cursor = None;
             self.locked.remove_before(number)?;
-        } else if self.cursor.is_none() && size > RENEW_AT.max(self.lived * GROWTH) {
-            self.segment = Some(Segment::create(&self.locked, &self.header)?);
-            self.cursor = Some(Cursor::Runs(None));
+        } else if self.cursor.is_none() && size > self.limit() && self.room == Room::Kept {
+            self.renew()?;
         }
         Ok(())
     }
@@ -164,12 +241,17 @@ impl Store {
     pub(super) fn look(&mut self, now: Monotonic) -> Result<(), Trouble> {
         self.looked = now;
         self.locked.look()?;
-        match &self.segment {
-            Some(segment) if segment.is_removed(self.locked.directory()) => {
-                Err(Trouble::Removed(segment.name()))
-            }
-            _ => Ok(()),
+        let Some(segment) = &self.segment else {
+            return Ok(());
+        };
+        if segment.is_removed(self.locked.directory()) {
+            return Err(Trouble::Removed(segment.name()));
         }
+        if self.room == Room::Short {
+            let wanted = segment.size + self.room_of_next();
+            self.room = segment.reserve(wanted.max(self.room_wanted()));
+        }
+        Ok(())
     }
 
     /// Writes no more, and removes what there is, since scripts that it calls waiting will have run

@@ -36,15 +36,18 @@ pub(super) fn lock(path: &Path) -> Option<Locked> {
 }
 
 /// A journal with the ledger that belongs to it.
-struct Bench {
-    dir: tempfile::TempDir,
-    journal: Journal,
+pub(super) struct Bench {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) journal: Journal,
     ledger: Ledger,
 }
 
 impl Bench {
     fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::within(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn within(dir: tempfile::TempDir) -> Self {
         let locked = lock(dir.path()).unwrap();
         let (journal, read) = Journal::open(locked, Header::current().unwrap(), NOW);
         assert!(read.is_none() && journal.fault().is_none());
@@ -55,12 +58,12 @@ impl Bench {
         }
     }
 
-    fn note(&mut self, entry: &Entry) {
+    pub(super) fn note(&mut self, entry: &Entry) {
         self.ledger.apply(entry);
         self.journal.append(entry);
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.journal.flush(&self.ledger, NOW);
     }
 
@@ -88,14 +91,14 @@ impl Bench {
         reading.ledger
     }
 
-    fn segments(&self) -> Vec<PathBuf> {
+    pub(super) fn segments(&self) -> Vec<PathBuf> {
         let numbers = self.directory().segments().unwrap();
         let path = |number| self.dir.path().join(format!("journal-{number}"));
         numbers.into_iter().map(path).collect()
     }
 
     /// Another helper comes.
-    fn reopen(&mut self) -> Option<Ledger> {
+    pub(super) fn reopen(&mut self) -> Option<Ledger> {
         // It gives the lock up.
         self.journal = Journal::none("closed".to_owned());
         let locked = lock(self.dir.path()).unwrap();
@@ -130,7 +133,7 @@ impl Bench {
         !seen.is_damaged && seen_runs.eq(left)
     }
 
-    fn is_same(&self, read: &Ledger) -> bool {
+    pub(super) fn is_same(&self, read: &Ledger) -> bool {
         read.runs().eq(self.ledger.runs())
             && read.setups_after(None).eq(self.ledger.setups_after(None))
             && read
@@ -140,7 +143,7 @@ impl Bench {
     }
 }
 
-fn ordered(number: u64, filling: usize) -> Entry {
+pub(super) fn ordered(number: u64, filling: usize) -> Entry {
     let made = Made {
         server: None,
         interface: String::new(),
