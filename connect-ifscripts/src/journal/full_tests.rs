@@ -66,7 +66,7 @@ fn a_file_system_that_others_fill_loses_nothing() {
     let mut bench = Bench::within(tempfile::tempdir_in(&place).unwrap());
     fill(&place);
     // Past the size at which a segment is renewed, for which there is no room.
-    for number in 0..280 {
+    for number in 0..80 {
         bench.note(&ordered(number, 4_000));
         bench.flush();
     }

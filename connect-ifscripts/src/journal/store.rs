@@ -16,8 +16,9 @@ pub(super) use super::segment::Room;
 use super::segment::{Segment, put};
 use crate::ledger::{Entry, Ledger};
 
-/// A segment is renewed when it is larger than this: so much is read in a few milliseconds.
-pub(super) const RENEW_AT: u64 = 1024 * 1024;
+/// A segment is renewed when it is larger than this: so much is read in a millisecond, and kept in
+/// memory, where the directory of a journal is best.
+pub(super) const RENEW_AT: u64 = 256 * 1024;
 
 /// And larger than so many times what lived when it was begun: so a renewal costs less than what
 /// was written since the last one.
@@ -25,7 +26,7 @@ const GROWTH: u64 = 4;
 
 /// How much room is set aside beyond what a segment and its successor may need: when the file system
 /// becomes full, so much can be written before it matters, which is some hundred scripts.
-const HEADROOM: u64 = 256 * 1024;
+const HEADROOM: u64 = 128 * 1024;
 
 /// How many runs, setups and failures are copied for each entry that is written while a segment is
 /// renewed: with two, the renewal ends before the table has grown by half.

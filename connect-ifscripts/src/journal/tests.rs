@@ -496,7 +496,8 @@ fn at_each_step_of_a_renewal_all_is_there_and_the_files_stay_small() {
             .iter()
             .map(|path| fs::metadata(path).unwrap().len())
             .sum();
-        assert!(size < 3 * RENEW_AT, "{size}");
+        // What waits is over 100 KB, and a segment may have four times as much.
+        assert!(size < 4 * RENEW_AT, "{size}");
         if now != segments || now.len() == 2 && number % 10 == 0 {
             assert!(bench.is_same(&bench.read().unwrap()), "{number}");
             assert!(bench.looks_same(), "{number}");

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! connect(8), the options on our own sockets: who may reach each, and what may be done there.
 
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use scenarios::{Outcome, Service, Site, request};
 use serde_json::json;
 
@@ -31,6 +37,36 @@ fn each_socket_has_the_permissions_that_the_options_say() -> Outcome {
             let file = std::fs::metadata(service.control().with_file_name(name))?;
             assert_eq!(file.mode() & 0o777, expected, "{name} with {options:?}");
         }
+    }
+    Ok(())
+}
+
+/// Whether this kernel can refuse descriptors, which is so from Linux 6.16 on.
+fn kernel_can_refuse() -> anyhow::Result<bool> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let mut parts = release
+        .split('.')
+        .map_while(|part| part.parse::<u32>().ok());
+    Ok((parts.next(), parts.next()) >= (Some(6), Some(16)))
+}
+
+#[test]
+fn no_socket_takes_a_descriptor() -> Outcome {
+    let site = Site::new()?.build()?;
+    let service = site.connect(&[])?;
+    let expected = match kernel_can_refuse()? {
+        true => Err(Errno::PERM),
+        false => Ok(1),
+    };
+    for name in ["control.sock", "observe.sock", "helpers.sock"] {
+        let stream = UnixStream::connect(service.control().with_file_name(name))?;
+        let fds = [stream.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        let words = [IoSlice::new(b"x")];
+        let sent = sendmsg(&stream, &words, &mut control, SendFlags::empty());
+        assert_eq!(sent, expected, "{name}");
     }
     Ok(())
 }
