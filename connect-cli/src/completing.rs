@@ -127,9 +127,9 @@ pub(crate) fn users() -> ArgValueCandidates {
     })
 }
 
-/// A name as it is offered. A shell puts it into the line as it is, so a name is left out that would
-/// be an option there, or that the shell or the terminal would take for something else: peers may be
-/// named by others.
+/// A name as it is offered. A shell puts it into the line as it is, so a name is left out that
+/// would be an option there, or that the shell or the terminal would take for something else: peers
+/// may be named by others.
 fn candidate(name: &str) -> Option<CompletionCandidate> {
     let plain = !name.starts_with('-') && name.chars().all(text::is_plain);
     plain.then(|| CompletionCandidate::new(name))

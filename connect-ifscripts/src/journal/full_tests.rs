@@ -14,8 +14,8 @@ use super::*;
 /// Names the file system to a test that runs on it.
 const PLACE: &str = "CONNECT_TEST_FILE_SYSTEM";
 
-/// Runs a test of this name once more, on a small file system of its own in a mount namespace of its
-/// own, and gives where that is. `None` where it has run there, or cannot.
+/// Runs a test of this name once more, on a small file system of its own in a mount namespace of
+/// its own, and gives where that is. `None` where it has run there, or cannot.
 fn on_a_small_file_system(test: &str) -> Option<PathBuf> {
     if let Some(place) = std::env::var_os(PLACE) {
         return Some(place.into());

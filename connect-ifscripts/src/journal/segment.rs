@@ -44,8 +44,8 @@ impl Segment {
         self.write(&line)
     }
 
-    /// Has the file system set room aside, so that the file can grow to this size even when the file
-    /// system is full.
+    /// Has the file system set room aside, so that the file can grow to this size even when the
+    /// file system is full.
     pub(super) fn reserve(&self, size: u64) -> Room {
         // The size that readers see stays.
         match fallocate(&self.file.file, FallocateFlags::KEEP_SIZE, 0, size) {

@@ -24,8 +24,8 @@ pub(super) const RENEW_AT: u64 = 256 * 1024;
 /// was written since the last one.
 const GROWTH: u64 = 4;
 
-/// How much room is set aside beyond what a segment and its successor may need: when the file system
-/// becomes full, so much can be written before it matters, which is some hundred scripts.
+/// How much room is set aside beyond what a segment and its successor may need: when the file
+/// system becomes full, so much can be written before it matters, which is some hundred scripts.
 const HEADROOM: u64 = 128 * 1024;
 
 /// How many runs, setups and failures are copied for each entry that is written while a segment is
@@ -177,8 +177,8 @@ impl Store {
         self.limit() + self.room_of_next()
     }
 
-    /// How much room the next segment needs at its begin. What is written beyond the limit while the
-    /// file system is full may live too.
+    /// How much room the next segment needs at its begin. What is written beyond the limit while
+    /// the file system is full may live too.
     fn room_of_next(&self) -> u64 {
         RENEW_AT.max(self.lived * 2) + 2 * HEADROOM
     }

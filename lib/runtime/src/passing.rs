@@ -2,10 +2,10 @@
 //! Has the kernel refuse descriptors that strangers send to a socket.
 //!
 //! A descriptor that nobody here reads is closed with the connection. Where ours is its last copy
-//! that close is a real one, which may take the kernel seconds: of gigabytes of memory, of a file of
-//! very many pieces. No thread and no signal helps then (`closing`), and a process that is killed
-//! stays until it is over. So nobody is to send one in the first place, which Linux can see to from
-//! 6.16 on.
+//! that close is a real one, which may take the kernel seconds: of gigabytes of memory, of a file
+//! of very many pieces. No thread and no signal helps then (`closing`), and a process that is
+//! killed stays until it is over. So nobody is to send one in the first place, which Linux can see
+//! to from 6.16 on.
 
 use std::io;
 use std::os::fd::AsFd;
