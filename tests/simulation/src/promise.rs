@@ -72,6 +72,8 @@ promises! {
     Helpers = "P16", "no helper is restarted that does what is due";
     /// Panics.
     NoPanic = "P17", "nothing panics";
+    /// Start-up peers.
+    StartedUp = "P18", "under --startup each run of the server gets the start-up peers";
     /// At the end.
     Connected = "E1", "in the end each watched peer that lives is connected and checked";
     /// At the end.

@@ -30,6 +30,7 @@ mod rows;
 mod scripts;
 mod settled;
 mod sizes;
+mod started;
 mod tap;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -120,7 +121,7 @@ impl Host {
 }
 
 /// What is promised of the product alone.
-fn product() -> [Box<dyn Rule>; 14] {
+fn product() -> [Box<dyn Rule>; 15] {
     [
         Box::<jobs::Jobs>::default(),
         Box::<requests::Requests>::default(),
@@ -136,6 +137,7 @@ fn product() -> [Box<dyn Rule>; 14] {
         Box::<helpers::Helpers>::default(),
         Box::<agree::Agree>::default(),
         Box::<settled::Settled>::default(),
+        Box::<started::Started>::default(),
     ]
 }
 
