@@ -19,6 +19,9 @@ lay_wire() {
         ip -n "$network-$host" link set lo up
         ip -n "$network-$host" link set wire up
     done
+    # What stands for the networks behind them.
+    ip -n "$network-gate" address add 10.1.0.1/16 dev lo
+    ip -n "$network-hub" address add 10.2.0.1/16 dev lo
 }
 
 leave() {
@@ -32,11 +35,13 @@ leave() {
 prepare() {
     on "$1"
     copy_base
-    # While it is not booted yet, it has this machine's network to fetch packages by.
+    # While it is not booted yet, it has this machine's network to fetch packages by. What the walk
+    # installs from Debian is only fetched.
     cp /etc/resolv.conf "$root/etc/resolv.conf"
     chroot "$root" apt-get -q update
     DEBIAN_FRONTEND=noninteractive chroot "$root" \
         apt-get -q --yes --no-install-recommends install iproute2 iputils-ping
+    [ "$1" != gate ] || chroot "$root" apt-get -q --yes --download-only install prometheus
     cp "$built"/now/*.deb "$root/root/"
     install -D "$built/tripe-lab" "$root/usr/local/bin/tripe-lab"
     echo "$1" > "$root/etc/hostname"
@@ -48,31 +53,59 @@ prepare() {
 # Runs a block on a host, as its root would.
 run_block() {
     on "$1"
-    inside sh -c 'cd /root && . /dev/stdin' < "$2"
+    inside timeout 600 sh -e -c 'cd /root && . /dev/stdin' < "$2"
 }
 
-# Cuts the marked blocks out of the page: files NUMBER.HOST, in the page's order.
+# Cuts the marked blocks out of the page: files NUMBER.HOST, in the page's order. Those with which
+# something is tried that is set up already are NUMBER.try.HOST.
 cut_blocks() {
     awk -v directory="$work" '
-        /^```sh (gate|hub|both)$/ { file = sprintf("%s/%02d.%s", directory, ++number, $2); next }
+        /^### .*fail$/ { try = "try." }
+        /^```sh (gate|hub|both)$/ { file = sprintf("%s/%02d.%s%s", directory, ++number, try, $2); next }
         /^```$/ { file = "" }
         file { print > file }' docs/guide/install.md
 }
 
-vital 'build the packages' build_packages
+# How many commands and written files there are in the blocks of a host that set it up. What is
+# between "<< 'END'" and "END" is a file; a pause is no command.
+count_effort() {
+    cat "$work"/[0-9][0-9].{"$1",both} | awk -v host="$1" '
+        /^END$/ { inside = 0; next }
+        inside || /^sleep / || /^$/ { next }
+        / << .END.$/ { inside = 1; files++; next }
+        { commands++ }
+        END {
+            printf "%s: %d commands, %d files\n", host, commands, files
+            exit commands > 12 || files > 2
+        }'
+}
+
+if [ -z "$kept" ]; then
+    vital 'build the package' build_now
+fi
 possible 'a base system' make_base
 possible 'a wire' lay_wire
 possible 'gate boots' prepare gate
 possible 'hub boots' prepare hub
 cut_blocks
+for host in gate hub; do
+    step "$host takes at most 12 commands and 2 files" count_effort $host
+    sed 's/^/      /' "$report"
+done
+walk=$SECONDS set_up=
 for block in "$work"/[0-9][0-9].*; do
     host=${block##*.}
     [ "$host" != both ] || host='gate hub'
+    case $block in
+    *.try.*) : "${set_up:=$((SECONDS - walk))}" ;;
+    esac
     for each in $host; do
         step "$each: $(grep -v '^END' "$block" | tail -n 1 | cut -c 1-48)" run_block "$each" "$block"
         # What an operator would have seen.
         sed 's/^/      /' "$report"
     done
 done
+printf '\nThe pair was set up in %d s, without typing; the whole walk took %d s.\n' \
+    "${set_up:-0}" $((SECONDS - walk))
 on gate
 summary

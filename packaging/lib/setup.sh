@@ -41,8 +41,8 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-build_packages() {
-    [ ! -e "$built/original.deb" ] || return 0
+# The package of this commit, and the lab server.
+build_now() {
     packaging/build "${quick[@]}" "$built/now"
     local profile=debug
     if [ ${#quick[@]} -eq 0 ]; then
@@ -50,6 +50,12 @@ build_packages() {
         cargo_release -p tripe-lab
     fi
     cp "${CARGO_TARGET_DIR:-target}/$profile/"{tripe-lab,connect-cli} "$built/"
+}
+
+# The same, a package of a later version, and one of the original.
+build_packages() {
+    [ ! -e "$built/original.deb" ] || return 0
+    build_now
     build_version "$next_version" "$built/next" "${quick[@]}"
     make_original "$built/original.deb"
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use connect_ipc::control::{Reply, Request, ScriptStatus};
-use connect_ipc::lookup::LookupStatus;
 use connect_ipc::pinger::PingPlan;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
@@ -55,9 +54,6 @@ pub(crate) struct InfoReport<'a> {
     scripts: &'a [ScriptStatus],
     /// The last scripts that ended, oldest first.
     recent: Vec<RecentReport<'a>>,
-    /// The last lookup of its host name, if one was made.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lookup: Option<&'a LookupStatus>,
 }
 
 impl Info {
@@ -87,7 +83,6 @@ impl Info {
                 algorithms: object(&detail.algorithms),
                 scripts: &detail.scripts,
                 recent: detail.recent.iter().map(RecentReport::from).collect(),
-                lookup: detail.lookup.as_ref(),
             })?;
         } else {
             for (text, paint) in peer_text::lines(&self.peer, &detail) {

@@ -51,7 +51,9 @@ fn after_help() -> String {
     format!(
         "States of a peer:\n{}\n\
          Beside the state stand a record that was changed or struck since the peer was added (see \
-         reload), and its scripts whose latest run did not end well. FAIL counts the failed attempts \
+         reload), why it is not followed to another address (re-resolve), when it is added again \
+         (when-dead), and its scripts whose latest run did not end well. Of peers that are named, the \
+         lookups of their host names follow the table. FAIL counts the failed attempts \
          of the current or most recent check, LOSS all pings that were lost, NEXT the time until the \
          next ping.\n\n\
          Examples:\n\
@@ -176,6 +178,9 @@ impl Status {
             renewed = self.watch && out.begin_screen()?;
             if self.peers.is_empty() || !rows.is_empty() {
                 status_text::show(&service, &rows, self.wide, out)?;
+            }
+            if !self.peers.is_empty() {
+                status_text::show_more(&rows, out)?;
             }
         }
         Ok(Shown { renewed, unknown })

@@ -3,13 +3,12 @@
 
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus};
 use connect_ipc::event::Removal;
-use connect_ipc::lookup::{LookupResult, LookupStatus};
 use connect_ipc::pinger::PingPlan;
 
 use super::paint::Paint;
 use super::report::ReconnectOutcome;
 use super::text;
-use super::{event_text, status_text, summary};
+use super::{event_text, lookup_text, status_text, summary};
 
 /// Everything about a peer, with nothing in it that commands the terminal.
 pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
@@ -24,9 +23,12 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
             lines.extend(figures.map(|(label, value, paint)| {
                 (format!("  {label:<12}{}", text::clean(&value)), paint)
             }));
+            lines.extend(status.connection.lookup.as_deref().map(|lookup| {
+                let (words, paint) = lookup_text::sentence(lookup);
+                (format!("  {:<12}{}", "lookup", text::clean(&words)), paint)
+            }));
         }
     }
-    lines.extend(detail.lookup.as_ref().map(looked_up));
     let pair = |(key, value): &(String, String)| {
         plain(format!("  {} = {}", text::clean(key), text::clean(value)))
     };
@@ -67,35 +69,6 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
         lines.push(plain(format!("  {:<12}{state}", script.kind.name())));
     }
     lines
-}
-
-/// What came of the last lookup of the peer's host name.
-fn looked_up(lookup: &LookupStatus) -> (String, Paint) {
-    let (what, paint) = result_of_lookup(&lookup.result);
-    let (what, ago) = (text::clean(&what), text::span(lookup.ago));
-    (format!("  {:<12}{what}, {ago} ago", "lookup"), paint)
-}
-
-fn result_of_lookup(result: &LookupResult) -> (String, Paint) {
-    match result {
-        LookupResult::Same => ("the name still has its address".to_owned(), Paint::Plain),
-        LookupResult::NotNeeded => ("not used, the peer had answered".to_owned(), Paint::Plain),
-        LookupResult::Moved(to) => {
-            let to = text::address(to);
-            (format!("added again at the new address {to}"), Paint::Plain)
-        }
-        LookupResult::Waits(to) => {
-            let to = text::address(to);
-            let what = format!("new address {to}, but it was moved a short time ago");
-            (what, Paint::Doubtful)
-        }
-        LookupResult::Taken(to) => {
-            let to = text::address(to);
-            let what = format!("new address {to}, but another peer has that");
-            (what, Paint::Bad)
-        }
-        LookupResult::Failed(error) => (format!("failed: {error}"), Paint::Bad),
-    }
 }
 
 fn plain(text: impl Into<String>) -> (String, Paint) {

@@ -10,6 +10,7 @@ use connect_ipc::control::{
     ServerLink, ServiceStatus,
 };
 use connect_ipc::event::{Event, EventName, Removal};
+use connect_ipc::lookup::LookupStatus;
 use connect_ipc::observers::ObserverCounts;
 use connect_ipc::probing::Probing;
 use connect_ipc::statistics::{LastPing, PingStatistics};
@@ -191,6 +192,9 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) ping: PingReport,
     /// `changed`, `struck` or `new` if it is not as the database has it, else `null`.
     pub(crate) record: Option<RecordStanding>,
+    /// The lookups of its host name, if its record asks for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) lookup: Option<&'a LookupStatus>,
 }
 
 /// Whether the peer is at the server and its most recent check failed.
@@ -222,6 +226,7 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             removal: status.connection.removal,
             ping: (&status.statistics).into(),
             record: status.connection.record,
+            lookup: status.connection.lookup.as_deref(),
         }
     }
 }

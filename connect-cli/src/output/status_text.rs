@@ -11,6 +11,7 @@ use connect_ipc::statistics::LastPing;
 use connect_ipc::write_fault::WriteFault;
 
 use super::Output;
+use super::lookup_text::{self, Hindrance};
 use super::paint::Paint;
 use super::probing_text;
 use super::script_text;
@@ -42,6 +43,24 @@ pub(crate) fn show(
         return out.line("The server has no peers, and the database expects none.");
     }
     out.table(&table(peers), wide)
+}
+
+/// Shows what does not fit into the table, of peers that somebody has asked for by name.
+pub(crate) fn show_more(peers: &[PeerStatus], out: &mut Output) -> io::Result<()> {
+    let mut is_first = true;
+    for peer in peers {
+        let Some(lookup) = &peer.connection.lookup else {
+            continue;
+        };
+        if is_first {
+            out.line("")?;
+            is_first = false;
+        }
+        let (words, paint) = lookup_text::sentence(lookup);
+        let line = format!("{}: lookup of {words}", peer.name);
+        out.sentence(paint, &text::clean(&line), 2)?;
+    }
+    Ok(())
 }
 
 /// The words for the link to the server.
@@ -237,8 +256,9 @@ fn long_script(script: &LongScript) -> String {
     format!("{} {doing} for {time}", script.kind.name())
 }
 
-/// How the peer is, whether its record is another one now, which of its scripts did not end well
-/// when they were last run, and which take unusually long.
+/// How the peer is, whether its record is another one now, why it is not followed to another
+/// address, which of its scripts did not end well when they were last run, and which take unusually
+/// long.
 pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
     let (state, paint) = state(peer);
     let record = stale_record(peer);
@@ -255,7 +275,8 @@ pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
     let retry = peer.connection.next_add_ms;
     let retry = retry.map(|pause| format!("retry in {}", text::span(pause.div_ceil(1_000))));
     let words = [state].into_iter().chain(record).map(str::to_owned);
-    let words: Vec<String> = words.chain(retry).chain(scripts).collect();
+    let lookup = Hindrance::of(peer).map(|it| it.words().to_owned());
+    let words: Vec<String> = words.chain(retry).chain(lookup).chain(scripts).collect();
     (words.join(", "), paint)
 }
 

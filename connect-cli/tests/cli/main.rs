@@ -11,6 +11,7 @@ mod doctor;
 mod events;
 mod info;
 mod large;
+mod lookups;
 mod manual;
 mod metrics;
 mod output;

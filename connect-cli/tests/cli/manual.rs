@@ -181,7 +181,10 @@ fn the_sockets_document_lists_every_kind_of_event_and_every_counter_and_no_other
     let text = page("../docs/reference/sockets.md")?;
     let kinds = kinds();
     assert_eq!(rows(&text, "| Kind |"), kinds);
-    let counters = serde_json::to_value(connect_ipc::control::Counters::default())?;
+    let mut counters = connect_ipc::control::Counters::default();
+    // It is left out while it counts nothing.
+    counters.lookups.kept = 1;
+    let counters = serde_json::to_value(counters)?;
     let counters = counters.as_object().ok_or("no object")?;
     let counters: BTreeSet<&str> = counters.keys().map(String::as_str).collect();
     assert_eq!(rows(&text, "| Counter |"), counters);
@@ -220,7 +223,7 @@ fn the_example_of_the_sources_page_compiles() -> Result {
     assert_eq!(
         outcome.to_string(),
         "exit code 0\n--- standard output\n\
-         peers.cdb: 2 peers, 1 user, 1 to be added at start-up\n"
+         peers.cdb: 3 peers, 1 user, 2 to be added at start-up\n"
     );
     Ok(())
 }

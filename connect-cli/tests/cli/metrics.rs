@@ -345,8 +345,9 @@ fn named(text: &str) -> BTreeSet<String> {
 }
 
 /// Metrics that alerts name and that the state here does not lead to.
-const OTHERS: [&str; 5] = [
+const OTHERS: [&str; 6] = [
     "tripe_connect_helper_overdue_seconds",
+    "tripe_connect_peer_lookup_failed",
     "tripe_connect_peer_script_failed",
     "tripe_connect_peer_wanted",
     "tripe_connect_probing_overdue_seconds",

@@ -12,6 +12,7 @@
 //! happened, and who looks on.
 
 mod additions;
+mod addresses;
 mod backlog;
 mod broadcast;
 mod changes;

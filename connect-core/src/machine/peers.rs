@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tripe_admin::Address;
 use tripe_admin::session::Tag;
 
+use super::addresses::Addresses;
 use super::departures::Departures;
 use super::second::Second;
 use super::setups::progress::PeerSetups;
@@ -109,7 +110,8 @@ pub(super) struct Peer {
     pub struck: bool,
     /// Its interface, once known.
     pub ifname: Option<Box<str>>,
-    /// Its address in words, quoted as one line, once known.
+    /// Its address in words, quoted as one line, once known. It is changed by
+    /// [`PeerTable::set_address`].
     pub address: Option<Box<str>>,
     /// Its algorithms, kept from the time of `ifup` for `ifdown`.
     pub algorithms: Option<Algorithms>,
@@ -153,11 +155,6 @@ impl Peer {
             None
         }
     }
-
-    /// Stores an address as the server gave it.
-    pub(super) fn set_address(&mut self, address: &Address) {
-        self.address = Some(address.to_string().into());
-    }
 }
 
 /// Numbers of peers.
@@ -185,6 +182,7 @@ pub(super) struct PeerTable {
     slots: Vec<Slot>,
     free: Vec<u32>,
     by_name: BTreeMap<Box<str>, u32>,
+    addresses: Addresses,
     /// How many are adopted, and how many of these are down.
     adopted: usize,
     down: usize,
@@ -296,8 +294,28 @@ impl PeerTable {
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(slot);
         let peer = entry.peer.take()?;
+        self.addresses.change(peer.address.as_deref(), None);
         self.discount(peer.adoption());
         Some((id, peer))
+    }
+
+    /// Stores an address as the server gave it.
+    pub(super) fn set_address(&mut self, id: PeerId, address: &Address) {
+        let (slot, generation) = Self::slot_of(id);
+        let entry = self.slots.get_mut(slot as usize);
+        let entry = entry.filter(|entry| entry.generation == generation);
+        if let Some(peer) = entry.and_then(|entry| entry.peer.as_mut()) {
+            let new: Box<str> = address.to_string().into();
+            self.addresses.change(peer.address.as_deref(), Some(&new));
+            peer.address = Some(new);
+        }
+    }
+
+    /// Whether a peer has this address, in the server's words.
+    pub(super) fn has_address(&mut self, address: &str) -> bool {
+        let peers = self.slots.iter().filter_map(|entry| entry.peer.as_ref());
+        let all = peers.filter_map(|peer| peer.address.as_deref());
+        self.addresses.contains(address, all)
     }
 
     /// Adopts a peer that is not adopted.

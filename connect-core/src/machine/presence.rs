@@ -29,9 +29,9 @@ impl Machine {
         let id = self.peers.insert(name, record, self.now);
         if let Some(peer) = self.peers.get_mut(id) {
             peer.ifname = Some(ifname.into());
-            peer.set_address(address);
             peer.particulars = Particulars::Known;
         }
+        self.peers.set_address(id, address);
         self.configure(id);
         self.adopt_added(id);
     }

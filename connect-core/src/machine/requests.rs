@@ -202,7 +202,6 @@ impl Machine {
                 .and_then(|peer| peer.adoption())
                 .map(|adoption| *adoption.liveness.plan()),
             oversize: None,
-            lookup: self.additions.lookups.status(name, self.now),
         };
         self.answer(connection, id, Reply::Peer(Box::new(fit(detail))));
     }

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::changes::RecordStanding;
 use crate::event::Removal;
+use crate::lookup::LookupStatus;
 
 /// How the connection of a peer has fared.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ConnectionStatus {
@@ -31,6 +32,9 @@ pub struct ConnectionStatus {
     /// `when-dead`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_add_ms: Option<u64>,
+    /// The lookups of its host name, if its record has `re-resolve` and the peer is or was there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookup: Option<Box<LookupStatus>>,
     /// How the peer stands to the database, if it is not as the database has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordStanding>,

@@ -16,6 +16,7 @@ pub use crate::connection_status::ConnectionStatus;
 pub use crate::database::DatabaseStatus;
 use crate::event::Event;
 use crate::event_filter::EventFilter;
+use crate::lookup::LookupCounters;
 use crate::observers::ObserverCounts;
 use crate::pinger::PingOutcome;
 use crate::probing::Probing;
@@ -293,6 +294,9 @@ pub struct Counters {
     pub events_dropped: u64,
     /// Lines of core's log that were lost, because nobody read it or it could not be written.
     pub log_lines_lost: u64,
+    /// Lookups of host names (key `re-resolve`), by how they ended.
+    #[serde(skip_serializing_if = "LookupCounters::is_empty")]
+    pub lookups: LookupCounters,
 }
 
 /// How many scripts ended in which way.
@@ -571,9 +575,6 @@ pub struct PeerDetail {
     /// The size in bytes of a record that does not fit into a message.
     #[serde(default)]
     pub oversize: Option<usize>,
-    /// The last lookup of its host name, if its record has `re-resolve` and it did not answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lookup: Option<crate::lookup::LookupStatus>,
 }
 
 /// A script queued or under way.

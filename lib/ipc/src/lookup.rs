@@ -100,15 +100,64 @@ pub enum Found {
     Failed(String),
 }
 
-/// The last lookup of a peer's host name, for operators.
+/// The lookups of a peer's host name, for operators.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct LookupStatus {
+    /// The name.
+    pub host: String,
+    /// The last one; `None` if there was none since core started.
+    pub last: Option<LastLookup>,
+    /// Whether one waits or is under way.
+    pub pending: bool,
+    /// Seconds for which no other one may begin; 0 if one begins as soon as the peer does not
+    /// answer.
+    pub pause: u64,
+}
+
+/// The last lookup of a peer's host name.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub struct LastLookup {
     /// Seconds since its end.
     pub ago: u64,
     /// What came of it.
     pub result: LookupResult,
+}
+
+/// How many lookups ended in which way.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", default)]
+pub struct LookupCounters {
+    /// Those after which the peer was left where it was.
+    pub kept: u64,
+    /// Those after which it was added again at another address.
+    pub moved: u64,
+    /// Those that have failed.
+    pub failed: u64,
+}
+
+impl LookupCounters {
+    /// Whether there were none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == LookupCounters::default()
+    }
+
+    /// Counts one more.
+    pub const fn count(&mut self, result: &LookupResult) {
+        match result {
+            LookupResult::Moved(_) => self.moved += 1,
+            LookupResult::Failed(_) => self.failed += 1,
+            LookupResult::Same
+            | LookupResult::Waits(_)
+            | LookupResult::Taken(_)
+            | LookupResult::NotNeeded => self.kept += 1,
+        }
+    }
 }
 
 /// What came of a lookup for the peer.

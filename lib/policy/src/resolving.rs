@@ -49,7 +49,7 @@ pub fn named_address(record: &Record) -> Option<NamedAddress> {
 /// does not ask for that, or has no such name.
 #[must_use]
 pub fn looked_up(record: &Record) -> Option<NamedAddress> {
-    named_address(record).filter(|_| record.flag(KEY))
+    record.flag(KEY).then(|| named_address(record)).flatten()
 }
 
 #[cfg(test)]

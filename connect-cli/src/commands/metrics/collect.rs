@@ -7,6 +7,7 @@ use std::time::Duration;
 use connect_ipc::control::{
     DatabaseStatus, LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus,
 };
+use connect_ipc::lookup::LookupCounters;
 use connect_ipc::observers::ObserverCounts;
 use connect_ipc::setup::Lane;
 use connect_ipc::write_fault::WriteFault;
@@ -71,6 +72,10 @@ const UNREACHABLE: Family = counter("unreachable", "Checks of peers that failed.
 const RECONNECTS: Family = counter(
     "reconnects",
     "Reconnections begun, by themselves or by command.",
+);
+const LOOKUPS: Family = counter(
+    "lookups",
+    "Lookups of host names of peers that did not answer, by what came of them.",
 );
 const SCRIPTS: Family = counter("script_runs", "Scripts that ended, by how they did.");
 const SCRIPTS_PENDING: Family = gauge("scripts_pending", "Scripts queued and under way.");
@@ -225,6 +230,7 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     ] {
         out.sample(family, &[], number(count));
     }
+    collect_lookups(counters.lookups, out);
     collect_results(&counters.scripts, out);
     for (family, count) in [
         (&SCRIPTS_PENDING, counters.scripts.pending),
@@ -265,6 +271,16 @@ fn collect_observers(observers: ObserverCounts, out: &mut Exposition) {
 }
 
 /// How many scripts ended in which way.
+fn collect_lookups(lookups: LookupCounters, out: &mut Exposition) {
+    for (result, count) in [
+        ("kept", lookups.kept),
+        ("moved", lookups.moved),
+        ("failed", lookups.failed),
+    ] {
+        out.sample(&LOOKUPS, &[("result", result)], number(count));
+    }
+}
+
 fn collect_results(scripts: &ScriptCounters, out: &mut Exposition) {
     for (result, count) in [
         ("ok", scripts.ok),

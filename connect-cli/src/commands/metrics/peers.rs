@@ -6,6 +6,7 @@ use connect_ipc::control::{PeerState, PeerStatus};
 use connect_ipc::statistics::LastPing;
 
 use super::exposition::{Exposition, Family, counter, gauge, info, number, summary, truth};
+use crate::output::lookup_text::Hindrance;
 use crate::output::summary::is_missing;
 
 const PEERS: Family = gauge(
@@ -72,6 +73,11 @@ const PEER_AGE: Family = gauge(
      was first tried.",
 );
 
+const PEER_LOOKUP_FAILED: Family = gauge(
+    "peer_lookup_failed",
+    "1 while the peer does not answer and its host name could not be looked up the last time.",
+);
+
 const PEER_SCRIPT_FAILED: Family = gauge(
     "peer_script_failed",
     "1 while the latest run of the script of the peer did not end well.",
@@ -126,7 +132,7 @@ pub(crate) enum Samples {
 }
 
 /// The families of each peer, in the order in which they are told.
-pub(crate) const FAMILIES: [Samples; 18] = [
+pub(crate) const FAMILIES: [Samples; 19] = [
     Samples::Others(address),
     Samples::Others(states),
     Samples::Figure(&PEER_UP, |peer| up(peer).map(truth)),
@@ -151,6 +157,9 @@ pub(crate) const FAMILIES: [Samples; 18] = [
         counted(peer, peer.connection.reconnects)
     }),
     Samples::Figure(&PEER_AGE, age),
+    Samples::Figure(&PEER_LOOKUP_FAILED, |peer| {
+        (Hindrance::of(peer) == Some(Hindrance::Failed)).then_some(1.0)
+    }),
     Samples::Others(failed_scripts),
     Samples::Others(long_scripts),
     Samples::Others(surviving_scripts),

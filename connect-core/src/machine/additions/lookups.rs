@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use connect_ipc::clock::Monotonic;
-use connect_ipc::lookup::{LOOKUP_LIMIT, LOOKUPS, LookupResult, LookupStatus};
+use connect_ipc::clock::{Monotonic, millis};
+use connect_ipc::lookup::{LOOKUP_LIMIT, LOOKUPS, LastLookup, LookupResult, LookupStatus};
 use peerdb::Database;
 
 /// How long after a lookup of a peer's name the next one may come. Names with an address that moves
@@ -177,11 +177,23 @@ impl Lookups {
         fails && !before.is_some_and(|(_, result)| failed(&result))
     }
 
-    /// The last lookup of this peer's name.
-    pub(in crate::machine) fn status(&self, name: &str, now: Monotonic) -> Option<LookupStatus> {
-        let (at, result) = self.peers.get(name)?.last.as_ref()?;
-        let (ago, result) = (now.since(*at).as_secs(), result.clone());
-        Some(LookupStatus { ago, result })
+    /// How the lookups of this peer's host name stand.
+    pub(super) fn status(&self, name: &str, host: String, now: Monotonic) -> LookupStatus {
+        let known = self.peers.get(name);
+        let last = known.and_then(|known| known.last.as_ref());
+        let asked = known.and_then(|known| known.asked);
+        LookupStatus {
+            host,
+            last: last.map(|(at, result)| LastLookup {
+                ago: now.since(*at).as_secs(),
+                result: result.clone(),
+            }),
+            pending: known.is_some_and(|known| known.pending),
+            pause: asked.map_or(0, |asked| {
+                let rest = (asked + LOOKUP_PAUSE).since(now);
+                millis(rest).div_ceil(1_000)
+            }),
+        }
     }
 
     /// Forgets the peers that have no record any more.
@@ -303,7 +315,12 @@ mod tests {
         assert!(!lookups.note("p", failed(), at(2)));
         assert!(!lookups.note("p", LookupResult::Same, at(3)));
         assert!(lookups.note("p", failed(), at(4)));
-        let status = lookups.status("p", at(9)).unwrap();
-        assert_eq!((status.ago, status.result), (5, failed()));
+        let status = lookups.status("p", "hub".to_owned(), at(9));
+        let (ago, result) = (5, failed());
+        assert_eq!(status.last, Some(LastLookup { ago, result }));
+        assert_eq!((status.pending, status.pause), (false, 0));
+        lookups.want("p", at(10));
+        let status = lookups.status("p", "hub".to_owned(), at(14));
+        assert_eq!((status.pending, status.pause), (true, 56));
     }
 }

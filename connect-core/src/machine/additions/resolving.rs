@@ -10,9 +10,10 @@
 use std::net::{IpAddr, SocketAddr};
 
 use connect_ipc::event::EventKind;
-use connect_ipc::lookup::{Found, LookedUp, Lookup, LookupResult};
+use connect_ipc::lookup::{Found, LookedUp, Lookup, LookupResult, LookupStatus};
 use connect_ipc::scripts::ToScripts;
 use connect_policy::resolving::{NamedAddress, looked_up};
+use peerdb::Record;
 use tripe_admin::Address;
 
 use super::lookups::Meaning;
@@ -64,6 +65,17 @@ impl Machine {
         looked_up(self.database.current.peer(name)?)
     }
 
+    /// How the lookups of this peer's host name stand; `None` if it is not to be looked up.
+    pub(in crate::machine) fn lookup_status(
+        &self,
+        name: &str,
+        record: Option<&Record>,
+    ) -> Option<Box<LookupStatus>> {
+        let host = looked_up(record?)?.host;
+        let status = self.additions.lookups.status(name, host, self.now);
+        Some(Box::new(status))
+    }
+
     /// Gives up lookups that were not answered, and begins others.
     pub(super) fn tend_lookups(&mut self) {
         for number in self.additions.lookups.overdue(self.now) {
@@ -97,6 +109,7 @@ impl Machine {
             Found::Failed(error) => LookupResult::Failed(error),
             Found::Addresses(found) => self.found(&name, &address, &found),
         };
+        self.events.counters.lookups.count(&result);
         if self.additions.lookups.note(&name, result.clone(), self.now)
             && let LookupResult::Failed(error) = result
         {
@@ -130,19 +143,13 @@ impl Machine {
             Meaning::Move(ip) => {
                 let (to, from) = (at(ip), present.words);
                 // The server would refuse it after the peer is removed.
-                if self.has_address(&to.to_string()) {
+                if self.peers.has_address(&to.to_string()) {
                     return LookupResult::Taken(to.to_string());
                 }
                 self.move_peer(name, from, &to);
                 LookupResult::Moved(to.to_string())
             }
         }
-    }
-
-    /// Whether the server has a peer at this address.
-    fn has_address(&self, address: &str) -> bool {
-        let mut addresses = self.peers.iter().map(|(_, peer)| peer.address.as_deref());
-        addresses.any(|it| it == Some(address))
     }
 
     fn move_peer(&mut self, name: &str, from: String, to: &Address) {

@@ -117,8 +117,8 @@ impl Machine {
         self.server.questions.answered();
         let address = Address::from_words(words);
         if let (Some(peer), Some(address)) = (self.peers.get_mut(id), address) {
-            peer.set_address(&address);
             peer.particulars = Particulars::Known;
+            self.peers.set_address(id, &address);
         }
         self.reconcile_known(id);
     }

@@ -30,8 +30,8 @@ impl Machine {
                 self.emit(Some(&peer), || EventKind::Moved {
                     address: address.to_string(),
                 });
-                if let Some(peer) = self.peers.named_mut(&peer) {
-                    peer.set_address(&address);
+                if let Some(id) = self.peers.find(&peer) {
+                    self.peers.set_address(id, &address);
                 }
                 self.peer_moved(&peer);
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use connect_ipc::control::{Reply, Request};
 use connect_ipc::event::{EventKind, EventName};
-use connect_ipc::lookup::{Family, Found, LookedUp, Lookup, LookupResult};
+use connect_ipc::lookup::{Family, Found, LastLookup, LookedUp, Lookup, LookupResult};
 use connect_ipc::scripts::{FromScripts, ToScripts};
 
 use super::rig::{Rig, record};
@@ -80,7 +80,10 @@ fn shown(rig: &mut Rig) -> Option<LookupResult> {
     let peer = "p".to_owned();
     rig.request(1, 1, Request::Info { peer });
     match &rig.answers[0].1.reply {
-        Reply::Peer(detail) => detail.lookup.as_ref().map(|it| it.result.clone()),
+        Reply::Peer(detail) => {
+            let lookup = detail.status.as_ref()?.connection.lookup.as_ref()?;
+            lookup.last.as_ref().map(|it| it.result.clone())
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -197,6 +200,44 @@ fn an_address_that_another_peer_has_is_left_to_it() {
     assert!(!is_killed(&mut rig));
     let taken = LookupResult::Taken("INET 192.0.2.9 4070".to_owned());
     assert_eq!(shown(&mut rig), Some(taken));
+    // Once the other one has moved away it is free.
+    rig.hear("NOTE NEWADDR q INET 192.0.2.10 4070");
+    rig.stand_still(Duration::from_secs(61));
+    miss(&mut rig, 3);
+    answer(&mut rig, addresses(&["192.0.2.9"]));
+    assert!(is_killed(&mut rig));
+}
+
+#[test]
+fn status_tells_the_last_lookup_and_when_the_next_one_may_come() {
+    let mut rig = rig(DYNAMIC);
+    let lookup = |rig: &mut Rig| {
+        rig.answers.clear();
+        let peer = "p".to_owned();
+        rig.request(1, 1, Request::Info { peer });
+        match &rig.answers[0].1.reply {
+            Reply::Peer(detail) => detail.status.clone().unwrap().connection.lookup.unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let none = lookup(&mut rig);
+    assert_eq!((&*none.host, none.last), ("hub.example.com", None));
+    assert_eq!((none.pending, none.pause), (false, 0));
+    miss(&mut rig, 1);
+    miss(&mut rig, 2);
+    let pending = lookup(&mut rig);
+    assert_eq!((pending.pending, pending.pause), (true, 60));
+    answer(&mut rig, addresses(&["192.0.2.1"]));
+    rig.stand_still(Duration::from_secs(13));
+    let done = lookup(&mut rig);
+    let same = LastLookup {
+        ago: 13,
+        result: LookupResult::Same,
+    };
+    assert_eq!(
+        (done.last, done.pending, done.pause),
+        (Some(same), false, 47)
+    );
 }
 
 #[test]

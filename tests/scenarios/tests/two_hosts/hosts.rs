@@ -118,7 +118,7 @@ impl Host {
 
     /// The logs of everything that runs here.
     pub(crate) fn logs(&self) -> String {
-        ["tripe-lab.log", "connect.log"]
+        ["tripe-lab.log", "connect.log", "connect-cli.log"]
             .map(|name| fs::read_to_string(self.path(name)).unwrap_or_default())
             .join("\n")
     }
@@ -178,8 +178,13 @@ impl Host {
 
     /// Starts the lab server with real tunnel devices.
     pub(crate) fn start_server(&mut self) -> anyhow::Result<()> {
-        let options = ["-u", "0.0.0.0:4070", "--allow-remote", "--tunnel", "tun"];
-        self.start("tripe-lab", &[&["-a", "tripesock"], &options[..]].concat())?;
+        self.start_server_with(&["-u", "0.0.0.0:4070"])
+    }
+
+    /// The same with the addresses where it is to be, and other options.
+    pub(crate) fn start_server_with(&mut self, more: &[&str]) -> anyhow::Result<()> {
+        let options = ["-a", "tripesock", "--allow-remote", "--tunnel", "tun"];
+        self.start("tripe-lab", &[&options[..], more].concat())?;
         self.admin().map(drop)
     }
 

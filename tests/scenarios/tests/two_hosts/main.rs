@@ -5,6 +5,8 @@
 //! Where namespaces or tunnel devices are not permitted the tests say so and pass.
 
 mod hosts;
+mod moving_peers;
+mod names;
 mod packaged_scripts;
 mod samples;
 mod script_steps;
