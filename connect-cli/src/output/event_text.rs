@@ -287,4 +287,36 @@ mod tests {
         );
         assert_eq!(said(EventKind::Recovered { failures: 0 }), "answers again");
     }
+
+    /// The page of events has, after each example, the text that is printed for it. With
+    /// `UPDATE_PAGES` set, the texts are written into the page.
+    #[test]
+    fn the_page_of_events_shows_what_is_printed() {
+        const PRINTED: &str = "Printed as: `";
+        let page =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/events.md");
+        let text = std::fs::read_to_string(&page).unwrap();
+        let mut printed = None;
+        let mut shown = 0;
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            if line.starts_with("{\"seq\":") {
+                let event: connect_ipc::event::Event = serde_json::from_str(line).unwrap();
+                printed = Some(describe(&event.kind).0);
+            }
+            if line.starts_with(PRINTED) {
+                lines.push(format!("{PRINTED}{}`", printed.take().unwrap()));
+                shown += 1;
+            } else {
+                lines.push(line.to_owned());
+            }
+        }
+        assert_eq!(shown, connect_ipc::event::EventName::ALL.len());
+        let fresh = lines.join("\n") + "\n";
+        if std::env::var_os("UPDATE_PAGES").is_some() {
+            std::fs::write(&page, fresh).unwrap();
+        } else {
+            assert!(text == fresh, "{fresh}");
+        }
+    }
 }
