@@ -107,7 +107,7 @@ impl AdminLink {
         };
         let unwritten = self.output.get(self.written..).unwrap_or_default();
         if unwritten.len() > MAX_UNWRITTEN {
-            return self.lose(format!("it has not read {MAX_UNWRITTEN} bytes"));
+            return self.lose(format!("it has left {MAX_UNWRITTEN} bytes unread"));
         }
         // Written bytes are counted even if this future is dropped right after: try_write has no
         // await between the call and the count.
@@ -173,7 +173,7 @@ pub(crate) fn server_unreachable(socket: &Path, reason: Option<&str>) -> Fatal {
         "cannot reach the tripe server at {}; is tripe running? Name its socket with -a or \
          TRIPESOCK: {}",
         socket.display(),
-        reason.unwrap_or("it has not answered in time")
+        reason.unwrap_or("it did not answer in time")
     );
     Fatal::new(Exit::Unavailable, error)
 }

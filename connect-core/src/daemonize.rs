@@ -143,8 +143,8 @@ fn give_up(child: &mut Child, limit: Duration) -> Fatal {
     let _ = child.kill();
     let _ = child.wait();
     let error = anyhow::anyhow!(
-        "the background process was not ready after {} s and was ended; start it without --daemon \
-         to see what it waits for",
+        "the background process was not ready after {} s, so it was ended; start it without \
+         --daemon to see what it waits for",
         limit.as_secs()
     );
     Fatal::new(Exit::Unanswered, error)
@@ -174,7 +174,7 @@ pub(crate) fn ready() -> anyhow::Result<()> {
         .write(true)
         .open("/dev/null")
         .context("cannot open /dev/null")?;
-    rustix::stdio::dup2_stdout(&null).context("cannot let go of standard output")?;
-    rustix::stdio::dup2_stderr(&null).context("cannot let go of standard error")?;
+    rustix::stdio::dup2_stdout(&null).context("cannot close standard output")?;
+    rustix::stdio::dup2_stderr(&null).context("cannot close standard error")?;
     Ok(())
 }

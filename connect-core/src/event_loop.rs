@@ -207,7 +207,7 @@ impl EventLoop {
                             tracing::warn!(
                                 start,
                                 length,
-                                "ignoring an overlong line of the server"
+                                "ignoring a line of the server that is too long"
                             );
                         }
                     }
@@ -289,8 +289,8 @@ impl EventLoop {
                 displaced(anyhow::anyhow!("version {version} took over the service"))
             }
             Ending::Refused { failure } => displaced(anyhow::anyhow!(
-                "the server refuses to let us provide the service ({failure}); make the present \
-                 provider quit first"
+                "the server does not let this program provide the service ({failure}); make the \
+                 present provider quit first"
             )),
             Ending::Disconnected { reason } => Err(Fatal::new(
                 Exit::Disconnected,

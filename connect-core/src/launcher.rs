@@ -83,7 +83,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
                 if background && let Err(error) = daemonize::ready() {
                     tracing::warn!(
                         error = format!("{error:#}"),
-                        "cannot tell the caller that the service is ready"
+                        "cannot tell the process that started this one that the service is ready"
                     );
                 }
             })

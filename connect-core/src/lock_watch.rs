@@ -137,11 +137,11 @@ impl LockWatch {
         }
         let directory = self.directory.display();
         Step::Tell(format!(
-            "the script helper cannot begin, and no script is started, since a child of an earlier \
-             script helper, which has ended, holds the journal of scripts in {directory}: the child \
-             hangs while its program is executed, as on a file system that does not answer; mend \
-             that file system or kill the child, a process with the command line of \
-             connect-ifscripts"
+            "the script helper cannot begin, and no script is started: an earlier script helper \
+             has ended, but a child of it still locks the journal of scripts in {directory}; the \
+             child hangs while the system executes its program, for example from a file system \
+             that does not answer; correct that file system, or kill the child, a process with \
+             the command line of connect-ifscripts"
         ))
     }
 
@@ -170,15 +170,15 @@ impl LockWatch {
             other.is_told = true;
             let directory = self.directory.display();
             let remedy = if is_orphan {
-                "its own connect has ended, so it is killed soon; its scripts go on"
+                "its own connect has ended, so it will be killed soon; its scripts go on"
             } else {
-                "if its connect is ending, that one ends it within --stop-wait and 2 s; else, if \
-                 it is stopped or hangs, kill it: its scripts go on; if another connect uses this \
-                 directory, stop one of the two"
+                "if its own connect is ending, it ends within --stop-wait and 2 s; if it is \
+                 stopped or hangs, kill it: its scripts go on; if another connect uses this \
+                 directory, end one of the two"
             };
             return Step::Tell(format!(
-                "the script helper cannot begin, and no script is started, since {holder} holds \
-                 the journal of scripts in {directory}; {remedy}"
+                "the script helper cannot begin, and no script is started, because {holder} \
+                 locks the journal of scripts in {directory}; {remedy}"
             ));
         }
         Step::Look
@@ -190,16 +190,16 @@ impl LockWatch {
             Ok(true) => tracing::warn!(
                 pid,
                 seconds = self.patience.as_secs(),
-                "killed a script helper that an earlier connect has left and that did not let go \
-                 of the journal in time; scripts under way go on, and the next script helper \
-                 watches them"
+                "killed a script helper of an earlier connect, which did not release the journal \
+                 of scripts in time; scripts under way go on, and the next script helper watches \
+                 them"
             ),
             // It has ended by itself.
             Ok(false) => {}
             Err(error) => tracing::error!(
                 pid,
                 %error,
-                "cannot kill a script helper that holds the journal of scripts; kill it"
+                "cannot kill a script helper that locks the journal of scripts; kill it"
             ),
         }
     }
@@ -280,7 +280,10 @@ mod tests {
         let [(3, Step::Tell(text))] = &told[..] else {
             panic!("{told:?}");
         };
-        assert!(text.contains("hangs while its program"), "{text}");
+        assert!(
+            text.contains("hangs while the system executes its program"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -122,7 +122,8 @@ impl Recorder {
             .spawn(move || {
                 let _writing: SyncSender<()> = writing;
                 if let Err(error) = write(file, &queue, &has_overrun) {
-                    tracing::error!(%error, path = shown, "cannot write the recording; recording no further");
+                    tracing::error!(%error, path = shown, "cannot write the recording; not \
+                                                           recording any more");
                 }
             })
             .context("cannot start the thread that writes the recording")?;
@@ -155,7 +156,7 @@ impl Recorder {
         match lines.try_send(line) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                tracing::error!("the disk is too slow for the recording; recording no further");
+                tracing::error!("the disk is too slow for the recording; not recording any more");
                 self.overrun.store(true, Ordering::Release);
                 self.lines = None;
             }

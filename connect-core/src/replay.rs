@@ -153,7 +153,7 @@ impl<W: Write> Replay<'_, W> {
             serde_json::from_slice(&first?).context("line 1 is not the header of a recording")?;
         anyhow::ensure!(
             header.schema == SCHEMA,
-            "it has form {}, and this program knows form {SCHEMA}",
+            "it has form {}, but this program reads form {SCHEMA}",
             header.schema
         );
         if header.version != env!("CARGO_PKG_VERSION") {

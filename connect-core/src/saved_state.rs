@@ -199,7 +199,8 @@ impl Keeper {
             .is_err()
         {
             let path = directory.display();
-            tracing::warn!(%path, "the disk is too slow to save the state; leaving without");
+            tracing::warn!(%path, "the disk is too slow to save the state; ending without saving \
+                                   it");
         }
         self.directory = None;
     }
@@ -227,7 +228,7 @@ impl Keeper {
     fn note(&mut self, result: &Outcome) {
         let Err((name, error)) = result else {
             if self.trouble.over() {
-                tracing::info!("the state can be saved now");
+                tracing::info!("the state is saved again");
                 self.news = Some(WriteNews::StateSaved {});
             }
             return;
@@ -241,12 +242,12 @@ impl Keeper {
             tracing::warn!(
                 %error,
                 path,
-                "cannot save the state, so a restart will lose the figures; make room, or the directory \
-                 writable for this user"
+                "cannot save the state, so a restart will lose the figures; free some space, or \
+                 make the directory writable for this user"
             );
             let fault = format!(
-                "cannot write {path}: {reason}; make room, or make its directory writable for the \
-                 user of the service"
+                "cannot write {path}: {reason}; free some space, or make its directory writable \
+                 for the user of the service"
             );
             self.news = Some(WriteNews::StateFault { fault });
         }

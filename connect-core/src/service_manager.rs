@@ -101,7 +101,7 @@ const fn trouble(cause: Option<OverdueCause>) -> &'static str {
     match cause {
         None | Some(OverdueCause::ServerDown) => "",
         Some(OverdueCause::PingerSilent) => "; the pinger does not answer",
-        Some(OverdueCause::PingerMissing) => "; there is no pinger",
+        Some(OverdueCause::PingerMissing) => "; no pinger is connected",
         Some(OverdueCause::ServerMute) => "; tripe does not answer",
         Some(OverdueCause::HeldUp) => "; catching up",
     }

@@ -22,7 +22,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file = plain_file::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let file = file.with_context(|| {
         format!(
-            "{} is not a plain file: move it away, and a new one is written",
+            "{} is not a plain file: move it away; core then writes a new one",
             path.display()
         )
     })?;
@@ -30,7 +30,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let size = file.metadata().with_context(failed)?.len();
     anyhow::ensure!(
         size <= MAX_SIZE,
-        "{} is larger than {} MiB, so it is not what the service has left: move it away",
+        "{} is larger than {} MiB, so it is no state file of the service: move it away",
         path.display(),
         MAX_SIZE >> 20
     );
@@ -62,7 +62,7 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path, known: u32) -> anyhow::Resu
     let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
     anyhow::ensure!(
         schema == known,
-        "{} has form {schema}, and this program knows form {known}",
+        "{} has form {schema}, but this program reads form {known}",
         path.display()
     );
     serde_json::from_slice(&bytes).with_context(malformed)
@@ -117,7 +117,7 @@ pub(crate) fn check(directory: &Path) -> anyhow::Result<()> {
         Ok(()) | Err(Distrust::Missing { .. }) => Ok(()),
         Err(distrust) => {
             let what = format!("the state directory {}", directory.display());
-            let danger = "have anything run";
+            let danger = "make the service run anything";
             anyhow::bail!(distrust.refusal(&what, danger, "--keep-state"))
         }
     }

@@ -72,8 +72,8 @@ impl LastHelper {
             tracing::info!(
                 scripts,
                 seconds = self.stop_wait.as_secs(),
-                "the service has ended; waiting until its scripts have ended, for so many seconds at \
-                 most; another signal ends the wait, and the scripts go on"
+                "the service has ended; waiting for its scripts to end, for at most so many \
+                 seconds; another signal ends the wait, and the scripts go on"
             );
         }
         match self.outcome(signals).await {

@@ -242,7 +242,7 @@ impl Report {
                 ?signal,
                 %error,
                 "cannot end a script that runs as another user: end it as that user or as root; \
-                 to have this done, give connect-ifscripts the capability CAP_KILL"
+                 to let connect-ifscripts do that, give it the capability CAP_KILL"
             );
         }
     }

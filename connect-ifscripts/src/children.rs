@@ -165,8 +165,8 @@ impl Children {
         if action == Action::CloseOutput {
             warn!(
                 run = run.0,
-                "too many scripts left processes behind that hold their output open; closing the \
-                 output of the oldest: redirect the output of what a script starts"
+                "too many scripts have ended but left processes that keep their output open; \
+                 closing the oldest output: let scripts redirect the output of what they start"
             );
         } else {
             debug!(run = run.0, ?action, "ending a script");
@@ -197,7 +197,7 @@ impl Children {
     pub(crate) fn note_unheard(&self) {
         let before = self.unheard.swap(true, Ordering::Relaxed);
         if !before && !self.tasks.is_empty() {
-            info!("core has ended; leaving what scripts write to the next script helper");
+            info!("core has ended; the next script helper reads what scripts write from now on");
         }
     }
 

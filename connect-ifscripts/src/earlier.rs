@@ -44,9 +44,9 @@ pub(crate) async fn ended(directory: &Path, error: &str, notifier: &mut Notifier
                 %path,
                 pid,
                 error,
-                "cannot lock the directory of the journal, and another script helper uses it; \
-                 waiting for it to end, and no script is started meanwhile; if that process is \
-                 stopped or hangs, kill it: its scripts go on"
+                "another script helper locks the directory of the journal; waiting for it to \
+                 end, and starting no script meanwhile; if that process is stopped or hangs, \
+                 kill it: its scripts go on"
             );
         }
         sleep(LOOK).await;

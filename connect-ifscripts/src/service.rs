@@ -250,7 +250,10 @@ impl Service {
     /// another helper waits to go on with them.
     fn is_over(&mut self) -> bool {
         if self.journal.is_taken() {
-            warn!("another script helper has the journal of scripts; leaving the scripts to it");
+            warn!(
+                "another script helper has the journal of scripts; ending, and that one goes \
+                   on with the scripts"
+            );
             return true;
         }
         let Some(ending) = &mut self.ending else {
@@ -270,7 +273,9 @@ impl Service {
             let (scripts, waiting) = (self.machine.under_way(), self.machine.waiting());
             info!(
                 scripts,
-                waiting, "another script helper waits; leaving the scripts to it"
+                waiting,
+                "another script helper waits; ending, and that one goes on with the \
+                          scripts"
             );
         }
         succeeded
@@ -387,8 +392,8 @@ impl Service {
                 info!(
                     scripts = lane.scripts(),
                     option,
-                    "as many scripts of this kind run as the option allows, others wait; if this \
-                     lasts, set a time limit for those that hang or raise the option"
+                    "as many scripts of this kind run as the option allows, and others wait; if \
+                     this lasts, set a time limit for those that hang, or raise the option"
                 );
             }
         }

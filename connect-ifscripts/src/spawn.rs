@@ -62,14 +62,14 @@ pub(crate) enum SpawnError {
     #[error("cannot run `{program}': its arguments and variables are too long; shorten the record")]
     TooLong { program: String },
     #[error(
-        "cannot run `{program}': the command or a variable holds a NUL character; remove it from \
-         the record"
+        "cannot run `{program}': the command or a variable contains a NUL character; remove it \
+         from the record"
     )]
     Nul { program: String },
     #[error(
-        "will not run `{program}': {distrust}; others could make it do anything with the rights of \
-         connect-ifscripts; {}, move the script to a directory that only root can write to, or use \
-         --allow-unsafe-scripts",
+        "not running `{program}': {distrust}, so others could use the rights of \
+         connect-ifscripts; {}, move the script to a directory that only root can write to, or \
+         use --allow-unsafe-scripts",
         distrust.remedy()
     )]
     Unsafe { program: String, distrust: Distrust },

@@ -21,8 +21,8 @@ use crate::stdin::InputMark;
 
 /// The fault of a helper without a directory for its journal.
 const NO_DIRECTORY: &str = "there is no journal of scripts, since --journal-dir is not given: if \
-                            connect-ifscripts is killed, scripts may run twice or never; give it a \
-                            directory";
+                            connect-ifscripts is killed, scripts may run twice or never; give it \
+                            that option";
 
 /// What a helper begins with.
 pub(crate) struct Beginning {

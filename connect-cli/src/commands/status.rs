@@ -49,16 +49,18 @@ fn after_help() -> String {
         format!("  {word:<10} {meaning}\n")
     });
     format!(
-        "States of a peer:\n{}\n\
-         Beside the state stand a record that was changed or struck since the peer was added (see \
-         reload), and its scripts whose latest run did not end well. FAIL counts the failed attempts \
-         of the current or most recent check, LOSS all pings that were lost, NEXT the time until the \
-         next ping.\n\n\
+        "States of a peer:\n\
+         {}\n\
+         After the state come: that the record was changed or struck since the peer was added \
+         (see reload), and scripts whose latest run failed. FAIL is the number of failed \
+         attempts in the current or most recent check, LOSS the share of all pings that were \
+         lost, NEXT the time until the next ping.\n\n\
          Examples:\n\
          \x20 connect-cli status\n\
          \x20 connect-cli status alice bob\n\
          \x20 connect-cli status --watch\n\
-         \x20 connect-cli status --json | jq -r '.peers[] | select(.wanted and .state != \"up\").name'",
+         \x20 connect-cli status --json | jq -r '.peers[] | select(.wanted and .state != \
+         \"up\").name'",
         states.concat()
     )
 }

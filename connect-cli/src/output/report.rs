@@ -189,7 +189,7 @@ pub(crate) struct PeerReport<'a> {
     pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
     pub(crate) ping: PingReport,
-    /// `changed`, `struck` or `new` if it is not as the database has it, else `null`.
+    /// `changed`, `struck` or `new` if it differs from the database, else `null`.
     pub(crate) record: Option<RecordStanding>,
 }
 

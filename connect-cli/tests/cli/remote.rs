@@ -233,7 +233,7 @@ fn one_host_is_as_if_the_command_was_given_there() -> Result {
     assert_eq!(core.submitted()?, ["kick", "it's $HOME; a  b"]);
     for (host, said) in [
         ("down", "ssh cannot reach it"),
-        ("bare", "there is no connect-cli"),
+        ("bare", "its PATH has no connect-cli"),
     ] {
         let outcome = site.run(&format!("-H {host} status"))?;
         assert_eq!(outcome.code, Some(69), "{outcome}");

@@ -86,7 +86,7 @@ pub(super) async fn accept_all(
 /// little that whoever floods delays nobody else.
 fn turn_away(socket: Socket, gate: &Gate, guest: &Guest, why: NoPlace) {
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
-    gate.complain(guest.client, || format!("turned away: {why}"));
+    gate.complain(guest.client, || format!("refused: {why}"));
     let mut words = Vec::new();
     let hello = frame::encode(&Hello::new(Role::Core), &mut words);
     // Both are short.
@@ -169,8 +169,7 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
 fn too_long(error: ReceiveError, limit: usize) -> anyhow::Error {
     match error {
         ReceiveError::Frame(FrameError::TooLong { .. }) => anyhow::anyhow!(
-            "a message is longer than the {limit} bytes that are read here; ending the \
-             connection"
+            "a message is longer than the limit of {limit} bytes; closing the connection"
         ),
         error => error.into(),
     }
@@ -240,7 +239,7 @@ impl Conversation<'_> {
             .await
             .context("no hello within ten seconds")?
             .map_err(|error| too_long(error, limits::HELLO))?
-            .context("it left without a hello")?;
+            .context("it closed the connection before its hello")?;
         hello.check(&[Role::Operator])?;
         Ok(())
     }
@@ -272,7 +271,7 @@ impl Conversation<'_> {
                 malformed += 1;
                 if malformed == limits::MALFORMED {
                     self.answered().await;
-                    anyhow::bail!("{malformed} messages are malformed; ending the connection");
+                    anyhow::bail!("{malformed} messages are malformed; closing the connection");
                 }
             }
             let handed_over = async {
@@ -330,7 +329,7 @@ impl Conversation<'_> {
         let (id, why) = match (request, taken) {
             (Ok(envelope), Ok(taken)) => {
                 if self.door == Door::Observers && !envelope.request.is_read_only() {
-                    let why = "observers may only look: command through control.sock";
+                    let why = "observers may not give commands: use control.sock";
                     (envelope.id, why.to_owned())
                 } else {
                     let pass = Pass::new(permit, taken);

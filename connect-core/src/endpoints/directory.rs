@@ -49,7 +49,7 @@ pub(super) fn make(path: &Path) -> anyhow::Result<()> {
 
 fn refusal(path: &Path, distrust: &Distrust) -> anyhow::Error {
     let what = format!("the runtime directory {}", path.display());
-    let danger = "put sockets of theirs in it";
+    let danger = "put their own sockets into it";
     anyhow::Error::msg(distrust.refusal(&what, danger, "--runtime-dir"))
 }
 

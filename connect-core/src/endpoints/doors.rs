@@ -130,11 +130,11 @@ impl Doors {
     ) -> anyhow::Result<(Self, Queues)> {
         if let Some(strange) = handed_over.strange(&Door::ALL.map(Door::name)) {
             anyhow::bail!(
-                "the service manager handed over a socket that is not known here, {strange}; \
-                 FileDescriptorName= is to be control, observe or helpers"
+                "the service manager handed over a socket with an unknown name, {strange}; set \
+                 FileDescriptorName= to control, observe or helpers"
             );
         }
-        closing::start().context("cannot get ready to close what strangers send")?;
+        closing::start().context("cannot prepare to close descriptors that clients send")?;
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (requests, requested) = mpsc::channel(SLOTS);
         let access = Arc::new(access);
@@ -269,21 +269,21 @@ impl Doors {
         if !make_again && !doors.is_empty() {
             let directory = self.runtime.path().display();
             let error = anyhow::anyhow!(
-                "nobody can reach this service by its sockets in {directory}: {reasons}; ending, so \
-                 that they are made again at the next start"
+                "nobody can reach this service through its sockets in {directory}: {reasons}; \
+                 ending, so that the next start makes them again"
             );
             return Err(Fatal::new(Exit::DirectoryRemoved, error));
         }
         match self.make_all(&doors).await {
             Ok(()) if doors.is_empty() => {
                 if self.trouble.over() {
-                    tracing::info!("the sockets of the service are at their places again");
+                    tracing::info!("the sockets of the service can be reached again");
                 }
             }
             Ok(()) => {
                 tracing::warn!(
                     lost = reasons,
-                    "sockets of the service were lost; made them again"
+                    "sockets of the service were removed or replaced; made them again"
                 );
                 self.trouble.over();
             }
@@ -293,8 +293,8 @@ impl Doors {
                     tracing::error!(
                         error,
                         lost = reasons,
-                        "cannot make the sockets of the service again; remove what stands in the way; \
-                         retrying"
+                        "cannot make the sockets of the service again; retrying; remove the \
+                         files that have their names"
                     );
                 }
             }

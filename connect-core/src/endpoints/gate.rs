@@ -135,8 +135,8 @@ impl Gate {
     pub(super) fn relieve(&self) {
         for client in self.account.relieve() {
             self.complain(client, || {
-                "all operators and observers together have not read what they were sent, and this \
-                 user most of it; closing a connection"
+                "operators and observers have left too much unread, and this user most of it; \
+                 closing a connection of this user"
                     .to_owned()
             });
         }
@@ -185,7 +185,7 @@ impl Gate {
                 %client,
                 error = what(),
                 others,
-                "trouble with an operator or observer"
+                "closed or refused a connection of an operator or observer"
             );
         }
     }
@@ -205,7 +205,7 @@ impl Gate {
             tracing::info!(
                 user,
                 others,
-                "there was more trouble with this user's operators or observers in the last minute"
+                "closed or refused more connections of this user in the last minute"
             );
         }
     }

@@ -97,7 +97,7 @@ async fn greet(
     let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
         .await
         .context("no hello within ten seconds")??
-        .context("it left without a hello")?;
+        .context("it closed the connection before its hello")?;
     hello.check(expected)?;
     Ok(hello)
 }
@@ -161,7 +161,8 @@ async fn admit(
         .uid
         .map_or_else(|| "?".to_owned(), |uid| uid.to_string());
     anyhow::bail!(
-        "the user {uid} may not be a helper; core's --pinger-user and --ifscripts-user say who"
+        "the user {uid} may not be this helper; --pinger-user and --ifscripts-user of core name \
+         who may"
     )
 }
 

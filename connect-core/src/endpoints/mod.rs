@@ -224,7 +224,7 @@ impl Endpoints {
                 tracing::warn!(
                     helper = %role,
                     pid = helper.pid,
-                    "refusing a second helper of this kind, which tries again; end one of the two"
+                    "refusing a second helper of this kind, which will retry; end one of the two"
                 );
             }
             let text = format!("another {role} is connected; end one of the two");

@@ -48,18 +48,21 @@ impl fmt::Display for NoPlace {
         match self {
             NoPlace::User(most) => write!(
                 f,
-                "this user has {most} connections to this socket, and may not have more; close some"
+                "this user has {most} connections to this socket, which is the limit for one \
+                 user; close some"
             ),
             NoPlace::Socket(most) => write!(
                 f,
-                "{most} connections to this socket are in use, which are all; try again later"
+                "{most} connections to this socket are in use, which is the limit; try again \
+                 later"
             ),
             NoPlace::TooSoon => f.write_str(
-                "this user connects to this socket too often; keep a connection for more requests",
+                "this user connects to this socket too often; send several requests over one \
+                 connection",
             ),
             NoPlace::Displaced => f.write_str(
-                "all connections to this socket are in use, and this user has most of them; this \
-                 one goes to another user",
+                "all connections to this socket are in use, and this user has most of them; \
+                 closing this one for another user",
             ),
         }
     }

@@ -54,8 +54,8 @@ impl fmt::Display for TooMany {
         };
         write!(
             f,
-            "{whose} as many unanswered commands as may be ({commands}, of {bytes} bytes in all); \
-             wait for answers and try again"
+            "{whose} too many unanswered commands ({commands}, of {bytes} bytes in all); wait \
+             for answers and try again"
         )
     }
 }
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(taken.len(), 3);
         assert_eq!(
             TooMany::OfUser(EACH).to_string(),
-            "this user has as many unanswered commands as may be (8, of 100 bytes in all); wait \
+            "this user has too many unanswered commands (8, of 100 bytes in all); wait \
              for answers and try again"
         );
     }

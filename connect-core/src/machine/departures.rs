@@ -63,7 +63,7 @@ impl Departures {
             if !std::mem::replace(&mut self.overflow_logged, true) {
                 tracing::warn!(
                     limit = LIMIT,
-                    "more peers are gone than are remembered; the others are shown as absent or \
+                    "more peers are gone than core remembers; the others are shown as absent or \
                      waiting"
                 );
             }

@@ -143,7 +143,7 @@ impl Peer {
         self.superseded.as_deref().or(self.record.as_ref())
     }
 
-    /// How it stands to the database, if it is not as the database has it.
+    /// How it differs from the database, if it does.
     pub(super) const fn standing(&self) -> Option<RecordStanding> {
         if self.struck {
             Some(RecordStanding::Struck)

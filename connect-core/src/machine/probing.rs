@@ -87,7 +87,7 @@ impl Machine {
     pub(super) fn slept(&mut self, seconds: u64) {
         tracing::info!(
             seconds,
-            "the host has slept; pings that were under way are sent again"
+            "the host was suspended; sending the pings that were under way again"
         );
         self.note_standstill();
     }
@@ -97,8 +97,8 @@ impl Machine {
         if time >= GRACE {
             tracing::warn!(
                 seconds = time.as_secs(),
-                "core stood still, because it was stopped or the host was overloaded; nothing of \
-                 that time counts against a peer"
+                "core did not run for a time, because it was stopped or the host was overloaded; \
+                 that time does not count against any peer"
             );
         }
         self.note_standstill();
@@ -134,7 +134,8 @@ impl Machine {
         if void {
             tracing::debug!(
                 peer = id.0,
-                "a timeout does not count: something stood still"
+                "a timeout does not count, because the server, the pinger or core did not run \
+                 meanwhile"
             );
         }
         void
@@ -230,7 +231,7 @@ impl Machine {
         match (before, found) {
             (Some((_, since)), None) => {
                 let seconds = seconds(since);
-                tracing::info!(seconds, "checks and answers come in time again");
+                tracing::info!(seconds, "checks and answers are on time again");
                 self.emit(None, || EventKind::ProbingResumed { seconds });
             }
             (before, Some((cause, since))) if before.is_none_or(|(old, _)| old != cause) => {
@@ -253,8 +254,8 @@ impl Machine {
                 let seconds = seconds(since);
                 tracing::warn!(
                     seconds,
-                    "the script helper does not say what becomes of scripts, so none may run; \
-                     restart it if nothing else does"
+                    "the script helper does not answer, so it may not run any script; restart it \
+                     if connect or systemd does not"
                 );
                 self.pinger.watch.silent_scripts = found;
                 self.emit(None, || EventKind::ScriptsOverdue { seconds });
@@ -304,15 +305,16 @@ impl Machine {
 const fn words(cause: OverdueCause) -> Option<&'static str> {
     match cause {
         OverdueCause::PingerSilent => Some(
-            "the pinger does not order the checks that are due, so no peer is checked; restart it \
-             if nothing else does",
+            "the pinger does not order the checks that are due, so no peer is checked; restart \
+             it if connect or systemd does not",
         ),
         OverdueCause::PingerMissing => Some(
-            "there is no pinger, so no peer is checked; start connect-pinger if nothing else does",
+            "no pinger is connected, so no peer is checked; start connect-pinger if connect or \
+             systemd does not",
         ),
         OverdueCause::ServerMute => Some(
-            "the server does not answer, so the state of its peers is not known; the connection is \
-             kept, and nothing counts against a peer",
+            "the server does not answer, so the state of its peers is not known; keeping the \
+             connection, and not counting this time against any peer",
         ),
         OverdueCause::ServerDown | OverdueCause::HeldUp => None,
     }

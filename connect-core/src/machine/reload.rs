@@ -16,7 +16,7 @@ use super::{Machine, Milestone, Output};
 impl Machine {
     /// A signal asks for the database to be read.
     pub(super) fn reload_by_signal(&mut self) {
-        tracing::info!("reading the database: SIGHUP");
+        tracing::info!("reading the database because of SIGHUP");
         // The service manager takes the end of a reload for READY=1, so none may begin before that.
         if self.server.joined_before() {
             self.database.reloading = true;
@@ -40,7 +40,10 @@ impl Machine {
                         tracing::warn!("keeping the database that was read before");
                         self.warn(["peerdb-error"], &[&fault]);
                     } else {
-                        tracing::warn!("no database yet: {fault}; it is loaded once it is there");
+                        tracing::warn!(
+                            "no database yet: {fault}; it will be loaded when it \
+                                        exists"
+                        );
                         self.warn_unlogged(["peerdb-error"], &[&fault]);
                     }
                 }
@@ -67,7 +70,7 @@ impl Machine {
                 }
                 let peers = database.sorted_peers().len() as u64;
                 if self.database.fault.take().is_some() {
-                    tracing::info!(peers, "the database can be read now");
+                    tracing::info!(peers, "the database can be read again");
                 }
                 (self.database.loaded, self.database.inherited) = (true, false);
                 self.database.file = file;
@@ -142,12 +145,16 @@ impl Machine {
 /// Logs that a database was loaded, if anybody is to do something about it, or has asked for it.
 fn log_waiting(peers: u64, waiting: u64, asked: bool) {
     if waiting > 0 {
-        let verb = if waiting == 1 { "peer is" } else { "peers are" };
+        let verb = if waiting == 1 {
+            "peer differs"
+        } else {
+            "peers differ"
+        };
         tracing::info!(
             peers,
             waiting,
-            "database loaded; {waiting} {verb} not as it has them: connect-cli reload lists them, \
-             with the command for each"
+            "database loaded; {waiting} {verb} from it; connect-cli reload lists them, with the \
+             command for each"
         );
     } else if asked {
         tracing::info!(peers, "database loaded");

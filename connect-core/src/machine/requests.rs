@@ -87,7 +87,7 @@ impl Machine {
         } else if self.scripts.helper.lost(connection, self.now) {
             // Its children live on, and the next one is told of them.
             self.scripts.forget_owed();
-            tracing::warn!("the script helper is gone");
+            tracing::warn!("the script helper has disconnected");
             Role::Ifscripts
         } else {
             return self.operator_gone(connection);

@@ -139,7 +139,7 @@ impl Machine {
             let peers = self.database.current.sorted_peers().len();
             tracing::warn!(
                 peers,
-                "using the database that the last core has left, until the file can be read"
+                "using the database that the last core used, until the file can be read"
             );
         }
         for run in state.failed_scripts {

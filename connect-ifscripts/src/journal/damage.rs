@@ -22,7 +22,7 @@ impl Notice {
     /// Of these segments of an earlier helper, which were set aside.
     pub(super) fn of_damage(directory: &Directory, aside: Vec<Aside>) -> Self {
         let path = directory.path().display();
-        let mut text = format!("the journal of scripts in {path} was not whole:");
+        let mut text = format!("the journal of scripts in {path} was damaged:");
         let mut files = Vec::new();
         for Aside { name, damage } in aside {
             let segment = segment_name(damage.segment);
@@ -37,10 +37,10 @@ impl Notice {
         }
         let restart = restart();
         text.push_str(&format!(
-            " scripts that were noted there and after that line may be run twice or never; see \
-             whether each peer is as it should be, then remove the kept file, or {restart}"
+            " scripts that were recorded there, from that line on, may be run twice or never; \
+             check whether each peer is as it should be, then remove the kept file, or {restart}"
         ));
-        warn!(fault = text, "the journal of scripts was not whole");
+        warn!(fault = text, "the journal of scripts was damaged");
         Notice { text, files }
     }
 
@@ -58,15 +58,11 @@ impl Notice {
             more => format!(" and {more} more"),
         };
         let text = format!(
-            "in {path} some names look like parts of the journal of scripts and are none: \
-             {names}{more}; they are left alone and not read; if an earlier script helper of \
-             another user has written them, see whether each peer is as it should be, then remove \
-             them"
+            "in {path} some files have names of parts of the journal of scripts but are none: \
+             {names}{more}; they are neither read nor changed; if a script helper of another \
+             user has written them, check whether each peer is as it should be; then remove them"
         );
-        warn!(
-            fault = text,
-            "the journal of scripts is written all the same"
-        );
+        warn!(fault = text, "still writing the journal of scripts");
         Some(Notice { text, files })
     }
 

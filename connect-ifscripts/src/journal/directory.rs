@@ -65,14 +65,14 @@ impl Directory {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let descriptor = openat(CWD, path, flags, Mode::empty()).with_context(|| {
             let path = path.display();
-            format!("cannot open {path}: it must be a directory, and no symbolic link")
+            format!("cannot open {path}: it must be a directory, not a symbolic link")
         })?;
         let stat = fstat(&descriptor).with_context(|| format!("cannot use {}", path.display()))?;
         Ownership::ourselves()
             .check(path, Strictness::Directory)
             .map_err(|distrust| {
                 let what = format!("the journal of scripts in {}", path.display());
-                let danger = "have anything run";
+                let danger = "make the service run anything";
                 anyhow::Error::msg(distrust.refusal(&what, danger, "--journal-dir"))
             })?;
         Ok(Directory {

@@ -52,7 +52,7 @@ impl Files {
         let path = directory.path().display();
         match directory.lock_file(NEXT) {
             Ok(next) => {
-                info!(%path, "the file `next' was not as it should be; it was made again");
+                info!(%path, "the file `next' was not a plain file of this user; made it again");
                 self.next = Ok(next);
             }
             // It is logged once, and tried again with each look.
@@ -87,9 +87,10 @@ fn unusable(directory: &Directory, error: &io::Error) -> String {
     let path = directory.path().display();
     let fault = format!(
         "cannot open the file `next' in {path}: {error}; until it can be opened, a script helper \
-         that ends does not make way at once for the next one; remove what has that name"
+         that ends does not release the journal at once to the next one; remove what has that \
+         name"
     );
-    warn!(fault, "the journal of scripts is written all the same");
+    warn!(fault, "still writing the journal of scripts");
     fault
 }
 

@@ -48,16 +48,14 @@ pub(super) enum Trouble {
     #[error("{0}; free some space there, or make it writable")]
     Io(#[from] io::Error),
     /// The segment that is written was removed.
-    #[error("somebody has removed the file {0}; the journal is written again in another one")]
+    #[error("somebody has removed the file {0}; writing the journal again to another file")]
     Removed(String),
     /// The lock does not count any more.
-    #[error(
-        "{0}; the directory is locked again and the journal written again, if that is possible"
-    )]
+    #[error("{0}; locking the directory and writing the journal again, if that is possible")]
     Lost(#[from] Loss),
     /// And another helper has it; this one, if it says so.
-    #[error("{loss}, and another script helper{} has locked it since; this one \
-             starts nothing any more and ends, and that one goes on with its scripts", name(*.holder))]
+    #[error("{loss}, and another script helper{} has locked it since; ending and starting no \
+             more scripts; the other one goes on with them", name(*.holder))]
     Taken { loss: Loss, holder: Option<Holder> },
     /// And it cannot be had again.
     #[error("{loss}, and it cannot be locked again: {error:#}")]
@@ -168,7 +166,7 @@ impl Locked {
             }
         }
         let text = format!(
-            "{} and those after it are something else: remove them",
+            "{} and the files after it are not parts of the journal: remove them",
             segment_name(first.min(LAST))
         );
         Err(io::Error::other(text).into())

@@ -151,7 +151,7 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
             fault.contains(&format!("(process {own}) has locked it since")),
             "{fault}"
         );
-        assert!(fault.contains("that one goes on"), "{fault}");
+        assert!(fault.contains("the other one goes on"), "{fault}");
         assert!(bench.journal.is_taken());
         assert_eq!(bench.journal.next_wake(Pace::Idle), None);
         assert_eq!(bench.segments(), segments);

@@ -95,7 +95,7 @@ pub(crate) struct Journal {
 impl Journal {
     /// No journal, because of this fault.
     pub(crate) fn none(fault: String) -> Self {
-        warn!(fault, "the journal of scripts is not written");
+        warn!(fault, "cannot write the journal of scripts");
         Journal {
             store: None,
             lines: Vec::new(),
@@ -265,7 +265,7 @@ impl Journal {
         let fault =
             format!("cannot write the journal of scripts in {path}: {trouble}; {UNTIL_THEN}");
         if self.fault.as_ref() != Some(&fault) {
-            warn!(fault, "the journal of scripts is not written");
+            warn!(fault, "cannot write the journal of scripts");
             self.fault = Some(fault);
         }
         // What was removed is made again at once; it is tried again later if that fails.

@@ -31,11 +31,11 @@ pub(super) struct Damage {
 /// Why.
 #[derive(Debug, Error)]
 pub(super) enum Cause {
-    #[error("line {line} is no entry of the journal ({error})")]
+    #[error("line {line} is not an entry of the journal ({error})")]
     Line { line: u64, error: String },
     #[error("line {line} has no end, or is missing")]
     Cut { line: u64 },
-    #[error("its schema is {0}, and this version of connect-ifscripts reads schema {SCHEMA}")]
+    #[error("its schema is {0}, but this version of connect-ifscripts reads schema {SCHEMA}")]
     Schema(u32),
     #[error("it cannot be read after line {line} ({error})")]
     Unreadable { line: u64, error: io::Error },
@@ -97,7 +97,7 @@ fn read_segment(
     if header.boot != current.boot {
         info!(
             segment = number,
-            "the journal of scripts is of another boot, and so void"
+            "ignoring the journal of scripts, which is of an earlier boot"
         );
         return Ok(false);
     }

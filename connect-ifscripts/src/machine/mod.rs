@@ -250,8 +250,8 @@ impl Machine {
         let pushed = self.queues.push(&run.peer, run.kind.lane(), run.run);
         if pushed == Err(Full) {
             let why = format!(
-                "{MAX_WAITING} scripts of peer {} wait already: one of them hangs; end it or give \
-                 it a time limit",
+                "{MAX_WAITING} scripts of peer {} already wait: one of them hangs; end it or \
+                 give it a time limit",
                 run.peer
             );
             self.conclude(run.run, Ended::NotStarted(why), out);

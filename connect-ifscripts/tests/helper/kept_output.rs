@@ -156,7 +156,9 @@ async fn a_helper_that_no_core_will_hear_leaves_what_is_written_to_the_next() ->
     let (scene, mut helper, connection) = Scene::begin(&["--stop-wait", "1h"], script).await?;
     helper.signal(Signal::TERM)?;
     drop(connection);
-    helper.logs("leaving what scripts write").await?;
+    helper
+        .logs("the next script helper reads what scripts write")
+        .await?;
     scene.gates[0].open().await?;
     scene.gates[1].open().await?;
     let (_successor, mut connection) = scene.succeed().await?;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a peer stands to the database, if it is not as the database has it.
+/// How a peer differs from the database, if it does.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -35,7 +35,7 @@ impl RecordStanding {
     }
 }
 
-/// What makes a peer as the database has it.
+/// What brings a peer in line with the database.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -60,14 +60,14 @@ impl Remedy {
     }
 }
 
-/// A peer that is not as the database has it.
+/// A peer that differs from the database.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PeerChange {
     /// The peer's name.
     pub peer: String,
-    /// How it stands to the database.
+    /// How it differs from the database.
     pub standing: RecordStanding,
     /// The keys whose new values are not used yet, sorted; empty unless the record was changed.
     pub keys: Vec<String>,
@@ -75,7 +75,7 @@ pub struct PeerChange {
     pub remedy: Remedy,
 }
 
-/// How many peers are not as the database has them.
+/// How many peers differ from the database.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
@@ -116,7 +116,7 @@ impl ChangeCounts {
     }
 }
 
-/// The peers that are not as the database has them.
+/// The peers that differ from the database.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

@@ -31,7 +31,7 @@ pub struct ConnectionStatus {
     /// `when-dead`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_add_ms: Option<u64>,
-    /// How the peer stands to the database, if it is not as the database has it.
+    /// How the peer differs from the database, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordStanding>,
 }

@@ -162,7 +162,7 @@ pub enum Reply {
         /// How many.
         events: u64,
     },
-    /// The peers that are not as the database has them. Final.
+    /// The peers that differ from the database. Final.
     Changes(Box<Changes>),
     /// What became of one of them.
     Applied(AppliedChange),

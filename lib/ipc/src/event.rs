@@ -141,7 +141,7 @@ pub enum EventKind {
     Database {
         /// How many peers it holds.
         peers: u64,
-        /// How many peers are not as it has them.
+        /// How many peers differ from it.
         #[serde(default)]
         waiting: ChangeCounts,
     },

@@ -305,12 +305,12 @@ fn every_fault_is_told_with_its_place_and_the_remedy() {
         ),
         (
             "[a]\nx = $(y)\ny = $(z)\nz = 1$(x)\n",
-            "peers.in:4: error: section [a]: the value needs itself (x needs y needs z needs x): \
-             break the circle",
+            "peers.in:4: error: section [a]: the value refers to itself (x needs y needs z needs \
+             x): remove one of these references",
         ),
         (
             "[a]\nx = $(x)\n",
-            "peers.in:2: error: section [a]: the value needs itself (x needs x): break the circle",
+            "peers.in:2: error: section [a]: the value refers to itself (x needs x): remove one of these references",
         ),
         (
             "[a]\nx = $[lost.example.com]\n",
@@ -344,8 +344,8 @@ fn every_fault_is_told_with_its_place_and_the_remedy() {
         ),
         (
             "[a]\nuser = u\n[b]\nuser = u\n",
-            "peers.in:4: warning: section [b]: the user u is the peer a already, and stays so: give \
-             one of them another user",
+            "peers.in:4: warning: section [b]: the user u already belongs to the peer a: give \
+             one of the two peers another user",
         ),
         (
             "[a]\nuser =\n",

@@ -40,9 +40,9 @@ impl UsedAt {
     }
 }
 
-/// How a peer that the server has stands to the database: `in_use` is the record that its
+/// How a peer that the server has differs from the database: `in_use` is the record that its
 /// connection was made with, `None` if it never had one, and `new` its record in the database.
-/// `None` if it is as the database has it.
+/// `None` if it does not differ from the database.
 #[must_use]
 pub fn of_present(in_use: Option<&Record>, new: Option<&Record>) -> Option<PeerChange> {
     let in_use = in_use?;

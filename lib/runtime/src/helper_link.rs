@@ -315,8 +315,8 @@ async fn reach(core: CoreAddress, role: Role, pause: Duration) -> anyhow::Result
     let user = transport::other_side(&stream).uid;
     ensure!(
         core.users.contains(user),
-        "the socket {} belongs to a process of the user {}, who may not be core; --core-user says \
-         who may",
+        "the socket {} belongs to a process of the user {}, who may not be core; --core-user \
+         names who may",
         core.socket.display(),
         user.map_or_else(|| "?".to_owned(), |uid| uid.to_string())
     );

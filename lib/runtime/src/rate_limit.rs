@@ -199,7 +199,7 @@ impl RateLimit {
             let whose = kind.user.map(|user| format!(" of user {user}"));
             let whose = whose.unwrap_or_default();
             tracing::warn!(
-                "{left_out} more messages{whose} like `{text}' were left out in {seconds} s"
+                "left out {left_out} more messages{whose} like `{text}' within {seconds} s"
             );
         });
     }

@@ -129,7 +129,7 @@ pub enum SendError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The connection is closed.
-    #[error("the other side is gone")]
+    #[error("the other side has closed the connection")]
     Gone,
     /// The other side has not read for too long; this closes the connection.
     #[error("the other side has not read {0} bytes; closing the connection")]

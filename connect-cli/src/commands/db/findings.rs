@@ -91,7 +91,7 @@ pub(crate) fn summary(remarks: &[Remark]) -> String {
             (count(Severity::Warning), "warning"),
             (count(Severity::Hint), "hint"),
         ],
-        "nothing to complain of",
+        "no findings",
     )
 }
 

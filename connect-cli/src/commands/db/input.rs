@@ -119,11 +119,11 @@ impl FromStr for Definition {
         let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
         if key.is_empty() || !key.chars().all(plain) {
             return Err(format!(
-                "`{key}' is no key: letters, digits, `-', `_' and `.' make one"
+                "`{key}' is no key: use letters, digits, `-', `_' and `.'"
             ));
         }
         if value.contains(['\n', '\r']) {
-            return Err("a value of one line is expected".to_owned());
+            return Err("the value must be one line".to_owned());
         }
         let (key, value) = (key.to_owned(), value.to_owned());
         Ok(Definition { key, value })

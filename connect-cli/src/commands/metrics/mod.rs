@@ -23,14 +23,14 @@ use crate::error::Error;
 /// Give the figures of the service and its peers to Prometheus
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Without --output and --listen the metrics go to standard output. A service that does not \
-    answer is told as tripe_connect_up 0, and by the exit code; one that answers but has no place \
-    for this program as tripe_connect_turned_away 1. With --listen at most 64 connections are open \
-    at the same time; one more closes the one that has been idle for longest, and none that waits \
-    for its figures. A request must be complete within 5 seconds, and a service that has not \
-    answered within 8 seconds, or within --timeout, does not answer. Alert rules and a dashboard \
-    are in packaging/prometheus and packaging/grafana, and below \
-    /usr/share/doc/tripe-connect/examples in the package.\n\n\
+    Without --output and --listen the metrics go to standard output. If the service does not \
+    answer, tripe_connect_up is 0, and the exit code says so too. If the service answers but has \
+    too many connections, tripe_connect_turned_away is 1. The service has 8 seconds to answer, \
+    or the time of --timeout. With --listen, at most 64 connections are open at the same time; \
+    one more closes the one that has been idle for longest, but never one that waits for its \
+    figures. A request must be complete within 5 seconds. Alert rules and a dashboard are in \
+    packaging/prometheus and packaging/grafana, and below /usr/share/doc/tripe-connect/examples \
+    in the package.\n\n\
     Examples:\n\
     \x20 connect-cli metrics\n\
     \x20 connect-cli metrics --output /var/lib/prometheus/node-exporter/tripe-connect.prom\n\

@@ -14,8 +14,8 @@ const PEERS: Family = gauge(
 );
 const PEERS_STALE: Family = gauge(
     "peers_record_changed",
-    "Peers that are not as the database has them: with values of an earlier record (changed), \
-     without a record (struck), or to be added at start-up and not there (new).",
+    "Peers that differ from the database: with values of an earlier record (changed), without a \
+     record (struck), or to be added at start-up but not at the server (new).",
 );
 const PEER: Family = info("peer", "The peer's interface and address.");
 const PEER_STATE: Family = gauge(
@@ -24,8 +24,8 @@ const PEER_STATE: Family = gauge(
 );
 const PEER_UP: Family = gauge(
     "peer_up",
-    "1 for a peer that is up, 0 for one that should be and is not; not for others, nor before the \
-     first check has ended.",
+    "1 for a peer that is up, 0 for one that should be up and is not; left out for other peers, \
+     and until the first check has ended.",
 );
 const PEER_WANTED: Family = gauge(
     "peer_wanted",
@@ -68,24 +68,24 @@ const PEER_RECONNECTS: Family = counter(
 );
 const PEER_AGE: Family = gauge(
     "peer_age_seconds",
-    "Time since the peer was adopted or first seen, or since it was removed, or since its addition \
-     was first tried.",
+    "Time since the peer was adopted or first seen, or since it was removed, or since the first \
+     attempt to add it.",
 );
 
 const PEER_SCRIPT_FAILED: Family = gauge(
     "peer_script_failed",
-    "1 while the latest run of the script of the peer did not end well.",
+    "1 as long as the latest run of this script of the peer is one that failed.",
 );
 
 const PEER_SCRIPT_RUNNING: Family = gauge(
     "peer_script_running_seconds",
-    "Time for which the script of the peer has run, or waited for others, if that is over a \
+    "Time for which this script of the peer has run, or waited for others, if that is over a \
      minute or the script cannot be ended.",
 );
 
 const PEER_SCRIPT_SURVIVES: Family = gauge(
     "peer_script_survives_seconds",
-    "Time since the script of the peer, which was to end, was sent KILL, if it lives on.",
+    "Time since this script of the peer was sent KILL, if it still runs.",
 );
 
 fn watched(peer: &PeerStatus) -> bool {
@@ -219,7 +219,7 @@ fn surviving_scripts(peer: &PeerStatus, out: &mut Exposition) {
     }
 }
 
-/// How many peers are in which state, and how many are not as the database has them.
+/// How many peers are in which state, and how many differ from the database.
 pub(crate) fn count(peers: &[PeerStatus], out: &mut Exposition) {
     let count = |is_counted: &dyn Fn(&PeerStatus) -> bool| {
         let count = peers.iter().filter(|peer| is_counted(peer)).count();

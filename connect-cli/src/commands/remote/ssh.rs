@@ -102,7 +102,7 @@ async fn run(host: &str, words: &[String]) -> io::Result<Answer> {
     let (stdout, stderr) = tokio::join!(read(stdout), read(stderr));
     let (stdout, stderr) = (stdout?, stderr?);
     if stdout.len() as u64 > MOST || stderr.len() as u64 > MOST {
-        return Err(io::Error::other("the host says too much"));
+        return Err(io::Error::other("the host sends too much output"));
     }
     let status = child.wait().await?;
     let failure = match status.code() {
@@ -129,11 +129,11 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
 /// Why there is no answer: the last that ssh has said, if it has said anything.
 fn why(code: i32, stderr: &str) -> String {
     if code == NO_PROGRAM {
-        return "there is no connect-cli on the path of its users; install it there".to_owned();
+        return "its PATH has no connect-cli; install it there".to_owned();
     }
     let said = stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
     match said {
         Some(said) => format!("ssh cannot reach it: {said}"),
-        None => "ssh cannot reach it; what it said stands above".to_owned(),
+        None => "ssh cannot reach it; its message is above".to_owned(),
     }
 }

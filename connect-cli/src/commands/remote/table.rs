@@ -70,10 +70,11 @@ fn state(told: &Told) -> Result<State, String> {
         return Err(why);
     }
     let state: State = serde_json::from_str(&told.answer.stdout)
-        .map_err(|error| format!("its answer cannot be read: {error}"))?;
+        .map_err(|error| format!("its answer is malformed: {error}"))?;
     if state.schema != SCHEMA {
         return Err(format!(
-            "it answers with schema {}, this program reads {SCHEMA}: install the same version on both",
+            "it answers with schema {}, but this program reads {SCHEMA}: install the same \
+             version on both hosts",
             state.schema
         ));
     }

@@ -53,7 +53,7 @@ impl Machine {
         tracing::info!(
             peer = name,
             seconds = pause.as_secs(),
-            "{name} is added again after a pause"
+            "adding {name} again after a pause"
         );
         let revival = Revival {
             stage: Stage::Waiting(self.now + pause),

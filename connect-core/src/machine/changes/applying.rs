@@ -183,7 +183,7 @@ impl Machine {
         }
     }
 
-    /// A peer is as the database has it, or could not be made so.
+    /// A peer was brought in line with the database, or that failed.
     pub(in crate::machine) fn change_applied(&mut self, name: &str, failure: Option<Vec<String>>) {
         let Some(applying) = &mut self.additions.applying else {
             return;

@@ -17,7 +17,7 @@ pub(in crate::machine) struct ChangesFound {
 }
 
 impl ChangesFound {
-    /// The peer of this name is not as the database has it.
+    /// The peer of this name differs from the database.
     pub(in crate::machine) fn note(&mut self, name: &str, standing: RecordStanding) {
         self.counts.add(standing);
         let first = match standing {

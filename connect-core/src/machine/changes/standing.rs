@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How each peer stands to the database: noted when a database is loaded, and told on request.
+//! How each peer differs from the database: noted when a database is loaded, and told on request.
 
 use std::collections::HashSet;
 
@@ -56,7 +56,7 @@ impl Machine {
         }
     }
 
-    /// How a peer stands to the database, if it is not as the database has it. One that the server
+    /// How a peer differs from the database, if it does. One that the server
     /// does not have is to be marked for start-up, or to have been removed to be added again.
     pub(super) fn change_of(&self, name: &str) -> Option<PeerChange> {
         let record = self.database.current.peer(name);
@@ -71,7 +71,7 @@ impl Machine {
         record.filter(|_| is_new).and_then(of_absent)
     }
 
-    /// The peers that are not as the database has them, with how they stand, in no order. It looks
+    /// The peers that differ from the database, with how they stand, in no order. It looks
     /// at the whole table, so it is for requests and for databases that are loaded.
     fn standings(&self) -> Vec<(&str, RecordStanding)> {
         let present = self.peers.iter();
@@ -94,7 +94,7 @@ impl Machine {
         found
     }
 
-    /// How many peers are not as the database has them.
+    /// How many peers differ from the database.
     pub(in crate::machine) fn change_counts(&self) -> ChangeCounts {
         counts(&self.standings())
     }
@@ -112,7 +112,7 @@ impl Machine {
         standings
     }
 
-    /// How the peer of this name stands to the database, if it is not as the database has it.
+    /// How the peer of this name differs from the database, if it does.
     pub(in crate::machine) fn standing_of(&self, name: &str) -> Option<RecordStanding> {
         if let Some(peer) = self.peers.find(name).and_then(|id| self.peers.get(id)) {
             return peer.standing();

@@ -30,7 +30,7 @@ impl Machine {
 
     /// The pinger is gone. Core knows all that it knew, and sends what it has ordered.
     pub(in crate::machine) fn pinger_lost(&mut self) {
-        tracing::warn!("the pinger is gone");
+        tracing::warn!("the pinger has disconnected");
         self.pinger.start_over();
         self.fail_all_asked("no-pinger");
     }

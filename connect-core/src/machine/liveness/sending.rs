@@ -30,8 +30,8 @@ impl Machine {
         tracing::warn!(
             peer = peer.0,
             seq,
-            "the pinger has ordered a ping beside one in flight, or of a number already used; \
-             it is told where the peer stands"
+            "ignoring a ping order: another ping of the peer is in flight, or the number was \
+             already used; telling the pinger the peer's state"
         );
         self.watch(&[peer], WatchAs::New);
     }

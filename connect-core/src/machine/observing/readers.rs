@@ -26,7 +26,7 @@ pub(in crate::machine) enum Purpose {
     Status,
     /// To know it before the events that follow.
     Events(Box<EventFilter>),
-    /// To know which peers are not as the database has them.
+    /// To know which peers differ from the database.
     Changes(Box<ChangesFound>),
 }
 
@@ -111,7 +111,7 @@ impl Readers {
         });
         if reader.queued.len() >= QUEUED {
             return Err(format!(
-                "{QUEUED} requests for the state wait on this connection already; read the \
+                "{QUEUED} requests for the state already wait on this connection; read the \
                  answers first"
             ));
         }

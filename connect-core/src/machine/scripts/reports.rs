@@ -90,7 +90,7 @@ impl Machine {
             FromScripts::Started { run, child } => self.script_started(run, child),
             FromScripts::Output { run, stream, line } => self.output(run, stream, line),
             FromScripts::Dropped { run, stream, lines } => {
-                let text = format!("{lines} further lines dropped: the script writes too much");
+                let text = format!("{lines} more lines left out: the script writes too much");
                 self.report_output(run, stream, text);
             }
             FromScripts::Eof { run, stream } => self.stream_ended(run, stream),

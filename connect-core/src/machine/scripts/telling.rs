@@ -60,9 +60,9 @@ impl Machine {
             peer,
             script = script.name(),
             pid,
-            "a script was to end, and lives on after KILL: it waits for a device or a file server \
-             that does not answer, or runs as another user and must be ended by root; those that \
-             follow it for this peer wait"
+            "a script had to end, but still runs after KILL; the next scripts of this peer wait; \
+             it waits for a device or a file server that does not answer, or it runs as another \
+             user and root must end it"
         );
         self.emit(Some(&peer), || EventKind::Survives { script, pid });
     }
@@ -93,8 +93,8 @@ impl Machine {
             tracing::warn!(
                 scripts = lane.scripts(),
                 seconds,
-                "as many scripts of this kind are under way as may be, and others wait for a \
-                 place; end those that hang, or let more run at once"
+                "as many scripts of this kind are under way as are allowed, and others wait for \
+                 a place; end those that hang, or allow more"
             );
             self.emit(None, || EventKind::PlacesFull { lane, seconds });
         }

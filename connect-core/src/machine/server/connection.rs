@@ -26,7 +26,7 @@ impl Machine {
         let step = match self.server.session.receive(line) {
             Event::Info { context, words } => {
                 if !context.take_info(words) {
-                    tracing::warn!(line, "ignoring an INFO line that does not fit its command");
+                    tracing::warn!(line, "ignoring an INFO line that its command does not have");
                 }
                 // Known from this very line on, so that no trace shows even its first appearance.
                 let secret = context.secret().map(str::to_owned);
@@ -122,7 +122,10 @@ impl Machine {
         self.expire_probe();
         if released {
             self.server.release_by = None;
-            tracing::warn!("the server has not answered the release of the service; leaving");
+            tracing::warn!(
+                "the server has not answered the release of the service; ending \
+                            without the answer"
+            );
             self.end(Ending::QuitUnanswered);
         } else if waited && self.server.is_connected() {
             self.expire_answer();

@@ -169,7 +169,10 @@ impl Machine {
         match result {
             // Dead, or gone meanwhile.
             Err(failure) if ["provider-failed", "unknown-service"].contains(&failure.code()) => {
-                tracing::info!("the present provider is dead; claiming again");
+                tracing::info!(
+                    "the present provider of the service has disconnected; claiming \
+                                again"
+                );
                 let sent = self.claim();
                 log_unsent(sent);
             }

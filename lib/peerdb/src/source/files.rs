@@ -117,7 +117,7 @@ fn no_file(path: &Path) -> Option<SourceError> {
         Err(error) => return Some(unreachable_file(path, &error)),
     };
     let (kind, remedy) = if kind.is_dir() {
-        let remedy = "move its files into the directory of sources, or name it beside that";
+        let remedy = "move its files into the directory of sources, or name it as well";
         ("a directory", remedy)
     } else if kind.is_fifo() {
         ("a FIFO", "remove it")

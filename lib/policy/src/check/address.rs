@@ -35,7 +35,7 @@ pub(crate) enum HostFault {
     #[error("has its port after a colon: write {host} {port}, with a space between")]
     ColonPort { host: Name, port: Name },
     /// `[2001:db8::1]`
-    #[error("is in brackets, which the server takes for part of a name: write {0}")]
+    #[error("is in brackets, which the server takes as part of a name: write {0}")]
     Brackets(Name),
     /// `192.0.2.1/24`
     #[error("has a mask, but a peer is one address: write {0}")]
@@ -62,15 +62,18 @@ pub(crate) enum HostFault {
     #[error("has an empty part, before, after or between dots: write one dot between two parts")]
     EmptyLabel,
     /// A part of the name is too long.
-    #[error("has a part of {length} bytes between dots, but {MAX_LABEL} are the most: shorten it")]
+    #[error(
+        "has a part of {length} bytes between dots, but at most {MAX_LABEL} are allowed: \
+             shorten it"
+    )]
     LongLabel { length: usize },
     /// The name is too long.
-    #[error("is a name of {length} bytes, but {MAX_HOST} are the most: shorten it")]
+    #[error("is a name of {length} bytes, but at most {MAX_HOST} are allowed: shorten it")]
     LongName { length: usize },
     /// A name with letters beyond ASCII.
     #[error(
-        "has the letter {0}, which is none of ASCII, and few servers look such names up: write the \
-         name's form that begins with xn--"
+        "has the letter {0}, which is not in ASCII, and few servers look such names up: write \
+         the form of the name that begins with xn--"
     )]
     NotAscii(char),
     /// A short form of an IPv4 address.
@@ -80,7 +83,7 @@ pub(crate) enum HostFault {
     )]
     ShortIpv4 { meant: IpAddr },
     /// An IPv4 address in a notation that only old functions of the system read.
-    #[error("is an old way to write {meant}: write that")]
+    #[error("is an old way to write {meant}: write {meant}")]
     OldIpv4 { meant: IpAddr },
     /// A number with a zero before it, which some read as octal.
     #[error(
@@ -272,7 +275,7 @@ fn ipv4(host: &str) -> Option<HostFault> {
 fn address(parts: &[&str], decimal: bool) -> Result<u32, String> {
     let mut numbers = Vec::with_capacity(parts.len());
     for part in parts {
-        let no = || format!("{part:?} is no number within bounds");
+        let no = || format!("{part:?} is not a number that fits");
         numbers.push(number(part, decimal).ok_or_else(no)?);
     }
     if numbers.len() > 4 {
@@ -406,7 +409,7 @@ mod tests {
             (
                 "INET 0xC0000201 4070",
                 Severity::Warning,
-                "an old way to write 192.0.2.1: write that",
+                "an old way to write 192.0.2.1: write 192.0.2.1",
             ),
             ("0xc0.0.0X2.1", Severity::Warning, "write 192.0.2.1"),
             ("ANY 192.0.0x201 4070", Severity::Warning, "write 192.0.2.1"),

@@ -39,7 +39,7 @@ pub(crate) enum QuoteFault {
     MidWord { position: usize, length: usize },
     /// A backslash with nothing after it.
     #[error(
-        "ends with a backslash, which means nothing there: remove it, or write \\\\ for the \
+        "ends with a backslash, which has no meaning there: remove it, or write \\\\ for the \
          backslash itself"
     )]
     LastBackslash,

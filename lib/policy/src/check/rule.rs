@@ -81,15 +81,15 @@ pub(crate) enum Rule {
     Zero { key: Name },
     /// An interval that is hardly meant.
     #[error(
-        "{key} is {seconds} s, but more than {LONGEST} s ({LONGEST_DAYS} days) is hardly meant: shorten \
-         it, or correct its unit (d, h, m or s)"
+        "{key} is {seconds} s, which is longer than {LONGEST} s ({LONGEST_DAYS} days) and \
+         probably a mistake: shorten it, or correct its unit (d, h, m or s)"
     )]
     Long { key: Name, seconds: u32 },
     /// Pings that take hardly meant time to tell that the peer does not answer.
     #[error(
         "a peer that does not answer is down only after {} s (timeout × retries = {timeout} s × \
-         {retries}), but more than {LONGEST} s ({LONGEST_DAYS} days) is hardly meant: shorten timeout, \
-         or lower retries",
+         {retries}), which is longer than {LONGEST} s ({LONGEST_DAYS} days) and probably a \
+         mistake: shorten timeout, or lower retries",
         u64::from(*.timeout) * u64::from(*.retries)
     )]
     LateVerdict { timeout: u32, retries: u32 },
@@ -97,7 +97,10 @@ pub(crate) enum Rule {
     #[error("{key} is empty, so an empty command is run: remove the key, or name a command")]
     EmptyCommand { key: Name },
     /// A program's arguments look as if they were meant for a shell.
-    #[error("{key} is run without a shell, which {word} seems to be meant for: name a script")]
+    #[error(
+        "{key} is run without a shell, but {word} seems to be meant for a shell: name a \
+             script"
+    )]
     NeedsShell { key: Name, word: Value },
     /// A program without its directory.
     #[error(
@@ -106,7 +109,10 @@ pub(crate) enum Rule {
     )]
     RelativeProgram { key: Name, program: Value },
     /// `PASSIVE` in other letters.
-    #[error("peer is {value}, which is taken for a host: for a passive peer write PASSIVE")]
+    #[error(
+        "peer is {value}, which counts as the name of a host: for a passive peer write \
+             PASSIVE"
+    )]
     NotQuitePassive { value: Value },
     /// A NUL character, which can neither be sent nor given to a script.
     #[error("{key} has a NUL character in it: remove it")]
@@ -145,7 +151,8 @@ pub(crate) enum Rule {
     PassiveWith { key: &'static str },
     /// Both ways of making a dynamic connection.
     #[error(
-        "both connect and knock are assigned, and each of them makes the connection: remove one"
+        "both connect and knock are assigned, but each of them makes the connection alone: \
+         remove one"
     )]
     ConnectAndKnock,
     /// Pings too far apart for a dynamic peer.
@@ -199,17 +206,18 @@ pub(crate) enum Rule {
     #[error("{}", size::too_large(*.size))]
     TooLarge { size: usize },
     /// Two peers want the same interface name.
-    #[error("the interface name {ifname} is the one of peer {first} too: give each its own")]
+    #[error("the interface name {ifname} is also that of peer {first}: give each peer its own")]
     SameInterface { ifname: Value, first: Name },
     /// Two peers at one address.
     #[error(
-        "the address {address} is the one of peer {first} too, and the server takes an address only \
-         once: correct one of them, or make sure that they are never there together"
+        "the address {address} is also that of peer {first}, and the server accepts an address \
+         only once: correct one of them, or make sure that both peers are never added at the \
+         same time"
     )]
     SameAddress { address: Value, first: Name },
     /// A user that stands for a peer without a record.
     #[error(
-        "the user {user} stands for the peer {peer}, which has no record: define it, or remove \
+        "the user {user} belongs to the peer {peer}, which has no record: define it, or remove \
          the user"
     )]
     UserWithoutPeer { user: Name, peer: Name },

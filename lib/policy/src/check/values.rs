@@ -293,7 +293,7 @@ mod tests {
             (
                 "timeout",
                 "10000d",
-                "timeout is 864000000 s, but more than 604800 s (7 days) is hardly meant",
+                "timeout is 864000000 s, which is longer than 604800 s (7 days) and probably a mistake",
             ),
             ("backoff-max", "604801", "is 604801 s, but more"),
             ("keepalive", "300h", "is 1080000 s, but more"),

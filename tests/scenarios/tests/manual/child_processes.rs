@@ -173,7 +173,7 @@ fn a_flood_of_lines_is_cut_off_and_the_rest_counted() -> Outcome {
     assert!((1_000..1_100).contains(&told.len()), "{}", told.len());
     assert!(
         told.last()
-            .is_some_and(|line| line.contains("further lines dropped")),
+            .is_some_and(|line| line.contains("more lines left out")),
         "{told:?}"
     );
     Ok(())

@@ -200,7 +200,7 @@ fn a_file_that_is_lost_broken_or_cut_short_leaves_the_last_good_state_in_use() -
     put(&good)?;
     events.exactly("NOTE USER connect peerdb-update")?;
     service.wait_for_log("keeping the database that was read before")?;
-    service.wait_for_log("the database can be read now")
+    service.wait_for_log("the database can be read again")
 }
 
 #[test]

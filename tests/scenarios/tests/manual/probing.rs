@@ -139,7 +139,7 @@ fn a_core_that_stood_still_blames_nobody() -> Outcome {
     assert_eq!(service.helper_pid("pinger")?, pinger);
     assert_eq!(site.submit("adopted")?, ["p"]);
     assert_eq!(commands(&site, "KILL p"), [""; 0]);
-    service.wait_for_log("core stood still")?;
+    service.wait_for_log("core did not run for a time")?;
     Ok(())
 }
 

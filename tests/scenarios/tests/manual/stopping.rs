@@ -14,7 +14,7 @@ use scenarios::{Expect as _, Outcome, PATIENCE, Service, Site};
 use crate::support::ANSWERING;
 
 /// What the service logs when it begins to wait.
-const WAITING: &str = "the service has ended; waiting until its scripts have ended";
+const WAITING: &str = "the service has ended; waiting for its scripts to end";
 
 /// A site on which the `ifup` of a peer waits at a gate, says one word more, and marks its end.
 fn site() -> anyhow::Result<Site> {
@@ -151,7 +151,7 @@ fn a_script_writes_on_between_two_services_and_all_of_it_is_told() -> Outcome {
         site.submit("quit")?;
         match stop_wait {
             "0" => assert_eq!(old.wait()?.code(), Some(0)),
-            _ => old.wait_for_log("leaving what scripts write")?,
+            _ => old.wait_for_log("the next script helper reads what scripts write")?,
         }
         let _gate = open_gate(&site)?;
         made(&site.path("written"))?;
