@@ -30,7 +30,7 @@ pub(crate) enum LinkEvent {
     Arrived,
     /// Bytes were written.
     Wrote,
-    /// It is gone; the reason is for people.
+    /// It has ended; the reason is a text for people.
     Lost(String),
 }
 
@@ -73,12 +73,13 @@ impl AdminLink {
         let before = crate::server_run::at(&self.path);
         self.stream = Some(open(&self.path).await?);
         self.retry.connected(clock::now());
-        // If the file was replaced meanwhile nobody knows whose the connection is.
+        // If the file was replaced meanwhile, it is not known to which server this connection
+        // leads.
         self.run = before.filter(|_| crate::server_run::at(&self.path) == before);
         Ok(())
     }
 
-    /// Whether the connection is there.
+    /// Whether there is a connection.
     #[must_use]
     pub(crate) const fn is_connected(&self) -> bool {
         self.stream.is_some()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Files in the state directory: reading, and replacing as a whole.
 //!
-//! They are not synced: what a crash of the machine loses counts for nothing after it anyway.
+//! They are not synced: after a crash of the host they are not valid anyway.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 /// The largest file that is read. That of 50,000 peers has about 40 MiB.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
 
-/// The bytes of the file, if it is one that a core has left.
+/// The bytes of the file, if it can be one that core has written.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file = plain_file::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let file = file.with_context(|| {
@@ -42,7 +42,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Only what is looked at first.
+/// The part that is read first.
 #[derive(Deserialize)]
 struct Header {
     schema: u32,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who finds a place on a socket: each user some, and the trusted ones always.
+//! Who gets a place on a socket: each user some, and trusted users always.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +18,7 @@ pub(super) struct Allotment {
     pub(super) each: usize,
 }
 
-/// What becomes of a connection that comes.
+/// What to do with a new connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
     /// It gets a free place.
@@ -34,15 +34,15 @@ pub(super) enum Verdict {
 pub(super) enum NoPlace {
     /// The user has as many connections as one user may have.
     User(usize),
-    /// All places are taken, most of them by users who have no more than this one.
+    /// All places are taken, and no user has many more than this one.
     Socket(usize),
     /// Another user, who had fewer connections, got the place.
     Displaced,
-    /// The user connects more often than may be.
+    /// The user connects too often.
     TooSoon,
 }
 
-/// For the one who has no place.
+/// The sentence for the client that has no place.
 impl fmt::Display for NoPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -88,7 +88,7 @@ impl Places {
         }
     }
 
-    /// A connection comes. Unless it is turned away, it has a place from here on, and one that is
+    /// A new connection. Unless it is refused, it has a place from now on, and one that is
     /// displaced has none.
     pub(super) fn ask(&mut self, connection: ConnectionId, owner: Owner) -> Verdict {
         let verdict = match owner {
@@ -110,7 +110,7 @@ impl Places {
         verdict
     }
 
-    /// A connection is turned away.
+    /// A connection is refused.
     pub(super) const fn turn_away(&mut self) {
         self.turned_away += 1;
     }
@@ -124,12 +124,12 @@ impl Places {
         });
     }
 
-    /// How many there are.
+    /// How many places are taken.
     pub(super) fn taken(&self) -> usize {
         self.trusted.len() + self.of_others()
     }
 
-    /// How many have found none so far.
+    /// How many connections were refused so far.
     pub(super) const fn turned_away(&self) -> u64 {
         self.turned_away
     }
@@ -159,7 +159,7 @@ impl Places {
             return Verdict::Admit;
         }
         match self.greediest() {
-            // Two users do not take one place from each other for ever.
+            // Otherwise two users could take one place from each other for ever.
             Some((most, newest)) if own + 1 < most => Verdict::Displace(newest),
             _ => Verdict::TurnAway(NoPlace::Socket(self.taken())),
         }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The changes that were found so far, by somebody who looks at one peer after the other.
+//! The changes that were found so far, while peers are looked at one after the other.
 
 use connect_ipc::changes::{ChangeCounts, RecordStanding};
 
-/// How many peers are listed at most: as many as somebody reads. The others are counted.
+/// How many peers are listed at most: more than a person reads. The others are counted.
 pub(super) const LISTED: usize = 100;
 
 /// The changes that were found so far.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which kinds of events somebody wants: an event that nobody wants is not made.
+//! Which kinds of events observers want: an event that nobody wants is not made.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use connect_ipc::event_filter::EventKinds;
 use crate::machine::input::ConnectionId;
 
 /// How many requests for events one connection may have: each gets a copy of the same events, so
-/// there is no use for many.
+/// more are of no use.
 const MAX_SUBSCRIPTIONS: usize = 4;
 
 /// All requests for events.
@@ -94,7 +94,10 @@ mod tests {
         let one = ConnectionId(1);
         all.add(one, 0, EventKinds::ALL).unwrap();
         let error = all.add(one, 0, EventKinds::ALL).unwrap_err();
-        assert!(error.contains("request for events with the number 0"), "{error}");
+        assert!(
+            error.contains("request for events with the number 0"),
+            "{error}"
+        );
         for request in 1..4 {
             all.add(one, request, EventKinds::ALL).unwrap();
         }
