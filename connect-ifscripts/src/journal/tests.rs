@@ -276,7 +276,7 @@ fn a_journal_with_a_first_line_that_is_no_header_is_kept_and_told() {
         let (bench, read) = reopened_with(header);
         assert!(read.unwrap().runs().next().is_none());
         let fault = bench.journal.fault().unwrap();
-        assert!(fault.contains("line 1 is no entry"), "{fault}");
+        assert!(fault.contains("line 1 is not an entry"), "{fault}");
         assert_eq!(bench.files(), ["damaged-1", "journal-2", "lock", "next"]);
     }
 }

@@ -197,7 +197,7 @@ mod tests {
             start_time: 5,
         };
         let text = words(Some(holder), &News::Lasts(63));
-        let expected = "waiting for another script helper to end: process 77, for 63 s by now";
+        let expected = "waiting for another script helper to end: process 77, for 63 s so far";
         assert_eq!(text, expected);
         let text = words(None, &News::Begun);
         assert_eq!(text, "waiting for another script helper to end");

@@ -298,8 +298,8 @@ mod tests {
             (b"\xfe\xff\0[\0a\0]", "mark of UTF-16"),
             (b"[\0a\0]\0\n\0", "seems to be UTF-16"),
             (b"\0[\0a\0]\0\n", "seems to be UTF-16"),
-            (b"[a]\nx = a\0b\n", "file:2: error: it is not a text file"),
-            (b"\0", "file:1: error: it is not a text file"),
+            (b"[a]\nx = a\0b\n", "file:2: error: it has a NUL character"),
+            (b"\0", "file:1: error: it has a NUL character"),
         ] {
             fs::write(&path, bytes).unwrap();
             let (texts, findings) = read_all(&path);

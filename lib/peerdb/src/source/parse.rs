@@ -510,7 +510,7 @@ mod tests {
     fn every_faulty_line_is_reported_with_its_place() {
         let table: &[(&str, u32, &str)] = &[
             ("x = 1\n", 1, "assigned outside any section"),
-            ("[a]\nnonsense\n", 2, "\"nonsense\" is no assignment"),
+            ("[a]\nnonsense\n", 2, "\"nonsense\" is not an assignment"),
             ("[a]\n= 1\n", 2, "no key before the ="),
             ("[a]\n: 1\n", 2, "no key before the :"),
             (
@@ -523,7 +523,7 @@ mod tests {
             ("[a] # b\n", 1, "a section is written [NAME]"),
             ("[a]b]\n", 1, "a section is written [NAME]"),
             ("[a]\nx = $(y\n", 2, "$( is not closed by )"),
-            ("[a]\nx = $[]\n", 2, "$[] names nothing"),
+            ("[a]\nx = $[]\n", 2, "$[] has no name"),
             (
                 "[a]\n@inherit = b\n@inherits = c\n",
                 3,

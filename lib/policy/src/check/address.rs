@@ -386,7 +386,7 @@ mod tests {
                 Severity::Error,
                 "4294967296 is more than 4294967295",
             ),
-            ("INET hub.12 4070", Severity::Error, "\"hub\" is no number"),
+            ("INET hub.12 4070", Severity::Error, "\"hub\" is not a number"),
             (
                 "INET 192.0.2 4070",
                 Severity::Warning,
@@ -418,7 +418,7 @@ mod tests {
                 Severity::Error,
                 "7516193281 is more than 4294967295",
             ),
-            ("INET hub.0x12", Severity::Error, "\"hub\" is no number"),
+            ("INET hub.0x12", Severity::Error, "\"hub\" is not a number"),
             ("INET 192.0.2.1/24 4070", Severity::Error, "write 192.0.2.1"),
             (
                 "INET6 2001:db8::1/64 4070",

@@ -45,7 +45,7 @@ pub(super) fn check(key: &str, value: &str) -> Vec<Rule> {
     }
 }
 
-/// Characters that are hardly meant: the first in the name, and in each key and value.
+/// Characters that are probably a mistake: the first in the name, and in each key and value.
 pub(super) fn characters(record: &Record) -> impl Iterator<Item = Rule> {
     let name = suspect(record.name(), Purpose::Name).map(|suspect| {
         let part = "the peer's name".into();
@@ -295,8 +295,8 @@ mod tests {
                 "10000d",
                 "timeout is 864000000 s, which is longer than 604800 s (7 days) and probably a mistake",
             ),
-            ("backoff-max", "604801", "is 604801 s, but more"),
-            ("keepalive", "300h", "is 1080000 s, but more"),
+            ("backoff-max", "604801", "is 604801 s, which is longer"),
+            ("keepalive", "300h", "is 1080000 s, which is longer"),
             ("retries", "0", "a whole number from 1 to 1000"),
             ("retries", "+3", "a whole number from 1 to 1000"),
             ("mtu", "20", "a whole number from 68 to 65535"),
