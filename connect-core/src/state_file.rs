@@ -108,7 +108,7 @@ pub(crate) fn make(directory: &Path) -> io::Result<()> {
 }
 
 /// Checks that nobody else can put a file in the directory: commands from such a file are run. One
-/// that is not there yet is safe if those above it are.
+/// that does not exist yet is safe if those above it are.
 ///
 /// # Errors
 /// Why it is not safe, and the remedy.

@@ -119,7 +119,7 @@ impl ControlError {
             | ControlError::Receive(ReceiveError::Frame(_))
             | ControlError::Unexpected => Exit::Protocol,
             ControlError::Socket(_) | ControlError::Receive(ReceiveError::Io(_)) => Exit::System,
-            // The only request that can be too long is one with overlong words in it.
+            // Only a request with words that are too long can be too long.
             ControlError::Send(SendError::Frame(_)) => Exit::Usage,
             ControlError::Send(SendError::Gone | SendError::Stuck(_)) => Exit::Unavailable,
         }
@@ -200,7 +200,7 @@ pub(crate) struct Control {
     limit: Option<Duration>,
     /// The number of the request in progress.
     request: u64,
-    /// Whether replies to others were read and passed over.
+    /// Whether replies to others were read and skipped.
     passed_over: bool,
 }
 
@@ -251,7 +251,7 @@ impl Control {
             request,
         };
         match self.sender.send(&envelope) {
-            // Why the service has closed the connection may be there to be read.
+            // If the service has closed the connection, it may have sent the reason before.
             Ok(()) | Err(SendError::Gone) => Ok(self.request),
             Err(error) => Err(error.into()),
         }
@@ -267,7 +267,7 @@ impl Control {
         self.limit = None;
     }
 
-    /// The next reply to the request in progress. Those to others are passed over.
+    /// The next reply to the request in progress. Replies to others are skipped.
     pub(crate) async fn reply(&mut self) -> Result<Reply, ControlError> {
         loop {
             let (id, reply) = self.answer().await?;
@@ -278,8 +278,7 @@ impl Control {
         }
     }
 
-    /// Whether replies to other requests, such as events, were passed over since this was asked
-    /// last.
+    /// Whether replies to other requests, such as events, were skipped since the last call of this.
     pub(crate) fn has_passed_over(&mut self) -> bool {
         std::mem::take(&mut self.passed_over)
     }

@@ -123,7 +123,7 @@ fn words(line: Vec<String>) -> Result<Vec<String>, AdminError> {
         _ => line,
     };
     match words.as_slice() {
-        // The server gives no answer at all to an empty line.
+        // The server does not answer an empty line.
         [] if given => Err(AdminError::Empty),
         [_, option, ..] if option.eq_ignore_ascii_case("-background") => {
             Err(AdminError::Background)
@@ -145,7 +145,7 @@ pub(crate) async fn kill(common: &mut Common, peer: String, json: bool) -> Resul
 enum Form {
     Text,
     Json,
-    /// One of many objects, so it must not spread over several lines.
+    /// One of many objects, so it must be on one line.
     JsonLine,
 }
 

@@ -69,7 +69,7 @@ else
 fi
 "#;
 
-/// For zsh, which runs a file of its function path as the function, at the first time too.
+/// For zsh, which runs a file of its function path as the function, also on the first call.
 const ZSH_AUTOLOADED: &str = "\
 if [[ ${funcstack[1]} == _connect-cli ]]; then\n\
     \x20   _clap_dynamic_completer_connect_cli \"$@\"\n\

@@ -225,7 +225,7 @@ impl Reload {
     }
 }
 
-/// Has the database read, and waits for what comes of it.
+/// Has the database read, and waits for what follows from it.
 async fn load(stream: &mut Subscription, told: &mut Told) -> Result<(), Error> {
     let request = stream.ask(Request::Reload {})?;
     let mut answered = false;

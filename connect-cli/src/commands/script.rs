@@ -219,11 +219,11 @@ enum Outcome {
     Ended(Ended),
 }
 
-/// What the service has told of the script so far.
+/// What the service has sent about the script so far.
 struct Told {
     /// The peer and the script.
     subject: String,
-    /// What it does or waits for; `None` as long as nothing was told.
+    /// What it does or waits for; `None` as long as nothing has come.
     doing: Option<String>,
     pid: Option<i32>,
     /// Its output, kept only for JSON.
@@ -240,7 +240,8 @@ impl Told {
         }
     }
 
-    /// The next message. If none comes in time after the first, it is the script that takes long.
+    /// The next message. If none comes in time after the first one, the script takes long, and not
+    /// the service.
     async fn next(&self, control: &mut Control) -> Result<Reply, Error> {
         control
             .reply()

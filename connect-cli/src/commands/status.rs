@@ -68,7 +68,7 @@ fn after_help() -> String {
 /// The state in JSON, of which each peer is written as it is read.
 struct StatusReport<'a> {
     out: &'a mut Output,
-    /// Whether it is indented; else it is one line.
+    /// Whether it is indented; if not, it is one line.
     pretty: bool,
     peers: u64,
 }
@@ -126,7 +126,7 @@ impl<'a> StatusReport<'a> {
 /// What was shown.
 #[derive(Debug, Default)]
 struct Shown {
-    /// Whether it is on a screen that was renewed.
+    /// Whether it is on a screen that was cleared for it.
     renewed: bool,
     /// The peers that were asked for and are not known.
     unknown: BTreeSet<String>,
@@ -211,7 +211,7 @@ async fn wait_for_change(
 ) -> Result<(), ControlError> {
     let moment = tokio::time::sleep(pause);
     tokio::pin!(moment);
-    // What happened while the state was read may be missing there.
+    // Events that came while the state was read may not be part of it.
     let mut changed = subscription.control().has_passed_over() || terminal;
     while !(changed && moment.is_elapsed()) {
         tokio::select! {

@@ -66,7 +66,7 @@ pub(crate) async fn request(
             lines.push(line);
             return Ok(());
         }
-        // A challenge must be printed now and not when the command has ended.
+        // A challenge must be printed at once, not when the command has ended.
         Ok::<(), Error>(common.out.line_flushed(&token::join(line))?)
     });
     let failure = match answer.await {

@@ -128,7 +128,7 @@ pub enum Input<'a> {
         /// Seconds.
         seconds: u64,
     },
-    /// What became of something that core writes for others.
+    /// What happened to something that core writes for others.
     Written(WriteNews),
     /// A signal asks for an orderly end.
     Leave,
@@ -150,7 +150,7 @@ pub enum HelperNews {
     HeldUp(String),
 }
 
-/// What became of something that core writes for others.
+/// What happened to something that core writes for others.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteNews {

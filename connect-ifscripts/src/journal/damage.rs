@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Telling what could not be read in the directory of the journal.
+//! Reporting what could not be read in the directory of the journal.
 
 use tracing::warn;
 
@@ -7,11 +7,11 @@ use super::directory::{Directory, segment_name};
 use super::locked::Locked;
 use super::store::Aside;
 
-/// How many names that are like those of segments are told.
+/// How many names at most are listed that look like those of segments.
 const NAMED: usize = 10;
 
-/// What could not be read in the directory. It is told until somebody has removed the files, and so
-/// has seen them, or until this helper ends.
+/// What could not be read in the directory. It is reported until somebody has removed the files,
+/// and so has seen them, or until this helper ends.
 #[derive(Debug)]
 pub(super) struct Notice {
     text: String,
@@ -19,7 +19,7 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// Of these segments of an earlier helper, which were set aside.
+    /// About these segments of an earlier helper, which were renamed.
     pub(super) fn of_damage(directory: &Directory, aside: Vec<Aside>) -> Self {
         let path = directory.path().display();
         let mut text = format!("the journal of scripts in {path} was damaged:");
@@ -44,7 +44,7 @@ impl Notice {
         Notice { text, files }
     }
 
-    /// Of what is named like a segment and is none, if there is anything of that kind.
+    /// About what has the name of a segment and is none, if there is such a thing.
     pub(super) fn of_strangers(directory: &Directory) -> Option<Self> {
         let files = directory.strangers().unwrap_or_default();
         if files.is_empty() {
@@ -70,7 +70,7 @@ impl Notice {
         &self.text
     }
 
-    /// Whether somebody has removed all files that were kept.
+    /// Whether somebody has removed all files that this notice names.
     pub(super) fn is_seen(&self, locked: &Locked) -> bool {
         !self.files.is_empty() && !self.files.iter().any(|name| locked.keeps(name))
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Scripts that write while no helper reads go on with their work, and the next helper reads it.
+//! Scripts that write while no helper reads continue with their work, and the next helper reads it.
 
 use anyhow::Result;
 use connect_ipc::scripts::{Child, Ended, FromScripts, Run, Stream, ToScripts};
@@ -214,7 +214,7 @@ async fn a_process_whose_output_was_closed_at_the_limit_is_not_ended_by_writing(
     }
     assert_eq!(connection.eof(1, Stream::Stdout).await?, [""; 0]);
     first.open().await?;
-    // It gets here only if it has outlived what it wrote.
+    // It gets here only if it has not been killed by its own output.
     second.open().await?;
     others.open().await?;
     Ok(())

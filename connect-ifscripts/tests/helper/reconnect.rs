@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Core goes and comes back, says strange things, or is not there yet; a signal ends the program.
+//! Core ends and starts again, sends something malformed, or does not run yet; a signal ends the
+//! program.
 
 use anyhow::{Context as _, Result};
 use connect_ipc::RunId;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Two helpers at once: the second one waits for the first, and goes on where that one ends.
+//! Two helpers at once: the second one waits for the first, and continues where it ended.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -175,7 +175,7 @@ async fn who_waits_for_a_child_of_a_dead_helper_says_so() -> Result<()> {
     let core = Core::new().await?;
     fs::create_dir(core.path("journal"))?;
     fs::set_permissions(core.path("journal"), Permissions::from_mode(0o700))?;
-    // As a child has it that is between its start and its program.
+    // Like a child that is started and does not execute its program yet.
     let lock = fs::File::create(core.path("journal").join("lock"))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
     let mut helper = core.journalling(&[])?;

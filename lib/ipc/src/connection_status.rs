@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How a peer's connection has fared, as a part of its row.
+//! The history of a peer's connection, as a part of its row.
 
 use serde::{Deserialize, Serialize};
 
 use crate::changes::RecordStanding;
 use crate::event::Removal;
 
-/// How the connection of a peer has fared.
+/// The history of a peer's connection.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
@@ -17,7 +17,7 @@ pub struct ConnectionStatus {
     pub reconnects: u32,
     /// Seconds since the last of them.
     pub last_reconnect: Option<u64>,
-    /// Why the server does not have it any more, if it had it.
+    /// Why the server no longer has it, if it had it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
     /// Seconds for which its check, or the answer to its ping, is overdue, if it is.

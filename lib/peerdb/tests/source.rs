@@ -83,7 +83,7 @@ impl Resolver for Table {
     }
 }
 
-/// What the compiler is told of keys that programs read.
+/// Which keys programs read, for the compiler.
 fn is_known(key: &str) -> bool {
     matches!(key, "every" | "ifup" | "peer" | "watch")
 }
@@ -387,7 +387,7 @@ fn one_fault_inherited_by_many_is_told_once() {
             .contains("section [p00] and 98 others: $(host)")
     );
     assert!(compilation.has_errors());
-    // The sound one is there all the same.
+    // The correct one is there.
     assert!(compilation.records().map(Record::name).eq(["p99"]));
 }
 
@@ -499,7 +499,7 @@ fn sources() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    // Each case waits for the disk twice, which a busy one makes a matter of seconds.
+    // Each case waits for the disk twice, which takes seconds if the disk is busy.
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]

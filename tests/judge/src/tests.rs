@@ -258,7 +258,8 @@ fn what_an_operator_has_asked_for_is_a_cause_of_its_own() {
     );
     early.asked = vec![asked(Ifup, 6, None)];
     assert_eq!(rows(&early), [Row::Doubled; 3], "it was asked for later");
-    // The first pair of causes was one to the service, so each run is held against an earlier one.
+    // For the service, the first pair of causes was one, so each run is compared with an earlier
+    // one.
     let causes = [
         (1, Added),
         (2, Removed),

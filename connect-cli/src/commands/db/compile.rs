@@ -78,7 +78,7 @@ pub(crate) struct CompileReport<'a> {
     findings: &'a [Remark],
 }
 
-/// What became of the database.
+/// What happened to the database.
 #[derive(Debug)]
 enum Outcome {
     Written,
@@ -187,8 +187,8 @@ impl Compile {
     }
 }
 
-/// Writes the database, unless it is there already: whoever watches the file would load it again,
-/// and a backup would keep it once more.
+/// Writes the database, unless the file already has it: programs that watch the file would load it
+/// again, and a backup would store it again.
 fn write(writer: &Writer, output: &Path) -> Result<Outcome, DbError> {
     progress::during(&format!("writing {}", output.display()), || {
         if writer.is_written(output) {

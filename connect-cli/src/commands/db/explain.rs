@@ -244,7 +244,7 @@ impl Plan {
     }
 }
 
-/// A value, or nothing in place of one that cannot be used, which is a fault.
+/// A value. If it cannot be used, that is added to the faults, and the default is returned.
 fn or_fault<T: Default>(value: Result<T, ValueError>, faults: &mut Vec<String>) -> T {
     value.unwrap_or_else(|error| {
         faults.push(error.to_string());

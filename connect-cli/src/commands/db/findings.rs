@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the compiler and the checks have to say, for people and as JSON.
+//! What the compiler and the checks have found, for people and as JSON.
 
 use std::io;
 

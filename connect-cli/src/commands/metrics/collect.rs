@@ -115,7 +115,7 @@ const LOG_LINES_LOST: Family = counter(
 /// The state, or why there is none.
 pub(crate) type State = Result<(ServiceStatus, Vec<PeerStatus>), ControlError>;
 
-/// The state as it is now. `limit` is for the whole answer, beside the limits for each message.
+/// The present state. `limit` is for the whole answer, in addition to the limits for each message.
 pub(crate) async fn state(common: &Common, limit: Option<Duration>) -> State {
     let state = async {
         let mut control = common.observe().await?;
@@ -127,7 +127,7 @@ pub(crate) async fn state(common: &Common, limit: Option<Duration>) -> State {
         .unwrap_or_else(Err)
 }
 
-/// The text of the metrics, in pieces that are made when they are wanted: with many peers it is
+/// The text of the metrics, in pieces that are made when they are needed: with many peers it is
 /// larger than the state.
 #[derive(Debug)]
 pub(crate) struct Pieces<S> {
@@ -295,7 +295,7 @@ fn collect_lanes(service: &ServiceStatus, out: &mut Exposition) {
     each(&PLACES_FULL, &|lane| lane.full.unwrap_or(0));
 }
 
-/// For how long what is due has not come.
+/// How long checks, answers and messages have been overdue.
 fn collect_overdue(service: &ServiceStatus, out: &mut Exposition) {
     let overdue = |seconds: Option<u64>| number(seconds.unwrap_or(0));
     let probing = &service.probing;

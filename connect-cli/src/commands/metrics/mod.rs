@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `metrics`: the figures of the service and its peers, for Prometheus and its kin.
+//! `metrics`: the figures of the service and its peers, for Prometheus and similar programs.
 
 mod collect;
 pub(crate) mod exposition;
@@ -81,7 +81,7 @@ impl Metrics {
     }
 }
 
-/// Replaces a file as a whole, so that nobody reads half of one.
+/// Replaces a file in one step, so that nobody reads an incomplete one.
 fn replace(path: &Path, mut text: impl Iterator<Item = String>) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -89,7 +89,7 @@ fn replace(path: &Path, mut text: impl Iterator<Item = String>) -> io::Result<()
     };
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     text.try_for_each(|piece| file.write_all(piece.as_bytes()))?;
-    // The collector is somebody else.
+    // The collector runs as another user.
     let permissions = std::fs::Permissions::from_mode(0o644);
     file.as_file().set_permissions(permissions)?;
     file.persist(path).map_err(|error| error.error)?;

@@ -92,7 +92,7 @@ fn watched(peer: &PeerStatus) -> bool {
     peer.state.is_adopted()
 }
 
-/// Whether a peer is up; `None` if that is not known, or if it need not be.
+/// Whether a peer is up; `None` if that is not known, or if the peer need not be up.
 fn up(peer: &PeerStatus) -> Option<bool> {
     match peer.state {
         PeerState::Up => Some(true),
@@ -101,7 +101,7 @@ fn up(peer: &PeerStatus) -> Option<bool> {
     }
 }
 
-/// The age of a peer that is or was there, or that it was tried to add.
+/// The age of a peer that the server has or had, or that the service has tried to add.
 fn age(peer: &PeerStatus) -> Option<f64> {
     let known = peer.state.is_present() || peer.connection.removal.is_some();
     let tried = peer.state == PeerState::Adding || peer.age > 0;
@@ -125,7 +125,7 @@ pub(crate) enum Samples {
     Others(fn(&PeerStatus, &mut Exposition)),
 }
 
-/// The families of each peer, in the order in which they are told.
+/// The families of each peer, in the order in which they are written.
 pub(crate) const FAMILIES: [Samples; 18] = [
     Samples::Others(address),
     Samples::Others(states),

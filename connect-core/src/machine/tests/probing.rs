@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Whatever stands still is noticed by what it owes, told, and no peer's failed attempt.
+//! Whatever is suspended is noticed by what it owes, told, and no peer's failed attempt.
 
 use std::time::Duration;
 

@@ -24,7 +24,7 @@ pub(super) enum AddressFault {
     Value(Expected),
     /// It is `PASSIVE` in other letters.
     NotQuitePassive,
-    /// The host is not well written.
+    /// The host is malformed.
     Host { host: String, fault: HostFault },
 }
 
@@ -55,7 +55,7 @@ pub(crate) enum HostFault {
     /// An IPv4 address where the family says IPv6.
     #[error("is an IPv4 address, but the family is INET6: write INET")]
     WantsInet,
-    /// A character that no name of a host has.
+    /// A character that cannot be in the name of a host.
     #[error("has the character {0:?}, which no name of a host has: remove it")]
     Character(char),
     /// A part of the name is empty: `hub..example.com`.
@@ -100,7 +100,7 @@ pub(crate) enum HostFault {
          address of the peer"
     )]
     LinkLocal,
-    /// An address that no single other host has.
+    /// An address that is not the one of a single other host.
     #[error("is {kind}, not that of one peer: write the peer's own address")]
     NoPeer { kind: &'static str },
     /// An IPv4 address in the form of an IPv6 address.
@@ -117,7 +117,7 @@ fn octal(meant: Option<&IpAddr>) -> String {
 impl HostFault {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            // These can be used, though hardly as they were meant.
+            // These can be used, but probably not as they were meant.
             HostFault::NotAscii(_)
             | HostFault::ShortIpv4 { .. }
             | HostFault::OldIpv4 { .. }
@@ -237,7 +237,8 @@ fn address_of_peer(address: IpAddr) -> Option<HostFault> {
     Some(HostFault::NoPeer { kind })
 }
 
-/// A number as inet_aton(3) reads it, and with `decimal` as people do who put zeros before it.
+/// A number as inet_aton(3) reads it; with `decimal`, as a person means it who puts zeros before
+/// it.
 fn number(text: &str, decimal: bool) -> Option<u64> {
     match hexadecimal(text) {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),

@@ -47,16 +47,16 @@ pub(crate) enum Rule {
         value: Value,
         expected: Expected,
     },
-    /// A value that means "false", but does not look so.
+    /// A value that means "false", but does not look like it.
     #[error(
         "{key} = {value} is not true here, so it counts as false: write t (or true, y, yes, on), \
          or f if false is meant"
     )]
     Flag { key: Name, value: Value },
-    /// The host in an address is not well written.
+    /// The host in an address is malformed.
     #[error("peer has the host {host}, which {fault}")]
     Host { host: Value, fault: HostFault },
-    /// A network is none.
+    /// A word of `nets` is not a network.
     #[error("{key} has {word}, which {fault}")]
     Network {
         key: Name,
@@ -73,19 +73,19 @@ pub(crate) enum Rule {
     /// The peer's name looks like another one.
     #[error("{0}")]
     Alike(NameDoubt),
-    /// The quotes of a command are hardly as they are meant.
+    /// The quotes of a command are probably not as they were meant.
     #[error("{key} {fault}")]
     Quotes { key: Name, fault: QuoteFault },
     /// An interval of zero where that makes no sense.
     #[error("{key} is zero, {}", zero(.key))]
     Zero { key: Name },
-    /// An interval that is hardly meant.
+    /// An interval that is probably a mistake.
     #[error(
         "{key} is {seconds} s, which is longer than {LONGEST} s ({LONGEST_DAYS} days) and \
          probably a mistake: shorten it, or correct its unit (d, h, m or s)"
     )]
     Long { key: Name, seconds: u32 },
-    /// Pings that take hardly meant time to tell that the peer does not answer.
+    /// Pings that need too long to show that the peer does not answer.
     #[error(
         "a peer that does not answer is down only after {} s (timeout × retries = {timeout} s × \
          {retries}), which is longer than {LONGEST} s ({LONGEST_DAYS} days) and probably a \
@@ -236,7 +236,8 @@ pub(crate) enum Rule {
     /// A passive peer to be added at start-up.
     #[error("the peer is to be added at start-up, but is PASSIVE and has no address: remove auto")]
     AutoPassive,
-    /// A peer that is to come back by itself, and is not removed for silence or not on the list.
+    /// `when-dead = retry` for a peer that is not removed when it does not answer, or not on the
+    /// list.
     #[error(
         "when-dead = retry has no effect: it is for a watched peer with an address, without connect \
          and knock, that is on the start-up list: assign watch = t and auto = t, or remove when-dead"

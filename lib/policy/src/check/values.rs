@@ -122,8 +122,8 @@ fn of_kind(kind: &Kind, value: &str) -> Result<(), Expected> {
     }
 }
 
-/// A flag is true for exactly five words, and every other value is false; but only these are
-/// surely meant to be. The compiler takes `auto = 1` for true.
+/// A flag is true for exactly five words, and every other value is false, but only the listed ones
+/// are surely meant to be. The compiler takes `auto = 1` for true.
 fn flag(key: &str, value: &str) -> Option<Rule> {
     const FALSE: [&str; 12] = [
         "", "f", "false", "n", "no", "off", "nil", "0", "none", "never", "disable", "disabled",
@@ -180,8 +180,8 @@ fn program(key: &Key, value: &str) -> Vec<Rule> {
             program: program.into(),
         });
     }
-    // A word that is an operator, or that begins with a variable or a home directory, does nothing
-    // but with a shell. Within a word such characters may well be meant as they stand.
+    // A word that is an operator, or that begins with a variable or a home directory, only has an
+    // effect with a shell. Inside a word such characters may be meant literally.
     let meant = Words::new(value).find(|word| {
         OPERATORS.contains(&&**word) || ["$", "~/", "`"].iter().any(|start| word.starts_with(start))
     });

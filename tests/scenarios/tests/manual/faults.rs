@@ -333,7 +333,7 @@ fn strangers_on_the_helpers_socket_are_turned_away_and_told_why() -> Outcome {
     assert_works(&site)
 }
 
-/// A process that stands still as long as this lives.
+/// A process that is suspended until this is dropped.
 struct Stopped(Pid);
 
 impl Stopped {
@@ -457,7 +457,7 @@ fn a_server_that_has_ended_in_good_order_is_started_up_again() -> Outcome {
         .build()?;
     let _service = site.connect(&["--startup"])?;
     site.lab.follow_from_start().broadcast("NOTE ADD p")?;
-    // It tells of the end of each peer first, so that none is left to be missed afterwards.
+    // It announces the end of each peer before, so that no peer is missing afterwards.
     site.lab.shutdown();
     let mut events = site.lab.follow();
     site.lab.start()?;

@@ -36,7 +36,7 @@ fn a_knock_peer_establishes_the_other_end_by_itself() -> Outcome {
     let add = near.lab.follow_from_start().command_line("ADD ")?;
     assert!(add.contains(" -knock branch.gate hub "), "{add}");
 
-    // The value is sent during key exchange, and the far server tells of it.
+    // The value is sent during key exchange, and the other server reports it.
     let mut there = far.lab.follow_from_start();
     let heard = there.line("NOTE KNOCK ")?;
     let address = near.address();
@@ -168,7 +168,7 @@ fn a_repeated_knock_while_the_first_is_being_handled_adds_one_peer_once() -> Out
     let site = knocked_at()?;
     let _service = site.connect(&[])?;
     let client = service_client(&site)?;
-    // While the connection stands still all knocks pile up, and then come at once.
+    // While the connection is suspended the server keeps all knocks, and then sends them at once.
     site.lab.stall(Target::One(client), true)?;
     for _ in 0..3 {
         site.lab.fake_knock("passive", knocker())?;

@@ -248,7 +248,7 @@ fn a_user_with_very_many_unanswered_commands_may_give_no_more_and_others_may() -
     let mut other = as_user(STRANGER + 1, || connected(&service, "control.sock", 1))?;
     let challenge = give(&mut other[0], 1)?;
     assert!(challenge["reply"]["line"].is_array(), "{challenge}");
-    // Whoever hangs up gives up what it waits for.
+    // A client that closes its connection cancels what it waits for.
     held.remove(0);
     let mut last = held.remove(3);
     service_takes_again(&mut last, &give)

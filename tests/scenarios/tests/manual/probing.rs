@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What stands still is told and started again, and costs no peer anything; sockets that were
-//! lost come back.
+//! A process that is suspended is reported and started again, and no peer is affected; sockets that
+//! were lost are made again.
 
 use std::path::Path;
 use std::{fs, io};

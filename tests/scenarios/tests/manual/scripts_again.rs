@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What became of a peer's scripts is shown, and a script can be run again for a peer that is up
+//! What happened to a peer's scripts is shown, and a script can be run again for a peer that is up
 //! (differences.md, "Scripts").
 
 use std::process::Output;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! More than one helper of a kind: one that an earlier `connect` has left and that stands still,
+//! More than one helper of a kind: one that an earlier `connect` has left and that is suspended,
 //! and one that was started by mistake.
 
 use std::fs::File;

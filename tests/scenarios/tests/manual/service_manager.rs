@@ -179,7 +179,7 @@ fn children_do_not_speak_to_the_service_manager_in_our_name() -> Outcome {
     Ok(())
 }
 
-/// Core at a server that is not there yet, but will be under this name.
+/// Core at a server that does not exist yet, but will be under this name.
 fn early_core(site: &Site, manager: &Manager, wait: &str) -> anyhow::Result<Service> {
     let mut command = Service::bare_command_of("connect-core")?;
     command

@@ -133,7 +133,7 @@ fn what_takes_longer_than_stop_wait_is_left_alone() -> Outcome {
 
 #[test]
 fn a_script_writes_on_between_two_services_and_all_of_it_is_told() -> Outcome {
-    // The next service comes while the helper of the last one lives, or after its end.
+    // The next service starts while the helper of the last one still runs, or after its end.
     for stop_wait in ["1h", "0"] {
         let site = site()?;
         make_gate(&site, "last")?;

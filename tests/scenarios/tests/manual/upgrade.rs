@@ -231,7 +231,7 @@ fn a_killed_core_has_written_down_soon_who_was_configured() -> Outcome {
         let text = std::fs::read_to_string(&file).ok()?;
         text.contains("\"p\"").then_some(())
     })?;
-    // A reply that the pinger had not been told of yet dies with core.
+    // A reply that core has not yet passed to the pinger is lost when core dies.
     let before = answered(&parts.core, "p")?.saturating_sub(1);
     parts.restart_core(&site, Signal::KILL, &UNIT)?;
     assert_undisturbed(&site, &parts.core, before)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P16: core has no helper started again that lived, was connected and did not stand still for the
-//! 30 s after which one counts as silent.
+//! P16: core has no helper started again that lived, was connected and was not suspended for the 30
+//! s after which one counts as silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
