@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_tried_again_and_told_when_something_else_comes_of_it() {
+    fn what_could_not_be_read_is_tried_again_and_reported_when_the_result_changes() {
         let mut seen = Seen::new(&exhausted(24), None);
         assert!(!seen.is_retried(), "not at once");
         let mut pauses = Vec::new();

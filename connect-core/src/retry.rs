@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_closes_each_connection_is_tried_ever_more_seldom() {
+    fn a_server_that_closes_each_connection_is_tried_after_growing_pauses() {
         let mut retry = Retry::new();
         let start = Monotonic(1_000_000_000);
         let mut now = start;

@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn each_core_hears_that_a_script_cannot_be_ended_until_it_has_ended() {
+    fn each_core_is_told_that_a_script_cannot_be_ended_until_it_has_ended() {
         let mut outbox = Outbox::default();
         outbox.accept(under_way(RUN, None));
         let since = Monotonic(7);

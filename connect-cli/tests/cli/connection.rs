@@ -136,7 +136,7 @@ fn nobody_is_told_to_join_the_group_of_root() -> Result {
 }
 
 #[test]
-fn who_is_turned_away_is_told_why() -> Result {
+fn a_refused_client_is_told_why() -> Result {
     let place = Place::new()?;
     let listener = UnixListener::bind(place.control())?;
     // As core does without a place: it says so and closes, whatever it is sent.
@@ -205,7 +205,7 @@ fn another_version_has_its_own_sentence_and_code() -> Result {
 }
 
 #[test]
-fn services_that_fall_silent_or_hang_up_are_given_up() -> Result {
+fn services_that_stop_answering_or_disconnect_are_given_up() -> Result {
     let mut all = String::new();
     all += &with_limit(Script::steps([]), "1s")?;
     all += &with(Script::steps([Step::Close]))?;

@@ -247,7 +247,7 @@ fn scripts_that_are_not_there_are_found_by_the_check() -> Result {
 }
 
 #[test]
-fn what_is_no_text_is_a_source_all_the_same() -> Result {
+fn what_is_no_text_is_still_a_source() -> Result {
     let place = Place::new()?;
     for bytes in [b"[hub]\nx = a\0b\n".as_slice(), b"\xff\xfe[\0h\0]\0"] {
         std::fs::write(place.path("peers.in"), bytes)?;

@@ -568,7 +568,7 @@ fn targets_that_are_not_active_or_not_enabled_are_told() -> Result {
 }
 
 #[test]
-fn units_of_another_service_are_not_told_of() -> Result {
+fn units_of_another_service_are_not_reported() -> Result {
     let place = Place::new()?;
     let mut units = HEALTHY;
     units[2] = "Id=tripe-connect.service LoadState=loaded ActiveState=failed \

@@ -154,7 +154,7 @@ fn script(name: &str, checksum: &str) -> Result<Script> {
 const SUM: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 #[test]
-fn several_hosts_give_one_table_and_one_that_is_down_costs_no_other_its_answer() -> Result {
+fn several_hosts_give_one_table_even_if_one_of_them_is_down() -> Result {
     let site = Site::new()?;
     let one = site
         .place

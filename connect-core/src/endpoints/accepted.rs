@@ -42,7 +42,7 @@ mod tests {
     const START: Monotonic = Monotonic(1_000_000_000_000);
 
     #[test]
-    fn who_connects_too_often_is_turned_away_and_others_are_not() {
+    fn a_user_who_connects_too_often_is_refused_and_others_are_not() {
         let mut accepted = Accepted::default();
         let mut at_once = |user, now| {
             (0..1000)

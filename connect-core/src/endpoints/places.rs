@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn one_user_gets_a_part_of_the_places_and_is_told_why_no_more() {
+    fn one_user_gets_a_part_of_the_places_and_is_told_why_there_are_no_more() {
         let mut places = Places::new(SMALL);
         let verdicts = come(&mut places, &[1; 5]);
         assert_eq!(verdicts[..4], [Verdict::Admit; 4]);

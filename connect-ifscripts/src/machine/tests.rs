@@ -546,7 +546,7 @@ fn connection_commands_that_hang_hold_up_no_interface_script() {
 }
 
 #[test]
-fn a_new_core_hears_which_scripts_had_failed_until_they_end_well() {
+fn a_new_core_is_told_which_scripts_had_failed_until_they_succeed() {
     let failed = |peer: &str, kind, at| EndedRun {
         peer: peer.to_owned(),
         at: Monotonic(at),

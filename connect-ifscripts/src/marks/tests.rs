@@ -172,7 +172,7 @@ fn a_script_that_does_both_is_not_found() {
 }
 
 #[test]
-fn a_child_is_found_however_long_its_helper_stood_still_before_it_made_it() {
+fn a_child_is_found_however_long_its_helper_was_suspended_before_it_started_it() {
     let bench = Bench::new(9);
     let (numbered, marked) = (WAITS.to_owned(), format!("exec env -i {WAITS}"));
     for script in [numbered, marked] {

@@ -103,8 +103,8 @@ async fn a_stop_ends_the_whole_group() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_script_that_cannot_be_ended_is_told_also_by_the_next_helper_and_others_run() -> Result<()>
-{
+async fn a_script_that_cannot_be_ended_is_reported_by_the_next_helper_too_and_others_run()
+-> Result<()> {
     if !geteuid().is_root() {
         // Nobody else can make a process of another user.
         return Ok(());
@@ -162,7 +162,7 @@ async fn a_script_that_has_left_its_process_group_is_ended_and_nobody_else() -> 
 }
 
 #[tokio::test]
-async fn a_grandchild_that_holds_the_pipe_holds_nothing_up() -> Result<()> {
+async fn a_grandchild_that_has_the_pipe_open_delays_nothing() -> Result<()> {
     let (core, _helper, mut connection) = Core::with_helper(&[]).await?;
     let gate = core.gate("gate")?;
     let script = format!(

@@ -149,7 +149,7 @@ async fn a_helper_that_is_ending_tells_what_it_has_read_and_leaves_the_rest() ->
 }
 
 #[tokio::test]
-async fn a_helper_that_no_core_will_hear_leaves_what_is_written_to_the_next() -> Result<()> {
+async fn a_helper_without_any_further_core_leaves_output_to_the_next_helper() -> Result<()> {
     let script = |[first, second, third]: [String; 3]| {
         format!("{first}; echo one; echo two; {second}; {third}; echo three")
     };

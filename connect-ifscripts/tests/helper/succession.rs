@@ -149,7 +149,7 @@ async fn a_helper_that_cannot_lock_the_directory_waits_for_the_one_that_uses_it(
 }
 
 #[tokio::test]
-async fn a_directory_in_the_place_of_next_costs_the_quick_handover_alone() -> Result<()> {
+async fn a_directory_in_the_place_of_next_prevents_only_the_quick_handover() -> Result<()> {
     let core = Core::new().await?;
     fs::create_dir_all(core.path("journal").join("next"))?;
     fs::set_permissions(core.path("journal"), Permissions::from_mode(0o700))?;

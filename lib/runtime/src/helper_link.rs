@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_core_that_refuses_is_tried_again_ever_more_slowly() {
+    async fn a_core_that_refuses_is_tried_again_after_growing_pauses() {
         let mut core = Core::new().await;
         let (_, sender) = core.accept(&Hello::new(Role::Core)).await;
         assert_eq!(core.link.next().await, LinkEvent::Connected);

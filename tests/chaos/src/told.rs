@@ -88,7 +88,7 @@ mod tests {
     use connect_ipc::scripts::ScriptKind;
 
     #[test]
-    fn the_log_tells_of_lost_runs_and_of_nothing_else() {
+    fn the_log_reports_lost_runs_and_nothing_else() {
         let log = "2026-11-26T11:33:49.485449Z  WARN ifup p1 exit-lost\n\
                    2026-11-26T11:33:49.485449Z  WARN ifup p1 exit-nonzero 1\n\
                    2026-11-26T11:33:49.485449Z  INFO ifup p1 exit-lost\n\

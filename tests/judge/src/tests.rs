@@ -188,7 +188,7 @@ fn journal(mut history: PeerHistory, entries: &[(u64, ScriptKind, NotedKind, u64
 const STARTED: NotedKind = NotedKind::Started { pid: 77 };
 
 #[test]
-fn a_connect_that_was_ended_before_it_wrote_its_start_was_started_all_the_same() {
+fn a_connect_that_was_ended_before_it_wrote_its_start_counts_as_started() {
     let causes = [(1, Added), (5, Removed)];
     let runs = [(2, Ifup, 4), (7, Disconnect, 8), (9, Ifdown, 10)];
     let mut silent = numbered(history(&causes, &runs), &[10, 12, 13]);

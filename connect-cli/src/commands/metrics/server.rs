@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_that_stands_still_is_told_before_prometheus_gives_the_scrape_up() {
+    async fn a_service_that_is_suspended_is_reported_before_prometheus_ends_the_scrape() {
         let place = tempfile::tempdir().unwrap();
         let socket = place.path().join("control.sock");
         // Clients can connect, but nobody accepts the connections.

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_source_plays_no_part() {
+    fn the_order_of_the_source_does_not_matter() {
         let (lines, messages) = look("[peer]\n@inherit = @P\n[@P]\n@inherit = @Q\n[@Q]\na = 1\n");
         assert_eq!(lines, ["peer a:6", "@P a:6", "@Q a:6"]);
         assert!(messages.is_empty());

@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_utf8_costs_itself_only() {
+    fn of_a_line_that_is_not_utf8_only_the_line_is_lost() {
         let mut sections = Sections::default();
         let mut report = Report::default();
         let number = report.add_file(Path::new("file1"));

@@ -387,7 +387,11 @@ mod tests {
                 Severity::Error,
                 "4294967296 is more than 4294967295",
             ),
-            ("INET hub.12 4070", Severity::Error, "\"hub\" is not a number"),
+            (
+                "INET hub.12 4070",
+                Severity::Error,
+                "\"hub\" is not a number",
+            ),
             (
                 "INET 192.0.2 4070",
                 Severity::Warning,

@@ -180,7 +180,7 @@ fn a_flood_of_lines_is_cut_off_and_the_rest_counted() -> Outcome {
 }
 
 #[test]
-fn a_grandchild_that_keeps_the_pipe_open_holds_nothing_up() -> Outcome {
+fn a_grandchild_that_keeps_the_pipe_open_delays_nothing() -> Outcome {
     let (site, _service) = children(&[
         ("ifup", "/bin/sh -c 'sleep 20 & echo parent; exit 3'"),
         ("ifdown", "/bin/echo down"),

@@ -69,7 +69,7 @@ fn a_connection_cut_in_the_middle_of_a_line_is_made_again() -> Outcome {
 }
 
 #[test]
-fn a_server_that_closes_every_connection_is_told_of_once_until_it_serves() -> Outcome {
+fn a_server_that_closes_every_connection_is_reported_once_until_it_serves() -> Outcome {
     let site = Site::new()?.build()?;
     // In the place of the lab: it says something before it closes, and so looks alive.
     let path = site.path("closing.sock");
@@ -193,7 +193,7 @@ fn a_server_that_writes_slowly_and_in_pieces_is_understood() -> Outcome {
 }
 
 #[test]
-fn a_server_that_stands_still_for_a_while_is_waited_for() -> Outcome {
+fn core_waits_for_a_server_that_is_suspended_for_a_while() -> Outcome {
     let (site, service) = site()?;
     let client = service_client(&site)?;
     site.lab.stall(Target::One(client), true)?;
@@ -313,7 +313,7 @@ fn nonsense_and_oversize_frames_on_the_control_socket_are_answered_with_errors()
 }
 
 #[test]
-fn strangers_on_the_helpers_socket_are_turned_away_and_told_why() -> Outcome {
+fn strangers_on_the_helpers_socket_are_refused_and_told_why() -> Outcome {
     let (site, service) = site()?;
     for hello in [
         json!({"role": "operator", "protocol": 1, "version": "test"}).to_string(),

@@ -120,7 +120,7 @@ fn the_passive_peer_is_added_with_its_options_at_the_address_of_the_knock() -> O
 }
 
 #[test]
-fn knock_unknown_peer_tells_of_a_name_that_no_record_has() -> Outcome {
+fn knock_unknown_peer_reports_a_name_that_no_record_has() -> Outcome {
     let site = knocked_at()?;
     let _service = site.connect(&[])?;
     let mut events = site.lab.follow();
@@ -134,7 +134,7 @@ fn knock_unknown_peer_tells_of_a_name_that_no_record_has() -> Outcome {
 }
 
 #[test]
-fn knock_active_peer_tells_of_a_peer_that_is_not_passive() -> Outcome {
+fn knock_active_peer_reports_a_peer_that_is_not_passive() -> Outcome {
     let site = knocked_at()?;
     let _service = site.connect(&[])?;
     let mut events = site.lab.follow();
@@ -145,7 +145,7 @@ fn knock_active_peer_tells_of_a_peer_that_is_not_passive() -> Outcome {
 }
 
 #[test]
-fn knock_tag_mismatch_tells_of_a_name_that_does_not_match_the_recorded_tag() -> Outcome {
+fn knock_tag_mismatch_reports_a_name_that_does_not_match_the_recorded_tag() -> Outcome {
     let site = knocked_at()?;
     let _service = site.connect(&[])?;
     let mut events = site.lab.follow();

@@ -172,7 +172,7 @@ fn a_script_writes_on_between_two_services_and_all_of_it_is_told() -> Outcome {
 }
 
 #[test]
-fn a_stopped_script_helper_holds_nothing_up_for_ever() -> Outcome {
+fn a_stopped_script_helper_delays_nothing_for_ever() -> Outcome {
     let site = site()?;
     let mut service = begin(&site, &["--stop-wait", "1"])?;
     let helper = service.helper_pid("scripts")?;

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partner_that_lives_breaks_it() {
+    fn a_partner_that_is_up_breaks_it() {
         let mut sight = Sight::new::<Alive>(RECORDS);
         assert_eq!(timeout(&mut sight), Some(Promise::Alive));
     }

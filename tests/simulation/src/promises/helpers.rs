@@ -76,7 +76,7 @@ mod tests {
     const RESTARTED: Seen<'_> = Seen::RestartedHelper(Part::Pinger);
 
     #[test]
-    fn a_helper_that_stood_still_keeps_it() {
+    fn a_helper_that_was_suspended_keeps_it() {
         let mut sight = Sight::new::<Helpers>(&[]);
         let until = Instant(100_000_000_000);
         sight.see(Seen::Stands(Part::Pinger, until)).unwrap();
