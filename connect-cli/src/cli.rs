@@ -16,19 +16,20 @@ use crate::output::to_stderr_bare;
 /// The exit codes, as every help text lists them.
 const EXIT_CODES: &str = "\
     Exit codes:\n\
-    \x20  0  all went well\n\
+    \x20  0 success\n\
     \x20  1  the request failed, or a check found faults\n\
     \x20  2  the command line is wrong\n\
     \x20 65  the input, such as a peer database or its sources, is faulty\n\
-    \x20 69  the service or the server is not there, or does not answer\n\
+    \x20 69  the service or the server does not run, or does not answer\n\
     \x20 70  a fault of this program\n\
     \x20 71  the system refused something, such as a file\n\
-    \x20 76  the other side is of another version\n\
+    \x20 76  the program at the other end is of another version\n\
     \x20 77  permission is denied\n\
-    \x20 124  what --wait waited for has not come in time\n\n\
+    \x20 124  what --wait waited for has not happened in time\n\n\
     connect-cli ifup and ifdown end with the status of the script, check with 0 to 3\n\
     as monitoring plugins do, and all commands with -H with the other host's code;\n\
-    of several hosts, 0 if all end so, else what the others share, or 1.\n\n\
+    of several hosts, 0 if all succeeded, else the code that all that failed share,\n\
+    or 1 if they differ.\n\n\
     Examples:\n\
     \x20 connect-cli status\n\
     \x20 connect-cli info alice --json\n\

@@ -39,7 +39,7 @@ pub(crate) enum Error {
     },
     /// What was waited for did not happen in time.
     #[error(
-        "{subject}: the command was given, but its outcome has not come within {} s; it may still \
+        "{subject}: the command was given, but its result has not come within {} s; it may still \
          come",
         limit.as_secs()
     )]
@@ -50,9 +50,9 @@ pub(crate) enum Error {
     },
     /// Nothing was heard of a script for so long.
     #[error(
-        "{what}, and there was no news of it for {} s; it is run all the same, and `connect-cli info' \
-         tells how it ends: give it longer with --timeout, or see with `connect-cli doctor' how to \
-         end a script that hangs",
+        "{what}, and nothing was heard of it for {} s; it goes on all the same, and `connect-cli \
+         info' says how it ends: wait longer with --timeout, or let `connect-cli doctor' say how \
+         to end a script that hangs",
         limit.as_secs()
     )]
     ScriptSilent {
@@ -67,12 +67,12 @@ pub(crate) enum Error {
     #[error("{host}: {why}")]
     Host { host: String, why: String },
     /// A name of a host that is none.
-    #[error("`{0}' is no name of a host")]
+    #[error("`{0}' is not the name of a host")]
     NoHost(String),
     /// Several hosts are named where only one can be.
     #[error(
-        "this is about one host, since it goes on until it is interrupted or has one answer: name \
-         one host with -H"
+        "this command works with one host only, since it does not end by itself or has one \
+         answer: name one host with -H"
     )]
     SeveralHosts,
     /// A script that was to be run did not end well.
@@ -159,8 +159,8 @@ pub(crate) enum DbError {
     Write(WriteError),
     /// The sources have no peers, and how many the database has cannot be told.
     #[error(
-        "{path}: not written: the sources have 0 peers, and how many the database has is not known, \
-         since it is damaged: name the right sources, or replace it with --force"
+        "{path}: not written: the sources have 0 peers, and the database is damaged, so that it \
+         is not known how many it has: name the right sources, or replace it with --force"
     )]
     PeersUnknown { path: PathBuf },
     /// The file to be written is there and holds something else.
@@ -199,8 +199,8 @@ pub(crate) enum DbError {
     NoPeersLeft { path: PathBuf, peers: usize },
     /// Sources other than the default ones are named, and no database.
     #[error(
-        "{named} is compiled only to a database that is named: add `-o FILE', or `-o {in_use}' to put \
-         it into use"
+        "to compile {named}, name the database too: add `-o FILE', or `-o {in_use}' to put it \
+         into use"
     )]
     NoOutput {
         named: PathBuf,
@@ -215,7 +215,7 @@ pub(crate) enum DbError {
         summary: String,
     },
     /// The database does not have the peer.
-    #[error("{path} has no peer {peer}; `connect-cli db dump' shows those that there are")]
+    #[error("{path} has no peer {peer}; `connect-cli db dump' lists its peers")]
     NoSuchPeer {
         /// The database or source.
         path: PathBuf,

@@ -60,7 +60,8 @@ pub const PRINTED: &[Printed] = &[
     },
     Printed {
         name: "ping",
-        title: "connect-cli ping --json: each line, the last of several being their figures",
+        title: "connect-cli ping --json: each line; after several pings the last line has their \
+                figures",
         make: either::<EchoReport<'_>, TotalReport<'_>>,
     },
     Printed {
@@ -115,7 +116,7 @@ pub const PRINTED: &[Printed] = &[
     },
     Printed {
         name: "hosts",
-        title: "connect-cli -H HOST --json: what each host has printed stands in `output'",
+        title: "connect-cli -H HOST --json: `output' is what each host has printed",
         make: one::<HostsReport<'_>>,
     },
 ];

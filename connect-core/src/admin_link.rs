@@ -30,7 +30,7 @@ pub(crate) enum LinkEvent {
     Arrived,
     /// Bytes were written.
     Wrote,
-    /// It is gone; the reason is for people.
+    /// It has ended; the reason is a text for people.
     Lost(String),
 }
 
@@ -73,12 +73,13 @@ impl AdminLink {
         let before = crate::server_run::at(&self.path);
         self.stream = Some(open(&self.path).await?);
         self.retry.connected(clock::now());
-        // If the file was replaced meanwhile nobody knows whose the connection is.
+        // If the file was replaced meanwhile, it is not known to which server this connection
+        // leads.
         self.run = before.filter(|_| crate::server_run::at(&self.path) == before);
         Ok(())
     }
 
-    /// Whether the connection is there.
+    /// Whether there is a connection.
     #[must_use]
     pub(crate) const fn is_connected(&self) -> bool {
         self.stream.is_some()
@@ -107,7 +108,7 @@ impl AdminLink {
         };
         let unwritten = self.output.get(self.written..).unwrap_or_default();
         if unwritten.len() > MAX_UNWRITTEN {
-            return self.lose(format!("it has not read {MAX_UNWRITTEN} bytes"));
+            return self.lose(format!("it has left {MAX_UNWRITTEN} bytes unread"));
         }
         // Written bytes are counted even if this future is dropped right after: try_write has no
         // await between the call and the count.
@@ -173,7 +174,7 @@ pub(crate) fn server_unreachable(socket: &Path, reason: Option<&str>) -> Fatal {
         "cannot reach the tripe server at {}; is tripe running? Name its socket with -a or \
          TRIPESOCK: {}",
         socket.display(),
-        reason.unwrap_or("it has not answered in time")
+        reason.unwrap_or("it did not answer in time")
     );
     Fatal::new(Exit::Unavailable, error)
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The program `connect-core`: core in this process, helpers left to others.
+//! The program `connect-core`: core in this process; others start the helpers.
 
 use std::process::ExitCode;
 
@@ -20,7 +20,7 @@ pub fn main() -> ExitCode {
     let result = match command {
         None => start(core),
         Some(CoreCommand::Replay(options)) if options.quiet => replay::run(&options),
-        // What was logged then is logged again.
+        // The replay writes the log of the recorded run again.
         Some(CoreCommand::Replay(options)) => logging::init_for_command(&core.log)
             .map_err(|error| Fatal::new(Exit::Usage, error))
             .and_then(|()| replay::run(&options)),

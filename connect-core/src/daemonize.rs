@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `--daemon`: the caller gets its prompt back when the service is claimed, or the reason why not.
+//! `--daemon`: the command returns when the service is claimed, or with the reason why it is not.
 //!
 //! ```text
 //!   connect --daemon [waits] --starts--> connect in a session of its own
@@ -7,7 +7,8 @@
 //!        +---- one line on a pipe: ready ---+
 //! ```
 //!
-//! The caller waits as long as the start may take, and ends the child if it takes longer.
+//! The first process waits for as long as the start may take, and ends the child if it takes
+//! longer.
 //!
 //! The child is a new process, not a fork, since a process must not fork once its event
 //! loop runs.
@@ -28,8 +29,8 @@ use crate::machine::ANSWER_LIMIT;
 /// The variable that tells the child what it is.
 pub(crate) const CHILD_VARIABLE: &str = "TRIPE_CONNECT_DAEMON_CHILD";
 
-/// What the child says on its standard output when the service is claimed. No line of a trace is
-/// like it.
+/// What the child writes to its standard output when the service is claimed. No line of a trace
+/// looks like it.
 const READY: &str = "ready";
 
 /// Whether this process is the child.
@@ -38,29 +39,29 @@ pub(crate) fn is_child() -> bool {
     std::env::var_os(CHILD_VARIABLE).is_some()
 }
 
-/// How long a start may take beyond the time for which the server is waited for: reading a large
-/// database from a slow disk takes seconds.
+/// How long a start may take in addition to the time that it may wait for the server: reading a
+/// large database from a slow disk takes seconds.
 const MARGIN: Duration = Duration::from_secs(30);
 
-/// How long a child that has ended its output may take to end itself.
+/// How long a child that has closed its output may take to end.
 const END_LIMIT: Duration = Duration::from_secs(10);
 
 /// How many lines of a trace wait to be passed on.
 const LINES: usize = 64;
 
-/// How often a child is looked at that is about to end.
+/// How often to check whether a child that is about to end has ended.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// The caller's side: starts the child and waits for its word, as long as it may wait for the
-/// server and a little longer. Its errors appear on our standard
-/// error by themselves, and its exit status becomes ours.
+/// The first process: starts the child and waits until it is ready, for as long as the child may
+/// wait for the server and [`MARGIN`]. The child's errors appear on our standard error by
+/// themselves, and its exit status becomes ours.
 ///
 /// # Errors
-/// If the child cannot be started, or ended without a word.
+/// If the child cannot be started, or ended before it was ready.
 pub(crate) fn launch(server_wait: Option<Duration>) -> Result<ExitCode, Fatal> {
     let system = |error| Fatal::new(Exit::System, error);
-    // Before anything is opened: what the caller had open is no business of a daemon, which would
-    // keep the lock of a file or the other end of a pipe for ever.
+    // Before anything is opened: otherwise the daemon would keep files of its caller open, such as
+    // a locked file or the end of a pipe, for ever.
     close_inherited();
     let program = std::env::current_exe()
         .context("cannot find my own program")
@@ -82,11 +83,11 @@ pub(crate) fn launch(server_wait: Option<Duration>) -> Result<ExitCode, Fatal> {
                 streams::flush();
                 return Ok(Exit::Success.into());
             }
-            // The beginning of a trace (--debug), which is for our own standard output. If nobody
-            // reads that, the word of the child must still be read.
+            // The beginning of a trace (--debug), which goes to our own standard output. If nobody
+            // reads that, we must still notice that the child is ready.
             Ok(line) => Stream::Out.line(line),
             Err(RecvTimeoutError::Timeout) => return Err(give_up(&mut child, limit)),
-            // Nothing more will be said, which is looked into below.
+            // The child writes nothing more; what that means is found out below.
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
@@ -106,7 +107,7 @@ pub(crate) fn launch(server_wait: Option<Duration>) -> Result<ExitCode, Fatal> {
     }
 }
 
-/// What the child says, line by line.
+/// What the child writes, line by line.
 fn lines_of(child: &mut Child) -> Receiver<String> {
     let (sender, lines) = mpsc::sync_channel(LINES);
     if let Some(stdout) = child.stdout.take() {
@@ -143,14 +144,14 @@ fn give_up(child: &mut Child, limit: Duration) -> Fatal {
     let _ = child.kill();
     let _ = child.wait();
     let error = anyhow::anyhow!(
-        "the background process was not ready after {} s and was ended; start it without --daemon \
-         to see what it waits for",
+        "the background process was not ready after {} s, so it was ended; start it without \
+         --daemon to see what it waits for",
         limit.as_secs()
     );
     Fatal::new(Exit::Unanswered, error)
 }
 
-/// The child's side, at its start: leaves the caller's terminal and process group.
+/// The child, at its start: leaves the terminal and the process group of its caller.
 ///
 /// # Errors
 /// If the system refuses.
@@ -161,20 +162,19 @@ pub(crate) fn detach() -> Result<(), Fatal> {
     Ok(())
 }
 
-/// The child's side, once the service is claimed: says so, and lets go of the caller's standard
-/// output and error.
+/// The child, once the service is claimed: says so, and closes standard output and error.
 ///
 /// # Errors
 /// If the system refuses.
 pub(crate) fn ready() -> anyhow::Result<()> {
-    // A caller that has gone away, or does not read, does not stop the service.
+    // A caller that has ended, or does not read, does not stop the service.
     Stream::Out.last_line(READY.to_owned());
     let null = std::fs::OpenOptions::new()
         .read(true)
         .write(true)
         .open("/dev/null")
         .context("cannot open /dev/null")?;
-    rustix::stdio::dup2_stdout(&null).context("cannot let go of standard output")?;
-    rustix::stdio::dup2_stderr(&null).context("cannot let go of standard error")?;
+    rustix::stdio::dup2_stdout(&null).context("cannot close standard output")?;
+    rustix::stdio::dup2_stderr(&null).context("cannot close standard error")?;
     Ok(())
 }

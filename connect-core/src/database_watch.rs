@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Notices that the peer database's file has changed, and reads it off the main loop. What could
-//! not be read is read again until it can be.
+//! Notices that the file of the peer database has changed, and reads it outside the main loop. If
+//! it cannot be read, it is tried again until it can.
 //!
 //! ```text
 //!   [this task] --looks at--> file
@@ -19,8 +19,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::machine::Loaded;
 
-/// How often the file is looked at: an operator who installs a database sees it loaded within
-/// the time it takes to look. One `stat` a second costs nothing worth counting.
+/// How often the file is looked at: so soon an operator sees that a new database is loaded. One
+/// `stat` a second costs almost nothing.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The longest pause between two attempts to read a file that cannot be read. The first is
@@ -34,9 +34,9 @@ pub(crate) struct Seen {
     fault: Option<Fault>,
 }
 
-/// Why the file could not be read, and when that is tried again. Nothing is left out here: what
-/// looks lasting, such as a damaged file, may be one whose writer was too quick for the clock of
-/// the file system.
+/// Why the file could not be read, and when that is tried again. Each kind of fault is tried again:
+/// a file that looks damaged may have been written twice within one tick of the file system's
+/// clock.
 #[derive(Debug)]
 struct Fault {
     text: String,
@@ -45,7 +45,7 @@ struct Fault {
 }
 
 impl Seen {
-    /// What is known after `result` came of reading a file, which was `looked_at` before.
+    /// What is known after reading a file gave `result`; `looked_at` is what the file was before.
     pub(crate) fn new(
         result: &Result<Database, LoadError>,
         looked_at: Option<FileIdentity>,
@@ -55,7 +55,7 @@ impl Seen {
             pause: LOOK_EVERY,
             again: clock::now() + LOOK_EVERY,
         });
-        // What was read may be newer than what was looked at.
+        // The file that was read may be newer than the one that was looked at.
         let read = result.as_ref().ok().and_then(Database::identity);
         Seen {
             identity: read.or(looked_at),
@@ -69,7 +69,7 @@ impl Seen {
         self.fault.as_ref().is_some_and(due)
     }
 
-    /// Takes over what came of a retry. Says whether that is news.
+    /// Takes over the result of a retry. Returns whether it is another one than before.
     fn retried(&mut self, next: Seen) -> bool {
         let pause = match (&self.fault, &next.fault) {
             (Some(before), Some(now)) if before.text == now.text => before.pause * 2,
@@ -86,9 +86,9 @@ impl Seen {
     }
 }
 
-/// Watches the file for ever; each new state of it is loaded once, be it good or bad, and a bad one
-/// again and again, which is told when something else comes of it. Who asks to look now has the
-/// file read in any case, and so learns what is wrong with it, or that all is well.
+/// Watches the file for ever. Each new state of it is loaded once. One that cannot be read is tried
+/// again and again, and reported when the result changes. A request to look now makes it read the
+/// file in any case, so that whoever asked learns the result.
 pub(crate) async fn watch(
     path: PathBuf,
     mut seen: Seen,
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_tried_again_and_told_when_something_else_comes_of_it() {
+    fn what_could_not_be_read_is_tried_again_and_reported_when_the_result_changes() {
         let mut seen = Seen::new(&exhausted(24), None);
         assert!(!seen.is_retried(), "not at once");
         let mut pauses = Vec::new();

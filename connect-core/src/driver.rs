@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The machine together with whatever looks on: the trace of `--debug` and the recording.
+//! The machine together with the trace of `--debug` and the recording, which see all inputs and
+//! outputs.
 //!
 //! ```text
 //!   event loop --Input--> [Driver] --Input--> Machine --Output--> [Driver] --> event loop
@@ -13,7 +14,7 @@ use crate::recording::Recorder;
 use crate::secrets::Secrets;
 use crate::trace::{self, Direction};
 
-/// The machine, its outputs of this turn, and who looks on.
+/// The machine, its outputs of this turn, and what observes it.
 #[derive(Debug)]
 pub(crate) struct Driver {
     pub(crate) machine: Machine,
@@ -27,7 +28,7 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// A driver of a machine that nothing has happened to yet.
+    /// A driver of a machine that has had no input yet.
     #[must_use]
     pub(crate) fn new(machine: Machine, trace: bool, recorder: Option<Recorder>) -> Self {
         Driver {
@@ -40,7 +41,7 @@ impl Driver {
         }
     }
 
-    /// Hands an input to the machine, now.
+    /// Gives an input to the machine, with the present time.
     pub(crate) fn feed(&mut self, input: Input<'_>) {
         let now = clock::now();
         self.in_turn = !matches!(input, Input::EndOfTurn);

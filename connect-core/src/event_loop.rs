@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Core's loop: receive, hand to the machine, send.
+//! Core's loop: receives, gives inputs to the machine, sends its outputs.
 //!
 //! ```text
 //!   tripe server <--AdminLink--+
@@ -10,8 +10,8 @@
 //!   state file, recording <----+
 //! ```
 //!
-//! One turn takes everything that has arrived and then sends everything that came of it, so a
-//! burst of any size costs one write to each side.
+//! One turn takes everything that has arrived and then sends all outputs, so a burst of any size
+//! costs one write to each connection.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -38,7 +38,8 @@ use crate::signals::{self, Signals};
 /// How far the wall clock may be from what the machine expects before the machine is told.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(5);
 
-/// A sleep of the host that is told to the machine: shorter ones are within what a load explains.
+/// The shortest suspension of the host that the machine is told: a shorter one cannot be
+/// distinguished from load.
 const SLEEP: Duration = Duration::from_secs(1);
 
 /// Core with everything it is connected to.
@@ -60,17 +61,17 @@ pub(crate) struct EventLoop {
     pub(crate) restarts: Restarts,
 }
 
-/// When the loop goes on although nothing has arrived.
+/// When the loop has something to do although nothing has arrived.
 #[derive(Debug)]
 pub(crate) struct Deadlines {
     /// When the machine has something to do.
     pub(crate) machine: Deadline,
-    /// When anything else is due. It is seldom due, so it need not be set as often.
+    /// When anything else is due. That is rare, so this timer need not be set as often.
     pub(crate) others: Deadline,
 }
 
 impl EventLoop {
-    /// Closes all connections and sockets; what is left are the signals to this process.
+    /// Closes all connections and sockets; only the signals to this process remain.
     pub(crate) fn into_signals(self) -> Signals {
         self.signals
     }
@@ -97,8 +98,8 @@ impl EventLoop {
         loop {
             self.driver.feed(Input::EndOfTurn);
             if self.driver.machine.is_leaving() {
-                // Before the answer: a successor may be started as soon as that is read, and finds
-                // the sockets free and the state written.
+                // Before the answer: the next core may be started as soon as somebody reads it, and
+                // must find the sockets free and the state written.
                 self.endpoints.doors.close();
                 self.keeper.finish(&self.driver.machine).await;
             }
@@ -138,7 +139,7 @@ impl EventLoop {
         }
     }
 
-    /// Waits for something to happen, and hands it to the machine with everything else that has
+    /// Waits for something to happen, and gives it to the machine with everything else that has
     /// happened by then.
     async fn receive(&mut self) {
         let wake = [self.service_manager.next_wake(), self.keeper.next_wake()];
@@ -149,14 +150,15 @@ impl EventLoop {
         self.deadlines.others.set(wake);
         let mut first = None;
         tokio::select! {
-            // What is rare first, and operators and observers last. Of those who come often, what
-            // else has arrived is taken in any case, so nobody is held up by somebody before.
+            // Rare things first, and operators and observers last. What else has arrived from the
+            // frequent ones is taken in any case, so none of them delays another.
             biased;
             request = self.signals.next() => self.signal(request),
             news = self.restarts.news() => self.driver.feed(Input::Supervisor(news)),
             Some(loaded) = self.databases.recv() => self.driver.feed(Input::Database(loaded)),
             event = self.admin.event() => {
-                // Before the server's lines: a ping that has timed out meanwhile says nothing.
+                // Before the server's lines: a ping that timed out during a suspension says nothing
+                // about its peer.
                 self.clock.notice_sleep(&mut self.driver);
                 self.link_event(event);
             }
@@ -174,12 +176,13 @@ impl EventLoop {
     fn signal(&mut self, request: signals::Request) {
         match request {
             signals::Request::Leave => {
-                // Who connects while the service is released would be cut off unanswered.
+                // A client that connects while the service is released would get no answer.
                 self.endpoints.doors.close();
                 self.driver.feed(Input::Leave);
             }
             signals::Request::Reload => self.driver.feed(Input::Reload),
-            // It is under way, and the server has its own limit; scripts are waited for later.
+            // The release is under way and has its own time limit; the wait for scripts comes
+            // later.
             signals::Request::Hurry => {}
         }
     }
@@ -207,7 +210,7 @@ impl EventLoop {
                             tracing::warn!(
                                 start,
                                 length,
-                                "ignoring an overlong line of the server"
+                                "ignoring a line of the server that is too long"
                             );
                         }
                     }
@@ -225,7 +228,7 @@ impl EventLoop {
         if first.is_none() && more.is_empty() && client.is_none() {
             return;
         }
-        // Whatever has arrived may be a request for the state, or for what happened last.
+        // What has arrived may be a request for the state, or for the latest events.
         self.notice_lost_lines();
         self.clock.check(&mut self.driver, false);
         if let Some(counts) = self.endpoints.new_counts() {
@@ -251,7 +254,7 @@ impl EventLoop {
         }
     }
 
-    /// Sends everything that came of this turn; gives back what is not for a connection.
+    /// Sends all outputs of this turn; returns those that are not for a connection.
     fn send(&mut self) -> Vec<Output> {
         let outputs = self.driver.take_outputs();
         // The server first: pings are due, and what is for others may take long to encode.
@@ -289,8 +292,8 @@ impl EventLoop {
                 displaced(anyhow::anyhow!("version {version} took over the service"))
             }
             Ending::Refused { failure } => displaced(anyhow::anyhow!(
-                "the server refuses to let us provide the service ({failure}); make the present \
-                 provider quit first"
+                "the server does not let this program provide the service ({failure}); make the \
+                 present provider quit first"
             )),
             Ending::Disconnected { reason } => Err(Fatal::new(
                 Exit::Disconnected,
@@ -312,18 +315,17 @@ impl EventLoop {
     }
 }
 
-/// What the machine believes the wall clock to show, and how long it believes the host to have
-/// slept.
+/// What the machine was told of the wall clock, and of suspensions of the host.
 #[derive(Debug, Default)]
 pub(crate) struct WallClock {
-    /// The last time that it was told.
+    /// The last time that the machine was told.
     told: Option<(Monotonic, Duration)>,
-    /// For how long the host had slept when that was last looked at.
+    /// For how long the host had been suspended in all, when this was last read.
     asleep: Option<Duration>,
 }
 
 impl WallClock {
-    /// Tells the machine if the host has slept.
+    /// Tells the machine if the host was suspended.
     fn notice_sleep(&mut self, driver: &mut Driver) {
         let asleep = clock::asleep();
         let before = self.asleep.replace(asleep).unwrap_or(asleep);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A helper as a child of `connect`: how it is started, and started again when it dies.
+//! A helper as a child of `connect`: how it is started, and started again when it ends.
 
 use std::ffi::OsString;
 use std::future::pending;
@@ -25,7 +25,7 @@ pub(crate) const HELPERS: [&str; 2] = ["connect-pinger", SCRIPT_HELPER];
 /// The one that runs scripts.
 const SCRIPT_HELPER: &str = "connect-ifscripts";
 
-/// A helper that lived this long was in order; its next death is not held against it.
+/// A helper that ran for this long worked; when it ends, the next restart is immediate again.
 const STEADY: Duration = Duration::from_secs(10);
 
 /// The pause before the second of several restarts in a row; the first is immediate.
@@ -34,7 +34,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between restarts.
 const LAST_PAUSE: Duration = Duration::from_secs(5);
 
-/// A helper program, and all that it is started with.
+/// A helper program, with its arguments and environment.
 #[derive(Debug)]
 pub(crate) struct HelperProgram {
     program: PathBuf,
@@ -45,7 +45,7 @@ pub(crate) struct HelperProgram {
 }
 
 impl HelperProgram {
-    /// This program, with those of our own options that are meant for it.
+    /// This program, with those of our options that are for it.
     pub(crate) fn new(program: PathBuf, options: &ConnectOptions, paths: &Paths) -> Self {
         let log = &options.core.log;
         let mut arguments: Vec<OsString> = vec![
@@ -82,23 +82,24 @@ impl HelperProgram {
             // Scripts talk to the same server as we do.
             .env("TRIPESOCK", &self.paths.socket)
             .env("TRIPEDIR", &self.paths.directory)
-            // A script that starts a service of its own is not this one's child.
+            // A `connect` that a script starts is not the child of this `--daemon`.
             .env_remove(daemonize::CHILD_VARIABLE)
             .env_remove("STATE_DIRECTORY")
             .stdin(Stdio::null())
-            // The trace of --debug has standard output for itself.
+            // Standard output is for the trace of --debug only.
             .stdout(Stdio::null())
-            // Ctrl-C is for us: a helper that ended by it as well would be restarted while we end.
+            // Ctrl-C must reach only us: otherwise helpers would end too, and be restarted while we
+            // end.
             .process_group(0)
-            // The pinger has nothing to finish. The script helper is asked to end, see `stopping`;
-            // should we die, the system asks it.
+            // The pinger has nothing to finish. The script helper is told to end, see `stopping`;
+            // if we are killed, the system tells it.
             .kill_on_drop(!runs_scripts(&self.program));
         for variable in PRIVATE_VARIABLES {
             command.env_remove(variable);
         }
         if daemonize::is_child() {
-            // The caller's is let go of by us, and must not be held open by a helper: whoever
-            // collects what --daemon says waits for its end.
+            // We close the standard error of our caller, and a helper must not keep it open: a
+            // program that collects the output of --daemon waits for its end.
             command.stderr(Stdio::null());
         }
         command
@@ -106,8 +107,8 @@ impl HelperProgram {
             .with_context(|| format!("cannot start {}", self.program.display()))
     }
 
-    /// Keeps the helper running until `stop`, and then hands out its process, if there is one at
-    /// that moment. One that is silent is killed, since it may be stopped and so deaf to other
+    /// Keeps the helper running until `stop`, and then returns its process, if there is one at that
+    /// moment. A silent helper is killed, since one that is stopped does not react to other
     /// signals.
     pub(crate) async fn supervise(
         mut self,
@@ -160,7 +161,7 @@ impl HelperProgram {
     }
 }
 
-/// Sees to it that the helper can begin. Never ends.
+/// Makes sure that the helper can begin. Never ends.
 async fn attend(lock: &mut Option<LockWatch>, helper: Option<u32>, core: &Supervision) {
     match lock {
         Some(lock) => lock.attend(helper, core).await,
@@ -172,7 +173,7 @@ fn runs_scripts(program: &Path) -> bool {
     program.ends_with(SCRIPT_HELPER)
 }
 
-/// The options of the script helper alone.
+/// The options that only the script helper has.
 fn of_scripts(options: &ConnectOptions, paths: &Paths) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec![
         "--stop-wait".into(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The file in which one core leaves the database that it uses: the next one may find the
-//! operator's own broken, and is to know the peers all the same.
+//! The file in which core saves the database that it uses, so that the next core knows the peers
+//! even if the operator's file is faulty.
 
 use std::io;
 use std::path::Path;
@@ -24,7 +24,7 @@ struct Document {
     database: DatabaseCopy,
 }
 
-/// Reads what an earlier core has left in `directory`; `None` if there is nothing.
+/// Reads the file of an earlier core in `directory`; `None` if there is none.
 ///
 /// # Errors
 /// As [`state_file::load`].
@@ -33,10 +33,10 @@ pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<DatabaseCopy>> {
     Ok(document.map(|document| document.database))
 }
 
-/// Writes the file, unless it is the same already.
+/// Writes the file, unless it already has this content.
 ///
 /// # Errors
-/// If the system refuses; the file is as it was then.
+/// If the system refuses; the file is unchanged then.
 pub(crate) fn save(directory: &Path, database: DatabaseCopy) -> io::Result<()> {
     let document = Document {
         schema: SCHEMA,

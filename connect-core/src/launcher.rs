@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The drop-in program `connect`: core in this process, and both helpers as children that are
-//! started again when they die.
+//! started again when they end.
 //!
 //! ```text
 //!   connect --starts, restarts--> connect-pinger, connect-ifscripts
@@ -59,7 +59,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
     let helpers = find_helpers(options.helper_dir.as_deref())?;
     let paths = startup::enter(&options.core)?;
     program::run(async move {
-        // In the foreground it may be in somebody's terminal.
+        // In the foreground it may run in a terminal.
         let hangup = if options.daemon {
             Hangup::Reload
         } else {
@@ -83,7 +83,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
                 if background && let Err(error) = daemonize::ready() {
                     tracing::warn!(
                         error = format!("{error:#}"),
-                        "cannot tell the caller that the service is ready"
+                        "cannot tell the process that started this one that the service is ready"
                     );
                 }
             })
@@ -96,14 +96,15 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
 /// A helper's supervisor, and how to stop it.
 type Supervisor = (oneshot::Sender<()>, JoinHandle<Option<Child>>);
 
-/// Ends the pinger at once, and waits until the script helper has ended. The service has ended.
+/// Called when the service has ended: ends the pinger at once, and waits until the script helper
+/// has ended.
 async fn end_helpers(supervisors: Vec<Supervisor>, event_loop: EventLoop, stop_wait: Duration) {
     let mut script_helper = None;
     for (stop, supervisor) in supervisors {
-        // Dropped, it means the same.
+        // If it is dropped, that means the same.
         drop(stop);
-        // The last is the script helper's; another's process ends with its handle. A supervisor
-        // that has failed has no process to wait for.
+        // The last one is that of the script helper; any other process ends with its handle. A
+        // supervisor that has failed has no process to wait for.
         script_helper = supervisor.await.ok().flatten();
     }
     let scripts = event_loop.driver.machine.scripts_left();
@@ -134,7 +135,7 @@ fn find_helpers(option: Option<&Path>) -> Result<Vec<PathBuf>, Fatal> {
                 .iter()
                 .map(|dir| dir.join(name))
                 .find(|path| path.is_file());
-            // The working directory is about to change, so a relative name would not last.
+            // The working directory is about to change, so a relative name would be wrong then.
             found.and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
                 let places: Vec<String> =
                     candidates.iter().map(|dir| dir.display().to_string()).collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Looking whether the script helper that `connect` has started can begin, or waits for the lock of
+//! Checks whether the script helper that `connect` has started can begin, or waits for the lock of
 //! another one.
 //!
 //! ```text
@@ -8,9 +8,10 @@
 //!   the helper has the lock --> nothing is looked at any more
 //! ```
 //!
-//! A helper whose `connect` has died is asked to end by the system, which also lets it go on if it
-//! was stopped. It makes way for the next one at once. If it does not, it was stopped later, or
-//! hangs, and would hold the journal for ever. Under a service manager its watchdog ends it.
+//! When the `connect` of a helper ends, the system tells the helper to end, and continues it if it
+//! was stopped. Then it releases the journal at once to the next one. If it does not, it was
+//! stopped later, or hangs, and would keep the journal for ever. Under a service manager its
+//! watchdog ends it.
 
 use std::future::pending;
 use std::path::PathBuf;
@@ -27,10 +28,10 @@ use crate::stopping::MARGIN;
 /// How often to look while another process has the lock, and when to look first.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The longest pause while nobody is known to have it: the helper may have no journal.
+/// The longest pause while no process is known to have it: the helper may have no journal.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// When to tell core. A helper that is ending makes way within 50 ms.
+/// When to tell core. A helper that is ending releases the lock within 50 ms.
 const TELL_AFTER: Duration = Duration::from_secs(3);
 
 /// What is known of the lock, from one helper to the next.
@@ -38,10 +39,10 @@ const TELL_AFTER: Duration = Duration::from_secs(3);
 pub(crate) struct LockWatch {
     /// The directory of the journal.
     directory: PathBuf,
-    /// How long a process without anybody in charge of it may keep the lock.
+    /// How long a process whose `connect` has ended may keep the lock.
     patience: Duration,
     other: Option<Other>,
-    /// Since when a child of a dead helper is seen to have the lock.
+    /// Since when a child of a helper that has ended is known to have the lock.
     child_since: Option<Instant>,
 }
 
@@ -64,29 +65,29 @@ struct Found {
 /// What was found.
 #[derive(Clone, Copy, Debug)]
 enum Lock {
-    /// Nobody is known to have it.
+    /// No process is known to have it.
     Free,
-    /// A living process is named in it.
+    /// The process that is named in it runs.
     Held(Found),
-    /// The process that is named in it is dead, and a child of it has it still.
+    /// The process that is named in it has ended, but a child of it still has the lock.
     LeftToChild,
 }
 
-/// What is to be done.
+/// What to do next.
 #[derive(Debug, Eq, PartialEq)]
 enum Step {
-    /// To look again later.
+    /// Look again later.
     Look,
-    /// Nothing more: the helper has the lock.
+    /// Nothing more, since the helper has the lock.
     Rest,
-    /// To tell core this.
+    /// Tell core this.
     Tell(String),
-    /// To end this process.
+    /// Kill this process.
     Kill(Holder),
 }
 
 impl LockWatch {
-    /// A watch on this directory; `stop_wait` is how long a helper gives its scripts to end.
+    /// A watch on this directory; `stop_wait` is how long a helper that ends waits for its scripts.
     pub(crate) const fn new(directory: PathBuf, stop_wait: Duration) -> Self {
         LockWatch {
             directory,
@@ -96,14 +97,14 @@ impl LockWatch {
         }
     }
 
-    /// Sees to it that the helper with this process number can begin. Never ends. Cancel safe.
+    /// Makes sure that the helper with this process number can begin. Never ends. Cancel safe.
     pub(crate) async fn attend(&mut self, helper: Option<u32>, core: &Supervision) {
         let helper = helper.and_then(|id| i32::try_from(id).ok());
         let mut pause = LOOK;
         loop {
             sleep(pause).await;
             let directory = self.directory.clone();
-            // The system may let one wait who asks for the command line of a process that hangs.
+            // Reading the command line of a process that hangs may block.
             let found = spawn_blocking(move || find(&directory)).await;
             let found = found.unwrap_or(Lock::Free);
             pause = match found {
@@ -130,18 +131,18 @@ impl LockWatch {
         };
         self.other = None;
         let since = *self.child_since.get_or_insert(now);
-        // To be told as long as it lasts would be no news; core needs it once for each helper.
+        // Core needs to be told once for each helper.
         let waited = now.duration_since(since);
         if waited < TELL_AFTER || waited >= TELL_AFTER + LOOK {
             return Step::Look;
         }
         let directory = self.directory.display();
         Step::Tell(format!(
-            "the script helper cannot begin, and no script is started, since a child of an earlier \
-             script helper, which has ended, holds the journal of scripts in {directory}: the child \
-             hangs while its program is executed, as on a file system that does not answer; mend \
-             that file system or kill the child, a process with the command line of \
-             connect-ifscripts"
+            "the script helper cannot begin, and no script is started: an earlier script helper \
+             has ended, but a child of it still locks the journal of scripts in {directory}; the \
+             child hangs while the system executes its program, for example from a file system \
+             that does not answer; correct that file system, or kill the child, a process with \
+             the command line of connect-ifscripts"
         ))
     }
 
@@ -170,15 +171,15 @@ impl LockWatch {
             other.is_told = true;
             let directory = self.directory.display();
             let remedy = if is_orphan {
-                "its own connect has ended, so it is killed soon; its scripts go on"
+                "its own connect has ended, so it will be killed soon; its scripts go on"
             } else {
-                "if its connect is ending, that one ends it within --stop-wait and 2 s; else, if \
-                 it is stopped or hangs, kill it: its scripts go on; if another connect uses this \
-                 directory, stop one of the two"
+                "if its own connect is ending, it ends within --stop-wait and 2 s; if it is \
+                 stopped or hangs, kill it: its scripts go on; if another connect uses this \
+                 directory, end one of the two"
             };
             return Step::Tell(format!(
-                "the script helper cannot begin, and no script is started, since {holder} holds \
-                 the journal of scripts in {directory}; {remedy}"
+                "the script helper cannot begin, and no script is started, because {holder} \
+                 locks the journal of scripts in {directory}; {remedy}"
             ));
         }
         Step::Look
@@ -190,22 +191,23 @@ impl LockWatch {
             Ok(true) => tracing::warn!(
                 pid,
                 seconds = self.patience.as_secs(),
-                "killed a script helper that an earlier connect has left and that did not let go \
-                 of the journal in time; scripts under way go on, and the next script helper \
-                 watches them"
+                "killed a script helper of an earlier connect, which did not release the journal \
+                 of scripts in time; scripts under way go on, and the next script helper watches \
+                 them"
             ),
             // It has ended by itself.
             Ok(false) => {}
             Err(error) => tracing::error!(
                 pid,
                 %error,
-                "cannot kill a script helper that holds the journal of scripts; kill it"
+                "cannot kill a script helper that locks the journal of scripts; kill it"
             ),
         }
     }
 }
 
-/// Looks who has the lock. Only a file of our own user counts, since whom it names is killed.
+/// Finds out who has the lock. Only a file of our own user counts, since the process that it names
+/// may be killed.
 fn find(directory: &std::path::Path) -> Lock {
     let owner = Some(geteuid().as_raw());
     match Holder::find(directory, owner) {
@@ -280,7 +282,10 @@ mod tests {
         let [(3, Step::Tell(text))] = &told[..] else {
             panic!("{told:?}");
         };
-        assert!(text.contains("hangs while its program"), "{text}");
+        assert!(
+            text.contains("hangs while the system executes its program"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -11,16 +11,16 @@ use tripe_admin::Interval;
 
 use crate::replay::ReplayOptions;
 
-/// The version that `SVCCLAIM` and `--version` tell.
+/// The version for `SVCCLAIM` and `--version`.
 pub(crate) const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The kinds of ping, as chosen by `--ping`.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
 pub enum PingChoice {
-    /// PING: tests the transport alone.
+    /// PING: tests only the transport.
     #[default]
     Transport,
-    /// EPING: goes through the session keys as well.
+    /// EPING: tests the session keys as well.
     Encrypted,
 }
 
@@ -50,9 +50,9 @@ pub struct CoreOptions {
     /// Trace every line of the administration protocol on standard output.
     #[arg(long)]
     pub debug: bool,
-    /// The service is started together with the server: configure interfaces, make connections,
-    /// and add the peers that the database marks for it.
-    // --st has always been --startup, also beside --stop-wait.
+    /// The service is started together with the server: configure interfaces, make connections, and
+    /// add the peers that have `auto`.
+    // --st has always meant --startup, so it must not become ambiguous because of --stop-wait.
     #[arg(long, alias = "st")]
     pub startup: bool,
     /// The directory of the service's own sockets [default: $TRIPE_CONNECT_DIR, else the name of
@@ -68,11 +68,10 @@ pub struct CoreOptions {
     /// The group that control.sock belongs to [default: that of the process].
     #[arg(long, value_name = "GROUP")]
     pub control_group: Option<String>,
-    /// Who may reach helpers.sock, in octal; who may use it is said by --pinger-user and
-    /// --ifscripts-user.
+    /// Who may reach helpers.sock, in octal; --pinger-user and --ifscripts-user say who may use it.
     #[arg(long, value_name = "MODE", default_value = "600", value_parser = parse_mode)]
     pub helpers_mode: u32,
-    /// A user, beside our own and root, whose processes may be the pinger; may be repeated.
+    /// A user whose processes may be the pinger, in addition to our own and root; may be repeated.
     #[arg(long = "pinger-user", value_name = "USER")]
     pub pinger_users: Vec<String>,
     /// The same for the script helper; may be repeated.
@@ -81,12 +80,12 @@ pub struct CoreOptions {
     /// The group that helpers.sock belongs to [default: that of the process].
     #[arg(long, value_name = "GROUP")]
     pub helpers_group: Option<String>,
-    /// A user, beside our own, root and the helpers', who always finds a place on control.sock and
-    /// observe.sock and is served without limits on the pace; may be repeated.
+    /// A user who always finds a place on control.sock and observe.sock and is not limited, in
+    /// addition to our own, root and those of the helpers; may be repeated.
     #[arg(long = "observer-user", value_name = "USER")]
     pub observer_users: Vec<String>,
-    /// Keep statistics and what was configured in this directory, so that a later core goes on
-    /// where this one stopped [default: $STATE_DIRECTORY, else nothing is kept].
+    /// Keep statistics, and which peers are configured, in this directory, so that a later core
+    /// goes on where this one stopped [default: $STATE_DIRECTORY, else nothing is kept].
     #[arg(long = "keep-state", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
     /// How long to wait for the server at the start [default: not at all].
@@ -95,15 +94,15 @@ pub struct CoreOptions {
     /// The ping for peers whose record does not choose one.
     #[arg(long, value_name = "KIND", value_enum, default_value_t)]
     pub ping: PingChoice,
-    /// End scripts that take longer than this, where the peer's record does not say otherwise
-    /// [default: no limit].
+    /// End scripts that take longer than this, unless the peer's record sets another time [default:
+    /// no limit].
     #[arg(long, value_name = "TIME")]
     pub script_timeout: Option<Interval>,
     /// Record everything that happens to core in this new file, for a bug report; see
     /// connect-core(8), "Recordings", for what it reveals.
     #[arg(long, value_name = "FILE")]
     pub record: Option<PathBuf>,
-    /// End when the connection to the server is lost, instead of waiting for it to come back.
+    /// End when the connection to the server is lost; without this option, wait and connect again.
     #[arg(long)]
     pub exit_on_disconnect: bool,
     #[command(flatten)]
@@ -119,8 +118,8 @@ fn parse_mode(text: &str) -> Result<u32, String> {
     }
 }
 
-/// Where everything is, once all options and variables are taken together. All paths are absolute
-/// or relative to the directory that was changed to.
+/// All paths, from options and variables. They are absolute or relative to the configuration
+/// directory.
 #[derive(Clone, Debug)]
 pub struct Paths {
     /// The configuration directory.
@@ -173,7 +172,7 @@ pub(crate) struct ConnectOptions {
     /// Become a background process once the service is claimed.
     #[arg(long)]
     pub daemon: bool,
-    /// Where connect-pinger and connect-ifscripts are [default: beside this program, else
+    /// Where connect-pinger and connect-ifscripts are [default: the directory of this program, else
     /// /usr/lib/tripe-connect].
     #[arg(long, value_name = "DIR", env = "TRIPE_CONNECT_HELPERS")]
     pub helper_dir: Option<PathBuf>,
@@ -183,13 +182,13 @@ pub(crate) struct ConnectOptions {
     /// Run scripts as root even if others can change them, see connect-ifscripts(8).
     #[arg(long)]
     pub allow_unsafe_scripts: bool,
-    /// How long scripts may take to end when this program ends.
+    /// How long to wait for scripts when this program ends.
     // As the unit of connect-ifscripts has it.
     #[arg(long, value_name = "TIME", default_value = "10s")]
     pub stop_wait: Interval,
 }
 
-/// Core of the connect service, with helpers that are started on their own
+/// Core of the connect service, for helpers that are started separately
 #[derive(Debug, Parser)]
 #[command(name = "connect-core", version = VERSION, infer_long_args = true, args_override_self = true,
     args_conflicts_with_subcommands = true)]
@@ -205,7 +204,7 @@ pub(crate) struct CoreOnlyOptions {
 /// What connect-core can do instead of providing the service.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum CoreCommand {
-    /// Replay a recording that --record has made, and compare the outcome
+    /// Replay a recording that --record has made, and compare the outputs
     Replay(ReplayOptions),
 }
 

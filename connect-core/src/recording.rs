@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The flight recorder: every input of the machine, its time, and the outputs that came of it, as
-//! JSON lines in a file.
+//! The recorder: every input of the machine, its time, and its outputs, as JSON lines in a file.
 //!
 //! ```text
 //!   event loop --input, outputs--> [Recorder] --bounded queue--> [a thread] --> file
@@ -50,7 +49,7 @@ pub struct Header {
     pub config: Config,
 }
 
-/// One input and what came of it.
+/// One input and its outputs.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Entry<'a> {
@@ -73,7 +72,7 @@ struct Written<'a> {
     outputs: &'a [Output],
 }
 
-/// The last line of a recording that was given up.
+/// The last line of a recording that ended early.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Truncated {
@@ -93,7 +92,7 @@ pub struct Recorder {
 
 impl Recorder {
     /// Begins a recording in a new file that only the owner may read. If there is a file of that
-    /// name, a number is added: a service that is started again must not fail for its last
+    /// name, a number is added: a service that is started again must not fail because of its last
     /// recording.
     ///
     /// # Errors
@@ -122,7 +121,8 @@ impl Recorder {
             .spawn(move || {
                 let _writing: SyncSender<()> = writing;
                 if let Err(error) = write(file, &queue, &has_overrun) {
-                    tracing::error!(%error, path = shown, "cannot write the recording; recording no further");
+                    tracing::error!(%error, path = shown, "cannot write the recording; not \
+                                                           recording any more");
                 }
             })
             .context("cannot start the thread that writes the recording")?;
@@ -140,7 +140,7 @@ impl Recorder {
         serde_json::value::to_raw_value(input).ok()
     }
 
-    /// Records an input and what came of it.
+    /// Records an input and its outputs.
     pub fn record(
         &mut self,
         at: Monotonic,
@@ -155,17 +155,17 @@ impl Recorder {
         match lines.try_send(line) {
             Ok(()) => {}
             Err(TrySendError::Full(_)) => {
-                tracing::error!("the disk is too slow for the recording; recording no further");
+                tracing::error!("the disk is too slow for the recording; not recording any more");
                 self.overrun.store(true, Ordering::Release);
                 self.lines = None;
             }
-            // The thread has told why.
+            // The thread has logged why.
             Err(TrySendError::Disconnected(_)) => self.lines = None,
         }
     }
 }
 
-/// An input and what came of it as one line of a recording; `None` if it has no form in JSON.
+/// An input and its outputs as one line of a recording; `None` if it has no form in JSON.
 #[must_use]
 pub fn line(
     at: Monotonic,
@@ -178,10 +178,10 @@ pub fn line(
 }
 
 impl Drop for Recorder {
-    /// Waits until everything is on its way to the disk, but not for a disk that hangs.
+    /// Waits until everything is written, but not for a disk that hangs.
     fn drop(&mut self) {
         self.lines = None;
-        // The thread sends nothing: it ends, or time is over.
+        // The thread sends nothing: it ends, or the time is over.
         let _ = self.written.recv_timeout(END_LIMIT);
     }
 }
@@ -223,7 +223,7 @@ fn write(
     overrun: &AtomicBool,
 ) -> std::io::Result<()> {
     loop {
-        // What was recorded is in the file whenever there is nothing to do.
+        // Whenever there is nothing more to write, everything recorded is in the file.
         let line = match queue.try_recv() {
             Ok(line) => line,
             Err(_) => {

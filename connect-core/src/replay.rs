@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Replaying a recording: the same inputs through a new machine, and a comparison of what comes
-//! out.
+//! Replays a recording: gives the same inputs to a new machine, and compares the outputs.
 //!
 //! ```text
 //!   recording --Header--> new Machine
@@ -21,8 +20,8 @@ use connect_runtime::exit::{Exit, Fatal};
 use crate::machine::{ConnectionId, Input, Machine, Output};
 use crate::recording::{Entry, Header, SCHEMA, Truncated};
 
-/// The connection of whoever asks for the status at the end of a replay. No real one has it.
-/// For how long the machine is left alone between two steps of a status.
+/// The connection that requests the status at the end of a replay. No real one has this number. For
+/// how long the machine is left alone between two steps of a status.
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 const NOBODY: ConnectionId = ConnectionId(u64::MAX);
@@ -32,7 +31,7 @@ const NOBODY: ConnectionId = ConnectionId(u64::MAX);
 pub struct ReplayOptions {
     /// The recording.
     pub file: PathBuf,
-    /// Stop this many seconds after the start of the recording, and print the status as of then.
+    /// Stop this many seconds after the start of the recording, and print the status at that time.
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub until: Option<Duration>,
     /// Print only the result, and the status if `--until` is given.
@@ -62,7 +61,7 @@ pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
         })
     });
     ended.or_else(|fatal| match fatal.error.downcast_ref() {
-        // Nobody reads what is printed any more.
+        // The reader of the output has closed it.
         Some(Unwritable(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(Exit::Success),
         _ => Err(fatal),
     })
@@ -73,7 +72,7 @@ pub fn run(options: &ReplayOptions) -> Result<Exit, Fatal> {
 #[error("cannot write the output: {0}")]
 struct Unwritable(std::io::Error);
 
-/// What came of a replay.
+/// The result of a replay.
 #[derive(Debug)]
 pub struct Report {
     /// How many inputs were replayed.
@@ -153,7 +152,7 @@ impl<W: Write> Replay<'_, W> {
             serde_json::from_slice(&first?).context("line 1 is not the header of a recording")?;
         anyhow::ensure!(
             header.schema == SCHEMA,
-            "it has form {}, and this program knows form {SCHEMA}",
+            "it has form {}, but this program reads form {SCHEMA}",
             header.schema
         );
         if header.version != env!("CARGO_PKG_VERSION") {
@@ -196,7 +195,7 @@ impl<W: Write> Replay<'_, W> {
         Ok(())
     }
 
-    /// Replays one input, prints it and what came of it, and compares.
+    /// Replays one input, prints it and its outputs, and compares.
     fn entry(
         &mut self,
         machine: &mut Machine,
@@ -217,7 +216,7 @@ impl<W: Write> Replay<'_, W> {
         for output in &outputs {
             self.print_output(output, since)?;
         }
-        // As text: it is what was written, and what people will compare.
+        // Compared as text, since text was recorded and people compare text.
         let (recorded, now) = (
             serde_json::to_string(&entry.outputs)?,
             serde_json::to_string(&outputs)?,
@@ -244,7 +243,7 @@ impl<W: Write> Replay<'_, W> {
         self.print(&format!("{seconds:>12.6} output   {text}"))
     }
 
-    /// Prints the status as an operator would have been told it.
+    /// Prints the status as an operator would get it.
     fn status(&mut self, machine: &mut Machine, now: Monotonic) -> anyhow::Result<()> {
         let request = Input::Request {
             connection: NOBODY,
@@ -282,7 +281,7 @@ impl<W: Write> Replay<'_, W> {
 
     fn print(&mut self, line: &str) -> anyhow::Result<()> {
         if self.verbose {
-            // Recordings come from elsewhere: nothing in them may command the terminal.
+            // Recordings come from elsewhere: nothing in them may control the terminal.
             let line = line.replace(char::is_control, "\u{fffd}");
             self.write(format_args!("{line}"))?;
         }

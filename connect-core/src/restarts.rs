@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How core has a helper that does not answer started again, and what it learns of the helpers that
-//! its program starts.
+//! How core makes its program restart a helper that does not answer, and what it is told about
+//! helpers that its program starts.
 //!
 //! ```text
 //!   machine --RestartHelper--> event loop --> [Restarts] --> the helper's supervisor in `connect`
@@ -8,7 +8,7 @@
 //!                                                           that it cannot begin
 //! ```
 //!
-//! Under a service manager its watchdog does that, and core asks nobody.
+//! Under a service manager its watchdog restarts helpers, and core asks nobody.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::machine::HelperNews;
 
-/// How many news wait for core's loop. They come every few seconds at most, so that many wait
-/// only for a loop that stands still; those beyond are not counted.
+/// How many messages wait for core's loop. They come every few seconds at most, so that many wait
+/// only if the loop hangs; more are not counted.
 const WAITING: usize = 256;
 
 /// The helpers' supervisors, if this program has them.
@@ -42,7 +42,7 @@ pub(crate) struct Supervision {
 }
 
 impl Supervision {
-    /// Waits until the helper is to be ended, since it does not answer.
+    /// Waits until the helper must be ended because it does not answer.
     pub(crate) async fn silent(&self) {
         self.silent.notified().await;
     }
@@ -60,7 +60,7 @@ impl Supervision {
 }
 
 impl Restarts {
-    /// Somebody else starts the helpers.
+    /// Another program starts the helpers.
     #[must_use]
     pub(crate) const fn none() -> Self {
         Restarts(None)
@@ -90,7 +90,7 @@ impl Restarts {
         self.0.is_some()
     }
 
-    /// Has a helper ended and started again. One that is being started already is left alone.
+    /// Requests that a helper is ended and started again, unless it is already being started.
     pub(crate) fn restart(&self, role: Role) {
         if let Some(supervised) = &self.0 {
             match role {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! When a server that was lost is tried again. Nothing here reads a clock, so that it can be tested
-//! in simulated time.
+//! When core tries to connect to a lost server again. Nothing here reads a clock, so that it can be
+//! tested in simulated time.
 
 use std::time::Duration;
 
@@ -9,17 +9,17 @@ use connect_ipc::clock::Monotonic;
 /// The first pause before a lost server is tried again.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
 
-/// The longest pause before a lost server is tried again, and the least time for which a connection
-/// must have lasted to count as a good one.
+/// The longest pause before a lost server is tried again, and the time for which a connection must
+/// last for the pauses to begin again.
 const LAST_RETRY: Duration = Duration::from_secs(2);
 
 /// How long core waits before it connects again. The pause grows until a connection has lasted for
-/// some time: a server that accepts connections and closes each, whether or not it says something
-/// before, is tried as seldom as one that is not there.
+/// some time: a server that accepts connections and closes each, with or without a line before, is
+/// tried as rarely as one that does not run.
 #[derive(Debug)]
 pub struct Retry {
     pause: Duration,
-    /// Since when the present connection is there.
+    /// When the present connection was made.
     connected: Option<Monotonic>,
 }
 
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_that_closes_each_connection_is_tried_ever_more_seldom() {
+    fn a_server_that_closes_each_connection_is_tried_after_growing_pauses() {
         let mut retry = Retry::new();
         let start = Monotonic(1_000_000_000);
         let mut now = start;
@@ -75,7 +75,7 @@ mod tests {
         assert_eq!(retry.pause, LAST_RETRY);
         now = retry.lost(now);
         assert_eq!(retry.pause, LAST_RETRY, "it cannot be reached at all");
-        // One that has lasted was a good one.
+        // This connection has lasted.
         retry.connected(now);
         now = now + LAST_RETRY;
         assert_eq!(retry.lost(now), now + FIRST_RETRY);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! When core's state is to be written. Nothing here reads a clock or writes a file, so that it can
+//! When core's state must be written. Nothing here reads a clock or writes a file, so that it can
 //! be tested in simulated time.
 
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use peerdb::Database;
 
 use crate::machine::{DatabaseCopy, Machine};
 
-/// How often figures are written: a crash loses as much of them.
+/// How often figures are written: a crash loses those of this time.
 const SAVE_EVERY: Duration = Duration::from_secs(60);
 
-/// How soon it is written that a peer has come or gone: a crash in between has the peer configured
-/// once more, or its removal noticed late. Many that come at once are written once.
+/// How soon it is written that a peer was added or removed: after a crash in between, the peer is
+/// configured once more, or its removal is noticed late. Many changes at once are written once.
 const SAVE_SOON: Duration = Duration::from_secs(2);
 
-/// How soon it is tried again to write a file that could not be written.
+/// How long to wait before trying again to write a file.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// When the files are to be written, and which.
@@ -55,8 +55,8 @@ impl SaveTimes {
         if run != self.about {
             self.about = run;
             if run.is_some() {
-                // At once: a core that is killed right after it has started the server up, or has
-                // taken over what was, must not have that done again.
+                // At once: if core is killed right after it has started up the server or taken over
+                // its peers, the next core must not do that again.
                 self.due = now;
             }
         }

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The file in which one core leaves its state for the next, and the keeper of the state directory.
+//! The state file, in which core saves its state for the next core, and the keeper of the state
+//! directory.
 //!
 //! ```text
 //!   core's loop --State, Database--> [a thread for each write] --> core.json, database.json
 //! ```
 //!
-//! It is a cache, not a record: if it is missing, unreadable or of another server the service does
-//! what it does without one, and says so.
+//! It is only a cache: if it is missing, cannot be read or is about another server, the service
+//! goes on without it, and says so.
 
 use std::fs;
 use std::io;
@@ -35,7 +36,7 @@ const SCHEMA: u32 = 1;
 /// How long the last write may delay the answer to `quit`.
 const LAST_WRITE: Duration = Duration::from_secs(2);
 
-/// How soon it is looked whether a write has ended.
+/// How soon to check whether a write has ended.
 const LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// The whole file.
@@ -50,7 +51,7 @@ struct Document {
     state: State,
 }
 
-/// Reads what an earlier core has left in `directory`; `None` if there is nothing.
+/// Reads the file of an earlier core in `directory`; `None` if there is none.
 ///
 /// # Errors
 /// As [`state_file::load`].
@@ -69,11 +70,11 @@ fn save(directory: &Path, (server, state): (ServerRun, State)) -> io::Result<()>
     state_file::replace(directory, NAME, &serde_json::to_vec(&document)?)
 }
 
-/// What came of writing: which file could not be written, and why.
+/// The result of writing: which file could not be written, and why.
 type Outcome = Result<(), (&'static str, io::Error)>;
 
-/// Writes both files, the database if it is another: first, since the state counts for little
-/// without it.
+/// Writes both files, the database only if it has changed. It is written first, since the state is
+/// of little use without it.
 fn save_all(
     directory: &Path,
     state: (ServerRun, State),
@@ -110,7 +111,7 @@ pub(crate) struct Keeper {
 
 impl Keeper {
     /// A keeper of the file in `directory`; without one it does nothing. If the file cannot be
-    /// written, it says so.
+    /// written, it logs that.
     #[must_use]
     pub(crate) fn new(directory: Option<PathBuf>) -> Self {
         let tried = directory.as_deref().map_or(Ok(()), try_to_write);
@@ -139,8 +140,8 @@ impl Keeper {
         wake.filter(|_| self.directory.is_some())
     }
 
-    /// Writes the file, if it is time, on a thread of its own. To be called once a turn. Gives what
-    /// the machine is to be told of it.
+    /// Writes the file in a separate thread, if it is time. To be called once in each turn. Returns
+    /// what the machine must be told.
     pub(crate) async fn turn(&mut self, machine: &Machine) -> Option<WriteNews> {
         let directory = self.directory.clone()?;
         let now = clock::now();
@@ -188,8 +189,8 @@ impl Keeper {
         self.forgotten = true;
     }
 
-    /// Writes the files for the last time, or deletes them. After that nothing is written: a
-    /// successor may be at work.
+    /// Writes the files for the last time, or deletes them. After that nothing is written, since
+    /// the next core may run already.
     pub(crate) async fn finish(&mut self, machine: &Machine) {
         let Some(directory) = self.directory.clone() else {
             return;
@@ -199,7 +200,8 @@ impl Keeper {
             .is_err()
         {
             let path = directory.display();
-            tracing::warn!(%path, "the disk is too slow to save the state; leaving without");
+            tracing::warn!(%path, "the disk is too slow to save the state; ending without saving \
+                                   it");
         }
         self.directory = None;
     }
@@ -209,7 +211,7 @@ impl Keeper {
         if let Some(writing) = self.writing.take()
             && !matches!(writing.await, Ok(Ok(())))
         {
-            // Whatever became of the state, what is written now is newer.
+            // What is written now is newer than any earlier write.
             self.times.failed(clock::now());
         }
         if self.forgotten {
@@ -227,7 +229,7 @@ impl Keeper {
     fn note(&mut self, result: &Outcome) {
         let Err((name, error)) = result else {
             if self.trouble.over() {
-                tracing::info!("the state can be saved now");
+                tracing::info!("the state is saved again");
                 self.news = Some(WriteNews::StateSaved {});
             }
             return;
@@ -241,19 +243,19 @@ impl Keeper {
             tracing::warn!(
                 %error,
                 path,
-                "cannot save the state, so a restart will lose the figures; make room, or the directory \
-                 writable for this user"
+                "cannot save the state, so a restart will lose the figures; free some space, or \
+                 make the directory writable for this user"
             );
             let fault = format!(
-                "cannot write {path}: {reason}; make room, or make its directory writable for the \
-                 user of the service"
+                "cannot write {path}: {reason}; free some space, or make its directory writable \
+                 for the user of the service"
             );
             self.news = Some(WriteNews::StateFault { fault });
         }
     }
 }
 
-/// What is wrong, without the name of the temporary file, which is another each time.
+/// What is wrong, without the name of the temporary file, which differs each time.
 fn reason(error: &io::Error) -> String {
     match error.raw_os_error() {
         Some(number) => io::Error::from_raw_os_error(number).to_string(),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Challenges that no trace and no recording may show, and what stands in their place.
+//! Challenges that no trace and no recording may show, and the words that replace them.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -41,8 +41,8 @@ impl Secrets {
         self.known.insert(challenge.to_owned(), stand_in);
     }
 
-    /// Learns the challenge that a line of the administration protocol gives away by its place,
-    /// even if it is not ours.
+    /// Learns a challenge by its place in a line of the administration protocol, even if it is not
+    /// ours.
     pub fn learn_from_line(&mut self, line: &str) {
         let mut words = line.split(' ');
         let challenge = match (words.next(), words.next(), words.next()) {
@@ -91,7 +91,7 @@ impl Secrets {
         // A word begins here. All letters are ASCII, so words begin and end between characters.
         let mut from = 0;
         while let Some(word) = bytes.get(from..from + min) {
-            // From behind, since that skips a word which is too short without a look at all of it.
+            // From the end, since that skips a word that is too short without looking at all of it.
             if let Some(at) = word.iter().rposition(|byte| !is_letter(*byte)) {
                 from += at + 1;
                 continue;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which server it is: what tells one run of tripe from the next at the same place.
+//! Which server it is: what distinguishes one run of tripe from the next at the same path.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

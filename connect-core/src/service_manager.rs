@@ -12,11 +12,11 @@ use connect_runtime::notifier::Notifier;
 
 use crate::machine::{Machine, Milestone};
 
-/// How often the state is put into words: what an operator reads in `systemctl status` is never
-/// older, and a service with thousands of peers does not count them in each turn.
+/// How often the status is updated, so that `systemctl status` never shows an older one, and core
+/// does not count thousands of peers in each turn.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// The way to the service manager, as core uses it.
+/// Core's connection to the service manager.
 #[derive(Debug)]
 pub(crate) struct ServiceManager {
     notifier: Notifier,
@@ -24,7 +24,7 @@ pub(crate) struct ServiceManager {
     look_at: Monotonic,
     /// Whether a turn has passed since it was looked at.
     stale: bool,
-    /// How core stood with the server then.
+    /// The state of the connection to the server at that time.
     link: Option<ServerLink>,
 }
 
@@ -48,8 +48,8 @@ impl ServiceManager {
         feeding.into_iter().chain(looking).min()
     }
 
-    /// One turn of core's loop has passed: feeds the watchdog, and says how things stand if they
-    /// stand otherwise.
+    /// One turn of core's loop has passed: notifies the watchdog, and sends the status if it has
+    /// changed.
     pub(crate) fn turn(&mut self, machine: &Machine, socket: &Path) {
         self.notifier.feed();
         if !self.notifier.is_present() {
@@ -66,7 +66,7 @@ impl ServiceManager {
         self.notifier.status(&describe(machine, socket));
     }
 
-    /// Tells how far the service has come.
+    /// Reports a milestone of the service.
     pub(crate) fn tell(&mut self, milestone: Milestone) {
         match milestone {
             Milestone::Ready | Milestone::Reloaded => self.notifier.ready(),
@@ -76,7 +76,7 @@ impl ServiceManager {
     }
 }
 
-/// How things stand, in one line.
+/// The status, in one line.
 fn describe(machine: &Machine, socket: &Path) -> String {
     let counts = machine.counts();
     let figures = format!(
@@ -101,7 +101,7 @@ const fn trouble(cause: Option<OverdueCause>) -> &'static str {
     match cause {
         None | Some(OverdueCause::ServerDown) => "",
         Some(OverdueCause::PingerSilent) => "; the pinger does not answer",
-        Some(OverdueCause::PingerMissing) => "; there is no pinger",
+        Some(OverdueCause::PingerMissing) => "; no pinger is connected",
         Some(OverdueCause::ServerMute) => "; tripe does not answer",
         Some(OverdueCause::HeldUp) => "; catching up",
     }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the system's signals ask of core.
+//! What the system's signals request from core.
 //!
 //! ```text
 //!   SIGTERM, SIGINT, SIGHUP --> [a task] --> Signals --Request--> core's loop
 //! ```
 //!
-//! The task is asleep as a rule, whereas the loop would ask after each signal in each of its turns.
+//! The task usually sleeps, while the loop would have to look for each signal in each of its turns.
 
 use std::future::pending;
 use std::time::Duration;
@@ -16,8 +16,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-/// Signals that ask to end count as one if they come within this time: timeout(1), for one, sends
-/// two, to its child and to the child's process group. A person takes longer to press Ctrl-C twice.
+/// Signals that ask to end count as one if they come within this time: timeout(1), for example,
+/// sends two, to its child and to the child's process group. A person takes longer to press Ctrl-C
+/// twice.
 const AS_ONE: Duration = Duration::from_millis(50);
 
 /// What `SIGHUP` means.
@@ -25,7 +26,7 @@ const AS_ONE: Duration = Duration::from_millis(50);
 pub(crate) enum Hangup {
     /// Read the database now, as services do that have no terminal.
     Reload,
-    /// The terminal is gone: the process ends, as the system has it.
+    /// The terminal was closed: the process ends, as is the system's default.
     End,
 }
 
@@ -34,7 +35,7 @@ pub(crate) enum Hangup {
 pub(crate) enum Request {
     /// Release the service and end.
     Leave,
-    /// The same once more: wait for no script.
+    /// The same again: do not wait for scripts.
     Hurry,
     /// Read the database now.
     Reload,
@@ -59,8 +60,8 @@ impl Signals {
         }
     }
 
-    /// The service has ended, be it without a signal: waits until one asks to end at once, or goes
-    /// on if one has done so before. Cancel safe.
+    /// The service has ended, with or without a signal: waits for a signal to end at once; returns
+    /// immediately if there was one before. Cancel safe.
     pub(crate) async fn hurry(&mut self) {
         while !self.hurried {
             self.hurried = matches!(self.next().await, Request::Leave | Request::Hurry);

@@ -53,7 +53,7 @@ pub(crate) fn enter(options: &CoreOptions) -> Result<Paths, Fatal> {
     Ok(paths)
 }
 
-/// Connects to the server, or finds out that it has to be waited for.
+/// Connects to the server, or finds out that core has to wait for it.
 ///
 /// # Errors
 /// If it cannot be reached and is not to be waited for.
@@ -79,11 +79,11 @@ pub(crate) async fn prepare(
     restarts: Restarts,
 ) -> Result<EventLoop, Fatal> {
     let system = |error| Fatal::new(Exit::System, error);
-    // First: a signal that came before would end the process without the state being saved.
+    // First: an earlier signal would end the process without saving the state.
     let signals = signals::listen(hangup).map_err(system)?;
     let admin = reach(options, paths).await?;
     if options.record.is_some() {
-        // A limit on the size of files ends the recording, and not the service.
+        // A limit on the size of files must end the recording, not the service.
         let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
         let caught = signal(too_large).context("cannot catch SIGXFSZ");
         caught.map(drop).map_err(system)?;
@@ -131,7 +131,7 @@ pub(crate) async fn prepare(
     })
 }
 
-/// The machine, with a recording of all that happens to it if one is wanted.
+/// The machine, with a recording of its inputs and outputs if one is wanted.
 fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
     let config = Config {
         version: VERSION.to_owned(),
@@ -153,7 +153,7 @@ fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
     Ok(Driver::new(Machine::new(config), options.debug, recorder))
 }
 
-/// What an earlier core has left, in one of the files.
+/// What an earlier core has saved in one of the files.
 fn left<T>(paths: &Paths, load: impl FnOnce(&Path) -> anyhow::Result<Option<T>>) -> Option<T> {
     let directory = paths.state.as_deref()?;
     load(directory).unwrap_or_else(|error| {

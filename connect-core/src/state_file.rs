@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Files in the state directory: reading, and replacing as a whole.
 //!
-//! They are not synced: what a crash of the machine loses counts for nothing after it anyway.
+//! They are not synced: after a crash of the host they are not valid anyway.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -17,12 +17,12 @@ use serde::de::DeserializeOwned;
 /// The largest file that is read. That of 50,000 peers has about 40 MiB.
 const MAX_SIZE: u64 = 256 * 1024 * 1024;
 
-/// The bytes of the file, if it is one that a core has left.
+/// The bytes of the file, if it can be one that core has written.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let file = plain_file::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let file = file.with_context(|| {
         format!(
-            "{} is not a plain file: move it away, and a new one is written",
+            "{} is not a plain file: move it away; core then writes a new one",
             path.display()
         )
     })?;
@@ -30,7 +30,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let size = file.metadata().with_context(failed)?.len();
     anyhow::ensure!(
         size <= MAX_SIZE,
-        "{} is larger than {} MiB, so it is not what the service has left: move it away",
+        "{} is larger than {} MiB, so it is no state file of the service: move it away",
         path.display(),
         MAX_SIZE >> 20
     );
@@ -42,7 +42,7 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Only what is looked at first.
+/// The part that is read first.
 #[derive(Deserialize)]
 struct Header {
     schema: u32,
@@ -62,7 +62,7 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path, known: u32) -> anyhow::Resu
     let Header { schema } = serde_json::from_slice(&bytes).with_context(malformed)?;
     anyhow::ensure!(
         schema == known,
-        "{} has form {schema}, and this program knows form {known}",
+        "{} has form {schema}, but this program reads form {known}",
         path.display()
     );
     serde_json::from_slice(&bytes).with_context(malformed)
@@ -108,7 +108,7 @@ pub(crate) fn make(directory: &Path) -> io::Result<()> {
 }
 
 /// Checks that nobody else can put a file in the directory: commands from such a file are run. One
-/// that is not there yet is safe if those above it are.
+/// that does not exist yet is safe if those above it are.
 ///
 /// # Errors
 /// Why it is not safe, and the remedy.
@@ -117,7 +117,7 @@ pub(crate) fn check(directory: &Path) -> anyhow::Result<()> {
         Ok(()) | Err(Distrust::Missing { .. }) => Ok(()),
         Err(distrust) => {
             let what = format!("the state directory {}", directory.display());
-            let danger = "have anything run";
+            let danger = "make the service run anything";
             anyhow::bail!(distrust.refusal(&what, danger, "--keep-state"))
         }
     }

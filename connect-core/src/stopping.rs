@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The end of `connect`, once the service is released: the script helper gives its scripts time to
-//! end, and `connect` waits for the helper.
+//! The end of `connect`, once the service is released: the script helper waits for its scripts, and
+//! `connect` waits for the helper.
 //!
 //! ```text
 //!   TERM --> helper lets its scripts run to their end, at most --stop-wait --> it ends
@@ -8,8 +8,8 @@
 //!   --stop-wait and a margin have passed --> KILL
 //! ```
 //!
-//! Nothing of the service is held meanwhile: the next `connect` may be running already. Scripts are
-//! never ended from here: those that are left go on, and the next script helper watches them.
+//! Meanwhile the service and its sockets are free: the next `connect` may be running already.
+//! Scripts are never ended here: those that remain go on, and the next script helper watches them.
 
 use std::io;
 use std::process::ExitStatus;
@@ -21,19 +21,19 @@ use tokio::time::timeout;
 
 use crate::signals::Signals;
 
-/// How long the script helper may take beyond the time that it gives its scripts. It needs
-/// milliseconds; this leaves room for a loaded machine.
+/// How long the script helper may take in addition to the time that it waits for scripts. It needs
+/// milliseconds; this allows for a loaded host.
 ///
-/// Then it is killed and not left alone. It does not run, or it would have ended: it is stopped, or
-/// hangs. What it knows is in its journal, and its scripts go on all the same; but as long as it
-/// lives it holds the journal, and the next script helper would wait for it for ever.
+/// Then it is killed, since it is stopped or hangs. Everything that it knows is in its journal, and
+/// its scripts go on. If it stayed, it would keep the lock on the journal, and the next script
+/// helper would wait for ever.
 pub(crate) const MARGIN: Duration = Duration::from_secs(2);
 
 /// A script helper that was asked to end.
 #[derive(Debug)]
 pub(crate) struct LastHelper {
     child: Child,
-    /// How long it lets its scripts run.
+    /// How long it waits for its scripts.
     stop_wait: Duration,
     /// [`MARGIN`], but in tests.
     margin: Duration,
@@ -51,8 +51,8 @@ enum Outcome {
 }
 
 impl LastHelper {
-    /// Asks the helper to end. To be called while it is connected to core, so that it takes the
-    /// loss of that connection for what it is.
+    /// Tells the helper to end. To be called while it is connected to core, so that it knows why it
+    /// then loses that connection.
     pub(crate) fn ask(child: Child, stop_wait: Duration, scripts: u64) -> Self {
         let helper = LastHelper {
             child,
@@ -72,8 +72,8 @@ impl LastHelper {
             tracing::info!(
                 scripts,
                 seconds = self.stop_wait.as_secs(),
-                "the service has ended; waiting until its scripts have ended, for so many seconds at \
-                 most; another signal ends the wait, and the scripts go on"
+                "the service has ended; waiting for its scripts to end, for at most so many \
+                 seconds; another signal ends the wait, and the scripts go on"
             );
         }
         match self.outcome(signals).await {
@@ -107,13 +107,13 @@ impl LastHelper {
         }
         // It may end by itself at this very moment.
         let _ = self.child.start_kill();
-        // One that hangs in the kernel does not end even so.
+        // A process that hangs in the kernel does not end even then.
         let _ = timeout(self.margin, self.child.wait()).await;
         Outcome::Killed
     }
 
     fn signal(&self, signal: Signal) {
-        // None if it was waited for: then the number may be another process's.
+        // `None` if it has ended: then the number may belong to another process.
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = id.and_then(Pid::from_raw) {
             // It may have ended by itself.

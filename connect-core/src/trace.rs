@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The protocol trace of `--debug`: every line both ways on standard output, challenges masked.
+//! The protocol trace of `--debug`: every line in both directions on standard output, with
+//! challenges masked.
 
 use connect_runtime::streams::Stream;
 
 use crate::secrets::Secrets;
 
-/// A line from the server, or for it. A challenge that the line gives away is learnt first.
+/// A line from the server, or for it. A challenge in the line is learnt first.
 pub(crate) fn print(direction: Direction, line: &str, secrets: &mut Secrets) {
     secrets.learn_from_line(line);
     let mark = match direction {

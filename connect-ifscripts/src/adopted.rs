@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Finding the children that an earlier helper had started, and their output.
+//! Finding the children that an earlier helper started, and their output.
 
 use std::io;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::pipes;
 #[derive(Debug)]
 pub(crate) struct Adopted {
     pub(crate) watched: Watched,
-    /// How old it is.
+    /// Its age.
     pub(crate) age: Duration,
     pub(crate) pipes: pipes::Found,
 }
@@ -22,18 +22,18 @@ pub(crate) struct Adopted {
 /// Finds a child and begins to watch it. `None` if it has ended.
 ///
 /// # Errors
-/// What the system says if it refuses to let the child be watched.
+/// The error of the system if it does not allow us to watch the child.
 pub(crate) fn find(child: Child) -> io::Result<Option<Adopted>> {
     let is_it = || child.start_time != 0 && start_time::of(child.pid) == Some(child.start_time);
     let Some(watched) = Watched::find(child.pid)? else {
         return Ok(None);
     };
-    // The start time is read after the descriptor was opened: if it is right now, the descriptor is
-    // that of the right process, too.
+    // The start time is read after the descriptor was opened: if it is the right one, so is the
+    // process of the descriptor.
     if !is_it() {
         return Ok(None);
     }
-    // And so are the pipes, if it is still right when they are open.
+    // The pipes are the right ones, too, if the start time is still right after they were opened.
     let pipes = Some(pipes::find(child.pid)).filter(|_| is_it());
     Ok(Some(Adopted {
         watched,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The task that attends to one child: reads what it writes, signals it, reaps it. It does the same
-//! for a child of an earlier helper, whose status goes to another process.
+//! The task for one child: it reads what the child writes, sends it signals and reaps it. It does
+//! the same for a child of an earlier helper, except that another process reaps that one.
 //!
 //! ```text
 //!             Action: terminate, kill, close the output
@@ -10,11 +10,11 @@
 //! ```
 //!
 //! Only this task signals and reaps its child, so no signal is ever sent to a process number that
-//! the child no longer has. A child of an earlier helper may have ended a moment before a signal;
-//! but the system does not use a number again before it has used all others.
+//! the child no longer has. A child of an earlier helper may have ended just before a signal is
+//! sent. But the system does not use a number again before it has used all others.
 //!
-//! When the service drops its end of the way to the task, the task stops: what it has read is
-//! passed on, and the rest is left in the pipes for the next helper.
+//! When the service drops its end of the channel to the task, the task stops: it passes on what it
+//! has read, and leaves the rest in the pipes for the next helper.
 
 use std::cell::RefCell;
 use std::future::{pending, poll_fn};
@@ -42,11 +42,11 @@ use crate::lines::Cutter;
 use crate::machine::{Action, Input};
 use crate::pipes::{self, Held};
 
-/// How much is read at once: the size of a pipe, so that one turn reads what is there, and then
-/// other children are served.
+/// How much is read at once: the size of a pipe, so that one read takes all that is there, and then
+/// it is the turn of other children.
 const READ_SIZE: usize = 64 * 1024;
 
-/// How long to wait before a child that has ended, but cannot be reaped yet, is tried again.
+/// How long to wait before trying again to reap a child that has ended but cannot be reaped yet.
 const REAP_AGAIN: Duration = Duration::from_millis(10);
 
 thread_local! {
@@ -55,14 +55,15 @@ thread_local! {
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_SIZE].into());
 }
 
-/// How much output of a script may be left in its pipe, for the next helper, by one that nobody
-/// hears any more. The rest of the pipe is room for the script, so that it need not wait.
+/// How much output of a script may stay in its pipe, for the next helper, when nobody receives any
+/// more what this helper reads. The rest of the pipe is room for the script, so that it need not
+/// wait.
 const LEFT: u64 = READ_SIZE as u64 / 2;
 
-/// How long a helper that leaves output in a pipe waits before it looks again how much there is.
+/// How long a helper that leaves output in a pipe waits before it checks again how much there is.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// A child to be attended to.
+/// A child with all that its task needs.
 pub(crate) struct Attended {
     pub(crate) process: Process,
     pub(crate) watched: Watched,
@@ -74,12 +75,12 @@ pub(crate) struct Attended {
 pub(crate) enum Process {
     /// Ours.
     Own(process::Child),
-    /// An earlier helper's: nobody can tell how it ends.
+    /// An earlier helper's: nobody can say how it ends.
     Adopted,
 }
 
 impl Process {
-    /// How it has ended, if it has, and that can be known.
+    /// How it has ended, if it has ended and the status is known.
     fn status_if_ended(&mut self) -> Option<Ended> {
         match self {
             Process::Own(child) => child.try_wait().ok().flatten().map(describe),
@@ -88,7 +89,7 @@ impl Process {
     }
 }
 
-/// Attends to a child until its last pipe is closed, or the service leaves it alone.
+/// Serves a child until its last pipe is closed, or until the service drops the channel.
 pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Report) {
     let Attended {
         mut process,
@@ -117,7 +118,7 @@ pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Rep
     streams.stderr.drain(&report).await;
     let (run, open) = (report.run, streams.is_open());
     report.send(Input::Reaped { run, end, open }).await;
-    // Only now: that nothing can be read says nothing of what the script has written.
+    // Only now: a pipe that cannot be read does not show what the script has written.
     let eof = |stream| FromScripts::Eof { run, stream };
     report.said(unread.into_iter().map(eof).collect()).await;
     if !open {
@@ -140,8 +141,8 @@ pub(crate) async fn attend(attended: Attended, mut actions: Actions, report: Rep
     report.send(Input::Closed { run }).await;
 }
 
-/// Reads and signals until the child has ended, and reaps it. `None` if the service leaves it alone
-/// before.
+/// Reads, and sends signals, until the child has ended, and reaps it. `None` if the service drops
+/// the channel before that.
 async fn until_ended(
     process: &mut Process,
     (watched, held): (&Watched, &Held),
@@ -179,9 +180,9 @@ async fn until_ended(
         let Process::Own(child) = process else {
             return Some(Ended::Lost);
         };
-        // The child ended at TERM, but another process of its group may not have: one that holds a
-        // pipe may be of the group. As long as the child is not reaped its number stands for the
-        // group alone, so the KILL that follows after the grace time reaches the right group.
+        // The child ended at TERM, but another process of its group may still run: a process that
+        // has a pipe open may belong to the group. Until the child is reaped, its number names this
+        // group only, so the KILL that follows after the grace time goes to the right group.
         let wait_for_group = terminated && !killed && streams.is_open();
         if !wait_for_group {
             match child.try_wait() {
@@ -228,12 +229,12 @@ impl Actions {
 pub(crate) struct Report {
     pub(crate) run: RunId,
     pub(crate) inputs: mpsc::Sender<Input>,
-    /// Whether nobody hears what is read, now or later: [`LEFT`].
+    /// Whether nobody receives what is read, now or later: see [`LEFT`].
     pub(crate) unheard: Arc<AtomicBool>,
 }
 
 impl Report {
-    /// Sends the child and its group a signal. If we may not, the log says so.
+    /// Sends the child and its group a signal, or logs that we may not.
     fn signal(&self, watched: &Watched, signal: Signal) {
         if let Err(error) = watched.signal(signal) {
             warn!(
@@ -242,14 +243,14 @@ impl Report {
                 ?signal,
                 %error,
                 "cannot end a script that runs as another user: end it as that user or as root; \
-                 to have this done, give connect-ifscripts the capability CAP_KILL"
+                 to let connect-ifscripts do that, give it the capability CAP_KILL"
             );
         }
     }
 
-    /// Whether what there is in a pipe is to stay in it.
+    /// Whether the contents of a pipe are to stay in it.
     fn leaves(&self, pipe: &Receiver) -> bool {
-        // Nothing to read means the end of the stream.
+        // An empty pipe that can be read is at its end.
         self.unheard.load(Ordering::Relaxed) && matches!(ioctl_fionread(pipe), Ok(1..=LEFT))
     }
 
@@ -270,7 +271,7 @@ impl Report {
 struct Read {
     lines: Vec<String>,
     eof: bool,
-    /// The buffer was filled, so more is likely to be there.
+    /// The buffer is full, so there is probably more to read.
     full: bool,
 }
 
@@ -292,7 +293,7 @@ impl Streams {
         closed.map(|stream| stream.stream).collect()
     }
 
-    /// Reads no more, and passes on what was read of lines that are not complete.
+    /// Stops reading, and passes on incomplete lines.
     async fn leave(&mut self, report: &Report) {
         self.stdout.leave(report).await;
         self.stderr.leave(report).await;
@@ -320,8 +321,8 @@ impl ChildStream {
         self.pipe.is_some()
     }
 
-    /// Waits until there is something to read and reads it; forever once the stream has ended.
-    /// Cancel safe: nothing waits after the read.
+    /// Waits until there is something to read and reads it. Waits forever once the stream has
+    /// ended. Cancel safe: there is no await after the read.
     async fn read(&mut self, report: &Report) -> Read {
         let Some(pipe) = &mut self.pipe else {
             return pending().await;
@@ -364,7 +365,7 @@ impl ChildStream {
         if read.eof {
             self.close(report).await;
         } else if read.full {
-            // A child that writes without end must not hold up the others.
+            // A child that writes without end must not delay the others.
             tokio::task::yield_now().await;
         }
     }
@@ -375,8 +376,8 @@ impl ChildStream {
             return;
         };
         let mut lines = Vec::new();
-        // A process that still writes must not keep us here, so only what is there now is read.
-        // Most often that is the end, and no question about more.
+        // A process that still writes must not keep us in this loop, so only what is there now is
+        // read. Usually the first read finds the end, and the amount need not be asked for.
         let mut there = None;
         let eof = loop {
             match read_now(pipe, &mut self.cutter, &mut lines) {

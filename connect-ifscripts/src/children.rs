@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The children that exist: starting them, adopting them, and the ways to the tasks that attend to
-//! them.
+//! The children that exist: starting them, adopting them, and the channels to their tasks.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -22,11 +21,12 @@ use crate::machine::{Action, Input};
 use crate::pipes::{self, Held, Pipes};
 use crate::spawn;
 
-/// How long the ends of the pipes of a new script are held, so that it wakes us only once if it
-/// ends meanwhile. If it closes its output and goes on, core hears of that so much later.
+/// How long we keep our write ends of the pipes of a new script open, so that a script that ends in
+/// this time wakes us only once. If it closes its output and continues, core learns of that with
+/// this delay.
 const HOLD: Duration = Duration::from_millis(100);
 
-/// Of how many scripts they are held at most, since there may be few descriptors.
+/// For how many scripts at most they are kept open, since there may be few descriptors.
 const HELD: usize = 64;
 
 /// The children.
@@ -34,14 +34,14 @@ pub(crate) struct Children {
     admission: Admission,
     /// Our session.
     session: i32,
-    /// The ways to the tasks, by run.
+    /// The channels to the tasks, by run.
     tasks: HashMap<RunId, watch::Sender<Option<Action>>>,
-    /// What the tasks tell the service.
+    /// What the tasks send to the service.
     inputs: mpsc::Sender<Input>,
     pipes: Pipes,
-    /// The ends that are held, and until when, the first first.
+    /// The ends that are kept open, and until when. The one that is due first is at the front.
     held: VecDeque<(Monotonic, Held)>,
-    /// Whether nobody hears any more what is read.
+    /// Whether nobody receives any more what is read.
     unheard: Arc<AtomicBool>,
 }
 
@@ -59,7 +59,7 @@ impl Children {
         }
     }
 
-    /// When and where a child would be made now.
+    /// The time and place at which a child would be created now.
     pub(crate) fn origin(&self) -> Origin {
         Origin {
             at: start_time::now(),
@@ -67,7 +67,7 @@ impl Children {
         }
     }
 
-    /// Starts a run; what became of it is to be told to the machine.
+    /// Starts a run. The result is an input for the machine.
     pub(crate) fn start(&mut self, started: &Run) -> Input {
         let run = started.run;
         let (peer, script) = (&started.peer, started.kind.name());
@@ -87,7 +87,7 @@ impl Children {
                 Input::Started { run, child }
             }
             Err(error) => {
-                // Core tells of it with the warning of the manual, in the same words.
+                // Core reports it with the warning of the manual, in the same words.
                 debug!(run = run.0, peer, script, %error, "script not started");
                 let why = error.to_string();
                 Input::NotStarted { run, why }
@@ -95,8 +95,8 @@ impl Children {
         }
     }
 
-    /// Looks for a child that an earlier helper has started, and watches it; what became of that is
-    /// to be told to the machine.
+    /// Looks for a child that an earlier helper started, and watches it. The result is an input for
+    /// the machine.
     pub(crate) fn adopt(&mut self, run: RunId, child: Child) -> Input {
         let pid = child.pid;
         match adopted::find(child) {
@@ -153,7 +153,7 @@ impl Children {
         self.held.front().map(|(at, _)| *at)
     }
 
-    /// Lets go of the ends that were held long enough.
+    /// Closes the ends that were kept open long enough.
     pub(crate) fn release(&mut self, now: Monotonic) {
         while let Some((_, held)) = self.held.pop_front_if(|(at, _)| *at <= now) {
             held.release();
@@ -165,8 +165,8 @@ impl Children {
         if action == Action::CloseOutput {
             warn!(
                 run = run.0,
-                "too many scripts left processes behind that hold their output open; closing the \
-                 output of the oldest: redirect the output of what a script starts"
+                "too many scripts have ended but left processes that keep their output open; \
+                 closing the oldest output: let scripts redirect the output of what they start"
             );
         } else {
             debug!(run = run.0, ?action, "ending a script");
@@ -176,7 +176,7 @@ impl Children {
         }
     }
 
-    /// Drops the way to a task if it has told its last.
+    /// Drops the channel to a task if this was the last input of the task.
     pub(crate) fn note(&mut self, input: &Input) {
         match input {
             Input::Reaped { run, end, open } => {
@@ -192,20 +192,20 @@ impl Children {
         }
     }
 
-    /// What is read from now on is told to nobody, now or later: most of it is to stay in the pipes
-    /// for the next helper.
+    /// Nobody will receive what is read from now on, so most of it is to stay in the pipes for the
+    /// next helper.
     pub(crate) fn note_unheard(&self) {
         let before = self.unheard.swap(true, Ordering::Relaxed);
         if !before && !self.tasks.is_empty() {
-            info!("core has ended; leaving what scripts write to the next script helper");
+            info!("core has ended; the next script helper reads what scripts write from now on");
         }
     }
 
-    /// Leaves the children alone: nothing is read any more. The way to the service is closed as
-    /// soon as all tasks have told what they have read.
+    /// Stops all tasks: nothing is read any more. The channel to the service is closed once all
+    /// tasks have sent what they have read.
     pub(crate) fn leave(&mut self) {
         self.tasks.clear();
-        // Ours would keep the way open.
+        // Our own sender would keep the channel open.
         self.inputs = mpsc::channel(1).0;
     }
 

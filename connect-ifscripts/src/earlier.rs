@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Waiting for earlier script helpers where the lock cannot say whether there is one.
+//! Waiting for earlier script helpers if the lock cannot show whether there is one.
 //!
-//! A helper that cannot use the directory of the journal would run scripts beside those of an
-//! earlier one. That one is known by its program and by the directory in its command line.
+//! A helper that cannot use the directory of the journal would run scripts at the same time as an
+//! earlier helper. It recognizes the earlier one by its program and by the directory in its command
+//! line.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -17,8 +18,8 @@ use rustix::process::geteuid;
 use tokio::time::sleep;
 use tracing::warn;
 
-/// How often to look whether it has ended. It is a fault that somebody has to mend, so there is no
-/// hurry, and to look takes a few milliseconds.
+/// How often to check whether it has ended. Somebody has to repair the fault, so a second more does
+/// not matter, and a check takes a few milliseconds.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The name of this program.
@@ -30,7 +31,8 @@ const REPLACED: &str = " (deleted)";
 /// The option that names the directory.
 const OPTION: &str = "--journal-dir";
 
-/// Waits until no earlier helper lives that was started with this directory. Whether there was one.
+/// Waits until no earlier helper runs that was started with this directory. Returns whether there
+/// was one.
 pub(crate) async fn ended(directory: &Path, error: &str, notifier: &mut Notifier) -> bool {
     let mut told = None;
     while let Some(pid) = find(directory) {
@@ -44,9 +46,9 @@ pub(crate) async fn ended(directory: &Path, error: &str, notifier: &mut Notifier
                 %path,
                 pid,
                 error,
-                "cannot lock the directory of the journal, and another script helper uses it; \
-                 waiting for it to end, and no script is started meanwhile; if that process is \
-                 stopped or hangs, kill it: its scripts go on"
+                "another script helper locks the directory of the journal; waiting for it to \
+                 end, and starting no script meanwhile; if that process is stopped or hangs, \
+                 kill it: its scripts go on"
             );
         }
         sleep(LOOK).await;

@@ -367,7 +367,7 @@ impl Ledger {
             && !before.never_started
             && before.run != made.run
         {
-            // An earlier run that makes it was started, or may be, whatever becomes of this one.
+            // An earlier run that makes it was started, or may be, whatever happens to this one.
             Arc::make_mut(made).run = None;
         }
         let undone = match state {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The script helper of the connect service: it runs the `ifup`, `ifdown`, `connect` and
-//! `disconnect` scripts which core asks for, and tells core what becomes of them.
+//! `disconnect` scripts which core asks for, and tells core what happens to them.
 //!
 //! [`machine`] decides which run starts when and how it ends, `queue` keeps the runs of each peer
-//! in order, [`ledger`] has what must outlive this process, [`outbox`] keeps what core has not been
+//! in order, [`ledger`] has what the next helper must know, [`outbox`] keeps what core has not been
 //! told yet, and `lines` cuts output into lines. These five do no I/O and read no clock; three of
 //! them are public so that they can be tested together with core. Around them, `service` owns the
-//! tasks that do; `journal` writes the ledger's changes down, under a lock that one helper has at
-//! a time; `admission` says which scripts may run, and with which environment;
-//! `lookups` has host names looked up, each by a child that does nothing else (`resolve`).
+//! tasks that do; `journal` writes the ledger's changes to a file, under a lock that one helper has
+//! at a time; `admission` says which scripts may run, and with which environment; `lookups` has
+//! host names looked up, each by a child that does nothing else (`resolve`).
 
 pub mod ledger;
 pub mod machine;
@@ -39,7 +39,7 @@ use clap::Parser as _;
 /// The whole program.
 #[must_use]
 pub fn main() -> ExitCode {
-    // The child of a lookup; no operator gives this.
+    // The argument of a child that does a lookup. Operators do not use it.
     if let Some(exit) = resolve::child(std::env::args_os()) {
         return exit;
     }

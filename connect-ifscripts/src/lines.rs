@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Cutting one output stream of a script into lines, with a bound on what is passed on.
+//! Cutting one output stream of a script into lines, with a limit on what is passed on.
 //!
 //! A line is passed on at its newline, or as soon as it is known to be too long, or at the end of
 //! the stream. Between reads only the unfinished line is kept.
@@ -11,7 +11,7 @@ pub(crate) const MAX_LINE: usize = 64 * 1024;
 /// What is appended to the beginning of a line that is too long.
 const CUT_MARK: &str = "...";
 
-/// How many lines of one stream of one run are passed on. Nobody reads more than this.
+/// How many lines of one stream of one run are passed on. Nobody reads more lines.
 pub(crate) const MAX_LINES: u32 = 1_000;
 
 /// How many bytes of one stream of one run are passed on, so that a thousand very long lines do not
@@ -23,7 +23,7 @@ pub(crate) const MAX_BYTES: usize = 1024 * 1024;
 pub(crate) struct Cutter {
     /// The beginning of the unfinished line.
     partial: Vec<u8>,
-    /// Whether the rest of the unfinished line is thrown away; the line itself is counted.
+    /// Whether the rest of the unfinished line is dropped; the line itself is counted.
     skipping: bool,
     lines_left: u32,
     bytes_left: usize,
@@ -41,7 +41,7 @@ impl Cutter {
         }
     }
 
-    /// Takes bytes as they arrived and appends the lines that are to be passed on.
+    /// Takes bytes that have arrived and appends the lines that are to be passed on.
     pub(crate) fn feed(&mut self, mut bytes: &[u8], lines: &mut Vec<String>) {
         while !bytes.is_empty() {
             if self.skipping {
@@ -57,7 +57,8 @@ impl Cutter {
                 return;
             }
             let room = MAX_LINE - self.partial.len();
-            // One byte more than fits tells a line of just the greatest length from a longer one.
+            // One byte more than fits, to distinguish a line of exactly the greatest length from a
+            // longer one.
             let within = &bytes[..bytes.len().min(room + 1)];
             if let Some(newline) = newline(within) {
                 self.complete(&within[..newline], "", lines);
@@ -81,20 +82,20 @@ impl Cutter {
         self.skipping = false;
     }
 
-    /// How many lines were thrown away since this was last asked.
+    /// How many lines were dropped since the last call.
     pub(crate) fn take_dropped(&mut self) -> u64 {
         std::mem::take(&mut self.dropped)
     }
 
-    /// Passes on the line that consists of what is kept and of `rest`, or drops it when too much
-    /// was passed on before.
+    /// Passes on the line that consists of `partial` and `rest`, or drops it if too much was passed
+    /// on before.
     fn complete(&mut self, rest: &[u8], mark: &str, lines: &mut Vec<String>) {
         let length = self.partial.len() + rest.len();
         if length > self.bytes_left {
             self.lines_left = 0;
         }
         if self.lines_left == 0 {
-            // No line follows that would be kept, so the memory is given back.
+            // No later line will be kept, so the memory is freed.
             self.partial = Vec::new();
             self.dropped += 1;
             return;

@@ -69,7 +69,7 @@ impl Lookups {
                 Ok(_) => timeout(LOOKUP_LIMIT, ask(program, &lookup))
                     .await
                     .unwrap_or_else(|_| resolve::unanswered()),
-                Err(_) => Found::Failed(format!("{LOOKUPS} lookups are under way already")),
+                Err(_) => Found::Failed(format!("{LOOKUPS} lookups are already under way")),
             };
             drop(place);
             let number = lookup.number;
@@ -182,7 +182,7 @@ mod tests {
         let Found::Failed(why) = busy else {
             panic!("{busy:?}")
         };
-        assert!(why.contains("under way already"), "{why}");
+        assert!(why.contains("already under way"), "{why}");
         for _ in 0..LOOKUPS {
             assert_eq!(found(answers.recv().await.unwrap()), resolve::unanswered());
         }

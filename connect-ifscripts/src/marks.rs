@@ -24,15 +24,16 @@ pub(crate) const VARIABLE: &str = "TRIPE_CONNECT_RUN";
 /// The most that is read of an environment: more than the system gives a program.
 const MOST: u64 = 8 * 1024 * 1024;
 
-/// How long after the note a child may have been started that shows neither number nor input, since
-/// it runs as another user: so long may the helper have stood still in between. Of a child that
-/// shows one of them this does not matter. A child that is missed has the next script run beside
-/// it, without anybody knowing; but whatever else runs as another user in the session of a helper
-/// that was started in a terminal looks the same, and must not be taken for a script hours later.
+/// For a child of which we can read neither number nor input, since it runs as another user: how
+/// long after the note in the journal it may have been started. The helper may have been suspended
+/// for this time in between. For a child that shows one of the two, there is no such limit. If a
+/// child is not found, the next script runs at the same time as it, and nobody notices. But every
+/// other process of another user in the session of a helper that was started in a terminal looks
+/// the same, and must not be taken for a script hours later.
 const SLACK: Duration = Duration::from_secs(2);
 
-/// Finds the children of the runs that were just being started when the journal ended. There is
-/// one such run at most, since what became of a start is noted before the next one is.
+/// Finds the children of the runs that were just being started when the journal ended. There is at
+/// most one such run, since the result of a start is noted before the next start.
 pub(crate) fn find(ledger: &Ledger, mark: &InputMark) -> BTreeMap<RunId, Child> {
     let mut found = BTreeMap::new();
     if ledger.being_started().next().is_none() {

@@ -13,8 +13,8 @@ use tripe_admin::Interval;
 #[command(name = "connect-ifscripts", version)]
 pub(crate) struct Options {
     /// How many ifup and ifdown scripts may run at once, over all peers.
-    // 64 of each kind cost less than 400 of the 1,024 descriptors a process commonly gets, and are
-    // more than any machine starts at once with profit.
+    // 64 of each kind need less than 400 of the 1,024 descriptors that a process usually may have.
+    // No machine is faster with more of them.
     #[arg(long, value_name = "NUMBER", default_value = "64")]
     pub(crate) children: NonZeroUsize,
     /// How many connect and disconnect commands may run at once, over all peers.
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn the_manual_page_names_every_option_and_no_other() {
         let page = include_str!("../../man/connect-ifscripts.8");
-        // The page names an option of core.
+        // The manual page also names an option of core.
         let others = ["ifscripts-user"];
         let found = house::manual::disagreements(Options::command(), page, &others);
         assert_eq!(found, [""; 0]);

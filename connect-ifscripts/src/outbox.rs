@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What core has been told and what it has not been told yet, so that nothing is lost while there
-//! is no core, and a new core hears of everything that no core has settled.
+//! What core has been told, and what it has not been told yet. So nothing is lost while there is no
+//! core, and a new core is told of everything that no core has settled.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
@@ -14,7 +14,7 @@ use connect_ipc::scripts::{Ended, FromScripts, Stream, UnderWay};
 /// are always kept; they are few, since no runs come in without core.
 const MAX_KEPT: usize = 8 * 1024 * 1024;
 
-/// What a line costs in addition to its text, about.
+/// About how much a line costs in addition to its text.
 const LINE_COST: usize = 64;
 
 /// Messages on their way to core.
@@ -129,9 +129,9 @@ impl Outbox {
         }
     }
 
-    /// The messages with which a new connection begins: the runs that core has not settled, as far
-    /// as a core could know of them, and again which of them cannot be ended and the ends that a
-    /// core has heard but not settled. The waiting messages then say what has happened since.
+    /// The messages with which a new connection begins: the runs that core has not settled and of
+    /// which a core may know; then which of them cannot be ended; then the ends that were sent to a
+    /// core and that it has not settled. The waiting messages then say what has happened since.
     #[must_use]
     pub fn resume(&self) -> Vec<FromScripts> {
         let runs: Vec<UnderWay> = self.told.values().map(|t| t.under_way.clone()).collect();
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn each_core_hears_that_a_script_cannot_be_ended_until_it_has_ended() {
+    fn each_core_is_told_that_a_script_cannot_be_ended_until_it_has_ended() {
         let mut outbox = Outbox::default();
         outbox.accept(under_way(RUN, None));
         let since = Monotonic(7);

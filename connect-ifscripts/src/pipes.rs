@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The pipes into which scripts write: making them, and finding those of a script that an earlier
-//! helper has started.
+//! The pipes into which scripts write: creating them, and finding those of a script that an earlier
+//! helper started.
 //!
 //! A script's end is open for reading as well as for writing. So the script itself keeps the pipe
 //! readable: when this helper dies, what the script writes waits in the pipe for the next helper,
-//! and the script is not ended by `SIGPIPE` in the middle of its work. The output has its end all
-//! the same when the last such end is closed.
+//! and the script is not ended by `SIGPIPE` in the middle of its work. The output still ends when
+//! the last such end is closed.
 //!
-//! Most scripts are short. The end of one would wake this helper three times, for two pipes and for
-//! the process. So the helper holds an end of its own for a while ([`Held`]), and such a script
-//! wakes it once.
+//! Most scripts are short. When one ends, that would wake this helper three times, for two pipes
+//! and for the process. So the helper keeps an end of its own open for a while ([`Held`]), and such
+//! a script wakes it only once.
 
 use std::fs;
 use std::io;
@@ -45,11 +45,11 @@ pub(crate) struct Made {
     pub(crate) ours: Receiver,
     /// The end for the child, which does.
     pub(crate) for_child: OwnedFd,
-    /// Another such end, to be held.
+    /// Another such end, which the helper keeps open for a while.
     held: Option<OwnedFd>,
 }
 
-/// Ends for writing that this helper holds: until it lets them go, the output has no end. Clones
+/// Write ends that this helper keeps open: until it closes them, the output does not end. Clones
 /// are the same ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Held(Arc<Mutex<Vec<OwnedFd>>>);
@@ -62,7 +62,7 @@ pub(crate) struct Found {
 }
 
 impl Pipes {
-    /// Gets ready to make some.
+    /// Opens what is needed to create pipes.
     pub(crate) fn new() -> Self {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let own = openat(CWD, OWN, flags, Mode::empty());
@@ -97,13 +97,13 @@ impl Pipes {
 }
 
 impl Held {
-    /// Those of these pipes.
+    /// The write ends of these pipes.
     pub(crate) fn of(pipes: [&mut Made; 2]) -> Self {
         let ends = pipes.into_iter().filter_map(|pipe| pipe.held.take());
         Held(Arc::new(Mutex::new(ends.collect())))
     }
 
-    /// Lets them go.
+    /// Closes them.
     pub(crate) fn release(&self) {
         drop(std::mem::take(&mut *self.lock()));
     }
@@ -114,17 +114,18 @@ impl Held {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<OwnedFd>> {
-        // Nothing that holds the lock can panic half-way.
+        // No code panics while it holds the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Opens the pipes of a script that an earlier helper has started. To be called within a runtime,
-/// and only when that helper does not read any more: of two readers each would get a part.
+/// Opens the pipes of a script that an earlier helper started. To be called within a runtime, and
+/// only when that helper no longer reads: with two readers, each would get a part.
 pub(crate) fn find(pid: i32) -> Found {
     let (stdout, stderr) = (script_pipe(pid, 1), script_pipe(pid, 2));
     let inode = |pipe: &Option<(Receiver, u64)>| pipe.as_ref().map(|(_, inode)| *inode);
-    // A script that has joined them (2>&1) writes to one of them only, which is to be read once.
+    // A script that has joined them (2>&1) writes to only one of them, which must not be read
+    // twice.
     let joined = inode(&stdout) == inode(&stderr);
     Found {
         stdout: stdout.map(|(pipe, _)| pipe),
@@ -132,11 +133,11 @@ pub(crate) fn find(pid: i32) -> Found {
     }
 }
 
-/// The pipe at this descriptor of a process, and its number, if a helper has made it.
+/// The pipe at this descriptor of a process, and its number, if a helper created it.
 fn script_pipe(pid: i32, descriptor: u8) -> Option<(Receiver, u64)> {
     let path = format!("/proc/{pid}/fd/{descriptor}");
     let inode = pipe_inode(fs::read_link(&path).ok()?.to_str()?)?;
-    // The pipes of a shell, which are not for us, have an end for writing only.
+    // A pipe of a shell, which is not for us, has an end that can only be written.
     let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).ok()?;
     if !is_open_both_ways(&info) {
         return None;

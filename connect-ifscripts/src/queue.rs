@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The order of the runs: two lanes for each peer, one run of a lane at a time, and in each of the
-//! two pools of places peers in turn.
+//! The order of the runs: each peer has two lanes, one run of a lane is under way at a time, and
+//! the peers take turns in each of the two pools of places.
 //!
 //! Interface scripts never wait for connection commands, so each lane has a pool of its own. A
 //! connection command waits for the interface scripts of its peer that were ordered before it.
@@ -11,8 +11,8 @@ use std::sync::Arc;
 use connect_ipc::RunId;
 use connect_ipc::setup::{ByLane, Lane};
 
-/// How many runs of one lane of a peer may wait. A peer gets that far behind only when one of its
-/// scripts hangs while the peer comes and goes; a longer queue would only cost memory.
+/// How many runs of one lane of a peer may wait. So many wait only if a script of the peer hangs
+/// while the peer is added and removed again and again; a longer queue would only cost memory.
 pub(crate) const MAX_WAITING: usize = 1_000;
 
 /// The queues of all peers.
@@ -27,7 +27,8 @@ pub(crate) struct Queues {
 /// The places of one lane, over all peers.
 #[derive(Clone, Debug)]
 struct Pool {
-    /// The peers that have something to start, the next one first. Each is here just when it has.
+    /// The peers that have something to start, the next one first. A peer that has nothing to start
+    /// is not here.
     turns: BTreeMap<u64, Arc<str>>,
     /// The number of the next turn to be given.
     next_turn: u64,
@@ -35,9 +36,9 @@ struct Pool {
     waiting: usize,
     /// How many runs are under way.
     busy: usize,
-    /// How many may be.
+    /// How many may be under way.
     bound: usize,
-    /// Whether runs have waited for nothing but a place since there was last none that did.
+    /// Whether a run waits only for a place, at every moment since this began.
     full: bool,
 }
 
@@ -72,7 +73,7 @@ impl Queues {
         }
     }
 
-    /// Puts a run into its peer's queue, behind those with smaller numbers.
+    /// Puts a run into its peer's queue, after those with smaller numbers.
     pub(crate) fn push(&mut self, peer: &str, lane: Lane, run: RunId) -> Result<(), Full> {
         let (name, entry) = self.entry(peer);
         let waiting = &mut entry.lanes.get_mut(lane).waiting;
@@ -85,7 +86,7 @@ impl Queues {
         Ok(())
     }
 
-    /// Counts a run of this peer as under way although it did not come out of the queue.
+    /// Counts a run of this peer as under way although it was not in the queue.
     pub(crate) fn hold(&mut self, peer: &str, lane: Lane, run: RunId) {
         let (name, entry) = self.entry(peer);
         entry.lanes.get_mut(lane).busy.push(run);
@@ -121,9 +122,8 @@ impl Queues {
         self.pools.interface.waiting + self.pools.connection.waiting
     }
 
-    /// Whether runs of this lane have waited for nothing but a place since there was last none that
-    /// did. A place that is free for a moment changes nothing, so this does not come and go with
-    /// each run.
+    /// Whether, at every moment since this began, a run of this lane has waited only for a place. A
+    /// place that is free for a moment does not change it, so it does not change with each run.
     pub(crate) const fn is_full(&self, lane: Lane) -> bool {
         self.pools.get(lane).full
     }
@@ -150,7 +150,7 @@ impl Queues {
         self.refresh(&name);
     }
 
-    /// Takes a waiting run off its queue. Whether it was there.
+    /// Removes a waiting run from its queue. Returns whether it was there.
     pub(crate) fn remove(&mut self, peer: &str, lane: Lane, run: RunId) -> bool {
         let Some((name, entry)) = self.known(peer) else {
             return false;
@@ -195,9 +195,9 @@ impl Queues {
         self.peers.contains_key(peer).then(|| self.entry(peer))
     }
 
-    /// After a change of a peer's queues: gives it a turn in each pool in which it has something to
-    /// start, at the end of the line, takes one from it that it has for nothing, and forgets a peer
-    /// of which nothing is left.
+    /// To be called after a peer's queues have changed. Gives the peer a turn, after all others, in
+    /// each pool in which it has something to start; removes its turn where it has nothing to
+    /// start; and forgets a peer without runs.
     fn refresh(&mut self, name: &Arc<str>) {
         let Some(peer) = self.peers.get_mut(name) else {
             return;
@@ -228,7 +228,7 @@ impl Pool {
         }
     }
 
-    /// Gives a peer a turn, or takes it, as it can start something or cannot.
+    /// Gives a peer a turn if it can start something, or else removes its turn.
     fn give(&mut self, name: &Arc<str>, entry: &mut PeerLane, startable: bool) {
         match entry.turn {
             None if startable => {
@@ -388,7 +388,7 @@ mod tests {
     #[test]
     fn a_run_taken_off_leaves_the_others_in_order() {
         let mut queues = queues(2, 2);
-        // One that was given again comes to its place.
+        // A run that is queued again gets its old place.
         push(&mut queues, I, &[(1, "a"), (3, "a"), (2, "a")]);
         assert_eq!(queues.waiting_of("a", I).count(), 3);
         assert!(queues.remove("a", I, RunId(2)));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The running program: the tasks, and who tells whom what.
+//! The running program: the tasks, and the messages between them.
 //!
 //! ```text
 //!   core --LinkEvent--> [Service::run] --Input--> machine
@@ -10,8 +10,8 @@
 //!              [child::attend] <--- pipes, exit of a child, also of an earlier helper's
 //! ```
 //!
-//! The service never waits for one of the tasks: an action is a value that the task finds when it
-//! looks, and messages to core are kept.
+//! The service never waits for one of the tasks: an action is a value that the task reads later,
+//! and messages to core are kept.
 
 use std::time::Duration;
 
@@ -41,22 +41,22 @@ use crate::outbox::Outbox;
 use crate::stdin::{self, InputMark};
 use crate::succession::Beginning;
 
-/// How many inputs of children may wait for the service. A child whose input does not fit waits,
-/// and so writes no faster than the service passes on.
+/// How many inputs from children may wait for the service. The task of a child waits if there is no
+/// room, so a child cannot write faster than the service passes on.
 const INPUTS: usize = 64;
 
-/// How many turns of the event loop a last message may take to be written before the program ends:
-/// one for the writer, some to spare.
+/// How many turns of the event loop the last message may take to be written before the program
+/// ends: one for the writer, and a few as a reserve.
 const LAST_TURNS: usize = 4;
 
-/// How many starts in a row are noted with one write and told with another: what it costs to start
-/// them is far more than what core waits for it.
+/// How many starts in a row are noted with one write and reported with another. Core waits for
+/// this, but starting the scripts takes far longer.
 const STARTS_TOLD_TOGETHER: usize = 4;
 
-/// How long core may take to end a message while the program ends.
+/// How long core may take to complete a message while the program ends.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How often a helper that is ending looks whether another one waits for its end.
+/// How often a helper that is ending checks whether another one waits for its end.
 const LOOK_FOR_SUCCESSOR: Duration = Duration::from_millis(50);
 
 /// The service.
@@ -69,38 +69,38 @@ struct Service {
     from_children: mpsc::Receiver<Input>,
     journal: Journal,
     notifier: Notifier,
-    /// How long scripts may take to end when we are to.
+    /// How long scripts may take to end when this program is to end.
     stop_wait: Duration,
     /// Set once a signal has asked us to end.
     ending: Option<Ending>,
-    /// Of which lanes it was logged that runs wait for others to end.
+    /// For which lanes we have logged that runs wait for others to end.
     logged_full: ByLane<bool>,
     told: Told,
 }
 
-/// A helper that is asked to end and gives its scripts time.
+/// The state of a helper that was asked to end and waits for its scripts.
 struct Ending {
     /// When it ends although scripts are under way.
     at: Monotonic,
-    /// When to look next whether another helper waits.
+    /// When to check next whether another helper waits.
     look_at: Monotonic,
-    /// Whether somebody has asked for it: the death of the parent may come before that or after.
+    /// Whether a user has asked for it. The death of the parent may come before that or after it.
     asked: bool,
 }
 
-/// How things stand as this core was told.
+/// What this core has been told about our state.
 #[derive(Default)]
 struct Told {
     /// How many lines of the log were lost.
     lost: u64,
-    /// Of which lanes runs wait for others to end.
+    /// In which lanes runs wait for others to end.
     full: ByLane<bool>,
     /// What is wrong with the journal.
     fault: Option<String>,
 }
 
-/// Runs scripts until a signal ends the program. Then what is under way or waiting may take as long
-/// to end as the options say, and children that need longer are left alone.
+/// Runs scripts until a signal ends the program. Then scripts that are under way or waiting have as
+/// long to end as the options say. Children that need longer continue without us.
 pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut signals = EndSignals::catch().context("cannot catch signals")?;
     let mut wake = Deadline::new().context("cannot create a timer")?;
@@ -117,8 +117,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
     let mut inputs = Vec::with_capacity(INPUTS);
     let mut untold = 0;
     loop {
-        // One start a turn, so that many new runs do not delay what the children say that are there
-        // already.
+        // One start for each turn, so that many new runs do not delay the output of children that
+        // already run.
         let started = service.start_next();
         untold = if started {
             (untold + 1) % STARTS_TOLD_TOGETHER
@@ -136,8 +136,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<()> {
         }
         wake.set_late(service.next_wake());
         tokio::select! {
-            // First, since a core that ends asks us to end and then closes the connection: that is
-            // no trouble to be told.
+            // First, since a core that ends asks us to end and then closes the connection. This
+            // loss of the connection must not be reported as a fault.
             biased;
             signal = signals.next() => if service.asked_to_end(signal) { break },
             () = service.next_event(&mut wake, &mut inputs) => {}
@@ -226,8 +226,8 @@ impl Service {
         wakes.into_iter().flatten().min()
     }
 
-    /// A signal says that we are to end: sets the time by which. Whether that is now, because
-    /// nothing is waited for or because somebody asks for the second time.
+    /// A signal asks us to end: sets the deadline. Returns whether it is now, because there is
+    /// nothing to wait for or because this is the second time.
     fn asked_to_end(&mut self, signal: EndSignal) -> bool {
         self.notifier.stopping();
         self.with_journal(Journal::secure);
@@ -246,11 +246,14 @@ impl Service {
         again || self.stop_wait.is_zero()
     }
 
-    /// Whether it is time to end: no script is left to wait for, or they have had their time, or
-    /// another helper waits to go on with them.
+    /// Whether it is time to end: there is no script to wait for, or their time is over, or another
+    /// helper waits to continue with them.
     fn is_over(&mut self) -> bool {
         if self.journal.is_taken() {
-            warn!("another script helper has the journal of scripts; leaving the scripts to it");
+            warn!(
+                "another script helper has the journal of scripts; ending, and that one goes \
+                   on with the scripts"
+            );
             return true;
         }
         let Some(ending) = &mut self.ending else {
@@ -270,13 +273,15 @@ impl Service {
             let (scripts, waiting) = (self.machine.under_way(), self.machine.waiting());
             info!(
                 scripts,
-                waiting, "another script helper waits; leaving the scripts to it"
+                waiting,
+                "another script helper waits; ending, and that one goes on with the \
+                          scripts"
             );
         }
         succeeded
     }
 
-    /// This event, and what has come with it, so that one write notes all of it.
+    /// Handles this event and all that have come with it, so that one write notes all of them.
     fn on_links(&mut self, event: LinkEvent<ToScripts>) {
         self.on_link(event);
         while let Some(event) = self.link.ready() {
@@ -307,14 +312,16 @@ impl Service {
         }
     }
 
-    /// If no core will hear us any more, what scripts write is left to the next helper.
+    /// If no core will receive our messages any more, the output of scripts is left to the next
+    /// helper.
     fn note_hearing(&self) {
         if self.link.is_over() {
             self.children.note_unheard();
         }
     }
 
-    /// Tells the machine, and does what it wants done. Whether a run was to be started.
+    /// Gives the machine an input, and carries out its outputs. Returns whether a run was to be
+    /// started.
     fn decide(&mut self, input: Input) -> bool {
         let mut out = Vec::new();
         self.machine.handle(input, clock::now(), &mut out);
@@ -346,7 +353,7 @@ impl Service {
         started
     }
 
-    /// Writes what the machine has had noted.
+    /// Writes the machine's entries to the journal.
     fn write_journal(&mut self) {
         self.journal.flush(self.machine.ledger(), clock::now());
     }
@@ -364,8 +371,8 @@ impl Service {
         }
     }
 
-    /// Starts the run whose turn it is, if there is one and no other helper has the lock: that one
-    /// has read the same orders.
+    /// Starts the run whose turn it is, if there is one and no other helper has the lock: another
+    /// helper would have read the same orders.
     fn start_next(&mut self) -> bool {
         if !self.machine.has_turn() || !self.journal.lets_start(clock::now()) {
             return false;
@@ -374,7 +381,7 @@ impl Service {
         self.decide(Input::Turn(origin))
     }
 
-    /// Logs once that runs wait for others to end, so that scripts that hang are found.
+    /// Logs once that runs wait for others to end, so that operators find scripts that hang.
     fn note_fullness(&mut self) {
         for lane in Lane::ALL {
             let full = self.machine.is_full(lane);
@@ -387,8 +394,8 @@ impl Service {
                 info!(
                     scripts = lane.scripts(),
                     option,
-                    "as many scripts of this kind run as the option allows, others wait; if this \
-                     lasts, set a time limit for those that hang or raise the option"
+                    "as many scripts of this kind run as the option allows, and others wait; if \
+                     this lasts, set a time limit for those that hang, or raise the option"
                 );
             }
         }
@@ -407,7 +414,7 @@ impl Service {
         self.link.flush();
     }
 
-    /// Tells core how things stand that it does not know yet.
+    /// Tells core what it does not know yet about our state.
     fn tell_state(&mut self) {
         let lost = log_lines_lost();
         if lost != self.told.lost && self.link.put(&FromScripts::LogLost(lost)) {
@@ -429,7 +436,7 @@ impl Service {
         }
     }
 
-    /// Reads what core has sent: a core that is gone cannot order it again.
+    /// Reads what core has sent: a core that has ended cannot order it again.
     async fn hear_out(&mut self) {
         self.link.make_no_other();
         let rest = async {
@@ -438,11 +445,11 @@ impl Service {
                 self.on_links(event);
             }
         };
-        // Only a core that stands still in the middle of a message takes longer.
+        // Only a core that is suspended in the middle of a message takes longer.
         let _ = timeout(LAST_WORDS, rest).await;
     }
 
-    /// Stops reading, so that the next helper can go on with it, and writes the last messages.
+    /// Stops reading, so that the next helper can read the rest, and writes the last messages.
     async fn end(mut self) {
         self.hear_out().await;
         self.children.leave();
@@ -468,7 +475,7 @@ impl Service {
         for _ in 0..LAST_TURNS {
             yield_now().await;
         }
-        // The end of the process gives it up, and with it everything that attends to a child.
+        // The end of the process releases the lock, together with everything that serves a child.
         std::mem::forget(self.journal);
     }
 }

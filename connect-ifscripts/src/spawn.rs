@@ -62,14 +62,14 @@ pub(crate) enum SpawnError {
     #[error("cannot run `{program}': its arguments and variables are too long; shorten the record")]
     TooLong { program: String },
     #[error(
-        "cannot run `{program}': the command or a variable holds a NUL character; remove it from \
-         the record"
+        "cannot run `{program}': the command or a variable contains a NUL character; remove it \
+         from the record"
     )]
     Nul { program: String },
     #[error(
-        "will not run `{program}': {distrust}; others could make it do anything with the rights of \
-         connect-ifscripts; {}, move the script to a directory that only root can write to, or use \
-         --allow-unsafe-scripts",
+        "not running `{program}': {distrust}, so others could use the rights of \
+         connect-ifscripts; {}, move the script to a directory that only root can write to, or \
+         use --allow-unsafe-scripts",
         distrust.remedy()
     )]
     Unsafe { program: String, distrust: Distrust },
@@ -102,7 +102,7 @@ pub(crate) fn spawn(
     let held = Held::of([&mut stdout, &mut stderr]);
     command
         .process_group(0)
-        // Ours has nothing to read, and is the mark of a script: see `stdin`.
+        // Our own standard input is empty, and it is the mark of a script: see `stdin`.
         .stdin(Stdio::inherit())
         .stdout(stdout.for_child)
         .stderr(stderr.for_child);
@@ -120,8 +120,8 @@ pub(crate) fn spawn(
             held,
         }),
         Err(error) => {
-            // A child that cannot be watched must not run. This waits only for the kernel to end
-            // it.
+            // A child that cannot be watched must not run. Only the kernel has to act before this
+            // returns.
             let _ = child.kill();
             let _ = child.wait();
             Err(failed(error))
@@ -129,7 +129,7 @@ pub(crate) fn spawn(
     }
 }
 
-/// Watches a child that was made since `before`.
+/// Watches a child that was created after `before`.
 fn watch(child: &process::Child, before: u64) -> io::Result<(Watched, Child)> {
     let number = i32::try_from(child.id()).map_err(io::Error::other)?;
     let pid = Pid::from_raw(number).ok_or(Errno::SRCH)?;
@@ -186,7 +186,7 @@ impl SpawnError {
             NotLocated::NotInPath => Errno::NOENT.into(),
             NotLocated::NotExecutable => Errno::ACCESS.into(),
             NotLocated::Distrusted(Distrust::Missing { .. }) => Errno::NOENT.into(),
-            // As the system would have said it.
+            // The same error as the system's.
             NotLocated::Distrusted(Distrust::Unreadable { source, .. }) => source,
             NotLocated::Distrusted(distrust) => {
                 let program = shown(program);
@@ -210,7 +210,7 @@ impl SpawnError {
             Some(Errno::AGAIN | Errno::NOMEM | Errno::MFILE | Errno::NFILE) => {
                 SpawnError::Exhausted { program, source }
             }
-            // The standard library says so about a string with a NUL character.
+            // The standard library reports a string with a NUL character in this way.
             None if source.kind() == io::ErrorKind::InvalidInput => SpawnError::Nul { program },
             _ => SpawnError::Other { program, source },
         }

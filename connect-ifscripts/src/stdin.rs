@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The standard input of this process and of every script: nothing to read, under a name by which a
-//! later helper knows the processes of its scripts.
+//! The standard input of this process and of every script: an empty file, with a name by which a
+//! later helper recognizes the processes of its scripts.
 //!
-//! It is made once and inherited, so that it costs a script nothing. To open a file for each one
-//! would cost as much as to note its start in the journal.
+//! It is created once and inherited, so that it costs nothing for each script. To open a file for
+//! each one would take as long as to note its start in the journal.
 
 use std::fs::{self, File};
 use std::io;
@@ -44,15 +44,15 @@ pub(crate) enum StandardInput {
 }
 
 impl InputMark {
-    /// The mark of those that keep their journal in this directory.
+    /// The mark of the helpers that keep their journal in this directory.
     pub(crate) fn of(directory: &Directory) -> Self {
         let (device, inode) = directory.identity();
         let name = format!("tripe-connect-script:{device:x}:{inode}");
         InputMark { name }
     }
 
-    /// Gives this process, and so each script, the mark. Where the system refuses it, they keep
-    /// what they have.
+    /// Gives this process, and so each script, the mark. If the system refuses, they keep the
+    /// standard input that they have.
     pub(crate) fn put(&self) {
         let put = self.file().and_then(|file| Ok(dup2_stdin(&file)?));
         if let Err(error) = put {

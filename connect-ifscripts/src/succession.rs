@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What a helper begins with: the lock, the journal, and the children that an earlier helper was
-//! just making.
+//! just starting.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,8 +21,8 @@ use crate::stdin::InputMark;
 
 /// The fault of a helper without a directory for its journal.
 const NO_DIRECTORY: &str = "there is no journal of scripts, since --journal-dir is not given: if \
-                            connect-ifscripts is killed, scripts may run twice or never; give it a \
-                            directory";
+                            connect-ifscripts is killed, scripts may run twice or never; give it \
+                            that option";
 
 /// What a helper begins with.
 pub(crate) struct Beginning {
@@ -34,8 +34,8 @@ pub(crate) struct Beginning {
 }
 
 impl Beginning {
-    /// Takes over what an earlier helper has left in this directory, as soon as that one has ended.
-    /// `None` if a signal asks us to end first.
+    /// Takes over the journal of an earlier helper in this directory, as soon as that helper has
+    /// ended. `None` if a signal asks us to end first.
     pub(crate) async fn take(
         directory: Option<&Path>,
         signals: &mut EndSignals,
@@ -53,7 +53,7 @@ impl Beginning {
                 _ = signals.next() => return None,
                 waited = earlier::ended(directory, &error, notifier) => waited,
             };
-            // It may have been mended meanwhile.
+            // It may have been repaired meanwhile.
             if !waited {
                 let restart = journal::restart();
                 let fault = format!(
@@ -78,7 +78,7 @@ impl Beginning {
         let Some(locked) = locked else {
             return Ok(None);
         };
-        // Not before: what waits for the lock must not look like a script.
+        // Not before: a helper that waits for the lock must not look like a script.
         let mark = InputMark::of(locked.directory());
         mark.put();
         let (journal, ledger) = Journal::open(locked, header, clock::now());

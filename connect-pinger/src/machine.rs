@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! All watched peers and when each is pinged next, as a pure state machine: what happens goes in as
-//! [`Input`], what is to be done comes out as [`Output`].
+//! All watched peers and when each is pinged next, as a state machine without I/O: what happens
+//! goes in as [`Input`], what is to be done comes out as [`Output`].
 //!
 //! The rules by which a peer is checked are those of `connect_liveness`, which core follows as
 //! well.
@@ -21,16 +21,16 @@ use serde::{Deserialize, Serialize};
 const AHEAD: Duration = Duration::from_millis(100);
 
 /// How long before a ping is due it is ordered at the latest: far longer than the order takes, even
-/// on a machine with much else to do.
+/// on a busy machine.
 const MARGIN: Duration = Duration::from_millis(20);
 
-/// How late a check is that was not ordered because the pinger, core or the host stood still. Load
-/// does not explain as much.
+/// A check that is later than this was not ordered because the pinger, core or the host was
+/// suspended. Load alone does not cause such a delay.
 const LATE: Duration = Duration::from_secs(1);
 
-/// How many deadlines that no longer count are kept beside those of all peers before they are
-/// thrown away. So that costs little for each change, and memory stays bounded however often a
-/// peer changes.
+/// How many outdated deadlines are kept, in addition to those of all peers, before all outdated
+/// ones are removed. So each change costs little, and memory stays bounded however often a peer
+/// changes.
 const STALE: usize = 1_024;
 
 /// What can happen to the pinger.
@@ -60,7 +60,7 @@ pub enum Output {
 /// When the machine may order pings.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Gate {
-    /// Core has not named all peers yet, or is gone.
+    /// Core has not named all peers yet, or the connection to it is lost.
     Waiting,
     /// The connection to the tripe server is lost.
     Suspended,
@@ -79,8 +79,8 @@ struct Peer {
 #[derive(Debug)]
 pub struct Machine {
     peers: HashMap<PeerId, Peer>,
-    /// Deadlines, the earliest first. An entry counts only if it is the peer's deadline still;
-    /// others were overtaken by a change and are passed over, or thrown away if they are many.
+    /// Deadlines, the earliest first. An entry is valid only if it is still the peer's deadline.
+    /// The others are outdated: they are skipped, and removed if there are many.
     deadlines: BinaryHeap<Reverse<(Monotonic, PeerId)>>,
     gate: Gate,
 }
@@ -122,7 +122,7 @@ impl Machine {
         self.earliest().map(|due| due.before(MARGIN))
     }
 
-    /// Tells a new core what is known, and starts with an empty table.
+    /// Sends a new core what is known, and starts with an empty table.
     fn hand_over(&mut self, out: &mut Vec<Output>) {
         self.gate = Gate::Waiting;
         self.deadlines.clear();
@@ -135,12 +135,12 @@ impl Machine {
         });
         let known: Vec<Remembered> = known.collect();
         let lists = known.chunks(ITEMS_PER_FRAME).map(<[_]>::to_vec);
-        // The empty one says that this is all.
+        // The empty list says that there are no more.
         let lists = lists.chain([Vec::new()]);
         out.extend(lists.map(|list| Output::ToCore(FromPinger::Resume(list))));
     }
 
-    /// Throws away the deadlines that no longer count, among them two of the same peer and time.
+    /// Removes outdated deadlines, and duplicates.
     fn forget_stale(&mut self) {
         let peers = self.peers.iter();
         self.deadlines = peers
@@ -163,7 +163,7 @@ impl Machine {
             }
             ToPinger::Results(results) => {
                 for result in results {
-                    // A peer forgotten meanwhile has no use for its result.
+                    // If the peer was forgotten meanwhile, its result is not needed.
                     if let Some(peer) = self.peers.get_mut(&result.peer) {
                         let (id, seq, result) = (result.peer, result.seq, result.result);
                         peer.liveness.result(id, seq, result, now);
@@ -179,7 +179,7 @@ impl Machine {
             ToPinger::Sabotage(id) => self.change(id, out, |peer| peer.sabotage(now)),
             ToPinger::Suspend {} => self.gate = Gate::Suspended,
             ToPinger::Proceed {} => self.proceed(now, out),
-            // Core says so of something that was sent; the link has logged it.
+            // Core refuses something that we sent; the link has logged it.
             ToPinger::Error(_) => {}
         }
     }
@@ -233,14 +233,14 @@ impl Machine {
         }
     }
 
-    /// Orders every ping that is due soon, if one must be ordered now: they are ordered many at a
-    /// time.
+    /// If a ping must be ordered now, orders all that are due soon, so that many go into one
+    /// message.
     fn order_pings(&mut self, now: Monotonic, out: &mut Vec<Output>) {
         if self.earliest().is_none_or(|due| due > now + MARGIN) {
             return;
         }
         let mut orders = Vec::new();
-        // Whatever fell due in a standstill does not go out all at once.
+        // What became due while the machine was suspended must not be sent all at once.
         let mut catch_up = CatchUp::new(now);
         while let Some(Reverse((deadline, id))) = self.deadlines.peek().copied() {
             if deadline > now + AHEAD {
@@ -266,7 +266,7 @@ impl Machine {
             let lists = orders.chunks(ITEMS_PER_FRAME).map(<[_]>::to_vec);
             out.extend(lists.map(|list| Output::ToCore(FromPinger::Ping(list))));
         } else if !orders.is_empty() {
-            // The usual case goes without a copy.
+            // The usual case does without a copy.
             out.push(Output::ToCore(FromPinger::Ping(orders)));
         }
     }
@@ -276,7 +276,7 @@ impl Machine {
         if self.gate != Gate::Open {
             return None;
         }
-        // Entries that no longer count would only wake us for nothing.
+        // Outdated entries would only wake us for nothing.
         while let Some(Reverse((deadline, id))) = self.deadlines.peek().copied() {
             let peer = self.peers.get(&id);
             if peer.and_then(|peer| peer.liveness.deadline()) == Some(deadline) {
@@ -451,7 +451,7 @@ mod tests {
         orders(&mut machine, at(5));
         hear(&mut machine, result(1, 1, PingResult::Timeout), at(15));
         assert_eq!(orders(&mut machine, at(15)), [(2, 1), (1, 2)]);
-        // The old one is killed here; core has its figures and both pings in flight.
+        // The old pinger is killed here; core has its figures and both pings that are under way.
         let mut restored: Vec<Watched> = Vec::new();
         for (known, id) in handed_over(&mut machine).into_iter().zip([1, 2]) {
             let fresh = watched(id, 0);
@@ -494,7 +494,7 @@ mod tests {
         let mut machine = open((0..peers).map(|id| watched(id, 5)).collect());
         for change in 0..100_000 {
             let id = change % peers;
-            // Each is later than the one before, so none is passed over in time.
+            // Each is later than the one before, so none is skipped because its time has passed.
             let due = 10 + change;
             let message = match change % 3 {
                 0 => ToPinger::Watch(vec![watched(id, due)]),
@@ -550,8 +550,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever happens in whatever order: never two pings of one peer under way, never a ping
-        /// number used twice, and no peer forgotten by its schedule.
+        /// Whatever happens, in any order: a peer never has two pings under way, a ping number is
+        /// never used twice, and no peer is left without its next ping.
         #[test]
         fn the_invariants_hold_under_any_sequence(
             steps in proptest::collection::vec((0u8..8, 1u64..4, 0u64..20), 1..120)

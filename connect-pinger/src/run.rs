@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The process round the state machine: its connection to core, its clock and its signals.
+//! The process around the state machine: its connection to core, its clock and its signals.
 //!
 //! ```text
 //!   core --LinkEvent--> [this loop] --Input--> Machine
@@ -46,7 +46,7 @@ async fn work(options: HelperOptions) -> anyhow::Result<()> {
     let mut link: HelperLink<ToPinger> = HelperLink::new(core);
     let mut machine = Machine::default();
     let mut out = Vec::new();
-    // How many lost lines of the log this core was told of.
+    // How many lost lines of the log were reported to this core.
     let mut lost_told = 0;
     // Ready from the beginning: to wait for core is a normal state.
     notifier.ready();

@@ -15,24 +15,24 @@ use super::limit::within;
 pub(crate) enum AdminError {
     /// We may not use the socket.
     #[error(
-        "permission to use the tripe server's socket {path} is denied: run this as the user or in \
-         the group that it belongs to"
+        "permission to use the tripe server's socket {path} is denied: run this as its owner, or \
+         as a user in its group"
     )]
     Denied { path: PathBuf },
     #[error(
-        "the tripe server has not answered for {} s, and may still do what it was told: look whether \
-         its process hangs or is stopped, or give it longer with --timeout",
+        "the tripe server has not answered for {} s, and may still carry out the command: check \
+         whether its process hangs or is stopped, or wait longer with --timeout",
         .0.as_secs()
     )]
     Timeout(Duration),
     /// The server closed the connection while we were receiving broadcasts.
-    #[error("the tripe server has closed the connection: it has ended, or restarts")]
+    #[error("the tripe server closed the connection: it has ended, or it is being restarted")]
     Ended,
     /// A command without words.
-    #[error("the command is empty; `connect-cli admin HELP' lists those that there are")]
+    #[error("the command is empty; `connect-cli admin HELP' lists the commands")]
     Empty,
     /// A command with a tag for a job.
-    #[error("leave out -background and its tag: the command is waited for in any case")]
+    #[error("leave out -background and its tag: this program waits for the command in any case")]
     Background,
     #[error(transparent)]
     Client(#[from] ClientError),

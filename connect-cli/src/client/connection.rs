@@ -26,6 +26,9 @@ use super::limit::within;
 /// The bit of a socket's mode with which its group may connect.
 const GROUP_WRITE: u32 = 0o020;
 
+/// The name of the socket for looking only (`connect_runtime::paths`).
+const OBSERVE_SOCKET: &str = "observe.sock";
+
 /// Why the service could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
@@ -42,7 +45,7 @@ pub(crate) enum ControlError {
     #[error(transparent)]
     Socket(SocketError),
     /// The service speaks another version of the messages.
-    #[error("the service on {path} does not fit this program: {source}")]
+    #[error("the service on {path} and this program do not understand each other: {source}")]
     Mismatch {
         path: PathBuf,
         /// What does not fit.
@@ -50,13 +53,14 @@ pub(crate) enum ControlError {
     },
     /// The service's answers have another schema than the one that we read.
     #[error(
-        "the service (version {version}) answers with schema {theirs}, this program reads {SCHEMA}: \
-         install the same version of both"
+        "the service (version {version}) answers with schema {theirs}, but this program reads \
+         {SCHEMA}: install the same version of both"
     )]
     Schema { theirs: u32, version: String },
     /// Something else listens on the socket.
     #[error(
-        "what listens on {path} is no connect service: {why}; name the right socket with --control"
+        "the program that listens on {path} is no connect service: {why}; name the right socket \
+         with --control"
     )]
     NotTheService {
         path: PathBuf,
@@ -65,16 +69,16 @@ pub(crate) enum ControlError {
     },
     /// The connection was closed before any hello.
     #[error(
-        "the service on {path} closed the connection at once: it is ending, or serves as many \
-         operators as it can; try again"
+        "the service on {path} closed the connection at once: it is ending, or it has too many \
+         connections; try again"
     )]
     ClosedAtOnce { path: PathBuf },
     /// The service has no place for this connection.
-    #[error("the service has turned this connection away: {0}")]
+    #[error("the service refused this connection: {0}")]
     TurnedAway(String),
     #[error(
-        "the service has not answered for {} s, and may still do what it was told: look whether \
-         connect-core hangs or is stopped, or give it longer with --timeout",
+        "the service has not answered for {} s, and may still carry out the command: check \
+         whether connect-core hangs or is stopped, or wait longer with --timeout",
         .0.as_secs()
     )]
     Timeout(Duration),
@@ -82,7 +86,7 @@ pub(crate) enum ControlError {
     #[error("the service closed the connection before it had answered: look at its log")]
     Lost,
     /// The connection ended while we were receiving events.
-    #[error("the service has closed the connection: it has ended, or restarts")]
+    #[error("the service closed the connection: it has ended, or it is being restarted")]
     Ended,
     /// The connection broke.
     #[error(transparent)]
@@ -94,7 +98,7 @@ pub(crate) enum ControlError {
     #[error("the service did not understand: {0}")]
     Refused(String),
     /// A reply that does not belong to the request.
-    #[error("the service answered with something else than was asked for; look at its log")]
+    #[error("the service sent an answer that does not belong to the request; look at its log")]
     Unexpected,
 }
 
@@ -115,7 +119,7 @@ impl ControlError {
             | ControlError::Receive(ReceiveError::Frame(_))
             | ControlError::Unexpected => Exit::Protocol,
             ControlError::Socket(_) | ControlError::Receive(ReceiveError::Io(_)) => Exit::System,
-            // The only request that can be too long is one with overlong words in it.
+            // Only a request with words that are too long can be too long.
             ControlError::Send(SendError::Frame(_)) => Exit::Usage,
             ControlError::Send(SendError::Gone | SendError::Stuck(_)) => Exit::Unavailable,
         }
@@ -125,7 +129,7 @@ impl ControlError {
         match error {
             HelloError::Role { role } => ControlError::NotTheService {
                 path,
-                why: format!("it says that its part is {role:?}"),
+                why: format!("it says that its role is {role:?}"),
             },
             source @ HelloError::Protocol { .. } => ControlError::Mismatch { path, source },
         }
@@ -157,13 +161,25 @@ fn permitted(path: &Path) -> String {
             .to_owned();
     };
     let owner = users::user_name(metadata.uid());
+    let also = if metadata.uid() == 0 {
+        ""
+    } else {
+        " or as root"
+    };
     if metadata.mode() & GROUP_WRITE == 0 {
-        let also = if metadata.uid() == 0 {
-            ""
-        } else {
-            " or as root"
-        };
         return format!("only its owner {owner} may use it; run this as {owner}{also}");
+    }
+    // Nobody should become a member of root's group for this: its members may do far more.
+    if metadata.gid() == 0 {
+        let option = if path.file_name() == Some(OBSERVE_SOCKET.as_ref()) {
+            "--observe-mode 666, so that everybody may look"
+        } else {
+            "--control-group GROUP and add those to the group who may command"
+        };
+        return format!(
+            "only its owner {owner} may use it, since its group is root's; run this as \
+             {owner}{also}, or start the service with {option}"
+        );
     }
     let group = users::group_name(metadata.gid());
     let ourselves = users::user_name(rustix::process::geteuid().as_raw());
@@ -184,7 +200,7 @@ pub(crate) struct Control {
     limit: Option<Duration>,
     /// The number of the request in progress.
     request: u64,
-    /// Whether replies to others were read and passed over.
+    /// Whether replies to others were read and skipped.
     passed_over: bool,
 }
 
@@ -235,7 +251,7 @@ impl Control {
             request,
         };
         match self.sender.send(&envelope) {
-            // Why the service has closed the connection may be there to be read.
+            // If the service has closed the connection, it may have sent the reason before.
             Ok(()) | Err(SendError::Gone) => Ok(self.request),
             Err(error) => Err(error.into()),
         }
@@ -251,7 +267,7 @@ impl Control {
         self.limit = None;
     }
 
-    /// The next reply to the request in progress. Those to others are passed over.
+    /// The next reply to the request in progress. Replies to others are skipped.
     pub(crate) async fn reply(&mut self) -> Result<Reply, ControlError> {
         loop {
             let (id, reply) = self.answer().await?;
@@ -262,8 +278,7 @@ impl Control {
         }
     }
 
-    /// Whether replies to other requests, such as events, were passed over since this was asked
-    /// last.
+    /// Whether replies to other requests, such as events, were skipped since the last call of this.
     pub(crate) fn has_passed_over(&mut self) -> bool {
         std::mem::take(&mut self.passed_over)
     }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The state of the service and its peers, which comes in several replies. What a command does not
-//! need of it is never kept, since there may be 100,000 peers.
+//! The state of the service and its peers, which comes in several replies. Parts that a command
+//! does not need are not kept, since there may be 100,000 peers.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use super::connection::{Control, ControlError};
 /// The shortest time between two readings of the state.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long to wait after a reading that took so long: of the time that it costs core and us, most
-/// is left to others.
+/// How long to wait after a reading that took so long, so that core and we have most of the time
+/// for other work.
 pub(crate) fn pause_after(took: Duration) -> Duration {
     INTERVAL.max(took.saturating_mul(5))
 }

@@ -68,7 +68,7 @@ impl Subscription {
         self.control.ask(request)
     }
 
-    /// The connection, for a request during which events are passed over.
+    /// The connection, for a request during which events are skipped.
     pub(crate) fn control(&mut self) -> &mut Control {
         &mut self.control
     }

@@ -20,10 +20,10 @@ use crate::output::{Output, SCHEMA, note_words, to_stderr};
 /// Give the tripe server a command of tripe-admin(5), or watch what it broadcasts
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    A single argument is taken as a whole line, as it would be typed to the server; several \
-    are one word each. The lines of the answer are printed when the command has ended. \
-    Commands that take their time (ADD, PING, EPING, SVCSUBMIT) are waited for. Options of \
-    this program go before LINE.\n\n\
+    If there is one argument, it is the whole line, as you would type it to the server; if there \
+    are several, each is one word. The lines of the answer are printed when the command has \
+    ended, also for commands that take time (ADD, PING, EPING, SVCSUBMIT). Write options of this \
+    program before LINE.\n\n\
     Examples:\n\
     \x20 connect-cli admin LIST\n\
     \x20 connect-cli admin PING alice\n\
@@ -123,7 +123,7 @@ fn words(line: Vec<String>) -> Result<Vec<String>, AdminError> {
         _ => line,
     };
     match words.as_slice() {
-        // The server gives no answer at all to an empty line.
+        // The server does not answer an empty line.
         [] if given => Err(AdminError::Empty),
         [_, option, ..] if option.eq_ignore_ascii_case("-background") => {
             Err(AdminError::Background)
@@ -145,7 +145,7 @@ pub(crate) async fn kill(common: &mut Common, peer: String, json: bool) -> Resul
 enum Form {
     Text,
     Json,
-    /// One of many objects, so it must not spread over several lines.
+    /// One of many objects, so it must be on one line.
     JsonLine,
 }
 

@@ -18,9 +18,9 @@ const PROGRAM: &str = "connect-cli";
 /// Print the completions for a shell
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    The shell asks this program what can stand next, so names of peers and users, and kinds of \
-    events, are completed as well: those of the service that the command line is about. The \
-    package has installed them for bash, zsh and fish.\n\n\
+    The shell asks this program what can come next. So it also completes names of peers and \
+    users, and kinds of events, of the service that the command line names. The package installs \
+    the completions for bash, zsh and fish.\n\n\
     Examples:\n\
     \x20 source <(connect-cli completions bash)\n\
     \x20 source <(connect-cli completions zsh)\n\
@@ -69,7 +69,7 @@ else
 fi
 "#;
 
-/// For zsh, which runs a file of its function path as the function, at the first time too.
+/// For zsh, which runs a file of its function path as the function, also on the first call.
 const ZSH_AUTOLOADED: &str = "\
 if [[ ${funcstack[1]} == _connect-cli ]]; then\n\
     \x20   _clap_dynamic_completer_connect_cli \"$@\"\n\

@@ -34,9 +34,9 @@ const WAITING: usize = 10_000;
 /// Show what happens, as it happens
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    First comes the state of the service and its peers, then each event that it does not include, \
-    so that nothing is missed and nothing told twice. Times are local. The command runs \
-    until it is interrupted. Answered pings are left out unless --kind reply asks for them.\n\n\
+    Prints the state of the service and its peers, and then each later event, so that nothing is \
+    missed or printed twice. Times are local. The command runs until it is interrupted. Answered \
+    pings are left out unless you give --kind reply.\n\n\
     Examples:\n\
     \x20 connect-cli events\n\
     \x20 connect-cli events --peer alice --kind reply --kind missed\n\
@@ -181,7 +181,7 @@ impl Events {
             return json_line(seq, LineContent::Dropped { events }, out);
         }
         let events = text::count(events, "event");
-        let line = format!("! {events} left out here, since they were not read fast enough");
+        let line = format!("! {events} left out here, because this program read too slowly");
         out.painted_flushed(&(line, Paint::Bad))
     }
 }

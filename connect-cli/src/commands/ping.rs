@@ -26,10 +26,10 @@ use crate::output::{Output, SCHEMA};
 /// Ping a peer now, through its tunnel
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    The service brings the next check of the peer forward, so every ping counts in its figures, and \
-    one that goes unanswered is a failed attempt like any other. While a ping of the peer is under \
-    way, its result is waited for and no other is sent. A peer that the service does not ping can \
-    be pinged by the server alone: `connect-cli admin PING PEER'.\n\n\
+    The service makes the next check of the peer at once. So each ping counts in its figures, \
+    and one that is not answered is a failed attempt. If a ping of the peer is already under \
+    way, the command waits for its result and sends no other. For a peer that the service does \
+    not ping, use `connect-cli admin PING PEER'.\n\n\
     The exit code is 0 if a reply came, and 1 if none did or nothing could be sent.\n\n\
     Examples:\n\
     \x20 connect-cli ping alice\n\

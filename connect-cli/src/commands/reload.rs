@@ -27,15 +27,16 @@ use crate::output::{text, to_stderr};
 /// Make the service read its peer database now, and say what that leaves undone
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    The service looks for a new database every second by itself. It uses new values on pings and \
-    watching at once, but touches no connection: a new address, key or option of the tunnel is \
-    used when the peer is added next, a new ifup when it runs next; a new peer is not added, and \
-    one that was struck stays. The command lists these peers, up to 100 of them, each with the \
-    command that makes it as the database has it. With --apply the service does all of it, for at \
-    most 16 peers at a time; interrupted, it begins with no more.\n\n\
-    The exit code is 0 if the database was loaded, and with --apply if all was done; 1 if some of \
-    that failed; 65 if the database is faulty; 124 if the outcome has not come within 10 s, or \
-    --timeout. With --wait, and with --apply, only --timeout is a limit.\n\n\
+    The service itself looks for a new database every second. It uses new values for pings and \
+    watching at once, but changes no connection: a new address, key or tunnel option is used \
+    when the peer is next added, and a new ifup when it next runs; a new peer is not added, and \
+    a peer whose record was removed stays. The command lists these peers, at most 100, each with \
+    the command that brings it in line with the database. With --apply the service runs all \
+    these commands, for at most 16 peers at a time; if the program is interrupted, it begins no \
+    more.\n\n\
+    The exit code is 0 if the database was loaded, and with --apply if all commands succeeded; 1 \
+    if one of them failed; 65 if the database is faulty; 124 if the result has not come within \
+    10 s, or the time of --timeout. With --wait or --apply, only --timeout sets a limit.\n\n\
     Examples:\n\
     \x20 connect-cli reload\n\
     \x20 connect-cli reload --apply --dry-run\n\
@@ -224,7 +225,7 @@ impl Reload {
     }
 }
 
-/// Has the database read, and waits for what comes of it.
+/// Has the database read, and waits for what follows from it.
 async fn load(stream: &mut Subscription, told: &mut Told) -> Result<(), Error> {
     let request = stream.ask(Request::Reload {})?;
     let mut answered = false;
@@ -277,7 +278,7 @@ fn end(told: &Told) -> Result<Exit, Error> {
         .count();
     if failed > 0 {
         let all = text::count(told.applied.len() as u64, "peer");
-        let what = format!("{failed} of {all} could not be made as it has them");
+        let what = format!("{failed} of {all} could not be brought in line with it");
         let exit = Exit::Failure;
         return Err(Error::OtherOutcome {
             subject,

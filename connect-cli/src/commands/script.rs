@@ -37,14 +37,15 @@ struct ScriptOptions {
 /// Run a peer's ifup script again
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    The peer must be up; its tunnel is not touched. The script gets the arguments and the \
-    environment that it would get now, waits for other scripts of the peer, and counts like \
-    every other run: if it ends well, `status' no longer says that it has failed. Its output is \
-    shown as it comes. The script goes on if this program is interrupted. At most 64 scripts \
-    that were asked for can be pending.\n\n\
-    The exit code is the script's own status; 128 and the number of a signal that has killed it; \
-    124 if it has run into its time limit; 126 if it could not be started; 1 if nobody knows how \
-    it ended, or the service refuses. With --json, `end' and `code' say which it was.\n\n\
+    The server must have the peer; its tunnel is not changed. The script gets the arguments and \
+    the environment that it would get now, and waits for other scripts of the peer. It counts \
+    like every other run: if it succeeds, `status' no longer says that it failed. Its output is \
+    printed as it comes. If this program is interrupted, the script goes on. At most 64 scripts \
+    that operators requested can be pending.\n\n\
+    The exit code is the exit status of the script; 128 plus the number of the signal that \
+    killed it; 124 if it reached its time limit; 126 if it could not be started; 1 if nobody \
+    knows how it ended, or if the service refused. With --json, `end' and `code' say which it \
+    was.\n\n\
     Examples:\n\
     \x20 connect-cli ifup alice\n\
     \x20 connect-cli ifup --dry-run alice")]
@@ -56,9 +57,9 @@ pub(crate) struct Ifup {
 /// Run a peer's ifdown script while it is up
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    As connect-cli ifup, with the peer's ifdown: the peer stays up, only what its interface was \
-    given is taken down. connect-cli ifup brings it back. Exit codes are those of connect-cli \
-    ifup.\n\n\
+    Like connect-cli ifup, but with the peer's ifdown: the peer stays at the server, and the \
+    script removes what it configures at the interface. connect-cli ifup configures it again. \
+    The exit codes are those of connect-cli ifup.\n\n\
     Examples:\n\
     \x20 connect-cli ifdown alice && connect-cli ifup alice\n\
     \x20 connect-cli ifdown --dry-run alice")]
@@ -178,7 +179,7 @@ fn plan_lines(kind: ScriptKind, plan: &ScriptPlan) -> Vec<(String, Paint)> {
         plain(format!("  {}", text::clean(&command))),
         plain(String::new()),
         (
-            "with these variables beside those of the script helper".to_owned(),
+            "with these variables in addition to those of the script helper".to_owned(),
             Paint::Heading,
         ),
     ];
@@ -198,7 +199,7 @@ fn waiting(waits_for: &WaitsFor) -> String {
             seconds,
         } => (script.name(), pid, text::span(*seconds)),
         WaitsFor::Place {} => {
-            return "waits for a place: as many scripts as may be are under way".to_owned();
+            return "waits for a place: as many scripts as are allowed are under way".to_owned();
         }
     };
     match pid {
@@ -206,7 +207,7 @@ fn waiting(waits_for: &WaitsFor) -> String {
             "waits for the {script} of this peer that has been under way for {seconds} (process \
              {pid})"
         ),
-        None => format!("waits for an {script} of this peer that has waited itself for {seconds}"),
+        None => format!("waits for an {script} of this peer that has itself waited for {seconds}"),
     }
 }
 
@@ -218,11 +219,11 @@ enum Outcome {
     Ended(Ended),
 }
 
-/// What the service has told of the script so far.
+/// What the service has sent about the script so far.
 struct Told {
     /// The peer and the script.
     subject: String,
-    /// What it does or waits for; `None` as long as nothing was told.
+    /// What it does or waits for; `None` as long as nothing has come.
     doing: Option<String>,
     pid: Option<i32>,
     /// Its output, kept only for JSON.
@@ -239,7 +240,8 @@ impl Told {
         }
     }
 
-    /// The next message. If none comes in time after the first, it is the script that takes long.
+    /// The next message. If none comes in time after the first one, the script takes long, and not
+    /// the service.
     async fn next(&self, control: &mut Control) -> Result<Reply, Error> {
         control
             .reply()

@@ -39,10 +39,10 @@ pub(crate) enum Shortcut {
     #[command(
         alias = "up",
         after_help = "\
-        The peer is added to the server with what its record says. The command ends when the \
-        server has added it, which may wait for its name to be looked up. With --wait it ends \
+        Adds the peer to the server with the values of its record. The command ends when the \
+        server has added it, which may first have to look up its host name. With --wait it ends \
         when keys are agreed with the peer or it has answered a ping (exit code 0), when it is \
-        found unreachable, is removed or its connect command fails (1), or when --timeout is over \
+        unreachable or removed, or its connect command fails (1), or after the time of --timeout \
         (124).\n\n\
         Examples:\n\
         \x20 connect-cli active alice\n\
@@ -57,10 +57,10 @@ pub(crate) enum Shortcut {
     },
     /// Make a new attempt to connect to a peer that is added
     #[command(after_help = "\
-        The peer's record needs a key connect or knock. The command does not wait for the \
-        outcome unless --wait is given; then it ends when keys are agreed with the peer or it \
-        answers again (exit code 0), when it is found unreachable, is removed or its connect \
-        command fails (1), or when --timeout is over (124).\n\n\
+        The peer's record must have a key connect or knock. The command ends at once. With \
+        --wait it ends when keys are agreed with the peer or it answers again (exit code 0), \
+        when it is unreachable or removed, or its connect command fails (1), or after the time \
+        of --timeout (124).\n\n\
         Examples:\n\
         \x20 connect-cli kick alice\n\
         \x20 connect-cli kick alice --wait --timeout 30")]
@@ -75,9 +75,9 @@ pub(crate) enum Shortcut {
     #[command(
         alias = "down",
         after_help = "\
-        The tripe server is asked itself. The service notices, runs the peer's disconnect and \
-        ifdown, and pings it no more. With --wait the command ends when it has noticed (exit \
-        code 0), or when --timeout is over (124).\n\n\
+        The command goes to the tripe server. The service notices that the peer is removed, runs \
+        its disconnect and ifdown, and stops pinging it. With --wait the command ends when the \
+        service has noticed it (exit code 0), or after the time of --timeout (124).\n\n\
         Examples:\n\
         \x20 connect-cli kill alice\n\
         \x20 connect-cli kill alice --wait"
@@ -92,8 +92,8 @@ pub(crate) enum Shortcut {
     /// Wait for a peer to make contact, and add it when it does
     #[command(after_help = "\
         Prints a challenge at once. The command ends when a greeting with this challenge has \
-        come and the peer is added, or when none has come in time. This is what the far end's \
-        connect command runs.\n\n\
+        come and the peer is added, or when none has come in time. The connect command of the \
+        other host runs this, usually through ssh.\n\n\
         Examples:\n\
         \x20 connect-cli passive alice\n\
         \x20 connect-cli passive --greeting-timeout 1m alice")]
@@ -133,7 +133,7 @@ pub(crate) enum Shortcut {
     ListActive(PlainOptions),
     /// Make the service believe that a peer does not answer, to test what happens then
     #[command(after_help = "\
-        To have it connected again, use kick.\n\n\
+        To connect it again, use kick.\n\n\
         Examples:\n\
         \x20 connect-cli sabotage alice")]
     Sabotage {
@@ -145,8 +145,8 @@ pub(crate) enum Shortcut {
     },
     /// Make the service end
     #[command(after_help = "\
-        The peers stay with the server; nobody pings them any more. A supervisor may start the \
-        service again.\n\n\
+        The peers stay with the server, but nobody pings them any more. A supervisor may start \
+        the service again.\n\n\
         Examples:\n\
         \x20 connect-cli quit")]
     Quit(PlainOptions),

@@ -49,18 +49,20 @@ fn after_help() -> String {
         format!("  {word:<10} {meaning}\n")
     });
     format!(
-        "States of a peer:\n{}\n\
-         Beside the state stand a record that was changed or struck since the peer was added (see \
-         reload), why it is not followed to another address (re-resolve), when it is added again \
-         (when-dead), and its scripts whose latest run did not end well. Of peers that are named, the \
-         lookups of their host names follow the table. FAIL counts the failed attempts \
-         of the current or most recent check, LOSS all pings that were lost, NEXT the time until the \
-         next ping.\n\n\
+        "States of a peer:\n\
+         {}\n\
+         After the state come: that the record was changed or struck since the peer was added \
+         (see reload), why a new address of the peer is not used (re-resolve), when it is added \
+         again (when-dead), and scripts whose latest run failed. For peers that are named, the \
+         lookups of their host names follow the table. FAIL is the number of failed attempts \
+         in the current or most recent check, LOSS the share of all pings that were lost, NEXT \
+         the time until the next ping.\n\n\
          Examples:\n\
          \x20 connect-cli status\n\
          \x20 connect-cli status alice bob\n\
          \x20 connect-cli status --watch\n\
-         \x20 connect-cli status --json | jq -r '.peers[] | select(.wanted and .state != \"up\").name'",
+         \x20 connect-cli status --json | jq -r '.peers[] | select(.wanted and .state != \
+         \"up\").name'",
         states.concat()
     )
 }
@@ -68,7 +70,7 @@ fn after_help() -> String {
 /// The state in JSON, of which each peer is written as it is read.
 struct StatusReport<'a> {
     out: &'a mut Output,
-    /// Whether it is indented; else it is one line.
+    /// Whether it is indented; if not, it is one line.
     pretty: bool,
     peers: u64,
 }
@@ -126,7 +128,7 @@ impl<'a> StatusReport<'a> {
 /// What was shown.
 #[derive(Debug, Default)]
 struct Shown {
-    /// Whether it is on a screen that was renewed.
+    /// Whether it is on a screen that was cleared for it.
     renewed: bool,
     /// The peers that were asked for and are not known.
     unknown: BTreeSet<String>,
@@ -214,7 +216,7 @@ async fn wait_for_change(
 ) -> Result<(), ControlError> {
     let moment = tokio::time::sleep(pause);
     tokio::pin!(moment);
-    // What happened while the state was read may be missing there.
+    // Events that came while the state was read may not be part of it.
     let mut changed = subscription.control().has_passed_over() || terminal;
     while !(changed && moment.is_elapsed()) {
         tokio::select! {

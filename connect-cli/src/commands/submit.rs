@@ -15,9 +15,9 @@ use crate::output::report::CommandReport;
 /// Give the service a command of connect(8), whichever it is
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    The words of each line of the answer are printed as they come, quoted as in \
-    tripe-admin(5) where they have blanks in them. Options of this program go before \
-    COMMAND; what follows it is all the service's.\n\n\
+    Prints the words of each line of the answer as it comes; words with blanks are quoted as in \
+    tripe-admin(5). Write options of this program before COMMAND; everything after it goes to \
+    the service.\n\n\
     Examples:\n\
     \x20 connect-cli submit help\n\
     \x20 connect-cli submit passive -timeout 1m alice\n\
@@ -66,7 +66,7 @@ pub(crate) async fn request(
             lines.push(line);
             return Ok(());
         }
-        // A challenge must be printed now and not when the command has ended.
+        // A challenge must be printed at once, not when the command has ended.
         Ok::<(), Error>(common.out.line_flushed(&token::join(line))?)
     });
     let failure = match answer.await {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Peers that are not as the database has them: in lines as people read them, and in JSON.
+//! Peers that differ from the database: in lines as people read them, and in JSON.
 
 use connect_ipc::changes::{AppliedChange, Changes, PeerChange, RecordStanding, Remedy};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::text;
 /// How many keys of a record are named.
 const KEYS_NAMED: usize = 5;
 
-/// The command line that makes a peer as the database has it; `program` is how this program is
+/// The command line that brings a peer in line with the database; `program` is how this program is
 /// called, with the options that name the service.
 pub(crate) fn command(program: &[String], change: &PeerChange) -> String {
     let option_like = change.peer.starts_with('-').then(|| "--".to_owned());
@@ -23,7 +23,7 @@ pub(crate) fn command(program: &[String], change: &PeerChange) -> String {
     text::shell_words(words)
 }
 
-/// How a peer stands to the database.
+/// How a peer differs from the database.
 pub(crate) fn standing(change: &PeerChange) -> String {
     match change.standing {
         RecordStanding::Changed => {
@@ -37,11 +37,11 @@ pub(crate) fn standing(change: &PeerChange) -> String {
             format!("record changed ({})", named.join(", "))
         }
         RecordStanding::Struck => "not in the database any more".to_owned(),
-        RecordStanding::New => "to be added at start-up, and not there".to_owned(),
+        RecordStanding::New => "to be added at start-up, but not at the server".to_owned(),
     }
 }
 
-/// A peer, how it stands to the database, and the command that makes it as the database has it.
+/// A peer, how it differs from the database, and the command that brings it in line.
 pub(crate) fn line(program: &[String], change: &PeerChange) -> String {
     let command = command(program, change);
     let line = format!("{}: {}: {command}", change.peer, standing(change));
@@ -50,12 +50,12 @@ pub(crate) fn line(program: &[String], change: &PeerChange) -> String {
 
 /// How many peers there are, in a sentence.
 pub(crate) fn total(number: u64) -> String {
-    let verb = if number == 1 { "is" } else { "are" };
+    let verb = if number == 1 { "differs" } else { "differ" };
     let peers = text::count(number, "peer");
-    format!("{peers} {verb} not as the database has them")
+    format!("{peers} {verb} from the database")
 }
 
-/// That a database with so many peers was loaded, and how many are not as it has them.
+/// That a database with so many peers was loaded, and how many differ from it.
 pub(crate) fn loaded(peers: u64, waiting: u64) -> String {
     let loaded = format!("database loaded: {}", text::count(peers, "peer"));
     if waiting == 0 {
@@ -76,7 +76,7 @@ pub(crate) fn lines(program: &[String], changes: &Changes) -> Vec<(Paint, String
             .map(String::as_str)
             .chain(["reload", "--apply"]),
     );
-    let heading = format!("{}; all of it is done by: {apply}", total(number));
+    let heading = format!("{}; to bring all in line: {apply}", total(number));
     let mut lines = vec![(Paint::Doubtful, heading)];
     let listed = changes.list.iter();
     lines.extend(listed.map(|change| (Paint::Plain, format!("  {}", line(program, change)))));
@@ -117,7 +117,7 @@ pub(crate) fn not_done(applied: &AppliedChange, words: &[String]) -> String {
     format!("{peer} was not {what}: {}", text::failure(words))
 }
 
-/// The peers that are not as the database has them, for JSON.
+/// The peers that differ from the database, for JSON.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ChangesReport<'a> {
@@ -148,7 +148,7 @@ impl<'a> ChangesReport<'a> {
     }
 }
 
-/// A peer that is not as the database has it.
+/// A peer that differs from the database.
 #[derive(Debug, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 pub(crate) struct ChangeReport<'a> {
@@ -232,7 +232,7 @@ mod tests {
             (
                 Remedy::Ifup,
                 "exit-lost",
-                "ifup of aa has ended, and nobody knows how",
+                "ifup of aa has ended, but nobody knows how",
             ),
             (
                 Remedy::Ifup,

@@ -35,7 +35,7 @@ pub(crate) fn script_end(end: &Ended) -> (String, Paint) {
         Ended::NotStarted(why) => format!("not started: {why}"),
         Ended::TimedOut => "ended at its time limit".to_owned(),
         Ended::Stopped => return ("stopped".to_owned(), Paint::Plain),
-        Ended::Lost => "ended, nobody knows how".to_owned(),
+        Ended::Lost => "ended, but nobody knows how".to_owned(),
     };
     (text, Paint::Bad)
 }
@@ -61,7 +61,7 @@ fn removed(why: Removal) -> String {
     format!("removed{mark} {}", removal(why))
 }
 
-/// A part of the service comes, is gone, stands still or cannot be written, or does so no more.
+/// Helpers connect, disconnect or are silent; checks are overdue; the state file has a fault.
 fn parts_of_the_service(kind: &EventKind) -> String {
     let lasted = |seconds: &u64| format!("for {}", text::span(*seconds));
     match kind {
@@ -76,11 +76,14 @@ fn parts_of_the_service(kind: &EventKind) -> String {
         }
         EventKind::ProbingOverdue { cause, seconds } => {
             let cause = probing_text::cause(*cause);
-            format!("checks or answers are overdue {}: {cause}", lasted(seconds))
+            format!(
+                "checks or answers have been overdue {}: {cause}",
+                lasted(seconds)
+            )
         }
         EventKind::ProbingResumed { seconds } => {
             format!(
-                "checks and answers come in time again, overdue {}",
+                "checks and answers are on time again; they were overdue {}",
                 lasted(seconds)
             )
         }
@@ -89,7 +92,7 @@ fn parts_of_the_service(kind: &EventKind) -> String {
         }
         EventKind::ScriptsResumed { seconds } => {
             format!(
-                "the script helper answers again, silent {}",
+                "the script helper answers again; it was silent {}",
                 lasted(seconds)
             )
         }
@@ -97,13 +100,13 @@ fn parts_of_the_service(kind: &EventKind) -> String {
     }
 }
 
-/// A script that was to end was sent `KILL`, and lives on.
+/// A script that had to end was sent `KILL`, but still runs.
 fn survives(script: ScriptKind, pid: Option<i32>) -> String {
     let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
-    format!("{} was to end, and survives KILL{pid}", script.name())
+    format!("{} had to end, but survives KILL{pid}", script.name())
 }
 
-/// The journal of scripts, and places that scripts wait for.
+/// The journal of scripts has a fault, or scripts wait for places.
 fn scripts_as_a_whole(kind: &EventKind) -> String {
     match kind {
         EventKind::JournalFault { fault } => format!("fault of the journal of scripts: {fault}"),
@@ -134,7 +137,7 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         EventKind::Removed(removal) => removed(*removal),
         EventKind::Back { away } => format!("back after {}", text::span(*away)),
         EventKind::Adopted {} => "adopted: it is pinged from now on".to_owned(),
-        EventKind::Disowned {} => "disowned: it is pinged no more".to_owned(),
+        EventKind::Disowned {} => "disowned: it is not pinged any more".to_owned(),
         EventKind::Keys {} => "keys agreed".to_owned(),
         EventKind::Reply { millis } => format!("reply in {}", text::millis(Some(*millis))),
         EventKind::Missed { attempt, of } => format!("no reply, attempt {attempt} of {of}"),
@@ -186,7 +189,7 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
     (text, paint(kind))
 }
 
-/// What happened to the address of a peer, or comes from one.
+/// What happened to the address of a peer, or who knocks from which.
 fn address_of_a_peer(kind: &EventKind) -> String {
     match kind {
         EventKind::Added { address, interface } => {
@@ -255,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_told_to_the_form_asked_for_and_nonsense_is_nothing() {
+    fn times_have_the_form_asked_for_and_one_out_of_range_is_a_dash() {
         assert_eq!(local_time(u64::MAX, "%F"), "-");
         assert_eq!(local_time(1_700_000_000_123, "%3f"), "123");
     }
@@ -286,5 +289,37 @@ mod tests {
             "answers again after 1 failed ping"
         );
         assert_eq!(said(EventKind::Recovered { failures: 0 }), "answers again");
+    }
+
+    /// The page of events has, after each example, the text that is printed for it. With
+    /// `UPDATE_PAGES` set, the texts are written into the page.
+    #[test]
+    fn the_page_of_events_shows_what_is_printed() {
+        const PRINTED: &str = "Printed as: `";
+        let page =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reference/events.md");
+        let text = std::fs::read_to_string(&page).unwrap();
+        let mut printed = None;
+        let mut shown = 0;
+        let mut lines = Vec::new();
+        for line in text.lines() {
+            if line.starts_with("{\"seq\":") {
+                let event: connect_ipc::event::Event = serde_json::from_str(line).unwrap();
+                printed = Some(describe(&event.kind).0);
+            }
+            if line.starts_with(PRINTED) {
+                lines.push(format!("{PRINTED}{}`", printed.take().unwrap()));
+                shown += 1;
+            } else {
+                lines.push(line.to_owned());
+            }
+        }
+        assert_eq!(shown, connect_ipc::event::EventName::ALL.len());
+        let fresh = lines.join("\n") + "\n";
+        if std::env::var_os("UPDATE_PAGES").is_some() {
+            std::fs::write(&page, fresh).unwrap();
+        } else {
+            assert!(text == fresh, "{fresh}");
+        }
     }
 }

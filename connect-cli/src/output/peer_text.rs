@@ -15,7 +15,7 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
     let mut lines = vec![(format!("peer {}", text::clean(name)), Paint::Heading)];
     match &detail.status {
         None => lines.push((
-            "  the server does not have it, and nothing asks for it".to_owned(),
+            "  the server does not have it, and no record asks for it".to_owned(),
             Paint::Doubtful,
         )),
         Some(status) => {
@@ -103,10 +103,10 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
         PeerState::Gone | PeerState::Killed => format!(" for {age}: {}", why?),
         PeerState::Waiting => ": it has not connected since the service was started".to_owned(),
         PeerState::Absent if peer.wanted && peer.age > 0 => {
-            format!(" for {age}: the server could not add it, the log says why")
+            format!(" for {age}: the server could not add it; the log says why")
         }
         PeerState::Absent if peer.wanted => {
-            ": it is to be added at start-up, and is not there".to_owned()
+            ": it is to be added at start-up, but is not at the server".to_owned()
         }
         PeerState::Absent => ": nobody has added it since the service was started".to_owned(),
         PeerState::Adding if connection.pending.is_some() => format!(

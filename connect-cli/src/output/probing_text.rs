@@ -38,7 +38,7 @@ pub(crate) fn server_faults(service: &ServiceStatus) -> Option<String> {
 pub(crate) fn mute(socket: &str, seconds: u64) -> String {
     format!(
         "the tripe server on {socket} has not answered for {}, so the state of its peers is \
-         unknown; look whether its process hangs or is stopped",
+         unknown; check whether its process hangs or is stopped",
         text::span(seconds)
     )
 }
@@ -62,7 +62,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
         if let Some(seconds) = helper.silent {
             faults.push(format!(
                 "{program} has not answered for {}, so {work}; after 30 s connect or systemd \
-                 restarts it, else do it yourself",
+                 restarts it; if neither runs it, restart it yourself",
                 text::span(seconds)
             ));
         }
@@ -70,7 +70,8 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
     if let (Some(seconds), Some(cause)) = (service.probing.overdue, service.probing.cause) {
         match cause {
             OverdueCause::HeldUp => faults.push(format!(
-                "checks are overdue for {}, because core stood still; it is catching up",
+                "checks are overdue for {}, because core did not run for a time; it is making \
+                 them now",
                 text::span(seconds)
             )),
             OverdueCause::PingerMissing => faults.push(without_checks(seconds)),
@@ -85,9 +86,9 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
 pub(crate) const fn cause(cause: OverdueCause) -> &'static str {
     match cause {
         OverdueCause::PingerSilent => "the pinger does not answer",
-        OverdueCause::PingerMissing => "there is no pinger",
+        OverdueCause::PingerMissing => "no pinger is connected",
         OverdueCause::ServerMute => "the server does not answer",
         OverdueCause::ServerDown => "the server is not connected",
-        OverdueCause::HeldUp => "core stood still",
+        OverdueCause::HeldUp => "core did not run for a time",
     }
 }

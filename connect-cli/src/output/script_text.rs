@@ -32,7 +32,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
     });
     let full = full_lanes(service).map(|(lane, status, seconds)| {
         format!(
-            "{} {} scripts are under way, as many as may be, and others have waited for a place \
+            "{} {} scripts are under way, which is the limit, and others have waited for a place \
              for {}; end those that hang, or raise {} of connect-ifscripts",
             status.running,
             lane.scripts(),

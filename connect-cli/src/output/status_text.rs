@@ -94,7 +94,7 @@ pub(crate) fn faults(service: &ServiceStatus) -> Vec<String> {
 fn server_faults(service: &ServiceStatus) -> Vec<String> {
     let link = match service.server {
         ServerLink::Down => Some(format!(
-            "cannot reach the tripe server on {}; start it, and the service joins it",
+            "cannot reach the tripe server on {}; start it, and the service connects to it",
             service.socket
         )),
         // A silent one is told below.
@@ -116,7 +116,7 @@ pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
         let which = if service.database.inherited {
             "the database that the service used before its restart"
         } else {
-            "the database as it was before"
+            "the database that was loaded before"
         };
         faults.push(format!("{which} is in use: {fault}"));
     }
@@ -130,7 +130,7 @@ pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
     ] {
         if !helper.connected {
             faults.push(format!(
-                "{program} is not connected, so {work}; start it if nothing else does"
+                "{program} is not connected, so {work}; start it if connect or systemd does not"
             ));
         } else if let Some(version) = &helper.version
             && *version != service.version
@@ -207,9 +207,9 @@ pub(crate) fn headline(service: &ServiceStatus, summary: &Summary) -> String {
 /// What a state means. The manual page and docs/reference/sockets.md say it in the same words.
 pub(crate) const fn meaning(state: PeerState) -> &'static str {
     match state {
-        PeerState::Up => "it is pinged, and its last check was answered",
+        PeerState::Up => "it is pinged, and its last check succeeded",
         PeerState::Checking => "it is pinged, and no check has ended yet",
-        PeerState::Unknown => "it is pinged, but its check or the answer to its ping is overdue",
+        PeerState::Unknown => "it is pinged, but its check or the result of its ping is overdue",
         PeerState::Down => {
             "it is pinged, and its last check failed: it is being reconnected or removed"
         }
@@ -217,12 +217,12 @@ pub(crate) const fn meaning(state: PeerState) -> &'static str {
         PeerState::Gone => {
             "it was removed because it did not answer, or lost in a restart of the server or service"
         }
-        PeerState::Killed => "it was removed by a command, or has ended the connection itself",
+        PeerState::Killed => "it was removed by a command, or it ended the connection itself",
         PeerState::Waiting => "it is passive, and has not connected since the service started",
         PeerState::Absent => {
             "it is watched or to be added at start-up, and was not added since the service started"
         }
-        PeerState::Unwatched => "it is at the server, and the service does not ping it",
+        PeerState::Unwatched => "it is at the server, but the service does not ping it",
     }
 }
 

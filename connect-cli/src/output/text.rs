@@ -128,8 +128,8 @@ pub(crate) fn shell_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> 
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "unknown-peer" => {
-            "the one who was asked knows no such peer; `connect-cli status' lists those that the \
-             server has or should have"
+            "there is no such peer; `connect-cli status' lists the peers that the server has or \
+             should have"
         }
         "peer-not-added" => {
             "the server does not have the peer now; `connect-cli active' makes a connection, \
@@ -147,10 +147,10 @@ fn hint(code: &str) -> Option<&'static str> {
              doctor' says more"
         }
         "server-silent" => {
-            "the tripe server does not answer; look whether its process hangs or is stopped"
+            "the tripe server does not answer; check whether its process hangs or is stopped"
         }
-        "peer-exists" => "the server knows the peer already",
-        "passive-peer" => "it is up to the peer to make the connection",
+        "peer-exists" => "the server already has the peer",
+        "passive-peer" => "the peer is passive, so the other host makes the connection",
         "malformed-peer" => "its record lacks something; `connect-cli db check' says what",
         "no-script" => "its record names no such script",
         "no-script-helper" => {
@@ -160,19 +160,22 @@ fn hint(code: &str) -> Option<&'static str> {
             "the service is about to run scripts of the peer by itself; try again in a moment"
         }
         "too-many-scripts" => {
-            "so many scripts that were asked for are pending; wait for some to end"
+            "that many scripts that operators requested are pending; wait until some have ended"
         }
         "unknown-user" => "no peer's record has this user",
-        "unknown-svc-command" => "`connect-cli submit help' lists the commands that there are",
+        "unknown-svc-command" => "`connect-cli submit help' lists the commands",
         "bad-svc-syntax" => "the command takes other arguments",
-        "unknown-command" => "`connect-cli admin HELP' lists the commands that there are",
+        "unknown-command" => "`connect-cli admin HELP' lists the commands",
         "connect-timeout" => "no greeting with the challenge came in time",
         "server-unavailable" | "server-lost" => {
             "the service has no connection to the tripe server; `connect-cli status' says more"
         }
         "service-exists" => "another program of the same or a later version provides the service",
         "unknown-service" => "nobody provides this service",
-        "apply-in-progress" => "another operator has the changes applied; wait for that to end",
+        "apply-in-progress" => {
+            "another operator is applying the changes; wait until that has \
+                                ended"
+        }
         "provider-failed" => "the service ended before it had answered",
         _ => return None,
     })
@@ -183,8 +186,8 @@ fn server_hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "peer-addr-exists" => "another peer has this address at the server",
         "peer-create-fail" => {
-            "the server could not make the peer, most often since it has no public key of it; its \
-             log says why"
+            "the server could not make the peer, in most cases because it has no public key of \
+             it; its log says why"
         }
         "bad-addr-syntax" => "the server does not understand this address",
         "disabled-address-family" => "the server does not use this kind of address",
@@ -206,7 +209,7 @@ pub(crate) fn script_end(words: &[String]) -> Option<String> {
         "exit-unknown" => format!("ended with unknown status {word}"),
         "not-started" => format!("was not started: {word}"),
         "timed-out" => "was ended at its time limit".to_owned(),
-        "exit-lost" => "has ended, and nobody knows how".to_owned(),
+        "exit-lost" => "has ended, but nobody knows how".to_owned(),
         _ => return None,
     })
 }
@@ -218,7 +221,7 @@ pub(crate) fn failure(words: &[String]) -> String {
     let code = words.first().map_or("", String::as_str);
     match hint(code).or_else(|| server_hint(code)) {
         Some(hint) => format!("{line}: {hint}"),
-        None if line.is_empty() => "failed for no stated reason".to_owned(),
+        None if line.is_empty() => "failed without a reason".to_owned(),
         None => line.into_owned(),
     }
 }
@@ -289,9 +292,12 @@ mod tests {
     #[test]
     fn failures_are_explained_where_they_are_known() {
         let words = |line: &str| tripe_admin::split(line);
-        assert_eq!(failure(&words("")), "failed for no stated reason");
+        assert_eq!(failure(&words("")), "failed without a reason");
         assert_eq!(failure(&words("strange 'a b'")), "strange \"a b\"");
-        assert!(failure(&words("unknown-peer bob")).starts_with("unknown-peer bob: the one who"));
+        assert!(
+            failure(&words("unknown-peer bob"))
+                .starts_with("unknown-peer bob: there is no such peer")
+        );
         assert_eq!(
             failure(&words("peer-addr-exists INET 192.0.2.1 4070")),
             "peer-addr-exists INET 192.0.2.1 4070: another peer has this address at the server"

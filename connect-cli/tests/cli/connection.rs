@@ -86,25 +86,57 @@ fn who_may_only_look_looks_through_the_observers_socket() -> Result {
     Ok(())
 }
 
-#[test]
-fn who_may_not_even_look_is_told_the_group_and_how_to_join_it() -> Result {
+/// What a user is told who may use a socket of this name only as a member of its group, `group`.
+fn told_of_a_group(socket: &str, group: u32, words: &str) -> Result<Option<String>> {
     let (place, _listeners) = forbidden()?;
-    let _observe = UnixListener::bind(place.path("observe.sock"))?;
-    let mode = PermissionsExt::from_mode(0o660);
-    std::fs::set_permissions(place.path("observe.sock"), mode)?;
-    let outcome = run_as_nobody(&place, "status")?;
-    // Whoever runs the tests may look.
-    if rustix::process::geteuid().is_root() {
-        assert_eq!(outcome.code, Some(77), "{outcome}");
-        let said = "observe.sock is denied: its owner root and the group root may use it; \
-                    `usermod -aG root nobody', as root, adds the user nobody to the group";
-        assert!(outcome.stderr.contains(said), "{outcome}");
+    // Whoever else runs the tests may use it.
+    if !rustix::process::geteuid().is_root() {
+        return Ok(None);
     }
+    let path = place.path(socket);
+    let _socket = match socket {
+        "observe.sock" => Some(UnixListener::bind(&path)?),
+        _ => None,
+    };
+    std::os::unix::fs::chown(&path, None, Some(group))?;
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o660))?;
+    let outcome = run_as_nobody(&place, words)?;
+    assert_eq!(outcome.code, Some(77), "{outcome}");
+    let (_, told) = outcome
+        .stderr
+        .split_once("is denied: ")
+        .ok_or("no reason")?;
+    Ok(Some(told.trim_end().to_owned()))
+}
+
+/// The group `daemon`, of which `nobody` is no member.
+const GROUP_OF_OTHERS: u32 = 1;
+
+#[test]
+fn the_group_of_a_socket_is_named_with_the_command_that_adds_a_user_to_it() -> Result {
+    let told = told_of_a_group("observe.sock", GROUP_OF_OTHERS, "status")?;
+    let expected = "its owner root and the group daemon may use it; `usermod -aG daemon nobody', as \
+                    root, adds the user nobody to the group, from the next login on";
+    assert!(told.is_none_or(|told| told == expected));
     Ok(())
 }
 
 #[test]
-fn who_is_turned_away_is_told_why() -> Result {
+fn nobody_is_told_to_join_the_group_of_root() -> Result {
+    let told = told_of_a_group("control.sock", 0, "kick p")?;
+    let expected = "only its owner root may use it, since its group is root's; run this as root, or \
+                    start the service with --control-group GROUP and add those to the group who may \
+                    command";
+    assert!(told.is_none_or(|told| told == expected));
+    let told = told_of_a_group("observe.sock", 0, "status")?;
+    let expected = "only its owner root may use it, since its group is root's; run this as root, or \
+                    start the service with --observe-mode 666, so that everybody may look";
+    assert!(told.is_none_or(|told| told == expected));
+    Ok(())
+}
+
+#[test]
+fn a_refused_client_is_told_why() -> Result {
     let place = Place::new()?;
     let listener = UnixListener::bind(place.control())?;
     // As core does without a place: it says so and closes, whatever it is sent.
@@ -120,8 +152,8 @@ fn who_is_turned_away_is_told_why() -> Result {
     core.join().map_err(|_| "the core panicked")??;
     assert_eq!(
         outcome.to_string(),
-        "exit code 69\n--- standard error\nconnect-cli: the service has turned this connection \
-         away: 32 connections of this user are open; close some\n"
+        "exit code 69\n--- standard error\nconnect-cli: the service refused this connection: \
+         32 connections of this user are open; close some\n"
     );
     Ok(())
 }
@@ -173,7 +205,7 @@ fn another_version_has_its_own_sentence_and_code() -> Result {
 }
 
 #[test]
-fn services_that_fall_silent_or_hang_up_are_given_up() -> Result {
+fn services_that_stop_answering_or_disconnect_are_given_up() -> Result {
     let mut all = String::new();
     all += &with_limit(Script::steps([]), "1s")?;
     all += &with(Script::steps([Step::Close]))?;

@@ -32,9 +32,10 @@ fn what_is_no_file_in_a_directory_of_sources_is_told() -> Result {
     let checked = place.run("db check peers.d --strict")?;
     assert_eq!(
         checked.to_string(),
-        "exit code 1\n--- standard output\n\
-         peers.d/20sites: warning: it is skipped, since it is a directory: move its files into the \
-         directory of sources, or name it beside that\n\
+        "exit code 1\n\
+         --- standard output\n\
+         peers.d/20sites: warning: it is skipped, since it is a directory: move its files into \
+         the directory of sources, or name it as well\n\
          peers.d/40socket: warning: it is skipped, since it is a socket: remove it\n\
          peers.d/50fifo: warning: it is skipped, since it is a FIFO: remove it\n\
          3 warnings\n"
@@ -68,8 +69,8 @@ fn a_file_that_looks_like_a_copy_is_read_and_told() -> Result {
     let checked = place.run("db check peers.d")?;
     for name in ["10a copy", "10a (1)", "Kopie von 10a"] {
         let words = format!(
-            "peers.d/{name}: hint: it is read, though its name looks like that of a copy: remove it \
-             if it is one, or else rename it\n"
+            "peers.d/{name}: hint: it is read, although its name looks like that of a copy: if \
+             it is one, remove it, otherwise rename it\n"
         );
         assert!(checked.stdout.contains(&words), "{checked}");
     }
@@ -142,8 +143,9 @@ fn a_damaged_database_is_replaced_by_peers_and_not_by_none() -> Result {
     fs::write(place.path("peers.cdb"), &sound[..sound.len() - 9])?;
     let refused = place.run("db compile none.in -o peers.cdb")?;
     assert_eq!(refused.code, Some(65), "{refused}");
-    let words = "peers.cdb: not written: the sources have 0 peers, and how many the database has is \
-                 not known, since it is damaged: name the right sources, or replace it with --force\n";
+    let words = "peers.cdb: not written: the sources have 0 peers, and the database is damaged, \
+                 so that it is not known how many it has: name the right sources, or replace it \
+                 with --force\n";
     assert!(refused.stderr.ends_with(words), "{refused}");
     let forced = place.run("db compile none.in -o peers.cdb --force")?;
     assert_eq!(forced.code, Some(0), "{forced}");
@@ -198,7 +200,7 @@ fn every_hidden_mistake_of_a_value_is_found() -> Result {
         (
             "peer = INET 0xC0000201 4070",
             "warning: peer hub: peer has the host \"0xC0000201\", which is an old way to write \
-             192.0.2.1: write that",
+             192.0.2.1: write 192.0.2.1",
         ),
         (
             "peer = INET 192.0.2.1 4070\nifup = /bin/true a\\",
@@ -215,7 +217,7 @@ fn every_hidden_mistake_of_a_value_is_found() -> Result {
         ),
         (
             &format!("{address}\ntimeout = 10000d"),
-            "warning: peer hub: timeout is 864000000 s, but more than",
+            "warning: peer hub: timeout is 864000000 s, which is longer than",
         ),
         (
             &format!("{address}\nifup-timeout = 0"),

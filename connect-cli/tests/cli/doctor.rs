@@ -357,10 +357,10 @@ fn a_script_helper_that_is_still_there_without_a_service_is_told_with_its_script
     helper.wait()?;
     let text = outcome.to_string();
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let told = format!("a script helper is still there (process {pid})");
+    let told = format!("a script helper still runs (process {pid})");
     assert!(text.contains(&told), "{text}");
     assert!(
-        text.contains("1 that it has started is under way"),
+        text.contains("1 script that it started is under way"),
         "{text}"
     );
     assert!(text.contains(&format!("`kill -KILL {pid}'")), "{text}");
@@ -411,11 +411,12 @@ fn scripts_that_an_ended_service_has_left_are_told() -> Result {
     journal(&place, &entries.concat())?;
     let text = said(&place)?;
     let expected = format!(
-        "warning 1 script is under way: ifup of a (process {pid}) => start the service \
-         (`connect --daemon', with the options that it had): it waits for their end; one that hangs is \
-         ended by its process number: `kill -TERM -- -{pid}' warning 2 scripts wait: ifdown of a, \
-         connect of b => nothing runs them until you start the service (`connect --daemon', with \
-         the options that it had) warning 1 script has ended, and nobody knows how: ifup of b =>"
+        "warning 1 script is under way: ifup of a (process {pid}) => start the service (`connect \
+         --daemon', with the options that it had): it waits until they have ended; to end a \
+         script that hangs, use its process number: `kill -TERM -- -{pid}' warning 2 scripts \
+         wait: ifdown of a, connect of b => start the service (`connect --daemon', with the \
+         options that it had): until then nothing runs them warning 1 script has ended, but \
+         nobody knows how: ifup of b =>"
     );
     assert!(text.contains(&expected), "{text}");
     journal(&place, "nonsense\n")?;
@@ -436,7 +437,7 @@ fn scripts_are_told_from_the_journal_while_no_helper_is_connected() -> Result {
         tripe.finish()?;
         served.asked()?;
         let told =
-            "1 script waits: ifup of a => nothing runs them until you start the script helper";
+            "1 script waits: ifup of a => start the script helper: until then nothing runs them";
         assert_eq!(text.contains(told), !connected, "{text}");
     }
     Ok(())
@@ -541,7 +542,7 @@ fn units_that_failed_or_were_given_up_are_told_with_their_last_line() -> Result 
     systemd(&place, &units)?;
     let told = told_of_units(&place)?;
     let missing =
-        "fault | the unit tripe-connect-control.socket is not there | install the package";
+        "fault | the unit tripe-connect-control.socket does not exist | install the package";
     assert!(told.contains(missing), "{told}");
     Ok(())
 }
@@ -567,7 +568,7 @@ fn targets_that_are_not_active_or_not_enabled_are_told() -> Result {
 }
 
 #[test]
-fn units_of_another_service_are_not_told_of() -> Result {
+fn units_of_another_service_are_not_reported() -> Result {
     let place = Place::new()?;
     let mut units = HEALTHY;
     units[2] = "Id=tripe-connect.service LoadState=loaded ActiveState=failed \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `reload`, and what else tells of peers that are not as the database has them.
+//! `reload`, and what else tells of peers that differ from the database.
 
 use connect_ipc::changes::{
     AppliedChange, ChangeCounts, Changes, LoadedRecord, PeerChange, RecordPage, RecordStanding,

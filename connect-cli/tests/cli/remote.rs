@@ -154,7 +154,7 @@ fn script(name: &str, checksum: &str) -> Result<Script> {
 const SUM: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 #[test]
-fn several_hosts_give_one_table_and_one_that_is_down_costs_no_other_its_answer() -> Result {
+fn several_hosts_give_one_table_even_if_one_of_them_is_down() -> Result {
     let site = Site::new()?;
     let one = site
         .place
@@ -233,7 +233,7 @@ fn one_host_is_as_if_the_command_was_given_there() -> Result {
     assert_eq!(core.submitted()?, ["kick", "it's $HOME; a  b"]);
     for (host, said) in [
         ("down", "ssh cannot reach it"),
-        ("bare", "there is no connect-cli"),
+        ("bare", "its PATH has no connect-cli"),
     ] {
         let outcome = site.run(&format!("-H {host} status"))?;
         assert_eq!(outcome.code, Some(69), "{outcome}");

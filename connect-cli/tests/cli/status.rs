@@ -355,7 +355,7 @@ fn every_fault_of_the_service_is_told_with_its_remedy() -> Result {
 }
 
 #[test]
-fn what_stands_still_is_told_in_the_header() -> Result {
+fn what_is_suspended_is_shown_in_the_header() -> Result {
     let place = Place::new()?;
     let mut shown = String::new();
     for probing in [

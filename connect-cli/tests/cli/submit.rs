@@ -31,7 +31,7 @@ fn lines_are_printed_as_they_would_be_by_the_server() -> Result {
 }
 
 #[test]
-fn json_comes_at_the_end_and_tells_of_failure() -> Result {
+fn json_comes_at_the_end_and_reports_failure() -> Result {
     let place = Place::new()?;
     let core = place.core(Script::replies([
         line("alice"),

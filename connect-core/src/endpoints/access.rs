@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who may use our own sockets, as the options say it.
+//! Who may use our own sockets, by the options.
 
 use std::path::Path;
 
@@ -31,16 +31,16 @@ pub struct Access {
     observers: Admitted,
 }
 
-/// Whose a connection is.
+/// To which kind of user a connection belongs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Owner {
     /// Root's, our own user's, a helper's, or that of a user named by `--observer-user`.
     Trusted,
-    /// That of any other user, if the system says whose.
+    /// Any other user, with the number if the system gives it.
     Other(Option<u32>),
 }
 
-/// A group by both its names.
+/// A group, by name and number.
 #[derive(Clone, Debug)]
 pub struct Group {
     /// As it was given.
@@ -70,8 +70,8 @@ impl Access {
         })
     }
 
-    /// What a process may be for core. One that may be nothing is kept out by the permissions of
-    /// the helpers' socket, and here in case those were widened.
+    /// Which helpers a process may be. The permissions of the helpers' socket keep out a process
+    /// that may be none; this is for the case that somebody has widened them.
     pub(super) fn roles(&self, client: Client) -> Vec<Role> {
         let pinger = self.pingers.contains(client.uid).then_some(Role::Pinger);
         let scripts = self.script_helpers.contains(client.uid);
@@ -79,7 +79,7 @@ impl Access {
         pinger.into_iter().chain(scripts).collect()
     }
 
-    /// Whose the connection of an operator or observer is.
+    /// To which kind of user the connection of an operator or observer belongs.
     pub(super) fn owner(&self, client: Client) -> Owner {
         let uid = client.uid;
         if !self.roles(client).is_empty() || self.observers.contains(uid) {

@@ -19,7 +19,7 @@ use crate::endpoints::door::Door;
 use crate::endpoints::unanswered::Pass;
 use crate::machine::ConnectionId;
 
-/// How long to wait when the system is out of something that `accept` needs.
+/// How long to wait when the system lacks something that `accept` needs, such as a descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Something from one of the sockets.
@@ -51,21 +51,21 @@ pub enum Arrival {
     },
     /// A request of an operator.
     Request(ConnectionId, Envelope, Pass),
-    /// A message of an operator that is no request, or none that is admitted, and its answer.
+    /// A message of an operator that is no request, or one that is refused, and its answer.
     Refused(ConnectionId, Answer, Pass),
     /// An operator has read what it was sent.
     Drained(ConnectionId),
-    /// An operator will ask for nothing more, but listens to the answers.
+    /// An operator will send no more requests, but still reads answers.
     AskedAll(ConnectionId),
     /// A connection has ended.
     Gone(ConnectionId),
-    /// The file of a socket is lost.
+    /// The file of a socket was removed or replaced.
     Lost,
     /// The child of a run has ended.
     ChildEnded(RunId),
 }
 
-/// Who is connected, as core's loop has to know it.
+/// Who is connected, as far as core's loop needs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Guest {
     /// The process.
@@ -74,12 +74,12 @@ pub struct Guest {
     pub(super) owner: Owner,
 }
 
-/// A socket that connections come in by.
+/// A socket that accepts connections.
 #[derive(Debug)]
 pub(super) struct Listening {
     pub(super) listener: Listener,
     pub(super) door: Door,
-    /// Whether no other process has it as well.
+    /// Whether no other process has this socket too.
     pub(super) ours: bool,
 }
 

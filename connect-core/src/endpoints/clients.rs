@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Operators and observers that come in through their sockets, each within its limits.
+//! Operators and observers connect here, each within its limits.
 //!
 //! ```text
 //!   operator <--> [connection task] --Arrival--> 16 slots --> core's loop
 //!   operator <------------------ Sender -------------------- core's loop
 //! ```
 //!
-//! A task reads on when it has found a slot for what it has read, an earlier request is answered,
-//! the answers are read, and its user's pace allows another message. So whatever they do costs the
-//! loop a known part of each turn.
+//! A task reads the next message when it has found a slot for the last one, an earlier request is
+//! answered, the answers are read, and its user may send another message. So clients can take only
+//! a fixed part of each turn of the loop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,10 +32,10 @@ use crate::endpoints::places::NoPlace;
 use crate::endpoints::unanswered::Pass;
 use crate::machine::ConnectionId;
 
-/// How long a connection that is about to be ended may wait for answers.
+/// How long a connection that is about to be closed may wait for answers.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// A connection before anything is known of it but who it is.
+/// A connection of which only the user is known yet.
 struct Arrived {
     socket: Socket,
     door: Door,
@@ -82,11 +82,11 @@ pub(super) async fn accept_all(
     }
 }
 
-/// Tells a client that there is no place for it, as far as its socket has room. This costs so
-/// little that whoever floods delays nobody else.
+/// Tells a client that there is no place for it, if its socket has room for that. This costs so
+/// little that a flood of connections delays nobody else.
 fn turn_away(socket: Socket, gate: &Gate, guest: &Guest, why: NoPlace) {
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
-    gate.complain(guest.client, || format!("turned away: {why}"));
+    gate.complain(guest.client, || format!("refused: {why}"));
     let mut words = Vec::new();
     let hello = frame::encode(&Hello::new(Role::Core), &mut words);
     // Both are short.
@@ -94,7 +94,7 @@ fn turn_away(socket: Socket, gate: &Gate, guest: &Guest, why: NoPlace) {
     transport::dismiss(socket, &words);
 }
 
-/// Tells a client that there is no place for it any more, and ends the connection.
+/// Tells a client that there is no place for it any more, and closes the connection.
 fn no_place(receiver: &Receiver, sender: &Sender, why: NoPlace) {
     // It may have gone already.
     let _ = sender.put(&busy(why));
@@ -169,8 +169,7 @@ async fn serve(arrived: Arrived, gate: &Gate, place: &Place, arrivals: &mpsc::Se
 fn too_long(error: ReceiveError, limit: usize) -> anyhow::Error {
     match error {
         ReceiveError::Frame(FrameError::TooLong { .. }) => anyhow::anyhow!(
-            "a message is longer than the {limit} bytes that are read here; ending the \
-             connection"
+            "a message is longer than the limit of {limit} bytes; closing the connection"
         ),
         error => error.into(),
     }
@@ -197,14 +196,14 @@ struct Conversation<'a> {
 }
 
 impl Conversation<'_> {
-    /// Exchanges hellos and hands requests on, until the other side hangs up.
+    /// Exchanges hellos and passes requests on, until the other side closes the connection.
     async fn hold(
         &self,
         receiver: &mut Receiver,
         sender: &mut Option<Sender>,
     ) -> anyhow::Result<()> {
         if let Some(sender) = sender {
-            // That of the connection itself, which has been accepted already.
+            // The connection itself counts as a message, although it is accepted already.
             if !self.may_go_on(receiver).await {
                 return Ok(());
             }
@@ -228,11 +227,12 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    /// Exchanges hellos; core's comes first, so that a stranger learns what it has to speak.
+    /// Exchanges hellos. Core's comes first, so that a client of another version learns which one
+    /// to use.
     async fn greet(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
         sender.send(&Hello::new(Role::Core))?;
         let hello = async {
-            // Whoever has hung up says no more, which is what is read then.
+            // If the client has closed the connection, the next read finds its end.
             self.may_go_on(receiver).await;
             receiver.next_bounded().await
         };
@@ -240,12 +240,12 @@ impl Conversation<'_> {
             .await
             .context("no hello within ten seconds")?
             .map_err(|error| too_long(error, limits::HELLO))?
-            .context("it left without a hello")?;
+            .context("it closed the connection before its hello")?;
         hello.check(&[Role::Operator])?;
         Ok(())
     }
 
-    /// Hands requests on until no more come.
+    /// Passes requests on until no more come.
     async fn take_requests(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
         let mut malformed = 0;
         loop {
@@ -272,7 +272,7 @@ impl Conversation<'_> {
                 malformed += 1;
                 if malformed == limits::MALFORMED {
                     self.answered().await;
-                    anyhow::bail!("{malformed} messages are malformed; ending the connection");
+                    anyhow::bail!("{malformed} messages are malformed; closing the connection");
                 }
             }
             let handed_over = async {
@@ -288,8 +288,8 @@ impl Conversation<'_> {
         }
     }
 
-    /// Waits until the user's pace allows another message. Whoever hangs up waits no longer, and
-    /// takes no time of others: gives whether it is still there.
+    /// Waits until the user may send another message. Stops waiting if the client disconnects, so
+    /// that it uses no time of others. Returns whether it is still connected.
     async fn may_go_on(&self, receiver: &Receiver) -> bool {
         tokio::select! {
             biased;
@@ -306,12 +306,13 @@ impl Conversation<'_> {
             let _ = self.looking.acquire().await;
             let _ = self.commanding.acquire_many(commands).await;
         };
-        // Some wait for a peer or a script. They are not waited for.
+        // Some requests wait for a peer or a script. We do not wait for these.
         let _ = timeout(LAST_ANSWERS, all).await;
     }
 
-    /// What core's loop is to do about a request of so many bytes, or about a message that is
-    /// none, as soon as earlier ones are answered. Core's loop does not answer one who is gone.
+    /// What core's loop has to do about a request of this many bytes, or about a malformed message,
+    /// as soon as earlier ones are answered. Core's loop does not answer a client that has
+    /// disconnected.
     async fn admit(
         &self,
         request: Result<Envelope, String>,
@@ -330,7 +331,7 @@ impl Conversation<'_> {
         let (id, why) = match (request, taken) {
             (Ok(envelope), Ok(taken)) => {
                 if self.door == Door::Observers && !envelope.request.is_read_only() {
-                    let why = "observers may only look: command through control.sock";
+                    let why = "observers may not give commands: use control.sock";
                     (envelope.id, why.to_owned())
                 } else {
                     let pass = Pass::new(permit, taken);
@@ -361,7 +362,7 @@ mod tests {
     use clap::Parser as _;
     use tokio::time::Instant;
 
-    // The time of the runtime stands still here unless somebody waits for it.
+    // The runtime's time does not advance here unless a task waits for it.
     #[tokio::test(start_paused = true)]
     async fn who_hangs_up_while_it_waits_for_its_pace_leaves_at_once() {
         let options = CoreOnlyOptions::parse_from(["connect-core"]).core;

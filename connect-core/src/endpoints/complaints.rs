@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What users do wrong: the first in a minute is logged in full, the others are counted.
+//! What users do wrong: the first fault in a minute is logged in full, the others are counted.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 
-/// How long the others of a user are counted.
+/// How long further faults of a user are only counted.
 pub(super) const EVERY: Duration = Duration::from_secs(60);
 
-/// How many users are remembered. The oldest goes when there is one more.
+/// How many users are remembered. If there is one more, the oldest is forgotten.
 const USERS: usize = 1024;
 
 /// What one user has done wrong since a complaint was logged.
@@ -26,8 +26,8 @@ pub(super) struct Complaints {
 }
 
 impl Complaints {
-    /// A user does something wrong. Gives whether that is to be logged, with how many others were
-    /// not.
+    /// A user does something wrong. Returns whether to log it, and how many earlier faults were not
+    /// logged.
     pub(super) fn note(&mut self, user: Option<u32>, now: Monotonic) -> Option<u64> {
         let fresh = Complaint {
             since: now,
@@ -49,8 +49,8 @@ impl Complaints {
         Some(0)
     }
 
-    /// A minute has passed: who has done wrong after the complaint that was logged, and how many
-    /// times. They are forgotten.
+    /// A minute has passed. Returns which users have had faults after the one that was logged, and
+    /// how many, and forgets them.
     pub(super) fn over(&mut self, now: Monotonic) -> Vec<(Option<u32>, u64)> {
         let over = self.users.extract_if(|_, it| it.since + EVERY <= now);
         over.filter_map(|(user, it)| (it.others > 0).then_some((user, it.others)))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The directory of our sockets: making it, and seeing that nobody else can put a socket of theirs
-//! in the place of one of ours.
+//! The directory of our sockets: makes it, and checks that nobody else can replace one of our
+//! sockets.
 
 use std::fs;
 use std::io;
@@ -10,10 +10,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use connect_runtime::ownership::{Distrust, Ownership, Strictness};
 
-/// Everybody may reach the sockets' names; each socket says itself who may connect.
+/// Everybody may reach the names of the sockets; the mode of each socket says who may connect.
 const MODE: u32 = 0o755;
 
-/// Makes the directory, if it is not there, and checks it.
+/// Makes the directory if it does not exist, and checks it.
 pub(super) fn make(path: &Path) -> anyhow::Result<()> {
     let made = match fs::DirBuilder::new().mode(MODE).create(path) {
         Ok(()) => true,
@@ -35,12 +35,12 @@ pub(super) fn make(path: &Path) -> anyhow::Result<()> {
         "{} is not a directory: move it away, or choose another with --runtime-dir",
         path.display()
     );
-    // Also of one that was just made: those above it may be anybody's.
+    // Also if it was just made: the directories above it may belong to anybody.
     Ownership::ourselves()
         .check(path, Strictness::Directory)
         .map_err(|distrust| refusal(path, &distrust))?;
     if made {
-        // What the umask took away is given back: the sockets have permissions of their own.
+        // Sets the permissions in spite of the umask: the sockets have their own permissions.
         fs::set_permissions(path, fs::Permissions::from_mode(MODE))
             .with_context(|| format!("cannot open {} to observers", path.display()))?;
     }
@@ -49,7 +49,7 @@ pub(super) fn make(path: &Path) -> anyhow::Result<()> {
 
 fn refusal(path: &Path, distrust: &Distrust) -> anyhow::Error {
     let what = format!("the runtime directory {}", path.display());
-    let danger = "put sockets of theirs in it";
+    let danger = "put their own sockets into it";
     anyhow::Error::msg(distrust.refusal(&what, danger, "--runtime-dir"))
 }
 
@@ -67,7 +67,7 @@ mod tests {
         };
         make(&path).unwrap();
         assert_eq!(mode(&path), MODE);
-        // What somebody else has given it stays.
+        // A mode that somebody has set is kept.
         set(&path, 0o700);
         make(&path).unwrap();
         assert_eq!(mode(&path), 0o700);
@@ -78,7 +78,7 @@ mod tests {
             assert!(error.contains("chmod go-w"), "{error}");
         }
         fs::remove_dir(&path).unwrap();
-        // In one that anybody may write to, anybody could exchange it.
+        // If anybody may write to the directory above, anybody could replace it.
         set(above.path(), 0o777);
         let error = make(&path).unwrap_err().to_string();
         let directory = above.path().display().to_string();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The three sockets of the service, by whom they are for.
+//! The three sockets of the service, named after their users.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ pub(super) enum Door {
 impl Door {
     pub(super) const ALL: [Door; 3] = [Door::Helpers, Door::Operators, Door::Observers];
 
-    /// By which name a service manager hands its socket over.
+    /// The name with which a service manager hands its socket over.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Door::Helpers => "helpers",

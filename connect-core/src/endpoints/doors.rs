@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Our own sockets: making them and their directory, and making them again when they are lost.
+//! Our own sockets: makes them and their directory, and makes them again when they are removed.
 //!
 //! ```text
 //!   files <--looks-- [watch] --Arrival::Lost--> core's loop --> restore: make them again, or end
 //! ```
 //!
-//! A socket that a service manager has handed over is served as it is, with the permissions that it
-//! was given there; the others are made here.
+//! A socket that a service manager has handed over is used as it is, with its permissions; the
+//! others are made here.
 
 use std::io;
 use std::os::unix::net::UnixListener;
@@ -42,18 +42,18 @@ use crate::endpoints::socket_file::SocketFile;
 /// How many arrivals of helpers wait for core's loop before connections are no longer read.
 const ARRIVALS: usize = 1024;
 
-/// How often it is looked whether the sockets are where clients look for them. Whatever may happen
-/// to a directory is seen so, also what no notice comes for, such as a file system mounted over it.
+/// How often to check whether clients can still find the sockets. Unlike notification by the
+/// system, this also notices that a file system was mounted over the directory.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long whoever removes the directory is given to finish.
+/// How long to wait until a program that removes the directory has finished.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// How long an earlier core may take to give its sockets up at the start: one that was killed, or
-/// has just released the service, is about to.
+/// How long to wait at the start for an earlier core that is about to close its sockets, because it
+/// was killed or has just released the service.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// How soon it is tried again to listen.
+/// How long to wait before trying again to listen.
 const LISTEN_AGAIN: Duration = Duration::from_millis(20);
 
 /// The sockets, and the tasks that accept connections on them.
@@ -68,18 +68,18 @@ pub struct Doors {
     /// From operators and observers.
     requests: mpsc::Sender<Arrival>,
     served: Vec<Served>,
-    /// The files of what is served, for whoever watches them.
+    /// The files of the sockets, for the task that watches them.
     files: Arc<Mutex<Vec<SocketFile>>>,
-    /// What stands in the way of making sockets again.
+    /// Why sockets cannot be made again.
     trouble: TroubleLog,
 }
 
-/// What comes through the doors, as core's loop takes it.
+/// What arrives through the sockets, for core's loop.
 #[derive(Debug)]
 pub struct Queues {
     /// From helpers, and of what the service itself watches.
     pub(crate) arrivals: mpsc::Receiver<Arrival>,
-    /// From operators and observers. It is so small that what they do in one turn is bounded.
+    /// From operators and observers. It is small, so that what they can do in one turn is bounded.
     pub(crate) requests: mpsc::Receiver<Arrival>,
 }
 
@@ -119,10 +119,11 @@ impl Doors {
     }
 
     /// Makes the runtime directory and those sockets that were not handed over, and starts serving
-    /// all. The files of sockets made here vanish at the end.
+    /// all. The files of sockets made here are removed at the end.
     ///
     /// # Errors
-    /// If the directory or a socket cannot be made, or one was handed over that nobody knows.
+    /// If the directory or a socket cannot be made, or a socket with an unknown name was handed
+    /// over.
     pub async fn open(
         runtime: &RuntimeDir,
         access: Access,
@@ -130,11 +131,11 @@ impl Doors {
     ) -> anyhow::Result<(Self, Queues)> {
         if let Some(strange) = handed_over.strange(&Door::ALL.map(Door::name)) {
             anyhow::bail!(
-                "the service manager handed over a socket that is not known here, {strange}; \
-                 FileDescriptorName= is to be control, observe or helpers"
+                "the service manager handed over a socket with an unknown name, {strange}; set \
+                 FileDescriptorName= to control, observe or helpers"
             );
         }
-        closing::start().context("cannot get ready to close what strangers send")?;
+        closing::start().context("cannot prepare to close descriptors that clients send")?;
         let (arrivals, arrived) = mpsc::channel(ARRIVALS);
         let (requests, requested) = mpsc::channel(SLOTS);
         let access = Arc::new(access);
@@ -171,8 +172,8 @@ impl Doors {
         Ok((doors, queues))
     }
 
-    /// Makes a socket and serves it, in place of one whose file is lost; as soon as nobody else
-    /// serves it, if that is soon enough.
+    /// Makes a socket and serves it, in place of one whose file was removed; waits up to `patience`
+    /// while another process serves it.
     async fn make(&mut self, door: Door, patience: Duration) -> anyhow::Result<()> {
         directory::make(self.runtime.path())?;
         let path = door.path(&self.runtime);
@@ -182,9 +183,9 @@ impl Doors {
             Door::Observers => self.access.observe_mode,
         };
         let listener = listen(&path, mode, patience).await;
-        // What the system said is in the sentence, and would come once more as its cause.
+        // The sentence contains the system's error, which would otherwise be printed twice.
         let mut listener = listener.map_err(|error| anyhow::anyhow!("{error}"))?;
-        // It would remove whatever is at its path then.
+        // Otherwise it would remove whatever is then at its path.
         listener.do_not_reclaim_name_on_drop();
         let group = match door {
             Door::Helpers => &self.access.helpers_group,
@@ -228,8 +229,8 @@ impl Doors {
         *lock(&self.files) = files.collect();
     }
 
-    /// Has core's loop told while the file of a socket is lost. Complaints whose minute is over are
-    /// logged by the way.
+    /// Tells core's loop as long as the file of a socket is missing. Also logs the counts of
+    /// complaints whose minute is over.
     fn watch_files(&self) -> io::Result<()> {
         let mut look = Deadline::new()?;
         let files = Arc::clone(&self.files);
@@ -245,7 +246,7 @@ impl Doors {
                     sleep(SETTLE).await;
                     lost = is_any_lost(&files);
                 }
-                // Once more when all are there again, be it without core's doing. A closed channel
+                // Once more when all exist again, even if core has not made them. A closed channel
                 // means that core is ending.
                 if (lost || told) && arrivals.send(Arrival::Lost).await.is_err() {
                     return;
@@ -256,8 +257,8 @@ impl Doors {
         Ok(())
     }
 
-    /// The file of a socket is lost. Makes it again, or ends core, if somebody else starts it: the
-    /// directory is not core's own then.
+    /// The file of a socket is missing. Makes it again, or ends core if a service manager starts
+    /// it, since the directory does not belong to core then.
     ///
     /// # Errors
     /// If core is to end.
@@ -271,21 +272,21 @@ impl Doors {
         if !make_again && !doors.is_empty() {
             let directory = self.runtime.path().display();
             let error = anyhow::anyhow!(
-                "nobody can reach this service by its sockets in {directory}: {reasons}; ending, so \
-                 that they are made again at the next start"
+                "nobody can reach this service through its sockets in {directory}: {reasons}; \
+                 ending, so that the next start makes them again"
             );
             return Err(Fatal::new(Exit::DirectoryRemoved, error));
         }
         match self.make_all(&doors).await {
             Ok(()) if doors.is_empty() => {
                 if self.trouble.over() {
-                    tracing::info!("the sockets of the service are at their places again");
+                    tracing::info!("the sockets of the service can be reached again");
                 }
             }
             Ok(()) => {
                 tracing::warn!(
                     lost = reasons,
-                    "sockets of the service were lost; made them again"
+                    "sockets of the service were removed or replaced; made them again"
                 );
                 self.trouble.over();
             }
@@ -295,8 +296,8 @@ impl Doors {
                     tracing::error!(
                         error,
                         lost = reasons,
-                        "cannot make the sockets of the service again; remove what stands in the way; \
-                         retrying"
+                        "cannot make the sockets of the service again; retrying; remove the \
+                         files that have their names"
                     );
                 }
             }
@@ -304,14 +305,14 @@ impl Doors {
         Ok(())
     }
 
-    /// Accepts nobody any longer, since core is ending. Connections that are there stay; whoever
-    /// comes later waits for the next core, if a service manager holds the sockets.
+    /// Accepts no more connections, since core is ending. Present connections stay. If a service
+    /// manager holds the sockets, later clients wait for the next core.
     pub(crate) fn close(&mut self) {
         self.served.clear();
         lock(&self.files).clear();
     }
 
-    /// Makes those sockets again that can be. Connections that are there stay.
+    /// Makes those sockets again that can be made. Present connections stay.
     async fn make_all(&mut self, doors: &[Door]) -> anyhow::Result<()> {
         let mut made = Ok(());
         for door in doors {
@@ -338,7 +339,7 @@ async fn listen(path: &Path, mode: u32, patience: Duration) -> Result<Listener, 
 }
 
 fn lock(files: &Mutex<Vec<SocketFile>>) -> MutexGuard<'_, Vec<SocketFile>> {
-    // Nothing that holds the lock can panic half-way.
+    // Nothing that holds the lock can panic.
     files.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -346,7 +347,7 @@ fn is_any_lost(files: &Mutex<Vec<SocketFile>>) -> bool {
     lock(files).iter().any(|file| file.lost().is_some())
 }
 
-/// Takes a socket that somebody else has opened, and will go on holding when we are gone.
+/// Takes a socket that another process has opened, and will keep open when we have ended.
 fn take_over(listener: UnixListener) -> io::Result<Listener> {
     use interprocess::os::unix::uds_local_socket::tokio::Listener as UdsListener;
     passing::refuse(&listener)?;

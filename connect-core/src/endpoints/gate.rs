@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What all connections of operators and observers share: their places, their pace, the account of
-//! what they leave unread, and what is logged about them.
+//! What all connections of operators and observers share: places, rates, the count of unread bytes,
+//! and the log of their faults.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,7 +22,7 @@ use crate::endpoints::places::{NoPlace, Places, Verdict};
 use crate::endpoints::unanswered::Unanswered;
 use crate::machine::ConnectionId;
 
-/// What they share.
+/// What the connections share.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) access: Arc<Access>,
@@ -88,7 +88,7 @@ impl Gate {
         }
     }
 
-    /// Gives a connection a place, if need be that of another.
+    /// Gives a connection a place, perhaps that of another connection.
     pub(super) fn place(
         &self,
         door: Door,
@@ -123,7 +123,7 @@ impl Gate {
         })
     }
 
-    /// Where the unread bytes of a connection count.
+    /// The counter for the unread bytes of a connection.
     pub(super) fn share(&self, guest: &Guest) -> Option<Share> {
         (guest.owner != Owner::Trusted).then(|| Share {
             account: Arc::clone(&self.account),
@@ -135,8 +135,8 @@ impl Gate {
     pub(super) fn relieve(&self) {
         for client in self.account.relieve() {
             self.complain(client, || {
-                "all operators and observers together have not read what they were sent, and this \
-                 user most of it; closing a connection"
+                "operators and observers have left too much unread, and this user most of it; \
+                 closing a connection of this user"
                     .to_owned()
             });
         }
@@ -151,8 +151,7 @@ impl Gate {
         }
     }
 
-    /// Waits until the owner may send another message. If this is cancelled, the slot is for
-    /// others.
+    /// Waits until the owner may send another message. If this is cancelled, others get the slot.
     pub(super) async fn slot(&self, owner: Owner) {
         let Owner::Other(user) = owner else { return };
         let now = clock::now();
@@ -169,7 +168,7 @@ impl Gate {
         slot.used = true;
     }
 
-    /// The owner has cost so many bytes to read or to send.
+    /// For the owner, this many bytes were read or sent.
     pub(super) fn charge(&self, owner: Owner, bytes: usize) {
         if let Owner::Other(user) = owner
             && bytes >= limits::BYTES_A_MESSAGE
@@ -178,34 +177,34 @@ impl Gate {
         }
     }
 
-    /// Logs what somebody has done wrong, unless its user has done something else within a minute.
+    /// Logs what a client has done wrong, unless a fault of its user was logged within the last
+    /// minute.
     pub(super) fn complain(&self, client: Client, what: impl FnOnce() -> String) {
         if let Some(others) = lock(&self.complaints).note(client.uid, clock::now()) {
             tracing::info!(
                 %client,
                 error = what(),
                 others,
-                "trouble with an operator or observer"
+                "closed or refused a connection of an operator or observer"
             );
         }
     }
 
     /// Logs that something cannot be sent.
     pub(super) fn cannot_send(&self, client: Client, error: &SendError) {
-        // Of one that is gone its reader ends as well. However many answers it has not waited for,
-        // that is one fact.
+        // If the client has disconnected, its reader reports that, once for all its answers.
         if !matches!(error, SendError::Gone) {
             self.complain(client, || format!("cannot send an answer: {error}"));
         }
     }
 
-    /// Logs how many complaints were not logged in the minute that is over.
+    /// Logs how many faults were not logged in the last minute.
     pub(super) fn tell_complaints(&self) {
         for (user, others) in lock(&self.complaints).over(clock::now()) {
             tracing::info!(
                 user,
                 others,
-                "there was more trouble with this user's operators or observers in the last minute"
+                "closed or refused more connections of this user in the last minute"
             );
         }
     }
@@ -227,6 +226,6 @@ impl Drop for Slot<'_> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing that holds one of these locks can panic half-way.
+    // Nothing that holds one of these locks can panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

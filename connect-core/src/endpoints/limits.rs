@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What operators and observers may take: places, time and memory. Helpers are the service's own.
+//! How many places, and how much time and memory, operators and observers may use. Helpers have no
+//! limits here, since they are part of the service.
 
 use std::time::Duration;
 
@@ -21,19 +22,18 @@ pub(super) const OPERATORS: Allotment = Allotment {
     each: 32,
 };
 
-/// The longest line before the hello has come: a hello has some 60 bytes.
+/// The longest line before the hello: a hello has about 60 bytes.
 pub(super) const HELLO: usize = 1024;
 
-/// The longest request: a filter that names 64 peers, which is the longest that makes sense, takes
-/// a quarter.
+/// The longest request: the longest useful one, a filter that names 64 peers, needs a quarter.
 pub(super) const LINE: usize = 64 * 1024;
 
 /// How many malformed messages one connection may send: a person who types makes fewer mistakes.
 pub(super) const MALFORMED: usize = 16;
 
 /// How many requests that only look may be unanswered on one connection before its next one is
-/// served. Subscriptions whose state is told count as answered. Each answer may be as long as a
-/// message, so with more of them a connection that reads could leave too much unread.
+/// read. Subscriptions that have been sent the state count as answered. Each answer may be as long
+/// as a message, so with more of them even a connection that reads could leave too much unread.
 pub(super) const LOOKING: usize = 1;
 
 /// The same for commands, which may wait for peers or scripts and have short answers.
@@ -60,12 +60,13 @@ pub(super) const OPERATOR_BACKLOG: usize = 4 * 1024 * 1024;
 /// Unread bytes of all who are not trusted.
 pub(super) const ACCOUNT: usize = 48 * 1024 * 1024;
 
-/// Unread bytes from which on a subscriber loses events: some five thousand of them. It is far
-/// below the bound at which the connection is closed, since being slow is no crime.
+/// Unread bytes beyond which a subscriber loses events: about five thousand events. This is far
+/// below the limit at which the connection is closed, so that a slow subscriber is not
+/// disconnected.
 pub(super) const EVENTS_UNREAD: usize = 512 * 1024;
 
-/// How many messages of clients wait for core's loop: what it takes of them in one turn. A
-/// connection that finds no slot is not read, so clients cost no more than this in a turn.
+/// How many messages of clients wait for core's loop, which takes at most this many in one turn. A
+/// connection that finds no slot is not read.
 pub(super) const SLOTS: usize = 16;
 
 /// Messages of one user.
@@ -77,14 +78,14 @@ pub(super) const FIRST_MESSAGES: Rate = Rate::per_second(20, Duration::from_mill
 /// Messages of all users.
 pub(super) const ALL_MESSAGES: Rate = Rate::per_second(4_000, Duration::from_millis(25));
 
-/// Connections of one user. Those that come sooner are turned away: a few system calls for each,
-/// which cost the one who connects as much.
+/// Connections of one user. More are refused. That takes a few system calls for each, as many as
+/// the client needs to connect.
 pub(super) const CONNECTIONS: Rate = Rate::per_second(500, Duration::from_millis(200));
 
-/// How many connections are accepted on each socket before everything else has its turn.
+/// How many connections are accepted on each socket before other work is done.
 pub(super) const ACCEPTED: usize = 32;
 
-/// So many bytes of a request or an answer count as one more message.
+/// This many bytes of a request or an answer count as one more message.
 pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;
 
 /// Events that are delivered to one user.
@@ -96,5 +97,5 @@ pub(super) const FIRST_EVENTS: Rate = Rate::per_second(4_000, Duration::from_mil
 /// Events that are delivered to all users.
 pub(super) const ALL_EVENTS: Rate = Rate::per_second(60_000, Duration::from_millis(500));
 
-/// So many events cost as much as writing them in a turn, be it one.
+/// Writing the events of one turn, even a single one, costs as much as this many events.
 pub(super) const WRITE: usize = 10;

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Helpers that come in through their socket.
+//! Helpers connect here.
 //!
 //! ```text
 //!   helper <--> [connection task] --Arrival--> core's loop
 //!   helper <------------------ Sender -------- core's loop
 //! ```
 //!
-//! One task accepts on each socket; one task a connection reads it. The loop has the sending half
-//! and never waits for a reader. `clients` does the same for operators and
-//! observers.
+//! One task accepts connections; one task for each connection reads it. The loop has the sending
+//! half and never waits for a reader. `clients` does the same for operators and observers.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +32,11 @@ use crate::endpoints::access::Access;
 use crate::endpoints::arrivals::{Arrival, Listening};
 use crate::machine::ConnectionId;
 
-/// How often the same trouble with helpers is logged: one of another version, or of the wrong user,
-/// comes back every two seconds.
+/// How often the same fault of helpers is logged: a helper of another version, or of the wrong
+/// user, retries every two seconds.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
-/// Who keeps the helpers' door.
+/// Decides which helpers may connect.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     access: Arc<Access>,
@@ -51,7 +50,7 @@ impl Guard {
         Guard { access, trouble }
     }
 
-    /// Logs a trouble, unless it has just been logged.
+    /// Logs a fault, unless it was logged a short time ago.
     fn complain(&self, client: Client, trouble: &str) {
         // Nothing that holds the lock can panic half-way.
         let mut log = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,7 +74,7 @@ pub(super) async fn accept_all(
         tokio::spawn(async move {
             let served = tokio::select! {
                 served = helper(socket, client, connection, &guard, &arrivals) => served,
-                // Core is ending. A helper is to know that nobody reads what it says.
+                // Core is ending. A helper must learn that nobody reads its messages.
                 () = arrivals.closed() => return,
             };
             if let Err(error) = served {
@@ -97,7 +96,7 @@ async fn greet(
     let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
         .await
         .context("no hello within ten seconds")??
-        .context("it left without a hello")?;
+        .context("it closed the connection before its hello")?;
     hello.check(expected)?;
     Ok(hello)
 }
@@ -114,7 +113,7 @@ async fn helper(
     let hello = match admit(&mut receiver, &sender, client, guard).await {
         Ok(hello) => hello,
         Err(error) => {
-            // It may have gone already; then the log alone says what was wrong.
+            // It may have disconnected already; then only the log says what was wrong.
             let _ = sender.send(&ToPinger::Error(format!("{error:#}")));
             return Err(error);
         }
@@ -161,11 +160,12 @@ async fn admit(
         .uid
         .map_or_else(|| "?".to_owned(), |uid| uid.to_string());
     anyhow::bail!(
-        "the user {uid} may not be a helper; core's --pinger-user and --ifscripts-user say who"
+        "the user {uid} may not be this helper; --pinger-user and --ifscripts-user of core name \
+         who may"
     )
 }
 
-/// Hands messages on until the connection ends; what is malformed is answered with an error.
+/// Passes messages on until the connection ends; a malformed one is answered with an error.
 async fn forward<M, A>(
     receiver: &mut Receiver,
     sender: &Sender,

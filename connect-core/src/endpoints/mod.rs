@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Our own sockets, and everybody who is connected to them: helpers, operators and observers.
+//! Our own sockets, and the helpers, operators and observers that are connected to them.
 //!
 //! ```text
 //!   [listeners] --Arrival-----------+
@@ -46,15 +46,15 @@ use limits::SLOTS;
 use operators::{Operators, Sent};
 use refusals::Refusals;
 
-/// How many arrivals of helpers are taken in one turn before their results are sent: enough to
-/// batch well, few enough that a flood on one side does not hold up the others.
+/// How many arrivals of helpers are taken in one turn before their results are sent: enough for
+/// large batches, and few enough that many from one side do not delay the others.
 const ARRIVALS_PER_TURN: usize = 256;
 
 /// How many arrivals of operators and observers are taken in one turn.
 pub(crate) const CLIENTS_PER_TURN: usize = SLOTS;
 
-/// How long they may take in one turn; what has arrived beyond that is taken in the next ones. Most
-/// requests take some microseconds, but an answer may have a mebibyte.
+/// How long these may take in one turn; the rest waits for the next turns. Most requests take some
+/// microseconds, but an answer may have a mebibyte.
 pub(crate) const CLIENTS_TIME: Duration = Duration::from_millis(1);
 
 /// Everybody who is connected.
@@ -62,7 +62,7 @@ pub(crate) const CLIENTS_TIME: Duration = Duration::from_millis(1);
 pub struct Endpoints {
     /// The sockets themselves.
     pub(crate) doors: Doors,
-    /// Whether the file of one of them is lost.
+    /// Whether the file of one of them is missing.
     lost: bool,
     pub(crate) queues: Queues,
     helpers: HashMap<ConnectionId, HelperConnection>,
@@ -78,12 +78,11 @@ pub struct Endpoints {
 struct HelperConnection {
     role: Role,
     pid: Option<i32>,
-    /// `None` if it can be told nothing any more.
+    /// `None` if nothing can be sent to it any more.
     sender: Option<Sender>,
 }
 
-/// What has to wait until all outputs of a turn were looked at: many that go to one connection cost
-/// one write.
+/// Outputs that wait for the end of the turn, so that many for one connection cost one write.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// What is for operators and observers, in its order.
@@ -107,19 +106,19 @@ impl Endpoints {
         }
     }
 
-    /// Whether the file of a socket is lost, if it was noticed since this was last asked.
+    /// Whether a socket's file was found to be missing since the last call.
     pub(crate) const fn take_lost(&mut self) -> bool {
         std::mem::replace(&mut self.lost, false)
     }
 
-    /// What else has arrived of helpers by now, up to a limit.
+    /// What else has arrived from helpers by now, up to a limit.
     pub fn more_arrivals(&mut self) -> Vec<Arrival> {
         let arrivals = &mut self.queues.arrivals;
         let helpers = iter::from_fn(|| arrivals.try_recv().ok());
         helpers.take(ARRIVALS_PER_TURN).collect()
     }
 
-    /// What has arrived next of operators and observers, if anything has.
+    /// What has arrived next from operators and observers, if anything has.
     pub(crate) fn next_of_clients(&mut self) -> Option<Arrival> {
         self.queues.requests.try_recv().ok()
     }
@@ -131,7 +130,7 @@ impl Endpoints {
         (counts != known).then_some(counts)
     }
 
-    /// Takes note of an arrival, and gives what the machine has to know of it.
+    /// Takes in an arrival, and returns the input for the machine, if there is one.
     pub fn admit(&mut self, arrival: Arrival) -> Option<Input<'_>> {
         Some(match arrival {
             Arrival::Helper {
@@ -193,8 +192,7 @@ impl Endpoints {
         })
     }
 
-    /// Sends an output that is for a connection, at once or with the [`Batch`]; gives back what is
-    /// for nobody here.
+    /// Sends an output that is for a connection, at once or with the [`Batch`]; returns any other.
     pub fn send(&mut self, output: Output, batch: &mut Batch) -> Option<Output> {
         match output {
             Output::ToPinger(connection, message) => self.put(connection, &message, batch),
@@ -214,7 +212,8 @@ impl Endpoints {
         None
     }
 
-    /// Tells a helper that it is one too many. It closes the connection, and tries again later.
+    /// Tells a helper that another of its kind is connected. It closes the connection, and retries
+    /// later.
     fn refuse(&mut self, connection: ConnectionId) {
         if let Some(helper) = self.helpers.get_mut(&connection)
             && let Some(sender) = helper.sender.take()
@@ -224,7 +223,7 @@ impl Endpoints {
                 tracing::warn!(
                     helper = %role,
                     pid = helper.pid,
-                    "refusing a second helper of this kind, which tries again; end one of the two"
+                    "refusing a second helper of this kind, which will retry; end one of the two"
                 );
             }
             let text = format!("another {role} is connected; end one of the two");
@@ -248,7 +247,7 @@ impl Endpoints {
             Err(error @ SendError::Frame(_)) => {
                 tracing::error!(helper = %role, %error, "cannot send a message");
             }
-            // Its reader ends as well, and that is when the machine is told, which logs it.
+            // Its reader ends as well; then the machine is told, which logs it.
             Err(SendError::Gone) => *slot = None,
             Err(error @ SendError::Stuck(_)) => {
                 tracing::warn!(helper = %role, %error, "cannot send a message");
@@ -257,7 +256,7 @@ impl Endpoints {
         }
     }
 
-    /// Sends what has waited.
+    /// Sends the outputs of the batch.
     pub fn finish(&mut self, batch: Batch) -> Sent {
         for connection in batch.helpers {
             let helper = self.helpers.get(&connection);
@@ -268,7 +267,8 @@ impl Endpoints {
         self.operators.tell(batch.operators)
     }
 
-    /// The operators who have asked all and were told all: their connections are closed here.
+    /// Closes the connections of operators who send no more requests and have all their answers.
+    /// Returns them.
     pub fn close_satisfied(&mut self) -> Vec<ConnectionId> {
         let satisfied = self.operators.satisfied();
         for connection in &satisfied {

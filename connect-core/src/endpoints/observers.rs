@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who wants events, and who is too slow for them.
+//! Which clients want events, and which read them too slowly.
 //!
 //! ```text
 //!   Machine --Event--> [Observers] --filter, bound--> each subscriber's Sender
@@ -17,7 +17,7 @@ use crate::endpoints::limits;
 use crate::endpoints::pacer::Deliveries;
 use crate::machine::{ConnectionId, Told, Until};
 
-/// A wish for events.
+/// A request for events.
 #[derive(Debug)]
 struct Subscription {
     connection: ConnectionId,
@@ -25,7 +25,7 @@ struct Subscription {
     request: u64,
     filter: EventFilter,
     reached: Reached,
-    /// Events left out and not told of yet.
+    /// Events that were left out, which the subscriber was not told yet.
     dropped: u64,
 }
 
@@ -55,13 +55,13 @@ pub struct Observers {
 }
 
 impl Observers {
-    /// Whether there is nobody.
+    /// Whether there is no subscriber.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.subscriptions.is_empty()
     }
 
-    /// Adds a subscriber, which has been given this much of the state.
+    /// Adds a subscriber, which has been sent this much of the state.
     pub fn subscribe(
         &mut self,
         connection: ConnectionId,
@@ -100,14 +100,14 @@ impl Observers {
             .retain(|subscription| subscription.connection != connection);
     }
 
-    /// Hands events to everybody who wants them. Returns how many were left out.
+    /// Sends events to all who want them. Returns how many were left out.
     pub fn publish<'a>(
         &mut self,
         events: &[Event],
         now: Monotonic,
         sender_of: impl Fn(ConnectionId) -> Option<&'a Sender>,
     ) -> u64 {
-        // Encoded when the first wants it, and then the same for all.
+        // Encoded once, for the first subscriber who wants it.
         let mut encoded: Vec<Option<EncodedReply>> = vec![None; events.len()];
         let mut dropped = 0;
         for subscription in &mut self.subscriptions {
@@ -126,7 +126,7 @@ impl Observers {
     }
 }
 
-/// What has become of events for one subscriber.
+/// How many events one subscriber got, and how many were left out.
 #[derive(Clone, Copy, Debug, Default)]
 struct Outcome {
     delivered: usize,
@@ -139,7 +139,7 @@ fn is_behind(sender: &Sender) -> bool {
 }
 
 impl Subscription {
-    /// Hands on those of the events that it wants, at most `left`.
+    /// Sends those of the events that it wants, at most `left`.
     fn deliver(
         &mut self,
         events: &[Event],
@@ -161,7 +161,7 @@ impl Subscription {
             outcome.delivered += 1;
             if self.dropped > 0 {
                 let events = std::mem::take(&mut self.dropped);
-                // A connection that is gone is cleared away when its reader ends.
+                // If the client has disconnected, the connection is removed when its reader ends.
                 let _ = sender.put(&Answer {
                     id: self.request,
                     reply: Reply::Dropped { events },

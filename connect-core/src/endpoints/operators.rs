@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who is connected on the control and observers' sockets: who they are, which answers they are
-//! still owed, and when they have had them all.
+//! Who is connected to the control and observers' sockets, which of their requests are unanswered,
+//! and when all are answered.
 //!
 //! ```text
 //!   Arrival --> core's loop --> [Operators] --> each operator's Sender
@@ -33,17 +33,17 @@ struct Operator {
     /// Who it is, for the log and for observers.
     name: String,
     guest: Guest,
-    /// Requests that the final reply is still owed to. Those for events never have one.
+    /// Requests without a final reply so far. Those for events never have one.
     unanswered: Vec<Owed>,
-    /// Whether no more requests will come, so that the connection ends with the last answer.
+    /// Whether no more requests will come, so that the connection is closed after the last answer.
     asked_all: bool,
 }
 
-/// A request that the final reply is still owed to.
+/// A request without a final reply so far.
 #[derive(Debug)]
 struct Owed {
     id: u64,
-    /// `None` once a subscription has been told the state.
+    /// `None` once a subscription has been sent the state.
     pass: Option<Pass>,
 }
 
@@ -51,7 +51,7 @@ impl Operator {
     /// A reply to the request of this number is sent.
     fn replied(&mut self, id: u64, reply: &Reply) {
         let of_id = |owed: &Owed| owed.id == id;
-        // Numbers are the operator's choice, and may be those of subscriptions.
+        // The operator chooses the numbers, also one that a subscription has already.
         let waiting = self
             .unanswered
             .iter()
@@ -76,18 +76,18 @@ pub struct Operators {
     /// The way to core's loop, for those who have read what they were sent.
     drained: mpsc::Sender<Arrival>,
     connected: HashMap<ConnectionId, Operator>,
-    /// How many of them have asked all that they want to know.
+    /// How many of them will send no more requests.
     leaving: usize,
     /// Those of them who want events.
     pub observers: Observers,
 }
 
-/// What came of sending what is for them.
+/// The result of sending outputs to them.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Sent {
     /// How many events were left out for slow observers.
     pub dropped: u64,
-    /// Those who were sent rows and may be sent more.
+    /// Those who were sent rows and have room for more.
     pub drained: Vec<ConnectionId>,
 }
 
@@ -117,7 +117,8 @@ impl Operators {
         self.connected.insert(connection, operator);
     }
 
-    /// One of them asks for something. Gives its name and user; `None` if it is gone already.
+    /// One of them sends a request. Returns its name and user; `None` if it has disconnected
+    /// already.
     pub fn asks(
         &mut self,
         connection: ConnectionId,
@@ -145,7 +146,7 @@ impl Operators {
         Some((&operator.name, user))
     }
 
-    /// One of them has sent what is not admitted, or no request.
+    /// One of them has sent a request that is refused, or a malformed message.
     pub fn refuse(&mut self, connection: ConnectionId, answer: Answer, pass: Pass) {
         if let Some(operator) = self.connected.get_mut(&connection) {
             operator.unanswered.push(Owed {
@@ -156,7 +157,7 @@ impl Operators {
         }
     }
 
-    /// One of them will ask for nothing more.
+    /// One of them will send no more requests.
     pub fn asked_all(&mut self, connection: ConnectionId) {
         if let Some(operator) = self.connected.get_mut(&connection)
             && !std::mem::replace(&mut operator.asked_all, true)
@@ -165,7 +166,7 @@ impl Operators {
         }
     }
 
-    /// A connection is over. Gives whether it was one of them.
+    /// A connection has ended. Returns whether it was one of them.
     pub fn forget(&mut self, connection: ConnectionId) -> bool {
         let Some(operator) = self.connected.remove(&connection) else {
             return false;
@@ -175,8 +176,7 @@ impl Operators {
         true
     }
 
-    /// Sends what is for them, in its order. Answers and events that follow each other are sent
-    /// together.
+    /// Sends outputs to them, in their order. Consecutive answers and events are sent together.
     pub fn tell(&mut self, outputs: Vec<Output>) -> Sent {
         let mut sent = Sent::default();
         let (mut answers, mut events) = (Vec::new(), Vec::new());
@@ -217,8 +217,8 @@ impl Operators {
         sent
     }
 
-    /// Sends rows, which are encoded once. Gives those who may be sent more at once; of the others
-    /// it is told when they have read enough.
+    /// Sends rows, which are encoded once. Returns those who have room for more now; core's loop is
+    /// told later when the others have read enough.
     fn send_rows(&self, to: Vec<(ConnectionId, u64)>, rows: &PeerRows) -> Vec<ConnectionId> {
         let encoded = match EncodedReply::peers(rows) {
             Ok(encoded) => encoded,
@@ -252,11 +252,11 @@ impl Operators {
         at_once
     }
 
-    /// Sends answers to whom they are for.
+    /// Sends answers to their clients.
     fn answer(&mut self, answers: Vec<(ConnectionId, Answer)>) {
         let mut flushing: Option<(ConnectionId, Sender)> = None;
         for (connection, answer) in answers {
-            // Many answers in a row are for the same one as a rule.
+            // Many answers in a row are usually for the same client.
             if let Some((_, sender)) = flushing.take_if(|(last, _)| *last != connection) {
                 sender.flush();
             }
@@ -279,7 +279,7 @@ impl Operators {
         }
     }
 
-    /// Those who have asked all and been told all.
+    /// Those who will send no more requests and have all their answers.
     #[must_use]
     pub fn satisfied(&self) -> Vec<ConnectionId> {
         if self.leaving == 0 {
@@ -291,7 +291,7 @@ impl Operators {
             .collect()
     }
 
-    /// Hands events to everybody who wants them. Returns how many were left out.
+    /// Sends events to all who want them. Returns how many were left out.
     fn publish(&mut self, events: &[Event]) -> u64 {
         if events.is_empty() {
             return 0;

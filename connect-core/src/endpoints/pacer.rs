@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How often users may do something: one of them, and all of them together. No clock and no waiting
-//! is in here.
+//! How often one user, and all users together, may do something. There is no clock and no waiting
+//! in here.
 
 use std::collections::HashMap;
 
@@ -10,23 +10,23 @@ use crate::endpoints::access::Owner;
 use crate::endpoints::limits;
 use crate::endpoints::rate::Bucket;
 
-/// How many users are remembered before those at rest are forgotten.
+/// How many users are remembered before those who do nothing are forgotten.
 const USERS: usize = 1024;
 
-/// What one user has had.
+/// What one user has used.
 #[derive(Clone, Copy, Debug, Default)]
 struct Had {
     own: Bucket,
-    /// What does not wait for others.
+    /// The part that does not depend on others.
     first: Bucket,
 }
 
-/// What each user has had.
+/// What each user has used.
 #[derive(Debug, Default)]
 struct Users(HashMap<Option<u32>, Had>);
 
 impl Users {
-    /// What this user has had, to be changed.
+    /// What this user has used.
     fn of(&mut self, user: Option<u32>, now: Monotonic) -> &mut Had {
         if self.0.len() >= USERS {
             self.0
@@ -36,7 +36,7 @@ impl Users {
     }
 }
 
-/// When messages of strangers may be read.
+/// When messages of users who are not trusted may be read.
 #[derive(Debug, Default)]
 pub(super) struct Pacer {
     all: Bucket,
@@ -44,7 +44,7 @@ pub(super) struct Pacer {
 }
 
 impl Pacer {
-    /// Takes a slot for one message of a user, and gives its time.
+    /// Takes a slot for one message of a user, and returns its time.
     pub(super) fn slot(&mut self, user: Option<u32>, now: Monotonic) -> Monotonic {
         let sent = self.users.of(user, now);
         let mut at = sent.own.ready_at(limits::MESSAGES);
@@ -59,7 +59,7 @@ impl Pacer {
         at
     }
 
-    /// A user does not use its slot, for which it would have had to wait.
+    /// A user does not use its slot, which is in the future.
     pub(super) fn give_back(&mut self, user: Option<u32>) {
         self.all.give_back(limits::ALL_MESSAGES);
         if let Some(sent) = self.users.0.get_mut(&user) {
@@ -67,7 +67,7 @@ impl Pacer {
         }
     }
 
-    /// A user has cost so many bytes, or a connection.
+    /// A user has caused this many bytes of work, or a connection.
     pub(super) fn charge(&mut self, user: Option<u32>, bytes: usize, now: Monotonic) {
         let messages = bytes / limits::BYTES_A_MESSAGE;
         let sent = self.users.of(user, now);
@@ -94,7 +94,7 @@ impl Deliveries {
         own.min(self.all.left(limits::ALL_EVENTS, now).max(first))
     }
 
-    /// So many were delivered in one write.
+    /// This many were delivered in one write.
     pub(super) fn delivered(&mut self, owner: Owner, events: usize, now: Monotonic) {
         let Owner::Other(user) = owner else { return };
         let count = events + limits::WRITE;
@@ -198,7 +198,7 @@ mod tests {
         for user in 2..5 {
             deliveries.delivered(Owner::Other(Some(user)), 10_000, START);
         }
-        // One who has had none gets the first ones all the same.
+        // A user who has had none still gets its first events.
         let late = Owner::Other(Some(6));
         assert_eq!(deliveries.left(late, START), 2_000);
         deliveries.delivered(late, 2_000, START);

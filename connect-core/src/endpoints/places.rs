@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who finds a place on a socket: each user some, and the trusted ones always.
+//! Who gets a place on a socket: each user some, and trusted users always.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,7 +18,7 @@ pub(super) struct Allotment {
     pub(super) each: usize,
 }
 
-/// What becomes of a connection that comes.
+/// What to do with a new connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
     /// It gets a free place.
@@ -34,32 +34,35 @@ pub(super) enum Verdict {
 pub(super) enum NoPlace {
     /// The user has as many connections as one user may have.
     User(usize),
-    /// All places are taken, most of them by users who have no more than this one.
+    /// All places are taken, and no user has many more than this one.
     Socket(usize),
     /// Another user, who had fewer connections, got the place.
     Displaced,
-    /// The user connects more often than may be.
+    /// The user connects too often.
     TooSoon,
 }
 
-/// For the one who has no place.
+/// The sentence for the client that has no place.
 impl fmt::Display for NoPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoPlace::User(most) => write!(
                 f,
-                "this user has {most} connections to this socket, and may not have more; close some"
+                "this user has {most} connections to this socket, which is the limit for one \
+                 user; close some"
             ),
             NoPlace::Socket(most) => write!(
                 f,
-                "{most} connections to this socket are in use, which are all; try again later"
+                "{most} connections to this socket are in use, which is the limit; try again \
+                 later"
             ),
             NoPlace::TooSoon => f.write_str(
-                "this user connects to this socket too often; keep a connection for more requests",
+                "this user connects to this socket too often; send several requests over one \
+                 connection",
             ),
             NoPlace::Displaced => f.write_str(
-                "all connections to this socket are in use, and this user has most of them; this \
-                 one goes to another user",
+                "all connections to this socket are in use, and this user has most of them; \
+                 closing this one for another user",
             ),
         }
     }
@@ -85,7 +88,7 @@ impl Places {
         }
     }
 
-    /// A connection comes. Unless it is turned away, it has a place from here on, and one that is
+    /// A new connection. Unless it is refused, it has a place from now on, and one that is
     /// displaced has none.
     pub(super) fn ask(&mut self, connection: ConnectionId, owner: Owner) -> Verdict {
         let verdict = match owner {
@@ -107,7 +110,7 @@ impl Places {
         verdict
     }
 
-    /// A connection is turned away.
+    /// A connection is refused.
     pub(super) const fn turn_away(&mut self) {
         self.turned_away += 1;
     }
@@ -121,12 +124,12 @@ impl Places {
         });
     }
 
-    /// How many there are.
+    /// How many places are taken.
     pub(super) fn taken(&self) -> usize {
         self.trusted.len() + self.of_others()
     }
 
-    /// How many have found none so far.
+    /// How many connections were refused so far.
     pub(super) const fn turned_away(&self) -> u64 {
         self.turned_away
     }
@@ -156,7 +159,7 @@ impl Places {
             return Verdict::Admit;
         }
         match self.greediest() {
-            // Two users do not take one place from each other for ever.
+            // Otherwise two users could take one place from each other for ever.
             Some((most, newest)) if own + 1 < most => Verdict::Displace(newest),
             _ => Verdict::TurnAway(NoPlace::Socket(self.taken())),
         }
@@ -194,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn one_user_gets_a_part_of_the_places_and_is_told_why_no_more() {
+    fn one_user_gets_a_part_of_the_places_and_is_told_why_there_are_no_more() {
         let mut places = Places::new(SMALL);
         let verdicts = come(&mut places, &[1; 5]);
         assert_eq!(verdicts[..4], [Verdict::Admit; 4]);

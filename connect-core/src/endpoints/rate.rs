@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How often something may happen, and how often it has happened lately.
+//! How often something may happen, and how often it has happened recently.
 
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 
-/// How far what has happened may be ahead of its rate.
+/// How much may be done in advance, as the time that it will take to make up for it.
 pub(super) const DEBT: Duration = Duration::from_secs(2);
 
 /// How often something may happen.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rate {
     every: Duration,
-    /// What may happen at once after a rest: what is due in this time.
+    /// How much may happen at once after a pause: as much as in this time.
     burst: Duration,
 }
 
@@ -28,24 +28,24 @@ impl Rate {
 /// What has happened so far, at some rate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
-    /// Up to when it is paid for.
+    /// The instant up to which the rate is used.
     paid: Monotonic,
 }
 
 impl Bucket {
-    /// From when on it may happen again.
+    /// When it may happen again.
     pub(super) fn ready_at(self, rate: Rate) -> Monotonic {
         self.paid.before(rate.burst)
     }
 
-    /// It happens so many times.
+    /// It happens this many times.
     pub(super) fn take(&mut self, rate: Rate, count: usize, now: Monotonic) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let paid = self.paid.max(now) + rate.every.saturating_mul(count);
         self.paid = paid.min(now + rate.burst + DEBT);
     }
 
-    /// It has not happened after all, once.
+    /// One of these has not happened after all.
     pub(super) fn give_back(&mut self, rate: Rate) {
         self.paid = self.paid.before(rate.every);
     }

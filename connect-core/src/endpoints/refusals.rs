@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Logging that second helpers are refused: seldom, since each tries again for ever.
+//! Logs that second helpers are refused: rarely, since each retries for ever.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use connect_runtime::trouble::TroubleLog;
 /// How often to log it for each kind of helper.
 const EVERY: Duration = Duration::from_secs(60);
 
-/// What the log remembers. All refusals of one kind are the same trouble.
+/// What the log remembers. All refusals of one kind are the same message.
 const TROUBLE: &str = "a second helper";
 
 /// What was logged, for each kind of helper.
@@ -29,7 +29,7 @@ impl Default for Refusals {
 }
 
 impl Refusals {
-    /// Whether a refusal that happens now is to be logged. It counts as logged from then on.
+    /// Whether to log a refusal that happens now. If so, it counts as logged.
     pub(super) fn is_to_be_logged(&mut self, role: Role) -> bool {
         let log = match role {
             Role::Ifscripts => &mut self.scripts,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The file of a socket that we serve: whether it is still the one, and its removal at the end.
+//! The file of a socket that we serve: whether it is still the same file, and its removal at the
+//! end.
 
 use std::fs;
 use std::io;
@@ -7,8 +8,8 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// Which file it is. A number of an inode is used again, so the time at which the file was made is
-/// part of it, where the file system knows it.
+/// Which file it is. Inode numbers are reused, so the time at which the file was made is part of
+/// it, if the file system has it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Identity {
     device: u64,
@@ -28,7 +29,7 @@ impl Identity {
     }
 }
 
-/// A place at which a socket was when we began to serve it.
+/// The path of a socket, and the file that was there when we began to serve it.
 #[derive(Clone, Debug)]
 pub(super) struct SocketFile {
     path: PathBuf,
@@ -45,7 +46,7 @@ impl SocketFile {
         Ok(SocketFile { path, identity })
     }
 
-    /// Why clients do not find the socket at its place any more, if they do not.
+    /// Why clients no longer find the socket at its path; `None` if they do.
     pub(super) fn lost(&self) -> Option<String> {
         let path = self.path.display();
         match Identity::of(&self.path) {
@@ -62,7 +63,7 @@ impl SocketFile {
     /// Removes the file, but not what somebody else has put in its place.
     pub(super) fn remove(&self) {
         if self.lost().is_none() {
-            // The next start replaces one that is left over.
+            // If that fails, the next start replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Requests that are read and not answered yet: how many, and how many bytes, users may have.
+//! How many requests, of how many bytes, users may have that are not answered yet.
 //!
 //! ```text
 //!   connection's task --Pass, with the request--> core's loop --final answer--> Pass is dropped
@@ -38,14 +38,14 @@ impl Load {
     }
 }
 
-/// Why a command is not taken.
+/// Why a command is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum TooMany {
     OfUser(Load),
     OfAll(Load),
 }
 
-/// For the one who gave the command.
+/// The sentence for the client that gave the command.
 impl fmt::Display for TooMany {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (whose, Load { commands, bytes }) = match self {
@@ -54,8 +54,8 @@ impl fmt::Display for TooMany {
         };
         write!(
             f,
-            "{whose} as many unanswered commands as may be ({commands}, of {bytes} bytes in all); \
-             wait for answers and try again"
+            "{whose} too many unanswered commands ({commands}, of {bytes} bytes in all); wait \
+             for answers and try again"
         )
     }
 }
@@ -77,7 +77,7 @@ struct Loads {
 }
 
 impl Unanswered {
-    /// There is none yet, and there may be so many of each user and of all.
+    /// No command yet; the limits for each user and for all users.
     pub(super) fn new(each: Load, all: Load) -> Self {
         Unanswered {
             loads: Arc::default(),
@@ -86,7 +86,7 @@ impl Unanswered {
         }
     }
 
-    /// A user gives a command of so many bytes.
+    /// A user gives a command of this many bytes.
     pub(super) fn take(&self, owner: Owner, bytes: usize) -> Result<Option<Taken>, TooMany> {
         let Owner::Other(user) = owner else {
             return Ok(None);
@@ -112,7 +112,7 @@ impl Unanswered {
     }
 }
 
-/// What one command takes, until this is dropped.
+/// What one command counts, until this is dropped.
 #[derive(Debug)]
 pub(super) struct Taken {
     unanswered: Unanswered,
@@ -132,8 +132,8 @@ impl Drop for Taken {
     }
 }
 
-/// What goes with each request to core's loop, and is dropped with the answer: its connection may
-/// send another one then.
+/// Accompanies each request to core's loop, and is dropped with the answer, so that the connection
+/// may send another one.
 #[derive(Debug)]
 pub struct Pass {
     _of_connection: OwnedSemaphorePermit,
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(taken.len(), 3);
         assert_eq!(
             TooMany::OfUser(EACH).to_string(),
-            "this user has as many unanswered commands as may be (8, of 100 bytes in all); wait \
+            "this user has too many unanswered commands (8, of 100 bytes in all); wait \
              for answers and try again"
         );
     }

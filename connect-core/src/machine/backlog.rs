@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How much core has begun and not ended, for those who hold its tables to their limits.
+//! How much core has begun and not ended, for tests that check the limits of its tables.
 
-/// How much there is of each kind that core has begun and not ended. Once nothing happens any more
-/// all of it comes to nothing, but for scripts that go on.
+/// How much of each kind core has begun and not ended. When nothing happens any more, all of it
+/// becomes zero, except scripts that go on.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Backlog {
     /// Commands that wait until the server has listed its peers.
@@ -24,9 +24,9 @@ pub struct Backlog {
     pub for_pinger: usize,
     /// Scripts that have not ended.
     pub runs: usize,
-    /// Orders and changes of setups that the script helper has not taken.
+    /// Orders and changes of setups that the script helper has not accepted.
     pub orders_untaken: usize,
-    /// Peers about whose scripts nothing was decided since core or the server came.
+    /// Peers for whose scripts nothing was decided since core or the server started.
     pub undecided: usize,
     /// Connections that read the state.
     pub readers: usize,

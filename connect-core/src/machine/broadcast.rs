@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the service tells the world through the server: notifications, warnings, answers to jobs.
+//! What the service sends through the server: notifications, warnings, answers to jobs.
 
 use std::iter;
 
@@ -10,14 +10,14 @@ use tripe_admin::token;
 use super::server::Pending;
 use super::{Machine, SERVICE};
 
-/// The least room left for a last word that is cut: enough to recognise it.
+/// The least room for a word that is cut: enough to recognise it.
 const MIN_ROOM: usize = 8;
 
-/// What stands for words left out at the end of a line.
+/// Replaces words that are left out at the end of a line.
 const CUT_MARK: &str = "...";
 
-/// Whether words fit into a line as they are, however they are quoted. Quoting doubles a word at
-/// the most, and adds two quotes and a space.
+/// Whether words fit into a line without cutting, however they are quoted. Quoting at most doubles
+/// a word, and adds two quotes and a space.
 fn fits_surely<'a>(words: impl Iterator<Item = &'a str>) -> bool {
     let mut most = 0;
     for word in words {
@@ -29,8 +29,8 @@ fn fits_surely<'a>(words: impl Iterator<Item = &'a str>) -> bool {
     true
 }
 
-/// Makes `words` fit into a line: newlines become spaces; where the line is too long its longest
-/// word is cut, and where that is not enough its last words are left out.
+/// Makes `words` fit into a line: newlines become spaces; if the line is too long its longest word
+/// is cut, and if that is not enough its last words are left out.
 fn fit(words: &mut Vec<String>) {
     for word in words.iter_mut().filter(|word| word.contains(['\n', '\r'])) {
         *word = word.replace(['\n', '\r'], " ");
@@ -203,8 +203,8 @@ impl Machine {
             .command(context, iter::once(keyword).chain(arguments))
     }
 
-    /// As [`Machine::command`], for commands about a peer of the server, whose name is at fault if
-    /// the line cannot be sent. Returns whether it was sent.
+    /// As [`Machine::command`], for commands about a peer of the server. If the line cannot be
+    /// sent, that is because of the peer's name. Returns whether it was sent.
     pub(super) fn command_on_peer(&mut self, context: Pending, keyword: &str, peer: &str) -> bool {
         let sent = self.command(context, keyword, [peer]);
         was_sent(peer, &sent)

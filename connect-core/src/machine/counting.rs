@@ -6,7 +6,7 @@ use super::backlog::Backlog;
 use super::changes::Applying;
 
 impl Machine {
-    /// How much core has begun and not ended. A walk through all runs.
+    /// How much core has begun and not ended. It goes through all runs.
     #[must_use]
     pub fn backlog(&self) -> Backlog {
         let (jobs, held) = self.commands.counts();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The peer database in use, and what came of reading its file.
+//! The peer database in use, and the result of reading its file.
 
 use std::sync::Arc;
 
@@ -9,23 +9,25 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// How many faults of single records are logged; the rest is counted.
 const FAULTS_LOGGED: usize = 20;
 
-/// The database in use, and what is wrong with the file as it is now.
+/// The database in use, and what is wrong with the present file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DatabaseState {
     pub(super) current: Arc<Database>,
     pub(super) fault: Option<String>,
     /// The file that the one in use was read from.
     pub(super) file: Option<DatabaseFile>,
-    /// Whether there was ever one that could be read.
+    /// Whether a database was ever read from the file.
     pub(super) loaded: bool,
-    /// Whether the one in use is what the last core has left, since the file cannot be read.
+    /// Whether the one in use is the one that the last core has saved, since the file cannot be
+    /// read.
     pub(super) inherited: bool,
     /// Whether a signal has asked for the file to be read, so that the service manager waits.
     pub(super) reloading: bool,
 }
 
 impl DatabaseState {
-    /// Uses what the last core has left, if there is nothing better. Says whether that is so.
+    /// Uses the database that the last core has saved, if there is no other. Returns whether it
+    /// does.
     pub(super) fn inherit(&mut self, copy: Option<DatabaseCopy>) -> bool {
         let wanted = self.fault.is_some() && !self.loaded;
         if let Some(DatabaseCopy(database)) = copy.filter(|_| wanted) {
@@ -41,8 +43,7 @@ impl DatabaseState {
     }
 }
 
-/// A database as one core leaves it for the next: what matters to core, which says nothing of
-/// faults.
+/// A database as core saves it for the next core: the parts that core uses, without its faults.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct DatabaseCopy(
@@ -65,13 +66,13 @@ impl DatabaseFile {
         let modified = database.identity()?.modified / SECOND;
         Some(DatabaseFile {
             checksum: database.checksum()?.to_owned(),
-            // A clock may have been wrong.
+            // It is negative if a clock was wrong.
             modified: u64::try_from(modified).ok(),
         })
     }
 }
 
-/// What came of reading the database file.
+/// The result of reading the database file.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loaded {
@@ -115,8 +116,8 @@ impl From<Result<Database, LoadError>> for Loaded {
     }
 }
 
-/// The contents of a database that matter to core, as a recording has them: borrowed to be written,
-/// owned once read.
+/// The contents of a database that core uses, as a recording has them: borrowed when written, owned
+/// when read.
 #[derive(Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Parts<Text> {

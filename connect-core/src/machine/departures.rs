@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The peers that the server had and does not have any more, and why: a peer that is gone is shown
-//! until it is back.
+//! The peers that the server no longer has, and why: a peer that is gone is shown until it is back.
 //!
 //! ```text
 //!   peer removed --> Departure --back, or struck from the database--> forgotten
@@ -16,12 +15,12 @@ use connect_policy::pinging::is_watched;
 use peerdb::Database;
 use serde::{Deserialize, Serialize};
 
-/// How many departures are kept at most: more than any database has peers that are worth keeping
-/// in view. Beyond it a peer is shown as one that was never there, which the log says once.
+/// How many departures are kept at most: more than databases have peers. Further peers are shown as
+/// if the server had never had them, which the log says once.
 const LIMIT: usize = 100_000;
 
-/// A server that ends may tell of the end of each peer just before it closes the connection. What
-/// it has told in this time before is not the doing of a command.
+/// A server that ends may announce the removal of each peer just before it closes the connection.
+/// So a removal in this time before the end was not by a command.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// When and why a peer was removed.
@@ -37,7 +36,7 @@ pub(super) struct Departure {
 }
 
 impl Departure {
-    /// Whether the peer was lost, so that it should come back; else it was removed on purpose.
+    /// Whether the peer was lost, so that it should come back; otherwise it was removed on purpose.
     pub(super) const fn is_loss(&self) -> bool {
         match self.removal {
             Removal::Silence { .. } | Removal::Replaced | Removal::Server | Removal::Unseen => true,
@@ -63,7 +62,7 @@ impl Departures {
             if !std::mem::replace(&mut self.overflow_logged, true) {
                 tracing::warn!(
                     limit = LIMIT,
-                    "more peers are gone than are remembered; the others are shown as absent or \
+                    "more peers are gone than core remembers; the others are shown as absent or \
                      waiting"
                 );
             }
@@ -79,16 +78,15 @@ impl Departures {
         self.by_name.get(name)
     }
 
-    /// A peer is there again: its departure is forgotten, and returned.
+    /// The server has a peer again: forgets its departure, and returns it.
     pub(super) fn forget(&mut self, name: &str) -> Option<Departure> {
         let departure = self.by_name.remove(name)?;
         self.losses -= usize::from(departure.is_loss());
         Some(departure)
     }
 
-    /// Forgets the peers that nobody expects any more: those without a record, and those whose
-    /// record no longer has them watched; one that was killed, or was to be added again, need not
-    /// have been watched.
+    /// Forgets the peers that are no longer expected: those without a record, and those whose
+    /// record no longer says `watch`, unless they were killed, or removed to be added again.
     pub(super) fn keep_expected(&mut self, database: &Database) {
         self.by_name.retain(|name, departure| {
             database.peer(name).is_some_and(|record| {
@@ -109,7 +107,7 @@ impl Departures {
         self.count_losses();
     }
 
-    /// Counts the losses again, after a walk through all departures.
+    /// Counts the losses again, by going through all departures.
     fn count_losses(&mut self) {
         self.losses = self.by_name.values().filter(|it| it.is_loss()).count();
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The numbers and times of events, what is counted, and who looks on.
+//! The numbers and times of events, counters, and observers.
 
 use std::collections::VecDeque;
 
@@ -9,11 +9,11 @@ use connect_ipc::event::{Event, EventKind};
 
 use super::observing::Observing;
 
-/// How many events are remembered for those who come later: more than a screen shows.
+/// How many events are remembered for later observers: more than a screen shows.
 const RECENT: usize = 100;
 
-/// How long the words of a command may be that is remembered. Longer ones are no use to a reader,
-/// and could be as long as a message.
+/// How long the words of a command may be for it to be remembered. Longer ones, which could be as
+/// long as a message, are of no use to a reader.
 const MAX_WORDS: usize = 1024;
 
 /// The numbering of events, and their time.
@@ -23,7 +23,7 @@ pub(super) struct Events {
     /// What the wall clock showed at an instant: milliseconds since 1970.
     clock: (Monotonic, u64),
     pub(super) counters: Counters,
-    /// Who looks on.
+    /// The observers.
     pub(super) observing: Observing,
     /// The latest events, with the instant of each.
     recent: VecDeque<(Monotonic, Event)>,
@@ -49,8 +49,8 @@ impl Events {
         self.recent.push_back((now, event));
     }
 
-    /// The latest events, oldest first, with their times as of the wall clock now: it may have been
-    /// set since.
+    /// The latest events, oldest first, with their times by the present wall clock, which may have
+    /// been set since.
     pub(super) fn recent(&self) -> Vec<Event> {
         let event = |(at, event): &(Monotonic, Event)| Event {
             at_ms: self.wall_clock(*at),
@@ -78,7 +78,7 @@ impl Events {
     /// What the wall clock shows at `now`.
     fn wall_clock(&self, now: Monotonic) -> u64 {
         let (then, shown) = self.clock;
-        // The clock may have been set after an instant that is asked for.
+        // The instant may be before the one at which the clock was set.
         shown
             .saturating_add(millis(now.since(then)))
             .saturating_sub(millis(then.since(now)))

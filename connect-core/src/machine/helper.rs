@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A helper's connection as the machine sees it: there is at most one helper of each kind. A second
-//! one is refused as long as the first is connected, and tries again by itself.
+//! one is refused as long as the first is connected, and retries by itself.
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::HelperStatus;
@@ -19,12 +19,12 @@ pub(super) struct Helper {
     ready: bool,
     /// When it connected or was lost, or core started.
     since: Monotonic,
-    /// Whether it is to be started again since then.
+    /// Whether core has asked for its restart since then.
     given_up: bool,
 }
 
 impl Helper {
-    /// A helper that is to come from `now` on.
+    /// A helper that is expected from `now` on.
     pub(super) fn awaited(now: Monotonic) -> Self {
         Helper {
             since: now,
@@ -32,7 +32,7 @@ impl Helper {
         }
     }
 
-    /// A helper has connected; `false` if there is one already, whose connection is read to its end
+    /// A helper has connected. Returns `false` if there is one already: its connection must end
     /// before another one is served.
     pub(super) fn connected(
         &mut self,
@@ -48,7 +48,7 @@ impl Helper {
         let connections = self.status.connections + 1;
         self.status = HelperStatus {
             connections,
-            // Nobody may have told of its start. The first connection is no restart.
+            // Core may not have been told of its start. The first connection is no restart.
             restarts: self.status.restarts.max(connections - 1),
             ..status
         };
@@ -58,12 +58,12 @@ impl Helper {
         true
     }
 
-    /// It was started again by core's program; it may never connect.
+    /// Core's program has started it again; it may never connect.
     pub(super) fn restarted(&mut self) {
         self.status.restarts += 1;
     }
 
-    /// A connection has ended. Gives whether it was this helper's.
+    /// A connection has ended. Returns whether it was this helper's.
     pub(super) fn lost(&mut self, connection: ConnectionId, now: Monotonic) -> bool {
         if self.connection != Some(connection) {
             return false;
@@ -99,7 +99,7 @@ impl Helper {
         self.since
     }
 
-    /// Since when it is to say what it remembers, if it has not.
+    /// Since when it should have said what it remembers, if it has not.
     pub(super) fn unready_since(&self) -> Option<Monotonic> {
         (self.connection.is_some() && !self.ready).then_some(self.since)
     }
@@ -109,7 +109,7 @@ impl Helper {
         self.connection.is_none().then_some(self.since)
     }
 
-    /// When it is overdue with what it remembers, or with coming at all.
+    /// When it is overdue to connect, or to say what it remembers.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         if self.given_up || self.ready {
             return None;
@@ -121,7 +121,7 @@ impl Helper {
         Some(self.since + limit)
     }
 
-    /// It is to be started again; `false` if that was said already.
+    /// Asks for its restart; `false` if that was done already.
     pub(super) const fn give_up(&mut self) -> bool {
         !std::mem::replace(&mut self.given_up, true)
     }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What one core leaves for the next, so that a restart or an upgrade loses nothing and does
-//! nothing twice: which peers were there and configured, and how they fared.
+//! What core saves for the next core, so that a restart or an upgrade loses nothing and does
+//! nothing twice: which peers the server had, which were configured, and their figures.
 //!
-//! It counts only against the very server it was written down for; who reads it has checked that.
-//! Peers of the state are put into the table as if this core had known them, as soon as the
-//! service is claimed, since from then on the server tells of peers. Its list is then treated as
-//! after an interruption: what stayed is left alone, what is gone is brought down, what is new is
-//! configured.
+//! It is valid only for the run of the server for which it was saved; the reader checks that. As
+//! soon as the service is claimed, the peers of the state are put into the table, since from then
+//! on the server sends notifications about peers. The list of the server is then treated as after a
+//! lost connection: peers that stayed are left as they are, those that are gone are taken down, new
+//! ones are configured.
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
@@ -22,26 +22,26 @@ use super::peers::{Adoption, History};
 use super::setups::progress::{PeerSetups, Progress};
 use connect_ipc::setup::ServerRun;
 
-/// All that is left.
+/// Everything that is saved.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct State {
-    /// When it was taken. The clock starts from zero at each boot, so state of an earlier boot is
-    /// void.
+    /// When it was taken. The clock starts from zero at each boot, so the state of an earlier boot
+    /// is not valid.
     pub(super) saved: Monotonic,
-    /// Whether what `--startup` stands for was done.
+    /// Whether the work of `--startup` was done.
     pub(super) started_up: bool,
     /// Distinct answers to `ALGS`; most peers share one.
     pub(super) algorithms: Vec<Vec<(String, String)>>,
     /// All peers.
     pub(super) peers: Vec<PeerState>,
-    /// The scripts that did not end well when they were last run.
+    /// The scripts that failed when they were last run.
     #[serde(default)]
     pub(super) failed_scripts: Vec<EndedRun>,
     /// The peers that were removed and are not back.
     #[serde(default)]
     pub(super) departures: Vec<(Box<str>, Departure)>,
-    /// Those of them that are to be added again, or were and have not answered since.
+    /// Those of them that are to be added again, or were added again and have not answered since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) revivals: Vec<SavedRevival>,
 }
@@ -71,7 +71,7 @@ impl PeerState {
     }
 }
 
-/// How an adopted peer fared.
+/// The figures of an adopted peer.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct AdoptionState {
@@ -92,7 +92,7 @@ impl AdoptionState {
 }
 
 impl State {
-    /// Whether it may be of this boot: instants of another mean nothing.
+    /// Whether it may be of this boot: instants of another boot have no meaning.
     #[must_use]
     pub fn is_of_this_boot(&self, now: Monotonic) -> bool {
         self.saved <= now
@@ -111,7 +111,7 @@ impl State {
     }
 }
 
-/// What an earlier core has left.
+/// What an earlier core has saved.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Inherited {
@@ -124,30 +124,29 @@ pub struct Inherited {
     pub database: Option<DatabaseCopy>,
 }
 
-/// What an earlier core has left, and what `--startup` has done.
+/// What an earlier core has saved, and what `--startup` has done.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Inheritance {
     /// The state and the run of the server that it is about, until a server was joined.
     left: Option<Inherited>,
     /// Whether it is about the server that is being joined.
     applies: bool,
-    /// What waits for the peers to be listed, once the state was taken.
+    /// What waits until the peers are listed, once the state was taken.
     restored: Option<Restored>,
-    /// Whether what `--startup` stands for was done for this server, by this core or an earlier
-    /// one.
+    /// Whether the work of `--startup` was done for this server, by this core or an earlier one.
     started_up: bool,
-    /// Why nothing can be left for the next core, and since when.
+    /// Why nothing can be saved for the next core, and since when.
     pub(super) fault: Option<(Monotonic, String)>,
 }
 
 impl Inheritance {
-    /// An earlier core has left this about a run of the server.
+    /// An earlier core has saved this about a run of the server.
     pub(super) fn offer(&mut self, left: Inherited) {
         self.left = Some(left);
     }
 
-    /// A server was connected. Until one was joined, each one that is met may be the one that the
-    /// state is about.
+    /// A server was connected. Until one was joined, each new server may be the one that the state
+    /// is about.
     pub(super) fn server_connected(
         &mut self,
         run: Option<ServerRun>,
@@ -171,7 +170,7 @@ impl Inheritance {
         }
     }
 
-    /// The server is gone before its peers were listed, or after.
+    /// The server was lost, before or after its peers were listed.
     pub(super) fn server_lost(&mut self) {
         self.applies = false;
     }
@@ -184,7 +183,7 @@ impl Inheritance {
         self.started_up = true;
     }
 
-    /// What was left, if it is about the server that is being joined.
+    /// What was saved, if it is about the server that is being joined.
     pub(super) fn take(&mut self) -> Option<Inherited> {
         let applies = std::mem::take(&mut self.applies);
         let left = self.left.take_if(|_| applies)?;
@@ -204,7 +203,7 @@ impl Inheritance {
     }
 }
 
-/// What is to be given back to peers once they are adopted.
+/// What peers get back when they are adopted.
 #[derive(Clone, Debug)]
 pub(super) struct Restored {
     /// The run of the server whose peers they were.

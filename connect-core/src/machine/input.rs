@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Everything that can happen to core: the one way into the [`Machine`](super::Machine).
 //!
-//! An input is handed in with the time at which it happened. Inputs can be written as JSON, so a
+//! An input is given with the time at which it happened. Inputs can be written as JSON, so a
 //! recording of them repeats what core did (see [`recording`](crate::recording)).
 
 use std::borrow::Cow;
@@ -47,7 +47,7 @@ pub struct Config {
     pub script_limit: Option<Interval>,
     /// Whether core ends when it loses the server (`--exit-on-disconnect`).
     pub exit_on_disconnect: bool,
-    /// How long a server that was never joined is waited for, from `started`.
+    /// How long to wait for a server that was never joined, from `started`.
     pub server_wait: Option<Interval>,
     /// When core started.
     pub started: Monotonic,
@@ -113,7 +113,7 @@ pub enum Input<'a> {
     Database(Loaded),
     /// An earlier core has left its state; comes before the first [`Input::ServerConnected`].
     Inherited(Box<Inherited>),
-    /// Who is connected to look on has changed.
+    /// The counts of connected observers have changed.
     Observers(ObserverCounts),
     /// This many events were not sent to observers that read too slowly.
     EventsDropped(u64),
@@ -122,25 +122,25 @@ pub enum Input<'a> {
         /// Milliseconds since 1970 at this instant.
         millis: u64,
     },
-    /// The host has slept since the last input, for about so long. The monotonic clock stood still
-    /// meanwhile, but the server's timers did not.
+    /// The host was suspended since the last input, for about this time. The monotonic clock did
+    /// not advance meanwhile, but the server's timers did.
     Slept {
         /// Seconds.
         seconds: u64,
     },
-    /// What became of something that core writes for others.
+    /// What happened to something that core writes for others.
     Written(WriteNews),
     /// A signal asks for an orderly end.
     Leave,
     /// A signal asks to read the database now.
     Reload,
-    /// Everything that has arrived was handed in: what is due is done, and what was collected for
-    /// the server and the pinger goes out. Comes after each group of other inputs, and alone when
-    /// [`Machine::next_deadline`](super::Machine::next_deadline) has passed.
+    /// All inputs that have arrived were given: the machine now does what is due, and gives out
+    /// what it has collected for the server and the pinger. Comes after each group of other inputs,
+    /// and alone when [`Machine::next_deadline`](super::Machine::next_deadline) has passed.
     EndOfTurn,
 }
 
-/// What core's own program has to say of a helper that it starts.
+/// What core's own program reports about a helper that it starts.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HelperNews {
@@ -150,7 +150,7 @@ pub enum HelperNews {
     HeldUp(String),
 }
 
-/// What became of something that core writes for others.
+/// What happened to something that core writes for others.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WriteNews {

@@ -5,11 +5,10 @@
 //!   Input, time --> [Machine::handle] --> Output
 //! ```
 //!
-//! This file hands each input to the part that it is about. The parts own their fields:
-//! `server` the connection to tripe(8), `peers` the peer table, `liveness` the pinger,
-//! `scripts` the script helper, `additions` the peers being added, `commands` the commands that
-//! wait, `inheritance` what an earlier core has left, `database` the database, `events` what has
-//! happened, and who looks on.
+//! This file passes each input to the part that handles it. The parts own their fields: `server`
+//! the connection to tripe(8), `peers` the peer table, `liveness` the pinger, `scripts` the script
+//! helper, `additions` the peers being added, `commands` the commands that wait, `inheritance` what
+//! an earlier core has saved, `database` the database, `events` events and their observers.
 
 mod additions;
 mod addresses;
@@ -76,7 +75,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A core that nothing has happened to yet.
+    /// A core that has had no input yet.
     #[must_use]
     pub fn new(config: Config) -> Self {
         Machine {
@@ -95,8 +94,8 @@ impl Machine {
         }
     }
 
-    /// Takes in what happened at `now`, and appends what is to be done to `out`. Time does not go
-    /// back: an earlier `now` counts as the latest one.
+    /// Takes in what happened at `now`, and appends what has to be done to `out`. Time does not go
+    /// back: if `now` is earlier than before, the latest time counts.
     pub fn handle(&mut self, input: Input<'_>, now: Monotonic, out: &mut Vec<Output>) {
         self.now = self.now.max(now);
         self.notice_delay();
@@ -144,7 +143,7 @@ impl Machine {
         }
     }
 
-    /// Does what is due, and hands out what was collected in this turn.
+    /// Does what is due, and gives out what was collected in this turn.
     fn end_turn(&mut self) {
         self.send_due_pings();
         self.tend_additions();
@@ -175,7 +174,7 @@ impl Machine {
         deadlines.into_iter().flatten().min()
     }
 
-    /// How core stands with the server.
+    /// The state of the connection to the server.
     #[must_use]
     pub const fn link(&self) -> ServerLink {
         self.server.link()

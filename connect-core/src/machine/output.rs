@@ -14,8 +14,8 @@ use super::input::ConnectionId;
 
 /// Something to be done. Within a turn, outputs of one kind keep their order, and those for
 /// operators and observers ([`Output::Answer`], [`Output::Rows`], [`Output::Subscribe`],
-/// [`Output::Event`]) keep it among all these kinds. Lines for the server go first, since pings are
-/// due and what is for others may take long to encode; then messages for helpers, those for
+/// [`Output::Event`]) keep it among all these kinds. Lines for the server are sent first, since
+/// pings are due and other outputs may take long to encode; then messages for helpers, those for
 /// operators and observers, and the rest.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -33,7 +33,7 @@ pub enum Output {
     RestartHelper(Role),
     /// Send an answer to an operator or observer.
     Answer(ConnectionId, Answer),
-    /// Send rows of the table of peers to all of these, each as a reply to its request. Nobody of
+    /// Send rows of the table of peers to all of these, each as a reply to its request. None of
     /// them is sent more before its [`Input::Drained`](super::Input::Drained).
     Rows {
         /// Connections, and their requests.
@@ -54,24 +54,24 @@ pub enum Output {
         /// Of which peers it has the rows.
         told: Told,
     },
-    /// Say when this child of a run ends, by [`Input::ChildEnded`](super::Input::ChildEnded): a
-    /// script helper that stands still does not.
+    /// Report when this child of a run ends, by [`Input::ChildEnded`](super::Input::ChildEnded): a
+    /// script helper that hangs does not.
     WatchChild(RunId, Child),
     /// Tell the observers that this happened.
     Event(Event),
     /// Read the database file now.
     ReadDatabase,
-    /// Tell the service manager where the service stands.
+    /// Tell the service manager the state of the service.
     ServiceManager(Milestone),
     /// From now on no trace and no recording may show this challenge.
     Secret(String),
     /// Delete the state file: another program provides the service now.
     ForgetState,
-    /// End, after everything else has left.
+    /// End, after everything else was sent.
     End(Ending),
 }
 
-/// How far a table of peers was looked at, in the order of names.
+/// How far the table of peers was read, in the order of names.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Until {
@@ -81,7 +81,7 @@ pub enum Until {
     End,
 }
 
-/// The events of which peers a subscriber gets. It gets those of no peer always.
+/// The peers whose events a subscriber gets. It always gets events that are about no peer.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Told {
@@ -109,7 +109,7 @@ pub enum Milestone {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ending {
-    /// It was told to, and has released the service, or there was no server to release it at.
+    /// It was told to, and has released the service, or there was no server.
     Quit,
     /// It was told to, and the server does not answer.
     QuitUnanswered,
@@ -128,12 +128,12 @@ pub enum Ending {
         /// What the system said.
         reason: String,
     },
-    /// The server was not there in the time that it was waited for (`--server-wait`).
+    /// The server could not be reached within `--server-wait`.
     Unreachable {
         /// What the system said, if it said anything.
         reason: Option<String>,
     },
-    /// The server was connected and did not answer in the time that it was waited for.
+    /// The server was connected but did not answer in time.
     Mute {
         /// Seconds since core started.
         seconds: u64,

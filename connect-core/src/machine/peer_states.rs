@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How each peer is, those included that should be there and are not.
+//! The state of each peer, including those that the server should have but does not.
 //!
-//! The rows of peers that are not there come from the database and the departures when somebody
-//! asks, so nothing has to be kept up to date for them in between.
+//! The rows of peers that the server does not have are made from the database and the departures on
+//! request, so nothing has to be updated for them in between.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::Machine;
 use super::departures::Departure;
 use super::peers::{Adoption, Peer, PeerCounts};
 
-/// How long a peer that should be up may be added and checked before it counts as one that is not.
+/// How long a peer may be added and checked before it counts as one that should be up and is not.
 const PENDING: Duration = Duration::from_secs(60);
 
 impl Machine {
@@ -29,7 +29,7 @@ impl Machine {
         self.peers.counts()
     }
 
-    /// How a peer is that the server has.
+    /// The state of a peer that the server has.
     pub(super) fn peer_state(&self, id: PeerId, peer: &Peer) -> PeerState {
         if self.additions.is_under_way(peer.name()) {
             return PeerState::Adding;
@@ -41,8 +41,8 @@ impl Machine {
         }
     }
 
-    /// Since when a peer has not been up that is to be added now; `None` if it is up, or nothing is
-    /// known of it.
+    /// Since when a peer that is now added has not been up; `None` if it is up, or nothing is known
+    /// of it.
     pub(super) fn not_up_since(&self, name: &str) -> Option<Monotonic> {
         let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
         let Some(peer) = peer else {
@@ -58,8 +58,8 @@ impl Machine {
         }
     }
 
-    /// For how many seconds it has been tried to get the peer up, if that is unusually long: a
-    /// first check may take as long as its plan says.
+    /// For how many seconds there have been attempts to add or check the peer, if that is unusually
+    /// long: a first check may take as long as its plan says.
     fn pending(&self, name: &str, state: PeerState, adoption: Option<&Adoption>) -> Option<u64> {
         let tried = self.additions.attempts.since(name);
         let (since, usual) = match (state, adoption) {
@@ -77,7 +77,7 @@ impl Machine {
         (time > PENDING.max(Duration::from_secs(usual.into()))).then_some(time.as_secs())
     }
 
-    /// How a peer is that the server does not have: `None` if nobody expects it.
+    /// The state of a peer that the server does not have: `None` if it is not expected.
     pub(super) fn absent_state(
         &self,
         record: Option<&Record>,
@@ -106,7 +106,7 @@ impl Machine {
         }
     }
 
-    /// The row of one peer, if it is there or expected.
+    /// The row of one peer, if the server has it or it is expected.
     pub(super) fn peer_row(&self, name: &str) -> Option<PeerStatus> {
         if let Some(id) = self.peers.find(name) {
             let peer = self.peers.get(id);
@@ -120,7 +120,7 @@ impl Machine {
         let state = self.absent_state(record, name, auto)?;
         let departure = self.peers.departures.get(name);
         let gone = |departure: &Departure| self.now.since(departure.at).as_secs();
-        // Who is to be added and is not there may just have failed to be, once more.
+        // If a peer with `auto` is absent, an attempt to add it may have just failed again.
         let is_tried = state == PeerState::Adding || auto && state == PeerState::Absent;
         let tried = self.additions.attempts.since(name).filter(|_| is_tried);
         let tried = tried.map(|since| self.now.since(since).as_secs());
@@ -164,7 +164,7 @@ impl Machine {
         if let Some(adoption) = peer.adoption() {
             let phase = adoption.liveness.phase();
             (status.failures, status.failed_checks) = (phase.failures, phase.failed_checks);
-            // No check follows where a ping is under way, or where the peer is being removed.
+            // No check is planned if a ping is under way, or if the peer is being removed.
             let planned = !phase.checking && peer.killed_for.is_none();
             if planned && self.link() == ServerLink::Up {
                 status.next_ping_ms = Some(millis(phase.due.since(self.now)));
@@ -188,7 +188,7 @@ impl Machine {
         status
     }
 
-    /// The row of a peer of which nothing else is known but how its scripts fare.
+    /// The row of a peer of which only the scripts are known.
     fn row(&self, name: &str, state: PeerState) -> PeerStatus {
         PeerStatus {
             name: name.to_owned(),

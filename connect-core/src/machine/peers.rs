@@ -24,11 +24,11 @@ use super::setups::progress::PeerSetups;
 /// The server's answer to `ALGS`, as keys and values. Most peers share the same, so it is shared.
 pub(super) type Algorithms = Arc<[(String, String)]>;
 
-/// How an adopted peer is watched, and how that goes.
+/// How an adopted peer is watched, and the results.
 #[derive(Clone, Debug)]
 pub(super) struct Adoption {
-    /// How it is checked, where it stands, and its figures since adoption. This copy is the
-    /// authority; the pinger's follows it.
+    /// How it is checked, the state of its check, and its figures since adoption. The pinger's copy
+    /// follows this one.
     pub liveness: Liveness,
     /// With which command it is pinged.
     pub kind: PingKind,
@@ -38,7 +38,7 @@ pub(super) struct Adoption {
     pub noted: Option<Second>,
     /// Timeouts since the last reply that did not count.
     pub voids: u8,
-    /// Whether core has heard that the peer was added, so that no earlier core has known it.
+    /// Whether core has seen that the peer was added, so that no earlier core has known it.
     pub is_new: bool,
     pub history: History,
 }
@@ -49,7 +49,7 @@ impl Adoption {
         self.liveness.phase().failed_checks > 0
     }
 
-    /// How the peer is, as far as its checks have told.
+    /// The state of the peer, by its checks.
     pub(super) fn state(&self) -> PeerState {
         if self.is_down() {
             PeerState::Down
@@ -100,11 +100,11 @@ pub(super) enum Particulars {
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
     name: Box<str>,
-    /// Its record, as it was in the last database that had one: a peer that was struck from the
-    /// database while it is up must still be brought down properly.
+    /// Its record, as it was in the last database that had one: a peer whose record is removed
+    /// while it is up must still be taken down properly.
     pub record: Option<Record>,
-    /// The record that its connection was made with, if values of it are still in use and are
-    /// others in `record`. It shares the text with the database that it came from.
+    /// The record with which its connection was made, if values of it are still in use and differ
+    /// from those in `record`. It shares the text with the database that it came from.
     pub superseded: Option<Box<Record>>,
     /// Whether the database in use does not have the record any more.
     pub struck: bool,
@@ -123,7 +123,7 @@ pub(super) struct Peer {
     pub seen: Monotonic,
     /// How far it was set up by its scripts, for this core or an earlier one.
     pub setups: PeerSetups,
-    /// So many pings went unanswered that the server was told to remove it.
+    /// How many pings were not answered, if the server was told to remove it because of that.
     pub killed_for: Option<u32>,
 }
 
@@ -140,12 +140,12 @@ impl Peer {
         self.adoption.as_deref()
     }
 
-    /// The record that its connection was made with, as far as that matters.
+    /// The record with which its connection was made.
     pub(super) fn record_in_use(&self) -> Option<&Record> {
         self.superseded.as_deref().or(self.record.as_ref())
     }
 
-    /// How it stands to the database, if it is not as the database has it.
+    /// How it differs from the database, if it does.
     pub(super) const fn standing(&self) -> Option<RecordStanding> {
         if self.struck {
             Some(RecordStanding::Struck)
@@ -186,16 +186,16 @@ pub(super) struct PeerTable {
     /// How many are adopted, and how many of these are down.
     adopted: usize,
     down: usize,
-    /// How often a peer came or went.
+    /// How often a peer was added or removed.
     changes: u64,
     /// Those that the server had and does not have any more.
     pub(super) departures: Departures,
-    /// Distinct answers to `ALGS`. Only membership counts, never the order.
+    /// Distinct answers to `ALGS`. The order has no meaning.
     algorithms: HashSet<Algorithms>,
 }
 
 impl PeerTable {
-    /// A number that grows whenever a peer comes or goes.
+    /// A number that grows whenever a peer is added or removed.
     #[must_use]
     pub(super) const fn changes(&self) -> u64 {
         self.changes
@@ -218,7 +218,7 @@ impl PeerTable {
         }
     }
 
-    /// Compares what is counted with a walk.
+    /// Compares the counts with those found by going through all peers.
     #[cfg(test)]
     pub(super) fn check(&self) {
         let adoptions = || self.iter().filter_map(|(_, peer)| peer.adoption());
@@ -341,7 +341,8 @@ impl PeerTable {
         self.down -= usize::from(adoption.is_some_and(Adoption::is_down));
     }
 
-    /// Changes how a peer is, and gives the peer's adoption and what came of the change.
+    /// Changes the state of a peer's checks, and returns the peer's adoption and the result of the
+    /// change.
     #[inline]
     pub(super) fn judge<T>(
         &mut self,
@@ -418,8 +419,8 @@ impl PeerTable {
         }
     }
 
-    /// The adoption of the peer of that number, to change anything but how the peer is: see
-    /// [`PeerTable::judge`].
+    /// The adoption of the peer of that number, to change anything except the state of its checks:
+    /// see [`PeerTable::judge`].
     pub(super) fn adoption_mut(&mut self, id: PeerId) -> Option<&mut Adoption> {
         self.get_mut(id)?.adoption.as_deref_mut()
     }

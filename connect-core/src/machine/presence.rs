@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A peer comes to the server and leaves it: what follows for its interface, its connection and its
-//! checks.
+//! A peer is added to the server or removed from it: what follows for its interface, its connection
+//! and its checks.
 
 use connect_ipc::PeerId;
 use connect_ipc::control::PeerState;
@@ -14,7 +14,7 @@ use super::peers::{Adoption, Particulars, Peer};
 impl Machine {
     /// The server has a new peer.
     pub(super) fn peer_added(&mut self, name: &str, ifname: String, address: &Address) {
-        // Its removal went unseen, and it is watched under a number that is void now.
+        // Its removal was not seen, and it is watched under a number that is no longer valid.
         if let Some(old) = self.peers.find(name) {
             self.disown(old);
             self.peer_removed(name, Removal::Unseen);
@@ -89,7 +89,7 @@ impl Machine {
         }
         let departure = Departure {
             at: match removal {
-                // When the server that had it went.
+                // When the server that had it was lost.
                 Removal::Server => self.server.awaited.lost_at.unwrap_or(self.now),
                 _ => self.now,
             },
@@ -104,7 +104,7 @@ impl Machine {
         }
     }
 
-    /// A peer is at the server; if it was gone, it is back.
+    /// The server has a peer; if that was gone, it is back.
     pub(super) fn note_return(&mut self, name: &str) {
         let Some(departure) = self.peers.departures.forget(name) else {
             return;
@@ -116,7 +116,7 @@ impl Machine {
         }
     }
 
-    /// The server does not know a peer that we thought it had.
+    /// The server does not have a peer that core has in its table.
     pub(super) fn forget_if_unknown(&mut self, id: PeerId, failure: &Failure) {
         if failure.code() == "unknown-peer" {
             self.forget_peer(id);

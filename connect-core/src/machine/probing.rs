@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Probing is itself watched: what is due and does not come is told, and time in which the server,
-//! a helper, core or the host stood still counts against no peer.
+//! Core also watches the checks themselves: it reports what is overdue, and time in which the
+//! server, a helper, core or the host did not run does not count against any peer.
 //!
 //! ```text
 //!   orders, answers, acknowledgements that are due --> [look] --> told, status, metrics
 //!                                                        +--30 s--> Output::RestartHelper
 //! ```
 //!
-//! No process is asked whether it lives: each is judged by what it owes. A look is due when the
-//! oldest debt is overdue, and while one is, once a second.
+//! No process is asked whether it runs: each is judged by what is due from it. Core looks when the
+//! oldest thing is overdue, and then once a second as long as one is.
 
 use std::time::Duration;
 
@@ -37,11 +37,12 @@ impl Machine {
         }
     }
 
-    /// For how long the check of a peer, or the answer to its ping, has been overdue: meanwhile
-    /// nobody knows how it is. `None` for one that is not overdue, or not adopted.
+    /// For how long the check of a peer, or the result of its ping, has been overdue: meanwhile its
+    /// state is unknown. `None` for a peer that is not overdue, or not adopted.
     #[must_use]
     pub fn overdue(&self, peer: PeerId) -> Option<Duration> {
-        // Right after core stood still, what is overdue by its fault is about to come.
+        // Right after core did not run for a time, what is overdue because of that is about to
+        // come.
         if self.pinger.watch.held_until + GRACE > self.now {
             return None;
         }
@@ -62,7 +63,7 @@ impl Machine {
         ]
     }
 
-    /// Time has come to now. If core should have done something long before, it stood still.
+    /// Time advances to now. If core should have done something long before, it did not run.
     #[inline]
     pub(super) fn notice_delay(&mut self) {
         if self.pinger.watch.has_paused(self.now) {
@@ -70,7 +71,7 @@ impl Machine {
         }
     }
 
-    /// Core did nothing for a while, perhaps because there was nothing to do.
+    /// Core did nothing for a time, perhaps because there was nothing to do.
     #[cold]
     fn judge_pause(&mut self) {
         let due = self.next_deadline();
@@ -83,22 +84,22 @@ impl Machine {
         }
     }
 
-    /// The host has slept, which the monotonic clock does not show.
+    /// The host was suspended, which the monotonic clock does not show.
     pub(super) fn slept(&mut self, seconds: u64) {
         tracing::info!(
             seconds,
-            "the host has slept; pings that were under way are sent again"
+            "the host was suspended; sending the pings that were under way again"
         );
         self.note_standstill();
     }
 
-    /// Core has stood still for so long.
+    /// Core did not run for this time.
     fn stood_still(&mut self, time: Duration) {
         if time >= GRACE {
             tracing::warn!(
                 seconds = time.as_secs(),
-                "core stood still, because it was stopped or the host was overloaded; nothing of \
-                 that time counts against a peer"
+                "core did not run for a time, because it was stopped or the host was overloaded; \
+                 that time does not count against any peer"
             );
         }
         self.note_standstill();
@@ -116,8 +117,8 @@ impl Machine {
         self.pinger.watch.still_until = self.now;
     }
 
-    /// Whether a ping that has timed out says nothing about its peer, because something that it
-    /// needs stood still since it was sent.
+    /// Whether a ping that timed out says nothing about its peer, because something that it needs
+    /// did not run since it was sent.
     pub(super) fn is_void(&mut self, id: PeerId) -> bool {
         let Some(adoption) = self.peers.adoption_mut(id) else {
             return false;
@@ -126,7 +127,7 @@ impl Machine {
             return false;
         };
         if ping.sent + adoption.timeout() + STANDSTILL < self.now {
-            // So do the others that were under way.
+            // The same is true of the other pings that were under way.
             self.pinger.watch.still_until = self.now;
         }
         let void = ping.sent < self.pinger.watch.still_until && adoption.voids < MAX_VOIDS;
@@ -134,7 +135,8 @@ impl Machine {
         if void {
             tracing::debug!(
                 peer = id.0,
-                "a timeout does not count: something stood still"
+                "a timeout does not count, because the server, the pinger or core did not run \
+                 meanwhile"
             );
         }
         void
@@ -153,7 +155,7 @@ impl Machine {
 
     /// When the next look is due.
     pub(super) fn look_at(&self) -> Option<Monotonic> {
-        // What is overdue is looked at until it is not, also if nothing else is due.
+        // As long as something is overdue, core looks again, also if nothing else is due.
         let found = self.pinger.watch.is_anything_told().then_some(self.now);
         let debts = [
             found,
@@ -183,14 +185,15 @@ impl Machine {
         self.restart_silent(found);
     }
 
-    /// Judges what is due, given the peers whose order and whose answer are overdue for longest.
+    /// Finds what is overdue, given the peers whose order and whose answer have been overdue for
+    /// longest.
     fn find_overdue(&self, order: Option<PeerId>, answer: Option<PeerId>) -> Found {
         let now = self.now;
         let debt = |id: Option<PeerId>| Some(self.peers.get(id?)?.adoption()?.owed());
         let (order, answer) = (debt(order), debt(answer));
         let due = |debt: Option<(Debt, Monotonic)>| debt.map(|(_, due)| due);
         let up = self.link() == ServerLink::Up;
-        // Nobody is to blame for what core did not read while it stood still.
+        // What core did not read while it did not run does not count as late.
         let late = |since: Option<Monotonic>| {
             since.filter(|since| (*since).max(self.pinger.watch.held_until) + GRACE <= now)
         };
@@ -230,7 +233,7 @@ impl Machine {
         match (before, found) {
             (Some((_, since)), None) => {
                 let seconds = seconds(since);
-                tracing::info!(seconds, "checks and answers come in time again");
+                tracing::info!(seconds, "checks and answers are on time again");
                 self.emit(None, || EventKind::ProbingResumed { seconds });
             }
             (before, Some((cause, since))) if before.is_none_or(|(old, _)| old != cause) => {
@@ -253,8 +256,8 @@ impl Machine {
                 let seconds = seconds(since);
                 tracing::warn!(
                     seconds,
-                    "the script helper does not say what becomes of scripts, so none may run; \
-                     restart it if nothing else does"
+                    "the script helper does not answer, so it may not run any script; restart it \
+                     if connect or systemd does not"
                 );
                 self.pinger.watch.silent_scripts = found;
                 self.emit(None, || EventKind::ScriptsOverdue { seconds });
@@ -269,7 +272,8 @@ impl Machine {
         }
     }
 
-    /// A helper was started again, by core's wish or because it had ended; or it cannot begin.
+    /// A helper was started again, because core asked for it or because it had ended; or it cannot
+    /// begin.
     pub(super) fn supervisor_said(&mut self, news: HelperNews) {
         match news {
             HelperNews::Restarted(Role::Pinger) => self.pinger.helper.restarted(),
@@ -279,7 +283,7 @@ impl Machine {
         }
     }
 
-    /// Has helpers started again that owe something for too long, or have not come at all.
+    /// Asks for a restart of helpers that are silent for too long, or have not connected at all.
     fn restart_silent(&mut self, found: Found) {
         for (role, silent) in [
             (Role::Pinger, found.pinger),
@@ -304,15 +308,16 @@ impl Machine {
 const fn words(cause: OverdueCause) -> Option<&'static str> {
     match cause {
         OverdueCause::PingerSilent => Some(
-            "the pinger does not order the checks that are due, so no peer is checked; restart it \
-             if nothing else does",
+            "the pinger does not order the checks that are due, so no peer is checked; restart \
+             it if connect or systemd does not",
         ),
         OverdueCause::PingerMissing => Some(
-            "there is no pinger, so no peer is checked; start connect-pinger if nothing else does",
+            "no pinger is connected, so no peer is checked; start connect-pinger if connect or \
+             systemd does not",
         ),
         OverdueCause::ServerMute => Some(
-            "the server does not answer, so the state of its peers is not known; the connection is \
-             kept, and nothing counts against a peer",
+            "the server does not answer, so the state of its peers is not known; keeping the \
+             connection, and not counting this time against any peer",
         ),
         OverdueCause::ServerDown | OverdueCause::HeldUp => None,
     }

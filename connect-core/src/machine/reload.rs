@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A changed peer database: taken over whole, and applied to the peers that it changes, and to no
-//! others.
+//! A changed peer database: loaded as a whole, and applied only to the peers that it changes.
 
 use std::sync::Arc;
 
@@ -16,8 +15,9 @@ use super::{Machine, Milestone, Output};
 impl Machine {
     /// A signal asks for the database to be read.
     pub(super) fn reload_by_signal(&mut self) {
-        tracing::info!("reading the database: SIGHUP");
-        // The service manager takes the end of a reload for READY=1, so none may begin before that.
+        tracing::info!("reading the database because of SIGHUP");
+        // For the service manager the end of a reload is READY=1, so no reload may begin before
+        // core is ready.
         if self.server.joined_before() {
             self.database.reloading = true;
             self.out.push(Output::ServiceManager(Milestone::Reloading));
@@ -36,15 +36,18 @@ impl Machine {
                 if self.database.fault.as_ref() != Some(&fault) {
                     self.events.counters.reload_faults += 1;
                     if self.database.loaded || self.database.inherited {
-                        // Why is in the line after this one.
+                        // The next line says why.
                         tracing::warn!("keeping the database that was read before");
                         self.warn(["peerdb-error"], &[&fault]);
                     } else {
-                        tracing::warn!("no database yet: {fault}; it is loaded once it is there");
+                        tracing::warn!(
+                            "no database yet: {fault}; it will be loaded when it \
+                                        exists"
+                        );
                         self.warn_unlogged(["peerdb-error"], &[&fault]);
                     }
                 }
-                // Told each time: somebody may have asked for it, and waits for what comes of it.
+                // Sent each time: an operator may have asked for it and wait for the result.
                 self.emit(None, || EventKind::DatabaseFault {
                     fault: fault.clone(),
                 });
@@ -67,7 +70,7 @@ impl Machine {
                 }
                 let peers = database.sorted_peers().len() as u64;
                 if self.database.fault.take().is_some() {
-                    tracing::info!(peers, "the database can be read now");
+                    tracing::info!(peers, "the database can be read again");
                 }
                 (self.database.loaded, self.database.inherited) = (true, false);
                 self.database.file = file;
@@ -122,7 +125,7 @@ impl Machine {
             self.note_owed(*id);
         }
         self.watch(&replanned, WatchAs::Replanned);
-        // Before that each peer may have figures that wait for the list.
+        // Before that, peers may have figures that wait for the list.
         if self.server.joined_before() {
             self.adopt_many(&wanted);
         }
@@ -139,15 +142,20 @@ impl Machine {
     }
 }
 
-/// Logs that a database was loaded, if anybody is to do something about it, or has asked for it.
+/// Logs that a database was loaded, if an operator has to do something about it, or has asked for
+/// it.
 fn log_waiting(peers: u64, waiting: u64, asked: bool) {
     if waiting > 0 {
-        let verb = if waiting == 1 { "peer is" } else { "peers are" };
+        let verb = if waiting == 1 {
+            "peer differs"
+        } else {
+            "peers differ"
+        };
         tracing::info!(
             peers,
             waiting,
-            "database loaded; {waiting} {verb} not as it has them: connect-cli reload lists them, \
-             with the command for each"
+            "database loaded; {waiting} {verb} from it; connect-cli reload lists them, with the \
+             command for each"
         );
     } else if asked {
         tracing::info!(peers, "database loaded");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Telling whoever asked how it ended, and observers what happens.
+//! Answers requesters, and sends events to observers.
 
 use connect_ipc::control::{Answer, Reply};
 use connect_ipc::event::{Event, EventKind, EventName};
@@ -24,7 +24,7 @@ impl Machine {
         }
     }
 
-    /// Says that it is done.
+    /// Answers that it has succeeded.
     pub(super) fn reply_done(&mut self, requester: &Requester) {
         match requester {
             Requester::Job(id) => self.job_done(id),
@@ -37,8 +37,8 @@ impl Machine {
         }
     }
 
-    /// Says that it failed. `name` is the peer concerned, for the warnings that tell of failures
-    /// nobody waits for.
+    /// Answers that it failed. `name` is the peer, for warnings about failures that nobody waits
+    /// for.
     pub(super) fn reply_failed<S: Into<String>>(
         &mut self,
         requester: &Requester,
@@ -69,7 +69,7 @@ impl Machine {
         self.out.push(Output::Answer(connection, answer));
     }
 
-    /// Numbers an event, remembers it, and tells the observers, if there are any.
+    /// Numbers an event, remembers it, and sends it to the observers, if there are any.
     pub(super) fn emit(&mut self, peer: Option<&str>, kind: impl FnOnce() -> EventKind) {
         let (seq, at) = self.events.next(self.now);
         let event = Event {

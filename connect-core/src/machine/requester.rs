@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who asked for something.
+//! Who requested something.
 
 use connect_ipc::scripts::InterfaceScript;
 
 use super::input::ConnectionId;
 
-/// Who asked for something and is to be told how it ended.
+/// Who requested something and gets the result.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(super) enum Requester {
     /// A job of our service, by the server's identifier.
@@ -41,17 +41,17 @@ pub(super) struct OperatorRequest {
 /// An operator's request for a script of a peer.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct ScriptRequest {
-    /// Who is told what comes of it.
+    /// Who gets the result.
     pub(super) by: OperatorRequest,
     /// The peer's name.
     pub(super) peer: String,
     /// Which script.
     pub(super) script: InterfaceScript,
-    /// What is to be done with it.
+    /// What to do with it.
     pub(super) purpose: ScriptPurpose,
 }
 
-/// What an operator wants of a script.
+/// What an operator requests of a script.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum ScriptPurpose {
     /// To run it.

@@ -19,7 +19,7 @@ use super::requester::{OperatorRequest, Requester, ScriptPurpose, ScriptRequest}
 use super::{ConnectionId, Machine, Output, Told};
 
 impl Machine {
-    /// Takes one request. `by` says whose it is, for observers.
+    /// Handles one request. `by` says from whom it is, for observers.
     pub(super) fn request(
         &mut self,
         connection: ConnectionId,
@@ -85,9 +85,9 @@ impl Machine {
             self.pinger_lost();
             Role::Pinger
         } else if self.scripts.helper.lost(connection, self.now) {
-            // Its children live on, and the next one is told of them.
+            // Its children go on, and the next helper is told about them.
             self.scripts.forget_owed();
-            tracing::warn!("the script helper is gone");
+            tracing::warn!("the script helper has disconnected");
             Role::Ifscripts
         } else {
             return self.operator_gone(connection);
@@ -105,7 +105,7 @@ impl Machine {
         );
     }
 
-    /// Somebody wants events. Which kinds is noted at once, so that none is missed.
+    /// An observer wants events. The kinds are noted at once, so that no event is missed.
     fn subscribe(
         &mut self,
         connection: ConnectionId,
@@ -244,7 +244,7 @@ fn fit(mut detail: PeerDetail) -> PeerDetail {
     while is_too_long(&detail) && !detail.recent.is_empty() {
         detail.recent.drain(..detail.recent.len().div_ceil(2));
     }
-    // Very many scripts that wait take room as well.
+    // Very many scripts that wait need room as well.
     if is_too_long(&detail) {
         (detail.record, detail.oversize) = (None, Some(record));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Leaving state for the next core, and resuming from what an earlier one has left.
+//! Saves state for the next core, and resumes from what an earlier one has saved.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,13 +23,13 @@ impl Machine {
         self.server.joined_run()
     }
 
-    /// Whether core was told to leave.
+    /// Whether core was told to end.
     #[must_use]
     pub const fn is_leaving(&self) -> bool {
         self.server.leaving
     }
 
-    /// What became of something that core writes.
+    /// The result of writing the state file or the log.
     pub(super) fn written(&mut self, news: WriteNews) {
         match news {
             WriteNews::StateFault { fault } => {
@@ -48,7 +48,7 @@ impl Machine {
         }
     }
 
-    /// How many lines of core's own log were lost, as far as is known here.
+    /// How many lines of core's own log are known to be lost.
     #[must_use]
     pub const fn log_lines_lost(&self) -> u64 {
         self.events.counters.log_lines_lost
@@ -63,8 +63,8 @@ impl Machine {
         })
     }
 
-    /// What the next core has to know, and the run of the server that it is about. `None` if this
-    /// core knows nothing yet, or if it is not certain which run it is.
+    /// What the next core needs, and the run of the server that it is about. `None` if this core
+    /// knows nothing yet, or if it is not certain which run it is.
     #[must_use]
     pub fn state(&self) -> Option<(ServerRun, State)> {
         let run = self.server.listed_run()?;
@@ -103,15 +103,15 @@ impl Machine {
         Some((run, state))
     }
 
-    /// The database that the next core has to know. `None` as long as none was read from the file:
-    /// then what an earlier core has left is all there is.
+    /// The database for the next core. `None` as long as none was read from the file: then the copy
+    /// of an earlier core stays.
     #[must_use]
     pub fn database(&self) -> Option<&Arc<Database>> {
         self.database.read_from_file()
     }
 
-    /// A number that grows whenever the state changes in what must not be lost even by a crash:
-    /// which peers there are.
+    /// A number that grows whenever something changes that must not be lost even in a crash: which
+    /// peers there are.
     #[must_use]
     pub const fn changes(&self) -> u64 {
         self.peers.changes()
@@ -123,8 +123,9 @@ impl Machine {
         self.scripts.pending()
     }
 
-    /// Puts the peers of an earlier core into the table, if it has left any. This comes before the
-    /// server tells of a peer, so that one which it tells of is not taken for that of the state.
+    /// Puts the peers of an earlier core into the table, if it has saved any. This comes before the
+    /// server's notifications, so that a peer that is added now does not count as the one of the
+    /// state.
     pub(super) fn restore_table(&mut self) {
         let Some(Inherited {
             run,
@@ -139,7 +140,7 @@ impl Machine {
             let peers = self.database.current.sorted_peers().len();
             tracing::warn!(
                 peers,
-                "using the database that the last core has left, until the file can be read"
+                "using the database that the last core used, until the file can be read"
             );
         }
         for run in state.failed_scripts {
@@ -158,7 +159,8 @@ impl Machine {
         let mut adopted = Vec::new();
         for saved in state.peers {
             if self.peers.find(&saved.name).is_some() {
-                // This core has seen it come, when it was not certain which server it had met.
+                // This core has seen that it was added, when it was not yet certain which server
+                // this is.
                 continue;
             }
             let record = self.database.current.peer(&saved.name).cloned();
@@ -180,17 +182,19 @@ impl Machine {
         });
     }
 
-    /// Has those of the restored peers that are still there remembered, to be adopted as they
-    /// fared.
+    /// Remembers those of the restored peers that the server still has, so that they are adopted
+    /// with their figures.
     pub(super) fn remember_restored(&mut self, restored: &mut Restored) {
-        // What fell due while there was no core is spread, as when a server comes back.
+        // Checks that became due while there was no core are spread, as when a server is connected
+        // again.
         let mut catch_up = CatchUp::new(self.now);
         for (id, adoption) in &restored.adopted {
             let Some(peer) = self.peers.get(*id) else {
                 continue;
             };
             let name = peer.name().to_owned();
-            // A pinger that has outlived that core, and has come before the server, knows better.
+            // A pinger that was connected to that core, and is connected before the server, has
+            // later figures.
             if self.pinger.remembered.contains_key(&name) {
                 continue;
             }
@@ -206,19 +210,19 @@ impl Machine {
             self.pinger.from_state.insert(*id);
         }
         if self.pinger.helper.ready().is_some() {
-            // It has told all it knew.
+            // It has said everything that it knew.
             self.pinger.from_state.clear();
         }
     }
 
-    /// Gives back what is no business of the pinger, now that the peers are adopted.
+    /// Gives peers that are adopted now back what the pinger does not have.
     pub(super) fn restore_adoptions(&mut self, restored: Restored) {
         for (id, saved) in restored.adopted {
             if let Some(adoption) = self.peers.adoption_mut(id) {
                 adoption.history = saved.history;
             }
         }
-        // What was not taken is of peers that are gone, or not watched any more.
+        // The rest belongs to peers that are gone, or not watched any more.
         for name in restored.remembered {
             self.pinger.remembered.remove(&name);
         }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Whole seconds of the monotonic clock, by which debts are kept.
+//! Whole seconds of the monotonic clock, in which it is noted what is due.
 
 use connect_ipc::clock::Monotonic;
 
 use super::limits::GRACE;
 
-/// A second of the monotonic clock: the first that begins after an instant. All that is due before
-/// it begins is overdue a [`GRACE`] later.
+/// A second of the monotonic clock: the first that begins after an instant. Everything that is due
+/// before it begins is overdue a [`GRACE`] later.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Second(u64);
 

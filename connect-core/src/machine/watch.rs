@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is known of debts that are overdue, and of times in which something stood still.
+//! What is known of overdue orders and answers, and of times in which something did not run.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use connect_ipc::probing::OverdueCause;
 
 use super::limits::STANDSTILL;
 
-/// How far apart looks are, so that thousands of debts cost one wake-up a second.
+/// The time between two looks, so that thousands of overdue things cost one wake-up a second.
 const SPACING: Duration = Duration::from_secs(1);
 
 /// What was found at the last look, and what is needed for the next.
@@ -18,22 +18,22 @@ pub(super) struct Watch {
     look_from: Monotonic,
     /// When a pause since the last turn is long.
     pause_at: Monotonic,
-    /// Until when core or the host stood still, so that nobody else is to blame for what was due
-    /// before.
+    /// Until when core or the host did not run: what was due before that does not count as late.
     pub(super) held_until: Monotonic,
-    /// Until when anything stood still that a ping needs.
+    /// Until when anything that a ping needs did not run.
     pub(super) still_until: Monotonic,
     pub(super) found: Found,
-    /// Since when the script helper owes something, as observers were told: until one answers.
+    /// Since when a report of the script helper is due, as observers were told, until a helper
+    /// answers.
     pub(super) silent_scripts: Option<Monotonic>,
 }
 
-/// Since when it is overdue, for each that owes something; `None` for what is not.
+/// For each process from which something is due, since when it is overdue; `None` if it is not.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Found {
     /// The oldest check or answer of a peer.
     pub(super) oldest: Option<Monotonic>,
-    /// Why; also if the server owes something else alone.
+    /// Why; also if only something else is due from the server.
     pub(super) cause: Option<OverdueCause>,
     pub(super) server: Option<Monotonic>,
     pub(super) pinger: Option<Monotonic>,
@@ -62,7 +62,7 @@ impl Watch {
         self.look_from <= now
     }
 
-    /// Whether anything is overdue, or the end of a silence is still to be told.
+    /// Whether anything is overdue, or the end of a silence was not reported yet.
     pub(super) const fn is_anything_told(&self) -> bool {
         self.found.is_any() || self.silent_scripts.is_some()
     }
@@ -72,7 +72,7 @@ impl Watch {
         soonest.max(self.look_from)
     }
 
-    /// Notes that the next look is not before a while.
+    /// Notes that a look was made, so that the next one is some time later.
     pub(super) fn looked(&mut self, now: Monotonic) {
         self.look_from = now + SPACING;
     }
@@ -83,7 +83,7 @@ impl Watch {
         self.pause_at = now + STANDSTILL;
     }
 
-    /// Whether core has done nothing for so long that it may have stood still.
+    /// Whether core has done nothing for so long that perhaps it did not run.
     #[inline]
     pub(super) fn has_paused(&self, now: Monotonic) -> bool {
         self.pause_at < now

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The environment of scripts, beside the variables of each run.
+//! The environment of scripts, except for the variables of each run.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -8,18 +8,18 @@ use std::process;
 use connect_runtime::notifier::PRIVATE_VARIABLES;
 use connect_runtime::paths::{self, SCRIPTS_PATH};
 
-/// What a clean environment keeps: who one is, and which language and time one has.
+/// What a clean environment keeps: the user, the language and the time zone.
 const KEPT: [&str; 7] = ["HOME", "LANG", "LANGUAGE", "LOGNAME", "SHELL", "TZ", "USER"];
 
-/// What it keeps besides: locale categories, and what belongs to TrIPE.
+/// What else it keeps: locale categories, and the variables of TrIPE.
 const KEPT_PREFIXES: [&str; 2] = ["LC_", "TRIPE"];
 
-/// Which variables scripts are given beside those of their run.
+/// Which variables scripts get in addition to those of their run.
 #[derive(Clone, Debug)]
 pub(super) enum Environment {
-    /// Our own, with these set where we have none, and without those.
+    /// Our own, with the first list added where we have no such variable, and without the second.
     Inherited(Vec<(OsString, OsString)>, Vec<&'static str>),
-    /// These alone.
+    /// Only these.
     Clean(Vec<(OsString, OsString)>),
 }
 
@@ -41,7 +41,7 @@ impl Environment {
             let path = [("PATH".into(), SCRIPTS_PATH.into())];
             Environment::Clean(kept.chain(missing).chain(path).collect())
         } else {
-            // Scripts have nothing to tell our service manager.
+            // Scripts must not send messages to our service manager.
             let private = PRIVATE_VARIABLES.into_iter();
             let private = private.filter(|name| env::var_os(name).is_some());
             Environment::Inherited(missing.collect(), private.collect())

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which scripts may run, and with which environment, as the options say.
+//! Which scripts may run, and with which environment, according to the options.
 
 mod environment;
 
@@ -15,11 +15,11 @@ use rustix::thread::{CapabilitySet, capabilities};
 use crate::options::Options;
 use environment::Environment;
 
-/// The rules, fixed at the start of the program.
+/// The rules. They do not change after the program has started.
 #[derive(Clone, Debug)]
 pub(crate) struct Admission {
     environment: Environment,
-    /// Who may be able to change a script; `None` if anybody may.
+    /// Who is allowed to have the right to change a script; `None` if everybody is.
     trusted: Option<Ownership>,
 }
 
@@ -30,7 +30,7 @@ pub(crate) enum NotLocated {
     NotInPath,
     /// Directories of `PATH` have it, but none where it is executable.
     NotExecutable,
-    /// Others could have another file run, or it is not proved that they could not.
+    /// Others could make us run another file, or we could not prove that they cannot.
     Distrusted(Distrust),
 }
 
@@ -48,16 +48,16 @@ impl Admission {
         self.environment.apply(command);
     }
 
-    /// Where scripts are looked for whose name has no slash.
+    /// Where a script is looked for if its name has no slash.
     pub(crate) fn path(&self) -> OsString {
         self.environment.path()
     }
 
-    /// The file that is run for `program`: it is there, and others can put nothing in its place.
-    /// `None` if the system is to find it, since nothing is to be had by another one.
+    /// The file that is run for `program`. It exists, and others cannot replace it. `None` if the
+    /// system is to find it, because another file would give nobody more rights.
     ///
-    /// Everything that can keep the file from being run is found out here. What is not there is not
-    /// left to the system: it might be there by then, put there by anybody.
+    /// Everything that can prevent the file from being run is checked here. A file that is missing
+    /// is not left to the system to find: by then anybody might have put it there.
     pub(crate) fn locate(&self, program: &str) -> Result<Option<PathBuf>, NotLocated> {
         let Some(trusted) = self.trusted else {
             return Ok(None);
@@ -71,20 +71,21 @@ impl Admission {
         Ok(Some(file))
     }
 
-    /// Looks for a program in the directories of `PATH`. Each up to the one that has it is checked:
-    /// whoever can write to one could have scripts call programs of theirs, and this program, too.
+    /// Looks for a program in the directories of `PATH`. Each directory up to the one that has it
+    /// is checked: a user who can write to one of them could make scripts, and this program, run
+    /// other programs.
     fn search(&self, trusted: Ownership, program: &str) -> Result<PathBuf, NotLocated> {
         let mut found_unfit = false;
         for directory in env::split_paths(&self.path()) {
-            // An empty one is the working directory. Under the name ".", what is found there has a
-            // slash in its path, and the system does not look for it once more.
+            // An empty name is the working directory. With the name ".", the path of what is found
+            // there has a slash, so the system does not search again.
             let directory = if directory.as_os_str().is_empty() {
                 PathBuf::from(".")
             } else {
                 directory
             };
             match trusted.check(&directory, Strictness::Script) {
-                // Nobody else can make it.
+                // Nobody else can create it.
                 Err(Distrust::Missing { .. }) => continue,
                 checked => checked?,
             }
@@ -112,11 +113,11 @@ impl From<Distrust> for NotLocated {
     }
 }
 
-/// Whether scripts would have more rights than anybody has: we are root, or have a capability.
+/// Whether scripts would have more rights than other users: we are root, or have a capability.
 fn is_privileged() -> bool {
     if rustix::process::geteuid().is_root() {
         return true;
     }
-    // If the system does not tell, we may have some.
+    // If the system does not say, we assume that we have some.
     capabilities(None).map_or(true, |sets| sets.permitted != CapabilitySet::empty())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Telling what could not be read in the directory of the journal.
+//! Reporting what could not be read in the directory of the journal.
 
 use tracing::warn;
 
@@ -7,11 +7,11 @@ use super::directory::{Directory, segment_name};
 use super::locked::Locked;
 use super::store::Aside;
 
-/// How many names that are like those of segments are told.
+/// How many names at most are listed that look like those of segments.
 const NAMED: usize = 10;
 
-/// What could not be read in the directory. It is told until somebody has removed the files, and so
-/// has seen them, or until this helper ends.
+/// What could not be read in the directory. It is reported until somebody has removed the files,
+/// and so has seen them, or until this helper ends.
 #[derive(Debug)]
 pub(super) struct Notice {
     text: String,
@@ -19,10 +19,10 @@ pub(super) struct Notice {
 }
 
 impl Notice {
-    /// Of these segments of an earlier helper, which were set aside.
+    /// About these segments of an earlier helper, which were renamed.
     pub(super) fn of_damage(directory: &Directory, aside: Vec<Aside>) -> Self {
         let path = directory.path().display();
-        let mut text = format!("the journal of scripts in {path} was not whole:");
+        let mut text = format!("the journal of scripts in {path} was damaged:");
         let mut files = Vec::new();
         for Aside { name, damage } in aside {
             let segment = segment_name(damage.segment);
@@ -37,14 +37,14 @@ impl Notice {
         }
         let restart = restart();
         text.push_str(&format!(
-            " scripts that were noted there and after that line may be run twice or never; see \
-             whether each peer is as it should be, then remove the kept file, or {restart}"
+            " scripts that were recorded there, from that line on, may be run twice or never; \
+             check whether each peer is as it should be, then remove the kept file, or {restart}"
         ));
-        warn!(fault = text, "the journal of scripts was not whole");
+        warn!(fault = text, "the journal of scripts was damaged");
         Notice { text, files }
     }
 
-    /// Of what is named like a segment and is none, if there is anything of that kind.
+    /// About what has the name of a segment and is none, if there is such a thing.
     pub(super) fn of_strangers(directory: &Directory) -> Option<Self> {
         let files = directory.strangers().unwrap_or_default();
         if files.is_empty() {
@@ -58,15 +58,11 @@ impl Notice {
             more => format!(" and {more} more"),
         };
         let text = format!(
-            "in {path} some names look like parts of the journal of scripts and are none: \
-             {names}{more}; they are left alone and not read; if an earlier script helper of \
-             another user has written them, see whether each peer is as it should be, then remove \
-             them"
+            "in {path} some files have names of parts of the journal of scripts but are none: \
+             {names}{more}; they are neither read nor changed; if a script helper of another \
+             user has written them, check whether each peer is as it should be; then remove them"
         );
-        warn!(
-            fault = text,
-            "the journal of scripts is written all the same"
-        );
+        warn!(fault = text, "still writing the journal of scripts");
         Some(Notice { text, files })
     }
 
@@ -74,7 +70,7 @@ impl Notice {
         &self.text
     }
 
-    /// Whether somebody has removed all files that were kept.
+    /// Whether somebody has removed all files that this notice names.
     pub(super) fn is_seen(&self, locked: &Locked) -> bool {
         !self.files.is_empty() && !self.files.iter().any(|name| locked.keeps(name))
     }

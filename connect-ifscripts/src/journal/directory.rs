@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The directory of the journal: nobody else may be able to put a file there, since commands from
+//! The directory of the journal. Others must not be able to put a file there, since commands from
 //! the journal are run.
 
 use std::ffi::OsStr;
@@ -18,21 +18,21 @@ use rustix::fs::{
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
-/// What the names of damaged segments begin with, which are kept for people to look at.
+/// How the names of damaged segments begin. They are kept so that people can examine them.
 const DAMAGED: &str = "damaged-";
 
-/// That of the directory above, which is the one of core's sockets where `connect` has started us.
+/// The mode of the parent directory, which has core's sockets if `connect` has started us.
 const RUNTIME_MODE: u32 = 0o755;
 
-/// The last number that counts. No helper comes so far; where somebody has made such a file, the
-/// journal is begun again with the first number.
+/// The last valid number. No helper gets so far; if somebody has made such a file, the journal
+/// begins again with the first number.
 pub(super) const LAST: u64 = u64::MAX / 2;
 
-/// Device and inode: what tells a file from every other as long as it is open.
+/// Device and inode. As long as a file is open, no other file has the same.
 type Identity = (u64, u64);
 
-/// A file that is open. Its identity is asked for once, since each start of a script is preceded by
-/// a look whether the name still leads to it.
+/// An open file. Its identity is read only once, since before each start of a script we check
+/// whether the name still leads to this file.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) file: File,
@@ -48,7 +48,7 @@ pub(crate) struct Directory {
 }
 
 impl Directory {
-    /// Opens a directory, or makes it.
+    /// Opens a directory, or creates it.
     ///
     /// # Errors
     /// Why it cannot be used, with the remedy.
@@ -65,14 +65,14 @@ impl Directory {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let descriptor = openat(CWD, path, flags, Mode::empty()).with_context(|| {
             let path = path.display();
-            format!("cannot open {path}: it must be a directory, and no symbolic link")
+            format!("cannot open {path}: it must be a directory, not a symbolic link")
         })?;
         let stat = fstat(&descriptor).with_context(|| format!("cannot use {}", path.display()))?;
         Ownership::ourselves()
             .check(path, Strictness::Directory)
             .map_err(|distrust| {
                 let what = format!("the journal of scripts in {}", path.display());
-                let danger = "have anything run";
+                let danger = "make the service run anything";
                 anyhow::Error::msg(distrust.refusal(&what, danger, "--journal-dir"))
             })?;
         Ok(Directory {
@@ -82,7 +82,8 @@ impl Directory {
         })
     }
 
-    /// As [`Directory::open`], after it was removed: also makes the directory above, as core does.
+    /// Like [`Directory::open`], after the directory was removed: also creates the parent
+    /// directory, as core does.
     ///
     /// # Errors
     /// Why it cannot be used, with the remedy.
@@ -90,14 +91,14 @@ impl Directory {
         if let Some(above) = path.parent()
             && mkdirat(CWD, above, Mode::RWXU).is_ok()
         {
-            // Not by the mode above, from which the umask takes.
+            // The umask may have removed bits of the mode that was given above.
             let mode = Mode::from_raw_mode(RUNTIME_MODE);
             chmod(above, mode).with_context(|| format!("cannot open {}", above.display()))?;
         }
         Self::open(path)
     }
 
-    /// Its device and inode: what tells it from every other directory.
+    /// Its device and inode, which no other directory has.
     pub(crate) const fn identity(&self) -> Identity {
         self.identity
     }
@@ -112,12 +113,12 @@ impl Directory {
         Ok(opened.file)
     }
 
-    /// Opens a file that is there to be locked, or makes it.
+    /// Opens a file that is used as a lock, or creates it.
     pub(super) fn lock_file(&self, name: &str) -> io::Result<Opened> {
         self.plain(name, OFlags::CREATE | OFlags::RDWR)
     }
 
-    /// Whether the directory is still the one that its name leads to.
+    /// Whether its path still leads to this directory.
     pub(super) fn is_in_place(&self) -> bool {
         let there = statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW);
         there.is_ok_and(|there| identity(&there) == self.identity)
@@ -139,7 +140,7 @@ impl Directory {
         Ok(self.numbered(DAMAGED)?.numbers)
     }
 
-    /// What is named like a segment and is none: it is left alone.
+    /// Entries that have the name of a segment and are none. They are not touched.
     pub(super) fn strangers(&self) -> io::Result<Vec<String>> {
         Ok(self.numbered(SEGMENT)?.strangers)
     }
@@ -167,12 +168,14 @@ impl Directory {
         stat.is_ok_and(|stat| is_ours(&stat))
     }
 
-    /// The directory itself, for what changes the files in it: only the holder of the lock does.
+    /// The directory itself, for the code that changes the files in it. Only the holder of the lock
+    /// does that.
     pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
 
-    /// Opens a plain file of ours. A symbolic link is refused, and nothing else is waited for.
+    /// Opens a regular file of ours. A symbolic link is refused, and a file of another kind does
+    /// not make us wait.
     pub(super) fn plain(&self, name: &str, flags: OFlags) -> io::Result<Opened> {
         let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
@@ -203,7 +206,7 @@ fn is_ours(stat: &Stat) -> bool {
 #[derive(Debug, Default)]
 struct Numbered {
     numbers: Vec<u64>,
-    /// What is named like such a file and is none.
+    /// Entries that have such a name and are not such a file.
     strangers: Vec<String>,
 }
 

@@ -7,10 +7,11 @@
 //! ```
 //!
 //! The descriptors close when a program is executed, and not before: a child that the first helper
-//! has just made holds the lock until it runs its script. So the second helper, once it has the
-//! lock, sees each child by its mark.
+//! has just created holds the lock until it executes its script. So once the second helper has the
+//! lock, it can recognize each child by its mark.
 //!
-//! The holder writes its number into `lock`, so that whoever waits can name it.
+//! The holder writes its process number into `lock`, so that a helper that waits can say for which
+//! process it waits.
 
 use std::fs::File;
 use std::io;
@@ -28,10 +29,10 @@ pub(super) const NEXT: &str = "next";
 /// The two files.
 #[derive(Debug)]
 pub(super) struct Files {
-    /// Held by being open. It is left to the end of the process to close it.
+    /// It is locked as long as it is open. It stays open until the process ends.
     pub(super) lock: Opened,
     /// Or why it cannot be used: then a helper that ends does not see that another one waits, and
-    /// gives its scripts all their time.
+    /// waits for its scripts as long as they are allowed to run.
     pub(super) next: Result<Opened, String>,
 }
 
@@ -43,7 +44,7 @@ impl Files {
         })
     }
 
-    /// Opens `next` once more if the file is not the one of that name any more.
+    /// Opens `next` again if the name leads to another file now.
     pub(super) fn mend_next(&mut self, directory: &Directory) {
         let next = self.next.as_ref();
         if next.is_ok_and(|next| directory.has(NEXT, next)) {
@@ -52,23 +53,23 @@ impl Files {
         let path = directory.path().display();
         match directory.lock_file(NEXT) {
             Ok(next) => {
-                info!(%path, "the file `next' was not as it should be; it was made again");
+                info!(%path, "the file `next' was not a plain file of this user; made it again");
                 self.next = Ok(next);
             }
-            // It is logged once, and tried again with each look.
+            // It is logged once, and each check tries again.
             Err(_) if self.next.is_err() => {}
             Err(error) => self.next = Err(unusable(directory, &error)),
         }
     }
 
-    /// Whether `next` is as it should be, as far as it can be.
+    /// Whether `next` is as good as it can be.
     pub(super) fn has_next(&self, directory: &Directory) -> bool {
         let next = self.next.as_ref();
         next.is_err() || next.is_ok_and(|next| directory.has(NEXT, next))
     }
 
-    /// Takes the lock, if nobody has it. It counts only if the file has its name still: another
-    /// helper would lock the file that has the name now.
+    /// Takes the lock, if nobody has it. The lock is valid only if the file still has its name:
+    /// another helper would lock the file that has the name now.
     pub(super) fn take(&self, directory: &Directory) -> io::Result<bool> {
         Ok(
             try_lock(&self.lock.file, FlockOperation::NonBlockingLockExclusive)?
@@ -87,9 +88,10 @@ fn unusable(directory: &Directory, error: &io::Error) -> String {
     let path = directory.path().display();
     let fault = format!(
         "cannot open the file `next' in {path}: {error}; until it can be opened, a script helper \
-         that ends does not make way at once for the next one; remove what has that name"
+         that ends does not release the journal at once to the next one; remove what has that \
+         name"
     );
-    warn!(fault, "the journal of scripts is written all the same");
+    warn!(fault, "still writing the journal of scripts");
     fault
 }
 

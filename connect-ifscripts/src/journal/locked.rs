@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The directory of the journal in the hands of the helper that has its lock.
+//! The directory of the journal, for the helper that has its lock.
 //!
-//! Only this type makes, removes and renames segments, and before each it looks whether the lock
-//! file that it holds is still the one that has the name. A helper whose lock file was removed has
-//! lost the lock, since another helper locks the new file; it must not touch the other's segments.
+//! Only this type creates, removes and renames segments. Before each of these it checks whether the
+//! name of the lock file still leads to the file that it has locked. A helper whose lock file was
+//! removed has lost the lock, since another helper locks the new file; it must not touch the
+//! other's segments.
 
 use std::io;
 
@@ -20,7 +21,7 @@ use super::lock::{Files, try_lock};
 /// happens again.
 const DAMAGED_KEPT: usize = 3;
 
-/// How many names that are in use by something else are passed over when a segment is made.
+/// How many names that are in use are skipped when a segment is created.
 const PASSED_OVER: usize = 64;
 
 /// The directory, with its lock.
@@ -30,10 +31,10 @@ pub(crate) struct Locked {
     files: Files,
 }
 
-/// Why the lock does not count any more.
+/// Why the lock is no longer valid.
 #[derive(Clone, Copy, Debug, Error, Eq, PartialEq)]
 pub(super) enum Loss {
-    /// The name of the directory leads elsewhere or nowhere.
+    /// The path of the directory leads to another one or to none.
     #[error("the directory was removed, or something else is in its place or mounted over it")]
     Directory,
     /// The name of the lock file leads to another file, or to none.
@@ -48,18 +49,16 @@ pub(super) enum Trouble {
     #[error("{0}; free some space there, or make it writable")]
     Io(#[from] io::Error),
     /// The segment that is written was removed.
-    #[error("somebody has removed the file {0}; the journal is written again in another one")]
+    #[error("somebody has removed the file {0}; writing the journal again to another file")]
     Removed(String),
-    /// The lock does not count any more.
-    #[error(
-        "{0}; the directory is locked again and the journal written again, if that is possible"
-    )]
+    /// The lock is no longer valid.
+    #[error("{0}; locking the directory and writing the journal again, if that is possible")]
     Lost(#[from] Loss),
-    /// And another helper has it; this one, if it says so.
-    #[error("{loss}, and another script helper{} has locked it since; this one \
-             starts nothing any more and ends, and that one goes on with its scripts", name(*.holder))]
+    /// The lock was lost, and another helper has it: this one, if it has written its number.
+    #[error("{loss}, and another script helper{} has locked it since; ending and starting no \
+             more scripts; the other one goes on with them", name(*.holder))]
     Taken { loss: Loss, holder: Option<Holder> },
-    /// And it cannot be had again.
+    /// The lock was lost, and cannot be taken again.
     #[error("{loss}, and it cannot be locked again: {error:#}")]
     Unusable { loss: Loss, error: anyhow::Error },
 }
@@ -90,7 +89,7 @@ impl Locked {
     pub(super) fn new(directory: Directory, files: Files) -> Self {
         let written = Holder::own().map_or(Ok(()), |own| own.write(&files.lock.file));
         if let Err(error) = written {
-            // Whoever waits is told less then, and nothing else depends on it.
+            // Then a helper that waits cannot say for which process; nothing else depends on it.
             let path = directory.path().display();
             warn!(%path, %error, "cannot write our number into the lock file");
         }
@@ -113,7 +112,8 @@ impl Locked {
         };
         match try_lock(&next.file, FlockOperation::NonBlockingLockShared) {
             Ok(true) => {
-                // Nobody waits, so nobody may be kept from saying that he does.
+                // Nobody waits. We must not keep the lock on `next`, or a helper that comes could
+                // not take it.
                 let _ = flock(&next.file, FlockOperation::Unlock);
                 false
             }
@@ -122,18 +122,18 @@ impl Locked {
         }
     }
 
-    /// Whether the lock still counts.
+    /// Whether the lock is still valid.
     pub(super) fn look(&mut self) -> Result<(), Loss> {
         if !self.directory.is_in_place() {
             return Err(Loss::Directory);
         }
         self.confirm()?;
-        // A successor locks the file of that name, and we look there for it.
+        // A successor locks the file that has the name now, so this is the file that we must check.
         self.files.mend_next(&self.directory);
         Ok(())
     }
 
-    /// Whether the lock counts for the files in this directory, wherever it is now.
+    /// Whether the lock is valid for the files in this directory, even if the directory was moved.
     fn confirm(&self) -> Result<(), Loss> {
         if self.directory.has(LOCK, &self.files.lock) {
             Ok(())
@@ -142,9 +142,9 @@ impl Locked {
         }
     }
 
-    /// Takes the lock again after a loss, in a directory that is made again if it is missing. What
-    /// is left of this helper's journal elsewhere is removed: if that place comes back under the
-    /// old name, nobody may read it.
+    /// Takes the lock again after it was lost, and creates the directory again if it is missing. If
+    /// the old directory still exists elsewhere, this helper's journal there is removed: nobody
+    /// must read it if that directory gets its old name back.
     pub(super) fn regain(&mut self) -> Result<(), Trouble> {
         let Err(loss) = self.look() else {
             return Ok(());
@@ -164,8 +164,8 @@ impl Locked {
         Ok(())
     }
 
-    /// Makes the segment after all those that are there. What has its name and is no segment is
-    /// left alone.
+    /// Creates the segment with the number after all existing ones. What has such a name and is no
+    /// segment is not touched.
     pub(super) fn create_segment(&self) -> Result<(u64, Opened), Trouble> {
         let last = self.directory.segments()?.last().copied();
         let first = last.map_or(1, |last| last.saturating_add(1));
@@ -179,7 +179,7 @@ impl Locked {
             }
         }
         let text = format!(
-            "{} and those after it are something else: remove them",
+            "{} and the files after it are not parts of the journal: remove them",
             segment_name(first.min(LAST))
         );
         Err(io::Error::other(text).into())
@@ -222,8 +222,8 @@ impl Locked {
         Ok(())
     }
 
-    /// Gives a damaged segment a name under which it is kept, and removes the oldest of those that
-    /// are beyond the limit. Gives the name.
+    /// Renames a damaged segment so that it is kept, and removes the oldest damaged ones above the
+    /// limit. Returns the new name.
     pub(super) fn set_aside(&self, segment: u64) -> Result<String, Trouble> {
         self.confirm()?;
         let at = self.directory.descriptor();

@@ -16,7 +16,7 @@ use super::*;
 
 const NOW: Monotonic = Monotonic(1_000_000_000);
 
-/// When a helper that has nothing to do looks.
+/// When an idle helper checks.
 const THEN: Monotonic = Monotonic(NOW.0 + IDLE_LOOK.as_secs() * 1_000_000_000);
 
 fn open(path: &Path) -> Journal {
@@ -31,7 +31,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A journal that says something.
+    /// A journal with an entry.
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("scripts");
@@ -46,25 +46,25 @@ impl Bench {
         bench
     }
 
-    /// Something happens that is noted.
+    /// Something happens that goes into the journal.
     fn note(&mut self) {
         let entry = Entry::Settled(vec![RunId(1)]);
         self.ledger.apply(&entry);
         self.journal.append(&entry);
     }
 
-    /// The helper has nothing to do but to look.
+    /// An idle helper checks.
     fn look(&mut self) {
         assert_eq!(self.journal.next_wake(Pace::Idle), Some(THEN));
         self.journal.tend(&self.ledger, Pace::Idle, THEN);
     }
 
-    /// The fault, which is told once, and what comes after it.
+    /// The fault, which is reported only once, and what follows it.
     fn fault(&self) -> String {
         self.journal.fault().unwrap_or_default().to_owned()
     }
 
-    /// What was lost has been made again.
+    /// What was lost has been created again.
     fn is_made_again(&mut self) {
         assert_eq!(self.journal.next_wake(Pace::Idle), Some(THEN), "at once");
         self.journal.tend(&self.ledger, Pace::Idle, THEN);
@@ -98,7 +98,7 @@ fn a_directory_in_the_place_of_the_first_is_used_and_the_first_is_void() {
     let elsewhere = bench.path.with_file_name("elsewhere");
     fs::rename(&bench.path, &elsewhere).unwrap();
     fs::create_dir(&bench.path).unwrap();
-    // As a file system that is mounted over it does, which has a journal of long ago.
+    // As if a file system were mounted over it that has an old journal.
     fs::copy(elsewhere.join("journal-1"), bench.path.join("journal-7")).unwrap();
     bench.look();
     assert!(
@@ -137,7 +137,7 @@ fn it_is_found_within_a_second_while_entries_are_written() {
 fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
     let mut bench = Bench::new();
     fs::remove_file(bench.path.join("lock")).unwrap();
-    // The other one has read what was there.
+    // The other helper has read what was there.
     let mut other = open(&bench.path);
     let segments = bench.segments();
     bench.look();
@@ -151,12 +151,12 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
             fault.contains(&format!("(process {own}) has locked it since")),
             "{fault}"
         );
-        assert!(fault.contains("that one goes on"), "{fault}");
+        assert!(fault.contains("the other one goes on"), "{fault}");
         assert!(bench.journal.is_taken());
         assert_eq!(bench.journal.next_wake(Pace::Idle), None);
         assert_eq!(bench.segments(), segments);
     }
-    // Each of its ways to change something is closed.
+    // It can no longer change anything, in any way.
     let locked = bench.journal.locked().unwrap();
     assert!(matches!(
         locked.remove_before(u64::MAX),
@@ -168,7 +168,7 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
         Err(Trouble::Lost(_))
     ));
     assert_eq!(bench.segments(), segments);
-    // The other goes on. When it has ended this one does not come back: it knows less.
+    // The other helper continues. When it has ended, this one does not write again: it knows less.
     other.append(&Entry::Settled(vec![RunId(1)]));
     other.flush(&Ledger::default(), NOW + LOOK);
     assert_eq!(other.fault(), None);
@@ -194,7 +194,7 @@ fn before_a_script_is_started_what_was_removed_is_made_again() {
     assert!(bench.journal.lets_start(NOW));
     assert!(lock(&bench.path).is_none(), "it is locked");
     assert!(bench.journal.lines.is_empty(), "they are in the ledger");
-    // Where another one was faster, that is known before the script is started.
+    // If another helper was faster, that is known before the script is started.
     fs::remove_file(bench.path.join("lock")).unwrap();
     let _other = open(&bench.path);
     assert!(!bench.journal.lets_start(NOW));
@@ -246,7 +246,7 @@ fn a_next_that_cannot_be_used_is_a_fault_until_it_can_be() {
         .journal
         .tend(&bench.ledger, Pace::Idle, THEN + IDLE_LOOK);
     assert_eq!(bench.fault(), fault);
-    // The next helper finds it so.
+    // The next helper can read it.
     drop(bench.journal);
     bench.journal = open(&bench.path);
     assert_eq!(bench.fault(), fault);
@@ -285,7 +285,7 @@ fn what_was_removed_is_made_again_before_a_helper_ends() {
     bench.journal.secure(&bench.ledger, NOW);
     assert_eq!(bench.journal.fault(), None);
     assert_eq!(bench.segments(), [1]);
-    // With the directory above it, which is made as core makes it.
+    // Its parent directory, too, which is created as core would create it.
     let runtime = bench.path.join("runtime");
     let path = runtime.join("scripts");
     fs::create_dir(&runtime).unwrap();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The journal: the file in which the ledger outlives this process.
+//! The journal: the file from which the next process reads the ledger.
 //!
 //! ```text
 //!   machine --Entry--> [lines] --one write for a turn--> journal-7   (before the act)
@@ -8,9 +8,9 @@
 //!            setups that live; when all are copied, journal-7 is removed
 //! ```
 //!
-//! It has to survive the death of this process, not that of the machine: a reboot ends the server,
-//! its interfaces and all scripts too, and voids the journal. So a completed write is enough, and
-//! nothing is synced.
+//! It must survive the death of this process, but not a reboot: a reboot also ends the server, its
+//! interfaces and all scripts, so a journal from before it is not used. A completed write is
+//! enough, and nothing is synced.
 
 mod damage;
 mod directory;
@@ -38,14 +38,14 @@ use segment::put;
 use store::{Aside, LOOK, Room, Store};
 pub(crate) use waiting::take;
 
-/// How much memory is kept from one write to the next: that of the orders in a message.
+/// How much memory is kept from one write to the next: enough for the orders in one message.
 const KEPT: usize = MAX_FRAME;
 
 /// How long to wait before a journal that cannot be written is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// How often to look whether somebody has removed something while nothing is written. This wakes a
-/// helper that has nothing else to do, so it is seldom.
+/// How often to check whether somebody has removed something while nothing is written. This wakes
+/// an idle helper, so it is rare.
 const IDLE_LOOK: Duration = Duration::from_secs(60);
 
 /// What a fault leads to.
@@ -60,7 +60,7 @@ pub(crate) enum Pace {
 }
 
 impl Pace {
-    /// How often to look whether somebody has removed something.
+    /// How often to check whether somebody has removed something.
     const fn look_every(self) -> Duration {
         match self {
             Pace::Busy => LOOK,
@@ -86,18 +86,18 @@ pub(crate) struct Journal {
     retry_at: Option<Monotonic>,
     /// What could not be read in the directory.
     notices: Vec<Notice>,
-    /// When it was last looked whether somebody has dealt with that. This is not put off by what
-    /// is written.
+    /// When we last checked whether somebody has dealt with that. Writing does not delay this
+    /// check.
     noticed: Monotonic,
-    /// Whether another helper has the lock. That is final: it has read what this one had written,
-    /// and knows more by now, which must not be overwritten.
+    /// Whether another helper has the lock. Then this one never writes again: the other helper has
+    /// read what this one wrote, and what it has written since must not be overwritten.
     taken: bool,
 }
 
 impl Journal {
     /// No journal, because of this fault.
     pub(crate) fn none(fault: String) -> Self {
-        warn!(fault, "the journal of scripts is not written");
+        warn!(fault, "cannot write the journal of scripts");
         Journal {
             store: None,
             lines: Vec::new(),
@@ -111,8 +111,8 @@ impl Journal {
         }
     }
 
-    /// Reads the journal in a directory, and begins a new segment with what lives of it. Also gives
-    /// what it says, if there is one of this boot.
+    /// Reads the journal in a directory, and begins a new segment with what is still valid. Also
+    /// returns its contents, if there is a journal of this boot.
     pub(crate) fn open(locked: Locked, header: Header, now: Monotonic) -> (Self, Option<Ledger>) {
         let directory = locked.directory();
         let reading = reading::read(directory, &header).unwrap_or_else(|error| {
@@ -154,7 +154,7 @@ impl Journal {
         self.store.as_ref().map(|store| &store.locked)
     }
 
-    /// When [`Journal::tend`] leads to something next.
+    /// When [`Journal::tend`] next has something to do.
     pub(crate) fn next_wake(&self, pace: Pace) -> Option<Monotonic> {
         if self.taken {
             return None;
@@ -162,7 +162,7 @@ impl Journal {
         self.retry_at.or_else(|| self.next_look(pace))
     }
 
-    /// When to look next.
+    /// When the next check is due.
     fn next_look(&self, pace: Pace) -> Option<Monotonic> {
         let looked = self.store.as_ref()?.looked();
         let looked = match self.notices[..] {
@@ -192,12 +192,12 @@ impl Journal {
         }
         self.note_room();
         self.lines.clear();
-        // One large turn must not keep its memory.
+        // The memory of one large write must not be kept.
         self.lines.shrink_to(KEPT);
         self.entries = 0;
     }
 
-    /// Does what is due: writes all of the ledger again after a fault, or looks whether somebody
+    /// Does what is due: writes the whole ledger again after a fault, or checks whether somebody
     /// has removed something.
     pub(crate) fn tend(&mut self, ledger: &Ledger, pace: Pace, now: Monotonic) {
         if let Some(at) = self.retry_at {
@@ -220,9 +220,9 @@ impl Journal {
         self.note_room();
     }
 
-    /// Looks whether somebody has removed something. Whether a script may be started now: only the
-    /// holder of the lock may do that, and what was removed is first made again, by
-    /// [`Journal::tend`].
+    /// Checks whether somebody has removed something. Returns whether a script may be started now:
+    /// only the holder of the lock may do that, and [`Journal::tend`] must first create again what
+    /// was removed.
     pub(crate) fn lets_start(&mut self, now: Monotonic) -> bool {
         if let Some(store) = &mut self.store
             && store.is_open()
@@ -233,8 +233,8 @@ impl Journal {
         !self.taken && self.retry_at.is_none_or(|at| at > now)
     }
 
-    /// Looks whether somebody has removed something, and tries at once to write all of the ledger
-    /// again if it is not written. To be called when another helper may come soon.
+    /// Checks whether somebody has removed something, and tries at once to write the whole ledger
+    /// again if it is not written. To be called when another helper may start soon.
     pub(crate) fn secure(&mut self, ledger: &Ledger, now: Monotonic) {
         self.lets_start(now);
         if self.retry_at.is_some() {
@@ -246,7 +246,7 @@ impl Journal {
         let Some(store) = self.store.as_mut().filter(|_| !self.taken) else {
             return;
         };
-        // The ledger has them.
+        // The whole ledger was written, with these lines.
         self.lines.clear();
         self.entries = 0;
         match store.rewrite(ledger, self.fault.is_some()) {
@@ -272,10 +272,10 @@ impl Journal {
         let fault =
             format!("cannot write the journal of scripts in {path}: {trouble}; {UNTIL_THEN}");
         if self.fault.as_ref() != Some(&fault) {
-            warn!(fault, "the journal of scripts is not written");
+            warn!(fault, "cannot write the journal of scripts");
             self.fault = Some(fault);
         }
-        // What was removed is made again at once; it is tried again later if that fails.
+        // What was removed is created again at once, and if that fails, later.
         let at_once = matches!(trouble, Trouble::Removed(_) | Trouble::Lost(_));
         self.retry_at = Some(if at_once { now } else { now + RETRY });
         self.taken = matches!(trouble, Trouble::Taken { .. });

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Reading the journal that an earlier helper has left.
+//! Reading the journal of an earlier helper.
 //!
-//! What stands before a line that is no entry counts, and so do the segments after it: each run
-//! that they know more of is one less that is run twice or lost.
+//! If a line is no entry, the lines before it are still used, and so are the segments after it:
+//! each run that is known from them is not run twice and not lost.
 
 use std::io::{self, BufRead as _, BufReader, Read as _};
 
@@ -31,18 +31,18 @@ pub(super) struct Damage {
 /// Why.
 #[derive(Debug, Error)]
 pub(super) enum Cause {
-    #[error("line {line} is no entry of the journal ({error})")]
+    #[error("line {line} is not an entry of the journal ({error})")]
     Line { line: u64, error: String },
     #[error("line {line} has no end, or is missing")]
     Cut { line: u64 },
-    #[error("its schema is {0}, and this version of connect-ifscripts reads schema {SCHEMA}")]
+    #[error("its schema is {0}, but this version of connect-ifscripts reads schema {SCHEMA}")]
     Schema(u32),
     #[error("it cannot be read after line {line} ({error})")]
     Unreadable { line: u64, error: io::Error },
 }
 
-/// What is wrong with a line. It is read as a document of its own, so a position in it would be
-/// taken for one in the file.
+/// What is wrong with a line. A line is parsed on its own, so readers would take a position in it
+/// for one in the file.
 fn without_position(error: &serde_json::Error) -> String {
     let mut text = error.to_string();
     text.truncate(text.find(" at line ").unwrap_or(text.len()));
@@ -62,7 +62,7 @@ pub(super) fn read(directory: &Directory, current: &Header) -> io::Result<Readin
         let is_last = segments.last() == Some(&segment);
         match read_segment(directory, segment, current, &mut ledger) {
             Ok(counts) => found |= counts,
-            // The writer died in its last write, or when it had just made a further segment.
+            // The writer died in its last write, or when it had just created another segment.
             Err(Cause::Cut { line }) if is_last && (line > 1 || segments.len() > 1) => {
                 found |= line > 1;
             }
@@ -76,7 +76,7 @@ pub(super) fn read(directory: &Directory, current: &Header) -> io::Result<Readin
     Ok(reading)
 }
 
-/// Reads a segment into a ledger. Whether it counts: one of another boot does not.
+/// Reads a segment into a ledger. Returns whether it is used: one of another boot is not.
 fn read_segment(
     directory: &Directory,
     number: u64,
@@ -97,7 +97,7 @@ fn read_segment(
     if header.boot != current.boot {
         info!(
             segment = number,
-            "the journal of scripts is of another boot, and so void"
+            "ignoring the journal of scripts, which is of an earlier boot"
         );
         return Ok(false);
     }
@@ -117,13 +117,13 @@ fn read_segment(
 struct Lines<R> {
     reader: R,
     line: Vec<u8>,
-    /// That of the line, from 1.
+    /// The number of the line, from 1.
     number: u64,
 }
 
 impl<R: io::BufRead> Lines<R> {
-    /// Reads the next line; `false` if there is no whole one. A last line without a newline was
-    /// being written when its writer died, and so was not acted upon.
+    /// Reads the next line; `false` if there is no complete one. A last line without a newline was
+    /// not completely written when its writer died, so nothing was done because of it.
     fn next(&mut self) -> Result<bool, Cause> {
         self.line.clear();
         let mut reader = self.reader.by_ref().take(MAX_LINE as u64);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! One file of the journal: a header, then an entry a line.
+//! One file of the journal: a header, then one entry per line.
 
 use std::io::{self, Write as _};
 
@@ -30,7 +30,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Makes the file of a segment.
+    /// Creates the file of a segment.
     pub(super) fn create(locked: &Locked) -> Result<Self, Trouble> {
         let (number, file) = locked.create_segment()?;
         let size = 0;
@@ -54,7 +54,7 @@ impl Segment {
         }
     }
 
-    /// Writes whole lines.
+    /// Writes complete lines.
     pub(super) fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         self.file.file.write_all(lines)?;
         self.size += lines.len() as u64;
@@ -76,7 +76,7 @@ pub(super) fn put<T: Serialize>(lines: &mut Vec<u8>, value: &T) {
     let before = lines.len();
     match serde_json::to_writer(&mut *lines, value) {
         Ok(()) => lines.push(b'\n'),
-        // This cannot be: none of our types has keys that are not strings.
+        // This cannot happen: all keys in our types are strings.
         Err(error) => {
             tracing::error!(%error, "cannot write an entry of the journal");
             lines.truncate(before);

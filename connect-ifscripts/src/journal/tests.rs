@@ -279,7 +279,7 @@ fn a_journal_with_a_first_line_that_is_no_header_is_kept_and_told() {
         let (bench, read) = reopened_with(header);
         assert!(read.unwrap().runs().next().is_none());
         let fault = bench.journal.fault().unwrap();
-        assert!(fault.contains("line 1 is no entry"), "{fault}");
+        assert!(fault.contains("line 1 is not an entry"), "{fault}");
         assert_eq!(bench.files(), ["damaged-1", "journal-2", "lock", "next"]);
     }
 }
@@ -337,7 +337,7 @@ fn what_stands_before_a_line_that_is_no_entry_counts_and_the_line_is_told() {
     let fault = bench.journal.fault().unwrap();
     for words in [
         "in journal-1, which is kept as damaged-1",
-        "line 4 is no entry of the journal (expected value)",
+        "line 4 is not an entry of the journal (expected value)",
         "run twice or never",
         &bench.dir.path().display().to_string(),
     ] {
@@ -546,7 +546,10 @@ fn a_journal_that_cannot_be_written_is_told_and_written_again_when_it_can() {
     }
     bench.journal.tend(&bench.ledger, Pace::Idle, late);
     let fault = bench.journal.fault().unwrap().to_owned();
-    assert!(fault.contains("something else: remove them"), "{fault}");
+    assert!(
+        fault.contains("not parts of the journal: remove them"),
+        "{fault}"
+    );
     assert_eq!(bench.journal.next_wake(Pace::Idle), Some(late + RETRY));
     fs::remove_dir(path(1)).unwrap();
     bench.journal.tend(&bench.ledger, Pace::Idle, late);

@@ -76,7 +76,7 @@ async fn wait(
                 flock(&next.file, FlockOperation::Unlock)?;
             }
             let path = directory.path().display();
-            info!(%path, "the other script helper has ended; going on where it was");
+            info!(%path, "the other script helper has ended; going on with its scripts");
             return Ok(Locked::new(directory, files));
         }
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -139,9 +139,10 @@ impl Waiting {
                 %path,
                 seconds,
                 "the script helper that had locked the directory has ended, but a child of it \
-                 has the lock still: it hangs while its program is executed, as on a file system \
-                 that does not answer; no script is started meanwhile; mend that file system or \
-                 kill that child, a process with the command line of connect-ifscripts"
+                 still has the lock: the child hangs while the system executes its program, for \
+                 example from a file system that does not answer; no script is started \
+                 meanwhile; correct that file system, or kill the child, a process with the \
+                 command line of connect-ifscripts"
             ),
             News::Lasts(seconds) => warn!(
                 %path,
@@ -161,7 +162,7 @@ fn words(holder: Option<Holder>, news: &News) -> String {
         text = format!("{text}: {holder}");
     }
     if let News::Lasts(seconds) = news {
-        text = format!("{text}, for {seconds} s by now");
+        text = format!("{text}, for {seconds} s so far");
     }
     text
 }
@@ -196,7 +197,7 @@ mod tests {
             start_time: 5,
         };
         let text = words(Some(holder), &News::Lasts(63));
-        let expected = "waiting for another script helper to end: process 77, for 63 s by now";
+        let expected = "waiting for another script helper to end: process 77, for 63 s so far";
         assert_eq!(text, expected);
         let text = words(None, &News::Begun);
         assert_eq!(text, "waiting for another script helper to end");

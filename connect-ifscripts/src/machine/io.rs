@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What goes into the machine and what comes out of it; both can be written down.
+//! What goes into the machine and what comes out of it; both can be serialized.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub enum Input {
     Core(ToScripts),
     /// Core has sent something that is not a message; this is what is wrong with it.
     Malformed(String),
-    /// There is time to start a run. One is started at a time, so that many new runs do not delay
-    /// what the children say that are there already. The child would be made now and here.
+    /// A run may be started. One is started at a time, so that many new runs do not delay the
+    /// output of children that already run. A child that is created now has this origin.
     Turn(Origin),
     /// A run that [`Output::Start`] asked for has a child now.
     Started {
@@ -36,7 +36,7 @@ pub enum Input {
         /// Why, and what to do.
         why: String,
     },
-    /// What a child has written, and which of its streams have ended, to be passed on to core.
+    /// What a child has written, and which of its streams have ended. Core gets it.
     Said(Vec<FromScripts>),
     /// A child has ended and was reaped, or an adopted one has ended.
     Reaped {
@@ -72,12 +72,12 @@ pub enum Input {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Output {
-    /// Write this down. It must be written before a child is made and before core hears anything
-    /// more; several may be written at once.
+    /// Write this to the journal. It must be written before a child is created and before core gets
+    /// another message; several entries may be written at once.
     Journal(Entry),
-    /// This run was accepted: name it to core after a loss of the connection.
+    /// This run was accepted: list it for core after the connection was lost.
     Accepted(UnderWay),
-    /// Core has settled these runs: do not name them any more.
+    /// Core has settled these runs: do not list them any more.
     Forget(Vec<RunId>),
     /// Send core this message.
     ToCore(FromScripts),

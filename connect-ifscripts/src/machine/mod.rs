@@ -12,9 +12,9 @@
 //!   Adopt --> under way --Gone, Reaped--> Ended(Lost)
 //! ```
 //!
-//! What happens goes in as [`Input`], what is to be done comes out as [`Output`]. What must
-//! outlive this process is in the [`Ledger`]: each change of it comes out as [`Output::Journal`],
-//! before the act that it is about.
+//! What happens goes in as [`Input`], what is to be done comes out as [`Output`]. What the next
+//! helper must know is in the [`Ledger`]: each change of it comes out as [`Output::Journal`],
+//! before the output that it is about.
 
 mod io;
 mod recovery;
@@ -38,16 +38,16 @@ pub use io::{Action, Input, Output};
 /// How long a script may take to clean up between `TERM` and `KILL`.
 const GRACE: Duration = KILL_AFTER;
 
-/// The longest name of a peer. No line of the admin protocol is longer, so no peer can be named so;
-/// refusing it keeps the list of a resume within a message.
+/// The longest name of a peer. No line of the admin protocol is longer, so no peer can have a
+/// longer name. Because longer ones are refused, the list of a resume fits into a message.
 const MAX_PEER_NAME: usize = 255;
 
 /// A run that is under way.
 #[derive(Clone, Debug, Default)]
 struct Active {
-    /// When to do the next thing about it, which is in `Machine::deadlines` too.
+    /// When something is due next for this run; it is also in `Machine::deadlines`.
     deadline: Option<Monotonic>,
-    /// How it will have ended, when it is being ended from here.
+    /// What its end will be, if this helper is ending it.
     ending: Option<Ended>,
     /// When it was sent `KILL`.
     killed: Option<Monotonic>,
@@ -62,13 +62,13 @@ pub struct Machine {
     deadlines: BTreeSet<(Monotonic, RunId)>,
     /// Runs that are over but have an open pipe, the oldest first.
     lingering: VecDeque<RunId>,
-    /// Whether core has named everything that an earlier helper had started. Until then nothing is
-    /// started, since it could run beside a script of the same peer.
+    /// Whether core has named everything that an earlier helper started. Until then nothing is
+    /// started, since it could run at the same time as a script of the same peer.
     ready: bool,
 }
 
 impl Machine {
-    /// A machine without a past that lets at most so many scripts of each lane run at once.
+    /// A new machine that lets at most so many scripts of each lane run at once.
     #[must_use]
     pub fn new(bounds: ByLane<usize>) -> Self {
         Machine {
@@ -110,7 +110,7 @@ impl Machine {
         }
     }
 
-    /// What must outlive this process.
+    /// What the next helper must know.
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.ledger
@@ -183,12 +183,12 @@ impl Machine {
             ToScripts::Failures(changes) => self.note(Entry::Failures(changes), out),
             ToScripts::Settled(runs) => self.settle(runs, out),
             ToScripts::LookUp(lookup) => out.push(Output::LookUp(lookup)),
-            // Core says so of something that was sent; the link has logged it.
+            // Core refuses something that we sent; the link has logged it.
             ToScripts::Error(_) => {}
         }
     }
 
-    /// Writes an entry down, and takes it.
+    /// Writes an entry to the journal, and applies it.
     fn note(&mut self, entry: Entry, out: &mut Vec<Output>) {
         self.ledger.apply(&entry);
         out.push(Output::Journal(entry));
@@ -200,7 +200,7 @@ impl Machine {
             return;
         }
         if let Some(run) = self.queues.take()
-            // What waits in a queue has its order in the ledger.
+            // The ledger has the order of each run in a queue.
             && let Some(order) = self.ledger.order(run).cloned()
         {
             self.note(Entry::Starting { run, origin }, out);
@@ -209,8 +209,8 @@ impl Machine {
         }
     }
 
-    /// Keeps a run in mind whose pipes are open although its child was reaped, and has those of the
-    /// oldest such run closed if there are too many.
+    /// Remembers a run whose pipes are open although its child was reaped. If there are too many of
+    /// these, the pipes of the oldest are closed.
     fn linger(&mut self, run: RunId, out: &mut Vec<Output>) {
         self.lingering.push_back(run);
         if self.lingering.len() > LINGERING
@@ -223,7 +223,7 @@ impl Machine {
     fn enqueue(&mut self, run: Run, out: &mut Vec<Output>) {
         let id = run.run;
         if let Some(known) = self.ledger.run(id) {
-            // Core gives it again because it does not know that it arrived.
+            // Core sends it again because it does not know that it arrived.
             out.push(Output::ToCore(match known.end() {
                 Some(end) => ended(id, end.clone()),
                 None => FromScripts::Taken(id),
@@ -232,7 +232,7 @@ impl Machine {
         }
         if run.peer.len() > MAX_PEER_NAME {
             let why = format!("the peer's name is longer than {MAX_PEER_NAME} bytes: shorten it");
-            // It stays out of the journal, and would be refused again.
+            // It is not in the journal; if it came again, it would be refused again.
             out.push(Output::ToCore(ended(id, Ended::NotStarted(why))));
             return;
         }
@@ -245,13 +245,13 @@ impl Machine {
         }
     }
 
-    /// Puts an ordered run into its queue. Whether that had room; else the run is over.
+    /// Puts an ordered run into its queue. Returns whether there was room; if not, the run is over.
     fn queue(&mut self, run: &Run, out: &mut Vec<Output>) -> bool {
         let pushed = self.queues.push(&run.peer, run.kind.lane(), run.run);
         if pushed == Err(Full) {
             let why = format!(
-                "{MAX_WAITING} scripts of peer {} wait already: one of them hangs; end it or give \
-                 it a time limit",
+                "{MAX_WAITING} scripts of peer {} already wait: one of them hangs; end it or \
+                 give it a time limit",
                 run.peer
             );
             self.conclude(run.run, Ended::NotStarted(why), out);
@@ -259,8 +259,8 @@ impl Machine {
         pushed.is_ok()
     }
 
-    /// Takes a run off the queue again if it undoes one that was never started, together with that
-    /// one if it waits.
+    /// Removes a run from the queue again if it undoes one that was never started, and that one,
+    /// too, if it waits.
     fn spare(&mut self, run: &Run, out: &mut Vec<Output>) {
         let Some(undone) = run.undoes.and_then(|undone| self.ledger.run(undone)) else {
             return;
@@ -325,7 +325,7 @@ impl Machine {
                     self.end(run, Ended::Stopped, now, out);
                 }
             }
-            // A run that has just ended may cross core's wish on the way.
+            // The message that a run has ended may cross core's request to end it.
             Some(Stage::Ended(_)) => {}
             None => {
                 let text = format!("run {} is not known here, so it cannot be stopped", run.0);
@@ -358,7 +358,7 @@ impl Machine {
         }
     }
 
-    /// A run has had its time to clean up.
+    /// The time that a run had to clean up is over.
     fn kill(&mut self, run: RunId, now: Monotonic, out: &mut Vec<Output>) {
         if let Some(active) = self.active.get_mut(&run) {
             active.killed = Some(now);
@@ -367,10 +367,10 @@ impl Machine {
         out.push(Output::Act(run, Action::Kill));
     }
 
-    /// A run lives on although it was sent `KILL` at `since`. Its lane waits for it.
+    /// A run has not ended although it was sent `KILL` at `since`. Its lane waits for it.
     fn survives(&mut self, run: RunId, since: Monotonic, out: &mut Vec<Output>) {
         let known = self.ledger.run(run);
-        // An earlier helper may have tried it, and core knows that.
+        // An earlier helper may have sent `KILL` and reported this, so core knows it.
         if known.is_some_and(|known| known.survives.is_none()) {
             self.note(Entry::Survives { run, since }, out);
             out.push(Output::ToCore(FromScripts::Survives { run, since }));
@@ -386,7 +386,7 @@ impl Machine {
         out.push(Output::Act(run, Action::Terminate));
     }
 
-    /// A run that was under way is over; `end` is how, unless it was ended from here.
+    /// A run that was under way is over. `end` says how, unless this helper was ending it.
     fn finish(&mut self, run: RunId, end: Ended, out: &mut Vec<Output>) {
         self.set_deadline(run, None);
         let Some(active) = self.active.remove(&run) else {
@@ -399,7 +399,7 @@ impl Machine {
         self.conclude(run, active.ending.unwrap_or(end), out);
     }
 
-    /// Takes a run that waits off its queue.
+    /// Removes a run that waits from its queue.
     fn take_off(&mut self, run: RunId) {
         if let Some(known) = self.ledger.run(run) {
             let UnderWay { peer, kind, .. } = &known.under_way;
@@ -407,7 +407,7 @@ impl Machine {
         }
     }
 
-    /// Tells core of a run that is over. If it was never started, the one that waits to undo it is
+    /// Tells core that a run is over. If it was never started, the run that waits to undo it is
     /// over, too, and so on.
     fn conclude(&mut self, run: RunId, end: Ended, out: &mut Vec<Output>) {
         let mut next = Some((run, end));
@@ -455,8 +455,8 @@ const fn ended(run: RunId, end: Ended) -> FromScripts {
     FromScripts::Ended { run, end }
 }
 
-/// Tells core that no output of a run will come, which is over. Only after its end: before, it
-/// would mean that the script has closed its output.
+/// Tells core that no output will come of a run that is over. This must follow the end: before it,
+/// it would mean that the script has closed its output.
 fn no_output(run: RunId, out: &mut Vec<Output>) {
     for stream in [Stream::Stdout, Stream::Stderr] {
         out.push(Output::ToCore(FromScripts::Eof { run, stream }));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What holds of the machine whatever happens: order, one at a time, the bound, and one end a run.
+//! What is always true of the machine: order, one run at a time, the limit, and one end for each
+//! run.
 
 use super::*;
 use std::collections::HashSet;
@@ -17,7 +18,7 @@ const BOUNDS: ByLane<usize> = ByLane {
     connection: BOUND,
 };
 
-/// What the world may do next. Numbers choose among what is there at that moment.
+/// What may happen next. Numbers choose among what exists at that moment.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Queue { peer: u8, limit: Option<u32> },
@@ -48,7 +49,7 @@ fn assert_written<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>
     assert_eq!(&serde_json::from_str::<T>(&text).unwrap(), value);
 }
 
-/// The machine with a world that knows what must not happen.
+/// The machine, with a world that checks what must not happen.
 struct World {
     machine: Machine,
     /// What a reader of the journal would have.
@@ -77,7 +78,7 @@ impl World {
         }
     }
 
-    /// Tells the machine. Gives the run that is to be started, if one is.
+    /// Gives the machine an input. Returns the run that is to be started, if one is.
     fn tell(&mut self, input: Input) -> Option<Arc<Run>> {
         let mut out = Vec::new();
         assert_written(&input);
@@ -220,7 +221,7 @@ impl World {
         true
     }
 
-    /// Whether a run waits whose peer has no child, while the bound leaves room.
+    /// Whether a run waits whose peer has no child, although the limit would allow another child.
     fn could_start(&self) -> bool {
         self.children.len() < BOUND
             && self.given.iter().any(|run| {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Where a new helper goes on: one function of what the journal says and of the children that live.
+//! The state in which a new helper begins, from the journal and from the children that exist.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,14 +12,13 @@ use crate::ledger::{Entry, Ledger, Stage, Unsettled};
 use crate::machine::{Machine, Output, ended, no_output};
 
 impl Machine {
-    /// A machine that goes on where the writer of a journal was when it died. `found` has the
-    /// children of the runs that were just being started
-    /// ([`Ledger::being_started`]).
+    /// A machine that continues where the writer of a journal was when it died. `found` has the
+    /// children of the runs that were just being started ([`Ledger::being_started`]).
     ///
     /// - A run that waits is queued again.
     /// - One with a child is adopted, as is one that was being started if its child is found.
     /// - One whose child is not found may have run and ended: it is lost, and is not run again.
-    /// - The end of a run that core has not settled is told.
+    /// - Core gets the end of each run that it has not settled.
     #[must_use]
     pub fn recovered(
         bounds: ByLane<usize>,
@@ -33,7 +32,7 @@ impl Machine {
         for run in &runs {
             machine.resume(run, found, out);
         }
-        // Only now is everything queued that one of these may undo.
+        // Only now are all runs queued that one of these may undo.
         for run in &runs {
             if let Stage::Waiting(order) = &run.stage {
                 machine.spare_waiting(order.run, out);
@@ -73,13 +72,13 @@ impl Machine {
             }
             Stage::Ended(end) => {
                 out.push(Output::ToCore(ended(run, end.clone())));
-                // What it has left behind may write, but nobody reads that.
+                // Processes that it left behind may write, but nobody reads that.
                 no_output(run, out);
             }
         }
     }
 
-    /// As [`Machine::spare`], unless the run is over by now.
+    /// Like [`Machine::spare`], unless the run is already over.
     fn spare_waiting(&mut self, run: RunId, out: &mut Vec<Output>) {
         if let Some(order) = self.ledger.order(run).map(Arc::clone) {
             self.spare(&order, out);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What holds whenever helpers die: the machine in a small world of processes, with a core and a
-//! journal, is killed at every entry of the journal and at every act, and again while it recovers.
+//! What is true even when helpers die: the machine, in a small world of processes with a core and a
+//! journal, is killed at every entry of the journal and at every output, and again while it
+//! recovers.
 
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ const ORIGIN: Origin = Origin { at: 7, session: 8 };
 
 const NOW: Monotonic = Monotonic(1_000_000_000);
 
-/// What happens next. Numbers choose among what is there at that moment.
+/// What happens next. Numbers choose among what exists at that moment.
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Order { peer: u8, kind: ScriptKind },
@@ -61,7 +62,7 @@ struct Died;
 struct Process {
     run: RunId,
     alive: bool,
-    /// Which helper made it, counted.
+    /// The number of the helper that created it.
     parent: usize,
 }
 
@@ -76,7 +77,7 @@ struct Core {
     settled: HashSet<RunId>,
 }
 
-/// What dies.
+/// What is lost when a helper dies.
 #[derive(Debug)]
 struct Helper {
     machine: Machine,
@@ -92,9 +93,9 @@ struct World {
     journal: String,
     processes: Vec<Process>,
     core: Core,
-    /// After how many points at which a helper can die it dies, for the next deaths.
+    /// For each of the next deaths: how many points at which a helper can die come before it.
     deaths: Vec<usize>,
-    /// How many such points were passed.
+    /// How many of these points there were so far.
     points: usize,
     /// Whether scripts end while there is no helper.
     quick: bool,
@@ -115,7 +116,7 @@ impl World {
         }
     }
 
-    /// Here the helper may die.
+    /// A point at which the helper may die.
     fn may_die(&mut self) -> Result<(), Died> {
         self.points += 1;
         match self.deaths.last_mut() {
@@ -135,12 +136,12 @@ impl World {
         self.helper.as_mut().unwrap()
     }
 
-    /// Writes what is to be written, perhaps only a part of it: then the helper dies.
+    /// Writes the entries; if it writes only some of them, the helper dies.
     fn write(&mut self) -> Result<(), Died> {
         for entry in std::mem::take(&mut self.helper().unwritten) {
             let line = serde_json::to_string(&entry).unwrap();
             if self.may_die().is_err() {
-                // Of the last line the half.
+                // Only half of the last line.
                 self.journal.push_str(&line[..line.len() / 2]);
                 return Err(Died);
             }
@@ -150,7 +151,7 @@ impl World {
         self.may_die()
     }
 
-    /// What is read of the journal; a torn line is cut off.
+    /// What is read from the journal, without an incomplete last line.
     fn read(&mut self) -> Ledger {
         let whole = self.journal.rfind('\n').map_or(0, |end| end + 1);
         self.journal.truncate(whole);
@@ -186,7 +187,7 @@ impl World {
         self.connect()
     }
 
-    /// The helper connects, and core hears of everything that no core has settled.
+    /// The helper connects, and core is told of everything that no core has settled.
     fn connect(&mut self) -> Result<(), Died> {
         self.write()?;
         for message in self.helper().outbox.resume() {
@@ -230,7 +231,7 @@ impl World {
                         works,
                     )?;
                 }
-                // What comes of a lookup need not survive.
+                // The result of a lookup need not survive.
                 Output::LookUp(_) => {}
                 Output::Act(run, _) => {
                     for process in self.processes.iter_mut().filter(|p| p.run == run) {
@@ -242,7 +243,7 @@ impl World {
         Ok(())
     }
 
-    /// Makes a process, and checks that it may be.
+    /// Creates a process, and checks that this is allowed.
     fn start(&mut self, run: &Run, works: bool) -> Result<Input, Died> {
         let id = run.run;
         assert!(self.spawned(id).is_none(), "{id:?} is started twice");
@@ -282,7 +283,7 @@ impl World {
         self.deliver()
     }
 
-    /// The end of a turn: everything is written, and then core hears what there is.
+    /// The end of a turn: everything is written, and then core gets the messages.
     fn deliver(&mut self) -> Result<(), Died> {
         self.write()?;
         while let Some(message) = self.helper().outbox.front().cloned() {
@@ -328,7 +329,7 @@ impl World {
                 }
                 self.core.stopped.insert(run);
                 self.tell(Input::Core(ToScripts::Stop(run)), true)?;
-                // What was ended by a signal is reaped.
+                // A process that a signal has ended is reaped.
                 if let Some(process) = self.spawned(run).copied() {
                     let (end, open) = (Ended::Signal(15), false);
                     self.tell(
@@ -359,7 +360,7 @@ impl World {
         }
     }
 
-    /// Takes a step, with a new helper as often as one has died.
+    /// Takes a step, with a new helper whenever one has died.
     fn take(&mut self, step: Option<Step>) {
         let mut result = match step {
             Some(step) => self.step(step),
@@ -398,7 +399,7 @@ impl World {
         panic!("not over: {:?}", open.collect::<Vec<_>>());
     }
 
-    /// What must hold when everything is over.
+    /// What must be true when everything is over.
     fn check(&mut self) {
         for run in &self.core.orders {
             self.check_run(run);
@@ -520,7 +521,7 @@ impl Core {
             } else {
                 SetupState::Undone {}
             }),
-            // Of a run that it has settled core knows everything.
+            // Core knows everything about a run that it has settled.
             undoes: undone
                 .map(|run| run.run)
                 .filter(|run| !self.settled.contains(run)),
@@ -529,7 +530,7 @@ impl Core {
         run
     }
 
-    /// Another core knows the causes of the orders, and what an earlier one has settled.
+    /// Another core knows the causes of the orders, and which runs an earlier one has settled.
     fn die(&mut self) {
         let settled = &self.settled;
         self.started.retain(|run| settled.contains(run));
@@ -593,8 +594,8 @@ fn live(steps: &[Step], deaths: Vec<usize>, quick: bool) -> usize {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 50 } else { 2_000 }))]
 
-    /// Each run starts at most once, runs of a lane start in order, and nothing is lost but what
-    /// ends as lost, wherever the history is cut.
+    /// Each run starts at most once, runs of a lane start in order, and no run is lost except those
+    /// that end as lost, at whatever point the history is cut.
     #[test]
     fn whenever_a_helper_dies_each_run_starts_at_most_once_and_in_order(
         steps in proptest::collection::vec(step(), 0..40),

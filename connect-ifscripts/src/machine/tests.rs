@@ -45,7 +45,7 @@ fn under_way(number: u64, peer: &str, limit: Option<u32>) -> UnderWay {
     }
 }
 
-/// A machine and a clock, with core's first words said.
+/// A machine and a clock, after core's first messages.
 struct Bench {
     machine: Machine,
     now: Monotonic,
@@ -61,7 +61,7 @@ impl Bench {
         bench
     }
 
-    /// What comes of it, but for what is written down.
+    /// The outputs for an input, except those to the journal.
     fn tell(&mut self, input: Input) -> Vec<Output> {
         let mut out = self.tell_all(input);
         out.retain(|output| !matches!(output, Output::Journal(_)));
@@ -178,7 +178,7 @@ fn that_a_script_survives_kill_is_told_once_by_each_helper_and_holds_its_lane_al
     assert_eq!(bench.core(ToScripts::Stop(RunId(1))), []);
     assert_eq!(bench.next_start(), Some(run(3, "b", None)));
     assert_eq!(bench.next_start(), None);
-    // The next helper knows it, tries it again, and does not say it twice.
+    // The next helper knows it, tries it again, and does not report it twice.
     let mut out = Vec::new();
     let ledger = bench.machine.ledger().clone();
     bench.machine = Machine::recovered(BOUNDS, ledger, &BTreeMap::new(), &mut out);
@@ -274,7 +274,7 @@ fn what_core_repeats_is_not_done_twice() {
     let adopt = ToScripts::Adopt(vec![under_way(1, "a", None)]);
     assert_eq!(bench.core(adopt.clone()), []);
     assert_eq!(bench.reap(1), over(1, Ended::Exited(3)));
-    // Core has missed the result, and hears it again.
+    // Core did not get the result, so it is sent again.
     assert_eq!(bench.core(adopt), over(1, Ended::Exited(3)));
     let again = ToScripts::Run(vec![run(1, "a", None)]);
     assert_eq!(bench.core(again), over(1, Ended::Exited(3)));
@@ -440,7 +440,7 @@ fn a_run_that_undoes_one_that_was_never_started_is_not_run() {
     let mut bench = Bench::new();
     bench.start(run(1, "a", None));
     bench.core(ToScripts::Run(vec![run(2, "a", None)]));
-    // It waits still.
+    // It still waits.
     let out = bench.core(ToScripts::Run(vec![undoing(3, "a", 2)]));
     assert_eq!(ends(&out), [(2, Ended::Stopped), (3, Ended::Stopped)]);
     let key = SetupKey {
@@ -546,7 +546,7 @@ fn connection_commands_that_hang_hold_up_no_interface_script() {
 }
 
 #[test]
-fn a_new_core_hears_which_scripts_had_failed_until_they_end_well() {
+fn a_new_core_is_told_which_scripts_had_failed_until_they_succeed() {
     let failed = |peer: &str, kind, at| EndedRun {
         peer: peer.to_owned(),
         at: Monotonic(at),

@@ -7,8 +7,8 @@
 //! another process group first. What it may have changed by executing another program: its
 //! environment, and whether we may read that at all. What it may have redirected: its input.
 //!
-//! The helper may have stood still between the note and the start for any time. So what
-//! shows that it belongs to the run may be the child however late it was started.
+//! The helper may have been suspended between the note and the start for any time. So a process
+//! that shows that it belongs to the run may be the child, however late it was started.
 //!
 //! What cannot be told: if the script has ended, and has left a process behind that leads a group
 //! in the same session and shows the run, then that process is taken for it. Nothing is left of the
@@ -24,7 +24,7 @@ use connect_runtime::start_time::Stat;
 use crate::ledger::Origin;
 use crate::stdin::StandardInput;
 
-/// How many ticks a process may seem to be older than it is: the two readings of the clock may
+/// How many ticks older than it is a process may seem to be: the two readings of the clock may
 /// differ by some nanoseconds.
 const TOLERANCE: u64 = 1;
 
@@ -44,12 +44,12 @@ pub(super) enum Variable {
     Unreadable,
 }
 
-/// What the system says of all processes.
+/// What the system says about all processes.
 pub(super) struct Processes<'a> {
     pub(super) stats: &'a BTreeMap<i32, Stat>,
     /// The children of other runs.
     pub(super) known: Vec<Child>,
-    /// How many ticks after the note a child may have been started that shows nothing.
+    /// For a child that shows nothing: how many ticks after the note it may have been started.
     pub(super) slack: u64,
 }
 
@@ -71,7 +71,8 @@ impl Processes<'_> {
         self.first(&candidates.filter(fits).collect::<Vec<_>>())
     }
 
-    /// The processes that may have been started at this origin, by what no script can change.
+    /// The processes that may have been started at this origin, judged by what no script can
+    /// change.
     fn started(&self, origin: Origin) -> impl Iterator<Item = Child> {
         let earliest = origin.at.saturating_sub(TOLERANCE);
         self.stats.iter().filter_map(move |(pid, stat)| {
@@ -79,7 +80,7 @@ impl Processes<'_> {
                 pid: *pid,
                 start_time: stat.start_time,
             };
-            // What has a younger parent was started by a script.
+            // A process with a younger parent was started by a script.
             let parent = self.stats.get(&stat.parent);
             let may_be = stat.group == *pid
                 && stat.session == origin.session
@@ -91,8 +92,8 @@ impl Processes<'_> {
         })
     }
 
-    /// The oldest, since what a script starts is younger. Of those of one tick, none that another
-    /// one has started.
+    /// The oldest, since what a script starts is younger. Among several of the same tick, none that
+    /// another one has started.
     fn first(&self, candidates: &[Child]) -> Option<Child> {
         let is_parent = |parent: i32| candidates.iter().any(|child| child.pid == parent);
         let has_other_parent = |child: &&Child| {
@@ -109,7 +110,7 @@ impl Processes<'_> {
 /// Whether a process belongs to a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Belongs {
-    /// It shows so.
+    /// It shows that it does.
     Shown,
     /// It shows nothing, as a script that runs as another user: its session and start time must do.
     Perhaps,

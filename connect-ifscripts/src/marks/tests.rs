@@ -66,7 +66,7 @@ impl Bench {
         Script::start(&mut self.command(script))
     }
 
-    /// What is found by a note of this origin.
+    /// What is found for a note with this origin.
     fn find(&self, origin: Origin) -> Option<i32> {
         let run = self.run;
         let mut ledger = Ledger::default();
@@ -172,7 +172,7 @@ fn a_script_that_does_both_is_not_found() {
 }
 
 #[test]
-fn a_child_is_found_however_long_its_helper_stood_still_before_it_made_it() {
+fn a_child_is_found_however_long_its_helper_was_suspended_before_it_started_it() {
     let bench = Bench::new(9);
     let (numbered, marked) = (WAITS.to_owned(), format!("exec env -i {WAITS}"));
     for script in [numbered, marked] {
@@ -192,7 +192,7 @@ fn what_a_script_has_left_behind_is_found_only_if_it_shows_the_run() {
     script.child.wait().unwrap();
     let left: i32 = script.first.parse().unwrap();
     let origin = origin_of(left);
-    // Not as it should be, but nothing tells this one from a script.
+    // This is wrong, but nothing distinguishes this process from a script.
     assert_eq!(bench.find(origin), Some(left));
     assert_eq!(Bench::new(10).find(origin), None);
 }
@@ -200,7 +200,7 @@ fn what_a_script_has_left_behind_is_found_only_if_it_shows_the_run() {
 #[test]
 fn a_script_that_runs_as_another_user_is_found_by_its_session_and_start() {
     if !geteuid().is_root() {
-        // Nobody else can make a process of another user.
+        // Only root can create a process of another user.
         return;
     }
     let bench = Bench::new(7);
@@ -211,7 +211,7 @@ fn a_script_that_runs_as_another_user_is_found_by_its_session_and_start() {
     let pid: i32 = script.first.parse().unwrap();
     let found = std::thread::scope(|scope| {
         let finder = scope.spawn(|| {
-            // The rights of this thread alone.
+            // Only the rights of this thread.
             let none = CapabilitySet::empty();
             let sets = CapabilitySets {
                 effective: none,

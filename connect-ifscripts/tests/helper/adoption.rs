@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A helper is killed, and the next one takes care of the scripts it has left.
+//! A helper is killed, and the next one continues with its scripts.
 
 use std::collections::BTreeSet;
 

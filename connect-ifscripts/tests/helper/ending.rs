@@ -8,8 +8,8 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::support::{Core, alive, shell};
 
-/// A script that does not heed TERM and waits for a gate, so that only KILL ends it. The shell's
-/// own child is in its group and inherits that TERM is ignored.
+/// A script that ignores TERM and waits for a gate, so that only KILL ends it. The shell's own
+/// child is in its group and inherits that TERM is ignored.
 fn stubborn(wait: &str) -> String {
     format!("trap '' TERM; echo here; {wait}")
 }
@@ -22,7 +22,8 @@ async fn statuses_are_told_as_they_are() -> Result<()> {
         ("exit 1", Ended::Exited(1)),
         ("exit 255", Ended::Exited(255)),
         ("kill -KILL $$", Ended::Signal(9)),
-        // Not HUP, which whoever runs the tests may ignore, as nohup does, and children with it.
+        // Not HUP: the shell that runs the tests may ignore it, as nohup does, and then its
+        // children do, too.
         ("kill -USR1 $$", Ended::Signal(10)),
     ];
     for (run, (script, end)) in (1..).zip(cases) {
@@ -79,13 +80,14 @@ async fn a_stop_ends_a_running_script_and_forgets_a_waiting_one() -> Result<()> 
 async fn a_stop_ends_the_whole_group() -> Result<()> {
     let (core, _helper, mut connection) = Core::with_helper(&[]).await?;
     let gate = core.gate("gate")?;
-    // The leader heeds TERM at once; what it has started does not, and holds standard output.
+    // The leader ends at TERM at once. What it has started does not, and keeps standard output
+    // open.
     let script = format!("({}) & wait", stubborn(&gate.wait()));
     connection.run(shell(1, "a", script))?;
     let leader = connection.started(1).await?;
     connection.line(1, "here").await?;
     connection.tell(&ToScripts::Stop(RunId(1)))?;
-    // This comes only when the last holder is gone, and nothing but KILL makes it go.
+    // This comes only when the last process with the pipe has ended, and only KILL ends it.
     let mut ended = None;
     let mut open = 2;
     while ended.is_none() || open > 0 {
@@ -101,8 +103,8 @@ async fn a_stop_ends_the_whole_group() -> Result<()> {
 }
 
 #[tokio::test]
-async fn a_script_that_cannot_be_ended_is_told_also_by_the_next_helper_and_others_run() -> Result<()>
-{
+async fn a_script_that_cannot_be_ended_is_reported_by_the_next_helper_too_and_others_run()
+-> Result<()> {
     if !geteuid().is_root() {
         // Nobody else can make a process of another user.
         return Ok(());
@@ -160,7 +162,7 @@ async fn a_script_that_has_left_its_process_group_is_ended_and_nobody_else() -> 
 }
 
 #[tokio::test]
-async fn a_grandchild_that_holds_the_pipe_holds_nothing_up() -> Result<()> {
+async fn a_grandchild_that_has_the_pipe_open_delays_nothing() -> Result<()> {
     let (core, _helper, mut connection) = Core::with_helper(&[]).await?;
     let gate = core.gate("gate")?;
     let script = format!(
@@ -199,7 +201,7 @@ async fn of_very_many_pipes_left_open_the_oldest_is_closed() -> Result<()> {
     }
     let first = RunId(1);
     assert_eq!(closed, [(first, Stream::Stdout), (first, Stream::Stderr)]);
-    // Lets the ones go that are still there.
+    // The ones that are still there may end.
     gate.open().await?;
     Ok(())
 }
@@ -215,7 +217,7 @@ async fn nothing_is_left_unreaped() -> Result<()> {
         children.push(connection.started(run).await?);
         gates.push(gate);
     }
-    // They end as good as together, so that a lost notice of one among many would show.
+    // They end almost at the same time, so that we would see if one notice among many were lost.
     for gate in gates {
         gate.open().await?;
     }

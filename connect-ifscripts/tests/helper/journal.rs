@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What a helper that was killed leaves to the next one, and what is told when it cannot.
+//! What a helper that was killed leaves for the next one, and what is reported when it cannot.
 
 use std::fs;
 use std::path::PathBuf;
@@ -134,8 +134,8 @@ async fn orders_that_a_signal_has_overtaken_are_noted_and_carried_out() -> Resul
         let (mut connection, _) = core.accept().await?;
         connection.tell(&ToScripts::Ready {})?;
         recall(&mut connection).await?;
-        // What it finds when it goes on is the signal and the order together: it has read all that
-        // was sent before, and stands still before there is an order.
+        // When it continues, it finds the signal and the order together: it has read all that was
+        // sent before, and it is suspended before the order is sent.
         helper.stand_still().await?;
         let script = format!("echo ran >>'{}'", core.path("log").display());
         let order = ToScripts::Run(vec![shell(1, "a", script)]);
@@ -143,7 +143,7 @@ async fn orders_that_a_signal_has_overtaken_are_noted_and_carried_out() -> Resul
         helper.signal(Signal::TERM)?;
         helper.signal(Signal::CONT)?;
         helper.ended().await?;
-        // With time to wait, it may have run the script by itself.
+        // If it had time to wait, it may have run the script itself.
         let (_helper, mut connection, resumed) = succeed(&core).await?;
         assert_eq!(resumed.len(), 1, "{stop_wait}");
         connection.tell(&ToScripts::Ready {})?;
@@ -153,7 +153,7 @@ async fn orders_that_a_signal_has_overtaken_are_noted_and_carried_out() -> Resul
     Ok(())
 }
 
-/// A run of which no other test has the number, as no other core has one of a core's.
+/// A number of a run that no other test uses, as no two cores use the same number.
 fn unique(number: u64) -> u64 {
     u64::from(std::process::id()) << 32 | number
 }
@@ -330,7 +330,7 @@ async fn a_directory_that_is_removed_is_told_and_made_again_and_nothing_is_lost(
     connection.tell(&ToScripts::Run(vec![first.clone(), second.clone()]))?;
     let child = connection.started(1).await?;
     core.remove_journal()?;
-    // It looks when it writes, once a second at most.
+    // It checks when it writes, at most once a second.
     let mut number = 100;
     connection.run(noting(&core, number, "c"))?;
     let fault = loop {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Scripts that write while no helper reads go on with their work, and the next helper reads it.
+//! Scripts that write while no helper reads continue with their work, and the next helper reads it.
 
 use anyhow::Result;
 use connect_ipc::scripts::{Child, Ended, FromScripts, Run, Stream, ToScripts};
@@ -149,14 +149,16 @@ async fn a_helper_that_is_ending_tells_what_it_has_read_and_leaves_the_rest() ->
 }
 
 #[tokio::test]
-async fn a_helper_that_no_core_will_hear_leaves_what_is_written_to_the_next() -> Result<()> {
+async fn a_helper_without_any_further_core_leaves_output_to_the_next_helper() -> Result<()> {
     let script = |[first, second, third]: [String; 3]| {
         format!("{first}; echo one; echo two; {second}; {third}; echo three")
     };
     let (scene, mut helper, connection) = Scene::begin(&["--stop-wait", "1h"], script).await?;
     helper.signal(Signal::TERM)?;
     drop(connection);
-    helper.logs("leaving what scripts write").await?;
+    helper
+        .logs("the next script helper reads what scripts write")
+        .await?;
     scene.gates[0].open().await?;
     scene.gates[1].open().await?;
     let (_successor, mut connection) = scene.succeed().await?;
@@ -212,7 +214,7 @@ async fn a_process_whose_output_was_closed_at_the_limit_is_not_ended_by_writing(
     }
     assert_eq!(connection.eof(1, Stream::Stdout).await?, [""; 0]);
     first.open().await?;
-    // It gets here only if it has outlived what it wrote.
+    // It gets here only if it has not been killed by its own output.
     second.open().await?;
     others.open().await?;
     Ok(())

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Core goes and comes back, says strange things, or is not there yet; a signal ends the program.
+//! Core ends and starts again, sends something malformed, or does not run yet; a signal ends the
+//! program.
 
 use anyhow::{Context as _, Result};
 use connect_ipc::RunId;
@@ -10,7 +11,8 @@ use rustix::process::Signal;
 use crate::support::{Core, alive, shell, under_way};
 
 #[tokio::test]
-async fn scripts_outlive_the_connection_and_core_hears_all_when_it_is_back() -> Result<()> {
+async fn scripts_continue_without_the_connection_and_core_is_told_all_when_it_is_back() -> Result<()>
+{
     let (core, _helper, mut connection) = Core::with_helper(&[]).await?;
     let (gate, done, other) = (core.gate("gate")?, core.gate("done")?, core.gate("other")?);
     let first = shell(
@@ -70,7 +72,7 @@ async fn scripts_outlive_the_connection_and_core_hears_all_when_it_is_back() -> 
 }
 
 #[tokio::test]
-async fn a_core_that_missed_a_result_hears_it_again_and_nothing_runs_twice() -> Result<()> {
+async fn a_core_that_missed_a_result_gets_it_again_and_nothing_runs_twice() -> Result<()> {
     let (core, _helper, mut connection) = Core::with_helper(&[]).await?;
     let log = core.path("log");
     let run = shell(1, "a", format!("echo x >>'{}'; exit 6", log.display()));

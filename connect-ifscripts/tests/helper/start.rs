@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How a script is started: its words, its surroundings, and what stands in the way.
+//! How a script is started: its arguments, its environment, and what can prevent it.
 
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `--stop-wait`: what becomes of scripts when a signal ends the program.
+//! `--stop-wait`: what happens to scripts when a signal ends the program.
 
 use anyhow::Result;
 use connect_ipc::scripts::Ended;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Two helpers at once: the second one waits for the first, and goes on where that one ends.
+//! Two helpers at once: the second one waits for the first, and continues where it ended.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -57,7 +57,7 @@ async fn a_helper_that_is_ending_leaves_its_scripts_to_one_that_waits() -> Resul
     let child = connection.started(1).await?;
     first.signal(Signal::TERM)?;
     let _successor = core.journalling(&[])?;
-    first.logs("leaving the scripts to it").await?;
+    first.logs("that one goes on with the scripts").await?;
     assert!(first.ended().await?.success());
     assert!(alive(child));
     assert!(connection.at_end().await?);
@@ -112,7 +112,7 @@ async fn a_helper_whose_lock_another_has_starts_nothing_more_and_leaves_its_runs
     let mut second = core.journalling(&[])?;
     second.logs("going on where the journal").await?;
     gate.open().await?;
-    first.logs("leaving the scripts to it").await?;
+    first.logs("that one goes on with the scripts").await?;
     assert!(first.ended().await?.success());
     let (mut connection, resumed) = core.accept().await?;
     assert_eq!(resumed[0], under_way(&run, Some(child)));
@@ -133,7 +133,9 @@ async fn a_helper_that_cannot_lock_the_directory_waits_for_the_one_that_uses_it(
     // As when others may write into what is mounted over it.
     fs::set_permissions(core.path("journal"), Permissions::from_mode(0o777))?;
     let mut second = core.journalling(&[])?;
-    let text = second.logged("another script helper uses it").await?;
+    let text = second
+        .logged("another script helper locks the directory")
+        .await?;
     let pid = first.pid()?.as_raw_nonzero();
     assert!(text.contains(&format!("pid={pid}")), "{text}");
     first.signal(Signal::KILL)?;
@@ -147,7 +149,7 @@ async fn a_helper_that_cannot_lock_the_directory_waits_for_the_one_that_uses_it(
 }
 
 #[tokio::test]
-async fn a_directory_in_the_place_of_next_costs_the_quick_handover_alone() -> Result<()> {
+async fn a_directory_in_the_place_of_next_prevents_only_the_quick_handover() -> Result<()> {
     let core = Core::new().await?;
     fs::create_dir_all(core.path("journal").join("next"))?;
     fs::set_permissions(core.path("journal"), Permissions::from_mode(0o700))?;
@@ -173,12 +175,12 @@ async fn who_waits_for_a_child_of_a_dead_helper_says_so() -> Result<()> {
     let core = Core::new().await?;
     fs::create_dir(core.path("journal"))?;
     fs::set_permissions(core.path("journal"), Permissions::from_mode(0o700))?;
-    // As a child has it that is between its start and its program.
+    // Like a child that is started and does not execute its program yet.
     let lock = fs::File::create(core.path("journal").join("lock"))?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)?;
     let mut helper = core.journalling(&[])?;
     helper
-        .logs("it hangs while its program is executed")
+        .logs("the child hangs while the system executes its program")
         .await?;
     drop(lock);
     core.accept().await?;

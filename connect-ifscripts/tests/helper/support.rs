@@ -27,7 +27,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::ChildStderr;
 
-/// When a wait counts as hung. Nothing is measured by it.
+/// After how long a wait fails because something hangs. Nothing is measured by it.
 const HUNG: Duration = Duration::from_secs(120);
 
 /// The program under test.
@@ -53,8 +53,8 @@ impl Core {
         self.dir.path().join("helpers.sock")
     }
 
-    /// Removes the directory of the journal all at once: the helper looks each second, and makes
-    /// again what is missing.
+    /// Removes the whole directory of the journal in one step: the helper checks each second, and
+    /// creates again what is missing.
     pub(crate) fn remove_journal(&self) -> Result<()> {
         std::fs::rename(self.path("journal"), self.path("removed"))?;
         Ok(std::fs::remove_dir_all(self.path("removed"))?)
@@ -95,7 +95,7 @@ impl Core {
         self.spawn(program, options)
     }
 
-    /// Starts the program in a shell that says this first.
+    /// Starts the program in a shell that runs this command first.
     pub(crate) fn journalling_after(&self, shell: &str) -> Result<Helper> {
         let mut program = tokio::process::Command::new("/bin/sh");
         program.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), PROGRAM]);
@@ -158,7 +158,7 @@ impl Core {
         Ok((core, helper, connection))
     }
 
-    /// A fifo with which the test says when a script goes on.
+    /// A fifo with which the test decides when a script continues.
     pub(crate) fn gate(&self, name: &str) -> Result<Gate> {
         let path = self.path(name);
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
@@ -166,8 +166,8 @@ impl Core {
     }
 }
 
-/// Where directories are made whose scripts are run. For root that is not `/tmp`, where others may
-/// write, nor below a directory of somebody else.
+/// The place for directories with scripts that are run. For root that is not `/tmp`, where others
+/// may write, and not in a directory of another user.
 fn place() -> &'static Path {
     let usual = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let checked = Ownership::ourselves().check(usual, Strictness::Script);
@@ -215,11 +215,11 @@ impl Helper {
         Ok(kill_process(self.pid()?, signal)?)
     }
 
-    /// Stops it, and waits until it stands still.
+    /// Suspends it, and waits until it is suspended.
     pub(crate) async fn stand_still(&self) -> Result<()> {
         let pid = self.pid()?;
         kill_process(pid, Signal::STOP)?;
-        // It stays to be waited for by who waits for its end.
+        // Its status must remain for the code that waits for its end.
         let options = WaitIdOptions::STOPPED | WaitIdOptions::NOWAIT;
         within(tokio::task::spawn_blocking(move || {
             waitid(WaitId::Pid(pid), options)
@@ -253,7 +253,7 @@ impl Gate {
         format!("read _ <'{}'", self.path.display())
     }
 
-    /// Lets through who waits, as soon as there is somebody. What comes later waits again.
+    /// Lets a script that waits here continue, as soon as there is one. A later one waits again.
     pub(crate) async fn open(&self) -> Result<()> {
         let path = self.path.clone();
         within(tokio::task::spawn_blocking(move || {
@@ -268,8 +268,8 @@ impl Gate {
 pub(crate) struct Connection {
     receiver: Receiver,
     sender: Sender,
-    /// Messages about other runs that came while one was waited for. Runs of different peers have
-    /// no order between them, so a test may ask for them in any.
+    /// Messages about other runs that came while the test waited for one. Runs of different peers
+    /// come in any order, so a test may ask for them in any order.
     kept: VecDeque<FromScripts>,
 }
 
@@ -316,8 +316,8 @@ impl Connection {
         Ok(self.sender.send(&"nonsense")?)
     }
 
-    /// The next message but for confirmations that an order has arrived, and for what is told of
-    /// the journal.
+    /// The next message, except confirmations that an order has arrived and messages about the
+    /// journal.
     pub(crate) async fn next(&mut self) -> Result<FromScripts> {
         loop {
             let message = self.next_of_all().await?;
@@ -340,7 +340,7 @@ impl Connection {
         }
     }
 
-    /// Waits for what is told of the journal; messages about runs are kept.
+    /// Waits for a message about the journal; messages about runs are kept.
     pub(crate) async fn journal_fault(&mut self) -> Result<Option<String>> {
         loop {
             match self.next_of_all().await? {
@@ -351,7 +351,7 @@ impl Connection {
         }
     }
 
-    /// Waits for what is told of the places of a lane; messages about runs are kept.
+    /// Waits for a message about the places of a lane; messages about runs are kept.
     pub(crate) async fn full(&mut self) -> Result<(Lane, bool)> {
         loop {
             match self.next().await? {
@@ -414,7 +414,7 @@ impl Connection {
         }
     }
 
-    /// Waits until a run has written this line; others before it are passed over.
+    /// Waits until a run has written this line; lines before it are skipped.
     pub(crate) async fn line(&mut self, run: u64, wanted: &str) -> Result<()> {
         loop {
             match self.next_of(run).await? {
@@ -489,7 +489,7 @@ impl Connection {
     }
 }
 
-/// What became of a run.
+/// What happened to a run.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
     pub(crate) stdout: Vec<String>,

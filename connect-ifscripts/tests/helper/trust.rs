@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which file is run for a program that is named without a slash, if scripts have root's rights.
+//! Which file is run for a program whose name has no slash, if scripts have root's rights.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

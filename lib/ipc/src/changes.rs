@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What a loaded database has not changed by itself: which peers wait for a command, and for which.
+//! What loading a database did not change: which peers need a command, and which command.
 
 use serde::{Deserialize, Serialize};
 
-/// How a peer stands to the database, if it is not as the database has it.
+/// How a peer differs from the database, if it does.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RecordStanding {
     /// The server has it with values of an earlier record.
     Changed,
-    /// The server has it, and the database does not have it any more.
+    /// The server has it, but the database no longer has it.
     Struck,
     /// It is to be added at start-up, and the server has never had it in this run of core.
     New,
@@ -35,16 +35,16 @@ impl RecordStanding {
     }
 }
 
-/// What makes a peer as the database has it.
+/// What makes a peer agree with the database.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Remedy {
-    /// To add it, after it was removed if it is there.
+    /// Add it; if the server has it, remove it before.
     Active,
-    /// To remove it. A passive peer makes contact again by itself.
+    /// Remove it. A passive peer connects again by itself.
     Kill,
-    /// To run its `ifup` again, which does not touch the tunnel.
+    /// Run its `ifup` again, which does not change the tunnel.
     Ifup,
 }
 
@@ -60,14 +60,14 @@ impl Remedy {
     }
 }
 
-/// A peer that is not as the database has it.
+/// A peer that differs from the database.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct PeerChange {
     /// The peer's name.
     pub peer: String,
-    /// How it stands to the database.
+    /// How it differs from the database.
     pub standing: RecordStanding,
     /// The keys whose new values are not used yet, sorted; empty unless the record was changed.
     pub keys: Vec<String>,
@@ -75,21 +75,21 @@ pub struct PeerChange {
     pub remedy: Remedy,
 }
 
-/// How many peers are not as the database has them.
+/// How many peers differ from the database.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ChangeCounts {
     /// Those with values of an earlier record.
     pub changed: u64,
-    /// Those that the database does not have any more.
+    /// Those that the database no longer has.
     pub struck: u64,
     /// Those that were not added yet.
     pub new: u64,
 }
 
 impl ChangeCounts {
-    /// Counts one more.
+    /// Counts one peer more.
     pub const fn add(&mut self, standing: RecordStanding) {
         let count = match standing {
             RecordStanding::Changed => &mut self.changed,
@@ -116,7 +116,7 @@ impl ChangeCounts {
     }
 }
 
-/// The peers that are not as the database has them.
+/// The peers that differ from the database.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -129,7 +129,7 @@ pub struct Changes {
     pub list: Vec<PeerChange>,
 }
 
-/// What became of one peer when changes were applied.
+/// The result for one peer when changes were applied.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -147,7 +147,7 @@ pub struct AppliedChange {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct RecordPage {
-    /// How many databases core had loaded when this was told. Pages of different databases do not
+    /// How many databases core had loaded when it sent this. Pages of different databases do not
     /// belong together.
     pub reloads: u64,
     /// Records, sorted by name.
@@ -165,7 +165,7 @@ pub struct LoadedRecord {
     pub peer: String,
     /// Keys and values, sorted by key; `None` if they do not fit into a message.
     pub record: Option<Vec<(String, String)>>,
-    /// The record that the peer's connection was made with, if values of it are still in use.
+    /// The record with which the peer's connection was made, if values of it are still in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_use: Option<Vec<(String, String)>>,
 }

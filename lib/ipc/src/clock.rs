@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// An instant: nanoseconds of `CLOCK_MONOTONIC`, the clock that all processes since boot share and
-/// that no change of the date disturbs.
+/// An instant: nanoseconds of `CLOCK_MONOTONIC`. All processes since boot share this clock, and
+/// changes of the date do not affect it.
 #[derive(
     Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
 )]
@@ -22,7 +22,7 @@ impl Monotonic {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    /// The instant this long before; that of boot at the earliest.
+    /// The instant this much earlier; boot is the earliest.
     #[must_use]
     pub fn before(self, time: Duration) -> Self {
         let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -30,7 +30,8 @@ impl Monotonic {
     }
 }
 
-/// A time in milliseconds, as messages have it; more than they can hold is the most they can.
+/// A time in milliseconds, as in messages; if it is too long for them, the longest that they can
+/// have.
 #[must_use]
 pub fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How a peer's connection has fared, as a part of its row.
+//! The history of a peer's connection, as a part of its row.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,7 +7,7 @@ use crate::changes::RecordStanding;
 use crate::event::Removal;
 use crate::lookup::LookupStatus;
 
-/// How the connection of a peer has fared.
+/// The history of a peer's connection.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
@@ -18,7 +18,7 @@ pub struct ConnectionStatus {
     pub reconnects: u32,
     /// Seconds since the last of them.
     pub last_reconnect: Option<u64>,
-    /// Why the server does not have it any more, if it had it.
+    /// Why the server no longer has it, if it had it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removal: Option<Removal>,
     /// Seconds for which its check, or the answer to its ping, is overdue, if it is.
@@ -35,7 +35,7 @@ pub struct ConnectionStatus {
     /// The lookups of its host name, if its record has `re-resolve` and the peer is or was there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lookup: Option<Box<LookupStatus>>,
-    /// How the peer stands to the database, if it is not as the database has it.
+    /// How the peer differs from the database, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<RecordStanding>,
 }

@@ -6,8 +6,8 @@
 //! core -> operator   hello, then replies with the request's number, the last one final
 //! ```
 //!
-//! Observers speak the same language on a socket of their own, where only requests that change
-//! nothing are served.
+//! Observers use the same messages on a socket of their own, on which core only accepts requests
+//! that change nothing.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,8 +27,8 @@ use crate::setup::ByLane;
 use crate::statistics::PingStatistics;
 use crate::write_fault::WriteFault;
 
-/// The version of what operators see. It is raised when a field changes its meaning or goes away;
-/// new fields do not raise it.
+/// The version of what operators see. It increases when a field changes its meaning or is removed,
+/// but not for new fields.
 pub const SCHEMA: u32 = 1;
 
 /// One request.
@@ -66,8 +66,8 @@ pub enum Request {
     Events(EventFilter),
     /// What happened last: [`Reply::Recent`].
     Recent {},
-    /// Look at the database file now: [`Reply::Done`] at once. What comes of it is an event,
-    /// `database` or `database-fault`.
+    /// Check the database file now: [`Reply::Done`] at once. The result is an event, `database` or
+    /// `database-fault`.
     Reload {},
     /// Which peers are not as the database in use has them: [`Reply::Changes`].
     Changes {},
@@ -86,8 +86,8 @@ pub enum Request {
         /// Which script.
         script: InterfaceScript,
     },
-    /// Ping a peer now: [`Reply::Pinged`], or [`Reply::Failed`]. It is the peer's next check,
-    /// brought forward, or the ping that is under way already.
+    /// Ping a peer now: [`Reply::Pinged`], or [`Reply::Failed`]. The ping is the peer's next check,
+    /// made earlier, or a ping that is already under way.
     Ping {
         /// The peer's name.
         peer: String,
@@ -116,9 +116,9 @@ impl Request {
             | Request::Reload {}
             | Request::ApplyChanges {}
             | Request::RunScript { .. }
-            // It brings a check forward.
+            // It makes a check earlier.
             | Request::Ping { .. }
-            // Only those who may run a script have a use for what it would get.
+            // Only operators, who may run the script, need to know what would be run.
             | Request::ShowScript { .. } => false,
         }
     }
@@ -129,7 +129,7 @@ impl Request {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Answer {
-    /// The request's number; 0 where the request could not be read.
+    /// The request's number; 0 if the request could not be read.
     pub id: u64,
     /// The reply.
     pub reply: Reply,
@@ -148,8 +148,8 @@ pub enum Reply {
     Peer(Box<PeerDetail>),
     /// One line of a service command's answer, in words.
     Line(Vec<String>),
-    /// The state is complete; from now on come all events that are wanted. Before, see
-    /// [`PeerRows`].
+    /// The state is complete, and all events that the request asks for follow. For events before
+    /// this, see [`PeerRows`].
     Live {
         /// The number of the last event before.
         seq: u64,
@@ -158,18 +158,18 @@ pub enum Reply {
     Event(Event),
     /// The latest events, oldest first, without those of the kinds `reply` and `output`. Final.
     Recent(Vec<Event>),
-    /// So many events were left out because they were not read fast enough.
+    /// This many events were left out because they were not read fast enough.
     Dropped {
         /// How many.
         events: u64,
     },
-    /// The peers that are not as the database has them. Final.
+    /// The peers that differ from the database. Final.
     Changes(Box<Changes>),
-    /// What became of one of them.
+    /// The result for one of them.
     Applied(AppliedChange),
     /// Some records of the database in use. Final.
     Records(RecordPage),
-    /// What became of a script that was requested. Final once the script has ended.
+    /// The progress of a script that was requested. Final once the script has ended.
     Run(RunProgress),
     /// How a ping that was requested has ended. Final.
     Pinged(PingOutcome),
@@ -218,14 +218,14 @@ impl Reply {
     }
 }
 
-/// How core stands with the tripe server.
+/// The state of core's connection to the tripe server.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ServerLink {
-    /// Out of reach; core keeps trying.
+    /// The server is unreachable; core tries again and again.
     Down,
-    /// Connected, the service not claimed yet.
+    /// Connected, but the service is not claimed yet.
     Joining,
     /// Connected and claimed.
     Up,
@@ -246,7 +246,7 @@ pub struct ServiceStatus {
     pub uptime: u64,
     /// The server's socket.
     pub socket: String,
-    /// How core stands with the server.
+    /// The state of core's connection to the server.
     pub server: ServerLink,
     /// The peer database.
     pub database: DatabaseStatus,
@@ -266,7 +266,7 @@ pub struct ServiceStatus {
     /// The number of the last event that this includes.
     #[serde(default)]
     pub seq: u64,
-    /// Who is connected to look on.
+    /// The connections on the observers' socket.
     #[serde(default)]
     pub observers: ObserverCounts,
 }
@@ -278,15 +278,15 @@ pub struct ServiceStatus {
 pub struct Counters {
     /// Peers declared unreachable.
     pub unreachable: u64,
-    /// Reconnections begun, by themselves or by `kick`.
+    /// Reconnections begun, by the service or by `kick`.
     pub reconnects: u64,
-    /// Scripts, by how they ended.
+    /// Scripts that have ended, by result.
     pub scripts: ScriptCounters,
     /// Databases loaded.
     pub reloads: u64,
     /// Database files that could not be used.
     pub reload_faults: u64,
-    /// Times the server was lost.
+    /// How often the connection to the server was lost.
     pub server_losses: u64,
     /// Service commands, of all kinds.
     pub commands: u64,
@@ -308,7 +308,7 @@ pub struct ScriptCounters {
     pub ok: u64,
     /// Those that exited with another status or by a signal.
     pub failed: u64,
-    /// Those that ran into their time limit.
+    /// Those that reached their time limit.
     pub timed_out: u64,
     /// Those that could not be started.
     pub not_started: u64,
@@ -331,14 +331,14 @@ pub struct HelperStatus {
     pub pid: Option<i32>,
     /// Its version, while connected.
     pub version: Option<String>,
-    /// Seconds for which something due from it is overdue; `None` if nothing is.
+    /// Seconds for which a message from it has been overdue; `None` if none is.
     #[serde(default)]
     pub silent: Option<u64>,
     /// Lines of its log that were lost since it started, because nobody read it or it could not be
     /// written. Known only while it is connected.
     #[serde(default)]
     pub log_lines_lost: u64,
-    /// How many times it was started again, whether or not it connected, or connected again.
+    /// How many times it was started again, whether or not it then connected.
     #[serde(default)]
     pub restarts: u64,
 }
@@ -368,15 +368,16 @@ pub struct LaneStatus {
     pub running: u64,
     /// Those that wait, for others of their peer or for a place.
     pub waiting: u64,
-    /// Seconds for which as many have been under way as may be and others have waited for a place;
+    /// Seconds for which runs have waited for a place because as many as are allowed are under way;
     /// `None` if none waits for that.
     pub full: Option<u64>,
 }
 
-/// Some of the peers, all as they were at one instant.
+/// Some of the peers, all at one instant.
 ///
-/// Between messages of rows there may be events: of a peer, those after the message in which its
-/// row was, or would have been. So for each peer nothing is told twice and nothing is left out.
+/// There may be events between messages of rows. Events of a peer come only after the message in
+/// which its row was, or would have been. So nothing about a peer is sent twice, and nothing is
+/// left out.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -485,25 +486,25 @@ pub struct PeerStatus {
     pub failed_checks: u32,
     /// Milliseconds until the next ping is due, where one is planned.
     pub next_ping_ms: Option<u64>,
-    /// Seconds since the peer was adopted or first seen, or since it was removed; 0 for one that
-    /// was never there.
+    /// Seconds since the peer was adopted or first seen, or since it was removed; 0 if the server
+    /// never had it.
     pub age: u64,
-    /// How its connection has fared.
+    /// The history of its connection.
     #[serde(default)]
     pub connection: ConnectionStatus,
     /// Round-trip figures.
     pub statistics: PingStatistics,
-    /// What there is to tell of its scripts.
+    /// Its scripts that need attention.
     #[serde(default, skip_serializing_if = "PeerScripts::is_empty")]
     pub scripts: PeerScripts,
 }
 
-/// The scripts of a peer that somebody should look at; at most one of each kind in each list.
+/// The scripts of a peer that need attention; at most one of each kind in each list.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
 pub struct PeerScripts {
-    /// Those whose latest run did not end well, the latest last.
+    /// Those whose latest run failed, the latest last.
     pub failed: Vec<FailedScript>,
     /// Those that take unusually long or cannot be ended, the oldest first.
     pub long: Vec<LongScript>,
@@ -531,11 +532,11 @@ pub struct LongScript {
     pub seconds: u64,
     /// Seconds that it may take, if there is a limit.
     pub limit: Option<u32>,
-    /// Seconds since it was sent `KILL`, if it was and lives on.
+    /// Seconds since it was sent `KILL`, if it still runs.
     pub survives: Option<u64>,
 }
 
-/// A script of a peer whose latest run did not end well.
+/// A script of a peer whose latest run failed.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]

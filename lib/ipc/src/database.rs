@@ -19,9 +19,9 @@ pub struct DatabaseStatus {
     pub modified: Option<u64>,
     /// Peers it holds.
     pub peers: u64,
-    /// Why the file as it is now is not in use, if so.
+    /// Why the present file is not in use, if it is not.
     pub fault: Option<String>,
-    /// Whether the database in use is what the last core has left.
+    /// Whether the database in use comes from the previous core.
     #[serde(default)]
     pub inherited: bool,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What happens in the service, as told to operators and observers.
+//! What happens in the service, as core sends it to operators and observers.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::setup::Lane;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub struct Event {
-    /// Events are numbered without gaps from 1 as long as core lives.
+    /// Events are numbered without gaps from 1 while core runs.
     pub seq: u64,
     /// When, in milliseconds since 1970.
     pub at_ms: u64,
@@ -36,7 +36,7 @@ pub enum EventKind {
         /// Its interface.
         interface: String,
     },
-    /// The server does not have a peer any more.
+    /// The server no longer has a peer.
     Removed(Removal),
     /// A peer that was gone is at the server again.
     Back {
@@ -45,7 +45,7 @@ pub enum EventKind {
     },
     /// The peer is watched from now on.
     Adopted {},
-    /// The peer is watched no more.
+    /// The peer is no longer watched.
     Disowned {},
     /// Keys were agreed with the peer.
     Keys {},
@@ -62,7 +62,7 @@ pub enum EventKind {
         /// The new one.
         to: String,
     },
-    /// The host name of a peer that does not answer cannot be looked up. Told once, until a lookup
+    /// The host name of a peer that does not answer cannot be looked up. Sent once, until a lookup
     /// succeeds.
     LookupFailed {
         /// The name.
@@ -97,7 +97,8 @@ pub enum EventKind {
     Unreachable {
         /// Checks that failed in a row.
         failed_checks: u32,
-        /// Milliseconds until the next; `None` if there will be none, because the peer is removed.
+        /// Milliseconds until the next check; `None` if there will be none, because the peer is
+        /// removed.
         next_ms: Option<u64>,
     },
     /// The peer is being reconnected.
@@ -114,7 +115,7 @@ pub enum EventKind {
         /// Its process number.
         pid: i32,
     },
-    /// A script wrote a line; here it stands whole.
+    /// A script wrote a line, which is complete here.
     Output {
         /// Which script.
         script: ScriptKind,
@@ -123,7 +124,7 @@ pub enum EventKind {
         /// The line.
         line: String,
     },
-    /// A script that was to end was sent `KILL`, and lives on.
+    /// A script that had to end was sent `KILL`, and still runs.
     Survives {
         /// Which.
         script: ScriptKind,
@@ -141,7 +142,7 @@ pub enum EventKind {
     Database {
         /// How many peers it holds.
         peers: u64,
-        /// How many peers are not as it has them.
+        /// How many peers differ from it.
         #[serde(default)]
         waiting: ChangeCounts,
     },
@@ -178,7 +179,7 @@ pub enum EventKind {
         /// Seconds since the oldest of them was due.
         seconds: u64,
     },
-    /// The script helper does not say what becomes of scripts, so none may run.
+    /// The script helper does not answer, so perhaps no scripts run.
     ScriptsOverdue {
         /// Seconds since its oldest word was due.
         seconds: u64,
@@ -208,8 +209,8 @@ pub enum EventKind {
         /// Seconds for which it was not.
         seconds: u64,
     },
-    /// As many scripts of a lane as may be have been under way for long, and others wait for a
-    /// place.
+    /// Scripts of a lane have waited for a place for long, because as many as are allowed are under
+    /// way.
     PlacesFull {
         /// Which lane.
         lane: Lane,
@@ -238,14 +239,14 @@ pub enum EventKind {
     },
 }
 
-/// Why the server does not have a peer any more.
+/// Why the server no longer has a peer.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", tag = "reason")]
 pub enum Removal {
     /// Core has removed it because it did not answer.
     Silence {
-        /// So many pings, one after the other.
+        /// How many pings in a row had no reply.
         pings: u32,
     },
     /// Somebody has removed it, or the peer has ended the connection itself.
@@ -258,8 +259,8 @@ pub enum Removal {
     Unseen,
 }
 
-/// Makes, of one list, the names of the kinds of events, and what each kind is called. The compiler
-/// holds the list against [`EventKind`].
+/// Makes, from one list, the type with the names of the kinds of events, and the name of each kind.
+/// The compiler checks the list against [`EventKind`].
 macro_rules! event_names {
     ($($variant:ident = $name:literal,)*) => {
         /// What a kind of event is called.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which events somebody wants, in a form that is bounded however long the request was.
+//! Which events a request asks for, in a form of bounded size, however long the request was.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -9,8 +9,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::event::{Event, EventName};
 
-/// How many peers one filter may name: more than somebody watches one by one. Who wants more wants
-/// all.
+/// How many peers one filter may name: more than anybody watches one by one. For more, ask for all
+/// events.
 pub const MAX_PEERS_NAMED: usize = 64;
 
 /// How long each of these names may be, in bytes: longer than the server allows.
@@ -28,7 +28,7 @@ pub struct EventFilter {
     /// each ping.
     #[cfg_attr(feature = "schema", schemars(with = "Vec<EventName>"))]
     pub kinds: EventKinds,
-    /// Whether the state is told first. Without it the events begin at once.
+    /// Whether the state comes first. If not, the events begin at once.
     pub state: bool,
 }
 
@@ -61,7 +61,7 @@ pub struct EventKinds(u64);
 const _: () = assert!(EventName::ALL.len() <= 64, "each kind needs a bit");
 
 impl EventKinds {
-    /// No kind. In a filter it stands for all but `reply`.
+    /// No kind. In a filter it means all except `reply`.
     pub const EMPTY: EventKinds = EventKinds(0);
 
     /// Every kind.
@@ -88,7 +88,7 @@ impl EventKinds {
         EventKinds(self.0 | other.0)
     }
 
-    /// What a filter with these kinds wants: all but `reply` for an empty set.
+    /// The kinds that a filter with this set asks for: all except `reply` for an empty set.
     #[must_use]
     pub const fn or_default(self) -> EventKinds {
         if self.0 == 0 {

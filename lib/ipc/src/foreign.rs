@@ -11,12 +11,12 @@ const SHOWN: usize = 60;
 /// How many words of a foreign command are shown. The longest command of connect(8) has seven.
 const WORDS: usize = 8;
 
-/// Whether a character may stand in a line as it is: it neither ends the line, nor acts on a
-/// terminal, nor changes the order of what stands beside it, nor is invisible. So there is no list
-/// of what is bad to be kept up to date.
+/// Whether a character may be in a line unchanged: it does not end the line, does not act on a
+/// terminal, does not change the order of the characters beside it, and is visible. This lists what
+/// is allowed, so that no list of bad characters must be kept up to date.
 #[must_use]
 pub fn is_plain(c: char) -> bool {
-    // Unicode counts these as letters, although nothing is seen of them.
+    // Unicode counts these as letters, although they are invisible.
     let filler = matches!(c, '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}');
     c == ' ' || c.is_ascii_graphic() || (c.is_alphanumeric() && !filler)
 }
@@ -39,7 +39,8 @@ impl Foreign {
         Foreign::up_to(SHOWN, text)
     }
 
-    /// Takes so many characters of a text, for a sentence of ours that quotes a foreign word.
+    /// Takes at most this many characters of a text, for a sentence of ours that quotes a foreign
+    /// word.
     pub(crate) fn up_to(most: usize, text: &str) -> Self {
         let mut shown = String::new();
         let mut characters = text.chars();
@@ -63,7 +64,7 @@ impl fmt::Display for Foreign {
     }
 }
 
-/// For a text in a message that is only there to be read by people.
+/// For a text in a message that only people read.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(text: D) -> Result<String, D::Error> {
     String::deserialize(text).map(|text| Foreign::new(&text).0)
 }

@@ -10,21 +10,21 @@ use crate::control::PeerRows;
 use crate::event::Event;
 use crate::foreign::Foreign;
 
-/// The longest message, newline not counted: 1 MiB. Long lists are sent in several messages; what
-/// is longer is a fault of the sender, and is refused before it is collected.
+/// The longest message, without the newline: 1 MiB. Long lists are sent in several messages. A
+/// longer message is a fault of the sender, and is refused before it is completely read.
 pub const MAX_FRAME: usize = 1024 * 1024;
 
 /// How many list items go into one message, so that even items with long names stay far below
 /// [`MAX_FRAME`].
 pub const ITEMS_PER_FRAME: usize = 500;
 
-/// The most bytes of a list in a message; the rest is for what stands round it.
+/// The most bytes of a list in a message; the rest is for the other parts of the message.
 pub const MAX_LIST: usize = MAX_FRAME - 256;
 
-/// So many bytes have more characters than are shown of a message.
+/// This many bytes have more characters than are shown of a message.
 const START: usize = 400;
 
-/// How much is shown of what the JSON reader says: it quotes a word and says what it expected.
+/// How much of the JSON reader's error is shown: it quotes a word and says what it expected.
 const REASON: usize = 160;
 
 /// Why a text is not a message.
@@ -108,8 +108,8 @@ pub fn encode<M: Serialize>(message: &M, bytes: &mut Vec<u8>) -> Result<(), Fram
     Err(error)
 }
 
-/// How long a message is, newline not counted: one that is longer than [`MAX_FRAME`] cannot be
-/// sent. A message that cannot be JSON, which none of ours is, counts as endless.
+/// The length of a message, without the newline: if it is longer than [`MAX_FRAME`], it cannot be
+/// sent. A message that cannot be written as JSON, which none of ours is, has the greatest length.
 #[must_use]
 pub fn length<M: Serialize>(message: &M) -> usize {
     let mut counter = Counter(0);
@@ -125,7 +125,7 @@ pub fn parts<T: Serialize>(items: impl IntoIterator<Item = T>) -> Vec<Vec<T>> {
     let mut parts = Vec::new();
     let (mut part, mut size) = (Vec::new(), 0);
     for item in items {
-        // One byte more is the comma between two.
+        // One byte more for the comma between two.
         let length = length(&item) + 1;
         if part.len() == ITEMS_PER_FRAME || (size + length > MAX_LIST && !part.is_empty()) {
             parts.push(std::mem::take(&mut part));

@@ -30,7 +30,7 @@ pub mod write_fault;
 use serde::{Deserialize, Serialize};
 
 /// Identifies one adoption of one peer. A peer that is removed and added again gets a new one, so
-/// that nothing meant for the old one is credited to the new one.
+/// that results for the old one are not counted for the new one.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct PeerId(pub u64);

@@ -16,10 +16,10 @@ pub const LOOKUP_LIMIT: Duration = Duration::from_secs(10);
 /// How many lookups may be under way at once, over all peers.
 pub const LOOKUPS: usize = 4;
 
-/// How many addresses of one name count. More have no use, and a message stays short.
+/// How many addresses of one name are used. More are of no use, and the message stays short.
 pub const MAX_ADDRESSES: usize = 32;
 
-/// Which addresses of a host count, as in the words of an address (tripe-admin(5)).
+/// Which addresses of a host are used, as in the words of an address (tripe-admin(5)).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -73,11 +73,11 @@ pub struct Lookup {
     pub number: u64,
     /// The name.
     pub host: String,
-    /// Which of its addresses count.
+    /// Which of its addresses are used.
     pub family: Family,
 }
 
-/// What came of a lookup.
+/// The result of a lookup.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -123,7 +123,7 @@ pub struct LookupStatus {
 pub struct LastLookup {
     /// Seconds since its end.
     pub ago: u64,
-    /// What came of it.
+    /// The result.
     pub result: LookupResult,
 }
 
@@ -160,7 +160,7 @@ impl LookupCounters {
     }
 }
 
-/// What came of a lookup for the peer.
+/// The result of a lookup for the peer.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -169,12 +169,12 @@ pub enum LookupResult {
     Same,
     /// The peer was added again at this address, in the server's words.
     Moved(String),
-    /// It will be added again at this address if it does not answer; it was added again at another
-    /// one too short a time ago.
+    /// It will be added again at this address if it does not answer. That was not done at once,
+    /// since it was added again at another address only a short time ago.
     Waits(String),
     /// Another peer has this address.
     Taken(String),
-    /// The peer had answered in the meantime, or was gone.
+    /// In the meantime the peer has answered, or was removed.
     NotNeeded,
     /// The lookup has failed, for this reason.
     Failed(String),

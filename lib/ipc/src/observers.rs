@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who is connected to look on.
+//! The connections on the observers' socket, in numbers.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,6 @@ use serde::{Deserialize, Serialize};
 pub struct ObserverCounts {
     /// Those at this moment.
     pub connected: u64,
-    /// Those that found no place since core started.
+    /// Those for which there was no place, since core started.
     pub turned_away: u64,
 }

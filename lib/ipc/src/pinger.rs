@@ -15,7 +15,7 @@ use crate::clock::Monotonic;
 use crate::hello::{Role, ToHelper};
 use crate::statistics::PingStatistics;
 
-/// When a peer is pinged and when it is given up (connect(8), "Operation").
+/// When a peer is pinged, and when it counts as unreachable (connect(8), "Operation").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -32,14 +32,15 @@ pub struct PingPlan {
     pub backoff_max: u32,
 }
 
-/// Where a peer stands. Only the methods of `connect_liveness::Liveness` change it. Fields that are
-/// as in a peer that replies are not written, since a start and a restart send all peers at once.
+/// The state of a peer's checks. Only the methods of `connect_liveness::Liveness` change it. Fields
+/// that have the value for a peer that replies are not written, since at a start and at a restart
+/// all peers are sent at once.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct PingPhase {
-    /// When the next ping is due; with one in flight, when that one was due.
+    /// When the next ping is due; if one is under way, when that one was due.
     pub due: Monotonic,
-    /// The ping in flight: ordered, and its end not known yet.
+    /// The ping that is under way: it was ordered, and its result is not known yet.
     #[serde(skip_serializing_if = "is_default")]
     pub in_flight: Option<u32>,
     /// The number of the last ping asked for, so that a number is never used twice.
@@ -48,13 +49,13 @@ pub struct PingPhase {
     /// Failed attempts of the check in progress, or of the last one.
     #[serde(skip_serializing_if = "is_default")]
     pub failures: u32,
-    /// Whether a check is in progress, with a ping in flight or a pause before another attempt.
+    /// Whether a check is in progress, with a ping under way or a pause before another attempt.
     #[serde(skip_serializing_if = "is_default")]
     pub checking: bool,
     /// Checks that failed in a row.
     #[serde(skip_serializing_if = "is_default")]
     pub failed_checks: u32,
-    /// Every reply counts as none, for tests (command `sabotage`).
+    /// Whether replies are ignored, for tests (command `sabotage`).
     #[serde(skip_serializing_if = "is_default")]
     pub sabotaged: bool,
 }
@@ -69,14 +70,15 @@ pub struct Watched {
     pub name: String,
     /// How to ping it.
     pub plan: PingPlan,
-    /// Where it stands; `None` for a peer already watched, whose plan alone has changed.
+    /// The state of its checks; `None` for a peer that is already watched and of which only the
+    /// plan has changed.
     pub phase: Option<PingPhase>,
     /// Figures so far.
     #[serde(default, skip_serializing_if = "is_default")]
     pub statistics: PingStatistics,
 }
 
-/// Whether a field says nothing that its absence would not say.
+/// Whether a field has its default, so that it can be left out.
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -92,7 +94,7 @@ pub enum PingResult {
     Timeout,
     /// The server could not send it.
     Failed,
-    /// It says nothing about the peer: the server, core or the host stood still meanwhile.
+    /// It says nothing about the peer: the server, core or the host was suspended meanwhile.
     Void,
 }
 
@@ -121,17 +123,18 @@ impl Serialize for EndedPing {
 pub enum ToPinger {
     /// Watch these peers, or change their plans.
     Watch(Vec<Watched>),
-    /// All peers have been named; begin. Peers of an earlier core that were not named are gone.
+    /// All peers have been named; begin. Peers of an earlier core that were not named no longer
+    /// exist.
     Ready {},
     /// Stop watching these peers.
     Forget(Vec<PeerId>),
     /// Pings have ended.
     Results(Vec<EndedPing>),
-    /// Check these peers at once: something happened that may have brought them back.
+    /// Check these peers at once: after what happened they may answer again.
     CheckNow(Vec<PeerId>),
-    /// Treat the peer's replies as lost until it was declared unreachable, and check it at once.
+    /// Ignore the peer's replies until it was declared unreachable, and check it at once.
     Sabotage(PeerId),
-    /// The connection to the tripe server is lost, so no ping can be sent; pings in flight are
+    /// The connection to the tripe server is lost, so no ping can be sent; pings under way are
     /// void.
     Suspend {},
     /// The server is back. The pinger answers with [`FromPinger::Proceeding`].
@@ -170,13 +173,13 @@ impl Serialize for PingOrder {
     }
 }
 
-/// What a pinger still knows of a peer when it meets a core that is new.
+/// What a pinger still knows about a peer when it connects to a new core.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Remembered {
     /// The peer's name.
     pub name: String,
-    /// Where it stands.
+    /// The state of its checks.
     pub phase: PingPhase,
     /// Figures so far.
     pub statistics: PingStatistics,
@@ -194,7 +197,7 @@ pub enum FromPinger {
     /// The answer to [`ToPinger::Proceed`]: pings ordered before this are void, as are their
     /// results.
     Proceeding {},
-    /// So many lines of the pinger's log were lost since it started.
+    /// This many lines of the pinger's log were lost since it started.
     LogLost(u64),
     /// The other side sent something malformed.
     Error(String),

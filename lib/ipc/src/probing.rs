@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is told of checks and answers that do not come when they are due.
+//! What core says about checks and answers that do not come when they are due.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,8 @@ pub struct Probing {
     pub overdue: Option<u64>,
     /// Why it is overdue.
     pub cause: Option<OverdueCause>,
-    /// Seconds for which the server has said nothing although it owes an answer; `None` while it
-    /// owes none or is not overdue.
+    /// Seconds for which the server has sent nothing although an answer is overdue; `None` if none
+    /// is overdue.
     pub server_silent: Option<u64>,
 }
 
@@ -30,6 +30,6 @@ pub enum OverdueCause {
     ServerMute,
     /// The server is not connected, or the service is not claimed yet.
     ServerDown,
-    /// Core itself stood still, and is catching up.
+    /// Core itself was suspended, and makes the overdue checks now.
     HeldUp,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What an operator is told of a script that was requested.
+//! What core tells an operator about a script that was requested.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::scripts::{Command, Ended, ScriptKind, Stream};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum RunProgress {
-    /// It waits. This is told once, when it was ordered.
+    /// It waits. This is sent once, after it was ordered.
     Waiting(WaitsFor),
     /// It was started.
     Started {
@@ -33,7 +33,7 @@ pub enum RunProgress {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum WaitsFor {
-    /// Another script of the peer is to end first. There may be more behind that one.
+    /// Another script of the peer has to end first. Further ones may come after that one.
     Run {
         /// Which script.
         script: ScriptKind,
@@ -42,7 +42,7 @@ pub enum WaitsFor {
         /// Seconds since it was started, or ordered.
         seconds: u64,
     },
-    /// As many scripts as may be are under way.
+    /// As many scripts as are allowed are under way.
     Place {},
 }
 

@@ -32,22 +32,22 @@ use crate::hello::{Role, ToHelper};
 use crate::lookup::{LookedUp, Lookup};
 use crate::setup::{Lane, SetupChange, SetupKey, SetupPage, SetupState};
 
-/// How many runs that are over may have pipes which another process still holds open, such as a
-/// server that a script has started: both sides forget the oldest beyond it. Each costs the helper
-/// two descriptors; with those of 128 children, three each, this stays below the 1,024 which a
-/// process commonly gets.
+/// How many runs that are over may have pipes that another process, such as a server that a script
+/// started, still has open. If there are more, both sides forget the oldest. Each needs two
+/// descriptors of the helper; together with those of 128 children, three each, this is less than
+/// the 1,024 that a process usually may have.
 pub const LINGERING: usize = 256;
 
 /// How long a script that is to end has between `TERM` and `KILL`.
 pub const KILL_AFTER: Duration = Duration::from_secs(2);
 
-/// How long a script that was sent `KILL` has before it is told that it lives on. The system ends a
-/// process within milliseconds, but for one that waits for a device or a file server.
+/// If a script still runs this long after it was sent `KILL`, that is reported. The system ends a
+/// process within milliseconds, except one that waits for a device or a file server.
 pub const SURVIVES_AFTER: Duration = Duration::from_secs(2);
 
-/// After what time a script is told that has no limit, as by default, or a long one, and scripts
-/// that wait for a place. What scripts do takes seconds; one that waits for a name or for another
-/// host may take longer.
+/// A script that takes longer than this is reported, if it has no limit, as by default, or a longer
+/// one; so are scripts that wait for a place this long. Scripts usually take seconds; one that
+/// waits for a name or for another host may take longer.
 pub const LONG: Duration = Duration::from_secs(60);
 
 /// Which script it is (connect(8), "Child process identifiers").
@@ -77,7 +77,7 @@ impl ScriptKind {
         }
     }
 
-    /// The script that undoes what this one does. When this one has ended well, a failure of that
+    /// The script that undoes what this one does. After this one has succeeded, a failure of that
     /// one does not matter any more.
     #[must_use]
     pub const fn undone_by(self) -> Option<ScriptKind> {
@@ -145,8 +145,8 @@ pub struct Run {
     pub environment: Vec<(String, String)>,
     /// Seconds it may take, from its start; `None` for no limit.
     pub limit: Option<u32>,
-    /// What becomes of the peer's setup in the lane of this script; `None` if it stays as it is, as
-    /// with a run that repeats another.
+    /// The new state of the peer's setup in the lane of this script; `None` if the run does not
+    /// change it, such as a run that repeats another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<SetupState>,
     /// The run whose work this one undoes, if core does not know yet whether that one was started.
@@ -189,8 +189,8 @@ pub struct UnderWay {
     pub kind: ScriptKind,
     /// The child; `None` while it waits in its peer's queue.
     pub child: Option<Child>,
-    /// Seconds it may take, from its start, as in [`Run::limit`]: a helper that adopts the child
-    /// goes on keeping the time.
+    /// Seconds it may take, from its start, as in [`Run::limit`], for a helper that adopts the
+    /// child.
     #[serde(default)]
     pub limit: Option<u32>,
 }
@@ -232,12 +232,12 @@ pub enum Ended {
     Unknown(u32),
     /// It could not be started.
     NotStarted(String),
-    /// It ran into its time limit and was killed.
+    /// It reached its time limit and was killed.
     TimedOut,
-    /// It was stopped, or taken off the queue, because core asked for it.
+    /// It was stopped, or removed from the queue, because core asked for it.
     Stopped,
-    /// The helper that had started it has ended before it, so nobody knows its status; or it is not
-    /// known whether it was started. It has ended by now.
+    /// The helper that started it has ended before it, so nobody knows its status; or it is not
+    /// known whether it was started. It has ended.
     Lost,
 }
 
@@ -254,14 +254,14 @@ pub enum ScriptFailure {
     Unknown(u32),
     /// It could not be started.
     NotStarted,
-    /// It ran into its time limit.
+    /// It reached its time limit.
     TimedOut,
     /// Its helper has ended before it, so nobody knows how it ended.
     Lost,
 }
 
 impl Ended {
-    /// What went wrong; `None` if it ended well, or because core asked for its end.
+    /// What went wrong; `None` if it succeeded, or ended because core asked for it.
     #[must_use]
     pub const fn failure(&self) -> Option<ScriptFailure> {
         Some(match self {
@@ -316,7 +316,7 @@ pub struct RecentScript {
     pub output: Vec<String>,
 }
 
-/// Which failure: there is at most one of each script of a peer, the latest.
+/// Which failure: of each script of a peer only the latest is kept.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FailureKey {
@@ -330,9 +330,9 @@ pub struct FailureKey {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureChange {
-    /// A script did not end well.
+    /// A script failed.
     Failed(EndedRun),
-    /// That does not count any more.
+    /// This failure does not matter any more.
     Forgotten(FailureKey),
 }
 
@@ -340,7 +340,7 @@ pub enum FailureChange {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct FailureChanges {
-    /// Whether they are all there is, with those that follow: what was kept before is void.
+    /// Whether these and the following are all failures, so that what was kept before is void.
     pub all: bool,
     /// The changes.
     pub changes: Vec<FailureChange>,
@@ -350,18 +350,19 @@ pub struct FailureChanges {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToScripts {
-    /// Runs which an earlier helper had started: watch them until they end, and hold their peers'
-    /// queues as long. Several messages if there are many.
+    /// Runs that an earlier helper started: watch them until they end, and start no other script of
+    /// their lanes before that. Several messages if there are many.
     Adopt(Vec<UnderWay>),
     /// Everything from before has been named; begin.
     Ready {},
-    /// Tell a page of the setups: those after this one, or the first, and before that all failures.
+    /// Send a page of the setups: those after this one. Without one, send all failures, and then
+    /// the first page.
     Recall(Option<SetupKey>),
     /// Queue these runs, in this order.
     Run(Vec<Run>),
     /// A setup has changed without a script; answered by `taken` with its number.
     Setup(SetupChange),
-    /// Keep these failures for the next core, until the script ends well.
+    /// Keep these failures for the next core, until the script succeeds.
     Failures(FailureChanges),
     /// Core has dealt with the end of these runs, so their results are not needed any more.
     Settled(Vec<RunId>),
@@ -394,8 +395,8 @@ pub enum FromScripts {
     /// messages: a run listed as queued may be followed by its `started`, and so on.
     Resume(Vec<UnderWay>),
     /// The order of this run has arrived and stands in the journal, and the run waits for its turn;
-    /// or the change of a setup with this number has.
-    /// Sent at once, so that core notices a helper that stands still.
+    /// or the change of a setup with this number has. Sent at once, so that core notices a helper
+    /// that is suspended or hangs.
     Taken(RunId),
     /// A child was started.
     Started {
@@ -413,7 +414,7 @@ pub enum FromScripts {
         /// The line, without newline; bytes that are not UTF-8 are replaced.
         line: String,
     },
-    /// So many further lines were read and thrown away because the child wrote too many.
+    /// This many further lines were read and dropped because the child wrote too many.
     Dropped {
         /// Which run.
         run: RunId,
@@ -422,17 +423,18 @@ pub enum FromScripts {
         /// How many.
         lines: u64,
     },
-    /// A stream has ended, so no further line of it will come. After the end of a run
-    /// that is lost this means, too, that the stream cannot be read.
+    /// A stream has ended, so no further line of it will come. After the end of a run that is lost,
+    /// it can also mean that the stream cannot be read.
     Eof {
         /// Which run.
         run: RunId,
         /// Which stream.
         stream: Stream,
     },
-    /// A run that is to end, since its time is over or core wants it ended, was sent `KILL` and
-    /// lives on: it waits for a device or a file server, or is another user's. It holds its
-    /// lane until it ends. Sent once, and again to each core that connects.
+    /// A run that has to end, because of its time limit or because core asked for it, was sent
+    /// `KILL` and still runs: it waits for a device or a file server, or is another user's. No
+    /// other script of its lane starts until it ends. Sent once, and again to each core that
+    /// connects.
     Survives {
         /// Which run.
         run: RunId,
@@ -446,15 +448,14 @@ pub enum FromScripts {
         /// How.
         end: Ended,
     },
-    /// Scripts that did not end well when they were last run, as earlier cores have told.
+    /// Scripts whose latest run failed, as earlier cores have reported.
     Failures(Vec<EndedRun>),
     /// A page of the setups.
     Setups(SetupPage),
-    /// What is wrong with the journal of runs, with the remedy; `None` when it is in order again. A
-    /// helper that has not said so has no trouble with it.
+    /// What is wrong with the journal of runs, with the remedy; `None` when it is in order again.
+    /// If a helper has not sent this, its journal is in order.
     JournalFault(Option<String>),
-    /// As many scripts of this lane are under way as may be, and others wait for them; or not any
-    /// more.
+    /// Whether scripts of this lane wait for a place because as many as are allowed are under way.
     Full {
         /// Which lane.
         lane: Lane,
@@ -463,7 +464,7 @@ pub enum FromScripts {
     },
     /// What came of a lookup.
     LookedUp(LookedUp),
-    /// So many lines of the script helper's log were lost since it started.
+    /// This many lines of the script helper's log were lost since it started.
     LogLost(u64),
     /// The other side sent something malformed.
     Error(String),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What was made for peers by their scripts, as the script helper keeps it from one core to the
-//! next: an `ifup` is not run twice, and its `ifdown` has what it had, whatever dies in between.
+//! What scripts have set up for peers. The script helper keeps it from one core to the next. So an
+//! `ifup` is not run twice, and its `ifdown` gets the same values, even if processes die in
+//! between.
 //!
-//! The helper keeps these words of core's and does not act on them.
+//! The helper only keeps this for core and does not act on it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -88,9 +89,9 @@ impl<T> ByLane<T> {
     }
 }
 
-/// One run of the server, told by its socket's file. A server makes that file when it starts, in
-/// the place of any that is left over, and nothing changes these three while it runs: not a change
-/// of mode or owner, which would set the time of the inode's change, and not a connection.
+/// One run of the server, identified by the file of its socket. A server creates that file when it
+/// starts, in place of an old one, and nothing changes these three values while it runs: neither a
+/// change of mode or owner, which only changes the inode's ctime, nor a connection.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ServerRun {
@@ -98,8 +99,8 @@ pub struct ServerRun {
     pub device: u64,
     /// The file's inode.
     pub inode: u64,
-    /// When the file was made: seconds and nanoseconds of the modification time. The inode alone
-    /// would not do, since some file systems give the same one out again.
+    /// When the file was made: seconds and nanoseconds of the modification time. The inode alone is
+    /// not enough, since some file systems use the same one again.
     pub made: (i64, i64),
 }
 
@@ -113,7 +114,7 @@ pub struct SetupKey {
     pub lane: Lane,
 }
 
-/// How far a setup has come.
+/// The state of a setup.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SetupState {
@@ -123,7 +124,7 @@ pub enum SetupState {
     Undone {},
 }
 
-/// With what a setup was made.
+/// The values with which a setup was made.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Made {
@@ -152,7 +153,7 @@ pub struct Setup {
     /// Which.
     #[serde(flatten)]
     pub key: SetupKey,
-    /// How far it has come.
+    /// Its state.
     pub state: SetupState,
 }
 
@@ -160,9 +161,10 @@ pub struct Setup {
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct SetupChange {
-    /// Its number among the runs: of two changes of a setup the one with the greater number counts.
+    /// Its number, from the numbers of runs: of two changes of a setup, the one with the greater
+    /// number is the later.
     pub number: RunId,
-    /// The setup as it is from now on.
+    /// The new setup.
     pub setup: Setup,
 }
 

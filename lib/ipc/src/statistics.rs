@@ -17,8 +17,8 @@ pub enum LastPing {
     Timeout,
 }
 
-/// The figures since adoption. Core and pinger keep them alike from the same results, so that
-/// either can restore the other.
+/// The figures since adoption. Core and the pinger compute the same figures from the same results,
+/// so that each can restore those of the other.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case", default)]
@@ -35,8 +35,8 @@ pub struct PingStatistics {
     pub max: f64,
     /// Mean of the round trips in milliseconds.
     pub mean: f64,
-    /// Sum of squared distances from the mean. Kept by Welford's method, which stays exact where
-    /// a sum of squares would cancel itself away.
+    /// Sum of squared distances from the mean. Computed by Welford's method, which stays exact
+    /// where the difference of two sums would lose its digits.
     pub spread: f64,
 }
 
@@ -51,7 +51,7 @@ impl PingStatistics {
         }
         self.replies += 1;
         let distance = millis - self.mean;
-        // Precision is lost beyond 2^53 pings, that is never.
+        // Precision is lost only beyond 2^53 pings, which nobody sends.
         #[expect(
             clippy::cast_precision_loss,
             reason = "2^53 pings take longer than the universe"

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The words of a command, which are few however long the request was.
+//! The words of a command; their number is limited, however long the request was.
 
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{Error as _, SeqAccess, Visitor};
 
-/// How many words a command may have: the longest that makes sense, `passive -timeout TIME USER`,
-/// has four. Each costs far more than its letters.
+/// How many words a command may have: the longest useful one, `passive -timeout TIME USER`, has
+/// four. Each word needs far more memory than its letters.
 pub const MAX_WORDS: usize = 64;
 
 /// Reads the words of a command.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How long to wait after a check that failed, so that a dead peer is not hammered and a fleet
-//! does not come back in lockstep.
+//! How long to wait after a check that failed, so that a peer that is down does not get many pings,
+//! and many peers are not all pinged at the same moment.
 
 use std::time::Duration;
 
@@ -10,15 +10,15 @@ use connect_ipc::pinger::PingPlan;
 /// The pause after `failed_checks` (at least 1) failed checks in a row.
 ///
 /// The first pause is exactly the plan's, so that the first retry is as prompt as the manual's.
-/// From then on it doubles up to the plan's limit, and a quarter of it is left to chance: cap
-/// first, then jitter, else the cap would put all peers in step again.
+/// Then it doubles up to the plan's limit, and a quarter of it is random. The limit is applied
+/// before the random part: otherwise all peers that are at the limit would have the same pause.
 #[must_use]
 pub fn pause(plan: &PingPlan, peer: PeerId, failed_checks: u32) -> Duration {
     let first = u64::from(plan.backoff);
     if failed_checks <= 1 {
         return Duration::from_secs(first);
     }
-    // 2^32 times any interval is beyond every limit, so further doubling changes nothing.
+    // 2^32 times any interval is above every limit, so further doubling changes nothing.
     let doublings = (failed_checks - 1).min(32);
     let limit = u64::from(plan.backoff_max).max(first);
     let full = first.saturating_mul(1 << doublings).min(limit) * 1_000;

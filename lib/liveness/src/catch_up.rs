@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Spreading checks that fell due while nobody could ping, so that the server does not receive all
-//! of them at once.
+//! Spreading checks that became due while nobody could ping, so that the server does not receive
+//! all of them at once.
 
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::pinger::PingPhase;
 
-/// How far apart overdue checks are put: a thousand a second leaves the server room for its own
-/// work, and a handful of peers is still checked at once.
+/// The time between two overdue checks: with a thousand a second the server has time for its own
+/// work, and a few peers are still checked at once.
 const SPACING: Duration = Duration::from_millis(1);
 
 /// Gives overdue peers instants of their own. Take peers in the order of their numbers, so that
@@ -26,8 +26,8 @@ impl CatchUp {
         CatchUp { now, next: now }
     }
 
-    /// Voids a ping in flight, which the server will not answer any more, and puts an overdue check
-    /// at the next free instant. Says whether the deadline has changed.
+    /// Voids a ping that is under way, which the server will not answer any more, and moves an
+    /// overdue check to the next free instant. Returns whether the deadline has changed.
     pub fn apply(&mut self, phase: &mut PingPhase) -> bool {
         let voided = phase.in_flight.take().is_some();
         let moved = voided || phase.due < self.now;

@@ -2,9 +2,9 @@
 //! The rules by which a peer is checked (connect(8), "Operation"), without I/O.
 //!
 //! Core and the pinger each hold one [`Liveness`] for each adopted peer and give both the same
-//! results. Core's copy is the authority: core acts on what a result means. The pinger uses its
-//! copy to know when the next ping is due. So a pinger that dies loses nothing, and no rule is
-//! written twice.
+//! results. Core decides from its own copy what a result means, and acts on that. The pinger uses
+//! its copy to know when the next ping is due. So nothing is lost if the pinger dies, and no rule
+//! is written twice.
 
 pub mod backoff;
 mod catch_up;

@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_costs_one_pair_at_most_and_is_told() {
+    fn a_fault_affects_at_most_one_pair_and_is_reported() {
         type Row<'a> = (&'a [u8], RecordFault, &'a [(&'a str, &'a str)]);
         let table: &[Row] = &[
             (

@@ -16,7 +16,7 @@ pub enum RecordFault {
         name: Name,
     },
     /// A second record for the same peer; the first counts.
-    #[error("peer {peer} has more than one record, of which the first counts: compile again")]
+    #[error("peer {peer} has more than one record, and the first one counts: compile again")]
     DuplicatePeer {
         /// The peer's name.
         peer: Name,
@@ -60,10 +60,7 @@ pub enum RecordFault {
         key: Name,
     },
     /// A key that stands in a record more than once; its last value counts.
-    #[error(
-        "key {key} of {peer} stands there more than once, of which the last counts: compile \
-         again"
-    )]
+    #[error("key {key} of {peer} is there more than once, and the last one counts: compile again")]
     DuplicateKey {
         /// The peer's name.
         peer: Name,
@@ -81,7 +78,7 @@ pub enum RecordFault {
     },
     /// A second record for the same user; the first counts.
     #[error(
-        "user {user} has more than one record, of which the first counts: let only one peer's \
+        "user {user} has more than one record, and the first one counts: let only one peer's \
          section name this user"
     )]
     DuplicateUser {

@@ -21,8 +21,8 @@ use crate::plain_file;
 use crate::structure::MAX_FILE_SIZE;
 
 /// How often a file that changes while it is copied is copied again. A writer that renames (as all
-/// known ones do) disturbs at most one attempt, so a file that changes five times running is being
-/// written in place, and waiting for its writer is for the caller's next poll.
+/// known ones do) disturbs at most one attempt. So a file that changes five times in a row is being
+/// written in place, and the caller tries again at its next check.
 const ATTEMPTS: u32 = 5;
 
 /// A file's bytes and the identity that the file had before and after they were read.
@@ -31,13 +31,13 @@ pub(crate) struct Copied {
     pub(crate) identity: FileIdentity,
 }
 
-/// Copies the file at `path` as it was at one moment, as far as that can be told.
+/// Copies the file at `path` as it was at one moment, as far as we can know that.
 pub(crate) fn copy(path: &Path) -> Result<Copied, LoadError> {
     copy_observed(path, |_| {})
 }
 
-/// [`copy`], with `meanwhile` called between reading the file and looking at it again; tests change
-/// the file there. It is given the number of the attempt, from 1.
+/// [`copy`], with `meanwhile` called between reading the file and checking it again; tests change
+/// the file there. It gets the number of the attempt, from 1.
 fn copy_observed(path: &Path, mut meanwhile: impl FnMut(u32)) -> Result<Copied, LoadError> {
     let failed = |source| LoadError::from_open(path, source);
     for attempt in 1..=ATTEMPTS {
@@ -49,8 +49,8 @@ fn copy_observed(path: &Path, mut meanwhile: impl FnMut(u32)) -> Result<Copied, 
             });
         }
         let mut bytes = Vec::new();
-        // A file may grow while it is read: never take more than was seen, but for the one byte
-        // that shows the growth.
+        // A file may grow while it is read: read at most its size from before, and one byte more,
+        // which shows that it grew.
         Read::by_ref(&mut file)
             .take(before.size + 1)
             .read_to_end(&mut bytes)
@@ -83,10 +83,10 @@ fn open(path: &Path) -> Result<File, LoadError> {
 ///
 /// # Errors
 ///
-/// Neither memory nor a temporary file could be had.
+/// Neither memory nor a temporary file is available.
 pub(crate) fn open_copy(bytes: &[u8]) -> io::Result<CDB> {
-    // The crate opens by name. A process that is not dumpable, or that sees no /proc, cannot open
-    // its own memory file so, and falls back on a temporary file that only its owner can open.
+    // The crate opens by name. A process that is not dumpable, or without /proc, cannot open its
+    // own memory file in this way, and uses a temporary file that only its owner can open.
     in_memory(bytes).or_else(|_| in_temporary_file(bytes))
 }
 
@@ -105,7 +105,7 @@ fn in_memory(bytes: &[u8]) -> io::Result<CDB> {
 fn in_temporary_file(bytes: &[u8]) -> io::Result<CDB> {
     let mut file = NamedTempFile::with_prefix("peers.cdb.")?;
     file.write_all(bytes)?;
-    // The mapping outlives the name, which goes when `file` is dropped.
+    // The mapping stays after the name is removed, which happens when `file` is dropped.
     CDB::open(file.path())
 }
 
@@ -163,7 +163,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = database(&dir, "peers.cdb", "hub");
         let error = copy_observed(&path, |attempt| {
-            // A different size each time, so that the clock's resolution plays no part.
+            // A different size each time, so that the clock's resolution does not matter.
             fs::write(&path, vec![0; attempt as usize]).unwrap();
         })
         .map(|copied| copied.bytes)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Verification of a constant database's structure before anyone trusts its offsets.
+//! Verification of a constant database's structure before any of its offsets is used.
 //!
 //! The format is D. J. Bernstein's: a header of 256 (position, slots) pairs, the records (key
 //! length, data length, key, data), then 256 hash tables of (hash, position) slots; all numbers
@@ -9,9 +9,9 @@
 
 use crate::text::count;
 
-/// The largest file that is read or written: 256 MiB. Fifty thousand peers take about 20 MiB, so
-/// whatever is larger is not a peer database, and all offsets stay far from the limits of the
-/// format's 32-bit arithmetic.
+/// The largest file that is read or written: 256 MiB. Fifty thousand peers need about 20 MiB, so a
+/// larger file is not a peer database; and with this limit, all offsets are far below the limits of
+/// the format's 32-bit arithmetic.
 pub const MAX_FILE_SIZE: u64 = 256 << 20;
 
 /// The number of hash tables, fixed by the format.
@@ -140,7 +140,7 @@ pub(crate) fn verify(file: &[u8]) -> Result<Layout, Damage> {
     }
     let starts = walk_records(file, data_end)?;
     let found = walk_tables(file, &header, data_end, &starts)?;
-    // Leaving out every record would look like an empty database, on which all peers are dropped.
+    // Without any record, this would look like an empty database, and all peers would be removed.
     if !starts.is_empty() && !found.contains(&true) {
         let records = starts.len();
         return Err(Damage::NoIndex { records });
@@ -208,8 +208,8 @@ fn walk_table(
         let at = position + index * 8;
         (word(file, at), word(file, at + 4))
     };
-    // A look-up starts at the key's own slot and gives up at the first empty one. The distance back
-    // to the last empty slot tells for each slot whether its look-up gets there; a first turn round
+    // A look-up starts at the key's own slot and ends at the first empty one. The distance back to
+    // the last empty slot shows for each slot whether its look-up gets there. A first pass through
     // the table finds that distance for its beginning.
     let mut since_empty = (0..slots)
         .rev()
@@ -261,7 +261,7 @@ fn key_hash(key: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// A sound file of the given records, built here so that nothing else need be right.
+    /// A correct file of the given records, built here so that the test depends on no other code.
     fn build(records: &[(&str, &str)]) -> Vec<u8> {
         let mut file = vec![0; HEADER_SIZE];
         let mut slots = vec![Vec::new(); TABLES];

@@ -7,8 +7,8 @@ use std::ops::Deref;
 
 use crate::characters::is_invisible;
 
-/// A name, shown as it stands but for characters that would break the line, act on a terminal, or
-/// not be seen.
+/// A name, shown unchanged except for characters that would break the line, act on a terminal, or
+/// be invisible.
 #[derive(Clone, Eq, Hash, PartialEq)]
 pub struct Name(String);
 

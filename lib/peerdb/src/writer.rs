@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Writing a `peers.cdb` so that no reader ever sees half of one.
+//! Writing a `peers.cdb` so that no reader ever sees an incomplete one.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -131,14 +131,14 @@ impl Writer {
         self.put_raw(AUTO, token::join(names));
     }
 
-    /// Adds a record as it is to stand in the file: the key with its first character, and the data
-    /// encoded. The same key may come more than once; readers take the first.
+    /// Adds a record in the form that it has in the file: the key with its first character, and the
+    /// data encoded. The same key may come more than once; readers use the first.
     pub fn put_raw(&mut self, key: impl AsRef<[u8]>, data: impl AsRef<[u8]>) {
         self.entries
             .push((key.as_ref().into(), data.as_ref().into()));
     }
 
-    /// The records so far, as they will stand in the file.
+    /// The records so far, in the form that they will have in the file.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> + Clone {
         self.entries.iter().map(|(key, data)| (&**key, &**data))
     }
@@ -162,7 +162,7 @@ impl Writer {
             });
         }
         let target = Target::find(path)?;
-        // Of a link that led nowhere, what it names is what cannot be written.
+        // If the target of a link is missing, the error names the target.
         let path = match target.replaced {
             None => target.path.as_path(),
             Some(_) => path,
@@ -216,12 +216,11 @@ impl Writer {
         cdb.finish()
     }
 
-    /// Whether the file `path` holds exactly these records already, so that nothing would be gained
-    /// by writing it.
+    /// Whether the file `path` already has exactly these records, so that it need not be written.
     #[must_use]
     pub fn is_written(&self, path: impl AsRef<Path>) -> bool {
         let path = path.as_ref();
-        // Of anything but a plain file, such as a pipe, reading might never end.
+        // Reading might never end if it is not a regular file but, for example, a pipe.
         let is_file = fs::metadata(path)
             .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= MAX_FILE_SIZE);
         is_file && self.reads_back(path)
@@ -303,8 +302,8 @@ impl Target {
             return file.set_permissions(Permissions::from_mode(NEW_MODE));
         };
         let new = file.metadata()?;
-        // A file of mode 0640 that lost its group would lock its readers out, so the group is worth
-        // an attempt of its own where the owner cannot be given away.
+        // If a file of mode 0640 lost its group, its readers could not read it. So if the owner
+        // cannot be changed, the group is still tried by itself.
         if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
             let (uid, gid) = (Uid::from_raw(old.uid()), Gid::from_raw(old.gid()));
             let _ = rustix::fs::fchown(file, Some(uid), Some(gid))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Files that no sound writer makes, and files that change under their reader: never a panic, a
+//! Files that no correct writer makes, and files that change while they are read: never a panic, a
 //! hang or a huge allocation, always either a database or an error that names the file.
 
 use std::fs::{self, File};
@@ -14,7 +14,7 @@ use proptest::prelude::*;
 const SAMPLE: &[u8] = include_bytes!("fixtures/sample.cdb");
 const MANY: &[u8] = include_bytes!("fixtures/many.cdb");
 
-/// Everything that can be asked of a database, so that a broken one would show.
+/// Everything that can be asked of a database, so that we would see a broken one.
 fn use_it(database: &Database) {
     for peer in database.peers() {
         assert_eq!(database.peer(peer.name()), Some(peer));
@@ -284,7 +284,7 @@ proptest! {
         let _ = read(&file);
     }
 
-    /// Words that point somewhere into the file get further than any others.
+    /// Words that point somewhere into the file pass more of the checks than others.
     #[test]
     fn plausible_words_never_make_it_panic(
         changes in proptest::collection::vec(
@@ -320,7 +320,7 @@ proptest! {
 }
 
 proptest! {
-    // Each case waits for the disk twice, which a busy one makes a matter of seconds.
+    // Each case waits for the disk twice, which takes seconds if the disk is busy.
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// Sound files of unsound records.

@@ -83,7 +83,7 @@ impl Resolver for Table {
     }
 }
 
-/// What the compiler is told of keys that programs read.
+/// Which keys programs read, for the compiler.
 fn is_known(key: &str) -> bool {
     matches!(key, "every" | "ifup" | "peer" | "watch")
 }
@@ -305,12 +305,12 @@ fn every_fault_is_told_with_its_place_and_the_remedy() {
         ),
         (
             "[a]\nx = $(y)\ny = $(z)\nz = 1$(x)\n",
-            "peers.in:4: error: section [a]: the value needs itself (x needs y needs z needs x): \
-             break the circle",
+            "peers.in:4: error: section [a]: the value refers to itself (x needs y needs z needs \
+             x): remove one of these references",
         ),
         (
             "[a]\nx = $(x)\n",
-            "peers.in:2: error: section [a]: the value needs itself (x needs x): break the circle",
+            "peers.in:2: error: section [a]: the value refers to itself (x needs x): remove one of these references",
         ),
         (
             "[a]\nx = $[lost.example.com]\n",
@@ -344,8 +344,8 @@ fn every_fault_is_told_with_its_place_and_the_remedy() {
         ),
         (
             "[a]\nuser = u\n[b]\nuser = u\n",
-            "peers.in:4: warning: section [b]: the user u is the peer a already, and stays so: give \
-             one of them another user",
+            "peers.in:4: warning: section [b]: the user u already belongs to the peer a: give \
+             one of the two peers another user",
         ),
         (
             "[a]\nuser =\n",
@@ -387,7 +387,7 @@ fn one_fault_inherited_by_many_is_told_once() {
             .contains("section [p00] and 98 others: $(host)")
     );
     assert!(compilation.has_errors());
-    // The sound one is there all the same.
+    // The correct one is there.
     assert!(compilation.records().map(Record::name).eq(["p99"]));
 }
 
@@ -499,7 +499,7 @@ fn sources() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    // Each case waits for the disk twice, which a busy one makes a matter of seconds.
+    // Each case waits for the disk twice, which takes seconds if the disk is busy.
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What a changed record leaves undone: which of its keys wait for a command, and for which.
+//! What a changed record does not change by itself: which of its keys need a command, and which
+//! command.
 //!
-//! Keys are used at three times. Those on pings, and commands other than `ifup`, are read each
-//! time that they are needed, so nothing waits for them. Options of `ADD` and the address are used
-//! when the peer is added. All others can only reach the peer's `ifup`, which gets the whole
+//! Keys are used at three times. Those about pings, and commands other than `ifup`, are read each
+//! time that they are needed, so they need no command. Options of `ADD` and the address are used
+//! when the peer is added. All others are only used by the peer's `ifup`, which gets the whole
 //! record.
 
 use connect_ipc::changes::{PeerChange, RecordStanding, Remedy};
@@ -40,9 +41,9 @@ impl UsedAt {
     }
 }
 
-/// How a peer that the server has stands to the database: `in_use` is the record that its
+/// How a peer that the server has differs from the database: `in_use` is the record that its
 /// connection was made with, `None` if it never had one, and `new` its record in the database.
-/// `None` if it is as the database has it.
+/// `None` if it does not differ from the database.
 #[must_use]
 pub fn of_present(in_use: Option<&Record>, new: Option<&Record>) -> Option<PeerChange> {
     let in_use = in_use?;
@@ -72,7 +73,8 @@ pub fn of_present(in_use: Option<&Record>, new: Option<&Record>) -> Option<PeerC
         peer: new.name().to_owned(),
         standing: RecordStanding::Changed,
         keys: waiting,
-        // What a script has set up that is not to run any more is taken down with the peer.
+        // If the script is not to run any more, what it has set up is removed together with the
+        // peer.
         remedy: if addition || new.get("ifup").is_none() {
             connection_again(new)
         } else {
@@ -81,8 +83,8 @@ pub fn of_present(in_use: Option<&Record>, new: Option<&Record>) -> Option<PeerC
     })
 }
 
-/// What a peer needs that is to be added at start-up, and is not there: `None` if it can only make
-/// contact itself.
+/// What is to be done for a peer that should have been added at start-up and that the server does
+/// not have: `None` if only the peer itself can make contact.
 #[must_use]
 pub fn of_absent(new: &Record) -> Option<PeerChange> {
     (connection_again(new) == Remedy::Active).then(|| PeerChange {
@@ -106,7 +108,7 @@ fn has_effect(change: &KeyChange) -> bool {
     }
 }
 
-/// What makes the peer's connection again, with its record as it is now.
+/// What makes the peer's connection again, with its present record.
 fn connection_again(record: &Record) -> Remedy {
     match address(record) {
         // It makes contact again when it finds that it was removed.

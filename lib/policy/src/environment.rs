@@ -28,8 +28,7 @@ pub(crate) fn variable(prefix: char, key: &str) -> String {
     name
 }
 
-/// All variables for a peer. A value with a NUL cannot be carried by an environment and is left
-/// out.
+/// All variables for a peer. A value with a NUL cannot be in an environment and is left out.
 #[must_use]
 pub fn environment(record: &Record, algorithms: &[(String, String)]) -> Vec<(String, String)> {
     let from_record = record

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The table of every key that some program reads from a peer's record, and the nearest of them to
-//! a key that none does.
+//! The table of every key that some program reads from a peer's record, and the search for the one
+//! that is most similar to an unknown key.
 
 use std::ops::RangeInclusive;
 

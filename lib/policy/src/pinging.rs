@@ -83,7 +83,7 @@ pub fn is_dynamic(record: &Record) -> bool {
     record.get("connect").is_some() || record.get("knock").is_some()
 }
 
-/// What becomes of a static peer that was removed because it did not answer.
+/// What happens to a static peer that was removed because it did not answer.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum WhenDead {
     /// It stays away (connect(8), "Operation").

@@ -69,8 +69,8 @@ fn run(record: &Record, kind: ScriptKind, script: Script) -> ToScripts {
 #[must_use]
 pub fn too_large(size: usize) -> String {
     format!(
-        "the record is too large: with it a message between the processes has {size} bytes, and \
-         {MAX_RECORD} are the most: shorten its values"
+        "the record is too large: a message with it between the processes has {size} bytes, but \
+         at most {MAX_RECORD} are allowed: shorten its values"
     )
 }
 

@@ -116,7 +116,7 @@ fn faults_of_the_file_are_errors() {
         [
             "error: peer hub: the record of hub has \"watch\" without a value, which is left out: \
              compile again",
-            "error: the user ann stands for the peer nobody, which has no record: define it, or \
+            "error: the user ann belongs to the peer nobody, which has no record: define it, or \
              remove the user",
         ]
     );

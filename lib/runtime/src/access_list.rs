@@ -119,7 +119,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn whom_a_list_names_may_write_as_far_as_the_mask_allows() {
+    fn users_that_a_list_names_may_write_as_far_as_the_mask_allows() {
         let named = vec![Writer::User(77), Writer::Group(88)];
         assert_eq!(decode(&naming(7, 7)), Some(named));
         assert_eq!(decode(&naming(5, 7)), Some(vec![]));

@@ -46,7 +46,7 @@ impl HandedOver {
             let listener = handed_over
                 .take_unix_listener(index)
                 .map_err(|error| useless(error.to_string()))?
-                .ok_or_else(|| useless("it was taken already".to_owned()))?;
+                .ok_or_else(|| useless("it is already in use".to_owned()))?;
             if socket_acceptconn(&listener).is_ok_and(|listens| !listens) {
                 return Err(useless("nothing listens on it; set Accept=no".to_owned()));
             }

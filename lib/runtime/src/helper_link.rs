@@ -315,8 +315,8 @@ async fn reach(core: CoreAddress, role: Role, pause: Duration) -> anyhow::Result
     let user = transport::other_side(&stream).uid;
     ensure!(
         core.users.contains(user),
-        "the socket {} belongs to a process of the user {}, who may not be core; --core-user says \
-         who may",
+        "the socket {} belongs to a process of the user {}, who may not be core; --core-user \
+         names who may",
         core.socket.display(),
         user.map_or_else(|| "?".to_owned(), |uid| uid.to_string())
     );
@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_core_that_refuses_is_tried_again_ever_more_slowly() {
+    async fn a_core_that_refuses_is_tried_again_after_growing_pauses() {
         let mut core = Core::new().await;
         let (_, sender) = core.accept(&Hello::new(Role::Core)).await;
         assert_eq!(core.link.next().await, LinkEvent::Connected);

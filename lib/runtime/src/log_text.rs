@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What may stand in the log: whatever a stranger has a part in is written on one line, cannot
-//! command a terminal, and is not endless.
+//! What may be in the log: text that comes from others is written on one line, has no codes for a
+//! terminal, and is limited in length.
 //!
-//! Every entry passes here, on standard error and in the journal alike, so nothing else that logs
-//! needs to think of it.
+//! Every entry goes through this, on standard error and in the journal alike, so no other code that
+//! logs has to do it.
 
 use std::fmt::{self, Write};
 

@@ -206,14 +206,14 @@ impl Ownership {
     }
 }
 
-/// Whom a mode lets write.
+/// Who may write according to a mode.
 fn by_mode(mode: u32) -> Vec<Writer> {
     let writers = [(0o020, Writer::OwningGroup), (0o002, Writer::Everybody)];
     let writers = writers.into_iter().filter(|(bit, _)| mode & bit != 0);
     writers.map(|(_, writer)| writer).collect()
 }
 
-/// Of a path that cannot be looked at.
+/// For a path that cannot be examined.
 fn unreadable(path: &Path, source: io::Error) -> Distrust {
     let path = path.to_owned();
     match source.kind() {

@@ -11,7 +11,7 @@ use crate::signals::PARENT_DEATH;
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParentError {
     /// The system refused.
-    #[error("cannot ask to end with the process {parent}: {source}")]
+    #[error("cannot have the system end this process together with the process {parent}: {source}")]
     Refused {
         /// The parent's process number.
         parent: i32,

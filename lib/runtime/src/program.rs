@@ -24,6 +24,6 @@ pub fn run(
         .map_err(system)?;
     runtime
         .block_on(async { tokio::spawn(work).await })
-        .context("the event loop was cut short")
+        .context("the event loop has ended too early")
         .map_err(system)?
 }

@@ -35,12 +35,12 @@ const WINDOWS: usize = 1024;
 /// in a loop is not.
 const MOST: u32 = 1_000;
 
-/// How many bytes of one kind are written in a [`WINDOW`], by and large: the last message may reach
-/// beyond, and each has a time and the names of its fields besides. A thousand lines of the usual
-/// length have as many, so only long ones are counted sooner.
+/// About how many bytes of one kind are written in a [`WINDOW`]: the last message may exceed it,
+/// and each also has a time and the names of its fields. A thousand lines of the usual length have
+/// as many bytes, so this limits only longer ones.
 const MOST_BYTES: usize = 128 * 1024;
 
-/// Short enough that a count comes soon, long enough that floods fill few lines.
+/// Short enough that a count comes soon, long enough that a flood of messages fills few lines.
 const WINDOW: Duration = Duration::from_secs(10);
 
 /// How much of a message is shown in the line that counts others like it.
@@ -199,7 +199,7 @@ impl RateLimit {
             let whose = kind.user.map(|user| format!(" of user {user}"));
             let whose = whose.unwrap_or_default();
             tracing::warn!(
-                "{left_out} more messages{whose} like `{text}' were left out in {seconds} s"
+                "left out {left_out} more messages{whose} like `{text}' within {seconds} s"
             );
         });
     }

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::start_time;
 
-/// The form of the entries. It is raised when a reader of the old form would misunderstand the new.
+/// The version of the entries. It increases when a reader of the old form would misunderstand the
+/// new one.
 pub const SCHEMA: u32 = 1;
 
 /// What the name of a segment begins with; its number follows.
@@ -31,7 +32,7 @@ pub const SEGMENT: &str = "journal-";
 /// rest is room for what is noted with it.
 pub const MAX_LINE: usize = 4 * MAX_FRAME;
 
-/// How often reading begins again. A renewal takes many writes, so twice would do as a rule.
+/// How often reading begins again. A renewal takes many writes, so twice is usually enough.
 const ATTEMPTS: usize = 10;
 
 /// Where the system tells which boot this is.
@@ -63,7 +64,7 @@ impl Header {
     }
 }
 
-/// How far a script has come.
+/// The state of a script.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Stage {
     /// It waits for its turn.
@@ -83,7 +84,7 @@ pub struct Unfinished {
     pub peer: String,
     /// Which it is.
     pub kind: ScriptKind,
-    /// How far it has come.
+    /// Its state.
     pub stage: Stage,
 }
 
@@ -275,7 +276,7 @@ fn set(runs: &mut Runs, run: RunId, stage: Stage) {
     }
 }
 
-/// Looks whether the child of a script still lives.
+/// Checks whether the child of a script still runs.
 fn with_child(run: Unfinished) -> Unfinished {
     let stage = match run.stage {
         Stage::Runs(child) if !lives(child) => Stage::HasEnded,

@@ -28,7 +28,7 @@ use connect_ipc::frame::{self, EncodedReply, FrameError};
 /// always finds the next bytes there.
 pub const LOW: usize = 64 * 1024;
 
-/// How much room for queued bytes is kept between two turns: what a turn of a busy service takes.
+/// How much memory for queued bytes is kept between two turns: enough for a turn of a busy service.
 const KEPT: usize = 64 * 1024;
 
 /// The unread bytes of many connections together, and how many they may be. Only what a socket had
@@ -117,7 +117,7 @@ impl Account {
     }
 
     fn members(&self) -> MutexGuard<'_, Vec<Member>> {
-        // Nothing that holds the lock can panic half-way.
+        // No code panics while it holds the lock.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -129,7 +129,7 @@ pub enum SendError {
     #[error(transparent)]
     Frame(#[from] FrameError),
     /// The connection is closed.
-    #[error("the other side is gone")]
+    #[error("the other side has closed the connection")]
     Gone,
     /// The other side has not read for too long; this closes the connection.
     #[error("the other side has not read {0} bytes; closing the connection")]
@@ -187,7 +187,7 @@ enum QueueState {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing that holds the lock can panic half-way, so a poisoned queue is still whole.
+        // No code panics while it holds the lock, so even a poisoned queue is consistent.
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

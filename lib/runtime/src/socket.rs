@@ -95,7 +95,7 @@ impl Socket {
                 Err(Errno::AGAIN) => ready.clear_ready(),
                 Err(Errno::INTR) => {}
                 Err(Errno::BADMSG) => {
-                    let why = "the other side sent a descriptor, which nobody here takes";
+                    let why = "the other side sent a file descriptor, which is not allowed";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, why));
                 }
                 Err(error) => return Err(error.into()),

@@ -469,7 +469,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_is_dismissed_hears_why_whatever_it_has_said() {
+    async fn a_dismissed_client_is_told_why_whatever_it_has_sent() {
         for says in ["", "hello\n"] {
             let dir = tempfile::tempdir().unwrap();
             let path = dir.path().join("s.sock");
@@ -486,7 +486,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn garbage_and_oversize_cost_only_themselves() {
+    async fn of_malformed_and_oversize_messages_only_themselves_are_lost() {
         let (mut there, mut receiver, _sender, _dir) = pair(HELPER_BACKLOG).await;
         let writing = async {
             there.write_all(b"garbage\n").await.unwrap();
@@ -547,7 +547,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_user_who_leaves_most_unread_pays_and_whoever_reads_does_not() {
+    async fn the_user_who_leaves_most_unread_loses_a_connection_and_users_who_read_do_not() {
         let account = Arc::new(Account::new(1024 * 1024));
         let (_there1, _receiver1, less, _dir1) = member(&account, 1).await;
         let (_there2, _receiver2, most, _dir2) = member(&account, 1).await;

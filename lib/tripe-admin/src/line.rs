@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn an_over_long_line_costs_only_itself() {
+    fn of_an_over_long_line_only_the_line_is_lost() {
         let mut buffer = LineBuffer::new(4);
         buffer.push(b"OK\nabc");
         assert_eq!(all(&mut buffer), ["OK"]);

@@ -352,7 +352,7 @@ impl<T> Session<T> {
             ServerLine::BgInfo(tag, words) => match Tag::parse(&tag) {
                 Some(tag) => self.job_info(tag, words),
                 None => Event::Strange {
-                    why: "not a tag of ours",
+                    why: "an unknown tag",
                 },
             },
             ServerLine::BgOk(tag) => self.finished(&tag, Ok(())),
@@ -441,7 +441,7 @@ impl<T> Session<T> {
         match Tag::parse(text) {
             Some(tag) => self.end_job(tag, result),
             None => Event::Strange {
-                why: "not a tag of ours",
+                why: "an unknown tag",
             },
         }
     }

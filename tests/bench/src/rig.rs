@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The whole arrangement that is measured: a lab server whose peers live in it, a peer database,
-//! and the real service as processes of its own.
+//! Everything that is measured: a lab server that also plays its peers, a peer database, and the
+//! real service as processes of its own.
 //!
 //! ```text
 //!   [lab server, a thread of ours] <--admin socket--> connect, connect-pinger, connect-ifscripts

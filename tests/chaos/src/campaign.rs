@@ -83,7 +83,8 @@ fn print(reports: &[Report]) {
     print!("\n{}", table::several(reports));
 }
 
-/// Makes one run. The thread that starts it must live as long as it does: it ends with that thread.
+/// Makes one run. The run ends when the thread that started it ends, so the thread must wait for
+/// it.
 fn run(job: Job, campaign: &Campaign) -> anyhow::Result<Report> {
     let setting = &campaign.setting;
     let mut command = Command::new(std::env::current_exe()?);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A campaign of random deaths: processes of the service are killed and stopped while peers come
-//! and go, and afterwards what the scripts wrote down is held against what the server said. See
-//! docs/development/chaos.md.
+//! A campaign of random deaths: processes of the service are killed and stopped while peers are
+//! added and removed, and afterwards what the scripts wrote is compared with what the server said.
+//! See docs/development/chaos.md.
 //!
 //! ```text
 //!   [faults] --signals, commands, databases--> [world]: lab server, service, scripts

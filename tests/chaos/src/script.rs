@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Being a script of the service: writes down its start and its end, each with one write, and takes
-//! some time in between.
+//! A script of the service: it writes its start and its end to a file, each with one write, and
+//! takes some time in between.
 //!
-//! Each script holds a lock on a file of its peer and lane as long as it lives. So one that is
-//! started beside another knows it, whatever time it is, and however the other will end.
+//! Each script has a lock on a file of its peer and lane as long as it runs. So a script knows if
+//! another one of the lane runs at the same time, whatever the clocks say, and however the other
+//! one ends.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};

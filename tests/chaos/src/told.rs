@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the service told of runs whose outcome nobody knows: in warnings that the server passes on,
-//! and in its log, which has them while there is no server too.
+//! What the service reported about runs whose outcome nobody knows: in warnings that the server
+//! passes on, and in its log, which also has those from times without a server.
 
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -13,7 +13,7 @@ use judge::history::{Span, Told, script_kind};
 /// The warnings that tell that a script may not have run to its end.
 const CODES: [&str; 2] = ["exit-lost", "not-started"];
 
-/// What was told of each peer, in the order of time.
+/// What was reported about each peer, in the order of time.
 pub(crate) type ToldOf = BTreeMap<String, Vec<Told>>;
 
 /// What a warning `KIND PEER CODE ...` tells, and of which peer.
@@ -88,7 +88,7 @@ mod tests {
     use connect_ipc::scripts::ScriptKind;
 
     #[test]
-    fn the_log_tells_of_lost_runs_and_of_nothing_else() {
+    fn the_log_reports_lost_runs_and_nothing_else() {
         let log = "2026-11-26T11:33:49.485449Z  WARN ifup p1 exit-lost\n\
                    2026-11-26T11:33:49.485449Z  WARN ifup p1 exit-nonzero 1\n\
                    2026-11-26T11:33:49.485449Z  INFO ifup p1 exit-lost\n\

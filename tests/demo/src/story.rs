@@ -149,7 +149,7 @@ struct Outage {
     lost: u64,
 }
 
-/// An outage from `began`, whose cause was gone at `repaired`; now the hosts reach each other.
+/// An outage from `began`, whose cause was removed at `repaired`; now the hosts reach each other.
 fn over(began: Instant, repaired: Instant, lost: u64) -> Outage {
     let times = format!(
         "{:.1} s; the connection was back {:.1} s later, by itself",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Pages of the documentation: each says for whom it is, its commands run or say why they are not
-//! run, its diagrams are of their present source, and the page of metrics has every series.
+//! Pages of the documentation: each says for whom it is, its commands are run or it says why not,
+//! its diagrams are made from their present source, and the page of metrics has every series.
 
 use std::path::Path;
 

@@ -73,7 +73,7 @@ pub struct ScriptRun {
     pub pid: i32,
     /// When it was started.
     pub start: Monotonic,
-    /// `None` if it did not live to write it down.
+    /// `None` if it ended before it could write it.
     pub end: Option<Monotonic>,
     /// Whether another script of the same lane was alive when it started.
     pub beside_another: bool,
@@ -111,12 +111,12 @@ pub struct Asked {
     pub kind: ScriptKind,
     /// When that was.
     pub at: Monotonic,
-    /// The process that the service named, and when; `None` if the service did not live to answer,
-    /// so that nobody knows whether it was run.
+    /// The process that the service named, and when; `None` if the service ended before it could
+    /// answer, so that nobody knows whether the script was run.
     pub started: Option<(i32, Monotonic)>,
 }
 
-/// The service said that nobody knows what became of a run.
+/// The service said that nobody knows what happened to a run.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Told {
     /// Which script.

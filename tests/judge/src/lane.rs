@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The runs of one lane held against their causes, in one walk.
+//! Compares the runs of one lane with their causes, in one pass.
 //!
 //! `ifup` and `ifdown` have to take turns, as have `connect` and `disconnect`. Each needs a cause
 //! of its own, in the same order: `ifup` that the peer was added, `ifdown` that it was removed. A
@@ -179,8 +179,8 @@ impl Walk<'_> {
             })
     }
 
-    /// Whether what was to be undone was made without a script, and the service did not live to
-    /// note it.
+    /// Whether what was to be undone was made without a script, and the service ended before it
+    /// could note it.
     fn was_not_noted(&mut self, run: &ScriptRun) -> bool {
         self.only_undone && run.kind == self.undo && self.take(self.make, Some(run.start))
     }
@@ -227,8 +227,8 @@ impl Walk<'_> {
         found.is_some()
     }
 
-    /// Whether an operator may have asked for the last script. It was held against a cause that an
-    /// earlier script had passed over.
+    /// Whether an operator may have asked for the last script. It was assigned to a cause that an
+    /// earlier script had skipped.
     fn is_last_asked_for(&self) -> bool {
         let Some((kind, start)) = self.last else {
             return false;

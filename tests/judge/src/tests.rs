@@ -188,7 +188,7 @@ fn journal(mut history: PeerHistory, entries: &[(u64, ScriptKind, NotedKind, u64
 const STARTED: NotedKind = NotedKind::Started { pid: 77 };
 
 #[test]
-fn a_connect_that_was_ended_before_it_wrote_its_start_was_started_all_the_same() {
+fn a_connect_that_was_ended_before_it_wrote_its_start_counts_as_started() {
     let causes = [(1, Added), (5, Removed)];
     let runs = [(2, Ifup, 4), (7, Disconnect, 8), (9, Ifdown, 10)];
     let mut silent = numbered(history(&causes, &runs), &[10, 12, 13]);
@@ -258,7 +258,8 @@ fn what_an_operator_has_asked_for_is_a_cause_of_its_own() {
     );
     early.asked = vec![asked(Ifup, 6, None)];
     assert_eq!(rows(&early), [Row::Doubled; 3], "it was asked for later");
-    // The first pair of causes was one to the service, so each run is held against an earlier one.
+    // For the service, the first pair of causes was one, so each run is compared with an earlier
+    // one.
     let causes = [
         (1, Added),
         (2, Removed),

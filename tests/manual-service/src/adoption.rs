@@ -84,7 +84,7 @@ impl Service {
     }
 
     /// connect(8), "Notifications", `peerdb-update`: the peer database has changed. The manual does
-    /// not say what becomes of peers that are eligible now and were not, or the other way round:
+    /// not say what happens to peers that are eligible now and were not, or the other way round:
     /// they are adopted or disowned, since "Adoption" says which peers are on the list. A peer is
     /// said to be disowned when it is removed from the list.
     pub(crate) fn database(&mut self, database: Arc<Database>) {

@@ -106,7 +106,7 @@ impl Service {
     }
 
     /// connect(8), "Service command reference": the submitter of a job has gone. The manual does
-    /// not say what becomes of what it asked for: nobody waits for a greeting any more, and an
+    /// not say what happens to what it asked for: nobody waits for a greeting any more, and an
     /// addition that is under way goes on.
     pub(crate) fn cancelled(&mut self, job: &str) {
         self.greetings.retain(|greeting| greeting.job != job);

@@ -99,7 +99,7 @@ impl Service {
         self.database.as_ref()?.peer(peer).cloned()
     }
 
-    /// The manual does not say what becomes of peers, jobs and children when the connection to the
+    /// The manual does not say what happens to peers, jobs and children when the connection to the
     /// server is lost: all that is known of the server is forgotten, and children are left alone.
     fn lost(&mut self) {
         self.commands.clear();

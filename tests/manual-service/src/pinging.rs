@@ -20,7 +20,7 @@ pub(crate) struct Pinging {
     missed: bool,
     /// Whether it was sabotaged.
     sabotaged: bool,
-    /// What became of the most recent ping.
+    /// What happened to the most recent ping.
     last: Option<Result<f64, ()>>,
     /// The times of successful pings in milliseconds.
     times: Vec<f64>,

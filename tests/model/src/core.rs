@@ -172,7 +172,7 @@ impl Core {
         self.feed(Input::Scripts(ConnectionId(connection), message));
     }
 
-    /// The script helper is gone.
+    /// The connection to the script helper is lost.
     pub(crate) fn lose_helper(&mut self, connection: u64) {
         self.feed(Input::Gone(ConnectionId(connection)));
     }

@@ -50,7 +50,7 @@ impl Helper {
         }
     }
 
-    /// Hands in an input. What comes of it is done before what else is to be done.
+    /// Hands in an input. What follows from it is done before what else is to be done.
     pub(crate) fn feed(&mut self, input: Input) {
         let mut out = Vec::new();
         self.machine.handle(input, Monotonic(1), &mut out);

@@ -16,7 +16,7 @@ use crate::helper::{Helper, child};
 use crate::scope::Limits;
 use crate::server::{Said, Server};
 
-/// The time of a start does not matter here, since the children that live are known.
+/// The time of a start does not matter here, since the existing children are known.
 const ORIGIN: Origin = Origin { at: 1, session: 1 };
 
 /// One step.
@@ -44,7 +44,7 @@ pub enum Step {
     CoreActs,
     /// Core reads what the server has said next.
     CoreHearsServer,
-    /// Core reads what the script helper has said next, or that it is gone.
+    /// Core reads the next message of the script helper, or that its connection is closed.
     CoreHearsHelper,
     /// Core goes on.
     CoreGoesOn,
@@ -52,7 +52,7 @@ pub enum Step {
     CoreSaves,
     /// The script helper does the next of what it has decided.
     HelperActs,
-    /// The script helper reads what core has said next, or that it is gone.
+    /// The script helper reads the next message of core, or that its connection is closed.
     HelperHears,
     /// The script helper looks for a run to start.
     HelperTurns,

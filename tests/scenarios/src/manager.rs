@@ -129,7 +129,7 @@ impl Parts {
         Service::run(site, command)
     }
 
-    /// Ends core by this signal and starts another with these options, while the helpers live on.
+    /// Ends core by this signal and starts another with these options, while the helpers continue.
     ///
     /// # Errors
     /// If it does not come back.

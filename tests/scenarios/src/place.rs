@@ -40,7 +40,7 @@ fn in_target() -> Option<PathBuf> {
     Some(directory)
 }
 
-/// Whether scripts are run from there, and other users get there, whom some tests play.
+/// Whether scripts are run from there, and whether other users, whom some tests play, can reach it.
 fn is_fit(base: &Path) -> bool {
     let is_open = |directory: &Path| {
         std::fs::metadata(directory).is_ok_and(|found| found.permissions().mode() & 0o001 != 0)

@@ -2,10 +2,11 @@
 //! The schemas are those of the types, and what the documents and the snapshots show is as they
 //! say, without a field that they do not have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use connect_ipc::event::{Event, EventName};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
@@ -212,4 +213,81 @@ fn each_field_is_described() {
         undescribed(&schema, false, name, &mut found);
     }
     assert!(found.is_empty(), "{found:#?}");
+}
+
+/// The schema that a value refers to, or the value itself.
+fn resolved<'a>(schema: &'a Value, part: &'a Value) -> &'a Value {
+    let target = part.get("$ref").and_then(Value::as_str);
+    let target = target.and_then(|target| schema.pointer(target.trim_start_matches('#')));
+    target.unwrap_or(part)
+}
+
+/// The fields of an object, or of all forms that it may have.
+fn fields(schema: &Value) -> BTreeSet<&str> {
+    let forms = schema["oneOf"].as_array().into_iter().flatten();
+    forms
+        .chain([schema])
+        .filter_map(|form| form["properties"].as_object())
+        .flat_map(|properties| properties.keys().map(String::as_str))
+        .collect()
+}
+
+/// The first cells of the tables in a section, which name fields.
+fn first_cells(section: &str) -> BTreeSet<&str> {
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.filter_map(|row| row.split('`').next()).collect()
+}
+
+/// Each word by which a part of an event can say what it is: those of the enums in its fields.
+fn words_of<'a>(schema: &'a Value, part: &'a Value, words: &mut BTreeSet<&'a str>) {
+    let part = resolved(schema, part);
+    words.extend(part["const"].as_str());
+    let forms = part["oneOf"].as_array().into_iter().flatten();
+    let fields = part["properties"].as_object().into_iter().flatten();
+    for inner in forms.chain(fields.map(|(_, field)| field)) {
+        words_of(schema, inner, words);
+    }
+}
+
+/// Each kind of event has its section, in which are its fields, and an example of it.
+#[test]
+fn the_page_of_events_has_each_kind_with_its_fields_and_an_example() -> Outcome {
+    let mut schemas = schema::all();
+    let schema = schemas.remove("socket-answer").unwrap_or_default();
+    let mut strict = schema.clone();
+    refuse_unknown(&mut strict, false);
+    strict["$ref"] = json!("#/$defs/Event");
+    let event = jsonschema::validator_for(&strict)?;
+
+    let page = fs::read_to_string(repository().join("docs/reference/events.md"))?;
+    let mut sections: BTreeMap<&str, &str> = page
+        .split("\n### `")
+        .skip(1)
+        .filter_map(|section| section.split("\n## ").next()?.split_once("`\n"))
+        .collect();
+    let kinds = schema["$defs"]["EventKind"]["oneOf"].as_array();
+    let mut words = BTreeSet::new();
+    for kind in kinds.into_iter().flatten() {
+        let properties = kind["properties"].as_object().into_iter().flatten();
+        for (name, data) in properties {
+            let section = sections.remove(name.as_str());
+            let section = section.unwrap_or_else(|| panic!("{name} has no section"));
+            let data = resolved(&schema, data);
+            assert_eq!(first_cells(section), fields(data), "the fields of {name}");
+            words_of(&schema, data, &mut words);
+            let example = section.lines().find(|line| line.starts_with('{'));
+            let example = example.unwrap_or_else(|| panic!("{name} has no example"));
+            check(&serde_json::from_str(example)?, &[&event], name);
+            let parsed: Event = serde_json::from_str(example)?;
+            assert_eq!(parsed.kind.name().as_str(), name, "the example of {name}");
+        }
+    }
+    assert!(sections.is_empty(), "no kinds: {:?}", sections.keys());
+    assert!(words.len() > EventName::ALL.len() / 2, "only {words:?}");
+    // Parts that helpers do not play are no words of an event.
+    for word in words.difference(&BTreeSet::from(["core", "operator"])) {
+        let is_told = page.contains(&format!("`{word}`")) || page.contains(&format!("\"{word}\""));
+        assert!(is_told, "the page does not say what {word} means");
+    }
+    Ok(())
 }

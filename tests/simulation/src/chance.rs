@@ -25,7 +25,7 @@ pub enum What {
     Disk = 6,
     /// What a script does.
     Habit = 7,
-    /// What becomes of a datagram.
+    /// What happens to a datagram.
     Datagram = 8,
     /// How long a process takes to start.
     Start = 9,

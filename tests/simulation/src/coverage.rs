@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use serde::{Deserialize, Serialize};
 
-/// What became of the faults of one kind.
+/// What happened to the faults of one kind.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Count {
@@ -20,7 +20,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// Adds what became of others.
+    /// Adds what happened to others.
     pub const fn add(&mut self, other: Count) {
         self.planned += other.planned;
         self.done += other.done;
@@ -28,7 +28,7 @@ impl Count {
     }
 }
 
-/// What became of all faults, by [`Fault::name`](crate::plan::Fault::name), and how often a fault
+/// What happened to all faults, by [`Fault::name`](crate::plan::Fault::name), and how often a fault
 /// came while something was in progress, by "fault while ...".
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(transparent)]
@@ -40,7 +40,7 @@ impl Coverage {
         self.0.entry(name.to_owned()).or_default()
     }
 
-    /// Adds what became of the faults of another run.
+    /// Adds what happened to the faults of another run.
     pub fn add(&mut self, other: &Coverage) {
         for (name, count) in &other.0 {
             self.of(name).add(*count);

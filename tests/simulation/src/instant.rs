@@ -53,7 +53,7 @@ pub fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// The monotonic clock of a host: it begins at each boot, and stands still while the host sleeps.
+/// The monotonic clock of a host: it begins at each boot, and is suspended while the host sleeps.
 #[derive(Clone, Copy, Debug)]
 pub struct HostClock {
     /// The instant at which it would show zero.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The network between hosts: addresses, translations of addresses, and what becomes of datagrams.
+//! The network between hosts: addresses, translations of addresses, and what happens to datagrams.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;

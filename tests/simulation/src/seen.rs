@@ -57,7 +57,7 @@ pub enum Seen<'a> {
     Lives(Part, u32),
     /// A process has ended.
     Died(Part),
-    /// A process stands still until then.
+    /// A process is suspended until then.
     Stands(Part, Instant),
     /// The host has slept for so long.
     Slept(Duration),

@@ -35,7 +35,7 @@ impl Default for Budget {
     }
 }
 
-/// What has become of a plan.
+/// What happened to a plan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Shrunk {
     /// The smallest plan that was found.

@@ -21,7 +21,7 @@ pub struct Truth {
     pub present: BTreeSet<String>,
     /// The reflected partners that are dead.
     pub dead: BTreeSet<String>,
-    /// Until when each process stands still.
+    /// Until when each process is suspended.
     pub stands: BTreeMap<Part, Instant>,
     /// The runs whose children live.
     pub children: BTreeSet<RunId>,

@@ -51,7 +51,7 @@ choice! {
     }
 }
 choice! {
-    /// 2: what becomes of a command line that is too long?
+    /// 2: what happens to a command line that is too long?
     OverLong {
         /// It is cut into several commands.
         #[default]

@@ -370,7 +370,7 @@ fn traces() {
 }
 
 #[test]
-fn a_fresh_connection_hears_nothing() {
+fn a_new_connection_receives_nothing() {
     let bench = Bench::new();
     let mut client = bench.client();
     bench.client().ask("NOTIFY hello", &["OK"]);

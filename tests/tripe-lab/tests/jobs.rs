@@ -114,7 +114,7 @@ fn a_half_closed_client_gets_all_its_answers() {
 }
 
 #[test]
-fn a_client_that_is_half_closed_while_held_up_is_served_too() {
+fn a_client_that_is_half_closed_while_it_waits_is_served_too() {
     let bench = bench("");
     let mut client = bench.client();
     client.send("PING dead");

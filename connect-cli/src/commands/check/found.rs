@@ -47,8 +47,8 @@ pub(super) struct Found {
     pub(super) wanted: usize,
     /// How many of them are.
     pub(super) up: usize,
-    /// Those of them that are not, each with its state. What is just being added or checked is
-    /// neither.
+    /// Those of them that are not, each with its state. A peer that is just being added or checked
+    /// does not count as up, nor is it here.
     pub(super) missing: Vec<String>,
     pub(super) rtt: Option<f64>,
     pub(super) loss: Option<f64>,

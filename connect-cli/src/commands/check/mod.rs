@@ -26,15 +26,16 @@ const NAMED: usize = 5;
 /// Check the service and its peers for a monitor such as Icinga or Nagios
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Prints one line with performance data, and ends with 0 (OK), 1 (WARNING), 2 (CRITICAL) or \
-    3 (UNKNOWN), as monitoring plugins do. Figures that can be judged are `missing', the number of \
-    peers that should be up and are not; `rtt', the longest of the latest round trips in \
-    milliseconds; and `loss', the largest share of lost pings in percent since a peer was adopted. A \
-    range is right from 0 to its number; 10: is right from 10 on, ~:10 up to 10, 5:10 in between, \
-    and with @ before it is wrong in between. Without a range for it, `missing' is critical from 1 \
-    on. A peer that is named should be up whatever the database says.\n\n\
-    It is critical too that the service does not answer, has no server or misses a helper, or that \
-    checks are overdue; other faults of the service, and scripts that did not end well, are \
+    Prints one line with performance data, and ends with 0 (OK), 1 (WARNING), 2 (CRITICAL) or 3 \
+    (UNKNOWN), as monitoring plugins do. You can give ranges for three figures: `missing' is the \
+    number of peers that should be up and are not; `rtt' is the longest of the latest round \
+    trips, in milliseconds; `loss' is the largest share of lost pings since a peer was adopted, \
+    in percent. The range 10 accepts 0 to 10, 10: accepts 10 and more, ~:10 accepts 10 and less, \
+    5:10 accepts 5 to 10, and @5:10 accepts all but 5 to 10. Without a range, `missing' is \
+    critical from 1 on. A peer that you name counts as one that should be up, whatever the \
+    database says.\n\n\
+    It is also critical if the service does not answer, has no connection to its server or to a \
+    helper, or if checks are overdue. Other faults of the service, and scripts that failed, are \
     warnings.\n\n\
     Examples:\n\
     \x20 connect-cli check\n\

@@ -59,6 +59,6 @@ fn label(peer: &str, figure: &str) -> String {
 
 /// A count as a figure.
 pub(super) fn number(count: u64) -> f64 {
-    // More than this many peers there are never.
+    // There are never so many peers.
     u32::try_from(count).map_or(f64::INFINITY, f64::from)
 }

@@ -15,7 +15,7 @@ pub(super) enum Metric {
     Loss,
 }
 
-/// From where to where a figure is right.
+/// Between which values a figure is right.
 #[derive(Clone, Debug, PartialEq)]
 struct Range {
     start: f64,

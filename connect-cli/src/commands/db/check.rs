@@ -19,9 +19,10 @@ use crate::output::progress;
 /// Look for mistakes in a database or its sources
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Each key that some program reads is checked for type and sense, and keys that look misspelt \
-    are pointed out, as are scripts and networks that this host does not have. Sources are told with file and line, so check them rather than the \
-    database made from them. The exit code is 1 if there are errors.\n\n\
+    Checks the type and the range of each key that a program reads, and finds keys that look \
+    misspelt, and scripts and networks that this host does not have. For sources, each finding \
+    has its file and line, so check the sources rather than the database. The exit code is 1 if \
+    there are errors.\n\n\
     Examples:\n\
     \x20 connect-cli db check /etc/tripe/peers.d\n\
     \x20 connect-cli db check peers.cdb --strict")]

@@ -24,12 +24,12 @@ const SOURCES: &str = "peers.d";
 /// Compile sources into a database
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    The file appears whole or not at all, so a service that reads it needs no pause. Of a \
-    directory all files are read, but for hidden ones and backups. Faults are told on standard \
-    error with file and line; nothing is written if there is an error among them, or if the \
-    sources have no peers and the database has some. No source is replaced by the database, and \
-    a file that is no database only with --force. A database that has just these records \
-    already is left alone.\n\n\
+    The new file replaces the old one in one step, so a running service never reads half a file. \
+    Of a directory all files are read except hidden ones and backups. Faults are printed to \
+    standard error with file and line. Nothing is written if one of them is an error, or if the \
+    sources have no peers and the database has some. The database never replaces one of its \
+    sources, and replaces a file that is no database only with --force. If the database already \
+    has exactly these records, it is not written again.\n\n\
     Examples:\n\
     \x20 connect-cli db compile\n\
     \x20 connect-cli db compile /etc/tripe/peers.d -o /etc/tripe/peers.cdb\n\
@@ -78,7 +78,7 @@ pub(crate) struct CompileReport<'a> {
     findings: &'a [Remark],
 }
 
-/// What became of the database.
+/// What happened to the database.
 #[derive(Debug)]
 enum Outcome {
     Written,
@@ -187,8 +187,8 @@ impl Compile {
     }
 }
 
-/// Writes the database, unless it is there already: whoever watches the file would load it again,
-/// and a backup would keep it once more.
+/// Writes the database, unless the file already has it: programs that watch the file would load it
+/// again, and a backup would store it again.
 fn write(writer: &Writer, output: &Path) -> Result<Outcome, DbError> {
     progress::during(&format!("writing {}", output.display()), || {
         if writer.is_written(output) {

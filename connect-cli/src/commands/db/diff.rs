@@ -21,13 +21,13 @@ use crate::output::paint::Paint;
 /// Show what is different between two databases
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Peers that are the same in both are not mentioned, in whatever order they stand. Sources \
-    are compiled first, without writing anything. The exit code is 0 if there is no difference \
-    and 1 if there is one, as that of diff(1).\n\n\
-    With --running, the database before is what the running service has loaded, and the one now \
-    is that named, by default the file that the service reads. Only the records of peers are \
-    compared. After the differences come the peers that will not be as the database has them once \
-    it is loaded, each with the command that makes them so.\n\n\
+    Prints only what differs; the order of the records does not matter. Sources are compiled \
+    first, without writing anything. The exit code is 0 if there is no difference and 1 if there \
+    is one, as with diff(1).\n\n\
+    With --running, the old database is the one that the running service has loaded, and the new \
+    one is the one that you name, by default the file that the service reads. Only the records \
+    of peers are compared. After the differences come the peers that will differ from the \
+    database once it is loaded, each with the command that brings it in line.\n\n\
     Examples:\n\
     \x20 connect-cli db diff /etc/tripe/peers.cdb new.cdb\n\
     \x20 connect-cli db diff /etc/tripe/peers.cdb /etc/tripe/peers.d\n\

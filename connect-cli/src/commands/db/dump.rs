@@ -21,9 +21,9 @@ use crate::output::{Output, SCHEMA};
 /// Show everything in a database
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Peers come sorted by name, in the form of peers.in(5) with nothing inherited; users and the \
-    peers to be added at start-up follow as comments. Sources are compiled first, without \
-    writing anything.\n\n\
+    Prints the peers sorted by name, in the format of peers.in(5) and without inheritance. Then \
+    come, as comments, the users and the peers that are added at start-up. Sources are compiled \
+    first, without writing anything.\n\n\
     Examples:\n\
     \x20 connect-cli db dump peers.cdb\n\
     \x20 connect-cli db dump /etc/tripe/peers.d --json | jq .peers.hub")]

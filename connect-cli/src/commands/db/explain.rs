@@ -37,9 +37,9 @@ const LABEL: usize = 12;
 /// Show what the service would do with a peer, without doing it
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    The command that adds the peer, the scripts with their arguments and environment, how it is \
-    pinged and what happens when it does not answer: all by the same rules that the service \
-    itself uses. Words in capitals stand for what only the server will know.\n\n\
+    Shows the command that adds the peer, the scripts with their arguments and environment, how \
+    the peer is pinged, and what happens when it does not answer, by the same rules that the \
+    service uses. Words in capitals stand for what only the server knows.\n\n\
     Examples:\n\
     \x20 connect-cli db explain hub\n\
     \x20 connect-cli db explain hub /etc/tripe/peers.d --json | jq .pings")]
@@ -230,7 +230,7 @@ impl Plan {
             |script: &ScriptPlan| matches!(script.kind, ScriptKind::Ifup | ScriptKind::Ifdown);
         if self.scripts.iter().any(interface) {
             lines.push((String::new(), Paint::Plain));
-            let heading = "environment of ifup and ifdown, beside A_... from the server";
+            let heading = "environment of ifup and ifdown, in addition to A_... from the server";
             lines.push((heading.to_owned(), Paint::Heading));
             lines.extend(self.environment.iter().map(|(key, value)| {
                 let line = format!("  {key}={}", text::clean(value));
@@ -244,7 +244,7 @@ impl Plan {
     }
 }
 
-/// A value, or nothing in place of one that cannot be used, which is a fault.
+/// A value. If it cannot be used, that is added to the faults, and the default is returned.
 fn or_fault<T: Default>(value: Result<T, ValueError>, faults: &mut Vec<String>) -> T {
     value.unwrap_or_else(|error| {
         faults.push(error.to_string());
@@ -284,8 +284,7 @@ fn addition(
         }
     };
     let users = database.users().filter(|(_, peer)| *peer == name);
-    causes
-        .extend(users.map(|(user, _)| format!("after `passive {user}', when the greeting comes")));
+    causes.extend(users.map(|(user, _)| format!("when the greeting comes after `passive {user}'")));
     let add = address.map(|address| {
         let arguments = adding::arguments(&options, name, &address).map(str::to_owned);
         std::iter::once("ADD".to_owned()).chain(arguments).collect()
@@ -301,22 +300,22 @@ fn all_scripts(record: &Record, faults: &mut Vec<String>) -> Vec<ScriptPlan> {
     let kinds = [
         (
             ScriptKind::Ifup,
-            "when it has been added, by whomever",
+            "whenever it has been added",
             scripts::interface_script(record, ScriptKind::Ifup, up, &[]),
         ),
         (
             ScriptKind::Connect,
-            "when it has been added, and when it does not answer",
+            "whenever it has been added, and when it does not answer",
             scripts::shell_script(record, ScriptKind::Connect),
         ),
         (
             ScriptKind::Disconnect,
-            "when it has been removed",
+            "whenever it has been removed",
             scripts::shell_script(record, ScriptKind::Disconnect),
         ),
         (
             ScriptKind::Ifdown,
-            "when it has been removed",
+            "whenever it has been removed",
             scripts::interface_script(record, ScriptKind::Ifdown, down, &[]),
         ),
     ];

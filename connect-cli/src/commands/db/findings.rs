@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the compiler and the checks have to say, for people and as JSON.
+//! What the compiler and the checks have found, for people and as JSON.
 
 use std::io;
 
@@ -91,7 +91,7 @@ pub(crate) fn summary(remarks: &[Remark]) -> String {
             (count(Severity::Warning), "warning"),
             (count(Severity::Hint), "hint"),
         ],
-        "nothing to complain of",
+        "no findings",
     )
 }
 

@@ -15,12 +15,12 @@ use crate::common::{Common, Pace};
 use crate::error::DbError;
 use crate::output::progress;
 
-/// How much of a file is looked at: the header of a database, which has a NUL in every file that is
+/// How much of a file is examined: the header of a database. It has a NUL in every database that is
 /// not far too large to be read.
 const HEADER: u64 = 2048;
 
-/// The highest byte of a position or number in the header of a database: those of a file of half a
-/// gibibyte, twice the most that is read. Text begins with bytes above it.
+/// The highest byte of a position or number in the header of a database. It allows for a file of
+/// half a gibibyte, twice the most that is read. Text begins with bytes above it.
 const HIGHEST: u8 = 0x1f;
 
 /// Something read.
@@ -47,7 +47,7 @@ fn is_source(path: &Path) -> bool {
     read.is_ok() && !is_header(&start)
 }
 
-/// Whether a file begins as a database, be it a damaged one: with the position and size of a table
+/// Whether a file begins like a database, even a damaged one: with the position and size of a table
 /// in binary, least byte first. Text with a NUL in it does not, nor does text in UTF-16.
 pub(super) fn is_header(start: &[u8]) -> bool {
     let marked = start.starts_with(b"\xff\xfe") || start.starts_with(b"\xfe\xff");
@@ -56,7 +56,7 @@ pub(super) fn is_header(start: &[u8]) -> bool {
             .get(at)
             .is_none_or(|byte| *byte <= HIGHEST && *byte != b'\n')
     };
-    // Byte 6 is that of a table of millions of slots, or of a letter in UTF-16.
+    // Byte 6 is not zero for a table of millions of slots, or for a letter in UTF-16.
     start.contains(&0) && !marked && [3, 6, 7].into_iter().all(small)
 }
 
@@ -119,18 +119,18 @@ impl FromStr for Definition {
         let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
         if key.is_empty() || !key.chars().all(plain) {
             return Err(format!(
-                "`{key}' is no key: letters, digits, `-', `_' and `.' make one"
+                "`{key}' is no key: use letters, digits, `-', `_' and `.'"
             ));
         }
         if value.contains(['\n', '\r']) {
-            return Err("a value of one line is expected".to_owned());
+            return Err("the value must be one line".to_owned());
         }
         let (key, value) = (key.to_owned(), value.to_owned());
         Ok(Definition { key, value })
     }
 }
 
-/// Compiles sources, with these keys defined beside theirs.
+/// Compiles sources, with these keys in addition to theirs.
 pub(super) fn compile<P: AsRef<Path>>(
     paths: &[P],
     defined: &[Definition],
@@ -149,7 +149,7 @@ pub(super) fn compile<P: AsRef<Path>>(
     })
 }
 
-/// The file named, else the database that the service reads.
+/// The named file, or else the database that the service reads.
 pub(crate) fn or_default(file: Option<PathBuf>, common: &Common) -> PathBuf {
     file.unwrap_or_else(|| connect_runtime::paths::database(None, &common.directory()))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the records name and is not on this host: scripts that are not there or cannot be run, and
-//! networks. Only `db check' looks for them: a database may be compiled on another host, or before
-//! its scripts are installed.
+//! What the records name and this host does not have: scripts that do not exist or cannot be run,
+//! and networks. Only `db check' looks for them: a database may be compiled on another host, or
+//! before its scripts are installed.
 
 use std::fs;
 use std::io;
@@ -20,7 +20,7 @@ use super::networks::{FILE, Networks};
 use super::shell;
 use crate::commands::doctor::scripts::{EXECUTE, find};
 
-/// What a record names in vain.
+/// What a record names and this host does not have.
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 enum Missing {
     #[error(
@@ -58,8 +58,8 @@ impl Fault for Missing {
     }
 }
 
-/// What all peers name in vain. Relative names are relative to `directory`, the
-/// working directory of the service.
+/// What the records of all peers name and this host does not have. Relative names are relative to
+/// `directory`, the working directory of the service.
 pub(crate) fn check(
     database: &Database,
     source: Option<&Compilation>,
@@ -112,7 +112,7 @@ fn network(key: &'static str, value: &str, networks: &Networks) -> Option<Missin
     Some(Missing::NoNetwork { key, word })
 }
 
-/// What is wrong with the file, as far as this user may look at it.
+/// What is wrong with the file, as far as this user may see it.
 fn fault(key: &'static str, path: &PathBuf) -> Option<Missing> {
     let shown = || Name::from(path.display().to_string());
     match fs::metadata(path) {

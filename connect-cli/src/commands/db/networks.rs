@@ -7,7 +7,7 @@ use std::fs;
 /// Where they are.
 pub(super) const FILE: &str = "/etc/networks";
 
-/// What ip-route(8) itself takes in the place of a prefix.
+/// Words that ip-route(8) accepts in place of a prefix.
 const OF_ROUTES: [&str; 3] = ["default", "all", "any"];
 
 /// The names that are known.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What `db compile` must not replace by a database: its own sources, and files of another kind.
+//! Files that `db compile` must not replace with a database: its own sources, and files of another
+//! kind.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -12,7 +13,7 @@ use peerdb::{Database, LoadError, writer};
 use super::input;
 use crate::error::DbError;
 
-/// Where the first table of a database is at the earliest: after the header.
+/// The lowest position of the first table of a database: after the header.
 const HEADER: u64 = 2048;
 
 /// Which file a path leads to: its device and inode.
@@ -21,8 +22,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// Why the database must not be written here, whatever is forced: a source would be lost, or the
-/// database would be taken for a source the next time. `named` are the sources as they were given.
+/// Why the database must not be written here, even with `--force`: a source would be lost, or the
+/// database would be read as a source the next time. `named` are the sources as they were given.
 pub(super) fn of_source(
     output: &Path,
     compilation: &Compilation,
@@ -52,7 +53,7 @@ pub(super) fn of_source(
     })
 }
 
-/// Why a file that is there must not be replaced by the database unless that is forced.
+/// Why an existing file must not be replaced with the database without `--force`.
 pub(super) fn of_file(output: &Path, compilation: &Compilation) -> Option<DbError> {
     let path = output.to_owned();
     let some = compilation.peers().next().is_some();
@@ -63,7 +64,7 @@ pub(super) fn of_file(output: &Path, compilation: &Compilation) -> Option<DbErro
             (0, false) => Some(DbError::PeersUnknown { path }),
             (peers, _) => Some(DbError::NoPeersLeft { path, peers }),
         },
-        // What is no file is refused when it is to be written.
+        // If it is not a file, the write will be refused.
         Err(LoadError::Missing { .. } | LoadError::NotAFile { .. }) => None,
         Err(LoadError::Damaged { .. }) if !was_database(output) => {
             Some(DbError::NoDatabase { path })

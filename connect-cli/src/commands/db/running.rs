@@ -92,7 +92,8 @@ impl Running {
         }
         Err(Error::OtherOutcome {
             subject: NAME.to_owned(),
-            what: "it loads one database after the other; compare when it has loaded the last"
+            what: "it loaded another database meanwhile, several times in a row; compare again \
+                   later"
                 .to_owned(),
             exit: Exit::Failure,
         })

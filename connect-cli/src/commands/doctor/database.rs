@@ -34,7 +34,10 @@ pub(crate) fn check(
     };
     if metadata.mode() & OTHERS_WRITE != 0 {
         section.fault(
-            format!("the peer database {shown} is writable by everybody, who can so run programs"),
+            format!(
+                "everybody can write to the peer database {shown}, and so run any program \
+                     with the rights of scripts"
+            ),
             &format!("chmod o-w {shown}"),
         );
     }
@@ -50,7 +53,7 @@ pub(crate) fn check(
     let peers = database.sorted_peers().len();
     let peers = text::count(peers, "peer");
     let text = format!("the peer database {shown} has {peers}");
-    let remedy = format!("`connect-cli db check {shown}' says what");
+    let remedy = format!("`connect-cli db check {shown}' lists them");
     let doubtful = format!("{text}, but {}", remarks::summary(&found));
     if remarks::any(&found, Severity::Error) {
         section.fault(doubtful, &remedy);

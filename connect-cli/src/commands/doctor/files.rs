@@ -54,7 +54,7 @@ pub(crate) fn unreadable(
 ) {
     match error.kind() {
         io::ErrorKind::NotFound => {
-            section.fault(format!("{subject} is not there"), missing);
+            section.fault(format!("{subject} does not exist"), missing);
         }
         io::ErrorKind::PermissionDenied => section.warning(
             format!("{subject} cannot be looked at as this user"),
@@ -62,7 +62,7 @@ pub(crate) fn unreadable(
         ),
         _ => section.fault(
             format!("{subject} cannot be looked at: {error}"),
-            "correct its name, or check the file system it is on",
+            "correct its name, or check its file system",
         ),
     }
 }
@@ -101,7 +101,7 @@ fn socket(path: &Path, what: &str, section: &mut Section<'_>) {
     } else if mode & OTHERS_WRITE != 0 {
         section.fault(
             format!("{subject} can be used by everybody (mode {mode:04o})"),
-            &format!("chmod o-w {shown}, and have it made so"),
+            &format!("chmod o-w {shown}, and correct what makes it so"),
         );
     } else {
         section.ok(format!("{subject} is in order (mode {mode:04o})"));

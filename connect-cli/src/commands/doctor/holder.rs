@@ -21,7 +21,8 @@ pub(super) fn check(common: &Common, service: &ServiceStatus, section: &mut Sect
     for (directory, holder) in holders(common) {
         section.warning(
             format!(
-                "{holder} has the journal of scripts in {}, so that no other script helper can begin",
+                "{holder} locks the journal of scripts in {}, so that no other script helper can \
+                 begin",
                 directory.display()
             ),
             &format!("if it is stopped or hangs, {}", end(holder)),
@@ -35,17 +36,17 @@ pub(super) fn check(common: &Common, service: &ServiceStatus, section: &mut Sect
 pub(super) fn check_without_service(common: &Common, section: &mut Section<'_>) {
     for (_, holder) in holders(common) {
         let under_way = match holder.children() {
-            1 => "1 that it has started is under way".to_owned(),
-            count => format!("{count} that it has started are under way"),
+            1 => "1 script that it started is under way".to_owned(),
+            count => format!("{count} scripts that it started are under way"),
         };
         section.warning(
             format!(
-                "a script helper is still there ({holder}): when a service ends, its helper gives \
-                 scripts the time of --stop-wait to end; {under_way}"
+                "a script helper still runs ({holder}): when a service ends, its helper waits \
+                 for scripts for up to --stop-wait; {under_way}"
             ),
             &format!(
-                "start the service, which goes on with them, or wait; if the helper is stopped or \
-                 hangs, {}",
+                "start the service, which goes on with the scripts, or wait; if the helper is \
+                 stopped or hangs, {}",
                 end(holder)
             ),
         );

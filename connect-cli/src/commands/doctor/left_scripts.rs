@@ -46,27 +46,28 @@ fn report(directory: &Path, glance: &Glance, start: &str, section: &mut Section<
         }
     }
     let hangs = process.map_or_else(String::new, |pid| {
-        format!("; one that hangs is ended by its process number: `kill -TERM -- -{pid}'")
+        format!("; to end a script that hangs, use its process number: `kill -TERM -- -{pid}'")
     });
     let parts = [
         (
             run,
             ["is under way", "are under way"],
-            format!("{start}: it waits for their end{hangs}"),
+            format!("{start}: it waits until they have ended{hangs}"),
         ),
         (
             wait,
             ["waits", "wait"],
-            format!("nothing runs them until you {start}"),
+            format!("{start}: until then nothing runs them"),
         ),
         (
             ended,
             [
-                "has ended, and nobody knows how",
-                "have ended, and nobody knows how",
+                "has ended, but nobody knows how",
+                "have ended, but nobody knows how",
             ],
             format!(
-                "{start}, then see whether each peer is as it should be: `connect-cli info PEER'"
+                "{start}, then check whether each peer is as it should be: `connect-cli info \
+                 PEER'"
             ),
         ),
     ];

@@ -36,11 +36,10 @@ use crate::output::{Output, SCHEMA};
 /// Look at everything that the service needs, and say what to put right
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Looks at the tripe server and its version, the service and its helpers, the units of systemd, \
+    Checks the tripe server and its version, the service and its helpers, the units of systemd, \
     the sockets and who may use them, the peer database, the scripts that it names, and how the \
-    last run of each peer's scripts ended. Changes nothing. Run it as \
-    the user that the service runs as, or as root; others may not see everything. The exit code \
-    is 1 if something is at fault.\n\n\
+    last run of each peer's scripts ended. Changes nothing. Run it as root or as the user of the \
+    service; other users may not see everything. The exit code is 1 if there is a fault.\n\n\
     Examples:\n\
     \x20 connect-cli doctor\n\
     \x20 connect-cli doctor --json | jq '.findings[] | select(.severity == \"fault\")'")]

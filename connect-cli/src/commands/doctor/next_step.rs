@@ -44,13 +44,13 @@ pub(crate) fn of(
     let sources = directory.join("peers.d");
     let sample = sources.join(SAMPLE);
     let hint = if sample.exists() {
-        format!(" (take the `#' away in {})", sample.display())
+        format!(" (remove the `#' before a sample in {})", sample.display())
     } else {
         String::new()
     };
     let sources = sources.display();
     Some(format!(
-        "describe a peer in {sources}{hint}, then put it into use: `connect-cli db compile' and \
-         `connect-cli reload'"
+        "describe a peer in {sources}{hint}, then run `connect-cli db compile' and `connect-cli \
+         reload'"
     ))
 }

@@ -86,7 +86,8 @@ impl LastRuns {
             let peers = text::count((self.all_failed - MAX_PEERS) as u64, "more peer");
             section.fault(
                 format!("scripts of {peers} failed when they were last run"),
-                "`connect-cli status' says which; `connect-cli info PEER' shows their last lines",
+                "`connect-cli status' says which; `connect-cli info PEER' shows the last lines \
+                 of their output",
             );
         }
     }
@@ -119,8 +120,8 @@ fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
         kind if run.end == Ended::Lost => how_to_go_on(peer, kind),
         ScriptKind::Ifup => format!("correct it, and run it again: connect-cli ifup {peer}"),
         ScriptKind::Ifdown => format!(
-            "correct it, and take down by hand what it has left; while the peer is up, \
-             connect-cli ifdown {peer} runs it again"
+            "correct it, and remove by hand what it has left; while the peer is up, connect-cli \
+             ifdown {peer} runs it again"
         ),
         ScriptKind::Connect => {
             format!("correct it, and make a new attempt: connect-cli kick {peer}")
@@ -132,13 +133,12 @@ fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
 
 /// What to do after a script whose status nobody knows: it may have done all its work.
 fn how_to_go_on(peer: &str, kind: ScriptKind) -> String {
-    let look =
-        "it has ended, and may have done all its work: look whether the peer is as it should be";
+    let look = "it has ended, and may have succeeded: check whether the peer is as it should be";
     match kind {
         ScriptKind::Ifup => {
             format!("{look}; if ifup may be run twice, connect-cli ifup {peer} runs it again")
         }
-        ScriptKind::Ifdown => format!("{look}, and take down by hand what is left"),
+        ScriptKind::Ifdown => format!("{look}, and remove by hand what is left"),
         ScriptKind::Connect => {
             format!("{look}; connect-cli kick {peer} makes a new attempt")
         }
@@ -151,9 +151,12 @@ fn in_future(kind: &str, limit: Option<u32>) -> String {
     match limit {
         Some(limit) => {
             let limit = text::span(limit.into());
-            format!("its time limit is {limit}, and then it is ended")
+            format!("the service ends it at its time limit of {limit}")
         }
-        None => format!("to have it ended in future, write {kind}-timeout into the peer's record"),
+        None => format!(
+            "to have the service end it in future, add {kind}-timeout to the peer's \
+                         record"
+        ),
     }
 }
 
@@ -169,22 +172,22 @@ fn report_long(peer: &str, script: &LongScript, section: &mut Section<'_>) {
             let since = text::span(script.survives.unwrap_or_default());
             section.fault(
                 format!(
-                    "peer {peer}: {kind} was to end and was sent KILL {since} ago, and still lives \
-                     as process {pid}; the scripts of this peer that follow it wait"
+                    "peer {peer}: {kind} had to end and was sent KILL {since} ago, but still \
+                     runs as process {pid}; the next scripts of this peer wait"
                 ),
                 &format!(
-                    "see why: ps -o pid,user,stat,wchan:20,args -p {pid}; in state D it waits for a \
-                     device or a file server, so have that answer or detach it; if it is another \
-                     user's, end it as root: kill -KILL {pid}, and give connect-ifscripts the \
-                     capability CAP_KILL"
+                    "run ps -o pid,user,stat,wchan:20,args -p {pid}; in state D it waits for a \
+                     device or a file server: make that answer, or detach it; if it belongs to \
+                     another user, end it as root with kill -KILL {pid}, and give \
+                     connect-ifscripts the capability CAP_KILL"
                 ),
             );
         }
         Some(pid) => section.fault(
             format!("peer {peer}: {kind} has been running for {time}, as process {pid}"),
             &format!(
-                "look what it waits for (pgrep -a -g {pid}), or end it with its \
-                 children: kill -- -{pid}; {}",
+                "see what it waits for (pgrep -a -g {pid}), or end it with its children: kill -- \
+                 -{pid}; {}",
                 in_future(kind, script.limit)
             ),
         ),

@@ -53,7 +53,8 @@ pub(crate) fn check(
             }
             None => section.warning(
                 format!("the script {program} ({purpose}) is in no directory of PATH"),
-                "write its full name in the sources; the service's PATH may be another one",
+                "write its full name in the sources; the PATH of the service may differ from \
+                 yours",
             ),
         }
     }
@@ -138,7 +139,7 @@ fn file(path: &Path, subject: &str, refusals: Refusals, section: &mut Section<'_
     } else if mode & GROUP_WRITE != 0 && metadata.gid() != 0 {
         return section.warning(
             format!("{subject} can be changed by the group {}", metadata.gid()),
-            &format!("chmod g-w {shown}, unless that group is trusted as the service is"),
+            &format!("chmod g-w {shown}, unless you trust that group as much as the service"),
         );
     } else {
         return section.ok(format!("{subject} is in order"));

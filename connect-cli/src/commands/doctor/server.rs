@@ -36,7 +36,7 @@ async fn ask_server(
     let words = answer.into_iter().next().unwrap_or_default();
     match words.as_slice() {
         [name, version, ..] if name == "tripe" && is_old(version) => section.warning(
-            format!("the server is tripe {version}, which knows neither knock nor ephemeral"),
+            format!("the server is tripe {version}, which has neither knock nor ephemeral"),
             &format!("install tripe {OLDEST} or later if a peer needs these"),
         ),
         words => section.ok(format!("the server answers; it is {}", words.join(" "))),

@@ -25,15 +25,15 @@ const OURS: &str = env!("CARGO_PKG_VERSION");
 /// one that was started again long ago has none.
 const USUAL_RESTART: u64 = 3_600;
 
-/// How many peers that are not as the database has them are named.
+/// How many peers that differ from the database are named.
 const CHANGES_NAMED: usize = 10;
 
 /// Programs that pass sockets of other hosts on.
 const RELAYS: [&str; 4] = ["ssh", "sshd", "sshd-session", "socat"];
 
 /// What to do about peers that are not up.
-const PEERS: &str = "`connect-cli info PEER' says more of each; one that is gone or absent, and \
-                     does not have to connect itself, is added by `connect-cli active PEER'";
+const PEERS: &str = "`connect-cli info PEER' says more about each; `connect-cli active PEER' \
+                     adds one that is gone or absent, unless it is passive";
 
 /// A service, how the scripts of its peers ended, and which peers are missing.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub(crate) struct Seen {
     pub(crate) relay: Option<String>,
     /// The peers that should be up and are not, if there are any.
     pub(crate) missing: Option<String>,
-    /// The peers that are not as the database has them.
+    /// The peers that differ from the database.
     pub(crate) changes: Changes,
 }
 
@@ -98,11 +98,11 @@ fn examined<'a>(common: &Common, found: &'a Found, section: &mut Section<'_>) ->
         Found::Ours(seen) => return Some(seen),
         Found::Other(seen) => section.warning(
             format!(
-                "the service in {} is the one of the server on {}, so it is not looked at",
+                "the service in {} belongs to the server on {}, so it is not checked",
                 common.runtime().path().display(),
                 seen.service.socket
             ),
-            "name the runtime directory of the service that is meant with --runtime-dir",
+            "name the runtime directory of the service that you mean with --runtime-dir",
         ),
         Found::None(error) => {
             section.fault_with_remedy(error.to_string());
@@ -170,7 +170,10 @@ fn identity(
     }
     match provider {
         Some(provider) if service.server == ServerLink::Up && provider != version => section.fault(
-            format!("the server knows version {provider} as the service, which is another one"),
+            format!(
+                "at the server, version {provider} provides the service, which is another \
+                     program"
+            ),
             "stop the other program, or name the right sockets",
         ),
         _ => {}
@@ -183,7 +186,7 @@ fn identity(
                 service.socket,
                 socket.display()
             ),
-            "name the service's own places with -d, -a or --runtime-dir",
+            "name the directories and sockets of the service with -d, -a or --runtime-dir",
         );
     }
 }
@@ -199,7 +202,8 @@ fn lost_lines(service: &ServiceStatus, section: &mut Section<'_>) {
                     "{program} has lost {} since it started",
                     text::count(lines, "log line")
                 ),
-                "see that what reads the log reads it, and that there is room for it",
+                "check that the program that reads the log does read it, and that there is space \
+                 for the log",
             );
         }
     }
@@ -214,8 +218,8 @@ fn turned_away(service: &ServiceStatus, section: &mut Section<'_>) {
                 "{} for observers found no place since core started",
                 text::count(connections, "connection")
             ),
-            "look into its log, which says whose they were; name users who must always find one \
-             with --observer-user",
+            "its log says whose they were; name users who must always find a place with \
+             --observer-user",
         );
     }
 }
@@ -236,7 +240,7 @@ pub(crate) fn check_elsewhere(
 ) {
     section.warning(
         format!(
-            "the socket is passed on by {program}, so the service runs on another host: its files, \
+            "{program} forwards the socket, so the service runs on another host: its files, \
              units, scripts and server cannot be seen here"
         ),
         "run this there: `connect-cli -H HOST doctor'",
@@ -283,7 +287,7 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     })
 }
 
-/// Names the peers that are not as the database has them.
+/// Names the peers that differ from the database.
 fn stale_records(common: &Common, changes: &Changes, section: &mut Section<'_>) {
     let program = common.program();
     for change in changes.list.iter().take(CHANGES_NAMED) {
@@ -296,9 +300,9 @@ fn stale_records(common: &Common, changes: &Changes, section: &mut Section<'_>) 
     let rest = total.saturating_sub(CHANGES_NAMED.min(changes.list.len()));
     if rest > 0 {
         let peers = text::count(rest as u64, "more peer");
-        let verb = if rest == 1 { "is" } else { "are" };
+        let verb = if rest == 1 { "differs" } else { "differ" };
         section.warning(
-            format!("{peers} {verb} not as the database has them"),
+            format!("{peers} {verb} from the database"),
             "`connect-cli reload' lists them, with the command for each",
         );
     }
@@ -318,8 +322,8 @@ fn helper(program: &str, helper: &HelperStatus, uptime: u64, section: &mut Secti
         if restarts > 0 {
             let times = text::count(restarts, "time");
             section.warning(
-                format!("{program} has been started again {times}, and is not connected"),
-                "its lines in the log say what it ends for, or that it cannot be started",
+                format!("{program} was started again {times}, but is not connected"),
+                "the log says why it ends, or why it cannot be started",
             );
         }
         return;

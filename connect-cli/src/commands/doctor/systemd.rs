@@ -154,9 +154,9 @@ fn failure(result: &str, status: &str) -> String {
         "exit-code" => format!("ended with code {status}"),
         "signal" => format!("was ended by signal {status}"),
         "core-dump" => format!("crashed by signal {status}"),
-        "watchdog" => "stood still, and its watchdog ended it".to_owned(),
+        "watchdog" => "did not respond, so its watchdog ended it".to_owned(),
         "timeout" => "did not start or stop in time".to_owned(),
-        "oom-kill" => "was ended because the machine is out of memory".to_owned(),
+        "oom-kill" => "was ended because the host has no memory left".to_owned(),
         other => format!("could not be run ({other})"),
     }
 }

@@ -33,7 +33,7 @@ pub(crate) async fn check(common: &Common, section: &mut Section<'_>) {
         Err(error) => {
             let remedy = "run this as root, and see `systemctl status tripe-connect.target'";
             return section.warning(
-                format!("systemd does not tell of its units: {error}"),
+                format!("systemd does not give the state of its units: {error}"),
                 remedy,
             );
         }
@@ -90,7 +90,7 @@ async fn broken(unit: &Unit, why: &str, limit: Option<Duration>, section: &mut S
         };
         (then, format!("correct the cause; {log}"))
     } else if systemd::is_given_up(name, limit).await {
-        let then = ", and systemd starts it no longer, because it was started too often";
+        let then = ", and systemd no longer starts it, because it was started too often";
         let remedy = format!(
             "correct the cause, then `systemctl reset-failed 'tripe-connect*'' and `systemctl \
              restart {TARGET}'; {log}"
@@ -107,7 +107,7 @@ async fn broken(unit: &Unit, why: &str, limit: Option<Duration>, section: &mut S
 fn hidden(core: &Unit, section: &mut Section<'_>) {
     if core.state != State::Missing && core.runtime.is_none() {
         section.fault(
-            format!("{} is in the place of core's unit {CORE}", core.file),
+            format!("{} replaces core's unit {CORE}", core.file),
             &format!(
                 "move that file away, then `systemctl daemon-reload' and `systemctl restart \
                  {TARGET}'"
@@ -139,7 +139,7 @@ fn stopped(unit: &Unit, section: &mut Section<'_>) {
     let name = &unit.name;
     match unit.state {
         State::Missing => section.fault(
-            format!("the unit {name} is not there"),
+            format!("the unit {name} does not exist"),
             "install the package again",
         ),
         State::Inactive => section.fault(

@@ -26,7 +26,7 @@ const PIECE: usize = 64 * 1024;
 const UP: Family = gauge("up", "Whether the service answers.");
 const TURNED_AWAY: Family = gauge(
     "turned_away",
-    "Whether the service is up but has no place for who asks for these figures.",
+    "Whether the service is up but accepts no connection for these figures.",
 );
 const BUILD: Family = info("build", "The service's version.");
 const UPTIME: Family = gauge("uptime_seconds", "Time since the service started.");
@@ -34,29 +34,34 @@ const SERVER_UP: Family = gauge(
     "server_up",
     "Whether the service is connected to the tripe server and has claimed its name.",
 );
-const SERVER_LOSSES: Family = counter("server_losses", "Times the tripe server was lost.");
+const SERVER_LOSSES: Family = counter(
+    "server_losses",
+    "How often the connection to the tripe \
+                                                        server was lost.",
+);
 const PROBING_OVERDUE: Family = gauge(
     "probing_overdue_seconds",
     "Time since the oldest check or answer that is overdue was due; 0 if none is.",
 );
 const SERVER_OVERDUE: Family = gauge(
     "server_overdue_seconds",
-    "Time for which the tripe server has said nothing although it owes an answer; 0 if it does not.",
+    "Time for which the tripe server has sent nothing although an answer is due; 0 if none is \
+     due.",
 );
 const HELPER_OVERDUE: Family = gauge(
     "helper_overdue_seconds",
-    "Time for which something due from the helper is overdue; 0 if nothing is.",
+    "Time for which a message of the helper has been overdue; 0 if none is.",
 );
 const HELPER_UP: Family = gauge("helper_up", "Whether the helper is connected.");
 const HELPER_RESTARTS: Family = counter(
     "helper_restarts",
-    "Times the helper was started again, whether or not it connected, or connected again.",
+    "How often the helper was started again, whether or not it then connected.",
 );
 const HELPER: Family = info("helper", "The helper's version.");
 const DATABASE_PEERS: Family = gauge("database_peers", "Peers in the database in use.");
 const DATABASE_FAULTY: Family = gauge(
     "database_faulty",
-    "Whether the database file as it is now cannot be used.",
+    "Whether the present database file cannot be used.",
 );
 const DATABASE: Family = info(
     "database",
@@ -71,13 +76,13 @@ const RELOAD_FAULTS: Family = counter("database_faults", "Database files that co
 const UNREACHABLE: Family = counter("unreachable", "Checks of peers that failed.");
 const RECONNECTS: Family = counter(
     "reconnects",
-    "Reconnections begun, by themselves or by command.",
+    "Reconnections begun, by the service or by a command.",
 );
 const LOOKUPS: Family = counter(
     "lookups",
-    "Lookups of host names of peers that did not answer, by what came of them.",
+    "Lookups of host names of peers that did not answer, by result.",
 );
-const SCRIPTS: Family = counter("script_runs", "Scripts that ended, by how they did.");
+const SCRIPTS: Family = counter("script_runs", "Scripts that have ended, by result.");
 const SCRIPTS_PENDING: Family = gauge("scripts_pending", "Scripts queued and under way.");
 const COMMANDS: Family = counter("commands", "Service commands.");
 const EVENTS_DROPPED: Family = counter(
@@ -87,7 +92,7 @@ const EVENTS_DROPPED: Family = counter(
 const OBSERVERS: Family = gauge("observers", "Connections on the observers' socket.");
 const OBSERVERS_TURNED_AWAY: Family = counter(
     "observers_turned_away",
-    "Connections on the observers' socket that found no place, whoever made them.",
+    "Connections on the observers' socket that found no place.",
 );
 const STATE_UNWRITTEN: Family = gauge(
     "state_unwritten_seconds",
@@ -104,8 +109,8 @@ const SCRIPTS_WAITING: Family = gauge(
 );
 const PLACES_FULL: Family = gauge(
     "script_places_full_seconds",
-    "Time for which as many scripts as may be have been under way and others have waited for a \
-     place; 0 if none waits for that.",
+    "Time for which scripts have waited for a place because as many as are allowed are under \
+     way; 0 if none waits for that.",
 );
 const LOG_LINES_LOST: Family = counter(
     "log_lines_lost",
@@ -115,7 +120,7 @@ const LOG_LINES_LOST: Family = counter(
 /// The state, or why there is none.
 pub(crate) type State = Result<(ServiceStatus, Vec<PeerStatus>), ControlError>;
 
-/// The state as it is now. `limit` is for the whole answer, beside the limits for each message.
+/// The present state. `limit` is for the whole answer, in addition to the limits for each message.
 pub(crate) async fn state(common: &Common, limit: Option<Duration>) -> State {
     let state = async {
         let mut control = common.observe().await?;
@@ -127,7 +132,7 @@ pub(crate) async fn state(common: &Common, limit: Option<Duration>) -> State {
         .unwrap_or_else(Err)
 }
 
-/// The text of the metrics, in pieces that are made when they are wanted: with many peers it is
+/// The text of the metrics, in pieces that are made when they are needed: with many peers it is
 /// larger than the state.
 #[derive(Debug)]
 pub(crate) struct Pieces<S> {
@@ -306,7 +311,7 @@ fn collect_lanes(service: &ServiceStatus, out: &mut Exposition) {
     each(&PLACES_FULL, &|lane| lane.full.unwrap_or(0));
 }
 
-/// For how long what is due has not come.
+/// How long checks, answers and messages have been overdue.
 fn collect_overdue(service: &ServiceStatus, out: &mut Exposition) {
     let overdue = |seconds: Option<u64>| number(seconds.unwrap_or(0));
     let probing = &service.probing;

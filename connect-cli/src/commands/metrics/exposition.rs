@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Metrics as text, in the two forms that Prometheus and similar programs read.
+//! Metrics as text, in the two formats that Prometheus and similar programs read.
 //!
 //! There are two differences: in OpenMetrics the name of a counter lacks the `_total` of its
 //! samples, and there is a mark at the end.
@@ -31,7 +31,7 @@ impl Form {
 /// What a family of metrics measures.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Kind {
-    /// A value that comes and goes.
+    /// A value that rises and falls.
     Gauge,
     /// A number that only grows; its samples end with `_total`.
     Counter,
@@ -59,7 +59,7 @@ impl Family {
     }
 }
 
-/// A value that goes up and down.
+/// A value that rises and falls.
 pub(crate) const fn gauge(name: &'static str, help: &'static str) -> Family {
     let kind = Kind::Gauge;
     Family { name, kind, help }
@@ -83,7 +83,7 @@ pub(crate) const fn info(name: &'static str, help: &'static str) -> Family {
     Family { name, kind, help }
 }
 
-/// Counts as what the formats know, floating point.
+/// Both formats have floating-point numbers only.
 #[expect(
     clippy::cast_precision_loss,
     reason = "nothing is counted beyond 2^53 in the life of a process"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `metrics`: the figures of the service and its peers, for Prometheus and its kin.
+//! `metrics`: the figures of the service and its peers, for Prometheus and similar programs.
 
 mod collect;
 pub(crate) mod exposition;
@@ -23,14 +23,14 @@ use crate::error::Error;
 /// Give the figures of the service and its peers to Prometheus
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Without --output and --listen the metrics go to standard output. A service that does not \
-    answer is told as tripe_connect_up 0, and by the exit code; one that answers but has no place \
-    for this program as tripe_connect_turned_away 1. With --listen at most 64 connections are open \
-    at the same time; one more closes the one that has been idle for longest, and none that waits \
-    for its figures. A request must be complete within 5 seconds, and a service that has not \
-    answered within 8 seconds, or within --timeout, does not answer. Alert rules and a dashboard \
-    are in packaging/prometheus and packaging/grafana, and below \
-    /usr/share/doc/tripe-connect/examples in the package.\n\n\
+    Without --output and --listen the metrics go to standard output. If the service does not \
+    answer, tripe_connect_up is 0, and the exit code says so too. If the service answers but has \
+    too many connections, tripe_connect_turned_away is 1. The service has 8 seconds to answer, \
+    or the time of --timeout. With --listen, at most 64 connections are open at the same time; \
+    one more closes the one that has been idle for longest, but never one that waits for its \
+    figures. A request must be complete within 5 seconds. Alert rules and a dashboard are in \
+    packaging/prometheus and packaging/grafana, and below /usr/share/doc/tripe-connect/examples \
+    in the package.\n\n\
     Examples:\n\
     \x20 connect-cli metrics\n\
     \x20 connect-cli metrics --output /var/lib/prometheus/node-exporter/tripe-connect.prom\n\
@@ -81,7 +81,7 @@ impl Metrics {
     }
 }
 
-/// Replaces a file as a whole, so that nobody reads half of one.
+/// Replaces a file in one step, so that nobody reads an incomplete one.
 fn replace(path: &Path, mut text: impl Iterator<Item = String>) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -89,7 +89,7 @@ fn replace(path: &Path, mut text: impl Iterator<Item = String>) -> io::Result<()
     };
     let mut file = tempfile::NamedTempFile::new_in(directory)?;
     text.try_for_each(|piece| file.write_all(piece.as_bytes()))?;
-    // The collector is somebody else.
+    // The collector runs as another user.
     let permissions = std::fs::Permissions::from_mode(0o644);
     file.as_file().set_permissions(permissions)?;
     file.persist(path).map_err(|error| error.error)?;

@@ -15,8 +15,8 @@ const PEERS: Family = gauge(
 );
 const PEERS_STALE: Family = gauge(
     "peers_record_changed",
-    "Peers that are not as the database has them: with values of an earlier record (changed), \
-     without a record (struck), or to be added at start-up and not there (new).",
+    "Peers that differ from the database: with values of an earlier record (changed), without a \
+     record (struck), or to be added at start-up but not at the server (new).",
 );
 const PEER: Family = info("peer", "The peer's interface and address.");
 const PEER_STATE: Family = gauge(
@@ -25,8 +25,8 @@ const PEER_STATE: Family = gauge(
 );
 const PEER_UP: Family = gauge(
     "peer_up",
-    "1 for a peer that is up, 0 for one that should be and is not; not for others, nor before the \
-     first check has ended.",
+    "1 for a peer that is up, 0 for one that should be up and is not; left out for other peers, \
+     and until the first check has ended.",
 );
 const PEER_WANTED: Family = gauge(
     "peer_wanted",
@@ -69,8 +69,8 @@ const PEER_RECONNECTS: Family = counter(
 );
 const PEER_AGE: Family = gauge(
     "peer_age_seconds",
-    "Time since the peer was adopted or first seen, or since it was removed, or since its addition \
-     was first tried.",
+    "Time since the peer was adopted or first seen, or since it was removed, or since the first \
+     attempt to add it.",
 );
 
 const PEER_LOOKUP_FAILED: Family = gauge(
@@ -80,25 +80,25 @@ const PEER_LOOKUP_FAILED: Family = gauge(
 
 const PEER_SCRIPT_FAILED: Family = gauge(
     "peer_script_failed",
-    "1 while the latest run of the script of the peer did not end well.",
+    "1 as long as the latest run of this script of the peer is one that failed.",
 );
 
 const PEER_SCRIPT_RUNNING: Family = gauge(
     "peer_script_running_seconds",
-    "Time for which the script of the peer has run, or waited for others, if that is over a \
+    "Time for which this script of the peer has run, or waited for others, if that is over a \
      minute or the script cannot be ended.",
 );
 
 const PEER_SCRIPT_SURVIVES: Family = gauge(
     "peer_script_survives_seconds",
-    "Time since the script of the peer, which was to end, was sent KILL, if it lives on.",
+    "Time since this script of the peer was sent KILL, if it still runs.",
 );
 
 fn watched(peer: &PeerStatus) -> bool {
     peer.state.is_adopted()
 }
 
-/// Whether a peer is up; `None` if that is not known, or if it need not be.
+/// Whether a peer is up; `None` if that is not known, or if the peer need not be up.
 fn up(peer: &PeerStatus) -> Option<bool> {
     match peer.state {
         PeerState::Up => Some(true),
@@ -107,7 +107,7 @@ fn up(peer: &PeerStatus) -> Option<bool> {
     }
 }
 
-/// The age of a peer that is or was there, or that it was tried to add.
+/// The age of a peer that the server has or had, or that the service has tried to add.
 fn age(peer: &PeerStatus) -> Option<f64> {
     let known = peer.state.is_present() || peer.connection.removal.is_some();
     let tried = peer.state == PeerState::Adding || peer.age > 0;
@@ -131,7 +131,7 @@ pub(crate) enum Samples {
     Others(fn(&PeerStatus, &mut Exposition)),
 }
 
-/// The families of each peer, in the order in which they are told.
+/// The families of each peer, in the order in which they are written.
 pub(crate) const FAMILIES: [Samples; 19] = [
     Samples::Others(address),
     Samples::Others(states),
@@ -228,7 +228,7 @@ fn surviving_scripts(peer: &PeerStatus, out: &mut Exposition) {
     }
 }
 
-/// How many peers are in which state, and how many are not as the database has them.
+/// How many peers are in which state, and how many differ from the database.
 pub(crate) fn count(peers: &[PeerStatus], out: &mut Exposition) {
     let count = |is_counted: &dyn Fn(&PeerStatus) -> bool| {
         let count = peers.iter().filter(|peer| is_counted(peer)).count();

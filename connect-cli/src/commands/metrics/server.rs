@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The HTTP side of `metrics --listen`: one request a connection, `GET /metrics`, nothing else.
+//! The HTTP side of `metrics --listen`: one request for each connection, and only `GET /metrics`.
 //!
 //! Connections on which nothing is sent, or read, must not delay a scrape. So a new connection
 //! never waits: if there are too many connections, one that is idle is closed.
@@ -43,16 +43,16 @@ const MAX_CONNECTIONS: usize = 64;
 /// How long the head of a request may take.
 const HEAD_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long the service may take to answer. Prometheus gives a scrape up after ten seconds by
-/// default, and only an answer in time can say that the service does not answer. The state of
-/// 100,000 peers takes a second or two.
+/// How long the service may take to answer. By default, Prometheus waits ten seconds for a scrape;
+/// an answer that says that the service does not answer must come before that. The state of 100,000
+/// peers takes one or two seconds.
 const ANSWER_LIMIT: Duration = Duration::from_secs(8);
 
-/// How long a connection may take: more than the head of a request and the service may.
+/// How long a connection may take: longer than the head of a request and the service together.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// How long to wait where a connection cannot be accepted, since the system lacks resources or all
-/// others wait for their figures.
+/// How long to wait if a connection cannot be accepted, since the system lacks resources or all
+/// connections wait for their figures.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves until interrupted.
@@ -98,9 +98,9 @@ async fn listen(
     }
 }
 
-/// How far a connection is. This decides which one is closed for a new one: first those on which
-/// nothing is asked, then those that do not read their answers; of these the one that has been idle
-/// for longest. One that waits for its figures is not closed.
+/// The progress of a connection. It decides which one is closed when a new one needs its place:
+/// first those that have sent no request, then those that do not read their answers; among these,
+/// the one that has been idle for longest. A connection that waits for its figures is not closed.
 #[derive(Debug)]
 struct Progress(AtomicU64);
 
@@ -134,11 +134,12 @@ async fn accept(listener: &TcpListener, server: Arc<Server>) {
                 let progress = Arc::new(Progress::begun());
                 let serving = serve(stream, Arc::clone(&server), Arc::clone(&progress));
                 connections.push((tokio::spawn(serving).abort_handle(), progress));
-                // Those that were accepted are to read their requests before the next ones come.
+                // The tasks of accepted connections are to read their requests before the next
+                // connection is accepted.
                 yield_now().await;
             }
             Err(error) => {
-                // Whoever reads this must not hold a scrape up.
+                // A reader of standard error that is slow must not delay a scrape.
                 Stream::Err.line(format!("connect-cli: cannot accept a connection: {error}"));
                 sleep(PAUSE).await;
             }
@@ -146,8 +147,8 @@ async fn accept(listener: &TcpListener, server: Arc<Server>) {
     }
 }
 
-/// Closes a connection if there are as many as may be. Returns `false` if all of them wait for
-/// their figures, as they do not for long.
+/// Closes a connection if there are as many as are allowed. Returns `false` if all of them wait for
+/// their figures, which does not take long.
 fn make_room(connections: &mut Vec<(AbortHandle, Arc<Progress>)>) -> bool {
     connections.retain(|(connection, _)| !connection.is_finished());
     if connections.len() < MAX_CONNECTIONS {
@@ -170,11 +171,12 @@ async fn serve(stream: TcpStream, server: Arc<Server>, progress: Arc<Progress>) 
         .keep_alive(false)
         .half_close(true)
         .serve_connection(TokioIo::new(stream), service);
-    // An error is the client's: it was too slow, closed the connection or sent nonsense.
+    // An error is the client's fault: it was too slow, closed the connection or sent something
+    // malformed.
     let _ = timeout(LIMIT, connection).await;
 }
 
-/// What all connections are answered from.
+/// What the answers on all connections are made from.
 struct Server {
     form: Option<Form>,
     common: Common,
@@ -219,10 +221,10 @@ impl Server {
     }
 }
 
-/// The body of an answer, of which each piece is made when the one before was read.
+/// The body of an answer. Each piece is made when the one before it was read.
 struct Body {
     next: Option<String>,
-    /// What comes after that; `None` if that is all.
+    /// The pieces after that; `None` if there are no more.
     pieces: Option<Pieces<Arc<State>>>,
     progress: Arc<Progress>,
 }
@@ -300,10 +302,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_service_that_stands_still_is_told_before_prometheus_gives_the_scrape_up() {
+    async fn a_service_that_is_suspended_is_reported_before_prometheus_ends_the_scrape() {
         let place = tempfile::tempdir().unwrap();
         let socket = place.path().join("control.sock");
-        // Connections are made, and nobody accepts them.
+        // Clients can connect, but nobody accepts the connections.
         let _frozen = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         let common = |timeout: Option<&str>| {
             Common::new(CommonOptions {
@@ -314,7 +316,7 @@ mod tests {
         };
         for (timeout, expected) in [(None, 8), (Some("3"), 3), (Some("7"), 7)] {
             let common = common(timeout);
-            // The clock of this test is the runtime's, which moves on when nothing else can.
+            // The clock of this test is the runtime's, which advances when no task can do anything.
             let start = tokio::time::Instant::now();
             let state = States::new(OLDEST).get(&common, limit(&common)).await;
             let text = Pieces::new(state, Form::Prometheus).collect::<String>();

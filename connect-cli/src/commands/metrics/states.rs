@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The states that scrapes are answered with, few at a time: that of many peers is large, and so
-//! would be what the service has to do if each scrape read one for itself.
+//! The states from which scrapes are answered, few at a time. A state with many peers is large, and
+//! if each scrape read one of its own, the service would have much to do.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -14,31 +14,31 @@ use crate::client::connection::ControlError;
 use crate::client::limit::within;
 use crate::common::Common;
 
-/// How many states are in use when the newest is used once more: usually there is the one that is
-/// read now, and at most the one that the scrape before is still answered with.
+/// If more states than this are in use, the newest is used again. Usually there are only the one
+/// that is being read, and perhaps the one from which the previous scrape is still being answered.
 const USUAL: usize = 2;
 
-/// How old a state is at most that is used once more. So those who read their answers slowly hold a
-/// few states only, and no scrape waits for them.
+/// The greatest age of a state that is used again. So clients that read their answers slowly keep
+/// only a few states in memory, and no scrape waits for them.
 pub(crate) const OLDEST: Duration = Duration::from_secs(10);
 
 /// The states in use.
 #[derive(Debug)]
 pub(crate) struct States {
     oldest: Duration,
-    /// Each with the time at which it was complete. Who holds the lock reads the next one.
+    /// Each with the time at which it was complete. The task that holds the lock reads the next
+    /// one.
     used: Mutex<Vec<(Monotonic, Weak<State>)>>,
 }
 
 impl States {
-    /// None yet. One that is older is not used once more.
+    /// None yet. A state that is older than this is not used again.
     pub(crate) fn new(oldest: Duration) -> Self {
         let used = Mutex::default();
         States { oldest, used }
     }
 
-    /// A state that was complete only after this was called. If many are in use, one that is not
-    /// old.
+    /// A state that was completed after this call; if many are in use, one that is not too old.
     pub(crate) async fn get(&self, common: &Common, limit: Option<Duration>) -> Arc<State> {
         let asked = clock::now();
         let state = async {
@@ -84,7 +84,7 @@ mod tests {
         .unwrap()
     }
 
-    /// A core that tells its state to three clients.
+    /// A core that sends its state to three clients.
     async fn core(listener: &Listener) {
         for _ in 0..3 {
             let (stream, _) = transport::accept(listener).await.unwrap();
@@ -108,13 +108,13 @@ mod tests {
             ..CommonOptions::default()
         });
         let listener = transport::listen(&socket, 0o600).await.unwrap();
-        // However slow this test is.
+        // There is no limit, so that a slow test does not fail.
         let states = States::new(Duration::MAX);
         let get = || states.get(&common, None);
         let checking = async {
             let (one, other) = tokio::join!(get(), get());
             assert!(one.is_ok() && Arc::ptr_eq(&one, &other));
-            // Who asks later gets another one, as long as there are not many.
+            // A later call gets another one, as long as there are not many.
             let later = get().await;
             assert!(later.is_ok() && !Arc::ptr_eq(&one, &later));
             for _ in 0..9 {

@@ -150,7 +150,7 @@ async fn ask_all(hosts: Vec<String>, words: Vec<String>) -> Vec<Told> {
     for (number, host) in hosts.into_iter().enumerate() {
         let (places, words) = (Arc::clone(&places), Arc::clone(&words));
         asked.spawn(async move {
-            // It is never closed.
+            // The semaphore is never closed.
             let _place = places.acquire_owned().await;
             let answer = ssh::ask(&host, &words).await;
             (number, Told { host, answer })
@@ -210,8 +210,8 @@ fn lines(told: &[Told], out: &mut Output) -> Result<(), Error> {
     Ok(())
 }
 
-/// The exit code of all: 0 if each has ended so, that of those that have not if it is the same, and
-/// else 1.
+/// The exit code for all: 0 if it is 0 on each host; if all others have the same code, that code;
+/// or else 1.
 fn common_exit(told: &[Told]) -> u8 {
     let codes = told.iter().map(|told| match &told.answer.failure {
         Some(_) => Exit::Unavailable as u8,

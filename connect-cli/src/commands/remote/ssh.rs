@@ -19,11 +19,11 @@ const NOT_CONNECTED: i32 = 255;
 /// The status with which a shell says that there is no such program.
 const NO_PROGRAM: i32 = 127;
 
-/// How much one host may say: the state of 100,000 peers takes about as much.
+/// How much one host may send: about the size of the state of 100,000 peers.
 const MOST: u64 = 128 << 20;
 
-/// A host that does not answer is given up after this many seconds, and one that falls silent
-/// after three times half of it.
+/// ssh waits for a host that does not answer for this many seconds, and for one that stops
+/// answering for three times half of that.
 const OPTIONS: [&str; 6] = [
     "-o",
     "ConnectTimeout=10",
@@ -54,7 +54,7 @@ fn ssh(host: &str, words: &[String], options: &[&str]) -> Command {
     command
         .args(OPTIONS)
         .args(options)
-        // A host is never taken for an option.
+        // So a host's name is never read as an option.
         .args(["--", host])
         .arg(text::shell_words(ours))
         .kill_on_drop(true);
@@ -76,12 +76,12 @@ pub(super) async fn instead(host: &str, words: &[String]) -> Result<u8, Error> {
             host: host.to_owned(),
             why: why(code, ""),
         }),
-        // ssh was ended by a signal, as we are then.
+        // If a signal has ended ssh, it will also end us.
         code => Ok(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)),
     }
 }
 
-/// Runs the command on a host and gives what it says. Nobody can type a password.
+/// Runs the command on a host and returns its output. Nobody can type a password.
 pub(super) async fn ask(host: &str, words: &[String]) -> Answer {
     match run(host, words).await {
         Ok(answer) => answer,
@@ -102,7 +102,7 @@ async fn run(host: &str, words: &[String]) -> io::Result<Answer> {
     let (stdout, stderr) = tokio::join!(read(stdout), read(stderr));
     let (stdout, stderr) = (stdout?, stderr?);
     if stdout.len() as u64 > MOST || stderr.len() as u64 > MOST {
-        return Err(io::Error::other("the host says too much"));
+        return Err(io::Error::other("the host sends too much output"));
     }
     let status = child.wait().await?;
     let failure = match status.code() {
@@ -126,14 +126,14 @@ async fn read(stream: Option<impl AsyncRead + Unpin>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Why there is no answer: the last that ssh has said, if it has said anything.
+/// Why there is no answer: the last line that ssh has written, if there is one.
 fn why(code: i32, stderr: &str) -> String {
     if code == NO_PROGRAM {
-        return "there is no connect-cli on the path of its users; install it there".to_owned();
+        return "its PATH has no connect-cli; install it there".to_owned();
     }
     let said = stderr.lines().map(str::trim).rfind(|line| !line.is_empty());
     match said {
         Some(said) => format!("ssh cannot reach it: {said}"),
-        None => "ssh cannot reach it; what it said stands above".to_owned(),
+        None => "ssh cannot reach it; its message is above".to_owned(),
     }
 }

@@ -11,11 +11,11 @@ use crate::output::status_text::peer_columns;
 use crate::output::table::{Cell, Column, Table};
 use crate::output::{Output, SCHEMA, text};
 
-/// How much of a checksum is shown. It tells a few databases apart; JSON has all of it.
+/// How much of a checksum is shown: enough to distinguish a few databases. JSON has all of it.
 const CHECKSUM: usize = 12;
 
-/// What is read of `status --json`. All that is shown is words and figures, so a host may have a
-/// newer version.
+/// What is read of `status --json`. Only words and figures are shown, so a host may have a newer
+/// version.
 #[derive(Debug, Deserialize)]
 struct State {
     schema: u32,
@@ -64,23 +64,24 @@ struct Script {
     kind: String,
 }
 
-/// The state that a host has told, or why there is none.
+/// The state that a host has sent, or why there is none.
 fn state(told: &Told) -> Result<State, String> {
     if let Some(why) = told.trouble() {
         return Err(why);
     }
     let state: State = serde_json::from_str(&told.answer.stdout)
-        .map_err(|error| format!("its answer cannot be read: {error}"))?;
+        .map_err(|error| format!("its answer is malformed: {error}"))?;
     if state.schema != SCHEMA {
         return Err(format!(
-            "it answers with schema {}, this program reads {SCHEMA}: install the same version on both",
+            "it answers with schema {}, but this program reads {SCHEMA}: install the same \
+             version on both hosts",
             state.schema
         ));
     }
     Ok(state)
 }
 
-/// Shows the state of all hosts that have told it, and why the others have not.
+/// Shows the state of all hosts that have sent it, and why the others have not.
 pub(super) fn show(told: &[Told], wide: bool, out: &mut Output) -> io::Result<()> {
     let states: Vec<(&str, Result<State, String>)> = told
         .iter()

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What one of several hosts has told.
+//! The answer of one of several hosts.
 
 use super::ssh::Answer;
 
-/// What one host has told.
+/// The answer of one host.
 #[derive(Debug)]
 pub(super) struct Told {
     pub(super) host: String,
@@ -11,7 +11,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Why the host has not told what was asked for.
+    /// Why there is no usable answer of the host.
     pub(super) fn trouble(&self) -> Option<String> {
         if let Some(failure) = &self.answer.failure {
             return Some(failure.clone());

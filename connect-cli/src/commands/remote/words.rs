@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A command line without some of its options, whichever way they were given.
+//! A command line without some of its options, in whatever form they were given.
 
 use clap::{Arg, Command};
 
@@ -49,7 +49,7 @@ pub(super) fn without(command: &Command, words: &[String], left_out: &[&str]) ->
             kept.push(word.clone());
             match command.find_subcommand(word) {
                 Some(inner) => command = inner,
-                // What follows is all another program's.
+                // The words that follow are for another program.
                 None if command.get_positionals().any(Arg::is_trailing_var_arg_set) => break,
                 None => {}
             }

@@ -31,7 +31,7 @@ const ALL: [Column; 8] = [
 /// The least width of a name.
 const LEAST_NAME: usize = 6;
 
-/// The longest name that is shown whole before other columns get room.
+/// The longest name that is shown completely before other columns get room.
 const USUAL_NAME: usize = 16;
 
 /// The greatest width of a name.
@@ -55,8 +55,8 @@ pub(crate) const BAR: usize = 8;
 /// The width of the time until the next ping.
 const NEXT: usize = 6;
 
-/// The least width of the line of recent round trips, and what it has before the columns that are
-/// less important get room.
+/// The least width of the line of recent round trips. Less important columns get room only when it
+/// has this width.
 const LEAST_RECENT: usize = 10;
 const USUAL_RECENT: usize = 24;
 

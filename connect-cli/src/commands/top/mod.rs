@@ -52,10 +52,11 @@ const FRAME: Duration = Duration::from_millis(50);
 /// Show the peers and what happens, live on the whole screen
 #[derive(Args, Debug)]
 #[command(after_help = "\
-    Each peer has a bar of its lost pings and a line of its recent round trips, where × is a \
-    lost ping; a narrow screen has fewer columns. Below is what happened, from before the start on. \
-    Keys: arrows, page up and down, home and end choose a peer, s sorts by the next column, k kicks \
-    the peer after asking, i shows everything about it, q quits.\n\n\
+    Each peer has a bar for its lost pings and a line for its recent round trips, in which × is \
+    a lost ping. A narrow screen shows fewer columns. Below are the latest events, also those \
+    from before the start of this program. Keys: arrows, page up and down, home and end choose a \
+    peer, s sorts by the next column, k kicks the peer after asking, i shows everything about \
+    it, q quits.\n\n\
     Examples:\n\
     \x20 connect-cli top")]
 pub(crate) struct Top {}
@@ -75,7 +76,8 @@ impl Top {
             return Err(Error::System {
                 action: "show a screen".into(),
                 source: io::Error::other(
-                    "input or output is no terminal; `connect-cli status --watch' needs none",
+                    "input or output is no terminal; use `connect-cli status --watch', which \
+                     needs none",
                 ),
             });
         }

@@ -119,7 +119,7 @@ fn a_wide_screen_has_more_columns_and_uses_its_last() {
 }
 
 #[test]
-fn what_is_wrong_with_scripts_as_a_whole_stands_at_the_top() {
+fn faults_of_all_scripts_together_are_at_the_top() {
     let mut model = model(3);
     model.service.scripts = serde_json::from_value(json!({
         "connected": true, "connections": 1, "pid": 1, "version": "2.0.0",
@@ -131,7 +131,7 @@ fn what_is_wrong_with_scripts_as_a_whole_stands_at_the_top() {
     assert!(lines[0].contains("journal of scripts at fault for 1m20s"));
     let journal = "! the journal of scripts has had a fault for 1m20s";
     assert!(lines[1].starts_with(journal), "{lines:?}");
-    let places = "! 64 ifup and ifdown scripts are under way, as many as may be";
+    let places = "! 64 ifup and ifdown scripts are under way, which is the limit";
     assert!(lines[2].starts_with(places), "{lines:?}");
 }
 

@@ -15,7 +15,7 @@ use crate::machine::requester::Requester;
 use crate::machine::server::Pending;
 
 impl Machine {
-    /// The server is gone: nothing is added, and no greeting will come.
+    /// The server is lost: nothing is added, and no greeting will come.
     pub(in crate::machine) fn fail_additions(&mut self, words: &[String]) {
         for (name, adding) in std::mem::take(&mut self.additions.under_way) {
             for requester in adding.requesters {
@@ -27,8 +27,8 @@ impl Machine {
         }
     }
 
-    /// Gives up greetings that do not come, adds peers again that did not answer, and applies more
-    /// changes of the database.
+    /// Ends waits for greetings that have not come, adds peers again that did not answer, and
+    /// applies more changes of the database.
     pub(in crate::machine) fn tend_additions(&mut self) {
         self.expire_greetings();
         self.tend_revivals();
@@ -55,7 +55,7 @@ impl Machine {
         }
     }
 
-    /// Adds a peer at `address`. A peer of that name which the server has already is removed
+    /// Adds a peer at `address`. If the server already has a peer of that name, it is removed
     /// first, so that a connection can always be made again.
     pub(in crate::machine) fn add(
         &mut self,
@@ -79,7 +79,8 @@ impl Machine {
         };
         if let Some(adding) = self.additions.under_way.get_mut(name) {
             if adding.address == address {
-                // Asked twice for the same thing: done once, and both are told.
+                // The same addition was requested twice: it is made once, and both requesters are
+                // told.
                 adding.requesters.push(requester);
             } else {
                 self.reply_failed(&requester, name, ["peer-exists", name]);
@@ -93,7 +94,7 @@ impl Machine {
         }
         self.additions.attempts.begin(name, not_up, self.now);
         let adding = Adding {
-            // A peer that somebody else has added meanwhile stays as it is.
+            // If somebody else has added the peer meanwhile, it stays as it is.
             retried: requester == Requester::Revival,
             requesters: vec![requester],
             address,

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Since when peers are being added and are not up: attempts that follow each other count as one.
+//! Since when there have been attempts to add peers that are not up: attempts that follow each
+//! other count as one.
 //!
-//! A name that cannot be resolved, or a peer that does not answer, is tried again and again by
-//! whoever wants it up, such as a job of cron. Each attempt has a fresh state, which alone would
-//! never look old.
+//! If a name cannot be resolved, or a peer does not answer, a job of cron may add the peer again
+//! and again. Each attempt begins with a new state, so by the state alone the peer would never be
+//! overdue.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,16 +12,16 @@ use std::time::Duration;
 use connect_ipc::clock::Monotonic;
 use peerdb::Database;
 
-/// After what time without one, a further attempt is a new beginning: longer than the pauses of
-/// jobs that try to keep a peer up.
+/// After this time without an attempt, the next one does not count as the same: longer than the
+/// pauses of jobs that try to keep a peer up.
 const APART: Duration = Duration::from_secs(600);
 
-/// Attempts to get one peer up.
+/// Attempts to add one peer.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
     /// When the first of them began.
     since: Monotonic,
-    /// When the last one did.
+    /// When the last one began.
     last: Monotonic,
 }
 
@@ -44,7 +45,7 @@ impl Attempts {
         self.0.remove(name);
     }
 
-    /// Since when it has been tried to get this peer up.
+    /// Since when there have been attempts to add this peer.
     pub(in crate::machine) fn since(&self, name: &str) -> Option<Monotonic> {
         self.0.get(name).map(|attempt| attempt.since)
     }

@@ -23,11 +23,12 @@ use revivals::Revivals;
 /// An addition under way.
 #[derive(Clone, Debug)]
 struct Adding {
-    /// Everybody who asked for just this.
+    /// All who requested exactly this addition.
     requesters: Vec<Requester>,
     address: Vec<String>,
     options: Vec<String>,
-    /// Whether the name was found taken once already; a second time is somebody else's doing.
+    /// Whether the server already had a peer of this name once; if it has one again, somebody else
+    /// has added it.
     retried: bool,
 }
 
@@ -54,21 +55,21 @@ impl Additions {
         self.under_way.contains_key(name)
     }
 
-    /// Another database is in use: forgets what it has no record of, or another one.
+    /// Another database is in use: forgets the peers without a record, or whose record differs.
     pub(super) fn database_read(&mut self, database: &Database) {
         self.attempts.keep_recorded(database);
         self.lookups.keep_recorded(database);
         self.revivals.keep_unchanged(database);
     }
 
-    /// Whoever asked is gone, and is not told what becomes of an addition.
+    /// A requester is gone, so it is not told the result of an addition.
     pub(super) fn forget(&mut self, is_gone: &dyn Fn(&Requester) -> bool) {
         for addition in self.under_way.values_mut() {
             addition.requesters.retain(|requester| !is_gone(requester));
         }
     }
 
-    /// How many are to be told what becomes of additions.
+    /// How many requesters wait for the result of an addition.
     #[cfg(test)]
     pub(super) fn requesters(&self) -> usize {
         self.under_way.values().map(|it| it.requesters.len()).sum()
@@ -79,7 +80,7 @@ impl Additions {
         (self.under_way.len(), self.greetings.len())
     }
 
-    /// When a greeting is no longer waited for, or the next change is to be applied.
+    /// When a wait for a greeting ends, or the next change is to be applied.
     pub(super) fn deadline(&self, now: Monotonic) -> Option<Monotonic> {
         let greetings = self.greetings.iter().map(|greeting| greeting.deadline);
         let applying = self.applying.as_ref().filter(|it| it.has_more());
@@ -98,6 +99,6 @@ struct Greeting {
     requester: Requester,
     /// The peer to be added.
     peer: String,
-    /// When waiting ends.
+    /// When the wait ends.
     deadline: Monotonic,
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The command `passive`: a challenge is given out, and whoever greets with it is added.
+//! The command `passive`: gives out a challenge, and adds the peer that greets with it.
 
 use tripe_admin::{Address, Failure, Interval};
 
@@ -9,7 +9,7 @@ use crate::machine::commands::MAX_ASKED;
 use crate::machine::requester::Requester;
 use crate::machine::server::Pending;
 
-/// How long to wait for a greeting where no `-timeout` is given (connect(8), `passive`).
+/// How long to wait for a greeting without `-timeout` (connect(8), `passive`).
 const PATIENCE: Interval = Interval::from_secs(30);
 
 impl Machine {
@@ -99,7 +99,7 @@ impl Machine {
         });
     }
 
-    /// A greeting came in. One that nobody waits for is somebody else's.
+    /// A greeting came in. If no command waits for it, it belongs to another program.
     pub(in crate::machine) fn greeted(&mut self, challenge: &str, address: &Address) {
         let greetings = &mut self.additions.greetings;
         let found = greetings
@@ -128,7 +128,7 @@ impl Machine {
         }
     }
 
-    /// Whoever asked is gone: the challenges given out for it are forgotten.
+    /// A requester is gone: the challenges given out for it are forgotten.
     pub(in crate::machine) fn forget_greetings(&mut self, is_gone: &dyn Fn(&Requester) -> bool) {
         self.additions
             .greetings

@@ -8,8 +8,9 @@
 //!                              +----failed------+<-------------- a longer pause -----------+
 //! ```
 //!
-//! It ends when somebody else adds the peer, when it is removed for another reason, and when its
-//! record goes or changes. Once the peer has answered, the pauses begin with the shortest again.
+//! This ends when somebody else adds the peer, when it is removed for another reason, and when its
+//! record is removed or changes. Once the peer has answered, the pauses begin with the shortest
+//! again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +20,7 @@ use connect_policy::pinging::WhenDead;
 use peerdb::{Database, Record};
 use serde::{Deserialize, Serialize};
 
-/// How far it has come with one peer.
+/// What happens next with one peer.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Stage {
@@ -37,7 +38,7 @@ pub(super) struct Revival {
     pub(super) stage: Stage,
     /// How often in a row it was removed, or could not be added.
     pub(super) failures: u32,
-    /// Its last number, from which the part of the pause that is left to chance is made.
+    /// Its last number, which determines the random part of the pause.
     pub(super) id: PeerId,
     /// The record that it had. Another one ends the series.
     pub(super) record: Record,
@@ -53,7 +54,7 @@ pub(in crate::machine) struct SavedRevival {
     id: PeerId,
 }
 
-/// All peers that are to come back, at most one for each record of the start-up list.
+/// All peers that are added again, at most one for each record of the start-up list.
 #[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Revivals {
     by_name: BTreeMap<Box<str>, Revival>,
@@ -61,7 +62,7 @@ pub(in crate::machine) struct Revivals {
     due: BTreeSet<(Monotonic, Box<str>)>,
 }
 
-/// The record of a peer that is to come back when it is dead; `None` if it is not.
+/// The record of a peer, if it asks that the peer is added again when it does not answer.
 pub(super) fn comes_back<'a>(database: &'a Database, name: &str) -> Option<&'a Record> {
     let wants = |record: &&Record| WhenDead::of(record) == WhenDead::Retry;
     let record = database.peer(name).filter(wants);
@@ -69,7 +70,7 @@ pub(super) fn comes_back<'a>(database: &'a Database, name: &str) -> Option<&'a R
 }
 
 impl Revivals {
-    /// Notes how far it has come with a peer.
+    /// Sets the stage of a peer.
     pub(super) fn set(&mut self, name: &str, revival: Revival) {
         self.end(name);
         if let Stage::Waiting(at) = revival.stage {
@@ -78,7 +79,7 @@ impl Revivals {
         self.by_name.insert(name.into(), revival);
     }
 
-    /// Nothing more is tried for a peer.
+    /// Ends the attempts for a peer.
     pub(super) fn end(&mut self, name: &str) {
         if let Some(revival) = self.by_name.remove(name)
             && let Stage::Waiting(at) = revival.stage
@@ -87,7 +88,7 @@ impl Revivals {
         }
     }
 
-    /// Goes on to another stage with a peer.
+    /// Moves a peer to another stage.
     pub(super) fn enter(&mut self, name: &str, stage: Stage) {
         if let Some(mut revival) = self.by_name.get(name).cloned() {
             revival.stage = stage;
@@ -95,7 +96,7 @@ impl Revivals {
         }
     }
 
-    /// The server has a peer: by our doing, or by somebody else's.
+    /// The server has a peer: we have added it, or somebody else.
     pub(in crate::machine) fn added(&mut self, name: &str) {
         match self.by_name.get(name).map(|revival| revival.stage) {
             Some(Stage::Waiting(_)) => self.end(name),
@@ -104,7 +105,7 @@ impl Revivals {
         }
     }
 
-    /// How far it has come with a peer.
+    /// The stage of a peer.
     pub(super) fn get(&self, name: &str) -> Option<&Revival> {
         self.by_name.get(name)
     }
@@ -122,7 +123,7 @@ impl Revivals {
         }
     }
 
-    /// Ends what another database has gone or changed.
+    /// Ends the attempts for peers whose record was removed or has changed.
     pub(super) fn keep_unchanged(&mut self, database: &Database) {
         let changed = self.by_name.iter().filter(|(name, revival)| {
             !database.is_auto(name) || database.peer(name) != Some(&revival.record)
@@ -145,7 +146,7 @@ impl Revivals {
         .collect()
     }
 
-    /// Goes on with what an earlier core has left, as far as the database has the peers.
+    /// Continues with what an earlier core has saved, for the peers that the database has.
     pub(in crate::machine) fn restore(
         &mut self,
         left: Vec<SavedRevival>,
@@ -157,7 +158,8 @@ impl Revivals {
                 continue;
             };
             let stage = match saved.stage {
-                // Nobody waits for the answer any more; if the peer is there, this ends it.
+                // The answer to the attempt is lost; if the server has the peer, that ends the
+                // attempts.
                 Stage::Adding => Stage::Waiting(now),
                 stage => stage,
             };

@@ -16,8 +16,8 @@ use crate::machine::Machine;
 use crate::machine::peers::{Adoption, Peer};
 use crate::machine::requester::Requester;
 
-/// How many additions are begun in one turn, so that a server that comes back after a long time
-/// does not hold up the turn; the others follow in the next one.
+/// How many additions are begun in one turn, so that the turn stays short when a server returns
+/// after a long time; the others follow in the next turns.
 const BEGUN_IN_A_TURN: usize = 64;
 
 impl Machine {
@@ -53,7 +53,7 @@ impl Machine {
         tracing::info!(
             peer = name,
             seconds = pause.as_secs(),
-            "{name} is added again after a pause"
+            "adding {name} again after a pause"
         );
         let revival = Revival {
             stage: Stage::Waiting(self.now + pause),
@@ -64,8 +64,8 @@ impl Machine {
         self.additions.revivals.set(name, revival);
     }
 
-    /// Whether attempts can be made: as long as the peers of the server are not known, a peer may
-    /// be there already.
+    /// Whether attempts can be made: until the server has listed its peers, it may already have the
+    /// peer.
     fn may_revive(&self) -> bool {
         self.link() == ServerLink::Up && !self.server.leaving
     }
@@ -87,7 +87,7 @@ impl Machine {
                 return;
             };
             if self.peers.find(&name).is_some() || self.additions.is_under_way(&name) {
-                // Somebody else was faster.
+                // Somebody else has added the peer first.
                 self.additions.revivals.end(&name);
                 continue;
             }

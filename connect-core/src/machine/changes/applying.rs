@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Applying changes of the database: each peer gets what it waits for, a few at a time.
+//! Applies changes of the database: brings peers in line with it, a few at a time.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -22,7 +22,7 @@ const BEGUN_IN_A_TURN: usize = 64;
 const ADDRESS_TAKEN: &str = "peer-addr-exists";
 
 impl Machine {
-    /// An operator has all changes applied. `by` says who, for observers.
+    /// An operator requests that all changes are applied. `by` says who, for observers.
     pub(in crate::machine) fn apply_changes(&mut self, by: &str, request: OperatorRequest) {
         self.emit(None, || EventKind::Command {
             words: vec!["reload".to_owned(), "--apply".to_owned()],
@@ -47,7 +47,7 @@ impl Machine {
             waiting: names,
             under_way: BTreeMap::new(),
             taken: Vec::new(),
-            // Peers that exchange their addresses have left the old ones after the first attempt.
+            // If peers exchange their addresses, the old ones are free after the first attempt.
             has_progressed: true,
         });
     }
@@ -76,7 +76,7 @@ impl Machine {
         }
     }
 
-    /// Everything was tried.
+    /// All changes were tried.
     fn end_applying(&mut self) {
         let Some(applying) = self.additions.applying.take() else {
             return;
@@ -115,13 +115,13 @@ impl Machine {
         }
     }
 
-    /// The server has killed a peer, or has not. One that is gone already is as it should be.
+    /// The server has removed a peer, or refused. If it has no such peer, that is a success.
     pub(in crate::machine) fn killed_to_apply(&mut self, name: &str, result: Result<(), Failure>) {
         let failure = result.err().filter(|it| it.code() != "unknown-peer");
         self.change_applied(name, failure.map(|failure| failure.words().to_vec()));
     }
 
-    /// What `ifup` needs is asked, as before the first one.
+    /// Asks the server for what `ifup` needs, as before the first run.
     fn ask_before_ifup(&mut self, name: &str) {
         if self.scripts.helper.ready().is_none() {
             return self.change_applied(name, Some(vec!["no-script-helper".to_owned()]));
@@ -152,18 +152,18 @@ impl Machine {
         {
             begun.run = Some(next);
         } else {
-            // Nobody has it applied any more.
+            // The operator is gone.
             return;
         }
         self.make_interface(id);
-        // A script that could not even be ordered has told so.
+        // If the script could not be ordered, that was already reported.
         if self.scripts.next_run() == next {
             let failure = vec!["no-script".to_owned(), name.to_owned()];
             self.change_applied(name, Some(failure));
         }
     }
 
-    /// An `ifup` has ended, well or with a failure: perhaps that of a change.
+    /// An `ifup` has ended: perhaps one that belongs to a change.
     pub(in crate::machine) fn ifup_ended(
         &mut self,
         run: Option<RunId>,
@@ -173,7 +173,7 @@ impl Machine {
         let Some(applying) = &self.additions.applying else {
             return;
         };
-        // One that could not be ordered has no number.
+        // A script that could not be ordered has no number.
         let ours = applying
             .under_way
             .get(name)
@@ -183,7 +183,7 @@ impl Machine {
         }
     }
 
-    /// A peer is as the database has it, or could not be made so.
+    /// A peer was brought in line with the database, or that failed.
     pub(in crate::machine) fn change_applied(&mut self, name: &str, failure: Option<Vec<String>>) {
         let Some(applying) = &mut self.additions.applying else {
             return;
@@ -216,7 +216,7 @@ impl Machine {
         self.answer(by.connection, by.request, Reply::Applied(applied));
     }
 
-    /// The operator is gone: what was begun is carried through, and nothing more is begun.
+    /// The operator is gone: completes what was begun, and begins nothing more.
     pub(in crate::machine) fn stop_applying(&mut self, connection: ConnectionId) {
         if let Some(applying) = &mut self.additions.applying
             && applying.by.connection == connection
@@ -225,7 +225,7 @@ impl Machine {
         }
     }
 
-    /// The server is gone.
+    /// The server is lost.
     pub(in crate::machine) fn fail_applying(&mut self, words: &[String]) {
         if let Some(applying) = self.additions.applying.take() {
             let by = applying.by;

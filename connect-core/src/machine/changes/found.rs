@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The changes that were found so far, by somebody who looks at one peer after the other.
+//! The changes that were found so far, while peers are looked at one after the other.
 
 use connect_ipc::changes::{ChangeCounts, RecordStanding};
 
-/// How many peers are listed at most: as many as somebody reads. The others are counted.
+/// How many peers are listed at most: more than a person reads. The others are counted.
 pub(super) const LISTED: usize = 100;
 
 /// The changes that were found so far.
@@ -17,7 +17,7 @@ pub(in crate::machine) struct ChangesFound {
 }
 
 impl ChangesFound {
-    /// The peer of this name is not as the database has it.
+    /// The peer of this name differs from the database.
     pub(in crate::machine) fn note(&mut self, name: &str, standing: RecordStanding) {
         self.counts.add(standing);
         let first = match standing {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Peers that are not as the database in use has them: which they are, and making them so.
+//! Which peers differ from the database in use, and how they are brought in line with it.
 //!
 //! ```text
 //!   a database is loaded --> [standing] what waits, of which peers
@@ -18,7 +18,7 @@ use connect_ipc::changes::Remedy;
 
 use super::requester::OperatorRequest;
 
-/// For how many peers something is under way at a time: so few tunnels are down at once, and so
+/// For how many peers changes are under way at a time, so that few tunnels are down at once, and
 /// few scripts wait.
 const AT_ONCE: usize = 16;
 
@@ -30,14 +30,15 @@ pub(super) struct Applying {
     waiting: VecDeque<String>,
     /// Those for which something was begun.
     under_way: BTreeMap<String, Begun>,
-    /// Those whose new address another peer had, which may be about to leave it; with the failure.
+    /// Those whose new address another peer had, which may be about to get another one; with the
+    /// failure.
     taken: Vec<(String, Vec<String>)>,
-    /// Whether anything has succeeded since those were tried last.
+    /// Whether a change has succeeded since those were last tried.
     has_progressed: bool,
 }
 
 impl Applying {
-    /// Whether as much as may be is under way.
+    /// Whether as many changes as are allowed are under way.
     fn is_full(&self) -> bool {
         self.under_way.len() >= AT_ONCE
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The records of the database in use, a page at a time, so that a file can be compared with them.
+//! The records of the database in use, page by page, so that a file can be compared with them.
 
 use connect_ipc::changes::{LoadedRecord, RecordPage};
 use connect_ipc::frame::{ITEMS_PER_FRAME, length};
@@ -8,7 +8,7 @@ use peerdb::Record;
 
 use crate::machine::Machine;
 
-/// How many bytes of records there are in a page, or one record: little to make in one turn, since
+/// How many bytes of records a page has, but at least one record. It is little for one turn, since
 /// everybody may ask for it.
 const PAGE: usize = 64 * 1024;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How each peer stands to the database: noted when a database is loaded, and told on request.
+//! How each peer differs from the database: found when a database is loaded, and answered on
+//! request.
 
 use std::collections::HashSet;
 
@@ -15,8 +16,8 @@ use super::found::{ChangesFound, LISTED};
 use crate::machine::Machine;
 
 impl Machine {
-    /// Notes how each peer that the server has stands to a database that is to be used. Returns
-    /// those whose record is another one, or was struck.
+    /// Finds how each peer that the server has differs from a database that is about to be used.
+    /// Returns those whose record has changed or was removed.
     pub(in crate::machine) fn note_standings(&mut self, database: &Database) -> Vec<PeerId> {
         let ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
         let mut changed = Vec::new();
@@ -56,29 +57,30 @@ impl Machine {
         }
     }
 
-    /// How a peer stands to the database, if it is not as the database has it. One that the server
-    /// does not have is to be marked for start-up, or to have been removed to be added again.
+    /// How a peer differs from the database, if it does. A peer that the server does not have
+    /// differs if its record says that it is added at start-up, or if it was removed to be added
+    /// again.
     pub(super) fn change_of(&self, name: &str) -> Option<PeerChange> {
         let record = self.database.current.peer(name);
         if let Some(peer) = self.peers.find(name).and_then(|id| self.peers.get(id)) {
             peer.standing()?;
             return of_present(peer.record_in_use(), record);
         }
-        // Removed to be added again, which then failed: nobody but the operator adds it now.
+        // Removed to be added again, which then failed: only the operator adds it now.
         let replaced = self.peers.departures.is_replaced(name);
         let is_new = self.server.joined_before()
             && (replaced || self.absent_state(record, name, true) == Some(PeerState::Absent));
         record.filter(|_| is_new).and_then(of_absent)
     }
 
-    /// The peers that are not as the database has them, with how they stand, in no order. It looks
-    /// at the whole table, so it is for requests and for databases that are loaded.
+    /// The peers that differ from the database, and how, in no order. It looks at the whole table,
+    /// so use it only for requests and when a database is loaded.
     fn standings(&self) -> Vec<(&str, RecordStanding)> {
         let present = self.peers.iter();
         let mut found: Vec<(&str, RecordStanding)> = present
             .filter_map(|(_, peer)| Some((peer.name(), peer.standing()?)))
             .collect();
-        // A name may be there twice.
+        // A name may be in the list twice.
         let auto: HashSet<&str> = self
             .database
             .current
@@ -94,13 +96,13 @@ impl Machine {
         found
     }
 
-    /// How many peers are not as the database has them.
+    /// How many peers differ from the database.
     pub(in crate::machine) fn change_counts(&self) -> ChangeCounts {
         counts(&self.standings())
     }
 
-    /// These peers in the order in which they are to be made so: struck ones first and new ones
-    /// last, since another peer may have their address now, and then by name.
+    /// These peers in the order in which changes are applied: struck ones first and new ones last,
+    /// since another peer may have their address, and then by name.
     pub(super) fn standings_in_turn(&self) -> Vec<(&str, RecordStanding)> {
         let mut standings = self.standings();
         let turn = |standing: RecordStanding| match standing {
@@ -112,7 +114,7 @@ impl Machine {
         standings
     }
 
-    /// How the peer of this name stands to the database, if it is not as the database has it.
+    /// How the peer of this name differs from the database, if it does.
     pub(in crate::machine) fn standing_of(&self, name: &str) -> Option<RecordStanding> {
         if let Some(peer) = self.peers.find(name).and_then(|id| self.peers.get(id)) {
             return peer.standing();

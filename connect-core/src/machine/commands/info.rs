@@ -24,7 +24,7 @@ fn figures(adoption: &Adoption, now: Monotonic) -> [(&'static str, String); 9] {
         LastPing::Reply(time) => millis(Some(time)),
         LastPing::Timeout => "timeout".to_owned(),
     };
-    // The first ping of a check is ordered before it is due, and nothing is waited for until then.
+    // The first ping of a check is ordered before it is due; until then the peer is idle.
     let is_ahead = phase.failures == 0 && phase.due > now;
     let is_checked = phase.checking && !is_ahead;
     let state = if is_checked { "check" } else { "idle" };
@@ -46,7 +46,7 @@ impl Machine {
     pub(in crate::machine) fn info(&mut self, requester: &Requester, name: &str) {
         let database = Arc::clone(&self.database.current);
         let peer = self.peers.find(name).and_then(|id| self.peers.get(id));
-        // Not the record of a peer that was struck: the manual has this command list the database.
+        // Not the record of a peer that was struck: by the manual this command lists the database.
         let Some(record) = database.peer(name) else {
             return self.reply_failed(requester, name, ["unknown-peer", name]);
         };
@@ -54,7 +54,7 @@ impl Machine {
             .and_then(|peer| peer.adoption())
             .map(|adoption| figures(adoption, self.now));
         let figures = figures.as_ref().map_or(&[][..], |figures| &figures[..]);
-        // A figure outranks a key of the same name, which would only mislead.
+        // A figure replaces a key of the same name, which would mislead.
         let own = record
             .iter()
             .filter(|(key, _)| !figures.iter().any(|(figure, _)| figure == key));

@@ -34,8 +34,8 @@ impl Command {
     }
 }
 
-/// A command that waits until the server has listed its peers: before that, peers that are there
-/// would be said to be missing.
+/// A command that waits until the server has listed its peers: before that, the answer would be
+/// that its peers are missing.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     requester: Requester,
@@ -46,12 +46,12 @@ pub(super) struct Held {
 /// The jobs and commands under way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Commands {
-    /// Jobs of our service that are neither answered nor cancelled. Only membership counts.
+    /// Jobs of our service that are neither answered nor cancelled.
     jobs: HashSet<String>,
     /// Commands that came before the server had listed its peers.
     held: Vec<Held>,
     /// How many requests of operators wait for an answer of the server. They go on when their
-    /// connections end, so nobody else bounds them.
+    /// connections end, so only this limits them.
     asked: usize,
 }
 
@@ -74,13 +74,13 @@ impl Commands {
         (self.jobs.len(), self.held.len())
     }
 
-    /// The server is gone, and its jobs and answers with it.
+    /// The server is lost, and so are its jobs and answers.
     pub(super) fn server_lost(&mut self) {
         self.jobs.clear();
         self.asked = 0;
     }
 
-    /// The server is to be asked something for an operator. Gives whether that may be.
+    /// The server is to be asked something for an operator. Returns whether the limit allows it.
     pub(super) const fn ask(&mut self) -> bool {
         let may = self.asked < MAX_ASKED;
         self.asked += may as usize;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Performing the service's commands, whoever submits them.
+//! Performs the service's commands, from the server and from operators.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +21,8 @@ impl Machine {
         if service == SERVICE {
             self.submit(&requester, "server", words);
         } else {
-            // Only one service is claimed, so this is the server's mistake; yet it is answered.
+            // Only one service is claimed, so this is a fault of the server; it gets an answer all
+            // the same.
             self.reply_failed(&requester, "", ["unknown-service", service]);
         }
     }
@@ -32,7 +33,7 @@ impl Machine {
         self.forget(&|requester| matches!(requester, Requester::Job(job) if job == id));
     }
 
-    /// Whoever asked is gone: what waits for it is forgotten.
+    /// Requesters are gone: what waits for them is forgotten.
     pub(in crate::machine) fn forget(&mut self, is_gone: &dyn Fn(&Requester) -> bool) {
         self.forget_greetings(is_gone);
         self.additions.forget(is_gone);
@@ -46,7 +47,7 @@ impl Machine {
         }
     }
 
-    /// The server is gone before it has listed its peers.
+    /// The server was lost before it had listed its peers.
     pub(in crate::machine) fn fail_held(&mut self, words: &[String]) {
         for held in std::mem::take(&mut self.commands.held) {
             let about = held.arguments.last().map_or("", String::as_str);
@@ -54,8 +55,8 @@ impl Machine {
         }
     }
 
-    /// What everybody may hear of a command: a challenge that somebody has given as a word is none
-    /// of it. The name of a peer is told, whatever it looks like.
+    /// The words of a command as everybody may see them: a word that may be a challenge is masked.
+    /// The name of a peer is not masked, whatever it looks like.
     pub(in crate::machine) fn words_told(&self, words: &[String]) -> Vec<String> {
         let is_name = |word: &str| {
             self.peers.find(word).is_some() || self.database.current.peer(word).is_some()
@@ -87,8 +88,7 @@ impl Machine {
         if !counts.contains(&arguments.len()) {
             return self.bad_syntax(requester, name);
         }
-        // A core that has listed once knows the peers of before, and is soon told of any
-        // difference.
+        // Once core has had a list, it still knows those peers, and will soon have the new list.
         if command.is_about_peers()
             && self.server.link() == ServerLink::Joining
             && !self.server.joined_before()
@@ -104,7 +104,7 @@ impl Machine {
     }
 
     fn perform(&mut self, command: Command, requester: &Requester, arguments: &[String]) {
-        // Commands with exactly one argument find it here.
+        // The argument of commands that have exactly one.
         let argument = arguments.first().map_or("", String::as_str);
         match command {
             Command::Active => self.add_active(argument, requester.clone()),
@@ -161,7 +161,7 @@ impl Machine {
         self.reply_done(requester);
     }
 
-    /// Peers that could be named to `active`.
+    /// Peers that can be given to `active`.
     fn list_active(&mut self, requester: &Requester) {
         let database = Arc::clone(&self.database.current);
         for record in database.peers().filter(|record| !record.is_passive()) {

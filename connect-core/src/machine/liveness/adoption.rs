@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Adoption: which peers are checked, from when on, and telling the pinger of them.
+//! Adoption: which peers are checked and when the first check is due; tells the pinger about them.
 
 use std::time::Duration;
 
@@ -16,11 +16,11 @@ use super::WatchAs;
 use crate::machine::Machine;
 use crate::machine::peers::{Adoption, History};
 
-/// From this many peers on, first pings are spread over a whole interval; fewer are spread over a
-/// part in proportion, so that a handful is checked almost at once.
+/// The first pings of this many peers, or more, are spread over a whole interval; those of fewer
+/// are spread over a part in proportion, so that a few are checked almost at once.
 const FULL_SPREAD: u32 = 100;
 
-/// How the peer of a record is pinged. What the record says wrongly is logged.
+/// How the peer of a record is pinged. Faults of the record are logged.
 pub(in crate::machine) fn plan_of(record: &Record, fallback: PingKind) -> (PingPlan, PingKind) {
     let (plan, kind, faults) = ping_plan(record, fallback);
     for error in faults {
@@ -43,8 +43,8 @@ impl Machine {
             .is_some_and(is_watched)
     }
 
-    /// Adopts a peer that has just been added, if it is eligible: first ping after one interval,
-    /// since a peer that was added this moment has no keys yet.
+    /// Adopts a peer that has just been added, if it is eligible: the first ping is due after one
+    /// interval, since a peer that was just added has no keys yet.
     pub(in crate::machine) fn adopt_added(&mut self, id: PeerId) {
         self.forget_remembered(id);
         if self.eligible(id) {
@@ -56,15 +56,15 @@ impl Machine {
         }
     }
 
-    /// What a pinger remembers of this name is about an earlier peer.
+    /// Forgets what a pinger remembers of this name, which is about an earlier peer.
     fn forget_remembered(&mut self, id: PeerId) {
         if let Some(peer) = self.peers.get(id) {
             self.pinger.remembered.remove(peer.name());
         }
     }
 
-    /// Adopts all eligible ones of peers that were there before us; their first pings are spread
-    /// out, so that thousands of peers do not ping in one instant.
+    /// Adopts the eligible peers among those that the server already had. Their first pings are
+    /// spread out, so that thousands of peers are not pinged in one instant.
     pub(in crate::machine) fn adopt_many(&mut self, ids: &[PeerId]) {
         let eligible: Vec<PeerId> = ids
             .iter()
@@ -88,7 +88,7 @@ impl Machine {
         };
         let Some(record) = &peer.record else { return };
         let (plan, kind) = plan_of(record, self.config.ping);
-        // A pinger that outlived an earlier core knows how the peer fared.
+        // A pinger that was already connected to an earlier core has the figures of the peer.
         let remembered = self.pinger.remembered.remove(peer.name());
         let liveness = match remembered {
             Some(known) => Liveness::carried_on(plan, known.phase, known.statistics, self.now),
@@ -114,7 +114,7 @@ impl Machine {
         self.note_owed(id);
     }
 
-    /// Notes what is owed for a peer whose next check may be due earlier than it was.
+    /// Notes what is due for a peer whose next check may be earlier than before.
     pub(in crate::machine) fn note_owed(&mut self, id: PeerId) {
         if let Some(adoption) = self.peers.adoption_mut(id) {
             self.pinger.owed.note(id, adoption);

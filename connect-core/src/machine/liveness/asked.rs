@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Pings that operators ask for. Each is the peer's next check, brought forward, or the ping that
-//! is under way already: so the server never has two for one peer, and every ping counts.
+//! Pings that operators request. Each is the peer's next check, made at once, or the ping that is
+//! already under way: so the server never has two for one peer, and every ping counts.
 //!
 //! ```text
 //!   Request::Ping --> [ping_requested] --CheckNow--> pinger --order--> server
@@ -16,7 +16,7 @@ use crate::machine::requester::OperatorRequest;
 use crate::machine::{ConnectionId, Machine};
 
 impl Machine {
-    /// An operator wants a peer pinged now.
+    /// An operator requests a ping of a peer now.
     pub(in crate::machine) fn ping_requested(&mut self, request: OperatorRequest, name: &str) {
         let id = match self.admit_ping(name) {
             Ok(id) => id,
@@ -62,7 +62,7 @@ impl Machine {
         }
     }
 
-    /// Tells who waits for it how a ping has ended. One that is void is sent again.
+    /// Answers those who wait for a ping with its result. A void ping is sent again.
     pub(super) fn tell_asked(&mut self, id: PeerId, result: PingResult) {
         if self.pinger.asked.is_empty() || result == PingResult::Void {
             return;
@@ -78,7 +78,7 @@ impl Machine {
         self.answer_asked(id, &reply);
     }
 
-    /// Tells who waits for a ping of a peer why there is no result.
+    /// Tells those who wait for a ping of a peer why there is no result.
     pub(in crate::machine) fn fail_asked<S: AsRef<str>>(&mut self, id: PeerId, failure: &[S]) {
         if !self.pinger.asked.is_empty() {
             self.answer_asked(id, &failed(failure));
@@ -98,7 +98,7 @@ impl Machine {
         }
     }
 
-    /// An operator has left.
+    /// An operator has disconnected.
     pub(in crate::machine) fn forget_asked(&mut self, connection: ConnectionId) {
         self.pinger.asked.forget(connection);
     }

@@ -8,8 +8,7 @@ use connect_ipc::PeerId;
 use crate::machine::input::ConnectionId;
 use crate::machine::requester::OperatorRequest;
 
-/// Who waits for the next result of which peer. How many may wait is limited where requests come
-/// in.
+/// Who waits for the next result of which peer. The limits for requests also limit how many wait.
 #[derive(Clone, Debug, Default)]
 pub(super) struct AskedPings(BTreeMap<PeerId, Vec<OperatorRequest>>);
 
@@ -29,18 +28,18 @@ impl AskedPings {
         self.0.entry(peer).or_default().push(request);
     }
 
-    /// Those who have waited for this peer.
+    /// Removes and returns those who wait for this peer.
     pub(super) fn take(&mut self, peer: PeerId) -> Vec<OperatorRequest> {
         self.0.remove(&peer).unwrap_or_default()
     }
 
-    /// All who have waited.
+    /// Removes and returns all who wait.
     pub(super) fn take_all(&mut self) -> Vec<OperatorRequest> {
         let all = std::mem::take(&mut self.0);
         all.into_values().flatten().collect()
     }
 
-    /// An operator has left.
+    /// An operator has disconnected.
     pub(super) fn forget(&mut self, connection: ConnectionId) {
         self.0.retain(|_, waiting| {
             waiting.retain(|request| request.connection != connection);

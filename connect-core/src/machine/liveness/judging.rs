@@ -13,7 +13,7 @@ use crate::machine::Machine;
 use crate::machine::server::Pending;
 
 impl Machine {
-    /// Judges a result, hands it to the pinger, and acts on what it means.
+    /// Evaluates a result, passes it to the pinger, and acts on its meaning.
     pub(in crate::machine) fn ping_result(&mut self, id: PeerId, seq: u32, result: PingResult) {
         let now = self.now;
         let judged = self.peers.judge(id, |liveness| {
@@ -50,11 +50,11 @@ impl Machine {
         }
     }
 
-    /// Hands a result to the pinger. An expected reply, after which the peer is due at `rests`, may
-    /// wait for others.
+    /// Passes a result to the pinger. An expected reply, after which the next check is due at
+    /// `rests`, may wait for others.
     fn tell_result(&mut self, ended: EndedPing, rests: Option<Monotonic>) {
         if self.pinger.helper.ready().is_none() {
-            // The next pinger is told where the peer stands.
+            // The next pinger is told the state of the peer.
             return;
         }
         match rests {
@@ -130,7 +130,8 @@ impl Machine {
         record.is_some_and(is_dynamic)
     }
 
-    /// The server has not killed a peer that does not answer. If the server has it, it stays.
+    /// The server has refused to remove a peer that does not answer. If the server has it, it
+    /// stays.
     pub(in crate::machine) fn kill_refused(&mut self, name: &str, failure: &Failure) {
         if failure.code() != "unknown-peer"
             && let Some(id) = self.peers.find(name)
@@ -162,8 +163,8 @@ impl Machine {
         }
     }
 
-    /// A peer in trouble may be back when its keys are: checks it at once instead of waiting out
-    /// the pause.
+    /// When new keys are agreed with a peer that is down, it may answer again: checks it at once,
+    /// without waiting for the end of the pause.
     pub(in crate::machine) fn check_now_if_down(&mut self, name: &str) {
         let now = self.now;
         if let Some(id) = self.peers.find(name)
@@ -176,7 +177,7 @@ impl Machine {
         }
     }
 
-    /// Makes an adopted peer seem dead; `false` if the peer is not adopted.
+    /// Makes an adopted peer appear unreachable; `false` if the peer is not adopted.
     pub(in crate::machine) fn sabotage(&mut self, name: &str) -> bool {
         let Some(id) = self.peers.find(name) else {
             return false;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Checking peers together with the pinger: it decides when a peer is pinged, and core sends the
-//! pings, judges the results and acts on what they mean.
+//! pings, evaluates the results and acts on them.
 //!
 //! ```text
 //!   pinger --PingOrder--> [sending] --> [ping_queue] --when due--> server
@@ -33,29 +33,29 @@ use ping_queue::PingQueue;
 pub(super) use owed::{Debt, Owed};
 pub use ping_queue::COALESCE;
 
-/// The pinger's connection and what is on its way from and to it.
+/// The pinger's connection, and orders and messages that are on their way.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pinger {
     pub(super) helper: Helper,
-    /// Pings that it has ordered ahead.
+    /// Pings that it has ordered in advance.
     queue: PingQueue,
     /// Messages that it was not sent yet.
     outbox: Outbox,
     /// What a pinger remembered of an earlier core's peers, until the peers are adopted.
     pub(super) remembered: HashMap<String, Remembered>,
-    /// Peers whose figures are those an earlier core had written down, so that a pinger which comes
-    /// now may know better.
+    /// Peers whose figures are those that an earlier core saved: a pinger that connects now may
+    /// have later ones.
     pub(super) from_state: HashSet<PeerId>,
     /// Operators who wait for the result of a ping.
     asked: AskedPings,
-    /// What it and the server owe.
+    /// What is due from it and from the server.
     pub(super) owed: Owed,
     /// What was found overdue.
     pub(super) watch: Watch,
 }
 
 impl Pinger {
-    /// A pinger that is to come from `now` on.
+    /// A pinger that is expected from `now` on.
     pub(super) fn awaited(now: Monotonic) -> Self {
         Pinger {
             helper: Helper::awaited(now),
@@ -79,7 +79,7 @@ impl Pinger {
         self.asked.len()
     }
 
-    /// A pinger has come or gone: nothing is on its way to it.
+    /// A pinger has connected or disconnected: nothing is on its way to it.
     fn start_over(&mut self) {
         self.queue.forget_pinger();
         self.outbox.clear();

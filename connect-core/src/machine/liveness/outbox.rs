@@ -7,10 +7,10 @@
 //! ```
 //!
 //! An expected reply tells the pinger only that the next check is due as planned, a period from
-//! now, so it may wait for others: waking the pinger costs more than ten replies do.
+//! now, so it may wait for others: waking the pinger costs more than ten replies.
 //!
-//! Nothing waits in a core that is leaving: the pinger will tell the next core what it knows, and
-//! the next core believes it, since the pinger has usually lived on.
+//! Nothing waits in a core that is ending: the pinger usually goes on, and tells the next core what
+//! it knows.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub(super) struct Outbox {
     until: Option<Monotonic>,
     /// Whether a message cannot wait.
     urgent: bool,
-    /// Whether core is leaving.
+    /// Whether core is ending.
     leaving: bool,
 }
 
@@ -56,7 +56,7 @@ impl Outbox {
         }
     }
 
-    /// Adds a result at which the pinger has to act.
+    /// Adds a result after which the pinger has to act.
     pub(super) fn urgent_result(&mut self, ended: EndedPing) {
         self.result(ended);
         self.urgent = true;
@@ -69,7 +69,7 @@ impl Outbox {
         self.urgent |= self.leaving || full || due <= until;
     }
 
-    /// Adds a result, and gives how many its message has now.
+    /// Adds a result, and returns how many its message now has.
     fn result(&mut self, ended: EndedPing) -> usize {
         match self.messages.last_mut() {
             Some(ToPinger::Results(list)) if list.len() < ITEMS_PER_FRAME => {
@@ -103,7 +103,7 @@ impl Outbox {
         Some(std::mem::take(&mut self.messages))
     }
 
-    /// Forgets all: the pinger is gone, and the next one gets core's own figures.
+    /// Forgets all: the pinger has disconnected, and the next one gets core's own figures.
     pub(super) fn clear(&mut self) {
         *self = Outbox {
             leaving: self.leaving,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is owed for each adopted peer, so that core notices at once what does not come: an order of
-//! the pinger when a check is due, an answer of the server when a ping has ended.
+//! What is due for each adopted peer, so that core notices what does not come: an order of the
+//! pinger when a check is due, an answer of the server when a ping has ended.
 //!
 //! ```text
 //!   adopted --> [orders] --found in flight--> [answers] --found answered--> [orders]
 //! ```
 //!
-//! Nothing is noted for each ping. Each peer has one entry, which is looked at when what it names
-//! would be overdue; by then the peer is usually further, and the entry is put back with what is
-//! owed now. So the oldest debt is known without a walk over the peers. Entries are kept by the
-//! second, which is exact enough and costs less than an order among all.
+//! There is no entry for each ping. Each peer has one entry, which is looked at when what it names
+//! would be overdue. By then that has usually come, and the entry is put back with what is due
+//! next. So what has been overdue for longest is known without going through all peers. Entries are
+//! kept by the second, which is exact enough and costs less than sorting all of them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -21,10 +21,10 @@ use crate::machine::limits::GRACE;
 use crate::machine::peers::{Adoption, PeerTable};
 use crate::machine::second::Second;
 
-/// How many entries of peers that are gone are kept before they are thrown away.
+/// How many entries of peers that are gone are kept before they are removed.
 const STALE: usize = 1_024;
 
-/// What is owed for a peer.
+/// What is due for a peer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::machine) enum Debt {
     /// The pinger's order of the next ping.
@@ -36,7 +36,7 @@ pub(in crate::machine) enum Debt {
 }
 
 impl Adoption {
-    /// What is owed next, and when it is due.
+    /// What comes next, and when it is due.
     pub(in crate::machine) fn owed(&self) -> (Debt, Monotonic) {
         let phase = self.liveness.phase();
         match (&self.ping, phase.in_flight) {
@@ -46,13 +46,13 @@ impl Adoption {
         }
     }
 
-    /// For how long what is owed has been overdue at `now`, from the instant when it was due.
+    /// For how long it has been overdue at `now`, from the instant when it was due.
     pub(in crate::machine) fn overdue(&self, now: Monotonic) -> Option<Duration> {
         let (_, due) = self.owed();
         (due + GRACE <= now).then(|| now.since(due))
     }
 
-    /// How long a reply is waited for.
+    /// How long to wait for a reply.
     pub(in crate::machine) fn timeout(&self) -> Duration {
         Duration::from_secs(self.liveness.plan().timeout.into())
     }
@@ -63,16 +63,16 @@ type Entries = BTreeMap<Second, Vec<PeerId>>;
 /// One entry for each adopted peer. An entry counts only if the peer has noted its second.
 #[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Owed {
-    /// Peers for which the pinger was to act when they were last looked at.
+    /// Peers that waited for the pinger when they were last looked at.
     orders: Entries,
-    /// Peers for which the server was.
+    /// Peers that waited for the server.
     answers: Entries,
     /// How many entries there are, valid or not.
     len: usize,
 }
 
 impl Owed {
-    /// Notes what is owed for a peer that was just adopted, or whose check is due earlier now.
+    /// Notes what is due for a peer that was just adopted, or whose check is now due earlier.
     pub(in crate::machine) fn note(&mut self, id: PeerId, adoption: &mut Adoption) {
         let second = Second::after(adoption.owed().1);
         if adoption.noted.is_none_or(|noted| second < noted) {
@@ -89,8 +89,8 @@ impl Owed {
         firsts.into_iter().flatten().min().map(Second::overdue)
     }
 
-    /// Looks at every entry whose time has come. Gives the order and the answer that are overdue
-    /// for longest, to the second.
+    /// Looks at every entry whose time has come. Returns the order and the answer that have been
+    /// overdue for longest, to the second.
     pub(in crate::machine) fn settle(
         &mut self,
         peers: &mut PeerTable,
@@ -99,7 +99,7 @@ impl Owed {
         if self.len > 2 * peers.len() + STALE {
             self.forget_stale(peers);
         }
-        // Answers first: a peer that has its answer may be found to lack an order.
+        // Answers first: a peer that has its answer may then lack an order.
         let answer = self.settle_half(true, peers, now);
         [self.settle_half(false, peers, now), answer]
     }
@@ -120,7 +120,7 @@ impl Owed {
             };
             let adoption = peers.adoption_mut(id);
             let Some(adoption) = adoption.filter(|adoption| adoption.noted == Some(noted)) else {
-                // Of a peer that is gone, or noted again since.
+                // The peer is gone, or has another entry since.
                 self.len -= 1;
                 continue;
             };

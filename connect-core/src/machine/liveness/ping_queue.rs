@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Pings that the pinger has ordered ahead, until they are due.
+//! Pings that the pinger has ordered in advance, until they are due.
 //!
 //! ```text
 //!   pinger --a tenth of a second's pings at once--> [queue] --each when it is due--> server
 //! ```
 //!
-//! The pinger decides when a peer is pinged, and core sends each ping at that time: waking a
-//! process costs more than a ping, so a ping should not wake two.
+//! The pinger decides when a peer is pinged, and core sends each ping at that time. Waking a
+//! process costs more than a ping, so a ping should not wake two processes.
 //!
-//! An order is valid from its arrival, whether or not the pinger lives on. Only an outage of the
-//! server voids orders, and it voids those as well that the pinger sent before it knew: the queue
-//! is closed until the pinger has answered that it proceeds.
+//! An order is valid from its arrival, even if the pinger ends. Only the loss of the server makes
+//! orders void, also those that the pinger sent before it knew of the loss: the queue is closed
+//! until the pinger has answered that it proceeds.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -20,30 +20,31 @@ use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::pinger::PingOrder;
 
-/// How far a ping may be put off to go out together with later ones. A wake-up costs as much as
-/// several pings, so a few pings to a wake-up halve the cost of a thousand peers; and 2 ms are
-/// nothing beside the shortest `every`, which is a second. It holds even if core is awake earlier,
-/// as it is for every answer: else each answer would send the next ping alone.
+/// How long a ping may be delayed to be sent together with later ones. A wake-up costs as much as
+/// several pings, so a few pings for each wake-up halve the cost of a thousand peers, and 2 ms are
+/// very little compared with the shortest `every`, one second. The delay applies even if core is
+/// awake earlier, for example because of an answer: otherwise each answer would send the next ping
+/// alone.
 pub const COALESCE: Duration = Duration::from_millis(2);
 
-/// The orders that are not due yet, and when the next of them may go out.
+/// The orders that are not due yet, and when the next of them may be sent.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PingQueue {
     /// The earliest first; in the order of an order's fields: due, peer, seq.
     ahead: BinaryHeap<Reverse<(Monotonic, PeerId, u32)>>,
-    /// When the last ones went out.
+    /// When the last ones were sent.
     sent: Monotonic,
     /// How often the pinger was told to proceed and has not answered yet.
     unanswered: u32,
 }
 
 impl PingQueue {
-    /// A pinger has come or gone, which has nothing to answer any more. What was ordered stays.
+    /// A pinger has connected or disconnected, so no answer is expected any more. Its orders stay.
     pub(super) fn forget_pinger(&mut self) {
         self.unanswered = 0;
     }
 
-    /// The pinger is told to proceed: what it ordered before it hears that is void.
+    /// The pinger is told to proceed: orders that it made before it received that are void.
     pub(super) fn await_proceeding(&mut self) {
         self.unanswered += 1;
     }

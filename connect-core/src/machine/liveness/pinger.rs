@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The connection to the pinger: what it remembers, what it is told, and what it says.
+//! The connection to the pinger: what it remembers, and the messages to and from it.
 
 use connect_ipc::PeerId;
 use connect_ipc::control::{HelperStatus, ServerLink};
@@ -28,9 +28,10 @@ impl Machine {
         self.pinger.start_over();
     }
 
-    /// The pinger is gone. Core knows all that it knew, and sends what it has ordered.
+    /// The pinger has disconnected. Core knows everything that it knew, and sends the pings that it
+    /// has ordered.
     pub(in crate::machine) fn pinger_lost(&mut self) {
-        tracing::warn!("the pinger is gone");
+        tracing::warn!("the pinger has disconnected");
         self.pinger.start_over();
         self.fail_all_asked("no-pinger");
     }
@@ -53,7 +54,7 @@ impl Machine {
         }
     }
 
-    /// From now on no result waits: core is leaving, and the pinger will tell the next core what it
+    /// From now on no result waits: core is ending, and the pinger will tell the next core what it
     /// knows.
     pub(in crate::machine) fn hurry_results(&mut self) {
         self.pinger.outbox.leave();
@@ -64,7 +65,7 @@ impl Machine {
         self.tell_pinger(ToPinger::Forget(vec![peer]));
     }
 
-    /// The server is gone: no ping can be sent.
+    /// The server is lost: no ping can be sent.
     pub(in crate::machine) fn suspend_pings(&mut self) {
         self.pinger.queue.clear();
         self.tell_pinger(ToPinger::Suspend {});
@@ -98,12 +99,12 @@ impl Machine {
         }
     }
 
-    /// The pinger has told all it remembers; now it is told all it needs.
+    /// The pinger has said what it remembers; now it is told everything that it needs.
     fn pinger_resumed(&mut self) {
         self.pinger.helper.set_ready();
         let ids: Vec<PeerId> = self.peers.adopted().iter().map(|(id, _)| *id).collect();
         for id in &ids {
-            // Core's own copy is the newer one, unless core has just begun.
+            // Core's own copy is newer, unless core has just started.
             let Some(peer) = self.peers.get(*id) else {
                 continue;
             };
@@ -123,7 +124,7 @@ impl Machine {
         }
         self.pinger.from_state.clear();
         if self.server.joined_before() {
-            // All peers are known, so what is left is of peers that are gone.
+            // All peers are known, so the rest belongs to peers that are gone.
             self.pinger.remembered.clear();
         }
         for id in &ids {
@@ -136,8 +137,8 @@ impl Machine {
         });
     }
 
-    /// The server is back: pings in flight are void, and overdue checks are spread. The pinger does
-    /// the same to its copies.
+    /// The server is connected again: pings in flight are void, and overdue checks are spread. The
+    /// pinger does the same with its copies.
     pub(in crate::machine) fn proceed_with_pings(&mut self) {
         let mut ids: Vec<PeerId> = self.peers.iter().map(|(id, _)| id).collect();
         ids.sort_unstable();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Pings on their way to the server: the pinger orders them ahead, and core sends each when it is
-//! due.
+//! Pings on their way to the server: the pinger orders them in advance, and core sends each when it
+//! is due.
 
 use connect_ipc::PeerId;
 use connect_ipc::control::ServerLink;
@@ -13,14 +13,15 @@ use crate::machine::server::Pending;
 
 impl Machine {
     /// Takes an order of the pinger. The ping counts as in flight from now on, so that core and the
-    /// pinger see the peer alike while the order waits.
+    /// pinger have the same state of the peer while the order waits.
     pub(super) fn ping_ordered(&mut self, order: PingOrder) {
         if self.link() != ServerLink::Up || !self.pinger.queue.is_open() {
-            // Made before the pinger learnt of an outage, so the pinger will void it.
+            // The pinger made it before it knew that the server was lost, so it will treat it as
+            // void.
             return;
         }
         let Some(adoption) = self.peers.adoption_mut(order.peer) else {
-            // Removed while the order was on its way: the pinger has been told.
+            // The peer was removed while the order was on its way, and the pinger was told.
             return;
         };
         if adoption.liveness.begin(order.seq, order.due) {
@@ -30,8 +31,8 @@ impl Machine {
         tracing::warn!(
             peer = peer.0,
             seq,
-            "the pinger has ordered a ping beside one in flight, or of a number already used; \
-             it is told where the peer stands"
+            "ignoring a ping order: another ping of the peer is in flight, or the number was \
+             already used; telling the pinger the peer's state"
         );
         self.watch(&[peer], WatchAs::New);
     }
@@ -45,7 +46,7 @@ impl Machine {
 
     /// Sends a ping that the pinger has ordered.
     fn send_ping(&mut self, order: PingOrder) {
-        // Removed or disowned since: the pinger has been told.
+        // The peer was removed or disowned since, and the pinger was told.
         let Some(peer) = self.peers.get(order.peer) else {
             return;
         };
@@ -78,8 +79,8 @@ impl Machine {
         }
     }
 
-    /// The server will never answer a ping that was sent. Until it is back the peer counts as
-    /// waiting for the answer.
+    /// The server will never answer a ping that was sent. Until it is connected again the peer
+    /// counts as waiting for the answer.
     pub(in crate::machine) fn void_ping(&mut self, id: PeerId) {
         if let Some(adoption) = self.peers.adoption_mut(id) {
             adoption.ping = None;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who looks on: those who want events, and those who read the state, which is made for them as
-//! fast as they read it.
+//! Observers: those who want events, and those who read the state, which is made as fast as they
+//! read it.
 //!
 //! ```text
 //!   status, events, changes --> [readers] --one step a turn--> [walk] --Rows--> all at one place
@@ -21,7 +21,7 @@ use connect_ipc::observers::ObserverCounts;
 use super::input::ConnectionId;
 pub(in crate::machine) use readers::Purpose;
 
-/// Who looks on.
+/// The observers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observing {
     subscriptions: subscriptions::Subscriptions,
@@ -32,7 +32,7 @@ pub(super) struct Observing {
 }
 
 impl Observing {
-    /// Whether somebody wants events of this kind.
+    /// Whether an observer wants events of this kind.
     pub(super) const fn wants(&self, name: EventName) -> bool {
         self.subscriptions.wanted().contains(name)
     }

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How fast the state is made, and for whom next: all observers together get a share of core's time
-//! that pings do not miss, and each user the same part of it.
+//! How fast the state is made, and for whom next: all observers together get a small share of
+//! core's time, and each user the same part of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 
-/// How long core does nothing more for observers after one row, which takes a third of that to make
-/// and to encode. So 100 rows are made in a millisecond, and 100,000 peers in a second.
+/// How long core pauses for observers after one row; making and encoding a row takes a third of
+/// that. So about 100 rows are made in a millisecond, and 100,000 in a second.
 const PER_ROW: Duration = Duration::from_micros(8);
 
 /// The same after a name was looked at, with or without a row.
 const PER_NAME: Duration = Duration::from_micros(2);
 
-/// How much may be made at once after a rest: some steps, with a turn for everything else between
-/// two of them, so that small tables are told at once.
+/// How much may be made at once after a pause: some steps, with a turn for everything else between
+/// two of them, so that small tables are sent at once.
 const BURST: Duration = Duration::from_millis(3);
 
-/// What one user's requests have cost lately.
+/// What one user's requests have cost recently.
 #[derive(Clone, Copy, Debug)]
 struct Spent {
     cost: Duration,
-    /// Up to when it was halved.
+    /// The instant up to which it was halved.
     at: Monotonic,
 }
 
@@ -40,10 +40,10 @@ impl Spent {
     }
 }
 
-/// The time that is spent on observers.
+/// The time that is used for observers.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pace {
-    /// When all that was made so far has been paid for.
+    /// The instant up to which the share of time is used.
     paid: Monotonic,
     spent: BTreeMap<Option<u32>, Spent>,
 }
@@ -54,19 +54,19 @@ impl Pace {
         self.paid.before(BURST)
     }
 
-    /// What a user's requests have cost lately.
+    /// What a user's requests have cost recently.
     pub(super) fn spent(&self, user: Option<u32>, now: Monotonic) -> Duration {
         let spent = self.spent.get(&user);
         spent.map_or(Duration::ZERO, |spent| spent.at(now).cost)
     }
 
-    /// A step was made for a user that looked at so many names and made so many rows.
+    /// A step was made for a user, which looked at this many names and made this many rows.
     pub(super) fn charge(&mut self, user: Option<u32>, names: usize, rows: usize, now: Monotonic) {
         let times = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let names = PER_NAME.saturating_mul(times(names.saturating_add(1)));
         let cost = names.saturating_add(PER_ROW.saturating_mul(times(rows)));
         self.paid = self.paid.max(now) + cost;
-        // Whoever has spent next to nothing is as one who never came.
+        // A user who has used almost nothing counts as a new one.
         self.spent.retain(|_, spent| {
             *spent = spent.at(now);
             spent.cost >= PER_NAME

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Who reads the state, and how far each has come.
+//! Who reads the state, and how far each has read.
 //!
 //! A connection has one answer under way; its other requests wait. Nothing is made for one that has
 //! not read what it was sent.
@@ -26,11 +26,11 @@ pub(in crate::machine) enum Purpose {
     Status,
     /// To know it before the events that follow.
     Events(Box<EventFilter>),
-    /// To know which peers are not as the database has them.
+    /// To know which peers differ from the database.
     Changes(Box<ChangesFound>),
 }
 
-/// How far somebody has come in the table of peers, which is sorted by name.
+/// How far a reader has read the table of peers, which is sorted by name.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Position {
     /// Before the first.
@@ -40,7 +40,7 @@ pub(super) enum Position {
 }
 
 impl Position {
-    /// Where the names that are not done begin.
+    /// The bound after which the next names begin.
     pub(super) fn bound(&self) -> Bound<&str> {
         match self {
             Position::Start => Bound::Unbounded,
@@ -79,7 +79,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    /// What is to be done for it next, if it has read what it was sent.
+    /// What to do for it next, if it has read what it was sent.
     fn ready(&self) -> Option<&Reading> {
         self.reading.as_ref().filter(|_| self.drained)
     }
@@ -111,7 +111,7 @@ impl Readers {
         });
         if reader.queued.len() >= QUEUED {
             return Err(format!(
-                "{QUEUED} requests for the state wait on this connection already; read the \
+                "{QUEUED} requests for the state already wait on this connection; read the \
                  answers first"
             ));
         }
@@ -145,8 +145,8 @@ impl Readers {
         all.any(|reader| reader.ready().is_some())
     }
 
-    /// The one to do the next step for: of the users that wait, the one who has spent least, and of
-    /// its connections the oldest.
+    /// The connection for the next step: of the users that wait, that of the user who has used
+    /// least, and of its connections the oldest.
     pub(super) fn choose(
         &mut self,
         spent: impl Fn(Option<u32>) -> Duration,
@@ -158,7 +158,8 @@ impl Readers {
             .map(|(connection, reader)| (*connection, reader))
     }
 
-    /// Those for whom the same rows are next as for `chosen`, with their requests. It comes first.
+    /// The connections that need the same rows next as `chosen`, with their requests; `chosen` is
+    /// the first.
     pub(super) fn beside(&self, chosen: ConnectionId) -> Vec<(ConnectionId, u64)> {
         let ready = |connection| self.by_connection.get(&connection)?.ready();
         let Some(reading) = ready(chosen) else {
@@ -180,8 +181,8 @@ impl Readers {
             .collect()
     }
 
-    /// A connection is sent rows, and has come to `position`; `None` if that is the end. Gives the
-    /// request that is at its end then.
+    /// A connection is sent rows up to `position`; `None` if that is the end. Returns the request
+    /// if it is complete.
     pub(super) fn sent(
         &mut self,
         connection: ConnectionId,
@@ -198,8 +199,8 @@ impl Readers {
         }
     }
 
-    /// A connection's search for changes has come to `position`; `None` if that is the end. Gives
-    /// the request that is at its end then.
+    /// A connection's search for changes has reached `position`; `None` if that is the end. Returns
+    /// the request if it is complete.
     pub(super) fn looked(
         &mut self,
         connection: ConnectionId,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which kinds of events somebody wants: an event that nobody wants is not made.
+//! Which kinds of events observers want: an event that nobody wants is not made.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use connect_ipc::event_filter::EventKinds;
 use crate::machine::input::ConnectionId;
 
 /// How many requests for events one connection may have: each gets a copy of the same events, so
-/// there is no use for many.
+/// more are of no use.
 const MAX_SUBSCRIPTIONS: usize = 4;
 
 /// All requests for events.
@@ -40,8 +40,8 @@ impl Subscriptions {
             .range((connection, 0)..=(connection, u64::MAX));
         if of_connection.any(|((_, other), _)| *other == request) {
             return Err(format!(
-                "request {request} already stands for events on this connection; give each \
-                 request a number of its own"
+                "this connection already has a request for events with the number {request}; \
+                 give each request its own number"
             ));
         }
         let of_connection = self
@@ -49,8 +49,8 @@ impl Subscriptions {
             .range((connection, 0)..=(connection, u64::MAX));
         if of_connection.count() >= MAX_SUBSCRIPTIONS {
             return Err(format!(
-                "at most {MAX_SUBSCRIPTIONS} requests for events on a connection; ask for all \
-                 kinds in one of them, or connect again"
+                "a connection may have at most {MAX_SUBSCRIPTIONS} requests for events; name all \
+                 kinds in one of them, or open another connection"
             ));
         }
         self.by_request.insert((connection, request), kinds);
@@ -94,7 +94,10 @@ mod tests {
         let one = ConnectionId(1);
         all.add(one, 0, EventKinds::ALL).unwrap();
         let error = all.add(one, 0, EventKinds::ALL).unwrap_err();
-        assert!(error.contains("request 0 already stands"), "{error}");
+        assert!(
+            error.contains("request for events with the number 0"),
+            "{error}"
+        );
         for request in 1..4 {
             all.add(one, request, EventKinds::ALL).unwrap();
         }

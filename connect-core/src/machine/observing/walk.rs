@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The way of readers through the table of peers, some names a step and at most one step a turn.
+//! Readers go through the table of peers, some names in each step and at most one step in a turn.
 //!
 //! ```text
 //!   all peers by name:  a  b  c  d  e  f  g  h  ...
@@ -37,7 +37,7 @@ struct Found {
 }
 
 impl Machine {
-    /// Somebody asks for the state, or for events and the state before them.
+    /// An observer requests the state, or events and the state before them.
     pub(in crate::machine) fn read_state(
         &mut self,
         connection: ConnectionId,
@@ -52,8 +52,8 @@ impl Machine {
         }
     }
 
-    /// Begins the next request for the state of a connection, if none is under way. The service is
-    /// told now.
+    /// Begins the next request for the state of a connection, if none is under way, and sends the
+    /// state of the service.
     fn begin_reading(&mut self, connection: ConnectionId) {
         let Some(reading) = self.events.observing.readers.begin(connection) else {
             return;
@@ -76,7 +76,7 @@ impl Machine {
         }
     }
 
-    /// Makes the next step for somebody, if it is time.
+    /// Makes the next step for a reader, if it is time.
     pub(in crate::machine) fn walk_more(&mut self) {
         let now = self.now;
         let Observing { readers, pace, .. } = &mut self.events.observing;
@@ -115,7 +115,8 @@ impl Machine {
         self.events.observing.pace.charge(user, names, rows, now);
     }
 
-    /// Sends rows to the chosen reader and those beside it. Gives what they have cost.
+    /// Sends rows to the chosen reader and those that need the same rows. Returns what they have
+    /// cost.
     fn send_rows(&mut self, chosen: ConnectionId, found: Found) -> (usize, usize) {
         let to = self.events.observing.readers.beside(chosen);
         let cost = (found.names, found.rows.len());
@@ -144,7 +145,7 @@ impl Machine {
         cost
     }
 
-    /// A request has been answered but for the last word.
+    /// A request has been answered except for the final reply.
     fn end_reading(&mut self, connection: ConnectionId, reading: &Reading) {
         let last = match &reading.purpose {
             Purpose::Status => Reply::Done {},
@@ -175,7 +176,8 @@ impl Machine {
         Found { rows, names, until }
     }
 
-    /// Looks for changes among the next peers after `position`. Gives how many those are.
+    /// Looks for changes among the next peers after `position`. Returns how many peers it has
+    /// looked at.
     fn look_for_changes(
         &mut self,
         chosen: ConnectionId,

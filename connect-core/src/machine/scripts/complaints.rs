@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the script helper says is wrong: its journal cannot be written, or scripts wait for places.
+//! Faults that the script helper reports: its journal cannot be written, or scripts wait for
+//! places.
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::LONG;
@@ -18,12 +19,13 @@ pub(super) struct Complaints {
 #[derive(Clone, Copy, Debug)]
 struct Full {
     since: Monotonic,
-    /// Whether that was told. A moment is not, since a start with many peers has one.
+    /// Whether that was reported. A short time is not, since it is normal at a start with many
+    /// peers.
     told: bool,
 }
 
 impl Full {
-    /// When it has lasted so long that it is told.
+    /// When it has lasted so long that it is reported.
     fn due(self) -> Monotonic {
         self.since + LONG
     }
@@ -44,7 +46,7 @@ impl Complaints {
         })
     }
 
-    /// The journal cannot be written. Gives whether that is news.
+    /// The journal cannot be written. Returns whether the fault is new.
     pub(super) fn set_fault(&mut self, fault: String, now: Monotonic) -> bool {
         let before = self.journal.take();
         let since = before.as_ref().map_or(now, |(since, _)| *since);
@@ -53,7 +55,7 @@ impl Complaints {
         is_news
     }
 
-    /// The journal can be written. Gives since when it could not.
+    /// The journal can be written. Returns since when it could not.
     pub(super) fn end_fault(&mut self) -> Option<Monotonic> {
         self.journal.take().map(|(since, _)| since)
     }
@@ -69,13 +71,13 @@ impl Complaints {
         full.get_or_insert(Full { since, told: false });
     }
 
-    /// None does any more. Gives since when they did, if that was told.
+    /// No script waits any more. Returns since when they did, if that was reported.
     pub(super) fn end_full(&mut self, lane: Lane) -> Option<Monotonic> {
         let full = self.full.get_mut(lane).take();
         full.filter(|full| full.told).map(|full| full.since)
     }
 
-    /// When there is something to be told.
+    /// When there is something to report.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let lanes = Lane::ALL
             .into_iter()
@@ -83,7 +85,7 @@ impl Complaints {
         lanes.filter(|full| !full.told).map(Full::due).min()
     }
 
-    /// Since when scripts of a lane have waited for a place, if that is to be told now.
+    /// Since when scripts of a lane have waited for a place, if it is time to report that.
     pub(super) fn take_due(&mut self, lane: Lane, now: Monotonic) -> Option<Monotonic> {
         let full = self.full.get_mut(lane).as_mut()?;
         if full.told || full.due() > now {

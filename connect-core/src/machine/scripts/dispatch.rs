@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which scripts are run for what, and with which arguments and environment.
+//! Which scripts are run and when, and with which arguments and environment.
 
 use connect_ipc::PeerId;
 use connect_ipc::control::{Reply, RunProgress};
@@ -21,8 +21,8 @@ impl Machine {
         }
     }
 
-    /// The peer's `ifup`, as it would be run now; `None` if the peer is gone already, and its
-    /// removal on the way.
+    /// The peer's `ifup`, as it would be run now; `None` if the server does not have the peer any
+    /// more.
     pub(in crate::machine) fn prepare_ifup(&self, id: PeerId) -> Option<Prepared> {
         let peer = self.peers.get(id)?;
         let record = peer.record.clone()?;
@@ -52,7 +52,7 @@ impl Machine {
         })
     }
 
-    /// Ends a peer's `connect` commands: what they are to bring about is not wanted any more.
+    /// Ends a peer's `connect` commands, whose result is not wanted any more.
     pub(in crate::machine) fn stop_connect(&mut self, name: &str) {
         for run in self.scripts.runs.stop_connect(name) {
             self.tell_scripts(ToScripts::Stop(run));
@@ -71,8 +71,7 @@ impl Machine {
             .map(tripe_admin::Interval::seconds)
     }
 
-    /// Hands a script, if there is one, to the helper. Who has asked for it is told what comes of
-    /// it.
+    /// Orders a script, if there is one. An operator who requested it gets the result.
     pub(in crate::machine) fn order(
         &mut self,
         prepared: Prepared,
@@ -107,12 +106,12 @@ impl Machine {
         if self.scripts.helper.ready().is_some() {
             self.scripts.owe(id, Some(self.now));
         }
-        // Both are read at once.
+        // Both messages are then read together.
         self.settle_runs();
         self.tell_scripts(message);
     }
 
-    /// A script cannot even be handed to the helper.
+    /// A script cannot be ordered.
     fn not_started(
         &mut self,
         peer: String,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What follows from the end of a run: the warning, the counts, what is remembered, and the answer
-//! to an operator who has asked for it.
+//! to an operator who requested it.
 
 use connect_ipc::RunId;
 use connect_ipc::control::{Reply, RunProgress};
@@ -15,7 +15,7 @@ use crate::machine::requester::OperatorRequest;
 const RECENT: usize = 256;
 
 impl Machine {
-    /// A run is over (connect(8), "Warnings"), or could not even be handed to the helper.
+    /// A run has ended (connect(8), "Warnings"), or could not be ordered.
     pub(super) fn conclude(
         &mut self,
         id: Option<RunId>,
@@ -63,7 +63,7 @@ impl Machine {
         self.scripts.recent.push_back(run);
     }
 
-    /// Orders what was decided for peers, and has the helper forget what was dealt with.
+    /// Orders what was decided for peers, and tells the helper to forget the runs that are done.
     pub(in crate::machine) fn tend_scripts(&mut self) {
         self.reconcile_more();
         if self.scripts.failures.has_untold() && self.scripts.helper.ready().is_some() {
@@ -79,20 +79,19 @@ impl Machine {
         }
     }
 
-    /// Tells the script helper which scripts have failed and of the runs whose end was dealt with,
-    /// in that order: if it is lost in between, the next one tells the end again.
+    /// Tells the script helper which scripts have failed, and then which runs are done: if it is
+    /// lost in between, the next one reports their end again.
     pub(super) fn settle_runs(&mut self) {
         self.tell_new_failures();
         let runs = self.scripts.settling.take();
-        // A helper that comes later says which it keeps.
+        // A helper that connects later says which it keeps.
         for some in runs.chunks(ITEMS_PER_FRAME) {
             self.tell_scripts(ToScripts::Settled(some.to_vec()));
         }
     }
 }
 
-/// The code of the warning that tells of an end, and the word after it; `None` if there is nothing
-/// to warn of.
+/// The code of the warning about an end, and the word after it; `None` if there is no warning.
 fn warning(end: &Ended) -> Option<(&'static str, Option<String>)> {
     Some(match end {
         Ended::Exited(0) | Ended::Stopped => return None,

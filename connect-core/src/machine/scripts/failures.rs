@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which scripts of which peers did not end well when they were last run.
+//! Which scripts of which peers failed when they were last run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,21 +16,21 @@ const REASON: usize = 300;
 pub(in crate::machine) struct Failures {
     /// By peer: at most one of each kind of script, the latest last.
     runs: BTreeMap<String, Vec<EndedRun>>,
-    /// What has changed since the script helper was told: it keeps the same for the next core.
+    /// What has changed since the script helper was told, which keeps the same for the next core.
     untold: BTreeSet<FailureKey>,
     /// Whether a script helper may keep any.
     kept: bool,
 }
 
 impl Failures {
-    /// A run has ended: a failure is remembered until the script ends well, or the one that it was
-    /// to undo has ended well again. A run that core has stopped says nothing about the script.
+    /// A run has ended. A failure is remembered until the script succeeds, or until the script that
+    /// it undoes has succeeded again. A run that core has stopped says nothing about the script.
     pub(super) fn ended(&mut self, run: &EndedRun) {
         if run.end == Ended::Stopped {
             return;
         }
         if run.end.failure().is_none() {
-            // The helper, which has told that, forgets it by itself.
+            // The helper, which has reported this end, forgets it by itself.
             let is_over = |kind| kind == run.kind || Some(kind) == run.kind.undone_by();
             self.forget(&run.peer, &is_over);
             return;
@@ -39,7 +39,7 @@ impl Failures {
             Ended::NotStarted(why) => Ended::NotStarted(why.chars().take(REASON).collect()),
             end => end.clone(),
         };
-        // The last line says why, as a rule, and there may be very many peers.
+        // Only the last line is kept: it usually says why, and there may be very many peers.
         let last = run.output.last().cloned();
         self.untold.insert(run.key());
         self.remember(EndedRun {
@@ -60,14 +60,14 @@ impl Failures {
         }
     }
 
-    /// A peer is gone from the server, and with it what `ifup` and `connect` were to bring about.
+    /// A peer is removed from the server, so failures of its `ifup` and `connect` no longer matter.
     pub(in crate::machine) fn peer_removed(&mut self, peer: &str) {
         let is_over = |kind| matches!(kind, ScriptKind::Ifup | ScriptKind::Connect);
         let forgotten = self.forget(peer, &is_over);
         self.untold.extend(forgotten);
     }
 
-    /// A peer was added again, so that no `disconnect` is wanted any more.
+    /// A peer was added again, so a failure of `disconnect` no longer matters.
     pub(in crate::machine) fn peer_added(&mut self, peer: &str) {
         let forgotten = self.forget(peer, &|kind| kind == ScriptKind::Disconnect);
         self.untold.extend(forgotten);
@@ -83,7 +83,7 @@ impl Failures {
         });
     }
 
-    /// Forgets these scripts of a peer, and gives what was forgotten.
+    /// Forgets these scripts of a peer, and returns them.
     fn forget(&mut self, peer: &str, which: &dyn Fn(ScriptKind) -> bool) -> Vec<FailureKey> {
         let Some(runs) = self.runs.get_mut(peer) else {
             return Vec::new();
@@ -96,12 +96,12 @@ impl Failures {
         forgotten
     }
 
-    /// Whether the script helper is to be told something.
+    /// Whether there is something to tell the script helper.
     pub(super) fn has_untold(&self) -> bool {
         !self.untold.is_empty()
     }
 
-    /// What the script helper is to be told.
+    /// What to tell the script helper.
     pub(super) fn take_untold(&mut self) -> Vec<FailureChange> {
         let change = |key: FailureKey| {
             let mut runs = self.runs.get(&key.peer).into_iter().flatten();
@@ -116,8 +116,8 @@ impl Failures {
         changes
     }
 
-    /// Everything, for a script helper that may not have heard the last changes; `None` if it
-    /// cannot keep any either.
+    /// Everything, for a script helper that may lack the last changes; `None` if there is nothing,
+    /// and it keeps nothing.
     pub(super) fn take_all(&mut self) -> Option<Vec<FailureChange>> {
         self.untold.clear();
         self.kept |= !self.runs.is_empty();
@@ -133,7 +133,7 @@ impl Failures {
         }
     }
 
-    /// Forgets what was to be brought about for peers that are gone.
+    /// Forgets the failures of `ifup` and `connect` of peers that are gone.
     pub(super) fn keep_present(&mut self, is_present: impl Fn(&str) -> bool) {
         let absent = self.runs.keys().filter(|peer| !is_present(peer));
         for peer in absent.cloned().collect::<Vec<_>>() {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Having the script helper keep for the next core which scripts have failed, and hearing what had
-//! failed under earlier ones: `core.json` may be missing, or older.
+//! The script helper keeps for the next core which scripts have failed, and reports those of
+//! earlier cores: `core.json` may be missing, or older.
 
 use connect_ipc::control::ServerLink;
 use connect_ipc::frame::parts;
@@ -17,7 +17,7 @@ impl Machine {
         }
     }
 
-    /// Has the script helper keep failures for the next core; `all` if there are no others.
+    /// Gives the script helper failures to keep for the next core; `all` if these are all.
     fn tell_failures(&mut self, changes: Vec<FailureChange>, mut all: bool) {
         let mut parts = parts(changes);
         if all && parts.is_empty() {
@@ -29,7 +29,7 @@ impl Machine {
         }
     }
 
-    /// Another script helper has connected: what this core knows counts.
+    /// Another script helper has connected: sends it what this core knows.
     pub(super) fn tell_all_failures(&mut self) {
         if self.scripts.recovery.is_known()
             && let Some(changes) = self.scripts.failures.take_all()
@@ -45,8 +45,8 @@ impl Machine {
         }
     }
 
-    /// Forgets what a core would have forgotten that had seen everything, once it is known what
-    /// earlier ones knew and which peers the server has.
+    /// When the failures of earlier cores and the peers of the server are known, forgets those that
+    /// would have been forgotten if one core had seen everything.
     pub(in crate::machine) fn forget_outdated_failures(&mut self) {
         if !self.scripts.recovery.is_known() || self.server.link() != ServerLink::Up {
             return;

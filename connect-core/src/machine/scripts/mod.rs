@@ -46,18 +46,18 @@ use settling::Settling;
 #[derive(Clone, Debug)]
 pub(super) struct Scripts {
     pub(super) helper: Helper,
-    /// What a script helper has told of runs under way, until it has told all.
+    /// The runs under way that a script helper has reported, until its report is complete.
     resumed: Vec<UnderWay>,
     runs: RunTable,
     next_run: u64,
-    /// What the helper owes, the oldest first: of each run at most the next word, from the instant
-    /// when it was due.
+    /// Which reports of the helper are due, the oldest first: for each run at most the next one, by
+    /// the instant when it is due.
     owed: BTreeSet<(Monotonic, RunId)>,
-    /// The children that are not watched yet, and when they are, in that order: most end before.
+    /// The children that are not watched yet, in the order in which they will be: most end before.
     unwatched: VecDeque<(Monotonic, RunId, Child)>,
-    /// The last scripts that ended, of whatever peer.
+    /// The last scripts that ended, of all peers.
     recent: VecDeque<EndedRun>,
-    /// Those that did not end well when they were last run.
+    /// Those that failed when they were last run.
     pub(super) failures: failures::Failures,
     /// The changes of setups without a script that the helper has not acknowledged.
     pub(super) changes: BTreeMap<RunId, SetupChange>,
@@ -113,8 +113,8 @@ impl Scripts {
         is_full.then_some(WaitsFor::Place {})
     }
 
-    /// How far setups have certainly come: an order that the helper does not have yet is lost with
-    /// core, and the next one is to give it. If the helper has it after all, it says so.
+    /// The setups that are certain: an order that the helper does not have yet is lost if core
+    /// ends, and the next core must give it again. If the helper has it after all, it says so.
     pub(super) fn certain(&self, mut setups: PeerSetups) -> PeerSetups {
         for lane in Lane::ALL {
             if let Progress::Ordered { last, .. } = setups.get(lane)
@@ -126,8 +126,8 @@ impl Scripts {
         setups
     }
 
-    /// Whether another `ifup` of a peer than this one is not over, among those since the `first`
-    /// that was for its setup. Each one before has an `ifdown` of its own.
+    /// Whether another `ifup` of a peer than this one has not ended, among those since the `first`
+    /// that was for its setup. Each one before has its own `ifdown`.
     pub(super) fn has_other_ifup(&self, peer: &str, lane: Lane, first: RunId, than: RunId) -> bool {
         let mut runs = self.runs.pending_of(peer);
         let is_other =
@@ -135,7 +135,7 @@ impl Scripts {
         lane == Lane::Interface && runs.any(|(id, run)| is_other(id, run.kind))
     }
 
-    /// The server is gone. It looks at each run.
+    /// The server is lost. This goes through all runs.
     pub(super) fn server_lost(&mut self) {
         let active = self
             .runs
@@ -145,7 +145,7 @@ impl Scripts {
             .server_lost(active.map(|(_, run)| run.peer.as_str()));
     }
 
-    /// Whether an interface script of a peer is not over.
+    /// Whether an interface script of a peer has not ended.
     pub(super) fn is_interface_active(&self, peer: &str) -> bool {
         let mut runs = self.runs.of(peer);
         runs.any(|(_, run)| run.kind.lane() == Lane::Interface)
@@ -157,7 +157,7 @@ impl Scripts {
         decide.into_iter().chain(self.settling.due()).min()
     }
 
-    /// The helper owes its next word about a run from `due` on; `None` if it owes none.
+    /// The helper's next report about a run is due at `due`; `None` if none is.
     fn owe(&mut self, id: RunId, due: Option<Monotonic>) {
         let Some(run) = self.runs.get_mut(id) else {
             return;
@@ -169,7 +169,7 @@ impl Scripts {
         }
     }
 
-    /// The helper is gone: the next one is told again.
+    /// The helper has disconnected: the next one is told again.
     pub(super) fn forget_owed(&mut self) {
         for (_, id) in std::mem::take(&mut self.owed) {
             if let Some(run) = self.runs.get_mut(id) {
@@ -178,7 +178,7 @@ impl Scripts {
         }
     }
 
-    /// Since when the helper owes the oldest of what it owes, which may be to come.
+    /// When the first of the helper's reports is due, which may be in the future.
     pub(super) fn owed_since(&self) -> Option<Monotonic> {
         self.owed.first().map(|(due, _)| *due)
     }
@@ -197,7 +197,8 @@ impl Scripts {
         known
     }
 
-    /// A child has started. It is watched once the helper would be overdue if it had ended at once.
+    /// A child was started. It is watched from the instant at which the helper would be overdue if
+    /// the child had ended at once.
     fn watch_later(&mut self, id: RunId, child: Child, now: Monotonic) {
         self.unwatched.push_back((now + GRACE, id, child));
     }
@@ -218,7 +219,7 @@ impl Scripts {
         due
     }
 
-    /// When a lack of places is to be told.
+    /// When to report that scripts wait for places.
     pub(super) fn places_deadline(&self) -> Option<Monotonic> {
         self.complaints.deadline()
     }
@@ -247,7 +248,8 @@ impl Scripts {
         counts.iter().map(|it| it.running + it.waiting).sum()
     }
 
-    /// How many orders and changes of setups the helper has not taken. A walk through all runs.
+    /// How many orders and changes of setups the helper has not accepted. This goes through all
+    /// runs.
     pub(super) fn untaken(&self) -> usize {
         let orders = self.runs.iter().filter(|(_, run)| run.order.is_some());
         orders.count() + self.changes.len()
@@ -258,7 +260,7 @@ impl Scripts {
         let pending = self.runs.pending_of(peer);
         let pending = pending.map(|(_, run)| run.status(now)).collect();
         let recent = || self.recent.iter().filter(|run| run.peer == peer);
-        // A failure is told however many other scripts have ended since.
+        // A failure is shown even if many other scripts have ended since.
         let known =
             |failed: &&EndedRun| recent().any(|run| (run.kind, run.at) == (failed.kind, failed.at));
         let failed = self.failures.runs(peer).iter();
@@ -267,7 +269,7 @@ impl Scripts {
         (pending, ended.collect())
     }
 
-    /// Compares what is kept about all runs with a walk through them.
+    /// Compares the indexes with all runs.
     #[cfg(test)]
     pub(super) fn check(&self) {
         self.runs.check();

@@ -11,7 +11,7 @@ use connect_policy::scripts::{Script, interface_script, shell_script};
 use connect_policy::{ValueError, size};
 use peerdb::Record;
 
-/// What stands around a run in its message: `{"run":[` and `]}`.
+/// What surrounds a run in its message: `{"run":[` and `]}`.
 const AROUND: usize = 10;
 
 /// A script that may be run now.
@@ -21,14 +21,14 @@ pub(in crate::machine) struct Prepared {
     pub(in crate::machine) record: Record,
     /// `None` if the record does not name one.
     pub(in crate::machine) script: Result<Option<Script>, ValueError>,
-    /// What becomes of the peer's setup in the lane of the script; `None` if it stays as it is.
+    /// The new state of the peer's setup in the lane of the script; `None` if it does not change.
     pub(in crate::machine) setup: Option<SetupState>,
     /// The run that it undoes, if that may not have been started.
     pub(in crate::machine) undoes: Option<RunId>,
 }
 
 impl Prepared {
-    /// A script that leaves the setup as it is.
+    /// A script that does not change the setup.
     pub(super) fn new(
         name: &str,
         kind: ScriptKind,
@@ -84,7 +84,7 @@ impl Prepared {
         if size > MAX_FRAME
             && let Some(SetupState::Made(made)) = &mut run.setup
         {
-            // Then its `ifdown` has the record of the time when it is run.
+            // Then its `ifdown` uses the record of the time when it is run.
             Arc::make_mut(made).record.clear();
             size = order_size(&run);
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the script helper reports: what it remembers, and what becomes of each run.
+//! What the script helper reports: what it remembers, and what happens to each run.
 
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
@@ -34,8 +34,8 @@ fn is_challenge(line: &str) -> bool {
     (1..=MAX_CHALLENGE).contains(&line.len()) && line.bytes().all(is_letter)
 }
 
-/// When a child was started that is heard of only now. After a sleep of the host, of which the
-/// clock knows nothing, that is too late, but never later than now.
+/// When a child was started that is reported only now. If the host was suspended, which the clock
+/// does not count, the result is too late, but never later than now.
 fn start_of(child: Child, now: Monotonic) -> Monotonic {
     match child.start_time {
         0 => now,
@@ -61,7 +61,7 @@ impl Machine {
         self.scripts.forget_owed();
         self.forget_complaints();
         self.additions.lookups.forget_pending();
-        // No helper reads the output that another one held open.
+        // No helper reads output for which another one waited.
         self.scripts.runs.forget_ended();
         for run in self.scripts.runs.values_mut() {
             run.helper_lost();
@@ -90,7 +90,7 @@ impl Machine {
             FromScripts::Started { run, child } => self.script_started(run, child),
             FromScripts::Output { run, stream, line } => self.output(run, stream, line),
             FromScripts::Dropped { run, stream, lines } => {
-                let text = format!("{lines} further lines dropped: the script writes too much");
+                let text = format!("{lines} more lines left out: the script writes too much");
                 self.report_output(run, stream, text);
             }
             FromScripts::Eof { run, stream } => self.stream_ended(run, stream),
@@ -112,7 +112,8 @@ impl Machine {
     fn order_taken(&mut self, id: RunId) {
         self.scripts.owe(id, None);
         self.scripts.changes.remove(&id);
-        // Without a journal the order is given again to the next helper, unless it was started.
+        // Without a journal, core gives the order again to the next helper, unless the script was
+        // started.
         if self.scripts.complaints.has_journal()
             && let Some(run) = self.scripts.runs.get_mut(id)
         {
@@ -128,7 +129,7 @@ impl Machine {
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by());
         self.setup_started(&peer, script.lane(), id);
-        // By then it has ended, or the helper says that it cannot be ended.
+        // By then it has ended, or the helper reports that it cannot be ended.
         let word = limit.map(|limit| self.now + limit + KILL_AFTER + SURVIVES_AFTER);
         self.scripts.owe(id, word);
         self.scripts.watch_later(id, child, self.now);
@@ -142,7 +143,7 @@ impl Machine {
         });
     }
 
-    /// A child has ended: the helper is to say so.
+    /// A child has ended: the helper's report is due.
     pub(in crate::machine) fn child_ended(&mut self, id: RunId) {
         let owes = self.scripts.helper.ready().is_some();
         if owes && self.scripts.runs.is_pending(id) {
@@ -150,7 +151,7 @@ impl Machine {
         }
     }
 
-    /// The helper has told what is under way; now it is told what else there is.
+    /// The helper has reported what is under way; now it is told the rest.
     fn scripts_resumed(&mut self, known: Vec<UnderWay>) {
         self.scripts.helper.set_ready();
         self.tell_all_failures();
@@ -163,12 +164,12 @@ impl Machine {
             }
             let known = self.scripts.runs.get(run.run);
             if known.is_none() && self.scripts.settling.is_settled(run.run) {
-                // That word was lost together with the connection.
+                // That message was lost with the connection.
                 self.scripts.settling.settle(run.run, self.now);
                 continue;
             }
             if known.is_some_and(|state| state.stopping) {
-                // The wish may have been lost together with the connection.
+                // The message to stop it may have been lost with the connection.
                 stop.push(run.run);
             }
             let is_started = known.is_some_and(|state| state.child().is_some());
@@ -190,7 +191,7 @@ impl Machine {
         self.tell_the_rest(&there);
     }
 
-    /// Tells the helper of the runs that it does not know, and has it begin.
+    /// Tells the helper the runs that it does not know, and lets it begin.
     fn tell_the_rest(&mut self, there: &HashSet<RunId>) {
         let (mut adopt, mut stopped, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         let mut again = BTreeMap::new();
@@ -205,7 +206,7 @@ impl Machine {
                 (None, Some(order)) => {
                     again.insert(id, ToScripts::Run(order));
                 }
-                // Nobody knows what became of it.
+                // Nobody knows what happened to it.
                 (None, None) => lost.push(id),
             }
         }
@@ -214,8 +215,8 @@ impl Machine {
         for some in adopt.chunks(ITEMS_PER_FRAME) {
             self.tell_scripts(ToScripts::Adopt(some.to_vec()));
         }
-        // What is not to be started is told all the same, before anything is: another run may undo
-        // it, which is not to be started either then.
+        // Runs that must not be started are sent too, before anything is started: another run may
+        // undo one of them, and must not be started either then.
         for (id, order) in stopped {
             self.tell_scripts(ToScripts::Run(order));
             self.tell_scripts(ToScripts::Stop(id));
@@ -239,11 +240,11 @@ impl Machine {
 
     /// A line of output.
     fn output(&mut self, id: RunId, stream: Stream, line: String) {
-        // Of a run that is not known, nobody can say what it writes.
+        // The output of an unknown run is ignored.
         let run = self.scripts.runs.get(id);
         let may_be_secret = run.is_none_or(|run| run.kind.lane() == Lane::Connection);
         if may_be_secret {
-            // Wherever it stands: a banner before it does not make it less of a secret.
+            // Anywhere in the output: also after a banner it is a secret.
             let secrets = challenge::find(&line);
             self.out
                 .extend(secrets.map(|word| Output::Secret(word.to_owned())));
@@ -274,7 +275,7 @@ impl Machine {
     fn greet(&mut self, peer: &str, line: &str) {
         let challenge = line.trim();
         if !is_challenge(challenge) {
-            // A part of it may be one.
+            // A part of it may be a challenge.
             let line = challenge::mask(line);
             return self.warn(["connect", peer, "bad-challenge"], &[line]);
         }
@@ -335,11 +336,11 @@ impl Machine {
         }
     }
 
-    /// A run is over. What its own children may still write belongs to it all the same.
+    /// A run has ended. What its own children still write belongs to it all the same.
     fn script_ended(&mut self, id: RunId, end: Ended) {
         self.scripts.owe(id, None);
         self.scripts.settling.settle(id, self.now);
-        // A helper that is back repeats itself.
+        // A helper that connects again repeats its reports.
         let Some((run, asked_by)) = self.scripts.runs.end(id) else {
             return;
         };

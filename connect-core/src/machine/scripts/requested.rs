@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Scripts that operators ask for: run again for a peer that is up, or only shown.
+//! Scripts that operators request: run again for a peer, or only shown.
 //!
 //! ```text
 //!   RunScript, ShowScript --> ALGS --> [serve_script_request] --> a run like any other
@@ -21,8 +21,8 @@ use crate::machine::scripts::prepared::Prepared;
 use crate::machine::server::{AfterAlgs, Pending};
 use crate::machine::setups::progress::Progress;
 
-/// How many runs that operators have asked for may be pending at a time. Nobody starts more by
-/// hand, and each holds a whole environment until it is started.
+/// How many runs that operators requested may be pending at a time. Nobody starts more by hand, and
+/// each needs memory for a whole environment until it is started.
 const MAX_REQUESTED: usize = 64;
 
 impl Machine {
@@ -42,7 +42,7 @@ impl Machine {
             Ok(id) => id,
             Err(failure) => return self.refuse_script(&request, &failure),
         };
-        // As before the first `ifup`: the answer to the last question finds those to the others.
+        // As before the first `ifup`: when the last question is answered, the others are too.
         if let Some(peer) = self.peers.get(id)
             && peer.particulars == Particulars::Unknown
         {
@@ -69,7 +69,7 @@ impl Machine {
         let name = request.peer.as_str();
         let kind = ScriptKind::from(request.script).name();
         let failure = |words: &[&str]| Err(words.iter().map(|word| (*word).to_owned()).collect());
-        // A core that is still to hear for the first time which peers there are cannot tell.
+        // Before the server's first list of peers, core cannot know whether it has the peer.
         let unheard = self.server.link() == ServerLink::Joining && !self.server.joined_before();
         if !self.server.is_connected() || unheard {
             return failure(&["server-unavailable"]);
@@ -101,9 +101,9 @@ impl Machine {
         Ok(id)
     }
 
-    /// Whether a script cannot be run yet: those that the service itself is to run come first, and
-    /// an operator's `ifup` must not pass for one of them. This lasts only until the server has
-    /// answered a question, or the script helper has told what it keeps.
+    /// Whether a script cannot be run yet: those that the service itself will run come first, and
+    /// an operator's `ifup` must not count as one of them. This lasts only until the server has
+    /// answered a question, or the script helper has said what it keeps.
     fn comes_too_early(&self, id: PeerId) -> bool {
         self.peers.get(id).is_some_and(|peer| {
             let is_due = peer.setups.get(Lane::Interface) == Progress::Due;
@@ -111,7 +111,7 @@ impl Machine {
         })
     }
 
-    /// Says why a script is neither run nor shown.
+    /// Answers why a script is neither run nor shown.
     pub(in crate::machine) fn refuse_script(
         &mut self,
         request: &ScriptRequest,
@@ -145,7 +145,7 @@ impl Machine {
                 let setups = self.peers.get(id).map(|peer| peer.setups);
                 let ordered = setups.map(|setups| setups.get(lane));
                 let setup = match ordered {
-                    // That one makes the setup, and this one repeats it.
+                    // The earlier one makes the setup, and this one repeats it.
                     Some(Progress::Ordered { .. }) => None,
                     _ => prepared.setup,
                 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Runs whose end core has dealt with: the script helper keeps each result until it is told so.
+//! Runs whose end core has processed: the script helper keeps each result until it is told so.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,21 +7,21 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 
-/// How long the helper may wait to be told, unless there is something else to tell it: a message of
-/// its own for each run would wake it up once more.
+/// How long to wait before telling the helper, unless there is another message for it: a separate
+/// message for each run would wake it once more.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// What was dealt with.
+/// What was processed.
 #[derive(Clone, Debug)]
 pub(super) struct Settling {
     /// The first run of this core.
     first: RunId,
-    /// Runs that the helper is still to be told of.
+    /// Runs that the helper has not been told yet.
     untold: Vec<RunId>,
-    /// When it is to be told of them at the latest.
+    /// When it must be told.
     due: Option<Monotonic>,
-    /// Runs of earlier cores whose end this one has dealt with: a helper that died before it was
-    /// told so has its successor repeat them.
+    /// Runs of earlier cores whose end this one has processed: if the helper ends before it is
+    /// told, the next one reports them again.
     inherited: BTreeSet<RunId>,
 }
 
@@ -35,7 +35,7 @@ impl Settling {
         }
     }
 
-    /// The end of a run was dealt with.
+    /// The end of a run was processed.
     pub(super) fn settle(&mut self, run: RunId, now: Monotonic) {
         self.untold.push(run);
         self.wake(now);
@@ -49,23 +49,23 @@ impl Settling {
         self.due.get_or_insert(now + PAUSE);
     }
 
-    /// When the helper is to be told at the latest.
+    /// When the helper must be told.
     pub(super) const fn due(&self) -> Option<Monotonic> {
         self.due
     }
 
-    /// What the helper is to be told.
+    /// What to tell the helper.
     pub(super) fn take(&mut self) -> Vec<RunId> {
         self.due = None;
         std::mem::take(&mut self.untold)
     }
 
-    /// Whether the end of a run that core does not know any more was dealt with by this core.
+    /// Whether this core has processed the end of a run that it does not know any more.
     pub(super) fn is_settled(&self, run: RunId) -> bool {
         run >= self.first || self.inherited.contains(&run)
     }
 
-    /// A helper has told which runs it keeps: what it does not keep is not asked about again.
+    /// A helper has said which runs it keeps: it will not report the others again.
     pub(super) fn keep(&mut self, is_kept: impl Fn(RunId) -> bool) {
         self.inherited.retain(|run| is_kept(*run));
     }

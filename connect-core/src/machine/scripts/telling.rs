@@ -11,7 +11,7 @@ use connect_ipc::setup::Lane;
 use crate::machine::Machine;
 
 impl Machine {
-    /// Another helper has connected, which tells its own troubles.
+    /// Another helper has connected, which reports its own faults.
     pub(super) fn forget_complaints(&mut self) {
         self.journal_fault(None);
         for lane in Lane::ALL {
@@ -19,14 +19,14 @@ impl Machine {
         }
     }
 
-    /// What is wrong with the journal, as the helper or its supervisor has said.
+    /// What is wrong with the journal, as the helper or its supervisor reports it.
     pub(super) fn journal_fault(&mut self, fault: Option<String>) {
         let complaints = &mut self.scripts.complaints;
         if let Some(fault) = fault {
             if !complaints.set_fault(fault.clone(), self.now) {
                 return;
             }
-            // The fault says what it leads to.
+            // The text of the fault says what follows from it.
             tracing::warn!(fault, "the journal of scripts has a fault");
             self.emit(None, || EventKind::JournalFault { fault });
         } else if let Some(since) = complaints.end_fault() {
@@ -36,7 +36,7 @@ impl Machine {
         }
     }
 
-    /// The helper cannot begin, since another process holds its journal. That is over when it
+    /// The helper cannot begin, since another process locks its journal. That ends when it
     /// connects.
     pub(in crate::machine) fn scripts_held_up(&mut self, why: String) {
         if self.scripts.helper.missing_since().is_some() {
@@ -44,14 +44,14 @@ impl Machine {
         }
     }
 
-    /// A script that was to end lives on although the helper has sent it `KILL` at `since`. The
-    /// helper owes nothing more: it has done what it can.
+    /// A script that had to end still runs although the helper sent it `KILL` at `since`. No report
+    /// of the helper is due: it has done what it can.
     pub(super) fn script_survives(&mut self, id: RunId, since: Monotonic) {
         self.scripts.owe(id, None);
         let Some(run) = self.scripts.runs.get_mut(id) else {
             return;
         };
-        // A helper that is back repeats itself.
+        // A helper that connects again repeats its reports.
         if !run.survive(since) {
             return;
         }
@@ -60,14 +60,14 @@ impl Machine {
             peer,
             script = script.name(),
             pid,
-            "a script was to end, and lives on after KILL: it waits for a device or a file server \
-             that does not answer, or runs as another user and must be ended by root; those that \
-             follow it for this peer wait"
+            "a script had to end, but still runs after KILL; the next scripts of this peer wait; \
+             it waits for a device or a file server that does not answer, or it runs as another \
+             user and root must end it"
         );
         self.emit(Some(&peer), || EventKind::Survives { script, pid });
     }
 
-    /// The helper has said whether scripts of a lane wait for places.
+    /// The helper has reported whether scripts of a lane wait for places.
     pub(super) fn places_full(&mut self, lane: Lane, is_full: bool) {
         let complaints = &mut self.scripts.complaints;
         if is_full {
@@ -83,7 +83,7 @@ impl Machine {
         }
     }
 
-    /// Tells of the lanes in which scripts have waited for places for long.
+    /// Reports the lanes in which scripts have waited for places for long.
     pub(in crate::machine) fn tell_of_places(&mut self) {
         for lane in Lane::ALL {
             let Some(since) = self.scripts.complaints.take_due(lane, self.now) else {
@@ -93,8 +93,8 @@ impl Machine {
             tracing::warn!(
                 scripts = lane.scripts(),
                 seconds,
-                "as many scripts of this kind are under way as may be, and others wait for a \
-                 place; end those that hang, or let more run at once"
+                "as many scripts of this kind are under way as are allowed, and others wait for \
+                 a place; end those that hang, or allow more"
             );
             self.emit(None, || EventKind::PlacesFull { lane, seconds });
         }

@@ -35,7 +35,7 @@ impl Machine {
                 self.algorithms_answered(peer, then, pairs, &result);
             }
             Pending::Ping { peer, seq, end } => self.ping_ended(peer, seq, end, result),
-            // Killed, or gone already: the name is free either way.
+            // It was removed, or there was none: the name is free in both cases.
             Pending::KillBeforeAdd(name) => self.submit_add(&name),
             Pending::Add(name) => self.add_answered(&name, &result),
             Pending::KillToApply(name) => self.killed_to_apply(&name, result),
@@ -69,9 +69,9 @@ impl Machine {
     /// Gives the server a command about one of its peers, which may take options. Returns whether
     /// it was sent.
     ///
-    /// Whether `KILL` and `FORCEKX` take any is a doubtful point of tripe-admin(5), and decides how
-    /// a name that begins with `-` must be given: after `--`, or alone. So it is given after `--`
-    /// first, which a server that takes no options refuses for the number of its arguments.
+    /// tripe-admin(5) does not say clearly whether `KILL` and `FORCEKX` take options. So a name
+    /// that begins with `-` is first given after `--`; a server that takes no options refuses that
+    /// because of the number of arguments, and then gets the name alone.
     pub(in crate::machine) fn command_with_options(
         &mut self,
         pending: Pending,
@@ -99,7 +99,7 @@ impl Machine {
         } = command;
         match result {
             Err(failure) if failure.code() == "bad-syntax" => {
-                // Shorter than the line that was answered on this connection, so it is sent.
+                // It is shorter than the line that was answered, so it can be sent.
                 self.command_on_peer(pending, keyword, &peer);
             }
             result => self.answered(pending, result),
@@ -128,14 +128,14 @@ impl Machine {
             Ok(()) => names,
             Err(failure) => {
                 tracing::error!(error = %failure, "the server does not list its peers");
-                // Better to serve with what notifications tell than not at all.
+                // It is better to go on with the peers of notifications than not at all.
                 self.peers.names()
             }
         };
         self.listed(names);
     }
 
-    /// A peer's algorithms are known, as well as the server tells.
+    /// The server has answered the question for a peer's algorithms.
     fn algorithms_answered(
         &mut self,
         id: PeerId,
@@ -144,13 +144,13 @@ impl Machine {
         result: &Result<(), Failure>,
     ) {
         if let Err(failure) = result {
-            // The peer is gone again, which its KILL note says as well; or the server is odd, and
-            // a script without A_ variables is better than none.
+            // The peer is removed again, which a KILL note says as well; or the server does not
+            // answer this, and a script without A_ variables is better than none.
             tracing::debug!(error = %failure, "the server does not tell a peer's algorithms");
         }
         let shared = self.peers.share_algorithms(pairs);
         if let Some(peer) = self.peers.get_mut(id)
-            // What was told before is better than nothing.
+            // An earlier answer is better than none.
             && (result.is_ok() || peer.algorithms.is_none())
         {
             peer.algorithms = Some(shared);
@@ -181,7 +181,7 @@ impl Machine {
                 PingResult::Void
             }
             (Ok(()), Some(PingWord::Result(result))) => result,
-            // The KILL note comes first as a rule, and then there is nothing left to do.
+            // Usually the KILL note comes first, and then there is nothing left to do.
             (Ok(()), Some(PingWord::PeerDied)) => return self.forget_peer(id),
             (Ok(()), None) => {
                 tracing::warn!("the server ended a ping without a result");

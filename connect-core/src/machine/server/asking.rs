@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Asking the server for the interfaces, addresses and algorithms of its peers, a few at a time.
+//! Asks the server for the interfaces, addresses and algorithms of its peers, a few at a time.
 
 use connect_ipc::PeerId;
 
@@ -12,7 +12,7 @@ use crate::machine::peers::Particulars;
 const LIMIT: usize = 64;
 
 impl Machine {
-    /// Asks as many questions as may be unanswered.
+    /// Asks as many questions as are allowed at a time.
     pub(in crate::machine) fn ask_questions(&mut self) {
         while self.server.questions.unanswered < LIMIT
             && let Some(id) = self.server.questions.peers.pop()
@@ -22,8 +22,8 @@ impl Machine {
         }
     }
 
-    /// Asks for the algorithms of a peer that will need them for its `ifdown`, when it is too late
-    /// to ask.
+    /// Asks for the algorithms of a peer that will need them for its `ifdown`: by then it is too
+    /// late to ask.
     fn ask_algorithms(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
             return;

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Whether the server owes an answer, and for how long.
+//! Whether an answer of the server is due, and for how long.
 //!
-//! Every command is answered at once and in its turn, those in the background by `BGDETACH`. So a
-//! server that says nothing while a command waits does not run; and one that says much, but does
-//! not answer the oldest command, is mute all the same.
+//! The server answers each command at once and in order, those in the background by `BGDETACH`. So
+//! if it sends nothing while a command waits, it does not run; and if it sends other lines but does
+//! not answer the oldest command, it is silent all the same.
 
 use connect_ipc::clock::Monotonic;
 
 use crate::machine::limits::{ANSWER_LEAST, ANSWER_LIMIT, GRACE, STANDSTILL};
 
-/// What the server owes.
+/// Which answers of the server are due.
 #[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Awaited {
     /// The number of the oldest command that waits, and since when it is the oldest, or since the
     /// last line of its answer.
     owed: Option<(u64, Monotonic)>,
-    /// When the server last said something.
+    /// When the server last sent something.
     heard: Monotonic,
-    /// When it stands still, if it says nothing until then.
+    /// When it counts as one that does not run, if it sends nothing until then.
     still_at: Option<Monotonic>,
-    /// When a server that was never joined is given up although it is connected.
+    /// When core stops waiting for a server that is connected but was never joined.
     pub(super) answer_by: Option<Monotonic>,
     /// The latest that `answer_by` may become, however slowly answers come.
     latest: Monotonic,
@@ -30,7 +30,7 @@ pub(in crate::machine) struct Awaited {
 }
 
 impl Awaited {
-    /// A line has come. Says whether the server stood still before this turn.
+    /// A line has come. Returns whether the server did not run before this turn.
     #[inline]
     pub(super) fn heard(&mut self, now: Monotonic) -> bool {
         self.heard = now;
@@ -60,7 +60,7 @@ impl Awaited {
         }
     }
 
-    /// Since when the server has owed an answer.
+    /// Since when an answer of the server has been due.
     #[inline]
     pub(in crate::machine) fn since(&self) -> Option<Monotonic> {
         self.owed.map(|(_, since)| since)
@@ -72,26 +72,26 @@ impl Awaited {
         self.since().map(|since| since + GRACE)
     }
 
-    /// The connection is gone.
+    /// The connection has ended.
     pub(super) const fn lost(&mut self, now: Monotonic) {
         self.lost_at = Some(now);
         (self.owed, self.still_at) = (None, None);
         self.answer_by = None;
     }
 
-    /// Core stood still, so what the server has said may not be read yet.
+    /// Core did not run for a time, so lines of the server may be unread.
     pub(in crate::machine) fn postpone(&mut self, now: Monotonic) {
         self.answer_by = self.answer_by.map(|by| by.max(now + ANSWER_LEAST));
     }
 
-    /// A server that was never joined is to answer until then.
+    /// A server that was never joined must answer until then.
     pub(super) fn expect(&mut self, answer_by: Monotonic) {
         self.answer_by = Some(answer_by);
         self.latest = answer_by + ANSWER_LIMIT;
     }
 
-    /// The time for the first answers is over. Whether the server gets more: while it owes
-    /// nothing, or is just answering.
+    /// The time for the first answers is over. Returns whether the server gets more: if no answer
+    /// is due, or it is just answering.
     pub(super) fn extend(&mut self, now: Monotonic) -> bool {
         let answers = self.since().is_none_or(|since| since + ANSWER_LEAST > now);
         let extended = answers && now < self.latest;

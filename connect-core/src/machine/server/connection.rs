@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The lines of the server, losing it, and leaving it.
+//! The lines of the server, the loss of the connection, and the release of the service.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use super::stage::Stage;
 use super::{AfterAlgs, Pending};
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
 
-/// How long the server may take to answer when core releases the service: a live one answers at
-/// once, and nothing is lost if it does not, since it sees the connection close.
+/// How long the server may take to answer when core releases the service: one that runs answers at
+/// once, and if it does not, nothing is lost, since the connection is closed.
 const RELEASE_LIMIT: Duration = Duration::from_secs(3);
 
 impl Machine {
@@ -26,9 +26,9 @@ impl Machine {
         let step = match self.server.session.receive(line) {
             Event::Info { context, words } => {
                 if !context.take_info(words) {
-                    tracing::warn!(line, "ignoring an INFO line that does not fit its command");
+                    tracing::warn!(line, "ignoring an INFO line that its command does not have");
                 }
-                // Known from this very line on, so that no trace shows even its first appearance.
+                // It is a secret from this line on, so that no trace shows it even once.
                 let secret = context.secret().map(str::to_owned);
                 self.out.extend(secret.map(Output::Secret));
                 self.server.awaited.informed(self.now);
@@ -62,7 +62,7 @@ impl Machine {
         }
     }
 
-    /// The connection to the server is gone, or could not be made.
+    /// The connection to the server has ended, or could not be made.
     pub(in crate::machine) fn server_lost(&mut self, reason: &str) {
         if self.server.is_connected() {
             self.fail_everything_asked();
@@ -77,7 +77,7 @@ impl Machine {
         }
     }
 
-    /// Nothing that was asked of the server will be answered.
+    /// No command to the server will be answered any more.
     fn fail_everything_asked(&mut self) {
         self.server.stage = Stage::Down;
         self.server.awaited.lost(self.now);
@@ -109,7 +109,7 @@ impl Machine {
         self.suspend_pings();
     }
 
-    /// Gives up what was waited for too long.
+    /// Ends waits that have taken too long.
     pub(in crate::machine) fn expire_server_waits(&mut self) {
         let passed = |until: Option<Monotonic>| until.is_some_and(|until| until <= self.now);
         let released = passed(self.server.release_by);
@@ -122,7 +122,10 @@ impl Machine {
         self.expire_probe();
         if released {
             self.server.release_by = None;
-            tracing::warn!("the server has not answered the release of the service; leaving");
+            tracing::warn!(
+                "the server has not answered the release of the service; ending \
+                            without the answer"
+            );
             self.end(Ending::QuitUnanswered);
         } else if waited && self.server.is_connected() {
             self.expire_answer();
@@ -133,7 +136,7 @@ impl Machine {
         }
     }
 
-    /// Gives up a server that is connected and does not answer.
+    /// Stops waiting for a server that is connected and does not answer.
     fn expire_answer(&mut self) {
         if !self.server.awaited.extend(self.now) {
             let seconds = self.now.since(self.config.started).as_secs();
@@ -157,7 +160,7 @@ impl Machine {
         }
     }
 
-    /// Core is to end.
+    /// Core ends.
     pub(in crate::machine) fn end(&mut self, ending: Ending) {
         self.out.push(Output::End(ending));
     }
@@ -170,7 +173,7 @@ impl Machine {
         self.end(ending);
     }
 
-    /// Hands out the lines that were collected in this turn.
+    /// Gives out the lines that were collected in this turn.
     pub(in crate::machine) fn send_lines(&mut self) {
         if self.server.session.has_output() {
             let lines = self.server.session.take_output();

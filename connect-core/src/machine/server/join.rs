@@ -20,20 +20,20 @@ use crate::machine::setups::progress::{PeerSetups, Progress};
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
 use connect_ipc::setup::ServerRun;
 
-/// How long the provider that holds our name may take to answer: a live one answers at once.
+/// How long the provider that has our name may take to answer: one that runs answers at once.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
 
-/// How many peers are named in the log that a server which was started again has no more.
+/// How many of the peers that a restarted server no longer has are named in the log.
 const LOST_LOGGED: usize = 10;
 
 /// What the server's list of peers means.
 #[derive(Clone, Copy, Debug)]
 enum Listing {
-    /// Core has never met a server, and an earlier core has left nothing about this one.
+    /// Core was never joined with a server, and has no saved state about this one.
     FirstMeeting,
     /// As before, but another program has provided the service until now.
     Succession,
-    /// An earlier core has left its state about this run of the server.
+    /// An earlier core has saved its state about this run of the server.
     Resumption,
     /// Core was joined with a server before.
     Rejoin {
@@ -43,7 +43,7 @@ enum Listing {
 }
 
 impl Listing {
-    /// How far peers are set up that core did not know.
+    /// The setups of peers that core did not know.
     const fn newcomers(self, startup: bool) -> Progress {
         match self {
             Listing::FirstMeeting if startup => Progress::Due,
@@ -53,8 +53,8 @@ impl Listing {
         }
     }
 
-    /// Why the server does not have a peer that core knew. One and the same run loses none by
-    /// itself, but whether it was a command, or silence that was not noted any more, is not known.
+    /// Why the server does not have a peer that core knew. The same run loses no peer by itself,
+    /// but it is not known whether it was a command or because of missing replies.
     const fn removal(self) -> Removal {
         match self {
             Listing::Rejoin { new_server: true } => Removal::Server,
@@ -77,7 +77,7 @@ impl Machine {
     /// A connection to the server was made.
     pub(in crate::machine) fn server_connected(&mut self, run: Option<ServerRun>) {
         let server = &mut self.server;
-        // A server that closes every connection is told of once, until it has let core join.
+        // If the server closes every connection, that is logged once until core has joined it.
         if !server.outage.is_noted() {
             tracing::info!("connected to the server");
         }
@@ -87,15 +87,15 @@ impl Machine {
             let limit = server.wait_until.unwrap_or(self.now + ANSWER_LIMIT);
             server.awaited.expect(limit.max(self.now + ANSWER_LEAST));
         }
-        // It may have told of the end of every peer before it went, so that the peers do not show
-        // that it is another one.
+        // It may have announced the removal of every peer before it ended, so the peers alone do
+        // not show that it is another run.
         server.is_another |= server.run.is_some() && server.run != run;
         server.run = run;
         server.stage = Stage::Joining(Joining::default());
         let joined_before = server.joined_before;
         self.inheritance
             .server_connected(run, joined_before, self.now);
-        // Watching comes before listing, so that no peer slips through between the two.
+        // WATCH comes before LIST, so that no peer is missed between the two.
         let sent = self
             .command(Pending::Routine("WATCH"), "WATCH", ["-A+n"])
             .and_then(|()| self.ask_for_predecessor())
@@ -103,8 +103,8 @@ impl Machine {
         log_unsent(sent);
     }
 
-    /// A server whose service somebody else provides is not just being started, even under
-    /// `--startup`: this program was installed in place of the original, say.
+    /// If another program provides the service, the server is not just being started, even with
+    /// `--startup`: for example, this program was installed in place of the original.
     fn ask_for_predecessor(&mut self) -> Result<(), Refused> {
         if self.server.joined_before || !self.config.startup {
             return Ok(());
@@ -113,8 +113,8 @@ impl Machine {
         self.command(Pending::Predecessor { version }, "SVCQUERY", [SERVICE])
     }
 
-    /// The server has named the present provider's version, or there is none. One of our own
-    /// version is an earlier self that was killed, which says nothing about the server.
+    /// The server has named the present provider's version, or there is none. A provider of our own
+    /// version is an earlier core that was killed, which says nothing about the server.
     pub(super) fn predecessor_answered(&mut self, version: Option<&str>) {
         let another = version.is_some_and(|version| version != self.config.version);
         if let Stage::Joining(joining) = &mut self.server.stage {
@@ -127,7 +127,7 @@ impl Machine {
         self.command(Pending::Claim, "SVCCLAIM", [SERVICE, &version])
     }
 
-    /// The server has answered the claim. Only the one provider may touch peers, so nothing else is
+    /// The server has answered the claim. Only the provider may change peers, so nothing else is
     /// asked before.
     pub(super) fn claim_answered(&mut self, result: Result<(), Failure>) {
         let Stage::Joining(joining) = &mut self.server.stage else {
@@ -141,7 +141,7 @@ impl Machine {
                 let names = Vec::new();
                 self.command(Pending::List { names }, "LIST", [])
             }
-            // A provider that was killed while its pings were under way holds the name until the
+            // If a provider was killed while its pings were under way, it keeps the name until the
             // server tries to write to it. A job makes the server try.
             (Err(refusal), Claim::Sent) if refusal.code() == "service-exists" => {
                 let deadline = self.now + PROBE_LIMIT;
@@ -156,7 +156,7 @@ impl Machine {
         log_unsent(sent);
     }
 
-    /// The provider that holds our name has answered a job, or has not.
+    /// The provider that has our name has answered a job, or failed to.
     pub(super) fn probe_answered(&mut self, result: &Result<(), Failure>) {
         let Stage::Joining(joining) = &mut self.server.stage else {
             return;
@@ -167,21 +167,24 @@ impl Machine {
             return;
         };
         match result {
-            // Dead, or gone meanwhile.
+            // It has ended.
             Err(failure) if ["provider-failed", "unknown-service"].contains(&failure.code()) => {
-                tracing::info!("the present provider is dead; claiming again");
+                tracing::info!(
+                    "the present provider of the service has disconnected; claiming \
+                                again"
+                );
                 let sent = self.claim();
                 log_unsent(sent);
             }
-            // Alive, whatever it answers.
+            // It runs, whatever it answers.
             Ok(()) | Err(_) => self.refused(&refusal),
         }
     }
 
-    /// Gives up waiting for a provider that is alive but does not answer.
+    /// Stops waiting for a provider that runs but does not answer.
     pub(super) fn expire_probe(&mut self) {
         if self.server.awaited.since().is_some() {
-            // The server itself has not answered that it passes the job on.
+            // The server itself has not yet passed the job on.
             return self.postpone_probe();
         }
         if let Stage::Joining(joining) = &mut self.server.stage
@@ -193,7 +196,8 @@ impl Machine {
         }
     }
 
-    /// Waits for that provider as long again: somebody stood still.
+    /// Waits for that provider for the same time again, because the server or core did not run
+    /// meanwhile.
     pub(in crate::machine) fn postpone_probe(&mut self) {
         if let Stage::Joining(joining) = &mut self.server.stage {
             joining.postpone(self.now + PROBE_LIMIT);
@@ -218,13 +222,13 @@ impl Machine {
         let listing = self.interpret_list(first, &stage, &names, restored.as_ref());
         let fresh = listing.is_fresh(self.inheritance.started_up());
         if matches!(listing, Listing::Succession) {
-            // What `--startup` stands for was done in the other program's time.
+            // The other program has done the work of `--startup`.
             self.inheritance.set_started_up();
         }
         self.scripts.recovery.sweep();
         self.remove_unlisted(&names, listing.removal());
-        // Before the new ones are named: what is overdue is spread, and that is for peers that were
-        // watched before the outage, not for those whose first pings are spread already.
+        // Before new peers are added: overdue checks are spread here, which is for peers that were
+        // watched before the connection was lost; the first pings of new peers are spread already.
         self.proceed_with_pings();
         if let Some(restored) = &mut restored {
             self.remember_restored(restored);
@@ -263,7 +267,7 @@ impl Machine {
     ) -> Listing {
         let is_another = std::mem::take(&mut self.server.is_another);
         if let Some(restored) = restored {
-            // The server that the state is about may have gone before it had listed its peers.
+            // The server that the state is about may have been lost before it had listed its peers.
             return if self.server.run == Some(restored.run) {
                 Listing::Resumption
             } else {
@@ -273,7 +277,7 @@ impl Machine {
         match stage {
             Stage::Joining(joining) if first && joining.succeeds_another => Listing::Succession,
             _ if first => Listing::FirstMeeting,
-            // A server that has lost every peer we knew is a new one, too.
+            // A server that has none of the peers that we knew is a new one, too.
             _ => Listing::Rejoin {
                 new_server: is_another
                     || (!self.peers.is_empty()
@@ -282,7 +286,7 @@ impl Machine {
         }
     }
 
-    /// Brings down the peers that the server no longer has.
+    /// Takes down the peers that the server no longer has.
     fn remove_unlisted(&mut self, names: &[String], removal: Removal) {
         let present: HashSet<&str> = names.iter().map(String::as_str).collect();
         let mut lost = self.peers.names();
@@ -309,7 +313,7 @@ impl Machine {
         let mut adopted = Vec::new();
         for name in names {
             if let Some(known) = self.peers.find(&name) {
-                // One that came while core joined is adopted.
+                // A peer that was added while core joined is adopted already.
                 if self.peers.adoption_mut(known).is_none() {
                     adopted.push(known);
                 }
@@ -331,7 +335,7 @@ impl Machine {
         self.ask_questions();
     }
 
-    /// The server still has a peer that core knows, of its own or from an earlier core.
+    /// The server still has a peer that this core or an earlier one knew.
     fn meet_again(&mut self, id: PeerId, resumed: bool, another: bool) {
         let startup = self.config.startup;
         let Some(peer) = self.peers.get_mut(id) else {
@@ -343,7 +347,7 @@ impl Machine {
         // If it was to be killed, the command was lost with the connection.
         peer.killed_for = None;
         self.reconcile_listed(id, another);
-        // Its address may have changed while nobody watched.
+        // Its address may have changed while core was not connected.
         if let Some(peer) = self.peers.get_mut(id) {
             peer.particulars = Particulars::Unknown;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The connection to tripe(8): where joining it stands, what was asked of it, and the lines it
+//! The connection to tripe(8): the state of joining it, unanswered commands, and the lines it
 //! sends.
 //!
 //! ```text
@@ -31,7 +31,7 @@ use stage::Stage;
 
 pub(super) use pending::{AfterAlgs, Pending, PingWord};
 
-/// The connection and what is known of the server behind it.
+/// The connection and what is known of the server.
 #[derive(Clone, Debug)]
 pub(super) struct Server {
     pub(super) session: Session<Pending>,
@@ -45,20 +45,20 @@ pub(super) struct Server {
     /// Whether its peers were listed at least once since core started.
     joined_before: bool,
     pub(super) questions: Questions,
-    /// What it owes.
+    /// Its answers that are due.
     pub(super) awaited: Awaited,
     /// Why it could not be reached since it was last joined.
     outage: Outage,
-    /// When a server that was never joined is given up.
+    /// When core stops waiting for a server that was never joined.
     wait_until: Option<Monotonic>,
     /// When core ends although the server has not answered the release.
     release_by: Option<Monotonic>,
-    /// Whether core is to leave.
+    /// Whether core is to end.
     pub(super) leaving: bool,
 }
 
 impl Server {
-    /// Nothing more is handed in at `now`: what the server owes is noted.
+    /// The turn at `now` ends: notes which answers are due.
     pub(super) fn end_turn(&mut self, now: Monotonic) {
         self.awaited.end_turn(self.session.oldest_waiting(), now);
     }
@@ -83,7 +83,7 @@ impl Server {
         }
     }
 
-    /// How core stands with it.
+    /// The state of the connection.
     pub(super) const fn link(&self) -> ServerLink {
         match self.stage {
             Stage::Down => ServerLink::Down,
@@ -121,7 +121,7 @@ impl Server {
         self.listed_run.filter(|_| matches!(self.stage, Stage::Up))
     }
 
-    /// When something is waited for no longer.
+    /// When a wait ends.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let (claim, start) = match &self.stage {
             Stage::Down => (None, self.wait_until),

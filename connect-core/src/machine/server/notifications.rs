@@ -13,8 +13,8 @@ impl Machine {
     /// Acts on a notification.
     pub(super) fn notified(&mut self, note: Note) {
         if !self.server.is_claimed() {
-            // It is for the present provider to act on. What it was about is in the list that is
-            // asked for once the service is ours.
+            // The present provider acts on it. We learn about the peer from the list that we
+            // request once the service is ours.
             return;
         }
         match note {
@@ -68,8 +68,8 @@ impl Machine {
             self.warn(["knock-active-peer"], &[name]);
             return;
         }
-        // Which dot separates the prefix is an open question of the protocol; a recorded tag that
-        // matches under either reading is the right one.
+        // The protocol does not say which dot separates the prefix; a recorded tag that matches
+        // under either reading is accepted.
         let recorded = record.get("key").unwrap_or(name);
         let after_first = name.split_once('.').map_or(name, |(_, tag)| tag);
         let after_last = name.rsplit_once('.').map_or(name, |(_, tag)| tag);
@@ -80,7 +80,7 @@ impl Machine {
             );
             return;
         }
-        // The peer keeps knocking until it is answered; the first knock is being handled.
+        // The peer repeats its knock until it is answered; the first knock is being handled.
         if self.additions.is_under_way(name) {
             return;
         }

@@ -10,7 +10,7 @@ use crate::machine::requester::{Requester, ScriptRequest};
 /// A command that the server has not answered completely.
 #[derive(Clone, Debug)]
 pub(in crate::machine) enum Pending {
-    /// Nothing hangs on it; a failure is logged, with these words to say what failed.
+    /// Nothing depends on it; a failure is logged with these words, which say what failed.
     Routine(&'static str),
     /// `SVCQUERY` for the provider before us.
     Predecessor {
@@ -19,7 +19,7 @@ pub(in crate::machine) enum Pending {
     },
     /// `SVCCLAIM`.
     Claim,
-    /// A job for the provider that holds our name, to see whether it lives.
+    /// A job for the provider that has our name, to see whether it runs.
     Probe,
     /// `SVCRELEASE` before the end.
     Release,
@@ -121,7 +121,7 @@ impl Pending {
                 Some((key.to_owned(), value.to_owned()))
             })),
             Pending::GetChallenge { challenge, .. } => *challenge = words.next().map(Into::into),
-            // What the other provider says does not matter, only that it speaks.
+            // The answer of the other provider does not matter, only that there is one.
             Pending::Probe => {}
             Pending::Ping { end, .. } => {
                 *end = PingWord::parse(words);
@@ -180,7 +180,7 @@ impl PingWord {
     fn parse(mut words: Words<'_>) -> Option<Self> {
         Some(match words.next().as_deref() {
             Some("ping-ok") => {
-                // Any decimal is taken; a server that says something else has at least had a reply.
+                // Any decimal is accepted; if it is something else, there was at least a reply.
                 let millis = words.next().and_then(|word| word.parse().ok());
                 let millis = millis.filter(|m: &f64| m.is_finite() && *m >= 0.0);
                 PingWord::Result(PingResult::Reply(millis.unwrap_or(0.0)))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! How far joining the server has come.
+//! The stages of joining the server.
 
 use connect_ipc::clock::Monotonic;
 use tripe_admin::Failure;
@@ -29,14 +29,14 @@ pub(super) enum Claim {
     /// The claim was sent.
     #[default]
     Sent,
-    /// The name is taken; its provider was given a job, to see whether it lives.
+    /// Another provider has the name; it was given a job, to see whether it runs.
     Probing {
-        /// When it counts as alive but not answering.
+        /// When it counts as one that runs but does not answer.
         deadline: Monotonic,
         /// Why the claim was refused.
         refusal: Failure,
     },
-    /// That provider was found dead, and the claim was sent again.
+    /// That provider has ended, and the claim was sent again.
     SentAgain,
     /// It is ours.
     Granted,

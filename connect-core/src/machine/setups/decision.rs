@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is to be done for a peer in a lane: one rule for a peer that comes and goes, for a server
+//! What to order for a peer in a lane: one rule for a peer that is added or removed, for a server
 //! that is joined again, and for a new core that asks what earlier ones have ordered.
 
 /// What was made for the peer until now.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::machine) enum Past {
-    /// Nothing: the peer was not there.
+    /// Nothing: the server did not have the peer.
     Nothing,
-    /// The peer was there before the service, which has made nothing for it. It counts as set up by
-    /// somebody else.
+    /// The server had the peer before the service, which has made nothing for it. It counts as set
+    /// up by somebody else.
     Found,
-    /// It was to be made, and that was not ordered.
+    /// It was due, but not ordered yet.
     Due,
-    /// That it be made was ordered.
+    /// Its making was ordered.
     Made,
-    /// That was ordered, and the script never started.
+    /// Its making was ordered, but the script was never started.
     NeverStarted,
-    /// That it be undone was ordered.
+    /// Its undoing was ordered.
     Undone,
 }
 
@@ -27,12 +27,12 @@ pub(in crate::machine) enum Now {
     Absent,
     /// As it was.
     Same,
-    /// As one that was added since: with another interface or address, or at another run of the
+    /// As a peer that was added since: with another interface or address, or after a restart of the
     /// server, or its removal or addition was seen.
     Another,
 }
 
-/// What is to be ordered: first that the old setup be undone, then that a new one be made.
+/// What to order: first the undoing of the old setup, then the making of a new one.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Decision {
     pub(super) undo: bool,

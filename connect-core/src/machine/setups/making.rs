@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Making and undoing the setup of a peer: which orders that takes, and what the script helper is
-//! to keep of it.
+//! Makes and undoes the setup of a peer: which orders that needs, and what the script helper keeps
+//! of it.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(super) fn has_maker(record: Option<&Record>, lane: Lane) -> bool {
     record.is_some_and(|record| record.get(maker.name()).is_some())
 }
 
-/// How far the setup of a lane has come for a peer that has just come.
+/// The progress of a lane's setup for a peer that was just added.
 pub(super) fn at_first(record: Option<&Record>, lane: Lane) -> Progress {
     if has_maker(record, lane) {
         Progress::Due
@@ -93,8 +93,8 @@ impl Machine {
         }
     }
 
-    /// Makes a peer's connection: its `connect` command, if its record has one. An earlier one that
-    /// is still under way has not managed it, and is ended first.
+    /// Makes a peer's connection: its `connect` command, if its record has one. If an earlier one
+    /// is still under way, it has not succeeded, and is ended first.
     pub(in crate::machine) fn make_connection(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
             return;
@@ -112,7 +112,8 @@ impl Machine {
         });
     }
 
-    /// Orders a script that changes a setup, or, if there is none, has the change noted.
+    /// Orders a script that changes a setup, or, if there is none, tells the script helper to keep
+    /// the change.
     fn order_setup(&mut self, prepared: Prepared) {
         if !matches!(prepared.script, Ok(None)) {
             return self.order(prepared, None);
@@ -179,7 +180,7 @@ impl Machine {
         }
     }
 
-    /// Has the script helper keep a change that comes without a script.
+    /// Tells the script helper to keep a change for which there is no script.
     pub(super) fn note_setup(&mut self, name: &str, lane: Lane, state: SetupState) {
         let number = self.scripts.number();
         let key = SetupKey {
@@ -194,7 +195,7 @@ impl Machine {
 
     /// Undoes what is left of the setups of a peer that the server does not have any more.
     pub(in crate::machine) fn undo_all(&mut self, name: &str, remains: &Remains) {
-        // `disconnect` tells the partner, who may need some time.
+        // `disconnect` tells the other end, which may need some time.
         for lane in [Lane::Connection, Lane::Interface] {
             let progress = remains.setups.get(lane);
             if decide(progress.past(), Now::Absent).undo {
@@ -208,11 +209,11 @@ impl Machine {
     /// Undoes what is left of a setup.
     pub(super) fn undo(&mut self, name: &str, lane: Lane, remains: &Remains) {
         if lane == Lane::Connection {
-            // One that an earlier core had ordered would hold up what follows.
+            // A command that an earlier core had ordered would delay what follows.
             self.stop_connect(name);
         }
-        // The record as it is now if there is one; else as it was, so that a peer that was struck
-        // from the database is still brought down.
+        // The present record if there is one, otherwise the last one, so that a peer whose record
+        // was removed is still taken down.
         let current = self.database.current.peer(name);
         let Some(record) = current.or(remains.record.as_ref()).cloned() else {
             return;
@@ -223,7 +224,7 @@ impl Machine {
             return;
         }
         if remains.setups.get(lane) == Progress::NoScript && has_maker(Some(&record), lane) {
-            // Its script has come since, and was never started.
+            // The record has got the script since, so it was never started.
             return;
         }
         let prepared = match lane {
@@ -266,7 +267,7 @@ impl Machine {
         }
     }
 
-    /// A script could not even be ordered.
+    /// A script could not be ordered.
     pub(in crate::machine) fn setup_not_ordered(&mut self, name: &str, lane: Lane) {
         if let Some(peer) = self.peers.named_mut(name)
             && peer.setups.get(lane) == Progress::Due
@@ -285,8 +286,8 @@ impl Machine {
         }
     }
 
-    /// A run is over. If it was the last to make a setup, and an earlier one was started, that has
-    /// been told before.
+    /// A run has ended. If it was the last one to make a setup, and an earlier one was started,
+    /// that was reported before.
     pub(in crate::machine) fn setup_ended(
         &mut self,
         name: &str,

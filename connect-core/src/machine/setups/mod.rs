@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What was made for each peer by its scripts, and is to be made or undone: exactly once, whichever
-//! process dies in between.
+//! What the scripts of each peer have made, and what must be made or undone: exactly once,
+//! whichever process ends in between.
 //!
 //! ```text
 //!   a peer is added, removed, listed --> [decision] --> [making] --> orders for the script helper

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Asking the script helper what earlier cores have ordered, page by page.
+//! Asks the script helper what earlier cores have ordered, page by page.
 
 use connect_ipc::scripts::ToScripts;
 use connect_ipc::setup::SetupPage;
@@ -15,7 +15,7 @@ impl Machine {
         }
     }
 
-    /// The script helper has told a page of what it keeps.
+    /// The script helper has sent a page of what it keeps.
     pub(in crate::machine) fn setups_told(&mut self, page: SetupPage) {
         if self.scripts.recovery.is_known() {
             return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Deciding what is to be made and undone for peers, as soon as it is known what was ordered for
-//! each and how the server has it.
+//! Decides what to make and undo for peers, as soon as it is known what was ordered for each and
+//! how the server has it.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::machine::Machine;
 use crate::machine::peers::{Particulars, Peer};
 
 impl Machine {
-    /// Starts what a peer needs that was added (connect(8), "Configuring interfaces" and "Dynamic
-    /// connection"), unless it is not known yet what is to be undone before.
+    /// Orders what a peer that was added needs (connect(8), "Configuring interfaces" and "Dynamic
+    /// connection"), unless it is not known yet what must be undone first.
     pub(in crate::machine) fn configure(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        // What is left for the next core says so, too.
+        // The saved state for the next core says so, too.
         peer.setups = PeerSetups::both(Progress::Due);
         let name = peer.name().to_owned();
         if self.is_undecided(&name) {
@@ -42,7 +42,7 @@ impl Machine {
         let mut remains = Remains::of(peer);
         for lane in Lane::ALL {
             if peer.setups.get(lane) == Progress::Due {
-                // Where there is no script, nothing was to be waited for.
+                // If there is no script, there is nothing to wait for.
                 remains
                     .setups
                     .set(lane, at_first(peer.record.as_ref(), lane));
@@ -58,13 +58,13 @@ impl Machine {
     }
 
     /// Whether nothing may be ordered for a peer yet. A server that is being joined may be about to
-    /// list a peer that it has just told of.
+    /// list a peer for which it has just sent a notification.
     fn is_undecided(&self, name: &str) -> bool {
         self.server.link() != ServerLink::Up || self.scripts.recovery.is_pending(name)
     }
 
-    /// The server lists a peer, whose entry in the table says how far it was set up; `another` if
-    /// it cannot be the one that core knew.
+    /// The server lists a peer, whose entry in the table has the progress of its setups; `another`
+    /// if it cannot be the one that core knew.
     pub(in crate::machine) fn reconcile_listed(&mut self, id: PeerId, another: bool) {
         let Some(peer) = self.peers.get(id) else {
             return;
@@ -91,7 +91,7 @@ impl Machine {
         }
     }
 
-    /// What was to be made for a peer has no script.
+    /// There is no script to make a setup of a peer.
     fn note_no_script(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
@@ -139,12 +139,12 @@ impl Machine {
             .into_iter()
             .any(|lane| *nows.get(lane) == Now::Another)
         {
-            // Whatever had failed was for the one before.
+            // Failures belong to the earlier peer of this name.
             self.scripts.failures.peer_removed(name);
         }
         let (cause, mut told) = self.scripts.recovery.decided(name);
         let (mut makes, mut has_moved) = (Vec::new(), false);
-        // As for a peer that goes: `disconnect` before `ifdown`.
+        // As for a peer that is removed: `disconnect` before `ifdown`.
         for lane in Lane::ALL.into_iter().rev() {
             let (told, now) = (told.get_mut(lane).take(), *nows.get(lane));
             let past = past(told.as_ref(), cause.as_ref(), lane);
@@ -179,7 +179,8 @@ impl Machine {
         }
     }
 
-    /// Whether a peer that counts as the same has another interface or address than is kept of it.
+    /// Whether a peer that counts as the same has another interface or address than the ones that
+    /// are kept.
     fn has_moved(&self, id: Option<PeerId>, told: Option<&Made>) -> bool {
         let peer = id.and_then(|id| self.peers.get(id));
         let (Some(peer), Some(made)) = (peer, told) else {
@@ -223,8 +224,8 @@ impl Machine {
         Some(nows)
     }
 
-    /// Whether a peer has the interface and the address that it had; `None` if it is not known yet
-    /// what it has. What was not known then says nothing.
+    /// Whether a peer has the interface and the address that it had; `None` if they are not known
+    /// yet. A part that was not known then is ignored.
     fn has_stayed(&self, peer: &Peer, interface: &str, address: &str) -> Option<bool> {
         if interface.is_empty() && address.is_empty() {
             return Some(true);
@@ -243,7 +244,7 @@ impl Machine {
         Some(interface_stayed && (is_mobile || has(&peer.address, address)))
     }
 
-    /// The setup of a peer stays as it is; `told` is what the script helper keeps of it.
+    /// The setup of a peer is kept; `told` is what the script helper keeps of it.
     fn keep(&mut self, id: Option<PeerId>, lane: Lane, told: Option<&Made>) {
         let Some(made) = told else { return };
         let algorithms = self.peers.share_algorithms(made.algorithms.clone());
@@ -256,13 +257,13 @@ impl Machine {
         }
         let in_use = Record::new(peer.name(), made.record.iter().cloned());
         match &peer.record {
-            // It was struck meanwhile, and is still to be brought down.
+            // Its record was removed meanwhile, and it must still be taken down.
             None => {
                 peer.record = Some(in_use);
                 peer.struck = true;
             }
-            // The database may have changed since. What the interface has counts, and not what an
-            // earlier `connect` had.
+            // The database may have changed since. The record of the interface counts, not that of
+            // an earlier `connect`.
             Some(record) if lane == Lane::Interface || peer.superseded.is_none() => {
                 let waits = of_present(Some(&in_use), Some(record)).is_some();
                 peer.superseded = waits.then(|| Box::new(in_use));
@@ -272,7 +273,7 @@ impl Machine {
     }
 }
 
-/// How far a setup has come that the script helper keeps.
+/// The progress of a setup that the script helper keeps.
 const fn progress(made: &Made) -> Progress {
     match made.run {
         _ if made.never_started => Progress::NeverStarted,
@@ -284,8 +285,8 @@ const fn progress(made: &Made) -> Progress {
     }
 }
 
-/// What was made in a lane: what the script helper keeps counts, since it was written before the
-/// act.
+/// What was made in a lane. What the script helper keeps counts, since it was written before
+/// anything was done.
 fn past(told: Option<&SetupState>, cause: Option<&Cause>, lane: Lane) -> Past {
     match told {
         Some(SetupState::Made(made)) => progress(made).past(),

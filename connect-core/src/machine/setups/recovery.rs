@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is known of setups for which nothing was decided yet: what the script helper has told, and
-//! what has become of the peers since.
+//! What is known of setups for which nothing was decided yet: what the script helper keeps, and
+//! what has happened to the peers since.
 //!
 //! A new core orders nothing before it knows both what earlier cores have ordered and which peers
 //! the server has. A core that joins a server again orders nothing for a peer before it knows
@@ -17,13 +17,13 @@ use super::decision::{Now, Past};
 use super::progress::{PeerSetups, Progress};
 use super::remains::Remains;
 
-/// For how many peers is decided in one turn.
+/// For how many peers decisions are made in one turn.
 pub(super) const DECIDED_IN_A_TURN: usize = 256;
 
-/// What a decision about one peer waits with.
+/// What is known for a decision about one peer.
 #[derive(Clone, Debug)]
 pub(super) struct Cause {
-    /// How far core itself knew the setups to be.
+    /// The setups as core itself knew them.
     pub(super) past: ByLane<Past>,
     /// What is needed to undo what core itself knew.
     pub(super) remains: Option<Remains>,
@@ -39,15 +39,15 @@ pub(super) fn pasts(setups: &PeerSetups) -> ByLane<Past> {
 /// What is undecided.
 #[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Recovery {
-    /// Whether the script helper has told everything.
+    /// Whether the script helper has sent everything.
     known: bool,
-    /// What the script helper has told, until it was decided upon.
+    /// What the script helper has sent, until there is a decision about it.
     told: BTreeMap<SetupKey, SetupState>,
     causes: BTreeMap<String, Cause>,
-    /// The peers of whose `ifup` or `ifdown` the script helper told that it was not over: it may
-    /// have renamed the interface while core did not listen.
+    /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
+    /// have renamed the interface while core was not connected.
     active: HashSet<String>,
-    /// The last peer that was decided for, while all of them are gone through.
+    /// The last peer with a decision, while core goes through all peers.
     sweep: Option<String>,
     sweeping: bool,
 }
@@ -77,12 +77,12 @@ impl Recovery {
         self.causes.len() + self.told.len()
     }
 
-    /// A script helper that is to tell again has begun: what one before has told is void.
+    /// Another script helper begins to send what it keeps: forgets what an earlier one has sent.
     pub(super) fn begin(&mut self) {
         self.told.clear();
     }
 
-    /// The script helper has told a page. Gives after which setup the next one is to begin.
+    /// The script helper has sent a page. Returns the setup after which the next one must begin.
     pub(super) fn take(&mut self, page: SetupPage) -> Option<SetupKey> {
         let last = page.setups.last().map(|setup| setup.key.clone());
         let setups = page.setups.into_iter();
@@ -95,14 +95,14 @@ impl Recovery {
         None
     }
 
-    /// An interface script of this peer was not over when a script helper connected.
+    /// An interface script of this peer had not ended when a script helper connected.
     pub(in crate::machine) fn note_active(&mut self, name: &str) {
         if !self.known {
             self.active.insert(name.to_owned());
         }
     }
 
-    /// Whether the interface may have been renamed while core did not listen.
+    /// Whether the interface may have been renamed while core was not connected.
     pub(super) fn was_active(&self, name: &str) -> bool {
         self.active.contains(name)
     }
@@ -113,8 +113,8 @@ impl Recovery {
         self.sweeping = true;
     }
 
-    /// The server is gone, so nothing can be decided. Interface scripts of these peers are not
-    /// over, and may rename an interface while core does not listen.
+    /// The server is lost, so nothing can be decided. Interface scripts of these peers have not
+    /// ended, and may rename an interface while core is not connected.
     pub(in crate::machine) fn server_lost<'a>(&mut self, active: impl Iterator<Item = &'a str>) {
         self.sweeping = false;
         self.active.extend(active.map(str::to_owned));
@@ -153,7 +153,7 @@ impl Recovery {
         self.causes.get(name)
     }
 
-    /// With what the setup was made that was told, if one was.
+    /// With what the setup was made that the script helper keeps, if there is one.
     pub(super) fn told_made(&self, name: &str, lane: Lane) -> Option<&Made> {
         match self.told.get(&key(name, lane)) {
             Some(SetupState::Made(made)) => Some(made),
@@ -161,8 +161,8 @@ impl Recovery {
         }
     }
 
-    /// The run that was to make a setup is over and was never started. The script helper may have
-    /// told of the setup before, and forgets the run now.
+    /// The run that should have made a setup has ended without being started. The script helper may
+    /// have sent the setup before, and forgets the run now.
     pub(super) fn never_started(&mut self, name: &str, lane: Lane, run: RunId) {
         if let Some(SetupState::Made(made)) = self.told.get_mut(&key(name, lane))
             && made.run == Some(run)
@@ -205,7 +205,7 @@ impl Recovery {
             remains: None,
             now: Now::Absent,
         });
-        // Whatever comes of this name is another peer.
+        // Any later peer of this name is another one.
         cause.now = Now::Another;
         for lane in Lane::ALL {
             let known = cause.past.get_mut(lane);
@@ -213,11 +213,11 @@ impl Recovery {
                 *known = *past.get(lane);
             }
         }
-        // Of several that came and went the first is the one that was set up.
+        // If several were added and removed, the first is the one that was set up.
         cause.remains.get_or_insert(remains);
     }
 
-    /// A decision is made: gives what was known.
+    /// A decision is made: returns what was known.
     pub(super) fn decided(&mut self, name: &str) -> (Option<Cause>, ByLane<Option<SetupState>>) {
         let told = ByLane::of(|lane| self.told.remove(&key(name, lane)));
         (self.causes.remove(name), told)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What is left of a peer that is gone: what it takes to undo its setups.
+//! What core keeps of a peer that is gone, to undo its setups.
 
 use peerdb::Record;
 
@@ -9,7 +9,7 @@ use crate::machine::peers::{Algorithms, Peer};
 /// What is needed of a peer to undo its setups.
 #[derive(Clone, Debug)]
 pub(in crate::machine) struct Remains {
-    /// How far they had come.
+    /// The progress of the setups.
     pub(super) setups: PeerSetups,
     /// Its record, as it was last known.
     pub(super) record: Option<Record>,

@@ -359,7 +359,7 @@ fn left_by(rig: &Rig) -> State {
 }
 
 #[test]
-fn the_next_core_knows_who_is_gone_or_killed_if_it_has_the_state() {
+fn the_next_core_knows_which_peers_are_gone_or_killed_if_it_has_the_state() {
     let mut first = joined(&records(), &["paris", "dynamic", "passive"]);
     paris_is_removed(&mut first);
     first.hear("NOTE KILL dynamic");

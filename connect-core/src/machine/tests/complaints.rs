@@ -116,7 +116,7 @@ fn a_journal_that_cannot_be_written_is_told_and_so_is_its_end() {
 }
 
 #[test]
-fn each_helper_speaks_for_its_own_journal_and_places() {
+fn each_helper_reports_its_own_journal_and_places() {
     let mut rig = observed();
     say_fault(&mut rig, Some(OLD));
     let lane = Lane::Interface;

@@ -234,7 +234,7 @@ fn a_helper_that_takes_over_is_told_all_that_has_failed() {
 }
 
 #[test]
-fn the_script_helper_hears_of_a_failure_before_the_run_is_settled() {
+fn the_script_helper_is_told_of_a_failure_before_the_run_is_settled() {
     let mut world = World::new(PAIRS);
     world.hear(ADD);
     world.ends(Ended::Exited(2));

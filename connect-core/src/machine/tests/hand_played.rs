@@ -420,7 +420,7 @@ fn a_deadline_never_lies_before_now() {
 }
 
 #[test]
-fn algorithms_are_asked_for_whoever_may_need_them_for_ifdown() {
+fn algorithms_are_asked_for_for_each_peer_that_may_need_them_for_ifdown() {
     let with = |key| record("p", &[(key, "script")]);
     // The peer is there before us, and so is its script.
     let mut rig = Rig::new(&[with("ifdown")]);

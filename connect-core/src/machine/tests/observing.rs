@@ -247,7 +247,7 @@ fn a_connection_has_one_answer_under_way_and_a_few_that_wait() {
     }
     let error = hall.replies(1).pop();
     assert!(
-        matches!(&error, Some(Reply::Error(why)) if why.contains("8 requests for the state wait")),
+        matches!(&error, Some(Reply::Error(why)) if why.contains("8 requests for the state already wait")),
         "{error:?}"
     );
     for _ in 0..30 {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Whatever stands still is noticed by what it owes, told, and no peer's failed attempt.
+//! Whatever is suspended is noticed by what it owes, told, and no peer's failed attempt.
 
 use std::time::Duration;
 
@@ -129,7 +129,7 @@ fn a_server_that_answers_nothing_is_told_and_its_timeouts_do_not_count() {
 }
 
 #[test]
-fn a_ping_that_the_server_had_taken_when_it_stood_still_does_not_count() {
+fn a_ping_that_the_server_had_read_when_it_was_suspended_does_not_count() {
     let mut rig = watched();
     ping(&mut rig, 1);
     rig.wait(seconds(16));
@@ -150,7 +150,7 @@ fn a_timeout_in_its_time_counts() {
 }
 
 #[test]
-fn what_is_late_because_core_stood_still_is_nobodys_fault() {
+fn what_is_late_because_core_was_suspended_is_nobodys_fault() {
     let mut rig = watched();
     ping(&mut rig, 1);
     rig.stand_still(seconds(60));
@@ -201,7 +201,7 @@ fn while_the_server_is_away_checks_are_overdue_and_no_helper_is_to_blame() {
 }
 
 #[test]
-fn a_script_helper_that_takes_no_order_is_told_and_started_again() {
+fn a_script_helper_that_accepts_no_order_is_reported_and_started_again() {
     let mut rig = Rig::joined(&[record("p", &[("ifdown", "down")])], &["p"]);
     rig.answer_all();
     rig.hear("NOTE KILL p");
@@ -390,7 +390,7 @@ fn a_start_waits_for_a_server_that_is_answering() {
 }
 
 #[test]
-fn thousands_of_peers_cost_one_look_a_second() {
+fn thousands_of_peers_need_one_check_a_second() {
     let names: Vec<String> = (0..500).map(|peer| format!("p{peer}")).collect();
     let records: Vec<_> = names.iter().map(|name| record(name, WATCHED)).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -429,7 +429,7 @@ fn restarts_of_a_helper_are_counted_though_it_never_connects() {
 }
 
 #[test]
-fn right_after_core_stood_still_nothing_is_shown_as_unknown() {
+fn right_after_core_was_suspended_nothing_is_shown_as_unknown() {
     let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
     rig.answer_all();
     let id = rig.id("p");

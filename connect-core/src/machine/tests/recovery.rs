@@ -489,7 +489,7 @@ fn a_server_that_was_started_again_has_other_peers() {
 }
 
 #[test]
-fn an_order_is_given_again_until_it_was_taken_and_what_was_taken_and_is_gone_is_lost() {
+fn an_order_is_sent_again_until_it_is_accepted_and_an_accepted_run_that_disappears_is_lost() {
     let mut rig = Rig::joined(&records(PAIRS), &[]);
     rig.hear(ADD);
     rig.answer_all();
@@ -564,7 +564,7 @@ fn a_command_that_is_not_wanted_any_more_is_known_to_the_helper_before_it_is_und
 }
 
 #[test]
-fn a_script_that_an_operator_has_ordered_is_undone_with_the_peer_whatever_becomes_of_the_other() {
+fn a_script_that_an_operator_has_ordered_is_undone_with_the_peer_whatever_happens_to_the_other() {
     let mut rig = Rig::joined(&records(PAIRS), &[]);
     rig.hear(ADD);
     rig.answer_all();

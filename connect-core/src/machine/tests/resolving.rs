@@ -259,7 +259,7 @@ fn a_static_peer_is_looked_up_before_it_is_removed_and_no_other_unless_asked_for
 }
 
 #[test]
-fn a_helper_that_is_gone_takes_its_lookups_along() {
+fn the_lookups_of_a_helper_that_has_ended_are_lost() {
     let mut rig = rig(DYNAMIC);
     miss(&mut rig, 1);
     miss(&mut rig, 2);

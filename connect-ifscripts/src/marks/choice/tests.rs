@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The choice, case by case, and for every small history of scripts and what they leave behind.
+//! The choice, case by case, and for every small history of scripts and the processes they leave.
 
 use super::*;
 use proptest::prelude::*;
@@ -96,7 +96,7 @@ fn alone(stat: Stat, evidence: Evidence) -> Option<i32> {
 fn a_script_is_known_by_its_number_or_its_input_or_by_showing_nothing() {
     for evidence in [NUMBERED, MARKED, HIDDEN] {
         assert_eq!(alone(script(FIRST, NOTED), evidence), Some(FIRST));
-        // The system may hide the processes of other users, as that of its parent is.
+        // The system may hide the processes of other users, here that of the parent.
         let mut world = World::new();
         world.stats.clear();
         world.add(FIRST, script(FIRST, NOTED), evidence);
@@ -157,7 +157,7 @@ fn what_a_script_has_started_is_not_taken_for_it() {
     };
     world.add(2, started, MARKED);
     assert_eq!(world.chosen(), Some(FIRST));
-    // Nothing shows to whom the script belongs, but what it starts has it as its parent.
+    // Nothing shows to which run the script belongs, but what it starts has it as its parent.
     world.add(FIRST, script(FIRST, NOTED + 1), FOREIGN);
     world.add(
         2,
@@ -185,7 +185,7 @@ fn a_child_of_another_run_is_not_taken() {
 
 #[test]
 fn what_a_script_that_has_ended_left_behind_with_its_marks_is_taken_for_it() {
-    // Not as it should be, but nobody can tell.
+    // This is wrong, but nothing shows it.
     for start_time in [NOTED + 20, NOTED + 20 * SLACK] {
         assert_eq!(alone(script(FIRST, start_time), NUMBERED), Some(FIRST));
     }
@@ -196,11 +196,11 @@ fn what_a_script_that_has_ended_left_behind_with_its_marks_is_taken_for_it() {
 struct Started {
     after: u64,
     own_group: bool,
-    /// It shows what the script was started with, and not what that shows now.
+    /// It shows what the script was started with, and not what the script shows now.
     as_before: bool,
 }
 
-/// What became of the run.
+/// What happened to the run.
 #[derive(Clone, Debug)]
 struct History {
     /// From the note to the start.
@@ -221,7 +221,7 @@ fn history() -> impl Strategy<Value = History> {
     let started = prop::collection::vec(started, 0..4);
     let parts = (0..=1_000 * SLACK, any::<bool>(), shows, started);
     parts.prop_map(|(delay, lives, shows, started)| History {
-        // For what shows nothing the slack counts.
+        // For a process that shows nothing, the slack is the limit.
         delay: if shows == HIDDEN {
             delay % (SLACK + 1)
         } else {

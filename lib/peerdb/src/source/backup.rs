@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which files in a directory of sources are backups: those that editors, package managers and
-//! people leave beside the file that counts. What may as well be a copy as a source is none, but is
-//! told.
+//! people leave beside the real file. A file that may be a copy or a source is read, but reported.
 
 use super::report::SourceError;
 
-/// Endings of names that mark a backup, or a file that was put aside, whatever is beside it.
+/// Endings of names that mark a backup, or a file that was put aside, whatever other files there
+/// are.
 const MARKS: [&str; 30] = [
     "bak", "bac", "back", "backup", "bck", "bk", "bkp", "bup", "old", "orig", "original", "prev",
     "previous", "rej", "sav", "save", "saved", "swp", "swo", "tmp", "temp", "part", "rpmsave",
@@ -15,7 +15,7 @@ const MARKS: [&str; 30] = [
 /// Beginnings of endings of package managers: `.dpkg-old`, `.ucf-dist`, `.cfsaved`, `.augsave`.
 const PACKAGERS: [&str; 4] = ["dpkg-", "ucf-", "cfsave", "augsave"];
 
-/// Endings that mark a copy only of a file that is there too.
+/// Endings that mark a copy only if the original is also there.
 const COPIES: [&str; 7] = [
     "copy", "dist", "example", "new", "off", "sample", "template",
 ];
@@ -38,7 +38,8 @@ const COPY: [&str; 11] = [
 /// What follows that word before the name of the original: "Kopie von 10a".
 const OF: [&str; 9] = ["of", "von", "van", "de", "di", "af", "av", "från", "z"];
 
-/// How many digits a date has at least, as in `.241231`. A shorter number may tell sources apart.
+/// How many digits a date has at least, as in `.241231`. A shorter number may be there to
+/// distinguish sources.
 const DATE: usize = 6;
 
 /// Whether a file's name marks it as a backup; `exists` says whether there is a file of a name.
@@ -60,8 +61,8 @@ pub(super) fn of(name: &str, exists: impl Fn(&str) -> bool) -> Option<SourceErro
     if let Some(rest) = name.strip_suffix(",v") {
         return found(",v", rest);
     }
-    // File managers name copies so, in several languages. A browser adds a number to a file that it
-    // downloads again, and that may be the one that counts.
+    // File managers name copies like this, in several languages. A browser adds a number to a file
+    // that it downloads again, and that may be the real one.
     if let Some((original, rest)) = name.split_once(" (")
         && let Some(word) = rest.strip_suffix(')')
         && !is_number(word)
@@ -106,7 +107,7 @@ fn is_number(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// Whether a file's name looks like one that a file manager or a browser gives a copy, with or
+/// Whether a file's name looks like that of a copy made by a file manager or a browser, with or
 /// without the file's ending: `10a copy`, `10a - Copy (2)`, `Kopie von 10a`, `10a (1)`.
 pub(super) fn is_like_a_copy(name: &str) -> bool {
     let stem = name.rsplit_once('.').map(|(stem, _)| stem);

@@ -17,8 +17,8 @@ use crate::record::{Record, is_true};
 use crate::severity::Severity;
 use crate::writer::Writer;
 
-/// What came out of compiling a source: a record for every sound section, and what is wrong with
-/// the others.
+/// The result of compiling a source: a record for every correct section, and what is wrong with the
+/// others.
 #[derive(Debug)]
 pub struct Compilation {
     /// Sorted by name.
@@ -76,23 +76,23 @@ impl Compilation {
         findings.any(|finding| finding.severity == Severity::Error)
     }
 
-    /// Every file that was looked at, also if it was not read.
+    /// Every file that was examined, even if it was not read.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         self.report.files()
     }
 
-    /// The records of all sound sections, peers and local ones, sorted by name.
+    /// The records of all correct sections, peers and local ones, sorted by name.
     pub fn records(&self) -> impl ExactSizeIterator<Item = &Record> {
         self.compiled.iter().map(|compiled| &compiled.record)
     }
 
-    /// The records of all sound sections that are peers, sorted by name.
+    /// The records of all correct sections that are peers, sorted by name.
     pub fn peers(&self) -> impl Iterator<Item = &Record> {
         let peers = self.compiled.iter().filter(|peer| !peer.is_local());
         peers.map(|peer| &peer.record)
     }
 
-    /// The database as it stands, without writing it.
+    /// The database, without writing it.
     #[must_use]
     pub fn database(&self) -> Database {
         let (locals, peers): (Vec<&Compiled>, Vec<&Compiled>) = self
@@ -145,8 +145,7 @@ impl Compilation {
         Some(self.report.location(self.find(name)?.place))
     }
 
-    /// Whether some value substitutes `key`, so that it serves a purpose even if no program reads
-    /// it.
+    /// Whether some value substitutes `key`, so that it is useful even if no program reads it.
     #[must_use]
     pub fn is_used(&self, key: &str) -> bool {
         self.used.contains(key)
@@ -181,9 +180,10 @@ pub(crate) fn compile(
     let mut answers = Answers::new();
     let mut used = HashSet::new();
     let mut compiled = Vec::with_capacity(todo.len());
-    // Sections that need hosts come again when the answers are there. Hosts are all asked for
-    // at once, so as a rule there are two rounds; more only for a host whose name depends on
-    // another one's address, which the bound on nested substitutions ends.
+    // Sections that need addresses of hosts are compiled again when the answers are there. All
+    // hosts are looked up at once, so there are usually two rounds. There are more only for a host
+    // whose name depends on the address of another one, and the limit on nested substitutions ends
+    // that.
     while !todo.is_empty() {
         let mut wanted = BTreeSet::new();
         let mut pending = Vec::new();
@@ -231,7 +231,7 @@ fn alike(sections: &Sections, report: &mut Report) {
     }
 }
 
-/// Works out every value of one section.
+/// Computes every value of one section.
 fn expand(
     section: &Section,
     visible: &Visible<'_>,
@@ -241,7 +241,7 @@ fn expand(
     let mut places = Vec::with_capacity(visible.0.len());
     let mut failed = false;
     for (index, (key, supply)) in visible.0.iter().enumerate() {
-        // Such keys speak to the compiler only.
+        // Such keys are only for the compiler.
         if key.starts_with('@') {
             continue;
         }
@@ -261,7 +261,7 @@ fn expand(
         return Err(Stop::Failed);
     }
     Ok(Compiled {
-        // Visible keys are sorted and each is there once, so the places stay in step.
+        // Visible keys are sorted and unique, so values and places have the same order.
         record: Record::new(&section.name, pairs),
         place: section.place,
         places: places.into(),
@@ -269,7 +269,7 @@ fn expand(
     })
 }
 
-/// Asks for all hosts; whatever the resolver does, each has an answer afterwards.
+/// Looks up all hosts; whatever the resolver does, each has an answer afterwards.
 fn ask(resolver: &dyn Resolver, wanted: BTreeSet<String>, answers: &mut Answers) {
     if wanted.is_empty() {
         return;

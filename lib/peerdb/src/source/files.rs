@@ -67,10 +67,10 @@ fn unreadable(error: &io::Error) -> SourceError {
     }
 }
 
-/// What is in a directory, sorted by name, but for hidden files.
+/// The contents of a directory, sorted by name, without hidden files.
 #[derive(Default)]
 struct Listing {
-    /// The files to be read, and what is to be said of the name of each.
+    /// The files to be read, each with a finding about its name, if there is one.
     sources: Vec<(PathBuf, Option<SourceError>)>,
     /// What is not read, and why.
     left_out: Vec<(PathBuf, SourceError)>,
@@ -78,7 +78,7 @@ struct Listing {
 
 fn listing(directory: &Path) -> io::Result<Listing> {
     let mut listing = Listing::default();
-    // With each name why it is not read, if it is no file.
+    // Each name with the reason why it is not read, if it is not a file.
     let mut names: BTreeMap<OsString, Option<SourceError>> = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
@@ -91,9 +91,9 @@ fn listing(directory: &Path) -> io::Result<Listing> {
         let path = directory.join(name);
         let shown = name.to_string_lossy();
         let skipped = match no_file {
-            // It is what it is, whatever its name.
+            // What is not a file is not read, whatever its name.
             Some(error @ SourceError::NoFile { .. }) => Some(error.clone()),
-            // A backup is not read, so it does not matter where it leads to.
+            // A backup is not read, so it does not matter where the link leads.
             Some(error) => Some(backup::of(&shown, is_file).unwrap_or_else(|| error.clone())),
             None => backup::of(&shown, is_file),
         };
@@ -108,8 +108,8 @@ fn listing(directory: &Path) -> io::Result<Listing> {
     Ok(listing)
 }
 
-/// Why something in a directory is no file that could be read: a directory is no source, a FIFO
-/// would make the compiler wait, and a link may lead nowhere. `None` for a file.
+/// Why something in a directory is not a file that can be read: a directory is not a source, a FIFO
+/// would make the compiler wait, and the target of a link may be missing. `None` for a file.
 fn no_file(path: &Path) -> Option<SourceError> {
     let kind = match fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => return None,
@@ -117,7 +117,7 @@ fn no_file(path: &Path) -> Option<SourceError> {
         Err(error) => return Some(unreachable_file(path, &error)),
     };
     let (kind, remedy) = if kind.is_dir() {
-        let remedy = "move its files into the directory of sources, or name it beside that";
+        let remedy = "move its files into the directory of sources, or name it as well";
         ("a directory", remedy)
     } else if kind.is_fifo() {
         ("a FIFO", "remove it")
@@ -159,8 +159,8 @@ fn read(path: &Path) -> Result<Vec<u8>, SourceError> {
     Ok(bytes)
 }
 
-/// The text of a file, without a byte order mark; else the line of what no text has, and what it
-/// is.
+/// The text of a file, without a byte order mark; or the line with something that cannot be in a
+/// text, and what it is.
 fn text(bytes: &[u8]) -> Result<&[u8], (u32, SourceError)> {
     let error = |reason, remedy| SourceError::NotText { reason, remedy };
     let wide = "convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8";
@@ -170,7 +170,7 @@ fn text(bytes: &[u8]) -> Result<&[u8], (u32, SourceError)> {
     let Some(nul) = bytes.iter().position(|byte| *byte == 0) else {
         return Ok(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes));
     };
-    // In UTF-16, at least each line break has a NUL for its other half.
+    // In UTF-16, at least the other byte of each line break is NUL.
     let [even, odd] = [0, 1].map(|half| {
         let half = bytes.iter().skip(half).step_by(2);
         half.filter(|byte| **byte == 0).count()
@@ -298,8 +298,8 @@ mod tests {
             (b"\xfe\xff\0[\0a\0]", "mark of UTF-16"),
             (b"[\0a\0]\0\n\0", "seems to be UTF-16"),
             (b"\0[\0a\0]\0\n", "seems to be UTF-16"),
-            (b"[a]\nx = a\0b\n", "file:2: error: it is not a text file"),
-            (b"\0", "file:1: error: it is not a text file"),
+            (b"[a]\nx = a\0b\n", "file:2: error: it has a NUL character"),
+            (b"\0", "file:1: error: it has a NUL character"),
         ] {
             fs::write(&path, bytes).unwrap();
             let (texts, findings) = read_all(&path);

@@ -9,11 +9,11 @@ use crate::side_by_side::side_by_side;
 /// The section that all sections without parents of their own inherit from.
 pub(super) const GLOBAL: &str = "@GLOBAL";
 
-/// The assignments that supply one key: one, or several that have to agree.
+/// The assignments that give one key its value: one, or several that have to agree.
 #[derive(Clone, Debug)]
 pub(crate) struct Supply<'s> {
     pub(crate) first: &'s Assignment,
-    /// Those of further parents; hardly ever any.
+    /// Those of further parents; usually there are none.
     pub(crate) others: Vec<&'s Assignment>,
 }
 
@@ -59,7 +59,7 @@ impl<'s> Visible<'s> {
     }
 }
 
-/// What is visible from each section; `None` for one whose parents are not there or lead in a
+/// What is visible from each section. `None` for a section whose parents are missing or form a
 /// circle, which is reported, and for those that inherit from it.
 pub(crate) fn visible<'s>(sections: &'s Sections, report: &mut Report) -> Vec<Option<Visible<'s>>> {
     let graph = Graph::new(sections, report);
@@ -134,7 +134,7 @@ impl Graph {
         graph
     }
 
-    /// Puts the sections in order, and takes the parents from those that lead in a circle.
+    /// Puts the sections in order, and removes the parents of those that form a circle.
     ///
     /// The walk keeps its own stack: a chain of ten thousand sections must not exhaust the
     /// thread's.
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_of_the_source_plays_no_part() {
+    fn the_order_of_the_source_does_not_matter() {
         let (lines, messages) = look("[peer]\n@inherit = @P\n[@P]\n@inherit = @Q\n[@Q]\na = 1\n");
         assert_eq!(lines, ["peer a:6", "@P a:6", "@Q a:6"]);
         assert!(messages.is_empty());

@@ -12,8 +12,8 @@ use crate::text::Name;
 /// The two spellings of the key that names a section's parents.
 const INHERIT: [&str; 2] = ["@inherit", "@inherits"];
 
-/// The section that takes what follows a faulty header. It is abstract, and its name one that no
-/// header can have.
+/// The section that gets what follows a faulty header. It is abstract, and no header can have its
+/// name.
 const NAMELESS: &str = "@[]";
 
 /// A value with its place.
@@ -73,8 +73,8 @@ impl Sections {
     }
 }
 
-/// Whether some program reads a key. The compiler takes any, but one that is known is hardly part
-/// of the value before it.
+/// Whether some program reads a key. The compiler accepts any key, but an indented line that begins
+/// with a known one is probably not part of the value before it.
 pub type KnownKey = fn(&str) -> bool;
 
 /// Parses one file's text into `sections`. A line that is not UTF-8 is reported and left out; a
@@ -107,7 +107,7 @@ pub(crate) fn file(
 enum Value {
     /// None: a section has just begun, or none has.
     None,
-    /// One that was reported as faulty, and whose continuation lines are taken quietly.
+    /// One that was reported as faulty; its continuation lines are not reported.
     Faulty,
     Open {
         section: usize,
@@ -142,7 +142,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Takes note of a line that is not UTF-8, unless it is a comment, which may be anything.
+    /// Reports a line that is not UTF-8, unless it is a comment, which may contain anything.
     fn unreadable(&mut self, line: &[u8], place: Place) {
         match line.first() {
             Some(b'#' | b';') => {}
@@ -161,7 +161,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Takes note of a character that is hardly meant, in the text before white space at its ends
+    /// Reports a character that is probably a mistake, in the text before white space at its ends
     /// is removed.
     fn characters(&mut self, part: Part, text: &str, place: Place) {
         let purpose = match &part {
@@ -185,8 +185,8 @@ impl Parser<'_> {
     }
 
     fn header(&mut self, text: &str, place: Place) {
-        // A faulty header ends the section before it all the same, so that what follows does not
-        // land there.
+        // A faulty header also ends the section before it, so that what follows is not added to
+        // that section.
         self.section = None;
         let inner = text
             .strip_prefix('[')
@@ -252,7 +252,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Files the value that can no longer be continued.
+    /// Stores the value, which can no longer be continued.
     fn finish_value(&mut self) {
         let Value::Open {
             section,
@@ -307,8 +307,8 @@ impl Parser<'_> {
         }
     }
 
-    /// Takes note of a key assigned again in the same file; in another file, that is what one does
-    /// to override it.
+    /// Reports a key that is assigned again in the same file. In another file, this is the way to
+    /// override it.
     fn repeated(&mut self, key: Name, earlier: Place, place: Place) {
         if earlier.file == place.file {
             let first = self.report.location(earlier);
@@ -317,9 +317,9 @@ impl Parser<'_> {
     }
 }
 
-/// The header or known key with which an indented line begins, if it looks as if it were not meant
-/// to continue the value before it. An arbitrary word before an equals sign is no such sign: shell
-/// commands are full of them.
+/// The header or known key with which an indented line begins, if the line looks as if it were not
+/// meant to continue the value before it. Any other word before an equals sign does not show this:
+/// shell commands have many of these.
 fn seems_to_stand_for_itself(text: &str, known_key: KnownKey) -> Option<&str> {
     if text.starts_with('[') && text.ends_with(']') {
         return Some(text);
@@ -397,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_utf8_costs_itself_only() {
+    fn of_a_line_that_is_not_utf8_only_the_line_is_lost() {
         let mut sections = Sections::default();
         let mut report = Report::default();
         let number = report.add_file(Path::new("file1"));
@@ -510,7 +510,7 @@ mod tests {
     fn every_faulty_line_is_reported_with_its_place() {
         let table: &[(&str, u32, &str)] = &[
             ("x = 1\n", 1, "assigned outside any section"),
-            ("[a]\nnonsense\n", 2, "\"nonsense\" is no assignment"),
+            ("[a]\nnonsense\n", 2, "\"nonsense\" is not an assignment"),
             ("[a]\n= 1\n", 2, "no key before the ="),
             ("[a]\n: 1\n", 2, "no key before the :"),
             (
@@ -523,7 +523,7 @@ mod tests {
             ("[a] # b\n", 1, "a section is written [NAME]"),
             ("[a]b]\n", 1, "a section is written [NAME]"),
             ("[a]\nx = $(y\n", 2, "$( is not closed by )"),
-            ("[a]\nx = $[]\n", 2, "$[] names nothing"),
+            ("[a]\nx = $[]\n", 2, "$[] has no name"),
             (
                 "[a]\n@inherit = b\n@inherits = c\n",
                 3,

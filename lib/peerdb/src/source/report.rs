@@ -46,7 +46,7 @@ pub(crate) enum SourceError {
     )]
     TooLarge { limit: u64 },
     /// A file has bytes that no text has.
-    #[error("it is not a text file, since it {reason}, so none of it is read: {remedy}")]
+    #[error("it {reason}, so it is not a text file and none of it is read: {remedy}")]
     NotText {
         reason: &'static str,
         remedy: &'static str,
@@ -63,8 +63,8 @@ pub(crate) enum SourceError {
     },
     /// A file in a directory whose name looks like that of a copy.
     #[error(
-        "it is read, though its name looks like that of a copy: remove it if it is one, or else \
-         rename it"
+        "it is read, although its name looks like that of a copy: if it is one, remove it, \
+         otherwise rename it"
     )]
     Copy,
     /// Something in a directory that is no file.
@@ -101,7 +101,10 @@ pub(crate) enum SourceError {
     #[error("a section is written [NAME], with nothing after the bracket: correct the line")]
     BadHeader,
     /// A line that is neither header, assignment, comment nor continuation.
-    #[error("{text} is no assignment: write KEY = VALUE, or begin the line with # for a comment")]
+    #[error(
+        "{text} is not an assignment: write KEY = VALUE, or begin the line with # for a \
+             comment"
+    )]
     NoAssignment { text: Value },
     /// An assignment without a key.
     #[error("there is no key before the {separator}: write KEY = VALUE")]
@@ -125,7 +128,7 @@ pub(crate) enum SourceError {
     NoParent { parent: Name, nearest: Option<Name> },
     /// A section inherits from itself.
     #[error(
-        "sections inherit from each other in a circle ({}): break it",
+        "sections inherit from each other in a circle ({}): remove one of these @inherit",
         one_line(&path.join(" from "))
     )]
     InheritanceCycle { path: Vec<String> },
@@ -148,7 +151,7 @@ pub(crate) enum SourceError {
     )]
     NoValue { key: Name, nearest: Option<Name> },
     /// A value that needs itself.
-    #[error("the value needs itself ({}): break the circle", one_line(&path.join(" needs ")))]
+    #[error("the value refers to itself ({}): remove one of these references", one_line(&path.join(" needs ")))]
     SubstitutionCycle { path: Vec<String> },
     /// Values that need each other to a great depth, or brackets in brackets.
     #[error("substitutions are nested deeper than {limit}: simplify them")]
@@ -170,7 +173,7 @@ pub(crate) enum SourceError {
     )]
     Unclosed { opening: Name, closing: char },
     /// `$()` or `$[]`.
-    #[error("{text} names nothing: put a name between the brackets")]
+    #[error("{text} has no name: put a name between the brackets")]
     NamesNothing { text: &'static str },
     /// A host whose addresses could not be found.
     #[error(
@@ -191,8 +194,8 @@ pub(crate) enum SourceError {
     IndentedComment { key: Name },
     /// An indented line that looks like an assignment or a header.
     #[error(
-        "the line begins with white space, so it is part of the value of {key}: if {text} is to \
-         stand for itself, remove the white space"
+        "the line begins with white space, so it is part of the value of {key}: if {text} is a \
+         line of its own, remove the white space"
     )]
     IndentedLine { key: Name, text: Name },
     /// A key starting with `@` that means nothing.
@@ -200,7 +203,7 @@ pub(crate) enum SourceError {
     UnknownDirective { key: Name, meant: Name },
     /// Two peers are the same user.
     #[error(
-        "the user {user} is the peer {first} already, and stays so: give one of them another \
+        "the user {user} already belongs to the peer {first}: give one of the two peers another \
          user"
     )]
     UserTaken { user: Name, first: Name },

@@ -30,14 +30,14 @@ pub trait Resolver {
 pub struct SystemResolver {
     /// How many hosts are asked for at the same time; at least one is.
     pub threads: usize,
-    /// How long all hosts together may take. A system call for a name cannot be cut short, so a
-    /// thread whose answer is late is left to itself.
+    /// How long all hosts together may take. A system call for a name cannot be interrupted, so
+    /// nobody waits for a thread whose answer is late.
     pub limit: Duration,
 }
 
 impl Default for SystemResolver {
-    /// 16 hosts at the same time, so that a few dead name servers do not hold up thousands of
-    /// names; 30 seconds, the time the server itself gives to one name.
+    /// 16 hosts at the same time, so that a few name servers that do not answer do not delay
+    /// thousands of names; 30 seconds, the time that the server itself allows for one name.
     fn default() -> Self {
         SystemResolver {
             threads: 16,
@@ -49,7 +49,7 @@ impl Default for SystemResolver {
 impl Resolver for SystemResolver {
     fn resolve(&self, hosts: &[String]) -> Vec<Result<Vec<IpAddr>, ResolveError>> {
         self.resolve_with(hosts, |host| {
-            // The port plays no part, but the system's call wants one.
+            // The port does not matter, but the system's call needs one.
             let addresses = (host, 0).to_socket_addrs()?;
             Ok(addresses.map(|address| address.ip()).collect())
         })
@@ -71,21 +71,21 @@ impl SystemResolver {
             let (work, sender, look_up) = (Arc::clone(&work), sender.clone(), look_up.clone());
             let worker = move || {
                 loop {
-                    // Taking the next item cannot leave the list in a bad state.
+                    // Taking the next item cannot leave the list in an inconsistent state.
                     let next = work.lock().unwrap_or_else(PoisonError::into_inner).next();
                     let Some((index, host)) = next else {
                         return;
                     };
                     let answer =
                         look_up(&host).map_err(|error| ResolveError::Failed(error.to_string()));
-                    // Nobody listens any more: the time is over.
+                    // Nobody receives the answers any more: the time is over.
                     if sender.send((index, answer)).is_err() {
                         return;
                     }
                 }
             };
-            // One thread is enough to get on; with none at all every host times out at once, since
-            // the channel then closes.
+            // One thread is enough. Without any thread, every host times out at once, since the
+            // channel then closes.
             if thread::Builder::new()
                 .name("resolver".into())
                 .spawn(worker)

@@ -12,8 +12,8 @@ use super::resolve::ResolveError;
 use super::template::{Families, Piece, Template};
 use crate::misspelling;
 
-/// How many values may need each other in a row. Real sources need three or four; the bound keeps
-/// hostile ones from exhausting the stack.
+/// How long a chain of values that need each other may be. Real sources need three or four; with
+/// the limit, a hostile source cannot exhaust the stack.
 const MAX_DEPTH: usize = 50;
 
 /// The longest value that substitution may make: 64 KiB, far beyond what fits into an environment
@@ -26,16 +26,16 @@ const NAME: &str = "name";
 /// The answers of the resolver so far.
 pub(crate) type Answers = HashMap<String, Result<Vec<IpAddr>, ResolveError>>;
 
-/// Why a value cannot be had.
+/// Why there is no value.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Stop {
-    /// Something is wrong, and has been told.
+    /// Something is wrong, and was reported.
     Failed,
     /// The resolver must be asked first.
     Pending,
 }
 
-/// A key's value, as far as it has been worked out.
+/// A key's value, as far as it was computed.
 #[derive(Clone, Debug)]
 enum State {
     New,
@@ -51,7 +51,7 @@ pub(crate) struct Expander<'a, 's> {
     answers: &'a Answers,
     report: &'a Report,
     states: Vec<State>,
-    /// The keys being worked out, outermost first.
+    /// The keys that are being computed, outermost first.
     path: Vec<&'s str>,
     /// Hosts that the resolver has not been asked for.
     pub(crate) wanted: BTreeSet<String>,
@@ -102,7 +102,7 @@ impl<'a, 's> Expander<'a, 's> {
     fn supplied(&mut self, key: &str, supply: &Supply<'s>) -> Result<Rc<str>, Stop> {
         let first = self.assigned(key, supply.first);
         for other in &supply.others {
-            // Worked out even if the first could not be had, so that both tell what they lack.
+            // Computed even if there is no first value, so that the faults of both are reported.
             let value = self.assigned(key, other);
             if let (Ok(first), Ok(value)) = (&first, &value)
                 && first != value
@@ -150,8 +150,8 @@ impl<'a, 's> Expander<'a, 's> {
                     .and_then(|host| self.address(*families, host.trim(), place))
                     .map(|address| text.push_str(&address)),
             };
-            // The other pieces are worked out all the same: they may have faults to tell or hosts
-            // to be asked for. A fault weighs more than a host.
+            // The other pieces are still computed: they may have faults to report or hosts to look
+            // up. A fault is more important than a host.
             match result {
                 Err(Stop::Failed) => stop = Some(Stop::Failed),
                 Err(Stop::Pending) => stop = stop.or(Some(Stop::Pending)),
@@ -216,7 +216,7 @@ impl<'a, 's> Expander<'a, 's> {
                 let (host, reason) = (host.into(), error.to_string().into());
                 return self.fail(place, SourceError::Unresolved { host, reason });
             }
-            // The resolver would take an empty name for this very host.
+            // The resolver would take an empty name for this host itself.
             (None, None) if host.is_empty() => {
                 let (host, reason) = ("".into(), "the name is empty".into());
                 return self.fail(place, SourceError::Unresolved { host, reason });
@@ -228,8 +228,8 @@ impl<'a, 's> Expander<'a, 's> {
         };
         let any = families.v4 == families.v6;
         addresses.retain(|address| any || address.is_ipv4() == families.v4);
-        // IPv4 addresses sort before all others, and the order of the answer, which name servers
-        // like to turn round, plays no part.
+        // IPv4 addresses sort before all others. The order of the answer does not matter, since
+        // name servers often change it.
         addresses.sort_unstable();
         addresses.dedup();
         if !families.all {

@@ -3,8 +3,8 @@
 
 use super::report::SourceError;
 
-/// How deep brackets may stand in brackets. Nobody needs three; the bound keeps hostile sources
-/// from exhausting the stack.
+/// How deeply brackets may be nested. Nobody needs three levels; with the limit, a hostile source
+/// cannot exhaust the stack.
 const MAX_DEPTH: usize = 20;
 
 /// Which addresses of a host are wanted.
@@ -43,7 +43,7 @@ impl Template {
         Parser { rest: text }.template(None, 0)
     }
 
-    /// The text, if it is nothing but text.
+    /// The text, if there is no substitution in it.
     pub(crate) fn literal(&self) -> Option<&str> {
         match &*self.0 {
             [] => Some(""),

@@ -8,7 +8,7 @@ use peerdb::{Database, Record};
 use super::rule::Rule;
 use crate::pinging::{WhenDead, is_watched};
 
-/// Gives what is wrong to `found`, with the peer that it is to be told of.
+/// Calls `found` with each mistake and the peer for which it is reported.
 pub(super) fn check(database: &Database, mut found: impl FnMut(Option<&Record>, Rule)) {
     shared(database, &mut found);
     users(database, &mut found);

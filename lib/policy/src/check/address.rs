@@ -24,7 +24,7 @@ pub(super) enum AddressFault {
     Value(Expected),
     /// It is `PASSIVE` in other letters.
     NotQuitePassive,
-    /// The host is not well written.
+    /// The host is malformed.
     Host { host: String, fault: HostFault },
 }
 
@@ -35,7 +35,7 @@ pub(crate) enum HostFault {
     #[error("has its port after a colon: write {host} {port}, with a space between")]
     ColonPort { host: Name, port: Name },
     /// `[2001:db8::1]`
-    #[error("is in brackets, which the server takes for part of a name: write {0}")]
+    #[error("is in brackets, which the server takes as part of a name: write {0}")]
     Brackets(Name),
     /// `192.0.2.1/24`
     #[error("has a mask, but a peer is one address: write {0}")]
@@ -55,22 +55,25 @@ pub(crate) enum HostFault {
     /// An IPv4 address where the family says IPv6.
     #[error("is an IPv4 address, but the family is INET6: write INET")]
     WantsInet,
-    /// A character that no name of a host has.
+    /// A character that cannot be in the name of a host.
     #[error("has the character {0:?}, which no name of a host has: remove it")]
     Character(char),
     /// A part of the name is empty: `hub..example.com`.
     #[error("has an empty part, before, after or between dots: write one dot between two parts")]
     EmptyLabel,
     /// A part of the name is too long.
-    #[error("has a part of {length} bytes between dots, but {MAX_LABEL} are the most: shorten it")]
+    #[error(
+        "has a part of {length} bytes between dots, but at most {MAX_LABEL} are allowed: \
+             shorten it"
+    )]
     LongLabel { length: usize },
     /// The name is too long.
-    #[error("is a name of {length} bytes, but {MAX_HOST} are the most: shorten it")]
+    #[error("is a name of {length} bytes, but at most {MAX_HOST} are allowed: shorten it")]
     LongName { length: usize },
     /// A name with letters beyond ASCII.
     #[error(
-        "has the letter {0}, which is none of ASCII, and few servers look such names up: write the \
-         name's form that begins with xn--"
+        "has the letter {0}, which is not in ASCII, and few servers look such names up: write \
+         the form of the name that begins with xn--"
     )]
     NotAscii(char),
     /// A short form of an IPv4 address.
@@ -80,7 +83,7 @@ pub(crate) enum HostFault {
     )]
     ShortIpv4 { meant: IpAddr },
     /// An IPv4 address in a notation that only old functions of the system read.
-    #[error("is an old way to write {meant}: write that")]
+    #[error("is an old way to write {meant}: write {meant}")]
     OldIpv4 { meant: IpAddr },
     /// A number with a zero before it, which some read as octal.
     #[error(
@@ -97,7 +100,7 @@ pub(crate) enum HostFault {
          address of the peer"
     )]
     LinkLocal,
-    /// An address that no single other host has.
+    /// An address that is not the one of a single other host.
     #[error("is {kind}, not that of one peer: write the peer's own address")]
     NoPeer { kind: &'static str },
     /// An IPv4 address in the form of an IPv6 address.
@@ -114,7 +117,7 @@ fn octal(meant: Option<&IpAddr>) -> String {
 impl HostFault {
     pub(super) fn severity(&self) -> Severity {
         match self {
-            // These can be used, though hardly as they were meant.
+            // These can be used, but probably not as they were meant.
             HostFault::NotAscii(_)
             | HostFault::ShortIpv4 { .. }
             | HostFault::OldIpv4 { .. }
@@ -234,7 +237,8 @@ fn address_of_peer(address: IpAddr) -> Option<HostFault> {
     Some(HostFault::NoPeer { kind })
 }
 
-/// A number as inet_aton(3) reads it, and with `decimal` as people do who put zeros before it.
+/// A number as inet_aton(3) reads it; with `decimal`, as a person means it who puts zeros before
+/// it.
 fn number(text: &str, decimal: bool) -> Option<u64> {
     match hexadecimal(text) {
         Some(digits) => u64::from_str_radix(digits, 16).ok(),
@@ -272,7 +276,7 @@ fn ipv4(host: &str) -> Option<HostFault> {
 fn address(parts: &[&str], decimal: bool) -> Result<u32, String> {
     let mut numbers = Vec::with_capacity(parts.len());
     for part in parts {
-        let no = || format!("{part:?} is no number within bounds");
+        let no = || format!("{part:?} is not a number that fits");
         numbers.push(number(part, decimal).ok_or_else(no)?);
     }
     if numbers.len() > 4 {
@@ -383,7 +387,11 @@ mod tests {
                 Severity::Error,
                 "4294967296 is more than 4294967295",
             ),
-            ("INET hub.12 4070", Severity::Error, "\"hub\" is no number"),
+            (
+                "INET hub.12 4070",
+                Severity::Error,
+                "\"hub\" is not a number",
+            ),
             (
                 "INET 192.0.2 4070",
                 Severity::Warning,
@@ -406,7 +414,7 @@ mod tests {
             (
                 "INET 0xC0000201 4070",
                 Severity::Warning,
-                "an old way to write 192.0.2.1: write that",
+                "an old way to write 192.0.2.1: write 192.0.2.1",
             ),
             ("0xc0.0.0X2.1", Severity::Warning, "write 192.0.2.1"),
             ("ANY 192.0.0x201 4070", Severity::Warning, "write 192.0.2.1"),
@@ -415,7 +423,7 @@ mod tests {
                 Severity::Error,
                 "7516193281 is more than 4294967295",
             ),
-            ("INET hub.0x12", Severity::Error, "\"hub\" is no number"),
+            ("INET hub.0x12", Severity::Error, "\"hub\" is not a number"),
             ("INET 192.0.2.1/24 4070", Severity::Error, "write 192.0.2.1"),
             (
                 "INET6 2001:db8::1/64 4070",

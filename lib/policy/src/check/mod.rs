@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Looking for mistakes in a database or a compiled source that is sound as such.
+//! Looking for mistakes in a database or a compiled source whose format is correct.
 //!
 //! Every known key (see [`keys`]) is checked for its type, every unknown one for being
 //! a misspelling of a known one, every peer for making sense, and the peers together for
@@ -34,11 +34,11 @@ use peerdb::{Database, Finding, Location, Record};
 use self::rule::Rule;
 use crate::keys;
 
-/// Checks a database. Without its source, no finding has a location, and a key that only serves
-/// substitutions cannot be told from a misspelt one.
+/// Checks a database. Without its source, no finding has a location, and a key that is only used in
+/// substitutions looks like a misspelt one.
 ///
-/// Findings come in the order of the peers' names, those about the database as a whole last. What
-/// several peers have in common is told once.
+/// Findings come in the order of the peers' names, those about the database as a whole last. A
+/// mistake that several peers have in common is reported once.
 #[must_use]
 pub fn database(database: &Database) -> Vec<Finding> {
     check(database, None)
@@ -79,7 +79,7 @@ fn check(database: &Database, source: Option<&Compilation>) -> Vec<Finding> {
             found(Some(name), Rule::Alike(doubt));
         }
     }
-    // Peers mostly have the same keys, and comparing one with every known key takes its time.
+    // Most peers have the same keys, and comparing one with every known key takes time.
     let mut nearest = HashMap::new();
     for record in database.sorted_peers() {
         let name = Some(record.name());
@@ -88,7 +88,7 @@ fn check(database: &Database, source: Option<&Compilation>) -> Vec<Finding> {
                 .into_iter()
                 .for_each(|rule| found(name, rule));
             let meant = nearest.entry(key).or_insert_with(|| keys::nearest(key));
-            // A key that is substituted somewhere serves a purpose, whatever its name.
+            // A key that is substituted somewhere is useful, whatever its name.
             if let Some(meant) = meant
                 && !source.is_some_and(|source| source.is_used(key))
             {

@@ -38,8 +38,8 @@ pub(super) fn check(value: &str) -> Option<(&str, NetworkFault)> {
     words.find_map(|word| Some((word, fault(word)?)))
 }
 
-/// The words of a value of `nets` that are well written and no addresses: names of networks, which
-/// may or may not exist.
+/// The words of a value of `nets` that are correct and not addresses: names of networks, which may
+/// or may not exist.
 pub fn names(value: &str) -> impl Iterator<Item = &str> {
     let words = value.split_whitespace();
     words.filter(|word| fault(word).is_none() && !word.contains('/') && address(word).is_none())

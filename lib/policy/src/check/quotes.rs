@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Checks of the quotes and backslashes in a command, as tripe-admin(5) or a shell reads them.
-//! Neither complains of them: the first closes what is open at the end, and the second is only run
-//! much later.
+//! Neither reports mistakes in them when the database is made: the server closes open quotes at the
+//! end, and the shell only runs much later.
 
 use peerdb::count;
 
@@ -39,7 +39,7 @@ pub(crate) enum QuoteFault {
     MidWord { position: usize, length: usize },
     /// A backslash with nothing after it.
     #[error(
-        "ends with a backslash, which means nothing there: remove it, or write \\\\ for the \
+        "ends with a backslash, which has no meaning there: remove it, or write \\\\ for the \
          backslash itself"
     )]
     LastBackslash,

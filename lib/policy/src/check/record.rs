@@ -62,10 +62,10 @@ fn connection(record: &Record, rules: &mut Vec<Rule>) {
     }
 }
 
-/// How the peer is pinged, and what becomes of it when it does not answer.
+/// How the peer is pinged, and what happens when it does not answer.
 fn watching(record: &Record, rules: &mut Vec<Rule>) {
     let has = |key: &str| record.get(key).is_some();
-    // A value that is no interval is told of by itself.
+    // A value that is not an interval is reported on its own.
     let interval = |key: &str| {
         value::interval(record, key)
             .ok()
@@ -89,7 +89,7 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
         if dynamic {
             rules.push(Rule::DynamicUnwatched);
         } else if !has("watch") {
-            // With `watch` assigned and false, somebody has thought of it.
+            // If `watch` is assigned and false, it was set on purpose.
             let key = ["every", "timeout", "retries"]
                 .into_iter()
                 .find(|key| has(key));
@@ -114,7 +114,7 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
 
 /// The command that adds the peer.
 fn command(record: &Record, rules: &mut Vec<Rule>) {
-    // A value that no command can carry is told of by itself.
+    // A value that cannot be part of a command is reported on its own.
     let options = adding::options(record).unwrap_or_default();
     // A passive peer's address is only known later; an IPv6 address is the longest it can be.
     let address = adding::address(record).unwrap_or_else(|_| Words::new(LONGEST_ADDRESS).owned());

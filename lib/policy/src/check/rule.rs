@@ -47,16 +47,16 @@ pub(crate) enum Rule {
         value: Value,
         expected: Expected,
     },
-    /// A value that means "false", but does not look so.
+    /// A value that means "false", but does not look like it.
     #[error(
         "{key} = {value} is not true here, so it counts as false: write t (or true, y, yes, on), \
          or f if false is meant"
     )]
     Flag { key: Name, value: Value },
-    /// The host in an address is not well written.
+    /// The host in an address is malformed.
     #[error("peer has the host {host}, which {fault}")]
     Host { host: Value, fault: HostFault },
-    /// A network is none.
+    /// A word of `nets` is not a network.
     #[error("{key} has {word}, which {fault}")]
     Network {
         key: Name,
@@ -73,23 +73,23 @@ pub(crate) enum Rule {
     /// The peer's name looks like another one.
     #[error("{0}")]
     Alike(NameDoubt),
-    /// The quotes of a command are hardly as they are meant.
+    /// The quotes of a command are probably not as they were meant.
     #[error("{key} {fault}")]
     Quotes { key: Name, fault: QuoteFault },
     /// An interval of zero where that makes no sense.
     #[error("{key} is zero, {}", zero(.key))]
     Zero { key: Name },
-    /// An interval that is hardly meant.
+    /// An interval that is probably a mistake.
     #[error(
-        "{key} is {seconds} s, but more than {LONGEST} s ({LONGEST_DAYS} days) is hardly meant: shorten \
-         it, or correct its unit (d, h, m or s)"
+        "{key} is {seconds} s, which is longer than {LONGEST} s ({LONGEST_DAYS} days) and \
+         probably a mistake: shorten it, or correct its unit (d, h, m or s)"
     )]
     Long { key: Name, seconds: u32 },
-    /// Pings that take hardly meant time to tell that the peer does not answer.
+    /// Pings that need too long to show that the peer does not answer.
     #[error(
         "a peer that does not answer is down only after {} s (timeout × retries = {timeout} s × \
-         {retries}), but more than {LONGEST} s ({LONGEST_DAYS} days) is hardly meant: shorten timeout, \
-         or lower retries",
+         {retries}), which is longer than {LONGEST} s ({LONGEST_DAYS} days) and probably a \
+         mistake: shorten timeout, or lower retries",
         u64::from(*.timeout) * u64::from(*.retries)
     )]
     LateVerdict { timeout: u32, retries: u32 },
@@ -97,7 +97,10 @@ pub(crate) enum Rule {
     #[error("{key} is empty, so an empty command is run: remove the key, or name a command")]
     EmptyCommand { key: Name },
     /// A program's arguments look as if they were meant for a shell.
-    #[error("{key} is run without a shell, which {word} seems to be meant for: name a script")]
+    #[error(
+        "{key} is run without a shell, but {word} seems to be meant for a shell: name a \
+             script"
+    )]
     NeedsShell { key: Name, word: Value },
     /// A program without its directory.
     #[error(
@@ -106,7 +109,10 @@ pub(crate) enum Rule {
     )]
     RelativeProgram { key: Name, program: Value },
     /// `PASSIVE` in other letters.
-    #[error("peer is {value}, which is taken for a host: for a passive peer write PASSIVE")]
+    #[error(
+        "peer is {value}, which counts as the name of a host: for a passive peer write \
+             PASSIVE"
+    )]
     NotQuitePassive { value: Value },
     /// A NUL character, which can neither be sent nor given to a script.
     #[error("{key} has a NUL character in it: remove it")]
@@ -145,7 +151,8 @@ pub(crate) enum Rule {
     PassiveWith { key: &'static str },
     /// Both ways of making a dynamic connection.
     #[error(
-        "both connect and knock are assigned, and each of them makes the connection: remove one"
+        "both connect and knock are assigned, but each of them makes the connection alone: \
+         remove one"
     )]
     ConnectAndKnock,
     /// Pings too far apart for a dynamic peer.
@@ -199,17 +206,18 @@ pub(crate) enum Rule {
     #[error("{}", size::too_large(*.size))]
     TooLarge { size: usize },
     /// Two peers want the same interface name.
-    #[error("the interface name {ifname} is the one of peer {first} too: give each its own")]
+    #[error("the interface name {ifname} is also that of peer {first}: give each peer its own")]
     SameInterface { ifname: Value, first: Name },
     /// Two peers at one address.
     #[error(
-        "the address {address} is the one of peer {first} too, and the server takes an address only \
-         once: correct one of them, or make sure that they are never there together"
+        "the address {address} is also that of peer {first}, and the server accepts an address \
+         only once: correct one of them, or make sure that both peers are never added at the \
+         same time"
     )]
     SameAddress { address: Value, first: Name },
     /// A user that stands for a peer without a record.
     #[error(
-        "the user {user} stands for the peer {peer}, which has no record: define it, or remove \
+        "the user {user} belongs to the peer {peer}, which has no record: define it, or remove \
          the user"
     )]
     UserWithoutPeer { user: Name, peer: Name },
@@ -228,7 +236,8 @@ pub(crate) enum Rule {
     /// A passive peer to be added at start-up.
     #[error("the peer is to be added at start-up, but is PASSIVE and has no address: remove auto")]
     AutoPassive,
-    /// A peer that is to come back by itself, and is not removed for silence or not on the list.
+    /// `when-dead = retry` for a peer that is not removed when it does not answer, or not on the
+    /// list.
     #[error(
         "when-dead = retry has no effect: it is for a watched peer with an address, without connect \
          and knock, that is on the start-up list: assign watch = t and auto = t, or remove when-dead"

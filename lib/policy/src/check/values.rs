@@ -45,7 +45,7 @@ pub(super) fn check(key: &str, value: &str) -> Vec<Rule> {
     }
 }
 
-/// Characters that are hardly meant: the first in the name, and in each key and value.
+/// Characters that are probably a mistake: the first in the name, and in each key and value.
 pub(super) fn characters(record: &Record) -> impl Iterator<Item = Rule> {
     let name = suspect(record.name(), Purpose::Name).map(|suspect| {
         let part = "the peer's name".into();
@@ -122,8 +122,8 @@ fn of_kind(kind: &Kind, value: &str) -> Result<(), Expected> {
     }
 }
 
-/// A flag is true for exactly five words, and every other value is false; but only these are
-/// surely meant to be. The compiler takes `auto = 1` for true.
+/// A flag is true for exactly five words, and every other value is false, but only the listed ones
+/// are surely meant to be. The compiler takes `auto = 1` for true.
 fn flag(key: &str, value: &str) -> Option<Rule> {
     const FALSE: [&str; 12] = [
         "", "f", "false", "n", "no", "off", "nil", "0", "none", "never", "disable", "disabled",
@@ -180,8 +180,8 @@ fn program(key: &Key, value: &str) -> Vec<Rule> {
             program: program.into(),
         });
     }
-    // A word that is an operator, or that begins with a variable or a home directory, does nothing
-    // but with a shell. Within a word such characters may well be meant as they stand.
+    // A word that is an operator, or that begins with a variable or a home directory, only has an
+    // effect with a shell. Inside a word such characters may be meant literally.
     let meant = Words::new(value).find(|word| {
         OPERATORS.contains(&&**word) || ["$", "~/", "`"].iter().any(|start| word.starts_with(start))
     });
@@ -293,10 +293,10 @@ mod tests {
             (
                 "timeout",
                 "10000d",
-                "timeout is 864000000 s, but more than 604800 s (7 days) is hardly meant",
+                "timeout is 864000000 s, which is longer than 604800 s (7 days) and probably a mistake",
             ),
-            ("backoff-max", "604801", "is 604801 s, but more"),
-            ("keepalive", "300h", "is 1080000 s, but more"),
+            ("backoff-max", "604801", "is 604801 s, which is longer"),
+            ("keepalive", "300h", "is 1080000 s, which is longer"),
             ("retries", "0", "a whole number from 1 to 1000"),
             ("retries", "+3", "a whole number from 1 to 1000"),
             ("mtu", "20", "a whole number from 68 to 65535"),

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Fping {
     child: Child,
-    /// Its targets; here so that the file lives as long as it is read.
+    /// Its targets; kept here so that the file exists as long as it is read.
     _targets: tempfile::NamedTempFile,
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Samples and what is told of them: median, extremes, percentiles.
+//! Samples and their figures: median, extremes, percentiles.
 
 use serde::Serialize;
 

@@ -8,7 +8,7 @@
 use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// Threads held on one processor; dropping it lets them go again.
+/// Threads that may run on one processor only, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Together {
     threads: Vec<Option<Pid>>,

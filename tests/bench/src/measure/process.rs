@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What /proc tells of a process: processor time, memory, wake-ups, children.
+//! What /proc says about a process: processor time, memory, wake-ups, children.
 
 use std::fs;
 use std::time::Duration;

@@ -14,7 +14,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// How long it rests after it was turned away.
 const REST: Duration = Duration::from_millis(5);
 
-/// How long it asks for the same in vain.
+/// How long it asks for the same without success.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Asks so many times, and prints the milliseconds that each answer took.

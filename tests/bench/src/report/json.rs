@@ -79,7 +79,7 @@ pub(crate) fn draw(directory: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("{} has no results", path.display()))?;
     ensure!(
         plotted.schema == SCHEMA,
-        "{} has form {}, and this program knows form {SCHEMA}",
+        "{} has form {}, but this program reads form {SCHEMA}",
         path.display(),
         plotted.schema
     );

@@ -54,7 +54,7 @@ pub(crate) enum Outcome {
 pub(crate) struct Bar {
     /// In words.
     pub text: String,
-    /// Whether it is; `None` if what it is held against is missing.
+    /// Whether it is; `None` if there is nothing to compare it with.
     pub met: Option<bool>,
 }
 

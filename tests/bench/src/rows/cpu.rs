@@ -89,8 +89,9 @@ pub(super) fn measure(effort: &Effort, found: &mut Found) -> anyhow::Result<()> 
     wide(effort, found)
 }
 
-/// Very many peers, each seldom, beside a tenth of them: with the same time between two pings of a
-/// peer, and with as many pings a second. What grows with the table shows in the latter.
+/// Very many peers, each pinged rarely, compared with a tenth of them: once with the same time
+/// between two pings of a peer, once with as many pings a second. The latter shows what grows with
+/// the table.
 fn wide(effort: &Effort, found: &mut Found) -> anyhow::Result<()> {
     let (peers, every) = effort.pick((100_000, 10), (1_000, 2));
     let seldom = every.to_string();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Database change: one record of many is changed; how long until it is applied, and whom it
-//! disturbs; beside `connect-cli db diff` of the two files.
+//! Database change: one record of many is changed; how long until it is applied, and which other
+//! peers it disturbs; compared with `connect-cli db diff` of the two files.
 
 use std::collections::HashMap;
 use std::process::{Command, Stdio};
@@ -148,7 +148,7 @@ fn statuses(operator: &mut Operator) -> anyhow::Result<HashMap<String, PeerStatu
     Ok(all)
 }
 
-/// How many peers were not simply pinged on: gone, adopted again, or with figures begun at zero.
+/// How many peers were disturbed: removed, adopted again, or with figures that begin at zero again.
 fn disturbances(
     before: &HashMap<String, PeerStatus>,
     after: &HashMap<String, PeerStatus>,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Detection: all peers go silent at once; how long after the manual's bound is the last one told
-//! of, and the last one reconnected or killed.
+//! Detection: all peers stop answering at once; how long after the manual's limit the last one is
+//! reported, and the last one reconnected or killed.
 
 use std::time::{Duration, Instant};
 
@@ -38,7 +38,7 @@ pub(super) enum Fate {
     Killed,
 }
 
-/// How long after the bound the last peer was told of, and the last one acted on.
+/// How long after the limit the last peer was reported, and the last one reconnected or killed.
 pub(super) struct Delay {
     pub told: f64,
     pub acted: f64,
@@ -142,7 +142,7 @@ pub(super) fn one(peers: usize, fate: Fate, period: Duration) -> anyhow::Result<
     })
 }
 
-/// What the lab hears of an unreachable peer, by number.
+/// What the lab learns of an unreachable peer, by number.
 enum News {
     /// Its last attempt has failed.
     Told(usize),

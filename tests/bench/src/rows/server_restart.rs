@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Server restart: all peers are gone at once, and the `ifdown` of each is to be run; how long an
-//! operator then waits for an answer, and whether that grows with anything but the number of peers.
+//! Server restart: all peers are lost at once, and the `ifdown` of each is to be run; how long an
+//! operator then waits for an answer, and whether that grows only with the number of peers.
 
 use std::io::Write as _;
 use std::os::unix::net::UnixStream;

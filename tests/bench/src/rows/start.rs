@@ -75,7 +75,7 @@ pub(super) fn start(rig: &mut Rig) -> anyhow::Result<[f64; 2]> {
     let claim = follow.next_within(PATIENCE, "the claim", |what| {
         what.is_command("SVCCLAIM connect ")
     })?;
-    // It asks for particulars in the very turn in which it has adopted all that it was told of.
+    // It asks for particulars in the same turn in which it has adopted all peers of the list.
     let all = follow.next_within(PATIENCE, "all adopted", |what| {
         what.is_command("IFNAME ") || what.is_command("ADDR ")
     })?;

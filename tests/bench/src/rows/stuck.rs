@@ -81,7 +81,7 @@ fn rig(peers: usize, effort: &Effort) -> anyhow::Result<Rig> {
     let mut setup = Setup::new(all, &[]);
     setup.log = commands(peers * 40);
     let mut rig = Rig::without_service(&setup)?;
-    // They end by themselves soon after the measurement, whatever becomes of it.
+    // They end by themselves soon after the measurement, whatever happens to it.
     let life = effort.pick(20, 8);
     let records: Vec<Record> = (0..all)
         .map(|n| match n {

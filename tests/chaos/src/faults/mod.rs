@@ -28,7 +28,7 @@ pub(crate) enum Fault {
     Ask(usize, InterfaceScript),
     /// A process is killed.
     Kill(Part),
-    /// A process stands still for so long.
+    /// A process is suspended for so long.
     Stop(Part, Duration),
     /// A process is asked to end, by signal.
     End(Part),

@@ -97,7 +97,7 @@ fn judge_all(histories: &Histories, began: Monotonic) -> Vec<FoundFault> {
         .collect()
 }
 
-/// Faults that no script tells of.
+/// Faults that no script shows.
 fn of_the_whole(run: &Run, rest: Rest, left: Left, at: u64) -> Vec<FoundFault> {
     let fault = |row, peer, text| FoundFault {
         row,

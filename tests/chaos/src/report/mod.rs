@@ -66,7 +66,7 @@ pub(crate) struct Report {
     pub(crate) additions: u64,
     /// Scripts that an operator had run once more, or that may have been.
     pub(crate) requests: u64,
-    /// Runs of which the service said that nobody knows what became of them.
+    /// Runs of which the service said that nobody knows what happened to them.
     pub(crate) told: u64,
     pub(crate) rows: BTreeMap<Row, u64>,
     pub(crate) faults: Vec<FoundFault>,

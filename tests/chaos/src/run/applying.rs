@@ -16,7 +16,7 @@ use crate::world::service::Part;
 use crate::world::site::Beginning;
 
 /// How long the service may take to answer `quit`, and the server what clients it has. The service
-/// may stand still; then nothing is done.
+/// may be suspended; then nothing is done.
 const ANSWER: Duration = Duration::from_millis(500);
 
 impl Run {

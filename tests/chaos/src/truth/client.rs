@@ -159,7 +159,7 @@ pub(crate) fn own_number(line: &str) -> Option<&str> {
 /// Has the server close the connections of all clients but this one and the ones named.
 pub(crate) fn cut_others(socket: &Path, spared: &[String], wait: Duration) -> anyhow::Result<()> {
     let before = ask(socket, "LAB CLIENTS", wait)?;
-    // Who comes after this question, such as the connection that cuts, is not cut.
+    // A connection that is made after this question, such as the one that cuts, is not cut.
     let cut = before.into_iter().filter(|client| !spared.contains(client));
     for client in cut {
         // It may be gone meanwhile, as the connection that asked.

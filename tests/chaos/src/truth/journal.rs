@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The thread that reads the script helper's journal while it is written: it tells of children that
-//! were ended before they could write a line, and of setups that no script makes.
+//! The thread that reads the script helper's journal while it is written: it reports children that
+//! were ended before they could write a line, and setups that no script makes.
 //!
 //! A segment is removed when the next one is complete. It is kept open here until then, so its last
-//! lines are read all the same.
+//! lines are still read.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

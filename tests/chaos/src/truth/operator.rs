@@ -65,7 +65,7 @@ impl Operator {
     }
 }
 
-/// Asks, and reads what comes of it. Whether the script may have been run: if the service ends
+/// Asks, and reads what follows from it. Whether the script may have been run: if the service ends
 /// before it has answered, nobody knows.
 fn may_have_run(socket: &Path, peer: &str, script: InterfaceScript, asked: &mut Asked) -> bool {
     let Ok(stream) = send(socket, peer, script) else {

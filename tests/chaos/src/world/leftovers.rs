@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::guard::MARK;
 
-/// The processes that were started in a directory's run and live, each with its command line.
+/// The processes that were started by the run of a directory and still exist, each with its command
+/// line.
 pub(crate) fn marked(directory: &Path) -> Vec<(i32, String)> {
     let mark = format!("{MARK}={}", directory.display());
     let is_marked = |pid: i32| {

@@ -36,7 +36,7 @@ impl Status {
 }
 
 /// A thread that asks for the state when it is wanted, so that nobody else has to wait for a core
-/// that stands still.
+/// that is suspended.
 #[derive(Debug)]
 pub(crate) struct Poller {
     wanted: SyncSender<()>,

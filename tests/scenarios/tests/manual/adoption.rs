@@ -26,7 +26,7 @@ fn a_peer_is_eligible_if_watch_is_one_of_the_true_values() -> Outcome {
 }
 
 #[test]
-fn a_peer_that_is_added_later_by_whomever_is_adopted() -> Outcome {
+fn a_peer_that_anybody_adds_later_is_adopted() -> Outcome {
     let site = Site::new()?
         .with_answering_peers()
         .peer("p", &[("watch", "t")])

@@ -77,7 +77,7 @@ fn a_reload_lists_what_waits_and_each_command_of_the_list_works_when_pasted() ->
     let mut events = site.lab.follow();
     change(&site)?;
     let list = told(&site, &["reload"])?;
-    let beginning = "database loaded: 2 peers\n3 peers are not as the database has them;";
+    let beginning = "database loaded: 2 peers\n3 peers differ from the database;";
     assert!(list.starts_with(beginning), "{list}");
     let standings = [
         "carol: not in the database any more",
@@ -112,7 +112,7 @@ fn changes_are_applied_at_once_if_that_is_asked() -> Outcome {
     );
     let status = told(&site, &["status"])?;
     assert!(
-        status.contains("3 peers are not as the database has them"),
+        status.contains("3 peers differ from the database"),
         "{status}"
     );
     assert!(status.contains(", record changed"), "{status}");
@@ -155,7 +155,7 @@ fn a_database_is_compared_with_the_running_service_before_it_is_loaded() -> Outc
         "+ peer dora added",
         "! alice: record changed (ifup, laddr, peer): connect-cli -a ",
         "! bob: not in the database any more: connect-cli -a ",
-        "! dora: to be added at start-up, and not there: connect-cli -a ",
+        "! dora: to be added at start-up, but not at the server: connect-cli -a ",
     ] {
         assert!(
             text.lines().any(|it| it.starts_with(line)),
@@ -170,7 +170,7 @@ fn a_database_is_compared_with_the_running_service_before_it_is_loaded() -> Outc
 fn the_log_says_how_many_peers_wait() -> Outcome {
     let (site, service) = site()?;
     change(&site)?;
-    service.wait_for_log("database loaded; 3 peers are not as it has them: connect-cli reload")?;
+    service.wait_for_log("database loaded; 3 peers differ from it; connect-cli reload")?;
     Ok(())
 }
 

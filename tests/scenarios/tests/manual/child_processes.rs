@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Child process identifiers", and what is told of a child's output and end.
+//! connect(8), "Child process identifiers", and what is reported about a child's output and end.
 
 use scenarios::{Expect as _, Outcome, Service, Site};
 
@@ -173,14 +173,14 @@ fn a_flood_of_lines_is_cut_off_and_the_rest_counted() -> Outcome {
     assert!((1_000..1_100).contains(&told.len()), "{}", told.len());
     assert!(
         told.last()
-            .is_some_and(|line| line.contains("further lines dropped")),
+            .is_some_and(|line| line.contains("more lines left out")),
         "{told:?}"
     );
     Ok(())
 }
 
 #[test]
-fn a_grandchild_that_keeps_the_pipe_open_holds_nothing_up() -> Outcome {
+fn a_grandchild_that_keeps_the_pipe_open_delays_nothing() -> Outcome {
     let (site, _service) = children(&[
         ("ifup", "/bin/sh -c 'sleep 20 & echo parent; exit 3'"),
         ("ifdown", "/bin/echo down"),

@@ -165,7 +165,7 @@ fn unchanged_peers_are_not_disturbed() -> Outcome {
 }
 
 #[test]
-fn what_becomes_of_an_unreachable_peer_is_decided_by_the_record_as_it_is_now() -> Outcome {
+fn what_happens_to_an_unreachable_peer_is_decided_by_its_present_record() -> Outcome {
     let keys = [("every", "1s"), ("timeout", "1s"), ("retries", "1")];
     let (site, _service) = site_with(&keys)?;
     let mut now = keys.to_vec();
@@ -200,7 +200,7 @@ fn a_file_that_is_lost_broken_or_cut_short_leaves_the_last_good_state_in_use() -
     put(&good)?;
     events.exactly("NOTE USER connect peerdb-update")?;
     service.wait_for_log("keeping the database that was read before")?;
-    service.wait_for_log("the database can be read now")
+    service.wait_for_log("the database can be read again")
 }
 
 #[test]

@@ -99,7 +99,7 @@ fn what_an_original_has_started_up_is_not_started_up_again() -> Outcome {
 }
 
 #[test]
-fn the_caller_of_daemon_is_not_held_up_by_helpers() -> Outcome {
+fn the_caller_of_daemon_does_not_wait_for_helpers() -> Outcome {
     let site = Site::new()?.build()?;
     // A pipe for both streams, as a shell has for what it collects: its end comes when the last
     // process that has it open lets go.

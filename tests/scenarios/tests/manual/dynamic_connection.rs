@@ -139,7 +139,7 @@ fn an_endless_line_is_warned_of() -> Outcome {
 }
 
 #[test]
-fn a_line_that_never_ends_and_a_command_that_says_nothing_hold_nothing_up() -> Outcome {
+fn a_line_that_never_ends_and_a_command_that_says_nothing_delay_nothing() -> Outcome {
     for command in ["printf QUJD; exec sleep 20", "exec sleep 20"] {
         let (site, _service) = connecting(command)?;
         assert_nothing_is_stuck(&site)?;
@@ -249,7 +249,7 @@ fn a_kick_ends_a_connect_command_that_hangs_and_runs_it_again() -> Outcome {
 }
 
 #[test]
-fn an_address_and_a_connect_command_are_enough_for_whoever_adds_the_peer() -> Outcome {
+fn an_address_and_a_connect_command_are_enough_whatever_adds_the_peer() -> Outcome {
     let site = Site::new()?
         .with_answering_peers()
         .peer("p", &[("connect", "echo QUJD")])

@@ -76,7 +76,7 @@ fn core_stays_at_the_earliest_hangup_and_is_not_ready_too_soon_by_it() -> Outcom
         manager.listens_to(&mut command);
         let (mut core, _stream) = reached(&site, command, socket)?;
         core.signal(Signal::HUP)?;
-        let log_before = "reading the database: SIGHUP";
+        let log_before = "reading the database because of SIGHUP";
         let times = round + 1;
         let log = site.path("connect.log");
         core.wait_for("the look at the database", || {

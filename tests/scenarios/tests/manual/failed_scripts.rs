@@ -153,7 +153,7 @@ fn scripts_that_an_ended_service_has_left_are_told_by_doctor() -> Outcome {
     let started = Instant::now();
     loop {
         let after = doctor()?;
-        if after.contains("1 script has ended, and nobody knows how: ifup of p") {
+        if after.contains("1 script has ended, but nobody knows how: ifup of p") {
             return Ok(());
         }
         // Whoever reaps the process sends us no event.

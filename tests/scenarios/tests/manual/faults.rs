@@ -69,7 +69,7 @@ fn a_connection_cut_in_the_middle_of_a_line_is_made_again() -> Outcome {
 }
 
 #[test]
-fn a_server_that_closes_every_connection_is_told_of_once_until_it_serves() -> Outcome {
+fn a_server_that_closes_every_connection_is_reported_once_until_it_serves() -> Outcome {
     let site = Site::new()?.build()?;
     // In the place of the lab: it says something before it closes, and so looks alive.
     let path = site.path("closing.sock");
@@ -193,7 +193,7 @@ fn a_server_that_writes_slowly_and_in_pieces_is_understood() -> Outcome {
 }
 
 #[test]
-fn a_server_that_stands_still_for_a_while_is_waited_for() -> Outcome {
+fn core_waits_for_a_server_that_is_suspended_for_a_while() -> Outcome {
     let (site, service) = site()?;
     let client = service_client(&site)?;
     site.lab.stall(Target::One(client), true)?;
@@ -313,7 +313,7 @@ fn nonsense_and_oversize_frames_on_the_control_socket_are_answered_with_errors()
 }
 
 #[test]
-fn strangers_on_the_helpers_socket_are_turned_away_and_told_why() -> Outcome {
+fn strangers_on_the_helpers_socket_are_refused_and_told_why() -> Outcome {
     let (site, service) = site()?;
     for hello in [
         json!({"role": "operator", "protocol": 1, "version": "test"}).to_string(),
@@ -333,7 +333,7 @@ fn strangers_on_the_helpers_socket_are_turned_away_and_told_why() -> Outcome {
     assert_works(&site)
 }
 
-/// A process that stands still as long as this lives.
+/// A process that is suspended until this is dropped.
 struct Stopped(Pid);
 
 impl Stopped {
@@ -457,7 +457,7 @@ fn a_server_that_has_ended_in_good_order_is_started_up_again() -> Outcome {
         .build()?;
     let _service = site.connect(&["--startup"])?;
     site.lab.follow_from_start().broadcast("NOTE ADD p")?;
-    // It tells of the end of each peer first, so that none is left to be missed afterwards.
+    // It announces the end of each peer before, so that no peer is missing afterwards.
     site.lab.shutdown();
     let mut events = site.lab.follow();
     site.lab.start()?;

@@ -69,7 +69,7 @@ fn ifname_is_what_the_ifname_command_returns() -> Outcome {
     // The peer was there before the service, so there was no ADD note to take a name from.
     let _service = site.connect(&["--startup"])?;
     events.command("IFNAME p")?;
-    // Not watched, so not adopted; its interface is configured all the same (conformance.md).
+    // Not watched, so not adopted; its interface is still configured (conformance.md).
     assert_eq!(
         events.stdout("ifup p")?,
         "up<p><renamed0><INET><198.18.0.1><4070>"

@@ -36,7 +36,7 @@ fn a_knock_peer_establishes_the_other_end_by_itself() -> Outcome {
     let add = near.lab.follow_from_start().command_line("ADD ")?;
     assert!(add.contains(" -knock branch.gate hub "), "{add}");
 
-    // The value is sent during key exchange, and the far server tells of it.
+    // The value is sent during key exchange, and the other server reports it.
     let mut there = far.lab.follow_from_start();
     let heard = there.line("NOTE KNOCK ")?;
     let address = near.address();
@@ -120,7 +120,7 @@ fn the_passive_peer_is_added_with_its_options_at_the_address_of_the_knock() -> O
 }
 
 #[test]
-fn knock_unknown_peer_tells_of_a_name_that_no_record_has() -> Outcome {
+fn knock_unknown_peer_reports_a_name_that_no_record_has() -> Outcome {
     let site = knocked_at()?;
     let _service = site.connect(&[])?;
     let mut events = site.lab.follow();
@@ -134,7 +134,7 @@ fn knock_unknown_peer_tells_of_a_name_that_no_record_has() -> Outcome {
 }
 
 #[test]
-fn knock_active_peer_tells_of_a_peer_that_is_not_passive() -> Outcome {
+fn knock_active_peer_reports_a_peer_that_is_not_passive() -> Outcome {
     let site = knocked_at()?;
     let _service = site.connect(&[])?;
     let mut events = site.lab.follow();
@@ -145,7 +145,7 @@ fn knock_active_peer_tells_of_a_peer_that_is_not_passive() -> Outcome {
 }
 
 #[test]
-fn knock_tag_mismatch_tells_of_a_name_that_does_not_match_the_recorded_tag() -> Outcome {
+fn knock_tag_mismatch_reports_a_name_that_does_not_match_the_recorded_tag() -> Outcome {
     let site = knocked_at()?;
     let _service = site.connect(&[])?;
     let mut events = site.lab.follow();
@@ -168,7 +168,7 @@ fn a_repeated_knock_while_the_first_is_being_handled_adds_one_peer_once() -> Out
     let site = knocked_at()?;
     let _service = site.connect(&[])?;
     let client = service_client(&site)?;
-    // While the connection stands still all knocks pile up, and then come at once.
+    // While the connection is suspended the server keeps all knocks, and then sends them at once.
     site.lab.stall(Target::One(client), true)?;
     for _ in 0..3 {
         site.lab.fake_knock("passive", knocker())?;

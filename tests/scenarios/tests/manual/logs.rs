@@ -151,7 +151,7 @@ fn a_database_that_there_was_no_descriptor_for_is_read_when_there_is_one() -> Ou
     service.wait_for_log("raise the limit on open files")?;
     limit(before.current)?;
     events.exactly("NOTE USER connect peerdb-update")?;
-    service.wait_for_log("the database can be read now")?;
+    service.wait_for_log("the database can be read again")?;
     assert_eq!(site.submit("list-active")?, ["q"]);
     // However often it was tried.
     assert_eq!(said(&site, "WARN USER connect peerdb-error").len(), 1);
@@ -159,7 +159,7 @@ fn a_database_that_there_was_no_descriptor_for_is_read_when_there_is_one() -> Ou
 }
 
 #[test]
-fn a_client_that_vanishes_costs_one_line() -> Outcome {
+fn a_client_that_disappears_is_logged_in_one_line() -> Outcome {
     let site = Site::new()?
         .with_answering_peers()
         .peer("p", &[("peer", ANSWERING)])

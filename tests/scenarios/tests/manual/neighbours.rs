@@ -108,7 +108,7 @@ fn who_has_many_connections_is_told_that_there_is_no_place_for_more() -> Outcome
     }
     let log = service.log();
     assert!(
-        log.contains("turned away: this user has 32 connections"),
+        log.contains("refused: this user has 32 connections"),
         "{log}"
     );
     Ok(())
@@ -242,13 +242,13 @@ fn a_user_with_very_many_unanswered_commands_may_give_no_more_and_others_may() -
     assert_eq!(refused["id"], 7);
     let why = refused["reply"]["error"].as_str().unwrap_or_default();
     assert!(
-        why.starts_with("this user has as many unanswered commands as may be (256,"),
+        why.starts_with("this user has too many unanswered commands (256,"),
         "{refused}"
     );
     let mut other = as_user(STRANGER + 1, || connected(&service, "control.sock", 1))?;
     let challenge = give(&mut other[0], 1)?;
     assert!(challenge["reply"]["line"].is_array(), "{challenge}");
-    // Whoever hangs up gives up what it waits for.
+    // A client that closes its connection cancels what it waits for.
     held.remove(0);
     let mut last = held.remove(3);
     service_takes_again(&mut last, &give)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What stands still is told and started again, and costs no peer anything; sockets that were
-//! lost come back.
+//! A process that is suspended is reported and started again, and no peer is affected; sockets that
+//! were lost are made again.
 
 use std::path::Path;
 use std::{fs, io};
@@ -49,7 +49,7 @@ fn until(service: &mut Service, what: &str, wanted: impl Fn(&Value) -> bool) -> 
 }
 
 #[test]
-fn a_pinger_that_stands_still_is_told_and_no_peer_pays_for_it() -> Outcome {
+fn a_pinger_that_is_suspended_is_reported_and_no_peer_is_affected() -> Outcome {
     let site = site()?;
     let mut service = site.connect(&[])?;
     site.submit("active p")?;
@@ -75,7 +75,7 @@ fn a_pinger_that_stands_still_is_told_and_no_peer_pays_for_it() -> Outcome {
 }
 
 #[test]
-fn a_pinger_that_stands_still_for_long_is_killed_and_started_again() -> Outcome {
+fn a_pinger_that_is_suspended_for_long_is_killed_and_started_again() -> Outcome {
     let site = site()?;
     let mut service = site.connect(&[])?;
     site.submit("active p")?;
@@ -92,7 +92,7 @@ fn a_pinger_that_stands_still_for_long_is_killed_and_started_again() -> Outcome 
 }
 
 #[test]
-fn a_server_that_stands_still_is_told_and_neither_connection_nor_peer_is_given_up() -> Outcome {
+fn a_server_that_is_suspended_is_reported_and_core_keeps_the_connection_and_its_peers() -> Outcome {
     let site = site()?;
     let mut service = site.connect(&[])?;
     site.submit("active p")?;
@@ -117,7 +117,7 @@ fn a_server_that_stands_still_is_told_and_neither_connection_nor_peer_is_given_u
 }
 
 #[test]
-fn a_core_that_stood_still_blames_nobody() -> Outcome {
+fn a_core_that_was_suspended_blames_nobody() -> Outcome {
     let site = site()?;
     let mut service = site.connect(&[])?;
     site.submit("active p")?;
@@ -139,7 +139,7 @@ fn a_core_that_stood_still_blames_nobody() -> Outcome {
     assert_eq!(service.helper_pid("pinger")?, pinger);
     assert_eq!(site.submit("adopted")?, ["p"]);
     assert_eq!(commands(&site, "KILL p"), [""; 0]);
-    service.wait_for_log("core stood still")?;
+    service.wait_for_log("core did not run for a time")?;
     Ok(())
 }
 

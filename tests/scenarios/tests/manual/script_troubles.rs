@@ -22,7 +22,7 @@ fn until(service: &mut Service, what: &str, wanted: impl Fn(&Value) -> bool) -> 
 }
 
 #[test]
-fn a_journal_that_cannot_be_written_is_told_and_scripts_run_all_the_same() -> Outcome {
+fn a_journal_that_cannot_be_written_is_reported_and_scripts_still_run() -> Outcome {
     let site = Site::new()?
         .with_answering_peers()
         .script("up", &shows_arguments("up"))?

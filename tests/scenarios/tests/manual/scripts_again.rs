@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What became of a peer's scripts is shown, and a script can be run again for a peer that is up
+//! What happened to a peer's scripts is shown, and a script can be run again for a peer that is up
 //! (differences.md, "Scripts").
 
 use std::process::Output;
@@ -162,7 +162,10 @@ fn observers_may_neither_run_nor_show_a_script_and_refusals_say_why() -> Outcome
         let asked = json!({ name: { "peer": "p", "script": "ifup" } });
         let refused = request(&observe, &asked)?;
         let text = refused[0]["error"].as_str().unwrap_or_default();
-        assert!(text.starts_with("observers may only look"), "{refused:?}");
+        assert!(
+            text.starts_with("observers may not give commands"),
+            "{refused:?}"
+        );
     }
     let failure = |peer: &str| -> anyhow::Result<Value> {
         let asked = json!({ "run-script": { "peer": peer, "script": "ifup" } });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! More than one helper of a kind: one that an earlier `connect` has left and that stands still,
+//! More than one helper of a kind: one that an earlier `connect` has left and that is suspended,
 //! and one that was started by mistake.
 
 use std::fs::File;
@@ -78,7 +78,7 @@ fn a_stopped_helper_of_a_dead_connect_is_told_and_ended_and_scripts_go_on() -> O
         let words = format!("process {stopped} holds the journal of scripts");
         fault.is_some_and(|fault| fault.contains(&words) && fault.contains("killed soon"))
     })?;
-    second.wait_for_log("killed a script helper that an earlier connect has left")?;
+    second.wait_for_log("killed a script helper of an earlier connect")?;
     second.wait_until_settled(&site)?;
     until(&mut second, "no fault", |service| {
         service["scripts"]["journal-fault"].is_null()

@@ -86,7 +86,7 @@ fn hangup_has_the_database_read_and_is_over_when_it_was() -> Outcome {
 }
 
 #[test]
-fn every_process_feeds_its_watchdog_and_tells_of_its_end() -> Outcome {
+fn every_process_feeds_its_watchdog_and_reports_its_end() -> Outcome {
     let site = Site::new()?.build()?;
     let mut metrics = Service::bare_command_of("connect-cli")?;
     metrics
@@ -179,7 +179,7 @@ fn children_do_not_speak_to_the_service_manager_in_our_name() -> Outcome {
     Ok(())
 }
 
-/// Core at a server that is not there yet, but will be under this name.
+/// Core at a server that does not exist yet, but will be under this name.
 fn early_core(site: &Site, manager: &Manager, wait: &str) -> anyhow::Result<Service> {
     let mut command = Service::bare_command_of("connect-core")?;
     command
@@ -322,7 +322,7 @@ fn signals_are_caught_before_anything_is_said_on_a_socket_handed_over() -> Outco
 }
 
 #[test]
-fn a_socket_handed_over_under_a_strange_name_is_told() -> Outcome {
+fn a_socket_handed_over_under_an_unknown_name_is_reported() -> Outcome {
     let site = Site::new()?.build()?;
     let mut core = Held::new(&site)?.core(&site, "control:other")?;
     assert_eq!(core.wait()?.code(), Some(71));

@@ -41,7 +41,8 @@ fn asking_all(
 }
 
 #[test]
-fn who_has_asked_all_is_answered_all_the_same_and_then_the_connection_ends() -> Outcome {
+fn a_client_that_has_closed_its_sending_side_is_still_answered_and_then_the_connection_ends()
+-> Outcome {
     let (_site, service) = site()?;
     for socket in ["control.sock", "observe.sock"] {
         let requests = [

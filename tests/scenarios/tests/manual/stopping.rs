@@ -14,7 +14,7 @@ use scenarios::{Expect as _, Outcome, PATIENCE, Service, Site};
 use crate::support::ANSWERING;
 
 /// What the service logs when it begins to wait.
-const WAITING: &str = "the service has ended; waiting until its scripts have ended";
+const WAITING: &str = "the service has ended; waiting for its scripts to end";
 
 /// A site on which the `ifup` of a peer waits at a gate, says one word more, and marks its end.
 fn site() -> anyhow::Result<Site> {
@@ -133,7 +133,7 @@ fn what_takes_longer_than_stop_wait_is_left_alone() -> Outcome {
 
 #[test]
 fn a_script_writes_on_between_two_services_and_all_of_it_is_told() -> Outcome {
-    // The next service comes while the helper of the last one lives, or after its end.
+    // The next service starts while the helper of the last one still runs, or after its end.
     for stop_wait in ["1h", "0"] {
         let site = site()?;
         make_gate(&site, "last")?;
@@ -151,7 +151,7 @@ fn a_script_writes_on_between_two_services_and_all_of_it_is_told() -> Outcome {
         site.submit("quit")?;
         match stop_wait {
             "0" => assert_eq!(old.wait()?.code(), Some(0)),
-            _ => old.wait_for_log("leaving what scripts write")?,
+            _ => old.wait_for_log("the next script helper reads what scripts write")?,
         }
         let _gate = open_gate(&site)?;
         made(&site.path("written"))?;
@@ -172,7 +172,7 @@ fn a_script_writes_on_between_two_services_and_all_of_it_is_told() -> Outcome {
 }
 
 #[test]
-fn a_stopped_script_helper_holds_nothing_up_for_ever() -> Outcome {
+fn a_stopped_script_helper_delays_nothing_for_ever() -> Outcome {
     let site = site()?;
     let mut service = begin(&site, &["--stop-wait", "1"])?;
     let helper = service.helper_pid("scripts")?;

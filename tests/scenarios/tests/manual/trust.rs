@@ -43,7 +43,7 @@ fn a_script_that_others_can_change_is_not_run_with_privileges() -> Outcome {
         return Ok(());
     }
     let told = events.line("WARN USER connect ifup p not-started ")?;
-    assert!(told.contains("will not run `./up'"), "{told}");
+    assert!(told.contains("not running `./up'"), "{told}");
     assert!(told.contains("can be written to by others"), "{told}");
     assert_eq!(said(&site, "NOTE USER connect ifup p"), [""; 0]);
     let directory = site.path("").display().to_string();
@@ -191,7 +191,7 @@ fn a_helper_serves_no_core_of_another_user_unless_it_is_named() -> Outcome {
     };
     let mut refusing = helper(&[])?;
     refusing.wait_for_log(&format!(
-        "belongs to a process of the user {STRANGER}, who may not be core; --core-user says who may"
+        "belongs to a process of the user {STRANGER}, who may not be core; --core-user names who may"
     ))?;
     let state = core.status()?;
     assert_eq!(state[0]["service"]["scripts"]["connected"], false);

@@ -121,7 +121,7 @@ fn a_restart_while_the_database_is_broken_leaves_no_peer_unwatched() -> Outcome 
         parts.restart_core(&site, signal, &UNIT)?;
         parts
             .core
-            .wait_for_log("using the database that the last core has left")?;
+            .wait_for_log("using the database that the last core used")?;
         assert_eq!(site.submit("adopted")?, ["p"]);
         assert_undisturbed(&site, &parts.core, before)?;
         let told = database(&parts.core)?;
@@ -132,7 +132,7 @@ fn a_restart_while_the_database_is_broken_leaves_no_peer_unwatched() -> Outcome 
     }
     let before = answered(&parts.core, "p")?;
     std::fs::write(&file, good)?;
-    parts.core.wait_for_log("the database can be read now")?;
+    parts.core.wait_for_log("the database can be read again")?;
     assert_undisturbed(&site, &parts.core, before)?;
     let told = database(&parts.core)?;
     assert_eq!(told["inherited"], false, "{told}");
@@ -231,7 +231,7 @@ fn a_killed_core_has_written_down_soon_who_was_configured() -> Outcome {
         let text = std::fs::read_to_string(&file).ok()?;
         text.contains("\"p\"").then_some(())
     })?;
-    // A reply that the pinger had not been told of yet dies with core.
+    // A reply that core has not yet passed to the pinger is lost when core dies.
     let before = answered(&parts.core, "p")?.saturating_sub(1);
     parts.restart_core(&site, Signal::KILL, &UNIT)?;
     assert_undisturbed(&site, &parts.core, before)
@@ -344,7 +344,7 @@ fn a_state_that_cannot_be_written_is_told_and_stops_nothing() -> Outcome {
     let told = fault()?["fault"].to_string();
     assert!(told.contains("state/core.json: "), "{told}");
     std::fs::remove_file(site.path("state"))?;
-    parts.core.wait_for_log("the state can be saved now")?;
+    parts.core.wait_for_log("the state is saved again")?;
     assert!(fault()?.is_null());
     parts.stop()?;
     let log = core_log(&site);

@@ -271,7 +271,7 @@ fn the_mtu_is_that_of_the_path_less_what_the_server_adds() -> Outcome {
 }
 
 #[test]
-fn a_route_that_is_there_stays_whoever_it_belongs_to() -> Outcome {
+fn an_existing_route_stays_whatever_it_belongs_to() -> Outcome {
     let Some(stage) = stage()? else { return Ok(()) };
     stage
         .host

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The scripts that run on a host. They live on whatever becomes of the helper that started them.
+//! The scripts that run on a host. They continue whatever happens to the helper that started them.
 //!
 //! What is imitated here: connect-ifscripts/src/child.rs, children.rs and pipes.rs.
 

@@ -154,7 +154,8 @@ impl Links {
         shared.queue.push(*last, step);
     }
 
-    /// One side has closed its end: the other hears of it behind what was sent before.
+    /// One side has closed its end: the other learns of it after it has received what was sent
+    /// before.
     pub(crate) fn close<W: Watcher>(
         &mut self,
         host: HostId,

@@ -51,7 +51,7 @@ pub enum Fault {
         /// For core: the state file that the next one finds.
         state: Kept,
     },
-    /// A process stands still.
+    /// A process is suspended.
     Stand {
         /// Which.
         part: Part,

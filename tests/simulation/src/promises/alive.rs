@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P15: a partner that answers is not told to be dead. Time in which the server, core or their
-//! host stood still counts for nobody, up to three timeouts in a row (machine/limits.rs).
+//! P15: a partner that answers is not reported as down. Time in which the server, core or their
+//! host was suspended does not count, up to three timeouts in a row (machine/limits.rs).
 //!
 //! Judged are the partners that the lab answers for: they reply within milliseconds unless a fault
 //! has them be silent.
@@ -21,7 +21,7 @@ use crate::seen::Seen;
 /// How many timeouts in a row may be void.
 const VOIDS: u32 = 3;
 
-/// How late the server may be for a timeout before it counts as having stood still.
+/// How late the server may be for a timeout before it counts as suspended.
 const STANDSTILL: Duration = Duration::from_secs(1);
 
 /// How long a partner that is not silent any more, or that is asked for, takes to reply.
@@ -122,7 +122,7 @@ impl Alive {
             "reconnecting" => partner.sabotaged = false,
             "ping-timeout" => {
                 let timeout = now.records.longest(peer).timeout;
-                // The server has stood still for less than what is noticed.
+                // The server was suspended for less time than core notices.
                 let stood = now.calm.server >= partner.sent
                     && partner.ended.since(partner.sent) <= timeout + STANDSTILL + STANDSTILL;
                 let is_excused = lossy
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partner_that_lives_breaks_it() {
+    fn a_partner_that_is_up_breaks_it() {
         let mut sight = Sight::new::<Alive>(RECORDS);
         assert_eq!(timeout(&mut sight), Some(Promise::Alive));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Until when something at a host stood still, was away or was late, so that what is due may come
+//! Until when something at a host was suspended, was away or was late, so that what is due may come
 //! later by that time.
 
 use std::collections::BTreeSet;

@@ -19,7 +19,7 @@ use crate::plan::Part;
 use crate::promise::Promise;
 use crate::seen::Seen;
 
-/// How long after a result what follows from it has come at the latest, if nothing stood still.
+/// How long after a result what follows from it has come at the latest, if nothing was suspended.
 const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What core has to do next about a peer.

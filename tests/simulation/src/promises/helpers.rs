@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P16: core has no helper started again that lived, was connected and did not stand still for the
-//! 30 s after which one counts as silent.
+//! P16: core has no helper started again that lived, was connected and was not suspended for the 30
+//! s after which one counts as silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -76,7 +76,7 @@ mod tests {
     const RESTARTED: Seen<'_> = Seen::RestartedHelper(Part::Pinger);
 
     #[test]
-    fn a_helper_that_stood_still_keeps_it() {
+    fn a_helper_that_was_suspended_keeps_it() {
         let mut sight = Sight::new::<Helpers>(&[]);
         let until = Instant(100_000_000_000);
         sight.see(Seen::Stands(Part::Pinger, until)).unwrap();

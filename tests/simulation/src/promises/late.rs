@@ -2,8 +2,8 @@
 //! P8: a check that is due and does not come is told, whatever stands in its way.
 //!
 //! Looked at each minute, for each watched peer that core has heard to be at the server, while core
-//! is joined. Only what core cannot know of excuses it: that it stood still itself, slept with its
-//! host, or has just come.
+//! is joined. Only what core cannot know of excuses it: that it was suspended itself, slept with
+//! its host, or has just come.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ impl Wait {
 #[derive(Debug, Default)]
 pub(super) struct Late {
     peers: BTreeMap<String, (Instant, Wait)>,
-    /// Until when core stood still, or was not there.
+    /// Until when core was suspended, or was not there.
     held: Instant,
     /// The database whose peers were looked at last.
     database: Option<Arc<Database>>,

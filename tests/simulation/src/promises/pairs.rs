@@ -3,11 +3,11 @@
 //! that was not made. A `connect` may follow another, since it makes a connection again.
 //!
 //! Judged is only a peer whose record has always had both scripts, by the runs of the service
-//! itself. Excused is what follows a run of which the watcher does not know what became of it,
+//! itself. Excused is what follows a run of which the watcher does not know what happened to it,
 //! and, by operators.md, "What is promised of scripts": "After damage, or without a journal of
 //! scripts, a service that is started later may set up a peer again that is set up [...] or take
-//! down one again that was taken down". A peer that is found counts as set up: without
-//! `--startup`, or after another provider.
+//! down one again that was taken down". A peer that is found counts as set up: without `--startup`,
+//! or after another provider.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::seen::Seen;
 /// Until so long after it a helper that dies may not have kept that a script could not be started.
 const KEPT: Duration = Duration::from_secs(1);
 
-/// What became of a run.
+/// What happened to a run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Fate {
     /// It was ordered; no more is known.
@@ -155,7 +155,7 @@ impl Pairs {
 /// What came before a run in its lane.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Before {
-    /// Something of which it is not known what became of it.
+    /// Something whose outcome is not known.
     Unknown,
     /// This.
     Last(ScriptKind),

@@ -16,7 +16,7 @@ const EACH: usize = 20;
 const CLIENTS: usize = 300;
 
 /// How many lines of one script are told (connect-ifscripts/src/lines.rs). All may wait for a
-/// server that stands still, from the scripts of both lanes.
+/// server that is suspended, from the scripts of both lanes.
 const LINES: usize = 2 * 1_000;
 
 /// How many scripts of a peer may wait for one that does not end, in both lanes

@@ -8,7 +8,7 @@ pub(crate) struct Figures {
     times: Vec<f64>,
     lost: u64,
     failures: u64,
-    /// What became of the last ping that has ended.
+    /// What happened to the last ping that has ended.
     last: Option<Result<f64, ()>>,
     /// Whether a ping is under way.
     pending: bool,

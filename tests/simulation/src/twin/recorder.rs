@@ -47,7 +47,7 @@ struct Check {
     told: Vec<String>,
 }
 
-/// What became of the last ping of a check.
+/// What happened to the last ping of a check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Last {
     Pending,
@@ -169,7 +169,7 @@ impl Recorder {
                 self.finish(peer);
                 let place = self.place(peer, Sequence::Main);
                 let items = self.transcript.sequences.entry(place.clone()).or_default();
-                // What becomes of it is put in this place later.
+                // What happens to it is put in this place later.
                 items.push(Item::Times(0));
                 let check = Check {
                     index: items.len() - 1,

@@ -53,7 +53,7 @@ pub enum Provider {
 pub enum Digesting {
     /// Nothing.
     Off,
-    /// The lines of the server and its clients, and what becomes of scripts.
+    /// The lines of the server and its clients, and what happens to scripts.
     #[default]
     Lines,
     /// Every input and output of every machine.
@@ -74,7 +74,7 @@ pub struct Summary {
     pub jobs: u64,
     /// The digest of everything that [`How::digest`] says.
     pub digest: u64,
-    /// What became of the faults.
+    /// What happened to the faults.
     pub coverage: Coverage,
 }
 

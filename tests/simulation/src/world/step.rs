@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What each step of the world does. A host that sleeps, and a process that stands still, has its
+//! What each step of the world does. A host that sleeps, and a process that is suspended, has its
 //! steps put off until it goes on.
 
 use crate::host::Host;

@@ -22,7 +22,7 @@ pub enum Output {
     Resume(ClientId),
     /// Send a datagram.
     Datagram(SocketAddr, #[serde(with = "base64")] Vec<u8>),
-    /// Make a device whose name begins with this, and say what became of it.
+    /// Make a device whose name begins with this, and say what happened to it.
     OpenDevice(DeviceId, String),
     /// Remove a device.
     CloseDevice(DeviceId),

@@ -47,7 +47,7 @@ pub(crate) struct Conn {
     writer: RefCell<Option<AbortHandle>>,
 }
 
-/// What became of a line handed to [`Conn::push`].
+/// What happened to a line handed to [`Conn::push`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Pushed {
     /// It will be written.

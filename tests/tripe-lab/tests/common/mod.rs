@@ -54,7 +54,7 @@ impl Client {
         bytes
     }
 
-    /// The next line, or what became of it.
+    /// The next line, or what happened to it.
     pub(crate) fn try_line(&mut self) -> io::Result<Option<String>> {
         let mut bytes = Vec::new();
         self.read.read_until(b'\n', &mut bytes)?;

@@ -3,7 +3,7 @@
 //! are of each kind.
 //!
 //! After a restart of the server there may be a run for each of very many peers. So nothing that is
-//! asked about one peer, or in each turn, walks through all runs.
+//! needed for one peer, or in each turn, goes through all runs.
 
 mod run_state;
 
@@ -26,15 +26,15 @@ pub(super) struct LaneCounts {
     pub(super) waiting: u64,
 }
 
-/// What is known of all runs without a walk.
+/// What is known of all runs without going through them.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Index {
-    /// Those of each peer that has any, the oldest first. Never walked through.
+    /// Those of each peer that has any, the oldest first. Its order is never used.
     by_peer: HashMap<Box<str>, Vec<RunId>>,
-    /// Those of which only the output lingers.
+    /// Those that have ended but whose output has not.
     ended: BTreeSet<RunId>,
     counts: ByLane<LaneCounts>,
-    /// How many operators have asked for and not seen end.
+    /// How many that operators requested have not ended.
     requested: usize,
 }
 
@@ -49,7 +49,7 @@ impl Index {
         (!run.has_ended()).then_some(count)
     }
 
-    /// Takes in how far a run has come.
+    /// Counts a run.
     fn count(&mut self, id: RunId, run: &RunState) {
         match self.count_of(run) {
             Some(count) => *count += 1,
@@ -60,7 +60,7 @@ impl Index {
         self.requested += usize::from(run.asked_by().is_some());
     }
 
-    /// The opposite.
+    /// The opposite of [`Index::count`].
     fn discount(&mut self, id: RunId, run: &RunState) {
         match self.count_of(run) {
             Some(count) => *count -= 1,
@@ -110,7 +110,7 @@ impl RunTable {
         }
     }
 
-    /// Has the index follow a change of a run.
+    /// Changes a run, and updates the index.
     fn change<T>(&mut self, id: RunId, change: impl FnOnce(&mut RunState) -> T) -> Option<T> {
         let run = self.runs.get_mut(&id)?;
         self.index.discount(id, run);
@@ -124,14 +124,15 @@ impl RunTable {
         self.change(id, |run| run.started(child, since));
     }
 
-    /// A run has ended: gives it, and the operator who has asked for it; `None` if it is not known
-    /// or had ended before.
+    /// A run has ended. Returns it, and the operator who requested it; `None` if it is not known or
+    /// had ended before.
     pub(super) fn end(&mut self, id: RunId) -> Option<(&mut RunState, Option<OperatorRequest>)> {
         let asked_by = self.change(id, RunState::end)??;
         Some((self.runs.get_mut(&id)?, asked_by))
     }
 
-    /// Marks the `connect` commands of a peer as to be ended, and gives those that were not.
+    /// Marks the `connect` commands of a peer as to be ended, and returns those that were not
+    /// marked.
     pub(super) fn stop_connect(&mut self, peer: &str) -> Vec<RunId> {
         let ids = self.index.by_peer.get(peer).into_iter().flatten();
         let stops = |id: &&RunId| {
@@ -141,14 +142,15 @@ impl RunTable {
         ids.filter(stops).copied().collect()
     }
 
-    /// Forgets the runs of which only the output lingers.
+    /// Forgets the runs that have ended but whose output has not.
     pub(super) fn forget_ended(&mut self) {
         for id in std::mem::take(&mut self.index.ended) {
             self.remove(id);
         }
     }
 
-    /// Forgets the oldest runs of which only the output lingers, if there are more than `limit`.
+    /// Forgets the oldest runs that have ended but whose output has not, if there are more than
+    /// `limit`.
     pub(super) fn bound_ended(&mut self, limit: usize) {
         while self.index.ended.len() > limit
             && let Some(oldest) = self.index.ended.first().copied()
@@ -172,7 +174,7 @@ impl RunTable {
         self.runs.get(&id).is_some_and(|run| !run.has_ended())
     }
 
-    /// All runs, the oldest first. A walk.
+    /// All runs, the oldest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (RunId, &RunState)> {
         self.runs.iter().map(|(id, run)| (*id, run))
     }
@@ -198,12 +200,12 @@ impl RunTable {
         *self.index.counts.get(lane)
     }
 
-    /// How many runs have not ended that operators have asked for.
+    /// How many runs that operators requested have not ended.
     pub(super) const fn requested(&self) -> usize {
         self.index.requested
     }
 
-    /// Compares the index with one made by a walk.
+    /// Compares the index with all runs.
     #[cfg(test)]
     pub(super) fn check(&self) {
         let mut recount = Index::default();

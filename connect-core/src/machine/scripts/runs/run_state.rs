@@ -13,7 +13,7 @@ use crate::machine::requester::OperatorRequest;
 /// How many lines of output are remembered with each.
 const TAIL: usize = 3;
 
-/// How many characters of each line are.
+/// How many characters of each line are remembered.
 const TAIL_WIDTH: usize = 200;
 
 /// Whether the challenge of a `connect` command has come (connect(8), "Dynamic connection").
@@ -24,18 +24,18 @@ pub(in crate::machine::scripts) enum Challenge {
     /// An earlier core ordered the run, or an earlier helper read its output, so the line may have
     /// come already: what looks like a challenge is one, anything else is not.
     Perhaps,
-    /// It has come, or will not any more, or was never to.
+    /// It has come, or will not come any more, or was never expected.
     Settled,
 }
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
     /// The child, once it was started.
     child: Option<Child>,
     /// When it was started; before, when it was ordered.
     since: Monotonic,
-    /// When the child was sent `KILL` first, if it was and lives on.
+    /// When the child was first sent `KILL`, if it still runs.
     survives: Option<Monotonic>,
 }
 
@@ -55,8 +55,8 @@ impl Progress {
 pub(in crate::machine::scripts) struct RunState {
     pub(in crate::machine::scripts) peer: String,
     pub(in crate::machine::scripts) kind: ScriptKind,
-    /// The order, to be given again if the helper is lost before it has it in its journal; `None`
-    /// from then on, and for a run that an earlier core had ordered.
+    /// The order, which is given again if the helper is lost before its journal has it; `None`
+    /// after that, and for a run that an earlier core had ordered.
     pub(in crate::machine::scripts) order: Option<Box<Run>>,
     progress: Progress,
     /// Seconds it may take.
@@ -70,7 +70,7 @@ pub(in crate::machine::scripts) struct RunState {
     pub(in crate::machine::scripts) closed: HashSet<Stream>,
     /// Its last lines, and where each was written.
     pub(in crate::machine::scripts) tail: VecDeque<(Stream, String)>,
-    /// When the helper's next word about it is due; as in [`Scripts`](super::Scripts).
+    /// When the helper's next report about it is due; as in [`Scripts`](super::Scripts).
     pub(in crate::machine::scripts) owed: Option<Monotonic>,
     /// The operator who has asked for it, until its end.
     asked_by: Option<OperatorRequest>,
@@ -136,7 +136,7 @@ impl RunState {
         )
     }
 
-    /// The helper was lost, perhaps together with what it had read and not told.
+    /// The helper was lost, perhaps with output that it had read and not reported.
     pub(in crate::machine::scripts) fn helper_lost(&mut self) {
         if self.challenge == Challenge::Expected && self.progress.child.is_some() {
             self.challenge = Challenge::Perhaps;
@@ -150,9 +150,9 @@ impl RunState {
         self.order = None;
     }
 
-    /// It takes unusually long at `now`, or cannot be ended: the report for operators. The work of
-    /// a `connect` command is done when its challenge has come, and it may stay as long as the
-    /// connection.
+    /// The report for operators if, at `now`, it takes unusually long or cannot be ended. The work
+    /// of a `connect` command is done when its challenge has come, and it may stay for as long as
+    /// the connection.
     pub(in crate::machine::scripts) fn long(&self, now: Monotonic) -> Option<LongScript> {
         let time = now.since(self.progress.since);
         let has_greeted = self.kind == ScriptKind::Connect
@@ -201,14 +201,14 @@ impl RunState {
         }
     }
 
-    /// It was sent `KILL` at `since`, and lives on; `false` if that was known, or it has ended.
+    /// It was sent `KILL` at `since`, and still runs; `false` if that was known, or it has ended.
     pub(in crate::machine::scripts) fn survive(&mut self, since: Monotonic) -> bool {
         let is_news = !self.ended && self.progress.survives.is_none();
         self.progress.survives.get_or_insert(since);
         is_news
     }
 
-    /// It has ended: gives the operator who has asked for it; `None` if it had ended before.
+    /// It has ended. Returns the operator who requested it; `None` if it had ended before.
     pub(super) fn end(&mut self) -> Option<Option<OperatorRequest>> {
         let is_first = !std::mem::replace(&mut self.ended, true);
         is_first.then(|| self.asked_by.take())
@@ -220,7 +220,7 @@ impl RunState {
         !self.ended && !std::mem::replace(&mut self.stopping, true)
     }
 
-    /// The run, for a helper that has not heard of it.
+    /// The run, for a helper that does not know it.
     pub(in crate::machine::scripts) fn under_way(&self, run: RunId) -> UnderWay {
         UnderWay {
             run,
@@ -239,8 +239,8 @@ impl RunState {
             .push_back((stream, line.chars().take(TAIL_WIDTH).collect()));
     }
 
-    /// Its last lines, those of standard error last: in which order the two were written nobody
-    /// knows, and the last line should say what was wrong.
+    /// Its last lines, those of standard error last: the order of the two streams is not known, and
+    /// the last line should say what was wrong.
     pub(in crate::machine::scripts) fn take_tail(&mut self) -> Vec<String> {
         let tail = std::mem::take(&mut self.tail);
         let (errors, mut lines): (Vec<_>, Vec<_>) = tail

@@ -117,7 +117,7 @@ pub(super) fn option_names(divergence: &Divergence, history: &History) -> bool {
     is_affected && history.subject(&divergence.place).starts_with('-')
 }
 
-/// Scripts of a lane wait for each other, so what is told of one does not come among others.
+/// Scripts of a lane wait for each other, so what is reported about one does not come among others.
 pub(super) fn order_of_scripts(divergence: &Divergence, _: &History) -> bool {
     divergence.product == divergence.manual && is_script_lane(divergence)
 }
@@ -169,7 +169,7 @@ pub(super) fn first_line_of_connect(divergence: &Divergence, _: &History) -> boo
     matches!(only_manual(divergence), Some(Item::Command(line)) if greets(line))
 }
 
-/// What may be a challenge is hidden in what is told of connections.
+/// What may be a challenge is hidden in reports about connections.
 pub(super) fn hidden_challenges(divergence: &Divergence, _: &History) -> bool {
     let (product, manual) = (
         told(divergence.product.as_ref()),
@@ -285,7 +285,7 @@ pub(super) fn killed_first(divergence: &Divergence, history: &History) -> bool {
     };
     let follows =
         only_product(divergence).is_some_and(|it| is_script_lane(divergence) || is_done(it));
-    // One that was added anew is first checked after its interval.
+    // One that was added again is first checked after its interval.
     let is_later = match (&divergence.product, &divergence.manual) {
         (Some(Item::Answered(product)), Some(Item::Answered(manual))) => {
             (1..=3).contains(&manual.saturating_sub(*product))
