@@ -36,8 +36,7 @@ const SERVER_UP: Family = gauge(
 );
 const SERVER_LOSSES: Family = counter(
     "server_losses",
-    "How often the connection to the tripe \
-                                                        server was lost.",
+    "How often the connection to the tripe server was lost.",
 );
 const PROBING_OVERDUE: Family = gauge(
     "probing_overdue_seconds",

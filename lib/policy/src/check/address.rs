@@ -473,11 +473,11 @@ mod tests {
             ),
             ("INET hub..example.com", Severity::Error, "an empty part"),
             ("INET b\u{fc}cher.example", Severity::Warning, "xn--"),
-            (long.as_str(), Severity::Error, "259 bytes, but 253"),
+            (long.as_str(), Severity::Error, "259 bytes, but at most 253"),
             (
                 label.as_str(),
                 Severity::Error,
-                "64 bytes between dots, but 63",
+                "64 bytes between dots, but at most 63",
             ),
             ("passive", Severity::Error, "PASSIVE!"),
             ("INET PASSIVE", Severity::Error, "PASSIVE!"),

@@ -303,11 +303,11 @@ mod tests {
             ("ifup", " ", "ifup is empty"),
             ("connect", "", "connect is empty"),
             ("ifup", "tripe-ifup", "without its directory"),
-            ("ifup", "/bin/up > /tmp/log", "without a shell, which \">\""),
+            ("ifup", "/bin/up > /tmp/log", "without a shell, but \">\""),
             (
                 "ifdown",
                 "/bin/down $HOME",
-                "without a shell, which \"$HOME\"",
+                "without a shell, but \"$HOME\"",
             ),
             ("peer", "passive", "for a passive peer write PASSIVE"),
             ("peer", "", "PASSIVE or [INET|INET6|ANY] HOST [PORT]"),
