@@ -80,9 +80,8 @@ count_effort() {
         }'
 }
 
-if [ -z "$kept" ]; then
-    vital 'build the package' build_now
-fi
+# Those of an earlier run may be named by --packages.
+[ -e "$built/tripe-lab" ] || vital 'build the package' build_now
 possible 'a base system' make_base
 possible 'a wire' lay_wire
 possible 'gate boots' prepare gate

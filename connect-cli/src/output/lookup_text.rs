@@ -9,14 +9,19 @@ use super::text;
 
 /// The name, the last lookup with what came of it, and when the next one may come.
 pub(crate) fn sentence(lookup: &LookupStatus) -> (String, Paint) {
+    let host = &lookup.host;
+    let Some(last) = &lookup.last else {
+        let words = if lookup.pending {
+            "the first one is under way"
+        } else {
+            "none yet; the name is looked up when the peer does not answer"
+        };
+        return (format!("{host}: {words}"), Paint::Plain);
+    };
     let next = match (lookup.pending, lookup.pause) {
         (true, _) => "one is under way".to_owned(),
         (false, 0) => "the next when the peer does not answer".to_owned(),
         (false, pause) => format!("the next in {} at the earliest", text::span(pause)),
-    };
-    let host = &lookup.host;
-    let Some(last) = &lookup.last else {
-        return (format!("{host}: none has ended yet; {next}"), Paint::Plain);
     };
     let (what, paint) = result(&last.result);
     let ago = text::span(last.ago);
