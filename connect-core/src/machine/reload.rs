@@ -40,10 +40,7 @@ impl Machine {
                         tracing::warn!("keeping the database that was read before");
                         self.warn(["peerdb-error"], &[&fault]);
                     } else {
-                        tracing::warn!(
-                            "no database yet: {fault}; it will be loaded when it \
-                                        exists"
-                        );
+                        tracing::warn!("no database yet: {fault}; it is loaded once it exists");
                         self.warn_unlogged(["peerdb-error"], &[&fault]);
                     }
                 }
