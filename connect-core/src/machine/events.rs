@@ -76,7 +76,7 @@ impl Events {
     }
 
     /// What the wall clock shows at `now`.
-    fn wall_clock(&self, now: Monotonic) -> u64 {
+    pub(super) fn wall_clock(&self, now: Monotonic) -> u64 {
         let (then, shown) = self.clock;
         // The clock may have been set after an instant that is asked for.
         shown

@@ -30,7 +30,7 @@ use crate::RunId;
 use crate::clock::Monotonic;
 use crate::hello::{Role, ToHelper};
 use crate::lookup::{LookedUp, Lookup};
-use crate::setup::{Lane, SetupChange, SetupKey, SetupPage, SetupState};
+use crate::setup::{Lane, Pair, SetupChange, SetupKey, SetupPage, SetupState};
 
 /// How many runs that are over may have pipes which another process still holds open, such as a
 /// server that a script has started: both sides forget the oldest beyond it. Each costs the helper
@@ -63,9 +63,23 @@ pub enum ScriptKind {
     Connect,
     /// Ends one.
     Disconnect,
+    /// The hook for a peer that has come to be connected.
+    OnUp,
+    /// The hook for one that was, and is not any more.
+    OnDown,
 }
 
 impl ScriptKind {
+    /// All of them.
+    pub const ALL: [ScriptKind; 6] = [
+        ScriptKind::Ifup,
+        ScriptKind::Ifdown,
+        ScriptKind::Connect,
+        ScriptKind::Disconnect,
+        ScriptKind::OnUp,
+        ScriptKind::OnDown,
+    ];
+
     /// The first word of the child process identifier.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -74,27 +88,33 @@ impl ScriptKind {
             ScriptKind::Ifdown => "ifdown",
             ScriptKind::Connect => "connect",
             ScriptKind::Disconnect => "disconnect",
+            ScriptKind::OnUp => "on-up",
+            ScriptKind::OnDown => "on-down",
         }
     }
 
     /// The script that undoes what this one does. When this one has ended well, a failure of that
     /// one does not matter any more.
     #[must_use]
-    pub const fn undone_by(self) -> Option<ScriptKind> {
+    pub fn undone_by(self) -> Option<ScriptKind> {
+        let [maker, undoer] = self.pair().scripts();
+        (self == maker).then_some(undoer)
+    }
+
+    /// The pair that it belongs to.
+    #[must_use]
+    pub const fn pair(self) -> Pair {
         match self {
-            ScriptKind::Ifup => Some(ScriptKind::Ifdown),
-            ScriptKind::Connect => Some(ScriptKind::Disconnect),
-            ScriptKind::Ifdown | ScriptKind::Disconnect => None,
+            ScriptKind::Ifup | ScriptKind::Ifdown => Pair::Interface,
+            ScriptKind::Connect | ScriptKind::Disconnect => Pair::Connection,
+            ScriptKind::OnUp | ScriptKind::OnDown => Pair::Hooks,
         }
     }
 
-    /// The lane that it belongs to.
+    /// The lane that it runs in.
     #[must_use]
     pub const fn lane(self) -> Lane {
-        match self {
-            ScriptKind::Ifup | ScriptKind::Ifdown => Lane::Interface,
-            ScriptKind::Connect | ScriptKind::Disconnect => Lane::Connection,
-        }
+        self.pair().lane()
     }
 }
 
@@ -145,8 +165,8 @@ pub struct Run {
     pub environment: Vec<(String, String)>,
     /// Seconds it may take, from its start; `None` for no limit.
     pub limit: Option<u32>,
-    /// What becomes of the peer's setup in the lane of this script; `None` if it stays as it is, as
-    /// with a run that repeats another.
+    /// What becomes of the peer's setup that this script belongs to; `None` if it stays as it is,
+    /// as with a run that repeats another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<SetupState>,
     /// The run whose work this one undoes, if core does not know yet whether that one was started.
@@ -161,7 +181,7 @@ impl Run {
     pub fn setup_key(&self) -> SetupKey {
         SetupKey {
             peer: self.peer.clone(),
-            lane: self.kind.lane(),
+            pair: self.kind.pair(),
         }
     }
 }

@@ -60,9 +60,10 @@ impl Failures {
         }
     }
 
-    /// A peer is gone from the server, and with it what `ifup` and `connect` were to bring about.
+    /// A peer is gone from the server, and with it what `ifup` and `connect` were to bring about,
+    /// and what `on-up` has told.
     pub(in crate::machine) fn peer_removed(&mut self, peer: &str) {
-        let is_over = |kind| matches!(kind, ScriptKind::Ifup | ScriptKind::Connect);
+        let is_over = |kind: ScriptKind| kind.undone_by().is_some();
         let forgotten = self.forget(peer, &is_over);
         self.untold.extend(forgotten);
     }

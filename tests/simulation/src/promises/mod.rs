@@ -19,6 +19,7 @@ mod events;
 mod facts;
 mod figures;
 mod helpers;
+mod hooks;
 mod jobs;
 mod late;
 mod lines;
@@ -120,13 +121,14 @@ impl Host {
 }
 
 /// What is promised of the product alone.
-fn product() -> [Box<dyn Rule>; 14] {
+fn product() -> [Box<dyn Rule>; 15] {
     [
         Box::<jobs::Jobs>::default(),
         Box::<requests::Requests>::default(),
         Box::<figures::Figures>::default(),
         Box::<scripts::Scripts>::default(),
         Box::<pairs::Pairs>::default(),
+        Box::<hooks::Hooks>::default(),
         Box::<facts::Facts>::default(),
         Box::<late::Late>::default(),
         Box::<rows::Rows>::default(),
