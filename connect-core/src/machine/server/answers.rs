@@ -116,8 +116,11 @@ impl Machine {
     fn address_answered(&mut self, id: PeerId, words: Vec<String>) {
         self.server.questions.answered();
         let address = Address::from_words(words);
-        if let (Some(peer), Some(address)) = (self.peers.get_mut(id), address) {
-            peer.set_address(&address);
+        if let Some(peer) = self.peers.get_mut(id) {
+            if let Some(address) = address {
+                peer.set_address(&address);
+            }
+            // A server that does not tell it holds up no decision: no address says nothing.
             peer.particulars = Particulars::Known;
         }
         self.reconcile_known(id);

@@ -752,3 +752,29 @@ fn an_order_that_the_helper_does_not_have_is_left_to_the_next_core() {
         assert_eq!(scripts(&mut next), expected, "taken {taken}");
     }
 }
+
+#[test]
+fn a_server_that_does_not_tell_an_address_holds_up_no_decision() {
+    let mut rig = Rig::alone(&records(BOTH), false);
+    rig.kept = set_up(BOTH);
+    rig.scripts_come();
+    rig.meet(&["p"]);
+    while let lines = rig.sent()
+        && !lines.is_empty()
+    {
+        for line in lines {
+            match line.split(' ').next() {
+                Some("ADDR") => rig.hear("FAIL resolve-error p"),
+                Some("IFNAME") => {
+                    rig.hear("INFO tun0");
+                    rig.hear("OK");
+                }
+                _ => rig.hear("OK"),
+            }
+        }
+    }
+    assert_eq!(rig.machine.scripts.recovery.undecided(), 0);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), ["disconnect", "ifdown"]);
+}
