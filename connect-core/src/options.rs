@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use connect_runtime::logging::LogOptions;
 use connect_runtime::paths::{self, RuntimeDir};
-use tripe_admin::Interval;
+use tripe_admin::{Interval, Words};
 
 use crate::replay::ReplayOptions;
 
@@ -98,6 +99,9 @@ pub struct CoreOptions {
     /// no limit].
     #[arg(long, value_name = "TIME")]
     pub script_timeout: Option<Interval>,
+    #[command(flatten)]
+    /// Hooks for all peers.
+    pub hooks: HookOptions,
     /// Record everything that happens to core in this new file, for a bug report; see
     /// connect-core(8), "Recordings", for what it reveals.
     #[arg(long, value_name = "FILE")]
@@ -108,6 +112,36 @@ pub struct CoreOptions {
     #[command(flatten)]
     /// Logging.
     pub log: LogOptions,
+}
+
+/// The hooks of all peers.
+#[derive(Args, Clone, Debug)]
+pub struct HookOptions {
+    /// Run this program, with its arguments, when a watched peer has come to be connected, where
+    /// the peer's record has no on-up; see connect(8), "Hooks".
+    #[arg(long, value_name = "COMMAND", value_parser = parse_command)]
+    pub on_up: Option<String>,
+    /// The same when such a peer is not connected any more, where the record has no on-down.
+    #[arg(long, value_name = "COMMAND", value_parser = parse_command)]
+    pub on_down: Option<String>,
+}
+
+impl HookOptions {
+    /// The hooks of peers whose record names none.
+    pub(crate) fn defaults(&self) -> DefaultHooks {
+        DefaultHooks {
+            on_up: self.on_up.clone(),
+            on_down: self.on_down.clone(),
+        }
+    }
+}
+
+/// Checks that there is a program in a command.
+fn parse_command(text: &str) -> Result<String, String> {
+    match Words::new(text).next() {
+        Some(program) if !program.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected a program and its arguments".to_owned()),
+    }
 }
 
 /// Reads permissions written in octal.

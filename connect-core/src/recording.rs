@@ -249,6 +249,7 @@ fn write(
 mod tests {
     use super::*;
     use crate::replay::replay;
+    use connect_policy::hooks::DefaultHooks;
     use connect_policy::pinging::PingKind;
 
     fn config() -> Config {
@@ -260,6 +261,7 @@ mod tests {
             startup: false,
             ping: PingKind::Transport,
             script_limit: None,
+            hooks: DefaultHooks::default(),
             exit_on_disconnect: false,
             server_wait: None,
             started: Monotonic(1_000_000_000),

@@ -141,6 +141,7 @@ fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
         startup: options.startup,
         ping: options.ping.into(),
         script_limit: options.script_timeout,
+        hooks: options.hooks.defaults(),
         exit_on_disconnect: options.exit_on_disconnect,
         server_wait: options.server_wait,
         started: clock::now(),

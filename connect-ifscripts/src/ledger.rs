@@ -134,7 +134,7 @@ impl Unsettled {
     fn setup_key(&self) -> SetupKey {
         SetupKey {
             peer: self.under_way.peer.clone(),
-            lane: self.under_way.kind.lane(),
+            pair: self.under_way.kind.pair(),
         }
     }
 }

@@ -3,13 +3,15 @@
 //! the peers take turns in each of the two pools of places.
 //!
 //! Interface scripts never wait for connection commands, so each lane has a pool of its own. A
-//! connection command waits for the interface scripts of its peer that were ordered before it.
+//! connection command waits for `ifup` and `ifdown` of its peer that were ordered before it. It
+//! does not wait for hooks: one that hangs must not hold up a reconnection.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::setup::{ByLane, Lane};
+use connect_ipc::scripts::ScriptKind;
+use connect_ipc::setup::{ByLane, Lane, Pair};
 
 /// How many runs of one lane of a peer may wait. So many wait only if a script of the peer hangs
 /// while the peer is added and removed again and again; a longer queue would only cost memory.
@@ -45,6 +47,8 @@ struct Pool {
 #[derive(Clone, Debug, Default)]
 struct Peer {
     lanes: ByLane<PeerLane>,
+    /// Each `ifup` and `ifdown` that waits or is under way.
+    awaited: BTreeSet<RunId>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -74,22 +78,26 @@ impl Queues {
     }
 
     /// Puts a run into its peer's queue, after those with smaller numbers.
-    pub(crate) fn push(&mut self, peer: &str, lane: Lane, run: RunId) -> Result<(), Full> {
+    pub(crate) fn push(&mut self, peer: &str, kind: ScriptKind, run: RunId) -> Result<(), Full> {
+        let lane = kind.lane();
         let (name, entry) = self.entry(peer);
         let waiting = &mut entry.lanes.get_mut(lane).waiting;
         if waiting.len() >= MAX_WAITING {
             return Err(Full);
         }
         waiting.insert(waiting.partition_point(|other| *other < run), run);
+        entry.note_awaited(kind, run);
         self.pools.get_mut(lane).waiting += 1;
         self.refresh(&name);
         Ok(())
     }
 
     /// Counts a run of this peer as under way although it was not in the queue.
-    pub(crate) fn hold(&mut self, peer: &str, lane: Lane, run: RunId) {
+    pub(crate) fn hold(&mut self, peer: &str, kind: ScriptKind, run: RunId) {
+        let lane = kind.lane();
         let (name, entry) = self.entry(peer);
         entry.lanes.get_mut(lane).busy.push(run);
+        entry.note_awaited(kind, run);
         self.pools.get_mut(lane).busy += 1;
         self.refresh(&name);
     }
@@ -145,6 +153,7 @@ impl Queues {
         let busy = &mut entry.lanes.get_mut(lane).busy;
         if let Some(at) = busy.iter().position(|other| *other == run) {
             busy.swap_remove(at);
+            entry.awaited.remove(&run);
             self.pools.get_mut(lane).busy -= 1;
         }
         self.refresh(&name);
@@ -160,6 +169,7 @@ impl Queues {
             return false;
         };
         waiting.remove(at);
+        entry.awaited.remove(&run);
         self.pools.get_mut(lane).waiting -= 1;
         self.refresh(&name);
         true
@@ -251,6 +261,13 @@ impl Pool {
 }
 
 impl Peer {
+    /// A run was queued or is under way: connection commands may have to wait for it.
+    fn note_awaited(&mut self, kind: ScriptKind, run: RunId) {
+        if kind.pair() == Pair::Interface {
+            self.awaited.insert(run);
+        }
+    }
+
     /// Whether a run of this lane can start as soon as there is a place.
     fn is_startable(&self, lane: Lane) -> bool {
         let entry = self.lanes.get(lane);
@@ -259,11 +276,7 @@ impl Peer {
         };
         match lane {
             Lane::Interface => true,
-            Lane::Connection => {
-                let interface = &self.lanes.interface;
-                let first = interface.waiting.front().into_iter();
-                first.chain(&interface.busy).all(|other| other > next)
-            }
+            Lane::Connection => self.awaited.first().is_none_or(|first| first > next),
         }
     }
 }
@@ -281,6 +294,14 @@ mod tests {
     const I: Lane = Lane::Interface;
     const C: Lane = Lane::Connection;
 
+    /// The script that a run of a lane is in these tests.
+    const fn script(lane: Lane) -> ScriptKind {
+        match lane {
+            Lane::Interface => ScriptKind::Ifup,
+            Lane::Connection => ScriptKind::Connect,
+        }
+    }
+
     fn queues(interface: usize, connection: usize) -> Queues {
         Queues::new(ByLane {
             interface,
@@ -294,7 +315,7 @@ mod tests {
 
     fn push(queues: &mut Queues, lane: Lane, runs: &[(u64, &str)]) {
         for (run, peer) in runs {
-            queues.push(peer, lane, RunId(*run)).unwrap();
+            queues.push(peer, script(lane), RunId(*run)).unwrap();
         }
     }
 
@@ -325,7 +346,7 @@ mod tests {
     #[test]
     fn the_bound_holds_and_what_is_held_counts() {
         let mut queues = queues(2, 2);
-        queues.hold("x", I, RunId(0));
+        queues.hold("x", script(I), RunId(0));
         push(&mut queues, I, &[(1, "a"), (2, "b"), (3, "x")]);
         assert!(!queues.is_full(I));
         assert_eq!(next(&mut queues), Some(1));
@@ -373,9 +394,39 @@ mod tests {
     }
 
     #[test]
+    fn hooks_take_turns_with_interface_scripts_and_no_connection_command_waits_for_them() {
+        let mut queues = queues(9, 9);
+        push(&mut queues, I, &[(1, "a")]);
+        queues.push("a", ScriptKind::OnUp, RunId(2)).unwrap();
+        push(&mut queues, C, &[(3, "a")]);
+        queues.push("a", ScriptKind::OnDown, RunId(4)).unwrap();
+        queues.push("a", ScriptKind::Ifdown, RunId(5)).unwrap();
+        push(&mut queues, C, &[(6, "a")]);
+        assert_eq!(next(&mut queues), Some(1));
+        assert_eq!(next(&mut queues), None, "3 waits for 1");
+        queues.release("a", I, RunId(1));
+        assert_eq!(next(&mut queues), Some(3), "2 is a hook");
+        assert_eq!(next(&mut queues), Some(2));
+        queues.release("a", C, RunId(3));
+        assert_eq!(
+            next(&mut queues),
+            None,
+            "6 waits for 5, and 5 for the hooks"
+        );
+        queues.release("a", I, RunId(2));
+        assert_eq!(next(&mut queues), Some(4));
+        queues.release("a", I, RunId(4));
+        assert_eq!(next(&mut queues), Some(5));
+        queues.release("a", I, RunId(5));
+        assert_eq!(next(&mut queues), Some(6));
+        queues.release("a", C, RunId(6));
+        assert!(queues.peers.is_empty());
+    }
+
+    #[test]
     fn a_connection_command_starts_when_the_script_before_it_is_taken_off() {
         let mut queues = queues(1, 1);
-        queues.hold("x", I, RunId(0));
+        queues.hold("x", script(I), RunId(0));
         push(&mut queues, I, &[(1, "a")]);
         push(&mut queues, C, &[(2, "a")]);
         assert_eq!(next(&mut queues), None);
@@ -404,11 +455,11 @@ mod tests {
     fn a_queue_is_bounded() {
         let mut queues = queues(1, 1);
         for number in 0..MAX_WAITING as u64 {
-            queues.push("a", I, RunId(number)).unwrap();
+            queues.push("a", script(I), RunId(number)).unwrap();
         }
-        assert_eq!(queues.push("a", I, RunId(9_999)), Err(Full));
-        assert_eq!(queues.push("a", C, RunId(9_999)), Ok(()));
-        assert_eq!(queues.push("b", I, RunId(9_999)), Ok(()));
+        assert_eq!(queues.push("a", script(I), RunId(9_999)), Err(Full));
+        assert_eq!(queues.push("a", script(C), RunId(9_999)), Ok(()));
+        assert_eq!(queues.push("b", script(I), RunId(9_999)), Ok(()));
         assert_eq!(queues.waiting(), MAX_WAITING + 2);
     }
 }

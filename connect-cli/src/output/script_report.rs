@@ -14,7 +14,7 @@ use super::SCHEMA;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct RecentReport<'a> {
-    /// `ifup`, `ifdown`, `connect` or `disconnect`.
+    /// `ifup`, `ifdown`, `connect`, `disconnect`, `on-up` or `on-down`.
     pub(crate) kind: ScriptKind,
     /// `exited`, `signal`, `unknown`, `not-started`, `timed-out`, `stopped` or `lost`.
     pub(crate) end: &'static str,

@@ -70,7 +70,7 @@ fn fit(words: &mut Vec<String>) {
 fn subject<'a>(words: &[&'a str]) -> (Option<&'a str>, Option<&'a str>) {
     match *words {
         [
-            script @ ("ifup" | "ifdown" | "connect" | "disconnect"),
+            script @ ("ifup" | "ifdown" | "connect" | "disconnect" | "on-up" | "on-down"),
             peer,
             _,
             ..,

@@ -76,7 +76,7 @@ impl Events {
     }
 
     /// What the wall clock shows at `now`.
-    fn wall_clock(&self, now: Monotonic) -> u64 {
+    pub(super) fn wall_clock(&self, now: Monotonic) -> u64 {
         let (then, shown) = self.clock;
         // The instant may be before the one at which the clock was set.
         shown

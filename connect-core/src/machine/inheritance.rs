@@ -19,7 +19,7 @@ use super::additions::revivals::SavedRevival;
 use super::database::DatabaseCopy;
 use super::departures::Departure;
 use super::peers::{Adoption, History};
-use super::setups::progress::{PeerSetups, Progress};
+use super::setups::progress::PeerSetups;
 use connect_ipc::setup::ServerRun;
 
 /// Everything that is saved.
@@ -51,10 +51,10 @@ pub struct State {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct PeerState {
     pub(super) name: String,
-    /// How far it was set up, if not completely.
+    /// How far it was set up, if not as most peers are.
     #[serde(
-        default = "PeerState::made",
-        skip_serializing_if = "PeerSetups::are_made"
+        default = "PeerSetups::usual",
+        skip_serializing_if = "PeerSetups::are_usual"
     )]
     pub(super) setups: PeerSetups,
     /// Which of the state's algorithms.
@@ -62,13 +62,6 @@ pub(super) struct PeerState {
     pub(super) algorithms: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) adoption: Option<AdoptionState>,
-}
-
-impl PeerState {
-    /// Most peers are set up completely.
-    const fn made() -> PeerSetups {
-        PeerSetups::both(Progress::Made)
-    }
 }
 
 /// The figures of an adopted peer.

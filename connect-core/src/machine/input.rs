@@ -14,6 +14,7 @@ use connect_ipc::hello::Role;
 use connect_ipc::observers::ObserverCounts;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use serde::{Deserialize, Serialize};
 use tripe_admin::Interval;
@@ -45,6 +46,9 @@ pub struct Config {
     pub ping: PingKind,
     /// The time limit of scripts whose record sets none; `None` for no limit.
     pub script_limit: Option<Interval>,
+    /// The hooks of peers whose record names none.
+    #[serde(default, skip_serializing_if = "DefaultHooks::are_none")]
+    pub hooks: DefaultHooks,
     /// Whether core ends when it loses the server (`--exit-on-disconnect`).
     pub exit_on_disconnect: bool,
     /// How long to wait for a server that was never joined, from `started`.

@@ -62,7 +62,7 @@ impl Machine {
         self.emit(Some(name), || EventKind::Removed(removal));
         self.stop_connect(name);
         self.scripts.failures.peer_removed(name);
-        self.deconfigure(name, &peer);
+        self.deconfigure(name, &peer, removal);
     }
 
     /// Logs that a peer was removed, and remembers it if it is expected back or was removed by a

@@ -132,9 +132,10 @@ impl Machine {
     /// Forgets which scripts have failed that no record names any more.
     pub(super) fn forget_scripts_without_record(&mut self) {
         let (peers, database) = (&self.peers, &self.database.current);
+        let hooks = &self.config.hooks;
         self.scripts.failures.retain(|name, kind| {
             let record = peers.record_of(name, database);
-            record.is_some_and(|record| record.get(kind.name()).is_some())
+            record.is_some_and(|record| hooks.has(record, kind))
         });
     }
 }

@@ -11,7 +11,7 @@ use connect_ipc::RunId;
 use connect_ipc::scripts::{
     Command, Ended, EndedRun, FailureChange, FailureChanges, Run, ScriptKind,
 };
-use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
+use connect_ipc::setup::{Made, Pair, Setup, SetupChange, SetupKey, SetupState};
 
 use connect_runtime::scripts_journal::{self, SCHEMA, Stage};
 
@@ -197,7 +197,7 @@ fn what_was_written_is_read_and_a_torn_line_is_not() {
         setup: Setup {
             key: SetupKey {
                 peer: "p9".to_owned(),
-                lane: Lane::Interface,
+                pair: Pair::Interface,
             },
             state: SetupState::Undone {},
         },

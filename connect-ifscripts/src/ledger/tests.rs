@@ -7,12 +7,12 @@ use super::*;
 
 use connect_ipc::frame::MAX_FRAME;
 use connect_ipc::scripts::{Command, ScriptKind};
-use connect_ipc::setup::{Lane, Made};
+use connect_ipc::setup::{Made, Pair};
 
 fn key(peer: &str) -> SetupKey {
     SetupKey {
         peer: peer.to_owned(),
-        lane: Lane::Interface,
+        pair: Pair::Interface,
     }
 }
 

@@ -247,7 +247,7 @@ impl Machine {
 
     /// Puts an ordered run into its queue. Returns whether there was room; if not, the run is over.
     fn queue(&mut self, run: &Run, out: &mut Vec<Output>) -> bool {
-        let pushed = self.queues.push(&run.peer, run.kind.lane(), run.run);
+        let pushed = self.queues.push(&run.peer, run.kind, run.run);
         if pushed == Err(Full) {
             let why = format!(
                 "{MAX_WAITING} scripts of peer {} already wait: one of them hangs; end it or \
@@ -299,8 +299,8 @@ impl Machine {
 
     /// Counts a run as under way that has a child already.
     fn hold(&mut self, under_way: &UnderWay) {
-        let lane = under_way.kind.lane();
-        self.queues.hold(&under_way.peer, lane, under_way.run);
+        self.queues
+            .hold(&under_way.peer, under_way.kind, under_way.run);
         self.active.insert(under_way.run, Active::default());
     }
 

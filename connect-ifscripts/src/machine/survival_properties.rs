@@ -9,7 +9,7 @@ use super::*;
 use std::collections::{BTreeMap, HashSet};
 
 use connect_ipc::scripts::{Child, Command, ScriptKind};
-use connect_ipc::setup::{Made, SetupState};
+use connect_ipc::setup::{Made, Pair, SetupState};
 use proptest::prelude::*;
 
 use crate::outbox::Outbox;
@@ -36,12 +36,7 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let kind = prop_oneof![
-        Just(ScriptKind::Ifup),
-        Just(ScriptKind::Ifdown),
-        Just(ScriptKind::Connect),
-        Just(ScriptKind::Disconnect),
-    ];
+    let kind = proptest::sample::select(&ScriptKind::ALL[..]);
     prop_oneof![
         5 => (0u8..2, kind).prop_map(|(peer, kind)| Step::Order { peer, kind }),
         1 => any::<usize>().prop_map(|which| Step::Stop { which }),
@@ -256,7 +251,7 @@ impl World {
             if other.kind.lane() == lane {
                 assert!(!process.alive, "{id:?} beside {:?}", process.run);
                 assert!(process.run < id, "{id:?} after {:?}", process.run);
-            } else if lane == Lane::Connection && process.run < id {
+            } else if other.kind.pair() == Pair::Interface && process.run < id {
                 assert!(!process.alive, "{id:?} beside {:?}", process.run);
             }
         }
@@ -492,7 +487,7 @@ impl Core {
 
     fn order_next(&mut self, peer: u8, kind: ScriptKind) -> Run {
         let run = RunId(self.orders.len() as u64);
-        let makes = matches!(kind, ScriptKind::Ifup | ScriptKind::Connect);
+        let makes = kind.undone_by().is_some();
         let made = Made {
             server: None,
             interface: String::new(),
@@ -503,7 +498,7 @@ impl Core {
             never_started: false,
         };
         let same =
-            |other: &&Run| other.peer == peer.to_string() && other.kind.lane() == kind.lane();
+            |other: &&Run| other.peer == peer.to_string() && other.kind.pair() == kind.pair();
         let last = self.orders.iter().rev().find(same);
         let undone = last.filter(|last| {
             let made = matches!(last.setup, Some(SetupState::Made(_)));

@@ -8,7 +8,7 @@ use super::*;
 use connect_ipc::scripts::{
     Child, Command, EndedRun, FailureChange, FailureChanges, ScriptKind, Stream,
 };
-use connect_ipc::setup::{Made, Setup, SetupKey, SetupState};
+use connect_ipc::setup::{Made, Pair, Setup, SetupKey, SetupState};
 
 const CHILD: Child = Child {
     pid: 5,
@@ -445,7 +445,7 @@ fn a_run_that_undoes_one_that_was_never_started_is_not_run() {
     assert_eq!(ends(&out), [(2, Ended::Stopped), (3, Ended::Stopped)]);
     let key = SetupKey {
         peer: "a".to_owned(),
-        lane: Lane::Interface,
+        pair: Pair::Interface,
     };
     let state = bench.machine.ledger().setup(&key);
     assert_eq!(state, Some(&SetupState::Undone {}), "as core wants it");

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ScriptKind, ToScripts, UnderWay};
-use connect_ipc::setup::{Lane, Made, SetupKey, SetupState};
+use connect_ipc::setup::{Lane, Made, Pair, SetupKey, SetupState};
 use connect_runtime::pidfd::Watched;
 use rustix::process::{Resource, Rlimit, Signal, prlimit};
 
@@ -242,7 +242,7 @@ async fn setups_outlive_the_helper() -> Result<()> {
     assert!(!page.more);
     let key = SetupKey {
         peer: "a".to_owned(),
-        lane: Lane::Interface,
+        pair: Pair::Interface,
     };
     assert_eq!(page.setups.len(), 1);
     assert_eq!(page.setups[0].key, key);

@@ -30,7 +30,7 @@ use crate::RunId;
 use crate::clock::Monotonic;
 use crate::hello::{Role, ToHelper};
 use crate::lookup::{LookedUp, Lookup};
-use crate::setup::{Lane, SetupChange, SetupKey, SetupPage, SetupState};
+use crate::setup::{Lane, Pair, SetupChange, SetupKey, SetupPage, SetupState};
 
 /// How many runs that are over may have pipes that another process, such as a server that a script
 /// started, still has open. If there are more, both sides forget the oldest. Each needs two
@@ -63,9 +63,23 @@ pub enum ScriptKind {
     Connect,
     /// Ends one.
     Disconnect,
+    /// The hook for a peer that has come to be connected.
+    OnUp,
+    /// The hook for one that was, and is not any more.
+    OnDown,
 }
 
 impl ScriptKind {
+    /// All of them.
+    pub const ALL: [ScriptKind; 6] = [
+        ScriptKind::Ifup,
+        ScriptKind::Ifdown,
+        ScriptKind::Connect,
+        ScriptKind::Disconnect,
+        ScriptKind::OnUp,
+        ScriptKind::OnDown,
+    ];
+
     /// The first word of the child process identifier.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -74,27 +88,33 @@ impl ScriptKind {
             ScriptKind::Ifdown => "ifdown",
             ScriptKind::Connect => "connect",
             ScriptKind::Disconnect => "disconnect",
+            ScriptKind::OnUp => "on-up",
+            ScriptKind::OnDown => "on-down",
         }
     }
 
     /// The script that undoes what this one does. After this one has succeeded, a failure of that
     /// one does not matter any more.
     #[must_use]
-    pub const fn undone_by(self) -> Option<ScriptKind> {
+    pub fn undone_by(self) -> Option<ScriptKind> {
+        let [maker, undoer] = self.pair().scripts();
+        (self == maker).then_some(undoer)
+    }
+
+    /// The pair that it belongs to.
+    #[must_use]
+    pub const fn pair(self) -> Pair {
         match self {
-            ScriptKind::Ifup => Some(ScriptKind::Ifdown),
-            ScriptKind::Connect => Some(ScriptKind::Disconnect),
-            ScriptKind::Ifdown | ScriptKind::Disconnect => None,
+            ScriptKind::Ifup | ScriptKind::Ifdown => Pair::Interface,
+            ScriptKind::Connect | ScriptKind::Disconnect => Pair::Connection,
+            ScriptKind::OnUp | ScriptKind::OnDown => Pair::Hooks,
         }
     }
 
-    /// The lane that it belongs to.
+    /// The lane that it runs in.
     #[must_use]
     pub const fn lane(self) -> Lane {
-        match self {
-            ScriptKind::Ifup | ScriptKind::Ifdown => Lane::Interface,
-            ScriptKind::Connect | ScriptKind::Disconnect => Lane::Connection,
-        }
+        self.pair().lane()
     }
 }
 
@@ -145,7 +165,7 @@ pub struct Run {
     pub environment: Vec<(String, String)>,
     /// Seconds it may take, from its start; `None` for no limit.
     pub limit: Option<u32>,
-    /// The new state of the peer's setup in the lane of this script; `None` if the run does not
+    /// The new state of the peer's setup that this script belongs to; `None` if the run does not
     /// change it, such as a run that repeats another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<SetupState>,
@@ -161,7 +181,7 @@ impl Run {
     pub fn setup_key(&self) -> SetupKey {
         SetupKey {
             peer: self.peer.clone(),
-            lane: self.kind.lane(),
+            pair: self.kind.pair(),
         }
     }
 }

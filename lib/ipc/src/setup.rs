@@ -11,13 +11,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::RunId;
+use crate::scripts::ScriptKind;
 
-/// The scripts of a peer that belong together: they run one after the other.
+/// The scripts of a peer that run one after the other.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Lane {
-    /// `ifup` and `ifdown` (connect(8), "Configuring interfaces").
+    /// `ifup` and `ifdown` (connect(8), "Configuring interfaces"), and the hooks, which run after
+    /// the one and before the other.
     Interface,
     /// `connect` and `disconnect` (connect(8), "Dynamic connection").
     Connection,
@@ -46,6 +48,87 @@ impl fmt::Display for Lane {
     }
 }
 
+/// Two scripts of which one undoes what the other makes: a setup.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pair {
+    /// `ifup` and `ifdown`: the interface.
+    Interface,
+    /// `connect` and `disconnect`: the connection.
+    Connection,
+    /// `on-up` and `on-down`: that it was told that the peer is connected.
+    Hooks,
+}
+
+impl Pair {
+    /// All of them.
+    pub const ALL: [Pair; 3] = [Pair::Interface, Pair::Connection, Pair::Hooks];
+
+    /// Those whose setups are made as soon as the server has the peer.
+    pub const OF_PRESENCE: [Pair; 2] = [Pair::Interface, Pair::Connection];
+
+    /// The script that makes the setup, and the one that undoes it.
+    #[must_use]
+    pub const fn scripts(self) -> [ScriptKind; 2] {
+        match self {
+            Pair::Interface => [ScriptKind::Ifup, ScriptKind::Ifdown],
+            Pair::Connection => [ScriptKind::Connect, ScriptKind::Disconnect],
+            Pair::Hooks => [ScriptKind::OnUp, ScriptKind::OnDown],
+        }
+    }
+
+    /// The lane in which its scripts run.
+    #[must_use]
+    pub const fn lane(self) -> Lane {
+        match self {
+            Pair::Interface | Pair::Hooks => Lane::Interface,
+            Pair::Connection => Lane::Connection,
+        }
+    }
+}
+
+/// Something for each pair.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ByPair<T> {
+    /// For the interface and the connection.
+    pub of_presence: ByLane<T>,
+    /// For the hooks.
+    pub hooks: T,
+}
+
+impl<T> ByPair<T> {
+    /// What `each` gives for the pairs.
+    pub fn of(mut each: impl FnMut(Pair) -> T) -> Self {
+        ByPair {
+            of_presence: ByLane {
+                interface: each(Pair::Interface),
+                connection: each(Pair::Connection),
+            },
+            hooks: each(Pair::Hooks),
+        }
+    }
+
+    /// What there is for this pair.
+    #[must_use]
+    pub const fn get(&self, pair: Pair) -> &T {
+        match pair {
+            Pair::Interface => &self.of_presence.interface,
+            Pair::Connection => &self.of_presence.connection,
+            Pair::Hooks => &self.hooks,
+        }
+    }
+
+    /// What there is for this pair, to be changed.
+    #[must_use]
+    pub const fn get_mut(&mut self, pair: Pair) -> &mut T {
+        match pair {
+            Pair::Interface => &mut self.of_presence.interface,
+            Pair::Connection => &mut self.of_presence.connection,
+            Pair::Hooks => &mut self.hooks,
+        }
+    }
+}
+
 /// Something for each lane.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(
@@ -55,7 +138,7 @@ impl fmt::Display for Lane {
 )]
 #[serde(rename_all = "kebab-case", default)]
 pub struct ByLane<T> {
-    /// For `ifup` and `ifdown`.
+    /// For `ifup`, `ifdown` and the hooks.
     pub interface: T,
     /// For `connect` and `disconnect`.
     pub connection: T,
@@ -110,8 +193,9 @@ pub struct ServerRun {
 pub struct SetupKey {
     /// The peer.
     pub peer: String,
-    /// The lane.
-    pub lane: Lane,
+    /// Whose setup it is. Its name in messages and in the journal is older than hooks are.
+    #[serde(rename = "lane")]
+    pub pair: Pair,
 }
 
 /// The state of a setup.

@@ -186,5 +186,5 @@ fn scripts_of_every_kind() {
             kinds.extend(peer.recent.iter().map(|script| script.kind));
         }
     }
-    every_variant!(kinds, ScriptKind: Ifup, Ifdown, Connect, Disconnect);
+    every_variant!(kinds, ScriptKind: Ifup, Ifdown, Connect, Disconnect, OnUp, OnDown);
 }

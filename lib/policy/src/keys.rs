@@ -87,6 +87,10 @@ pub static KEYS: &[Key] = keys! {
     "ifdown-timeout": Interval, Service; // how long the ifdown script may run
     "ifup": Program, Service; // run to configure the network interface
     "ifup-timeout": Interval, Service; // how long the ifup script may run
+    "on-down": Program, Service; // run when the peer, which was connected, is so no more
+    "on-down-timeout": Interval, Service; // how long the on-down hook may run
+    "on-up": Program, Service; // run when the peer has come to be connected
+    "on-up-timeout": Interval, Service; // how long the on-up hook may run
     "peer": Peer, Service; // the peer's address, or PASSIVE if it makes contact itself
     "ping": Choice(&PingKind::NAMES), Service; // what kind of ping checks the peer
     "re-resolve": Flag, Service; // look the name in `peer` up again when the peer does not answer

@@ -3,8 +3,8 @@
 //!
 //! - [`keys`] is the table of the keys that some program reads; a new option of `ADD` is one line
 //!   there.
-//! - [`adding`], [`pinging`], [`resolving`], [`scripts`] and [`environment`] say what the service
-//!   makes of a record.
+//! - [`adding`], [`pinging`], [`resolving`], [`scripts`], [`hooks`] and [`environment`] say what
+//!   the service makes of a record.
 //! - [`size`] says whether a record fits into a message.
 //! - [`check`] finds what is wrong, by the same table and the same rules.
 //!
@@ -15,6 +15,7 @@ pub mod adding;
 pub mod changes;
 pub mod check;
 pub mod environment;
+pub mod hooks;
 pub mod keys;
 pub mod pinging;
 pub mod resolving;

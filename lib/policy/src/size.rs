@@ -4,6 +4,7 @@
 use connect_ipc::RunId;
 use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{Run, ScriptKind, ToScripts};
+use connect_ipc::setup::Pair;
 use peerdb::Record;
 
 use crate::scripts::{Script, interface_script, shell_script};
@@ -40,12 +41,13 @@ pub fn oversize(record: &Record) -> Option<usize> {
         return None;
     }
     let pairs: Vec<(&str, &str)> = record.iter().collect();
-    let interface = [ScriptKind::Ifup, ScriptKind::Ifdown]
-        .map(|kind| (kind, interface_script(record, kind, Vec::new(), &[])));
-    let shell = [ScriptKind::Connect, ScriptKind::Disconnect]
-        .map(|kind| (kind, shell_script(record, kind)));
+    let script = |kind: ScriptKind| match kind.pair() {
+        // A hook has the words and the variables of an interface script.
+        Pair::Interface | Pair::Hooks => interface_script(record, kind, Vec::new(), &[]),
+        Pair::Connection => shell_script(record, kind),
+    };
     // A value that cannot be executed is told of by itself.
-    let scripts = interface.into_iter().chain(shell);
+    let scripts = ScriptKind::ALL.map(|kind| (kind, script(kind))).into_iter();
     let runs = scripts.filter_map(|(kind, script)| Some(run(record, kind, script.ok()??)));
     let largest = runs.fold(length(&pairs), |largest, run| largest.max(length(&run)));
     (largest > MAX_RECORD).then_some(largest)
@@ -95,6 +97,7 @@ mod tests {
         let words = "a ".repeat(250_000);
         assert_eq!(oversize(&record(0, 0, &[("note", &words)])), None);
         assert!(oversize(&record(0, 0, &[("ifup", &words)])).is_some());
+        assert!(oversize(&record(0, 0, &[("on-down", &words)])).is_some());
         // What JSON has to escape takes more room.
         let odd = "\u{1}".repeat(200_000);
         assert!(oversize(&record(0, 0, &[("note", &odd)])).is_some());

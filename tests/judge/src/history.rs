@@ -26,6 +26,10 @@ pub enum CauseKind {
     Removed,
     /// The service reconnects the peer.
     Reconnecting,
+    /// The peer answers for the first time since it was added, or since it was unreachable.
+    Answered,
+    /// The peer, which answered before, is unreachable.
+    Unreachable,
 }
 
 /// One cause.
@@ -139,6 +143,8 @@ pub struct PeerHistory {
     /// Whether the peer's record names `connect` or `disconnect`; `ifup` or `ifdown` it always
     /// names.
     pub has_connection: bool,
+    /// Whether the peer's record names `on-up` and `on-down`.
+    pub has_hooks: bool,
     /// Whether the record only names the script that undoes a setup: `ifdown` or `disconnect`.
     pub only_undone: ByLane<bool>,
     /// The runs that operators have asked for.
@@ -169,12 +175,6 @@ pub struct Deed {
 
 /// The kind of script with this name.
 pub fn script_kind(name: &str) -> Option<ScriptKind> {
-    [
-        ScriptKind::Ifup,
-        ScriptKind::Ifdown,
-        ScriptKind::Connect,
-        ScriptKind::Disconnect,
-    ]
-    .into_iter()
-    .find(|kind| kind.name() == name)
+    let mut kinds = ScriptKind::ALL.into_iter();
+    kinds.find(|kind| kind.name() == name)
 }

@@ -3,17 +3,16 @@
 //! on what came before what.
 
 pub mod history;
-mod lane;
-pub mod lanes;
 pub mod noted;
 mod operators;
 mod order;
+mod pair;
 pub mod starts;
 #[cfg(test)]
 mod tests;
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::setup::Lane;
+use connect_ipc::setup::{Lane, Pair};
 use serde::{Deserialize, Serialize};
 
 use history::PeerHistory;
@@ -85,8 +84,16 @@ pub fn judge(history: &PeerHistory) -> Vec<Finding> {
 
 fn judge_lane(history: &PeerHistory, lane: Lane) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let mut runs = order::runs_of(history, lane, &mut findings);
-    let asked = operators::take_out(history, &mut runs);
-    lane::walk(history, lane, (&runs, asked), &mut findings);
+    let runs = order::runs_of(history, lane, &mut findings);
+    let pairs = Pair::ALL.into_iter().filter(|pair| {
+        let is_there = *pair != Pair::Hooks || history.has_hooks;
+        pair.lane() == lane && is_there
+    });
+    for pair in pairs {
+        let of_pair = runs.iter().filter(|run| run.kind.pair() == pair);
+        let mut runs: Vec<_> = of_pair.copied().collect();
+        let asked = operators::take_out(history, &mut runs);
+        pair::walk(history, pair, (&runs, asked), &mut findings);
+    }
     findings
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::ScriptKind;
-use connect_ipc::setup::{ByLane, Lane};
+use connect_ipc::setup::{ByLane, Lane, Pair};
 
 /// A run that was started.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct Start {
 }
 
 /// How many of the scripts that are under way forbid that this run starts: others of its lane, and,
-/// for a connection command, interface scripts that were ordered before it.
+/// for a connection command, each `ifup` and `ifdown` that was ordered before it.
 pub fn beside(
     under_way: impl Iterator<Item = (RunId, ScriptKind)>,
     run: RunId,
@@ -28,7 +28,7 @@ pub fn beside(
 ) -> usize {
     let lane = kind.lane();
     let conflicts = under_way.filter(|(other, of)| {
-        let is_awaited = of.lane() == Lane::Interface && *other < run;
+        let is_awaited = of.pair() == Pair::Interface && *other < run;
         of.lane() == lane || (lane == Lane::Connection && is_awaited)
     });
     conflicts.count()
@@ -54,10 +54,11 @@ impl Started {
         if start.beside > 0 {
             return Err(format!("run {} was started beside another", run.0));
         }
-        // A connection command also waits for the interface scripts before it.
+        // A connection command also waits for each `ifup` and `ifdown` before it.
         let lane = start.kind.lane();
         let is_late = |lane| self.last.get(lane).is_some_and(|last| run < last);
-        if is_late(lane) || (lane == Lane::Interface && is_late(Lane::Connection)) {
+        let is_awaited = start.kind.pair() == Pair::Interface;
+        if is_late(lane) || (is_awaited && is_late(Lane::Connection)) {
             return Err(format!("run {} was started after a later one", run.0));
         }
         *self.last.get_mut(lane) = Some(run);

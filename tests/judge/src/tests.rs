@@ -2,9 +2,9 @@
 //! Histories that are as they should be, and histories of which each kind of fault must be found.
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::scripts::ScriptKind::{self, Connect, Disconnect, Ifdown, Ifup};
+use connect_ipc::scripts::ScriptKind::{self, Connect, Disconnect, Ifdown, Ifup, OnDown, OnUp};
 
-use crate::history::CauseKind::{Added, Reconnecting, Removed};
+use crate::history::CauseKind::{Added, Answered, Reconnecting, Removed, Unreachable};
 use crate::history::{
     Asked, Cause, CauseKind, Certainty, Noted, NotedKind, PeerHistory, ScriptRun, Source, Span,
     Told,
@@ -395,4 +395,88 @@ fn a_reconnection_is_a_cause_for_another_connect() {
     assert_eq!(rows(&history), NONE);
     history.causes.pop();
     assert_eq!(rows(&history), [Row::Doubled]);
+}
+
+/// A history of a peer with hooks.
+fn hooked(causes: &[(u64, CauseKind)], runs: &[(u64, ScriptKind, u64)]) -> PeerHistory {
+    PeerHistory {
+        has_hooks: true,
+        ..history(causes, runs)
+    }
+}
+
+#[test]
+fn hooks_take_turns_between_ifup_and_ifdown() {
+    let causes = [
+        (1, Added),
+        (3, Answered),
+        (5, Unreachable),
+        (7, Answered),
+        (9, Removed),
+    ];
+    let runs = [
+        (2, Ifup, 3),
+        (4, OnUp, 5),
+        (6, OnDown, 7),
+        (8, OnUp, 9),
+        (10, OnDown, 11),
+        (12, Ifdown, 13),
+    ];
+    assert_eq!(rows(&hooked(&causes, &runs)), NONE);
+    // What came and went while the one before waited is passed over.
+    let runs = [
+        (2, Ifup, 3),
+        (4, OnUp, 5),
+        (10, OnDown, 11),
+        (12, Ifdown, 13),
+    ];
+    assert_eq!(rows(&hooked(&causes, &runs)), NONE);
+}
+
+#[test]
+fn a_hook_is_run_once_for_one_cause_and_on_down_only_after_on_up() {
+    let causes = [(1, Added), (3, Answered), (5, Unreachable)];
+    let runs = [(2, Ifup, 3), (4, OnUp, 5), (6, OnDown, 7)];
+    let again = |more: (u64, ScriptKind, u64)| {
+        let runs = [&runs[..], &[more]].concat();
+        rows(&hooked(&causes, &runs))
+    };
+    assert_eq!(again((8, OnDown, 9)), [Row::Doubled]);
+    assert_eq!(again((8, OnUp, 9)), [Row::Doubled, Row::Lost]);
+    let runs = [(2, Ifup, 3), (6, OnDown, 7)];
+    assert_eq!(rows(&hooked(&causes, &runs)), [Row::OutOfOrder]);
+    let runs = [(2, Ifup, 3), (4, OnUp, 5)];
+    assert_eq!(rows(&hooked(&causes, &runs)), [Row::Lost]);
+    let runs = [(2, Ifup, 3)];
+    assert_eq!(rows(&hooked(&causes[..2], &runs)), [Row::Lost]);
+}
+
+#[test]
+fn a_hook_that_runs_beside_or_overtakes_an_interface_script_is_found() {
+    let causes = [(1, Added), (3, Answered)];
+    let runs = [(2, Ifup, 5), (4, OnUp, 6)];
+    assert_eq!(rows(&hooked(&causes, &runs)), [Row::Overlapping]);
+    let runs = [(4, OnUp, 5), (6, Ifup, 7)];
+    let history = numbered(hooked(&causes, &runs), &[2, 1]);
+    assert_eq!(rows(&history), [Row::OutOfOrder]);
+}
+
+#[test]
+fn only_ifup_and_ifdown_hold_up_a_connection_command() {
+    use crate::starts::{Start, Started, beside};
+    use connect_ipc::RunId;
+    let under_way = |kind| std::iter::once((RunId(1), kind));
+    assert_eq!(beside(under_way(Ifup), RunId(2), Connect), 1);
+    assert_eq!(beside(under_way(OnUp), RunId(2), Connect), 0);
+    assert_eq!(beside(under_way(OnUp), RunId(2), Ifdown), 1);
+    for (kind, is_right) in [(OnUp, true), (Ifup, false)] {
+        let mut started = Started::default();
+        let start = |run, kind| Start {
+            run: RunId(run),
+            kind,
+            beside: 0,
+        };
+        started.take(&start(2, Connect)).unwrap();
+        assert_eq!(started.take(&start(1, kind)).is_ok(), is_right);
+    }
 }

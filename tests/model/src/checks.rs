@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use connect_ifscripts::ledger::Entry;
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, ScriptKind};
-use connect_ipc::setup::Lane;
-use judge::lanes::scripts;
+use connect_ipc::setup::Pair;
 use judge::starts::Started;
 
 use crate::world::World;
@@ -22,10 +21,10 @@ impl World {
         for start in &self.ran {
             started.take(start)?;
         }
-        for lane in self.limits.scope.lanes() {
-            let [maker, _] = scripts(lane);
+        for pair in self.limits.scope.pairs() {
+            let [maker, _] = pair.scripts();
             let mut is_made = false;
-            for (run, kind) in self.paired(lane) {
+            for (run, kind) in self.paired(pair) {
                 if (kind == maker) == is_made {
                     return Err(format!("run {} is {} once more", run.0, kind.name()));
                 }
@@ -40,17 +39,14 @@ impl World {
     /// # Errors
     /// The promise.
     pub fn check_at_rest(&self) -> Result<(), String> {
-        let is_present = self.server.is_present;
-        for lane in self.limits.scope.lanes() {
-            let [maker, _] = scripts(lane);
-            let last = self.paired(lane).last().map(|(_, kind)| *kind);
-            if (last == Some(maker)) != is_present {
-                return Err(format!(
-                    "the peer is {}, and the last script of the lane {lane} was {}",
-                    if is_present { "there" } else { "gone" },
-                    last.map_or("none", ScriptKind::name)
-                ));
-            }
+        self.check_last()?;
+        if self.limits.scope.pings() {
+            // What could not be told when the peer changed is told by the next check.
+            let mut later = self.clone();
+            later.check_once_more();
+            later.check()?;
+            later.check_last()?;
+            later.check_hooks()?;
         }
         let mut requested = self.requested.iter();
         if let Some(run) = requested.find(|run| self.is_owed(**run)) {
@@ -59,10 +55,42 @@ impl World {
         Ok(())
     }
 
-    /// The runs of a lane that were started, and those that may have been: nobody can tell of a run
+    /// Whether the last script of each pair agrees with the server.
+    fn check_last(&self) -> Result<(), String> {
+        let is_present = self.server.is_present;
+        for pair in self.limits.scope.pairs() {
+            let [maker, _] = pair.scripts();
+            let last = self.paired(pair).last().map(|(_, kind)| *kind);
+            let is_made = last == Some(maker);
+            // A peer that is there need not answer.
+            if is_made != is_present && (is_made || pair != Pair::Hooks) {
+                return Err(format!(
+                    "the peer is {}, and the last script of the pair {pair:?} was {}",
+                    if is_present { "there" } else { "gone" },
+                    last.map_or("none", ScriptKind::name)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the last hook agrees with the check that was made just now.
+    fn check_hooks(&self) -> Result<(), String> {
+        let is_up = self.server.is_present && self.answers;
+        let last = self.paired(Pair::Hooks).last().map(|(_, kind)| *kind);
+        if (last == Some(ScriptKind::OnUp)) == is_up {
+            return Ok(());
+        }
+        let last = last.map_or("none", ScriptKind::name);
+        Err(format!(
+            "the peer is up: {is_up}, and its last hook was {last}"
+        ))
+    }
+
+    /// The runs of a pair that were started, and those that may have been: nobody can tell of a run
     /// whose helper died when it was about to start it, so that it counts as started. Those of
     /// operators are no part of any pair.
-    fn paired(&self, lane: Lane) -> Vec<(RunId, ScriptKind)> {
+    fn paired(&self, pair: Pair) -> Vec<(RunId, ScriptKind)> {
         let ran = self.ran.iter().map(|ran| (ran.run, ran.kind));
         let lost = self.journal.iter().filter_map(|entry| match entry {
             Entry::Ended {
@@ -80,7 +108,7 @@ impl World {
         let counted: BTreeMap<RunId, ScriptKind> = ran.chain(lost.filter_map(kind)).collect();
         let paired = counted.into_iter().filter(|(run, kind)| {
             let is_paired = !self.requested.contains(run);
-            is_paired && kind.lane() == lane
+            is_paired && kind.pair() == pair
         });
         paired.collect()
     }

@@ -8,23 +8,30 @@ use std::time::Duration;
 use connect_core::machine::{
     Config, ConnectionId, Inherited, Input, Loaded, Machine, Output, State,
 };
-use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Envelope, HelperStatus, Request};
+use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger};
 use connect_ipc::scripts::{FromScripts, InterfaceScript, ToScripts};
-use connect_ipc::setup::ServerRun;
+use connect_ipc::setup::{Pair, ServerRun};
+use connect_ipc::{PeerId, RunId};
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 
 use crate::scope::Limits;
 use crate::server::PEER;
-use judge::lanes::scripts;
 
 /// More than for how long core puts anything off that matters here.
 const INSTANT: Duration = Duration::from_millis(100);
 
 /// The connection of the operator, other than those of all script helpers.
 const OPERATOR: ConnectionId = ConnectionId(1_000_000);
+
+/// The connection of the pinger.
+const PINGER: ConnectionId = ConnectionId(1_000_001);
+
+/// Has the peer pinged, and reconnected when it does not answer one ping.
+const WATCHED: [(&str, &str); 3] = [("watch", "t"), ("retries", "1"), ("knock", "k")];
 
 /// What one core has written for the next.
 pub(crate) type Saved = (ServerRun, State);
@@ -42,6 +49,8 @@ pub(crate) struct Core {
     pub(crate) is_connected: bool,
     /// Whether the next lines for the server ask what an operator's run needs to know.
     pub(crate) asks: bool,
+    /// The peer as the pinger was told to watch it, and its last ping.
+    watched: Option<(PeerId, u32)>,
 }
 
 impl Core {
@@ -56,13 +65,16 @@ impl Core {
             startup: limits.startup,
             ping: PingKind::Transport,
             script_limit: None,
+            hooks: DefaultHooks::default(),
             exit_on_disconnect: false,
             server_wait: None,
             started: now,
         };
-        let kinds = limits.scope.lanes().into_iter().flat_map(scripts);
+        let kinds = limits.scope.pairs().into_iter().flat_map(Pair::scripts);
         let scripts = kinds.map(|kind| (kind.name(), kind.name()));
-        let pairs = [("peer", "INET 192.0.2.1 1")].into_iter().chain(scripts);
+        let watched = WATCHED.into_iter().filter(|_| limits.scope.pings());
+        let pairs = [("peer", "INET 192.0.2.1 1")].into_iter();
+        let pairs = pairs.chain(watched).chain(scripts);
         let records = [Record::new(PEER, pairs)];
         let database = Database::from_parts(records, [], []);
         let mut core = Core {
@@ -72,7 +84,15 @@ impl Core {
             pending: VecDeque::new(),
             is_connected: false,
             asks: false,
+            watched: None,
         };
+        if limits.scope.pings() {
+            core.pinger(|connection| Input::PingerConnected {
+                connection,
+                status: HelperStatus::default(),
+            });
+            core.pinger(|connection| Input::Pinger(connection, FromPinger::Resume(Vec::new())));
+        }
         if let Some((run, state)) = saved {
             core.feed(Input::Inherited(Box::new(Inherited {
                 run,
@@ -132,6 +152,7 @@ impl Core {
     pub(crate) fn end_turn(&mut self) {
         self.hear(Input::EndOfTurn);
         self.let_time_pass();
+        self.tell_pinger();
         let (lines, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.out)
             .into_iter()
             .partition(|output| matches!(output, Output::ServerLines(_)));
@@ -140,6 +161,76 @@ impl Core {
             .filter(|output| matches!(output, Output::ToScripts(..) | Output::Refuse(_)));
         self.pending.extend(lines);
         self.pending.extend(told);
+    }
+
+    /// The pinger, which does nothing by itself, says this.
+    fn pinger(&mut self, input: impl FnOnce(ConnectionId) -> Input<'static>) {
+        self.feed(input(PINGER));
+    }
+
+    /// The pinger hears what core has told it.
+    fn tell_pinger(&mut self) {
+        for output in &self.out {
+            match output {
+                Output::ToPinger(_, ToPinger::Watch(watched)) => {
+                    for peer in watched {
+                        let last = peer.phase.map_or(0, |phase| phase.last_seq);
+                        self.watched = Some((peer.peer, last));
+                    }
+                }
+                Output::ToPinger(_, ToPinger::Forget(_)) => self.watched = None,
+                _ => {}
+            }
+        }
+        let proceeds =
+            |output: &Output| matches!(output, Output::ToPinger(_, ToPinger::Proceed {}));
+        if self.out.iter().any(proceeds) {
+            self.out.retain(|output| !proceeds(output));
+            self.hear(Input::Pinger(PINGER, FromPinger::Proceeding {}));
+            self.hear(Input::EndOfTurn);
+            self.tell_pinger();
+        }
+    }
+
+    /// Whether the peer can be pinged.
+    pub(crate) const fn can_ping(&self) -> bool {
+        self.watched.is_some()
+    }
+
+    /// The peer is pinged, and the server says at once what comes of it.
+    pub(crate) fn ping(&mut self, answers: bool) {
+        let Some((peer, seq)) = &mut self.watched else {
+            return;
+        };
+        *seq += 1;
+        let (peer, seq, due) = (*peer, *seq, self.now);
+        let order = FromPinger::Ping(vec![PingOrder { peer, seq, due }]);
+        self.hear(Input::Pinger(PINGER, order));
+        self.hear(Input::EndOfTurn);
+        let sent = self.out.iter().find_map(|output| match output {
+            Output::ServerLines(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            _ => None,
+        });
+        self.out
+            .retain(|output| !matches!(output, Output::ServerLines(_)));
+        let sent = sent.unwrap_or_default();
+        if let Some(tag) = sent.strip_prefix("PING -background ")
+            && let Some((tag, _)) = tag.split_once(' ')
+        {
+            let result = if answers {
+                "ping-ok 1.0"
+            } else {
+                "ping-timeout"
+            };
+            for line in [
+                format!("BGDETACH {tag}"),
+                format!("BGINFO {tag} {result}"),
+                format!("BGOK {tag}"),
+            ] {
+                self.hear(Input::ServerLine(line.into()));
+            }
+        }
+        self.end_turn();
     }
 
     /// What core puts off for an instant is done here in the same turn: that it comes later is

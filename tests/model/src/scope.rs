@@ -3,7 +3,7 @@
 
 use std::str::FromStr;
 
-use connect_ipc::setup::Lane;
+use connect_ipc::setup::Pair;
 
 /// Which scripts the peer has, and whether an operator runs some.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,31 +16,40 @@ pub enum Scope {
     Both,
     /// `ifup` and `ifdown`, and an operator runs one of them once more.
     Operator,
+    /// `ifup`, `ifdown` and the hooks of a peer that is there at the beginning, and is pinged.
+    Hooks,
 }
 
 impl Scope {
     /// All of them, with their names.
-    const NAMES: [(&str, Scope); 4] = [
+    const NAMES: [(&str, Scope); 5] = [
         ("interface", Scope::Interface),
         ("connection", Scope::Connection),
         ("both", Scope::Both),
         ("operator", Scope::Operator),
+        ("hooks", Scope::Hooks),
     ];
 
-    /// The lanes in which the peer has scripts.
-    pub(crate) fn lanes(self) -> Vec<Lane> {
+    /// The pairs of scripts that the peer has.
+    pub(crate) fn pairs(self) -> Vec<Pair> {
         match self {
-            Scope::Interface | Scope::Operator => vec![Lane::Interface],
-            Scope::Connection => vec![Lane::Connection],
-            Scope::Both => Lane::ALL.to_vec(),
+            Scope::Interface | Scope::Operator => vec![Pair::Interface],
+            Scope::Connection => vec![Pair::Connection],
+            Scope::Both => Pair::OF_PRESENCE.to_vec(),
+            Scope::Hooks => vec![Pair::Interface, Pair::Hooks],
         }
+    }
+
+    /// Whether the peer is pinged.
+    pub(crate) const fn pings(self) -> bool {
+        matches!(self, Scope::Hooks)
     }
 
     /// How often an operator runs a script.
     const fn requests(self) -> u32 {
         match self {
             Scope::Operator => 1,
-            Scope::Interface | Scope::Connection | Scope::Both => 0,
+            Scope::Interface | Scope::Connection | Scope::Both | Scope::Hooks => 0,
         }
     }
 }
@@ -62,7 +71,7 @@ impl FromStr for Scope {
 pub struct Limits {
     /// Which scripts there are.
     pub scope: Scope,
-    /// How often the peer comes or goes, or the server restarts.
+    /// How often the peer comes or goes, answers or does not, or the server restarts.
     pub events: u32,
     /// How often an operator runs a script.
     pub requests: u32,

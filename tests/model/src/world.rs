@@ -26,6 +26,11 @@ pub enum Step {
     Toggle,
     /// The server is started again.
     ServerRestarts,
+    /// The peer is pinged, and answers or does not.
+    Ping {
+        /// Whether it does.
+        answers: bool,
+    },
     /// An operator runs a script of the peer.
     OperatorAsks(InterfaceScript),
     /// Core is killed.
@@ -90,6 +95,8 @@ pub struct World {
     pub(crate) ran: Vec<Start>,
     /// The runs that an operator has asked for.
     pub(crate) requested: BTreeSet<RunId>,
+    /// Whether the peer has answered its last ping.
+    pub(crate) answers: bool,
 }
 
 impl World {
@@ -110,6 +117,7 @@ impl World {
             ended: BTreeSet::new(),
             ran: Vec::new(),
             requested: BTreeSet::new(),
+            answers: true,
         }
     }
 
@@ -204,8 +212,53 @@ impl World {
 
     fn events(&self) -> Vec<Step> {
         let restarts = self.limits.restarts.then_some(Step::ServerRestarts);
-        let events = [Step::Toggle].into_iter().chain(restarts);
+        let pings = [true, false].map(|answers| Step::Ping { answers });
+        let pings = pings.into_iter().filter(|_| self.can_ping());
+        let events = [Step::Toggle].into_iter().chain(restarts).chain(pings);
         events.filter(|_| self.limits.events > 0).collect()
+    }
+
+    /// Whether core can ping the peer, and all else has been answered.
+    fn can_ping(&self) -> bool {
+        let core = self.core.as_ref();
+        let is_free = core
+            .is_some_and(|core| core.is_connected && core.pending.is_empty() && core.can_ping());
+        is_free && self.server.is_present && self.server.said.is_empty()
+    }
+
+    /// The peer is added, and has been set up.
+    #[must_use]
+    pub fn begun(mut self) -> Self {
+        self.limits.events += 1;
+        self.take(Step::Toggle);
+        self.come_to_rest();
+        self
+    }
+
+    /// The peer is added, has been set up, and has answered.
+    #[must_use]
+    pub fn begun_up(self) -> Self {
+        let mut world = self.begun();
+        world.check_once_more();
+        world
+    }
+
+    /// Takes what comes by itself, until nothing does.
+    pub(crate) fn come_to_rest(&mut self) {
+        while let Some(step) = self.moves().first() {
+            self.take(*step);
+        }
+    }
+
+    /// The peer is checked once more, and what follows from that comes.
+    pub(crate) fn check_once_more(&mut self) {
+        if self.can_ping() {
+            self.limits.events += 1;
+            self.take(Step::Ping {
+                answers: self.answers,
+            });
+            self.come_to_rest();
+        }
     }
 
     /// What an operator can ask for, if core can do it.
@@ -228,6 +281,13 @@ impl World {
             Step::ServerRestarts => {
                 self.limits.events -= 1;
                 self.server.restart();
+            }
+            Step::Ping { answers } => {
+                self.limits.events -= 1;
+                self.answers = answers;
+                if let Some(core) = &mut self.core {
+                    core.ping(answers);
+                }
             }
             Step::OperatorAsks(script) => {
                 self.limits.requests -= 1;

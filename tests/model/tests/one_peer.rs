@@ -6,8 +6,8 @@ use model::search::search;
 use model::world::World;
 
 /// The limits of another search, as `SCOPE EVENTS DEATHS SAVES RESTARTS`, if one is wanted: `SCOPE`
-/// is `interface`, `connection`, `both` or `operator`, and with 0 for `RESTARTS` the server is
-/// never started again.
+/// is `interface`, `connection`, `both`, `operator` or `hooks`, and with 0 for `RESTARTS` the
+/// server is never started again.
 const LIMITS: &str = "MODEL_LIMITS";
 
 /// A promise that is broken, shown line by line.
@@ -21,9 +21,16 @@ impl std::fmt::Debug for Broken {
 }
 
 fn look(limits: Limits) -> Result<(), String> {
-    let found = search(World::new(limits)).map_err(|error| format!("{limits:?}: {error}"))?;
-    println!("{limits:?}: {found:?}");
-    assert!(found.at_rest > 1, "{found:?}");
+    let new = World::new(limits);
+    let worlds = match limits.scope {
+        Scope::Hooks => vec![new.clone().begun(), new.begun_up()],
+        _ => vec![new],
+    };
+    for world in worlds {
+        let found = search(world).map_err(|error| format!("{limits:?}: {error}"))?;
+        println!("{limits:?}: {found:?}");
+        assert!(found.at_rest > 1, "{found:?}");
+    }
     Ok(())
 }
 
@@ -81,4 +88,11 @@ fn connect_waits_for_ifup_and_each_lane_keeps_its_promises() {
 fn what_an_operator_runs_is_run_once_and_disturbs_no_pair() {
     let found = look_at(Scope::Operator, &[([1, 0, 0], true)]);
     assert_eq!(found.map_err(Broken), Ok(()));
+}
+
+#[test]
+fn hooks_are_run_once_and_in_turns_between_ifup_and_ifdown() {
+    // .ci/full has what takes longer.
+    let searches = [([2, 0, 0], false), ([1, 0, 0], true), ([1, 1, 0], false)];
+    assert_eq!(look_at(Scope::Hooks, &searches).map_err(Broken), Ok(()));
 }

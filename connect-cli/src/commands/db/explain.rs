@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use clap::Args;
 use connect_ipc::pinger::PingPlan;
 use connect_ipc::scripts::{Command, ScriptKind};
+use connect_ipc::setup::Pair;
 use connect_policy::adding::{self, NoAddress};
 use connect_policy::pinging::{self, PingKind, WhenDead};
 use connect_policy::resolving;
@@ -65,7 +66,7 @@ struct Plan {
     added_by: Vec<String>,
     /// The scripts that would be run, in the order of a peer's life.
     scripts: Vec<ScriptPlan>,
-    /// The variables of `ifup` and `ifdown` that come from the record.
+    /// The variables of `ifup`, `ifdown` and hooks that come from the record.
     environment: BTreeMap<String, String>,
     /// How it is pinged; `null` if it is not watched.
     pings: Option<PingsPlan>,
@@ -226,11 +227,8 @@ impl Plan {
             let text = format!("{host}, again when the peer does not answer");
             say("looked up", &text);
         }
-        let interface =
-            |script: &ScriptPlan| matches!(script.kind, ScriptKind::Ifup | ScriptKind::Ifdown);
-        if self.scripts.iter().any(interface) {
+        if let Some(heading) = self.environment_heading() {
             lines.push((String::new(), Paint::Plain));
-            let heading = "environment of ifup and ifdown, in addition to A_... from the server";
             lines.push((heading.to_owned(), Paint::Heading));
             lines.extend(self.environment.iter().map(|(key, value)| {
                 let line = format!("  {key}={}", text::clean(value));
@@ -241,6 +239,17 @@ impl Plan {
             lines.push((format!("warning: {}", text::clean(fault)), Paint::Doubtful));
         }
         lines
+    }
+
+    /// What stands above the environment; `None` if no script has it.
+    fn environment_heading(&self) -> Option<&'static str> {
+        let has = |pair| self.scripts.iter().any(|script| script.kind.pair() == pair);
+        Some(match (has(Pair::Interface), has(Pair::Hooks)) {
+            (true, false) => "environment of ifup and ifdown, beside A_... from the server",
+            (false, true) => "environment of hooks, beside A_... from the server and H_...",
+            (true, true) => "environment of ifup, ifdown and hooks, beside A_... from the server",
+            (false, false) => return None,
+        })
     }
 }
 
@@ -292,6 +301,14 @@ fn addition(
     (add, causes)
 }
 
+/// A hook, which only a peer that is watched has run.
+fn hook(record: &Record, kind: ScriptKind) -> Result<Option<Script>, ValueError> {
+    if !pinging::is_watched(record) {
+        return Ok(None);
+    }
+    scripts::interface_script(record, kind, vec![record.name().to_owned()], &[])
+}
+
 /// The scripts of a peer, in the order of its life.
 fn all_scripts(record: &Record, faults: &mut Vec<String>) -> Vec<ScriptPlan> {
     let name = record.name();
@@ -307,6 +324,16 @@ fn all_scripts(record: &Record, faults: &mut Vec<String>) -> Vec<ScriptPlan> {
             ScriptKind::Connect,
             "whenever it has been added, and when it does not answer",
             scripts::shell_script(record, ScriptKind::Connect),
+        ),
+        (
+            ScriptKind::OnUp,
+            "when it has come to be connected",
+            hook(record, ScriptKind::OnUp),
+        ),
+        (
+            ScriptKind::OnDown,
+            "when it is connected no more",
+            hook(record, ScriptKind::OnDown),
         ),
         (
             ScriptKind::Disconnect,

@@ -127,6 +127,9 @@ fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
             format!("correct it, and make a new attempt: connect-cli kick {peer}")
         }
         ScriptKind::Disconnect => "correct it; it runs when the peer is removed again".to_owned(),
+        ScriptKind::OnUp | ScriptKind::OnDown => {
+            "correct it; it runs when the peer's connection changes again".to_owned()
+        }
     };
     section.fault(text, &remedy);
 }
@@ -142,7 +145,7 @@ fn how_to_go_on(peer: &str, kind: ScriptKind) -> String {
         ScriptKind::Connect => {
             format!("{look}; connect-cli kick {peer} makes a new attempt")
         }
-        ScriptKind::Disconnect => look.to_owned(),
+        ScriptKind::Disconnect | ScriptKind::OnUp | ScriptKind::OnDown => look.to_owned(),
     }
 }
 

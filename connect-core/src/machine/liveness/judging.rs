@@ -17,11 +17,11 @@ impl Machine {
     pub(in crate::machine) fn ping_result(&mut self, id: PeerId, seq: u32, result: PingResult) {
         let now = self.now;
         let judged = self.peers.judge(id, |liveness| {
-            let replied_before = liveness.phase().failed_checks == 0;
+            let failed_before = liveness.phase().failed_checks;
             let judgement = liveness.result(id, seq, result, now)?;
-            Some((judgement, replied_before))
+            Some((judgement, failed_before))
         });
-        let Some((adoption, Some((judgement, replied_before)))) = judged else {
+        let Some((adoption, Some((judgement, failed_before)))) = judged else {
             return;
         };
         adoption.ping = None;
@@ -31,9 +31,10 @@ impl Machine {
         let due = adoption.liveness.phase().due;
         let changed = match judgement.meaning {
             Meaning::Recovered { .. } => true,
-            Meaning::Missed { attempt, .. } => attempt == 1 && replied_before,
+            Meaning::Missed { attempt, .. } => attempt == 1 && failed_before == 0,
             Meaning::Expected | Meaning::NotSent | Meaning::Void => false,
         };
+        let silent_since = adoption.history.changed;
         if changed {
             adoption.history.changed = Some(now);
         }
@@ -47,6 +48,9 @@ impl Machine {
         self.tell_result(ended, expected.then_some(due));
         if self.events.observing.wants(EventName::Reply) || !expected {
             self.act_on(id, result, judgement, due);
+        }
+        if let Meaning::Expected | Meaning::Recovered { .. } = judgement.meaning {
+            self.note_reply(id, failed_before, silent_since);
         }
     }
 
@@ -104,6 +108,7 @@ impl Machine {
                 next_ms,
             });
             self.unreachable(id);
+            self.note_unreachable(id);
         }
     }
 

@@ -36,7 +36,7 @@ impl Machine {
         let kind = ScriptKind::Ifup;
         let script = interface_script(&record, kind, arguments, algorithms);
         Some(Prepared {
-            setup: self.made(id, kind.lane()),
+            setup: self.made(id, kind.pair()),
             ..Prepared::new(peer.name(), kind, record, script)
         })
     }
@@ -92,7 +92,7 @@ impl Machine {
         }
         let id = self.scripts.number();
         if let Some(SetupState::Made(_)) = run.setup {
-            self.setup_ordered(&peer, kind.lane(), id);
+            self.setup_ordered(&peer, kind.pair(), id);
         }
         if let Some(by) = asked_by
             && let Some(waits_for) = self.scripts.waits_for(&peer, kind.lane(), self.now)
@@ -119,7 +119,7 @@ impl Machine {
         why: String,
         asked_by: Option<OperatorRequest>,
     ) {
-        self.setup_not_ordered(&peer, kind.lane());
+        self.setup_not_ordered(&peer, kind.pair());
         let run = EndedRun {
             peer,
             at: self.now,

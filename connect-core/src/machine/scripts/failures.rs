@@ -60,9 +60,10 @@ impl Failures {
         }
     }
 
-    /// A peer is removed from the server, so failures of its `ifup` and `connect` no longer matter.
+    /// A peer is removed from the server, so failures of its `ifup`, `connect` and `on-up` no longer
+    /// matter.
     pub(in crate::machine) fn peer_removed(&mut self, peer: &str) {
-        let is_over = |kind| matches!(kind, ScriptKind::Ifup | ScriptKind::Connect);
+        let is_over = |kind: ScriptKind| kind.undone_by().is_some();
         let forgotten = self.forget(peer, &is_over);
         self.untold.extend(forgotten);
     }

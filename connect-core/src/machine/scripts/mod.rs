@@ -32,7 +32,7 @@ use connect_ipc::control::{
     ServerLink, WaitsFor,
 };
 use connect_ipc::scripts::{Child, EndedRun, ScriptKind, UnderWay};
-use connect_ipc::setup::{ByLane, Lane, SetupChange};
+use connect_ipc::setup::{ByLane, Lane, Pair, SetupChange};
 
 use super::helper::Helper;
 use super::limits::GRACE;
@@ -116,11 +116,15 @@ impl Scripts {
     /// The setups that are certain: an order that the helper does not have yet is lost if core
     /// ends, and the next core must give it again. If the helper has it after all, it says so.
     pub(super) fn certain(&self, mut setups: PeerSetups) -> PeerSetups {
-        for lane in Lane::ALL {
-            if let Progress::Ordered { last, .. } = setups.get(lane)
+        for pair in Pair::ALL {
+            if let Progress::Ordered { last, .. } = setups.get(pair)
                 && self.runs.get(last).is_some_and(|run| run.order.is_some())
             {
-                setups.set(lane, Progress::Due);
+                let again = match pair {
+                    Pair::Interface | Pair::Connection => Progress::Due,
+                    Pair::Hooks => Progress::Idle,
+                };
+                setups.set(pair, again);
             }
         }
         setups
@@ -128,11 +132,11 @@ impl Scripts {
 
     /// Whether another `ifup` of a peer than this one has not ended, among those since the `first`
     /// that was for its setup. Each one before has its own `ifdown`.
-    pub(super) fn has_other_ifup(&self, peer: &str, lane: Lane, first: RunId, than: RunId) -> bool {
+    pub(super) fn has_other_ifup(&self, peer: &str, pair: Pair, first: RunId, than: RunId) -> bool {
         let mut runs = self.runs.pending_of(peer);
         let is_other =
             |id: RunId, kind: ScriptKind| kind == ScriptKind::Ifup && id >= first && id != than;
-        lane == Lane::Interface && runs.any(|(id, run)| is_other(id, run.kind))
+        pair == Pair::Interface && runs.any(|(id, run)| is_other(id, run.kind))
     }
 
     /// The server is lost. This goes through all runs.
@@ -140,7 +144,7 @@ impl Scripts {
         let active = self
             .runs
             .iter()
-            .filter(|(_, run)| run.kind.lane() == Lane::Interface && !run.has_ended());
+            .filter(|(_, run)| run.kind.pair() == Pair::Interface && !run.has_ended());
         self.recovery
             .server_lost(active.map(|(_, run)| run.peer.as_str()));
     }
@@ -148,7 +152,7 @@ impl Scripts {
     /// Whether an interface script of a peer has not ended.
     pub(super) fn is_interface_active(&self, peer: &str) -> bool {
         let mut runs = self.runs.of(peer);
-        runs.any(|(_, run)| run.kind.lane() == Lane::Interface)
+        runs.any(|(_, run)| run.kind.pair() == Pair::Interface)
     }
 
     /// When there is something to be decided, if a server is joined, or to tell the helper.

@@ -7,6 +7,7 @@ use connect_ipc::RunId;
 use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{Run, ScriptKind};
 use connect_ipc::setup::SetupState;
+use connect_policy::hooks::{self, DefaultHooks, Occasion};
 use connect_policy::scripts::{Script, interface_script, shell_script};
 use connect_policy::{ValueError, size};
 use peerdb::Record;
@@ -21,7 +22,7 @@ pub(in crate::machine) struct Prepared {
     pub(in crate::machine) record: Record,
     /// `None` if the record does not name one.
     pub(in crate::machine) script: Result<Option<Script>, ValueError>,
-    /// The new state of the peer's setup in the lane of the script; `None` if it does not change.
+    /// The new state of the peer's setup that the script belongs to; `None` if it does not change.
     pub(in crate::machine) setup: Option<SetupState>,
     /// The run that it undoes, if that may not have been started.
     pub(in crate::machine) undoes: Option<RunId>,
@@ -54,6 +55,18 @@ impl Prepared {
         let kind = ScriptKind::Ifdown;
         let script = interface_script(record, kind, vec![name.to_owned()], algorithms);
         Self::new(name, kind, record.clone(), script)
+    }
+
+    /// A hook, with what it is told beside the record: the algorithms and the occasion.
+    pub(in crate::machine) fn hook(
+        name: &str,
+        kind: ScriptKind,
+        record: Record,
+        defaults: &DefaultHooks,
+        (algorithms, occasion): (&[(String, String)], &Occasion),
+    ) -> Self {
+        let script = hooks::script(&record, defaults, kind, algorithms, occasion);
+        Self::new(name, kind, record, script)
     }
 
     /// `connect` or `disconnect`, through the shell.

@@ -14,7 +14,7 @@ use connect_ipc::scripts::{
     Child, Ended, EndedRun, FromScripts, KILL_AFTER, LINGERING, SURVIVES_AFTER, Stream, ToScripts,
     UnderWay,
 };
-use connect_ipc::setup::Lane;
+use connect_ipc::setup::{Lane, Pair};
 use tripe_admin::challenge::{self, MIN_LENGTH, is_letter};
 
 use super::runs::{Challenge, RunState};
@@ -128,7 +128,7 @@ impl Machine {
         };
         let limit = state.limit.map(|limit| Duration::from_secs(limit.into()));
         let (peer, script, asked_by) = (state.peer.clone(), state.kind, state.asked_by());
-        self.setup_started(&peer, script.lane(), id);
+        self.setup_started(&peer, script.pair(), id);
         // By then it has ended, or the helper reports that it cannot be ended.
         let word = limit.map(|limit| self.now + limit + KILL_AFTER + SURVIVES_AFTER);
         self.scripts.owe(id, word);
@@ -159,7 +159,7 @@ impl Machine {
         let mut stop = Vec::new();
         for run in known {
             there.insert(run.run);
-            if run.kind.lane() == Lane::Interface {
+            if run.kind.pair() == Pair::Interface {
                 self.scripts.recovery.note_active(&run.peer);
             }
             let known = self.scripts.runs.get(run.run);
@@ -181,7 +181,7 @@ impl Machine {
                 let since = start_of(child, self.now);
                 self.scripts.runs.start(run.run, child, since);
                 self.scripts.watch_later(run.run, child, self.now);
-                self.setup_started(&run.peer, run.kind.lane(), run.run);
+                self.setup_started(&run.peer, run.kind.pair(), run.run);
             }
         }
         self.scripts.settling.keep(|run| there.contains(&run));
@@ -344,7 +344,7 @@ impl Machine {
         let Some((run, asked_by)) = self.scripts.runs.end(id) else {
             return;
         };
-        let (peer, lane) = (run.peer.clone(), run.kind.lane());
+        let (peer, pair) = (run.peer.clone(), run.kind.pair());
         let progress = match (&end, run.child()) {
             (Ended::NotStarted(_), _) | (Ended::Stopped, None) => Progress::NeverStarted,
             _ => Progress::Made,
@@ -366,7 +366,7 @@ impl Machine {
         } else {
             self.scripts.runs.bound_ended(LINGERING);
         }
-        self.setup_ended(&peer, lane, id, progress);
+        self.setup_ended(&peer, pair, id, progress);
         self.conclude(Some(id), ended, asked_by);
     }
 }

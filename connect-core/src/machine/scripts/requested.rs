@@ -11,7 +11,7 @@ use connect_ipc::control::{Reply, ScriptPlan, ServerLink};
 use connect_ipc::event::EventKind;
 use connect_ipc::frame::length;
 use connect_ipc::scripts::{InterfaceScript, ScriptKind};
-use connect_ipc::setup::Lane;
+use connect_ipc::setup::Pair;
 
 use crate::machine::Machine;
 use crate::machine::commands::MAX_ASKED;
@@ -106,7 +106,7 @@ impl Machine {
     /// answered a question, or the script helper has said what it keeps.
     fn comes_too_early(&self, id: PeerId) -> bool {
         self.peers.get(id).is_some_and(|peer| {
-            let is_due = peer.setups.get(Lane::Interface) == Progress::Due;
+            let is_due = peer.setups.get(Pair::Interface) == Progress::Due;
             is_due || self.scripts.recovery.is_pending(peer.name())
         })
     }
@@ -141,9 +141,9 @@ impl Machine {
         };
         match request.purpose {
             ScriptPurpose::Run => {
-                let lane = prepared.kind.lane();
+                let pair = prepared.kind.pair();
                 let setups = self.peers.get(id).map(|peer| peer.setups);
-                let ordered = setups.map(|setups| setups.get(lane));
+                let ordered = setups.map(|setups| setups.get(pair));
                 let setup = match ordered {
                     // The earlier one makes the setup, and this one repeats it.
                     Some(Progress::Ordered { .. }) => None,

@@ -116,9 +116,12 @@ impl Machine {
     fn address_answered(&mut self, id: PeerId, words: Vec<String>) {
         self.server.questions.answered();
         let address = Address::from_words(words);
-        if let (Some(peer), Some(address)) = (self.peers.get_mut(id), address) {
-            peer.particulars = Particulars::Known;
+        if let Some(address) = address {
             self.peers.set_address(id, &address);
+        }
+        if let Some(peer) = self.peers.get_mut(id) {
+            // If the server does not tell the address, decisions do not wait for it.
+            peer.particulars = Particulars::Known;
         }
         self.reconcile_known(id);
     }

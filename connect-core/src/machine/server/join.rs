@@ -18,7 +18,7 @@ use crate::machine::peers::Particulars;
 use crate::machine::requester::Requester;
 use crate::machine::setups::progress::{PeerSetups, Progress};
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
-use connect_ipc::setup::ServerRun;
+use connect_ipc::setup::{Pair, ServerRun};
 
 /// How long the provider that has our name may take to answer: one that runs answers at once.
 const PROBE_LIMIT: Duration = Duration::from_secs(3);
@@ -324,7 +324,7 @@ impl Machine {
             let record = self.database.current.peer(&name).cloned();
             let id = self.peers.insert(&name, record, self.now);
             if let Some(peer) = self.peers.get_mut(id) {
-                peer.setups = PeerSetups::both(newcomers);
+                peer.setups = PeerSetups::of_presence(newcomers);
             }
             self.reconcile_listed(id, false);
             self.server.questions.add(id);
@@ -341,8 +341,10 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        if resumed && startup && peer.setups == PeerSetups::both(Progress::Found) {
-            peer.setups = PeerSetups::both(Progress::Due);
+        if resumed && startup && peer.setups.are_found() {
+            for pair in Pair::OF_PRESENCE {
+                peer.setups.set(pair, Progress::Due);
+            }
         }
         // If it was to be killed, the command was lost with the connection.
         peer.killed_for = None;

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use connect_ipc::scripts::{ScriptKind, ToScripts};
-use connect_ipc::setup::{Lane, Made, Setup, SetupChange, SetupKey, SetupState};
+use connect_ipc::setup::{Made, Pair, Setup, SetupChange, SetupKey, SetupState};
 use connect_ipc::{PeerId, RunId};
 use connect_policy::changes::{after_ifup, for_ifdown};
 use peerdb::Record;
@@ -18,31 +18,23 @@ use crate::machine::peers::{Particulars, Peer};
 use crate::machine::scripts::prepared::Prepared;
 use crate::machine::server::{AfterAlgs, Pending};
 
-/// The scripts of a lane: the one that makes a setup, and the one that undoes it.
-const fn scripts(lane: Lane) -> [ScriptKind; 2] {
-    match lane {
-        Lane::Interface => [ScriptKind::Ifup, ScriptKind::Ifdown],
-        Lane::Connection => [ScriptKind::Connect, ScriptKind::Disconnect],
-    }
-}
-
-/// Whether a record names a script of a lane.
-pub(super) fn names_script(record: &Record, lane: Lane) -> bool {
-    let mut scripts = scripts(lane).into_iter();
+/// Whether a record names a script of a pair.
+fn names_script(record: &Record, pair: Pair) -> bool {
+    let mut scripts = pair.scripts().into_iter();
     scripts.any(|script| record.get(script.name()).is_some())
 }
 
-/// Whether a record names the script that makes the setup of a lane.
-pub(super) fn has_maker(record: Option<&Record>, lane: Lane) -> bool {
-    let [maker, _] = scripts(lane);
+/// Whether a record names the script that makes the setup of a pair.
+fn has_maker(record: Option<&Record>, pair: Pair) -> bool {
+    let [maker, _] = pair.scripts();
     record.is_some_and(|record| record.get(maker.name()).is_some())
 }
 
-/// The progress of a lane's setup for a peer that was just added.
-pub(super) fn at_first(record: Option<&Record>, lane: Lane) -> Progress {
-    if has_maker(record, lane) {
+/// The progress of a pair's setup for a peer that was just added.
+pub(super) fn at_first(record: Option<&Record>, pair: Pair) -> Progress {
+    if has_maker(record, pair) {
         Progress::Due
-    } else if record.is_some_and(|record| names_script(record, lane)) {
+    } else if record.is_some_and(|record| names_script(record, pair)) {
         // `ifdown' without `ifup' is run for a peer that goes.
         Progress::Made
     } else {
@@ -51,18 +43,26 @@ pub(super) fn at_first(record: Option<&Record>, lane: Lane) -> Progress {
 }
 
 impl Machine {
-    /// Makes the setups of a peer in these lanes (connect(8), "Configuring interfaces" and "Dynamic
-    /// connection").
-    pub(super) fn make(&mut self, id: PeerId, lanes: &[Lane]) {
+    /// Whether a peer with this record has a script of a pair.
+    pub(super) fn has_script(&self, record: &Record, pair: Pair) -> bool {
+        match pair {
+            Pair::Interface | Pair::Connection => names_script(record, pair),
+            Pair::Hooks => self.config.hooks.has_any(record),
+        }
+    }
+
+    /// Makes the setups of a peer for these pairs (connect(8), "Configuring interfaces" and
+    /// "Dynamic connection").
+    pub(super) fn make(&mut self, id: PeerId, pairs: &[Pair]) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
         let record = peer.record.as_ref();
-        let names = |lane| lanes.contains(&lane) && record.is_some_and(|it| names_script(it, lane));
-        let (interface, connection) = (names(Lane::Interface), names(Lane::Connection));
-        let progress = lanes.iter().map(|lane| (*lane, at_first(record, *lane)));
-        for (lane, progress) in progress.collect::<Vec<_>>() {
-            peer.setups.set(lane, progress);
+        let names = |pair| pairs.contains(&pair) && record.is_some_and(|it| names_script(it, pair));
+        let (interface, connection) = (names(Pair::Interface), names(Pair::Connection));
+        let progress = pairs.iter().map(|pair| (*pair, at_first(record, *pair)));
+        for (pair, progress) in progress.collect::<Vec<_>>() {
+            peer.setups.set(pair, progress);
         }
         self.scripts.failures.peer_added(peer.name());
         let (name, particulars) = (peer.name().to_owned(), peer.particulars);
@@ -104,7 +104,7 @@ impl Machine {
         };
         let name = peer.name().to_owned();
         self.stop_connect(&name);
-        let setup = self.made(id, Lane::Connection);
+        let setup = self.made(id, Pair::Connection);
         let kind = ScriptKind::Connect;
         self.order_setup(Prepared {
             setup,
@@ -114,25 +114,25 @@ impl Machine {
 
     /// Orders a script that changes a setup, or, if there is none, tells the script helper to keep
     /// the change.
-    fn order_setup(&mut self, prepared: Prepared) {
+    pub(super) fn order_setup(&mut self, prepared: Prepared) {
         if !matches!(prepared.script, Ok(None)) {
             return self.order(prepared, None);
         }
-        let lane = prepared.kind.lane();
+        let pair = prepared.kind.pair();
         let Some(state) = prepared.setup else { return };
-        if names_script(&prepared.record, lane) || matches!(state, SetupState::Undone {}) {
-            self.note_setup(&prepared.peer, lane, state);
+        if self.has_script(&prepared.record, pair) || matches!(state, SetupState::Undone {}) {
+            self.note_setup(&prepared.peer, pair, state);
         }
     }
 
-    /// The setup of a peer in a lane as it is made now; `None` if the peer is gone.
-    pub(in crate::machine) fn made(&self, id: PeerId, lane: Lane) -> Option<SetupState> {
+    /// The setup of a peer as it is made now; `None` if the peer is gone.
+    pub(in crate::machine) fn made(&self, id: PeerId, pair: Pair) -> Option<SetupState> {
         let peer = self.peers.get(id)?;
-        let record = match (lane, &peer.superseded, &peer.record) {
-            (Lane::Interface, Some(in_use), Some(record)) => Some(after_ifup(in_use, record)),
+        let record = match (pair, &peer.superseded, &peer.record) {
+            (Pair::Interface, Some(in_use), Some(record)) => Some(after_ifup(in_use, record)),
             _ => peer.record_in_use().cloned(),
         };
-        let run = match peer.setups.get(lane) {
+        let run = match peer.setups.get(pair) {
             Progress::Made | Progress::NoScript => None,
             _ => Some(self.scripts.next_run()),
         };
@@ -160,32 +160,34 @@ impl Machine {
         let Some(id) = self.peers.find(name) else {
             return;
         };
-        for lane in Lane::ALL {
+        for pair in Pair::ALL {
             let Some(peer) = self.peers.get(id) else {
                 return;
             };
             let record = peer.record.as_ref();
-            let is_kept = record.is_some_and(|it| names_script(it, lane));
-            let run = match peer.setups.get(lane) {
+            let is_kept = record.is_some_and(|it| self.has_script(it, pair));
+            let run = match peer.setups.get(pair) {
                 Progress::Made => None,
                 Progress::Ordered { last, .. } => Some(last),
-                Progress::Found | Progress::Due | Progress::NoScript | Progress::NeverStarted => {
-                    continue;
-                }
+                Progress::Found
+                | Progress::Due
+                | Progress::NoScript
+                | Progress::NeverStarted
+                | Progress::Idle => continue,
             };
             if is_kept {
                 let made = self.made_with(peer, peer.record_in_use(), run);
-                self.note_setup(name, lane, made);
+                self.note_setup(name, pair, made);
             }
         }
     }
 
     /// Tells the script helper to keep a change for which there is no script.
-    pub(super) fn note_setup(&mut self, name: &str, lane: Lane, state: SetupState) {
+    pub(super) fn note_setup(&mut self, name: &str, pair: Pair, state: SetupState) {
         let number = self.scripts.number();
         let key = SetupKey {
             peer: name.to_owned(),
-            lane,
+            pair,
         };
         let setup = Setup { key, state };
         let change = SetupChange { number, setup };
@@ -195,20 +197,26 @@ impl Machine {
 
     /// Undoes what is left of the setups of a peer that the server does not have any more.
     pub(in crate::machine) fn undo_all(&mut self, name: &str, remains: &Remains) {
-        // `disconnect` tells the other end, which may need some time.
-        for lane in [Lane::Connection, Lane::Interface] {
-            let progress = remains.setups.get(lane);
-            if decide(progress.past(), Now::Absent).undo {
-                self.undo(name, lane, remains);
-            } else if progress == Progress::NeverStarted {
-                self.note_setup(name, lane, SetupState::Undone {});
-            }
+        // The interface last: until then hooks can use it, and `disconnect` tells the other end,
+        // which may need some time.
+        for pair in Pair::ALL.into_iter().rev() {
+            self.undo_one(name, pair, remains);
+        }
+    }
+
+    /// Undoes what is left of one setup, or has it noted that there is nothing to undo.
+    pub(super) fn undo_one(&mut self, name: &str, pair: Pair, remains: &Remains) {
+        let progress = remains.setups.get(pair);
+        if decide(progress.past(), Now::Absent).undo {
+            self.undo(name, pair, remains);
+        } else if progress == Progress::NeverStarted {
+            self.note_setup(name, pair, SetupState::Undone {});
         }
     }
 
     /// Undoes what is left of a setup.
-    pub(super) fn undo(&mut self, name: &str, lane: Lane, remains: &Remains) {
-        if lane == Lane::Connection {
+    pub(super) fn undo(&mut self, name: &str, pair: Pair, remains: &Remains) {
+        if pair == Pair::Connection {
             // A command that an earlier core had ordered would delay what follows.
             self.stop_connect(name);
         }
@@ -218,19 +226,23 @@ impl Machine {
         let Some(record) = current.or(remains.record.as_ref()).cloned() else {
             return;
         };
+        let progress = remains.setups.get(pair);
+        if pair == Pair::Hooks {
+            return self.undo_hooks(name, record, remains);
+        }
         let before = remains.in_use.as_deref().or(remains.record.as_ref());
-        let was_kept = before.is_some_and(|it| names_script(it, lane));
-        if !was_kept && !names_script(&record, lane) {
+        let was_kept = before.is_some_and(|it| self.has_script(it, pair));
+        if !was_kept && !self.has_script(&record, pair) {
             return;
         }
-        if remains.setups.get(lane) == Progress::NoScript && has_maker(Some(&record), lane) {
+        if progress == Progress::NoScript && has_maker(Some(&record), pair) {
             // The record has got the script since, so it was never started.
             return;
         }
-        let prepared = match lane {
-            Lane::Connection => Prepared::shell(name, ScriptKind::Disconnect, record),
+        let prepared = match pair {
+            Pair::Connection => Prepared::shell(name, ScriptKind::Disconnect, record),
             // It takes down what `ifup` has set up, with the values that `ifup` had.
-            Lane::Interface => {
+            Pair::Interface | Pair::Hooks => {
                 let algorithms = remains.algorithms.as_deref().unwrap_or_default();
                 let in_use = remains.in_use.as_ref();
                 let record = in_use.map_or(record.clone(), |it| for_ifdown(it, &record));
@@ -239,10 +251,10 @@ impl Machine {
         };
         self.order_setup(Prepared {
             setup: Some(SetupState::Undone {}),
-            undoes: match remains.setups.get(lane) {
+            undoes: match progress {
                 // If an operator has ordered another one, that may be started.
                 Progress::Ordered { first, last }
-                    if !self.scripts.has_other_ifup(name, lane, first, last) =>
+                    if !self.scripts.has_other_ifup(name, pair, first, last) =>
                 {
                     Some(last)
                 }
@@ -253,9 +265,9 @@ impl Machine {
     }
 
     /// A run that makes a setup was ordered.
-    pub(in crate::machine) fn setup_ordered(&mut self, name: &str, lane: Lane, run: RunId) {
+    pub(in crate::machine) fn setup_ordered(&mut self, name: &str, pair: Pair, run: RunId) {
         if let Some(peer) = self.peers.named_mut(name) {
-            let progress = match peer.setups.get(lane) {
+            let progress = match peer.setups.get(pair) {
                 Progress::Made => Progress::Made,
                 Progress::Ordered { first, .. } => Progress::Ordered { first, last: run },
                 _ => Progress::Ordered {
@@ -263,26 +275,26 @@ impl Machine {
                     last: run,
                 },
             };
-            peer.setups.set(lane, progress);
+            peer.setups.set(pair, progress);
         }
     }
 
     /// A script could not be ordered.
-    pub(in crate::machine) fn setup_not_ordered(&mut self, name: &str, lane: Lane) {
+    pub(in crate::machine) fn setup_not_ordered(&mut self, name: &str, pair: Pair) {
         if let Some(peer) = self.peers.named_mut(name)
-            && peer.setups.get(lane) == Progress::Due
+            && peer.setups.get(pair) == Progress::Due
         {
-            peer.setups.set(lane, Progress::NeverStarted);
+            peer.setups.set(pair, Progress::NeverStarted);
         }
     }
 
     /// A script has started: if it makes a setup, that is made.
-    pub(in crate::machine) fn setup_started(&mut self, name: &str, lane: Lane, run: RunId) {
+    pub(in crate::machine) fn setup_started(&mut self, name: &str, pair: Pair, run: RunId) {
         if let Some(peer) = self.peers.named_mut(name)
-            && let Progress::Ordered { first, last } = peer.setups.get(lane)
+            && let Progress::Ordered { first, last } = peer.setups.get(pair)
             && (first..=last).contains(&run)
         {
-            peer.setups.set(lane, Progress::Made);
+            peer.setups.set(pair, Progress::Made);
         }
     }
 
@@ -291,18 +303,18 @@ impl Machine {
     pub(in crate::machine) fn setup_ended(
         &mut self,
         name: &str,
-        lane: Lane,
+        pair: Pair,
         run: RunId,
         progress: Progress,
     ) {
         if progress == Progress::NeverStarted {
-            self.scripts.recovery.never_started(name, lane, run);
+            self.scripts.recovery.never_started(name, pair, run);
         }
         if let Some(peer) = self.peers.named_mut(name)
-            && let Progress::Ordered { last, .. } = peer.setups.get(lane)
+            && let Progress::Ordered { last, .. } = peer.setups.get(pair)
             && last == run
         {
-            peer.setups.set(lane, progress);
+            peer.setups.set(pair, progress);
         }
     }
 }

@@ -5,9 +5,11 @@
 //! ```text
 //!   a peer is added, removed, listed --> [decision] --> [making] --> orders for the script helper
 //!   setups that earlier cores had made --> [recovery] --^
+//!   a peer answers, or does not any more --> [hooking] --> [making]
 //! ```
 
 mod decision;
+mod hooking;
 mod making;
 pub(super) mod progress;
 mod recalling;

@@ -2,12 +2,12 @@
 //! The progress of the setups of a peer.
 
 use connect_ipc::RunId;
-use connect_ipc::setup::{ByLane, Lane};
+use connect_ipc::setup::{ByLane, ByPair, Pair};
 use serde::{Deserialize, Serialize};
 
 use super::decision::Past;
 
-/// The progress of the setup of a peer in one lane.
+/// The progress of one setup of a peer.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::machine) enum Progress {
@@ -30,6 +30,8 @@ pub(in crate::machine) enum Progress {
     NoScript,
     /// The run that was to make it never started, so that there is nothing to undo.
     NeverStarted,
+    /// Of the hooks alone: the peer has not answered since it came, or since it was unreachable.
+    Idle,
 }
 
 impl Progress {
@@ -40,36 +42,97 @@ impl Progress {
             Progress::Due => Past::Due,
             Progress::Ordered { .. } | Progress::Made | Progress::NoScript => Past::Made,
             Progress::NeverStarted => Past::NeverStarted,
+            Progress::Idle => Past::Nothing,
         }
     }
 }
 
 /// The setups of one peer.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(transparent)]
-pub(in crate::machine) struct PeerSetups(ByLane<Progress>);
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub(in crate::machine) struct PeerSetups {
+    #[serde(flatten)]
+    of_presence: ByLane<Progress>,
+    /// A peer that answers has no hooks as a rule.
+    #[serde(
+        default = "PeerSetups::no_hooks",
+        skip_serializing_if = "PeerSetups::are_no_hooks"
+    )]
+    hooks: Progress,
+}
+
+impl Default for PeerSetups {
+    fn default() -> Self {
+        PeerSetups::of_presence(Progress::default())
+    }
+}
 
 impl PeerSetups {
-    /// The same progress in both lanes.
-    pub(in crate::machine) const fn both(progress: Progress) -> Self {
-        PeerSetups(ByLane {
-            interface: progress,
-            connection: progress,
-        })
+    const fn no_hooks() -> Progress {
+        Progress::NoScript
     }
 
-    /// The progress in a lane.
-    pub(in crate::machine) const fn get(&self, lane: Lane) -> Progress {
-        *self.0.get(lane)
+    fn are_no_hooks(hooks: &Progress) -> bool {
+        *hooks == Self::no_hooks()
     }
 
-    /// Sets the progress in a lane.
-    pub(in crate::machine) const fn set(&mut self, lane: Lane, progress: Progress) {
-        *self.0.get_mut(lane) = progress;
+    /// Interface and connection of a peer that has not answered yet have come as far.
+    pub(in crate::machine) const fn of_presence(progress: Progress) -> Self {
+        PeerSetups {
+            of_presence: ByLane {
+                interface: progress,
+                connection: progress,
+            },
+            hooks: Progress::Idle,
+        }
     }
 
-    /// Whether everything was made, as for most peers.
-    pub(in crate::machine) fn are_made(&self) -> bool {
-        *self == Self::both(Progress::Made)
+    /// All have come as far.
+    pub(in crate::machine) const fn all(progress: Progress) -> Self {
+        PeerSetups {
+            hooks: progress,
+            ..Self::of_presence(progress)
+        }
+    }
+
+    /// Everything was made of a peer that answers and has no hooks: most peers are so.
+    pub(in crate::machine) const fn usual() -> Self {
+        PeerSetups {
+            hooks: Self::no_hooks(),
+            ..Self::of_presence(Progress::Made)
+        }
+    }
+
+    /// How far it has come with a pair of scripts.
+    pub(in crate::machine) const fn get(&self, pair: Pair) -> Progress {
+        match pair {
+            Pair::Interface => self.of_presence.interface,
+            Pair::Connection => self.of_presence.connection,
+            Pair::Hooks => self.hooks,
+        }
+    }
+
+    /// It has come so far.
+    pub(in crate::machine) const fn set(&mut self, pair: Pair, progress: Progress) {
+        match pair {
+            Pair::Interface => self.of_presence.interface = progress,
+            Pair::Connection => self.of_presence.connection = progress,
+            Pair::Hooks => self.hooks = progress,
+        }
+    }
+
+    /// Whether the peer was there before the service, which has made nothing for it.
+    pub(in crate::machine) fn are_found(&self) -> bool {
+        let found = |pair| self.get(pair) == Progress::Found;
+        Pair::OF_PRESENCE.into_iter().all(found)
+    }
+
+    /// Whether it is as with most peers.
+    pub(in crate::machine) fn are_usual(&self) -> bool {
+        *self == Self::usual()
+    }
+
+    /// What they are for decisions.
+    pub(super) fn pasts(&self) -> ByPair<Past> {
+        ByPair::of(|pair| self.get(pair).past())
     }
 }

@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use connect_ipc::PeerId;
 use connect_ipc::control::ServerLink;
-use connect_ipc::setup::{ByLane, Lane, Made, SetupState};
+use connect_ipc::event::Removal;
+use connect_ipc::setup::{ByPair, Made, Pair, SetupState};
 use connect_policy::changes::of_present;
 use peerdb::Record;
 
 use super::decision::{Now, Past, decide};
-use super::making::{at_first, names_script};
+use super::making::at_first;
 use super::progress::{PeerSetups, Progress};
-use super::recovery::{Cause, DECIDED_IN_A_TURN, pasts};
+use super::recovery::{Cause, DECIDED_IN_A_TURN};
 use super::remains::Remains;
 use crate::machine::Machine;
 use crate::machine::peers::{Particulars, Peer};
@@ -26,30 +27,31 @@ impl Machine {
             return;
         };
         // The saved state for the next core says so, too.
-        peer.setups = PeerSetups::both(Progress::Due);
+        peer.setups = PeerSetups::of_presence(Progress::Due);
         let name = peer.name().to_owned();
         if self.is_undecided(&name) {
             let recovery = &mut self.scripts.recovery;
-            recovery.listed(&name, ByLane::of(|_| Past::Nothing), None, Now::Another);
+            recovery.listed(&name, ByPair::of(|_| Past::Nothing), None, Now::Another);
             self.reconcile(&name);
         } else {
-            self.make(id, &Lane::ALL);
+            self.make(id, &Pair::OF_PRESENCE);
         }
     }
 
     /// Undoes what was made for a peer that is gone, unless it is not known yet what that is.
-    pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer) {
+    pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer, removal: Removal) {
         let mut remains = Remains::of(peer);
-        for lane in Lane::ALL {
-            if peer.setups.get(lane) == Progress::Due {
+        remains.occasion = Some(self.departure_of(peer, removal));
+        for pair in Pair::OF_PRESENCE {
+            if peer.setups.get(pair) == Progress::Due {
                 // If there is no script, there is nothing to wait for.
                 remains
                     .setups
-                    .set(lane, at_first(peer.record.as_ref(), lane));
+                    .set(pair, at_first(peer.record.as_ref(), pair));
             }
         }
         if self.is_undecided(name) {
-            let past = pasts(&remains.setups);
+            let past = remains.setups.pasts();
             self.scripts.recovery.removed(name, past, remains);
             self.reconcile(name);
         } else {
@@ -59,7 +61,7 @@ impl Machine {
 
     /// Whether nothing may be ordered for a peer yet. A server that is being joined may be about to
     /// list a peer for which it has just sent a notification.
-    fn is_undecided(&self, name: &str) -> bool {
+    pub(super) fn is_undecided(&self, name: &str) -> bool {
         self.server.link() != ServerLink::Up || self.scripts.recovery.is_pending(name)
     }
 
@@ -70,18 +72,20 @@ impl Machine {
             return;
         };
         let name = peer.name().to_owned();
-        let names = |lane| {
+        let names = |pair| {
             let record = peer.record_in_use();
-            record.is_some_and(|it| names_script(it, lane))
+            record.is_some_and(|it| self.has_script(it, pair))
         };
-        let is_kept = names(Lane::Interface) || names(Lane::Connection);
+        // Hooks may have been run whose keys have gone since.
+        let hooks = decide(peer.setups.get(Pair::Hooks).past(), Now::Absent);
+        let is_kept = Pair::ALL.into_iter().any(names) || hooks.undo;
         if !is_kept && self.scripts.recovery.is_known() {
             self.note_no_script(id);
             return;
         }
         let now = if another { Now::Another } else { Now::Same };
         let remains = is_kept.then(|| Remains::of(peer));
-        let past = pasts(&peer.setups);
+        let past = peer.setups.pasts();
         self.scripts.recovery.listed(&name, past, remains, now);
         if let Some(peer) = self.peers.get_mut(id)
             && peer.particulars == Particulars::Known
@@ -96,9 +100,9 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        for lane in Lane::ALL {
-            if peer.setups.get(lane) == Progress::Due {
-                peer.setups.set(lane, Progress::NoScript);
+        for pair in Pair::OF_PRESENCE {
+            if peer.setups.get(pair) == Progress::Due {
+                peer.setups.set(pair, Progress::NoScript);
             }
         }
     }
@@ -135,9 +139,9 @@ impl Machine {
         let Some(nows) = self.nows(name, id) else {
             return;
         };
-        if Lane::ALL
+        if Pair::ALL
             .into_iter()
-            .any(|lane| *nows.get(lane) == Now::Another)
+            .any(|pair| *nows.get(pair) == Now::Another)
         {
             // Failures belong to the earlier peer of this name.
             self.scripts.failures.peer_removed(name);
@@ -145,9 +149,9 @@ impl Machine {
         let (cause, mut told) = self.scripts.recovery.decided(name);
         let (mut makes, mut has_moved) = (Vec::new(), false);
         // As for a peer that is removed: `disconnect` before `ifdown`.
-        for lane in Lane::ALL.into_iter().rev() {
-            let (told, now) = (told.get_mut(lane).take(), *nows.get(lane));
-            let past = past(told.as_ref(), cause.as_ref(), lane);
+        for pair in Pair::ALL.into_iter().rev() {
+            let (told, now) = (told.get_mut(pair).take(), *nows.get(pair));
+            let past = past(told.as_ref(), cause.as_ref(), pair);
             let decision = decide(past, now);
             let made = match told {
                 Some(SetupState::Made(made)) => Some(made),
@@ -155,18 +159,23 @@ impl Machine {
             };
             if now == Now::Same && !decision.make {
                 has_moved |= self.has_moved(id, made.as_deref());
-                self.keep(id, lane, made.as_deref());
+                self.keep(id, pair, made.as_deref());
             }
             if decision.undo {
-                let remains = remains(name, lane, made, cause.as_ref());
+                let remains = remains(name, pair, made, cause.as_ref());
                 if let Some(remains) = remains {
-                    self.undo(name, lane, &remains);
+                    self.undo(name, pair, &remains);
                 }
             }
-            if decision.make {
-                makes.push(lane);
-            } else if past == Past::NeverStarted && now == Now::Absent {
-                self.note_setup(name, lane, SetupState::Undone {});
+            let is_over = past == Past::NeverStarted && now != Now::Same;
+            if pair == Pair::Hooks && decision.make {
+                // The peer's next reply makes it.
+                self.hooks_undone(id, now);
+            } else if decision.make {
+                makes.push(pair);
+            }
+            if is_over && (pair == Pair::Hooks || now == Now::Absent) {
+                self.note_setup(name, pair, SetupState::Undone {});
             }
         }
         if has_moved {
@@ -191,18 +200,18 @@ impl Machine {
         differs(&peer.ifname, &made.interface) || differs(&peer.address, &made.address)
     }
 
-    /// How the server has a peer, for each lane; `None` if that is not known yet.
-    fn nows(&self, name: &str, id: Option<PeerId>) -> Option<ByLane<Now>> {
+    /// How the server has a peer, for each pair; `None` if that is not known yet.
+    fn nows(&self, name: &str, id: Option<PeerId>) -> Option<ByPair<Now>> {
         let Some(peer) = id.and_then(|id| self.peers.get(id)) else {
-            return Some(ByLane::of(|_| Now::Absent));
+            return Some(ByPair::of(|_| Now::Absent));
         };
         let cause = self.scripts.recovery.cause(name);
         if cause.is_some_and(|cause| cause.now == Now::Another) {
-            return Some(ByLane::of(|_| Now::Another));
+            return Some(ByPair::of(|_| Now::Another));
         }
-        let mut nows = ByLane::of(|_| Now::Same);
-        for lane in Lane::ALL {
-            let told = self.scripts.recovery.told_made(name, lane);
+        let mut nows = ByPair::of(|_| Now::Same);
+        for pair in Pair::ALL {
+            let told = self.scripts.recovery.told_made(name, pair);
             let known = cause.and_then(|cause| cause.remains.as_ref());
             let is_same = match (told, known) {
                 (Some(made), _) => {
@@ -218,7 +227,7 @@ impl Machine {
                 (None, None) => true,
             };
             if !is_same {
-                *nows.get_mut(lane) = Now::Another;
+                *nows.get_mut(pair) = Now::Another;
             }
         }
         Some(nows)
@@ -245,13 +254,13 @@ impl Machine {
     }
 
     /// The setup of a peer is kept; `told` is what the script helper keeps of it.
-    fn keep(&mut self, id: Option<PeerId>, lane: Lane, told: Option<&Made>) {
+    fn keep(&mut self, id: Option<PeerId>, pair: Pair, told: Option<&Made>) {
         let Some(made) = told else { return };
         let algorithms = self.peers.share_algorithms(made.algorithms.clone());
         let Some(peer) = id.and_then(|id| self.peers.get_mut(id)) else {
             return;
         };
-        peer.setups.set(lane, progress(made));
+        peer.setups.set(pair, progress(made));
         if peer.algorithms.is_none() && !algorithms.is_empty() {
             peer.algorithms = Some(algorithms);
         }
@@ -262,9 +271,11 @@ impl Machine {
                 peer.record = Some(in_use);
                 peer.struck = true;
             }
+            // A hook's record matters to no command.
+            Some(_) if pair == Pair::Hooks => {}
             // The database may have changed since. The record of the interface counts, not that of
             // an earlier `connect`.
-            Some(record) if lane == Lane::Interface || peer.superseded.is_none() => {
+            Some(record) if pair == Pair::Interface || peer.superseded.is_none() => {
                 let waits = of_present(Some(&in_use), Some(record)).is_some();
                 peer.superseded = waits.then(|| Box::new(in_use));
             }
@@ -285,36 +296,36 @@ const fn progress(made: &Made) -> Progress {
     }
 }
 
-/// What was made in a lane. What the script helper keeps counts, since it was written before
+/// What was made for a pair. What the script helper keeps counts, since it was written before
 /// anything was done.
-fn past(told: Option<&SetupState>, cause: Option<&Cause>, lane: Lane) -> Past {
+fn past(told: Option<&SetupState>, cause: Option<&Cause>, pair: Pair) -> Past {
     match told {
         Some(SetupState::Made(made)) => progress(made).past(),
         Some(SetupState::Undone {}) => Past::Undone,
-        None => cause.map_or(Past::Nothing, |cause| *cause.past.get(lane)),
+        None => cause.map_or(Past::Nothing, |cause| *cause.past.get(pair)),
     }
 }
 
 /// What is needed to undo a setup.
 fn remains(
     name: &str,
-    lane: Lane,
+    pair: Pair,
     told: Option<Arc<Made>>,
     cause: Option<&Cause>,
 ) -> Option<Remains> {
     let known = cause.and_then(|cause| cause.remains.clone());
     let Some(made) = told else { return known };
     let record = Record::new(name, made.record.iter().cloned());
-    let mut setups = PeerSetups::both(Progress::Made);
-    setups.set(lane, progress(&made));
+    let mut setups = PeerSetups::all(Progress::Made);
+    setups.set(pair, progress(&made));
+    let (latest, occasion) = known.map_or((None, None), |it| (it.record, it.occasion));
     Some(Remains {
         setups,
-        record: known
-            .and_then(|known| known.record)
-            .or_else(|| Some(record.clone())),
+        record: latest.or_else(|| Some(record.clone())),
         in_use: Some(Box::new(record)),
         algorithms: Some(made.algorithms.clone().into()),
-        ifname: None,
-        address: None,
+        ifname: Some(made.interface.as_str().into()),
+        address: Some(made.address.as_str().into()),
+        occasion,
     })
 }

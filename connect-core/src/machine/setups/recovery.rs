@@ -11,10 +11,10 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::setup::{ByLane, Lane, Made, Setup, SetupKey, SetupPage, SetupState};
+use connect_ipc::setup::{ByPair, Made, Pair, Setup, SetupKey, SetupPage, SetupState};
 
 use super::decision::{Now, Past};
-use super::progress::{PeerSetups, Progress};
+use super::progress::Progress;
 use super::remains::Remains;
 
 /// For how many peers decisions are made in one turn.
@@ -24,16 +24,11 @@ pub(super) const DECIDED_IN_A_TURN: usize = 256;
 #[derive(Clone, Debug)]
 pub(super) struct Cause {
     /// The setups as core itself knew them.
-    pub(super) past: ByLane<Past>,
+    pub(super) past: ByPair<Past>,
     /// What is needed to undo what core itself knew.
     pub(super) remains: Option<Remains>,
     /// How the server has the peer, if it has it.
     pub(super) now: Now,
-}
-
-/// The pasts of both lanes.
-pub(super) fn pasts(setups: &PeerSetups) -> ByLane<Past> {
-    ByLane::of(|lane| setups.get(lane).past())
 }
 
 /// What is undecided.
@@ -67,9 +62,9 @@ impl Recovery {
             return false;
         }
         self.causes.contains_key(name)
-            || Lane::ALL
+            || Pair::ALL
                 .into_iter()
-                .any(|lane| self.told.contains_key(&key(name, lane)))
+                .any(|pair| self.told.contains_key(&key(name, pair)))
     }
 
     /// For how many peers and setups nothing was decided yet.
@@ -134,8 +129,8 @@ impl Recovery {
             .range::<str, _>((from, Bound::Unbounded))
             .next()
             .map(|(name, _)| name.clone());
-        // The last lane of the peer before, and so the last of its keys.
-        let last = after.map(|name| key(name, Lane::Connection));
+        // The last pair of the peer before, and so the last of its keys.
+        let last = after.map(|name| key(name, Pair::Hooks));
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let told = self.told.range((from, Bound::Unbounded)).next();
         let told = told.map(|(key, _)| key.peer.clone());
@@ -154,8 +149,8 @@ impl Recovery {
     }
 
     /// With what the setup was made that the script helper keeps, if there is one.
-    pub(super) fn told_made(&self, name: &str, lane: Lane) -> Option<&Made> {
-        match self.told.get(&key(name, lane)) {
+    pub(super) fn told_made(&self, name: &str, pair: Pair) -> Option<&Made> {
+        match self.told.get(&key(name, pair)) {
             Some(SetupState::Made(made)) => Some(made),
             _ => None,
         }
@@ -163,19 +158,19 @@ impl Recovery {
 
     /// The run that should have made a setup has ended without being started. The script helper may
     /// have sent the setup before, and forgets the run now.
-    pub(super) fn never_started(&mut self, name: &str, lane: Lane, run: RunId) {
-        if let Some(SetupState::Made(made)) = self.told.get_mut(&key(name, lane))
+    pub(super) fn never_started(&mut self, name: &str, pair: Pair, run: RunId) {
+        if let Some(SetupState::Made(made)) = self.told.get_mut(&key(name, pair))
             && made.run == Some(run)
         {
             Arc::make_mut(made).never_started = true;
         }
         if let Some(cause) = self.causes.get_mut(name)
             && let Some(remains) = &mut cause.remains
-            && let Progress::Ordered { last, .. } = remains.setups.get(lane)
+            && let Progress::Ordered { last, .. } = remains.setups.get(pair)
             && last == run
         {
-            remains.setups.set(lane, Progress::NeverStarted);
-            *cause.past.get_mut(lane) = Past::NeverStarted;
+            remains.setups.set(pair, Progress::NeverStarted);
+            *cause.past.get_mut(pair) = Past::NeverStarted;
         }
     }
 
@@ -183,7 +178,7 @@ impl Recovery {
     pub(super) fn listed(
         &mut self,
         name: &str,
-        past: ByLane<Past>,
+        past: ByPair<Past>,
         remains: Option<Remains>,
         now: Now,
     ) {
@@ -199,7 +194,7 @@ impl Recovery {
     }
 
     /// A peer was removed that core knew.
-    pub(super) fn removed(&mut self, name: &str, past: ByLane<Past>, remains: Remains) {
+    pub(super) fn removed(&mut self, name: &str, past: ByPair<Past>, remains: Remains) {
         let cause = self.causes.entry(name.to_owned()).or_insert(Cause {
             past,
             remains: None,
@@ -207,10 +202,10 @@ impl Recovery {
         });
         // Any later peer of this name is another one.
         cause.now = Now::Another;
-        for lane in Lane::ALL {
-            let known = cause.past.get_mut(lane);
+        for pair in Pair::ALL {
+            let known = cause.past.get_mut(pair);
             if matches!(known, Past::Nothing | Past::Due) {
-                *known = *past.get(lane);
+                *known = *past.get(pair);
             }
         }
         // If several were added and removed, the first is the one that was set up.
@@ -218,15 +213,15 @@ impl Recovery {
     }
 
     /// A decision is made: returns what was known.
-    pub(super) fn decided(&mut self, name: &str) -> (Option<Cause>, ByLane<Option<SetupState>>) {
-        let told = ByLane::of(|lane| self.told.remove(&key(name, lane)));
+    pub(super) fn decided(&mut self, name: &str) -> (Option<Cause>, ByPair<Option<SetupState>>) {
+        let told = ByPair::of(|pair| self.told.remove(&key(name, pair)));
         (self.causes.remove(name), told)
     }
 }
 
-fn key(name: &str, lane: Lane) -> SetupKey {
+fn key(name: &str, pair: Pair) -> SetupKey {
     SetupKey {
         peer: name.to_owned(),
-        lane,
+        pair,
     }
 }

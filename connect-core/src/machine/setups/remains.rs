@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What core keeps of a peer that is gone, to undo its setups.
 
+use connect_policy::hooks::Occasion;
 use peerdb::Record;
 
 use super::progress::PeerSetups;
@@ -19,6 +20,8 @@ pub(in crate::machine) struct Remains {
     /// The interface and the address that the peer had.
     pub(super) ifname: Option<Box<str>>,
     pub(super) address: Option<Box<str>>,
+    /// What its `on-down` is told, if that was seen.
+    pub(super) occasion: Option<Occasion>,
 }
 
 impl Remains {
@@ -31,6 +34,7 @@ impl Remains {
             algorithms: peer.algorithms.clone(),
             ifname: peer.ifname.clone(),
             address: peer.address.clone(),
+            occasion: None,
         }
     }
 }

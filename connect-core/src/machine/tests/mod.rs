@@ -9,6 +9,7 @@ mod changes;
 mod complaints;
 mod failures;
 mod hand_played;
+mod hooks;
 mod observing;
 mod option_names;
 mod probing;

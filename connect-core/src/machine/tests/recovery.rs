@@ -11,7 +11,7 @@ use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{
     Child, Ended, FromScripts, InterfaceScript, Run, ScriptKind, ToScripts, UnderWay,
 };
-use connect_ipc::setup::{Lane, Setup, SetupPage, SetupState};
+use connect_ipc::setup::{Pair, Setup, SetupPage, SetupState};
 use peerdb::Record;
 
 use super::super::{ConnectionId, Input, Output};
@@ -90,7 +90,7 @@ fn what_is_stopped_before_it_started_is_not_undone_though_it_was_told_as_made() 
     let run = RunId(7);
     let mut kept = set_up(BOTH);
     for setup in &mut kept {
-        if setup.key.lane == Lane::Connection
+        if setup.key.pair == Pair::Connection
             && let SetupState::Made(made) = &mut setup.state
         {
             Arc::make_mut(made).run = Some(run);
@@ -287,14 +287,14 @@ fn an_interface_that_was_renamed_while_the_server_was_out_of_reach_is_the_same()
 
 #[test]
 fn what_was_taken_down_is_set_up_if_the_peer_is_back_and_never_taken_down_twice() {
-    let undone = |lane| Setup {
+    let undone = |pair| Setup {
         key: connect_ipc::setup::SetupKey {
             peer: "p".to_owned(),
-            lane,
+            pair,
         },
         state: SetupState::Undone {},
     };
-    let kept: Vec<Setup> = Lane::ALL.into_iter().map(undone).collect();
+    let kept: Vec<Setup> = Pair::ALL.into_iter().map(undone).collect();
     let mut rig = next(BOTH, kept.clone(), &["p"]);
     assert_eq!(scripts(&mut rig), ["ifup", "connect"]);
     let mut rig = next(BOTH, kept, &[]);
@@ -681,7 +681,7 @@ fn the_next_core_knows_the_record_that_an_operators_ifup_had() {
     rig.answer_all();
     let again = rig.setups();
     assert_eq!(again.len(), 1);
-    kept.retain(|setup| setup.key.lane != Lane::Interface);
+    kept.retain(|setup| setup.key.pair != Pair::Interface);
     kept.extend(again);
     let mut rig = next(&with("10.0.0.2"), kept, &["p"]);
     assert_eq!(scripts(&mut rig), [""; 0]);
@@ -751,4 +751,30 @@ fn an_order_that_the_helper_does_not_have_is_left_to_the_next_core() {
         let expected: &[&str] = if taken { &[] } else { &["ifup", "connect"] };
         assert_eq!(scripts(&mut next), expected, "taken {taken}");
     }
+}
+
+#[test]
+fn a_server_that_does_not_tell_an_address_holds_up_no_decision() {
+    let mut rig = Rig::alone(&records(BOTH), false);
+    rig.kept = set_up(BOTH);
+    rig.scripts_come();
+    rig.meet(&["p"]);
+    while let lines = rig.sent()
+        && !lines.is_empty()
+    {
+        for line in lines {
+            match line.split(' ').next() {
+                Some("ADDR") => rig.hear("FAIL resolve-error p"),
+                Some("IFNAME") => {
+                    rig.hear("INFO tun0");
+                    rig.hear("OK");
+                }
+                _ => rig.hear("OK"),
+            }
+        }
+    }
+    assert_eq!(rig.machine.scripts.recovery.undecided(), 0);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), ["disconnect", "ifdown"]);
 }

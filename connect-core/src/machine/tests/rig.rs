@@ -23,6 +23,7 @@ use super::super::{
     Config, ConnectionId, DatabaseCopy, Ending, Inherited, Input, Loaded, Machine, Output, State,
 };
 use connect_ipc::setup::{ServerRun, Setup, SetupChange, SetupPage};
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 
 /// A machine in the hands of a test.
@@ -97,6 +98,7 @@ impl Rig {
                 startup,
                 ping: PingKind::Transport,
                 script_limit: None,
+                hooks: DefaultHooks::default(),
                 exit_on_disconnect: false,
                 server_wait,
                 started: now,

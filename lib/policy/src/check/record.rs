@@ -90,7 +90,7 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
             rules.push(Rule::DynamicUnwatched);
         } else if !has("watch") {
             // If `watch` is assigned and false, it was set on purpose.
-            let key = ["every", "timeout", "retries"]
+            let key = ["every", "timeout", "retries", "on-up", "on-down"]
                 .into_iter()
                 .find(|key| has(key));
             rules.extend(key.map(|key| Rule::Unwatched { key }));
@@ -263,6 +263,11 @@ mod tests {
                 }],
             ),
             ("a", &[ADDRESS, ("knock", "x")], &[Rule::DynamicUnwatched]),
+            (
+                "a",
+                &[ADDRESS, ("on-up", "/x")],
+                &[Rule::Unwatched { key: "on-up" }],
+            ),
             (
                 "a",
                 &[ADDRESS, ("timeout", "5s"), ("retries", "3")],

@@ -304,6 +304,9 @@ mod tests {
             ("connect", "", "connect is empty"),
             ("ifup", "tripe-ifup", "without its directory"),
             ("ifup", "/bin/up > /tmp/log", "without a shell, but \">\""),
+            ("on-up", "tell", "without its directory"),
+            ("on-down", "", "on-down is empty"),
+            ("on-up-timeout", "soon", "a time interval"),
             (
                 "ifdown",
                 "/bin/down $HOME",

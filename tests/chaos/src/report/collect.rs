@@ -75,6 +75,7 @@ fn histories(run: &Run) -> anyhow::Result<Histories> {
             runs: of_peer,
             told: told.remove(&peer).unwrap_or_default(),
             has_connection: connected.contains(&peer),
+            has_hooks: false,
             only_undone: Peers::only_undone(&peer),
             asked: asked.remove(&peer).unwrap_or_default(),
             before_service: is_later && found.contains(&peer),

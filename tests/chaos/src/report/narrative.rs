@@ -62,6 +62,8 @@ fn happenings(history: &PeerHistory) -> Vec<Line> {
             CauseKind::Added => "the server adds the peer",
             CauseKind::Removed => "the server does not have the peer any more",
             CauseKind::Reconnecting => "the service reconnects the peer",
+            CauseKind::Answered => "the peer answers",
+            CauseKind::Unreachable => "the peer is unreachable",
         };
         let sure = match cause.certainty {
             Certainty::Certain => "",

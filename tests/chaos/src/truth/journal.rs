@@ -18,7 +18,7 @@ use std::time::Duration;
 use connect_ifscripts::ledger::Entry;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::ScriptKind;
-use connect_ipc::setup::{Lane, SetupState};
+use connect_ipc::setup::SetupState;
 use connect_runtime::clock;
 
 use judge::history::{Noted, NotedKind};
@@ -143,10 +143,7 @@ impl Reading {
             }
             Entry::Setup(change) => {
                 let key = &change.setup.key;
-                let kind = match key.lane {
-                    Lane::Interface => ScriptKind::Ifup,
-                    Lane::Connection => ScriptKind::Connect,
-                };
+                let [kind, _] = key.pair.scripts();
                 if let SetupState::Made(_) = change.setup.state {
                     let what = NotedKind::Made;
                     self.note(&key.peer, change.number.0, kind, what, seen);

@@ -17,6 +17,7 @@ use connect_ipc::pinger::{EndedPing, FromPinger, PingResult, ToPinger, Watched};
 use connect_ipc::{PeerId, pinger::PingOrder};
 use connect_pinger::machine as pinger_machine;
 use connect_pinger::machine::Machine as Pinger;
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 
@@ -108,6 +109,7 @@ fn config(now: Monotonic) -> Config {
         startup: false,
         ping: PingKind::Transport,
         script_limit: None,
+        hooks: DefaultHooks::default(),
         exit_on_disconnect: false,
         server_wait: None,
         started: now,

@@ -16,6 +16,7 @@ mod dynamic_connection;
 mod early_signals;
 mod failed_scripts;
 mod faults;
+mod hooks;
 mod info;
 mod interfaces;
 mod knock;

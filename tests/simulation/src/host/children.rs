@@ -113,6 +113,8 @@ fn habits(record: &RecordSite, kind: ScriptKind) -> &[Weighted] {
         ScriptKind::Ifdown => &record.scripts.ifdown,
         ScriptKind::Connect => &record.scripts.connect,
         ScriptKind::Disconnect => &record.scripts.disconnect,
+        ScriptKind::OnUp => &record.scripts.on_up,
+        ScriptKind::OnDown => &record.scripts.on_down,
     }
 }
 

@@ -16,6 +16,7 @@ use connect_ipc::observers::ObserverCounts;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::{FromScripts, ToScripts};
 use connect_ipc::setup::ServerRun;
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use tripe_admin::Interval;
 use tripe_admin::line::Line;
@@ -143,6 +144,7 @@ impl Host {
             startup: self.site.startup,
             ping: PingKind::Transport,
             script_limit: None,
+            hooks: DefaultHooks::default(),
             exit_on_disconnect: false,
             server_wait: Some(SERVER_WAIT),
             started: now,

@@ -104,6 +104,10 @@ pub struct ScriptHabits {
     pub connect: Vec<Weighted>,
     /// `disconnect`.
     pub disconnect: Vec<Weighted>,
+    /// `on-up`.
+    pub on_up: Vec<Weighted>,
+    /// `on-down`.
+    pub on_down: Vec<Weighted>,
 }
 
 /// A habit, and how often it is chosen compared with the others of its list.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! E3: in the end the last scripts of each peer agree with the server: one that it has is set up
-//! and connected, one that it does not have is taken down, and its `connect` has ended.
+//! and connected, one that it does not have is taken down, and its `connect` has ended. The last
+//! hook agrees with how core sees the peer.
 //!
 //! Excused by operators.md, "What is promised of scripts": "After damage, or without a journal of
 //! scripts, a service that is started later may set up a peer again that is set up [...] or take
@@ -15,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use connect_ipc::RunId;
+use connect_ipc::control::PeerState;
 use connect_ipc::scripts::{Run, ScriptKind};
-use connect_ipc::setup::{ByLane, Lane};
-use judge::lanes::scripts;
+use connect_ipc::setup::{ByPair, Lane, Pair};
 use tripe_admin::Note;
 
 use super::tap::Fact;
-use super::{Moment, Rule, Verdict};
+use super::{Moment, Rule, Verdict, ask};
 use crate::instant::Instant;
 use crate::plan::{DatabaseChange, Fault, Part};
 use crate::promise::Promise;
@@ -34,10 +35,10 @@ const MOMENT: Duration = Duration::from_secs(5);
 /// The scripts of a peer.
 #[derive(Clone, Debug, Default)]
 struct Peer {
-    /// The last script of each lane that was started.
-    started: ByLane<Option<ScriptKind>>,
+    /// The last script of each pair that was started.
+    started: ByPair<Option<ScriptKind>>,
     /// The last that was ordered, and not started.
-    ordered: ByLane<Option<RunId>>,
+    ordered: ByPair<Option<RunId>>,
     /// When the server has added it last.
     added: Option<Instant>,
     /// Whether core heard of that.
@@ -92,7 +93,7 @@ impl Rule for Agree {
                 }
             }
             Seen::Ordered(run) if run.setup.is_some() => {
-                *self.of(&run.peer).ordered.get_mut(run.kind.lane()) = Some(run.run);
+                *self.of(&run.peer).ordered.get_mut(run.kind.pair()) = Some(run.run);
             }
             Seen::Started(id, run) => self.started(*id, run),
             Seen::ChildEnded(id, _) => {
@@ -155,9 +156,9 @@ impl Agree {
         }
         // A run that repeats another changes nothing.
         if run.setup.is_some() {
-            let (peer, lane) = (self.of(&run.peer), run.kind.lane());
-            *peer.started.get_mut(lane) = Some(run.kind);
-            let ordered = peer.ordered.get_mut(lane);
+            let (peer, pair) = (self.of(&run.peer), run.kind.pair());
+            *peer.started.get_mut(pair) = Some(run.kind);
+            let ordered = peer.ordered.get_mut(pair);
             *ordered = ordered.filter(|ordered| *ordered != id);
         }
     }
@@ -176,15 +177,19 @@ impl Agree {
             return Ok(());
         }
         for (name, peer) in &self.peers {
-            for lane in Lane::ALL {
-                let keys = scripts(lane).map(ScriptKind::name);
+            for pair in Pair::ALL {
+                let keys = pair.scripts().map(ScriptKind::name);
                 if !now.records.always_has(name, keys)
-                    || is_held_up(view, name, lane)
+                    || is_held_up(view, name, pair.lane())
                     || now.calm.is_untold(name)
                 {
                     continue;
                 }
-                self.agrees(now, (name, peer), lane, is_there(name))?;
+                if pair == Pair::Hooks {
+                    hooks_agree(now, view, (name, peer), is_there(name))?;
+                } else {
+                    self.agrees(now, (name, peer), pair, is_there(name))?;
+                }
             }
         }
         Ok(())
@@ -194,14 +199,14 @@ impl Agree {
         &self,
         now: &Moment<'_>,
         (name, peer): (&str, &Peer),
-        lane: Lane,
+        pair: Pair,
         is_there: bool,
     ) -> Verdict {
-        let [make, undo] = scripts(lane);
-        let last = *peer.started.get(lane);
+        let [make, undo] = pair.scripts();
+        let last = *peer.started.get(pair);
         // A script that cannot be started counts as run, and an `ifdown` is not run after an `ifup`
         // that was not.
-        let not_started = peer.ordered.get(lane).is_some() && now.records.may_not_start(name);
+        let not_started = peer.ordered.get(pair).is_some() && now.records.may_not_start(name);
         if (last == Some(make)) == is_there || not_started {
             return Ok(());
         }
@@ -222,6 +227,34 @@ impl Agree {
         );
         Err((Promise::ScriptsAgree, text))
     }
+}
+
+/// Whether the last hook of a peer agrees with how core sees it.
+fn hooks_agree(
+    now: &Moment<'_>,
+    view: &View<'_>,
+    (name, peer): (&str, &Peer),
+    is_there: bool,
+) -> Verdict {
+    let status = view.core.and_then(|core| ask::peer(core, view.now, name));
+    let state = status.and_then(|it| it.status).map(|it| it.state);
+    let is_up = match state {
+        Some(PeerState::Up) if is_there => true,
+        Some(PeerState::Down) => false,
+        _ if !is_there => false,
+        _ => return Ok(()),
+    };
+    let last = peer.started.hooks;
+    let not_started = peer.ordered.hooks.is_some() && now.records.may_not_start(name);
+    if (last == Some(ScriptKind::OnUp)) == is_up || not_started {
+        return Ok(());
+    }
+    let (is, last) = (
+        if is_up { "is" } else { "is not" },
+        last.map_or("none", ScriptKind::name),
+    );
+    let text = format!("{name} {is} connected, and the last of on-up and on-down is {last}");
+    Err((Promise::ScriptsAgree, text))
 }
 
 /// Whether a script of the lane lives, which others wait for.

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P6: arguments and environment of each script that is ordered are what the record, `IFNAME`,
-//! `ADDR` and `ALGS` say, by connect(8), "Configuring interfaces" and "Dynamic connection".
+//! `ADDR` and `ALGS` say, by connect(8), "Configuring interfaces" and "Dynamic connection", and for
+//! hooks by docs/reference/hooks.md.
 //!
 //! Judged are the keys that every record of the peer has alike, whatever the database was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use connect_ipc::scripts::{Command, Run, ScriptKind};
+use connect_ipc::setup::Pair;
+use connect_policy::hooks::VARIABLES;
 use tripe_admin::{Note, split};
 
 use super::records::Records;
@@ -107,7 +110,10 @@ impl Facts {
                 }
                 return Ok(());
             }
-            (Command::Exec(words), ScriptKind::Ifup | ScriptKind::Ifdown) => words,
+            (
+                Command::Exec(words),
+                ScriptKind::Ifup | ScriptKind::Ifdown | ScriptKind::OnUp | ScriptKind::OnDown,
+            ) => words,
             (command, _) => return broken(format!("{command:?}")),
         };
         let mut own = split(value);
@@ -117,7 +123,7 @@ impl Facts {
         };
         let said = self.peers.get(peer);
         let is_right = match (run.kind, rest) {
-            (ScriptKind::Ifdown, rest) => rest.is_empty(),
+            (ScriptKind::Ifdown | ScriptKind::OnUp | ScriptKind::OnDown, rest) => rest.is_empty(),
             (_, [interface, address @ ..]) => said.is_some_and(|said| {
                 said.interfaces.iter().any(|(_, name)| name == interface)
                     && said.addresses.iter().any(|(_, words)| words == address)
@@ -127,7 +133,53 @@ impl Facts {
         if !is_right {
             return broken(format!("{rest:?}, but the server says {said:?}"));
         }
-        self.environment(records, run).or_else(broken)
+        self.environment(records, run).or_else(broken)?;
+        match run.kind.pair() {
+            Pair::Hooks => self.occasion(run).or_else(broken),
+            Pair::Interface | Pair::Connection => Ok(()),
+        }
+    }
+
+    /// Holds what a hook is told against the page of the variables and what the server says.
+    fn occasion(&self, run: &Run) -> Result<(), String> {
+        let given = run
+            .environment
+            .iter()
+            .filter(|(name, _)| name.starts_with("H_"));
+        let names: Vec<&str> = given.clone().map(|(name, _)| name.as_str()).collect();
+        let wanted: Vec<&str> = VARIABLES.iter().map(|(name, _)| *name).collect();
+        if names != wanted {
+            return Err(format!("{names:?}, and the page says {wanted:?}"));
+        }
+        let value = |wanted: &str| {
+            let found = given.clone().find(|(name, _)| name == wanted);
+            found.map_or("", |(_, value)| value.as_str())
+        };
+        let event = if run.kind == ScriptKind::OnUp {
+            "up"
+        } else {
+            "down"
+        };
+        if value("H_EVENT") != event {
+            return Err(format!("H_EVENT is {}", value("H_EVENT")));
+        }
+        let (address, interface) = (value("H_ADDRESS"), value("H_INTERFACE"));
+        // What was not seen may be long ago.
+        if value("H_REASON") == "unseen" {
+            return Ok(());
+        }
+        let said = self.peers.get(&run.peer).cloned().unwrap_or_default();
+        let has_address = said
+            .addresses
+            .iter()
+            .any(|(_, words)| *words == split(address));
+        let has_interface = said.interfaces.iter().any(|(_, name)| name == interface);
+        if (address.is_empty() || has_address) && (interface.is_empty() || has_interface) {
+            return Ok(());
+        }
+        Err(format!(
+            "{interface}, {address}, but the server says {said:?}"
+        ))
     }
 
     /// Holds the environment against the record and the algorithms.

@@ -19,6 +19,7 @@ mod events;
 mod facts;
 mod figures;
 mod helpers;
+mod hooks;
 mod jobs;
 mod late;
 mod lines;
@@ -128,6 +129,7 @@ fn product() -> [Box<dyn Rule>; 15] {
         Box::<figures::Figures>::default(),
         Box::<scripts::Scripts>::default(),
         Box::<pairs::Pairs>::default(),
+        Box::<hooks::Hooks>::default(),
         Box::<facts::Facts>::default(),
         Box::<late::Late>::default(),
         Box::<rows::Rows>::default(),

@@ -15,8 +15,7 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::control::Request;
 use connect_ipc::scripts::{Run, ScriptKind};
-use connect_ipc::setup::{ByLane, Lane};
-use judge::lanes::scripts;
+use connect_ipc::setup::{ByPair, Pair};
 
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
@@ -37,7 +36,7 @@ enum Fate {
     NotStarted(Instant),
 }
 
-/// The runs of a peer in a lane since the last that was held against those before it.
+/// The runs of a peer and a pair since the last that was held against those before it.
 #[derive(Clone, Debug, Default)]
 struct Turns {
     runs: BTreeMap<RunId, (ScriptKind, Fate)>,
@@ -48,7 +47,7 @@ struct Turns {
 /// The scripts of a host since its boot.
 #[derive(Debug, Default)]
 pub(super) struct Pairs {
-    peers: BTreeMap<String, ByLane<Turns>>,
+    peers: BTreeMap<String, ByPair<Turns>>,
     /// Whether what earlier helpers have done may have been forgotten.
     forgotten: bool,
     /// How many helpers there were.
@@ -91,20 +90,20 @@ impl Rule for Pairs {
 
 impl Pairs {
     fn turns(&mut self, run: &Run) -> &mut Turns {
-        let lanes = self.peers.entry(run.peer.clone()).or_default();
-        lanes.get_mut(run.kind.lane())
+        let pairs = self.peers.entry(run.peer.clone()).or_default();
+        pairs.get_mut(run.kind.pair())
     }
 
     /// An operator has scripts run.
     fn asked(&mut self, request: &Request) {
         match request {
             Request::RunScript { peer, .. } => {
-                let lanes = self.peers.entry(peer.clone()).or_default();
-                lanes.get_mut(Lane::Interface).asked = true;
+                let pairs = self.peers.entry(peer.clone()).or_default();
+                pairs.get_mut(Pair::Interface).asked = true;
             }
             Request::ApplyChanges {} => {
-                for lanes in self.peers.values_mut() {
-                    lanes.get_mut(Lane::Interface).asked = true;
+                for pairs in self.peers.values_mut() {
+                    pairs.get_mut(Pair::Interface).asked = true;
                 }
             }
             _ => {}
@@ -113,9 +112,9 @@ impl Pairs {
 
     /// The next helper may not know what this one has just found out.
     fn helper_died(&mut self, at: Instant) {
-        for lanes in self.peers.values_mut() {
-            for lane in Lane::ALL {
-                for (_, fate) in lanes.get_mut(lane).runs.values_mut() {
+        for pairs in self.peers.values_mut() {
+            for pair in Pair::ALL {
+                for (_, fate) in pairs.get_mut(pair).runs.values_mut() {
                     if matches!(fate, Fate::NotStarted(then) if *then + KEPT >= at) {
                         *fate = Fate::Ordered;
                     }
@@ -125,8 +124,11 @@ impl Pairs {
     }
 
     fn started(&mut self, now: &Moment<'_>, run: &Run) -> Verdict {
-        let found_made = !now.records.startup || self.displaced;
-        let keys = scripts(run.kind.lane()).map(ScriptKind::name);
+        let pair = run.kind.pair();
+        let [_, undo] = pair.scripts();
+        // No hook stands of a peer that is found.
+        let found_made = (!now.records.startup || self.displaced) && pair != Pair::Hooks;
+        let keys = pair.scripts().map(ScriptKind::name);
         let is_judged = !self.forgotten && now.records.always_has(&run.peer, keys);
         let turns = self.turns(run);
         let before = turns.before(run);
@@ -136,7 +138,7 @@ impl Pairs {
         let (kind, peer) = (run.kind.name(), &run.peer);
         let text = match before {
             Before::Unknown => return Ok(()),
-            Before::Nothing if run.kind == scripts(run.kind.lane())[1] => {
+            Before::Nothing if run.kind == undo => {
                 format!("{kind} {peer} undoes what was never made")
             }
             Before::Last(last) if last == run.kind && last != ScriptKind::Connect => {
@@ -144,7 +146,7 @@ impl Pairs {
             }
             Before::Nothing | Before::Last(_) => return Ok(()),
         };
-        let is_undo = scripts(run.kind.lane())[1] == run.kind;
+        let is_undo = run.kind == undo;
         if !is_judged || asked || (is_undo && found_made) {
             return Ok(());
         }
@@ -152,7 +154,7 @@ impl Pairs {
     }
 }
 
-/// What came before a run in its lane.
+/// What came before a run of its pair.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Before {
     /// Something whose outcome is not known.
@@ -165,7 +167,7 @@ enum Before {
 
 impl Turns {
     fn before(&self, run: &Run) -> Before {
-        let [make, _] = scripts(run.kind.lane());
+        let [make, _] = run.kind.pair().scripts();
         for (kind, fate) in self.runs.range(..run.run).rev().map(|(_, it)| it) {
             match fate {
                 Fate::Ordered if *kind != run.kind => return Before::Unknown,
@@ -193,6 +195,8 @@ mod tests {
             ("ifdown", "down"),
             ("connect", "on"),
             ("disconnect", "off"),
+            ("on-up", "tell"),
+            ("on-down", "tell"),
         ],
     )];
 
@@ -222,8 +226,10 @@ mod tests {
 
     #[test]
     fn scripts_that_take_turns_keep_it() {
-        use ScriptKind::{Connect, Disconnect, Ifdown, Ifup};
-        let turns = [Ifup, Connect, Connect, Disconnect, Ifdown, Ifup, Ifdown];
+        use ScriptKind::{Connect, Disconnect, Ifdown, Ifup, OnDown, OnUp};
+        let turns = [
+            Ifup, OnUp, Connect, OnDown, Connect, OnUp, Disconnect, OnDown, Ifdown, Ifup, Ifdown,
+        ];
         assert!(!breaks(&mut sight(), &turns));
         // What could not be started counts as undone.
         let mut sight = sight();
@@ -235,9 +241,12 @@ mod tests {
 
     #[test]
     fn one_that_comes_twice_or_undoes_nothing_breaks_it() {
-        use ScriptKind::{Disconnect, Ifdown, Ifup};
+        use ScriptKind::{Disconnect, Ifdown, Ifup, OnDown, OnUp};
         for kinds in [
-            &[Ifup, Ifup][..],
+            &[OnUp, OnUp][..],
+            &[OnUp, OnDown, OnDown],
+            &[Ifup, OnDown],
+            &[Ifup, Ifup],
             &[Ifup, Ifdown, Ifdown],
             &[Ifdown],
             &[Disconnect],

@@ -81,6 +81,8 @@ impl Records {
                 &habits.ifdown,
                 &habits.connect,
                 &habits.disconnect,
+                &habits.on_up,
+                &habits.on_down,
             ];
             let mut all = all.into_iter().flatten();
             if all.any(|weighted| matches!(weighted.habit, Habit::NotStarted(_))) {

@@ -11,6 +11,7 @@ use connect_ipc::control::HelperStatus;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::{Command, FromScripts, Run, ScriptKind};
 use connect_ipc::setup::{SetupPage, SetupState};
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 use tripe_lab::server::ClientId;
@@ -152,6 +153,7 @@ pub(crate) fn config(started: Monotonic) -> Config {
         startup: false,
         ping: PingKind::Transport,
         script_limit: None,
+        hooks: DefaultHooks::default(),
         exit_on_disconnect: false,
         server_wait: None,
         started,

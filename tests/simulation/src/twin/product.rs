@@ -17,6 +17,7 @@ use connect_ipc::control::HelperStatus;
 use connect_ipc::scripts::{Child, Command, FromScripts, Run, Stream};
 use connect_ipc::setup::{ByLane, ServerRun};
 use connect_pinger::machine as pinger;
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use peerdb::Database;
 
@@ -58,6 +59,7 @@ impl Product {
             startup,
             ping: PingKind::Transport,
             script_limit: None,
+            hooks: DefaultHooks::default(),
             exit_on_disconnect: false,
             server_wait: None,
             started: Monotonic(now),

@@ -279,7 +279,9 @@ impl Recorder {
                     None => self.put(peer, Sequence::Main, item),
                 }
             }
-            ["ifup" | "ifdown", peer, ..] => self.put(peer, Sequence::Interface, item),
+            ["ifup" | "ifdown" | "on-up" | "on-down", peer, ..] => {
+                self.put(peer, Sequence::Interface, item);
+            }
             ["connect" | "disconnect", peer, ..] => self.put(peer, Sequence::Connection, item),
             ["knock-tag-mismatch", "peer", peer, ..]
             | [
@@ -406,7 +408,9 @@ impl Recorder {
 /// The sequence of a script.
 fn sequence(kind: ScriptKind) -> Sequence {
     match kind {
-        ScriptKind::Ifup | ScriptKind::Ifdown => Sequence::Interface,
+        ScriptKind::Ifup | ScriptKind::Ifdown | ScriptKind::OnUp | ScriptKind::OnDown => {
+            Sequence::Interface
+        }
         ScriptKind::Connect | ScriptKind::Disconnect => Sequence::Connection,
     }
 }

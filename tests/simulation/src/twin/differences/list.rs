@@ -115,6 +115,8 @@ const ALL: &[Difference] = &[
         "scripts_again::a_record_too_large_for_a_message_is_told_and_nothing_stays_pending"),
     scenario!("Scripts", "time-limits",
         "child_processes::a_child_that_takes_longer_than_its_limit_is_ended"),
+    scenario!("Scripts", "hooks",
+        "hooks::hooks_are_run_when_a_peer_comes_and_goes_each_once"),
     twin!("Scripts", "first-line-of-connect", claims::first_line_of_connect),
     twin!("Scripts", "hidden-challenges", claims::hidden_challenges),
     scenario!("Scripts", "end-of-a-child",

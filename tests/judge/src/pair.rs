@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Compares the runs of one lane with their causes, in one pass.
+//! Compares the runs of one pair of scripts with their causes, in one pass.
 //!
-//! `ifup` and `ifdown` have to take turns, as have `connect` and `disconnect`. Each needs a cause
-//! of its own, in the same order: `ifup` that the peer was added, `ifdown` that it was removed. A
+//! `ifup` and `ifdown` have to take turns, as have `connect` and `disconnect`, and `on-up` and
+//! `on-down`. Each needs a cause of its own, in the same order: `ifup` that the peer was added,
+//! `ifdown` that it was removed, `on-up` that it answers, `on-down` that it does not any more. A
 //! pair of causes may be passed over, since several that come during an outage of core are one
 //! to it. So the earliest cause that is left is taken for each run: if that one came after the
 //! run had started, no other choice would do.
@@ -12,15 +13,16 @@
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::ScriptKind;
-use connect_ipc::setup::Lane;
+use connect_ipc::setup::Pair;
 
 use crate::history::{Asked, Cause, CauseKind, Certainty, PeerHistory, ScriptRun, Source, Told};
 use crate::order::named;
 use crate::{Finding, Row};
 
-/// The walk through the runs of a lane.
+/// The walk through the runs of a pair.
 #[derive(Clone)]
 struct Walk<'a> {
+    pair: Pair,
     make: ScriptKind,
     undo: ScriptKind,
     causes: &'a [Cause],
@@ -39,25 +41,23 @@ struct Walk<'a> {
 /// Holds the runs against their causes and against what the server has at the end.
 pub(crate) fn walk(
     history: &PeerHistory,
-    lane: Lane,
+    pair: Pair,
     (runs, asked): (&[&ScriptRun], Vec<&Asked>),
     findings: &mut Vec<Finding>,
 ) {
-    let (make, undo) = match lane {
-        Lane::Interface => (ScriptKind::Ifup, ScriptKind::Ifdown),
-        Lane::Connection => (ScriptKind::Connect, ScriptKind::Disconnect),
-    };
+    let [make, undo] = pair.scripts();
     let mut walk = Walk {
+        pair,
         make,
         undo,
         causes: &history.causes,
         next_cause: 0,
         told: history.told.iter().collect(),
         last: None,
-        only_undone: *history.only_undone.get(lane),
+        only_undone: pair != Pair::Hooks && *history.only_undone.get(pair.lane()),
         asked,
     };
-    if history.before_service {
+    if history.before_service && pair != Pair::Hooks {
         // It was added before, and counts as set up.
         walk.take(make, None);
         walk.last = Some((make, Monotonic(0)));
@@ -131,10 +131,11 @@ impl Walk<'_> {
         if self.take(kind, Some(run.start)) {
             return None;
         }
-        let cause = if kind == self.make {
-            "the server has not added the peer again"
-        } else {
-            "the server has not removed the peer again"
+        let cause = match (self.pair, kind == self.make) {
+            (Pair::Hooks, true) => "the peer has not come to answer again",
+            (Pair::Hooks, false) => "the peer has not ceased to answer again",
+            (_, true) => "the server has not added the peer again",
+            (_, false) => "the server has not removed the peer again",
         };
         finding(
             Row::Doubled,
@@ -151,15 +152,25 @@ impl Walk<'_> {
         }
     }
 
+    /// The script of the pair that is run for a cause.
+    fn script_for(&self, cause: CauseKind) -> Option<ScriptKind> {
+        let has_hooks = self.pair == Pair::Hooks;
+        match cause {
+            CauseKind::Added => (!has_hooks).then_some(self.make),
+            CauseKind::Removed => Some(self.undo),
+            CauseKind::Reconnecting => {
+                (self.pair == Pair::Connection).then_some(ScriptKind::Connect)
+            }
+            CauseKind::Answered => has_hooks.then_some(self.make),
+            CauseKind::Unreachable => has_hooks.then_some(self.undo),
+        }
+    }
+
     /// Takes the earliest cause that is left for a script of this kind. It must have come before
     /// `start`, if that is known.
     fn take(&mut self, kind: ScriptKind, start: Option<Monotonic>) -> bool {
         let left = self.causes.iter().enumerate().skip(self.next_cause);
-        let mut fitting = left.filter(|(_, cause)| match cause.kind {
-            CauseKind::Added => kind == self.make,
-            CauseKind::Removed => kind == self.undo,
-            CauseKind::Reconnecting => kind == ScriptKind::Connect,
-        });
+        let mut fitting = left.filter(|(_, cause)| self.script_for(cause.kind) == Some(kind));
         let in_time = |cause: &Cause| start.is_none_or(|start| cause.when.from <= start);
         if let Some((index, cause)) = fitting.next()
             && in_time(cause)
@@ -239,15 +250,15 @@ impl Walk<'_> {
 
     /// Holds the last script against what the server has.
     fn finish(&mut self) -> Option<Finding> {
-        let presence = |cause: &&Cause| {
-            cause.kind != CauseKind::Reconnecting && cause.certainty != Certainty::LastMoment
+        let counts = |cause: &&Cause| {
+            cause.kind != CauseKind::Reconnecting
+                && cause.certainty != Certainty::LastMoment
+                && self.script_for(cause.kind).is_some()
         };
-        let cause = self.causes.iter().rfind(presence)?;
+        let cause = self.causes.iter().rfind(counts)?;
         let is_made = self.last.is_some_and(|(kind, _)| kind == self.make);
-        let (wanted, missing) = match cause.kind {
-            CauseKind::Added | CauseKind::Reconnecting => (true, self.make),
-            CauseKind::Removed => (false, self.undo),
-        };
+        let wanted = self.script_for(cause.kind) == Some(self.make);
+        let missing = if wanted { self.make } else { self.undo };
         if wanted == is_made {
             return None;
         }
@@ -258,15 +269,17 @@ impl Walk<'_> {
         if self.use_told(missing, since, Monotonic(u64::MAX)) || self.is_last_asked_for() {
             return None;
         }
-        let has = if wanted { "has" } else { "does not have" };
+        let state = match (self.pair, wanted) {
+            (Pair::Hooks, true) => "the peer answers, and its",
+            (Pair::Hooks, false) => "the peer is gone or does not answer, and its",
+            (_, true) => "the server has the peer, whose",
+            (_, false) => "the server does not have the peer, whose",
+        };
         let last = self.last.map_or("none", |(kind, _)| kind.name());
         Some(Finding {
             row: Row::Lost,
             at: cause.when.to,
-            text: format!(
-                "{} is lost: the server {has} the peer, whose last script is {last}",
-                missing.name()
-            ),
+            text: format!("{} is lost: {state} last script is {last}", missing.name()),
         })
     }
 }

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Hooks: `on-up` for a peer that has come to be connected, and `on-down` for one that was.
+//!
+//! ```text
+//!            a reply, and there are hooks: on-up
+//!   Idle ------------------------------------------> Ordered, Made
+//!    ^ |  a reply, and there are none: NoScript           |
+//!    | '----------------------------------------.         | unreachable, or gone: on-down
+//!    '------------------------------------------'<--------'
+//! ```
+//!
+//! That a peer was told to be connected is a setup, which `on-up` makes and `on-down` undoes: so it
+//! is in the journal of runs, and survives core and the script helper as that of `ifup` does. What
+//! makes it is a reply while the setup is not made, whichever reply that is. So where nothing can
+//! be ordered yet, nothing need be noted: the next reply does it.
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::event::Removal;
+use connect_ipc::scripts::ScriptKind;
+use connect_ipc::setup::{Pair, SetupState};
+use connect_ipc::statistics::LastPing;
+use connect_policy::hooks::{Occasion, Reason};
+use peerdb::Record;
+
+use super::decision::Now;
+use super::progress::Progress;
+use super::remains::Remains;
+use crate::machine::Machine;
+use crate::machine::peers::Peer;
+use crate::machine::scripts::prepared::Prepared;
+
+impl Machine {
+    /// A peer has replied. So many checks in a row had failed before, and it had last changed
+    /// between answering and not answering at that instant.
+    pub(in crate::machine) fn note_reply(
+        &mut self,
+        id: PeerId,
+        failed_checks: u32,
+        changed: Option<Monotonic>,
+    ) {
+        if let Some(peer) = self.peers.get(id)
+            && peer.setups.get(Pair::Hooks) == Progress::Idle
+        {
+            self.run_on_up(id, failed_checks, changed);
+        }
+    }
+
+    /// Runs a peer's `on-up`, unless something is to come before that cannot be ordered yet.
+    fn run_on_up(&mut self, id: PeerId, failed_checks: u32, changed: Option<Monotonic>) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let Some(record) = peer.record.clone() else {
+            return;
+        };
+        if !self.config.hooks.has_any(&record) {
+            return self.set_hooks(id, Progress::NoScript);
+        }
+        // Without a helper each change of the peer would leave two more orders.
+        let no_helper = self.scripts.helper.ready().is_none();
+        let comes_first = peer.setups.get(Pair::Interface) == Progress::Due;
+        if no_helper || comes_first || self.is_undecided(peer.name()) {
+            return;
+        }
+        let occasion = self.arrival_of(peer, failed_checks, changed);
+        let (name, algorithms) = (peer.name().to_owned(), peer.algorithms.clone());
+        let algorithms = algorithms.unwrap_or_default();
+        // Where there is only `on-down', nothing is to be waited for.
+        let has_script = self.config.hooks.has(&record, ScriptKind::OnUp);
+        self.set_hooks(
+            id,
+            if has_script {
+                Progress::Due
+            } else {
+                Progress::Made
+            },
+        );
+        let (kind, defaults) = (ScriptKind::OnUp, &self.config.hooks);
+        let told = (&*algorithms, &occasion);
+        let prepared = Prepared::hook(&name, kind, record, defaults, told);
+        let setup = self.made(id, Pair::Hooks);
+        self.order_setup(Prepared { setup, ..prepared });
+    }
+
+    /// No attempt of a peer's check was answered: runs its `on-down`, if it was told to be
+    /// connected.
+    pub(in crate::machine) fn note_unreachable(&mut self, id: PeerId) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let progress = peer.setups.get(Pair::Hooks);
+        if progress == Progress::Idle {
+            return;
+        }
+        // What is not known yet is known by the next check, or by the time that the peer is gone.
+        if progress != Progress::NoScript && self.is_undecided(peer.name()) {
+            return;
+        }
+        let (name, mut remains) = (peer.name().to_owned(), Remains::of(peer));
+        remains.occasion = Some(self.occasion(peer, Reason::Unreachable));
+        self.undo_one(&name, Pair::Hooks, &remains);
+        self.set_hooks(id, Progress::Idle);
+    }
+
+    /// Runs the `on-down` of a peer that was told to be connected.
+    pub(super) fn undo_hooks(&mut self, name: &str, record: Record, remains: &Remains) {
+        let undoes = match remains.setups.get(Pair::Hooks) {
+            // It has answered while there was no hook.
+            Progress::NoScript => return,
+            Progress::Ordered { last, .. } => Some(last),
+            _ => None,
+        };
+        let occasion = remains.occasion.clone();
+        let occasion = occasion.unwrap_or_else(|| self.unseen(remains));
+        let algorithms = remains.algorithms.as_deref().unwrap_or_default();
+        let (kind, defaults) = (ScriptKind::OnDown, &self.config.hooks);
+        let prepared = Prepared::hook(name, kind, record, defaults, (algorithms, &occasion));
+        self.order_setup(Prepared {
+            setup: Some(SetupState::Undone {}),
+            undoes,
+            ..prepared
+        });
+    }
+
+    /// The server has a peer for which no hook stands any more. If it is the same peer, and has
+    /// answered while there was no hook, it is not told to be connected now.
+    pub(super) fn hooks_undone(&mut self, id: Option<PeerId>, now: Now) {
+        let Some(id) = id else { return };
+        let had_none = self
+            .peers
+            .get(id)
+            .is_some_and(|peer| peer.setups.get(Pair::Hooks) == Progress::NoScript);
+        if now == Now::Another || !had_none {
+            self.set_hooks(id, Progress::Idle);
+        }
+    }
+
+    fn set_hooks(&mut self, id: PeerId, progress: Progress) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.setups.set(Pair::Hooks, progress);
+        }
+    }
+
+    /// What the wall clock showed at an instant, in seconds since 1970.
+    fn seconds(&self, at: Monotonic) -> u64 {
+        self.events.wall_clock(at) / 1_000
+    }
+
+    /// What has happened to a peer, as far as its checks have told.
+    fn occasion(&self, peer: &Peer, reason: Reason) -> Occasion {
+        let adoption = peer.adoption();
+        let phase = adoption.map(|adoption| adoption.liveness.phase());
+        let is_silent = phase.is_some_and(|it| it.failed_checks > 0 || it.failures > 0);
+        let changed = adoption.and_then(|adoption| adoption.history.changed);
+        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+        Occasion {
+            reason,
+            time: self.seconds(self.now),
+            since: Some(self.seconds(changed.filter(|_| is_silent).unwrap_or(self.now))),
+            rounds: phase.map_or(0, |phase| phase.failed_checks),
+            address: text(&peer.address),
+            interface: text(&peer.ifname),
+            rtt: adoption.and_then(|adoption| adoption.liveness.statistics().mean()),
+        }
+    }
+
+    /// A peer has come to be connected.
+    fn arrival_of(&self, peer: &Peer, rounds: u32, changed: Option<Monotonic>) -> Occasion {
+        let adoption = peer.adoption();
+        let statistics = adoption.map(|adoption| adoption.liveness.statistics());
+        let is_first = statistics.is_some_and(|statistics| statistics.replies <= 1);
+        let adopted = adoption.map(|adoption| adoption.history.since);
+        let was_silent = rounds > 0 || is_first;
+        let since = changed.filter(|_| rounds > 0).or(adopted);
+        Occasion {
+            since: since.filter(|_| was_silent).map(|it| self.seconds(it)),
+            rounds,
+            rtt: statistics.and_then(|statistics| match statistics.last {
+                LastPing::Reply(millis) => Some(millis),
+                LastPing::None | LastPing::Timeout => None,
+            }),
+            ..self.occasion(
+                peer,
+                if is_first || changed.is_none() {
+                    Reason::FirstReply
+                } else {
+                    Reason::Recovered
+                },
+            )
+        }
+    }
+
+    /// A peer was removed.
+    pub(super) fn departure_of(&self, peer: &Peer, removal: Removal) -> Occasion {
+        let reason = match removal {
+            Removal::Silence { .. } => Reason::Silence,
+            Removal::Command => Reason::Command,
+            Removal::Replaced => Reason::Replaced,
+            Removal::Server => Reason::Server,
+            Removal::Unseen => Reason::Unseen,
+        };
+        self.occasion(peer, reason)
+    }
+
+    /// A peer is gone, or another one by now, and that was not seen.
+    pub(super) fn unseen(&self, remains: &Remains) -> Occasion {
+        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
+        Occasion {
+            reason: Reason::Unseen,
+            time: self.seconds(self.now),
+            since: None,
+            rounds: 0,
+            address: text(&remains.address),
+            interface: text(&remains.ifname),
+            rtt: None,
+        }
+    }
+}

@@ -1,0 +1,470 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Hooks: when they are run, with what, and that a restart of core or of the script helper neither
+//! loses nor repeats one.
+
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::pinger::PingResult;
+use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts};
+use connect_ipc::setup::{Made, Pair, Setup, SetupState};
+use connect_policy::hooks::DefaultHooks;
+use peerdb::Record;
+
+use super::rig::{Rig, record};
+
+/// A peer that is reconnected when it does not answer.
+const DYNAMIC: &[(&str, &str)] = &[
+    ("watch", "t"),
+    ("peer", "INET 192.0.2.1 1"),
+    ("knock", "k"),
+    ("retries", "1"),
+    ("every", "1h"),
+];
+
+const SCRIPTS: &[(&str, &str)] = &[("ifup", "up"), ("ifdown", "down")];
+
+const HOOKS: &[(&str, &str)] = &[("on-up", "tell up"), ("on-down", "tell down")];
+
+const ADD: &str = "NOTE ADD p tun0 INET 192.0.2.1 1";
+
+const REPLY: PingResult = PingResult::Reply(7.0);
+
+fn with(more: &[&[(&str, &str)]]) -> Vec<Record> {
+    vec![record("p", &[&[DYNAMIC], more].concat().concat())]
+}
+
+/// A peer with all scripts.
+fn all() -> Vec<Record> {
+    with(&[SCRIPTS, HOOKS])
+}
+
+/// The peer's next ping ends so.
+fn ping(rig: &mut Rig, result: PingResult) {
+    let id = rig.id("p");
+    let adoption = rig.machine.peers.get(id).unwrap().adoption().unwrap();
+    let seq = adoption.liveness.phase().last_seq + 1;
+    rig.order(id, seq);
+    rig.machine.ping_result(id, seq, result);
+    rig.stand_still(Duration::ZERO);
+}
+
+/// The scripts that were ordered, in few words.
+fn scripts(rig: &mut Rig) -> Vec<&'static str> {
+    rig.ordered().iter().map(|run| run.kind.name()).collect()
+}
+
+/// A core that has seen the peer come.
+fn added(records: &[Record]) -> Rig {
+    let mut rig = Rig::joined(records, &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    rig
+}
+
+/// The value of a variable of a run.
+fn variable<'a>(run: &'a Run, name: &str) -> &'a str {
+    let mut all = run.environment.iter();
+    let found = all.find(|(key, _)| key == name);
+    found.map_or("-", |(_, value)| value)
+}
+
+/// The runs were started and have ended.
+fn end(rig: &mut Rig, runs: &[Run]) {
+    for run in runs.iter().map(|run| run.run) {
+        let child = Child {
+            pid: 7,
+            start_time: 7,
+        };
+        rig.scripts_say(FromScripts::Started { run, child });
+        let end = Ended::Exited(0);
+        rig.scripts_say(FromScripts::Ended { run, end });
+    }
+}
+
+#[test]
+fn hooks_follow_ifup_and_come_before_ifdown_and_take_turns() {
+    let mut rig = added(&all());
+    assert_eq!(scripts(&mut rig), ["ifup"]);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    ping(&mut rig, PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), ["on-down"]);
+    ping(&mut rig, PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), ["on-down", "ifdown"]);
+    rig.hear(ADD);
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), ["ifup", "ifdown"], "it has not answered");
+}
+
+#[test]
+fn a_hook_is_told_what_has_happened() {
+    let mut rig = added(&all());
+    ping(&mut rig, REPLY);
+    let run = rig.ordered().pop().unwrap();
+    let said = |run: &Run| {
+        let names = ["H_EVENT", "H_REASON", "H_ROUNDS", "H_RTT", "H_INTERFACE"];
+        names.map(|name| variable(run, name).to_owned()).join(" ")
+    };
+    assert_eq!(said(&run), "up first-reply 0 7.0 tun0");
+    assert_eq!(variable(&run, "H_ADDRESS"), "INET 192.0.2.1 1");
+    assert_eq!(variable(&run, "P_KNOCK"), "k");
+    assert_eq!(variable(&run, "A_CIPHER"), "rijndael");
+    rig.wait(Duration::from_secs(60));
+    ping(&mut rig, PingResult::Timeout);
+    let down = rig.ordered().pop().unwrap();
+    assert_eq!(said(&down), "down unreachable 1 7.0 tun0");
+    assert_eq!(variable(&down, "H_SINCE"), variable(&down, "H_TIME"));
+    rig.wait(Duration::from_secs(60));
+    ping(&mut rig, PingResult::Reply(8.0));
+    let run = rig.ordered().pop().unwrap();
+    assert_eq!(said(&run), "up recovered 1 8.0 tun0");
+    assert_eq!(variable(&run, "H_SINCE"), variable(&down, "H_SINCE"));
+    let seconds = |name| variable(&run, name).parse::<u64>().unwrap();
+    assert_eq!(seconds("H_TIME") - seconds("H_SINCE"), 60);
+    rig.hear("NOTE KILL p");
+    let run = rig.ordered().remove(0);
+    assert_eq!(said(&run), "down command 0 7.5 tun0");
+}
+
+#[test]
+fn a_peer_that_is_killed_for_silence_is_told_to_be_down_once() {
+    let records = [record(
+        "p",
+        &[
+            &[("watch", "t"), ("peer", "INET h 1"), ("retries", "1")],
+            HOOKS,
+        ]
+        .concat(),
+    )];
+    let mut rig = added(&records);
+    ping(&mut rig, REPLY);
+    rig.sent();
+    ping(&mut rig, PingResult::Timeout);
+    assert!(rig.sent().contains(&"KILL p".to_owned()));
+    assert_eq!(scripts(&mut rig), ["on-up", "on-down"]);
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+#[test]
+fn without_hooks_nothing_is_told_and_nothing_kept() {
+    let mut rig = added(&with(&[]));
+    let mut with_scripts = added(&with(&[SCRIPTS]));
+    end_all(&mut with_scripts);
+    for rig in [&mut rig, &mut with_scripts] {
+        rig.to_scripts.clear();
+        for result in [REPLY, PingResult::Timeout, REPLY] {
+            ping(rig, result);
+        }
+        assert_eq!(rig.to_scripts, []);
+    }
+    let (_, state) = with_scripts.machine.state().unwrap();
+    let text = serde_json::to_string(&state.peers).unwrap();
+    assert!(!text.contains("hooks"), "{text}");
+}
+
+/// Everything that was ordered was started and has ended.
+fn end_all(rig: &mut Rig) {
+    rig.take_orders();
+    let runs = rig.ordered();
+    end(rig, &runs);
+}
+
+#[test]
+fn a_peer_that_answers_before_its_ifup_is_ordered_is_told_to_be_up_with_the_next_reply() {
+    let mut rig = Rig::joined(&all(), &[]);
+    rig.hear(ADD);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifup"]);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+}
+
+#[test]
+fn without_a_script_helper_the_first_reply_after_one_has_come_counts() {
+    let mut rig = added(&all());
+    scripts(&mut rig);
+    rig.scripts_go();
+    for result in [REPLY, PingResult::Timeout, REPLY] {
+        ping(&mut rig, result);
+    }
+    rig.scripts_come();
+    assert_eq!(scripts(&mut rig), ["ifup"], "as it was given before");
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+    // What was told is undone even so.
+    rig.take_orders();
+    rig.scripts_go();
+    ping(&mut rig, PingResult::Timeout);
+    ping(&mut rig, REPLY);
+    rig.to_scripts.clear();
+    rig.scripts_come();
+    assert!(scripts(&mut rig).contains(&"on-down"));
+}
+
+#[test]
+fn a_hook_that_comes_while_the_peer_is_up_is_run_from_the_next_change_on() {
+    let mut rig = added(&with(&[]));
+    ping(&mut rig, REPLY);
+    rig.database(&with(&[HOOKS]));
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    ping(&mut rig, PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), [""; 0], "its on-up was not started");
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+}
+
+#[test]
+fn a_hook_that_goes_is_not_run_and_counts_as_run() {
+    let mut rig = added(&with(&[HOOKS]));
+    ping(&mut rig, REPLY);
+    rig.database(&with(&[]));
+    ping(&mut rig, PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+    rig.database(&with(&[HOOKS]));
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+}
+
+#[test]
+fn a_peer_with_on_down_alone_has_it_run_when_it_was_up() {
+    let mut rig = added(&with(&[&HOOKS[1..]]));
+    ping(&mut rig, PingResult::Timeout);
+    ping(&mut rig, REPLY);
+    ping(&mut rig, PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), ["on-down"]);
+    let mut rig = added(&with(&[&HOOKS[..1]]));
+    for result in [REPLY, PingResult::Timeout, REPLY] {
+        ping(&mut rig, result);
+    }
+    assert_eq!(scripts(&mut rig), ["on-up", "on-up"]);
+}
+
+#[test]
+fn all_peers_with_a_record_have_the_hooks_that_were_given_for_all() {
+    let defaults = DefaultHooks {
+        on_up: Some("/all up".to_owned()),
+        on_down: Some("/all down".to_owned()),
+    };
+    let mut rig = Rig::new(&with(&[&[("on-down", "/own")]]));
+    rig.machine.config.hooks = defaults;
+    rig.join(&["p", "stranger"]);
+    ping(&mut rig, REPLY);
+    ping(&mut rig, PingResult::Timeout);
+    let commands = rig.ordered().into_iter().map(|run| run.command);
+    let expected: Vec<_> = [&["/all", "up", "p"] as &[&str], &["/own", "p"]]
+        .into_iter()
+        .map(|words| {
+            connect_ipc::scripts::Command::Exec(
+                words.iter().map(|word| (*word).to_owned()).collect(),
+            )
+        })
+        .collect();
+    assert_eq!(commands.collect::<Vec<_>>(), expected);
+    rig.hear("NOTE KILL stranger");
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+#[test]
+fn what_was_never_started_is_not_undone() {
+    let not_started = Ended::NotStarted("no such file".to_owned());
+    for (end, expected) in [
+        (Some(not_started), vec![]),
+        (Some(Ended::Lost), vec![("on-down", false)]),
+        (None, vec![("on-down", true)]),
+    ] {
+        let mut rig = added(&all());
+        ping(&mut rig, REPLY);
+        let run = rig.ordered().pop().unwrap().run;
+        if let Some(end) = end.clone() {
+            rig.scripts_say(FromScripts::Ended { run, end });
+        }
+        ping(&mut rig, PingResult::Timeout);
+        let down = rig.ordered();
+        let found: Vec<_> = down
+            .iter()
+            .map(|it| (it.kind.name(), it.undoes == Some(run)))
+            .collect();
+        assert_eq!(found, expected, "{end:?}");
+        ping(&mut rig, REPLY);
+        assert_eq!(scripts(&mut rig), ["on-up"], "{end:?}");
+    }
+}
+
+#[test]
+fn a_hook_that_cannot_be_executed_is_told_and_counts_as_never_started() {
+    let hooks: &[(&str, &str)] = &[("on-up", " "), ("on-down", "down")];
+    let mut rig = added(&with(&[hooks]));
+    rig.sent();
+    ping(&mut rig, REPLY);
+    let told = rig.sent();
+    let is_warning = |line: &String| line.starts_with("WARN connect on-up p not-started");
+    assert!(told.iter().any(is_warning), "{told:?}");
+    ping(&mut rig, PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+/// A new core, whose script helper keeps this and that has no state, meets a server with these
+/// peers.
+fn next(records: &[Record], kept: Vec<Setup>, peers: &[&str]) -> Rig {
+    let mut rig = Rig::alone(records, false);
+    rig.kept = kept;
+    rig.pinger_comes();
+    rig.scripts_come();
+    rig.meet(peers);
+    rig.answer_all();
+    rig
+}
+
+#[test]
+fn the_next_core_goes_on_from_what_the_script_helper_keeps() {
+    let mut rig = added(&all());
+    ping(&mut rig, REPLY);
+    let up = rig.setups();
+    ping(&mut rig, PingResult::Timeout);
+    let mut down = up.clone();
+    for setup in rig.setups() {
+        down.retain(|kept| kept.key != setup.key);
+        down.push(setup);
+    }
+    for (kept, result, expected) in [
+        (&up, REPLY, &[] as &[&str]),
+        (&up, PingResult::Timeout, &["on-down"]),
+        (&down, REPLY, &["on-up"]),
+        (&down, PingResult::Timeout, &[]),
+    ] {
+        let mut rig = next(&all(), kept.clone(), &["p"]);
+        assert_eq!(scripts(&mut rig), [""; 0]);
+        ping(&mut rig, result);
+        assert_eq!(scripts(&mut rig), expected, "{result:?}");
+    }
+    let mut rig = next(&all(), up, &[]);
+    let runs = rig.ordered();
+    let down_run = &runs[0];
+    assert_eq!(variable(down_run, "H_REASON"), "unseen");
+    assert_eq!(variable(down_run, "H_INTERFACE"), "tun0");
+    let kinds: Vec<_> = runs.iter().map(|run| run.kind.name()).collect();
+    assert_eq!(kinds, ["on-down", "ifdown"]);
+    let mut rig = next(&all(), down, &[]);
+    assert_eq!(scripts(&mut rig), ["ifdown"]);
+}
+
+#[test]
+fn what_the_next_core_inherits_agrees_with_what_was_ordered() {
+    for (taken, has_journal) in [(false, false), (true, false), (true, true)] {
+        let mut old = added(&all());
+        end_all(&mut old);
+        ping(&mut old, REPLY);
+        if taken {
+            old.take_orders();
+        }
+        let (_, state) = old.machine.state().unwrap();
+        let mut rig = Rig::alone(&all(), false);
+        rig.inherit(state);
+        if has_journal {
+            rig.kept = old.setups();
+        }
+        rig.pinger_comes();
+        rig.scripts_come();
+        rig.meet(&["p"]);
+        rig.answer_all();
+        ping(&mut rig, REPLY);
+        let expected: &[&str] = if taken { &[] } else { &["on-up"] };
+        assert_eq!(scripts(&mut rig), expected, "taken {taken}");
+        ping(&mut rig, PingResult::Timeout);
+        assert_eq!(scripts(&mut rig), ["on-down"], "taken {taken}");
+    }
+}
+
+#[test]
+fn a_peer_that_was_up_without_hooks_is_so_for_the_next_core() {
+    let mut old = added(&with(&[SCRIPTS]));
+    end_all(&mut old);
+    ping(&mut old, REPLY);
+    let (_, state) = old.machine.state().unwrap();
+    let mut rig = Rig::alone(&all(), false);
+    rig.inherit(state);
+    rig.pinger_comes();
+    rig.scripts_come();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    ping(&mut rig, PingResult::Timeout);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+}
+
+#[test]
+fn a_server_that_is_started_again_has_another_peer() {
+    let mut rig = added(&all());
+    ping(&mut rig, REPLY);
+    end_all(&mut rig);
+    rig.lose_server();
+    rig.run += 1;
+    rig.meet(&["p"]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["on-down", "ifdown", "ifup"]);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+    // The same server, met again.
+    rig.lose_server();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+}
+
+#[test]
+fn what_was_never_started_is_forgotten_with_the_peer() {
+    let mut rig = added(&with(&[HOOKS]));
+    ping(&mut rig, REPLY);
+    let kept = rig.setups();
+    let never = |setup: &Setup| {
+        let SetupState::Made(made) = &setup.state else {
+            panic!("{setup:?}")
+        };
+        let made = Made {
+            never_started: true,
+            run: Some(RunId(7)),
+            ..(**made).clone()
+        };
+        SetupState::Made(made.into())
+    };
+    let kept: Vec<Setup> = kept
+        .into_iter()
+        .map(|setup| Setup {
+            state: never(&setup),
+            ..setup
+        })
+        .collect();
+    let mut rig = next(&with(&[HOOKS]), kept.clone(), &["p"]);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), [""; 0], "it was tried");
+    for other in ["NOTE KILL p", ""] {
+        let mut rig = next(&with(&[HOOKS]), kept.clone(), &["p"]);
+        rig.to_scripts.clear();
+        if other.is_empty() {
+            ping(&mut rig, PingResult::Timeout);
+        } else {
+            rig.hear(other);
+        }
+        let undone = rig.to_scripts.iter().any(|message| {
+            matches!(message, ToScripts::Setup(change)
+                if change.setup.key.pair == Pair::Hooks
+                    && change.setup.state == SetupState::Undone {})
+        });
+        assert!(undone, "{other}");
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P5, as hooks have causes: `on-up` is ordered for a peer that has replied since its last
+//! `on-down`, and `on-down` for one that was unreachable or gone since its last `on-up`. A core
+//! that connects may find that a peer is gone.
+
+use std::collections::BTreeSet;
+
+use connect_ipc::RunId;
+use connect_ipc::control::Request;
+use connect_ipc::scripts::{Run, ScriptKind};
+use connect_ipc::setup::Pair;
+use tripe_admin::Note;
+
+use super::tap::{End, Fact};
+use super::{Moment, Rule, Verdict};
+use crate::plan::Fault;
+use crate::promise::Promise;
+use crate::seen::Seen;
+
+/// What has happened to the peers of a host since their last hook.
+#[derive(Debug, Default)]
+pub(super) struct Hooks {
+    /// Those that have replied.
+    replied: BTreeSet<String>,
+    /// Those that were unreachable or gone.
+    ceased: BTreeSet<String>,
+    /// Those whose last hook was ordered before core connected, which may have found them gone.
+    met: BTreeSet<String>,
+    /// All peers that have had a hook.
+    known: BTreeSet<String>,
+    /// Those that an operator has sabotaged since their last `on-down`: they reply, and count as
+    /// unreachable.
+    sabotaged: BTreeSet<String>,
+    /// The last hook that was ordered. Earlier ones are given again to each new helper.
+    last: Option<RunId>,
+}
+
+impl Rule for Hooks {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.fact {
+            Some(Fact::Ended(command, End::Reply(_))) if command.is_ping() => {
+                self.replied.insert(command.word(0).to_owned());
+            }
+            // A ping that was not sent counts as an attempt that was not answered.
+            Some(Fact::Ended(command, _)) if command.is_ping() => {
+                self.ceased.insert(command.word(0).to_owned());
+            }
+            Some(Fact::Job(_, words)) => self.command(words),
+            Some(Fact::Note(Note::Kill { peer } | Note::Add { peer, .. })) => {
+                self.ceased.insert(peer.clone());
+            }
+            Some(Fact::Connected) => self.met.clone_from(&self.known),
+            _ => {}
+        }
+        match now.seen {
+            Seen::Ordered(run) if run.setup.is_some() => self.ordered(run),
+            Seen::Asked(_, envelope) => {
+                if let Request::Submit { words } = &envelope.request {
+                    self.command(words);
+                }
+                Ok(())
+            }
+            Seen::Fault(Fault::Reboot {}) => {
+                *self = Hooks::default();
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Hooks {
+    fn command(&mut self, words: &[String]) {
+        if let [name, peer] = words
+            && name.eq_ignore_ascii_case("sabotage")
+        {
+            self.sabotaged.insert(peer.clone());
+        }
+    }
+
+    fn ordered(&mut self, run: &Run) -> Verdict {
+        let peer = &run.peer;
+        if run.kind.pair() != Pair::Hooks || self.last >= Some(run.run) {
+            return Ok(());
+        }
+        self.last = Some(run.run);
+        let has_cause = match run.kind {
+            ScriptKind::OnUp => {
+                self.ceased.remove(peer);
+                self.met.remove(peer);
+                self.replied.contains(peer)
+            }
+            ScriptKind::OnDown => {
+                self.replied.remove(peer);
+                let sabotaged = self.sabotaged.remove(peer);
+                sabotaged || self.ceased.contains(peer) || self.met.contains(peer)
+            }
+            _ => return Ok(()),
+        };
+        self.known.insert(peer.clone());
+        if has_cause {
+            return Ok(());
+        }
+        let text = format!("{} {peer} has no cause of its own", run.kind.name());
+        Err((Promise::Scripts, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use connect_ipc::setup::SetupState;
+
+    use super::super::testing::{self, Sight};
+    use super::*;
+
+    fn order(sight: &mut Sight, number: u64, kind: ScriptKind) -> bool {
+        let run = testing::run(number, kind, Some(SetupState::Undone {}));
+        sight.see(Seen::Ordered(&run)).is_ok()
+    }
+
+    /// The peer is pinged, with this result.
+    fn ping(sight: &mut Sight, result: &str) {
+        let end = format!("< BGINFO c0.0 {result}");
+        let lines = [
+            "> PING -background c0.0 -timeout 10 p",
+            "< BGDETACH c0.0",
+            &end,
+            "< BGOK c0.0",
+        ];
+        assert_eq!(sight.lines(&lines), None);
+    }
+
+    #[test]
+    fn hooks_with_causes_keep_it() {
+        let mut sight = Sight::new::<Hooks>(&[]);
+        ping(&mut sight, "ping-ok 1.0");
+        assert!(order(&mut sight, 1, ScriptKind::OnUp));
+        ping(&mut sight, "ping-timeout");
+        assert!(order(&mut sight, 2, ScriptKind::OnDown));
+        ping(&mut sight, "ping-ok 1.0");
+        assert!(order(&mut sight, 3, ScriptKind::OnUp));
+        sight.lines(&["< NOTE KILL p"]);
+        assert!(order(&mut sight, 4, ScriptKind::OnDown));
+    }
+
+    #[test]
+    fn a_hook_without_a_cause_breaks_it() {
+        let mut sight = Sight::new::<Hooks>(&[]);
+        assert!(!order(&mut sight, 1, ScriptKind::OnUp));
+        let mut sight = Sight::new::<Hooks>(&[]);
+        ping(&mut sight, "ping-ok 1.0");
+        assert!(order(&mut sight, 1, ScriptKind::OnUp));
+        assert!(!order(&mut sight, 2, ScriptKind::OnDown));
+        assert!(!order(&mut sight, 3, ScriptKind::OnUp));
+    }
+}
