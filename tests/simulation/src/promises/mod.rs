@@ -122,7 +122,7 @@ impl Host {
 }
 
 /// What is promised of the product alone.
-fn product() -> [Box<dyn Rule>; 15] {
+fn product() -> [Box<dyn Rule>; 16] {
     [
         Box::<jobs::Jobs>::default(),
         Box::<requests::Requests>::default(),
