@@ -1,7 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What packaging/prove does in a chroot, where nothing but the package and tripe's own start-up has
-# a hand in it.
+# What packaging/prove does in a chroot, where only the package and tripe's own start-up act.
 
 # Where the package notes what it has to know when it is removed.
 notes=/var/lib/tripe-connect-package

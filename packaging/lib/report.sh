@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Numbered steps, each with what came of it, and a summary at the end.
+# Numbered steps, each with its result, and a summary at the end.
 
 steps=0 failures=0
 # Where a step's output goes, to be shown if it fails.
@@ -45,7 +45,7 @@ vital() {
 }
 
 # possible TITLE COMMAND...: a step that fails where this machine does not allow what is to come.
-# That is no fault of the package, and told apart from one by the exit status 77.
+# That is no fault of the package, so the exit status is 77 then.
 possible() {
     local before=$failures
     step "$@"

@@ -248,7 +248,7 @@ restart_tells() {
     healthy
     doctor_says 'tripe-connect.target is active and enabled'
     doctor_says 'All is well'
-    # Who starts core alone, by the name that people try, gets all of it.
+    # To start core alone, by the name that people try, starts all units.
     inside systemctl stop tripe-connect.target tripe-connect.service tripe-connect-pinger.service
     inside systemctl start tripe-connect
     within 20 healthy
@@ -275,7 +275,7 @@ journal_finds() {
     inside journalctl --quiet --no-pager --unit 'tripe-connect*' "$@" | grep -F "$text"
 }
 
-# Metrics are served where the unit says, and an exporter that fails is told of.
+# Metrics are served where the unit says, and an exporter that fails is reported.
 metrics_unit() {
     doctor_says 'tripe-connect-metrics.service is not enabled'
     inside systemctl enable --now tripe-connect-metrics.service

@@ -6,8 +6,8 @@
 # Outside of the repository, so that neither a clean tree nor a fresh clone pays for them again.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/tripe-connect
 
-# Pinned, since the bytes of the package depend on the first two, and what is found fault with on
-# the third.
+# Fixed versions, since the bytes of the package depend on the first two, and the findings on the
+# third.
 cargo_deb_version=3.8.0
 cargo_auditable_version=0.7.7
 cargo_deny_version=0.20.2
@@ -28,8 +28,8 @@ cargo_deb() { tool cargo-deb $cargo_deb_version; }
 cargo_auditable() { tool cargo-auditable $cargo_auditable_version; }
 cargo_deny() { tool cargo-deny $cargo_deny_version; }
 
-# Builds programs for the package: cargo_release OPTION... Each has a list of the libraries in it,
-# by which whoever has the program alone can see whether a fault that was found since concerns it.
+# Builds programs for the package: cargo_release OPTION... Each contains a list of its libraries, so
+# that anybody who has only the program can see whether a fault that was found later concerns it.
 cargo_release() {
     local program
     program=$(cargo_auditable)
