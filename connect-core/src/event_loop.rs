@@ -22,6 +22,7 @@ use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::line_queue::log_lines_lost;
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::{Notify, mpsc};
 use tripe_admin::line::Line;
 
@@ -249,8 +250,16 @@ impl EventLoop {
     }
 
     fn admit(&mut self, arrival: Arrival) {
+        let asks = match &arrival {
+            Arrival::Request(connection, ..) => Some((*connection, work_done())),
+            _ => None,
+        };
         if let Some(input) = self.endpoints.admit(arrival) {
             self.driver.feed(input);
+        }
+        if let Some((connection, before)) = asks {
+            let work = work_done().saturating_sub(before);
+            self.endpoints.worked(connection, work);
         }
     }
 
@@ -351,4 +360,10 @@ impl WallClock {
             driver.feed(Input::WallClock { millis });
         }
     }
+}
+
+/// How long this thread has computed.
+fn work_done() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }

@@ -169,19 +169,22 @@ fn permitted(path: &Path) -> String {
     if metadata.mode() & GROUP_WRITE == 0 {
         return format!("only its owner {owner} may use it; run this as {owner}{also}");
     }
-    // Nobody should become a member of root's group for this: its members may do far more.
-    if metadata.gid() == 0 {
+    let group = users::group_name(metadata.gid());
+    // Nobody should become a member of root's group for this, since its members may do far more,
+    // nor of the group of the service's user, whose members could make sockets in its place.
+    if [Some(0), users::primary_group(metadata.uid())].contains(&Some(metadata.gid())) {
         let option = if path.file_name() == Some(OBSERVE_SOCKET.as_ref()) {
-            "--observe-mode 666, so that everybody may look"
+            "as a user who may use control.sock, or start the service with --observe-mode 666, so \
+             that everybody may look"
         } else {
-            "--control-group GROUP and add those to the group who may command"
+            "start the service with --control-group GROUP and add those to the group who may \
+             command"
         };
         return format!(
-            "only its owner {owner} may use it, since its group is root's; run this as \
-             {owner}{also}, or start the service with {option}"
+            "its owner {owner} and the group {group} may use it, which is not for operators; run \
+             this as {owner}{also}, or {option}"
         );
     }
-    let group = users::group_name(metadata.gid());
     let ourselves = users::user_name(rustix::process::geteuid().as_raw());
     format!(
         "its owner {owner} and the group {group} may use it; `usermod -aG {group} {ourselves}', as \

@@ -124,13 +124,14 @@ fn the_group_of_a_socket_is_named_with_the_command_that_adds_a_user_to_it() -> R
 #[test]
 fn nobody_is_told_to_join_the_group_of_root() -> Result {
     let told = told_of_a_group("control.sock", 0, "kick p")?;
-    let expected = "only its owner root may use it, since its group is root's; run this as root, or \
-                    start the service with --control-group GROUP and add those to the group who may \
-                    command";
+    let expected = "its owner root and the group root may use it, which is not for operators; run \
+                    this as root, or start the service with --control-group GROUP and add those to \
+                    the group who may command";
     assert!(told.is_none_or(|told| told == expected));
     let told = told_of_a_group("observe.sock", 0, "status")?;
-    let expected = "only its owner root may use it, since its group is root's; run this as root, or \
-                    start the service with --observe-mode 666, so that everybody may look";
+    let expected = "its owner root and the group root may use it, which is not for operators; run \
+                    this as root, or as a user who may use control.sock, or start the service with \
+                    --observe-mode 666, so that everybody may look";
     assert!(told.is_none_or(|told| told == expected));
     Ok(())
 }

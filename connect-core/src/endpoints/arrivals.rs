@@ -11,6 +11,7 @@ use connect_ipc::scripts::FromScripts;
 use connect_runtime::closing;
 use connect_runtime::socket::Socket;
 use connect_runtime::transport::{self, Client, Sender};
+use connect_runtime::trouble::TroubleLog;
 use interprocess::local_socket::tokio::Listener;
 use tokio::time::sleep;
 
@@ -21,6 +22,9 @@ use crate::machine::ConnectionId;
 
 /// How long to wait when the system lacks something that `accept` needs, such as a descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How often it is logged that no connection can be accepted.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Something from one of the sockets.
 #[derive(Debug)]
@@ -81,19 +85,33 @@ pub(super) struct Listening {
     pub(super) door: Door,
     /// Whether no other process has this socket too.
     pub(super) ours: bool,
+    /// What keeps it from accepting, logged once a minute.
+    trouble: TroubleLog,
 }
 
 impl Listening {
+    pub(super) const fn new(listener: Listener, door: Door, ours: bool) -> Self {
+        Listening {
+            listener,
+            door,
+            ours,
+            trouble: TroubleLog::repeating(COMPLAIN_EVERY),
+        }
+    }
+
     /// Accepts the next connection, as soon as the system can, and by the door of strangers as
     /// soon as few enough of their connections wait to be closed.
-    pub(super) async fn accept(&self) -> (Socket, Client) {
+    pub(super) async fn accept(&mut self) -> (Socket, Client) {
         loop {
             if self.door == Door::Observers {
                 closing::uncrowded().await;
             }
             match transport::accept(&self.listener).await {
                 Ok(accepted) => return accepted,
-                Err(error) => tracing::warn!(%error, "cannot accept a connection; retrying"),
+                Err(error) if self.trouble.is_new(&error.to_string()) => {
+                    tracing::warn!(%error, "cannot accept a connection; retrying");
+                }
+                Err(_) => {}
             }
             sleep(ACCEPT_PAUSE).await;
         }

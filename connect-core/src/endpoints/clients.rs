@@ -45,7 +45,7 @@ struct Arrived {
 
 /// Accepts connections for ever. `numbers` are those of the connections of all doors.
 pub(super) async fn accept_all(
-    listening: Listening,
+    mut listening: Listening,
     gate: Arc<Gate>,
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,

@@ -203,11 +203,7 @@ impl Doors {
 
     fn serve(&mut self, door: Door, listener: Listener, file: SocketFile, ours: bool) {
         let numbers = Arc::clone(&self.numbers);
-        let listening = Listening {
-            listener,
-            door,
-            ours,
-        };
+        let listening = Listening::new(listener, door, ours);
         let task = match door {
             Door::Helpers => {
                 let guard = Guard::new(Arc::clone(&self.access));

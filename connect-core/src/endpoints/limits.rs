@@ -88,6 +88,20 @@ pub(super) const ACCEPTED: usize = 32;
 /// This many bytes of a request or an answer count as one more message.
 pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;
 
+/// So much computing for a request counts as one more message. With [`MESSAGES`] a user gets a
+/// twentieth of a processor.
+const WORK_A_MESSAGE: Duration = Duration::from_micros(50);
+
+/// How many bytes of an answer cost as much as this computing.
+pub(super) fn bytes_for(work: Duration) -> usize {
+    let messages = work.as_micros() / WORK_A_MESSAGE.as_micros();
+    usize::try_from(messages).map_or(usize::MAX, |it| it.saturating_mul(BYTES_A_MESSAGE))
+}
+
+/// How many bytes of an answer cost as much as reading the database, which is not done while the
+/// request is handled: a user may have it read five times a second.
+pub(super) const BYTES_A_RELOAD: usize = 200 * BYTES_A_MESSAGE;
+
 /// Events that are delivered to one user.
 pub(super) const EVENTS: Rate = Rate::per_second(20_000, Duration::from_millis(500));
 
@@ -99,3 +113,15 @@ pub(super) const ALL_EVENTS: Rate = Rate::per_second(60_000, Duration::from_mill
 
 /// Writing the events of one turn, even a single one, costs as much as this many events.
 pub(super) const WRITE: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_counts_as_messages() {
+        assert_eq!(bytes_for(Duration::from_micros(49)), 0);
+        assert_eq!(bytes_for(Duration::from_micros(50)), BYTES_A_MESSAGE);
+        assert_eq!(bytes_for(Duration::from_millis(10)), 200 * BYTES_A_MESSAGE);
+    }
+}

@@ -62,7 +62,7 @@ impl Guard {
 
 /// Accepts connections of helpers for ever.
 pub(super) async fn accept_all(
-    listening: Listening,
+    mut listening: Listening,
     guard: Guard,
     numbers: Arc<AtomicU64>,
     arrivals: mpsc::Sender<Arrival>,

@@ -192,6 +192,11 @@ impl Endpoints {
         })
     }
 
+    /// A request of this connection took so much computing, whatever the length of its answer.
+    pub(crate) fn worked(&self, connection: ConnectionId, work: Duration) {
+        self.operators.worked(connection, work);
+    }
+
     /// Sends an output that is for a connection, at once or with the [`Batch`]; returns any other.
     pub fn send(&mut self, output: Output, batch: &mut Batch) -> Option<Output> {
         match output {

@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use connect_ipc::control::{Answer, Envelope, PeerRows, Reply, Request};
 use connect_ipc::event::Event;
@@ -22,6 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::endpoints::arrivals::{Arrival, Guest};
 use crate::endpoints::gate::Gate;
+use crate::endpoints::limits;
 use crate::endpoints::observers::Observers;
 use crate::endpoints::unanswered::Pass;
 use crate::machine::{ConnectionId, Output};
@@ -141,9 +143,29 @@ impl Operators {
                 let script = ScriptKind::from(*script).name();
                 tracing::info!(client, _user = user, %peer, script, "request to run a script");
             }
+            Request::ApplyChanges {} => {
+                tracing::info!(
+                    client,
+                    _user = user,
+                    "request to apply changes of the database"
+                );
+            }
+            Request::Reload {} => {
+                tracing::info!(client, _user = user, "request to read the database");
+                self.gate
+                    .charge(operator.guest.owner, limits::BYTES_A_RELOAD);
+            }
             _ => {}
         }
         Some((&operator.name, user))
+    }
+
+    /// A request of one of them took so much computing.
+    pub fn worked(&self, connection: ConnectionId, work: Duration) {
+        if let Some(operator) = self.connected.get(&connection) {
+            self.gate
+                .charge(operator.guest.owner, limits::bytes_for(work));
+        }
     }
 
     /// One of them has sent a request that is refused, or a malformed message.

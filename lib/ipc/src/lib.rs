@@ -18,6 +18,7 @@ pub mod frame;
 pub mod hello;
 pub mod lookup;
 pub mod observers;
+mod pair;
 pub mod pinger;
 pub mod probing;
 pub mod script_request;

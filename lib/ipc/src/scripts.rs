@@ -30,7 +30,9 @@ use crate::RunId;
 use crate::clock::Monotonic;
 use crate::hello::{Role, ToHelper};
 use crate::lookup::{LookedUp, Lookup};
-use crate::setup::{Lane, Pair, SetupChange, SetupKey, SetupPage, SetupState};
+use crate::pair::Lane;
+pub use crate::pair::ScriptKind;
+use crate::setup::{SetupChange, SetupKey, SetupPage, SetupState};
 
 /// How many runs that are over may have pipes that another process, such as a server that a script
 /// started, still has open. If there are more, both sides forget the oldest. Each needs two
@@ -49,74 +51,6 @@ pub const SURVIVES_AFTER: Duration = Duration::from_secs(2);
 /// one; so are scripts that wait for a place this long. Scripts usually take seconds; one that
 /// waits for a name or for another host may take longer.
 pub const LONG: Duration = Duration::from_secs(60);
-
-/// Which script it is (connect(8), "Child process identifiers").
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(rename_all = "kebab-case")]
-pub enum ScriptKind {
-    /// Sets up the peer's interface.
-    Ifup,
-    /// Takes it down.
-    Ifdown,
-    /// Makes a dynamic connection.
-    Connect,
-    /// Ends one.
-    Disconnect,
-    /// The hook for a peer that has come to be connected.
-    OnUp,
-    /// The hook for one that was, and is not any more.
-    OnDown,
-}
-
-impl ScriptKind {
-    /// All of them.
-    pub const ALL: [ScriptKind; 6] = [
-        ScriptKind::Ifup,
-        ScriptKind::Ifdown,
-        ScriptKind::Connect,
-        ScriptKind::Disconnect,
-        ScriptKind::OnUp,
-        ScriptKind::OnDown,
-    ];
-
-    /// The first word of the child process identifier.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            ScriptKind::Ifup => "ifup",
-            ScriptKind::Ifdown => "ifdown",
-            ScriptKind::Connect => "connect",
-            ScriptKind::Disconnect => "disconnect",
-            ScriptKind::OnUp => "on-up",
-            ScriptKind::OnDown => "on-down",
-        }
-    }
-
-    /// The script that undoes what this one does. After this one has succeeded, a failure of that
-    /// one does not matter any more.
-    #[must_use]
-    pub fn undone_by(self) -> Option<ScriptKind> {
-        let [maker, undoer] = self.pair().scripts();
-        (self == maker).then_some(undoer)
-    }
-
-    /// The pair that it belongs to.
-    #[must_use]
-    pub const fn pair(self) -> Pair {
-        match self {
-            ScriptKind::Ifup | ScriptKind::Ifdown => Pair::Interface,
-            ScriptKind::Connect | ScriptKind::Disconnect => Pair::Connection,
-            ScriptKind::OnUp | ScriptKind::OnDown => Pair::Hooks,
-        }
-    }
-
-    /// The lane that it runs in.
-    #[must_use]
-    pub const fn lane(self) -> Lane {
-        self.pair().lane()
-    }
-}
 
 /// The scripts that can be run again for a peer that is up.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]

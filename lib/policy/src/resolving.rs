@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The host name by which a record gives its peer's address, for the key `re-resolve`.
+//! The address that a record gives for its peer: by host name, for the key `re-resolve`, or as a
+//! number.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use connect_ipc::lookup::Family;
 use peerdb::Record;
@@ -43,6 +44,17 @@ pub fn named_address(record: &Record) -> Option<NamedAddress> {
         family: given.unwrap_or(Family::Any),
         port,
     })
+}
+
+/// The address in this record, if host and port are written as numbers: nobody else's peer may be
+/// moved there.
+#[must_use]
+pub fn numeric_address(record: &Record) -> Option<SocketAddr> {
+    let words: Vec<String> = address(record).ok()?;
+    match &words[..] {
+        [.., host, port] => Some(SocketAddr::new(host.parse().ok()?, port.parse().ok()?)),
+        _ => None,
+    }
 }
 
 /// The host name that is to be looked up again when the peer does not answer; `None` if the record
@@ -87,6 +99,19 @@ mod tests {
             "INET 0x7f000001 1",
             "INET a b c",
         ] {
+            assert_eq!(of(peer), None, "{peer}");
+        }
+    }
+
+    #[test]
+    fn a_numeric_address_has_host_and_port() {
+        let of = |peer| numeric_address(&Record::new("p", [("peer", peer)]));
+        let expected = Some("192.0.2.1:4070".parse().unwrap());
+        assert_eq!(of("INET 192.0.2.1 4070"), expected);
+        assert_eq!(of("192.0.2.1 4070"), expected);
+        let expected = Some("[2001:db8::1]:4070".parse().unwrap());
+        assert_eq!(of("INET6 2001:db8::1 4070"), expected);
+        for peer in ["PASSIVE", "INET hub.example.com 4070", "192.0.2.1"] {
             assert_eq!(of(peer), None, "{peer}");
         }
     }

@@ -144,8 +144,8 @@ mod tests {
                 getpgid(Some(Pid::from_child(&joined))).unwrap(),
                 Pid::from_child(&joined)
             );
-            watched_joined.signal(Signal::INT).unwrap();
-            assert_eq!(end(joined), Some(Signal::INT.as_raw()));
+            watched_joined.signal(Signal::USR1).unwrap();
+            assert_eq!(end(joined), Some(Signal::USR1.as_raw()));
         }
     }
 

@@ -47,6 +47,13 @@ pub fn user_name(uid: u32) -> String {
         .map_or_else(|| uid.to_string(), |user| user.name)
 }
 
+/// The primary group of a user, if the system knows that user.
+#[must_use]
+pub fn primary_group(uid: u32) -> Option<u32> {
+    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    user.map(|user| user.gid.as_raw())
+}
+
 /// The name of a group, or its number if the system knows no name.
 #[must_use]
 pub fn group_name(gid: u32) -> String {

@@ -2,17 +2,28 @@
 //! Lookups of the host names of peers that do not answer (key `re-resolve`): which are wanted and
 //! under way, and what an answer means for a peer.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::lookup::{LOOKUP_LIMIT, LOOKUPS, LastLookup, LookupResult, LookupStatus};
+use connect_policy::resolving::numeric_address;
 use peerdb::Database;
 
 /// How long after a lookup of a peer's name the next one may come. Names with an address that moves
 /// live for 60 s or longer in the caches of name servers.
 pub(super) const LOOKUP_PAUSE: Duration = Duration::from_secs(60);
+
+/// A lookup that takes longer than this is taken for one that nobody answers.
+const PROMPT: Duration = Duration::from_secs(5);
+
+/// How often the pause doubles for a name that nobody answers for: up to 16 minutes.
+const DOUBLINGS: u32 = 4;
+
+/// How many lookups may be under way of names for which nobody has answered promptly before, so
+/// that one place is left for the others.
+const DOUBTFUL: usize = LOOKUPS - 1;
 
 /// How long after a peer was added again at another address that may be done again. A name that
 /// answers with one address and then another does not keep a peer from its key exchange.
@@ -49,6 +60,24 @@ struct Known {
     moved: Option<Monotonic>,
     /// Lookups in a row that had the present address among others.
     same: u32,
+    /// Lookups in a row that took too long; `None` before the first one.
+    slow: Option<u32>,
+}
+
+impl Known {
+    /// How long after a lookup was asked for the next one may come.
+    fn pause(&self) -> Duration {
+        LOOKUP_PAUSE * 2_u32.pow(self.slow.unwrap_or(0).min(DOUBLINGS))
+    }
+}
+
+/// A lookup that is under way.
+#[derive(Clone, Debug)]
+struct UnderWay {
+    name: String,
+    begun: Monotonic,
+    /// Whether nobody has answered promptly for this name before.
+    is_doubtful: bool,
 }
 
 /// The lookups of all peers.
@@ -56,23 +85,32 @@ struct Known {
 pub(in crate::machine) struct Lookups {
     /// By the peer's name, at most one entry for each record of the database.
     peers: BTreeMap<String, Known>,
-    /// The peers whose name is to be looked up, each once.
+    /// The peers whose name is to be looked up and was answered for promptly the last time. A peer
+    /// is once in this queue or in the next one.
     waiting: VecDeque<String>,
-    /// The peers whose name is being looked up, by the number of the lookup, and how long the
-    /// answer is waited for.
-    under_way: BTreeMap<u64, (String, Monotonic)>,
+    /// The others.
+    doubtful: VecDeque<String>,
+    /// The lookups that have begun, by number.
+    under_way: BTreeMap<u64, UnderWay>,
     last_number: u64,
+    /// The addresses that records of the database have as numbers, once that was asked.
+    recorded: Option<BTreeSet<SocketAddr>>,
 }
 
 impl Lookups {
     /// A peer does not answer, so its name is to be looked up, unless it just was.
     pub(super) fn want(&mut self, name: &str, now: Monotonic) {
         let known = self.peers.entry(name.to_owned()).or_default();
-        if known.pending || known.asked.is_some_and(|asked| now < asked + LOOKUP_PAUSE) {
+        let pause = known.pause();
+        if known.pending || known.asked.is_some_and(|asked| now < asked + pause) {
             return;
         }
         (known.pending, known.asked) = (true, Some(now));
-        self.waiting.push_back(name.to_owned());
+        let queue = match known.slow {
+            Some(0) => &mut self.waiting,
+            _ => &mut self.doubtful,
+        };
+        queue.push_back(name.to_owned());
     }
 
     /// The peer whose lookup is to begin now, if one may.
@@ -80,22 +118,40 @@ impl Lookups {
         if self.under_way.len() >= LOOKUPS {
             return None;
         }
-        self.waiting.pop_front()
+        if let Some(name) = self.waiting.pop_front() {
+            return Some(name);
+        }
+        let doubtful = self.under_way.values().filter(|it| it.is_doubtful);
+        (doubtful.count() < DOUBTFUL).then(|| self.doubtful.pop_front())?
     }
 
     /// The lookup of a peer's name begins. Gives its number, which is later than those of an
     /// earlier core.
     pub(super) fn begin(&mut self, name: String, now: Monotonic) -> u64 {
         self.last_number = now.0.max(self.last_number + 1);
-        self.under_way
-            .insert(self.last_number, (name, now + ANSWER_LIMIT));
+        let is_doubtful = self.peers.get(&name).and_then(|it| it.slow) != Some(0);
+        let begun = UnderWay {
+            name,
+            begun: now,
+            is_doubtful,
+        };
+        self.under_way.insert(self.last_number, begun);
         self.last_number
     }
 
     /// A lookup has ended: of which peer. `None` if it is not waited for.
-    pub(super) fn end(&mut self, number: u64) -> Option<String> {
-        let (name, _) = self.under_way.remove(&number)?;
-        self.set_aside(&name);
+    pub(super) fn end(&mut self, number: u64, now: Monotonic) -> Option<String> {
+        let UnderWay { name, begun, .. } = self.under_way.remove(&number)?;
+        if let Some(known) = self.peers.get_mut(&name) {
+            known.pending = false;
+            let before = known.slow.unwrap_or(0);
+            let is_prompt = now <= begun + PROMPT;
+            known.slow = Some(if is_prompt {
+                0
+            } else {
+                before.saturating_add(1)
+            });
+        }
         Some(name)
     }
 
@@ -108,14 +164,15 @@ impl Lookups {
 
     /// The numbers of those whose answer is not waited for any more.
     pub(super) fn overdue(&self, now: Monotonic) -> Vec<u64> {
-        let overdue = self.under_way.iter().filter(|(_, (_, by))| *by <= now);
+        let overdue = self.under_way.iter();
+        let overdue = overdue.filter(|(_, it)| it.begun + ANSWER_LIMIT <= now);
         overdue.map(|(number, _)| *number).collect()
     }
 
     /// Another script helper is there, or none: it does not know of these lookups. They are wanted
     /// again when the peer does not answer the next time.
     pub(in crate::machine) fn forget_pending(&mut self) {
-        (self.waiting, self.under_way) = Default::default();
+        (self.waiting, self.doubtful, self.under_way) = Default::default();
         for known in self.peers.values_mut() {
             (known.pending, known.asked) = (false, None);
         }
@@ -123,7 +180,15 @@ impl Lookups {
 
     /// When the next answer is given up.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
-        self.under_way.values().map(|(_, by)| *by).min()
+        let begun = self.under_way.values().map(|it| it.begun);
+        begun.min().map(|begun| begun + ANSWER_LIMIT)
+    }
+
+    /// Whether a record of the database has this address as a number. Its peer may be away for now,
+    /// and could not come back if another one had the address.
+    pub(super) fn is_recorded(&mut self, address: SocketAddr, database: &Database) -> bool {
+        let all = || database.peers().filter_map(numeric_address).collect();
+        self.recorded.get_or_insert_with(all).contains(&address)
     }
 
     /// What it means that the name of a peer at `present`, which does not answer, has these
@@ -190,7 +255,8 @@ impl Lookups {
             }),
             pending: known.is_some_and(|known| known.pending),
             pause: asked.map_or(0, |asked| {
-                let rest = (asked + LOOKUP_PAUSE).since(now);
+                let pause = known.map_or(LOOKUP_PAUSE, Known::pause);
+                let rest = (asked + pause).since(now);
                 millis(rest).div_ceil(1_000)
             }),
         }
@@ -199,7 +265,10 @@ impl Lookups {
     /// Forgets the peers that have no record any more.
     pub(in crate::machine) fn keep_recorded(&mut self, database: &Database) {
         self.peers.retain(|name, _| database.peer(name).is_some());
-        self.waiting.retain(|name| database.peer(name).is_some());
+        for queue in [&mut self.waiting, &mut self.doubtful] {
+            queue.retain(|name| database.peer(name).is_some());
+        }
+        self.recorded = None;
     }
 }
 
@@ -212,6 +281,8 @@ fn after(present: IpAddr, addresses: &[IpAddr]) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use peerdb::Record;
+
     use super::*;
 
     fn at(seconds: u64) -> Monotonic {
@@ -286,8 +357,8 @@ mod tests {
         let number = lookups.begin("p".to_owned(), at(0));
         lookups.want("p", at(90));
         assert_eq!(lookups.next(), None, "one is under way");
-        assert_eq!(lookups.end(number).as_deref(), Some("p"));
-        assert_eq!(lookups.end(number), None);
+        assert_eq!(lookups.end(number, at(1)).as_deref(), Some("p"));
+        assert_eq!(lookups.end(number, at(1)), None);
         lookups.want("p", at(90));
         assert_eq!(lookups.next().as_deref(), Some("p"));
 
@@ -298,13 +369,61 @@ mod tests {
         while let Some(name) = lookups.next() {
             begun.push(lookups.begin(name, at(90)));
         }
-        assert_eq!(begun.len(), LOOKUPS);
+        assert_eq!(begun.len(), DOUBTFUL);
         assert_eq!(lookups.overdue(at(104)), [0; 0]);
         assert_eq!(lookups.overdue(at(105)), begun);
         lookups.forget_pending();
         assert_eq!(lookups.deadline(), None);
         lookups.keep_recorded(&Database::default());
         assert!(lookups.peers.is_empty());
+    }
+
+    #[test]
+    fn names_that_nobody_answers_for_do_not_keep_others_from_their_lookups() {
+        let mut lookups = Lookups::default();
+        let prompt = |lookups: &mut Lookups, name: &str, seconds| {
+            lookups.want(name, at(seconds));
+            let next = lookups.next().unwrap();
+            assert_eq!(next, name);
+            let number = lookups.begin(next, at(seconds));
+            lookups.end(number, at(seconds + 1));
+        };
+        prompt(&mut lookups, "good", 0);
+        let mut silent = Vec::new();
+        for peer in 0..60 {
+            lookups.want(&format!("silent{peer}"), at(100));
+        }
+        while let Some(name) = lookups.next() {
+            silent.push(lookups.begin(name, at(100)));
+        }
+        assert_eq!(silent.len(), DOUBTFUL);
+        prompt(&mut lookups, "good", 100);
+        // They come back ever more seldom.
+        assert_eq!(lookups.end(silent[0], at(110)).as_deref(), Some("silent0"));
+        let pause = |lookups: &Lookups, now| lookups.status("silent0", String::new(), now).pause;
+        assert_eq!(pause(&lookups, at(110)), 110);
+        lookups.want("silent0", at(219));
+        assert_eq!(pause(&lookups, at(219)), 1);
+        for _ in 0..10 {
+            let known = lookups.peers.get_mut("silent0").unwrap();
+            known.slow = known.slow.map(|slow| slow + 1);
+        }
+        assert_eq!(pause(&lookups, at(100)), 960);
+    }
+
+    #[test]
+    fn an_address_that_a_record_has_is_not_free_though_its_peer_is_away() {
+        let mut lookups = Lookups::default();
+        let of = |address: &str| {
+            let record = Record::new("away", [("peer", address)]);
+            Database::from_parts(vec![record], [], [])
+        };
+        let address = "192.0.2.1:4070".parse().unwrap();
+        assert!(lookups.is_recorded(address, &of("INET 192.0.2.1 4070")));
+        // Another database.
+        let other = of("INET 192.0.2.1 4071");
+        lookups.keep_recorded(&other);
+        assert!(!lookups.is_recorded(address, &other));
     }
 
     #[test]

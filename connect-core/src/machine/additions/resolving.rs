@@ -83,7 +83,9 @@ impl Machine {
             self.looked_up(LookedUp { number, found });
         }
         while let Some(name) = self.additions.lookups.next() {
-            let Some(address) = self.named_address(&name) else {
+            // A peer that answers again needs none.
+            let silent = self.silent(&name).and_then(|_| self.named_address(&name));
+            let Some(address) = silent else {
                 self.additions.lookups.set_aside(&name);
                 continue;
             };
@@ -99,7 +101,7 @@ impl Machine {
     /// A lookup has ended.
     pub(in crate::machine) fn looked_up(&mut self, answer: LookedUp) {
         // An answer to an earlier core, or one that comes too late.
-        let Some(name) = self.additions.lookups.end(answer.number) else {
+        let Some(name) = self.additions.lookups.end(answer.number, self.now) else {
             return;
         };
         let Some(address) = self.named_address(&name) else {
@@ -124,11 +126,15 @@ impl Machine {
         }
     }
 
+    /// A peer that the server has and that does not answer.
+    fn silent(&self, name: &str) -> Option<&Peer> {
+        let peer = self.peers.get(self.peers.find(name)?)?;
+        (peer.killed_for.is_none() && is_silent(peer)).then_some(peer)
+    }
+
     /// Adds the peer again if it does not answer and its name has other addresses.
     fn found(&mut self, name: &str, address: &NamedAddress, found: &[IpAddr]) -> LookupResult {
-        let silent = self.peers.find(name).and_then(|id| self.peers.get(id));
-        let silent = silent.filter(|peer| peer.killed_for.is_none() && is_silent(peer));
-        let Some(present) = silent.and_then(Present::of) else {
+        let Some(present) = self.silent(name).and_then(Present::of) else {
             return LookupResult::NotNeeded;
         };
         if self.additions.is_under_way(name) {
@@ -143,7 +149,11 @@ impl Machine {
             Meaning::Move(ip) => {
                 let (to, from) = (at(ip), present.words);
                 // The server would refuse it after the peer is removed.
-                if self.peers.has_address(&to.to_string()) {
+                let recorded = &self.database.current;
+                let address = SocketAddr::new(ip, port);
+                if self.peers.has_address(&to.to_string())
+                    || self.additions.lookups.is_recorded(address, recorded)
+                {
                     return LookupResult::Taken(to.to_string());
                 }
                 self.move_peer(name, from, &to);

@@ -60,8 +60,8 @@ impl Failures {
         }
     }
 
-    /// A peer is removed from the server, so failures of its `ifup`, `connect` and `on-up` no longer
-    /// matter.
+    /// A peer is removed from the server, so failures of its `ifup`, `connect` and `on-up` no
+    /// longer matter.
     pub(in crate::machine) fn peer_removed(&mut self, peer: &str) {
         let is_over = |kind: ScriptKind| kind.undone_by().is_some();
         let forgotten = self.forget(peer, &is_over);
