@@ -32,8 +32,9 @@ const CHANGES_NAMED: usize = 10;
 const RELAYS: [&str; 4] = ["ssh", "sshd", "sshd-session", "socat"];
 
 /// What to do about peers that are not up.
-const PEERS: &str = "`connect-cli info PEER' says more about each; `connect-cli active PEER' \
-                     adds one that is gone or absent, unless it is passive";
+const PEERS: &str = "`connect-cli info PEER' says more about each; if it is down, check that its \
+                     host runs and that UDP reaches it; `connect-cli active PEER' adds one that \
+                     is gone or absent, unless it is passive";
 
 /// A service, how the scripts of its peers ended, and which peers are missing.
 #[derive(Debug)]
