@@ -176,6 +176,7 @@ fn a_challenge_behind_a_banner_is_told_to_nobody() -> Outcome {
         // Standard output and standard error have no order.
         site.lab.follow_from_start().exactly(told)?;
     }
+    service.wait_for_log("take <challenge>")?;
     let request = serde_json::json!({ "recent": {} });
     let recent = scenarios::request(service.control(), &request)?;
     let info = scenarios::request(

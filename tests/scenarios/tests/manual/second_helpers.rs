@@ -75,7 +75,7 @@ fn a_stopped_helper_of_a_dead_connect_is_told_and_ended_and_scripts_go_on() -> O
     let mut second = Service::start(&site, &["--stop-wait", "4"])?;
     until(&mut second, "the fault", |service| {
         let fault = service["scripts"]["journal-fault"]["fault"].as_str();
-        let words = format!("process {stopped} holds the journal of scripts");
+        let words = format!("process {stopped} locks the journal of scripts");
         fault.is_some_and(|fault| fault.contains(&words) && fault.contains("killed soon"))
     })?;
     second.wait_for_log("killed a script helper of an earlier connect")?;

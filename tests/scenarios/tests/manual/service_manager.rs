@@ -327,7 +327,7 @@ fn a_socket_handed_over_under_an_unknown_name_is_reported() -> Outcome {
     let mut core = Held::new(&site)?.core(&site, "control:other")?;
     assert_eq!(core.wait()?.code(), Some(71));
     let log = core.log();
-    assert!(log.contains("not known here, other"), "{log}");
+    assert!(log.contains("unknown name, other"), "{log}");
     Ok(())
 }
 
@@ -379,7 +379,7 @@ fn only_processes_of_the_users_named_may_be_helpers() -> Outcome {
         .gid(STRANGER);
     manager.listens_to(&mut command);
     let mut stranger = Service::run(&site, command)?;
-    let refusal = format!("the user {STRANGER} may not be a helper");
+    let refusal = format!("the user {STRANGER} may not be this helper");
     // Both sides say so, once, however often it is tried.
     stranger.wait_for("the refusals", || {
         let log = first.log();

@@ -105,7 +105,8 @@ fn observers_may_only_look() -> Outcome {
     let mut answers = String::new();
     observer.read_to_string(&mut answers)?;
     for id in [1, 2] {
-        let refusal = format!("{{\"id\":{id},\"reply\":{{\"error\":\"observers may only look");
+        let refusal =
+            format!("{{\"id\":{id},\"reply\":{{\"error\":\"observers may not give commands");
         assert!(answers.contains(&refusal), "{answers}");
     }
     assert!(
