@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use connect_core::machine::{Config, Inherited, Input, Loaded, Machine, State};
 use connect_ipc::clock::Monotonic;
+use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use libfuzzer_sys::fuzz_target;
 use peerdb::{Database, Record};
@@ -27,6 +28,7 @@ fuzz_target!(|text: &str| {
         startup: true,
         ping: PingKind::Transport,
         script_limit: None,
+        hooks: DefaultHooks::default(),
         exit_on_disconnect: false,
         server_wait: None,
         started: now,
