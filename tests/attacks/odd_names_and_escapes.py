@@ -150,7 +150,7 @@ def attack():
         if said:
             lib.wanted(
                 "a helper that is root in its own namespace only is refused",
-                "may not be a helper" in said,
+                "may not be this helper" in said,
                 said.splitlines()[-1],
             )
 
