@@ -17,14 +17,12 @@ use tokio::time::sleep;
 
 use crate::endpoints::access::Owner;
 use crate::endpoints::door::Door;
+use crate::endpoints::limits::COMPLAIN_EVERY;
 use crate::endpoints::unanswered::Pass;
 use crate::machine::ConnectionId;
 
 /// How long to wait when the system lacks something that `accept` needs, such as a descriptor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
-
-/// How often it is logged that no connection can be accepted.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Something from one of the sockets.
 #[derive(Debug)]

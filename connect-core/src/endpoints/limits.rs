@@ -88,6 +88,10 @@ pub(super) const ACCEPTED: usize = 32;
 /// This many bytes of a request or an answer count as one more message.
 pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;
 
+/// How often the same problem with helpers or with accepting connections is logged. A helper of
+/// another version, or of the wrong user, comes back every two seconds.
+pub(super) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+
 /// So much computing for a request counts as one more message. With [`MESSAGES`] a user gets a
 /// twentieth of a processor.
 const WORK_A_MESSAGE: Duration = Duration::from_micros(50);

@@ -11,7 +11,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::control::HelperStatus;
@@ -30,11 +29,8 @@ use tokio::time::timeout;
 
 use crate::endpoints::access::Access;
 use crate::endpoints::arrivals::{Arrival, Listening};
+use crate::endpoints::limits::COMPLAIN_EVERY;
 use crate::machine::ConnectionId;
-
-/// How often the same fault of helpers is logged: a helper of another version, or of the wrong
-/// user, retries every two seconds.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// Decides which helpers may connect.
 #[derive(Clone, Debug)]

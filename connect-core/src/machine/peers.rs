@@ -301,13 +301,10 @@ impl PeerTable {
 
     /// Stores an address as the server gave it.
     pub(super) fn set_address(&mut self, id: PeerId, address: &Address) {
-        let (slot, generation) = Self::slot_of(id);
-        let entry = self.slots.get_mut(slot as usize);
-        let entry = entry.filter(|entry| entry.generation == generation);
-        if let Some(peer) = entry.and_then(|entry| entry.peer.as_mut()) {
-            let new: Box<str> = address.to_string().into();
-            self.addresses.change(peer.address.as_deref(), Some(&new));
-            peer.address = Some(new);
+        let new: Box<str> = address.to_string().into();
+        if let Some(peer) = self.get_mut(id) {
+            let old = peer.address.replace(new.clone());
+            self.addresses.change(old.as_deref(), Some(&new));
         }
     }
 

@@ -177,7 +177,12 @@ pub(crate) mod tests {
     }
 
     /// Sends these bytes and the last copy of a descriptor.
-    pub(crate) fn send_with(to: &UnixStream, bytes: &[u8], carried: impl AsFd, urgent: bool) {
+    pub(crate) fn send_with(
+        to: &UnixStream,
+        bytes: &[u8],
+        carried: impl AsFd,
+        urgent: bool,
+    ) -> rustix::io::Result<usize> {
         let flags = if urgent {
             SendFlags::OOB
         } else {
@@ -187,7 +192,7 @@ pub(crate) mod tests {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-        sendmsg(to, &[IoSlice::new(bytes)], &mut control, flags).unwrap();
+        sendmsg(to, &[IoSlice::new(bytes)], &mut control, flags)
     }
 
     #[test]
@@ -209,7 +214,7 @@ pub(crate) mod tests {
         start().unwrap();
         let (ours, stranger) = UnixStream::pair().unwrap();
         let (carried, _unread) = lingering();
-        send_with(&stranger, b"x", carried, false);
+        send_with(&stranger, b"x", carried, false).unwrap();
         let queue = QUEUE.get().unwrap();
         let before = queue.lock().closed;
         close(ours.into());

@@ -59,19 +59,14 @@ pub fn refuse(socket: &impl AsFd) -> io::Result<Descriptors> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::{IoSlice, Write as _};
-    use std::mem::MaybeUninit;
+    use std::io::Write as _;
     use std::os::unix::net::{UnixListener, UnixStream};
 
-    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    use crate::closing::tests::send_with;
 
     /// Tries to send a descriptor.
     fn send_one(to: &UnixStream) -> rustix::io::Result<usize> {
-        let fds = [to.as_fd()];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
-        sendmsg(to, &[IoSlice::new(b"x")], &mut control, SendFlags::empty())
+        send_with(to, b"x", to, false)
     }
 
     #[test]

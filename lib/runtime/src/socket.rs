@@ -236,7 +236,7 @@ mod tests {
             assert_eq!(ours.read(&mut bytes).await.unwrap(), 5);
             assert_eq!(bytes, b"first");
             let (carried, other) = UnixStream::pair().unwrap();
-            closing::tests::send_with(&theirs, b"x", carried, urgent);
+            closing::tests::send_with(&theirs, b"x", carried, urgent).unwrap();
             let error = ours.read(&mut bytes).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{error}");
             assert_eq!(bytes, b"first");

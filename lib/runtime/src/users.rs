@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use nix::unistd::User;
 
 /// Users who are admitted: root, the user of this process, and those whom an option names.
 #[derive(Clone, Debug)]
@@ -32,7 +33,7 @@ fn find(name: &str, option: &str) -> anyhow::Result<u32> {
     if let Ok(number) = name.parse() {
         return Ok(number);
     }
-    let user = nix::unistd::User::from_name(name)
+    let user = User::from_name(name)
         .with_context(|| format!("cannot look up the user {name}"))?
         .with_context(|| format!("there is no user {name}; see {option}"))?;
     Ok(user.uid.as_raw())
@@ -41,17 +42,17 @@ fn find(name: &str, option: &str) -> anyhow::Result<u32> {
 /// The name of a user, or its number if the system knows no name.
 #[must_use]
 pub fn user_name(uid: u32) -> String {
-    let user = nix::unistd::User::from_uid(uid.into());
-    user.ok()
-        .flatten()
-        .map_or_else(|| uid.to_string(), |user| user.name)
+    user(uid).map_or_else(|| uid.to_string(), |user| user.name)
 }
 
 /// The primary group of a user, if the system knows that user.
 #[must_use]
 pub fn primary_group(uid: u32) -> Option<u32> {
-    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
-    user.map(|user| user.gid.as_raw())
+    user(uid).map(|user| user.gid.as_raw())
+}
+
+fn user(uid: u32) -> Option<User> {
+    User::from_uid(uid.into()).ok().flatten()
 }
 
 /// The name of a group, or its number if the system knows no name.

@@ -69,15 +69,11 @@ impl Known {
     fn pause(&self) -> Duration {
         LOOKUP_PAUSE * 2_u32.pow(self.slow.unwrap_or(0).min(DOUBLINGS))
     }
-}
 
-/// A lookup that is under way.
-#[derive(Clone, Debug)]
-struct UnderWay {
-    name: String,
-    begun: Monotonic,
-    /// Whether nobody has answered promptly for this name before.
-    is_doubtful: bool,
+    /// Whether the name was answered for promptly the last time.
+    fn is_prompt(&self) -> bool {
+        self.slow == Some(0)
+    }
 }
 
 /// The lookups of all peers.
@@ -90,8 +86,8 @@ pub(in crate::machine) struct Lookups {
     waiting: VecDeque<String>,
     /// The others.
     doubtful: VecDeque<String>,
-    /// The lookups that have begun, by number.
-    under_way: BTreeMap<u64, UnderWay>,
+    /// The peers whose name is being looked up, by the number of the lookup, and since when.
+    under_way: BTreeMap<u64, (String, Monotonic)>,
     last_number: u64,
     /// The addresses that records of the database have as numbers, once that was asked.
     recorded: Option<BTreeSet<SocketAddr>>,
@@ -106,9 +102,10 @@ impl Lookups {
             return;
         }
         (known.pending, known.asked) = (true, Some(now));
-        let queue = match known.slow {
-            Some(0) => &mut self.waiting,
-            _ => &mut self.doubtful,
+        let queue = if known.is_prompt() {
+            &mut self.waiting
+        } else {
+            &mut self.doubtful
         };
         queue.push_back(name.to_owned());
     }
@@ -121,7 +118,8 @@ impl Lookups {
         if let Some(name) = self.waiting.pop_front() {
             return Some(name);
         }
-        let doubtful = self.under_way.values().filter(|it| it.is_doubtful);
+        let is_prompt = |name| self.peers.get(name).is_some_and(Known::is_prompt);
+        let doubtful = self.under_way.values().filter(|(name, _)| !is_prompt(name));
         (doubtful.count() < DOUBTFUL).then(|| self.doubtful.pop_front())?
     }
 
@@ -129,19 +127,13 @@ impl Lookups {
     /// earlier core.
     pub(super) fn begin(&mut self, name: String, now: Monotonic) -> u64 {
         self.last_number = now.0.max(self.last_number + 1);
-        let is_doubtful = self.peers.get(&name).and_then(|it| it.slow) != Some(0);
-        let begun = UnderWay {
-            name,
-            begun: now,
-            is_doubtful,
-        };
-        self.under_way.insert(self.last_number, begun);
+        self.under_way.insert(self.last_number, (name, now));
         self.last_number
     }
 
     /// A lookup has ended: of which peer. `None` if it is not waited for.
     pub(super) fn end(&mut self, number: u64, now: Monotonic) -> Option<String> {
-        let UnderWay { name, begun, .. } = self.under_way.remove(&number)?;
+        let (name, begun) = self.under_way.remove(&number)?;
         if let Some(known) = self.peers.get_mut(&name) {
             known.pending = false;
             let before = known.slow.unwrap_or(0);
@@ -165,7 +157,7 @@ impl Lookups {
     /// The numbers of those whose answer is not waited for any more.
     pub(super) fn overdue(&self, now: Monotonic) -> Vec<u64> {
         let overdue = self.under_way.iter();
-        let overdue = overdue.filter(|(_, it)| it.begun + ANSWER_LIMIT <= now);
+        let overdue = overdue.filter(|(_, (_, begun))| *begun + ANSWER_LIMIT <= now);
         overdue.map(|(number, _)| *number).collect()
     }
 
@@ -180,7 +172,7 @@ impl Lookups {
 
     /// When the next answer is given up.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
-        let begun = self.under_way.values().map(|it| it.begun);
+        let begun = self.under_way.values().map(|(_, begun)| *begun);
         begun.min().map(|begun| begun + ANSWER_LIMIT)
     }
 

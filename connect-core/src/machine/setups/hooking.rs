@@ -153,14 +153,13 @@ impl Machine {
         let phase = adoption.map(|adoption| adoption.liveness.phase());
         let is_silent = phase.is_some_and(|it| it.failed_checks > 0 || it.failures > 0);
         let changed = adoption.and_then(|adoption| adoption.history.changed);
-        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
         Occasion {
             reason,
             time: self.seconds(self.now),
             since: Some(self.seconds(changed.filter(|_| is_silent).unwrap_or(self.now))),
             rounds: phase.map_or(0, |phase| phase.failed_checks),
-            address: text(&peer.address),
-            interface: text(&peer.ifname),
+            address: text(peer.address.as_deref()),
+            interface: text(peer.ifname.as_deref()),
             rtt: adoption.and_then(|adoption| adoption.liveness.statistics().mean()),
         }
     }
@@ -205,15 +204,19 @@ impl Machine {
 
     /// A peer is gone, or another one by now, and that was not seen.
     pub(super) fn unseen(&self, remains: &Remains) -> Occasion {
-        let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
         Occasion {
             reason: Reason::Unseen,
             time: self.seconds(self.now),
             since: None,
             rounds: 0,
-            address: text(&remains.address),
-            interface: text(&remains.ifname),
+            address: text(remains.address.as_deref()),
+            interface: text(remains.ifname.as_deref()),
             rtt: None,
         }
     }
+}
+
+/// What is known; empty if it is not.
+fn text(known: Option<&str>) -> String {
+    known.unwrap_or_default().to_owned()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::pinger::PingResult;
-use connect_ipc::scripts::{Child, Ended, FromScripts, Run, ToScripts};
+use connect_ipc::scripts::{Ended, FromScripts, Run, ToScripts};
 use connect_ipc::setup::{Made, Pair, Setup, SetupState};
 use connect_policy::hooks::DefaultHooks;
 use peerdb::Record;
@@ -67,19 +67,6 @@ fn variable<'a>(run: &'a Run, name: &str) -> &'a str {
     let mut all = run.environment.iter();
     let found = all.find(|(key, _)| key == name);
     found.map_or("-", |(_, value)| value)
-}
-
-/// The runs were started and have ended.
-fn end(rig: &mut Rig, runs: &[Run]) {
-    for run in runs.iter().map(|run| run.run) {
-        let child = Child {
-            pid: 7,
-            start_time: 7,
-        };
-        rig.scripts_say(FromScripts::Started { run, child });
-        let end = Ended::Exited(0);
-        rig.scripts_say(FromScripts::Ended { run, end });
-    }
 }
 
 #[test]
@@ -175,7 +162,7 @@ fn without_hooks_nothing_is_told_and_nothing_kept() {
 fn end_all(rig: &mut Rig) {
     rig.take_orders();
     let runs = rig.ordered();
-    end(rig, &runs);
+    rig.scripts_end(runs.iter().map(|run| run.run));
 }
 
 #[test]

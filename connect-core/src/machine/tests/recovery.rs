@@ -666,15 +666,7 @@ fn the_next_core_knows_the_record_that_an_operators_ifup_had() {
     });
     let runs: Vec<RunId> = runs.collect();
     let mut kept = rig.setups();
-    for run in runs {
-        let child = Child {
-            pid: 7,
-            start_time: 7,
-        };
-        rig.scripts_say(FromScripts::Started { run, child });
-        let end = Ended::Exited(0);
-        rig.scripts_say(FromScripts::Ended { run, end });
-    }
+    rig.scripts_end(runs);
     rig.database(&records(&with("10.0.0.2")));
     let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
     rig.request(1, 1, Request::RunScript { peer, script });

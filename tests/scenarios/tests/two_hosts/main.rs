@@ -68,13 +68,20 @@ fn connected_with(
         prepare(host)?;
         host.start_server()?;
     }
+    let at_gate = start_services(&mut gate, &mut hub)?;
+    Ok((gate, hub, at_gate))
+}
+
+/// Starts the service on both hosts, and waits until gate has agreed on keys with hub. Gives who
+/// watches gate's server.
+fn start_services(gate: &mut Host, hub: &mut Host) -> anyhow::Result<Admin> {
     let mut at_gate = gate.watcher()?;
     hub.start_service()?;
     gate.start_service()?;
     at_gate
         .receive_until("NOTE KXDONE hub")
         .with_context(|| gate.logs())?;
-    Ok((gate, hub, at_gate))
+    Ok(at_gate)
 }
 
 /// Whether the tests can run; says why not.

@@ -11,7 +11,7 @@ use peerdb::Record;
 use rustix::process::{Pid, Signal, kill_process};
 use scenarios::{Admin, Outcome, address_words};
 
-use super::permitted;
+use super::{permitted, start_services};
 use crate::hosts::{Host, outer, pair};
 use crate::names::{Answer, NAME, NameServer};
 
@@ -81,12 +81,7 @@ impl Site {
         for host in [&mut gate, &mut hub] {
             host.start_server_with(&["-u", any, "--host", &name])?;
         }
-        let mut at_gate = gate.watcher()?;
-        hub.start_service()?;
-        gate.start_service()?;
-        at_gate
-            .receive_until("NOTE KXDONE hub")
-            .with_context(|| gate.logs())?;
+        let at_gate = start_services(&mut gate, &mut hub)?;
         let socket = gate.path("tripesock").display().to_string();
         gate.start("connect-cli", &["-a", &socket, "events", "--json"])?;
         let site = Site {
@@ -100,6 +95,21 @@ impl Site {
         site.shows("  state       up")?;
         site.has_set_up(&[2])?;
         Ok(site)
+    }
+
+    /// The wire is back: hub answers where it is, and nothing more was done for it than to set it
+    /// up at these addresses.
+    fn comes_back_undisturbed(&mut self, hosts: &[u8]) -> Outcome {
+        self.link("up")?;
+        self.answers_undisturbed(hosts)
+    }
+
+    /// Hub answers, and nothing more was done for it than to set it up at these addresses.
+    fn answers_undisturbed(&mut self, hosts: &[u8]) -> Outcome {
+        self.hears("WARN USER connect ping-ok hub")?;
+        self.has_set_up(hosts)?;
+        assert!(!self.is_killed()?);
+        Ok(())
     }
 
     /// The words of hub's address with this number.
@@ -266,11 +276,7 @@ fn nothing_is_disturbed_when_the_name_still_has_the_address_beside_others() -> O
     site.names.is_asked()?;
     site.shows("the name still has its address")?;
     site.hears("WARN USER connect reconnecting hub")?;
-    site.link("up")?;
-    site.hears("WARN USER connect ping-ok hub")?;
-    site.has_set_up(&[2])?;
-    assert!(!site.is_killed()?);
-    Ok(())
+    site.comes_back_undisturbed(&[2])
 }
 
 #[test]
@@ -286,11 +292,7 @@ fn an_answer_that_never_comes_is_told_and_disturbs_nothing() -> Outcome {
     let log = fs::read_to_string(site.gate.path("connect.log"))?;
     let told = "cannot look up the host name of a peer that does not answer";
     assert!(log.contains(told), "{log}");
-    site.link("up")?;
-    site.hears("WARN USER connect ping-ok hub")?;
-    site.has_set_up(&[2])?;
-    assert!(!site.is_killed()?);
-    Ok(())
+    site.comes_back_undisturbed(&[2])
 }
 
 #[test]
@@ -309,8 +311,5 @@ fn an_answer_that_flaps_does_not_move_a_peer_again_at_once() -> Outcome {
     site.shows("but it was moved a short time ago")?;
     site.link("up")?;
     site.moves(2, 4)?;
-    site.hears("WARN USER connect ping-ok hub")?;
-    site.has_set_up(&[2, 4])?;
-    assert!(!site.is_killed()?);
-    Ok(())
+    site.answers_undisturbed(&[2, 4])
 }
