@@ -59,6 +59,9 @@ fn unique(part: &str) -> String {
     format!("tc{}-{number}-{part}", std::process::id())
 }
 
+/// Stands for the host's directory at the beginning of a value in a record.
+pub(crate) const HERE: &str = "HERE/";
+
 /// One host: a namespace, a directory, a lab server and a connect service.
 #[derive(Debug)]
 pub(crate) struct Host {
@@ -161,7 +164,12 @@ impl Host {
     pub(crate) fn database(&self, records: &[Record], auto: &[&str]) -> anyhow::Result<()> {
         let mut writer = Writer::new();
         for record in records {
-            writer.put_record(record);
+            let pairs = record.iter().map(|(key, value)| {
+                let here = value.strip_prefix(HERE);
+                let here = here.map(|rest| self.path(rest).display().to_string());
+                (key, here.unwrap_or_else(|| value.to_owned()))
+            });
+            writer.put_record(&Record::new(record.name(), pairs));
         }
         writer.put_auto(auto);
         writer.write(self.path("peers.cdb"))?;

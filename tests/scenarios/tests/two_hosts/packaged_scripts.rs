@@ -18,6 +18,19 @@ pub(crate) fn packaged(name: &str) -> String {
     path.display().to_string()
 }
 
+/// The scripts of the package as a record names them once [`install`] has put them into the host's
+/// directory. The service runs none in the sources where others may write above these, as in `/tmp`.
+pub(crate) const IFUP: &str = "HERE/ifup";
+const IFDOWN: &str = "HERE/ifdown";
+
+/// Puts the scripts of the package into the host's directory.
+pub(crate) fn install(host: &Host) -> anyhow::Result<()> {
+    for name in ["ifup", "ifdown", "interface.sh"] {
+        std::fs::copy(packaged(name), host.path(name))?;
+    }
+    Ok(())
+}
+
 /// What gate's record of hub has for its interface, unless a test changes it.
 const AT_GATE: &[(&str, &str)] = &[
     ("ifname", "vpn-hub"),
@@ -36,10 +49,9 @@ const AT_HUB: &[(&str, &str)] = &[
 /// Gate and hub with the scripts of the package, when both interfaces are configured. At gate,
 /// `changed` takes the place of what the record has otherwise.
 fn configured(changed: &[(&str, &str)]) -> anyhow::Result<(Host, Host, Admin)> {
-    let (ifup, ifdown) = (packaged("ifup"), packaged("ifdown"));
     let scripts = [
-        ("ifup", ifup.as_str()),
-        ("ifdown", &ifdown),
+        ("ifup", IFUP),
+        ("ifdown", IFDOWN),
         // The last step of all.
         ("ifupextra", "echo \"$2\" > configured"),
     ];
@@ -50,7 +62,7 @@ fn configured(changed: &[(&str, &str)]) -> anyhow::Result<(Host, Host, Admin)> {
         .chain(&scripts)
         .copied()
         .collect();
-    let (gate, hub, watcher) = connected_with(&at_gate, &[AT_HUB, &scripts].concat(), |_| Ok(()))?;
+    let (gate, hub, watcher) = connected_with(&at_gate, &[AT_HUB, &scripts].concat(), install)?;
     for host in [&gate, &hub] {
         host.wait_for("end of ifup", || {
             let name = std::fs::read_to_string(host.path("configured")).ok()?;

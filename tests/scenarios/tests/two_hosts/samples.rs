@@ -10,7 +10,7 @@ use scenarios::Outcome;
 
 use super::{connected_with, cross_with, permitted};
 use crate::hosts::Host;
-use crate::packaged_scripts::packaged;
+use crate::packaged_scripts::{IFUP, install, packaged};
 
 /// The text of a sample.
 fn sample(name: &str) -> anyhow::Result<String> {
@@ -47,15 +47,15 @@ fn the_packet_filter_lets_the_server_through_and_knows_the_tunnels() -> Outcome 
         return Ok(());
     }
     let load = |host: &Host| {
+        install(host)?;
         fs::write(host.path("filter.nft"), sample("nftables.nft")?)?;
         // It can be loaded again.
         shell(host, "nft -f filter.nft; nft -f filter.nft").map(drop)
     };
-    let ifup = packaged("ifup");
     let extra = "nft add element inet tripe tunnels { \"$2\" } && touch configured";
     let keys = |near, far, name| {
         [
-            ("ifup", ifup.as_str()),
+            ("ifup", IFUP),
             ("ifupextra", extra),
             ("laddr", near),
             ("raddr", far),
