@@ -19,7 +19,8 @@ pub(crate) fn packaged(name: &str) -> String {
 }
 
 /// The scripts of the package as a record names them once [`install`] has put them into the host's
-/// directory. The service runs none in the sources where others may write above these, as in `/tmp`.
+/// directory. The service runs none in the sources where others may write above these, as in
+/// `/tmp`.
 pub(crate) const IFUP: &str = "HERE/ifup";
 const IFDOWN: &str = "HERE/ifdown";
 
