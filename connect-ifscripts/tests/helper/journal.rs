@@ -143,7 +143,7 @@ async fn orders_that_a_signal_has_overtaken_are_noted_and_carried_out() -> Resul
         helper.signal(Signal::TERM)?;
         helper.signal(Signal::CONT)?;
         helper.ended().await?;
-        // If it had time to wait, it may have run the script itself. If it had none and was not idle
+        // If it had time to wait, it may have run the script itself. If it had none and was busy
         // when it was suspended, it may have read the order first: then it left the script running.
         let (_helper, mut connection, resumed) = succeed(&core).await?;
         assert_eq!(resumed.len(), 1, "{stop_wait}");
