@@ -9,8 +9,11 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use connect_ipc::control::{FailedScript, LaneStatus, LongScript, Reply, Request, ServiceStatus};
+use connect_ipc::control::{
+    FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request, ServiceStatus,
+};
 use connect_ipc::frame::encode;
+use connect_ipc::lookup::{LastLookup, LookupResult, LookupStatus};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use connect_ipc::write_fault::WriteFault;
 use connect_runtime::lock_holder::Holder;
@@ -195,6 +198,65 @@ fn the_last_runs_of_each_peer_are_told_with_their_last_lines() -> Result {
         .skip_while(|line| !line.contains("peer alice"))
         .collect();
     assert_snapshot!(told.join("\n"));
+    Ok(())
+}
+
+/// A peer that does not answer, and the lookup of whose name has failed.
+fn unknown(name: &str) -> Result<PeerStatus> {
+    let mut peer = peer(name, &[])?;
+    (peer.state, peer.failures, peer.failed_checks) = (PeerState::Down, 2, 1);
+    peer.connection.lookup = Some(Box::new(LookupStatus {
+        host: format!("{name}.example.com"),
+        last: Some(LastLookup {
+            ago: 12,
+            result: LookupResult::Failed("no answer within 10 s".into()),
+        }),
+        pending: false,
+        pause: 48,
+    }));
+    Ok(peer)
+}
+
+#[test]
+fn peers_whose_names_cannot_be_looked_up_are_named_up_to_a_limit() -> Result {
+    let (place, _helpers) = place()?;
+    let mut answers = unknown("aaron")?;
+    (answers.state, answers.failures, answers.failed_checks) = (PeerState::Up, 0, 0);
+    for (count, more) in [(1, ""), (11, "1 more peer does"), (13, "3 more peers do")] {
+        let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+        let mut peers = vec![answers.clone()];
+        for number in 10..10 + count {
+            peers.push(unknown(&format!("p{number}"))?);
+        }
+        let names: Vec<String> = peers.iter().map(|peer| peer.name.clone()).collect();
+        let mut steps = vec![
+            Step::Reply(Reply::Service(Box::new(healthy(&place)?))),
+            Step::Reply(rows(peers)),
+            Step::Reply(Reply::Done {}),
+        ];
+        for peer in names {
+            steps.push(Step::Next(Request::Info { peer }));
+            steps.push(Step::Reply(Reply::Failed(vec!["unknown-peer".into()])));
+        }
+        let served = place.core(Script::steps(steps))?;
+        let outcome = place.run("doctor")?;
+        tripe.finish()?;
+        served.asked()?;
+        std::fs::remove_file(place.path("tripesock"))?;
+        let text = outcome.to_string();
+        assert!(!text.contains("peer aaron does not answer"), "{text}");
+        let named = text.matches("does not answer, and the lookup of p").count();
+        assert_eq!(named, count.min(10), "{text}");
+        if count == 1 {
+            let told = text
+                .lines()
+                .skip_while(|line| !line.contains("peer p10 does"));
+            let told: Vec<&str> = told.take(2).collect();
+            assert_snapshot!(told.join("\n"));
+        } else {
+            assert!(text.contains(more), "{text}");
+        }
+    }
     Ok(())
 }
 

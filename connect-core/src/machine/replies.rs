@@ -19,7 +19,7 @@ impl Machine {
             Requester::Startup
             | Requester::Revival
             | Requester::Knock
-            | Requester::Lookup
+            | Requester::Lookup(_)
             | Requester::Change(_) => {}
         }
     }
@@ -33,7 +33,7 @@ impl Machine {
                 request,
             } => self.answer(*connection, *request, Reply::Done {}),
             Requester::Change(name) => self.change_applied(name, None),
-            Requester::Startup | Requester::Revival | Requester::Knock | Requester::Lookup => {}
+            Requester::Startup | Requester::Revival | Requester::Knock | Requester::Lookup(_) => {}
         }
     }
 
@@ -59,7 +59,10 @@ impl Machine {
             }
             Requester::Startup => self.warn(["auto-add-failed", name], &words),
             Requester::Knock => self.warn(["knock-add-failed", name], &words),
-            Requester::Lookup => self.warn(["re-resolve-failed", name], &words),
+            Requester::Lookup(id) => {
+                self.warn(["re-resolve-failed", name], &words);
+                self.revive_moved(*id, name);
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Who requested something.
 
+use connect_ipc::PeerId;
 use connect_ipc::scripts::InterfaceScript;
 
 use super::input::ConnectionId;
@@ -23,8 +24,8 @@ pub(super) enum Requester {
     Revival,
     /// A knock.
     Knock,
-    /// A lookup that has found another address.
-    Lookup,
+    /// A lookup that has found another address for this peer.
+    Lookup(PeerId),
     /// The change of this peer, which is being applied.
     Change(String),
 }

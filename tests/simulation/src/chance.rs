@@ -37,6 +37,10 @@ pub enum What {
     Client = 12,
     /// What an operator or observer does.
     Operator = 13,
+    /// Which peers are looked up by name, and which are added again.
+    Follow = 14,
+    /// How long a lookup of a name takes.
+    Lookup = 15,
 }
 
 /// All draws of a run.

@@ -65,6 +65,8 @@ impl<W: Write> Narrative<W> {
                 self.names.remove(&(host, *client));
                 format!("{name} is not connected to the server any more")
             }
+            Seen::Place(peer, at) => format!("the partner of {peer} is at {at}"),
+            Seen::LookedUp(peer, found) => format!("core learns of the name of {peer}: {found:?}"),
             Seen::Fault(it) => format!("FAULT {}", fault(it)),
             Seen::Lives(part, life) => format!("{part:?} starts, for the {life}. time"),
             Seen::Died(part) => format!("{part:?} ends"),

@@ -76,6 +76,20 @@ pub(crate) fn reflected(number: u32) -> SocketAddr {
     (Ipv4Addr::from(base.saturating_add(number)), DEFAULT_PORT).into()
 }
 
+/// Where a reflected partner is that moves from there: at four addresses in turn.
+pub(crate) fn moved(number: u32, from: SocketAddr) -> SocketAddr {
+    let numbers = (0..PLACES).map(|turn| number.saturating_add(turn * BETWEEN));
+    let mut places = numbers.map(reflected).cycle().take(2 * PLACES as usize);
+    places.find(|place| *place == from);
+    places.next().unwrap_or_else(|| reflected(number))
+}
+
+/// At how many addresses a partner that moves may be.
+const PLACES: u32 = 4;
+
+/// How far these are apart, so that no two partners have one in common.
+const BETWEEN: u32 = 20_000;
+
 impl Network {
     /// That of a plan.
     pub(crate) fn new(plan: &Plan) -> Self {

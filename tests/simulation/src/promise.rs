@@ -74,6 +74,10 @@ promises! {
     NoPanic = "P17", "nothing panics";
     /// Start-up peers.
     StartedUp = "P18", "under --startup each run of the server gets the start-up peers";
+    /// Peers that are looked up by name.
+    Followed = "P19", "a peer is followed only to an address of its name that no other has";
+    /// Peers that come back.
+    Revived = "P20", "a peer that is to come back is added again after its pause";
     /// At the end.
     Connected = "E1", "in the end each watched peer that lives is connected and checked";
     /// At the end.

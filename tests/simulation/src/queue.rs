@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use connect_core::machine::ConnectionId;
 use connect_ipc::RunId;
+use connect_ipc::lookup::LookedUp;
 use tripe_lab::server::ClientId;
 
 use crate::host::children::ChildStep;
@@ -37,6 +38,8 @@ pub(crate) enum Step {
     Look(HostId, u32),
     /// Something happens to the child of a run.
     Child(HostId, RunId, ChildStep),
+    /// A lookup of this life of the script helper has ended.
+    LookedUp(HostId, u32, LookedUp),
     /// Something happens to a client.
     Client(HostId, ClientStep),
     /// The fault with this number is due.

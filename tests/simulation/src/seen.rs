@@ -2,6 +2,7 @@
 //! What the world tells those who judge it. They see lines between the server and its clients,
 //! what is true in the world, and what the machines show to everybody; never a machine's fields.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use connect_core::machine::ConnectionId;
@@ -11,6 +12,7 @@ use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{Answer, Envelope, PeerRows};
 use connect_ipc::event::Event;
+use connect_ipc::lookup::Found;
 use connect_ipc::scripts::{Ended, Run};
 use tripe_lab::server::{ClientId, Server};
 
@@ -49,6 +51,10 @@ pub enum Seen<'a> {
     Opened(ClientId, Who),
     /// A connection to the server ended, for its client.
     Ended(ClientId),
+    /// The partner of this peer, which is reached by a host name, is there from now on.
+    Place(&'a str, SocketAddr),
+    /// Core takes in what came of the lookup of a peer's host name.
+    LookedUp(&'a str, &'a Found),
     /// Core cannot tell which run of the server it has met.
     Uncertain,
     /// A fault was carried out.

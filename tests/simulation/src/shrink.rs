@@ -302,6 +302,7 @@ fn time_of(fault: &mut Fault) -> Option<&mut Duration> {
         | Fault::LateAnswers { time }
         | Fault::Suspend { time }
         | Fault::Partner { time, .. }
+        | Fault::Name { time, .. }
         | Fault::SecondHelper { time, .. }
         | Fault::NextProtocol { time, .. }
         | Fault::Quit { again: time, .. }

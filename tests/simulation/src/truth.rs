@@ -2,6 +2,7 @@
 //! What is true at a host, whatever anybody there believes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use connect_ipc::RunId;
@@ -21,6 +22,8 @@ pub struct Truth {
     pub present: BTreeSet<String>,
     /// The reflected partners that are dead.
     pub dead: BTreeSet<String>,
+    /// Where the partners are that are reached by host names.
+    pub places: BTreeMap<String, SocketAddr>,
     /// Until when each process is suspended.
     pub stands: BTreeMap<Part, Instant>,
     /// The runs whose children live.

@@ -41,6 +41,10 @@ fn controls() -> Vec<Control> {
             peer: peer(),
             silent: true,
         },
+        Control::Name {
+            host: "hub.example.com".into(),
+            address: addr().ip(),
+        },
         Control::Packet {
             peer: peer(),
             packet: vec![1, 2],

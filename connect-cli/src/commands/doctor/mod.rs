@@ -6,6 +6,7 @@ mod files;
 mod finding;
 mod holder;
 mod left_scripts;
+mod lookups;
 mod next_step;
 mod refusals;
 mod runs;
@@ -37,8 +38,9 @@ use crate::output::{Output, SCHEMA};
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Checks the tripe server and its version, the service and its helpers, the units of systemd, \
-    the sockets and who may use them, the peer database, the scripts that it names, and how the \
-    last run of each peer's scripts ended. Changes nothing. Run it as root or as the user of the \
+    the sockets and who may use them, the peer database, the scripts that it names, how the last \
+    run of each peer's scripts ended, and whether the host names of peers that do not answer could \
+    be looked up. Changes nothing. Run it as root or as the user of the \
     service; other users may not see everything. The exit code is 1 if there is a fault.\n\n\
     Examples:\n\
     \x20 connect-cli doctor\n\

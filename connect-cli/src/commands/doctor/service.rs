@@ -8,6 +8,7 @@ use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
 use super::finding::Section;
 use super::holder;
+use super::lookups::FailedLookups;
 use super::runs::LastRuns;
 use crate::client::connection::ControlError;
 use crate::client::requests;
@@ -45,6 +46,8 @@ pub(crate) struct Seen {
     pub(crate) relay: Option<String>,
     /// The peers that should be up and are not, if there are any.
     pub(crate) missing: Option<String>,
+    /// The peers whose host names could not be looked up.
+    pub(crate) lookups: FailedLookups,
     /// The peers that differ from the database.
     pub(crate) changes: Changes,
 }
@@ -136,6 +139,7 @@ pub(crate) fn check<'a>(
     if let Some(missing) = &seen.missing {
         section.warning(missing, PEERS);
     }
+    seen.lookups.report(section);
     lost_lines(service, section);
     turned_away(service, section);
     stale_records(common, &seen.changes, section);
@@ -256,6 +260,7 @@ pub(crate) fn check_elsewhere(
     if let Some(missing) = &seen.missing {
         section.warning(missing, PEERS);
     }
+    seen.lookups.report(section);
     lost_lines(&seen.service, section);
     stale_records(common, &seen.changes, section);
 }
@@ -265,9 +270,11 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     let relay = control.listener().and_then(relay);
     let (mut reader, service) = StateReader::begin(&mut control).await?;
     let (mut summary, mut runs, mut differs) = (Summary::default(), LastRuns::default(), false);
+    let mut lookups = FailedLookups::default();
     while let Some(peers) = reader.next().await? {
         for peer in peers {
             summary.add(&peer);
+            lookups.notice(&peer);
             differs |= peer.connection.record.is_some();
             runs.notice(peer);
         }
@@ -284,6 +291,7 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
         relay,
         runs,
         missing,
+        lookups,
         changes,
     })
 }

@@ -9,6 +9,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use connect_ipc::PeerId;
 use connect_ipc::event::EventKind;
 use connect_ipc::lookup::{Found, LookedUp, Lookup, LookupResult, LookupStatus};
 use connect_ipc::scripts::ToScripts;
@@ -134,7 +135,9 @@ impl Machine {
 
     /// Adds the peer again if it does not answer and its name has other addresses.
     fn found(&mut self, name: &str, address: &NamedAddress, found: &[IpAddr]) -> LookupResult {
-        let Some(present) = self.silent(name).and_then(Present::of) else {
+        let silent = self.peers.find(name).zip(self.silent(name));
+        let Some((id, present)) = silent.and_then(|(id, peer)| Some((id, Present::of(peer)?)))
+        else {
             return LookupResult::NotNeeded;
         };
         if self.additions.is_under_way(name) {
@@ -156,13 +159,13 @@ impl Machine {
                 {
                     return LookupResult::Taken(to.to_string());
                 }
-                self.move_peer(name, from, &to);
+                self.move_peer(id, name, from, &to);
                 LookupResult::Moved(to.to_string())
             }
         }
     }
 
-    fn move_peer(&mut self, name: &str, from: String, to: &Address) {
+    fn move_peer(&mut self, id: PeerId, name: &str, from: String, to: &Address) {
         self.additions.lookups.moved(name, self.now);
         let new = to.to_string();
         tracing::info!(
@@ -172,7 +175,7 @@ impl Machine {
             "the host name of a peer that does not answer has a new address; adding the peer again"
         );
         self.emit(Some(name), || EventKind::NewAddress { from, to: new });
-        self.add(name, to.words().to_vec(), Requester::Lookup);
+        self.add(name, to.words().to_vec(), Requester::Lookup(id));
     }
 }
 

@@ -64,6 +64,15 @@ impl Machine {
         self.additions.revivals.set(name, revival);
     }
 
+    /// A peer that did not answer was to be added at another address, and could not be. If it was
+    /// removed for that, and its record asks for it, it is added again after a pause.
+    pub(in crate::machine) fn revive_moved(&mut self, id: PeerId, name: &str) {
+        let database = Arc::clone(&self.database.current);
+        if let (None, Some(record)) = (self.peers.find(name), comes_back(&database, name)) {
+            self.revive_later(id, name, record, 1);
+        }
+    }
+
     /// Whether attempts can be made: until the server has listed its peers, it may already have the
     /// peer.
     fn may_revive(&self) -> bool {

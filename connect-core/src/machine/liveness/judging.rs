@@ -101,6 +101,8 @@ impl Machine {
         }
         if let Some(failed_checks) = judgement.unreachable {
             self.events.counters.unreachable += 1;
+            // Also where no ping could be sent: at a wrong address no keys can be agreed.
+            self.want_lookup(&name, 1, 1);
             // A peer that is killed is not checked again.
             let next_ms = self.is_dynamic(id).then(|| millis(due.since(self.now)));
             self.emit(Some(&name), || EventKind::Unreachable {

@@ -259,6 +259,16 @@ fn a_static_peer_is_looked_up_before_it_is_removed_and_no_other_unless_asked_for
 }
 
 #[test]
+fn a_peer_to_which_no_ping_can_be_sent_is_looked_up_when_its_check_has_failed() {
+    let mut rig = rig(&[DYNAMIC, &[("retries", "2")]].concat());
+    // Without keys an encrypted ping ends so at once.
+    result(&mut rig, 1, "ping-send-failed");
+    result(&mut rig, 2, "ping-send-failed");
+    answer(&mut rig, addresses(&["192.0.2.9"]));
+    assert!(is_killed(&mut rig));
+}
+
+#[test]
 fn the_lookups_of_a_helper_that_has_ended_are_lost() {
     let mut rig = rig(DYNAMIC);
     miss(&mut rig, 1);

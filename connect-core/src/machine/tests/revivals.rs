@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use connect_ipc::control::{PeerState, PeerStatus};
+use connect_ipc::lookup::{Found, LookedUp};
+use connect_ipc::scripts::{FromScripts, ToScripts};
 use peerdb::Record;
 
 use super::rig::{Rig, record};
@@ -80,6 +82,38 @@ fn is_added(rig: &mut Rig) {
 
 fn waits(rig: &mut Rig) -> Option<u64> {
     row(rig).connection.next_add_ms
+}
+
+#[test]
+fn a_peer_that_cannot_be_added_where_it_has_moved_is_added_again_after_a_pause() {
+    let named = [
+        ("peer", "INET hub.example.com 4070"),
+        ("re-resolve", "t"),
+        ("retries", "3"),
+    ];
+    let mut rig = rig_with(&[RETRY, &named].concat());
+    for seq in 1..=2 {
+        ping(&mut rig, seq, "ping-timeout");
+    }
+    let number = rig.to_scripts.drain(..).find_map(|message| match message {
+        ToScripts::LookUp(lookup) => Some(lookup.number),
+        _ => None,
+    });
+    let found = Found::Addresses(vec![[192, 0, 2, 9].into()]);
+    let number = number.expect("a lookup");
+    rig.answer_all();
+    rig.scripts_say(FromScripts::LookedUp(LookedUp { number, found }));
+    assert_eq!(rig.sent(), ["KILL p"]);
+    rig.hear("NOTE KILL p");
+    rig.hear("OK");
+    let tag_of_add = tag(&mut rig, "ADD");
+    rig.hear(&format!("BGFAIL {tag_of_add} peer-create-fail p"));
+    rig.answer_all();
+    assert_eq!(waits(&mut rig), Some(10_000));
+    rig.wait(seconds(10));
+    let sent = rig.sent();
+    let by_name = |line: &String| line.ends_with(" p INET hub.example.com 4070");
+    assert!(sent.iter().any(by_name), "{sent:?}");
 }
 
 #[test]

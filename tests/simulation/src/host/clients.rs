@@ -4,6 +4,7 @@
 //! other hosts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use connect_core::machine::ConnectionId;
@@ -141,18 +142,23 @@ impl Host {
 
     /// The command that adds a peer, at the address of its partner.
     pub(crate) fn add_line<W>(&self, peer: &str, shared: &Shared<W>) -> String {
-        let records = &self.site.records;
-        let record = records.iter().find(|record| record.peer == peer);
-        let address = match record.map(|record| record.partner) {
-            Some(Partner::Host(host)) => shared.network.address(host),
-            Some(Partner::Reflected(number)) => crate::network::reflected(number),
-            None => crate::network::reflected(9_999),
-        };
+        let address = self.address_of(peer, shared);
         format!(
             "ADD -background a {peer} INET {} {}",
             address.ip(),
             address.port()
         )
+    }
+
+    /// Where the partner of a peer is.
+    pub(crate) fn address_of<W>(&self, peer: &str, shared: &Shared<W>) -> SocketAddr {
+        let records = &self.site.records;
+        let record = records.iter().find(|record| record.peer == peer);
+        match record.map(|record| record.partner) {
+            Some(Partner::Host(host)) => shared.network.address(host),
+            Some(Partner::Reflected(number)) => self.partner_address(peer, number),
+            None => crate::network::reflected(9_999),
+        }
     }
 
     /// Somebody who changes peers gives a command.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Core on a host: the product's machine, and its turns as connect-core/src/event_loop.rs has them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,10 +23,11 @@ use tripe_admin::line::Line;
 use tripe_lab::server::ClientId;
 
 use super::Host;
+use super::additions::Additions;
 use super::links::Message;
 use super::process::Process;
 use crate::chance::What;
-use crate::plan::{Part, When};
+use crate::plan::{Part, When, named_peer};
 use crate::promise::Promise;
 use crate::queue::Step;
 use crate::recording::Recording;
@@ -46,6 +47,9 @@ const AFTER_DISPLACED: Duration = Duration::from_secs(60);
 /// The wait of the unit for a server that was never joined (packaging/systemd).
 const SERVER_WAIT: Interval = Interval::from_secs(60);
 
+/// Of how many lookups it is remembered whose name was looked up: more than core has under way.
+const LOOKUPS_REMEMBERED: usize = 16;
+
 /// Core.
 #[derive(Debug)]
 pub(crate) struct CoreSide {
@@ -60,6 +64,9 @@ pub(crate) struct CoreSide {
     pub(crate) writing: bool,
     /// How core is started again after an end that it was asked for.
     pub(crate) again: Option<Duration>,
+    /// The peers whose names were looked up last, by the number of the lookup.
+    lookups: BTreeMap<u64, String>,
+    pub(crate) additions: Additions,
     /// How far the wall clock was set.
     pub(crate) wall: u64,
     out: Vec<Output>,
@@ -78,6 +85,8 @@ impl Default for CoreSide {
             times: SaveTimes::new(Monotonic(0)),
             writing: false,
             again: None,
+            lookups: BTreeMap::new(),
+            additions: Additions::default(),
             wall: 1_700_000_000_000,
             out: Vec::new(),
             recording: None,
@@ -134,6 +143,7 @@ impl Host {
         core.process.start(shared.now);
         let life = core.process.life;
         core.inbox.clear();
+        core.lookups.clear();
         (core.retry, core.times) = (Retry::new(), SaveTimes::new(now));
         (core.writing, core.again) = (false, None);
         let config = Config {
@@ -383,7 +393,10 @@ impl Host {
                 }
             }
             Arrival::Pinger(connection, message) => Input::Pinger(connection, message),
-            Arrival::Scripts(connection, message) => Input::Scripts(connection, message),
+            Arrival::Scripts(connection, message) => {
+                self.see_lookup(&message, shared);
+                Input::Scripts(connection, message)
+            }
             Arrival::Request(connection, envelope) => {
                 shared.see(self.id, Seen::Asked(connection, &envelope));
                 Input::Request {
@@ -486,7 +499,10 @@ impl Host {
                 let peer = peer.and_then(|peer| std::str::from_utf8(peer).ok());
                 self.meet(When::PingInFlight, peer, shared);
             } else if line.starts_with(b"ADD ") {
+                self.note_change(line, shared);
                 self.meet(When::AdditionUnderWay, None, shared);
+            } else if line.starts_with(b"KILL ") {
+                self.note_change(line, shared);
             }
         }
         let lines = lines.get(..written).unwrap_or_default();
@@ -496,7 +512,25 @@ impl Host {
         }
     }
 
-    fn note_orders<W: Watcher>(&self, message: &ToScripts, shared: &mut Shared<W>) {
+    /// Core takes in what came of a lookup that it has ordered.
+    fn see_lookup<W: Watcher>(&self, message: &FromScripts, shared: &mut Shared<W>) {
+        if let FromScripts::LookedUp(answer) = message
+            && let Some(peer) = self.core.lookups.get(&answer.number)
+        {
+            shared.see(self.id, Seen::LookedUp(peer, &answer.found));
+        }
+    }
+
+    fn note_orders<W: Watcher>(&mut self, message: &ToScripts, shared: &mut Shared<W>) {
+        if let ToScripts::LookUp(lookup) = message
+            && let Some(peer) = named_peer(&lookup.host)
+        {
+            let lookups = &mut self.core.lookups;
+            lookups.insert(lookup.number, peer.to_owned());
+            while lookups.len() > LOOKUPS_REMEMBERED {
+                lookups.pop_first();
+            }
+        }
         if let ToScripts::Run(runs) = message {
             for run in runs {
                 shared.see(self.id, Seen::Ordered(run));

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! One host: its processes, and what is round them.
 
+pub(crate) mod additions;
 pub(crate) mod children;
 pub(crate) mod clients;
 pub(crate) mod core;
 pub(crate) mod disk;
 pub(crate) mod links;
+pub(crate) mod names;
 pub(crate) mod observers;
 pub(crate) mod pinger;
 pub(crate) mod process;
@@ -47,6 +49,7 @@ pub(crate) struct Helpers {
     pub(crate) pinger: pinger::PingerSide,
     pub(crate) scripts: scripts::ScriptsSide,
     pub(crate) children: children::Children,
+    pub(crate) names: names::Names,
 }
 
 /// The machine itself.
@@ -79,6 +82,7 @@ impl Host {
                 pinger: pinger::PingerSide::default(),
                 scripts: scripts::ScriptsSide::default(),
                 children: children::Children::default(),
+                names: names::Names::default(),
             },
             links: links::Links::default(),
             disk,

@@ -70,6 +70,7 @@ impl Host {
         scripts.reach = Reach::default();
         scripts.inbox.clear();
         scripts.unwritten.clear();
+        self.forget_lookups();
         let journal = self.disk.journal.clone();
         let being_started = journal.being_started();
         let children = &self.helpers.children;
@@ -194,8 +195,7 @@ impl Host {
                     let input = self.adopt_child(run, child, shared);
                     self.decide(input, shared);
                 }
-                // No record of the simulation asks for lookups.
-                Output::LookUp(_) => {}
+                Output::LookUp(lookup) => self.look_up(&lookup, shared),
                 Output::Act(run, action) => self.act_on_child(run, action, shared),
             }
         }

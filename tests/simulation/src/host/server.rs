@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tripe_lab::LabConfig;
 use tripe_lab::Switches;
-use tripe_lab::config::Reflect;
+use tripe_lab::config::{Host as Name, Reflect};
 use tripe_lab::lines::Next;
 use tripe_lab::server::{ClientId, Control, Input, Output, Server, Watch};
 use tripe_lab::switches::Vanished;
@@ -109,6 +109,13 @@ impl ServerSide {
     }
 }
 
+impl ServerSide {
+    /// What the server's resolver says of a name when it is started the next time.
+    pub(crate) fn set_name(&mut self, host: String, address: IpAddr) {
+        self.config.hosts.insert(host, Name::Is(vec![address]));
+    }
+}
+
 impl Host {
     /// Starts the server.
     pub(crate) fn start_server<W: Watcher>(&mut self, shared: &mut Shared<W>) {
@@ -139,6 +146,7 @@ impl Host {
         };
         // What was set about it stays, as with the lab's own restart.
         self.server.config.faults = machine.config().faults.clone();
+        self.server.config.hosts = machine.config().hosts.clone();
         self.server.process.end(shared.now);
         self.truth.present.clear();
         shared.see(self.id, Seen::Died(Part::Server));
@@ -197,7 +205,7 @@ impl Host {
                 Output::Line(client, line) => self.server_writes(client, &line),
                 Output::Broadcast(line) => {
                     shared.see(self.id, Seen::Broadcast(&line));
-                    self.broadcast(&line);
+                    self.broadcast(&line, shared);
                 }
                 Output::Close(client) => {
                     self.wires.dirty.push(client);
@@ -244,7 +252,7 @@ impl Host {
     }
 
     /// A broadcast was made. A partner that is dead is so whenever its peer is added.
-    fn broadcast(&mut self, line: &str) {
+    fn broadcast<W>(&mut self, line: &str, shared: &mut Shared<W>) {
         let mut words = line.split(' ');
         let (Some("NOTE"), verb, Some(peer)) = (words.next(), words.next(), words.next()) else {
             return;
@@ -253,9 +261,9 @@ impl Host {
             self.truth.present.remove(peer);
         } else if verb == Some("ADD") {
             self.truth.present.insert(peer.to_owned());
-            if self.truth.dead.contains(peer) {
-                let (peer, silent) = (peer.to_owned(), true);
-                let control = Control::Silence { peer, silent };
+            self.note_added(peer, shared);
+            let address = self.address_at_server(peer);
+            if let Some(control) = address.and_then(|at| self.quietness(peer, at)) {
                 self.server.later.push_back(Input::Control(control));
             }
         }

@@ -117,6 +117,12 @@ impl Host {
             }
             Fault::Address {} => shared.network.move_host(self.id),
             Fault::Partner { peer, time } => self.die(index, peer, *time, shared),
+            Fault::PartnerMoves { peer } => self.move_partner(peer, shared),
+            Fault::Name {
+                peer,
+                answers,
+                time,
+            } => self.misname(peer, answers, shared.now + short(time)),
             Fault::Others { peer, act } => {
                 self.others(peer, *act, shared);
                 self.server.machine.is_some()
@@ -321,8 +327,8 @@ impl Host {
 
     /// It is not any more.
     pub(crate) fn wake_partners<W: Watcher>(&mut self, shared: &mut Shared<W>) {
-        for (_, number) in self.living_partners() {
-            self.control(Control::Wake(reflected(number)), shared);
+        for (peer, number) in self.living_partners() {
+            self.control(Control::Wake(self.partner_address(&peer, number)), shared);
         }
     }
 
@@ -346,7 +352,7 @@ impl Host {
         let record = records.iter().find(|record| record.peer == peer);
         let from = match record.map(|record| record.partner) {
             Some(Partner::Host(host)) => shared.network.address(host),
-            Some(Partner::Reflected(number)) => reflected(number),
+            Some(Partner::Reflected(number)) => self.partner_address(peer, number),
             None => reflected(9_998),
         };
         self.control(Control::Knock { name, from }, shared)

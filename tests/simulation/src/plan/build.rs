@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use connect_policy::resolving;
+use tripe_lab::config::DEFAULT_PORT;
 use tripe_lab::rng::Rng;
 
 use super::host::HostId;
 use super::site::{
-    Habit, HostSite, Nat, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted,
+    Habit, HostSite, Nat, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted, host_name,
 };
 use crate::chance::{Chances, What};
 use crate::network::{inner, outer, reflected};
@@ -32,14 +34,21 @@ enum Kind {
 pub(super) fn build(chances: Chances, hosts: u8, peers: u32, calm: bool) -> Site {
     let hosts = (0..hosts.max(1)).map(|id| {
         let mut draw = chances.of(What::Site, HostId(id), 0, 0);
-        host(&mut draw, HostId(id), hosts, peers, calm)
+        host(chances, &mut draw, HostId(id), hosts, peers, calm)
     });
     Site {
         hosts: hosts.collect(),
     }
 }
 
-fn host(draw: &mut Rng, id: HostId, hosts: u8, peers: u32, calm: bool) -> HostSite {
+fn host(
+    chances: Chances,
+    draw: &mut Rng,
+    id: HostId,
+    hosts: u8,
+    peers: u32,
+    calm: bool,
+) -> HostSite {
     let mut records = Vec::new();
     // One record for each other host; of two hosts the first one connects.
     for other in (0..hosts).filter(|other| *other != id.0) {
@@ -65,7 +74,10 @@ fn host(draw: &mut Rng, id: HostId, hosts: u8, peers: u32, calm: bool) -> HostSi
         };
         let partner = Partner::Reflected(u32::from(id.0) * 1_000 + number);
         let peer = format!("p{number}");
-        records.push(record(draw, &peer, &name(id.0), kind, partner, calm));
+        let mut record = record(draw, &peer, &name(id.0), kind, partner, calm);
+        let mut draw = chances.of(What::Follow, id, number.into(), 0);
+        follow(&mut record, kind, &mut draw);
+        records.push(record);
     }
     let users = records
         .iter()
@@ -159,6 +171,24 @@ fn record(
         pairs,
         partner,
         scripts: habits(calm),
+    }
+}
+
+/// What a record may say about a partner that the lab plays and that does not answer: half of them
+/// are looked up by name, and half of the static ones are added again.
+fn follow(record: &mut RecordSite, kind: Kind, draw: &mut Rng) {
+    let [is_named, comes_back] = [draw.below(2) == 0, draw.below(2) == 0];
+    let mut pair = |key: &str, value: &str| record.pairs.push((key.to_owned(), value.to_owned()));
+    if kind == Kind::Static && comes_back {
+        pair("when-dead", "retry");
+    }
+    if kind != Kind::Passive && is_named {
+        pair(resolving::KEY, "t");
+        let address = format!("INET {} {DEFAULT_PORT}", host_name(&record.peer));
+        let mut pairs = record.pairs.iter_mut();
+        if let Some((_, value)) = pairs.find(|(key, _)| key == "peer") {
+            *value = address;
+        }
     }
 }
 

@@ -158,6 +158,20 @@ pub enum Fault {
         /// For how long.
         time: Duration,
     },
+    /// The partner of a peer that is reached by a host name gets another address.
+    PartnerMoves {
+        /// The peer.
+        peer: String,
+    },
+    /// The name server answers in another way for the host name of a peer.
+    Name {
+        /// The peer.
+        peer: String,
+        /// How.
+        answers: Naming,
+        /// For how long.
+        time: Duration,
+    },
     /// Somebody else changes the server's peers.
     Others {
         /// The peer.
@@ -241,6 +255,8 @@ impl Fault {
             Fault::Path { .. } => "path",
             Fault::Address {} => "address",
             Fault::Partner { .. } => "partner dead",
+            Fault::PartnerMoves { .. } => "partner moves",
+            Fault::Name { answers, .. } => answers.name(),
             Fault::Others { .. } => "others change peers",
             Fault::Command { .. } => "command",
             Fault::Knock { .. } => "knock",
@@ -257,6 +273,8 @@ impl Fault {
     pub fn peer(&self) -> Option<&str> {
         match self {
             Fault::Partner { peer, .. }
+            | Fault::PartnerMoves { peer }
+            | Fault::Name { peer, .. }
             | Fault::Others { peer, .. }
             | Fault::Database {
                 change: DatabaseChange::Unwatched(peer, _),
@@ -351,6 +369,36 @@ pub enum PathChange {
     },
     /// All is well.
     Heal,
+}
+
+/// How a name server answers for a host name.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Naming {
+    /// Not within the limit of a lookup.
+    Nothing,
+    /// That there is no such name.
+    Error,
+    /// Shortly before the limit, with what was true when it was asked.
+    Late,
+    /// Each time with other addresses, among which is seldom the right one.
+    Flapping,
+    /// With the address of this other peer.
+    OfAnother(String),
+}
+
+impl Naming {
+    /// The name under which it is counted.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Naming::Nothing => "name without answer",
+            Naming::Error => "name with error",
+            Naming::Late => "name with late answer",
+            Naming::Flapping => "name that flaps",
+            Naming::OfAnother(_) => "name of another peer",
+        }
+    }
 }
 
 /// What somebody else does to a peer at the server.

@@ -7,8 +7,8 @@ use tripe_lab::rng::Rng;
 
 use super::build::build;
 use super::fault::{
-    DatabaseChange, Fault, JournalLoss, Kept, Knock, Leaving, OperatorAct, OthersAct, PathChange,
-    When,
+    DatabaseChange, Fault, JournalLoss, Kept, Knock, Leaving, Naming, OperatorAct, OthersAct,
+    PathChange, When,
 };
 use super::host::{HostId, Part, Way};
 use super::profile::{CALM, Kind, Profile, RATES};
@@ -105,6 +105,8 @@ impl Maker<'_> {
                 let when = aim(&mut draw);
                 if *kind == Kind::Unwatch {
                     faults.extend(self.unwatch(at, &mut draw).into_iter().flatten());
+                } else if *kind == Kind::Name {
+                    faults.extend(self.misname(at, &mut draw).into_iter().flatten());
                 } else if let Some(fault) = self.fault(*kind, &mut draw) {
                     faults.push(Timed {
                         at,
@@ -136,6 +138,48 @@ impl Maker<'_> {
             timed(at, When::Now, dies),
             timed(at + moment, When::PingInFlight, Fault::Database { change }),
         ])
+    }
+
+    /// A partner moves, and its name is answered for in another way.
+    fn misname(&self, at: Instant, draw: &mut Rng) -> Option<[Timed; 2]> {
+        let peer = self.named_peer(draw)?;
+        let answers = match draw.below(5) {
+            0 => Naming::Nothing,
+            1 => Naming::Error,
+            2 => Naming::Late,
+            3 => Naming::Flapping,
+            _ => Naming::OfAnother(self.numbered_peer(draw)?),
+        };
+        let moves = Fault::PartnerMoves { peer: peer.clone() };
+        let time = between(draw, 60_000, 3_600_000);
+        let name = Fault::Name {
+            peer,
+            answers,
+            time,
+        };
+        let host = self.host;
+        let timed = |at, fault| Timed {
+            at,
+            when: When::Now,
+            host,
+            fault,
+        };
+        Some([timed(at, name), timed(at + Duration::from_secs(1), moves)])
+    }
+
+    /// A peer that is looked up by its host name.
+    fn named_peer(&self, draw: &mut Rng) -> Option<String> {
+        let records = self.here()?.records.iter();
+        let named: Vec<_> = records.filter(|record| record.is_named()).collect();
+        Some(pick(draw, &named)?.peer.clone())
+    }
+
+    /// A peer whose address is written as a number.
+    fn numbered_peer(&self, draw: &mut Rng) -> Option<String> {
+        let records = self.here()?.records.iter();
+        let others = records.filter(|record| !record.is_named() && !record.is_passive());
+        let others: Vec<_> = others.collect();
+        Some(pick(draw, &others)?.peer.clone())
     }
 
     fn here(&self) -> Option<&HostSite> {
@@ -208,6 +252,9 @@ impl Maker<'_> {
             Kind::Reboot => Fault::Reboot {},
             Kind::Path => self.path(draw)?,
             Kind::Address => Fault::Address {},
+            Kind::PartnerMoves => Fault::PartnerMoves {
+                peer: self.named_peer(draw)?,
+            },
             Kind::Partner => Fault::Partner {
                 peer: self.peer(draw)?,
                 time: between(draw, 30_000, 21_600_000),
@@ -240,8 +287,8 @@ impl Maker<'_> {
             Kind::WallClock => Fault::WallClock {
                 millis: i64::try_from(draw.below(7_200_000)).unwrap_or(0) - 3_600_000,
             },
-            // Two faults, which are made elsewhere.
-            Kind::Unwatch => return None,
+            // Two faults each, which are made elsewhere.
+            Kind::Unwatch | Kind::Name => return None,
         })
     }
 

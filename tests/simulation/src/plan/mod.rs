@@ -14,14 +14,15 @@ use serde::{Deserialize, Serialize};
 use crate::instant::Instant;
 
 pub use fault::{
-    DatabaseChange, Fault, Greeting, JournalLoss, Kept, Knock, Leaving, OperatorAct, OthersAct,
-    PathChange, When,
+    DatabaseChange, Fault, Greeting, JournalLoss, Kept, Knock, Leaving, Naming, OperatorAct,
+    OthersAct, PathChange, When,
 };
 pub use generate::Scale;
 pub use host::{HostId, Part, Way};
 pub use profile::Profile;
 pub use site::{
-    Habit, HostSite, Nat, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted,
+    Habit, HostSite, Nat, Partner, RecordSite, ScriptHabits, Site, Switching, Weighted, host_name,
+    named_peer,
 };
 
 /// A run.

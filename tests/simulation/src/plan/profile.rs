@@ -77,6 +77,8 @@ pub(super) enum Kind {
     NextProtocol,
     WallClock,
     Unwatch,
+    PartnerMoves,
+    Name,
 }
 
 /// Each kind, and how often it comes on a host in ten days of a storm. The order is part of what a
@@ -112,6 +114,8 @@ pub(super) const RATES: &[(Kind, u64)] = &[
     (Kind::NextProtocol, 10),
     (Kind::WallClock, 5),
     (Kind::Unwatch, 40),
+    (Kind::PartnerMoves, 60),
+    (Kind::Name, 60),
 ];
 
 /// How many times less comes in a calm time.

@@ -79,7 +79,29 @@ impl RecordSite {
         let mut pairs = self.pairs.iter();
         pairs.any(|(key, value)| key == "peer" && value == "PASSIVE")
     }
+
+    /// Whether it gives the address by a host name that is looked up again.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        let mut pairs = self.pairs.iter();
+        pairs.any(|(key, _)| key == connect_policy::resolving::KEY)
+    }
 }
+
+/// The host name in the record of a peer.
+#[must_use]
+pub fn host_name(peer: &str) -> String {
+    format!("{peer}{DOMAIN}")
+}
+
+/// The peer whose record has this host name.
+#[must_use]
+pub fn named_peer(host: &str) -> Option<&str> {
+    host.strip_suffix(DOMAIN)
+}
+
+/// What all host names end with.
+const DOMAIN: &str = ".example";
 
 /// Who is at the other end of a tunnel.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]

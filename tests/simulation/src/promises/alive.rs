@@ -6,6 +6,7 @@
 //! has them be silent.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use connect_ipc::control::Request;
@@ -35,12 +36,16 @@ const MINUTE: Duration = Duration::from_secs(60);
 struct Partner {
     /// Until when it is silent.
     silent: Instant,
+    /// Until when it is not where the server has it.
+    away: Instant,
     /// When its last ping was sent, and when that has ended.
     sent: Instant,
     ended: Instant,
     /// How many of its pings have timed out in a row.
     timeouts: u32,
     sabotaged: bool,
+    /// Where it is, if it is reached by a host name, and where the server has it.
+    places: [Option<SocketAddr>; 2],
 }
 
 /// All partners.
@@ -61,6 +66,13 @@ impl Rule for Alive {
             Seen::Minute(view) => {
                 for peer in &view.truth.dead {
                     self.of(peer).silent = now.at + MINUTE + REPLY;
+                }
+            }
+            Seen::Place(peer, at) => self.of(peer).placed(0, Some(*at), now.at),
+            Seen::Broadcast(line) => {
+                if let ["NOTE", "ADD", peer, _, _, ip, port] = words(line).as_slice() {
+                    let at = format!("{ip}:{port}").parse().ok();
+                    self.of(peer).placed(1, at, now.at);
                 }
             }
             Seen::Fault(Fault::Path { change, .. }) => {
@@ -98,6 +110,22 @@ impl Rule for Alive {
     }
 }
 
+impl Partner {
+    /// It is in another place, or the server has it in another one.
+    fn placed(&mut self, which: usize, at: Option<SocketAddr>, now: Instant) {
+        let is_away = |places: [Option<SocketAddr>; 2]| matches!(places, [Some(place), Some(at)] if place != at);
+        let was_away = is_away(self.places);
+        if let Some(known) = self.places.get_mut(which) {
+            *known = at;
+        }
+        if is_away(self.places) {
+            self.away = Instant(u64::MAX);
+        } else if was_away {
+            self.away = now + REPLY;
+        }
+    }
+}
+
 impl Alive {
     fn of(&mut self, peer: &str) -> &mut Partner {
         self.partners.entry(peer.to_owned()).or_default()
@@ -128,7 +156,7 @@ impl Alive {
                 let is_excused = lossy
                     || stood
                     || partner.sabotaged
-                    || partner.silent >= partner.sent
+                    || partner.silent.max(partner.away) >= partner.sent
                     || partner.timeouts > VOIDS;
                 if !is_excused {
                     let sent = partner.sent;
@@ -140,6 +168,10 @@ impl Alive {
         }
         Ok(())
     }
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(super) fn ask(core: &Machine, now: Monotonic, request: Request) -> Vec<Reply
 }
 
 /// One peer in full.
-pub(super) fn peer(core: &Machine, now: Monotonic, name: &str) -> Option<PeerDetail> {
+pub(crate) fn peer(core: &Machine, now: Monotonic, name: &str) -> Option<PeerDetail> {
     let peer = name.to_owned();
     match ask(core, now, Request::Info { peer }).pop() {
         Some(Reply::Peer(detail)) => Some(*detail),

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::control::Request;
+use connect_ipc::lookup::Found;
 use connect_ipc::scripts::ScriptKind;
 use tripe_admin::Note;
 
@@ -32,6 +33,8 @@ struct Open {
     unreachable: bool,
     /// How many commands want it reconnected.
     kick: u32,
+    /// Whether its host name was looked up, so that it may be removed, and added elsewhere.
+    moves: bool,
 }
 
 /// What a command about a peer is for.
@@ -62,6 +65,10 @@ pub(super) struct Causes {
     /// concerned.
     anybody: bool,
     start_up: StartUp,
+    /// The peers that were removed for their silence and are to be added again.
+    revivals: BTreeSet<String>,
+    /// Those that are being added, also where they have moved: if that fails they come back too.
+    reviving: BTreeSet<String>,
 }
 
 /// For which server start-up peers were added.
@@ -131,6 +138,10 @@ impl Rule for Causes {
             Seen::Started(id, run) if run.kind == ScriptKind::Connect => {
                 self.connects.insert(*id, (run.peer.clone(), false));
             }
+            Seen::LookedUp(peer, Found::Addresses(_)) => {
+                let open = self.open(peer);
+                open.moves = true;
+            }
             Seen::Died(Part::Core | Part::Scripts) => {
                 // Whether the challenge was read before is not known: what looks like one counts.
                 for (_, greeted) in self.connects.values_mut() {
@@ -161,9 +172,11 @@ impl Rule for Causes {
                 Ok(())
             }
             Some(Fact::Connected | Fact::Lost) => {
+                self.revivals.append(&mut self.reviving);
                 *self = Causes {
                     connects: std::mem::take(&mut self.connects),
                     start_up: std::mem::take(&mut self.start_up),
+                    revivals: std::mem::take(&mut self.revivals),
                     ..Causes::default()
                 };
                 Ok(())
@@ -216,6 +229,8 @@ impl Causes {
         match note {
             Note::Add { peer, .. } => {
                 self.known.insert(peer.clone(), at);
+                self.revivals.remove(peer);
+                self.reviving.remove(peer);
             }
             Note::Kill { peer } => {
                 self.known.remove(peer);
@@ -253,6 +268,9 @@ impl Causes {
                 self.known.remove(peer);
             }
             "ADD" => {
+                if self.reviving.remove(peer) && matches!(end, End::Failed(_)) {
+                    self.revivals.insert(peer.to_owned());
+                }
                 let exists = matches!(end, End::Failed(words) if words.first().is_some_and(|it| it == "peer-exists"));
                 let open = self.open(peer);
                 (open.add, open.kill) = (0, 0);
@@ -279,17 +297,23 @@ impl Causes {
                 self.greetings = self
                     .greetings
                     .saturating_sub(u32::from(is_wanted == Want::Any));
-                if is_wanted == Want::None {
+                if is_wanted == Want::None && !self.comes_elsewhere(peer) {
                     return broken(format!("nobody wants that {peer} is added"));
                 }
             }
             "KILL" => {
                 *self.killing.entry(peer.to_owned()).or_default() += 1;
-                let open = self.open(peer);
-                if !std::mem::take(&mut open.unreachable)
-                    && self.takes(peer, |open| &mut open.kill) == Want::None
-                {
-                    return broken(format!("there is no cause to kill {peer}"));
+                if std::mem::take(&mut self.open(peer).unreachable) {
+                    if now.records.may_come_back(peer) {
+                        self.revivals.insert(peer.to_owned());
+                    }
+                } else if self.takes(peer, |open| &mut open.kill) == Want::None {
+                    if !self.moves(peer) {
+                        return broken(format!("there is no cause to kill {peer}"));
+                    }
+                    if now.records.may_come_back(peer) {
+                        self.reviving.insert(peer.to_owned());
+                    }
                 }
             }
             "FORCEKX" => {
@@ -316,6 +340,26 @@ impl Causes {
         Ok(())
     }
 
+    /// Whether a peer may be removed since it may have moved. If so, it may be added as well.
+    fn moves(&mut self, peer: &str) -> bool {
+        let open = self.open(peer);
+        let moves = std::mem::take(&mut open.moves);
+        open.add += u32::from(moves);
+        moves
+    }
+
+    /// Whether a peer may be added that may have moved, or that is to come back.
+    fn comes_elsewhere(&mut self, peer: &str) -> bool {
+        if std::mem::take(&mut self.open(peer).moves) {
+            return true;
+        }
+        let comes_back = self.revivals.remove(peer);
+        if comes_back {
+            self.reviving.insert(peer.to_owned());
+        }
+        comes_back
+    }
+
     /// Takes in what the service has told everybody.
     fn told(&mut self, told: &[String]) {
         let told: Vec<&str> = told.iter().map(String::as_str).collect();
@@ -327,7 +371,10 @@ impl Causes {
             ["ping-failed", peer, ..] | ["reconnecting", peer] => {
                 self.open(peer).unreachable = true;
             }
-            ["ping-ok", peer] => self.open(peer).unreachable = false,
+            ["ping-ok", peer] => {
+                let open = self.open(peer);
+                (open.unreachable, open.moves) = (false, false);
+            }
             _ => {}
         }
     }
@@ -425,6 +472,33 @@ mod tests {
             None
         );
         assert_eq!(sight.lines(&["> FORCEKX p"]), causes);
+    }
+
+    /// What is broken by an `ADD` of the peer in the end, which was killed after a lookup of its
+    /// name or for its silence, and was not added the first time.
+    fn added_again(pairs: &[(&str, &str)], looked_up: bool) -> Option<Promise> {
+        let record: &[(&str, &[(&str, &str)])] = &[("p", pairs)];
+        let mut plan = plan(record, Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        let mut sight = Sight::of::<Causes>(&plan);
+        if looked_up {
+            let found = Found::Addresses(vec![[198, 18, 0, 9].into()]);
+            sight.see(Seen::LookedUp("p", &found)).unwrap();
+        } else {
+            sight.lines(&["> WARN connect ping-timeout p attempt 1 of 1"]);
+        }
+        let first = ["> KILL p", "< NOTE KILL p", "< OK", ADD, "< BGFAIL c0.0 x"];
+        sight.lines(&first).or_else(|| sight.lines(&[ADD]))
+    }
+
+    #[test]
+    fn an_add_at_a_new_address_or_of_a_peer_that_comes_back_keeps_it() {
+        let retry: &[(&str, &str)] = &[("when-dead", "retry")];
+        assert_eq!(added_again(retry, true), None);
+        assert_eq!(added_again(retry, false), None);
+        let causes = Some(Promise::Causes);
+        assert_eq!(added_again(&[], true), causes, "once for each lookup");
+        assert_eq!(added_again(&[], false), causes, "it stays dead");
     }
 
     #[test]

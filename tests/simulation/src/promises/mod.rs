@@ -11,13 +11,14 @@
 
 mod agree;
 mod alive;
-mod ask;
+pub(crate) mod ask;
 mod calm;
 mod causes;
 mod checks;
 mod events;
 mod facts;
 mod figures;
+mod followed;
 mod helpers;
 mod hooks;
 mod jobs;
@@ -27,6 +28,7 @@ mod pairs;
 mod pings;
 mod records;
 mod requests;
+mod revived;
 mod rows;
 mod scripts;
 mod settled;
@@ -122,7 +124,7 @@ impl Host {
 }
 
 /// What is promised of the product alone.
-fn product() -> [Box<dyn Rule>; 16] {
+fn product() -> [Box<dyn Rule>; 18] {
     [
         Box::<jobs::Jobs>::default(),
         Box::<requests::Requests>::default(),
@@ -140,6 +142,8 @@ fn product() -> [Box<dyn Rule>; 16] {
         Box::<agree::Agree>::default(),
         Box::<settled::Settled>::default(),
         Box::<started::Started>::default(),
+        Box::<followed::Followed>::default(),
+        Box::<revived::Revived>::default(),
     ]
 }
 

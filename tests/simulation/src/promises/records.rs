@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use connect_policy::resolving;
 use tripe_admin::Interval;
 
 use crate::instant::Instant;
@@ -160,6 +161,27 @@ impl Records {
     pub(super) fn keys(&self, peer: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
         let keys = self.values.get(peer).into_iter().flatten();
         keys.map(move |(key, _)| (key.as_str(), self.fixed(peer, key)))
+    }
+
+    /// The peers that have a record.
+    pub(super) fn peers(&self) -> impl Iterator<Item = &str> {
+        self.values.keys().map(String::as_str)
+    }
+
+    /// Whether the record of this peer has it looked up by its host name.
+    pub(super) fn is_followed(&self, peer: &str) -> bool {
+        !self.said(peer, resolving::KEY).contains(&None)
+    }
+
+    /// Whether this peer is to be added again whenever it was removed for its silence.
+    pub(super) fn comes_back(&self, peer: &str) -> bool {
+        self.auto.iter().any(|name| name == peer) && self.said(peer, "when-dead") == [Some("retry")]
+    }
+
+    /// The same, if it may be so at some time.
+    pub(super) fn may_come_back(&self, peer: &str) -> bool {
+        self.auto.iter().any(|name| name == peer)
+            && self.said(peer, "when-dead").contains(&Some("retry"))
     }
 
     /// Whether scripts of this peer may not be startable.

@@ -30,6 +30,8 @@ const LEAK: u32 = 10;
 pub(super) struct Settled {
     /// When each peer has answered last.
     replies: BTreeMap<String, Instant>,
+    /// When each peer was added last.
+    added: BTreeMap<String, Instant>,
     /// For how many minutes core has waited for more than the server owes.
     leaking: u32,
     /// Whether the journal of scripts was damaged, which is told until somebody has seen to it.
@@ -44,6 +46,7 @@ impl Rule for Settled {
             }
             Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
                 self.replies.remove(peer);
+                self.added.insert(peer.clone(), now.at);
             }
             _ => {}
         }
@@ -124,7 +127,7 @@ impl Settled {
             if view.truth.dead.contains(name) {
                 let told = [PeerState::Down, PeerState::Gone, PeerState::Killed];
                 let is_told = told.contains(&status.state) || status.failures > 0;
-                if is_there && !is_told && self.is_late(now, record) {
+                if is_there && !is_told && self.is_late(now, record) && !self.is_new(now, record) {
                     let text = format!("{name} is dead, and {:?}", status.state);
                     return broken(Promise::DeadTold, text);
                 }
@@ -155,6 +158,13 @@ impl Settled {
         let times = now.records.longest(record.name());
         let last = self.replies.get(record.name());
         last.is_none_or(|last| *last + times.every + times.timeout + MARGIN < now.at)
+    }
+
+    /// Whether a peer was added too short a time ago to have been checked.
+    fn is_new(&self, now: &Moment<'_>, record: &Record) -> bool {
+        let times = now.records.longest(record.name());
+        let added = self.added.get(record.name());
+        added.is_some_and(|added| *added + times.every + times.timeout + MARGIN >= now.at)
     }
 
     fn empty(&self, now: &Moment<'_>, view: &View<'_>, core: &Machine) -> Verdict {

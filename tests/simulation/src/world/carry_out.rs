@@ -7,6 +7,7 @@ use tripe_lab::server::Control;
 
 use crate::host::Host;
 use crate::plan::{DatabaseChange, Fault, HostId, Part, Partner, When};
+use crate::promises::ask;
 use crate::queue::Step;
 use crate::seen::{Seen, Watcher};
 
@@ -97,7 +98,7 @@ impl<W: Watcher> World<W> {
                     let mut records = host.site.records.iter();
                     let record = records.find(|record| record.peer == *peer);
                     if let Some(Partner::Reflected(number)) = record.map(|it| it.partner) {
-                        let address = crate::network::reflected(number);
+                        let address = host.partner_address(peer, number);
                         host.control(Control::Wake(address), &mut self.shared);
                     }
                 }
@@ -156,17 +157,26 @@ impl Host {
         states
     }
 
-    /// An operator adds the peers that should be there.
+    /// An operator adds the peers that should be there, unless core says when it will.
     fn repair<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         let records = self.site.records.iter();
         let missing: Vec<String> = records
             .filter(|it| !it.is_passive())
             .filter(|it| !self.truth.present.contains(&it.peer))
             .map(|it| it.peer.clone())
+            .filter(|peer| !self.comes_back(peer, shared))
             .collect();
         for peer in missing {
             self.submit(&["active".to_owned(), peer], shared);
         }
+    }
+
+    /// Whether core says when it will add a peer again.
+    fn comes_back<W>(&self, peer: &str, shared: &Shared<W>) -> bool {
+        let core = self.core.machine.as_ref();
+        let detail = core.and_then(|core| ask::peer(core, self.clock(shared), peer));
+        let status = detail.and_then(|detail| detail.status);
+        status.is_some_and(|status| status.connection.next_add_ms.is_some())
     }
 
     /// The partners of passive peers that are not there knock.

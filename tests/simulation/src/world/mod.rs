@@ -130,6 +130,7 @@ impl<W: Watcher> World<W> {
     fn begin(&mut self) {
         for host in &mut self.hosts {
             host.boot(&mut self.shared);
+            host.place_partners(&mut self.shared);
         }
         // Not on a full second, on which all that a host does may fall after it has slept: each
         // look would come between what is sent and its arrival.

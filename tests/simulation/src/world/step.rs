@@ -25,6 +25,7 @@ impl Step {
             | Step::Start(host, _)
             | Step::Connect(host, _) => Some((*host, None)),
             Step::Wake(host, part, _) | Step::Reach(host, part, _) => Some((*host, Some(*part))),
+            Step::LookedUp(host, ..) => Some((*host, Some(Part::Scripts))),
             Step::Datagram(host, ..) => Some((*host, Some(Part::Server))),
             Step::Fault(_)
             | Step::Impatient(_)
@@ -109,6 +110,11 @@ impl<W: Watcher> World<W> {
             Step::Child(id, run, step) => {
                 if let Some(host) = host(hosts, id) {
                     host.child_step(run, step, shared);
+                }
+            }
+            Step::LookedUp(id, life, answer) => {
+                if let Some(host) = host(hosts, id) {
+                    host.looked_up(life, answer, shared);
                 }
             }
             Step::Client(id, step) => {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What a test does to the server that no client of the protocol could.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +9,7 @@ use super::fail::Fail;
 use super::output::{Harm, Output, Target};
 use super::{ClientId, Server};
 use crate::as_text::base64;
+use crate::config::Host;
 use crate::faults::Faults;
 
 /// Something that a test has the server do.
@@ -53,6 +54,13 @@ pub enum Control {
     },
     /// Have an address alive again, whether or not a peer is there.
     Wake(SocketAddr),
+    /// Have the resolver say that a host name has this address.
+    Name {
+        /// The name.
+        host: String,
+        /// Its address.
+        address: IpAddr,
+    },
     /// Send a packet into a peer's tunnel.
     Packet {
         /// Its name.
@@ -92,6 +100,9 @@ impl Server {
             Control::Silence { peer, silent } => self.silence_peer(&peer, silent)?,
             Control::Wake(address) => {
                 self.silent.remove(&address);
+            }
+            Control::Name { host, address } => {
+                self.config.hosts.insert(host, Host::Is(vec![address]));
             }
             Control::Packet { peer, packet } => {
                 let key = self.find_peer(&peer)?;

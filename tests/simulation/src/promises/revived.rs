@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! P20: a peer of the start-up list that was removed for its silence, and whose record has always
+//! had `when-dead = retry`, is added again after its pause.
+//!
+//! Looked at each minute while core is joined. Excused is what ends the attempts
+//! (docs/guide/operators.md): another database, and a core that begins without what the one before
+//! knew.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use connect_ipc::control::ServerLink;
+use tripe_admin::Note;
+
+use super::tap::{Command, Fact};
+use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
+use crate::plan::{DatabaseChange, Fault, Kept, Part};
+use crate::promise::Promise;
+use crate::seen::{Seen, View};
+
+/// The pause has a random part of a quarter at most, and what is then late is told elsewhere.
+const LATE: Duration = Duration::from_secs(120);
+
+/// How long after a change core has its state written.
+const WRITTEN: Duration = Duration::from_secs(90);
+
+/// The peers that are to be added again.
+#[derive(Debug, Default)]
+pub(super) struct Revived {
+    /// The peers of which core has told that the last attempt had no reply.
+    unreachable: BTreeMap<String, Instant>,
+    /// Since when each peer is owed an `ADD`.
+    owed: BTreeMap<String, Instant>,
+    /// Until when core, or its way to the server, was not as it should be.
+    held: Instant,
+    /// Whether the next core finds another state than the last one.
+    is_lost: bool,
+    /// Whether core has a database that is not that of the site.
+    is_foreign: bool,
+}
+
+impl Rule for Revived {
+    fn see(&mut self, now: &Moment<'_>) -> Verdict {
+        match now.seen {
+            Seen::Stands(_, until) => self.held = self.held.max(*until),
+            Seen::Slept(_) => self.held = self.held.max(now.at),
+            Seen::Fault(fault) => self.disturbed(fault),
+            Seen::Died(Part::Core) => {
+                let is_kept = now.records.keeps_state && !std::mem::take(&mut self.is_lost);
+                self.owed
+                    .retain(|_, since| is_kept && *since + WRITTEN <= now.at);
+            }
+            Seen::Minute(view) => return self.look(now, view),
+            _ => {}
+        }
+        match now.fact {
+            Some(Fact::Sent(command)) => self.sent(now, command),
+            // Somebody else may have removed it since, or the server was started again.
+            Some(Fact::Connected | Fact::Lost) => {
+                self.unreachable.clear();
+                self.held = self.held.max(now.at);
+            }
+            Some(Fact::Note(Note::Add { peer, .. })) => {
+                self.unreachable.remove(peer);
+                self.owed.remove(peer);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Revived {
+    fn disturbed(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Database { change } => {
+                self.is_foreign = *change != DatabaseChange::Back;
+                self.owed.clear();
+            }
+            Fault::Displace { .. } | Fault::Reboot {} => {
+                self.is_lost = true;
+                self.owed.clear();
+            }
+            Fault::Kill { state, .. } if *state != Kept::Last => self.is_lost = true,
+            _ => {}
+        }
+    }
+
+    fn sent(&mut self, now: &Moment<'_>, command: &Command) {
+        if let Some(told) = command.told() {
+            let told: Vec<&str> = told.iter().map(String::as_str).collect();
+            match told.as_slice() {
+                ["ping-timeout", peer, "attempt", attempt, "of", of] if attempt == of => {
+                    self.unreachable.insert((*peer).to_owned(), now.at);
+                }
+                ["ping-ok", peer] => {
+                    self.unreachable.remove(*peer);
+                }
+                _ => {}
+            }
+            return;
+        }
+        let peer = command.word(0);
+        match command.verb.as_str() {
+            "KILL" => {
+                let told = self.unreachable.remove(peer);
+                // What is removed later is so for another reason.
+                if told == Some(now.at) && !self.is_foreign && now.records.comes_back(peer) {
+                    self.owed.insert(peer.to_owned(), now.at);
+                }
+            }
+            // If it fails, the next attempt has a pause of its own.
+            "ADD" => {
+                self.owed.remove(peer);
+            }
+            _ => {}
+        }
+    }
+
+    fn look(&self, now: &Moment<'_>, view: &View<'_>) -> Verdict {
+        let is_joined = view.core.is_some_and(|core| core.link() == ServerLink::Up);
+        if !is_joined {
+            return Ok(());
+        }
+        let late = self.owed.iter().find(|(peer, since)| {
+            let pause = now.records.longest(peer).pause;
+            (**since).max(self.held).max(now.calm.since) + pause + pause / 4 + LATE < now.at
+        });
+        late.map_or(Ok(()), |(peer, since)| {
+            let text = format!("{peer} was removed at {since}, and is not added again");
+            Err((Promise::Revived, text))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::testing::{Sight, database, joined, plan, view};
+    use super::*;
+    use crate::world::Truth;
+
+    const RECORDS: &[(&str, &[(&str, &str)])] = &[(
+        "p",
+        &[("watch", "t"), ("every", "30"), ("when-dead", "retry")],
+    )];
+
+    /// What is said after so many seconds in which a peer that was silent is away, and these lines.
+    fn after(seconds: u64, lines: &[&str]) -> Verdict {
+        let mut plan = plan(RECORDS, Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        let mut sight = Sight::of::<Revived>(&plan);
+        let killed = ["> WARN connect ping-timeout p attempt 1 of 1", "> KILL p"];
+        sight.lines(&killed);
+        sight.lines(lines);
+        sight.later(seconds);
+        let core = joined(RECORDS, &[]);
+        let truth = Truth {
+            file: Some(Arc::new(database(RECORDS))),
+            ..Truth::default()
+        };
+        view(|view| {
+            let (core, truth) = (Some(&core), &truth);
+            sight.see(Seen::Minute(View {
+                core,
+                truth,
+                ..view
+            }))
+        })
+    }
+
+    #[test]
+    fn a_peer_that_is_added_again_in_its_time_keeps_it() {
+        assert_eq!(after(200, &[]), Ok(()));
+        let added = "> ADD -background c0.0 p INET 198.18.0.1 4070";
+        assert_eq!(after(3_600, &[added]), Ok(()));
+    }
+
+    #[test]
+    fn a_peer_that_stays_away_breaks_it() {
+        let broken = after(3_600, &[]);
+        assert!(matches!(broken, Err((Promise::Revived, _))), "{broken:?}");
+    }
+}
