@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tripe_lab::LabConfig;
 use tripe_lab::Switches;
 use tripe_lab::config::{Host as Name, Reflect};
+use tripe_lab::faults::Faults;
 use tripe_lab::lines::Next;
 use tripe_lab::server::{ClientId, Control, Input, Output, Server, Watch};
 use tripe_lab::switches::Vanished;
@@ -167,6 +168,14 @@ impl Host {
     pub(crate) fn lab<W: Watcher>(&mut self, words: &[&str], shared: &mut Shared<W>) -> bool {
         let words = words.iter().map(|word| (*word).to_owned()).collect();
         self.control(Control::Command(words), shared)
+    }
+
+    /// From now on the server refuses nothing and writes whole lines, also if it does not run at
+    /// this moment.
+    pub(crate) fn heal_server<W: Watcher>(&mut self, shared: &mut Shared<W>) {
+        self.server.config.faults = Faults::default();
+        self.lab(&["ALLOW"], shared);
+        self.lab(&["WRITE", "chunk=0"], shared);
     }
 
     /// Hands the server an input, and does what it says.

@@ -112,8 +112,7 @@ impl<W: Watcher> World<W> {
         let shared = &mut self.shared;
         shared.network.heal();
         for host in &mut self.hosts {
-            host.lab(&["ALLOW"], shared);
-            host.lab(&["WRITE", "chunk=0"], shared);
+            host.heal_server(shared);
             host.hurry_wires(shared);
             for part in Part::ALL {
                 host.process(part).kill_after = None;
