@@ -33,6 +33,9 @@ pub(super) struct Departure {
     /// Its last address, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) address: Option<Box<str>>,
+    /// Whether it had answered since it was added or found.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) has_answered: bool,
 }
 
 impl Departure {
@@ -153,6 +156,7 @@ mod tests {
             at: Monotonic(1),
             removal,
             address: None,
+            has_answered: true,
         }
     }
 

@@ -16,7 +16,7 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::event::Removal;
+use connect_ipc::event::{DownReason, Removal, UpReason};
 use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::{Pair, SetupState};
 use connect_ipc::statistics::LastPing;
@@ -31,23 +31,15 @@ use crate::machine::peers::Peer;
 use crate::machine::scripts::prepared::Prepared;
 
 impl Machine {
-    /// A peer has replied. So many checks in a row had failed before, and it had last changed
-    /// between answering and not answering at that instant.
-    pub(in crate::machine) fn note_reply(
+    /// Runs a peer's `on-up`, unless something is to come before that cannot be ordered yet. So
+    /// many checks in a row had failed before, and the peer had last changed between answering and
+    /// not answering at that instant.
+    pub(in crate::machine) fn run_on_up(
         &mut self,
         id: PeerId,
         failed_checks: u32,
         changed: Option<Monotonic>,
     ) {
-        if let Some(peer) = self.peers.get(id)
-            && peer.setups.get(Pair::Hooks) == Progress::Idle
-        {
-            self.run_on_up(id, failed_checks, changed);
-        }
-    }
-
-    /// Runs a peer's `on-up`, unless something is to come before that cannot be ordered yet.
-    fn run_on_up(&mut self, id: PeerId, failed_checks: u32, changed: Option<Monotonic>) {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
@@ -98,7 +90,7 @@ impl Machine {
             return;
         }
         let (name, mut remains) = (peer.name().to_owned(), Remains::of(peer));
-        remains.occasion = Some(self.occasion(peer, Reason::Unreachable));
+        remains.occasion = Some(self.occasion(peer, Reason::Down(DownReason::Unreachable)));
         self.undo_one(&name, Pair::Hooks, &remains);
         self.set_hooks(id, Progress::Idle);
     }
@@ -182,9 +174,9 @@ impl Machine {
             ..self.occasion(
                 peer,
                 if is_first || changed.is_none() {
-                    Reason::FirstReply
+                    Reason::Up(UpReason::FirstReply)
                 } else {
-                    Reason::Recovered
+                    Reason::Up(UpReason::Recovered)
                 },
             )
         }
@@ -192,20 +184,13 @@ impl Machine {
 
     /// A peer was removed.
     pub(super) fn departure_of(&self, peer: &Peer, removal: Removal) -> Occasion {
-        let reason = match removal {
-            Removal::Silence { .. } => Reason::Silence,
-            Removal::Command => Reason::Command,
-            Removal::Replaced => Reason::Replaced,
-            Removal::Server => Reason::Server,
-            Removal::Unseen => Reason::Unseen,
-        };
-        self.occasion(peer, reason)
+        self.occasion(peer, Reason::Down(removal.into()))
     }
 
     /// A peer is gone, or another one by now, and that was not seen.
     pub(super) fn unseen(&self, remains: &Remains) -> Occasion {
         Occasion {
-            reason: Reason::Unseen,
+            reason: Reason::Down(DownReason::Unseen),
             time: self.seconds(self.now),
             since: None,
             rounds: 0,
