@@ -50,6 +50,8 @@ impl Machine {
         };
         let name = peer.name().to_owned();
         tracing::info!(peer = name, reason = reason.as_str(), "{name} is up");
+        // If it is added again later, that is another series of attempts.
+        self.additions.attempts.end(&name);
         self.emit(Some(&name), || EventKind::Up { reason });
     }
 

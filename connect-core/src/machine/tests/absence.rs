@@ -484,3 +484,31 @@ fn a_peer_that_is_added_again_before_its_first_check_ends_counts_as_not_up_after
     }
     assert!(first_told.is_some());
 }
+
+#[test]
+fn a_peer_that_was_up_meanwhile_is_checked_for_the_first_time_since_it_was_lost() {
+    let mut rig = joined(&records(), &[]);
+    let add = |rig: &mut Rig| {
+        active(rig, "paris");
+        let tag = addition(rig);
+        rig.hear(&format!("BGDETACH {tag}"));
+        rig.hear("NOTE ADD paris tun0 INET 192.0.2.1 1");
+        rig.hear(&format!("BGOK {tag}"));
+        rig.answer_all();
+    };
+    add(&mut rig);
+    rig.wait(Duration::from_secs(200));
+    ping(&mut rig, "paris", 1, "ping-ok 1.5");
+    rig.wait(Duration::from_secs(100));
+    for seq in 2..=3 {
+        ping(&mut rig, "paris", seq, "ping-timeout");
+    }
+    answer_before(&mut rig, "KILL paris");
+    rig.hear("NOTE KILL paris");
+    rig.hear("OK");
+    rig.wait(Duration::from_secs(300));
+    add(&mut rig);
+    let added = row(&mut rig, "paris");
+    assert_eq!(added.state, PeerState::Checking);
+    assert_eq!(added.connection.pending, Some(300));
+}
