@@ -12,7 +12,7 @@ use std::time::Duration;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::event::Removal;
 use connect_policy::pinging::is_watched;
-use peerdb::Database;
+use peerdb::{Database, Record};
 use serde::{Deserialize, Serialize};
 
 /// How many departures are kept at most: more than databases have peers. Further peers are shown as
@@ -45,6 +45,11 @@ impl Departure {
             Removal::Silence { .. } | Removal::Replaced | Removal::Server | Removal::Unseen => true,
             Removal::Command => false,
         }
+    }
+
+    /// Whether a peer with this record is expected back, or was killed.
+    pub(super) fn is_expected(&self, record: &Record) -> bool {
+        is_watched(record) || !self.is_loss() || self.removal == Removal::Replaced
     }
 }
 
@@ -92,9 +97,8 @@ impl Departures {
     /// record no longer says `watch`, unless they were killed, or removed to be added again.
     pub(super) fn keep_expected(&mut self, database: &Database) {
         self.by_name.retain(|name, departure| {
-            database.peer(name).is_some_and(|record| {
-                is_watched(record) || !departure.is_loss() || departure.removal == Removal::Replaced
-            })
+            let record = database.peer(name);
+            record.is_some_and(|record| departure.is_expected(record))
         });
         self.count_losses();
         self.overflow_logged = false;

@@ -100,10 +100,9 @@ impl Machine {
             address: peer.address.clone(),
             has_answered: peer.is_up || peer.adoption().is_some_and(Adoption::has_answered),
         };
-        let expected = peer.adoption().is_some()
-            || !departure.is_loss()
-            || departure.removal == Removal::Replaced;
-        if expected && self.database.current.peer(name).is_some() {
+        // A new core has not adopted the peers yet that an earlier one has watched.
+        let is_expected = |record| peer.adoption().is_some() || departure.is_expected(record);
+        if self.database.current.peer(name).is_some_and(is_expected) {
             self.peers.departures.note(name, departure);
         }
     }

@@ -512,3 +512,23 @@ fn a_peer_that_was_up_meanwhile_is_checked_for_the_first_time_since_it_was_lost(
     assert_eq!(added.state, PeerState::Checking);
     assert_eq!(added.connection.pending, Some(300));
 }
+
+#[test]
+fn a_peer_that_was_removed_while_no_core_ran_is_gone() {
+    let mut first = joined(&records(), &["paris", "plain"]);
+    ping(&mut first, "paris", 1, "ping-ok 1.5");
+    let left = left_by(&first);
+    let mut next = Rig::new(&records());
+    next.now = first.now + Duration::from_secs(60);
+    next.inherit(left);
+    meet(&mut next, &["passive"]);
+    let gone = row(&mut next, "paris");
+    assert_eq!((gone.state, gone.wanted), (PeerState::Gone, true));
+    assert_eq!(gone.connection.removal, Some(Removal::Unseen));
+    let known: Vec<String> = next.rows().into_iter().map(|it| it.name).collect();
+    assert_eq!(
+        known,
+        ["dynamic", "paris", "passive"],
+        "nobody watches plain"
+    );
+}
