@@ -4,9 +4,9 @@
 //! ```text
 //!            a reply, and there are hooks: on-up
 //!   Idle ------------------------------------------> Ordered, Made
-//!    ^ |  a reply, and there are none: NoScript           |
-//!    | '----------------------------------------.         | unreachable, or gone: on-down
-//!    '------------------------------------------'<--------'
+//!    ^ |  a reply, and there are none                     |
+//!    | '---------------------------> NoScript             | unreachable, or gone: on-down
+//!    '----------------------------------'-----------------'
 //! ```
 //!
 //! That a peer was told to be connected is a setup, which `on-up` makes and `on-down` undoes: so it
@@ -23,7 +23,6 @@ use connect_ipc::statistics::LastPing;
 use connect_policy::hooks::{Occasion, Reason};
 use peerdb::Record;
 
-use super::decision::Now;
 use super::progress::Progress;
 use super::remains::Remains;
 use crate::machine::Machine;
@@ -86,7 +85,10 @@ impl Machine {
             return;
         }
         // What is not known yet is known by the next check, or by the time that the peer is gone.
-        if progress != Progress::NoScript && self.is_undecided(peer.name()) {
+        let record = peer.record.as_ref();
+        let is_told =
+            progress != Progress::NoScript || record.is_some_and(|it| self.has_on_down(it));
+        if is_told && self.is_undecided(peer.name()) {
             return;
         }
         let (name, mut remains) = (peer.name().to_owned(), Remains::of(peer));
@@ -98,8 +100,9 @@ impl Machine {
     /// Runs the `on-down` of a peer that was told to be connected.
     pub(super) fn undo_hooks(&mut self, name: &str, record: Record, remains: &Remains) {
         let undoes = match remains.setups.get(Pair::Hooks) {
-            // It has answered while there was no hook.
-            Progress::NoScript => return,
+            // It has answered while there was no hook. If it has got one since, its `on-up` was
+            // due all the same.
+            Progress::NoScript if !self.has_on_down(&record) => return,
             Progress::Ordered { last, .. } => Some(last),
             _ => None,
         };
@@ -115,17 +118,16 @@ impl Machine {
         });
     }
 
-    /// The server has a peer for which no hook stands any more. If it is the same peer, and has
-    /// answered while there was no hook, it is not told to be connected now.
-    pub(super) fn hooks_undone(&mut self, id: Option<PeerId>, now: Now) {
-        let Some(id) = id else { return };
-        let had_none = self
-            .peers
-            .get(id)
-            .is_some_and(|peer| peer.setups.get(Pair::Hooks) == Progress::NoScript);
-        if now == Now::Another || !had_none {
+    /// The server has a peer for which no hook stands any more. What an earlier core has saved may
+    /// be older than that.
+    pub(super) fn hooks_undone(&mut self, id: Option<PeerId>) {
+        if let Some(id) = id {
             self.set_hooks(id, Progress::Idle);
         }
+    }
+
+    fn has_on_down(&self, record: &Record) -> bool {
+        self.config.hooks.has(record, ScriptKind::OnDown)
     }
 
     fn set_hooks(&mut self, id: PeerId, progress: Progress) {
