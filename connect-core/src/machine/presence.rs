@@ -80,7 +80,7 @@ impl Machine {
             }
             Removal::Command => tracing::info!(
                 peer = name,
-                "removed {name}: by a command, or by the peer itself"
+                "removed {name}: by a command, by the peer itself, or because the server ends"
             ),
             Removal::Unseen => tracing::warn!(
                 peer = name,
