@@ -59,8 +59,16 @@ pub(crate) fn unanswered() -> Found {
 fn look_up(host: &str, family: Family) -> Found {
     match (host, 0).to_socket_addrs() {
         Ok(found) => sorted_out(found.map(|it| it.ip()), family),
-        Err(error) => Found::Failed(Foreign::new(&error.to_string()).to_string()),
+        Err(error) => Found::Failed(reason(&error)),
     }
+}
+
+/// Why a lookup failed, in the words of the system's resolver. The standard library puts words of
+/// its own before these, so that little room would be left for them.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let words = text.strip_prefix("failed to lookup address information: ");
+    Foreign::new(words.unwrap_or(&text)).to_string()
 }
 
 /// The addresses that can be a peer's, each once and in the same order.
@@ -125,6 +133,21 @@ mod tests {
             "localhost",
             "more"
         ]));
+    }
+
+    #[test]
+    fn the_reason_of_a_failure_is_the_resolver_s_and_whole() {
+        let words = "Temporary failure in name resolution";
+        let told = format!("failed to lookup address information: {words}");
+        assert_eq!(reason(&io::Error::other(told)), words);
+        let long = "x".repeat(100);
+        assert!(reason(&io::Error::other(long)).len() < 70);
+        // The prefix is that of the standard library in use. No name server is asked for a name
+        // of this length.
+        let Found::Failed(told) = look_up(&"x".repeat(300), Family::Any) else {
+            panic!("a name that cannot exist has an address");
+        };
+        assert!(!told.contains("lookup address information"), "{told}");
     }
 
     #[test]

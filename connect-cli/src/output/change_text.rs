@@ -37,7 +37,7 @@ pub(crate) fn standing(change: &PeerChange) -> String {
             format!("record changed ({})", named.join(", "))
         }
         RecordStanding::Struck => "not in the database any more".to_owned(),
-        RecordStanding::New => "to be added at start-up, but not at the server".to_owned(),
+        RecordStanding::New => "has auto, but is not at the server".to_owned(),
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Events as people read them.
 
-use connect_ipc::event::{EventKind, Removal};
+use connect_ipc::event::{DownReason, EventKind, Removal, UpReason};
 use connect_ipc::scripts::{Ended, ScriptKind, Stream};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -135,7 +135,9 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         | EventKind::LookupFailed { .. }
         | EventKind::Knock { .. } => address_of_a_peer(kind),
         EventKind::Removed(removal) => removed(*removal),
-        EventKind::Back { away } => format!("back after {}", text::span(*away)),
+        EventKind::Back { away } => format!("at the server again after {}", text::span(*away)),
+        EventKind::Up { reason } => format!("up: {}", up(*reason)),
+        EventKind::Down { reason } => format!("down: {}", down(*reason)),
         EventKind::Adopted {} => "adopted: it is pinged from now on".to_owned(),
         EventKind::Disowned {} => "disowned: it is not pinged any more".to_owned(),
         EventKind::Keys {} => "keys agreed".to_owned(),
@@ -217,12 +219,33 @@ fn unreachable(failed_checks: u32, next_ms: Option<u64>) -> String {
     format!("unreachable: {checks}{row} failed, {next}")
 }
 
+/// Why a peer is up.
+const fn up(reason: UpReason) -> &'static str {
+    match reason {
+        UpReason::FirstReply => "first reply",
+        UpReason::Recovered => "answers again",
+    }
+}
+
+/// Why a peer is not up any more.
+const fn down(reason: DownReason) -> &'static str {
+    match reason {
+        DownReason::Unreachable => "unreachable",
+        DownReason::Silence => "removed because it did not answer",
+        DownReason::Command => "removed by a command, by itself, or by a server that ends",
+        DownReason::Replaced => "removed to be added again",
+        DownReason::Server => "the server was started again",
+        DownReason::Unseen => "removed while the service was not connected",
+    }
+}
+
 /// Whether what happened is good or bad.
 fn paint(kind: &EventKind) -> Paint {
     match kind {
         EventKind::Keys {}
         | EventKind::Recovered { .. }
         | EventKind::Back { .. }
+        | EventKind::Up { .. }
         | EventKind::Database { .. }
         | EventKind::Joined {}
         | EventKind::HelperConnected { .. }
@@ -232,6 +255,9 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::JournalKept { .. }
         | EventKind::PlacesFree { .. } => Paint::Good,
         EventKind::Removed(Removal::Command | Removal::Replaced)
+        | EventKind::Down {
+            reason: DownReason::Command | DownReason::Replaced,
+        }
         | EventKind::Missed { .. }
         | EventKind::NewAddress { .. }
         | EventKind::LookupFailed { .. }
@@ -239,6 +265,7 @@ fn paint(kind: &EventKind) -> Paint {
         EventKind::Removed(Removal::Silence { .. } | Removal::Server | Removal::Unseen)
         | EventKind::Failed { .. }
         | EventKind::Unreachable { .. }
+        | EventKind::Down { .. }
         | EventKind::DatabaseFault { .. }
         | EventKind::Lost {}
         | EventKind::HelperDisconnected { .. }

@@ -7,8 +7,9 @@ use connect_ipc::lookup::{LookupResult, LookupStatus};
 use super::paint::Paint;
 use super::text;
 
-/// The name, the last lookup with what came of it, and when the next one may come.
-pub(crate) fn sentence(lookup: &LookupStatus) -> (String, Paint) {
+/// The name, the last lookup with what came of it, and when the next one may come for a peer in
+/// this state.
+pub(crate) fn sentence(lookup: &LookupStatus, state: PeerState) -> (String, Paint) {
     let host = &lookup.host;
     let Some(last) = &lookup.last else {
         let words = if lookup.pending {
@@ -20,6 +21,9 @@ pub(crate) fn sentence(lookup: &LookupStatus) -> (String, Paint) {
     };
     let next = match (lookup.pending, lookup.pause) {
         (true, _) => "one is under way".to_owned(),
+        (false, _) if !state.is_present() => {
+            "the next when the peer was added again and does not answer".to_owned()
+        }
         (false, 0) => "the next when the peer does not answer".to_owned(),
         (false, pause) => format!("the next in {} at the earliest", text::span(pause)),
     };

@@ -24,7 +24,7 @@ pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
                 (format!("  {label:<12}{}", text::clean(&value)), paint)
             }));
             lines.extend(status.connection.lookup.as_deref().map(|lookup| {
-                let (words, paint) = lookup_text::sentence(lookup);
+                let (words, paint) = lookup_text::sentence(lookup, status.state);
                 (format!("  {:<12}{}", "lookup", text::clean(&words)), paint)
             }));
         }
@@ -95,11 +95,6 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
         PeerState::Gone if connection.removal == Some(Removal::Replaced) => {
             format!(" for {age}: it was removed and could not be added again")
         }
-        PeerState::Gone if connection.next_add_ms.is_some() => format!(
-            " for {age}: {}; waiting for retry in {}",
-            why?,
-            text::span(connection.next_add_ms?.div_ceil(1_000))
-        ),
         PeerState::Gone | PeerState::Killed => format!(" for {age}: {}", why?),
         PeerState::Waiting => ": it has not connected since the service was started".to_owned(),
         PeerState::Absent if peer.wanted && peer.age > 0 => {
@@ -120,13 +115,15 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
 
 /// The lines on the peer's state.
 fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, String, Paint)> {
-    let (state, paint) = status_text::state_and_scripts(peer);
+    let (state, paint) = status_text::state(peer);
     let known = text::span(peer.age);
-    let state = match explanation(peer, &known) {
-        Some(explanation) => format!("{state}{explanation}"),
-        None => state,
-    };
-    let mut lines = vec![("state", state, paint)];
+    let state = format!("{state}{}", explanation(peer, &known).unwrap_or_default());
+    let words: Vec<String> = [state]
+        .into_iter()
+        .chain(status_text::marks(peer))
+        .collect();
+    let paint = status_text::with_marks(peer, paint);
+    let mut lines = vec![("state", words.join("; "), paint)];
     let mut plain = vec![
         (
             "address",

@@ -56,7 +56,7 @@ pub(crate) fn show_more(peers: &[PeerStatus], out: &mut Output) -> io::Result<()
             out.line("")?;
             is_first = false;
         }
-        let (words, paint) = lookup_text::sentence(lookup);
+        let (words, paint) = lookup_text::sentence(lookup, peer.state);
         let line = format!("{}: lookup of {words}", peer.name);
         out.sentence(paint, &text::clean(&line), 2)?;
     }
@@ -261,23 +261,32 @@ fn long_script(script: &LongScript) -> String {
 /// long.
 pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
     let (state, paint) = state(peer);
-    let record = stale_record(peer);
-    let failed = peer.scripts.failed.iter().map(failed_script);
-    let long = peer.scripts.long.iter().map(long_script);
-    let scripts: Vec<String> = failed.chain(long).collect();
-    let paint = if !scripts.is_empty() {
+    let words: Vec<String> = [state.to_owned()].into_iter().chain(marks(peer)).collect();
+    (words.join(", "), with_marks(peer, paint))
+}
+
+/// How a state is painted that has the marks of this peer after it.
+pub(crate) fn with_marks(peer: &PeerStatus, paint: Paint) -> Paint {
+    let scripts = &peer.scripts;
+    if !scripts.failed.is_empty() || !scripts.long.is_empty() {
         Paint::Bad
-    } else if record.is_some() && paint != Paint::Bad {
+    } else if stale_record(peer).is_some() && paint != Paint::Bad {
         Paint::Doubtful
     } else {
         paint
-    };
+    }
+}
+
+/// What follows the state of a peer: see [`state_and_scripts`].
+pub(crate) fn marks(peer: &PeerStatus) -> Vec<String> {
+    let record = stale_record(peer).map(str::to_owned);
     let retry = peer.connection.next_add_ms;
     let retry = retry.map(|pause| format!("retry in {}", text::span(pause.div_ceil(1_000))));
-    let words = [state].into_iter().chain(record).map(str::to_owned);
     let lookup = Hindrance::of(peer).map(|it| it.words().to_owned());
-    let words: Vec<String> = words.chain(retry).chain(lookup).chain(scripts).collect();
-    (words.join(", "), paint)
+    let failed = peer.scripts.failed.iter().map(failed_script);
+    let long = peer.scripts.long.iter().map(long_script);
+    let words = record.into_iter().chain(retry).chain(lookup);
+    words.chain(failed).chain(long).collect()
 }
 
 /// A script that did not end well, and how it ended.

@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use connect_ipc::changes::ChangeCounts;
 use connect_ipc::control::{PeerRows, Reply, Request};
-use connect_ipc::event::{EventKind, EventName, Removal};
+use connect_ipc::event::{DownReason, EventKind, EventName, Removal, UpReason};
 use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_ipc::hello::Role;
 use connect_ipc::probing::OverdueCause;
@@ -200,6 +200,18 @@ fn events() -> Vec<Reply> {
         alice(69, EventKind::Removed(Removal::Command)),
         alice(70, EventKind::Removed(Removal::Silence { pings: 3 })),
         alice(71, EventKind::Back { away: 300 }),
+        alice(
+            72,
+            EventKind::Up {
+                reason: UpReason::FirstReply,
+            },
+        ),
+        alice(
+            73,
+            EventKind::Down {
+                reason: DownReason::Unreachable,
+            },
+        ),
     ]
 }
 

@@ -3,6 +3,7 @@
 
 use connect_ipc::control::{PeerDetail, PeerState, Reply, Request, SCHEMA};
 use connect_ipc::event::Removal;
+use connect_ipc::lookup::{LastLookup, LookupResult, LookupStatus};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -126,5 +127,43 @@ fn a_peer_that_is_not_there_is_explained() -> Result {
         }
     }
     assert_snapshot!(shown);
+    Ok(())
+}
+
+#[test]
+fn a_peer_that_waits_for_a_retry_has_its_state_in_words_that_follow_each_other() -> Result {
+    let place = Place::new()?;
+    let mut status = peer("paris", &[])?;
+    (status.state, status.age) = (PeerState::Gone, 4);
+    let connection = &mut status.connection;
+    connection.removal = Some(Removal::Silence { pings: 2 });
+    connection.next_add_ms = Some(900);
+    connection.lookup = Some(Box::new(LookupStatus {
+        host: "paris.example".into(),
+        pending: false,
+        last: Some(LastLookup {
+            ago: 9,
+            result: LookupResult::Failed("no answer within 10 s".into()),
+        }),
+        pause: 0,
+    }));
+    let detail = PeerDetail {
+        status: Some(status),
+        ..detail()?
+    };
+    let core = place.core(script(detail))?;
+    let shown = place.run("info paris")?.stdout;
+    core.asked()?;
+    let mut lines = shown.lines();
+    let state = lines.find(|line| line.starts_with("  state"));
+    assert_eq!(
+        state,
+        Some("  state       gone for 4s: no answer to 2 pings; retry in 1s; lookup failed")
+    );
+    let lookup = lines
+        .find(|line| line.starts_with("  lookup"))
+        .unwrap_or(&shown);
+    let next = "; the next when the peer was added again and does not answer";
+    assert!(lookup.ends_with(next), "{lookup}");
     Ok(())
 }

@@ -32,6 +32,11 @@ use crate::endpoints::arrivals::{Arrival, Listening};
 use crate::endpoints::limits::COMPLAIN_EVERY;
 use crate::machine::ConnectionId;
 
+/// A client has ended its connection without a word.
+#[derive(Debug, thiserror::Error)]
+#[error("a client of the helpers' socket closed its connection before its hello")]
+struct NoHello;
+
 /// Decides which helpers may connect.
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
@@ -73,8 +78,11 @@ pub(super) async fn accept_all(
                 // Core is ending. A helper must learn that nobody reads its messages.
                 () = arrivals.closed() => return,
             };
-            if let Err(error) = served {
-                guard.complain(client, &format!("{error:#}"));
+            match served {
+                // As of a second service, which looks whether the socket is in use.
+                Err(error) if error.is::<NoHello>() => tracing::debug!(%client, "{error}"),
+                Err(error) => guard.complain(client, &format!("{error:#}")),
+                Ok(()) => {}
             }
             // A closed channel means that core is ending.
             let _ = arrivals.send(Arrival::Gone(connection)).await;
@@ -92,7 +100,7 @@ async fn greet(
     let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
         .await
         .context("no hello within ten seconds")??
-        .context("it closed the connection before its hello")?;
+        .ok_or(NoHello)?;
     hello.check(expected)?;
     Ok(hello)
 }

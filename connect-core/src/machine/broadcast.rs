@@ -147,6 +147,11 @@ impl Machine {
         self.notify_of(None, head, tail);
     }
 
+    /// As [`Machine::notify`], of what the log says in other words.
+    pub(super) fn notify_unlogged(&mut self, word: &str) {
+        self.say("NOTIFY", SERVICE, &[word]);
+    }
+
     /// As [`Machine::notify`], about a run of a script.
     pub(super) fn notify_of<'a>(
         &mut self,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::event::Removal;
 use connect_policy::pinging::is_watched;
-use peerdb::Database;
+use peerdb::{Database, Record};
 use serde::{Deserialize, Serialize};
 
 /// How many departures are kept at most: more than databases have peers. Further peers are shown as
@@ -33,6 +33,9 @@ pub(super) struct Departure {
     /// Its last address, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) address: Option<Box<str>>,
+    /// Whether it had answered since it was added or found.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) has_answered: bool,
 }
 
 impl Departure {
@@ -42,6 +45,11 @@ impl Departure {
             Removal::Silence { .. } | Removal::Replaced | Removal::Server | Removal::Unseen => true,
             Removal::Command => false,
         }
+    }
+
+    /// Whether a peer with this record is expected back, or was killed.
+    pub(super) fn is_expected(&self, record: &Record) -> bool {
+        is_watched(record) || !self.is_loss() || self.removal == Removal::Replaced
     }
 }
 
@@ -89,9 +97,8 @@ impl Departures {
     /// record no longer says `watch`, unless they were killed, or removed to be added again.
     pub(super) fn keep_expected(&mut self, database: &Database) {
         self.by_name.retain(|name, departure| {
-            database.peer(name).is_some_and(|record| {
-                is_watched(record) || !departure.is_loss() || departure.removal == Removal::Replaced
-            })
+            let record = database.peer(name);
+            record.is_some_and(|record| departure.is_expected(record))
         });
         self.count_losses();
         self.overflow_logged = false;
@@ -153,6 +160,7 @@ mod tests {
             at: Monotonic(1),
             removal,
             address: None,
+            has_answered: true,
         }
     }
 

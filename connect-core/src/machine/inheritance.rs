@@ -82,6 +82,11 @@ impl AdoptionState {
             history: adoption.history,
         }
     }
+
+    /// Whether the peer was up.
+    pub(super) const fn is_up(&self) -> bool {
+        self.phase.failed_checks == 0 && self.statistics.replies > 0
+    }
 }
 
 impl State {

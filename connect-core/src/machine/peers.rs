@@ -49,11 +49,16 @@ impl Adoption {
         self.liveness.phase().failed_checks > 0
     }
 
+    /// Whether it has answered since it was adopted.
+    pub(super) fn has_answered(&self) -> bool {
+        self.liveness.statistics().replies > 0
+    }
+
     /// The state of the peer, by its checks.
     pub(super) fn state(&self) -> PeerState {
         if self.is_down() {
             PeerState::Down
-        } else if self.liveness.statistics().replies > 0 {
+        } else if self.has_answered() {
             PeerState::Up
         } else {
             PeerState::Checking
@@ -108,6 +113,8 @@ pub(super) struct Peer {
     pub superseded: Option<Box<Record>>,
     /// Whether the database in use does not have the record any more.
     pub struck: bool,
+    /// Whether the last of its events `up` and `down` is `up`.
+    pub is_up: bool,
     /// Its interface, once known.
     pub ifname: Option<Box<str>>,
     /// Its address in words, quoted as one line, once known. It is changed by
@@ -262,6 +269,7 @@ impl PeerTable {
             record,
             superseded: None,
             struck: false,
+            is_up: false,
             ifname: None,
             address: None,
             algorithms: None,

@@ -60,6 +60,9 @@ impl Machine {
             self.fail_asked(id, &["peer-not-added", name]);
         }
         self.emit(Some(name), || EventKind::Removed(removal));
+        if peer.is_up {
+            self.tell_down(name, removal.into());
+        }
         self.stop_connect(name);
         self.scripts.failures.peer_removed(name);
         self.deconfigure(name, &peer, removal);
@@ -77,7 +80,7 @@ impl Machine {
             }
             Removal::Command => tracing::info!(
                 peer = name,
-                "removed {name}: by a command, or by the peer itself"
+                "removed {name}: by a command, by the peer itself, or because the server ends"
             ),
             Removal::Unseen => tracing::warn!(
                 peer = name,
@@ -95,11 +98,11 @@ impl Machine {
             },
             removal,
             address: peer.address.clone(),
+            has_answered: peer.is_up || peer.adoption().is_some_and(Adoption::has_answered),
         };
-        let expected = peer.adoption().is_some()
-            || !departure.is_loss()
-            || departure.removal == Removal::Replaced;
-        if expected && self.database.current.peer(name).is_some() {
+        // A new core has not adopted the peers yet that an earlier one has watched.
+        let is_expected = |record| peer.adoption().is_some() || departure.is_expected(record);
+        if self.database.current.peer(name).is_some_and(is_expected) {
             self.peers.departures.note(name, departure);
         }
     }
@@ -109,9 +112,11 @@ impl Machine {
         let Some(departure) = self.peers.departures.forget(name) else {
             return;
         };
-        if departure.is_loss() && departure.removal != Removal::Replaced {
+        let is_loss = departure.is_loss() && departure.removal != Removal::Replaced;
+        // Otherwise each attempt to add a peer that never answers would be a return.
+        if is_loss && departure.has_answered {
             let away = self.now.since(departure.at).as_secs();
-            tracing::info!(peer = name, seconds = away, "{name} is back");
+            tracing::info!(peer = name, seconds = away, "{name} is at the server again");
             self.emit(Some(name), || EventKind::Back { away });
         }
     }

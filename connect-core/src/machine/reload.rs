@@ -77,11 +77,12 @@ impl Machine {
                 self.additions.database_read(&self.database.current);
                 let changed = self.note_standings(&Arc::clone(&self.database.current));
                 let waiting = self.change_counts();
-                log_waiting(peers, waiting.total(), asked);
+                let joined_before = self.server.joined_before();
+                log_waiting(peers, waiting.total(), asked || joined_before);
                 self.emit(None, || EventKind::Database { peers, waiting });
                 self.apply(changed);
-                if self.server.joined_before() {
-                    self.notify(["peerdb-update"], &[""; 0]);
+                if joined_before {
+                    self.notify_unlogged("peerdb-update");
                 }
             }
         }
@@ -140,9 +141,9 @@ impl Machine {
     }
 }
 
-/// Logs that a database was loaded, if an operator has to do something about it, or has asked for
-/// it.
-fn log_waiting(peers: u64, waiting: u64, asked: bool) {
+/// Logs that a database was loaded, if an operator has to do something about it, or if that is not
+/// the first one.
+fn log_waiting(peers: u64, waiting: u64, is_later: bool) {
     if waiting > 0 {
         let verb = if waiting == 1 {
             "peer differs"
@@ -155,7 +156,7 @@ fn log_waiting(peers: u64, waiting: u64, asked: bool) {
             "database loaded; {waiting} {verb} from it; connect-cli reload lists them, with the \
              command for each"
         );
-    } else if asked {
+    } else if is_later {
         tracing::info!(peers, "database loaded");
     }
 }

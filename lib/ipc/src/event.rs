@@ -38,10 +38,20 @@ pub enum EventKind {
     },
     /// The server no longer has a peer.
     Removed(Removal),
-    /// A peer that was gone is at the server again.
+    /// A peer that had answered, and was gone, is at the server again.
     Back {
         /// Seconds for which it was gone.
         away: u64,
+    },
+    /// The peer is up: it answers, and was not up before.
+    Up {
+        /// Why.
+        reason: UpReason,
+    },
+    /// The peer, which was up, is not up any more.
+    Down {
+        /// Why.
+        reason: DownReason,
     },
     /// The peer is watched from now on.
     Adopted {},
@@ -249,7 +259,8 @@ pub enum Removal {
         /// How many pings in a row had no reply.
         pings: u32,
     },
-    /// Somebody has removed it, or the peer has ended the connection itself.
+    /// Somebody has removed it, or the peer has ended the connection itself, or the server was
+    /// stopped.
     Command,
     /// Core has removed it to add it again.
     Replaced,
@@ -257,6 +268,88 @@ pub enum Removal {
     Server,
     /// Nobody knows: it was removed while the service did not run, or was not connected.
     Unseen,
+}
+
+/// Why a peer is up.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum UpReason {
+    /// It has answered for the first time since it was added, or found.
+    FirstReply,
+    /// It answers again after it was unreachable.
+    Recovered,
+}
+
+impl UpReason {
+    /// All of them.
+    pub const ALL: [UpReason; 2] = [UpReason::FirstReply, UpReason::Recovered];
+
+    /// The word for it, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            UpReason::FirstReply => "first-reply",
+            UpReason::Recovered => "recovered",
+        }
+    }
+}
+
+/// Why a peer is not up any more.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DownReason {
+    /// It did not answer any attempt of a check.
+    Unreachable,
+    /// The service has removed it because it did not answer.
+    Silence,
+    /// Somebody has removed it, or the peer has ended the connection itself, or the server was
+    /// stopped.
+    Command,
+    /// The service has removed it to add it again.
+    Replaced,
+    /// The server was started again without it.
+    Server,
+    /// It was removed, or made again, while the service did not run or was not connected.
+    Unseen,
+}
+
+impl DownReason {
+    /// All of them.
+    pub const ALL: [DownReason; 6] = [
+        DownReason::Unreachable,
+        DownReason::Silence,
+        DownReason::Command,
+        DownReason::Replaced,
+        DownReason::Server,
+        DownReason::Unseen,
+    ];
+
+    /// The word for it, as in JSON.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            DownReason::Unreachable => "unreachable",
+            DownReason::Silence => "silence",
+            DownReason::Command => "command",
+            DownReason::Replaced => "replaced",
+            DownReason::Server => "server",
+            DownReason::Unseen => "unseen",
+        }
+    }
+}
+
+impl From<Removal> for DownReason {
+    fn from(removal: Removal) -> Self {
+        match removal {
+            Removal::Silence { .. } => DownReason::Silence,
+            Removal::Command => DownReason::Command,
+            Removal::Replaced => DownReason::Replaced,
+            Removal::Server => DownReason::Server,
+            Removal::Unseen => DownReason::Unseen,
+        }
+    }
 }
 
 /// Makes, from one list, the type with the names of the kinds of events, and the name of each kind.
@@ -300,6 +393,8 @@ event_names! {
     Added = "added",
     Removed = "removed",
     Back = "back",
+    Up = "up",
+    Down = "down",
     Adopted = "adopted",
     Disowned = "disowned",
     Keys = "keys",
@@ -356,6 +451,16 @@ mod tests {
         ] {
             let value = serde_json::to_value(&kind).unwrap();
             assert!(value.get(kind.name().as_str()).is_some(), "{value}");
+        }
+    }
+
+    #[test]
+    fn words_are_those_of_json() {
+        for reason in UpReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
+        }
+        for reason in DownReason::ALL {
+            assert_eq!(serde_json::to_value(reason).unwrap(), reason.as_str());
         }
     }
 

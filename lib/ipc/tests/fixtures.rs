@@ -110,7 +110,7 @@ fn events() {
     let kinds: Vec<EventKind> = events.into_iter().map(|event| event.kind).collect();
     every_variant!(
         kinds,
-        EventKind: Added, Removed, Back, Adopted, Disowned, Keys, Moved, NewAddress,
+        EventKind: Added, Removed, Back, Up, Down, Adopted, Disowned, Keys, Moved, NewAddress,
         LookupFailed, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Survives, Ended, Database, DatabaseFault, Joined,
         Lost, HelperConnected, HelperDisconnected, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,

@@ -2,6 +2,7 @@
 //! Hooks: what is run for a peer that has come to be connected (`on-up`), and for one that was and
 //! is not any more (`on-down`), and the variables that say what has happened.
 
+use connect_ipc::event::{DownReason, UpReason};
 use connect_ipc::scripts::{Command, ScriptKind};
 use peerdb::Record;
 use serde::{Deserialize, Serialize};
@@ -45,49 +46,27 @@ pub const VARIABLES: [(&str, &str); 9] = [
 /// Why a hook is run.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Reason {
-    /// The peer has answered for the first time since it was added, or found.
-    FirstReply,
-    /// It answers again after it was unreachable.
-    Recovered,
-    /// It did not answer any attempt of a check.
-    Unreachable,
-    /// The service has removed it because it did not answer.
-    Silence,
-    /// Somebody has removed it, or the peer has ended the connection itself.
-    Command,
-    /// The service has removed it to add it again.
-    Replaced,
-    /// The server was started again without it.
-    Server,
-    /// It was removed, or made again, while the service did not run or was not connected.
-    Unseen,
+    /// The peer is up.
+    Up(UpReason),
+    /// The peer is not up any more.
+    Down(DownReason),
 }
 
 impl Reason {
-    /// All of them.
-    pub const ALL: [Reason; 8] = [
-        Reason::FirstReply,
-        Reason::Recovered,
-        Reason::Unreachable,
-        Reason::Silence,
-        Reason::Command,
-        Reason::Replaced,
-        Reason::Server,
-        Reason::Unseen,
-    ];
-
     /// The word for it in `H_REASON`.
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Reason::FirstReply => "first-reply",
-            Reason::Recovered => "recovered",
-            Reason::Unreachable => "unreachable",
-            Reason::Silence => "silence",
-            Reason::Command => "command",
-            Reason::Replaced => "replaced",
-            Reason::Server => "server",
-            Reason::Unseen => "unseen",
+            Reason::Up(reason) => reason.as_str(),
+            Reason::Down(reason) => reason.as_str(),
+        }
+    }
+
+    /// The word for what has happened, in `H_EVENT`.
+    const fn event(self) -> &'static str {
+        match self {
+            Reason::Up(_) => "up",
+            Reason::Down(_) => "down",
         }
     }
 }
@@ -113,15 +92,10 @@ pub struct Occasion {
 
 impl Occasion {
     /// The variables, in the order of [`VARIABLES`].
-    fn variables(&self, kind: ScriptKind) -> impl Iterator<Item = (String, String)> {
-        let event = if kind == ScriptKind::OnUp {
-            "up"
-        } else {
-            "down"
-        };
+    fn variables(&self) -> impl Iterator<Item = (String, String)> {
         let values = [
             VERSION.to_string(),
-            event.to_owned(),
+            self.reason.event().to_owned(),
             self.reason.word().to_owned(),
             self.time.to_string(),
             self.since.map_or_else(String::new, |it| it.to_string()),
@@ -193,7 +167,7 @@ pub fn script(
     };
     words.push(record.name().to_owned());
     let mut environment = environment(record, algorithms);
-    environment.extend(occasion.variables(kind));
+    environment.extend(occasion.variables());
     Ok(Some(Script {
         command: Command::Exec(words),
         environment,
@@ -216,7 +190,7 @@ mod tests {
 
     fn occasion() -> Occasion {
         Occasion {
-            reason: Reason::Recovered,
+            reason: Reason::Up(UpReason::Recovered),
             time: 1_000,
             since: Some(940),
             rounds: 2,
@@ -262,14 +236,14 @@ mod tests {
     #[test]
     fn what_is_not_known_is_empty() {
         let unknown = Occasion {
-            reason: Reason::Unseen,
+            reason: Reason::Down(DownReason::Unseen),
             since: None,
             rtt: None,
             address: String::new(),
             interface: String::new(),
             ..occasion()
         };
-        let variables: Vec<_> = unknown.variables(ScriptKind::OnDown).collect();
+        let variables: Vec<_> = unknown.variables().collect();
         assert_eq!(variables.len(), VARIABLES.len());
         for (name, value) in variables {
             let is_unknown = ["H_SINCE", "H_ADDRESS", "H_INTERFACE", "H_RTT"];
@@ -317,7 +291,9 @@ mod tests {
             let row = format!("| `{name}` | {meaning} |");
             assert!(page.contains(&row), "no row {row}");
         }
-        for reason in Reason::ALL {
+        let ups = UpReason::ALL.map(Reason::Up);
+        let downs = DownReason::ALL.map(Reason::Down);
+        for reason in ups.into_iter().chain(downs) {
             let row = format!("| `{}` |", reason.word());
             assert!(page.contains(&row), "no row {row}");
         }

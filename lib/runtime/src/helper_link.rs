@@ -246,7 +246,7 @@ impl<M: ToHelper> HelperLink<M> {
         } else if !accepted && let State::Connected(connection) = &mut self.state {
             connection.accepted = true;
             let version = &connection.version;
-            tracing::info!(version, "serving core");
+            tracing::info!(version, "{} is serving core", M::ROLE);
             self.status = format!("serving core {version}");
         }
         Ok(LinkEvent::Message(message))

@@ -61,11 +61,14 @@ pub enum SocketError {
     },
     /// A process answers on this socket already.
     #[error(
-        "{path} is served by another process: stop that one first, or choose another --runtime-dir"
+        "a connect service runs already: {} serves {path}; stop that one first, or choose another \
+         --runtime-dir", process(*server)
     )]
     InUse {
         /// The socket.
         path: PathBuf,
+        /// Who serves it.
+        server: Client,
     },
     /// The path exists and is not a socket.
     #[error("{path} exists and is not a socket: move it away")]
@@ -98,8 +101,13 @@ pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
         Ok(found) if !found.file_type().is_socket() => {
             return Err(SocketError::NoSocket { path: owned() });
         }
-        Ok(_) if connect(path).await.is_ok() => return Err(SocketError::InUse { path: owned() }),
         Ok(_) => {
+            if let Ok(stream) = connect(path).await {
+                return Err(SocketError::InUse {
+                    path: owned(),
+                    server: other_side(&stream),
+                });
+            }
             let action = "remove the left-over socket";
             std::fs::remove_file(path).map_err(refused(action, path))?;
         }
@@ -115,6 +123,14 @@ pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
     let permissions = std::fs::Permissions::from_mode(mode);
     std::fs::set_permissions(path, permissions).map_err(failed())?;
     Ok(listener)
+}
+
+/// How people find a process.
+fn process(client: Client) -> String {
+    match client.pid {
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    }
 }
 
 /// The system would say no more than that the argument is invalid.
@@ -644,10 +660,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s.sock");
         let first = listen(&path, 0o600).await.unwrap();
-        assert!(matches!(
-            listen(&path, 0o600).await,
-            Err(SocketError::InUse { .. })
-        ));
+        let error = listen(&path, 0o600).await.unwrap_err();
+        assert!(matches!(error, SocketError::InUse { .. }), "{error}");
+        let own = format!(": process {} serves ", std::process::id());
+        assert!(error.to_string().contains(&own), "{error}");
         drop(first);
         // A socket file that nobody listens on any more, as a killed process leaves it.
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());

@@ -209,11 +209,17 @@ fn a_service_that_is_refused_touches_no_peer() -> Outcome {
 #[test]
 fn a_second_service_on_the_same_server_says_so() -> Outcome {
     let site = Site::new()?.build()?;
-    let _service = site.connect(&[])?;
+    let service = site.connect(&[])?;
     std::fs::rename(site.path("connect.log"), site.path("first.log"))?;
     let (log, code) = failing_start(&site, &[])?;
-    assert!(log.contains("is served by another process"), "{log}");
+    let running = format!(
+        "a connect service runs already: process {} serves",
+        service.pid()
+    );
+    assert!(log.contains(&running), "{log}");
     assert_eq!(code, Some(71));
+    let first = std::fs::read_to_string(site.path("first.log"))?;
+    assert!(!first.contains("WARN"), "{first}");
     Ok(())
 }
 

@@ -38,8 +38,7 @@ impl Machine {
         let (Removal::Silence { .. }, Some(record)) = (removal, record) else {
             return;
         };
-        let answered = |it: &Adoption| it.liveness.statistics().replies > 0;
-        let failures = if peer.adoption().is_some_and(answered) {
+        let failures = if peer.adoption().is_some_and(Adoption::has_answered) {
             0
         } else {
             before

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::PeerState;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingPlan, ToPinger, Watched};
 use connect_liveness::Liveness;
@@ -90,6 +91,7 @@ impl Machine {
         let (plan, kind) = plan_of(record, self.config.ping);
         // A pinger that was already connected to an earlier core has the figures of the peer.
         let remembered = self.pinger.remembered.remove(peer.name());
+        let is_known = remembered.is_some();
         let liveness = match remembered {
             Some(known) => Liveness::carried_on(plan, known.phase, known.statistics, self.now),
             None => Liveness::starting(plan, due(&plan)),
@@ -107,7 +109,12 @@ impl Machine {
                 ..History::default()
             },
         };
+        let is_up = adoption.state() == PeerState::Up;
         self.peers.adopt(id, adoption);
+        if is_known && let Some(peer) = self.peers.get_mut(id) {
+            // An earlier core has told it.
+            peer.is_up = is_up;
+        }
         tracing::debug!(peer = name, "adopted");
         self.emit(Some(&name), || EventKind::Adopted {});
         self.watch(&[id], WatchAs::New);

@@ -109,6 +109,7 @@ impl Machine {
                 failed_checks,
                 next_ms,
             });
+            self.went_down(id);
             self.unreachable(id);
             self.note_unreachable(id);
         }

@@ -17,6 +17,7 @@ mod owed;
 mod ping_queue;
 mod pinger;
 mod sending;
+mod up_down;
 
 use std::collections::{HashMap, HashSet};
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::PeerId;
-use connect_ipc::event::{EventKind, Removal};
+use connect_ipc::event::{DownReason, EventKind, Removal};
 use tripe_admin::Failure;
 use tripe_admin::session::{Refused, Session};
 
@@ -348,6 +348,10 @@ impl Machine {
         }
         // If it was to be killed, the command was lost with the connection.
         peer.killed_for = None;
+        if another && std::mem::take(&mut peer.is_up) {
+            let name = peer.name().to_owned();
+            self.tell_down(&name, DownReason::Server);
+        }
         self.reconcile_listed(id, another);
         // Its address may have changed while core was not connected.
         if let Some(peer) = self.peers.get_mut(id) {

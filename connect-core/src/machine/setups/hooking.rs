@@ -4,9 +4,9 @@
 //! ```text
 //!            a reply, and there are hooks: on-up
 //!   Idle ------------------------------------------> Ordered, Made
-//!    ^ |  a reply, and there are none: NoScript           |
-//!    | '----------------------------------------.         | unreachable, or gone: on-down
-//!    '------------------------------------------'<--------'
+//!    ^ |  a reply, and there are none                     |
+//!    | '---------------------------> NoScript             | unreachable, or gone: on-down
+//!    '----------------------------------'-----------------'
 //! ```
 //!
 //! That a peer was told to be connected is a setup, which `on-up` makes and `on-down` undoes: so it
@@ -16,14 +16,13 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::event::Removal;
+use connect_ipc::event::{DownReason, Removal, UpReason};
 use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::{Pair, SetupState};
 use connect_ipc::statistics::LastPing;
 use connect_policy::hooks::{Occasion, Reason};
 use peerdb::Record;
 
-use super::decision::Now;
 use super::progress::Progress;
 use super::remains::Remains;
 use crate::machine::Machine;
@@ -31,23 +30,15 @@ use crate::machine::peers::Peer;
 use crate::machine::scripts::prepared::Prepared;
 
 impl Machine {
-    /// A peer has replied. So many checks in a row had failed before, and it had last changed
-    /// between answering and not answering at that instant.
-    pub(in crate::machine) fn note_reply(
+    /// Runs a peer's `on-up`, unless something is to come before that cannot be ordered yet. So
+    /// many checks in a row had failed before, and the peer had last changed between answering and
+    /// not answering at that instant.
+    pub(in crate::machine) fn run_on_up(
         &mut self,
         id: PeerId,
         failed_checks: u32,
         changed: Option<Monotonic>,
     ) {
-        if let Some(peer) = self.peers.get(id)
-            && peer.setups.get(Pair::Hooks) == Progress::Idle
-        {
-            self.run_on_up(id, failed_checks, changed);
-        }
-    }
-
-    /// Runs a peer's `on-up`, unless something is to come before that cannot be ordered yet.
-    fn run_on_up(&mut self, id: PeerId, failed_checks: u32, changed: Option<Monotonic>) {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
@@ -94,11 +85,14 @@ impl Machine {
             return;
         }
         // What is not known yet is known by the next check, or by the time that the peer is gone.
-        if progress != Progress::NoScript && self.is_undecided(peer.name()) {
+        let record = peer.record.as_ref();
+        let is_told =
+            progress != Progress::NoScript || record.is_some_and(|it| self.has_on_down(it));
+        if is_told && self.is_undecided(peer.name()) {
             return;
         }
         let (name, mut remains) = (peer.name().to_owned(), Remains::of(peer));
-        remains.occasion = Some(self.occasion(peer, Reason::Unreachable));
+        remains.occasion = Some(self.occasion(peer, Reason::Down(DownReason::Unreachable)));
         self.undo_one(&name, Pair::Hooks, &remains);
         self.set_hooks(id, Progress::Idle);
     }
@@ -106,8 +100,9 @@ impl Machine {
     /// Runs the `on-down` of a peer that was told to be connected.
     pub(super) fn undo_hooks(&mut self, name: &str, record: Record, remains: &Remains) {
         let undoes = match remains.setups.get(Pair::Hooks) {
-            // It has answered while there was no hook.
-            Progress::NoScript => return,
+            // It has answered while there was no hook. If it has got one since, its `on-up` was
+            // due all the same.
+            Progress::NoScript if !self.has_on_down(&record) => return,
             Progress::Ordered { last, .. } => Some(last),
             _ => None,
         };
@@ -123,17 +118,16 @@ impl Machine {
         });
     }
 
-    /// The server has a peer for which no hook stands any more. If it is the same peer, and has
-    /// answered while there was no hook, it is not told to be connected now.
-    pub(super) fn hooks_undone(&mut self, id: Option<PeerId>, now: Now) {
-        let Some(id) = id else { return };
-        let had_none = self
-            .peers
-            .get(id)
-            .is_some_and(|peer| peer.setups.get(Pair::Hooks) == Progress::NoScript);
-        if now == Now::Another || !had_none {
+    /// The server has a peer for which no hook stands any more. What an earlier core has saved may
+    /// be older than that.
+    pub(super) fn hooks_undone(&mut self, id: Option<PeerId>) {
+        if let Some(id) = id {
             self.set_hooks(id, Progress::Idle);
         }
+    }
+
+    fn has_on_down(&self, record: &Record) -> bool {
+        self.config.hooks.has(record, ScriptKind::OnDown)
     }
 
     fn set_hooks(&mut self, id: PeerId, progress: Progress) {
@@ -182,9 +176,9 @@ impl Machine {
             ..self.occasion(
                 peer,
                 if is_first || changed.is_none() {
-                    Reason::FirstReply
+                    Reason::Up(UpReason::FirstReply)
                 } else {
-                    Reason::Recovered
+                    Reason::Up(UpReason::Recovered)
                 },
             )
         }
@@ -192,20 +186,13 @@ impl Machine {
 
     /// A peer was removed.
     pub(super) fn departure_of(&self, peer: &Peer, removal: Removal) -> Occasion {
-        let reason = match removal {
-            Removal::Silence { .. } => Reason::Silence,
-            Removal::Command => Reason::Command,
-            Removal::Replaced => Reason::Replaced,
-            Removal::Server => Reason::Server,
-            Removal::Unseen => Reason::Unseen,
-        };
-        self.occasion(peer, reason)
+        self.occasion(peer, Reason::Down(removal.into()))
     }
 
     /// A peer is gone, or another one by now, and that was not seen.
     pub(super) fn unseen(&self, remains: &Remains) -> Occasion {
         Occasion {
-            reason: Reason::Unseen,
+            reason: Reason::Down(DownReason::Unseen),
             time: self.seconds(self.now),
             since: None,
             rounds: 0,

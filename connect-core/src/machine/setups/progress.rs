@@ -26,7 +26,7 @@ pub(in crate::machine) enum Progress {
     /// It was made, or the record has only the script that undoes it.
     Made,
     /// There was no script for it, so nothing was made. If the record has got one since, that has
-    /// made nothing either.
+    /// made nothing either; but `on-down` is run.
     NoScript,
     /// The run that was to make it never started, so that there is nothing to undo.
     NeverStarted,

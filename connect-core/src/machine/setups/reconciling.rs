@@ -170,7 +170,7 @@ impl Machine {
             let is_over = past == Past::NeverStarted && now != Now::Same;
             if pair == Pair::Hooks && decision.make {
                 // The peer's next reply makes it.
-                self.hooks_undone(id, now);
+                self.hooks_undone(id);
             } else if decision.make {
                 makes.push(pair);
             }

@@ -175,8 +175,12 @@ fn an_adopted_peer_is_checking_until_a_check_has_ended_and_then_up_or_down() {
 #[test]
 fn a_static_peer_that_does_not_answer_is_gone_until_it_is_back() {
     let mut rig = joined(&records(), &["paris"]);
+    ping(&mut rig, "paris", 1, "ping-ok 1.5");
     rig.observe();
-    paris_falls_silent(&mut rig);
+    for seq in 2..=3 {
+        ping(&mut rig, "paris", seq, "ping-timeout");
+    }
+    answer_before(&mut rig, "KILL paris");
     let doomed = row(&mut rig, "paris");
     assert_eq!((doomed.state, doomed.next_ping_ms), (PeerState::Down, None));
     let told = events(&mut rig, "paris");
@@ -382,8 +386,7 @@ fn the_next_core_knows_which_peers_are_gone_or_killed_if_it_has_the_state() {
     next.inherit(before);
     meet(&mut next, &["passive", "paris"]);
     assert_eq!(state(&mut next, "paris"), (PeerState::Checking, true));
-    let told = events(&mut next, "paris");
-    assert!(told.contains(&EventKind::Back { away: 60 }), "{told:?}");
+    assert_eq!(next.machine.counts().gone, 0);
     let known: Vec<String> = next.rows().into_iter().map(|it| it.name).collect();
     assert_eq!(known, ["paris", "passive"]);
 
@@ -480,4 +483,52 @@ fn a_peer_that_is_added_again_before_its_first_check_ends_counts_as_not_up_after
         }
     }
     assert!(first_told.is_some());
+}
+
+#[test]
+fn a_peer_that_was_up_meanwhile_is_checked_for_the_first_time_since_it_was_lost() {
+    let mut rig = joined(&records(), &[]);
+    let add = |rig: &mut Rig| {
+        active(rig, "paris");
+        let tag = addition(rig);
+        rig.hear(&format!("BGDETACH {tag}"));
+        rig.hear("NOTE ADD paris tun0 INET 192.0.2.1 1");
+        rig.hear(&format!("BGOK {tag}"));
+        rig.answer_all();
+    };
+    add(&mut rig);
+    rig.wait(Duration::from_secs(200));
+    ping(&mut rig, "paris", 1, "ping-ok 1.5");
+    rig.wait(Duration::from_secs(100));
+    for seq in 2..=3 {
+        ping(&mut rig, "paris", seq, "ping-timeout");
+    }
+    answer_before(&mut rig, "KILL paris");
+    rig.hear("NOTE KILL paris");
+    rig.hear("OK");
+    rig.wait(Duration::from_secs(300));
+    add(&mut rig);
+    let added = row(&mut rig, "paris");
+    assert_eq!(added.state, PeerState::Checking);
+    assert_eq!(added.connection.pending, Some(300));
+}
+
+#[test]
+fn a_peer_that_was_removed_while_no_core_ran_is_gone() {
+    let mut first = joined(&records(), &["paris", "plain"]);
+    ping(&mut first, "paris", 1, "ping-ok 1.5");
+    let left = left_by(&first);
+    let mut next = Rig::new(&records());
+    next.now = first.now + Duration::from_secs(60);
+    next.inherit(left);
+    meet(&mut next, &["passive"]);
+    let gone = row(&mut next, "paris");
+    assert_eq!((gone.state, gone.wanted), (PeerState::Gone, true));
+    assert_eq!(gone.connection.removal, Some(Removal::Unseen));
+    let known: Vec<String> = next.rows().into_iter().map(|it| it.name).collect();
+    assert_eq!(
+        known,
+        ["dynamic", "paris", "passive"],
+        "nobody watches plain"
+    );
 }

@@ -207,7 +207,44 @@ fn a_hook_that_comes_while_the_peer_is_up_is_run_from_the_next_change_on() {
     ping(&mut rig, REPLY);
     assert_eq!(scripts(&mut rig), [""; 0]);
     ping(&mut rig, PingResult::Timeout);
-    assert_eq!(scripts(&mut rig), [""; 0], "its on-up was not started");
+    assert_eq!(scripts(&mut rig), ["on-down"]);
+    ping(&mut rig, PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), [""; 0]);
+    ping(&mut rig, REPLY);
+    assert_eq!(scripts(&mut rig), ["on-up"]);
+}
+
+#[test]
+fn a_hook_that_comes_while_the_peer_is_up_is_run_when_it_is_removed() {
+    let mut rig = added(&with(&[]));
+    ping(&mut rig, REPLY);
+    rig.database(&with(&[HOOKS]));
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), ["on-down"]);
+    rig.hear(ADD);
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    assert_eq!(scripts(&mut rig), [""; 0], "it has not answered");
+}
+
+/// Core was killed after it had ordered `on-down` for a peer that it had saved as up without hooks.
+#[test]
+fn an_on_down_that_an_earlier_core_has_ordered_is_not_run_again_whatever_it_has_saved() {
+    let mut old = added(&with(&[]));
+    ping(&mut old, REPLY);
+    old.database(&with(&[HOOKS]));
+    let (_, state) = old.machine.state().unwrap();
+    ping(&mut old, PingResult::Timeout);
+    old.take_orders();
+    let mut rig = Rig::alone(&with(&[HOOKS]), false);
+    rig.inherit(state);
+    rig.kept = old.setups();
+    rig.pinger_comes();
+    rig.scripts_come();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    ping(&mut rig, PingResult::Timeout);
+    assert_eq!(scripts(&mut rig), [""; 0]);
     ping(&mut rig, REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
 }
@@ -390,7 +427,7 @@ fn a_peer_that_was_up_without_hooks_is_so_for_the_next_core() {
     assert_eq!(scripts(&mut rig), [""; 0]);
     ping(&mut rig, PingResult::Timeout);
     ping(&mut rig, REPLY);
-    assert_eq!(scripts(&mut rig), ["on-up"]);
+    assert_eq!(scripts(&mut rig), ["on-down", "on-up"]);
 }
 
 #[test]

@@ -20,4 +20,5 @@ mod revivals;
 mod rig;
 mod scripts;
 mod two_machines;
+mod up_down;
 mod upgrade;

@@ -155,7 +155,7 @@ fn a_database_is_compared_with_the_running_service_before_it_is_loaded() -> Outc
         "+ peer dora added",
         "! alice: record changed (ifup, laddr, peer): connect-cli -a ",
         "! bob: not in the database any more: connect-cli -a ",
-        "! dora: to be added at start-up, but not at the server: connect-cli -a ",
+        "! dora: has auto, but is not at the server: connect-cli -a ",
     ] {
         assert!(
             text.lines().any(|it| it.starts_with(line)),

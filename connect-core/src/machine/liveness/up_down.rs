@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A peer comes up or goes down: the events `up` and `down`, which take turns for each peer.
+//!
+//! ```text
+//!   down --a reply: up--> up --unreachable, or gone: down--> down
+//! ```
+//!
+//! They say when a hook is due, whether or not there is one, and whether or not it can be run yet.
+
+use connect_ipc::PeerId;
+use connect_ipc::clock::Monotonic;
+use connect_ipc::event::{DownReason, EventKind, UpReason};
+use connect_ipc::setup::Pair;
+
+use crate::machine::Machine;
+use crate::machine::setups::progress::Progress;
+
+impl Machine {
+    /// A peer has replied. So many checks in a row had failed before, and it had last changed
+    /// between answering and not answering at that instant.
+    pub(in crate::machine) fn note_reply(
+        &mut self,
+        id: PeerId,
+        failed_checks: u32,
+        changed: Option<Monotonic>,
+    ) {
+        let Some(peer) = self.peers.get(id) else {
+            return;
+        };
+        let (was_up, hooks) = (peer.is_up, peer.setups.get(Pair::Hooks));
+        if !was_up {
+            self.came_up(id, failed_checks);
+        }
+        if hooks == Progress::Idle {
+            self.run_on_up(id, failed_checks, changed);
+        }
+    }
+
+    fn came_up(&mut self, id: PeerId, failed_checks: u32) {
+        let Some(peer) = self.peers.get_mut(id) else {
+            return;
+        };
+        peer.is_up = true;
+        let statistics = peer.adoption().map(|it| it.liveness.statistics());
+        let has_answered_before = statistics.is_some_and(|it| it.replies > 1);
+        let reason = if failed_checks > 0 && has_answered_before {
+            UpReason::Recovered
+        } else {
+            UpReason::FirstReply
+        };
+        let name = peer.name().to_owned();
+        tracing::info!(peer = name, reason = reason.as_str(), "{name} is up");
+        // If it is added again later, that is another series of attempts.
+        self.additions.attempts.end(&name);
+        self.emit(Some(&name), || EventKind::Up { reason });
+    }
+
+    /// No attempt of a peer's check was answered.
+    pub(super) fn went_down(&mut self, id: PeerId) {
+        if let Some(peer) = self.peers.get_mut(id)
+            && std::mem::take(&mut peer.is_up)
+        {
+            let name = peer.name().to_owned();
+            tracing::info!(peer = name, "{name} is down: it does not answer");
+            self.tell_down(&name, DownReason::Unreachable);
+        }
+    }
+
+    /// A peer that was up is not up any more.
+    pub(in crate::machine) fn tell_down(&mut self, name: &str, reason: DownReason) {
+        self.emit(Some(name), || EventKind::Down { reason });
+    }
+}
