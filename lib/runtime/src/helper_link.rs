@@ -22,10 +22,10 @@ use thiserror::Error;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
+use crate::fault_log::FaultLog;
 use crate::transport::{
     self, HELLO_LIMIT, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender,
 };
-use crate::trouble::TroubleLog;
 use crate::users::Admitted;
 
 /// The first pause before core is tried again: a core that is being restarted is back about as
@@ -101,7 +101,7 @@ pub struct HelperLink<M> {
     pause: Duration,
     /// How things stand, for people.
     status: String,
-    trouble: TroubleLog,
+    faults: FaultLog,
     /// Whether the present connection is the last.
     last: bool,
     message: PhantomData<fn() -> M>,
@@ -116,7 +116,7 @@ impl<M: ToHelper> HelperLink<M> {
             core,
             pause: FIRST_PAUSE,
             status: WAITING.to_owned(),
-            trouble: TroubleLog::default(),
+            faults: FaultLog::default(),
             last: false,
             message: PhantomData,
         }
@@ -265,12 +265,12 @@ impl<M: ToHelper> HelperLink<M> {
         }
         if self.is_accepted() {
             self.pause = FIRST_PAUSE;
-            self.trouble.over();
+            self.faults.over();
         }
         let refusal = error.downcast_ref::<Refused>();
         let refusal = refusal.map(|Refused(reason)| reason.clone());
         let error = causes(error);
-        if self.trouble.is_new(&error) {
+        if self.faults.is_new(&error) {
             let socket = self.core.socket.display();
             tracing::warn!(error, %socket, "no connection to core; retrying");
         }
@@ -445,7 +445,7 @@ mod tests {
             }
             core.link.make_no_other();
             assert_eq!(core.link.next().await, LinkEvent::Lost);
-            assert_eq!(core.link.trouble.last(), None);
+            assert_eq!(core.link.faults.last(), None);
         }
     }
 
@@ -462,7 +462,7 @@ mod tests {
         drop(sender);
         assert_eq!(core.link.next().await, LinkEvent::Lost);
         assert!(matches!(core.link.state, State::Over));
-        assert_eq!(core.link.trouble.last(), None);
+        assert_eq!(core.link.faults.last(), None);
         let mut reaching = HelperLink::<ToScripts>::new(core.link.core.clone());
         reaching.make_no_other();
         assert!(matches!(reaching.state, State::Over));
@@ -478,7 +478,7 @@ mod tests {
             .unwrap();
         assert_eq!(core.link.next().await, LinkEvent::Lost);
         let expected = "core refuses this helper: one too many";
-        assert_eq!(core.link.trouble.last(), Some(expected));
+        assert_eq!(core.link.faults.last(), Some(expected));
         let pause = core.link.pause;
         assert_eq!(core.link.status(), "refused by core: one too many");
         let (_, sender) = core.accept(&Hello::new(Role::Core)).await;

@@ -34,8 +34,9 @@ use connect_ipc::frame::{self, FrameError, MAX_FRAME};
 /// takes 20; a helper further behind than that is stuck, and a new one catches up faster.
 pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
 
-/// Unread bytes after which an operator's connection is closed: the status of 10,000 peers, twice.
-pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
+/// Unread bytes after which a client closes its connection to core, in our tools and in tests: the
+/// status of 10,000 peers, twice.
+pub const CLIENT_BACKLOG: usize = 8 * 1024 * 1024;
 
 /// How long the other side may take over its hello. It sends it at once, so it is stuck when it
 /// takes longer.
@@ -458,7 +459,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_only_sends_no_more_has_not_hung_up() {
-        let (there, mut receiver, _sender, _dir) = pair(OPERATOR_BACKLOG).await;
+        let (there, mut receiver, _sender, _dir) = pair(CLIENT_BACKLOG).await;
         let Stream::UdSocket(socket) = &there;
         rustix::net::shutdown(socket, Shutdown::Write).unwrap();
         assert_eq!(receiver.next::<ToScripts>().await.unwrap(), None);
