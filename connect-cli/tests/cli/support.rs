@@ -259,6 +259,15 @@ impl fmt::Display for Outcome {
     }
 }
 
+/// Whether a program is here; says so if not. CI installs each of them.
+pub(crate) fn present(program: &str, package: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("SKIPPED: {program} (Debian package {package}) is not installed");
+    }
+    found
+}
+
 /// Some rows of the table of peers, sorted as core sends them.
 pub(crate) fn rows(mut list: Vec<PeerStatus>) -> Reply {
     list.sort_by(|left, right| left.name.cmp(&right.name));
