@@ -213,7 +213,7 @@ pub(crate) fn leads_to_same(one: &Path, other: &Path) -> bool {
 mod tests {
     use super::*;
     use connect_ipc::hello::{Hello, Role};
-    use connect_runtime::transport::{self, Limits, OPERATOR_BACKLOG};
+    use connect_runtime::transport::{self, CLIENT_BACKLOG, Limits};
 
     #[test]
     fn a_limit_that_is_given_holds_for_every_command() {
@@ -257,7 +257,7 @@ mod tests {
             sleep(RESTART / 2).await;
             let listener = transport::listen(&runtime.observe_socket(), 0o600).await;
             let (stream, _) = transport::accept(&listener.unwrap()).await.unwrap();
-            let limits = Limits::of_backlog(OPERATOR_BACKLOG);
+            let limits = Limits::of_backlog(CLIENT_BACKLOG);
             let (mut receiver, sender) = transport::split_within(stream, limits);
             sender.send(&Hello::new(Role::Core)).unwrap();
             receiver.next::<Hello>().await.unwrap();

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
-use connect_runtime::trouble::TroubleLog;
+use connect_runtime::fault_log::FaultLog;
 use serde::{Deserialize, Serialize};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
@@ -104,7 +104,7 @@ pub(crate) struct Keeper {
     writing: Option<JoinHandle<Outcome>>,
     /// When to look whether it has ended.
     look: Monotonic,
-    trouble: TroubleLog,
+    faults: FaultLog,
     /// What the machine has not been told yet.
     news: Option<WriteNews>,
 }
@@ -127,7 +127,7 @@ impl Keeper {
             forgotten: false,
             writing: None,
             look: Monotonic::default(),
-            trouble: TroubleLog::default(),
+            faults: FaultLog::default(),
             news: None,
         }
     }
@@ -177,7 +177,7 @@ impl Keeper {
                     save_all(&directory, state, database)
                 }))
             }
-            None if self.trouble.last().is_some() => {
+            None if self.faults.last().is_some() => {
                 Some(spawn_blocking(move || try_to_write(&directory)))
             }
             None => None,
@@ -228,7 +228,7 @@ impl Keeper {
 
     fn note(&mut self, result: &Outcome) {
         let Err((name, error)) = result else {
-            if self.trouble.over() {
+            if self.faults.over() {
                 tracing::info!("the state is saved again");
                 self.news = Some(WriteNews::StateSaved {});
             }
@@ -237,7 +237,7 @@ impl Keeper {
         self.times.failed(clock::now());
         let reason = reason(error);
         if let Some(directory) = &self.directory
-            && self.trouble.is_new(&reason)
+            && self.faults.is_new(&reason)
         {
             let path = directory.join(name).display().to_string();
             tracing::warn!(
@@ -272,20 +272,20 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_written_is_found_at_once_and_found_only_once() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Keeper::new(None).trouble.last(), None);
+        assert_eq!(Keeper::new(None).faults.last(), None);
         let fine = Keeper::new(Some(dir.path().join("new/state")));
-        assert_eq!(fine.trouble.last(), None);
+        assert_eq!(fine.faults.last(), None);
         let taken = dir.path().join("taken");
         fs::write(&taken, "a file").unwrap();
         let mut keeper = Keeper::new(Some(taken.join("state")));
-        let told = keeper.trouble.last().unwrap().to_owned();
+        let told = keeper.faults.last().unwrap().to_owned();
         let later = state_file::make(&taken.join("state"));
         keeper.note(&later.map_err(|error| (NAME, error)));
-        assert_eq!(keeper.trouble.last(), Some(told.as_str()));
+        assert_eq!(keeper.faults.last(), Some(told.as_str()));
         fs::create_dir_all(dir.path().join("odd").join(NAME)).unwrap();
         assert!(
             Keeper::new(Some(dir.path().join("odd")))
-                .trouble
+                .faults
                 .last()
                 .is_some()
         );
@@ -294,7 +294,7 @@ mod tests {
             Some(WriteNews::StateFault { .. })
         ));
         keeper.note(&Ok(()));
-        assert_eq!(keeper.trouble.last(), None);
+        assert_eq!(keeper.faults.last(), None);
         assert!(matches!(keeper.news, Some(WriteNews::StateSaved {})));
     }
 

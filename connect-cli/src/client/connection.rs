@@ -17,7 +17,7 @@ use connect_ipc::control::{Answer, Envelope, Reply, Request, SCHEMA};
 use connect_ipc::hello::{Hello, HelloError, Role};
 use connect_runtime::exit::Exit;
 use connect_runtime::transport::{
-    self, OPERATOR_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
+    self, CLIENT_BACKLOG, ReceiveError, Receiver, SendError, Sender, SocketError,
 };
 use connect_runtime::users;
 
@@ -221,7 +221,7 @@ impl Control {
             Err(error) => return Err(ControlError::from_connecting(path, error)),
         };
         let listener = transport::other_side(&stream).pid;
-        let (mut receiver, sender) = transport::split(stream, OPERATOR_BACKLOG)?;
+        let (mut receiver, sender) = transport::split(stream, CLIENT_BACKLOG)?;
         let theirs = match within(hello, receiver.next::<Hello>(), ControlError::Timeout).await? {
             Ok(Some(theirs)) => theirs,
             Ok(None) => return Err(ControlError::ClosedAtOnce { path }),

@@ -14,7 +14,7 @@ use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use connect_ipc::write_fault::WriteFault;
 use insta::assert_snapshot;
 
-use crate::support::{Place, Result, Script, Step, interrupt, peer, rows, service};
+use crate::support::{Place, Result, Script, Step, interrupt, peer, present, rows, service};
 
 /// A peer that was removed because it did not answer.
 fn gone() -> Result<PeerStatus> {
@@ -86,13 +86,8 @@ fn metrics(arguments: &str) -> Result<String> {
     Ok(outcome.stdout)
 }
 
-/// Whether promtool is here; CI has it.
 fn promtool() -> bool {
-    let found = Command::new("promtool").arg("--version").output().is_ok();
-    if !found {
-        eprintln!("SKIPPED: promtool (Debian package prometheus) is not installed");
-    }
-    found
+    present("promtool", "prometheus")
 }
 
 /// Has promtool judge this input.

@@ -2,9 +2,10 @@
 //! The pages of single commands, `man/commands/connect-cli-*.1`: they are made from the command
 //! line's own description and must not be older than it.
 //!
-//! After a change, `UPDATE_PAGES=1 cargo test -p connect-cli pages` makes them again.
+//! After a change, `UPDATE_PAGES=1 cargo test -p connect-cli --test cli -- pages::` makes them
+//! again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 
@@ -111,15 +112,19 @@ fn the_pages_of_single_commands_are_up_to_date() -> Result {
         let name = entry.file_name().to_string_lossy().into_owned();
         found.insert(name, fs::read_to_string(entry.path())?);
     }
-    assert_eq!(
-        found.keys().collect::<Vec<_>>(),
-        made.keys().collect::<Vec<_>>()
-    );
-    for (name, text) in &made {
-        assert!(
-            found.get(name) == Some(text),
-            "man/commands/{name} is stale: run UPDATE_PAGES=1 cargo test -p connect-cli pages"
-        );
+    let names: BTreeSet<&String> = found.keys().chain(made.keys()).collect();
+    for name in names {
+        let fault = match (found.get(name), made.get(name)) {
+            (found, made) if found == made => continue,
+            (None, _) => "is missing",
+            (_, None) => "is of a command that there is not",
+            _ => "is stale",
+        };
+        return Err(format!(
+            "man/commands/{name} {fault}: run UPDATE_PAGES=1 cargo test -p connect-cli --test cli \
+             -- pages::"
+        )
+        .into());
     }
     Ok(())
 }

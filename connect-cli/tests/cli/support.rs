@@ -16,7 +16,7 @@ use connect_ipc::control::{
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::statistics::PingStatistics;
-use connect_runtime::transport::{self, Limits, OPERATOR_BACKLOG};
+use connect_runtime::transport::{self, CLIENT_BACKLOG, Limits};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -89,7 +89,7 @@ impl Place {
         let thread = std::thread::spawn(move || {
             runtime.block_on(async move {
                 let (stream, _) = transport::accept(&listener).await?;
-                let limits = Limits::of_backlog(OPERATOR_BACKLOG);
+                let limits = Limits::of_backlog(CLIENT_BACKLOG);
                 let (mut receiver, sender) = transport::split_within(stream, limits);
                 sender.send(&script.hello)?;
                 let Some(hello) = receiver.next::<Hello>().await? else {
@@ -257,6 +257,15 @@ impl fmt::Display for Outcome {
         }
         Ok(())
     }
+}
+
+/// Whether a program is here; says so if not. CI installs each of them.
+pub(crate) fn present(program: &str, package: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        eprintln!("SKIPPED: {program} (Debian package {package}) is not installed");
+    }
+    found
 }
 
 /// Some rows of the table of peers, sorted as core sends them.

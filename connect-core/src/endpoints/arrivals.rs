@@ -9,9 +9,9 @@ use connect_ipc::hello::Role;
 use connect_ipc::pinger::FromPinger;
 use connect_ipc::scripts::FromScripts;
 use connect_runtime::closing;
+use connect_runtime::fault_log::FaultLog;
 use connect_runtime::socket::Socket;
 use connect_runtime::transport::{self, Client, Sender};
-use connect_runtime::trouble::TroubleLog;
 use interprocess::local_socket::tokio::Listener;
 use tokio::time::sleep;
 
@@ -84,7 +84,7 @@ pub(super) struct Listening {
     /// Whether no other process has this socket too.
     pub(super) ours: bool,
     /// What keeps it from accepting, logged once a minute.
-    trouble: TroubleLog,
+    faults: FaultLog,
 }
 
 impl Listening {
@@ -93,7 +93,7 @@ impl Listening {
             listener,
             door,
             ours,
-            trouble: TroubleLog::repeating(COMPLAIN_EVERY),
+            faults: FaultLog::repeating(COMPLAIN_EVERY),
         }
     }
 
@@ -106,7 +106,7 @@ impl Listening {
             }
             match transport::accept(&self.listener).await {
                 Ok(accepted) => return accepted,
-                Err(error) if self.trouble.is_new(&error.to_string()) => {
+                Err(error) if self.faults.is_new(&error.to_string()) => {
                     tracing::warn!(%error, "cannot accept a connection; retrying");
                 }
                 Err(_) => {}

@@ -19,9 +19,9 @@ use anyhow::Context as _;
 use connect_runtime::activation::HandedOver;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
+use connect_runtime::fault_log::FaultLog;
 use connect_runtime::paths::RuntimeDir;
 use connect_runtime::transport::{self, SocketError};
-use connect_runtime::trouble::TroubleLog;
 use connect_runtime::{clock, closing, passing};
 use interprocess::local_socket::tokio::Listener;
 use interprocess::local_socket::traits::tokio::Listener as _;
@@ -71,7 +71,7 @@ pub struct Doors {
     /// The files of the sockets, for the task that watches them.
     files: Arc<Mutex<Vec<SocketFile>>>,
     /// Why sockets cannot be made again.
-    trouble: TroubleLog,
+    faults: FaultLog,
 }
 
 /// What arrives through the sockets, for core's loop.
@@ -148,7 +148,7 @@ impl Doors {
             requests,
             served: Vec::new(),
             files: Arc::default(),
-            trouble: TroubleLog::default(),
+            faults: FaultLog::default(),
         };
         for door in Door::ALL {
             let handed_over = handed_over.named(door.name());
@@ -275,7 +275,7 @@ impl Doors {
         }
         match self.make_all(&doors).await {
             Ok(()) if doors.is_empty() => {
-                if self.trouble.over() {
+                if self.faults.over() {
                     tracing::info!("the sockets of the service can be reached again");
                 }
             }
@@ -284,11 +284,11 @@ impl Doors {
                     lost = reasons,
                     "sockets of the service were removed or replaced; made them again"
                 );
-                self.trouble.over();
+                self.faults.over();
             }
             Err(error) => {
                 let error = format!("{error:#}");
-                if self.trouble.is_new(&error) {
+                if self.faults.is_new(&error) {
                     tracing::error!(
                         error,
                         lost = reasons,

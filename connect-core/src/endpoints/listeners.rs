@@ -17,11 +17,11 @@ use connect_ipc::control::HelperStatus;
 use connect_ipc::hello::{Hello, Role};
 use connect_ipc::pinger::ToPinger;
 use connect_ipc::scripts::ToScripts;
+use connect_runtime::fault_log::FaultLog;
 use connect_runtime::socket::Socket;
 use connect_runtime::transport::{
     self, Client, HELLO_LIMIT, HELPER_BACKLOG, Limits, ReceiveError, Receiver, Sender,
 };
-use connect_runtime::trouble::TroubleLog;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -41,22 +41,22 @@ struct NoHello;
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     access: Arc<Access>,
-    trouble: Arc<Mutex<TroubleLog>>,
+    faults: Arc<Mutex<FaultLog>>,
 }
 
 impl Guard {
     /// A guard who admits those whom core's options name.
     pub(super) fn new(access: Arc<Access>) -> Self {
-        let trouble = Arc::new(Mutex::new(TroubleLog::repeating(COMPLAIN_EVERY)));
-        Guard { access, trouble }
+        let faults = Arc::new(Mutex::new(FaultLog::repeating(COMPLAIN_EVERY)));
+        Guard { access, faults }
     }
 
     /// Logs a fault, unless it was logged a short time ago.
-    fn complain(&self, client: Client, trouble: &str) {
+    fn complain(&self, client: Client, fault: &str) {
         // Nothing that holds the lock can panic half-way.
-        let mut log = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
-        if log.is_new(trouble) {
-            tracing::warn!(%client, error = trouble, "connection of a helper failed");
+        let mut log = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.is_new(fault) {
+            tracing::warn!(%client, error = fault, "connection of a helper failed");
         }
     }
 }

@@ -202,7 +202,7 @@ pub(crate) mod tests {
         let listener = transport::listen(&path, 0o600).await.unwrap();
         let there = transport::connect(&path).await.unwrap();
         let (here, client) = transport::accept(&listener).await.unwrap();
-        let limits = transport::Limits::of_backlog(transport::OPERATOR_BACKLOG);
+        let limits = transport::Limits::of_backlog(transport::CLIENT_BACKLOG);
         let (receiver, sender) = transport::split_within(here, limits);
         (there, client, receiver, sender)
     }
@@ -238,7 +238,7 @@ pub(crate) mod tests {
         observers.publish(&three, START, sender_of);
         observers.has_rows(connection, 7, &Until::End);
         observers.publish(&[of(6, Some("c"))], START, sender_of);
-        let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG).unwrap();
+        let (mut reader, _keep) = transport::split(there, transport::CLIENT_BACKLOG).unwrap();
         for expected in [2, 3, 4, 6] {
             let answer: Answer = reader.next().await.unwrap().unwrap();
             let Reply::Event(event) = answer.reply else {
@@ -261,7 +261,7 @@ pub(crate) mod tests {
         let dropped = observers.publish(&events, START, sender_of);
         assert!(dropped > 200, "{dropped}");
         // It begins to read again.
-        let (mut reader, _keep) = transport::split(there, transport::OPERATOR_BACKLOG).unwrap();
+        let (mut reader, _keep) = transport::split(there, transport::CLIENT_BACKLOG).unwrap();
         let mut seen = Vec::new();
         while seen.len() < usize::try_from(399 - dropped).unwrap() {
             let answer: Answer = reader.next().await.unwrap().unwrap();

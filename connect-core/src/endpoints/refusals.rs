@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use connect_ipc::hello::Role;
-use connect_runtime::trouble::TroubleLog;
+use connect_runtime::fault_log::FaultLog;
 
 /// How often to log it for each kind of helper.
 const EVERY: Duration = Duration::from_secs(60);
@@ -15,15 +15,15 @@ const TROUBLE: &str = "a second helper";
 /// What was logged, for each kind of helper.
 #[derive(Debug)]
 pub(super) struct Refusals {
-    pinger: TroubleLog,
-    scripts: TroubleLog,
+    pinger: FaultLog,
+    scripts: FaultLog,
 }
 
 impl Default for Refusals {
     fn default() -> Self {
         Refusals {
-            pinger: TroubleLog::repeating(EVERY),
-            scripts: TroubleLog::repeating(EVERY),
+            pinger: FaultLog::repeating(EVERY),
+            scripts: FaultLog::repeating(EVERY),
         }
     }
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! POSIX access control lists: who may write to a file beside its owner.
 //!
-//! A file that has one is not described by its mode alone: the mode's bits of the group are the
-//! most that the list gives to anybody but the owner and everybody. The form is that of the kernel.
+//! The mode of a file with a list does not say enough: its bits of the group are only the limit of
+//! what the list allows to groups and to the users that it names. The format is the kernel's.
 
 use std::io;
 use std::path::Path;
@@ -17,16 +17,16 @@ const ATTRIBUTE: &str = "system.posix_acl_access";
 /// trusted.
 const LONGEST: usize = 4 + ENTRY * 511;
 
-/// The version of the form, at the start of the list.
+/// The version of the format, at the start of the list.
 const VERSION: [u8; 4] = 2_u32.to_le_bytes();
 
 /// The size of an entry: its tag, what it allows, and the number of the user or group.
 const ENTRY: usize = 8;
 
-/// What allows to write, in an entry.
+/// The bit of an entry that allows writing.
 const WRITE: u16 = 2;
 
-/// Whom an entry of a list lets write.
+/// Who may write by an entry of a list.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Writer {
     /// A user that the list names.
@@ -39,10 +39,10 @@ pub(crate) enum Writer {
     Everybody,
 }
 
-/// Those whom the list of a file lets write, beside its owner. `None` if it has no list.
+/// Who may write to a file by its list, beside its owner. `None` if it has no list.
 ///
 /// # Errors
-/// If the system does not tell, or nobody knows what the list means.
+/// If the system refuses, or the list is malformed.
 pub(crate) fn writers(path: &Path) -> io::Result<Option<Vec<Writer>>> {
     let mut list = [0; LONGEST];
     match lgetxattr(path, ATTRIBUTE, &mut list) {
@@ -72,7 +72,7 @@ fn decode(list: &[u8]) -> Option<Vec<Writer>> {
             0x02 => Some(Writer::User(id)),
             0x04 => Some(Writer::OwningGroup),
             0x08 => Some(Writer::Group(id)),
-            // The most that all but the owner and everybody get.
+            // The limit for all but the owner and everybody.
             0x10 => {
                 mask = allowed;
                 None

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Reading the system's monotonic clock, and how long it stood still while the host slept.
+//! Reads the system's monotonic clock, and for how long it was stopped while the host was
+//! suspended.
 
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 
-/// For how long the host has slept since boot: the monotonic clock stands still meanwhile.
+/// For how long the host was suspended since boot. The monotonic clock is stopped meanwhile.
 #[must_use]
 pub fn asleep() -> Duration {
     let monotonic = now();

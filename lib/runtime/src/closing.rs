@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Closing the sockets of strangers, which may take as long as they like.
+//! Closes the sockets of strangers, who can make a close take long.
 //!
-//! What was sent to a socket and never read is thrown away when the socket is closed, descriptors
-//! that came with it included. If ours is the last copy of such a descriptor, its close is a real
-//! one, and that of a network connection can wait for hours for the other side (`SO_LINGER`). So
-//! a socket with something unread is closed by a thread of its own, and a second thread interrupts
-//! a close that waits.
+//! When a socket is closed, the kernel discards what was sent to it and not read, and closes the
+//! descriptors that came with it. If nobody else has such a descriptor, the kernel also ends what
+//! it refers to, and for a network connection that can wait for hours for the other side
+//! (`SO_LINGER`). So a thread closes the sockets with something unread, and a second thread
+//! interrupts a close that waits.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,19 +20,19 @@ use rustix::io::ioctl_fionread;
 use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What interrupts a close. Nothing else sends it to this process.
+/// The signal that interrupts a close. Nothing else sends it to this process.
 const INTERRUPT: Signal = Signal::SIGURG;
 
 /// How long a close may take before it is interrupted.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// The same while many wait for theirs.
+/// The same while [`CROWD`] sockets or more wait to be closed.
 const LITTLE_PATIENCE: Duration = Duration::from_millis(1);
 
-/// How many wait before nobody else should be accepted.
+/// While so many sockets wait to be closed, no connection should be accepted.
 const CROWD: usize = 128;
 
-/// The queue of what is to be closed, served by the threads.
+/// The sockets that the threads are to close.
 static QUEUE: OnceLock<Queue> = OnceLock::new();
 
 #[derive(Default)]
@@ -50,7 +50,7 @@ struct State {
     closed: u64,
 }
 
-/// Starts the threads, so that no close waits. Within a runtime.
+/// Starts the threads, so that `close` never waits. To be called within a runtime.
 ///
 /// # Errors
 /// If the system refuses a thread or the signal.
@@ -79,8 +79,8 @@ pub(crate) fn close(socket: OwnedFd) {
     }
 }
 
-/// Closes a socket on which connections may wait that nobody has accepted, unless another process
-/// has it too.
+/// Closes the connections that wait to be accepted on a socket. Nobody can connect to it any more,
+/// so it is not for a socket that another process has too.
 pub fn close_listener(listener: impl AsFd) {
     // Nobody can connect from here on.
     let _ = shutdown(&listener, Shutdown::Read);
@@ -89,7 +89,7 @@ pub fn close_listener(listener: impl AsFd) {
     }
 }
 
-/// Waits until few enough wait to be closed: more may then be accepted.
+/// Waits while [`CROWD`] sockets or more wait to be closed. Then connections may be accepted.
 pub async fn uncrowded() {
     while QUEUE
         .get()
@@ -131,7 +131,8 @@ impl Queue {
             let over = |state: &mut State| state.closed == closed;
             let waited = self.changed.wait_timeout_while(state, patience, over);
             state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            // While the lock is held the thread cannot end, and is in the close or near it.
+            // The thread needs the lock to end, so it exists, and is in the close or just before or
+            // after it.
             if state.closed == closed
                 && let Some(thread) = state.closing
             {
@@ -147,7 +148,7 @@ impl Queue {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing that holds the lock can panic half-way.
+        // No code panics while it holds the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -32,7 +32,7 @@ const NANOS: u64 = 1_000_000_000;
 pub struct Deadline {
     timer: AsyncFd<OwnedFd>,
     set: Option<Monotonic>,
-    /// To when the timer was set last.
+    /// The instant to which the timer was set last.
     rings: Option<Monotonic>,
 }
 
@@ -108,7 +108,7 @@ impl Deadline {
                 self.ring(at);
             }
             // The descriptor is not read: the next setting clears it, and the runtime reports each
-            // ringing, read or not.
+            // time that the timer rings, whether or not it was read.
             match poll_fn(|cx| self.timer.poll_read_ready(cx)).await {
                 Ok(mut ready) => ready.clear_ready(),
                 // The runtime is ending.

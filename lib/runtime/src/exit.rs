@@ -46,7 +46,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// An error together with the exit code it should end the program with.
+/// An error, and the exit code with which it ends the program.
 #[derive(Debug)]
 pub struct Fatal {
     /// The exit code.
@@ -80,8 +80,8 @@ fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// Ends a program: prints the error, if any, as one line on standard error and gives its code. What
-/// was logged leaves first, unless nobody reads it.
+/// Ends a program: prints the error, if any, as one line on standard error and gives its code.
+/// Before that it writes what was logged, unless nobody reads it.
 #[must_use]
 pub fn finish(program: &str, result: Result<Exit, Fatal>) -> ExitCode {
     match result {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The frame of a helper program: its options, its start, and its end.
+//! What all helper programs have in common: options, start and end.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,7 +35,7 @@ pub struct HelperOptions {
 }
 
 impl HelperOptions {
-    /// Where core waits for its helpers, and as whom.
+    /// Core's socket for helpers, and the users as which core may run.
     ///
     /// # Errors
     /// If a user that was named does not exist.
@@ -68,7 +68,7 @@ fn start(
     options: &HelperOptions,
     work: impl Future<Output = anyhow::Result<()>> + Send + 'static,
 ) -> Result<Exit, Fatal> {
-    // Otherwise scripts would inherit what whoever started this helper had open.
+    // Otherwise scripts would inherit the open descriptors of the program that started this helper.
     close_inherited();
     logging::init(&options.log).map_err(|error| Fatal::new(Exit::Usage, error))?;
     if let Some(parent) = options.parent {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The connection of a helper to core: making it, telling what comes over it, and making it again.
+//! The connection of a helper to core: makes it, reports what arrives on it, and makes it again.
 //!
 //! ```text
 //!                   .--- pause, each longer than the last ---.
@@ -22,17 +22,16 @@ use thiserror::Error;
 use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
+use crate::fault_log::FaultLog;
 use crate::transport::{
     self, HELLO_LIMIT, HELPER_BACKLOG, ReceiveError, Receiver, SendError, Sender,
 };
-use crate::trouble::TroubleLog;
 use crate::users::Admitted;
 
-/// The first pause before core is tried again: a core that is being restarted is back about as
-/// fast.
+/// The first pause before connecting again: a restart of core takes about as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest pause: soon enough for people who start core by hand, and no load at all.
+/// The longest pause: short enough for people who start core by hand, and next to no load.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// The longest pause while core refuses this helper, since another one is connected or its user may
@@ -40,7 +39,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 ///
 /// A helper that takes over from another one is not delayed by it: it begins with the first pause
 /// and is refused once or twice while the other one ends; and the script helper waits for a lock
-/// before it comes here. Only one that was refused for half a minute may connect so much later.
+/// before it comes here. Only a helper that was refused for half a minute may wait so long.
 const LONGEST_REFUSED: Duration = Duration::from_secs(15);
 
 /// What the service manager reads while there is no core.
@@ -71,7 +70,7 @@ pub enum LinkEvent<M> {
     Lost,
 }
 
-/// Core does not want this helper, for this reason.
+/// Core refuses this helper, for this reason.
 #[derive(Debug, Error)]
 #[error("core refuses this helper: {0}")]
 struct Refused(String);
@@ -97,11 +96,11 @@ enum State {
 pub struct HelperLink<M> {
     core: CoreAddress,
     state: State,
-    /// How long to wait before core is tried again.
+    /// How long to wait before connecting again.
     pause: Duration,
-    /// How things stand, for people.
+    /// The state of the connection, for people.
     status: String,
-    trouble: TroubleLog,
+    faults: FaultLog,
     /// Whether the present connection is the last.
     last: bool,
     message: PhantomData<fn() -> M>,
@@ -116,7 +115,7 @@ impl<M: ToHelper> HelperLink<M> {
             core,
             pause: FIRST_PAUSE,
             status: WAITING.to_owned(),
-            trouble: TroubleLog::default(),
+            faults: FaultLog::default(),
             last: false,
             message: PhantomData,
         }
@@ -136,9 +135,9 @@ impl<M: ToHelper> HelperLink<M> {
                 State::Connected(connection) => {
                     let received = connection.receiver.next().await;
                     if matches!(received, Ok(None) | Err(ReceiveError::Io(_))) {
-                        // A signal that came before the end of the connection is to be seen before
-                        // it, too. If that cancels us, the end is read again. It is an error if
-                        // core has left unread what we have sent.
+                        // A signal that came before the end of the connection must be handled
+                        // before it. If that cancels this future, the next call reads the end
+                        // again. The end is an error if core has not read all that we have sent.
                         yield_now().await;
                     }
                     return self.received(received);
@@ -186,7 +185,7 @@ impl<M: ToHelper> HelperLink<M> {
     }
 
     /// Queues a message for core, to be sent with the next [`HelperLink::flush`] at the latest.
-    /// `false` if there is no connection any more: then the link is about to say so.
+    /// `false` if there is no connection any more, which [`HelperLink::next`] reports soon.
     pub fn put<S: Serialize>(&self, message: &S) -> bool {
         let State::Connected(connection) = &self.state else {
             return false;
@@ -208,7 +207,7 @@ impl<M: ToHelper> HelperLink<M> {
         }
     }
 
-    /// How things stand with core, in a few words for people.
+    /// The state of the connection to core, in a few words for people.
     #[must_use]
     pub fn status(&self) -> &str {
         &self.status
@@ -222,7 +221,7 @@ impl<M: ToHelper> HelperLink<M> {
         })
     }
 
-    /// What was received, or why the connection is of no use any more.
+    /// What was received, or why the connection cannot be used any more.
     fn judge(&mut self, received: Result<Option<M>, ReceiveError>) -> anyhow::Result<LinkEvent<M>> {
         let accepted = self.is_accepted();
         let message = match received {
@@ -265,12 +264,12 @@ impl<M: ToHelper> HelperLink<M> {
         }
         if self.is_accepted() {
             self.pause = FIRST_PAUSE;
-            self.trouble.over();
+            self.faults.over();
         }
         let refusal = error.downcast_ref::<Refused>();
         let refusal = refusal.map(|Refused(reason)| reason.clone());
         let error = causes(error);
-        if self.trouble.is_new(&error) {
+        if self.faults.is_new(&error) {
             let socket = self.core.socket.display();
             tracing::warn!(error, %socket, "no connection to core; retrying");
         }
@@ -289,7 +288,7 @@ impl<M: ToHelper> HelperLink<M> {
     }
 }
 
-/// An error and its causes, but none that the sentence before has told already.
+/// An error and its causes, without those with which the text before them ends already.
 fn causes(error: &anyhow::Error) -> String {
     let mut text = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -311,7 +310,8 @@ async fn reach(core: CoreAddress, role: Role, pause: Duration) -> anyhow::Result
         sleep(pause).await;
     }
     let stream = transport::connect(&core.socket).await?;
-    // Before anything is said: who listens there may have put the socket in core's place.
+    // Checked before we send anything: another process may have put its socket in the place of
+    // core's.
     let user = transport::other_side(&stream).uid;
     ensure!(
         core.users.contains(user),
@@ -445,7 +445,7 @@ mod tests {
             }
             core.link.make_no_other();
             assert_eq!(core.link.next().await, LinkEvent::Lost);
-            assert_eq!(core.link.trouble.last(), None);
+            assert_eq!(core.link.faults.last(), None);
         }
     }
 
@@ -462,7 +462,7 @@ mod tests {
         drop(sender);
         assert_eq!(core.link.next().await, LinkEvent::Lost);
         assert!(matches!(core.link.state, State::Over));
-        assert_eq!(core.link.trouble.last(), None);
+        assert_eq!(core.link.faults.last(), None);
         let mut reaching = HelperLink::<ToScripts>::new(core.link.core.clone());
         reaching.make_no_other();
         assert!(matches!(reaching.state, State::Over));
@@ -478,7 +478,7 @@ mod tests {
             .unwrap();
         assert_eq!(core.link.next().await, LinkEvent::Lost);
         let expected = "core refuses this helper: one too many";
-        assert_eq!(core.link.trouble.last(), Some(expected));
+        assert_eq!(core.link.faults.last(), Some(expected));
         let pause = core.link.pause;
         assert_eq!(core.link.status(), "refused by core: one too many");
         let (_, sender) = core.accept(&Hello::new(Role::Core)).await;

@@ -21,8 +21,8 @@ use crate::streams::loss;
 /// Where the journal listens.
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// Sees whether the journal is there. Entries name the socket themselves, so that they also reach a
-/// journal that has made its socket again.
+/// Checks whether the journal listens. Each entry is sent to the socket by its name, so it also
+/// reaches a journal that has made its socket again.
 ///
 /// # Errors
 /// If nobody listens.
@@ -69,8 +69,8 @@ impl<S: Subscriber> Layer<S> for Journal {
     }
 }
 
-/// The syslog priority of a level. `INFO` is `notice`, since `info` is what many journals leave
-/// out.
+/// The syslog priority of a level. `INFO` is `notice`, since many journals are set up to leave
+/// `info` out.
 const fn priority(level: Level) -> u8 {
     match level {
         Level::ERROR => 3,
@@ -179,8 +179,8 @@ impl Entry {
         self.0
     }
 
-    /// Adds a field. Its value is escaped, and so on one line, which is also what one searches for:
-    /// as it is shown.
+    /// Adds a field. Its value is escaped, so it is one line. A search needs the escaped form, as
+    /// it is shown.
     fn add(&mut self, name: &str, value: &str) {
         for part in [name, "=", &log_text::entry(value), "\n"] {
             self.0.extend_from_slice(part.as_bytes());

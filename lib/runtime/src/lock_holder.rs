@@ -21,7 +21,7 @@ use crate::start_time::Stat;
 /// The file, in the directory of the journal, that a script helper locks as long as it lives.
 pub const LOCK: &str = "lock";
 
-/// More than two numbers and what stands between and after them.
+/// More than a line needs: two numbers, a space and a newline.
 const LINE_SIZE: usize = 64;
 
 /// How much is read of the command line of a process. The option that is looked for is among the
@@ -81,8 +81,8 @@ impl Holder {
         Self::read(&open(directory, owner)?)
     }
 
-    /// Whether a `connect` has started it that has ended since: the system has given it another
-    /// parent than the one that its command line names.
+    /// Whether the `connect` that started it has ended: its parent is another one than its command
+    /// line names.
     #[must_use]
     pub fn is_orphan(self) -> bool {
         let Some(stat) = self.stat() else {
@@ -114,7 +114,7 @@ impl Holder {
             Err(Errno::SRCH) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        // The descriptor means one process for ever, so what is asked now is true of that one.
+        // The descriptor always means one process. So if the start time fits now, it is the holder.
         if self.stat().is_none() {
             return Ok(false);
         }
@@ -139,11 +139,11 @@ impl Holder {
     }
 }
 
-/// Whether any process has the lock of this directory, be it that nobody is named in the file: a
-/// child of a dead helper has it until its program is executed.
+/// Whether any process has the lock of this directory, even if the file names nobody: a child of a
+/// dead helper has it until its program is executed.
 #[must_use]
 pub fn is_locked(directory: &Path, owner: Option<u32>) -> bool {
-    // A lock that we get ends with the file, at once.
+    // If we get the lock, it ends at once, when the file is closed.
     open(directory, owner).is_some_and(|file| {
         flock(file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
     })
@@ -160,7 +160,7 @@ fn open(directory: &Path, owner: Option<u32>) -> Option<File> {
     (is_plain && is_trusted).then(|| file.into())
 }
 
-/// Reads what [`Holder::write`] has written. A line without an end is being written.
+/// Reads what [`Holder::write`] has written. A line without a newline is just being written.
 fn parse(bytes: &[u8]) -> Option<Holder> {
     let (line, _) = str::from_utf8(bytes).ok()?.split_once('\n')?;
     let (pid, start_time) = line.split_once(' ')?;

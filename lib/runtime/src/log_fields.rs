@@ -14,7 +14,8 @@ use tracing_subscriber::fmt::format::{DefaultFields, Writer};
 
 use crate::log_text::{LogText, MAX_ENTRY};
 
-/// What the name of such a field begins with. It is not part of the name in the journal.
+/// What the name of a field for the journal alone begins with. In the journal the name does not
+/// have it.
 pub(crate) const MARK: char = '_';
 
 /// Formats the fields of an entry as usual, without those for the journal, and escaped.
@@ -48,7 +49,7 @@ impl<V: Visit> Visit for Shown<V> {
         // Writing to memory cannot fail.
         let _ = write!(text, "{value:?}");
         self.room = text.room();
-        // The usual form takes this as it is, the message too.
+        // The usual formatter writes this unchanged, also the message.
         self.usual
             .record_debug(field, &format_args!("{}", text.finish()));
     }

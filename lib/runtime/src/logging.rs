@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Where the log goes: standard error, or the journal with its fields. Logging never waits for
-//! whoever reads it; see `line_queue`.
+//! Where the log goes: standard error, or the journal with its fields. Logging never waits for the
+//! reader of the log; see `line_queue`.
 
 use std::io::IsTerminal as _;
 
@@ -67,7 +67,7 @@ pub enum LogError {
     /// There is no journal.
     #[error("cannot log to the journal: {0}; try --log=stderr")]
     Journal(#[from] std::io::Error),
-    /// Somebody has set up logging already.
+    /// Logging was set up before.
     #[error("logging is set up already")]
     Twice,
 }
@@ -90,7 +90,7 @@ fn stderr_is_journal() -> bool {
 /// [`LogError`] for a bad level or a missing journal.
 pub fn init(options: &LogOptions) -> Result<(), LogError> {
     set_up(options, BoxMakeWriter::new(|| LogWriter))?;
-    // The usual one prints on standard error, and would wait for its reader for ever.
+    // The default hook prints to standard error, and might wait for its reader for ever.
     std::panic::set_hook(Box::new(|panic| {
         tracing::error!("fault of the program: {panic}");
     }));
@@ -105,9 +105,9 @@ pub fn init_for_command(options: &LogOptions) -> Result<(), LogError> {
     set_up(options, BoxMakeWriter::new(std::io::stderr))
 }
 
-/// The filter that a level stands for. A word that is no level would be taken for the name of a
-/// part of the program, and all else be logged no more; so such a word is refused, and `info` holds
-/// for the parts that are not named.
+/// The filter that a level stands for. A word that is not a level would be taken for the name of a
+/// part of the program, and nothing else would be logged. So such a word is refused, and parts that
+/// are not named are logged at `info`.
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
     let bad = |why: String| LogError::Level {
         level: level.to_owned(),

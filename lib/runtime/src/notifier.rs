@@ -10,7 +10,7 @@ use connect_ipc::clock::Monotonic;
 use sd_notify::NotifyState;
 
 use crate::clock;
-use crate::trouble::TroubleLog;
+use crate::fault_log::FaultLog;
 
 /// Variables by which a service manager and its child identify each other. They are not passed on
 /// to children, which would otherwise notify the service manager in our name.
@@ -34,7 +34,7 @@ pub struct Notifier {
     feed_at: Monotonic,
     /// The last status that was sent.
     status: String,
-    trouble: TroubleLog,
+    faults: FaultLog,
 }
 
 impl Notifier {
@@ -47,7 +47,7 @@ impl Notifier {
             feed_every: feed_every.filter(|every| !every.is_zero()),
             feed_at: clock::now(),
             status: String::new(),
-            trouble: TroubleLog::default(),
+            faults: FaultLog::default(),
         }
     }
 
@@ -107,7 +107,7 @@ impl Notifier {
             return;
         }
         if let Err(error) = sd_notify::notify(what)
-            && self.trouble.is_new(&error.to_string())
+            && self.faults.is_new(&error.to_string())
         {
             tracing::warn!(%error, "cannot notify the service manager");
         }

@@ -2,9 +2,9 @@
 //! Whether a file or directory is safe from others: only root and this process's user may be able
 //! to change it, or to put something else in its place.
 //!
-//! Every name on the way is checked, links and their targets included: it must be there, belong to
-//! root or to us, and nobody else may write to it, be it by its mode or by an access control list.
-//! Then others can change nothing between this check and the use of the file either.
+//! Every name in the path is checked, also links and their targets: it must exist and belong to
+//! root or to us, and nobody else may be able to write to it, by its mode or by an access control
+//! list. Then others cannot change anything between this check and the use of the file either.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 use crate::access_list::{self, Writer};
 
-/// The most links on the way, as in the system's own look-up.
+/// The most links in a path, as in the system's own look-up.
 const MAX_LINKS: usize = 40;
 
 /// The bit of the mode of a directory whose entries only their owners can replace.
@@ -33,11 +33,11 @@ pub struct Ownership {
 /// What is checked, and so how strictly.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Strictness {
-    /// A file that is to be executed. No directory on the way may let others write, sticky or not:
+    /// A file that is to be executed. No directory of the path may let others write, sticky or not:
     /// in a sticky directory others may make a name that was missing.
     Script,
-    /// A directory for our own use. Those on the way may be sticky, as `/tmp` is, since the next
-    /// name is there and nobody else can replace it; the directory itself may not.
+    /// A directory for our own use. Those above it may be sticky, as `/tmp` is, since the next name
+    /// exists and nobody else can replace it; the directory itself may not.
     Directory,
 }
 
@@ -56,21 +56,21 @@ pub enum Distrust {
         /// What they can write to.
         path: PathBuf,
     },
-    /// It is somebody else's.
+    /// It belongs to somebody else.
     #[error("{} belongs to the user {uid}", path.display())]
     Foreign {
-        /// What is theirs.
+        /// What belongs to them.
         path: PathBuf,
-        /// Who they are.
+        /// The user.
         uid: u32,
     },
-    /// A name is not there. All names before it are safe, so nobody else can make it.
+    /// A name does not exist. All names before it are safe, so nobody else can make it.
     #[error("there is no {}", path.display())]
     Missing {
         /// The name.
         path: PathBuf,
     },
-    /// Nobody can say whether it is safe.
+    /// It is not known whether it is safe.
     #[error("cannot look at {}: {source}", path.display())]
     Unreadable {
         /// What cannot be looked at.
@@ -122,7 +122,7 @@ impl Ownership {
         }
     }
 
-    /// Checks a file or directory, and every name on the way to it.
+    /// Checks a file or directory, and every name of its path.
     ///
     /// # Errors
     /// If others can change it, or it is not proved that they cannot.
@@ -131,7 +131,7 @@ impl Ownership {
         self.walk(PathBuf::from("/"), &way, strictness)
     }
 
-    /// Checks every name on a way that begins here.
+    /// Checks every name of a path that begins here.
     fn walk(self, mut here: PathBuf, way: &Path, strictness: Strictness) -> Result<(), Distrust> {
         let sticky_helps = strictness == Strictness::Directory;
         let mut rest: VecDeque<OsString> = names(way);
@@ -158,11 +158,11 @@ impl Ownership {
             way.append(&mut rest);
             rest = way;
         }
-        // What the way leads to, which is not known before it is there.
+        // The file at the end of the path, which is known only after all links were followed.
         self.check_entry(&here, false).map(|_| ())
     }
 
-    /// Checks one name; gives where it leads if it is a link.
+    /// Checks one name; returns its target if it is a link.
     fn check_entry(self, path: &Path, sticky_helps: bool) -> Result<Option<PathBuf>, Distrust> {
         let entry = fs::symlink_metadata(path).map_err(|error| unreadable(path, error))?;
         if !self.is_own_user(entry.uid()) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Ending together with the program that started us: a helper of `connect` must not outlive it,
-//! otherwise the next `connect` would find two.
+//! Ends this program together with the one that started it: a helper of `connect` must not outlive
+//! it, otherwise the next `connect` would find two.
 
 use rustix::io::Errno;
 use rustix::process::{Pid, getppid, set_parent_process_death_signal};
@@ -34,7 +34,7 @@ pub enum ParentError {
 pub fn end_with_parent(parent: i32) -> Result<(), ParentError> {
     set_parent_process_death_signal(Some(PARENT_DEATH))
         .map_err(|source| ParentError::Refused { parent, source })?;
-    // Asked after the call above, so a parent that dies between the two is noticed either way.
+    // We ask for the parent after the call, so a death before or after it is noticed.
     if getppid()
         .map(Pid::as_raw_nonzero)
         .is_some_and(|pid| pid.get() == parent)

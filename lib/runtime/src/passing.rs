@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Has the kernel refuse descriptors that strangers send to a socket.
 //!
-//! A descriptor that nobody here reads is closed with the connection. Where ours is its last copy
-//! that close is a real one, which may take the kernel seconds: of gigabytes of memory, of a file
-//! of very many pieces. No thread and no signal helps then (`closing`), and a process that is
-//! killed stays until it is over. So nobody is to send one in the first place, which Linux can see
-//! to from 6.16 on.
+//! A descriptor that was sent and not read is closed with the connection. If nobody else has it,
+//! the kernel also ends what it refers to, which may take seconds for gigabytes of memory or for a
+//! file of very many pieces. No signal interrupts that (`closing`), and a process that is killed
+//! stays until it is over. From Linux 6.16 on the kernel can refuse to send one.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -47,7 +46,7 @@ pub enum Descriptors {
 /// sends one is told that it is not permitted (`EPERM`). What was sent before stays.
 ///
 /// # Errors
-/// What the system says, but not that it does not know the option.
+/// What the system says, except that it does not know the option.
 pub fn refuse(socket: &impl AsFd) -> io::Result<Descriptors> {
     match setsockopt(socket, PassRights, &false) {
         Ok(()) => Ok(Descriptors::Refused),

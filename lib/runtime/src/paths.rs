@@ -26,11 +26,11 @@ pub const PACKAGED_JOURNAL: &str = "/run/tripe-connect-ifscripts";
 /// The directory of the script helper's journal, in that of the sockets.
 const JOURNAL: &str = "scripts";
 
-/// Has [`PACKAGED_RUNTIME`] made at boot.
+/// The file by which systemd makes [`PACKAGED_RUNTIME`] at boot.
 const PACKAGED_TMPFILES: &str = "/usr/lib/tmpfiles.d/tripe-connect.conf";
 
-/// Whether there is the directory of the packaged units, or was, if systemd has their package:
-/// then it has been removed, and no other place is to be looked at instead.
+/// Whether the packaged units' directory exists, or should exist since the package is installed. In
+/// both cases no other place is searched.
 fn is_packaged() -> bool {
     let exists = |path| Path::new(path).exists();
     exists(PACKAGED_RUNTIME) || exists("/run/systemd/system") && exists(PACKAGED_TMPFILES)

@@ -45,8 +45,8 @@ impl Watched {
         match Self::new(number) {
             Ok(watched) => Ok(Some(watched)),
             Err(error) => match Errno::from_io_error(&error) {
-                // There is none, or the number is that of a thread, and no child of a helper is
-                // one.
+                // There is none, or the number is that of a thread. No child of a helper is a
+                // thread.
                 Some(Errno::SRCH | Errno::INVAL | Errno::NOENT) => Ok(None),
                 _ => Err(error),
             },
@@ -74,13 +74,14 @@ impl Watched {
     /// have no right over it.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
         let group = kill_process_group(self.pid, signal);
-        // Only now: a process that leaves the group in between gets the signal twice, and never
-        // not at all. It gets `KILL` wherever it is, since it may go back and forth.
+        // Checked after the group was signalled: a process that leaves the group meanwhile may get
+        // the signal twice, but always at least once. `KILL` is sent to it in any case, since it
+        // may leave the group and return at any time.
         let has_left = getpgid(Some(self.pid)).is_ok_and(|group| group != self.pid);
         let process = if has_left || signal == Signal::KILL {
             pidfd_send_signal(self.exit.get_ref(), signal)
         } else {
-            // That others of its group were reached says nothing of it.
+            // The group may be signalled while this process is not.
             test_kill_process(self.pid)
         };
         ended_is_well(process)?;

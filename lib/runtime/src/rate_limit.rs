@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Keeps one kind of message from flooding the log: in each window of time so many are written, and
-//! so many bytes of them; the others are counted and reported in one line. A message that a user
-//! has caused counts for that user alone, so that nobody hides what others have done.
+//! Limits each kind of message in the log: in each window of time only so many messages and bytes
+//! of it are written. The others are counted, and reported in one line. A message that a user has
+//! caused counts for that user alone, so that nobody hides what others have done.
 //!
 //! ```text
 //!   event --> [RateLimit] --pass--> log
@@ -57,7 +57,7 @@ impl Kind {
     fn of(event: &Event<'_>) -> Self {
         let metadata = event.metadata();
         let mut user = User::default();
-        // Few messages have it, and to look at all values costs more than at the names.
+        // Few messages have it, and looking at all values costs more than looking at the names.
         if metadata.fields().field(USER).is_some() {
             event.record(&mut user);
         }

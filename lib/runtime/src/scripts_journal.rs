@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The journal of scripts, for whoever only looks at it: which scripts are not over, as a script
-//! helper has noted it that may be gone.
+//! The journal of scripts, for programs that only read it: which scripts have not ended, as noted
+//! by a script helper that may have ended.
 //!
-//! It is read without the lock, while it may be written and renewed. A segment that goes meanwhile
-//! has all that lives of it in a later one, so reading begins again. A last line without an end is
-//! just being written.
+//! It is read without the lock, while it may be written and renewed. If a segment is removed
+//! meanwhile, a later one has all that still counts of it, so reading begins again. A last line
+//! without a newline is just being written.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -35,7 +35,7 @@ pub const MAX_LINE: usize = 4 * MAX_FRAME;
 /// How often reading begins again. A renewal takes many writes, so twice is usually enough.
 const ATTEMPTS: usize = 10;
 
-/// Where the system tells which boot this is.
+/// The file in which the system says which boot this is.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The first line of a segment.
@@ -139,7 +139,7 @@ enum KeptStage {
     Ended(IgnoredAny),
 }
 
-/// The runs, those included that are over: a renewed journal tells of them once more.
+/// All runs, also finished ones, since a renewed journal repeats them.
 type Runs = BTreeMap<RunId, (Unfinished, bool)>;
 
 /// Looks at the journal in a directory.
@@ -152,7 +152,7 @@ pub fn look(directory: &Path) -> io::Result<Glance> {
     loop {
         match read(directory, &current) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && attempt < ATTEMPTS => {
-                // Without the directory there is nothing to begin again with.
+                // If the directory itself is missing, this fails.
                 fs::metadata(directory)?;
                 attempt += 1;
             }
@@ -182,7 +182,7 @@ fn read(directory: &Path, current: &Header) -> io::Result<Glance> {
         let file = File::from(openat(CWD, path, flags | OFlags::CLOEXEC, Mode::empty())?);
         let metadata = file.metadata()?;
         if metadata.is_file() && metadata.uid() == owner {
-            // Not what comes meanwhile: that could go on for ever.
+            // What is written from now on is not read: that could go on for ever.
             let reader = BufReader::new(file.take(metadata.len()));
             is_damaged |= !read_segment(reader, current, &mut runs)?;
         }
@@ -194,7 +194,7 @@ fn read(directory: &Path, current: &Header) -> io::Result<Glance> {
     })
 }
 
-/// Reads a segment. Whether all of it could be understood.
+/// Reads a segment. Returns whether all of it could be understood.
 fn read_segment(
     mut reader: impl io::BufRead,
     current: &Header,
@@ -225,7 +225,7 @@ fn read_segment(
     }
 }
 
-/// Takes an entry, as the script helper itself does.
+/// Applies an entry, as the script helper itself does.
 fn apply(entry: Entry, runs: &mut Runs) {
     match entry {
         Entry::Ordered(Noted { run, peer, kind }) => {

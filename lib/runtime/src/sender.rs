@@ -47,12 +47,12 @@ struct Member {
     shared: Weak<Shared>,
 }
 
-/// Whose connection it is that counts in an account.
+/// Where the unread bytes of a connection count, and whose they are.
 #[derive(Clone, Debug)]
 pub struct Share {
     /// Where its unread bytes count.
     pub account: Arc<Account>,
-    /// Who reads, or should.
+    /// The client that should read them.
     pub client: Client,
 }
 
@@ -73,14 +73,15 @@ impl Account {
         self.unread.load(Ordering::Relaxed)
     }
 
-    /// How many bytes may be.
+    /// How many bytes may be unread.
     #[cfg(test)]
     pub(crate) const fn limit(&self) -> usize {
         self.limit
     }
 
-    /// To be called after a turn's messages were flushed. While too much is unread, the user who
-    /// leaves most unread loses the connection on which that is most. Gives whose were closed.
+    /// To be called after a turn's messages were flushed. While too much is unread, this closes the
+    /// largest connection of the user with most unread bytes. Returns the clients whose connections
+    /// were closed.
     pub fn relieve(&self) -> Vec<Client> {
         let mut closed = Vec::new();
         while self.unread() > self.limit
@@ -92,7 +93,7 @@ impl Account {
         closed
     }
 
-    /// The connection that leaves most unread of the user who does.
+    /// The connection with most unread bytes, of the user with most unread bytes.
     fn greediest(&self) -> Option<(Client, Arc<Shared>)> {
         let mut users: HashMap<Option<u32>, usize> = HashMap::new();
         let mut open = Vec::new();
@@ -191,7 +192,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has the account know of so many unread bytes.
+    /// Notes in the account that so many bytes are unread.
     fn count(&self, queue: &mut Queue, unread: usize) {
         let before = std::mem::replace(&mut queue.counted, unread);
         if let Some(account) = &self.account {

@@ -8,7 +8,8 @@ use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// What the system sends to a helper whose parent dies. The threads of a parent that is killed end
-/// one after the other, and it may come once for each: it must not look like a second wish to end.
+/// one after the other, and the signal may come once for each, so it must not count as a second
+/// request to end.
 pub(crate) const PARENT_DEATH: Number = Number::USR1;
 
 /// Why a program is to end.

@@ -31,7 +31,7 @@ pub struct Socket {
     stranger: Option<Stranger>,
 }
 
-/// A stranger's socket, to be closed as such when nobody else has it.
+/// A stranger's socket, which is closed by `closing` when nothing else here has it.
 #[derive(Debug)]
 struct Stranger(Option<Arc<OwnedFd>>);
 
@@ -56,7 +56,7 @@ impl Socket {
     }
 
     /// Takes over a connected socket, which must be non-blocking, and whose other side is a
-    /// stranger: one who may send descriptors, so that the close of them has us wait (`closing`).
+    /// stranger: it may send descriptors whose close takes long (`closing`).
     ///
     /// # Errors
     /// If the runtime cannot watch it.
@@ -64,7 +64,7 @@ impl Socket {
         let fd = Arc::new(fd.into());
         // First, so that it is closed as a stranger's if anything fails here.
         let stranger = Stranger(Some(Arc::clone(&fd)));
-        // Urgent data would be thrown away without being looked at, with its descriptors.
+        // Otherwise urgent data would be discarded without being read, and its descriptors closed.
         set_socket_oobinline(&fd, true)?;
         Ok(Socket {
             fd: watch(fd, Interest::READABLE)?,
@@ -103,8 +103,9 @@ impl Socket {
         }
     }
 
-    /// Reads what is there, without waiting. Of a stranger's connection it reads nothing that a
-    /// descriptor came with, and says [`Errno::BADMSG`]: to read it is to close the descriptor.
+    /// Reads what is there, without waiting. If a descriptor comes with the message of a stranger,
+    /// this does not read the message, since that would close the descriptor. It returns
+    /// [`Errno::BADMSG`], and the connection ends.
     fn receive(&self, into: &mut Vec<u8>) -> Result<usize, Errno> {
         if self.stranger.is_none() {
             return Ok(recv(&self.fd, spare_capacity(into), RecvFlags::empty())?.1);
@@ -156,7 +157,7 @@ impl Socket {
         state.is_none_or(|state| state.intersects(PollFlags::HUP | PollFlags::ERR))
     }
 
-    /// Which of these is so now; `None` if the system does not say.
+    /// Which of these flags are set now; `None` if the system does not say.
     fn state(&self, asked: PollFlags) -> Option<PollFlags> {
         let mut polled = [PollFd::new(self.fd.get_ref(), asked)];
         poll(&mut polled, Some(&Timespec::default())).ok()?;
@@ -167,8 +168,8 @@ impl Socket {
     /// Waits until the other side has stopped both sending and reading. Cancel safe; any number of
     /// tasks may wait.
     pub async fn hung_up(&self) {
-        // That is when writing can only fail, which the system tells whatever is watched for; and
-        // room for writing, which is not watched for, it does not tell.
+        // The system reports a hang-up whatever is watched. We do not watch for room to write, so
+        // it does not report that.
         while !self.is_hung_up() {
             if self.fd.ready(Interest::WRITABLE).await.is_err() {
                 return;
@@ -182,7 +183,8 @@ impl Socket {
     }
 }
 
-/// Looks first whether there is a descriptor, and then reads just what it has looked at.
+/// Looks first whether a descriptor comes with what has arrived, and then reads only what it has
+/// looked at.
 fn receive_plain(socket: &OwnedFd, into: &mut [u8]) -> Result<usize, Errno> {
     let mut control = RecvAncillaryBuffer::default();
     let mut room = [IoSliceMut::new(into)];

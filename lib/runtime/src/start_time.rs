@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! When a process was started: this tells it from a later one with the same number. And what else
-//! the system says in the same place.
+//! When a process was started, which tells it from a later one with the same number. And what else
+//! the system says in the same file.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub struct Stat {
     pub parent: i32,
     /// Its process group.
     pub group: i32,
-    /// Its session.
+    /// Its session; 0 if that is in another namespace.
     pub session: i32,
     /// When it was started, in clock ticks since boot.
     pub start_time: u64,
@@ -41,8 +41,9 @@ pub fn of(pid: i32) -> Option<u64> {
     Stat::of(pid).map(|stat| stat.start_time)
 }
 
-/// The same of a process that was made since [`now`] was `before`. Nearly always that is certain
-/// without asking the system, which costs as much as half of making the process.
+/// The same for a process that was made after [`now`] returned `before`. If the clock has not moved
+/// on, this is known without asking the system, which would cost half as much as making the
+/// process.
 pub fn of_new(pid: i32, before: u64) -> Option<u64> {
     if now() == before {
         Some(before)
@@ -51,7 +52,8 @@ pub fn of_new(pid: i32, before: u64) -> Option<u64> {
     }
 }
 
-/// The session of this process; 0 if it is that of another namespace, as in each [`Stat`].
+/// The session of this process; 0 if its session is in another namespace; [`Stat::session`] has the
+/// same rule.
 pub fn own_session() -> i32 {
     let own = i32::try_from(std::process::id()).ok().and_then(Stat::of);
     own.map_or(0, |stat| stat.session)

@@ -78,9 +78,9 @@ impl Stream {
         }
     }
 
-    /// Writes on this thread: better late than never, where there is no other thread.
+    /// Writes on this thread, and waits for the reader, since no other thread could be started.
     fn write_waiting(mut self, line: &[u8]) {
-        // A closed stream must not turn one fault into another.
+        // If the stream is closed the line is lost, which must not be a second fault.
         let _ = self.write(line);
     }
 }
@@ -106,15 +106,15 @@ impl Sink for Stream {
     }
 
     fn write_at_once(&mut self, line: &[u8]) -> io::Result<usize> {
-        // Where the descriptor is, if it has a place.
+        // At the descriptor's own position, if it has one.
         const HERE: u64 = u64::MAX;
         let flags = ReadWriteFlags::NOWAIT;
         match pwritev2(self.descriptor(), &[IoSlice::new(line)], HERE, flags) {
             Ok(written) => Ok(written),
             // Full.
             Err(Errno::AGAIN | Errno::INTR) => Err(io::ErrorKind::WouldBlock.into()),
-            // Files and terminals, and pipes before Linux 6.4, cannot say. What is really wrong the
-            // thread finds out.
+            // Files and terminals, and pipes before Linux 6.4, do not support this. Any other error
+            // is met by the thread again.
             Err(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
@@ -124,7 +124,7 @@ impl Sink for Stream {
             Stream::Out => format!("! {lines} lines lost: standard output was not read\n"),
             Stream::Err => {
                 let mut time = String::new();
-                // Without its time the line is of use as well.
+                // The line is useful without its time too.
                 let _ = SystemTime.format_time(&mut Writer::new(&mut time));
                 format!("{time}  WARN {}\n", loss(lines, "standard error"))
             }
@@ -137,7 +137,7 @@ impl Sink for Stream {
     }
 }
 
-/// How it is said that lines of a log were lost.
+/// The sentence that says that lines of a log were lost.
 pub(crate) fn loss(lines: u64, reader: &str) -> String {
     format!("{lines} lines of the log lost here: {reader} was not read, or could not be written to")
 }

@@ -34,14 +34,15 @@ use connect_ipc::frame::{self, FrameError, MAX_FRAME};
 /// takes 20; a helper further behind than that is stuck, and a new one catches up faster.
 pub const HELPER_BACKLOG: usize = 64 * 1024 * 1024;
 
-/// Unread bytes after which an operator's connection is closed: the status of 10,000 peers, twice.
-pub const OPERATOR_BACKLOG: usize = 8 * 1024 * 1024;
+/// Unread bytes after which a client closes its connection to core, in our tools and in tests: the
+/// status of 10,000 peers, twice.
+pub const CLIENT_BACKLOG: usize = 8 * 1024 * 1024;
 
-/// How long the other side may take over its hello. It sends it at once, so it is stuck when it
+/// How long the other side may take to send its hello. It sends it at once, so it is stuck if that
 /// takes longer.
 pub const HELLO_LIMIT: Duration = Duration::from_secs(10);
 
-/// The pause before a socket is tried again on which as many wait as may.
+/// The pause before connecting again to a socket whose queue of waiting connections is full.
 const FULL_PAUSE: Duration = Duration::from_millis(20);
 
 /// The longest path of a Unix socket on Linux, from the size of `sun_path` less its NUL.
@@ -115,7 +116,7 @@ pub async fn listen(path: &Path, mode: u32) -> Result<Listener, SocketError> {
     }
     let failed = || refused("listen on", path);
     let name = path.to_fs_name::<GenericFilePath>().map_err(failed())?;
-    // Nobody comes in yet, so that nobody can send a descriptor before they are refused.
+    // With mode 0 nobody can connect, and so send a descriptor, before the socket refuses them.
     let options = ListenerOptions::new().name(name).mode(0);
     let listener = options.create_tokio().map_err(failed())?;
     let Listener::UdSocket(socket) = &listener;
@@ -152,7 +153,7 @@ fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Socke
     }
 }
 
-/// Accepts the next connection, which is a stranger's until he has said who he is.
+/// Accepts the next connection, as one of a stranger.
 ///
 /// # Errors
 /// What the system says; the caller should wait a little and retry.
@@ -164,8 +165,8 @@ pub async fn accept(listener: &Listener) -> io::Result<(Socket, Client)> {
     Ok((socket, client))
 }
 
-/// The process at the other side. Of a socket to which we have connected it is the one that had it
-/// listen, so a service manager if the socket was handed over.
+/// The process at the other side. Of a socket to which we have connected it is the process that
+/// called listen(2), so a service manager if the socket was handed over.
 #[must_use]
 pub fn other_side(stream: &Stream) -> Client {
     let credentials = stream.peer_creds().map(|credentials| Client {
@@ -175,8 +176,8 @@ pub fn other_side(stream: &Stream) -> Client {
     credentials.unwrap_or_default()
 }
 
-/// Connects to the process that listens on `path`. While as many wait there as may, this tries
-/// again, for [`HELLO_LIMIT`] at most.
+/// Connects to the process that listens on `path`. While the queue of waiting connections is full,
+/// this tries again, for [`HELLO_LIMIT`] at most.
 ///
 /// # Errors
 /// [`SocketError`], naming the path.
@@ -187,7 +188,8 @@ pub async fn connect(path: &Path) -> Result<Stream, SocketError> {
     loop {
         let name = path.to_fs_name::<GenericFilePath>().map_err(failed())?;
         let stream = Stream::connect(name).await.map_err(failed())?;
-        // The library takes "as many wait as may" for a connection that is still being made.
+        // The library takes "the queue of waiting connections is full" for a connection that is
+        // still being made.
         let Stream::UdSocket(socket) = &stream;
         match getpeername(socket) {
             Err(Errno::NOTCONN) if Instant::now() < until => tokio::time::sleep(FULL_PAUSE).await,
@@ -211,7 +213,7 @@ pub struct Limits {
     pub backlog: usize,
     /// Where its unread bytes count beside those of others.
     pub account: Option<Share>,
-    /// The longest line that is read. A longer one is thrown away as it comes.
+    /// The longest line that is read. A longer one is discarded as it comes.
     pub line: usize,
 }
 
@@ -474,7 +476,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn who_only_sends_no_more_has_not_hung_up() {
-        let (there, mut receiver, _sender, _dir) = pair(OPERATOR_BACKLOG).await;
+        let (there, mut receiver, _sender, _dir) = pair(CLIENT_BACKLOG).await;
         let Stream::UdSocket(socket) = &there;
         rustix::net::shutdown(socket, Shutdown::Write).unwrap();
         assert_eq!(receiver.next::<ToScripts>().await.unwrap(), None);

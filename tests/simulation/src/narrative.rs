@@ -70,7 +70,7 @@ impl<W: Write> Narrative<W> {
             Seen::Fault(it) => format!("FAULT {}", fault(it)),
             Seen::Lives(part, life) => format!("{part:?} starts, for the {life}. time"),
             Seen::Died(part) => format!("{part:?} ends"),
-            Seen::Stands(part, until) => format!("{part:?} stands still until {until}"),
+            Seen::Stands(part, until) => format!("{part:?} is suspended until {until}"),
             Seen::Slept(time) => format!("the host has slept for {} s", time.as_secs()),
             Seen::RestartedHelper(part) => format!("core has {part:?} started again"),
             Seen::Ordered(it) => format!("core orders {}", run(it)),

@@ -50,10 +50,24 @@ fn the_same_history_is_the_same_transcript() {
 
 #[test]
 fn the_page_of_differences_is_the_list() {
-    let found = read("docs/reference/differences.md");
+    let (found, made) = (read("docs/reference/differences.md"), page());
+    let lines = found.lines().map(Some).chain(std::iter::repeat(None));
+    let other = made.lines().map(Some).chain([None]).zip(lines).zip(1..);
+    let other = other
+        .filter(|((made, found), _)| made != found)
+        .map(|((made, found), number)| {
+            format!(
+                "line {number} is {:?} and not {:?}",
+                found.unwrap_or(""),
+                made.unwrap_or("")
+            )
+        })
+        .next();
     assert!(
-        found == page(),
-        "docs/reference/differences.md is not what `cargo run -p simulation -- differences' prints"
+        found == made,
+        "docs/reference/differences.md is stale: {}; run cargo run -q -p simulation -- differences \
+         > docs/reference/differences.md",
+        other.unwrap_or_default()
     );
 }
 

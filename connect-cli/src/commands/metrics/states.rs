@@ -70,7 +70,7 @@ mod tests {
     use crate::common::CommonOptions;
     use connect_ipc::control::{Answer, Envelope, Reply, ServiceStatus};
     use connect_ipc::hello::{Hello, Role};
-    use connect_runtime::transport::{self, Limits, OPERATOR_BACKLOG};
+    use connect_runtime::transport::{self, CLIENT_BACKLOG, Limits};
     use interprocess::local_socket::tokio::Listener;
     use serde_json::json;
 
@@ -88,7 +88,7 @@ mod tests {
     async fn core(listener: &Listener) {
         for _ in 0..3 {
             let (stream, _) = transport::accept(listener).await.unwrap();
-            let limits = Limits::of_backlog(OPERATOR_BACKLOG);
+            let limits = Limits::of_backlog(CLIENT_BACKLOG);
             let (mut receiver, sender) = transport::split_within(stream, limits);
             sender.send(&Hello::new(Role::Core)).unwrap();
             receiver.next::<Hello>().await.unwrap();

@@ -97,7 +97,7 @@ impl Commands {
 type Syntax = (Command, &'static str, &'static str, RangeInclusive<usize>);
 
 /// Every command, in the order in which `help` lists them.
-const COMMANDS: [Syntax; 10] = [
+const COMMANDS: &[Syntax] = &[
     (Command::Active, "active", "PEER", 1..=1),
     (Command::Adopted, "adopted", "", 0..=0),
     (Command::Help, "help", "", 0..=0),

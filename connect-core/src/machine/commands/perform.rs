@@ -146,7 +146,7 @@ impl Machine {
 
     fn help(&mut self, requester: &Requester) {
         for (_, name, usage, _) in COMMANDS {
-            let words = [name].into_iter().chain(usage.split_whitespace());
+            let words = [*name].into_iter().chain(usage.split_whitespace());
             self.reply_line(requester, words.map(str::to_owned).collect());
         }
         self.reply_done(requester);

@@ -9,7 +9,7 @@ use connect_core::machine::{ConnectionId, Told};
 use connect_ipc::clock::Monotonic;
 use connect_ipc::event::{Event, EventKind};
 use connect_ipc::event_filter::EventFilter;
-use connect_runtime::transport::{self, OPERATOR_BACKLOG};
+use connect_runtime::transport::{self, CLIENT_BACKLOG};
 
 use super::Listed;
 
@@ -36,7 +36,7 @@ fn publish(times: u32) -> anyhow::Result<()> {
             let there = transport::connect(&path).await?;
             let (here, _) = transport::accept(&listener).await?;
             let (receiver, sender) =
-                transport::split_within(here, transport::Limits::of_backlog(OPERATOR_BACKLOG));
+                transport::split_within(here, transport::Limits::of_backlog(CLIENT_BACKLOG));
             let id = ConnectionId(number);
             let everything = EventFilter::default();
             observers.subscribe(id, Owner::Trusted, number, everything, Told::All);

@@ -148,7 +148,7 @@ impl Host {
             states.push("while a run is not settled");
         }
         if self.truth.stands.values().any(|until| *until > shared.now) {
-            states.push("while a process stands still");
+            states.push("while a process is suspended");
         }
         if !self.truth.dead.is_empty() {
             states.push("while a partner is dead");

@@ -88,7 +88,7 @@ const ALL: &[Difference] = &[
         "info::before_any_ping_the_figures_are_zero_or_a_dash"),
     scenario!("It survives its server", "survives-its-server",
         "foundation::a_restarted_server_is_found_claimed_and_served_again"),
-    scenario!("A server that stands still", "server-that-stands-still",
+    scenario!("A suspended server", "suspended-server",
         "faults::core_waits_for_a_server_that_is_suspended_for_a_while"),
     scenario!("Pings", "kind-of-ping",
         "pinging::encrypted_pings_are_sent_where_the_record_says_so"),
