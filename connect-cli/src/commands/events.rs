@@ -21,6 +21,7 @@ use crate::output::event_text;
 use crate::output::paint::Paint;
 use crate::output::report::{PeerReport, ServiceReport};
 use crate::output::status_text;
+use crate::output::summary::Summary;
 use crate::output::text;
 use crate::output::{Output, SCHEMA};
 
@@ -146,7 +147,8 @@ impl Events {
     /// Shows the table, and what has happened since it was begun.
     fn show(&self, beginning: Beginning, seq: u64, out: &mut Output) -> Result<(), Error> {
         let service = beginning.service.ok_or(ControlError::Unexpected)?;
-        status_text::show(&service, &beginning.peers, false, out)?;
+        let summary = Summary::of(&beginning.peers);
+        status_text::show(&service, &summary, &beginning.peers, false, out)?;
         out.line_flushed("")?;
         for event in &beginning.events {
             self.event(event, out)?;

@@ -86,7 +86,7 @@ impl Info {
             })?;
         } else {
             for (text, paint) in peer_text::lines(&self.peer, &detail) {
-                common.out.painted(paint, &text)?;
+                common.out.sentence(paint, &text, peer_text::VALUES)?;
             }
         }
         Ok(Exit::Success)

@@ -22,6 +22,7 @@ use crate::interrupt::until_unread;
 use crate::output::json;
 use crate::output::report::{PeerReport, ServiceReport};
 use crate::output::status_text;
+use crate::output::summary::Summary;
 use crate::output::{Output, SCHEMA};
 
 /// Show the service and a table of its peers
@@ -174,12 +175,14 @@ impl Status {
             report.end()?;
         } else {
             let mut rows = Vec::new();
+            let mut summary = Summary::default();
             while let Some(peers) = reader.next().await? {
+                peers.iter().for_each(|peer| summary.add(peer));
                 rows.extend(peers.into_iter().filter(|peer| asked_for(peer)));
             }
             renewed = self.watch && out.begin_screen()?;
             if self.peers.is_empty() || !rows.is_empty() {
-                status_text::show(&service, &rows, self.wide, out)?;
+                status_text::show(&service, &summary, &rows, self.wide, out)?;
             }
             if !self.peers.is_empty() {
                 status_text::show_more(&rows, out)?;

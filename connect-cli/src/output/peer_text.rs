@@ -10,6 +10,9 @@ use super::report::ReconnectOutcome;
 use super::text;
 use super::{event_text, lookup_text, status_text, summary};
 
+/// How far the values of the figures stand to the right; longer ones go on there.
+pub(crate) const VALUES: usize = 14;
+
 /// Everything about a peer, with nothing in it that commands the terminal.
 pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
     let mut lines = vec![(format!("peer {}", text::clean(name)), Paint::Heading)];
@@ -95,11 +98,6 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
         PeerState::Gone if connection.removal == Some(Removal::Replaced) => {
             format!(" for {age}: it was removed and could not be added again")
         }
-        PeerState::Gone if connection.next_add_ms.is_some() => format!(
-            " for {age}: {}; waiting for retry in {}",
-            why?,
-            text::span(connection.next_add_ms?.div_ceil(1_000))
-        ),
         PeerState::Gone | PeerState::Killed => format!(" for {age}: {}", why?),
         PeerState::Waiting => ": it has not connected since the service was started".to_owned(),
         PeerState::Absent if peer.wanted && peer.age > 0 => {
@@ -120,12 +118,14 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
 
 /// The lines on the peer's state.
 fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, String, Paint)> {
-    let (state, paint) = status_text::state_and_scripts(peer);
+    let (state, _) = status_text::state(peer);
+    let (remarks, paint) = status_text::remarks(peer);
     let known = text::span(peer.age);
-    let state = match explanation(peer, &known) {
-        Some(explanation) => format!("{state}{explanation}"),
-        None => state,
-    };
+    let explanation = explanation(peer, &known).unwrap_or_default();
+    let mut state = format!("{state}{explanation}");
+    if !remarks.is_empty() {
+        state = format!("{state}; {}", remarks.join(", "));
+    }
     let mut lines = vec![("state", state, paint)];
     let mut plain = vec![
         (

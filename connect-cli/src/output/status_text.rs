@@ -16,22 +16,19 @@ use super::paint::Paint;
 use super::probing_text;
 use super::script_text;
 use super::summary::{Summary, is_missing, stale_record};
-use super::table::{Cell, Column, Table};
+use super::table::{Cell, Column, Narrowed, Table};
 use super::text;
 
-/// Shows the service and the table of its peers.
+/// Shows the service and a table of peers. `summary` is of all peers, also those that are not in
+/// the table.
 pub(crate) fn show(
     service: &ServiceStatus,
+    summary: &Summary,
     peers: &[PeerStatus],
     wide: bool,
     out: &mut Output,
 ) -> io::Result<()> {
-    let summary = Summary::of(peers);
-    out.sentence(
-        Paint::Heading,
-        &text::clean(&headline(service, &summary)),
-        2,
-    )?;
+    out.sentence(Paint::Heading, &text::clean(&headline(service, summary)), 2)?;
     for fault in faults(service).into_iter().chain(summary.missing()) {
         out.sentence(Paint::Bad, &format!("! {}", text::clean(&fault)), 2)?;
     }
@@ -260,7 +257,14 @@ fn long_script(script: &LongScript) -> String {
 /// address, which of its scripts did not end well when they were last run, and which take unusually
 /// long.
 pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
-    let (state, paint) = state(peer);
+    let (mut words, paint) = remarks(peer);
+    words.insert(0, state(peer).0.to_owned());
+    (words.join(", "), paint)
+}
+
+/// What stands beside the word for the state; and the colour of all of it.
+pub(crate) fn remarks(peer: &PeerStatus) -> (Vec<String>, Paint) {
+    let (_, paint) = state(peer);
     let record = stale_record(peer);
     let failed = peer.scripts.failed.iter().map(failed_script);
     let long = peer.scripts.long.iter().map(long_script);
@@ -274,10 +278,10 @@ pub(crate) fn state_and_scripts(peer: &PeerStatus) -> (String, Paint) {
     };
     let retry = peer.connection.next_add_ms;
     let retry = retry.map(|pause| format!("retry in {}", text::span(pause.div_ceil(1_000))));
-    let words = [state].into_iter().chain(record).map(str::to_owned);
+    let words = record.into_iter().map(str::to_owned);
     let lookup = Hindrance::of(peer).map(|it| it.words().to_owned());
-    let words: Vec<String> = words.chain(retry).chain(lookup).chain(scripts).collect();
-    (words.join(", "), paint)
+    let words = words.chain(retry).chain(lookup).chain(scripts);
+    (words.collect(), paint)
 }
 
 /// A script that did not end well, and how it ended.
@@ -306,8 +310,8 @@ pub(crate) fn last(ping: LastPing) -> String {
 pub(crate) const fn peer_columns() -> [Column; 8] {
     [
         Column::new("PEER", false, Some(12)),
-        Column::new("STATE", false, None),
-        Column::new("ADDRESS", false, Some(12)),
+        Column::new("STATE", false, Some(16)).narrowed(Narrowed::Continued),
+        Column::new("ADDRESS", false, Some(12)).narrowed(Narrowed::CutBeforePort),
         Column::new("LAST", true, None),
         Column::new("MEAN", true, None),
         Column::new("LOSS", true, None),
