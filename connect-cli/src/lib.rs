@@ -68,9 +68,8 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             let fatal = Fatal::new(error.exit(), error);
-            let text = fatal.error.to_string();
-            let text = output::text::clean(&text);
-            Stream::Err.last_line(format!("connect-cli: {text}"));
+            let text = output::for_stderr(&format!("connect-cli: {}", fatal.error));
+            Stream::Err.last_line(text);
             fatal.exit.into()
         }
     }

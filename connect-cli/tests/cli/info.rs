@@ -128,3 +128,20 @@ fn a_peer_that_is_not_there_is_explained() -> Result {
     assert_snapshot!(shown);
     Ok(())
 }
+
+#[test]
+fn what_is_to_be_said_beside_the_state_follows_it_and_is_said_once() -> Result {
+    let place = Place::new()?;
+    let mut detail = detail()?;
+    let status = detail.status.as_mut().ok_or("no status")?;
+    status.state = PeerState::Gone;
+    status.age = 4;
+    status.connection.removal = Some(Removal::Silence { pings: 2 });
+    status.connection.next_add_ms = Some(900);
+    let core = place.core(script(detail))?;
+    let shown = place.run("info alice")?;
+    core.asked()?;
+    let wanted = "  state       gone for 4s: no answer to 2 pings; retry in 1s\n";
+    assert!(shown.stdout.contains(wanted), "{shown}");
+    Ok(())
+}
