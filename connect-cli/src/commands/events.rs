@@ -33,7 +33,7 @@ const TIME: &str = "%F %T%.3f";
 /// no more than these are worth reading.
 const WAITING: usize = 10_000;
 
-/// Show what happens, as it happens
+/// Show what happens, as it happens (also: log)
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Prints the state of the service and its peers, and then each later event, so that nothing is \

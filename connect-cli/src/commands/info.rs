@@ -18,7 +18,7 @@ use crate::output::peer_text;
 use crate::output::report::PeerReport;
 use crate::output::script_report::RecentReport;
 
-/// Show everything about one peer
+/// Show everything about one peer (also: show)
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Examples:\n\

@@ -35,7 +35,7 @@ pub(crate) struct PlainOptions {
 /// What the service, or the server, is to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Shortcut {
-    /// Make an active connection to a peer
+    /// Make an active connection to a peer (also: up)
     #[command(
         alias = "up",
         after_help = "\
@@ -71,7 +71,7 @@ pub(crate) enum Shortcut {
         #[arg(add = completing::peers())]
         peer: String,
     },
-    /// Remove a peer from the server
+    /// Remove a peer from the server (also: down)
     #[command(
         alias = "down",
         after_help = "\

@@ -25,7 +25,7 @@ use crate::output::status_text;
 use crate::output::summary::Summary;
 use crate::output::{Output, SCHEMA};
 
-/// Show the service and a table of its peers
+/// Show the service and a table of its peers (also: list)
 #[derive(Args, Debug, Default)]
 #[command(after_help = after_help())]
 pub(crate) struct Status {
@@ -35,7 +35,7 @@ pub(crate) struct Status {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Cut nothing, however wide the table becomes.
+    /// Cut and break nothing, however wide the table becomes.
     #[arg(long, conflicts_with = "json")]
     wide: bool,
     /// Go on until interrupted: on a terminal the table is renewed in its place, elsewhere it is
