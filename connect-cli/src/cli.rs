@@ -11,7 +11,7 @@ use crate::commands::{
 };
 use crate::common::{Common, CommonOptions};
 use crate::error::Error;
-use crate::output::to_stderr_bare;
+use crate::output::to_stderr;
 
 /// The exit codes, as every help text lists them.
 const EXIT_CODES: &str = "\
@@ -44,13 +44,13 @@ const EXIT_CODES: &str = "\
     after_help = EXIT_CODES,
     infer_long_args = true,
     args_override_self = true,
-    max_term_width = 100
+    max_term_width = 80
 )]
 pub(crate) struct Cli {
     /// Options that every command takes.
     #[command(flatten)]
     pub(crate) common: CommonOptions,
-    /// What to do; without it, the state is shown if there is a service.
+    /// What to do; without it, the state is shown.
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -99,8 +99,7 @@ pub(crate) enum Command {
 }
 
 impl Cli {
-    /// Runs what was asked for. Without a command that is `status` if there is a service, and a
-    /// wrong command line if there is none. With `-H` other hosts do it.
+    /// Runs what was asked for. Without a command that is `status`. With `-H` other hosts do it.
     pub(crate) async fn run(self, line: &CommandLine, common: &mut Common) -> Result<Exit, Error> {
         if !self.common.hosts.is_empty() {
             let CommandLine { matches, words } = line;
@@ -111,10 +110,11 @@ impl Cli {
             return command.run(common).await;
         }
         match status::Status::default().run(common).await {
-            Err(Error::Control(ControlError::NoService { .. })) => {
-                let help = Cli::command().render_help();
-                to_stderr_bare(&help.to_string());
-                Ok(Exit::Usage)
+            error @ Err(Error::Control(ControlError::NoService { .. })) => {
+                to_stderr(
+                    "without a command, this is status; `connect-cli --help' lists all others",
+                );
+                error
             }
             other => other,
         }
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn words_that_people_try_are_taken_and_none_is_shown() {
+    fn words_that_people_try_are_taken_and_shown_beside_the_command() {
         let command = |line: &str| Cli::try_parse_from(line.split(' ')).unwrap().command;
         let is = |line, wanted: fn(&Command) -> bool| {
             assert!(command(line).as_ref().is_some_and(wanted), "{line}");
@@ -176,15 +176,10 @@ mod tests {
         assert!(command("c").is_none());
         let help = Cli::command().render_long_help().to_string();
         let commands = help.split("Options:").next().unwrap();
-        for word in [
-            "  up ",
-            "  down ",
-            "  list ",
-            "  log ",
-            "  show ",
-            "  version ",
-        ] {
-            assert!(!commands.contains(word), "{word}: {commands}");
+        for word in ["up", "down", "list", "log", "show"] {
+            assert!(!commands.contains(&format!("\n  {word} ")), "{word}");
+            let shown = format!("(also: {word})");
+            assert_eq!(commands.matches(&shown).count(), 1, "{commands}");
         }
     }
 

@@ -22,6 +22,7 @@ mod interrupt;
 mod output;
 #[cfg(feature = "schema")]
 pub mod schema;
+mod tips;
 
 use std::io;
 use std::process::ExitCode;
@@ -68,9 +69,8 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             let fatal = Fatal::new(error.exit(), error);
-            let text = fatal.error.to_string();
-            let text = output::text::clean(&text);
-            Stream::Err.last_line(format!("connect-cli: {text}"));
+            let text = output::for_stderr(&format!("connect-cli: {}", fatal.error));
+            Stream::Err.last_line(text);
             fatal.exit.into()
         }
     }
@@ -84,11 +84,12 @@ pub fn command_line() -> clap::Command {
 
 /// What the command line asks for, and how it was given.
 fn parse() -> Result<(Cli, CommandLine), clap::Error> {
-    let matches = Cli::command().try_get_matches()?;
     let words = std::env::args_os().skip(1);
-    let words = words
+    let words: Vec<String> = words
         .map(|word| word.to_string_lossy().into_owned())
         .collect();
+    let matches = Cli::command().try_get_matches();
+    let matches = matches.map_err(|error| tips::advised(error, &Cli::command(), &words))?;
     let cli = Cli::from_arg_matches(&matches)?;
     Ok((cli, CommandLine { matches, words }))
 }

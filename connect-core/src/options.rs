@@ -198,7 +198,8 @@ impl CoreOptions {
 
 /// tripe service to handle addition and removal of peers: core, liveness and script helpers in one
 #[derive(Debug, Parser)]
-#[command(name = "connect", version = VERSION, infer_long_args = true, args_override_self = true)]
+#[command(name = "connect", version = VERSION, infer_long_args = true, args_override_self = true,
+    max_term_width = 80)]
 pub(crate) struct ConnectOptions {
     /// Options shared with connect-core.
     #[command(flatten)]
@@ -225,7 +226,7 @@ pub(crate) struct ConnectOptions {
 /// Core of the connect service, for helpers that are started separately
 #[derive(Debug, Parser)]
 #[command(name = "connect-core", version = VERSION, infer_long_args = true, args_override_self = true,
-    args_conflicts_with_subcommands = true)]
+    max_term_width = 80, args_conflicts_with_subcommands = true)]
 pub(crate) struct CoreOnlyOptions {
     /// Options shared with connect.
     #[command(flatten)]

@@ -10,7 +10,7 @@ use tripe_admin::Interval;
 
 /// Run the scripts of the connect service.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "connect-ifscripts", version)]
+#[command(name = "connect-ifscripts", version, max_term_width = 80)]
 pub(crate) struct Options {
     /// How many ifup and ifdown scripts may run at once, over all peers.
     // 64 of each kind need less than 400 of the 1,024 descriptors that a process usually may have.

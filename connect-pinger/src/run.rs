@@ -23,7 +23,7 @@ use crate::machine::{Input, Machine, Output};
 
 /// Liveness helper of the connect service: decides when peers are pinged.
 #[derive(Debug, Parser)]
-#[command(name = "connect-pinger", version)]
+#[command(name = "connect-pinger", version, max_term_width = 80)]
 struct Options {
     #[command(flatten)]
     helper: HelperOptions,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `events`: the state of everything, and then what happens, as it happens.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use clap::Args;
@@ -21,8 +22,9 @@ use crate::output::event_text;
 use crate::output::paint::Paint;
 use crate::output::report::{PeerReport, ServiceReport};
 use crate::output::status_text;
+use crate::output::summary::Summary;
 use crate::output::text;
-use crate::output::{Output, SCHEMA};
+use crate::output::{Output, SCHEMA, to_stderr};
 
 /// The time of an event as people read it.
 const TIME: &str = "%F %T%.3f";
@@ -31,7 +33,7 @@ const TIME: &str = "%F %T%.3f";
 /// no more than these are worth reading.
 const WAITING: usize = 10_000;
 
-/// Show what happens, as it happens
+/// Show what happens, as it happens (also: log)
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Prints the state of the service and its peers, and then each later event, so that nothing is \
@@ -116,8 +118,10 @@ impl Events {
         let filter = EventFilter {
             peers: self.peers.iter().map(String::as_str).collect(),
             kinds: self.kinds.iter().copied().collect(),
-            state: !self.no_snapshot,
+            // Without the state nothing would tell that a peer is not known.
+            state: !(self.no_snapshot && self.peers.is_empty()),
         };
+        let mut unseen: BTreeSet<&str> = self.peers.iter().map(String::as_str).collect();
         let control = common.observe().await?;
         let mut subscription = Subscription::begin(control, filter)?;
         let out = &mut common.out;
@@ -126,8 +130,15 @@ impl Events {
         let mut seq = 0;
         loop {
             let item = subscription.next().await?;
-            if let StreamItem::Event(event) = &item {
-                seq = event.seq;
+            match &item {
+                StreamItem::Event(event) => seq = event.seq,
+                StreamItem::Rows(rows) => {
+                    rows.list.iter().for_each(|peer| {
+                        unseen.remove(peer.name.as_str());
+                    });
+                }
+                StreamItem::Live(_) => std::mem::take(&mut unseen).into_iter().for_each(missing),
+                _ => {}
             }
             match (item, &mut table) {
                 (StreamItem::Live(_), Some(_)) => {
@@ -137,7 +148,8 @@ impl Events {
                 (item, Some(beginning)) => beginning.take(item)?,
                 (StreamItem::Event(event), None) => self.event(&event, out)?,
                 (StreamItem::Dropped(events), None) => self.dropped(seq, events, out)?,
-                (StreamItem::Live(_), None) if self.no_snapshot => {}
+                (StreamItem::Live(_) | StreamItem::Service(_) | StreamItem::Rows(_), None)
+                    if self.no_snapshot => {}
                 (item, None) => seq = state_line(item, out)?,
             }
         }
@@ -146,7 +158,8 @@ impl Events {
     /// Shows the table, and what has happened since it was begun.
     fn show(&self, beginning: Beginning, seq: u64, out: &mut Output) -> Result<(), Error> {
         let service = beginning.service.ok_or(ControlError::Unexpected)?;
-        status_text::show(&service, &beginning.peers, false, out)?;
+        let summary = Summary::of(&beginning.peers);
+        status_text::show(&service, &summary, &beginning.peers, false, out)?;
         out.line_flushed("")?;
         for event in &beginning.events {
             self.event(event, out)?;
@@ -184,6 +197,14 @@ impl Events {
         let line = format!("! {events} left out here, because this program read too slowly");
         out.painted_flushed(&(line, Paint::Bad))
     }
+}
+
+/// Says that a peer whose events are wanted is not known, and may never be.
+fn missing(peer: &str) {
+    to_stderr(&format!(
+        "the server neither has nor should have a peer {peer} (`connect-cli status' lists those); \
+         events of it are shown if there are any"
+    ));
 }
 
 /// The state until it is complete, for a table.

@@ -18,7 +18,7 @@ use crate::output::peer_text;
 use crate::output::report::PeerReport;
 use crate::output::script_report::RecentReport;
 
-/// Show everything about one peer
+/// Show everything about one peer (also: show)
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Examples:\n\
@@ -86,7 +86,7 @@ impl Info {
             })?;
         } else {
             for (text, paint) in peer_text::lines(&self.peer, &detail) {
-                common.out.painted(paint, &text)?;
+                common.out.sentence(paint, &text, peer_text::VALUES)?;
             }
         }
         Ok(Exit::Success)

@@ -8,7 +8,7 @@ use connect_runtime::exit::Exit;
 use tripe_admin::Interval;
 
 use super::wait::{self, Goal};
-use super::{admin, submit};
+use super::{admin, not_at_server, submit};
 use crate::common::{Common, Pace};
 use crate::completing;
 use crate::error::Error;
@@ -35,7 +35,7 @@ pub(crate) struct PlainOptions {
 /// What the service, or the server, is to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Shortcut {
-    /// Make an active connection to a peer
+    /// Make an active connection to a peer (also: up)
     #[command(
         alias = "up",
         after_help = "\
@@ -71,7 +71,7 @@ pub(crate) enum Shortcut {
         #[arg(add = completing::peers())]
         peer: String,
     },
-    /// Remove a peer from the server
+    /// Remove a peer from the server (also: down)
     #[command(
         alias = "down",
         after_help = "\
@@ -170,10 +170,15 @@ impl Shortcut {
                     .await
             }
             Shortcut::Kill { options, peer } => {
-                if options.wait {
-                    return wait::kill(common, peer, options.json).await;
+                let killed = if options.wait {
+                    wait::kill(common, peer.clone(), options.json).await
+                } else {
+                    admin::kill(common, peer.clone(), options.json).await
+                };
+                match killed {
+                    Err(error) => Err(not_at_server::explained(error, peer, common).await),
+                    ended => ended,
                 }
-                admin::kill(common, peer, options.json).await
             }
             Shortcut::Passive {
                 options,

@@ -22,9 +22,10 @@ use crate::interrupt::until_unread;
 use crate::output::json;
 use crate::output::report::{PeerReport, ServiceReport};
 use crate::output::status_text;
+use crate::output::summary::Summary;
 use crate::output::{Output, SCHEMA};
 
-/// Show the service and a table of its peers
+/// Show the service and a table of its peers (also: list)
 #[derive(Args, Debug, Default)]
 #[command(after_help = after_help())]
 pub(crate) struct Status {
@@ -34,7 +35,7 @@ pub(crate) struct Status {
     /// Print JSON.
     #[arg(long)]
     json: bool,
-    /// Cut nothing, however wide the table becomes.
+    /// Cut and break nothing, however wide the table becomes.
     #[arg(long, conflicts_with = "json")]
     wide: bool,
     /// Go on until interrupted: on a terminal the table is renewed in its place, elsewhere it is
@@ -174,12 +175,14 @@ impl Status {
             report.end()?;
         } else {
             let mut rows = Vec::new();
+            let mut summary = Summary::default();
             while let Some(peers) = reader.next().await? {
+                peers.iter().for_each(|peer| summary.add(peer));
                 rows.extend(peers.into_iter().filter(|peer| asked_for(peer)));
             }
             renewed = self.watch && out.begin_screen()?;
             if self.peers.is_empty() || !rows.is_empty() {
-                status_text::show(&service, &rows, self.wide, out)?;
+                status_text::show(&service, &summary, &rows, self.wide, out)?;
             }
             if !self.peers.is_empty() {
                 status_text::show_more(&rows, out)?;

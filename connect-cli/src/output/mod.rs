@@ -221,25 +221,29 @@ pub(crate) fn to_stderr(text: &str) {
     to_stderr_bare(&format!("connect-cli: {text}"));
 }
 
-/// Prints a message on standard error, without the program's name: on a terminal in lines that fit
-/// there.
+/// Prints a message on standard error, without the program's name: in lines that fit on the
+/// terminal, or in `COLUMNS`.
 pub(crate) fn to_stderr_bare(text: &str) {
-    let text = text::clean(text);
-    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
     // Standard error may be the closed end of a pipe; then nobody reads it.
-    let _ = writeln!(
-        io::stderr(),
-        "{}",
-        fitted(&text, size.map(|size| size.ws_col))
-    );
+    let _ = writeln!(io::stderr(), "{}", for_stderr(text));
 }
 
-/// A message in lines that fit on a terminal of so many columns; elsewhere as it is.
-fn fitted(text: &str, terminal: Option<u16>) -> String {
-    if terminal.is_none() {
+/// A message as it is written to standard error.
+pub(crate) fn for_stderr(text: &str) -> String {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok();
+    let columns = std::env::var("COLUMNS").ok();
+    let text = text::clean(text);
+    let text = text::without_numbers(&text);
+    fitted(&text, size.map(|size| size.ws_col), columns.as_deref())
+}
+
+/// A message in lines that fit on a terminal of so many columns, or in as many as `COLUMNS` says;
+/// elsewhere as it is.
+fn fitted(text: &str, terminal: Option<u16>, columns: Option<&str>) -> String {
+    if terminal.is_none() && columns.is_none() {
         return text.to_owned();
     }
-    let options = textwrap::Options::new(width(terminal, None)).break_words(false);
+    let options = textwrap::Options::new(width(terminal, columns)).break_words(false);
     textwrap::fill(text, options)
 }
 
@@ -248,11 +252,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_broken_on_a_terminal_only() {
+    fn a_message_is_broken_on_a_terminal_or_as_columns_says() {
         let text = "one two three\n  four";
-        assert_eq!(fitted(text, None), text);
-        assert_eq!(fitted(text, Some(8)), "one two\nthree\n  four");
-        assert_eq!(fitted(text, Some(0)), text, "a terminal that has no size");
+        assert_eq!(fitted(text, None, None), text);
+        let broken = "one two\nthree\n  four";
+        assert_eq!(fitted(text, Some(8), None), broken);
+        assert_eq!(fitted(text, Some(8), Some("80")), broken);
+        assert_eq!(fitted(text, None, Some("8")), broken);
+        assert_eq!(
+            fitted(text, Some(0), None),
+            text,
+            "a terminal that has no size"
+        );
     }
 
     const ODD: &str = "a\x1b[2Jb\u{202e}c\u{9b}\u{7f}";

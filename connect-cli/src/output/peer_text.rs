@@ -10,6 +10,9 @@ use super::report::ReconnectOutcome;
 use super::text;
 use super::{event_text, lookup_text, status_text, summary};
 
+/// How far the values of the figures stand to the right; longer ones go on there.
+pub(crate) const VALUES: usize = 14;
+
 /// Everything about a peer, with nothing in it that commands the terminal.
 pub(crate) fn lines(name: &str, detail: &PeerDetail) -> Vec<(String, Paint)> {
     let mut lines = vec![(format!("peer {}", text::clean(name)), Paint::Heading)];

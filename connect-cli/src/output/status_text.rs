@@ -16,22 +16,19 @@ use super::paint::Paint;
 use super::probing_text;
 use super::script_text;
 use super::summary::{Summary, is_missing, stale_record};
-use super::table::{Cell, Column, Table};
+use super::table::{Cell, Column, Narrowed, Table};
 use super::text;
 
-/// Shows the service and the table of its peers.
+/// Shows the service and a table of peers. `summary` is of all peers, also those that are not in
+/// the table.
 pub(crate) fn show(
     service: &ServiceStatus,
+    summary: &Summary,
     peers: &[PeerStatus],
     wide: bool,
     out: &mut Output,
 ) -> io::Result<()> {
-    let summary = Summary::of(peers);
-    out.sentence(
-        Paint::Heading,
-        &text::clean(&headline(service, &summary)),
-        2,
-    )?;
+    out.sentence(Paint::Heading, &text::clean(&headline(service, summary)), 2)?;
     for fault in faults(service).into_iter().chain(summary.missing()) {
         out.sentence(Paint::Bad, &format!("! {}", text::clean(&fault)), 2)?;
     }
@@ -315,8 +312,8 @@ pub(crate) fn last(ping: LastPing) -> String {
 pub(crate) const fn peer_columns() -> [Column; 8] {
     [
         Column::new("PEER", false, Some(12)),
-        Column::new("STATE", false, None),
-        Column::new("ADDRESS", false, Some(12)),
+        Column::new("STATE", false, Some(16)).narrowed(Narrowed::Continued),
+        Column::new("ADDRESS", false, Some(12)).narrowed(Narrowed::CutBeforePort),
         Column::new("LAST", true, None),
         Column::new("MEAN", true, None),
         Column::new("LOSS", true, None),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Plain tables: aligned columns, cut where a terminal is too narrow. The rows are made twice, once
-//! for the widths and once to be shown, so that a long table need not be kept.
+//! Plain tables: aligned columns, cut or continued on the next line where a terminal is too narrow.
+//! The rows are made twice, once for the widths and once to be shown, so that a long table need not
+//! be kept.
 
 use std::borrow::Cow;
 
@@ -12,23 +13,41 @@ use super::text::clean;
 /// The number of spaces between two columns.
 const GAP: usize = 2;
 
+/// What happens to a cell that is wider than its column.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Narrowed {
+    /// It loses its end.
+    Cut,
+    /// It loses its middle: what follows the last colon, such as a port, stays.
+    CutBeforePort,
+    /// Its next words stand below.
+    Continued,
+}
+
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
     title: &'static str,
     right: bool,
     least: Option<usize>,
+    narrowed: Narrowed,
 }
 
 impl Column {
     /// A column. `right`: whether its cells are aligned to the right, as numbers should be.
-    /// `least`: how narrow it may become when the table is too wide. Columns on the right are cut
-    /// first.
+    /// `least`: how narrow it may become when the table is too wide. Columns that are continued
+    /// become narrower first, then those on the right.
     pub(crate) const fn new(title: &'static str, right: bool, least: Option<usize>) -> Self {
         Column {
             title,
             right,
             least,
+            narrowed: Narrowed::Cut,
         }
+    }
+
+    /// The column, with another way to show what is too wide.
+    pub(crate) const fn narrowed(self, narrowed: Narrowed) -> Self {
+        Column { narrowed, ..self }
     }
 }
 
@@ -60,6 +79,25 @@ impl<T: Into<String>> From<T> for Cell {
 pub(crate) struct Table<R> {
     columns: Vec<Column>,
     rows: R,
+}
+
+/// The lines of a cell.
+fn cell_lines(text: &str, width: usize, narrowed: Narrowed) -> Vec<String> {
+    match narrowed {
+        Narrowed::Cut => vec![cut(text, width)],
+        Narrowed::CutBeforePort => {
+            let port = text.rfind(':').and_then(|at| text.get(at..));
+            let port = port.filter(|port| text.width() > width && port.width() < width);
+            let port = port.unwrap_or_default();
+            let rest = text.get(..text.len() - port.len()).unwrap_or_default();
+            vec![cut(rest, width.saturating_sub(port.width())) + port]
+        }
+        Narrowed::Continued => {
+            let options = textwrap::Options::new(width).break_words(false);
+            let lines = textwrap::wrap(text, options).into_iter();
+            lines.map(|line| cut(&line, width)).collect()
+        }
+    }
 }
 
 /// The text, cut to `width` columns with a mark at the end if it is longer.
@@ -100,11 +138,14 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
         }
         let total: usize = widths.iter().map(|width| width + GAP).sum();
         let mut excess = total.saturating_sub(GAP).saturating_sub(width);
-        for (width, column) in widths.iter_mut().zip(&self.columns).rev() {
-            if let Some(least) = column.least {
-                let given = width.saturating_sub(least).min(excess);
-                *width -= given;
-                excess -= given;
+        for continued in [true, false] {
+            for (width, column) in widths.iter_mut().zip(&self.columns).rev() {
+                let is_next = (column.narrowed == Narrowed::Continued) == continued;
+                if let Some(least) = column.least.filter(|_| is_next) {
+                    let given = width.saturating_sub(least).min(excess);
+                    *width -= given;
+                    excess -= given;
+                }
             }
         }
         widths
@@ -120,7 +161,26 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
             .collect();
         std::iter::once(headings)
             .chain(self.rows.clone())
-            .map(move |cells| self.line(&cells, &widths, colour))
+            .flat_map(move |cells| self.row(&cells, &widths, colour))
+    }
+
+    /// The lines of a row.
+    fn row(&self, cells: &[Cell], widths: &[usize], colour: bool) -> Vec<String> {
+        let columns = self.columns.iter().zip(widths);
+        let texts: Vec<Vec<String>> = cells
+            .iter()
+            .zip(columns)
+            .map(|(cell, (column, width))| cell_lines(&cell.text, *width, column.narrowed))
+            .collect();
+        let height = texts.iter().map(Vec::len).max().unwrap_or(1);
+        let lines = (0..height).map(|at| {
+            let parts = cells.iter().zip(&texts).map(|(cell, texts)| Cell {
+                text: texts.get(at).cloned().unwrap_or_default(),
+                paint: cell.paint,
+            });
+            self.line(&parts.collect::<Vec<Cell>>(), widths, colour)
+        });
+        lines.collect()
     }
 
     fn line(&self, cells: &[Cell], widths: &[usize], colour: bool) -> String {
@@ -128,7 +188,7 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
         // Spaces before the next cell, written only once there is one: no line ends with blanks.
         let mut pending = 0;
         for ((cell, column), width) in cells.iter().zip(&self.columns).zip(widths) {
-            let text = cut(&cell.text, *width);
+            let text = cell.text.clone();
             let blanks = width.saturating_sub(text.width());
             let (before, after) = if column.right {
                 (blanks, 0)
@@ -196,6 +256,43 @@ mod tests {
         let lines: Vec<String> = table().lines(1, false).collect();
         assert_eq!(lines[1], "ali…  192.0.…  1.5ms");
         assert_eq!(lines[3], "東京  x");
+    }
+
+    #[test]
+    fn a_port_is_kept_and_long_words_go_on_below() {
+        let columns = [
+            Column::new("PEER", false, Some(4)),
+            Column::new("STATE", false, Some(9)).narrowed(Narrowed::Continued),
+            Column::new("ADDRESS", false, Some(10)).narrowed(Narrowed::CutBeforePort),
+            Column::new("LAST", true, None),
+        ];
+        let row = |peer: &str, state: &str, address: &str| -> Vec<Cell> {
+            vec![peer.into(), state.into(), address.into(), "1.5ms".into()]
+        };
+        let rows = vec![
+            row("alice", "up, on-up killed (S15)", "192.0.2.1:4070"),
+            row("bob", "up", "[2001:db8::1:2:3:4:5]:4070"),
+            row("carol", "up", "192.0.2.1"),
+        ];
+        let table = Table::new(columns, rows.into_iter());
+        // What can go on below does so before anything is cut.
+        let lines: Vec<String> = table.lines(51, false).collect();
+        assert_eq!(
+            lines,
+            [
+                "PEER   STATE      ADDRESS                      LAST",
+                "alice  up, on-up  192.0.2.1:4070              1.5ms",
+                "       killed",
+                "       (S15)",
+                "bob    up         [2001:db8::1:2:3:4:5]:4070  1.5ms",
+                "carol  up         192.0.2.1                   1.5ms",
+            ]
+        );
+        let lines: Vec<String> = table.lines(35, false).collect();
+        assert_eq!(lines[1], "alice  up, on-up  192.…:4070  1.5ms");
+        assert_eq!(lines[4], "bob    up         [200…:4070  1.5ms");
+        let lines: Vec<String> = table.lines(usize::MAX, false).collect();
+        assert_eq!(lines.len(), 4);
     }
 
     #[test]

@@ -106,6 +106,28 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
+/// A message without the numbers that the standard library adds to the system's errors: they tell
+/// people nothing.
+pub(crate) fn without_numbers(text: &str) -> Cow<'_, str> {
+    const BEFORE: &str = " (os error ";
+    let mut parts = text.split(BEFORE);
+    let mut kept = parts.next().unwrap_or_default().to_owned();
+    let before = kept.len();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                kept.push_str(rest);
+            }
+            _ => kept.extend([BEFORE, part]),
+        }
+    }
+    if before == text.len() {
+        Cow::Borrowed(text)
+    } else {
+        Cow::Owned(kept)
+    }
+}
+
 /// Whether a shell takes a character as it is.
 pub(crate) fn is_plain(c: char) -> bool {
     (c.is_alphanumeric() && !peerdb::is_invisible(c)) || "_-+=./:,@%".contains(c)
@@ -129,7 +151,7 @@ fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
         "unknown-peer" => {
             "there is no such peer; `connect-cli status' lists the peers that the server has or \
-             should have"
+             should have; `connect-cli reload' loads a record that was compiled just now"
         }
         "peer-not-added" => {
             "the server does not have the peer now; `connect-cli active' makes a connection, \
@@ -278,6 +300,18 @@ mod tests {
         assert_eq!(clean(&bytes::decode(b"a\xffb")), "a\\xffb");
         assert!(matches!(clean("plain ü"), Cow::Borrowed(_)));
         assert_eq!(failure(&["odd\x07".into()]), "odd\\u{7}");
+    }
+
+    #[test]
+    fn the_numbers_of_system_errors_are_left_out() {
+        for (text, shown) in [
+            ("plain", "plain"),
+            ("x (No such file (os error 2)); y", "x (No such file); y"),
+            ("a (os error 2) b (os error 13)", "a b"),
+            ("a (os error x), (os error 2", "a (os error x), (os error 2"),
+        ] {
+            assert_eq!(without_numbers(text), shown);
+        }
     }
 
     #[test]

@@ -350,6 +350,25 @@ fn what_would_be_done_with_a_peer_is_explained() -> Result {
 }
 
 #[test]
+fn the_environment_of_hooks_is_named_wherever_there_are_hooks() -> Result {
+    let place = Place::new()?;
+    let peer = "peer = INET 192.0.2.1 4070\nwatch = t\n";
+    let keys = ["ifup = /x/up", "on-up = /x/hook"];
+    place.write(
+        "peers.in",
+        &format!(
+            "[both]\n{peer}{}\n{}\n[hook]\n{peer}{}\n[plain]\n{peer}{}\n",
+            keys[0], keys[1], keys[1], keys[0]
+        ),
+    )?;
+    for (name, has_hooks) in [("both", true), ("hook", true), ("plain", false)] {
+        let shown = place.run(&format!("db explain {name} peers.in"))?;
+        assert_eq!(shown.stdout.contains("H_..."), has_hooks, "{shown}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_static_peer_that_comes_back_is_explained_and_one_that_cannot_is_found() -> Result {
     let place = Place::new()?;
     place.write(

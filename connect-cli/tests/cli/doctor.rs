@@ -164,13 +164,18 @@ fn the_last_runs_of_each_peer_are_told_with_their_last_lines() -> Result {
         {"kind": "connect", "end": {"exited": 0}, "ago": 3, "output": []},
     ]);
     let mut unknown = peer("bob", &[])?;
-    unknown.scripts.failed = vec![FailedScript {
-        kind: ScriptKind::Ifup,
-        failure: ScriptFailure::Lost,
+    let failed_script = |kind, failure| FailedScript {
+        kind,
+        failure,
         ago: 5,
-    }];
+    };
+    unknown.scripts.failed = vec![
+        failed_script(ScriptKind::Ifup, ScriptFailure::Lost),
+        failed_script(ScriptKind::OnUp, ScriptFailure::Exited(3)),
+    ];
     let lost = serde_json::json!([
         {"kind": "ifup", "end": "lost", "ago": 5, "output": ["address set"]},
+        {"kind": "on-up", "end": {"exited": 3}, "ago": 4, "output": []},
     ]);
     let well = serde_json::json!([
         {"kind": "ifup", "end": {"exited": 0}, "ago": 90, "output": ["address set"]},

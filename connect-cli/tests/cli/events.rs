@@ -306,6 +306,39 @@ fn filters_are_passed_on() -> Result {
 }
 
 #[test]
+fn a_peer_that_is_not_known_is_told_at_once() -> Result {
+    let place = Place::new()?;
+    for line in [
+        "events --peer alice --peer nemo",
+        "log --peer alice --peer nemo --no-snapshot",
+    ] {
+        let mut replies = snapshot()?;
+        replies.push(event(41, Some("alice"), EventKind::Keys {}));
+        let steps = replies.into_iter().map(Step::Reply);
+        let core = place.core(Script::steps(steps.chain([Step::Close])))?;
+        let outcome = place.run(line)?;
+        let Some(Request::Events(filter)) = core.asked()? else {
+            return Err("asked for something else".into());
+        };
+        assert!(filter.state);
+        assert!(
+            outcome.stderr.contains("should have a peer nemo"),
+            "{outcome}"
+        );
+        assert!(!outcome.stderr.contains("a peer alice"), "{outcome}");
+        assert!(
+            outcome.stdout.contains("alice         keys agreed"),
+            "{outcome}"
+        );
+        assert_eq!(
+            outcome.stdout.contains("PEER"),
+            !line.contains("--no-snapshot")
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn every_kind_can_be_asked_for() {
     let mut shown = Vec::new();
     for reply in events() {

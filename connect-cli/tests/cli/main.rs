@@ -27,3 +27,4 @@ mod support;
 mod top;
 mod wait;
 mod watch;
+mod width;

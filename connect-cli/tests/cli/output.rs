@@ -119,7 +119,6 @@ fn a_result_that_cannot_be_written_is_an_error() -> Result {
 fn a_wrong_command_line_is_told_with_code_2() -> Result {
     let place = Place::new()?;
     for line in [
-        "",
         "nonsense",
         "info",
         "status --nonsense",

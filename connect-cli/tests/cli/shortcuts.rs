@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The commands of the service that have commands of their own here, and `kill`.
 
-use connect_ipc::control::Reply;
+use connect_ipc::control::{PeerState, Reply, SCHEMA};
 use insta::assert_snapshot;
 
-use crate::support::{Place, Result, Script};
+use crate::support::{Place, Result, Script, peer};
 
 #[test]
 fn each_command_gives_its_command() -> Result {
@@ -78,6 +78,44 @@ fn a_peer_named_like_an_option_is_killed_by_either_kind_of_server() -> Result {
         let outcome = place.run("kill -- -quiet")?;
         tripe.finish()?;
         assert_eq!(outcome.code, Some(0), "{outcome}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_peer_that_is_not_at_the_server_any_more_is_explained_when_it_is_to_be_removed() -> Result {
+    for (state, next_add_ms, wanted) in [
+        (
+            PeerState::Gone,
+            Some(4_000),
+            "to stop that, remove when-dead or auto from its record",
+        ),
+        (
+            PeerState::Gone,
+            None,
+            "it is gone, and the service does not add it again by itself",
+        ),
+        (
+            PeerState::Killed,
+            None,
+            "it is killed, and the service does not add it again",
+        ),
+    ] {
+        let mut status = peer("bob", &[])?;
+        status.state = state;
+        status.connection.next_add_ms = next_add_ms;
+        let detail = serde_json::from_value(serde_json::json!({
+            "schema": SCHEMA, "status": status, "record": null, "scripts": [], "recent": [],
+        }))?;
+        let place = Place::new()?;
+        let tripe = place.tripe(&[("KILL bob", "FAIL unknown-peer bob\n")])?;
+        let core = place.core(Script::replies([Reply::Peer(Box::new(detail))]))?;
+        let outcome = place.run("down bob")?;
+        tripe.finish()?;
+        core.asked()?;
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert!(outcome.stderr.contains(wanted), "{outcome}");
+        assert!(!outcome.stderr.contains("unknown-peer"), "{outcome}");
     }
     Ok(())
 }

@@ -67,8 +67,13 @@ fn without_a_command_the_state_is_shown_if_there_is_a_service() -> Result {
         core.asked()?;
     }
     let none = place.run("")?;
-    assert_eq!(none.code, Some(2));
-    assert!(none.stderr.contains("Usage: connect-cli"), "{none}");
+    assert_eq!(none.code, Some(69));
+    assert!(
+        none.stderr.contains("no connect service is running here"),
+        "{none}"
+    );
+    assert!(none.stderr.contains("`connect-cli --help' lists"), "{none}");
+    assert!(!none.stderr.contains("\\n"), "{none}");
     Ok(())
 }
 

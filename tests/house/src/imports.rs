@@ -23,7 +23,7 @@ const LAYERS: [(&str, &[Layer]); 2] = [
             &["completing"],
             &["common", "interrupt"],
             &["error"],
-            &["client", "output"],
+            &["client", "output", "tips"],
         ],
     ),
     (

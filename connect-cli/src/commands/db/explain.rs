@@ -247,7 +247,10 @@ impl Plan {
         Some(match (has(Pair::Interface), has(Pair::Hooks)) {
             (true, false) => "environment of ifup and ifdown, beside A_... from the server",
             (false, true) => "environment of hooks, beside A_... from the server and H_...",
-            (true, true) => "environment of ifup, ifdown and hooks, beside A_... from the server",
+            (true, true) => {
+                "environment of ifup, ifdown and hooks, beside A_... from the server, and H_... of \
+                 hooks"
+            }
             (false, false) => return None,
         })
     }

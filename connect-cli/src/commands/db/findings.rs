@@ -95,7 +95,7 @@ pub(crate) fn summary(remarks: &[Remark]) -> String {
     )
 }
 
-/// Prints remarks, one line each.
+/// Prints remarks, one line each; on a terminal, in lines that fit there.
 pub(crate) fn print(remarks: &[Remark], common: &mut Common) -> io::Result<()> {
     for remark in remarks {
         let paint = match remark.severity {
@@ -103,7 +103,7 @@ pub(crate) fn print(remarks: &[Remark], common: &mut Common) -> io::Result<()> {
             Severity::Warning => Paint::Doubtful,
             Severity::Hint => Paint::Plain,
         };
-        common.out.painted(paint, &remark.text)?;
+        common.out.sentence(paint, &remark.text, 2)?;
     }
     Ok(())
 }

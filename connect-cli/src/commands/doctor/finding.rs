@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What the doctor has found.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::output::text;
@@ -86,6 +88,10 @@ impl Section<'_> {
     }
 
     fn push(&mut self, severity: Severity, text: String, remedy: Option<&str>) {
+        let text = match text::without_numbers(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(plain) => plain,
+        };
         self.findings.0.push(Finding {
             area: self.area,
             severity,

@@ -128,7 +128,12 @@ fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
         }
         ScriptKind::Disconnect => "correct it; it runs when the peer is removed again".to_owned(),
         ScriptKind::OnUp | ScriptKind::OnDown => {
-            "correct it; it runs when the peer's connection changes again".to_owned()
+            format!(
+                "correct it; it runs when the peer's connection changes again, and if it succeeds \
+                 then, this is no longer reported; to have the connection change now: connect-cli \
+                 sabotage {peer}, which acts as if the peer did not answer; a peer without \
+                 connect or knock is removed by that"
+            )
         }
     };
     section.fault(text, &remedy);

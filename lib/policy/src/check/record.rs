@@ -104,10 +104,14 @@ fn watching(record: &Record, rules: &mut Vec<Rule>) {
         rules.push(Rule::LateVerdict { timeout, retries });
     }
     if dynamic && every > timeout.saturating_mul(retries.saturating_sub(1)) {
-        rules.push(Rule::Slow {
-            every,
-            timeout,
-            retries,
+        rules.push(if retries < 2 {
+            Rule::NoAttemptsLeft { retries }
+        } else {
+            Rule::Slow {
+                every,
+                timeout,
+                retries,
+            }
         });
     }
 }
@@ -239,11 +243,7 @@ mod tests {
                     ("every", "1"),
                     ("retries", "1"),
                 ],
-                &[Rule::Slow {
-                    every: 1,
-                    timeout: 10,
-                    retries: 1,
-                }],
+                &[Rule::NoAttemptsLeft { retries: 1 }],
             ),
             (
                 "a",

@@ -94,7 +94,7 @@ pub(crate) enum Rule {
     )]
     LateVerdict { timeout: u32, retries: u32 },
     /// An empty command.
-    #[error("{key} is empty, so an empty command is run: remove the key, or name a command")]
+    #[error("{key} is empty, so nothing can be run: remove the key, or name a command")]
     EmptyCommand { key: Name },
     /// A program's arguments look as if they were meant for a shell.
     #[error(
@@ -155,6 +155,12 @@ pub(crate) enum Rule {
          remove one"
     )]
     ConnectAndKnock,
+    /// A single attempt for a dynamic peer, after which it is reconnected whatever was lost.
+    #[error(
+        "retries is {retries}, so there is no time for a changed address to be noticed before a \
+         dynamic peer counts as down: raise retries"
+    )]
+    NoAttemptsLeft { retries: u32 },
     /// Pings too far apart for a dynamic peer.
     #[error(
         "every is {every} s but should be at most {} s for a dynamic peer (timeout × (retries − 1) \
@@ -277,6 +283,7 @@ impl Fault for Rule {
             | Rule::Unknown { .. }
             | Rule::SameVariable { .. }
             | Rule::PassiveWith { .. }
+            | Rule::NoAttemptsLeft { .. }
             | Rule::Slow { .. }
             | Rule::BackoffMax { .. }
             | Rule::SameInterface { .. }
@@ -315,6 +322,7 @@ impl Fault for Rule {
                 Some("peer")
             }
             Rule::ConnectAndKnock => Some("connect"),
+            Rule::NoAttemptsLeft { .. } => Some("retries"),
             Rule::Slow { .. } => Some("every"),
             Rule::LateVerdict { .. } => Some("timeout"),
             Rule::BackoffMax { .. } => Some("backoff-max"),
