@@ -2,7 +2,7 @@
 //! Events as people read them.
 
 use connect_ipc::event::{DownReason, EventKind, Removal, UpReason};
-use connect_ipc::scripts::{Ended, ScriptKind, Stream};
+use connect_ipc::scripts::{Ended, Stream};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tripe_admin::token;
@@ -100,10 +100,28 @@ fn parts_of_the_service(kind: &EventKind) -> String {
     }
 }
 
-/// A script that had to end was sent `KILL`, but still runs.
-fn survives(script: ScriptKind, pid: Option<i32>) -> String {
-    let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
-    format!("{} had to end, but survives KILL{pid}", script.name())
+/// A script has started, says something, has ended, or still runs although it was sent `KILL`.
+fn one_script(kind: &EventKind) -> String {
+    match kind {
+        EventKind::Survives { script, pid } => {
+            let pid = pid.map_or_else(String::new, |pid| format!(", pid {pid}"));
+            format!("{} had to end, but survives KILL{pid}", script.name())
+        }
+        EventKind::Started { script, pid } => format!("{} started, pid {pid}", script.name()),
+        EventKind::Output {
+            script,
+            stream,
+            line,
+        } => {
+            let mark = match stream {
+                Stream::Stdout => '|',
+                Stream::Stderr => '!',
+            };
+            format!("{} {mark} {line}", script.name())
+        }
+        EventKind::Ended { script, end } => format!("{}: {}", script.name(), script_end(end).0),
+        _ => String::new(),
+    }
 }
 
 /// The journal of scripts has a fault, or scripts wait for places.
@@ -155,20 +173,10 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
             next_ms,
         } => unreachable(*failed_checks, *next_ms),
         EventKind::Reconnecting {} => "reconnecting".to_owned(),
-        EventKind::Survives { script, pid } => survives(*script, *pid),
-        EventKind::Started { script, pid } => format!("{} started, pid {pid}", script.name()),
-        EventKind::Output {
-            script,
-            stream,
-            line,
-        } => {
-            let mark = match stream {
-                Stream::Stdout => '|',
-                Stream::Stderr => '!',
-            };
-            format!("{} {mark} {line}", script.name())
-        }
-        EventKind::Ended { script, end } => format!("{}: {}", script.name(), script_end(end).0),
+        EventKind::Survives { .. }
+        | EventKind::Started { .. }
+        | EventKind::Output { .. }
+        | EventKind::Ended { .. } => one_script(kind),
         EventKind::Database { peers, waiting } => change_text::loaded(*peers, waiting.total()),
         EventKind::DatabaseFault { fault } => format!("database not usable: {fault}"),
         EventKind::Joined {} => "joined the server".to_owned(),

@@ -113,8 +113,6 @@ pub(super) struct Peer {
     pub superseded: Option<Box<Record>>,
     /// Whether the database in use does not have the record any more.
     pub struck: bool,
-    /// Whether the last of its events `up` and `down` is `up`.
-    pub is_up: bool,
     /// Its interface, once known.
     pub ifname: Option<Box<str>>,
     /// Its address in words, quoted as one line, once known. It is changed by
@@ -130,6 +128,15 @@ pub(super) struct Peer {
     pub seen: Monotonic,
     /// How far it was set up by its scripts, for this core or an earlier one.
     pub setups: PeerSetups,
+    /// What its checks have led to.
+    pub outcome: Outcome,
+}
+
+/// What the checks of a peer have led to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Outcome {
+    /// Whether the last of its events `up` and `down` is `up`.
+    pub is_up: bool,
     /// How many pings were not answered, if the server was told to remove it because of that.
     pub killed_for: Option<u32>,
 }
@@ -269,7 +276,6 @@ impl PeerTable {
             record,
             superseded: None,
             struck: false,
-            is_up: false,
             ifname: None,
             address: None,
             algorithms: None,
@@ -277,7 +283,7 @@ impl PeerTable {
             adoption: None,
             seen: now,
             setups: PeerSetups::default(),
-            killed_for: None,
+            outcome: Outcome::default(),
         };
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {

@@ -44,7 +44,7 @@ impl Machine {
         };
         // If it comes back it is another one.
         self.pinger.remembered.remove(name);
-        let removal = match peer.killed_for {
+        let removal = match peer.outcome.killed_for {
             Some(pings) => Removal::Silence { pings },
             None if self.additions.is_under_way(name) => Removal::Replaced,
             None => otherwise,
@@ -60,7 +60,7 @@ impl Machine {
             self.fail_asked(id, &["peer-not-added", name]);
         }
         self.emit(Some(name), || EventKind::Removed(removal));
-        if peer.is_up {
+        if peer.outcome.is_up {
             self.tell_down(name, removal.into());
         }
         self.stop_connect(name);
@@ -98,7 +98,7 @@ impl Machine {
             },
             removal,
             address: peer.address.clone(),
-            has_answered: peer.is_up || peer.adoption().is_some_and(Adoption::has_answered),
+            has_answered: peer.outcome.is_up || peer.adoption().is_some_and(Adoption::has_answered),
         };
         // A new core has not adopted the peers yet that an earlier one has watched.
         let is_expected = |record| peer.adoption().is_some() || departure.is_expected(record);

@@ -172,7 +172,7 @@ impl Machine {
             if let Some(peer) = self.peers.get_mut(id) {
                 peer.setups = saved.setups;
                 peer.algorithms = algorithms;
-                peer.is_up = saved.adoption.is_some_and(|it| it.is_up());
+                peer.outcome.is_up = saved.adoption.is_some_and(|it| it.is_up());
             }
             adopted.extend(saved.adoption.map(|adoption| (id, adoption)));
         }

@@ -130,7 +130,7 @@ impl Machine {
     /// A peer that the server has and that does not answer.
     fn silent(&self, name: &str) -> Option<&Peer> {
         let peer = self.peers.get(self.peers.find(name)?)?;
-        (peer.killed_for.is_none() && is_silent(peer)).then_some(peer)
+        (peer.outcome.killed_for.is_none() && is_silent(peer)).then_some(peer)
     }
 
     /// Adds the peer again if it does not answer and its name has other addresses.

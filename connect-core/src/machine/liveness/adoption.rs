@@ -113,7 +113,7 @@ impl Machine {
         self.peers.adopt(id, adoption);
         if is_known && let Some(peer) = self.peers.get_mut(id) {
             // An earlier core has told it.
-            peer.is_up = is_up;
+            peer.outcome.is_up = is_up;
         }
         tracing::debug!(peer = name, "adopted");
         self.emit(Some(&name), || EventKind::Adopted {});

@@ -128,7 +128,7 @@ impl Machine {
             && let Some(peer) = self.peers.get_mut(id)
             && let Some(adoption) = peer.adoption()
         {
-            peer.killed_for = Some(adoption.liveness.plan().retries);
+            peer.outcome.killed_for = Some(adoption.liveness.plan().retries);
         }
     }
 
@@ -145,7 +145,7 @@ impl Machine {
             && let Some(id) = self.peers.find(name)
             && let Some(peer) = self.peers.get_mut(id)
         {
-            peer.killed_for = None;
+            peer.outcome.killed_for = None;
         }
     }
 

@@ -27,7 +27,7 @@ impl Machine {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
-        let (was_up, hooks) = (peer.is_up, peer.setups.get(Pair::Hooks));
+        let (was_up, hooks) = (peer.outcome.is_up, peer.setups.get(Pair::Hooks));
         if !was_up {
             self.came_up(id, failed_checks);
         }
@@ -40,7 +40,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        peer.is_up = true;
+        peer.outcome.is_up = true;
         let statistics = peer.adoption().map(|it| it.liveness.statistics());
         let has_answered_before = statistics.is_some_and(|it| it.replies > 1);
         let reason = if failed_checks > 0 && has_answered_before {
@@ -58,7 +58,7 @@ impl Machine {
     /// No attempt of a peer's check was answered.
     pub(super) fn went_down(&mut self, id: PeerId) {
         if let Some(peer) = self.peers.get_mut(id)
-            && std::mem::take(&mut peer.is_up)
+            && std::mem::take(&mut peer.outcome.is_up)
         {
             let name = peer.name().to_owned();
             tracing::info!(peer = name, "{name} is down: it does not answer");

@@ -347,8 +347,8 @@ impl Machine {
             }
         }
         // If it was to be killed, the command was lost with the connection.
-        peer.killed_for = None;
-        if another && std::mem::take(&mut peer.is_up) {
+        peer.outcome.killed_for = None;
+        if another && std::mem::take(&mut peer.outcome.is_up) {
             let name = peer.name().to_owned();
             self.tell_down(&name, DownReason::Server);
         }
