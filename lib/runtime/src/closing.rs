@@ -89,7 +89,7 @@ pub fn close_listener(listener: impl AsFd) {
     }
 }
 
-/// Waits while [`CROWD`] sockets or more wait to be closed. Then connections may be accepted.
+/// Waits while `CROWD` sockets or more wait to be closed. Then connections may be accepted.
 pub async fn uncrowded() {
     while QUEUE
         .get()
