@@ -474,8 +474,8 @@ mod tests {
         assert_eq!(sight.lines(&["> FORCEKX p"]), causes);
     }
 
-    /// What is broken by an `ADD` of the peer in the end, which was killed after a lookup of its
-    /// name or for its silence, and was not added the first time.
+    /// What is broken by an `ADD` of the peer in the end, or by the one before, which has failed: the
+    /// peer was killed after a lookup of its name or for its silence.
     fn added_again(pairs: &[(&str, &str)], looked_up: bool) -> Option<Promise> {
         let record: &[(&str, &[(&str, &str)])] = &[("p", pairs)];
         let mut plan = plan(record, Vec::new());
@@ -485,10 +485,13 @@ mod tests {
             let found = Found::Addresses(vec![[198, 18, 0, 9].into()]);
             sight.see(Seen::LookedUp("p", &found)).unwrap();
         } else {
-            sight.lines(&["> WARN connect ping-timeout p attempt 1 of 1"]);
+            sight.lines(&["> WARN connect ping-timeout p attempt 1 of 1", "< OK"]);
         }
-        let first = ["> KILL p", "< NOTE KILL p", "< OK", ADD, "< BGFAIL c0.0 x"];
-        sight.lines(&first).or_else(|| sight.lines(&[ADD]))
+        let killed = sight.lines(&["> KILL p", "< NOTE KILL p", "< OK"]);
+        assert_eq!(killed, None);
+        let failed = ["< BGDETACH c0.0", "< BGFAIL c0.0 x"];
+        let mut lines = [&[ADD][..], &failed, &[ADD]].into_iter();
+        lines.find_map(|lines| sight.lines(lines))
     }
 
     #[test]

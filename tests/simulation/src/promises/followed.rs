@@ -115,8 +115,15 @@ fn socket(words: &[String]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::Sight;
+    use std::borrow::Cow;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use tripe_lab::LabConfig;
+    use tripe_lab::server::{ClientId, Input, Server, Watch};
+
+    use super::super::testing::{Sight, view};
     use super::*;
+    use crate::world::Truth;
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[
         ("p", &[("peer", "INET p.example 4070"), ("re-resolve", "t")]),
@@ -151,5 +158,43 @@ mod tests {
         assert_eq!(broken(&[4], 1), followed, "not found");
         assert_eq!(broken(&[2], 2), followed, "of the record of q");
         assert_eq!(broken(&[3], 3), followed, "where r is");
+    }
+
+    /// What is broken at the end if the server has `p` at 198.18.0.1, and its partner is here.
+    fn in_the_end(partner: u8, is_dead: bool) -> Option<Promise> {
+        let udp = vec![SocketAddr::from(([10, 0, 0, 1], 4070))];
+        let config = LabConfig {
+            udp: udp.clone(),
+            allow_remote: true,
+            ..LabConfig::new("sock")
+        };
+        let mut server = Server::new(config, udp, 1, UNIX_EPOCH);
+        let client = ClientId(9);
+        let add = Input::Line(client, Cow::Borrowed(b"ADD p INET 198.18.0.1 4070"));
+        for input in [Input::Connect(client, Watch::default()), add] {
+            server.handle(input, Duration::ZERO, &mut Vec::new());
+        }
+        assert_eq!(server.peers().len(), 1);
+        let mut truth = Truth::default();
+        let place = SocketAddr::from(([198, 18, 0, partner], 4070));
+        truth.places.insert("p".to_owned(), place);
+        truth.dead.extend(is_dead.then(|| "p".to_owned()));
+        let mut sight = Sight::new::<Followed>(RECORDS);
+        let seen = view(|view| {
+            let (server, truth) = (Some(&server), &truth);
+            sight.see(Seen::End(View {
+                server,
+                truth,
+                ..view
+            }))
+        });
+        seen.err().map(|(promise, _)| promise)
+    }
+
+    #[test]
+    fn a_peer_that_is_not_where_its_living_partner_is_breaks_it_in_the_end() {
+        assert_eq!(in_the_end(1, false), None);
+        assert_eq!(in_the_end(9, false), Some(Promise::Connected));
+        assert_eq!(in_the_end(9, true), None, "nobody answers there either");
     }
 }

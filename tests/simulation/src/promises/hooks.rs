@@ -2,8 +2,11 @@
 //! P5, as hooks have causes: `on-up` is ordered for a peer that has replied since its last
 //! `on-down`, and `on-down` for one that was unreachable or gone since its last `on-up`. A core
 //! that connects may find that a peer is gone.
+//!
+//! All that core hears in a turn is seen before all that it orders in it, so what happened at the
+//! instant of an order may have come after it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use connect_ipc::RunId;
 use connect_ipc::control::Request;
@@ -13,6 +16,7 @@ use tripe_admin::Note;
 
 use super::tap::{End, Fact};
 use super::{Moment, Rule, Verdict};
+use crate::instant::Instant;
 use crate::plan::Fault;
 use crate::promise::Promise;
 use crate::seen::Seen;
@@ -20,10 +24,10 @@ use crate::seen::Seen;
 /// What has happened to the peers of a host since their last hook.
 #[derive(Debug, Default)]
 pub(super) struct Hooks {
-    /// Those that have replied.
-    replied: BTreeSet<String>,
-    /// Those that were unreachable or gone.
-    ceased: BTreeSet<String>,
+    /// Those that have replied, and when they did last.
+    replied: BTreeMap<String, Instant>,
+    /// Those that were unreachable or gone, and when they were last.
+    ceased: BTreeMap<String, Instant>,
     /// Those whose last hook was ordered before core connected, which may have found them gone.
     met: BTreeSet<String>,
     /// All peers that have had a hook.
@@ -39,21 +43,21 @@ impl Rule for Hooks {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.fact {
             Some(Fact::Ended(command, End::Reply(_))) if command.is_ping() => {
-                self.replied.insert(command.word(0).to_owned());
+                self.replied.insert(command.word(0).to_owned(), now.at);
             }
             // A ping that was not sent counts as an attempt that was not answered.
             Some(Fact::Ended(command, _)) if command.is_ping() => {
-                self.ceased.insert(command.word(0).to_owned());
+                self.ceased.insert(command.word(0).to_owned(), now.at);
             }
             Some(Fact::Job(_, words)) => self.command(words),
             Some(Fact::Note(Note::Kill { peer } | Note::Add { peer, .. })) => {
-                self.ceased.insert(peer.clone());
+                self.ceased.insert(peer.clone(), now.at);
             }
             Some(Fact::Connected) => self.met.clone_from(&self.known),
             _ => {}
         }
         match now.seen {
-            Seen::Ordered(run) if run.setup.is_some() => self.ordered(run),
+            Seen::Ordered(run) if run.setup.is_some() => self.ordered(now.at, run),
             Seen::Asked(_, envelope) => {
                 if let Request::Submit { words } = &envelope.request {
                     self.command(words);
@@ -78,7 +82,7 @@ impl Hooks {
         }
     }
 
-    fn ordered(&mut self, run: &Run) -> Verdict {
+    fn ordered(&mut self, at: Instant, run: &Run) -> Verdict {
         let peer = &run.peer;
         if run.kind.pair() != Pair::Hooks || self.last >= Some(run.run) {
             return Ok(());
@@ -86,14 +90,14 @@ impl Hooks {
         self.last = Some(run.run);
         let has_cause = match run.kind {
             ScriptKind::OnUp => {
-                self.ceased.remove(peer);
+                forget(&mut self.ceased, peer, at);
                 self.met.remove(peer);
-                self.replied.contains(peer)
+                self.replied.contains_key(peer)
             }
             ScriptKind::OnDown => {
-                self.replied.remove(peer);
+                forget(&mut self.replied, peer, at);
                 let sabotaged = self.sabotaged.remove(peer);
-                sabotaged || self.ceased.contains(peer) || self.met.contains(peer)
+                sabotaged || self.ceased.contains_key(peer) || self.met.contains(peer)
             }
             _ => return Ok(()),
         };
@@ -103,6 +107,13 @@ impl Hooks {
         }
         let text = format!("{} {peer} has no cause of its own", run.kind.name());
         Err((Promise::Scripts, text))
+    }
+}
+
+/// What has happened to a peer before a hook is no cause of the next one.
+fn forget(happened: &mut BTreeMap<String, Instant>, peer: &str, at: Instant) {
+    if happened.get(peer).is_some_and(|last| *last < at) {
+        happened.remove(peer);
     }
 }
 
@@ -141,6 +152,20 @@ mod tests {
         assert!(order(&mut sight, 3, ScriptKind::OnUp));
         sight.lines(&["< NOTE KILL p"]);
         assert!(order(&mut sight, 4, ScriptKind::OnDown));
+    }
+
+    #[test]
+    fn what_core_hears_in_the_turn_of_a_hook_is_a_cause_of_the_next_one() {
+        let mut sight = Sight::new::<Hooks>(&[]);
+        ping(&mut sight, "ping-ok 1.0");
+        sight.lines(&["< NOTE KILL p"]);
+        let mut order = |number, kind| {
+            let run = testing::run(number, kind, Some(SetupState::Undone {}));
+            sight.at_once(Seen::Ordered(&run)).is_ok()
+        };
+        assert!(order(1, ScriptKind::OnUp));
+        assert!(order(2, ScriptKind::OnDown));
+        assert!(!order(3, ScriptKind::OnUp), "the reply was before");
     }
 
     #[test]

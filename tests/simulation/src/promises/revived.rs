@@ -138,7 +138,7 @@ impl Revived {
 mod tests {
     use std::sync::Arc;
 
-    use super::super::testing::{Sight, database, joined, plan, view};
+    use super::super::testing::{CORE, Sight, database, joined, plan, view};
     use super::*;
     use crate::world::Truth;
 
@@ -152,9 +152,11 @@ mod tests {
         let mut plan = plan(RECORDS, Vec::new());
         plan.site.hosts[0].auto = vec!["p".to_owned()];
         let mut sight = Sight::of::<Revived>(&plan);
-        let killed = ["> WARN connect ping-timeout p attempt 1 of 1", "> KILL p"];
-        sight.lines(&killed);
-        sight.lines(lines);
+        let told = "WARN connect ping-timeout p attempt 1 of 1";
+        sight.see(Seen::Wrote(CORE, told)).unwrap();
+        // Core writes both in one turn, and the server reads them at the same instant.
+        sight.at_once(Seen::Wrote(CORE, "KILL p")).unwrap();
+        assert_eq!(sight.lines(lines), None);
         sight.later(seconds);
         let core = joined(RECORDS, &[]);
         let truth = Truth {
