@@ -89,7 +89,10 @@ impl Followed {
 
 /// Whether each peer is where its partner is that lives.
 fn in_place(view: &View<'_>) -> Verdict {
-    let present = view.server.map(|server| server.peers()).unwrap_or_default();
+    let present = view
+        .server
+        .map(tripe_lab::server::Server::peers)
+        .unwrap_or_default();
     for peer in present {
         let Some(place) = view.truth.places.get(&peer.name) else {
             continue;
