@@ -90,12 +90,23 @@ impl Machine {
                 self.additions.lookups.set_aside(&name);
                 continue;
             };
+            self.ask_where(&name);
             let number = self.additions.lookups.begin(name, self.now);
             self.tell_scripts(ToScripts::LookUp(Lookup {
                 number,
                 host: address.host,
                 family: address.family,
             }));
+        }
+    }
+
+    /// Asks the server again for an address that it has refused to tell: what is found is compared
+    /// with it.
+    fn ask_where(&mut self, name: &str) {
+        let id = self.peers.find(name);
+        let is_unknown = |id: &PeerId| self.peers.get(*id).is_some_and(|it| it.address.is_none());
+        if let Some(id) = id.filter(is_unknown) {
+            self.ask_address(id);
         }
     }
 

@@ -133,6 +133,30 @@ fn a_peer_whose_name_has_another_address_is_added_again_there() {
 }
 
 #[test]
+fn a_peer_whose_address_the_server_has_not_told_is_followed_too() {
+    let mut rig = Rig::new(&[record("p", DYNAMIC)]);
+    rig.meet(&["p"]);
+    let refused = |line: &str| line.starts_with("ADDR");
+    let sent = rig.sent();
+    assert!(sent.iter().any(|line| refused(line)), "{sent:?}");
+    for line in sent {
+        let answer = if refused(&line) {
+            "FAIL strange-failure"
+        } else {
+            "OK"
+        };
+        rig.hear(answer);
+    }
+    rig.answer_all();
+    rig.observe();
+    miss(&mut rig, 1);
+    miss(&mut rig, 2);
+    rig.answer_all();
+    answer(&mut rig, addresses(&["192.0.2.9"]));
+    assert!(is_killed(&mut rig));
+}
+
+#[test]
 fn nothing_is_disturbed_when_the_address_is_still_among_those_of_the_name() {
     let mut rig = rig(DYNAMIC);
     miss(&mut rig, 1);

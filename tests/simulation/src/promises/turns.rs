@@ -15,8 +15,9 @@ use crate::plan::{Fault, Part};
 use crate::promise::Promise;
 use crate::seen::Seen;
 
-/// How many turns a process may have at one instant.
-const AT_ONCE: u32 = 64;
+/// How many turns a process may have at one instant. After an outage the script helper starts all
+/// scripts of twenty peers at one instant, one each turn, and a peer has six kinds of them.
+const AT_ONCE: u32 = 256;
 
 /// How many turns a process may have in a second, and how many lines it may send.
 const A_SECOND: u32 = 5_000;
