@@ -474,8 +474,8 @@ mod tests {
         assert_eq!(sight.lines(&["> FORCEKX p"]), causes);
     }
 
-    /// What is broken by an `ADD` of the peer in the end, or by the one before, which has failed: the
-    /// peer was killed after a lookup of its name or for its silence.
+    /// What is broken by an `ADD` of the peer in the end, or by the one before, which has failed:
+    /// the peer was killed after a lookup of its name or for its silence.
     fn added_again(pairs: &[(&str, &str)], looked_up: bool) -> Option<Promise> {
         let record: &[(&str, &[(&str, &str)])] = &[("p", pairs)];
         let mut plan = plan(record, Vec::new());
