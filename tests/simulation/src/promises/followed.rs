@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use connect_ipc::lookup::Found;
 use tripe_admin::{Note, split};
+use tripe_lab::server::Server;
 
 use super::tap::{Command, Fact};
 use super::{Moment, Rule, Verdict};
@@ -89,10 +90,7 @@ impl Followed {
 
 /// Whether each peer is where its partner is that lives.
 fn in_place(view: &View<'_>) -> Verdict {
-    let present = view
-        .server
-        .map(tripe_lab::server::Server::peers)
-        .unwrap_or_default();
+    let present = view.server.map(Server::peers).unwrap_or_default();
     for peer in present {
         let Some(place) = view.truth.places.get(&peer.name) else {
             continue;
@@ -122,7 +120,7 @@ mod tests {
     use std::time::{Duration, UNIX_EPOCH};
 
     use tripe_lab::LabConfig;
-    use tripe_lab::server::{ClientId, Input, Server, Watch};
+    use tripe_lab::server::{ClientId, Input, Watch};
 
     use super::super::testing::{Sight, view};
     use super::*;
