@@ -20,7 +20,7 @@ use connect_ipc::scripts::ToScripts;
 use connect_runtime::fault_log::FaultLog;
 use connect_runtime::socket::Socket;
 use connect_runtime::transport::{
-    self, Client, HELLO_LIMIT, HELPER_BACKLOG, Limits, ReceiveError, Receiver, Sender,
+    self, Client, HELLO_LIMIT, HELPER_BACKLOG, Limits, ReceiveError, Receiver, SendError, Sender,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -96,11 +96,17 @@ async fn greet(
     sender: &Sender,
     expected: &[Role],
 ) -> anyhow::Result<Hello> {
-    sender.send(&Hello::new(Role::Core))?;
-    let hello: Hello = timeout(HELLO_LIMIT, receiver.next())
-        .await
-        .context("no hello within ten seconds")??
-        .ok_or(NoHello)?;
+    match sender.send(&Hello::new(Role::Core)) {
+        Err(SendError::Gone) => return Err(NoHello.into()),
+        sent => sent?,
+    }
+    let received = timeout(HELLO_LIMIT, receiver.next()).await;
+    let hello: Option<Hello> = match received.context("no hello within ten seconds")? {
+        // If a client closes its connection and has not read core's hello, that breaks it.
+        Err(ReceiveError::Io(_)) => None,
+        received => received?,
+    };
+    let hello = hello.ok_or(NoHello)?;
     hello.check(expected)?;
     Ok(hello)
 }
