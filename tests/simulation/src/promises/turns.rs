@@ -183,7 +183,7 @@ mod tests {
         let mut verdicts = (0..5_001).map(|_| sight.see(TURN));
         assert!(verdicts.any(|verdict| matches!(verdict, Err((Promise::Turns, _)))));
         let mut sight = Sight::new::<Turns>(&[]);
-        let mut verdicts = (0..65).map(|_| sight.at_once(TURN));
+        let mut verdicts = (0..=AT_ONCE).map(|_| sight.at_once(TURN));
         assert!(verdicts.any(|verdict| verdict.is_err()));
     }
 
