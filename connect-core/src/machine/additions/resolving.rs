@@ -3,7 +3,7 @@
 //! name has another address (key `re-resolve`).
 //!
 //! ```text
-//!   an attempt without reply --> want_lookup --LookUp--> script helper
+//!   an attempt without reply, or a failed check --> want_lookup --LookUp--> script helper
 //!   LookedUp --> looked_up --the address has changed--> add, as for any peer that is there
 //! ```
 
@@ -48,15 +48,18 @@ impl Present {
 }
 
 impl Machine {
-    /// An attempt of so many was not answered: the peer's name is to be looked up if its record
-    /// asks for that. With one or two attempts the first one counts, since a static peer is removed
-    /// after the last.
-    pub(in crate::machine) fn want_lookup(&mut self, name: &str, attempt: u32, of: u32) {
+    /// An attempt of so many was not answered. With one or two attempts the first one counts, since
+    /// a static peer is removed after the last.
+    pub(in crate::machine) fn attempt_missed(&mut self, name: &str, attempt: u32, of: u32) {
         let enough = if of > ATTEMPT { ATTEMPT } else { 1 };
-        if attempt >= enough
-            && self.named_address(name).is_some()
-            && self.scripts.helper.ready().is_some()
-        {
+        if attempt >= enough {
+            self.want_lookup(name);
+        }
+    }
+
+    /// The peer's name is to be looked up, if its record asks for that.
+    pub(in crate::machine) fn want_lookup(&mut self, name: &str) {
+        if self.named_address(name).is_some() && self.scripts.helper.ready().is_some() {
             self.additions.lookups.want(name, self.now);
         }
     }
@@ -85,28 +88,23 @@ impl Machine {
         }
         while let Some(name) = self.additions.lookups.next() {
             // A peer that answers again needs none.
-            let silent = self.silent(&name).and_then(|_| self.named_address(&name));
-            let Some(address) = silent else {
+            let silent = self
+                .silent(&name)
+                .map(|(id, peer)| (id, peer.address.is_none()));
+            let Some(((id, is_untold), address)) = silent.zip(self.named_address(&name)) else {
                 self.additions.lookups.set_aside(&name);
                 continue;
             };
-            self.ask_where(&name);
+            if is_untold {
+                // What is found is compared with it. The server has refused to tell it once.
+                self.ask_address(id);
+            }
             let number = self.additions.lookups.begin(name, self.now);
             self.tell_scripts(ToScripts::LookUp(Lookup {
                 number,
                 host: address.host,
                 family: address.family,
             }));
-        }
-    }
-
-    /// Asks the server again for an address that it has refused to tell: what is found is compared
-    /// with it.
-    fn ask_where(&mut self, name: &str) {
-        let id = self.peers.find(name);
-        let is_unknown = |id: &PeerId| self.peers.get(*id).is_some_and(|it| it.address.is_none());
-        if let Some(id) = id.filter(is_unknown) {
-            self.ask_address(id);
         }
     }
 
@@ -139,14 +137,15 @@ impl Machine {
     }
 
     /// A peer that the server has and that does not answer.
-    fn silent(&self, name: &str) -> Option<&Peer> {
-        let peer = self.peers.get(self.peers.find(name)?)?;
-        (peer.outcome.killed_for.is_none() && is_silent(peer)).then_some(peer)
+    fn silent(&self, name: &str) -> Option<(PeerId, &Peer)> {
+        let id = self.peers.find(name)?;
+        let peer = self.peers.get(id)?;
+        (peer.outcome.killed_for.is_none() && is_silent(peer)).then_some((id, peer))
     }
 
     /// Adds the peer again if it does not answer and its name has other addresses.
     fn found(&mut self, name: &str, address: &NamedAddress, found: &[IpAddr]) -> LookupResult {
-        let silent = self.peers.find(name).zip(self.silent(name));
+        let silent = self.silent(name);
         let Some((id, present)) = silent.and_then(|(id, peer)| Some((id, Present::of(peer)?)))
         else {
             return LookupResult::NotNeeded;

@@ -90,7 +90,7 @@ impl Machine {
             }
             Meaning::Missed { attempt, of } => {
                 self.emit(Some(&name), || EventKind::Missed { attempt, of });
-                self.want_lookup(&name, attempt, of);
+                self.attempt_missed(&name, attempt, of);
                 let (attempt, of) = (attempt.to_string(), of.to_string());
                 self.warn(
                     ["ping-timeout", &name, "attempt", &attempt, "of", &of],
@@ -102,7 +102,7 @@ impl Machine {
         if let Some(failed_checks) = judgement.unreachable {
             self.events.counters.unreachable += 1;
             // Also where no ping could be sent: at a wrong address no keys can be agreed.
-            self.want_lookup(&name, 1, 1);
+            self.want_lookup(&name);
             // A peer that is killed is not checked again.
             let next_ms = self.is_dynamic(id).then(|| millis(due.since(self.now)));
             self.emit(Some(&name), || EventKind::Unreachable {
