@@ -39,16 +39,6 @@ fn all() -> Vec<Record> {
     with(&[SCRIPTS, HOOKS])
 }
 
-/// The peer's next ping ends so.
-fn ping(rig: &mut Rig, result: PingResult) {
-    let id = rig.id("p");
-    let adoption = rig.machine.peers.get(id).unwrap().adoption().unwrap();
-    let seq = adoption.liveness.phase().last_seq + 1;
-    rig.order(id, seq);
-    rig.machine.ping_result(id, seq, result);
-    rig.stand_still(Duration::ZERO);
-}
-
 /// The scripts that were ordered, in few words.
 fn scripts(rig: &mut Rig) -> Vec<&'static str> {
     rig.ordered().iter().map(|run| run.kind.name()).collect()
@@ -73,15 +63,15 @@ fn variable<'a>(run: &'a Run, name: &str) -> &'a str {
 fn hooks_follow_ifup_and_come_before_ifdown_and_take_turns() {
     let mut rig = added(&all());
     assert_eq!(scripts(&mut rig), ["ifup"]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), [""; 0]);
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), ["on-down"]);
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), [""; 0]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
     rig.hear("NOTE KILL p");
     assert_eq!(scripts(&mut rig), ["on-down", "ifdown"]);
@@ -94,7 +84,7 @@ fn hooks_follow_ifup_and_come_before_ifdown_and_take_turns() {
 #[test]
 fn a_hook_is_told_what_has_happened() {
     let mut rig = added(&all());
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     let run = rig.ordered().pop().unwrap();
     let said = |run: &Run| {
         let names = ["H_EVENT", "H_REASON", "H_ROUNDS", "H_RTT", "H_INTERFACE"];
@@ -105,12 +95,12 @@ fn a_hook_is_told_what_has_happened() {
     assert_eq!(variable(&run, "P_KNOCK"), "k");
     assert_eq!(variable(&run, "A_CIPHER"), "rijndael");
     rig.wait(Duration::from_secs(60));
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     let down = rig.ordered().pop().unwrap();
     assert_eq!(said(&down), "down unreachable 1 7.0 tun0");
     assert_eq!(variable(&down, "H_SINCE"), variable(&down, "H_TIME"));
     rig.wait(Duration::from_secs(60));
-    ping(&mut rig, PingResult::Reply(8.0));
+    rig.ping(PingResult::Reply(8.0));
     let run = rig.ordered().pop().unwrap();
     assert_eq!(said(&run), "up recovered 1 8.0 tun0");
     assert_eq!(variable(&run, "H_SINCE"), variable(&down, "H_SINCE"));
@@ -132,9 +122,9 @@ fn a_peer_that_is_killed_for_silence_is_told_to_be_down_once() {
         .concat(),
     )];
     let mut rig = added(&records);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     rig.sent();
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     assert!(rig.sent().contains(&"KILL p".to_owned()));
     assert_eq!(scripts(&mut rig), ["on-up", "on-down"]);
     rig.hear("NOTE KILL p");
@@ -149,7 +139,7 @@ fn without_hooks_nothing_is_told_and_nothing_kept() {
     for rig in [&mut rig, &mut with_scripts] {
         rig.to_scripts.clear();
         for result in [REPLY, PingResult::Timeout, REPLY] {
-            ping(rig, result);
+            rig.ping(result);
         }
         assert_eq!(rig.to_scripts, []);
     }
@@ -169,11 +159,11 @@ fn end_all(rig: &mut Rig) {
 fn a_peer_that_answers_before_its_ifup_is_ordered_is_told_to_be_up_with_the_next_reply() {
     let mut rig = Rig::joined(&all(), &[]);
     rig.hear(ADD);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), [""; 0]);
     rig.answer_all();
     assert_eq!(scripts(&mut rig), ["ifup"]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
 }
 
@@ -183,17 +173,17 @@ fn without_a_script_helper_the_first_reply_after_one_has_come_counts() {
     scripts(&mut rig);
     rig.scripts_go();
     for result in [REPLY, PingResult::Timeout, REPLY] {
-        ping(&mut rig, result);
+        rig.ping(result);
     }
     rig.scripts_come();
     assert_eq!(scripts(&mut rig), ["ifup"], "as it was given before");
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
     // What was told is undone even so.
     rig.take_orders();
     rig.scripts_go();
-    ping(&mut rig, PingResult::Timeout);
-    ping(&mut rig, REPLY);
+    rig.ping(PingResult::Timeout);
+    rig.ping(REPLY);
     rig.to_scripts.clear();
     rig.scripts_come();
     assert!(scripts(&mut rig).contains(&"on-down"));
@@ -202,22 +192,22 @@ fn without_a_script_helper_the_first_reply_after_one_has_come_counts() {
 #[test]
 fn a_hook_that_comes_while_the_peer_is_up_is_run_from_the_next_change_on() {
     let mut rig = added(&with(&[]));
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     rig.database(&with(&[HOOKS]));
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), [""; 0]);
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), ["on-down"]);
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), [""; 0]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
 }
 
 #[test]
 fn a_hook_that_comes_while_the_peer_is_up_is_run_when_it_is_removed() {
     let mut rig = added(&with(&[]));
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     rig.database(&with(&[HOOKS]));
     rig.hear("NOTE KILL p");
     assert_eq!(scripts(&mut rig), ["on-down"]);
@@ -231,10 +221,10 @@ fn a_hook_that_comes_while_the_peer_is_up_is_run_when_it_is_removed() {
 #[test]
 fn an_on_down_that_an_earlier_core_has_ordered_is_not_run_again_whatever_it_has_saved() {
     let mut old = added(&with(&[]));
-    ping(&mut old, REPLY);
+    old.ping(REPLY);
     old.database(&with(&[HOOKS]));
     let (_, state) = old.machine.state().unwrap();
-    ping(&mut old, PingResult::Timeout);
+    old.ping(PingResult::Timeout);
     old.take_orders();
     let mut rig = Rig::alone(&with(&[HOOKS]), false);
     rig.inherit(state);
@@ -243,34 +233,34 @@ fn an_on_down_that_an_earlier_core_has_ordered_is_not_run_again_whatever_it_has_
     rig.scripts_come();
     rig.meet(&["p"]);
     rig.answer_all();
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), [""; 0]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
 }
 
 #[test]
 fn a_hook_that_goes_is_not_run_and_counts_as_run() {
     let mut rig = added(&with(&[HOOKS]));
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     rig.database(&with(&[]));
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), ["on-up"]);
     rig.database(&with(&[HOOKS]));
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
 }
 
 #[test]
 fn a_peer_with_on_down_alone_has_it_run_when_it_was_up() {
     let mut rig = added(&with(&[&HOOKS[1..]]));
-    ping(&mut rig, PingResult::Timeout);
-    ping(&mut rig, REPLY);
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
+    rig.ping(REPLY);
+    rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), ["on-down"]);
     let mut rig = added(&with(&[&HOOKS[..1]]));
     for result in [REPLY, PingResult::Timeout, REPLY] {
-        ping(&mut rig, result);
+        rig.ping(result);
     }
     assert_eq!(scripts(&mut rig), ["on-up", "on-up"]);
 }
@@ -284,8 +274,8 @@ fn all_peers_with_a_record_have_the_hooks_that_were_given_for_all() {
     let mut rig = Rig::new(&with(&[&[("on-down", "/own")]]));
     rig.machine.config.hooks = defaults;
     rig.join(&["p", "stranger"]);
-    ping(&mut rig, REPLY);
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(REPLY);
+    rig.ping(PingResult::Timeout);
     let commands = rig.ordered().into_iter().map(|run| run.command);
     let expected: Vec<_> = [&["/all", "up", "p"] as &[&str], &["/own", "p"]]
         .into_iter()
@@ -309,19 +299,19 @@ fn what_was_never_started_is_not_undone() {
         (None, vec![("on-down", true)]),
     ] {
         let mut rig = added(&all());
-        ping(&mut rig, REPLY);
+        rig.ping(REPLY);
         let run = rig.ordered().pop().unwrap().run;
         if let Some(end) = end.clone() {
             rig.scripts_say(FromScripts::Ended { run, end });
         }
-        ping(&mut rig, PingResult::Timeout);
+        rig.ping(PingResult::Timeout);
         let down = rig.ordered();
         let found: Vec<_> = down
             .iter()
             .map(|it| (it.kind.name(), it.undoes == Some(run)))
             .collect();
         assert_eq!(found, expected, "{end:?}");
-        ping(&mut rig, REPLY);
+        rig.ping(REPLY);
         assert_eq!(scripts(&mut rig), ["on-up"], "{end:?}");
     }
 }
@@ -331,11 +321,11 @@ fn a_hook_that_cannot_be_executed_is_told_and_counts_as_never_started() {
     let hooks: &[(&str, &str)] = &[("on-up", " "), ("on-down", "down")];
     let mut rig = added(&with(&[hooks]));
     rig.sent();
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     let told = rig.sent();
     let is_warning = |line: &String| line.starts_with("WARN connect on-up p not-started");
     assert!(told.iter().any(is_warning), "{told:?}");
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     assert_eq!(scripts(&mut rig), [""; 0]);
 }
 
@@ -354,9 +344,9 @@ fn next(records: &[Record], kept: Vec<Setup>, peers: &[&str]) -> Rig {
 #[test]
 fn the_next_core_goes_on_from_what_the_script_helper_keeps() {
     let mut rig = added(&all());
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     let up = rig.setups();
-    ping(&mut rig, PingResult::Timeout);
+    rig.ping(PingResult::Timeout);
     let mut down = up.clone();
     for setup in rig.setups() {
         down.retain(|kept| kept.key != setup.key);
@@ -370,7 +360,7 @@ fn the_next_core_goes_on_from_what_the_script_helper_keeps() {
     ] {
         let mut rig = next(&all(), kept.clone(), &["p"]);
         assert_eq!(scripts(&mut rig), [""; 0]);
-        ping(&mut rig, result);
+        rig.ping(result);
         assert_eq!(scripts(&mut rig), expected, "{result:?}");
     }
     let mut rig = next(&all(), up, &[]);
@@ -389,7 +379,7 @@ fn what_the_next_core_inherits_agrees_with_what_was_ordered() {
     for (taken, has_journal) in [(false, false), (true, false), (true, true)] {
         let mut old = added(&all());
         end_all(&mut old);
-        ping(&mut old, REPLY);
+        old.ping(REPLY);
         if taken {
             old.take_orders();
         }
@@ -403,10 +393,10 @@ fn what_the_next_core_inherits_agrees_with_what_was_ordered() {
         rig.scripts_come();
         rig.meet(&["p"]);
         rig.answer_all();
-        ping(&mut rig, REPLY);
+        rig.ping(REPLY);
         let expected: &[&str] = if taken { &[] } else { &["on-up"] };
         assert_eq!(scripts(&mut rig), expected, "taken {taken}");
-        ping(&mut rig, PingResult::Timeout);
+        rig.ping(PingResult::Timeout);
         assert_eq!(scripts(&mut rig), ["on-down"], "taken {taken}");
     }
 }
@@ -415,7 +405,7 @@ fn what_the_next_core_inherits_agrees_with_what_was_ordered() {
 fn a_peer_that_was_up_without_hooks_is_so_for_the_next_core() {
     let mut old = added(&with(&[SCRIPTS]));
     end_all(&mut old);
-    ping(&mut old, REPLY);
+    old.ping(REPLY);
     let (_, state) = old.machine.state().unwrap();
     let mut rig = Rig::alone(&all(), false);
     rig.inherit(state);
@@ -423,37 +413,37 @@ fn a_peer_that_was_up_without_hooks_is_so_for_the_next_core() {
     rig.scripts_come();
     rig.meet(&["p"]);
     rig.answer_all();
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), [""; 0]);
-    ping(&mut rig, PingResult::Timeout);
-    ping(&mut rig, REPLY);
+    rig.ping(PingResult::Timeout);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-down", "on-up"]);
 }
 
 #[test]
 fn a_server_that_is_started_again_has_another_peer() {
     let mut rig = added(&all());
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     end_all(&mut rig);
     rig.lose_server();
     rig.run += 1;
     rig.meet(&["p"]);
     rig.answer_all();
     assert_eq!(scripts(&mut rig), ["on-down", "ifdown", "ifup"]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), ["on-up"]);
     // The same server, met again.
     rig.lose_server();
     rig.meet(&["p"]);
     rig.answer_all();
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), [""; 0]);
 }
 
 #[test]
 fn what_was_never_started_is_forgotten_with_the_peer() {
     let mut rig = added(&with(&[HOOKS]));
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     let kept = rig.setups();
     let never = |setup: &Setup| {
         let SetupState::Made(made) = &setup.state else {
@@ -474,13 +464,13 @@ fn what_was_never_started_is_forgotten_with_the_peer() {
         })
         .collect();
     let mut rig = next(&with(&[HOOKS]), kept.clone(), &["p"]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(scripts(&mut rig), [""; 0], "it was tried");
     for other in ["NOTE KILL p", ""] {
         let mut rig = next(&with(&[HOOKS]), kept.clone(), &["p"]);
         rig.to_scripts.clear();
         if other.is_empty() {
-            ping(&mut rig, PingResult::Timeout);
+            rig.ping(PingResult::Timeout);
         } else {
             rig.hear(other);
         }

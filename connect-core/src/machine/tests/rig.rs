@@ -13,7 +13,7 @@ use connect_ipc::control::{
 use connect_ipc::event::Event;
 use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_ipc::hello::Role;
-use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger, Watched};
+use connect_ipc::pinger::{FromPinger, PingOrder, PingResult, ToPinger, Watched};
 use connect_ipc::scripts::{Child, Ended, EndedRun, FromScripts, Run, ToScripts, UnderWay};
 use connect_ipc::{PeerId, RunId};
 use peerdb::{Database, Record};
@@ -328,6 +328,16 @@ impl Rig {
     /// The pinger asks for a ping at `due`.
     pub(super) fn order_ahead(&mut self, peer: PeerId, seq: u32, due: Monotonic) {
         self.pinger_says(FromPinger::Ping(vec![PingOrder { peer, seq, due }]));
+    }
+
+    /// The next ping of the peer `p` ends so.
+    pub(super) fn ping(&mut self, result: PingResult) {
+        let id = self.id("p");
+        let adoption = self.machine.peers.get(id).unwrap().adoption().unwrap();
+        let seq = adoption.liveness.phase().last_seq + 1;
+        self.order(id, seq);
+        self.machine.ping_result(id, seq, result);
+        self.stand_still(Duration::ZERO);
     }
 
     pub(super) fn scripts_say(&mut self, message: FromScripts) {

@@ -30,16 +30,6 @@ fn added() -> Rig {
     rig
 }
 
-/// The peer's next ping ends so.
-fn ping(rig: &mut Rig, result: PingResult) {
-    let id = rig.id("p");
-    let adoption = rig.machine.peers.get(id).unwrap().adoption().unwrap();
-    let seq = adoption.liveness.phase().last_seq + 1;
-    rig.order(id, seq);
-    rig.machine.ping_result(id, seq, result);
-    rig.stand_still(Duration::ZERO);
-}
-
 /// The events `up`, `down` and `back` since this was last asked.
 fn told(rig: &mut Rig) -> Vec<String> {
     let kinds = rig.events.drain(..).map(|event| event.kind);
@@ -57,16 +47,16 @@ fn told(rig: &mut Rig) -> Vec<String> {
 fn a_peer_is_up_with_its_first_reply_and_down_when_a_whole_check_has_failed() {
     let mut rig = added();
     assert_eq!(told(&mut rig), [""; 0]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(told(&mut rig), ["up first-reply"]);
-    ping(&mut rig, PingResult::Timeout);
-    ping(&mut rig, REPLY);
+    rig.ping(PingResult::Timeout);
+    rig.ping(REPLY);
     assert_eq!(told(&mut rig), [""; 0], "it was up all the time");
     for _ in 0..4 {
-        ping(&mut rig, PingResult::Timeout);
+        rig.ping(PingResult::Timeout);
     }
     assert_eq!(told(&mut rig), ["down unreachable"]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(told(&mut rig), ["up recovered"]);
     rig.hear("NOTE KILL p");
     assert_eq!(told(&mut rig), ["down command"]);
@@ -76,14 +66,14 @@ fn a_peer_is_up_with_its_first_reply_and_down_when_a_whole_check_has_failed() {
 fn a_peer_that_never_answered_is_neither_down_nor_back() {
     let mut rig = added();
     for _ in 0..2 {
-        ping(&mut rig, PingResult::Timeout);
+        rig.ping(PingResult::Timeout);
     }
     rig.lose_server();
     rig.run += 1;
     rig.meet(&[]);
     rig.hear(ADD);
     assert_eq!(told(&mut rig), [""; 0]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(told(&mut rig), ["up first-reply"]);
 }
 
@@ -91,7 +81,7 @@ fn a_peer_that_never_answered_is_neither_down_nor_back() {
 fn a_server_that_is_started_again_takes_its_peers_down() {
     for listed in [&[] as &[&str], &["p"]] {
         let mut rig = added();
-        ping(&mut rig, REPLY);
+        rig.ping(REPLY);
         told(&mut rig);
         rig.lose_server();
         rig.run += 1;
@@ -103,7 +93,7 @@ fn a_server_that_is_started_again_takes_its_peers_down() {
             rig.answer_all();
             assert_eq!(told(&mut rig), ["back"]);
         }
-        ping(&mut rig, REPLY);
+        rig.ping(REPLY);
         assert_eq!(told(&mut rig), ["up first-reply"], "{listed:?}");
     }
 }
@@ -111,10 +101,10 @@ fn a_server_that_is_started_again_takes_its_peers_down() {
 #[test]
 fn the_next_core_does_not_tell_again_what_was_told_and_tells_what_happened_meanwhile() {
     let mut first = added();
-    ping(&mut first, REPLY);
+    first.ping(REPLY);
     let (_, up) = first.machine.state().unwrap();
     for _ in 0..2 {
-        ping(&mut first, PingResult::Timeout);
+        first.ping(PingResult::Timeout);
     }
     let (_, down) = first.machine.state().unwrap();
     for (state, listed, before, after) in [
@@ -131,7 +121,7 @@ fn the_next_core_does_not_tell_again_what_was_told_and_tells_what_happened_meanw
         rig.answer_all();
         assert_eq!(told(&mut rig), before, "{listed:?}");
         if !listed.is_empty() {
-            ping(&mut rig, REPLY);
+            rig.ping(REPLY);
         }
         assert_eq!(told(&mut rig), after, "{listed:?}");
     }
@@ -140,11 +130,11 @@ fn the_next_core_does_not_tell_again_what_was_told_and_tells_what_happened_meanw
 #[test]
 fn a_peer_that_is_watched_again_later_is_up_all_the_time() {
     let mut rig = added();
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     told(&mut rig);
     rig.database(&[record("p", &DYNAMIC[1..])]);
     rig.database(&[record("p", DYNAMIC)]);
-    ping(&mut rig, REPLY);
+    rig.ping(REPLY);
     assert_eq!(told(&mut rig), [""; 0]);
     rig.database(&[record("p", &DYNAMIC[1..])]);
     rig.hear("NOTE KILL p");
