@@ -174,21 +174,25 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
             .collect();
         let height = texts.iter().map(Vec::len).max().unwrap_or(1);
         let lines = (0..height).map(|at| {
-            let parts = cells.iter().zip(&texts).map(|(cell, texts)| Cell {
-                text: texts.get(at).cloned().unwrap_or_default(),
-                paint: cell.paint,
-            });
-            self.line(&parts.collect::<Vec<Cell>>(), widths, colour)
+            let texts = texts
+                .iter()
+                .map(|lines| lines.get(at).map_or("", String::as_str));
+            let paints = cells.iter().map(|cell| cell.paint);
+            self.line(texts.zip(paints), widths, colour)
         });
         lines.collect()
     }
 
-    fn line(&self, cells: &[Cell], widths: &[usize], colour: bool) -> String {
+    fn line<'a>(
+        &self,
+        parts: impl Iterator<Item = (&'a str, Paint)>,
+        widths: &[usize],
+        colour: bool,
+    ) -> String {
         let mut line = String::new();
         // Spaces before the next cell, written only once there is one: no line ends with blanks.
         let mut pending = 0;
-        for ((cell, column), width) in cells.iter().zip(&self.columns).zip(widths) {
-            let text = cell.text.clone();
+        for (((text, paint), column), width) in parts.zip(&self.columns).zip(widths) {
             let blanks = width.saturating_sub(text.width());
             let (before, after) = if column.right {
                 (blanks, 0)
@@ -197,11 +201,11 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
             };
             if !text.is_empty() {
                 line.push_str(&" ".repeat(pending + before));
-                line.push_str(&if colour {
-                    cell.paint.apply(&text)
+                if colour {
+                    line.push_str(&paint.apply(text));
                 } else {
-                    text
-                });
+                    line.push_str(text);
+                }
                 pending = after + GAP;
             } else {
                 pending += width + GAP;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What the doctor has found.
 
-use std::borrow::Cow;
-
 use serde::Serialize;
 
 use crate::output::text;
@@ -68,34 +66,30 @@ pub(crate) struct Section<'a> {
 
 impl Section<'_> {
     /// Something is all right.
-    pub(crate) fn ok(&mut self, text: impl Into<String>) {
-        self.push(Severity::Ok, text.into(), None);
+    pub(crate) fn ok(&mut self, text: impl AsRef<str>) {
+        self.push(Severity::Ok, text.as_ref(), None);
     }
 
     /// Something should be looked at.
-    pub(crate) fn warning(&mut self, text: impl Into<String>, remedy: &str) {
-        self.push(Severity::Warning, text.into(), Some(remedy));
+    pub(crate) fn warning(&mut self, text: impl AsRef<str>, remedy: &str) {
+        self.push(Severity::Warning, text.as_ref(), Some(remedy));
     }
 
     /// Something is at fault.
-    pub(crate) fn fault(&mut self, text: impl Into<String>, remedy: &str) {
-        self.push(Severity::Fault, text.into(), Some(remedy));
+    pub(crate) fn fault(&mut self, text: impl AsRef<str>, remedy: &str) {
+        self.push(Severity::Fault, text.as_ref(), Some(remedy));
     }
 
     /// Something is at fault, and the sentence that says so ends with what to do.
-    pub(crate) fn fault_with_remedy(&mut self, text: impl Into<String>) {
-        self.push(Severity::Fault, text.into(), None);
+    pub(crate) fn fault_with_remedy(&mut self, text: impl AsRef<str>) {
+        self.push(Severity::Fault, text.as_ref(), None);
     }
 
-    fn push(&mut self, severity: Severity, text: String, remedy: Option<&str>) {
-        let text = match text::without_numbers(&text) {
-            Cow::Borrowed(_) => text,
-            Cow::Owned(plain) => plain,
-        };
+    fn push(&mut self, severity: Severity, text: &str, remedy: Option<&str>) {
         self.findings.0.push(Finding {
             area: self.area,
             severity,
-            text,
+            text: text::without_numbers(text).into_owned(),
             remedy: remedy.map(str::to_owned),
         });
     }
