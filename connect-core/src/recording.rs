@@ -255,6 +255,7 @@ mod tests {
     fn config() -> Config {
         Config {
             version: "9".to_owned(),
+            boot: None,
             pid: 1,
             socket: "tripesock".into(),
             database: "peers.cdb".into(),

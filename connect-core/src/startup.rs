@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use connect_ipc::clock::BootId;
 use connect_runtime::activation::HandedOver;
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
@@ -135,6 +136,7 @@ pub(crate) async fn prepare(
 fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
     let config = Config {
         version: VERSION.to_owned(),
+        boot: boot(),
         pid: std::process::id(),
         socket: paths.socket.clone(),
         database: paths.database.clone(),
@@ -152,6 +154,19 @@ fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
         .map(|path| Recorder::create(path, &config))
         .transpose()?;
     Ok(Driver::new(Machine::new(config), options.debug, recorder))
+}
+
+/// Which boot of the host this is.
+fn boot() -> Option<BootId> {
+    let boot = clock::boot();
+    boot.inspect_err(|error| {
+        tracing::warn!(
+            %error,
+            "the saved state is of no use to the next core, since nobody knows which boot this is; \
+             mount /proc for the service"
+        );
+    })
+    .ok()
 }
 
 /// What an earlier core has saved in one of the files.

@@ -7,11 +7,14 @@
 use std::time::Duration;
 
 use connect_core::machine::{Config, Inherited, Input, Loaded, Machine, State};
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{BootId, Monotonic};
 use connect_policy::hooks::DefaultHooks;
 use connect_policy::pinging::PingKind;
 use libfuzzer_sys::fuzz_target;
 use peerdb::{Database, Record};
+
+/// The boot in which everything happens.
+const BOOT: &str = "this";
 
 fuzz_target!(|text: &str| {
     let state = serde_json::from_str::<State>(text)
@@ -19,11 +22,11 @@ fuzz_target!(|text: &str| {
         .or_else(|| made_of(text.as_bytes()));
     let Some(state) = state else { return };
     let mut now = Monotonic(u64::MAX / 2);
-    let _ = state.is_of_this_boot(now);
     let mut machine = Machine::new(Config {
         version: "2".to_owned(),
         socket: "tripesock".into(),
         database: "peers.cdb".into(),
+        boot: Some(BootId(BOOT.to_owned())),
         pid: 1,
         startup: true,
         ping: PingKind::Transport,
@@ -100,7 +103,7 @@ fn made_of(bytes: &[u8]) -> Option<State> {
         })
     };
     serde_json::from_value(serde_json::json!({
-        "saved": since,
+        "boot": BOOT,
         "started-up": small & 4 == 0,
         "algorithms": [[["cipher", "x"]]],
         "peers": [peer("a"), peer("c"), peer("a")],

@@ -9,7 +9,7 @@
 //! ones are configured.
 
 use connect_ipc::PeerId;
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{BootId, Monotonic};
 use connect_ipc::pinger::PingPhase;
 use connect_ipc::scripts::EndedRun;
 use connect_ipc::statistics::PingStatistics;
@@ -26,9 +26,9 @@ use connect_ipc::setup::ServerRun;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct State {
-    /// When it was taken. The clock starts from zero at each boot, so the state of an earlier boot
-    /// is not valid.
-    pub(super) saved: Monotonic,
+    /// The boot in which it was taken. The server of another boot has ended, though its socket may
+    /// look the same.
+    pub(super) boot: Option<BootId>,
     /// Whether the work of `--startup` was done.
     pub(super) started_up: bool,
     /// Distinct answers to `ALGS`; most peers share one.
@@ -90,10 +90,9 @@ impl AdoptionState {
 }
 
 impl State {
-    /// Whether it may be of this boot: instants of another boot have no meaning.
-    #[must_use]
-    pub fn is_of_this_boot(&self, now: Monotonic) -> bool {
-        self.saved <= now
+    /// Whether it was taken in the boot `this`. If the boot is unknown, it was not.
+    fn is_of(&self, this: Option<&BootId>) -> bool {
+        this.is_some() && self.boot.as_ref() == this
     }
 
     /// How many peers it has.
@@ -149,21 +148,23 @@ impl Inheritance {
         &mut self,
         run: Option<ServerRun>,
         joined_before: bool,
-        now: Monotonic,
+        boot: Option<&BootId>,
     ) {
         if joined_before {
             self.left = None;
         }
         self.applies = false;
         if let Some(left) = &self.left {
-            self.applies = run == Some(left.run) && left.state.is_of_this_boot(now);
+            self.applies = run == Some(left.run) && left.state.is_of(boot);
             if self.applies {
                 tracing::info!(
                     peers = left.state.len(),
                     "resuming from the state of the last core"
                 );
             } else {
-                tracing::info!("ignoring the state of the last core: it is about another server");
+                tracing::info!(
+                    "ignoring the state of the last core: it is about another server or another boot"
+                );
             }
         }
     }
@@ -229,22 +230,28 @@ mod tests {
             let text = format!("{{\"device\":1,\"inode\":{inode},\"made\":[0,0]}}");
             serde_json::from_str(&text).unwrap()
         };
-        let (now, later) = (Monotonic(5), Monotonic(6));
-        let taken = |saved: Monotonic, met: Option<ServerRun>, joined_before: bool| {
+        let [this, another] = ["this", "another"].map(|name| Some(BootId(name.to_owned())));
+        let taken = |boot: &Option<BootId>, met: Option<ServerRun>, joined_before: bool| {
             let mut inheritance = Inheritance::default();
             let state = State {
-                saved,
+                boot: boot.clone(),
                 ..State::default()
             };
             inheritance.offer(about(run(1), state));
-            inheritance.server_connected(met, joined_before, now);
+            inheritance.server_connected(met, joined_before, this.as_ref());
             inheritance.take().is_some()
         };
-        assert!(taken(now, Some(run(1)), false));
-        assert!(!taken(now, Some(run(2)), false), "another run");
-        assert!(!taken(now, None, false), "nobody knows which run");
-        assert!(!taken(later, Some(run(1)), false), "another boot");
-        assert!(!taken(now, Some(run(1)), true), "core knows better");
+        assert!(taken(&this, Some(run(1)), false));
+        assert!(!taken(&this, Some(run(2)), false), "another run");
+        assert!(!taken(&this, None, false), "nobody knows which run");
+        assert!(!taken(&another, Some(run(1)), false), "another boot");
+        assert!(
+            !taken(&None, Some(run(1)), false),
+            "nobody knows which boot"
+        );
+        assert!(!taken(&this, Some(run(1)), true), "core knows better");
+        let unknown = State::default();
+        assert!(!unknown.is_of(None), "nobody knows either boot");
     }
 
     #[test]
@@ -252,13 +259,18 @@ mod tests {
         let run: ServerRun =
             serde_json::from_str("{\"device\":1,\"inode\":1,\"made\":[0,0]}").unwrap();
         let mut inheritance = Inheritance::default();
-        inheritance.offer(about(run, State::default()));
-        inheritance.server_connected(None, false, Monotonic(5));
+        let boot = Some(BootId("this".to_owned()));
+        let state = State {
+            boot: boot.clone(),
+            ..State::default()
+        };
+        inheritance.offer(about(run, state));
+        inheritance.server_connected(None, false, boot.as_ref());
         assert!(inheritance.take().is_none());
-        inheritance.server_connected(Some(run), false, Monotonic(5));
+        inheritance.server_connected(Some(run), false, boot.as_ref());
         inheritance.server_lost();
         assert!(inheritance.take().is_none());
-        inheritance.server_connected(Some(run), false, Monotonic(5));
+        inheritance.server_connected(Some(run), false, boot.as_ref());
         assert!(inheritance.take().is_some());
         assert!(inheritance.take().is_none());
     }

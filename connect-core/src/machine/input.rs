@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use connect_ipc::RunId;
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{BootId, Monotonic};
 use connect_ipc::control::{Envelope, HelperStatus};
 use connect_ipc::hello::Role;
 use connect_ipc::observers::ObserverCounts;
@@ -34,6 +34,8 @@ pub struct ConnectionId(pub u64);
 pub struct Config {
     /// The service's version for `SVCCLAIM`.
     pub version: String,
+    /// Which boot of the host this is; `None` if the system does not say it.
+    pub boot: Option<BootId>,
     /// Core's process number, for `status`.
     pub pid: u32,
     /// The server's socket, for messages.

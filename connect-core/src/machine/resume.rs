@@ -87,7 +87,7 @@ impl Machine {
             })
             .collect();
         let state = State {
-            saved: self.now,
+            boot: self.config.boot.clone(),
             started_up: self.inheritance.started_up(),
             algorithms,
             peers,

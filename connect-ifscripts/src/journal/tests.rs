@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use connect_ipc::RunId;
+use connect_ipc::clock::BootId;
 use connect_ipc::scripts::{
     Command, Ended, EndedRun, FailureChange, FailureChanges, Run, ScriptKind,
 };
@@ -246,7 +247,7 @@ fn reopened_with(header: &str) -> (Bench, Option<Ledger>) {
 #[test]
 fn a_journal_of_another_boot_is_void_and_that_is_no_fault() {
     for schema in [SCHEMA, SCHEMA + 1] {
-        let boot = "another".to_owned();
+        let boot = BootId("another".to_owned());
         let header = serde_json::to_string(&Header { schema, boot }).unwrap();
         let (bench, read) = reopened_with(&header);
         assert!(read.is_none());

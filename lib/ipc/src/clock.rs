@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Instants on the system's monotonic clock, in a form that means the same in every process.
+//! Instants on the system's monotonic clock, in a form that means the same in every process, and
+//! the boot in which they mean something.
 
 use std::fmt;
 use std::ops::Add;
@@ -14,6 +15,12 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(transparent)]
 pub struct Monotonic(pub u64);
+
+/// Which boot of the host this is, as the system names it. An instant of another boot has no
+/// meaning, and no server, interface or script of another boot is left.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(transparent)]
+pub struct BootId(pub String);
 
 impl Monotonic {
     /// The time from `earlier` until this instant; zero if `earlier` is later.

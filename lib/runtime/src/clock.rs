@@ -1,10 +1,26 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Reads the system's monotonic clock, and for how long it was stopped while the host was
-//! suspended.
+//! Reads the system's monotonic clock, for how long it was stopped while the host was suspended,
+//! and which boot it counts from.
 
+use std::fs;
+use std::io;
 use std::time::Duration;
 
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{BootId, Monotonic};
+
+/// The file in which the system says which boot this is.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Which boot of the host this is.
+///
+/// # Errors
+/// If the system does not say it.
+pub fn boot() -> io::Result<BootId> {
+    let read = fs::read_to_string(BOOT_ID);
+    let read = read
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot read {BOOT_ID}: {error}")))?;
+    Ok(BootId(read.trim().to_owned()))
+}
 
 /// For how long the host was suspended since boot. The monotonic clock is stopped meanwhile.
 #[must_use]

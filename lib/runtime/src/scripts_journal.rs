@@ -13,13 +13,14 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use connect_ipc::RunId;
+use connect_ipc::clock::BootId;
 use connect_ipc::frame::{MAX_FRAME, decode};
 use connect_ipc::scripts::{Child, ScriptKind, UnderWay};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::start_time;
+use crate::{clock, start_time};
 
 /// The version of the entries. It increases when a reader of the old form would misunderstand the
 /// new one.
@@ -35,9 +36,6 @@ pub const MAX_LINE: usize = 4 * MAX_FRAME;
 /// How often reading begins again. A renewal takes many writes, so twice is usually enough.
 const ATTEMPTS: usize = 10;
 
-/// The file in which the system says which boot this is.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
-
 /// The first line of a segment.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -45,7 +43,7 @@ pub struct Header {
     /// The form of the entries.
     pub schema: u32,
     /// The boot that they are about.
-    pub boot: String,
+    pub boot: BootId,
 }
 
 impl Header {
@@ -54,12 +52,9 @@ impl Header {
     /// # Errors
     /// If the system does not say which boot this is.
     pub fn current() -> io::Result<Self> {
-        let boot = fs::read_to_string(BOOT_ID).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot read {BOOT_ID}: {error}"))
-        })?;
         Ok(Header {
             schema: SCHEMA,
-            boot: boot.trim().to_owned(),
+            boot: clock::boot()?,
         })
     }
 }
@@ -362,7 +357,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         let other = Header {
-            boot: "another".to_owned(),
+            boot: BootId("another".to_owned()),
             ..Header::current().unwrap()
         };
         fs::write(path("journal-1"), serde_line(&other) + ORDERS).unwrap();

@@ -8,7 +8,7 @@ use std::time::Duration;
 use connect_core::machine::{
     Config, ConnectionId, Inherited, Input, Loaded, Machine, Output, State,
 };
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{BootId, Monotonic};
 use connect_ipc::control::{Envelope, HelperStatus, Request};
 use connect_ipc::pinger::{FromPinger, PingOrder, ToPinger};
 use connect_ipc::scripts::{FromScripts, InterfaceScript, ToScripts};
@@ -59,6 +59,7 @@ impl Core {
         let now = Monotonic(1_000_000_000 * (number + 1));
         let config = Config {
             version: "1".to_owned(),
+            boot: Some(BootId("1".to_owned())),
             pid: 1,
             socket: PathBuf::from("sock"),
             database: PathBuf::from("peers.cdb"),

@@ -94,7 +94,7 @@ impl Machine {
         server.stage = Stage::Joining(Joining::default());
         let joined_before = server.joined_before;
         self.inheritance
-            .server_connected(run, joined_before, self.now);
+            .server_connected(run, joined_before, self.config.boot.as_ref());
         // WATCH comes before LIST, so that no peer is missed between the two.
         let sent = self
             .command(Pending::Routine("WATCH"), "WATCH", ["-A+n"])

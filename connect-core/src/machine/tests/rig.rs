@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{BootId, Monotonic};
 use connect_ipc::control::{
     Answer, Envelope, HelperStatus, PeerStatus, Reply, Request, ServerLink, ServiceStatus,
 };
@@ -94,6 +94,7 @@ impl Rig {
                 version: "9.9".to_owned(),
                 socket: PathBuf::from("tripesock"),
                 database: PathBuf::from("peers.cdb"),
+                boot: Some(BootId("this".to_owned())),
                 pid: 1,
                 startup,
                 ping: PingKind::Transport,

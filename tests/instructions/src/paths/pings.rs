@@ -103,6 +103,7 @@ pub(super) fn line(text: &str) -> Input<'_> {
 fn config(now: Monotonic) -> Config {
     Config {
         version: "1".to_owned(),
+        boot: None,
         pid: 1,
         socket: PathBuf::new(),
         database: PathBuf::new(),

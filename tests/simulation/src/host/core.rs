@@ -9,7 +9,7 @@ use connect_core::machine::{Config, ConnectionId, Ending, Input, Loaded, Machine
 use connect_core::retry::Retry;
 use connect_core::save_times::SaveTimes;
 use connect_ipc::RunId;
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{BootId, Monotonic};
 use connect_ipc::control::{Envelope, HelperStatus};
 use connect_ipc::hello::Role;
 use connect_ipc::observers::ObserverCounts;
@@ -148,6 +148,7 @@ impl Host {
         (core.writing, core.again) = (false, None);
         let config = Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot: Some(BootId(self.truth.boots.to_string())),
             pid: life,
             socket: PathBuf::from("/run/tripesock"),
             database: PathBuf::from("/etc/tripe/peers.cdb"),

@@ -147,6 +147,7 @@ pub(super) fn view<T>(look: impl FnOnce(View<'_>) -> T) -> T {
 pub(crate) fn config(started: Monotonic) -> Config {
     Config {
         version: "2".to_owned(),
+        boot: None,
         pid: 1,
         socket: "tripesock".into(),
         database: "peers.cdb".into(),

@@ -53,6 +53,7 @@ impl Product {
     pub(crate) fn new(startup: bool, now: u64) -> Self {
         let config = Config {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            boot: None,
             pid: 1,
             socket: PathBuf::from("/run/tripesock"),
             database: PathBuf::from("/etc/tripe/peers.cdb"),
