@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::additions::revivals::SavedRevival;
 use super::database::DatabaseCopy;
 use super::departures::Departure;
-use super::peers::{Adoption, History};
+use super::peers::{Adoption, History, UpDown};
 use super::setups::progress::PeerSetups;
 use connect_ipc::setup::ServerRun;
 
@@ -83,9 +83,9 @@ impl AdoptionState {
         }
     }
 
-    /// Whether the peer was up.
-    pub(super) const fn is_up(&self) -> bool {
-        self.phase.failed_checks == 0 && self.statistics.replies > 0
+    /// What was told of the peer.
+    pub(super) const fn told(&self) -> UpDown {
+        UpDown::by_figures(&self.phase, &self.statistics, self.history.changed)
     }
 }
 

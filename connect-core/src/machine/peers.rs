@@ -9,6 +9,9 @@ use connect_ipc::PeerId;
 use connect_ipc::changes::RecordStanding;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::PeerState;
+use connect_ipc::event::UpReason;
+use connect_ipc::pinger::PingPhase;
+use connect_ipc::statistics::PingStatistics;
 use connect_liveness::Liveness;
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
@@ -132,11 +135,47 @@ pub(super) struct Peer {
     pub outcome: Outcome,
 }
 
+/// What the events `up` and `down` have last told of a peer since it was added or found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) enum UpDown {
+    /// Nothing, or that it went down with its server.
+    #[default]
+    Nothing,
+    /// That it is up.
+    Up(UpReason),
+    /// That it does not answer.
+    Unreachable,
+}
+
+impl UpDown {
+    /// What an earlier core has told of a peer with these figures, which has last changed between
+    /// answering and not answering at that instant.
+    pub(super) const fn by_figures(
+        phase: &PingPhase,
+        statistics: &PingStatistics,
+        changed: Option<Monotonic>,
+    ) -> Self {
+        if statistics.replies == 0 {
+            UpDown::Nothing
+        } else if phase.failed_checks > 0 {
+            UpDown::Unreachable
+        } else if changed.is_some() {
+            UpDown::Up(UpReason::Recovered)
+        } else {
+            UpDown::Up(UpReason::FirstReply)
+        }
+    }
+
+    pub(super) const fn is_up(self) -> bool {
+        matches!(self, UpDown::Up(_))
+    }
+}
+
 /// What the checks of a peer have led to.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outcome {
-    /// Whether the last of its events `up` and `down` is `up`.
-    pub is_up: bool,
+    /// What was last told of it.
+    pub told: UpDown,
     /// How many pings were not answered, if the server was told to remove it because of that.
     pub killed_for: Option<u32>,
 }

@@ -60,7 +60,7 @@ impl Machine {
             self.fail_asked(id, &["peer-not-added", name]);
         }
         self.emit(Some(name), || EventKind::Removed(removal));
-        if peer.outcome.is_up {
+        if peer.outcome.told.is_up() {
             self.tell_down(name, removal.into());
         }
         self.stop_connect(name);
@@ -98,7 +98,8 @@ impl Machine {
             },
             removal,
             address: peer.address.clone(),
-            has_answered: peer.outcome.is_up || peer.adoption().is_some_and(Adoption::has_answered),
+            has_answered: peer.outcome.told.is_up()
+                || peer.adoption().is_some_and(Adoption::has_answered),
         };
         // A new core has not adopted the peers yet that an earlier one has watched.
         let is_expected = |record| peer.adoption().is_some() || departure.is_expected(record);

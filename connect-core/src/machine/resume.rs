@@ -172,7 +172,7 @@ impl Machine {
             if let Some(peer) = self.peers.get_mut(id) {
                 peer.setups = saved.setups;
                 peer.algorithms = algorithms;
-                peer.outcome.is_up = saved.adoption.is_some_and(|it| it.is_up());
+                peer.outcome.told = saved.adoption.map(|it| it.told()).unwrap_or_default();
             }
             adopted.extend(saved.adoption.map(|adoption| (id, adoption)));
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::PeerState;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::{PingPlan, ToPinger, Watched};
 use connect_liveness::Liveness;
@@ -15,7 +14,7 @@ use peerdb::Record;
 
 use super::WatchAs;
 use crate::machine::Machine;
-use crate::machine::peers::{Adoption, History};
+use crate::machine::peers::{Adoption, History, UpDown};
 
 /// The first pings of this many peers, or more, are spread over a whole interval; those of fewer
 /// are spread over a part in proportion, so that a few are checked almost at once.
@@ -109,11 +108,13 @@ impl Machine {
                 ..History::default()
             },
         };
-        let is_up = adoption.state() == PeerState::Up;
+        let liveness = &adoption.liveness;
+        // Since this core has adopted it, it has not changed.
+        let told = UpDown::by_figures(liveness.phase(), liveness.statistics(), None);
         self.peers.adopt(id, adoption);
         if is_known && let Some(peer) = self.peers.get_mut(id) {
             // An earlier core has told it.
-            peer.outcome.is_up = is_up;
+            peer.outcome.told = told;
         }
         tracing::debug!(peer = name, "adopted");
         self.emit(Some(&name), || EventKind::Adopted {});

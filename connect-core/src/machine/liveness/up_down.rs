@@ -13,6 +13,7 @@ use connect_ipc::event::{DownReason, EventKind, UpReason};
 use connect_ipc::setup::Pair;
 
 use crate::machine::Machine;
+use crate::machine::peers::UpDown;
 use crate::machine::setups::progress::Progress;
 
 impl Machine {
@@ -27,39 +28,36 @@ impl Machine {
         let Some(peer) = self.peers.get(id) else {
             return;
         };
-        let (was_up, hooks) = (peer.outcome.is_up, peer.setups.get(Pair::Hooks));
-        if !was_up {
-            self.came_up(id, failed_checks);
-        }
+        let hooks = peer.setups.get(Pair::Hooks);
+        let reason = match peer.outcome.told {
+            UpDown::Up(reason) => reason,
+            UpDown::Unreachable => self.came_up(id, UpReason::Recovered),
+            UpDown::Nothing => self.came_up(id, UpReason::FirstReply),
+        };
         if hooks == Progress::Idle {
-            self.run_on_up(id, failed_checks, changed);
+            self.run_on_up(id, reason, failed_checks, changed);
         }
     }
 
-    fn came_up(&mut self, id: PeerId, failed_checks: u32) {
+    fn came_up(&mut self, id: PeerId, reason: UpReason) -> UpReason {
         let Some(peer) = self.peers.get_mut(id) else {
-            return;
+            return reason;
         };
-        peer.outcome.is_up = true;
-        let statistics = peer.adoption().map(|it| it.liveness.statistics());
-        let has_answered_before = statistics.is_some_and(|it| it.replies > 1);
-        let reason = if failed_checks > 0 && has_answered_before {
-            UpReason::Recovered
-        } else {
-            UpReason::FirstReply
-        };
+        peer.outcome.told = UpDown::Up(reason);
         let name = peer.name().to_owned();
         tracing::info!(peer = name, reason = reason.as_str(), "{name} is up");
         // If it is added again later, that is another series of attempts.
         self.additions.attempts.end(&name);
         self.emit(Some(&name), || EventKind::Up { reason });
+        reason
     }
 
     /// No attempt of a peer's check was answered.
     pub(super) fn went_down(&mut self, id: PeerId) {
         if let Some(peer) = self.peers.get_mut(id)
-            && std::mem::take(&mut peer.outcome.is_up)
+            && peer.outcome.told.is_up()
         {
+            peer.outcome.told = UpDown::Unreachable;
             let name = peer.name().to_owned();
             tracing::info!(peer = name, "{name} is down: it does not answer");
             self.tell_down(&name, DownReason::Unreachable);

@@ -14,7 +14,7 @@ use super::Pending;
 use super::stage::{Claim, Joining, Stage};
 use crate::machine::inheritance::Restored;
 use crate::machine::limits::{ANSWER_LEAST, ANSWER_LIMIT};
-use crate::machine::peers::Particulars;
+use crate::machine::peers::{Particulars, UpDown};
 use crate::machine::requester::Requester;
 use crate::machine::setups::progress::{PeerSetups, Progress};
 use crate::machine::{Ending, Machine, Milestone, Output, SERVICE};
@@ -348,7 +348,8 @@ impl Machine {
         }
         // If it was to be killed, the command was lost with the connection.
         peer.outcome.killed_for = None;
-        if another && std::mem::take(&mut peer.outcome.is_up) {
+        if another && peer.outcome.told.is_up() {
+            peer.outcome.told = UpDown::Nothing;
             let name = peer.name().to_owned();
             self.tell_down(&name, DownReason::Server);
         }

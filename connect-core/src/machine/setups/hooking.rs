@@ -36,6 +36,7 @@ impl Machine {
     pub(in crate::machine) fn run_on_up(
         &mut self,
         id: PeerId,
+        reason: UpReason,
         failed_checks: u32,
         changed: Option<Monotonic>,
     ) {
@@ -54,7 +55,7 @@ impl Machine {
         if no_helper || comes_first || self.is_undecided(peer.name()) {
             return;
         }
-        let occasion = self.arrival_of(peer, failed_checks, changed);
+        let occasion = self.arrival_of(peer, reason, failed_checks, changed);
         let (name, algorithms) = (peer.name().to_owned(), peer.algorithms.clone());
         let algorithms = algorithms.unwrap_or_default();
         // Where there is only `on-down', nothing is to be waited for.
@@ -159,7 +160,13 @@ impl Machine {
     }
 
     /// A peer has come to be connected.
-    fn arrival_of(&self, peer: &Peer, rounds: u32, changed: Option<Monotonic>) -> Occasion {
+    fn arrival_of(
+        &self,
+        peer: &Peer,
+        reason: UpReason,
+        rounds: u32,
+        changed: Option<Monotonic>,
+    ) -> Occasion {
         let adoption = peer.adoption();
         let statistics = adoption.map(|adoption| adoption.liveness.statistics());
         let is_first = statistics.is_some_and(|statistics| statistics.replies <= 1);
@@ -173,14 +180,7 @@ impl Machine {
                 LastPing::Reply(millis) => Some(millis),
                 LastPing::None | LastPing::Timeout => None,
             }),
-            ..self.occasion(
-                peer,
-                if is_first || changed.is_none() {
-                    Reason::Up(UpReason::FirstReply)
-                } else {
-                    Reason::Up(UpReason::Recovered)
-                },
-            )
+            ..self.occasion(peer, Reason::Up(reason))
         }
     }
 

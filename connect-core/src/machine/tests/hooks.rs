@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use connect_ipc::RunId;
+use connect_ipc::event::EventKind;
 use connect_ipc::pinger::PingResult;
 use connect_ipc::scripts::{Ended, FromScripts, Run, ToScripts};
 use connect_ipc::setup::{Made, Pair, Setup, SetupState};
@@ -481,4 +482,31 @@ fn what_was_never_started_is_forgotten_with_the_peer() {
         });
         assert!(undone, "{other}");
     }
+}
+
+#[test]
+fn a_hook_and_the_event_have_the_same_reason() {
+    let reasons = |rig: &mut Rig| {
+        let run = rig.ordered().pop().unwrap();
+        let mut events = rig.events.drain(..);
+        let event = events.find_map(|event| match event.kind {
+            EventKind::Up { reason } => Some(reason.as_str()),
+            _ => None,
+        });
+        (variable(&run, "H_REASON").to_owned(), event.unwrap())
+    };
+    let mut rig = added(&all());
+    rig.observe();
+    rig.ping(REPLY);
+    assert_eq!(reasons(&mut rig), ("first-reply".to_owned(), "first-reply"));
+    rig.ping(PingResult::Timeout);
+    rig.ping(REPLY);
+    assert_eq!(reasons(&mut rig), ("recovered".to_owned(), "recovered"));
+    // Another run of the server has a peer of this name.
+    rig.lose_server();
+    rig.run += 1;
+    rig.meet(&["p"]);
+    rig.answer_all();
+    rig.ping(REPLY);
+    assert_eq!(reasons(&mut rig), ("first-reply".to_owned(), "first-reply"));
 }
