@@ -193,7 +193,6 @@ pub(crate) fn describe(kind: &EventKind) -> (String, Paint) {
         | EventKind::JournalKept { .. }
         | EventKind::PlacesFull { .. }
         | EventKind::PlacesFree { .. } => scripts_as_a_whole(kind),
-        EventKind::Broadcast { words } => token::join(words),
         EventKind::Command { words, by } => format!("command by {by}: {}", token::join(words)),
     };
     (text, paint(kind))

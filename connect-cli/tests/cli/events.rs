@@ -182,13 +182,6 @@ fn events() -> Vec<Reply> {
             },
         ),
         event(
-            66,
-            None,
-            EventKind::Broadcast {
-                words: vec!["USER".into(), "a b".into()],
-            },
-        ),
-        event(
             67,
             None,
             EventKind::Command {

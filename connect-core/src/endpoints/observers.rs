@@ -207,9 +207,9 @@ pub(crate) mod tests {
         (there, client, receiver, sender)
     }
 
-    fn event(seq: u64, words: usize) -> Event {
-        let kind = EventKind::Broadcast {
-            words: vec!["x".repeat(words)],
+    fn event(seq: u64, length: usize) -> Event {
+        let kind = EventKind::StateFault {
+            fault: "x".repeat(length),
         };
         Event {
             seq,

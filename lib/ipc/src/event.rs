@@ -234,11 +234,6 @@ pub enum EventKind {
         /// Seconds for which others have waited.
         seconds: u64,
     },
-    /// A warning or notification of another kind was broadcast.
-    Broadcast {
-        /// Its words.
-        words: Vec<String>,
-    },
     /// Somebody gave a command.
     Command {
         /// Its words.
@@ -428,7 +423,6 @@ event_names! {
     JournalKept = "journal-kept",
     PlacesFull = "places-full",
     PlacesFree = "places-free",
-    Broadcast = "broadcast",
     Command = "command",
 }
 

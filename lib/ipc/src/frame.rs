@@ -327,7 +327,7 @@ mod tests {
         );
 
         let line = "x".repeat(MAX_FRAME);
-        let kind = EventKind::Broadcast { words: vec![line] };
+        let kind = EventKind::StateFault { fault: line };
         let long = EncodedReply::event(&Event { kind, ..event }).unwrap();
         let mut bytes = b"before".to_vec();
         assert!(matches!(

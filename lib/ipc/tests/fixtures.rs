@@ -114,7 +114,7 @@ fn events() {
         LookupFailed, Reply, Missed, Failed, Recovered,
         Unreachable, Reconnecting, Knock, Started, Output, Survives, Ended, Database, DatabaseFault, Joined,
         Lost, HelperConnected, HelperDisconnected, ProbingOverdue, ProbingResumed, ScriptsOverdue, ScriptsResumed, StateFault, StateSaved,
-        JournalFault, JournalKept, PlacesFull, PlacesFree, Broadcast, Command
+        JournalFault, JournalKept, PlacesFull, PlacesFree, Command
     );
 }
 
