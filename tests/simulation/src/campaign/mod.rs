@@ -217,7 +217,7 @@ impl Campaign {
         let (mut runs, mut seconds, mut found) = (0u64, 0.0, None);
         let sink = &mut |done: Done| {
             runs += 1;
-            seconds += done.seconds;
+            seconds += done.took.as_secs_f64();
             Ok(match done.outcome.broken {
                 Some(broken) => {
                     found = Some((done.work.name(), broken));

@@ -2,6 +2,7 @@
 //! Looks for one planted fault: plays seeds with it until a promise is broken.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
@@ -88,6 +89,10 @@ impl<R: Runner> Runner for Accused<R> {
         } else {
             outcome
         })
+    }
+
+    fn processor_time(&self) -> Duration {
+        self.0.processor_time()
     }
 }
 

@@ -4,7 +4,7 @@
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -15,8 +15,8 @@ use super::work::{Outcome, Play, Runner, Work};
 pub(crate) struct Done {
     pub(crate) work: Work,
     pub(crate) outcome: Outcome,
-    /// How long it took, of a clock on the wall.
-    pub(crate) seconds: f64,
+    /// How long it took, in processor time.
+    pub(crate) took: Duration,
 }
 
 /// What is made of each run that is over, in the order in which they end.
@@ -69,13 +69,12 @@ fn next(work: &Mutex<&mut (dyn Iterator<Item = Work> + Send)>) -> Option<Work> {
     work.next()
 }
 
-#[expect(clippy::disallowed_methods, reason = "to say how fast it is")]
 fn timed(runner: &mut impl Runner, work: Work, play: &Play) -> Result<Done> {
-    let begun = Instant::now();
+    let before = runner.processor_time();
     let outcome = runner.run(&work, play)?;
     Ok(Done {
         work,
         outcome,
-        seconds: begun.elapsed().as_secs_f64(),
+        took: runner.processor_time().saturating_sub(before),
     })
 }

@@ -2,6 +2,8 @@
 //! Proves that the same plan is the same run: each is played twice in one process and once in
 //! another, whose maps hash their keys otherwise.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use simulation::plan::HostId;
 use simulation::promise::{Broken, Promise};
@@ -38,6 +40,10 @@ impl<R: Runner> Runner for Prover<R> {
             }),
             until: first.until,
         })
+    }
+
+    fn processor_time(&self) -> Duration {
+        self.one.processor_time() + self.other.processor_time()
     }
 }
 

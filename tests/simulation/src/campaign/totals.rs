@@ -30,7 +30,7 @@ pub(crate) struct Line {
     jobs: u64,
     /// How long it was in the world.
     simulated: u64,
-    /// How long it took.
+    /// How long it took, in processor time.
     seconds: f64,
     /// The version of the sources.
     revision: String,
@@ -52,7 +52,7 @@ impl Line {
             scripts: summary.scripts,
             jobs: summary.jobs,
             simulated: done.outcome.until.0 / 1_000_000_000,
-            seconds: done.seconds,
+            seconds: done.took.as_secs_f64(),
             revision: revision.to_owned(),
             coverage: summary.coverage,
             broken: done.outcome.broken.clone(),
@@ -70,7 +70,7 @@ pub(crate) struct Totals {
     jobs: u64,
     /// Seconds of the worlds.
     simulated: u64,
-    /// Seconds of the clock, of each run.
+    /// Seconds of processor time.
     seconds: f64,
     pub(crate) coverage: Coverage,
     /// How many runs broke each promise, by its name.
@@ -101,7 +101,7 @@ impl Totals {
         self.broken.values().sum()
     }
 
-    /// How fast it is: seconds of the worlds for one of the clock and core.
+    /// How fast it is: seconds of the worlds for one of a processor core.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

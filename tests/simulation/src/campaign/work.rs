@@ -4,8 +4,10 @@
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 use simulation::instant::Instant;
 use simulation::narrative::Narrative;
@@ -79,6 +81,11 @@ pub(crate) trait Runner {
     /// # Errors
     /// If it could not be played; a broken promise is no error.
     fn run(&mut self, work: &Work, play: &Play) -> Result<Outcome>;
+
+    /// The processor time of all its runs so far; nothing, if it does not measure it.
+    fn processor_time(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// Plays in this very process.
@@ -122,6 +129,15 @@ impl Runner for Here {
             until: broken.as_ref().map_or(plan.until, |it| it.at),
             broken,
         })
+    }
+
+    /// Of this thread. The clock on the wall would also count the time in which others had the
+    /// processor.
+    fn processor_time(&self) -> Duration {
+        let time = clock_gettime(ClockId::ThreadCPUTime);
+        // Neither part is ever negative.
+        let (seconds, nanos) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+        Duration::new(seconds.unwrap_or(0), nanos.unwrap_or(0))
     }
 }
 

@@ -8,6 +8,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,11 @@ struct Order {
 #[serde(rename_all = "kebab-case")]
 enum Answer {
     /// It was played.
-    Played(Outcome),
+    Played {
+        outcome: Outcome,
+        /// The processor time of this.
+        took: Duration,
+    },
     /// It could not be played.
     Failed(String),
     /// Something panicked, and the worker has ended.
@@ -52,9 +57,13 @@ pub(crate) fn serve() -> Result<()> {
         std::process::exit(101);
     }));
     for line in std::io::stdin().lock().lines() {
+        let before = Here.processor_time();
         let order: Order = serde_json::from_str(&line?).context("cannot read an order")?;
         let answer = match Here.run(&order.work, &order.play) {
-            Ok(outcome) => Answer::Played(outcome),
+            Ok(outcome) => Answer::Played {
+                outcome,
+                took: Here.processor_time().saturating_sub(before),
+            },
             Err(error) => Answer::Failed(format!("{error:#}")),
         };
         let mut out = std::io::stdout().lock();
@@ -121,6 +130,7 @@ impl Worker {
 #[derive(Debug, Default)]
 pub(crate) struct Elsewhere {
     worker: Option<Worker>,
+    processor_time: Duration,
 }
 
 impl Drop for Elsewhere {
@@ -142,7 +152,8 @@ impl Runner for Elsewhere {
             None => Worker::start()?,
         };
         let text = match worker.ask(&order)? {
-            Some(Answer::Played(outcome)) => {
+            Some(Answer::Played { outcome, took }) => {
+                self.processor_time += took;
                 self.worker = Some(worker);
                 return Ok(outcome);
             }
@@ -169,5 +180,9 @@ impl Runner for Elsewhere {
             broken: Some(broken),
             until,
         })
+    }
+
+    fn processor_time(&self) -> Duration {
+        self.processor_time
     }
 }
