@@ -294,12 +294,14 @@ impl Causes {
             "ADD" => {
                 self.must_be_unknown(now, peer)?;
                 let is_wanted = self.takes(peer, |open| &mut open.add);
-                self.greetings = self
-                    .greetings
-                    .saturating_sub(u32::from(is_wanted == Want::Any));
-                if is_wanted == Want::None && !self.comes_elsewhere(peer) {
+                // A greeting may be another peer's, so it is the last cause that is taken.
+                if is_wanted == Want::Own || self.comes_elsewhere(peer) {
+                    return Ok(());
+                }
+                if is_wanted == Want::None {
                     return broken(format!("nobody wants that {peer} is added"));
                 }
+                self.greetings -= 1;
             }
             "KILL" => {
                 *self.killing.entry(peer.to_owned()).or_default() += 1;
@@ -307,13 +309,18 @@ impl Causes {
                     if now.records.may_come_back(peer) {
                         self.revivals.insert(peer.to_owned());
                     }
-                } else if self.takes(peer, |open| &mut open.kill) == Want::None {
-                    if !self.moves(peer) {
-                        return broken(format!("there is no cause to kill {peer}"));
-                    }
+                    return Ok(());
+                }
+                let is_wanted = self.takes(peer, |open| &mut open.kill);
+                if is_wanted == Want::Own {
+                    return Ok(());
+                }
+                if self.moves(peer) {
                     if now.records.may_come_back(peer) {
                         self.reviving.insert(peer.to_owned());
                     }
+                } else if is_wanted == Want::None {
+                    return broken(format!("there is no cause to kill {peer}"));
                 }
             }
             "FORCEKX" => {
@@ -502,6 +509,28 @@ mod tests {
         let causes = Some(Promise::Causes);
         assert_eq!(added_again(&[], true), causes, "once for each lookup");
         assert_eq!(added_again(&[], false), causes, "it stays dead");
+    }
+
+    #[test]
+    fn a_greeting_is_no_cause_of_what_has_one_of_its_own() {
+        let record: &[(&str, &[(&str, &str)])] = &[("p", &[("when-dead", "retry")])];
+        let mut plan = plan(record, Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        let mut sight = Sight::of::<Causes>(&plan);
+        let note = "< NOTE GREET abc INET 198.18.0.3 4070";
+        let greeting = ["> GETCHAL", "< INFO abc", "< OK", note];
+        assert_eq!(sight.lines(&greeting), None);
+        let found = Found::Addresses(vec![[198, 18, 0, 9].into()]);
+        sight.see(Seen::LookedUp("p", &found)).unwrap();
+        let moved = ["> KILL p", "< NOTE KILL p", "< OK"];
+        assert_eq!(sight.lines(&moved), None);
+        for _ in 0..3 {
+            let failed = [ADD, "< BGDETACH c0.0", "< BGFAIL c0.0 resolve-error"];
+            assert_eq!(sight.lines(&failed), None);
+        }
+        // The greeting is still there.
+        let another = "> ADD -background c0.0 -keepalive 10 q INET 198.18.0.2 4070";
+        assert_eq!(sight.lines(&[another]), None);
     }
 
     #[test]
