@@ -47,6 +47,7 @@ pub(crate) fn removal(removal: Removal) -> String {
             format!("no answer to {}", text::count(u64::from(pings), "ping"))
         }
         Removal::Command => "by a command, or by the peer itself".to_owned(),
+        Removal::Left => "by the other host, or by a command".to_owned(),
         Removal::Replaced => "to be added again".to_owned(),
         Removal::Server => "the server was started again without it".to_owned(),
         Removal::Unseen => "while the service did not run, or was not connected".to_owned(),
@@ -56,7 +57,7 @@ pub(crate) fn removal(removal: Removal) -> String {
 fn removed(why: Removal) -> String {
     let mark = match why {
         Removal::Silence { .. } | Removal::Server => ":",
-        Removal::Command | Removal::Replaced | Removal::Unseen => "",
+        Removal::Command | Removal::Left | Removal::Replaced | Removal::Unseen => "",
     };
     format!("removed{mark} {}", removal(why))
 }
@@ -240,6 +241,7 @@ const fn down(reason: DownReason) -> &'static str {
         DownReason::Unreachable => "unreachable",
         DownReason::Silence => "removed because it did not answer",
         DownReason::Command => "removed by a command, by itself, or by a server that ends",
+        DownReason::Left => "removed by the other host, or by a command",
         DownReason::Replaced => "removed to be added again",
         DownReason::Server => "the server was started again",
         DownReason::Unseen => "removed while the service was not connected",
@@ -269,7 +271,9 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::NewAddress { .. }
         | EventKind::LookupFailed { .. }
         | EventKind::Reconnecting {} => Paint::Doubtful,
-        EventKind::Removed(Removal::Silence { .. } | Removal::Server | Removal::Unseen)
+        EventKind::Removed(
+            Removal::Silence { .. } | Removal::Left | Removal::Server | Removal::Unseen,
+        )
         | EventKind::Failed { .. }
         | EventKind::Unreachable { .. }
         | EventKind::Down { .. }

@@ -42,7 +42,11 @@ impl Departure {
     /// Whether the peer was lost, so that it should come back; otherwise it was removed on purpose.
     pub(super) const fn is_loss(&self) -> bool {
         match self.removal {
-            Removal::Silence { .. } | Removal::Replaced | Removal::Server | Removal::Unseen => true,
+            Removal::Silence { .. }
+            | Removal::Left
+            | Removal::Replaced
+            | Removal::Server
+            | Removal::Unseen => true,
             Removal::Command => false,
         }
     }
@@ -107,7 +111,8 @@ impl Departures {
     /// The server has closed the connection.
     pub(super) fn server_lost(&mut self, now: Monotonic) {
         for departure in self.by_name.values_mut() {
-            if departure.removal == Removal::Command && departure.at + LAST_WORDS >= now {
+            let is_announced = matches!(departure.removal, Removal::Command | Removal::Left);
+            if is_announced && departure.at + LAST_WORDS >= now {
                 departure.removal = Removal::Server;
             }
         }

@@ -10,6 +10,7 @@ use tripe_admin::{Address, Failure};
 use super::Machine;
 use super::departures::Departure;
 use super::peers::{Adoption, Particulars, Peer};
+use connect_policy::pinging::{is_watched, other_host_may_end};
 
 impl Machine {
     /// The server has a new peer.
@@ -82,6 +83,11 @@ impl Machine {
                 peer = name,
                 "removed {name}: by a command, by the peer itself, or because the server ends"
             ),
+            Removal::Left => tracing::warn!(
+                peer = name,
+                "removed {name}: by the other host, or by a command; its record has auto, so it \
+                 should come back"
+            ),
             Removal::Unseen => tracing::warn!(
                 peer = name,
                 "{name} is not at the server any more: it was removed while the service did not \
@@ -133,7 +139,26 @@ impl Machine {
     pub(super) fn forget_peer(&mut self, id: PeerId) {
         if let Some(peer) = self.peers.get(id) {
             let name = peer.name().to_owned();
-            self.peer_removed(&name, Removal::Command);
+            self.peer_taken(&name);
         }
+    }
+
+    /// The server no longer has a peer, and core need not have removed it: a command has, or the
+    /// other host has ended the connection. The server does not say which of them. If it may be the
+    /// other host, a peer that should be there must not be missing without a word.
+    pub(super) fn peer_taken(&mut self, name: &str) {
+        let database = &self.database.current;
+        let record = self
+            .peers
+            .find(name)
+            .and_then(|id| self.peers.get(id)?.record_in_use());
+        let is_wanted = database.is_auto(name) && database.peer(name).is_some_and(is_watched);
+        let may_have_left = record.is_some_and(other_host_may_end);
+        let removal = if is_wanted && may_have_left {
+            Removal::Left
+        } else {
+            Removal::Command
+        };
+        self.peer_removed(name, removal);
     }
 }

@@ -257,6 +257,9 @@ pub enum Removal {
     /// Somebody has removed it, or the peer has ended the connection itself, or the server was
     /// stopped.
     Command,
+    /// The other host has ended the connection, or somebody has removed it: nobody can tell. It is
+    /// of the start-up list and watched, so it should come back.
+    Left,
     /// Core has removed it to add it again.
     Replaced,
     /// The server was started again without it.
@@ -302,6 +305,9 @@ pub enum DownReason {
     /// Somebody has removed it, or the peer has ended the connection itself, or the server was
     /// stopped.
     Command,
+    /// The other host has ended the connection, or somebody has removed it: nobody can tell. It
+    /// should come back.
+    Left,
     /// The service has removed it to add it again.
     Replaced,
     /// The server was started again without it.
@@ -312,10 +318,11 @@ pub enum DownReason {
 
 impl DownReason {
     /// All of them.
-    pub const ALL: [DownReason; 6] = [
+    pub const ALL: [DownReason; 7] = [
         DownReason::Unreachable,
         DownReason::Silence,
         DownReason::Command,
+        DownReason::Left,
         DownReason::Replaced,
         DownReason::Server,
         DownReason::Unseen,
@@ -328,6 +335,7 @@ impl DownReason {
             DownReason::Unreachable => "unreachable",
             DownReason::Silence => "silence",
             DownReason::Command => "command",
+            DownReason::Left => "left",
             DownReason::Replaced => "replaced",
             DownReason::Server => "server",
             DownReason::Unseen => "unseen",
@@ -340,6 +348,7 @@ impl From<Removal> for DownReason {
         match removal {
             Removal::Silence { .. } => DownReason::Silence,
             Removal::Command => DownReason::Command,
+            Removal::Left => DownReason::Left,
             Removal::Replaced => DownReason::Replaced,
             Removal::Server => DownReason::Server,
             Removal::Unseen => DownReason::Unseen,

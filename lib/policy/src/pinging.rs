@@ -83,7 +83,15 @@ pub fn is_dynamic(record: &Record) -> bool {
     record.get("connect").is_some() || record.get("knock").is_some()
 }
 
-/// What happens to a static peer that was removed because it did not answer.
+/// Whether the server, which has added a peer with this record, removes it when the other host ends
+/// the connection (tripe-admin(5), `ADD`: `-ephemeral`, which `-mobile` implies).
+#[must_use]
+pub fn other_host_may_end(record: &Record) -> bool {
+    record.flag("ephemeral") || record.flag("mobile")
+}
+
+/// What happens to a peer that was removed because it did not answer, or because the other host has
+/// ended the connection.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum WhenDead {
     /// It stays away (connect(8), "Operation").
@@ -97,12 +105,14 @@ impl WhenDead {
     /// What both are called in a record.
     pub(crate) const NAMES: [&str; 2] = ["kill", "retry"];
 
-    /// What a record asks for (key `when-dead`); any other value counts as none. Only a static peer
-    /// with an address is removed for silence and can be added again.
+    /// What a record asks for (key `when-dead`); any other value counts as none. Only a peer with an
+    /// address can be added again. One that is reconnected is not removed for its silence.
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let asked = record.get("when-dead") == Some(Self::NAMES[1]);
-        if asked && !is_dynamic(record) && !record.is_passive() && record.get("peer").is_some() {
+        let has_address = !record.is_passive() && record.get("peer").is_some();
+        let may_be_removed = !is_dynamic(record) || other_host_may_end(record);
+        if asked && has_address && may_be_removed {
             WhenDead::Retry
         } else {
             WhenDead::Kill

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! When a peer is added again that was removed because it did not answer, and what ends that.
+//! When a peer is added again that did not answer or whose other host has left, and what ends that.
 
 use std::sync::Arc;
 
@@ -21,8 +21,8 @@ use crate::machine::requester::Requester;
 const BEGUN_IN_A_TURN: usize = 64;
 
 impl Machine {
-    /// A peer was removed. If it did not answer, and its record asks for it, it is added again
-    /// after a pause.
+    /// A peer was removed. If it did not answer, or the other host has ended the connection, and
+    /// its record asks for it, it is added again after a pause.
     pub(in crate::machine) fn note_death(
         &mut self,
         id: PeerId,
@@ -35,7 +35,7 @@ impl Machine {
         self.additions.revivals.end(name);
         let database = Arc::clone(&self.database.current);
         let record = comes_back(&database, name);
-        let (Removal::Silence { .. }, Some(record)) = (removal, record) else {
+        let (Removal::Silence { .. } | Removal::Left, Some(record)) = (removal, record) else {
             return;
         };
         let failures = if peer.adoption().is_some_and(Adoption::has_answered) {

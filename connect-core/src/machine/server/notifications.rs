@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use connect_ipc::event::{EventKind, Removal};
+use connect_ipc::event::EventKind;
 use tripe_admin::{Address, Note};
 
 use crate::machine::Machine;
@@ -23,7 +23,7 @@ impl Machine {
                 ifname,
                 address,
             } => self.peer_added(&peer, ifname, &address),
-            Note::Kill { peer } => self.peer_removed(&peer, Removal::Command),
+            Note::Kill { peer } => self.peer_taken(&peer),
             Note::Greet { challenge, address } => self.greeted(&challenge, &address),
             Note::Knock { name, address } => self.knocked(&name, &address),
             Note::NewAddr { peer, address } => {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use connect_ipc::control::{PeerState, PeerStatus};
+use connect_ipc::event::Removal;
 use connect_ipc::lookup::{Found, LookedUp};
 use connect_ipc::scripts::{FromScripts, ToScripts};
 use peerdb::Record;
@@ -257,4 +258,52 @@ fn nothing_is_added_while_the_server_is_away_and_a_new_core_goes_on() {
     next.meet(&[]);
     let sent = next.sent();
     assert!(sent.iter().any(|line| line.starts_with("ADD")), "{sent:?}");
+}
+
+#[test]
+fn a_peer_whose_other_host_may_have_left_is_gone_and_comes_back() {
+    let marks = [("ephemeral", "x"), ("mobile", "x"), ("mobile", "knock")];
+    for (mark, key) in marks {
+        let mut rig = rig_with(&[RETRY, &[(mark, "t"), (key, "k")]].concat());
+        rig.hear("NOTE KILL p");
+        let gone = row(&mut rig);
+        assert_eq!((gone.state, gone.wanted), (PeerState::Gone, true), "{mark}");
+        assert_eq!(gone.connection.removal, Some(Removal::Left));
+        assert_eq!(waits(&mut rig), Some(10_000));
+        rig.sent();
+        rig.wait(seconds(10));
+        is_added(&mut rig);
+        assert_eq!(row(&mut rig).state, PeerState::Checking);
+        // The next pause is longer, since it has not answered.
+        rig.hear("NOTE KILL p");
+        assert!(waits(&mut rig) > Some(15_000));
+    }
+}
+
+#[test]
+fn what_only_a_command_can_have_removed_stays_away_and_is_not_wanted() {
+    let ephemeral = [RETRY, &[("ephemeral", "t")]].concat();
+    let killed = |pairs: &[(&str, &str)], auto: &[&str]| {
+        let mut rig = rig_with(pairs);
+        rig.database_with_auto(&[record("p", pairs)], auto);
+        rig.hear("NOTE KILL p");
+        let row = row(&mut rig);
+        assert_eq!(row.connection.next_add_ms, None);
+        (row.state, row.wanted)
+    };
+    assert_eq!(killed(RETRY, &["p"]), (PeerState::Killed, false));
+    assert_eq!(killed(&ephemeral, &[]), (PeerState::Killed, false));
+}
+
+#[test]
+fn a_peer_whose_other_host_has_left_is_told_of_without_the_key_too() {
+    let kill = [RETRY, &[("when-dead", "kill"), ("ephemeral", "t")]].concat();
+    let mut rig = rig_with(&kill);
+    rig.hear("NOTE KILL p");
+    let gone = row(&mut rig);
+    assert_eq!((gone.state, gone.wanted), (PeerState::Gone, true));
+    assert_eq!(waits(&mut rig), None);
+    // A server that ends says the same of every peer.
+    rig.lose_server();
+    assert_eq!(row(&mut rig).connection.removal, Some(Removal::Server));
 }

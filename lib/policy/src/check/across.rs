@@ -155,11 +155,15 @@ mod tests {
         let peers = [
             Record::new("good", [address, watch, retry]),
             Record::new("dynamic", [address, watch, ("knock", "k"), retry]),
+            Record::new(
+                "may-leave",
+                [address, watch, ("knock", "k"), ("mobile", "t"), retry],
+            ),
             Record::new("unlisted", [address, watch, retry]),
             Record::new("unwatched", [address, retry]),
             Record::new("kill", [address, ("when-dead", "kill")]),
         ];
-        let auto = ["good", "dynamic", "unwatched"].map(str::to_owned);
+        let auto = ["good", "dynamic", "may-leave", "unwatched"].map(str::to_owned);
         let database = Database::from_parts(peers, [], auto);
         let mut told = Vec::new();
         start_up(&database, &mut |peer: Option<&Record>, rule| {

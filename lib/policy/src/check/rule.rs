@@ -245,8 +245,9 @@ pub(crate) enum Rule {
     /// `when-dead = retry` for a peer that is not removed when it does not answer, or not on the
     /// list.
     #[error(
-        "when-dead = retry has no effect: it is for a watched peer with an address, without connect \
-         and knock, that is on the start-up list: assign watch = t and auto = t, or remove when-dead"
+        "when-dead = retry has no effect: it is for a watched peer with an address that is on the \
+         start-up list, and with connect or knock only if it has ephemeral or mobile too: assign \
+         watch = t and auto = t, or remove when-dead"
     )]
     NoRetry,
     /// A peer twice on the list.

@@ -164,7 +164,7 @@ impl Rule for Causes {
                 Ok(())
             }
             Some(Fact::Note(note)) => {
-                self.heard(now.at, note);
+                self.heard(now, note);
                 Ok(())
             }
             Some(Fact::Job(_, words)) => {
@@ -225,7 +225,8 @@ impl Causes {
         }
     }
 
-    fn heard(&mut self, at: Instant, note: &Note) {
+    fn heard(&mut self, now: &Moment<'_>, note: &Note) {
+        let at = now.at;
         match note {
             Note::Add { peer, .. } => {
                 self.known.insert(peer.clone(), at);
@@ -235,6 +236,11 @@ impl Causes {
             Note::Kill { peer } => {
                 self.known.remove(peer);
                 self.open(peer).unreachable = false;
+                // The other host may have ended the connection.
+                let is_ours = self.killing.get(peer).is_some_and(|count| *count > 0);
+                if !is_ours && now.records.may_come_back(peer) && now.records.may_be_mobile(peer) {
+                    self.revivals.insert(peer.clone());
+                }
             }
             Note::Knock { name, .. } => self.wants_addition(name),
             Note::Greet { challenge, .. } if self.challenges.remove(challenge) => {

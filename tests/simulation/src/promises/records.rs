@@ -184,6 +184,11 @@ impl Records {
             && self.said(peer, "when-dead").contains(&Some("retry"))
     }
 
+    /// Whether the server may remove this peer when its other host ends the connection.
+    pub(super) fn may_be_mobile(&self, peer: &str) -> bool {
+        self.said(peer, "mobile").contains(&Some("t"))
+    }
+
     /// Whether scripts of this peer may not be startable.
     pub(super) fn may_not_start(&self, peer: &str) -> bool {
         self.unstartable.contains(peer)
