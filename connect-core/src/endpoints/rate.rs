@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 
-/// How much may be done in advance, as the time that it will take to make up for it.
+/// The longest time for which somebody who has exceeded the rate has to wait. What exceeds the rate
+/// by more than that is not counted.
 pub(super) const DEBT: Duration = Duration::from_secs(2);
 
 /// How often something may happen.
@@ -25,7 +26,7 @@ impl Rate {
     }
 }
 
-/// What has happened so far, at some rate.
+/// What has happened until now, at some rate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
     /// The instant up to which the rate is used.

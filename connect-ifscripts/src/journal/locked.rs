@@ -54,7 +54,8 @@ pub(super) enum Trouble {
     /// The lock is no longer valid.
     #[error("{0}; locking the directory and writing the journal again, if that is possible")]
     Lost(#[from] Loss),
-    /// The lock was lost, and another helper has it: this one, if it has written its number.
+    /// The lock was lost, and another helper has it: `holder`, if it has written its process
+    /// number.
     #[error("{loss}, and another script helper{} has locked it since; ending and starting no \
              more scripts; the other one goes on with them", name(*.holder))]
     Taken { loss: Loss, holder: Option<Holder> },
@@ -185,7 +186,7 @@ impl Locked {
         Err(io::Error::other(text).into())
     }
 
-    /// Removes the segments before this one.
+    /// Removes the segments before the segment `number`.
     pub(super) fn remove_before(&self, number: u64) -> Result<(), Trouble> {
         for older in self
             .directory

@@ -89,8 +89,8 @@ pub(crate) struct Journal {
     /// When we last checked whether somebody has dealt with that. Writing does not delay this
     /// check.
     noticed: Monotonic,
-    /// Whether another helper has the lock. Then this one never writes again: the other helper has
-    /// read what this one wrote, and what it has written since must not be overwritten.
+    /// Whether another helper has the lock. Then our helper never writes again: the other helper
+    /// has read what ours wrote, and what the other has written since must not be overwritten.
     taken: bool,
 }
 

@@ -277,7 +277,7 @@ pub enum UpReason {
 }
 
 impl UpReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [UpReason; 2] = [UpReason::FirstReply, UpReason::Recovered];
 
     /// The word for it, as in JSON.
@@ -311,7 +311,7 @@ pub enum DownReason {
 }
 
 impl DownReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [DownReason; 6] = [
         DownReason::Unreachable,
         DownReason::Silence,
