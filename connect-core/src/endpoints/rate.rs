@@ -7,7 +7,7 @@ use connect_ipc::clock::Monotonic;
 
 /// The longest time for which somebody who has exceeded the rate has to wait. What exceeds the rate
 /// by more than that is not counted.
-pub(super) const DEBT: Duration = Duration::from_secs(2);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// How often something may happen.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +43,7 @@ impl Bucket {
     pub(super) fn take(&mut self, rate: Rate, count: usize, now: Monotonic) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let paid = self.paid.max(now) + rate.every.saturating_mul(count);
-        self.paid = paid.min(now + rate.burst + DEBT);
+        self.paid = paid.min(now + rate.burst + LONGEST_WAIT);
     }
 
     /// One of these has not happened after all.

@@ -179,7 +179,7 @@ impl Machine {
         let [order, answer] = self.pinger.owed.settle(&mut self.peers, now);
         let found = self.find_overdue(order, answer);
         let before = std::mem::replace(&mut self.pinger.watch.found, found);
-        self.tell_of(before.trouble(), found.trouble());
+        self.tell_of(before.cause_and_since(), found.cause_and_since());
         self.tell_of_scripts(found.scripts);
         self.tell_of_places();
         self.restart_silent(found);

@@ -50,7 +50,7 @@ impl Found {
     }
 
     /// The cause, and since when.
-    pub(super) fn trouble(&self) -> Option<(OverdueCause, Monotonic)> {
+    pub(super) fn cause_and_since(&self) -> Option<(OverdueCause, Monotonic)> {
         self.cause.zip(self.oldest.or(self.server))
     }
 }

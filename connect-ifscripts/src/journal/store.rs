@@ -10,7 +10,7 @@ use connect_ipc::setup::SetupKey;
 use connect_runtime::scripts_journal::Header;
 use tracing::warn;
 
-use super::locked::{Locked, Trouble};
+use super::locked::{JournalError, Locked};
 use super::reading::Damage;
 pub(super) use super::segment::Room;
 use super::segment::{Segment, put};
@@ -111,7 +111,11 @@ impl Store {
     }
 
     /// Begins a segment with the whole ledger, and removes those before it.
-    pub(super) fn rewrite(&mut self, ledger: &Ledger, stale: bool) -> Result<Vec<Aside>, Trouble> {
+    pub(super) fn rewrite(
+        &mut self,
+        ledger: &Ledger,
+        stale: bool,
+    ) -> Result<Vec<Aside>, JournalError> {
         let mut aside = Vec::new();
         if stale {
             self.locked.regain()?;
@@ -120,7 +124,7 @@ impl Store {
             self.locked.remove_before(u64::MAX)?;
         }
         let mut written = self.write_whole(ledger);
-        if matches!(&written, Err(trouble) if trouble.is_no_room()) {
+        if matches!(&written, Err(error) if error.is_no_room()) {
             // The room of the last segment is enough for this one.
             self.locked.give_back_room()?;
             written = self.write_whole(ledger);
@@ -136,7 +140,7 @@ impl Store {
     }
 
     /// Writes the whole ledger into a segment. None is left of one that cannot be completed.
-    fn write_whole(&self, ledger: &Ledger) -> Result<Segment, Trouble> {
+    fn write_whole(&self, ledger: &Ledger) -> Result<Segment, JournalError> {
         let mut segment = self.create()?;
         let mut lines = Vec::new();
         let mut cursor = Cursor::Runs(None);
@@ -158,7 +162,7 @@ impl Store {
     }
 
     /// Makes a segment. None is left of one without a header.
-    fn create(&self) -> Result<Segment, Trouble> {
+    fn create(&self) -> Result<Segment, JournalError> {
         let mut segment = Segment::create(&self.locked)?;
         if let Err(error) = segment.begin(&self.header) {
             self.locked.remove(segment.number)?;
@@ -187,14 +191,14 @@ impl Store {
 
     /// Begins the next segment, if the file system has room for it. Otherwise the present segment
     /// is used further, in the room that is reserved for it.
-    fn renew(&mut self) -> Result<(), Trouble> {
+    fn renew(&mut self) -> Result<(), JournalError> {
         let next = match self.create() {
             Ok(next) => next,
-            Err(trouble) if trouble.is_no_room() => {
+            Err(error) if error.is_no_room() => {
                 self.room = Room::Short;
                 return Ok(());
             }
-            Err(trouble) => return Err(trouble),
+            Err(error) => return Err(error),
         };
         self.room = next.reserve(self.room_wanted());
         if self.room == Room::Short {
@@ -212,7 +216,7 @@ impl Store {
         entries: usize,
         ledger: &Ledger,
         now: Monotonic,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), JournalError> {
         let Some(segment) = &mut self.segment else {
             return Ok(());
         };
@@ -242,14 +246,14 @@ impl Store {
     }
 
     /// Looks whether directory, lock and segment are still those that their names lead to.
-    pub(super) fn look(&mut self, now: Monotonic) -> Result<(), Trouble> {
+    pub(super) fn look(&mut self, now: Monotonic) -> Result<(), JournalError> {
         self.looked = now;
         self.locked.look()?;
         let Some(segment) = &self.segment else {
             return Ok(());
         };
         if segment.is_removed(self.locked.directory()) {
-            return Err(Trouble::Removed(segment.name()));
+            return Err(JournalError::Removed(segment.name()));
         }
         if self.room == Room::Short {
             let wanted = segment.size + self.room_of_next();

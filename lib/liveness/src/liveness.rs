@@ -41,7 +41,8 @@ pub enum Meaning {
         /// Attempts of a check.
         of: u32,
     },
-    /// The server could not send the ping, which counts as a failed attempt.
+    /// The server could not send the ping. This counts as a failed attempt, so a peer whose pings
+    /// are never sent is unreachable after `retries` attempts too; it is not among the lost pings.
     NotSent,
     /// Nothing: the ping is sent again, and the rest of the phase stays as it was.
     Void,
