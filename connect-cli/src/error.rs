@@ -48,7 +48,7 @@ pub(crate) enum Error {
         subject: String,
         limit: Duration,
     },
-    /// Nothing was heard of a script for so long.
+    /// Nothing was heard of a script for `limit`.
     #[error(
         "{what}, and nothing was heard of it for {} s; it goes on all the same, and `connect-cli \
          info' says how it ends: wait longer with --timeout, or let `connect-cli doctor' say how \

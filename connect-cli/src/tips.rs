@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Errors of the command line with tips for words that people type who know other tools, and with
-//! the word that was typed where a command has several.
+//! Errors of the command line. If somebody types a word of another tool, the error has a tip. If a
+//! command has several names, the error shows the name that was typed.
 
 use clap::builder::StyledStr;
 use clap::error::{ContextKind, ContextValue, ErrorKind};

@@ -4,14 +4,14 @@
 //!
 //! ```text
 //!   helper's start --3 s--> another process has the lock: core is told
-//!                  --a helper's time to end, and a margin--> and nobody has charge of it: KILL
+//!                  --`--stop-wait` and 2 s--> and the `connect` that started it has ended: KILL
 //!   the helper has the lock --> nothing is looked at any more
 //! ```
 //!
-//! When the `connect` of a helper ends, the system tells the helper to end, and continues it if it
-//! was stopped. Then it releases the journal at once to the next one. If it does not, it was
-//! stopped later, or hangs, and would keep the journal for ever. Under a service manager its
-//! watchdog ends it.
+//! When the `connect` of a helper ends, the system sends the helper `SIGUSR1`. The helper then
+//! releases the lock of the journal as soon as the next helper wants it. A helper that is suspended
+//! or hangs does not release it, and would keep the lock for ever. Under a service manager the
+//! watchdog ends such a helper.
 
 use std::future::pending;
 use std::path::PathBuf;
@@ -237,7 +237,7 @@ mod tests {
         LockWatch::new(PathBuf::from("scripts"), Duration::from_secs(10))
     }
 
-    /// What is done in each of so many seconds, but for looking again.
+    /// What is done in each of these seconds, but for looking again.
     fn done(
         watch: &mut LockWatch,
         begin: Instant,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Command lines of `connect` and `connect-core` (connect(8), "Command line").
+//! Command lines of `connect` and `connect-core` (the manual, "Command line").
 
 use std::path::PathBuf;
 
@@ -118,7 +118,7 @@ pub struct CoreOptions {
 #[derive(Args, Clone, Debug)]
 pub struct HookOptions {
     /// Run this program, with its arguments, when a watched peer has come to be connected, where
-    /// the peer's record has no on-up; see connect(8), "Hooks".
+    /// the peer's record has no on-up; see connect(8), "HOOKS".
     #[arg(long, value_name = "COMMAND", value_parser = parse_command)]
     pub on_up: Option<String>,
     /// The same when such a peer is not connected any more, where the record has no on-down.

@@ -37,7 +37,7 @@ pub struct SaveTimes {
 }
 
 impl SaveTimes {
-    /// Those of a core that starts at `now`.
+    /// The times of a core that starts at `now`.
     #[must_use]
     pub fn new(now: Monotonic) -> Self {
         SaveTimes {

@@ -85,8 +85,8 @@ fn describe(machine: &Machine, socket: &Path) -> String {
     );
     match machine.link() {
         ServerLink::Up => {
-            let trouble = trouble(machine.probing().cause);
-            format!("connected to tripe; {figures}{trouble}")
+            let overdue = overdue(machine.probing().cause);
+            format!("connected to tripe; {figures}{overdue}")
         }
         ServerLink::Joining => "connected to tripe; claiming the service".to_owned(),
         ServerLink::Down if counts.present == 0 => {
@@ -97,7 +97,7 @@ fn describe(machine: &Machine, socket: &Path) -> String {
 }
 
 /// What is overdue, to be added to the line.
-const fn trouble(cause: Option<OverdueCause>) -> &'static str {
+const fn overdue(cause: Option<OverdueCause>) -> &'static str {
     match cause {
         None | Some(OverdueCause::ServerDown) => "",
         Some(OverdueCause::PingerSilent) => "; the pinger does not answer",

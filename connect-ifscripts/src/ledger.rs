@@ -8,8 +8,9 @@
 //!                  '----------------------'----------------- ended --------------'
 //! ```
 //!
-//! [`Ledger::apply`] is the only way in, for an entry that is read and for one that is about to be
-//! written, so what was read is what had been.
+//! Only [`Ledger::apply`] changes the ledger, for entries that are read and for those that are
+//! about to be written. So a helper that reads a journal gets the same ledger as the helper that
+//! wrote it.
 
 pub(crate) mod failures;
 
@@ -26,8 +27,8 @@ use serde::{Deserialize, Serialize};
 
 use failures::Failures;
 
-/// How many setups that are undone are remembered: more than peers come and go in the life of a
-/// server, so that one of them is forgotten long after it was told.
+/// How many undone setups are remembered. Fewer peers than that come and go while one server runs,
+/// so core has got an undone setup long before it is forgotten.
 pub const MAX_UNDONE: usize = 100_000;
 
 /// One line of the journal. It is written before the act that it is about.
@@ -103,8 +104,8 @@ pub enum Stage {
     Ended(Ended),
 }
 
-/// When and where a child is about to be made: what a later helper knows of it if this one dies
-/// before the child is noted.
+/// When and where a child is about to be made: what a later helper knows of the child if the
+/// present helper ends before it has noted it.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Origin {
@@ -139,7 +140,8 @@ impl Unsettled {
     }
 }
 
-/// A setup, and when it was undone, counted in setups that were.
+/// A setup. `undone` is its place in the order in which setups were undone; `None` if it is not
+/// undone.
 #[derive(Clone, Debug)]
 struct Remembered {
     /// The number of its last change.
@@ -246,14 +248,14 @@ impl Ledger {
         &self.failures
     }
 
-    /// The first run after this one, or of all.
+    /// The first run after `run`, or the first of all if it is `None`.
     pub(crate) fn run_after(&self, run: Option<RunId>) -> Option<&Unsettled> {
         let after = run.map_or(Bound::Unbounded, Bound::Excluded);
         let mut rest = self.runs.range((after, Bound::Unbounded));
         rest.next().map(|(_, unsettled)| unsettled)
     }
 
-    /// The setups after this one, or all, each as its last change.
+    /// The setups after `key`, or all if it is `None`, each as its last change.
     pub(crate) fn setups_after<'a>(
         &'a self,
         key: Option<&SetupKey>,
@@ -269,7 +271,7 @@ impl Ledger {
         })
     }
 
-    /// The setups after this one, or the first: as many as fit into a message.
+    /// The setups after `after`, or the first if it is `None`: as many as fit into a message.
     pub(crate) fn page(&self, after: Option<&SetupKey>) -> SetupPage {
         let mut page = SetupPage::default();
         let mut size = 0;

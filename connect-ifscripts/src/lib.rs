@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The script helper of the connect service: it runs the `ifup`, `ifdown`, `connect` and
-//! `disconnect` scripts which core asks for, and tells core what happens to them.
+//! The script helper of the connect service: it runs the scripts that core orders (`ifup`,
+//! `ifdown`, `connect`, `disconnect`, `on-up` and `on-down`), and tells core what happens to them.
 //!
 //! [`machine`] decides which run starts when and how it ends, `queue` keeps the runs of each peer
 //! in order, [`ledger`] has what the next helper must know, [`outbox`] keeps what core has not been

@@ -56,7 +56,7 @@ pub(crate) fn find(ledger: &Ledger, mark: &InputMark) -> BTreeMap<RunId, Child> 
     found
 }
 
-/// All processes but this one, which has the mark as well.
+/// All processes but our own, which has the mark as well.
 fn other_processes() -> BTreeMap<i32, Stat> {
     let own = i32::try_from(std::process::id()).ok();
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -13,8 +13,9 @@ use connect_ipc::RunId;
 use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::{ByLane, Lane, Pair};
 
-/// How many runs of one lane of a peer may wait. So many wait only if a script of the peer hangs
-/// while the peer is added and removed again and again; a longer queue would only cost memory.
+/// How many runs of one lane of a peer may wait. The queue becomes as long as this only if a script
+/// of the peer hangs while the peer is added and removed again and again; a longer queue would only
+/// cost memory.
 pub(crate) const MAX_WAITING: usize = 1_000;
 
 /// The queues of all peers.

@@ -28,9 +28,9 @@ const MARGIN: Duration = Duration::from_millis(20);
 /// suspended. Load alone does not cause such a delay.
 const LATE: Duration = Duration::from_secs(1);
 
-/// How many outdated deadlines are kept, in addition to those of all peers, before all outdated
-/// ones are removed. So each change costs little, and memory stays bounded however often a peer
-/// changes.
+/// How many outdated deadlines are kept, in addition to one deadline for each peer, before all
+/// outdated ones are removed. So each change costs little, and memory stays bounded however often a
+/// peer changes.
 const STALE: usize = 1_024;
 
 /// What can happen to the pinger.

@@ -11,8 +11,8 @@ use super::connection::{Control, ControlError};
 /// The shortest time between two readings of the state.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long to wait after a reading that took so long, so that core and we have most of the time
-/// for other work.
+/// How long to wait after a reading that took `took`, so that core and we have most of the time for
+/// other work.
 pub(crate) fn pause_after(took: Duration) -> Duration {
     INTERVAL.max(took.saturating_mul(5))
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Words that people try who know other tools, where a second name of a command would not do. The
-//! help names `show' beside the command that it is most like.
+//! Commands for words of other tools that cannot simply be a second name of one of our commands.
+//! The help names `show' beside the command that it is most like.
 
 use clap::Args;
 use connect_runtime::exit::Exit;

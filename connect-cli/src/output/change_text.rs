@@ -55,7 +55,7 @@ pub(crate) fn total(number: u64) -> String {
     format!("{peers} {verb} from the database")
 }
 
-/// That a database with so many peers was loaded, and how many differ from it.
+/// Says that a database with `peers` peers was loaded, and that `waiting` of them differ from it.
 pub(crate) fn loaded(peers: u64, waiting: u64) -> String {
     let loaded = format!("database loaded: {}", text::count(peers, "peer"));
     if waiting == 0 {

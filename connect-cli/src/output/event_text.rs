@@ -216,7 +216,8 @@ fn address_of_a_peer(kind: &EventKind) -> String {
     }
 }
 
-/// So many checks of a peer failed in a row; the next comes in so many milliseconds, if one will.
+/// `failed_checks` checks of a peer failed in a row. The next begins in `next_ms` milliseconds;
+/// `None` if the peer is removed.
 fn unreachable(failed_checks: u32, next_ms: Option<u64>) -> String {
     let row = if failed_checks == 1 { "" } else { " in a row" };
     let checks = text::count(failed_checks, "check");

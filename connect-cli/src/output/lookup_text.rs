@@ -66,7 +66,7 @@ pub(crate) enum Hindrance {
 }
 
 impl Hindrance {
-    /// That of a peer, if there is one.
+    /// What prevents that a peer is moved, if something does.
     pub(crate) fn of(peer: &PeerStatus) -> Option<Self> {
         let last = peer.connection.lookup.as_ref()?.last.as_ref()?;
         let answers = peer.state == PeerState::Up && peer.failures == 0;
@@ -79,7 +79,7 @@ impl Hindrance {
         }
     }
 
-    /// The same in words, for a table.
+    /// What prevents it, in words for a table.
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Hindrance::Failed => "lookup failed",

@@ -237,8 +237,8 @@ pub(crate) fn for_stderr(text: &str) -> String {
     fitted(&text, size.map(|size| size.ws_col), columns.as_deref())
 }
 
-/// A message in lines that fit on a terminal of so many columns, or in as many as `COLUMNS` says;
-/// elsewhere as it is.
+/// A message in lines that fit on a terminal of `terminal` columns, or into as many columns as
+/// `COLUMNS` says. If both are `None`, the message is not changed.
 fn fitted(text: &str, terminal: Option<u16>, columns: Option<&str>) -> String {
     if terminal.is_none() && columns.is_none() {
         return text.to_owned();

@@ -9,7 +9,7 @@ use tripe_admin::{bytes, token};
 /// What is printed in place of a value that does not exist.
 pub(crate) const NOTHING: &str = "-";
 
-/// A round-trip time as connect(8) writes it.
+/// A round-trip time as the manual writes it.
 pub(crate) fn millis(time: Option<f64>) -> String {
     or_nothing(time.map(|time| format!("{time:.1}ms")))
 }
@@ -222,7 +222,7 @@ fn server_hint(code: &str) -> Option<&'static str> {
 }
 
 /// How a script ended, for a sentence that begins with it; `None` if the words are about something
-/// else. They are those of the warnings (connect(8), "Warnings").
+/// else. They are those of the warnings (the manual, "Warnings").
 pub(crate) fn script_end(words: &[String]) -> Option<String> {
     let word = clean(words.get(1).map_or("", String::as_str));
     Some(match words.first()?.as_str() {

@@ -19,7 +19,7 @@ struct Complaint {
     others: u64,
 }
 
-/// Those of all users.
+/// The complaints about all users.
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
     users: HashMap<Option<u32>, Complaint>,

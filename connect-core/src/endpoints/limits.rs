@@ -92,11 +92,11 @@ pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;
 /// another version, or of the wrong user, comes back every two seconds.
 pub(super) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
-/// So much computing for a request counts as one more message. With [`MESSAGES`] a user gets a
+/// This processor time for a request counts as one more message. With [`MESSAGES`] a user gets a
 /// twentieth of a processor.
 const WORK_A_MESSAGE: Duration = Duration::from_micros(50);
 
-/// How many bytes of an answer cost as much as this computing.
+/// How many bytes of an answer cost as much as the processor time `work`.
 pub(super) fn bytes_for(work: Duration) -> usize {
     let messages = work.as_micros() / WORK_A_MESSAGE.as_micros();
     usize::try_from(messages).map_or(usize::MAX, |it| it.saturating_mul(BYTES_A_MESSAGE))

@@ -192,7 +192,8 @@ impl Endpoints {
         })
     }
 
-    /// A request of this connection took so much computing, whatever the length of its answer.
+    /// A request of this connection took the processor time `work`, whatever the length of its
+    /// answer.
     pub(crate) fn worked(&self, connection: ConnectionId, work: Duration) {
         self.operators.worked(connection, work);
     }

@@ -133,7 +133,7 @@ struct Outcome {
     left_out: u64,
 }
 
-/// Whether a subscriber has left so much unread that it loses events.
+/// Whether a subscriber has left [`limits::EVENTS_UNREAD`] bytes unread, so that it loses events.
 fn is_behind(sender: &Sender) -> bool {
     sender.backlog() >= limits::EVENTS_UNREAD
 }

@@ -71,7 +71,7 @@ impl Operator {
     }
 }
 
-/// All of them.
+/// All operators and observers that are connected.
 #[derive(Debug)]
 pub struct Operators {
     gate: Arc<Gate>,
@@ -80,11 +80,11 @@ pub struct Operators {
     connected: HashMap<ConnectionId, Operator>,
     /// How many of them will send no more requests.
     leaving: usize,
-    /// Those of them who want events.
+    /// The connections that want events.
     pub observers: Observers,
 }
 
-/// The result of sending outputs to them.
+/// The result of sending outputs to operators and observers.
 #[derive(Debug, Default, Eq, PartialEq)]
 pub struct Sent {
     /// How many events were left out for slow observers.
@@ -160,7 +160,7 @@ impl Operators {
         Some((&operator.name, user))
     }
 
-    /// A request of one of them took so much computing.
+    /// A request of the client at `connection` took the processor time `work`.
     pub fn worked(&self, connection: ConnectionId, work: Duration) {
         if let Some(operator) = self.connected.get(&connection) {
             self.gate
@@ -168,7 +168,7 @@ impl Operators {
         }
     }
 
-    /// One of them has sent a request that is refused, or a malformed message.
+    /// The client at `connection` has sent a request that is refused, or a malformed message.
     pub fn refuse(&mut self, connection: ConnectionId, answer: Answer, pass: Pass) {
         if let Some(operator) = self.connected.get_mut(&connection) {
             operator.unanswered.push(Owed {

@@ -108,7 +108,7 @@ impl Deliveries {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoints::rate::DEBT;
+    use crate::endpoints::rate::LONGEST_WAIT;
     use std::time::Duration;
 
     const START: Monotonic = Monotonic(1_000_000_000_000);
@@ -155,7 +155,7 @@ mod tests {
             pacer.charge(Some(1), 1 << 30, START);
         }
         let at = pacer.slot(Some(1), START).since(START);
-        assert!(at <= DEBT, "{at:?}");
+        assert!(at <= LONGEST_WAIT, "{at:?}");
     }
 
     #[test]

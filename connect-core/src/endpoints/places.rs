@@ -23,7 +23,7 @@ pub(super) struct Allotment {
 pub(super) enum Verdict {
     /// It gets a free place.
     Admit,
-    /// It gets the place of this one, which is to be closed.
+    /// It gets the place of the connection named here, which is to be closed.
     Displace(ConnectionId),
     /// There is no place for it.
     TurnAway(NoPlace),
@@ -34,7 +34,7 @@ pub(super) enum Verdict {
 pub(super) enum NoPlace {
     /// The user has as many connections as one user may have.
     User(usize),
-    /// All places are taken, and no user has many more than this one.
+    /// All places are taken, and no other user has many more than the user of the new connection.
     Socket(usize),
     /// Another user, who had fewer connections, got the place.
     Displaced,

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 
-/// How much may be done in advance, as the time that it will take to make up for it.
-pub(super) const DEBT: Duration = Duration::from_secs(2);
+/// The longest time for which somebody who has exceeded the rate has to wait. What exceeds the rate
+/// by more than that is not counted.
+pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(2);
 
 /// How often something may happen.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +26,7 @@ impl Rate {
     }
 }
 
-/// What has happened so far, at some rate.
+/// What has happened until now, at some rate.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Bucket {
     /// The instant up to which the rate is used.
@@ -42,7 +43,7 @@ impl Bucket {
     pub(super) fn take(&mut self, rate: Rate, count: usize, now: Monotonic) {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
         let paid = self.paid.max(now) + rate.every.saturating_mul(count);
-        self.paid = paid.min(now + rate.burst + DEBT);
+        self.paid = paid.min(now + rate.burst + LONGEST_WAIT);
     }
 
     /// One of these has not happened after all.

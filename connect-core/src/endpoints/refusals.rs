@@ -10,7 +10,7 @@ use connect_runtime::fault_log::FaultLog;
 const EVERY: Duration = Duration::from_secs(60);
 
 /// What the log remembers. All refusals of one kind are the same message.
-const TROUBLE: &str = "a second helper";
+const REFUSAL: &str = "a second helper";
 
 /// What was logged, for each kind of helper.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Refusals {
             Role::Ifscripts => &mut self.scripts,
             Role::Pinger | Role::Core | Role::Operator => &mut self.pinger,
         };
-        log.is_new(TROUBLE)
+        log.is_new(REFUSAL)
     }
 }
 

@@ -18,7 +18,7 @@ struct Identity {
 }
 
 impl Identity {
-    /// That of the socket at `path`.
+    /// The identity of the socket at `path`; `None` if there is no socket.
     fn of(path: &Path) -> io::Result<Option<Self>> {
         let metadata = fs::symlink_metadata(path)?;
         Ok(metadata.file_type().is_socket().then(|| Identity {

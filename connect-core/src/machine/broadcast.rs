@@ -66,7 +66,7 @@ fn fit(words: &mut Vec<String>) {
 }
 
 /// The peer and the script that a notification or warning is about, for the fields of its entry in
-/// the journal (connect(8), "Notifications" and "Warnings").
+/// the journal (the manual, "Notifications" and "Warnings").
 fn subject<'a>(words: &[&'a str]) -> (Option<&'a str>, Option<&'a str>) {
     match *words {
         [

@@ -76,7 +76,7 @@ impl DatabaseFile {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Loaded {
-    /// It is usable.
+    /// The file is usable.
     Usable {
         /// Its contents.
         #[serde(serialize_with = "write_parts", deserialize_with = "read_parts")]
@@ -89,7 +89,7 @@ pub enum Loaded {
         #[serde(default)]
         file: Option<DatabaseFile>,
     },
-    /// It is not.
+    /// The file cannot be used.
     Faulty {
         /// Why, with the remedy.
         fault: String,

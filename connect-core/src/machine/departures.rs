@@ -142,7 +142,7 @@ impl Departures {
         self.losses
     }
 
-    /// All of them, sorted by name.
+    /// The departures of all peers, sorted by name.
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Departure)> {
         self.by_name
             .iter()

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 /// How long after it was due something counts as overdue. Orders come before they are due and
-/// answers within milliseconds, so no load causes a delay of five seconds. The fastest usual
-/// result, five attempts of a second each, takes as long.
+/// answers within milliseconds, so no load causes a delay of five seconds. With the shortest
+/// `timeout` (1 s) and the default of five attempts, a check needs five seconds to find a peer
+/// unreachable. So core reports what is overdue no later than such a check reports a peer.
 pub(super) const GRACE: Duration = Duration::from_secs(5);
 
 /// How long a helper may be silent or missing before it is ended and started again: the time of the

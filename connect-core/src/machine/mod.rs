@@ -8,7 +8,10 @@
 //! This file passes each input to the part that handles it. The parts own their fields: `server`
 //! the connection to tripe(8), `peers` the peer table, `liveness` the pinger, `scripts` the script
 //! helper, `additions` the peers being added, `commands` the commands that wait, `inheritance` what
-//! an earlier core has saved, `database` the database, `events` events and their observers.
+//! an earlier core has saved, `database` the database, `events` events and their observers. Three
+//! parts have no field in `Machine`: the setups of `setups` are in each peer, and what is not
+//! decided yet is in `scripts`; `observing` is in `events`; what `changes` is doing is in
+//! `additions`.
 
 mod additions;
 mod addresses;

@@ -33,8 +33,9 @@ pub enum Output {
     RestartHelper(Role),
     /// Send an answer to an operator or observer.
     Answer(ConnectionId, Answer),
-    /// Send rows of the table of peers to all of these, each as a reply to its request. None of
-    /// them is sent more before its [`Input::Drained`](super::Input::Drained).
+    /// Send rows of the table of peers to all connections in `to`, each as a reply to its request.
+    /// The machine sends such a connection no more rows before its
+    /// [`Input::Drained`](super::Input::Drained).
     Rows {
         /// Connections, and their requests.
         to: Vec<(ConnectionId, u64)>,
@@ -85,9 +86,9 @@ pub enum Until {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Told {
-    /// Those of all.
+    /// The events of all peers.
     All,
-    /// Those of none, until [`Output::Rows`] says how far it has the rows.
+    /// The events of no peer, until [`Output::Rows`] says of which peers it has the rows.
     Nothing,
 }
 

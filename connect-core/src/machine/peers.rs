@@ -148,8 +148,9 @@ pub(super) enum UpDown {
 }
 
 impl UpDown {
-    /// What an earlier core has told of a peer with these figures, which has last changed between
-    /// answering and not answering at that instant.
+    /// What an earlier core has reported of a peer with this phase and these figures. `changed` is
+    /// the instant when the peer last began or stopped to answer; `None` if it has not since this
+    /// core adopted it.
     pub(super) const fn by_figures(
         phase: &PingPhase,
         statistics: &PingStatistics,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Core also watches the checks themselves: it reports what is overdue, and time in which the
-//! server, a helper, core or the host did not run does not count against any peer.
+//! Core also watches the checks themselves: it reports what is overdue. A time in which the server,
+//! core or the host did not run does not count against any peer.
 //!
 //! ```text
 //!   orders, answers, acknowledgements that are due --> [look] --> told, status, metrics
@@ -135,7 +135,7 @@ impl Machine {
         if void {
             tracing::debug!(
                 peer = id.0,
-                "a timeout does not count, because the server, the pinger or core did not run \
+                "a timeout does not count, because the server, core or the host did not run \
                  meanwhile"
             );
         }
@@ -179,7 +179,7 @@ impl Machine {
         let [order, answer] = self.pinger.owed.settle(&mut self.peers, now);
         let found = self.find_overdue(order, answer);
         let before = std::mem::replace(&mut self.pinger.watch.found, found);
-        self.tell_of(before.trouble(), found.trouble());
+        self.tell_of(before.cause_and_since(), found.cause_and_since());
         self.tell_of_scripts(found.scripts);
         self.tell_of_places();
         self.restart_silent(found);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Requests on the control socket.
+//! Requests on our own sockets: those of operators on `control.sock`, and those of observers on
+//! `observe.sock`.
 
 use std::sync::Arc;
 

@@ -16,7 +16,7 @@ const SPACING: Duration = Duration::from_secs(1);
 pub(super) struct Watch {
     /// When the next look may be.
     look_from: Monotonic,
-    /// When a pause since the last turn is long.
+    /// If no turn has ended until this instant, core may not have run.
     pause_at: Monotonic,
     /// Until when core or the host did not run: what was due before that does not count as late.
     pub(super) held_until: Monotonic,
@@ -50,7 +50,7 @@ impl Found {
     }
 
     /// The cause, and since when.
-    pub(super) fn trouble(&self) -> Option<(OverdueCause, Monotonic)> {
+    pub(super) fn cause_and_since(&self) -> Option<(OverdueCause, Monotonic)> {
         self.cause.zip(self.oldest.or(self.server))
     }
 }
@@ -83,7 +83,7 @@ impl Watch {
         self.pause_at = now + STANDSTILL;
     }
 
-    /// Whether core has done nothing for so long that perhaps it did not run.
+    /// Whether no turn has ended for so long that core may not have run.
     #[inline]
     pub(super) fn has_paused(&self, now: Monotonic) -> bool {
         self.pause_at < now

@@ -44,7 +44,7 @@ pub(super) enum Loss {
 
 /// Why the journal cannot be kept.
 #[derive(Debug, Error)]
-pub(super) enum Trouble {
+pub(super) enum JournalError {
     /// A file cannot be written.
     #[error("{0}; free some space there, or make it writable")]
     Io(#[from] io::Error),
@@ -54,7 +54,8 @@ pub(super) enum Trouble {
     /// The lock is no longer valid.
     #[error("{0}; locking the directory and writing the journal again, if that is possible")]
     Lost(#[from] Loss),
-    /// The lock was lost, and another helper has it: this one, if it has written its number.
+    /// The lock was lost, and another helper has it: `holder`, if it has written its process
+    /// number.
     #[error("{loss}, and another script helper{} has locked it since; ending and starting no \
              more scripts; the other one goes on with them", name(*.holder))]
     Taken { loss: Loss, holder: Option<Holder> },
@@ -63,20 +64,20 @@ pub(super) enum Trouble {
     Unusable { loss: Loss, error: anyhow::Error },
 }
 
-impl Trouble {
+impl JournalError {
     /// Whether the file system is full.
     pub(super) fn is_no_room(&self) -> bool {
         let errno = match self {
-            Trouble::Io(error) => Errno::from_io_error(error),
+            JournalError::Io(error) => Errno::from_io_error(error),
             _ => None,
         };
         matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
     }
 }
 
-impl From<Errno> for Trouble {
+impl From<Errno> for JournalError {
     fn from(error: Errno) -> Self {
-        Trouble::Io(error.into())
+        JournalError::Io(error.into())
     }
 }
 
@@ -145,12 +146,12 @@ impl Locked {
     /// Takes the lock again after it was lost, and creates the directory again if it is missing. If
     /// the old directory still exists elsewhere, this helper's journal there is removed: nobody
     /// must read it if that directory gets its old name back.
-    pub(super) fn regain(&mut self) -> Result<(), Trouble> {
+    pub(super) fn regain(&mut self) -> Result<(), JournalError> {
         let Err(loss) = self.look() else {
             return Ok(());
         };
         let _ = self.remove_before(u64::MAX);
-        let unusable = |error: anyhow::Error| Trouble::Unusable { loss, error };
+        let unusable = |error: anyhow::Error| JournalError::Unusable { loss, error };
         let directory = Directory::open_again(self.directory.path()).map_err(unusable)?;
         let files = Files::open(&directory).map_err(|error| unusable(error.into()))?;
         if !files
@@ -158,7 +159,7 @@ impl Locked {
             .map_err(|error| unusable(error.into()))?
         {
             let holder = Holder::read(&files.lock.file);
-            return Err(Trouble::Taken { loss, holder });
+            return Err(JournalError::Taken { loss, holder });
         }
         *self = Locked::new(directory, files);
         Ok(())
@@ -166,7 +167,7 @@ impl Locked {
 
     /// Creates the segment with the number after all existing ones. What has such a name and is no
     /// segment is not touched.
-    pub(super) fn create_segment(&self) -> Result<(u64, Opened), Trouble> {
+    pub(super) fn create_segment(&self) -> Result<(u64, Opened), JournalError> {
         let last = self.directory.segments()?.last().copied();
         let first = last.map_or(1, |last| last.saturating_add(1));
         self.confirm()?;
@@ -185,8 +186,8 @@ impl Locked {
         Err(io::Error::other(text).into())
     }
 
-    /// Removes the segments before this one.
-    pub(super) fn remove_before(&self, number: u64) -> Result<(), Trouble> {
+    /// Removes the segments before the segment `number`.
+    pub(super) fn remove_before(&self, number: u64) -> Result<(), JournalError> {
         for older in self
             .directory
             .segments()?
@@ -199,7 +200,7 @@ impl Locked {
     }
 
     /// Removes a segment.
-    pub(super) fn remove(&self, number: u64) -> Result<(), Trouble> {
+    pub(super) fn remove(&self, number: u64) -> Result<(), JournalError> {
         self.confirm()?;
         let name = segment_name(number);
         Ok(unlinkat(
@@ -210,7 +211,7 @@ impl Locked {
     }
 
     /// Gives back the room that is set aside for segments which nobody writes any more.
-    pub(super) fn give_back_room(&self) -> Result<(), Trouble> {
+    pub(super) fn give_back_room(&self) -> Result<(), JournalError> {
         for number in self.directory.segments()? {
             self.confirm()?;
             let segment = self
@@ -224,7 +225,7 @@ impl Locked {
 
     /// Renames a damaged segment so that it is kept, and removes the oldest damaged ones above the
     /// limit. Returns the new name.
-    pub(super) fn set_aside(&self, segment: u64) -> Result<String, Trouble> {
+    pub(super) fn set_aside(&self, segment: u64) -> Result<String, JournalError> {
         self.confirm()?;
         let at = self.directory.descriptor();
         let kept = self.directory.damaged()?;

@@ -160,12 +160,15 @@ fn a_helper_that_has_lost_the_lock_touches_no_file_of_the_one_that_has_it() {
     let locked = bench.journal.locked().unwrap();
     assert!(matches!(
         locked.remove_before(u64::MAX),
-        Err(Trouble::Lost(_))
+        Err(JournalError::Lost(_))
     ));
-    assert!(matches!(locked.create_segment(), Err(Trouble::Lost(_))));
+    assert!(matches!(
+        locked.create_segment(),
+        Err(JournalError::Lost(_))
+    ));
     assert!(matches!(
         locked.set_aside(segments[0]),
-        Err(Trouble::Lost(_))
+        Err(JournalError::Lost(_))
     ));
     assert_eq!(bench.segments(), segments);
     // The other helper continues. When it has ended, this one does not write again: it knows less.

@@ -32,8 +32,8 @@ use crate::ledger::{Entry, Ledger};
 use damage::Notice;
 pub(crate) use damage::restart;
 pub(crate) use directory::Directory;
+use locked::JournalError;
 pub(crate) use locked::Locked;
-use locked::Trouble;
 use segment::put;
 use store::{Aside, LOOK, Room, Store};
 pub(crate) use waiting::take;
@@ -89,8 +89,8 @@ pub(crate) struct Journal {
     /// When we last checked whether somebody has dealt with that. Writing does not delay this
     /// check.
     noticed: Monotonic,
-    /// Whether another helper has the lock. Then this one never writes again: the other helper has
-    /// read what this one wrote, and what it has written since must not be overwritten.
+    /// Whether another helper has the lock. Then our helper never writes again: the other helper
+    /// has read what ours wrote, and what the other has written since must not be overwritten.
     taken: bool,
 }
 
@@ -186,9 +186,9 @@ impl Journal {
             return;
         }
         if let Some(store) = &mut self.store
-            && let Err(trouble) = store.write(&mut self.lines, self.entries, ledger, now)
+            && let Err(error) = store.write(&mut self.lines, self.entries, ledger, now)
         {
-            self.fail(&trouble, now);
+            self.fail(&error, now);
         }
         self.note_room();
         self.lines.clear();
@@ -213,8 +213,8 @@ impl Journal {
             return;
         };
         self.noticed = now;
-        if let Err(trouble) = store.look(now) {
-            return self.fail(&trouble, now);
+        if let Err(error) = store.look(now) {
+            return self.fail(&error, now);
         }
         self.notices.retain(|notice| !notice.is_seen(&store.locked));
         self.note_room();
@@ -226,9 +226,9 @@ impl Journal {
     pub(crate) fn lets_start(&mut self, now: Monotonic) -> bool {
         if let Some(store) = &mut self.store
             && store.is_open()
-            && let Err(trouble) = store.look(now)
+            && let Err(error) = store.look(now)
         {
-            self.fail(&trouble, now);
+            self.fail(&error, now);
         }
         !self.taken && self.retry_at.is_none_or(|at| at > now)
     }
@@ -258,27 +258,26 @@ impl Journal {
                 self.note_damage(aside);
                 self.note_room();
             }
-            Err(trouble) => self.fail(&trouble, now),
+            Err(error) => self.fail(&error, now),
         }
     }
 
     /// Notes that it cannot be written.
-    fn fail(&mut self, trouble: &Trouble, now: Monotonic) {
+    fn fail(&mut self, error: &JournalError, now: Monotonic) {
         let Some(store) = &mut self.store else {
             return;
         };
         let aside = store.give_up();
         let path = store.locked.directory().path().display();
-        let fault =
-            format!("cannot write the journal of scripts in {path}: {trouble}; {UNTIL_THEN}");
+        let fault = format!("cannot write the journal of scripts in {path}: {error}; {UNTIL_THEN}");
         if self.fault.as_ref() != Some(&fault) {
             warn!(fault, "cannot write the journal of scripts");
             self.fault = Some(fault);
         }
         // What was removed is created again at once, and if that fails, later.
-        let at_once = matches!(trouble, Trouble::Removed(_) | Trouble::Lost(_));
+        let at_once = matches!(error, JournalError::Removed(_) | JournalError::Lost(_));
         self.retry_at = Some(if at_once { now } else { now + RETRY });
-        self.taken = matches!(trouble, Trouble::Taken { .. });
+        self.taken = matches!(error, JournalError::Taken { .. });
         self.note_damage(aside);
     }
 

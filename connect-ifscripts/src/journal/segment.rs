@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 
 use super::directory::{Directory, Opened, segment_name};
-use super::locked::{Locked, Trouble};
+use super::locked::{JournalError, Locked};
 
 /// Whether a segment can grow, whatever others do to its file system.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -31,7 +31,7 @@ pub(super) struct Segment {
 
 impl Segment {
     /// Creates the file of a segment.
-    pub(super) fn create(locked: &Locked) -> Result<Self, Trouble> {
+    pub(super) fn create(locked: &Locked) -> Result<Self, JournalError> {
         let (number, file) = locked.create_segment()?;
         let size = 0;
         Ok(Segment { number, file, size })

@@ -10,22 +10,22 @@ use connect_ipc::setup::SetupKey;
 use connect_runtime::scripts_journal::Header;
 use tracing::warn;
 
-use super::locked::{Locked, Trouble};
+use super::locked::{JournalError, Locked};
 use super::reading::Damage;
 pub(super) use super::segment::Room;
 use super::segment::{Segment, put};
 use crate::ledger::{Entry, Ledger};
 
-/// A segment is renewed when it is larger than this: so much is read in a millisecond, and kept in
-/// memory, where the directory of a journal is best.
+/// A segment is renewed when it is larger than this number of bytes. They are read in a
+/// millisecond, and fit into memory, where the directory of a journal is best.
 pub(super) const RENEW_AT: u64 = 256 * 1024;
 
-/// And larger than so many times what lived when it was begun: so a renewal costs less than what
-/// was written since the last one.
+/// A segment is renewed when it is also larger than this many times `lived`: so a renewal costs
+/// less than what was written since the last one.
 const GROWTH: u64 = 4;
 
-/// How much room is set aside beyond what a segment and its successor may need: when the file
-/// system becomes full, so much can be written before it matters, which is some hundred scripts.
+/// How many bytes are reserved beyond what a segment and the next one may need: enough for about a
+/// hundred scripts after the file system has become full.
 const HEADROOM: u64 = 128 * 1024;
 
 /// How many runs, setups and failures are copied for each entry that is written while a segment is
@@ -45,7 +45,7 @@ pub(super) struct Store {
     header: Header,
     /// `None` while it cannot be written.
     segment: Option<Segment>,
-    /// How many bytes lived when the segment was complete.
+    /// How many bytes the segment had when it was complete: what was needed then.
     lived: u64,
     /// Whether the segment can grow, and another be begun.
     room: Room,
@@ -65,8 +65,9 @@ pub(super) struct Aside {
     pub(super) damage: Damage,
 }
 
-/// How far the copying is. Runs come first: what is said of a run that is not copied yet is passed
-/// over by a reader, and must not be missed in a setup or a failure that is.
+/// How far the copying is. Runs are copied first, then setups, then failures. A reader of the new
+/// segment ignores an entry about a run that is not copied yet. Such an entry can also change a
+/// setup or a failure. If these were copied before the run, the reader would miss that change.
 #[derive(Debug)]
 enum Cursor {
     Runs(Option<RunId>),
@@ -110,7 +111,11 @@ impl Store {
     }
 
     /// Begins a segment with the whole ledger, and removes those before it.
-    pub(super) fn rewrite(&mut self, ledger: &Ledger, stale: bool) -> Result<Vec<Aside>, Trouble> {
+    pub(super) fn rewrite(
+        &mut self,
+        ledger: &Ledger,
+        stale: bool,
+    ) -> Result<Vec<Aside>, JournalError> {
         let mut aside = Vec::new();
         if stale {
             self.locked.regain()?;
@@ -119,7 +124,7 @@ impl Store {
             self.locked.remove_before(u64::MAX)?;
         }
         let mut written = self.write_whole(ledger);
-        if matches!(&written, Err(trouble) if trouble.is_no_room()) {
+        if matches!(&written, Err(error) if error.is_no_room()) {
             // The room of the last segment is enough for this one.
             self.locked.give_back_room()?;
             written = self.write_whole(ledger);
@@ -135,7 +140,7 @@ impl Store {
     }
 
     /// Writes the whole ledger into a segment. None is left of one that cannot be completed.
-    fn write_whole(&self, ledger: &Ledger) -> Result<Segment, Trouble> {
+    fn write_whole(&self, ledger: &Ledger) -> Result<Segment, JournalError> {
         let mut segment = self.create()?;
         let mut lines = Vec::new();
         let mut cursor = Cursor::Runs(None);
@@ -157,7 +162,7 @@ impl Store {
     }
 
     /// Makes a segment. None is left of one without a header.
-    fn create(&self) -> Result<Segment, Trouble> {
+    fn create(&self) -> Result<Segment, JournalError> {
         let mut segment = Segment::create(&self.locked)?;
         if let Err(error) = segment.begin(&self.header) {
             self.locked.remove(segment.number)?;
@@ -171,27 +176,29 @@ impl Store {
         RENEW_AT.max(self.lived * GROWTH)
     }
 
-    /// How much room is set aside for a segment: what it may become, and then what will live of it,
-    /// which the next one begins with, in this room if there is no other (`give_back_room`).
+    /// How much room is reserved for a segment: its size when it is renewed (`limit`), and what the
+    /// next segment needs at its beginning (`room_of_next`). If the file system has no other room,
+    /// `give_back_room` frees the second part for the next segment.
     fn room_wanted(&self) -> u64 {
         self.limit() + self.room_of_next()
     }
 
-    /// How much room the next segment needs at its begin. What is written beyond the limit while
-    /// the file system is full may live too.
+    /// How much room the next segment needs at its beginning: also for what is written beyond the
+    /// limit while the file system is full, since that may still be needed then.
     fn room_of_next(&self) -> u64 {
         RENEW_AT.max(self.lived * 2) + 2 * HEADROOM
     }
 
-    /// Begins the next segment, if the file system has room for it. Until then this one has.
-    fn renew(&mut self) -> Result<(), Trouble> {
+    /// Begins the next segment, if the file system has room for it. Otherwise the present segment
+    /// is used further, in the room that is reserved for it.
+    fn renew(&mut self) -> Result<(), JournalError> {
         let next = match self.create() {
             Ok(next) => next,
-            Err(trouble) if trouble.is_no_room() => {
+            Err(error) if error.is_no_room() => {
                 self.room = Room::Short;
                 return Ok(());
             }
-            Err(trouble) => return Err(trouble),
+            Err(error) => return Err(error),
         };
         self.room = next.reserve(self.room_wanted());
         if self.room == Room::Short {
@@ -209,7 +216,7 @@ impl Store {
         entries: usize,
         ledger: &Ledger,
         now: Monotonic,
-    ) -> Result<(), Trouble> {
+    ) -> Result<(), JournalError> {
         let Some(segment) = &mut self.segment else {
             return Ok(());
         };
@@ -239,14 +246,14 @@ impl Store {
     }
 
     /// Looks whether directory, lock and segment are still those that their names lead to.
-    pub(super) fn look(&mut self, now: Monotonic) -> Result<(), Trouble> {
+    pub(super) fn look(&mut self, now: Monotonic) -> Result<(), JournalError> {
         self.looked = now;
         self.locked.look()?;
         let Some(segment) = &self.segment else {
             return Ok(());
         };
         if segment.is_removed(self.locked.directory()) {
-            return Err(Trouble::Removed(segment.name()));
+            return Err(JournalError::Removed(segment.name()));
         }
         if self.room == Room::Short {
             let wanted = segment.size + self.room_of_next();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Waiting for the lock while another helper has it, and telling whom it is waited for.
+//! Waits for the lock while another helper has it, and reports for which process it waits.
 
 use std::time::Duration;
 
@@ -83,21 +83,21 @@ async fn wait(
     }
 }
 
-/// What was told of a wait.
+/// What was reported of a wait.
 #[derive(Debug)]
 struct Waiting {
     since: Monotonic,
-    /// When it is told next.
+    /// When it is reported next.
     tell_at: Monotonic,
     is_told: bool,
 }
 
-/// What is to be told.
+/// What is to be reported.
 #[derive(Debug, Eq, PartialEq)]
 enum News {
-    /// It is waited for.
+    /// The wait has begun.
     Begun,
-    /// It is waited for still, after so many seconds.
+    /// The wait still lasts, after this many seconds.
     Lasts(u64),
 }
 
@@ -110,7 +110,8 @@ impl Waiting {
         }
     }
 
-    /// What is to be told now: something at once, and again if it takes long.
+    /// What is to be reported at `now`: at once that the wait has begun, and later how long it
+    /// lasts.
     fn news(&mut self, now: Monotonic) -> Option<News> {
         if now >= self.tell_at {
             self.tell_at = now + WARN_EVERY;
@@ -120,7 +121,8 @@ impl Waiting {
         (!is_told).then_some(News::Begun)
     }
 
-    /// Tells log and service manager what is waited for, if it is time.
+    /// Reports in the log and to the service manager for which process the helper waits, if it is
+    /// time.
     fn tell(&mut self, directory: &Directory, files: &Files, notifier: &mut Notifier) {
         let Some(news) = self.news(clock::now()) else {
             return;

@@ -46,7 +46,7 @@ impl Failures {
         }
     }
 
-    /// Those after this one, or all.
+    /// The failed runs after `key`, or all if it is `None`.
     pub(crate) fn after(&self, key: Option<&FailureKey>) -> impl Iterator<Item = &EndedRun> {
         let after = key.map_or(Bound::Unbounded, Bound::Excluded);
         let rest = self.0.range((after, Bound::Unbounded));

@@ -68,7 +68,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A new machine that lets at most so many scripts of each lane run at once.
+    /// A new machine, which lets at most `bounds` scripts of each lane run at once.
     #[must_use]
     pub fn new(bounds: ByLane<usize>) -> Self {
         Machine {
@@ -425,7 +425,7 @@ impl Machine {
         }
     }
 
-    /// The run that waits to undo this one, if this one is over and was never started.
+    /// The run that waits to undo `run`, if `run` is over and was never started.
     fn undoing(&self, run: RunId) -> Option<RunId> {
         let known = self.ledger.run(run).filter(|known| known.never_started())?;
         let Unsettled { under_way, .. } = known;

@@ -280,7 +280,7 @@ pub enum UpReason {
 }
 
 impl UpReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [UpReason; 2] = [UpReason::FirstReply, UpReason::Recovered];
 
     /// The word for it, as in JSON.
@@ -317,7 +317,7 @@ pub enum DownReason {
 }
 
 impl DownReason {
-    /// All of them.
+    /// All reasons.
     pub const ALL: [DownReason; 7] = [
         DownReason::Unreachable,
         DownReason::Silence,

@@ -162,7 +162,7 @@ impl PeerNames {
         self.0.contains(peer)
     }
 
-    /// All of them, sorted.
+    /// All names, sorted.
     #[must_use]
     pub fn sorted(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.0.iter().map(|name| &**name).collect();

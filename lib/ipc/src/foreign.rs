@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 /// How many characters of a foreign text are shown: enough to see what it is.
 const SHOWN: usize = 60;
 
-/// How many words of a foreign command are shown. The longest command of connect(8) has seven.
+/// How many words of a foreign command are shown. The longest command of the manual has seven.
 const WORDS: usize = 8;
 
 /// Whether a character may be in a line unchanged: it does not end the line, does not act on a

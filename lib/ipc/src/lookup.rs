@@ -33,7 +33,7 @@ pub enum Family {
 }
 
 impl Family {
-    /// All of them.
+    /// All families.
     const ALL: [Family; 3] = [Family::Inet, Family::Inet6, Family::Any];
 
     /// The family that this word names, in whatever case (tripe-admin(5)).

@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Which script it is (connect(8), "Child process identifiers").
+/// Which script it is (connect(8), "CHILD PROCESSES").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -26,7 +26,7 @@ pub enum ScriptKind {
 }
 
 impl ScriptKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [ScriptKind; 6] = [
         ScriptKind::Ifup,
         ScriptKind::Ifdown,
@@ -49,8 +49,8 @@ impl ScriptKind {
         }
     }
 
-    /// The script that undoes what this one does. After this one has succeeded, a failure of that
-    /// one does not matter any more.
+    /// The script that undoes what `self` makes; `None` if `self` makes nothing. After the script
+    /// `self` has succeeded, an earlier failure of the other one does not matter any more.
     #[must_use]
     pub fn undone_by(self) -> Option<ScriptKind> {
         let [maker, undoer] = self.pair().scripts();
@@ -79,15 +79,15 @@ impl ScriptKind {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Lane {
-    /// `ifup` and `ifdown` (connect(8), "Configuring interfaces"), and the hooks, which run after
+    /// `ifup` and `ifdown` (connect(8), "INTERFACES"), and the hooks, which run after
     /// the one and before the other.
     Interface,
-    /// `connect` and `disconnect` (connect(8), "Dynamic connection").
+    /// `connect` and `disconnect` (connect(8), "DYNAMIC CONNECTIONS").
     Connection,
 }
 
 impl Lane {
-    /// Both.
+    /// Both lanes.
     pub const ALL: [Lane; 2] = [Lane::Interface, Lane::Connection];
 
     /// Its scripts, for messages.
@@ -117,12 +117,12 @@ pub enum Pair {
     Interface,
     /// `connect` and `disconnect`: the connection.
     Connection,
-    /// `on-up` and `on-down`: that it was told that the peer is connected.
+    /// `on-up` and `on-down`: the service has reported the peer as connected.
     Hooks,
 }
 
 impl Pair {
-    /// All of them.
+    /// All pairs.
     pub const ALL: [Pair; 3] = [Pair::Interface, Pair::Connection, Pair::Hooks];
 
     /// Those whose setups are made as soon as the server has the peer.

@@ -15,7 +15,7 @@ use crate::clock::Monotonic;
 use crate::hello::{Role, ToHelper};
 use crate::statistics::PingStatistics;
 
-/// When a peer is pinged, and when it counts as unreachable (connect(8), "Operation").
+/// When a peer is pinged, and when it counts as unreachable (connect(8), "PINGING").
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
@@ -32,9 +32,9 @@ pub struct PingPlan {
     pub backoff_max: u32,
 }
 
-/// The state of a peer's checks. Only the methods of `connect_liveness::Liveness` change it. Fields
-/// that have the value for a peer that replies are not written, since at a start and at a restart
-/// all peers are sent at once.
+/// The state of a peer's checks. Only `connect_liveness` changes it, by the methods of `Liveness`
+/// and by `CatchUp::apply`. Fields that have the value for a peer that replies are not written,
+/// since at a start and at a restart all peers are sent at once.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub struct PingPhase {

@@ -103,8 +103,8 @@ pub struct Run {
     /// change it, such as a run that repeats another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<SetupState>,
-    /// The run whose work this one undoes, if core does not know yet whether that one was started.
-    /// If it never was, this one is not run either.
+    /// The run whose work this script undoes, if core does not know yet whether that run was
+    /// started. If it never was, this script is not run either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undoes: Option<RunId>,
 }
@@ -309,8 +309,8 @@ pub enum ToScripts {
     Adopt(Vec<UnderWay>),
     /// Everything from before has been named; begin.
     Ready {},
-    /// Send a page of the setups: those after this one. Without one, send all failures, and then
-    /// the first page.
+    /// Send a page of the setups: those after the key given. If none is given, send all failures,
+    /// and then the first page.
     Recall(Option<SetupKey>),
     /// Queue these runs, in this order.
     Run(Vec<Run>),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Round-trip statistics of one adopted peer: the figures of `info` in connect(8).
+//! Round-trip statistics of one adopted peer: the figures of `info` in the manual.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The rules by which a peer is checked (connect(8), "Operation"), without I/O.
+//! The rules by which a peer is checked (the manual, "Operation"), without I/O.
 //!
 //! Core and the pinger each hold one [`Liveness`] for each adopted peer and give both the same
 //! results. Core decides from its own copy what a result means, and acts on that. The pinger uses

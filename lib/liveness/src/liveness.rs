@@ -3,12 +3,15 @@
 //!
 //! ```text
 //!            due                      reply
-//!   idle ----------> ping in flight ---------> idle, next check `every` after the last
+//!   idle ----------> ping in flight ---------> idle, next check after `every`
 //!    ^                |  ^      | no reply, attempts left: at once
 //!    |   none left    |  +------+ not sent, attempts left: after `timeout`
-//!    +----------------+
+//!    +----------------+         | void: the same attempt again, at once
 //!      unreachable; next check after a pause
 //! ```
+//!
+//! `every` counts from the instant at which the answered check was due. If an attempt of this check
+//! failed, or if the next instant has passed already, it counts from the reply.
 
 use std::time::Duration;
 
@@ -23,7 +26,8 @@ use crate::catch_up::CatchUp;
 /// What the end of a ping means.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Meaning {
-    /// The peer replied to the first attempt of a check, as it did in the check before.
+    /// The peer replied to the first attempt of a check, and its last check, if there was one, had
+    /// not failed.
     Expected,
     /// The peer replied after attempts or whole checks that had failed.
     Recovered {
@@ -37,9 +41,10 @@ pub enum Meaning {
         /// Attempts of a check.
         of: u32,
     },
-    /// The server could not send the ping, which counts as a failed attempt.
+    /// The server could not send the ping. This counts as a failed attempt, so a peer whose pings
+    /// are never sent is unreachable after `retries` attempts too; it is not among the lost pings.
     NotSent,
-    /// Nothing: the ping is sent again, and the peer stands as it did.
+    /// Nothing: the ping is sent again, and the rest of the phase stays as it was.
     Void,
 }
 
@@ -52,8 +57,8 @@ pub struct Judgement {
     pub unreachable: Option<u32>,
 }
 
-/// How one adopted peer is checked, where it stands, and its figures. Only the methods change where
-/// it stands. Small and flat, since there may be very many.
+/// The plan, the phase and the figures of one adopted peer. Only these methods and
+/// [`CatchUp::apply`] change the phase. Small and flat, since there may be very many.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Liveness {
     plan: PingPlan,
@@ -74,7 +79,7 @@ impl Liveness {
         Self::standing(plan, phase, PingStatistics::default())
     }
 
-    /// A peer that stands where core says.
+    /// A peer with this plan, this phase and these figures.
     #[must_use]
     pub const fn standing(plan: PingPlan, phase: PingPhase, statistics: PingStatistics) -> Self {
         Liveness {
@@ -84,9 +89,10 @@ impl Liveness {
         }
     }
 
-    /// A peer with a new core, from where it stood with an earlier one. The answer to a ping in
-    /// flight went to that core. If the plan has changed meanwhile, the peer does not wait longer
-    /// than it would by the new one.
+    /// A peer whose phase and figures come from an earlier core, or from a pinger that has outlived
+    /// it. No ping is in flight any more: its answer, if any, went to the earlier core. The next
+    /// ping is due at the latest after the longest wait of the new plan (`timeout` within a check,
+    /// `every` after a reply, `backoff_max` after a failed check), and not before `now`.
     #[must_use]
     pub fn carried_on(
         plan: PingPlan,
@@ -100,18 +106,19 @@ impl Liveness {
             (false, _) => plan.backoff_max,
         };
         phase.in_flight = None;
-        // What was due while no core knew of the peer is due now, and nobody owed it before.
+        // A ping that became due before `now` is due now. It does not count as late, since no core
+        // knew the peer.
         phase.due = phase.due.min(now + seconds(longest)).max(now);
         Self::standing(plan, phase, statistics)
     }
 
-    /// How it is checked.
+    /// Its plan.
     #[must_use]
     pub const fn plan(&self) -> &PingPlan {
         &self.plan
     }
 
-    /// Where it stands.
+    /// Its phase.
     #[must_use]
     pub const fn phase(&self) -> &PingPhase {
         &self.phase
@@ -130,7 +137,7 @@ impl Liveness {
         self.phase.in_flight.is_none().then_some(self.phase.due)
     }
 
-    /// Whether nothing has happened to it yet.
+    /// Whether no ping of the peer has begun yet.
     #[must_use]
     pub fn is_untouched(&self) -> bool {
         self.phase.last_seq == 0 && self.statistics == PingStatistics::default()
@@ -143,8 +150,8 @@ impl Liveness {
     }
 
     /// Begins the ping `seq`, which is due at `due`. Refuses, by `false`, a second ping in flight
-    /// and a number that was used already. Numbers may be left out: an order that was void before
-    /// it arrived had one.
+    /// and a number that was used already. Numbers may have gaps: an order that became void on its
+    /// way to core has used a number.
     #[must_use]
     #[inline]
     pub const fn begin(&mut self, seq: u32, due: Monotonic) -> bool {
@@ -218,8 +225,8 @@ impl Liveness {
         };
         let every = seconds(self.plan.every);
         let planned = self.phase.due + every;
-        // One period after the last deadline, so that nothing drifts. Not if the check took several
-        // timeouts, or if that instant has passed because the machine slept.
+        // One period after the last deadline, so that nothing drifts. If an attempt failed, or if
+        // that instant has passed because the host was suspended, one period after the reply.
         self.phase.due = if failures == 0 && planned > now {
             planned
         } else {

@@ -156,7 +156,7 @@ impl Database {
         self.peers.get(index)
     }
 
-    /// The name of the peer that the user `user` stands for (connect(8), `passive`). There need not
+    /// The name of the peer that the user `user` stands for (the manual, `passive`). There need not
     /// be a record for that peer.
     #[must_use]
     pub fn user(&self, user: &str) -> Option<&str> {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// Whether a value means "true": exactly `t`, `true`, `y`, `yes` and `on` do (connect(8),
+/// Whether a value means "true": exactly `t`, `true`, `y`, `yes` and `on` do (the manual,
 /// "Adoption").
 #[must_use]
 pub fn is_true(value: &str) -> bool {

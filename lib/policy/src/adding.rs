@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The `ADD` command for a peer, from its record (connect(8), `active`).
+//! The `ADD` command for a peer, from its record (the manual, `active`).
 
 use peerdb::Record;
 use tripe_admin::Words;

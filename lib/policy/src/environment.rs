@@ -9,7 +9,7 @@ pub(crate) const RECORD: char = 'P';
 /// What the variables for the algorithms that the server names start with.
 const ALGORITHM: char = 'A';
 
-/// The name of the variable for `key`, after connect(8), "Configuring interfaces": letters in upper
+/// The name of the variable for `key`, after the manual, "Configuring interfaces": letters in upper
 /// case, every run of other characters than letters and digits one underscore, and a prefix.
 pub(crate) fn variable(prefix: char, key: &str) -> String {
     let mut name = String::with_capacity(key.len() + 2);

@@ -43,40 +43,40 @@ impl PingKind {
     }
 }
 
-/// `every` for peers with a dynamic connection of ours, in seconds (connect(8), `every`).
+/// `every` for peers with a dynamic connection of ours, in seconds (the manual, `every`).
 const EVERY_DYNAMIC: u32 = 30;
 
-/// `every` for passive peers, in seconds (connect(8), `every`).
+/// `every` for passive peers, in seconds (the manual, `every`).
 const EVERY_PASSIVE: u32 = 5 * 60;
 
 /// `every` for static peers, in seconds. The manual is silent; the original falls back on this.
 const EVERY_STATIC: u32 = 2 * 60;
 
-/// `timeout`, in seconds (connect(8), `timeout`).
+/// `timeout`, in seconds (the manual, `timeout`).
 const TIMEOUT: u32 = 10;
 
-/// `retries` (connect(8), `retries`).
+/// `retries` (the manual, `retries`).
 const RETRIES: u32 = 5;
 
 /// The most attempts accepted. A batch longer than this is surely a mistake: with the default
 /// timeout it takes over two hours.
 pub(crate) const MAX_RETRIES: u32 = 1_000;
 
-/// `backoff-max` is this many times `every`: a peer that was away for hours is still tried every
-/// two minutes with the default of 30 seconds.
+/// `backoff-max` is this many times the longer of `every` and `backoff`: a peer that was away for
+/// hours is still checked every two minutes with the default of 30 seconds.
 const BACKOFF_MAX_FACTOR: u32 = 4;
 
 /// The shortest of all times of a plan. Zero would ask for pings, or runs of `connect`, without
 /// pause: one such record takes all of a processor.
 pub(crate) const SHORTEST: Interval = Interval::from_secs(1);
 
-/// Whether a peer is adopted (connect(8), "Adoption").
+/// Whether a peer is adopted (the manual, "Adoption").
 #[must_use]
 pub fn is_watched(record: &Record) -> bool {
     record.flag("watch")
 }
 
-/// Whether an unreachable peer is reconnected; others are killed (connect(8), "Operation"; a
+/// Whether an unreachable peer is reconnected; others are killed (the manual, "Operation"; a
 /// `knock` peer connects dynamically too).
 #[must_use]
 pub fn is_dynamic(record: &Record) -> bool {
@@ -94,7 +94,7 @@ pub fn other_host_may_end(record: &Record) -> bool {
 /// ended the connection.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub enum WhenDead {
-    /// It stays away (connect(8), "Operation").
+    /// It stays away (the manual, "Operation").
     #[default]
     Kill,
     /// It is added again after a growing pause, if it is on the start-up list.
@@ -105,8 +105,8 @@ impl WhenDead {
     /// What both are called in a record.
     pub(crate) const NAMES: [&str; 2] = ["kill", "retry"];
 
-    /// What a record asks for (key `when-dead`); any other value counts as none. Only a peer with an
-    /// address can be added again. One that is reconnected is not removed for its silence.
+    /// What a record asks for (key `when-dead`); any other value counts as none. Only a peer with
+    /// an address can be added again. One that is reconnected is not removed for its silence.
     #[must_use]
     pub fn of(record: &Record) -> Self {
         let asked = record.get("when-dead") == Some(Self::NAMES[1]);

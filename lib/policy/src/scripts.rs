@@ -24,7 +24,7 @@ pub struct Script {
 }
 
 /// The arguments of `ifup` after those in the record: the peer, its interface and its address in
-/// words (connect(8), "Configuring interfaces").
+/// words (the manual, "Configuring interfaces").
 #[must_use]
 pub fn ifup_arguments(name: &str, ifname: &str, address: Vec<String>) -> Vec<String> {
     [name.to_owned(), ifname.to_owned()]

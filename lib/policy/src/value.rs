@@ -11,7 +11,7 @@ use tripe_admin::{Interval, Words};
 #[derive(Clone, Debug, Eq, Hash, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Expected {
-    /// A time interval of connect(8).
+    /// A time interval of the manual.
     #[error("a time interval (a whole number, with d, h, m or s after it if not in seconds)")]
     Interval,
     /// A time interval short enough for the program's clock.
@@ -69,7 +69,7 @@ pub struct ValueError {
     pub expected: Expected,
 }
 
-/// The value of `key` as a time interval (connect(8), "Operation"); `None` without the key.
+/// The value of `key` as a time interval (the manual, "Operation"); `None` without the key.
 ///
 /// # Errors
 /// [`ValueError`] if it is not such an interval, or longer than [`Interval::MAX`].

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// The same while [`CROWD`] sockets or more wait to be closed.
 const LITTLE_PATIENCE: Duration = Duration::from_millis(1);
 
-/// While so many sockets wait to be closed, no connection should be accepted.
+/// While this many sockets wait to be closed, no connection should be accepted.
 const CROWD: usize = 128;
 
 /// The sockets that the threads are to close.

@@ -39,7 +39,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 ///
 /// A helper that takes over from another one is not delayed by it: it begins with the first pause
 /// and is refused once or twice while the other one ends; and the script helper waits for a lock
-/// before it comes here. Only a helper that was refused for half a minute may wait so long.
+/// before it comes here. Only a helper that was refused for half a minute may wait for this time.
 const LONGEST_REFUSED: Duration = Duration::from_secs(15);
 
 /// What the service manager reads while there is no core.

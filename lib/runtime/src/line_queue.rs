@@ -314,7 +314,7 @@ mod tests {
         assert!(story[2..].contains(&"two".to_owned()), "{story:?}");
     }
 
-    /// Has room for so many bytes without waiting, and then for each line of the thread.
+    /// Has room for this many bytes without waiting, and then for each line of the thread.
     #[derive(Clone, Debug)]
     struct Roomy(Arc<Mutex<(usize, Vec<String>)>>);
 

@@ -128,7 +128,7 @@ pub fn admin_socket(option: Option<&Path>, directory: &Path) -> PathBuf {
 }
 
 /// The peer database: option, else `TRIPEPEERDB`, else `peers.cdb`; relative names are relative to
-/// `directory`, which is the current directory after `-d` (connect(8), "Command line").
+/// `directory`, which is the current directory after `-d` (the manual, "Command line").
 #[must_use]
 pub fn database(option: Option<&Path>, directory: &Path) -> PathBuf {
     directory.join(named(option, "TRIPEPEERDB").unwrap_or_else(|| "peers.cdb".into()))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Limits each kind of message in the log: in each window of time only so many messages and bytes
-//! of it are written. The others are counted, and reported in one line. A message that a user has
-//! caused counts for that user alone, so that nobody hides what others have done.
+//! Limits each kind of message in the log: in each window of time at most a fixed number of
+//! messages and bytes of it is written. The others are counted, and reported in one line. A message
+//! that a user has caused counts for that user alone, so that nobody hides what others have done.
 //!
 //! ```text
 //!   event --> [RateLimit] --pass--> log

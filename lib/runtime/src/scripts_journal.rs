@@ -47,7 +47,7 @@ pub struct Header {
 }
 
 impl Header {
-    /// That of this boot.
+    /// The header of a journal that is made in the present boot.
     ///
     /// # Errors
     /// If the system does not say which boot this is.

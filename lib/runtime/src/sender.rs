@@ -57,7 +57,7 @@ pub struct Share {
 }
 
 impl Account {
-    /// An account of so many bytes.
+    /// An account of at most `limit` bytes.
     #[must_use]
     pub const fn new(limit: usize) -> Self {
         Account {
@@ -192,7 +192,7 @@ impl Shared {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes in the account that so many bytes are unread.
+    /// Notes in the account that `unread` bytes of this connection are unread.
     fn count(&self, queue: &mut Queue, unread: usize) {
         let before = std::mem::replace(&mut queue.counted, unread);
         if let Some(account) = &self.account {
@@ -211,7 +211,7 @@ impl Shared {
         self.drained.notify_waiters();
     }
 
-    /// The writer task has written, or given up, so many of the bytes that it had taken.
+    /// The writer task has written, or given up, `count` of the bytes that it had taken.
     fn wrote(&self, count: usize) {
         let mut queue = self.lock();
         queue.taken -= count;

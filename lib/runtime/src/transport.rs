@@ -218,7 +218,7 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// No limits but the general one of a line, and this one of unread bytes.
+    /// The general limit of a line, `backlog` as the limit of unread bytes, and no other limits.
     #[must_use]
     pub const fn of_backlog(backlog: usize) -> Self {
         Limits {
@@ -274,7 +274,7 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// From now on lines may have so many bytes.
+    /// From now on lines may have `line` bytes.
     pub const fn set_limit(&mut self, line: usize) {
         self.lines.set_limit(line);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// A time interval of whole seconds, written `30`, `30s`, `5m`, `2h` or `1d` (connect(8),
+/// A time interval of whole seconds, written `30`, `30s`, `5m`, `2h` or `1d` (the manual,
 /// "Operation"; tripe-admin(5)).
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]

@@ -14,13 +14,13 @@ use crate::server::Purpose;
 /// order: its interface, its address, its algorithms.
 pub(crate) type Present = (u64, bool, Vec<Vec<String>>);
 
-/// connect(8), "Adoption": whether a key is assigned one of these values.
+/// The manual, "Adoption": whether a key is assigned one of these values.
 pub(crate) fn is_yes(record: &Record, key: &str) -> bool {
     matches!(record.get(key), Some("t" | "true" | "y" | "yes" | "on"))
 }
 
 impl Service {
-    /// connect(8), "Operation": on startup, connect requests a list of current peers. The manual
+    /// The manual, "Operation": on startup, connect requests a list of current peers. The manual
     /// does not say so, but a service must claim its name, and must watch for peers that come and
     /// go before it asks which are there.
     pub(crate) fn start(&mut self, startup: bool) {
@@ -31,9 +31,9 @@ impl Service {
         self.command(&["LIST"], Purpose::List);
     }
 
-    /// connect(8), "Operation": adopts any eligible peers. If `--startup` was passed, the newly
+    /// The manual, "Operation": adopts any eligible peers. If `--startup` was passed, the newly
     /// adopted peers have their interfaces configured and connection attempts are made.
-    /// connect(8), "Warnings", `auto-add-failed`: and the peers of `%AUTO` are added.
+    /// The manual, "Warnings", `auto-add-failed`: and the peers of `%AUTO` are added.
     pub(crate) fn listed(&mut self, peers: &[Vec<String>]) {
         for peer in peers.iter().filter_map(|words| words.first()) {
             if !self.present.contains_key(peer) {
@@ -50,7 +50,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Description": when a peer is added, connect arranges to configure the
+    /// The manual, "Description": when a peer is added, connect arranges to configure the
     /// corresponding network interface, and (if necessary) to initiate a dynamic connection. While
     /// the peer is known, it `PING`s it.
     pub(crate) fn peer_added(&mut self, peer: &str) {
@@ -58,7 +58,7 @@ impl Service {
         self.adopt_if_eligible(peer);
     }
 
-    /// connect(8), "Description": when a peer is removed, connect arranges to bring down the
+    /// The manual, "Description": when a peer is removed, connect arranges to bring down the
     /// network interface.
     pub(crate) fn peer_removed(&mut self, peer: &str) {
         self.adopted.remove(peer);
@@ -68,14 +68,14 @@ impl Service {
         }
     }
 
-    /// connect(8), "Adoption": a peer is eligible for adoption if it has a record in the peer
+    /// The manual, "Adoption": a peer is eligible for adoption if it has a record in the peer
     /// database in which the watch key is assigned one of these values.
     fn is_eligible(&self, peer: &str) -> bool {
         self.record(peer)
             .is_some_and(|record| is_yes(&record, "watch"))
     }
 
-    /// connect(8), "Adoption": a peer is said to be adopted when it is added to the list.
+    /// The manual, "Adoption": a peer is said to be adopted when it is added to the list.
     fn adopt_if_eligible(&mut self, peer: &str) {
         if self.is_eligible(peer) {
             self.adopted
@@ -83,7 +83,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Notifications", `peerdb-update`: the peer database has changed. The manual does
+    /// The manual, "Notifications", `peerdb-update`: the peer database has changed. The manual does
     /// not say what happens to peers that are eligible now and were not, or the other way round:
     /// they are adopted or disowned, since "Adoption" says which peers are on the list. A peer is
     /// said to be disowned when it is removed from the list.
@@ -100,7 +100,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Configuring interfaces": scripts are given the interface as returned by the
+    /// The manual, "Configuring interfaces": scripts are given the interface as returned by the
     /// `IFNAME` command, the address in the form output by `ADDR`, and the response to `ALGS`.
     fn ask_about(&mut self, peer: &str, configure: bool) {
         let number = self.next_number();

@@ -6,7 +6,7 @@ use crate::server::Purpose;
 use crate::words::interval;
 
 impl Service {
-    /// connect(8), "Service command reference": the commands provided by the service.
+    /// The manual, "Service command reference": the commands provided by the service.
     pub(crate) fn job(&mut self, job: &str, words: &[&str]) {
         match words {
             ["active", peer] => self.active(job, peer),
@@ -23,7 +23,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference", `active`: make an active connection to the named
+    /// The manual, "Service command reference", `active`: make an active connection to the named
     /// peer.
     fn active(&mut self, job: &str, peer: &str) {
         match self.record(peer).filter(|record| !record.is_passive()) {
@@ -33,14 +33,14 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference", `adopted`: for each peer being tracked, write a
+    /// The manual, "Service command reference", `adopted`: for each peer being tracked, write a
     /// line with its name.
     fn adopted(&mut self, job: &str) {
         let peers: Vec<String> = self.adopted.keys().cloned().collect();
         self.answer(job, &peers);
     }
 
-    /// connect(8), "Service command reference", `info`: lists the database record and additional
+    /// The manual, "Service command reference", `info`: lists the database record and additional
     /// information about the named peer. There is none about a peer that is not adopted.
     fn info_of(&mut self, job: &str, peer: &str) {
         let Some(record) = self.record(peer) else {
@@ -54,7 +54,7 @@ impl Service {
         self.answer(job, &lines);
     }
 
-    /// connect(8), "Service command reference", `kick`: if the peer is currently added, and its
+    /// The manual, "Service command reference", `kick`: if the peer is currently added, and its
     /// record contains a `connect` key then force a reconnection attempt.
     fn kick(&mut self, job: &str, peer: &str) {
         let record = self.record(peer);
@@ -67,7 +67,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference", `list-active`: output a list of peers in the
+    /// The manual, "Service command reference", `list-active`: output a list of peers in the
     /// database.
     fn list_active(&mut self, job: &str) {
         let peers = self.database.iter().flat_map(|database| database.peers());
@@ -75,7 +75,7 @@ impl Service {
         self.answer(job, &peers);
     }
 
-    /// connect(8), "Service command reference", `passive`: if the database contains a user record
+    /// The manual, "Service command reference", `passive`: if the database contains a user record
     /// mapping the user to some peer then a challenge is chosen. The time is an interval.
     fn passive(&mut self, job: &str, time: &str, user: &str) {
         match (self.peer_of(user), interval(time)) {
@@ -88,7 +88,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference", `userpeer`: output a single `INFO` line identifying
+    /// The manual, "Service command reference", `userpeer`: output a single `INFO` line identifying
     /// the peer corresponding to the user name.
     fn userpeer(&mut self, job: &str, user: &str) {
         match self.peer_of(user) {

@@ -24,13 +24,13 @@ pub(crate) struct Greeting {
 }
 
 impl Service {
-    /// connect(8), "Dynamic connection": if a peer's database record assigns a value to the
+    /// The manual, "Dynamic connection": if a peer's database record assigns a value to the
     /// `connect` key, then the value is invoked as a Bourne shell command.
     pub(crate) fn connect(&mut self, peer: &str) {
         self.shell(Kind::Connect, peer);
     }
 
-    /// connect(8), "Dynamic connection": if the database record has a `disconnect` entry, then
+    /// The manual, "Dynamic connection": if the database record has a `disconnect` entry, then
     /// connect will use this to give the peer explicit notification that its services are no longer
     /// needed. The manual does not say when that is: when the peer has been removed.
     pub(crate) fn disconnect(&mut self, peer: &str) {
@@ -45,9 +45,9 @@ impl Service {
         }
     }
 
-    /// connect(8), "Dynamic connection": the passive server emits a `KNOCK` notification which
+    /// The manual, "Dynamic connection": the passive server emits a `KNOCK` notification which
     /// connect notices, causing it to establish the passive peer.
-    /// connect(8), "Warnings": three reasons why it does not. "Dynamic connection" says what the
+    /// The manual, "Warnings": three reasons why it does not. "Dynamic connection" says what the
     /// tag of a name is, and tripe-admin(5), `ADD`, that a tag which is not recorded is the name.
     pub(crate) fn knocked(&mut self, name: &str, address: &[&str]) {
         let Some(record) = self.record(name) else {
@@ -65,7 +65,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference", `passive`: an `INFO` line is written containing a
+    /// The manual, "Service command reference", `passive`: an `INFO` line is written containing a
     /// freshly chosen challenge string.
     pub(crate) fn challenge(&mut self, job: &str, peer: &str, time: u64, info: &[Vec<String>]) {
         let Some(challenge) = info.iter().flatten().next() else {
@@ -80,7 +80,7 @@ impl Service {
         });
     }
 
-    /// connect(8), "Service command reference", `passive`: if the server receives a greeting that
+    /// The manual, "Service command reference", `passive`: if the server receives a greeting that
     /// quotes this challenge, the connect service will issue an `ADD` request for the peer, as for
     /// the `active` command, except that the origin of the packet is used as the address.
     pub(crate) fn greeted(&mut self, challenge: &str, address: &[&str]) {
@@ -95,7 +95,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference", `passive`: within 30 seconds, or the time given.
+    /// The manual, "Service command reference", `passive`: within 30 seconds, or the time given.
     pub(crate) fn give_up_greetings(&mut self) {
         for greeting in self.greetings.clone() {
             if greeting.until <= self.now {
@@ -105,7 +105,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference": the submitter of a job has gone. The manual does
+    /// The manual, "Service command reference": the submitter of a job has gone. The manual does
     /// not say what happens to what it asked for: nobody waits for a greeting any more, and an
     /// addition that is under way goes on.
     pub(crate) fn cancelled(&mut self, job: &str) {
@@ -119,9 +119,9 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference", `active`: the options of the `ADD` command. The
+    /// The manual, "Service command reference", `active`: the options of the `ADD` command. The
     /// address is the value assigned to the `peer` key in the record, unless another is given.
-    /// connect(8), "Dynamic connection", says that the value of `knock` is sent to the peer during
+    /// The manual, "Dynamic connection", says that the value of `knock` is sent to the peer during
     /// key-exchange, for which tripe-admin(5) has the option `-knock`.
     pub(crate) fn add(&mut self, record: &Record, address: Option<&[&str]>, job: Option<String>) {
         let mut words = vec!["ADD"];
@@ -143,7 +143,7 @@ impl Service {
         self.background(&words, purpose);
     }
 
-    /// connect(8), "Warnings", `auto-add-failed`: the attempt to add the peer automatically failed:
+    /// The manual, "Warnings", `auto-add-failed`: the attempt to add the peer automatically failed:
     /// the `ADD` command reported this error.
     pub(crate) fn add_ended(&mut self, peer: &str, job: Option<&str>, end: End<'_>) {
         match (job, end) {

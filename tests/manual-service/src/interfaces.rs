@@ -10,7 +10,7 @@ use crate::io::Kind;
 use crate::words::split;
 
 impl Service {
-    /// connect(8), "Configuring interfaces": an `ifup` script is invoked as script, args, the name
+    /// The manual, "Configuring interfaces": an `ifup` script is invoked as script, args, the name
     /// of the peer, the name of its network interface, and its address, whose first word is a
     /// network address family.
     pub(crate) fn configure(&mut self, peer: &str) {
@@ -20,13 +20,13 @@ impl Service {
         }
     }
 
-    /// connect(8), "Configuring interfaces": an `ifdown` script is invoked in a similar manner, as
+    /// The manual, "Configuring interfaces": an `ifdown` script is invoked in a similar manner, as
     /// script, args, and the name of the peer.
     pub(crate) fn deconfigure(&mut self, peer: &str, facts: &[Vec<String>]) {
         self.run_script(Kind::Ifdown, peer, &[peer.to_owned()], facts);
     }
 
-    /// connect(8), "Configuring interfaces": the peer's database record is retrieved; the value
+    /// The manual, "Configuring interfaces": the peer's database record is retrieved; the value
     /// assigned to the key is split into words. If the key is absent, no action is taken.
     fn run_script(&mut self, kind: Kind, peer: &str, rest: &[String], facts: &[Vec<String>]) {
         let record = self.record(peer);
@@ -40,7 +40,7 @@ impl Service {
     }
 }
 
-/// connect(8), "Configuring interfaces": the key/value pairs in the record and the response to the
+/// The manual, "Configuring interfaces": the key/value pairs in the record and the response to the
 /// `ALGS` command are passed as environment variables, with the prefix `P_` or `A_`.
 fn environment(record: &Record, facts: &[Vec<String>]) -> BTreeMap<String, String> {
     let algorithms = facts.get(2).into_iter().flatten();
@@ -51,7 +51,7 @@ fn environment(record: &Record, facts: &[Vec<String>]) -> BTreeMap<String, Strin
     record.chain(algorithms).collect()
 }
 
-/// connect(8), "Configuring interfaces": convert all letters to upper-case; convert all sequences
+/// The manual, "Configuring interfaces": convert all letters to upper-case; convert all sequences
 /// of one or more non-alphanumeric characters to an underscore; prefix the resulting name.
 fn variable(prefix: &str, key: &str) -> String {
     let mut name = prefix.to_owned();

@@ -9,7 +9,7 @@ use crate::io::{Child, ChildOrder, Kind, Output, Stream};
 use crate::server::Purpose;
 
 impl Service {
-    /// connect(8), "Child process identifiers": a child is spawned for a peer.
+    /// The manual, "Child process identifiers": a child is spawned for a peer.
     pub(crate) fn spawn(
         &mut self,
         kind: Kind,
@@ -28,8 +28,8 @@ impl Service {
         self.children.push((order, false));
     }
 
-    /// connect(8), "Notifications" and "Warnings": what a child writes and how it ends.
-    /// connect(8), "Dynamic connection": what a `connect` child writes first is a challenge. The
+    /// The manual, "Notifications" and "Warnings": what a child writes and how it ends.
+    /// The manual, "Dynamic connection": what a `connect` child writes first is a challenge. The
     /// connect service reads it, and submits the command `GREET`.
     pub(crate) fn child(&mut self, id: u64, what: &Child) {
         let place = self.children.iter().position(|(order, _)| order.id == id);
@@ -59,20 +59,20 @@ impl Service {
         }
     }
 
-    /// connect(8), "Notifications": all notifications begin with the tokens `USER connect`. The
+    /// The manual, "Notifications": all notifications begin with the tokens `USER connect`. The
     /// server puts the first, see tripe-admin(5), `NOTIFY`.
     pub(crate) fn notify(&mut self, words: &[&str]) {
         self.command(&[&["NOTIFY", "connect"], words].concat(), Purpose::Nothing);
     }
 
-    /// connect(8), "Warnings": all warnings begin with the tokens `USER connect`.
+    /// The manual, "Warnings": all warnings begin with the tokens `USER connect`.
     pub(crate) fn warn(&mut self, words: &[&str]) {
         self.command(&[&["WARN", "connect"], words].concat(), Purpose::Nothing);
     }
 }
 
 impl Kind {
-    /// connect(8), "Child process identifiers": also the key of the record that has the script.
+    /// The manual, "Child process identifiers": also the key of the record that has the script.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Connect => "connect",

@@ -28,7 +28,7 @@ pub(crate) struct Pinging {
     lost: u64,
 }
 
-/// connect(8), "Operation": the parameters `every`, `timeout` and `retries`, keys of the record.
+/// The manual, "Operation": the parameters `every`, `timeout` and `retries`, keys of the record.
 /// The default of `every` is 30 seconds for active dynamic peers, and 5 minutes for passive peers;
 /// the default of `timeout` is 10 seconds, that of `retries` 5 attempts.
 /// The manual does not give a period for static peers: they are pinged as passive ones, since a
@@ -63,7 +63,7 @@ impl Pinging {
 }
 
 impl Service {
-    /// connect(8), "Operation": adopted peers are pinged at regular intervals.
+    /// The manual, "Operation": adopted peers are pinged at regular intervals.
     pub(crate) fn begin_checks(&mut self) {
         for (peer, pinging) in self.adopted.clone() {
             if pinging.deadline().is_some_and(|due| due <= self.now) {
@@ -72,7 +72,7 @@ impl Service {
         }
     }
 
-    /// connect(8), "Operation": this uses the `PING` administrative command. It waits for a reply
+    /// The manual, "Operation": this uses the `PING` administrative command. It waits for a reply
     /// as long as `timeout` says.
     fn ping(&mut self, peer: &str, failures: u64) {
         let (_, timeout, _) = parameters(self.record(peer).as_ref());
@@ -84,13 +84,13 @@ impl Service {
         }
     }
 
-    /// connect(8), "Operation", "The algorithm": if a reply is received before the `timeout` then
+    /// The manual, "Operation", "The algorithm": if a reply is received before the `timeout` then
     /// the peer is alive; wait `every` and check again. If no reply is received within the
     /// `timeout`, then try again up to `retries` times. If no attempt succeeds, the peer is
     /// declared unreachable.
-    /// connect(8), "Warnings", `ping-ok`: a reply was received though earlier attempts had failed;
+    /// The manual, "Warnings", `ping-ok`: a reply was received though earlier attempts had failed;
     /// `ping-timeout`: so far, i pings have been sent, of a total of n.
-    /// connect(8), "Notifications", `ping-failed`: an attempt to `PING` the peer failed. The manual
+    /// The manual, "Notifications", `ping-failed`: an attempt to `PING` the peer failed. The manual
     /// does not say what follows: the next check is after `every`.
     pub(crate) fn ping_ended(
         &mut self,
@@ -134,11 +134,11 @@ impl Service {
         }
     }
 
-    /// connect(8), "Operation", "The algorithm": if the peer has a `connect` command then another
+    /// The manual, "Operation", "The algorithm": if the peer has a `connect` command then another
     /// connection attempt is made. Otherwise the peer is killed. The manual does not say when a
     /// peer that is reconnected is checked again: after `every`. It does not say when sabotage
     /// ends either: with what it provokes.
-    /// connect(8), "Warnings", `reconnecting`: the peer seems to be unresponsive.
+    /// The manual, "Warnings", `reconnecting`: the peer seems to be unresponsive.
     fn unreachable(&mut self, peer: &str) {
         if let Some(pinging) = self.adopted.get_mut(peer) {
             pinging.sabotaged = false;
@@ -152,14 +152,14 @@ impl Service {
         }
     }
 
-    /// connect(8), "Service command reference", `sabotage`: connect thinks that the peer can't
+    /// The manual, "Service command reference", `sabotage`: connect thinks that the peer can't
     /// respond to pings.
     pub(crate) fn sabotage(&mut self, peer: &str) -> bool {
         let pinging = self.adopted.get_mut(peer);
         pinging.map(|pinging| pinging.sabotaged = true).is_some()
     }
 
-    /// connect(8), "Service command reference", `info`: the additional keys.
+    /// The manual, "Service command reference", `info`: the additional keys.
     pub(crate) fn figures(&self, peer: &str) -> Option<[(&'static str, String); 9]> {
         let pinging = self.adopted.get(peer)?;
         let times = &pinging.times;

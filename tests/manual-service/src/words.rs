@@ -47,7 +47,7 @@ fn quote(word: &str) -> String {
     }
 }
 
-/// connect(8), "Operation": a time interval is a nonnegative integer followed optionally by d, h,
+/// The manual, "Operation": a time interval is a nonnegative integer followed optionally by d, h,
 /// m or s; if no suffix is given, seconds are assumed. This is the interval in nanoseconds.
 pub(crate) fn interval(text: &str) -> Option<u64> {
     let digits = text.strip_suffix(['d', 'h', 'm', 's']).unwrap_or(text);

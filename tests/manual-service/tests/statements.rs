@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Statements of connect(8), each shown with a server that answers as it is told to.
+//! Statements of the manual, each shown with a server that answers as it is told to.
 
 mod scripted;
 

@@ -13,8 +13,8 @@ use crate::output::text;
 /// How many scripts are named for each thing that is told of them.
 const NAMED: usize = 10;
 
-/// Tells what the journal in this directory says. `start` is what has a script helper go on with
-/// it.
+/// Tells what the journal in this directory says. `start` is the command that starts a script
+/// helper, which then continues with these scripts.
 pub(super) fn check(directory: &Path, start: &str, section: &mut Section<'_>) {
     match scripts_journal::look(directory) {
         Ok(glance) => report(directory, &glance, start, section),

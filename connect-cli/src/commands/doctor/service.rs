@@ -22,8 +22,8 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
-/// A helper that is started again more often than once in so many seconds has a fault that lasts;
-/// one that was started again long ago has none.
+/// A helper that is started again more often than once in this many seconds has a fault that lasts.
+/// A helper that was started again long ago has none.
 const USUAL_RESTART: u64 = 3_600;
 
 /// How many peers that differ from the database are named.

@@ -61,8 +61,8 @@ fn ssh(host: &str, words: &[String], options: &[&str]) -> Command {
     command
 }
 
-/// Runs the command on a host as if it were this one: with our input and output, and a terminal if
-/// we have one. Gives its exit code.
+/// Runs the command on a host as if it ran on our own host: with our input and output, and a
+/// terminal if we have one. Gives its exit code.
 pub(super) async fn instead(host: &str, words: &[String]) -> Result<u8, Error> {
     let terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
     let option = if terminal { "-t" } else { "-T" };

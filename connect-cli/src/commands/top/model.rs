@@ -92,7 +92,7 @@ pub(crate) struct Widths {
 }
 
 impl Widths {
-    /// Those of these peers.
+    /// The widths that the rows of these peers need.
     fn of(peers: &[PeerStatus]) -> Self {
         let widest = |width: fn(&PeerStatus) -> usize| peers.iter().map(width).max();
         let address = |peer: &PeerStatus| {
@@ -219,8 +219,8 @@ impl Model {
         self.chosen = self.peers.get(at.min(last)).map(|peer| peer.name.clone());
     }
 
-    /// The first peer to be shown where there is room for so many: the view moves no further than
-    /// the choice needs it to.
+    /// The first peer to be shown where there is room for `rows` peers. The view moves no further
+    /// than is needed to show the chosen peer.
     pub(crate) fn scroll(&mut self, rows: usize) -> usize {
         let rows = rows.max(1);
         let at = self.position().unwrap_or_default();

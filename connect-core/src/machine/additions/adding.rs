@@ -36,7 +36,7 @@ impl Machine {
         self.apply_more();
     }
 
-    /// Adds a peer at the address in its record (connect(8), `active`).
+    /// Adds a peer at the address in its record (the manual, `active`).
     pub(in crate::machine) fn add_active(&mut self, name: &str, requester: Requester) {
         let Some(record) = self.database.current.peer(name) else {
             return self.reply_failed(&requester, name, ["unknown-peer", name]);

@@ -25,12 +25,12 @@ const DOUBLINGS: u32 = 4;
 /// that one place is left for the others.
 const DOUBTFUL: usize = LOOKUPS - 1;
 
-/// How long after a peer was added again at another address that may be done again. A name that
-/// answers with one address and then another does not keep a peer from its key exchange.
+/// How long after a peer was moved to another address it may be moved again. Otherwise a name that
+/// gives one address and then another would interrupt the peer's key exchange again and again.
 pub(super) const MOVE_PAUSE: Duration = Duration::from_secs(300);
 
-/// After how many lookups without a reply of the peer in between, each of which had the present
-/// address beside others, one of the others is tried.
+/// If this many lookups in a row have found the present address, and the peer has not replied in
+/// between, one of the other addresses is tried.
 pub(super) const SAME_LOOKUPS: u32 = 5;
 
 /// How long an answer of the script helper is waited for.
@@ -43,7 +43,7 @@ pub(super) enum Meaning {
     Stay,
     /// It is to be added again at this address.
     Move(IpAddr),
-    /// The same, but it is too early.
+    /// It is to be added again at this address, but it is too early.
     Wait(IpAddr),
 }
 
@@ -84,7 +84,7 @@ pub(in crate::machine) struct Lookups {
     /// The peers whose name is to be looked up and was answered for promptly the last time. A peer
     /// is once in this queue or in the next one.
     waiting: VecDeque<String>,
-    /// The others.
+    /// The other peers whose name is to be looked up.
     doubtful: VecDeque<String>,
     /// The peers whose name is being looked up, by the number of the lookup, and since when.
     under_way: BTreeMap<u64, (String, Monotonic)>,
@@ -183,8 +183,9 @@ impl Lookups {
         self.recorded.get_or_insert_with(all).contains(&address)
     }
 
-    /// What it means that the name of a peer at `present`, which does not answer, has these
-    /// addresses. The order of the addresses matters only when one of several is chosen.
+    /// Decides what to do with a peer that is at the address `present` and does not answer, when
+    /// the lookup of its name has found these addresses. The order of the addresses matters only
+    /// when one of several is chosen.
     pub(super) fn judge(
         &mut self,
         name: &str,
@@ -264,7 +265,7 @@ impl Lookups {
     }
 }
 
-/// The address that follows this one in the order of numbers, the first after the last; `None` if
+/// The address that follows `present` in the order of numbers, the first after the last; `None` if
 /// there is no other.
 fn after(present: IpAddr, addresses: &[IpAddr]) -> Option<IpAddr> {
     let others = || addresses.iter().copied().filter(|it| *it != present);

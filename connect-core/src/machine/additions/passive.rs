@@ -9,7 +9,7 @@ use crate::machine::commands::MAX_ASKED;
 use crate::machine::requester::Requester;
 use crate::machine::server::Pending;
 
-/// How long to wait for a greeting without `-timeout` (connect(8), `passive`).
+/// How long to wait for a greeting without `-timeout` (the manual, `passive`).
 const PATIENCE: Interval = Interval::from_secs(30);
 
 impl Machine {

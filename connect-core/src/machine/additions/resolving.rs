@@ -48,8 +48,9 @@ impl Present {
 }
 
 impl Machine {
-    /// An attempt of so many was not answered. With one or two attempts the first one counts, since
-    /// a static peer is removed after the last.
+    /// The attempt `attempt` of the `of` attempts of a check was not answered. If a check has one
+    /// or two attempts, its first one already makes a lookup wanted, since a static peer is removed
+    /// after the last.
     pub(in crate::machine) fn attempt_missed(&mut self, name: &str, attempt: u32, of: u32) {
         let enough = if of > ATTEMPT { ATTEMPT } else { 1 };
         if attempt >= enough {

@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Stage {
-    /// It is added at this instant.
+    /// The peer is added at this instant.
     Waiting(Monotonic),
     /// The server was told to add it.
     Adding,

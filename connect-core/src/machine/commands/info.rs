@@ -15,7 +15,7 @@ fn millis(time: Option<f64>) -> String {
     time.map_or_else(|| "-".to_owned(), |time| format!("{time:.1}ms"))
 }
 
-/// The keys that `info` adds for an adopted peer (connect(8), `info`).
+/// The keys that `info` adds for an adopted peer (the manual, `info`).
 fn figures(adoption: &Adoption, now: Monotonic) -> [(&'static str, String); 9] {
     let statistics = adoption.liveness.statistics();
     let phase = adoption.liveness.phase();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which commands the service has (connect(8), "Service command reference"), and those under way.
+//! Which commands the service has (the manual, "Service command reference"), and those under way.
 
 mod info;
 mod perform;

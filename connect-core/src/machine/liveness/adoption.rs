@@ -34,7 +34,7 @@ pub(in crate::machine) fn plan_of(record: &Record, fallback: PingKind) -> (PingP
 }
 
 impl Machine {
-    /// Whether a peer is to be adopted (connect(8), "Adoption").
+    /// Whether a peer is to be adopted (the manual, "Adoption").
     fn eligible(&self, id: PeerId) -> bool {
         self.peers
             .get(id)

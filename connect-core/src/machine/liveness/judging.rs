@@ -54,14 +54,15 @@ impl Machine {
         }
     }
 
-    /// Passes a result to the pinger. An expected reply, after which the next check is due at
-    /// `rests`, may wait for others.
-    fn tell_result(&mut self, ended: EndedPing, rests: Option<Monotonic>) {
+    /// Passes a result to the pinger. `next_check` is the instant of the next check after an
+    /// expected reply: such a result may wait, to be sent together with other results. It is `None`
+    /// for every other result, which is sent at the end of the turn.
+    fn tell_result(&mut self, ended: EndedPing, next_check: Option<Monotonic>) {
         if self.pinger.helper.ready().is_none() {
             // The next pinger is told the state of the peer.
             return;
         }
-        match rests {
+        match next_check {
             Some(due) => self.pinger.outbox.expected_result(ended, due, self.now),
             None => self.pinger.outbox.urgent_result(ended),
         }
@@ -115,7 +116,7 @@ impl Machine {
         }
     }
 
-    /// A peer did not answer any attempt: reconnect or kill it (connect(8), "Operation").
+    /// A peer did not answer any attempt: reconnect or kill it (the manual, "Operation").
     fn unreachable(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
             return;

@@ -6,10 +6,12 @@
 //!   adopted --> [orders] --found in flight--> [answers] --found answered--> [orders]
 //! ```
 //!
-//! There is no entry for each ping. Each peer has one entry, which is looked at when what it names
-//! would be overdue. By then that has usually come, and the entry is put back with what is due
-//! next. So what has been overdue for longest is known without going through all peers. Entries are
-//! kept by the second, which is exact enough and costs less than sorting all of them.
+//! Core makes no entry when a ping is ordered or answered. There is one entry for each adopted
+//! peer, under the first second that begins after an order or an answer is due. Core looks at the
+//! entry five seconds (`GRACE`) after that second begins. Usually the order or answer has come by
+//! then, and core moves the entry to the second of the next one. So core knows what has been
+//! overdue for longest without going through all peers. Whole seconds are exact enough, and cost
+//! less than sorting all entries.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

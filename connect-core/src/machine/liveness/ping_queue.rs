@@ -76,7 +76,8 @@ impl PingQueue {
         Some((*due).max(self.sent + COALESCE))
     }
 
-    /// An order that is due. All that are due at one instant can be taken at that instant.
+    /// An order that is due at `now`. All orders that are due at the same instant can be taken at
+    /// this instant.
     pub(super) fn take(&mut self, now: Monotonic) -> Option<PingOrder> {
         let Reverse((due, ..)) = self.ahead.peek()?;
         if *due > now || (now != self.sent && now < self.sent + COALESCE) {

@@ -17,8 +17,9 @@ use crate::machine::peers::UpDown;
 use crate::machine::setups::progress::Progress;
 
 impl Machine {
-    /// A peer has replied. So many checks in a row had failed before, and it had last changed
-    /// between answering and not answering at that instant.
+    /// A peer has replied. `failed_checks` is the number of checks in a row that had failed before
+    /// this reply. `changed` is the instant when, before this reply, the peer last began or stopped
+    /// to answer; `None` if it has not since this core adopted it.
     pub(in crate::machine) fn note_reply(
         &mut self,
         id: PeerId,
@@ -52,7 +53,7 @@ impl Machine {
         reason
     }
 
-    /// No attempt of a peer's check was answered.
+    /// No attempt of a peer's check was answered: reports that the peer is down, if it was up.
     pub(super) fn went_down(&mut self, id: PeerId) {
         if let Some(peer) = self.peers.get_mut(id)
             && peer.outcome.told.is_up()

@@ -85,7 +85,7 @@ impl Reader {
     }
 }
 
-/// All of them.
+/// The readers of all connections.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Readers {
     by_connection: BTreeMap<ConnectionId, Reader>,

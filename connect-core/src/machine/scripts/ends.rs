@@ -15,7 +15,7 @@ use crate::machine::requester::OperatorRequest;
 const RECENT: usize = 256;
 
 impl Machine {
-    /// A run has ended (connect(8), "Warnings"), or could not be ordered.
+    /// A run has ended (the manual, "Warnings"), or could not be ordered.
     pub(super) fn conclude(
         &mut self,
         id: Option<RunId>,

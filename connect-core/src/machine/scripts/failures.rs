@@ -142,12 +142,12 @@ impl Failures {
         }
     }
 
-    /// Those of a peer, the latest last.
+    /// The failed runs of a peer, the latest last.
     pub(super) fn runs(&self, peer: &str) -> &[EndedRun] {
         self.runs.get(peer).map_or(&[], Vec::as_slice)
     }
 
-    /// Those of a peer, for operators.
+    /// The failed scripts of a peer, for operators.
     pub(in crate::machine) fn of(&self, peer: &str, now: Monotonic) -> Vec<FailedScript> {
         let failed = self.runs(peer).iter().filter_map(|run| {
             Some(FailedScript {
@@ -159,7 +159,7 @@ impl Failures {
         failed.collect()
     }
 
-    /// All of them.
+    /// The failed runs of all peers.
     pub(in crate::machine) fn iter(&self) -> impl Iterator<Item = &EndedRun> {
         self.runs.values().flatten()
     }

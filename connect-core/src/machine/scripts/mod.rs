@@ -130,8 +130,9 @@ impl Scripts {
         setups
     }
 
-    /// Whether another `ifup` of a peer than this one has not ended, among those since the `first`
-    /// that was for its setup. Each one before has its own `ifdown`.
+    /// Whether an `ifup` of this peer, other than the run `than`, has not ended. Only runs with the
+    /// number `first` or a later one count: `first` is the first run that was to make the present
+    /// setup. An earlier `ifup` belongs to an earlier setup, which has an `ifdown` of its own.
     pub(super) fn has_other_ifup(&self, peer: &str, pair: Pair, first: RunId, than: RunId) -> bool {
         let mut runs = self.runs.pending_of(peer);
         let is_other =

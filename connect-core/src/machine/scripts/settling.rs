@@ -20,8 +20,8 @@ pub(super) struct Settling {
     untold: Vec<RunId>,
     /// When it must be told.
     due: Option<Monotonic>,
-    /// Runs of earlier cores whose end this one has processed: if the helper ends before it is
-    /// told, the next one reports them again.
+    /// Runs of earlier cores whose end this core has processed. If the helper ends before it is
+    /// told so, the next helper reports them again.
     inherited: BTreeSet<RunId>,
 }
 

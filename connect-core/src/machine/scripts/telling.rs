@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Telling what the script helper says is wrong.
+//! Tells operators and observers which faults the script helper has reported.
 //!
-//! Each helper speaks for itself: one that has just connected and says nothing has no trouble.
+//! Each helper reports its own faults: a helper that has just connected and has reported none has
+//! none.
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;

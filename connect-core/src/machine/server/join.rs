@@ -29,7 +29,7 @@ const LOST_LOGGED: usize = 10;
 /// What the server's list of peers means.
 #[derive(Clone, Copy, Debug)]
 enum Listing {
-    /// Core was never joined with a server, and has no saved state about this one.
+    /// Core was never joined with a server, and has no saved state about the present server.
     FirstMeeting,
     /// As before, but another program has provided the service until now.
     Succession,
@@ -361,7 +361,7 @@ impl Machine {
         self.server.questions.add(id);
     }
 
-    /// Adds the peers that the database marks for it (connect(8), `--startup`).
+    /// Adds the peers that the database marks for it (the manual, `--startup`).
     fn start_up(&mut self) {
         self.inheritance.set_started_up();
         let database = Arc::clone(&self.database.current);

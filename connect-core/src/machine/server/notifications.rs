@@ -54,7 +54,7 @@ impl Machine {
         }
     }
 
-    /// A peer that the server does not have knocks (connect(8), "Dynamic connection").
+    /// A peer that the server does not have knocks (the manual, "Dynamic connection").
     fn knocked(&mut self, name: &str, address: &Address) {
         self.emit(Some(name), || EventKind::Knock {
             address: address.to_string(),

@@ -38,7 +38,7 @@ pub(super) enum Claim {
     },
     /// That provider has ended, and the claim was sent again.
     SentAgain,
-    /// It is ours.
+    /// The name is ours.
     Granted,
 }
 

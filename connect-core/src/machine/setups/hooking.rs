@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Hooks: `on-up` for a peer that has come to be connected, and `on-down` for one that was.
+//! Hooks: `on-up` runs when a peer comes up, and `on-down` when it goes down.
 //!
 //! ```text
 //!            a reply, and there are hooks: on-up
@@ -9,10 +9,10 @@
 //!    '----------------------------------'-----------------'
 //! ```
 //!
-//! That a peer was told to be connected is a setup, which `on-up` makes and `on-down` undoes: so it
-//! is in the journal of runs, and survives core and the script helper as that of `ifup` does. What
-//! makes it is a reply while the setup is not made, whichever reply that is. So where nothing can
-//! be ordered yet, nothing need be noted: the next reply does it.
+//! `on-up` makes a setup: the service has reported the peer as connected. `on-down` undoes it. So
+//! this setup is in the journal of runs, and survives core and the script helper, as that of `ifup`
+//! does. Any reply of the peer makes the setup if it is not made yet. So if nothing can be ordered
+//! at that moment, nothing is noted: the next reply makes it.
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
@@ -30,9 +30,10 @@ use crate::machine::peers::Peer;
 use crate::machine::scripts::prepared::Prepared;
 
 impl Machine {
-    /// Runs a peer's `on-up`, unless something is to come before that cannot be ordered yet. So
-    /// many checks in a row had failed before, and the peer had last changed between answering and
-    /// not answering at that instant.
+    /// Orders a peer's `on-up`, unless something must come before it that cannot be ordered yet.
+    /// `failed_checks` is the number of checks in a row that had failed before this reply.
+    /// `changed` is the instant when, before this reply, the peer last began or stopped to answer;
+    /// `None` if it has not since this core adopted it.
     pub(in crate::machine) fn run_on_up(
         &mut self,
         id: PeerId,
@@ -75,8 +76,9 @@ impl Machine {
         self.order_setup(Prepared { setup, ..prepared });
     }
 
-    /// No attempt of a peer's check was answered: runs its `on-down`, if it was told to be
-    /// connected.
+    /// No attempt of a peer's check was answered. Orders its `on-down`, unless its hooks are
+    /// `Idle`: then the peer has not replied since it was added or since it last became
+    /// unreachable.
     pub(in crate::machine) fn note_unreachable(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
             return;
@@ -98,11 +100,11 @@ impl Machine {
         self.set_hooks(id, Progress::Idle);
     }
 
-    /// Runs the `on-down` of a peer that was told to be connected.
+    /// Orders the `on-down` of a peer that the service has reported as connected.
     pub(super) fn undo_hooks(&mut self, name: &str, record: Record, remains: &Remains) {
         let undoes = match remains.setups.get(Pair::Hooks) {
-            // It has answered while there was no hook. If it has got one since, its `on-up` was
-            // due all the same.
+            // The peer has replied while there was no hook. If it has got `on-down` since, this is
+            // run, since an `on-up` would have been due at that reply.
             Progress::NoScript if !self.has_on_down(&record) => return,
             Progress::Ordered { last, .. } => Some(last),
             _ => None,
@@ -119,8 +121,9 @@ impl Machine {
         });
     }
 
-    /// The server has a peer for which no hook stands any more. What an earlier core has saved may
-    /// be older than that.
+    /// The `on-down` of this peer was ordered, or its `on-up` was never ordered or never started.
+    /// Sets the progress of its hooks to `Idle`, so that the peer's next reply makes the setup
+    /// again: the state file of an earlier core may have had an older progress.
     pub(super) fn hooks_undone(&mut self, id: Option<PeerId>) {
         if let Some(id) = id {
             self.set_hooks(id, Progress::Idle);
@@ -142,7 +145,7 @@ impl Machine {
         self.events.wall_clock(at) / 1_000
     }
 
-    /// What has happened to a peer, as far as its checks have told.
+    /// What has happened to a peer, as far as its checks show it.
     fn occasion(&self, peer: &Peer, reason: Reason) -> Occasion {
         let adoption = peer.adoption();
         let phase = adoption.map(|adoption| adoption.liveness.phase());
@@ -159,7 +162,7 @@ impl Machine {
         }
     }
 
-    /// A peer has come to be connected.
+    /// A peer has come up. `rounds` is the number of checks in a row that had failed before.
     fn arrival_of(
         &self,
         peer: &Peer,

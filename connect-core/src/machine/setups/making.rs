@@ -51,7 +51,7 @@ impl Machine {
         }
     }
 
-    /// Makes the setups of a peer for these pairs (connect(8), "Configuring interfaces" and
+    /// Makes the setups of a peer for these pairs (the manual, "Configuring interfaces" and
     /// "Dynamic connection").
     pub(super) fn make(&mut self, id: PeerId, pairs: &[Pair]) {
         let Some(peer) = self.peers.get_mut(id) else {

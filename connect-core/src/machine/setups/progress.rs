@@ -75,7 +75,8 @@ impl PeerSetups {
         *hooks == Self::no_hooks()
     }
 
-    /// Interface and connection of a peer that has not answered yet have come as far.
+    /// The setups of a peer that has not replied yet: `progress` for interface and connection,
+    /// `Idle` for the hooks.
     pub(in crate::machine) const fn of_presence(progress: Progress) -> Self {
         PeerSetups {
             of_presence: ByLane {
@@ -86,7 +87,7 @@ impl PeerSetups {
         }
     }
 
-    /// All have come as far.
+    /// All three setups have this progress.
     pub(in crate::machine) const fn all(progress: Progress) -> Self {
         PeerSetups {
             hooks: progress,
@@ -102,7 +103,7 @@ impl PeerSetups {
         }
     }
 
-    /// How far it has come with a pair of scripts.
+    /// The progress of the setup of a pair.
     pub(in crate::machine) const fn get(&self, pair: Pair) -> Progress {
         match pair {
             Pair::Interface => self.of_presence.interface,
@@ -111,7 +112,7 @@ impl PeerSetups {
         }
     }
 
-    /// It has come so far.
+    /// Sets the progress of the setup of a pair.
     pub(in crate::machine) const fn set(&mut self, pair: Pair, progress: Progress) {
         match pair {
             Pair::Interface => self.of_presence.interface = progress,

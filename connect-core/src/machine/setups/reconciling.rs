@@ -20,7 +20,7 @@ use crate::machine::Machine;
 use crate::machine::peers::{Particulars, Peer};
 
 impl Machine {
-    /// Orders what a peer that was added needs (connect(8), "Configuring interfaces" and "Dynamic
+    /// Orders what a peer that was added needs (the manual, "Configuring interfaces" and "Dynamic
     /// connection"), unless it is not known yet what must be undone first.
     pub(in crate::machine) fn configure(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get_mut(id) else {

@@ -148,7 +148,8 @@ impl Recovery {
         self.causes.get(name)
     }
 
-    /// With what the setup was made that the script helper keeps, if there is one.
+    /// The values with which a setup was made, as the script helper has sent them. `None` if it has
+    /// sent none, or if the setup is undone.
     pub(super) fn told_made(&self, name: &str, pair: Pair) -> Option<&Made> {
         match self.told.get(&key(name, pair)) {
             Some(SetupState::Made(made)) => Some(made),

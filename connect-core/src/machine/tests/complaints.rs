@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What the script helper says is wrong reaches operators and observers, and ends with the helper.
+//! Faults that the script helper reports reach operators and observers. They end when the helper
+//! disconnects.
 
 use std::time::Duration;
 

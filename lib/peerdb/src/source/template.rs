@@ -14,7 +14,7 @@ pub struct Families {
     pub v4: bool,
     /// IPv6 addresses, flag `6`.
     pub v6: bool,
-    /// All of them and not only one, flag `*`.
+    /// All addresses and not only one, flag `*`.
     pub all: bool,
 }
 

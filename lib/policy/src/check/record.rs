@@ -53,7 +53,7 @@ fn connection(record: &Record, rules: &mut Vec<Rule>) {
                 rules.push(Rule::PassiveWith { key });
             }
         }
-        // A knock gives the peer's name, and the tag in it must be the recorded one (connect(8),
+        // A knock gives the peer's name, and the tag in it must be the recorded one (the manual,
         // `knock-tag-mismatch`); with a prefix, the whole name is no tag.
         if record.name().contains('.') && !has("key") {
             let name = record.name().into();
@@ -129,7 +129,7 @@ fn command(record: &Record, rules: &mut Vec<Rule>) {
     }
 }
 
-/// The environment variables that scripts get (connect(8), "Configuring interfaces").
+/// The environment variables that scripts get (the manual, "Configuring interfaces").
 fn variables(record: &Record, rules: &mut Vec<Rule>) {
     let mut known: BTreeMap<String, &str> = BTreeMap::new();
     for (key, _) in record.iter() {

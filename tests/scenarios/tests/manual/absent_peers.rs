@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Operation": a peer that is removed because it does not answer is still shown, and
+//! The manual, "Operation": a peer that is removed because it does not answer is still shown, and
 //! so is every other that should be there and is not. What the states mean is in
 //! docs/reference/sockets.md.
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Adoption", and the first paragraph of "Operation".
+//! The manual, "Adoption", and the first paragraph of "Operation".
 
 use scenarios::{Expect as _, Outcome, Site};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Child process identifiers", and what is reported about a child's output and end.
+//! The manual, "Child process identifiers", and what is reported about a child's output and end.
 
 use scenarios::{Expect as _, Outcome, Service, Site};
 

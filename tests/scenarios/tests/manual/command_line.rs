@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Command line", and the options that every service takes.
+//! The manual, "Command line", and the options that every service takes.
 
 use std::process::{Command, Output};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Service command reference", but for `info` and `passive`, which have files of
+//! The manual, "Service command reference", but for `info` and `passive`, which have files of
 //! their own.
 
 use scenarios::{Expect as _, Outcome, Site};

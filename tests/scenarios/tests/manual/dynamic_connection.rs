@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Dynamic connection": the older kind, by shell commands.
+//! The manual, "Dynamic connection": the older kind, by shell commands.
 
 use scenarios::{Expect as _, Outcome, Service, Site, program};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), the command `info`: every key, and the form of every value.
+//! The manual, the command `info`: every key, and the form of every value.
 
 use scenarios::{Expect as _, Outcome, Site};
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Configuring interfaces".
+//! The manual, "Configuring interfaces".
 
 use std::collections::BTreeMap;
 use std::net::{Ipv6Addr, SocketAddr};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Dynamic connection": the new kind, by `knock`.
+//! The manual, "Dynamic connection": the new kind, by `knock`.
 
 use std::net::SocketAddr;
 

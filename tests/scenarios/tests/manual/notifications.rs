@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Notifications": each one token for token, and that there is no other.
+//! The manual, "Notifications": each one token for token, and that there is no other.
 
 use peerdb::Record;
 use scenarios::{Expect as _, Outcome, Site};

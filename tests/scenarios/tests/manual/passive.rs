@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), the command `passive`.
+//! The manual, the command `passive`.
 
 use std::net::SocketAddr;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Operation": how adopted peers are pinged, and what follows.
+//! The manual, "Operation": how adopted peers are pinged, and what follows.
 
 use scenarios::{Expect as _, Outcome, Service, Site, SiteBuilder};
 use tripe_lab::faults::{Chance, Refusal};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), the options on our own sockets: who may reach each, and what may be done there.
+//! `man/connect.8`, the options on our own sockets: who may reach each, and what may be done there.
 
 use std::io::IoSlice;
 use std::mem::MaybeUninit;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "SIGNALS" and `--stop-wait`: the service is released at once, and scripts under way
-//! are read to their end.
+//! `man/connect.8`, "SIGNALS", and `--stop-wait`: the service is released at once, and scripts
+//! under way are read to their end.
 
 use std::fs::File;
 use std::io::Write as _;

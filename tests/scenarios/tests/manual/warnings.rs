@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! connect(8), "Warnings": each one token for token, all in one life of a service.
+//! The manual, "Warnings": each one token for token, all in one life of a service.
 
 use scenarios::{Expect as _, Outcome, Site};
 

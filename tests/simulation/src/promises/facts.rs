@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P6: arguments and environment of each script that is ordered are what the record, `IFNAME`,
-//! `ADDR` and `ALGS` say, by connect(8), "Configuring interfaces" and "Dynamic connection", and for
+//! `ADDR` and `ALGS` say, by the manual, "Configuring interfaces" and "Dynamic connection", and for
 //! hooks by docs/reference/hooks.md.
 //!
 //! Judged are the keys that every record of the peer has alike, whatever the database was.

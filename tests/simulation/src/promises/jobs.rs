@@ -21,7 +21,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(35);
 /// What comes on top of a time that a command names itself.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// How long `passive` waits where it does not say (connect(8), `passive`).
+/// How long `passive` waits where it does not say (the manual, `passive`).
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a command may take, by its words.

@@ -16,7 +16,7 @@ const TAIL: usize = 3;
 /// How many characters of each line are remembered.
 const TAIL_WIDTH: usize = 200;
 
-/// Whether the challenge of a `connect` command has come (connect(8), "Dynamic connection").
+/// Whether the challenge of a `connect` command has come (the manual, "Dynamic connection").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(in crate::machine::scripts) enum Challenge {
     /// The first line of output will be it.
