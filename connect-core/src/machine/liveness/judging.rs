@@ -17,11 +17,11 @@ impl Machine {
     pub(in crate::machine) fn ping_result(&mut self, id: PeerId, seq: u32, result: PingResult) {
         let now = self.now;
         let judged = self.peers.judge(id, |liveness| {
-            let failed_before = liveness.phase().failed_checks;
+            let before = *liveness.phase();
             let judgement = liveness.result(id, seq, result, now)?;
-            Some((judgement, failed_before))
+            Some((judgement, before))
         });
-        let Some((adoption, Some((judgement, failed_before)))) = judged else {
+        let Some((adoption, Some((judgement, before)))) = judged else {
             return;
         };
         adoption.ping = None;
@@ -31,8 +31,11 @@ impl Machine {
         let due = adoption.liveness.phase().due;
         let changed = match judgement.meaning {
             Meaning::Recovered { .. } => true,
-            Meaning::Missed { attempt, .. } => attempt == 1 && failed_before == 0,
-            Meaning::Expected | Meaning::NotSent | Meaning::Void => false,
+            // The first attempt that failed, also if it could not be sent.
+            Meaning::Missed { .. } | Meaning::NotSent => {
+                before.failures == 0 && before.failed_checks == 0
+            }
+            Meaning::Expected | Meaning::Void => false,
         };
         let silent_since = adoption.history.changed;
         if changed {
@@ -50,7 +53,7 @@ impl Machine {
             self.act_on(id, result, judgement, due);
         }
         if let Meaning::Expected | Meaning::Recovered { .. } = judgement.meaning {
-            self.note_reply(id, failed_before, silent_since);
+            self.note_reply(id, before.failed_checks, silent_since);
         }
     }
 

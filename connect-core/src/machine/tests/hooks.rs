@@ -510,3 +510,19 @@ fn a_hook_and_the_event_have_the_same_reason() {
     rig.ping(REPLY);
     assert_eq!(reasons(&mut rig), ("first-reply".to_owned(), "first-reply"));
 }
+
+#[test]
+fn a_peer_to_which_no_ping_could_be_sent_has_been_away_since_the_first_of_them() {
+    let mut rig = added(&all());
+    rig.ping(REPLY);
+    rig.ordered();
+    rig.wait(Duration::from_secs(60));
+    rig.ping(PingResult::Failed);
+    let down = rig.ordered().pop().unwrap();
+    assert_eq!(variable(&down, "H_REASON"), "unreachable");
+    rig.wait(Duration::from_secs(60));
+    rig.ping(REPLY);
+    let up = rig.ordered().pop().unwrap();
+    assert_eq!(variable(&up, "H_REASON"), "recovered");
+    assert_eq!(variable(&up, "H_SINCE"), variable(&down, "H_SINCE"));
+}
