@@ -8,6 +8,7 @@ use jiff::tz::TimeZone;
 use tripe_admin::token;
 
 use super::change_text;
+use super::knock_text;
 use super::paint::Paint;
 use super::probing_text;
 use super::text;
@@ -211,7 +212,13 @@ fn address_of_a_peer(kind: &EventKind) -> String {
             format!("its host name has a new address: {to} in place of {from}")
         }
         EventKind::LookupFailed { host, error } => format!("cannot look up {host}: {error}"),
-        EventKind::Knock { address } => format!("knocks from {}", text::address(address)),
+        EventKind::Knock { address, refused } => {
+            let knocks = format!("knocks from {}", text::address(address));
+            match refused {
+                Some(why) => format!("{knocks}, refused: {}", knock_text::reason(*why)),
+                None => knocks,
+            }
+        }
         _ => String::new(),
     }
 }
@@ -271,6 +278,9 @@ fn paint(kind: &EventKind) -> Paint {
         | EventKind::Missed { .. }
         | EventKind::NewAddress { .. }
         | EventKind::LookupFailed { .. }
+        | EventKind::Knock {
+            refused: Some(_), ..
+        }
         | EventKind::Reconnecting {} => Paint::Doubtful,
         EventKind::Removed(
             Removal::Silence { .. } | Removal::Left | Removal::Server | Removal::Unseen,

@@ -4,6 +4,7 @@
 pub(crate) mod change_text;
 pub(crate) mod event_text;
 pub(crate) mod json;
+pub(crate) mod knock_text;
 pub(crate) mod lookup_text;
 pub(crate) mod note_words;
 pub(crate) mod paint;

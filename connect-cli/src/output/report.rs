@@ -10,6 +10,7 @@ use connect_ipc::control::{
     ServerLink, ServiceStatus,
 };
 use connect_ipc::event::{Event, EventName, Removal};
+use connect_ipc::knock::RefusedKnock;
 use connect_ipc::lookup::LookupStatus;
 use connect_ipc::observers::ObserverCounts;
 use connect_ipc::probing::Probing;
@@ -122,6 +123,10 @@ pub(crate) struct ServiceReport<'a> {
     pub(crate) probing: &'a Probing,
     /// What is wrong with the state file, if something is.
     pub(crate) state_fault: Option<&'a WriteFault>,
+    /// The last knock that was refused, if that was in the last ten minutes, and the same host has
+    /// not been accepted since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) refused_knock: Option<&'a RefusedKnock>,
     /// The connections on the observers' socket.
     pub(crate) observers: ObserverCounts,
 }
@@ -140,6 +145,7 @@ impl<'a> From<&'a ServiceStatus> for ServiceReport<'a> {
             counters: &status.counters,
             probing: &status.probing,
             state_fault: status.state_fault.as_ref(),
+            refused_knock: status.refused_knock.as_ref(),
             observers: status.observers,
         }
     }

@@ -11,6 +11,7 @@ use connect_ipc::statistics::LastPing;
 use connect_ipc::write_fault::WriteFault;
 
 use super::Output;
+use super::knock_text;
 use super::lookup_text::{self, Hindrance};
 use super::paint::Paint;
 use super::probing_text;
@@ -34,6 +35,10 @@ pub(crate) fn show(
     }
     if let Some(stale) = summary.stale_records() {
         out.painted(Paint::Doubtful, &format!("! {stale}"))?;
+    }
+    if let Some((refused, remedy)) = knock_text::refused(service) {
+        let line = format!("! {}; {remedy}", text::clean(&refused));
+        out.sentence(Paint::Doubtful, &line, 2)?;
     }
     out.line("")?;
     if peers.is_empty() {

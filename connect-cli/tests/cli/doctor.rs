@@ -13,6 +13,7 @@ use connect_ipc::control::{
     FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request, ServiceStatus,
 };
 use connect_ipc::frame::encode;
+use connect_ipc::knock::{KnockRefusal, RefusedKnock};
 use connect_ipc::lookup::{LastLookup, LookupResult, LookupStatus};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use connect_ipc::write_fault::WriteFault;
@@ -370,6 +371,12 @@ fn a_sick_service_and_its_scripts_are_told() -> Result {
         };
         status.counters.log_lines_lost = 410;
         status.pinger.log_lines_lost = 1;
+        status.refused_knock = Some(RefusedKnock {
+            peer: "gate".into(),
+            address: "INET 192.0.2.1 4070".into(),
+            reason: KnockRefusal::UnknownPeer,
+            seconds: 12,
+        });
     })?;
     let outcome = place.run("doctor")?;
     tripe.finish()?;

@@ -9,6 +9,7 @@ use connect_ipc::control::{PeerRows, Reply, Request};
 use connect_ipc::event::{DownReason, EventKind, EventName, Removal, UpReason};
 use connect_ipc::event_filter::{EventFilter, EventKinds};
 use connect_ipc::hello::Role;
+use connect_ipc::knock::KnockRefusal;
 use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{Ended, ScriptKind, Stream};
 use connect_ipc::setup::Lane;
@@ -74,7 +75,22 @@ fn events() -> Vec<Reply> {
             },
         ),
         alice(50, EventKind::Reconnecting {}),
-        event(51, Some("gw"), EventKind::Knock { address: address() }),
+        event(
+            51,
+            Some("gw"),
+            EventKind::Knock {
+                address: address(),
+                refused: None,
+            },
+        ),
+        event(
+            51,
+            Some("gx"),
+            EventKind::Knock {
+                address: address(),
+                refused: Some(KnockRefusal::UnknownPeer),
+            },
+        ),
         alice(
             52,
             EventKind::Started {

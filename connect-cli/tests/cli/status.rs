@@ -5,6 +5,7 @@ use connect_ipc::control::{
     FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request, ServerLink,
 };
 use connect_ipc::event::Removal;
+use connect_ipc::knock::{KnockRefusal, RefusedKnock};
 use connect_ipc::probing::OverdueCause;
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 use connect_ipc::write_fault::WriteFault;
@@ -381,6 +382,12 @@ fn what_is_suspended_is_shown_in_the_header() -> Result {
                 let fault = "cannot write core.json: no storage space; make room".into();
                 status.state_fault = Some(WriteFault { fault, seconds: 75 });
                 status.counters.log_lines_lost = 410;
+                status.refused_knock = Some(RefusedKnock {
+                    peer: "gate".into(),
+                    address: "INET 192.0.2.1 4070".into(),
+                    reason: KnockRefusal::ActivePeer,
+                    seconds: 12,
+                });
                 status.pinger.log_lines_lost = 2;
             }
         }

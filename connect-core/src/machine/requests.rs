@@ -168,6 +168,7 @@ impl Machine {
             },
             probing: self.probing(),
             state_fault: self.state_file(),
+            refused_knock: self.refused_knock(),
             seq: self.events.last(),
             observers: self.events.observing.counts,
         }

@@ -16,6 +16,7 @@ pub use crate::connection_status::ConnectionStatus;
 pub use crate::database::DatabaseStatus;
 use crate::event::Event;
 use crate::event_filter::EventFilter;
+use crate::knock::RefusedKnock;
 use crate::lookup::LookupCounters;
 use crate::observers::ObserverCounts;
 use crate::pinger::PingOutcome;
@@ -263,6 +264,10 @@ pub struct ServiceStatus {
     /// What is wrong with the state file; `None` if it can be written, or none is kept.
     #[serde(default)]
     pub state_fault: Option<WriteFault>,
+    /// The last knock that was refused, if that was in the last ten minutes, and the same host has
+    /// not been accepted since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_knock: Option<RefusedKnock>,
     /// The number of the last event that this includes.
     #[serde(default)]
     pub seq: u64,
@@ -290,6 +295,8 @@ pub struct Counters {
     pub server_losses: u64,
     /// Service commands, of all kinds.
     pub commands: u64,
+    /// Knocks that were refused.
+    pub refused_knocks: u64,
     /// Events left out for observers that read too slowly.
     pub events_dropped: u64,
     /// Lines of core's log that were lost, because nobody read it or it could not be written.

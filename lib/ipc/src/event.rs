@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::changes::ChangeCounts;
 use crate::hello::Role;
+use crate::knock::KnockRefusal;
 use crate::probing::OverdueCause;
 use crate::scripts::{Ended, ScriptKind, Stream};
 use crate::setup::Lane;
@@ -117,6 +118,9 @@ pub enum EventKind {
     Knock {
         /// From this address.
         address: String,
+        /// Why it was refused; left out if it was not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refused: Option<KnockRefusal>,
     },
     /// A script was started.
     Started {

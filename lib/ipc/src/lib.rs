@@ -16,6 +16,7 @@ pub mod event_filter;
 pub mod foreign;
 pub mod frame;
 pub mod hello;
+pub mod knock;
 pub mod lookup;
 pub mod observers;
 mod pair;

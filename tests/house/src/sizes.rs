@@ -23,7 +23,7 @@ const FIELDS: usize = 12;
 const COLUMNS: usize = 100;
 
 /// Structs that are printed as JSON and may have as many fields as there are things to tell.
-const REPORTS: [&str; 2] = ["PeerReport", "ServiceStatus"];
+const REPORTS: [&str; 3] = ["PeerReport", "ServiceReport", "ServiceStatus"];
 
 /// Checks every file for comments, and those of the product for the rest.
 pub(crate) fn check(sources: &[Source], findings: &mut Findings) {

@@ -15,6 +15,7 @@ use crate::client::requests;
 use crate::client::state::StateReader;
 use crate::common::{Common, leads_to_same};
 use crate::output::change_text;
+use crate::output::knock_text;
 use crate::output::status_text;
 use crate::output::summary::Summary;
 use crate::output::text;
@@ -138,6 +139,9 @@ pub(crate) fn check<'a>(
     }
     if let Some(missing) = &seen.missing {
         section.warning(missing, PEERS);
+    }
+    if let Some((refused, remedy)) = knock_text::refused(service) {
+        section.warning(refused, remedy);
     }
     seen.lookups.report(section);
     lost_lines(service, section);

@@ -84,6 +84,7 @@ const LOOKUPS: Family = counter(
 const SCRIPTS: Family = counter("script_runs", "Scripts that have ended, by result.");
 const SCRIPTS_PENDING: Family = gauge("scripts_pending", "Scripts queued and under way.");
 const COMMANDS: Family = counter("commands", "Service commands.");
+const REFUSED_KNOCKS: Family = counter("refused_knocks", "Knocks that were refused.");
 const EVENTS_DROPPED: Family = counter(
     "events_dropped",
     "Events left out for observers that read too slowly.",
@@ -239,6 +240,7 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
     for (family, count) in [
         (&SCRIPTS_PENDING, counters.scripts.pending),
         (&COMMANDS, counters.commands),
+        (&REFUSED_KNOCKS, counters.refused_knocks),
         (&EVENTS_DROPPED, counters.events_dropped),
     ] {
         out.sample(family, &[], number(count));

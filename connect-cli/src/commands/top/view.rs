@@ -13,7 +13,7 @@ use super::columns::{BAR, Column, GAP, fit};
 use super::model::{Model, Pane};
 use crate::output::paint::Paint;
 use crate::output::text;
-use crate::output::{peer_text, status_text};
+use crate::output::{knock_text, peer_text, status_text};
 
 /// The mark of the peer that is chosen. It is seen without colour and without reversed video too.
 const MARK: &str = "> ";
@@ -56,6 +56,7 @@ pub(crate) fn draw(model: &mut Model, colour: bool, frame: &mut Frame<'_>) {
     let area = frame.area();
     let mut faults = status_text::faults(&model.service);
     faults.extend(model.summary.missing());
+    faults.extend(knock_text::refused(&model.service).map(|(refused, _)| refused));
     let most = match area.height {
         HIGH.. => 3,
         LOW.. => 1,

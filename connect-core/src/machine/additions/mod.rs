@@ -3,6 +3,7 @@
 
 mod adding;
 mod attempts;
+mod knocks;
 mod lookups;
 mod passive;
 mod resolving;
@@ -12,6 +13,7 @@ mod reviving;
 use std::collections::BTreeMap;
 
 use connect_ipc::clock::Monotonic;
+use connect_ipc::knock::KnockRefusal;
 use peerdb::Database;
 
 use super::changes::Applying;
@@ -32,6 +34,16 @@ struct Adding {
     retried: bool,
 }
 
+/// A knock that was refused.
+#[derive(Clone, Debug)]
+struct Refusal {
+    at: Monotonic,
+    /// The name that it gave.
+    name: Box<str>,
+    address: String,
+    reason: KnockRefusal,
+}
+
 /// What is being added, and what is to be added when a greeting comes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Additions {
@@ -45,6 +57,8 @@ pub(super) struct Additions {
     pub(super) revivals: Revivals,
     /// The lookups of the host names of peers that do not answer.
     pub(super) lookups: Lookups,
+    /// The last knock that was refused.
+    refusal: Option<Refusal>,
     /// The changes of the database that are being applied.
     pub(super) applying: Option<Applying>,
 }

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Acting on the server's notifications.
 
-use std::sync::Arc;
-
 use connect_ipc::event::EventKind;
-use tripe_admin::{Address, Note};
+use tripe_admin::Note;
 
 use crate::machine::Machine;
-use crate::machine::requester::Requester;
 
 impl Machine {
     /// Acts on a notification.
@@ -52,38 +49,5 @@ impl Machine {
             | Note::User(_)
             | Note::Other(_) => {}
         }
-    }
-
-    /// A peer that the server does not have knocks (the manual, "Dynamic connection").
-    fn knocked(&mut self, name: &str, address: &Address) {
-        self.emit(Some(name), || EventKind::Knock {
-            address: address.to_string(),
-        });
-        let database = Arc::clone(&self.database.current);
-        let Some(record) = database.peer(name) else {
-            self.warn(["knock-unknown-peer"], &[name]);
-            return;
-        };
-        if !record.is_passive() {
-            self.warn(["knock-active-peer"], &[name]);
-            return;
-        }
-        // The protocol does not say which dot separates the prefix; a recorded tag that matches
-        // under either reading is accepted.
-        let recorded = record.get("key").unwrap_or(name);
-        let after_first = name.split_once('.').map_or(name, |(_, tag)| tag);
-        let after_last = name.rsplit_once('.').map_or(name, |(_, tag)| tag);
-        if recorded != after_first && recorded != after_last {
-            self.warn(
-                ["knock-tag-mismatch", "peer", name, "public-key-tag"],
-                &[recorded],
-            );
-            return;
-        }
-        // The peer repeats its knock until it is answered; the first knock is being handled.
-        if self.additions.is_under_way(name) {
-            return;
-        }
-        self.add(name, address.words().to_vec(), Requester::Knock);
     }
 }

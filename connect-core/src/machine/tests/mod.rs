@@ -10,6 +10,7 @@ mod complaints;
 mod failures;
 mod hand_played;
 mod hooks;
+mod knocks;
 mod manual;
 mod observing;
 mod option_names;

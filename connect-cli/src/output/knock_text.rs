@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Knocks that the service refuses, as people read of them.
+
+use connect_ipc::control::ServiceStatus;
+use connect_ipc::knock::KnockRefusal;
+
+use super::text;
+
+/// Why a knock is refused.
+pub(crate) const fn reason(reason: KnockRefusal) -> &'static str {
+    match reason {
+        KnockRefusal::UnknownPeer => "no record has this name",
+        KnockRefusal::ActivePeer => "the record of this name is not PASSIVE",
+        KnockRefusal::TagMismatch => "it has another key tag than the record",
+    }
+}
+
+/// The last knock that was refused, if that was not long ago, and what to do about it.
+pub(crate) fn refused(service: &ServiceStatus) -> Option<(String, &'static str)> {
+    let knock = service.refused_knock.as_ref()?;
+    let (name, address) = (&knock.peer, text::address(&knock.address));
+    let (why, ago) = (reason(knock.reason), text::span(knock.seconds));
+    let remedy = match knock.reason {
+        KnockRefusal::UnknownPeer => {
+            "write a record of this name here, or correct the key knock in the other host's record"
+        }
+        KnockRefusal::ActivePeer => {
+            "write peer = PASSIVE in the record here, or remove knock from the other host's record"
+        }
+        KnockRefusal::TagMismatch => {
+            "correct key in the record here, or knock in the other host's record"
+        }
+    };
+    let text = format!("refused a knock of {name} from {address}, {ago} ago: {why}");
+    Some((text, remedy))
+}
