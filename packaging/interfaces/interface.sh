@@ -19,18 +19,18 @@ tell() {
     fi
 }
 
-# warn WORD...: has the server broadcast a warning, WARN USER tripe-ifup WORD... The words may
-# come from a record: what is not printable ASCII would break the line or a reader of it, and
-# a line that is too long would be refused.
+# warn WORD...: has the server broadcast a warning, WARN USER tripe-ifup WORD..., and writes the words
+# to standard error, since nothing keeps what the server broadcasts. The words may come from a
+# record: what is not printable ASCII would break the line or a reader of it, and a line that is too
+# long would be refused.
 warn() {
     # shellcheck disable=SC2034 # the exit status of the script
     failed=1
     words=$(printf '%s' "$*" | tr -c ' -~' '?' | cut -c 1-400)
     # shellcheck disable=SC2086,SC2154 # one word each, as TrIPE's own script does it
-    if ! tell WARN "$warner" $words; then
-        # The service tells this by a warning of its own.
-        echo "$warner $words" >&2
-    fi
+    tell WARN "$warner" $words
+    # Last: connect-cli doctor shows the last line of a script that has failed.
+    printf '%s\n' "$words" >&2
 }
 
 # try COMMAND...: a step. If it fails, the server warns of it, and the next steps are still taken.

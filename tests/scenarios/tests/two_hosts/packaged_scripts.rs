@@ -177,8 +177,13 @@ fn a_step_that_fails_is_warned_of_and_does_not_stop_the_others() -> Outcome {
     let routes = gate.ip(&["route", "show", "exact", "10.81.0.0/16"])?;
     assert!(routes.contains("dev vpn-hub"), "{routes}");
     cross_with(&gate, &mut hub, "10.78.0.2:7007", "across")?;
-    // The script says by its status too that not all was done.
+    // The script says by its status too that not all was done, and its output says what.
     assert_eq!(tool(&gate, &["ifup", "hub"])?, Some(1));
+    let mut info = gate.command("connect-cli")?;
+    info.args(["info", "hub", "-a"]).arg(gate.path("tripesock"));
+    let shown = String::from_utf8(info.output()?.stdout)?;
+    let expected = "command-failed rc=2 ip -4 route add to 10.80.0.1/16 dev vpn-hub";
+    assert!(shown.contains(expected), "{shown}");
     Ok(())
 }
 

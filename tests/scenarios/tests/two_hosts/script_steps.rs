@@ -26,6 +26,8 @@ struct Ran {
     code: Option<i32>,
     /// The commands that the server was given, a line each.
     told: String,
+    /// What it wrote to standard error.
+    wrote: String,
 }
 
 impl Stage {
@@ -76,7 +78,7 @@ impl Stage {
             "{}:/usr/sbin:/usr/bin:/sbin:/bin",
             self.host.path("bin").display()
         );
-        let code = Command::new("ip")
+        let output = Command::new("ip")
             .args(["netns", "exec", &self.host.namespace, &packaged(script)])
             .args(arguments)
             .env_clear()
@@ -84,10 +86,12 @@ impl Stage {
             .env("A_BULK_OVERHEAD", "36")
             .envs(variables.iter().copied())
             .current_dir(self.host.path("."))
-            .status()?
-            .code();
-        let told = fs::read_to_string(told)?;
-        Ok(Ran { code, told })
+            .output()?;
+        Ok(Ran {
+            code: output.status.code(),
+            told: fs::read_to_string(told)?,
+            wrote: String::from_utf8(output.stderr)?,
+        })
     }
 
     /// Runs `ifup` for the peer hub.
@@ -354,6 +358,36 @@ fn the_server_is_told_by_tripectl_where_there_is_no_connect_cli() -> Outcome {
     assert_eq!(ran.told, expected);
     // Without either, standard error has it, which the service makes a warning of.
     fs::remove_file(stage.host.path("bin/tripectl"))?;
-    assert_eq!(stage.up(&keys)?.code, Some(1));
+    let ran = stage.up(&keys)?;
+    assert_eq!(ran.code, Some(1));
+    let expected = "command-failed rc=2 ip -4 route add to 10.0.0.1/8 dev vpn-hub";
+    assert_eq!(ran.wrote.lines().last(), Some(expected));
+    Ok(())
+}
+
+#[test]
+fn standard_error_has_each_step_that_failed_after_what_it_wrote() -> Outcome {
+    let Some(stage) = stage()? else { return Ok(()) };
+    let route = ["route", "add", "10.8.0.0/16", "dev", "wire"];
+    stage.host.ip(&route)?;
+    let ran = stage.up(&[
+        ("P_IFNAME", "vpn%d"),
+        ("P_NETS", "10.8.0.0/16 10.9.0.0/16"),
+        ("P_IFUPEXTRA", "echo broken >&2; exit 3"),
+    ])?;
+    // ip may complain of a namespace of another test that has just gone.
+    let steps = ran
+        .wrote
+        .lines()
+        .filter(|it| !it.contains("netns reference"));
+    let expected = [
+        "bad-ifname vpn%d",
+        "RTNETLINK answers: File exists",
+        "command-failed rc=2 ip -4 route add to 10.8.0.0/16 dev tripe0",
+        "broken",
+        "command-failed rc=3 /bin/sh -c echo broken >&2; exit 3 ifupextra hub tripe0 INET \
+         192.0.2.2 4070",
+    ];
+    assert_eq!(steps.collect::<Vec<_>>(), expected);
     Ok(())
 }
