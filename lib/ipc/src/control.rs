@@ -480,7 +480,7 @@ pub struct PeerStatus {
     /// How it is.
     pub state: PeerState,
     /// Whether it should be up now: it is adopted, being added or gone, or is to be added at
-    /// start-up.
+    /// start-up and no command has removed it.
     #[serde(default)]
     pub wanted: bool,
     /// Its address in the server's words, once known.

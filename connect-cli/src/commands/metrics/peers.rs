@@ -31,7 +31,7 @@ const PEER_UP: Family = gauge(
 const PEER_WANTED: Family = gauge(
     "peer_wanted",
     "Whether the peer should be up: it is adopted, being added or gone, or is to be added at \
-     start-up.",
+     start-up and no command has removed it.",
 );
 const PEER_RTT: Family = summary(
     "peer_rtt_seconds",
