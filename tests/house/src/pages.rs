@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Pages of the documentation: each says for whom it is, its commands are run or it says why not,
-//! its diagrams are made from their present source, and the page of metrics has every series.
+//! its diagrams are made from their present source, the page of metrics has every series, and that
+//! of alerts every rule.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::Findings;
@@ -46,7 +48,8 @@ pub(crate) fn check(root: &Path, findings: &mut Findings) -> anyhow::Result<()> 
             }
         }
     }
-    check_metrics(root, findings)
+    check_metrics(root, findings)?;
+    check_alerts(root, findings)
 }
 
 /// Whether the first line below the title names the readers.
@@ -92,6 +95,26 @@ fn check_metrics(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The page of alerts has a row for each rule, and for nothing else.
+fn check_alerts(root: &Path, findings: &mut Findings) -> anyhow::Result<()> {
+    let rules = read(&root.join("packaging/prometheus/alerts.yml"))?;
+    let page = read(&root.join("docs/guide/alerts.md"))?;
+    let rules: BTreeSet<&str> = between(&rules, "- alert: ", "\n").collect();
+    let rows: BTreeSet<&str> = between(&page, "\n| `", "`").collect();
+    for name in rules.symmetric_difference(&rows) {
+        let finding = format!("alert without its row, or row without its alert: {name}");
+        findings.insert(finding, "correct docs/guide/alerts.md".to_owned());
+    }
+    Ok(())
+}
+
+/// What stands between two texts, each time that the first of them occurs.
+fn between<'a>(text: &'a str, before: &'a str, after: &'a str) -> impl Iterator<Item = &'a str> {
+    text.split(before)
+        .skip(1)
+        .filter_map(move |rest| rest.split(after).next())
+}
+
 /// The names of the families of metrics that a file of sources defines.
 fn families(source: &str) -> impl Iterator<Item = &str> {
     source
@@ -116,6 +139,15 @@ mod tests {
                     <!-- try\n-->\n```console\n$ a\n```\n\n```sh\na\n```\n";
         assert_eq!(unmarked(text, true), [17]);
         assert_eq!(unmarked(text, false), [13, 17]);
+    }
+
+    #[test]
+    fn what_stands_between_two_texts_is_found_each_time() {
+        let rules = "  - alert: A\n    expr: x\n  - alert: B\n";
+        assert_eq!(
+            between(rules, "- alert: ", "\n").collect::<Vec<_>>(),
+            ["A", "B"]
+        );
     }
 
     #[test]
