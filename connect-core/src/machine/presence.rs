@@ -10,7 +10,7 @@ use tripe_admin::{Address, Failure};
 use super::Machine;
 use super::departures::Departure;
 use super::peers::{Adoption, Particulars, Peer};
-use connect_policy::pinging::{is_watched, other_host_may_end};
+use connect_policy::pinging::{is_watched, may_have_left};
 
 impl Machine {
     /// The server has a new peer.
@@ -153,7 +153,7 @@ impl Machine {
             .find(name)
             .and_then(|id| self.peers.get(id)?.record_in_use());
         let is_wanted = database.is_auto(name) && database.peer(name).is_some_and(is_watched);
-        let may_have_left = record.is_some_and(other_host_may_end);
+        let may_have_left = record.is_some_and(may_have_left);
         let removal = if is_wanted && may_have_left {
             Removal::Left
         } else {

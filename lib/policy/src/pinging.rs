@@ -83,11 +83,25 @@ pub fn is_dynamic(record: &Record) -> bool {
     record.get("connect").is_some() || record.get("knock").is_some()
 }
 
-/// Whether the server, which has added a peer with this record, removes it when the other host ends
-/// the connection (tripe-admin(5), `ADD`: `-ephemeral`, which `-mobile` implies).
-#[must_use]
-pub fn other_host_may_end(record: &Record) -> bool {
+/// Whether a server may remove a peer with this record when the other host ends the connection
+/// (tripe-admin(5), `ADD`: `-ephemeral`, which `-mobile` implies, and with servers of version 1.5.0
+/// `-knock` too).
+fn other_host_may_end(record: &Record) -> bool {
+    is_ephemeral(record) || record.get("knock").is_some()
+}
+
+/// Whether every server removes a peer with this record when the other host ends the connection.
+fn is_ephemeral(record: &Record) -> bool {
     record.flag("ephemeral") || record.flag("mobile")
+}
+
+/// Whether a peer with this record that was removed, and not by the service, may have left. With
+/// most servers a peer that has `knock` alone can only have been removed by a command, which is
+/// final; so it counts as one that may have left only if its record asks that it is added again.
+#[must_use]
+pub fn may_have_left(record: &Record) -> bool {
+    let is_to_return = || WhenDead::of(record) == WhenDead::Retry;
+    is_ephemeral(record) || other_host_may_end(record) && is_to_return()
 }
 
 /// What happens to a peer that was removed because it did not answer, or because the other host has

@@ -262,7 +262,12 @@ fn nothing_is_added_while_the_server_is_away_and_a_new_core_goes_on() {
 
 #[test]
 fn a_peer_whose_other_host_may_have_left_is_gone_and_comes_back() {
-    let marks = [("ephemeral", "x"), ("mobile", "x"), ("mobile", "knock")];
+    let marks = [
+        ("ephemeral", "x"),
+        ("mobile", "x"),
+        ("mobile", "connect"),
+        ("x", "knock"),
+    ];
     for (mark, key) in marks {
         let mut rig = rig_with(&[RETRY, &[(mark, "t"), (key, "k")]].concat());
         rig.hear("NOTE KILL p");
@@ -293,6 +298,8 @@ fn what_only_a_command_can_have_removed_stays_away_and_is_not_wanted() {
     };
     assert_eq!(killed(RETRY, &["p"]), (PeerState::Killed, false));
     assert_eq!(killed(&ephemeral, &[]), (PeerState::Killed, false));
+    let knocks = [RETRY, &[("when-dead", "kill"), ("knock", "k")]].concat();
+    assert_eq!(killed(&knocks, &["p"]), (PeerState::Killed, false));
 }
 
 #[test]

@@ -154,16 +154,17 @@ mod tests {
         let (address, watch) = (("peer", "INET h 1"), ("watch", "t"));
         let peers = [
             Record::new("good", [address, watch, retry]),
-            Record::new("dynamic", [address, watch, ("knock", "k"), retry]),
+            Record::new("dynamic", [address, watch, ("connect", "k"), retry]),
             Record::new(
                 "may-leave",
-                [address, watch, ("knock", "k"), ("mobile", "t"), retry],
+                [address, watch, ("connect", "k"), ("mobile", "t"), retry],
             ),
+            Record::new("knocks", [address, watch, ("knock", "k"), retry]),
             Record::new("unlisted", [address, watch, retry]),
             Record::new("unwatched", [address, retry]),
             Record::new("kill", [address, ("when-dead", "kill")]),
         ];
-        let auto = ["good", "dynamic", "may-leave", "unwatched"].map(str::to_owned);
+        let auto = ["good", "dynamic", "may-leave", "knocks", "unwatched"].map(str::to_owned);
         let database = Database::from_parts(peers, [], auto);
         let mut told = Vec::new();
         start_up(&database, &mut |peer: Option<&Record>, rule| {

@@ -246,8 +246,8 @@ pub(crate) enum Rule {
     /// list.
     #[error(
         "when-dead = retry has no effect: it is for a watched peer with an address that is on the \
-         start-up list, and with connect or knock only if it has ephemeral or mobile too: assign \
-         watch = t and auto = t, or remove when-dead"
+         start-up list, and with connect only if it has ephemeral or mobile too: assign watch = t \
+         and auto = t, or remove when-dead"
     )]
     NoRetry,
     /// A peer twice on the list.

@@ -238,7 +238,7 @@ impl Causes {
                 self.open(peer).unreachable = false;
                 // The other host may have ended the connection.
                 let is_ours = self.killing.get(peer).is_some_and(|count| *count > 0);
-                if !is_ours && now.records.may_come_back(peer) && now.records.may_be_mobile(peer) {
+                if !is_ours && now.records.may_come_back(peer) && now.records.may_leave(peer) {
                     self.revivals.insert(peer.clone());
                 }
             }

@@ -185,8 +185,9 @@ impl Records {
     }
 
     /// Whether the server may remove this peer when its other host ends the connection.
-    pub(super) fn may_be_mobile(&self, peer: &str) -> bool {
-        self.said(peer, "mobile").contains(&Some("t"))
+    pub(super) fn may_leave(&self, peer: &str) -> bool {
+        let is_mobile = self.said(peer, "mobile").contains(&Some("t"));
+        is_mobile || self.said(peer, "knock") != [None]
     }
 
     /// Whether scripts of this peer may not be startable.
