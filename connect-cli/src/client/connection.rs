@@ -22,6 +22,7 @@ use connect_runtime::transport::{
 use connect_runtime::users;
 
 use super::limit::within;
+use super::meant::{OtherService, Served};
 
 /// The bit of a socket's mode with which its group may connect.
 const GROUP_WRITE: u32 = 0o020;
@@ -34,10 +35,18 @@ const OBSERVE_SOCKET: &str = "observe.sock";
 pub(crate) enum ControlError {
     /// Nothing answers on the socket.
     #[error(
-        "no connect service is running here: nothing answers on {path} ({source}); start the \
+        "no connect service is running here: nothing answers on {path} ({source}){also}; start the \
          service, or name its socket with --control, --runtime-dir or -a"
     )]
-    NoService { path: PathBuf, source: io::Error },
+    NoService {
+        path: PathBuf,
+        source: io::Error,
+        /// Where else it was looked for, as the end of a clause.
+        also: String,
+    },
+    /// A service answers, but it is not the one that was named.
+    #[error(transparent)]
+    Other(#[from] OtherService),
     /// We may not use the socket.
     #[error("permission to use {path} is denied: {}", permitted(path))]
     Denied { path: PathBuf },
@@ -106,6 +115,7 @@ impl ControlError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             ControlError::NoService { .. }
+            | ControlError::Other(_)
             | ControlError::ClosedAtOnce { .. }
             | ControlError::TurnedAway(_)
             | ControlError::Timeout(_)
@@ -141,7 +151,10 @@ impl ControlError {
                 io::ErrorKind::PermissionDenied => ControlError::Denied { path },
                 io::ErrorKind::NotFound
                 | io::ErrorKind::NotADirectory
-                | io::ErrorKind::ConnectionRefused => ControlError::NoService { path, source },
+                | io::ErrorKind::ConnectionRefused => {
+                    let also = String::new();
+                    ControlError::NoService { path, source, also }
+                }
                 _ => ControlError::Socket(SocketError::Io {
                     action: "connect to",
                     path,
@@ -198,6 +211,8 @@ pub(crate) struct Control {
     receiver: Receiver,
     sender: Sender,
     version: String,
+    /// Which service it is, as it says.
+    served: Served,
     /// The process that listens, as the system says.
     listener: Option<i32>,
     limit: Option<Duration>,
@@ -233,12 +248,17 @@ impl Control {
         };
         theirs
             .check(&[Role::Core])
-            .map_err(|error| ControlError::from_hello(path, error))?;
+            .map_err(|error| ControlError::from_hello(path.clone(), error))?;
         sender.send(&Hello::new(Role::Operator))?;
         Ok(Control {
             receiver,
             sender,
             version: theirs.version,
+            served: Served {
+                path,
+                socket: theirs.socket,
+                directory: theirs.directory,
+            },
             listener,
             limit,
             request: 0,
@@ -258,6 +278,11 @@ impl Control {
             Ok(()) | Err(SendError::Gone) => Ok(self.request),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Which service answers.
+    pub(crate) const fn served(&self) -> &Served {
+        &self.served
     }
 
     /// The process that listens on the socket, if the system says.

@@ -11,9 +11,10 @@ use super::holder;
 use super::lookups::FailedLookups;
 use super::runs::LastRuns;
 use crate::client::connection::ControlError;
+use crate::client::meant::{Served, leads_to_same};
 use crate::client::requests;
 use crate::client::state::StateReader;
-use crate::common::{Common, leads_to_same};
+use crate::common::Common;
 use crate::output::change_text;
 use crate::output::status_text;
 use crate::output::summary::Summary;
@@ -41,6 +42,8 @@ const PEERS: &str = "`connect-cli info PEER' says more about each; if it is down
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) service: ServiceStatus,
+    /// What it says of itself first.
+    served: Served,
     pub(crate) runs: LastRuns,
     /// The program that passes the socket on from another host, if one does.
     pub(crate) relay: Option<String>,
@@ -57,7 +60,7 @@ pub(crate) struct Seen {
 pub(crate) enum Found {
     /// The one that was asked for.
     Ours(Box<Seen>),
-    /// The one of the packaged units, which serves another server than the one named.
+    /// One that serves another server than the one named.
     Other(Box<Seen>),
     None(ControlError),
 }
@@ -88,12 +91,16 @@ impl Found {
 /// Looks for the service.
 pub(crate) async fn find(common: &Common) -> Found {
     match fetch(common).await {
-        Ok(seen) if common.uses_packaged_service() && !is_for_server(&seen.service, common) => {
-            Found::Other(Box::new(seen))
-        }
+        Ok(seen) if is_other(&seen, common) => Found::Other(Box::new(seen)),
         Ok(seen) => Found::Ours(Box::new(seen)),
         Err(error) => Found::None(error),
     }
+}
+
+/// Whether the service is not the one that was asked for.
+fn is_other(seen: &Seen, common: &Common) -> bool {
+    common.meant().check(&seen.served).is_err()
+        || common.uses_packaged_service() && !is_for_server(&seen.service, common)
 }
 
 /// The service to be checked, if it is the one that was asked for.
@@ -266,7 +273,7 @@ pub(crate) fn check_elsewhere(
 }
 
 async fn fetch(common: &Common) -> Result<Seen, ControlError> {
-    let mut control = common.observe().await?;
+    let mut control = common.observe_any().await?;
     let relay = control.listener().and_then(relay);
     let (mut reader, service) = StateReader::begin(&mut control).await?;
     let (mut summary, mut runs, mut differs) = (Summary::default(), LastRuns::default(), false);
@@ -288,6 +295,7 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     };
     Ok(Seen {
         service,
+        served: control.served().clone(),
         relay,
         runs,
         missing,
