@@ -66,7 +66,7 @@ pub(crate) struct CommonOptions {
     #[arg(long, value_name = "SOCKET", global = true)]
     pub(crate) control: Option<PathBuf>,
     /// Give up when nothing is heard for so long; 0 waits for ever [default: 10s, but no limit for
-    /// commands whose outcome takes its time].
+    /// commands whose outcome takes its time, and for the next event].
     #[arg(long, value_name = "TIME", global = true)]
     pub(crate) timeout: Option<Interval>,
 }

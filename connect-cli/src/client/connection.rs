@@ -91,6 +91,9 @@ pub(crate) enum ControlError {
         .0.as_secs()
     )]
     Timeout(Duration),
+    /// There was no event for so long as the user wanted to wait.
+    #[error("no event has come for {} s, the time of --timeout", .0.as_secs())]
+    Silent(Duration),
     /// The connection ended before the answer was complete.
     #[error("the service closed the connection before it had answered: look at its log")]
     Lost,
@@ -121,6 +124,7 @@ impl ControlError {
             | ControlError::Timeout(_)
             | ControlError::Lost
             | ControlError::Ended => Exit::Unavailable,
+            ControlError::Silent(_) => Exit::Late,
             ControlError::Denied { .. } => Exit::NoPermission,
             ControlError::Mismatch { .. }
             | ControlError::Schema { .. }
@@ -290,9 +294,10 @@ impl Control {
         self.listener
     }
 
-    /// From now on there is no time limit for a message: nobody knows when the next event occurs.
-    pub(crate) fn remove_time_limit(&mut self) {
-        self.limit = None;
+    /// From now on this is the time limit for a message, if there is any: nobody knows when the next
+    /// event occurs.
+    pub(crate) const fn set_time_limit(&mut self, limit: Option<Duration>) {
+        self.limit = limit;
     }
 
     /// The next reply to the request in progress. Replies to others are skipped.

@@ -28,6 +28,20 @@ pub(crate) fn show(
     wide: bool,
     out: &mut Output,
 ) -> io::Result<()> {
+    show_service(service, summary, out)?;
+    out.line("")?;
+    if peers.is_empty() {
+        return out.line("The server has no peers, and the database expects none.");
+    }
+    out.table(&table(peers), wide)
+}
+
+/// Shows the service alone.
+pub(crate) fn show_service(
+    service: &ServiceStatus,
+    summary: &Summary,
+    out: &mut Output,
+) -> io::Result<()> {
     out.sentence(Paint::Heading, &text::clean(&headline(service, summary)), 2)?;
     for fault in faults(service).into_iter().chain(summary.missing()) {
         out.sentence(Paint::Bad, &format!("! {}", text::clean(&fault)), 2)?;
@@ -35,11 +49,7 @@ pub(crate) fn show(
     if let Some(stale) = summary.stale_records() {
         out.painted(Paint::Doubtful, &format!("! {stale}"))?;
     }
-    out.line("")?;
-    if peers.is_empty() {
-        return out.line("The server has no peers, and the database expects none.");
-    }
-    out.table(&table(peers), wide)
+    Ok(())
 }
 
 /// Shows what does not fit into the table, of peers that somebody has asked for by name.
