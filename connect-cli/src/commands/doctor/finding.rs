@@ -80,9 +80,12 @@ impl Section<'_> {
         self.push(Severity::Fault, text.as_ref(), Some(remedy));
     }
 
-    /// Something is at fault, and the sentence that says so ends with what to do.
-    pub(crate) fn fault_with_remedy(&mut self, text: impl AsRef<str>) {
-        self.push(Severity::Fault, text.as_ref(), None);
+    /// Something is at fault, and the sentence that says so has what to do after its last semicolon;
+    /// if it has none, `otherwise` is what to do.
+    pub(crate) fn fault_with_remedy(&mut self, text: impl AsRef<str>, otherwise: &str) {
+        let text = text.as_ref();
+        let (text, remedy) = text.rsplit_once("; ").unwrap_or((text, otherwise));
+        self.push(Severity::Fault, text, Some(remedy));
     }
 
     fn push(&mut self, severity: Severity, text: &str, remedy: Option<&str>) {
@@ -90,7 +93,7 @@ impl Section<'_> {
             area: self.area,
             severity,
             text: text::without_numbers(text).into_owned(),
-            remedy: remedy.map(str::to_owned),
+            remedy: remedy.map(|remedy| text::without_numbers(remedy).into_owned()),
         });
     }
 }

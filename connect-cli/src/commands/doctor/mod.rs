@@ -88,7 +88,7 @@ impl Doctor {
             Some(seconds) => {
                 let socket = common.admin_socket();
                 let mute = probing_text::mute(&socket.display().to_string(), seconds);
-                server.fault_with_remedy(mute);
+                server.fault_with_remedy(mute, LOOK_IN_LOG);
                 None
             }
             None => server::check(common, server).await,
@@ -160,6 +160,9 @@ fn directory(common: &Common, found: &Found) -> PathBuf {
     }
     common.directory()
 }
+
+/// What to do about a fault of the service that does not say it itself.
+const LOOK_IN_LOG: &str = "look at the log of the service";
 
 /// What stands before a remedy.
 const REMEDY: &str = "         ";

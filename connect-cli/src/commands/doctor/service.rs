@@ -6,6 +6,7 @@ use std::path::Path;
 use connect_ipc::changes::Changes;
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
+use super::LOOK_IN_LOG;
 use super::finding::Section;
 use super::holder;
 use super::lookups::FailedLookups;
@@ -116,7 +117,7 @@ fn examined<'a>(common: &Common, found: &'a Found, section: &mut Section<'_>) ->
             "name the runtime directory of the service that you mean with --runtime-dir",
         ),
         Found::None(error) => {
-            section.fault_with_remedy(error.to_string());
+            section.fault_with_remedy(error.to_string(), LOOK_IN_LOG);
             holder::check_without_service(common, section);
         }
     }
@@ -141,7 +142,7 @@ pub(crate) fn check<'a>(
         status_text::faults(service)
     };
     for fault in faults {
-        section.fault_with_remedy(fault);
+        section.fault_with_remedy(fault, LOOK_IN_LOG);
     }
     if let Some(missing) = &seen.missing {
         section.warning(missing, PEERS);
@@ -262,7 +263,7 @@ pub(crate) fn check_elsewhere(
     let uptime = text::span(seen.service.uptime);
     section.ok(format!("connect {version} runs there, for {uptime}"));
     for fault in status_text::faults(&seen.service) {
-        section.fault_with_remedy(fault);
+        section.fault_with_remedy(fault, LOOK_IN_LOG);
     }
     if let Some(missing) = &seen.missing {
         section.warning(missing, PEERS);
