@@ -207,9 +207,12 @@ impl Common {
             return Ok(());
         }
         match self.observe().await {
-            Ok(control) => Ok(meant
-                .check_socket(control.served())
-                .map_err(ControlError::from)?),
+            Ok(control) => match control.relay() {
+                Some(program) => Err(AdminError::Elsewhere { program }.into()),
+                None => Ok(meant
+                    .check_used_server(control.served())
+                    .map_err(ControlError::from)?),
+            },
             Err(other @ ControlError::Other(_)) => Err(other.into()),
             Err(unknown) if meant.service_outranks_server() => match meant.service_by {
                 // The option must not be ignored.

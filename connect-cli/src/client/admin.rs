@@ -32,6 +32,12 @@ pub(crate) enum AdminError {
         if directory.is_dir() { "" } else { ", which is no directory" }
     )]
     NotInDirectory { directory: PathBuf, socket: PathBuf },
+    /// The service that was named runs on another host.
+    #[error(
+        "{program} forwards the socket of the service from another host, whose tripe server cannot \
+         be reached from here: run the command there, with -H HOST"
+    )]
+    Elsewhere { program: String },
     /// The server closed the connection while we were receiving broadcasts.
     #[error("the tripe server closed the connection: it has ended, or it is being restarted")]
     Ended,
@@ -56,6 +62,7 @@ impl AdminError {
             AdminError::Client(ClientError::PathTooLong { .. }) => Exit::System,
             AdminError::Timeout(_)
             | AdminError::NotInDirectory { .. }
+            | AdminError::Elsewhere { .. }
             | AdminError::Ended
             | AdminError::Client(ClientError::Connect { .. } | ClientError::Closed) => {
                 Exit::Unavailable

@@ -30,6 +30,9 @@ const GROUP_WRITE: u32 = 0o020;
 /// The name of the socket for looking only (`connect_runtime::paths`).
 const OBSERVE_SOCKET: &str = "observe.sock";
 
+/// Programs that pass sockets of other hosts on.
+const RELAYS: [&str; 4] = ["ssh", "sshd", "sshd-session", "socat"];
+
 /// Why the service could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
@@ -289,13 +292,15 @@ impl Control {
         &self.served
     }
 
-    /// The process that listens on the socket, if the system says.
-    pub(crate) const fn listener(&self) -> Option<i32> {
-        self.listener
+    /// The program that listens on the socket, if it is one that passes sockets of other hosts on.
+    pub(crate) fn relay(&self) -> Option<String> {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.listener?)).ok()?;
+        let name = name.trim_end();
+        RELAYS.contains(&name).then(|| name.to_owned())
     }
 
-    /// From now on this is the time limit for a message, if there is any: nobody knows when the next
-    /// event occurs.
+    /// From now on this is the time limit for a message, if there is any: nobody knows when the
+    /// next event occurs.
     pub(crate) const fn set_time_limit(&mut self, limit: Option<Duration>) {
         self.limit = limit;
     }

@@ -114,7 +114,7 @@ impl Meant {
         }
         let directory_outranks = self.directory_by.outranks(self.socket_by);
         if !self.is_directory_without_socket() {
-            self.check_socket(served)?;
+            self.check_socket(served, self.server_by())?;
         }
         if directory_outranks && !self.is_inside() {
             self.check_directory(served)?;
@@ -122,16 +122,20 @@ impl Meant {
         Ok(())
     }
 
-    /// Checks that the service is that of the server to whose socket we would connect.
-    pub(crate) fn check_socket(&self, served: &Served) -> Result<(), OtherService> {
+    /// Checks that the service is that of the server to which a command would go.
+    pub(crate) fn check_used_server(&self, served: &Served) -> Result<(), OtherService> {
+        self.check_socket(served, By::Default)
+    }
+
+    /// Checks that the service is that of the server which was named by this.
+    fn check_socket(&self, served: &Served, by: By) -> Result<(), OtherService> {
         let Some(theirs) = &served.socket else {
             return Ok(());
         };
         if is_at(theirs, &self.socket) {
             return Ok(());
         }
-        let by = self.server_by();
-        Err(self.other(served, by, Named::Socket(self.socket.clone())))
+        Err(other(served, by, Named::Socket(self.socket.clone())))
     }
 
     fn check_directory(&self, served: &Served) -> Result<(), OtherService> {
@@ -145,16 +149,7 @@ impl Meant {
             ours: self.directory.clone(),
             theirs: theirs.clone(),
         };
-        Err(self.other(served, self.directory_by, named))
-    }
-
-    fn other(&self, served: &Served, by: By, named: Named) -> OtherService {
-        OtherService {
-            path: served.path.clone(),
-            socket: served.socket.clone().unwrap_or_default(),
-            by: by.name(),
-            named,
-        }
+        Err(other(served, self.directory_by, named))
     }
 }
 
@@ -223,6 +218,16 @@ impl fmt::Display for OtherService {
                  that of this service"
             ),
         }
+    }
+}
+
+/// The error for a service that is not the one which this names.
+fn other(served: &Served, by: By, named: Named) -> OtherService {
+    OtherService {
+        path: served.path.clone(),
+        socket: served.socket.clone().unwrap_or_default(),
+        by: by.name(),
+        named,
     }
 }
 

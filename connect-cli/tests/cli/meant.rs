@@ -16,6 +16,9 @@ struct Says {
     directory: &'static str,
 }
 
+/// A variable of the environment and its value.
+type Variable = (&'static str, &'static str);
+
 /// The core of the server in `gate`.
 const GATE: Says = Says {
     socket: "gate/tripesock",
@@ -90,7 +93,7 @@ const RUNTIME: (&str, &str) = ("TRIPE_CONNECT_DIR", "DIR");
 
 #[test]
 fn a_service_of_another_server_than_the_named_one_is_neither_shown_nor_commanded() -> Result {
-    let cases: &[(&[(&str, &str)], &str, &str)] = &[
+    let cases: &[(&[Variable], &str, &str)] = &[
         (&[], "-a DIR/gate/tripesokc status", "-a names"),
         (&[], "-a DIR/gate/tripesokc quit", "-a names"),
         (&[], "-a hub/tripesock kick p", "-a names"),
@@ -134,7 +137,7 @@ fn a_service_of_another_server_than_the_named_one_is_neither_shown_nor_commanded
 
 #[test]
 fn the_service_of_the_named_server_is_used_however_that_is_spelt() -> Result {
-    let cases: &[(&[(&str, &str)], &str)] = &[
+    let cases: &[(&[Variable], &str)] = &[
         (&[], "status"),
         (&[], "-a DIR/gate/tripesock status"),
         (&[], "-a DIR/link/tripesock status"),
@@ -245,6 +248,20 @@ fn a_command_for_the_server_does_not_go_to_the_server_of_another_service() -> Re
         let outcome = place.finish(&mut command)?;
         assert_eq!(outcome.code, Some(69), "{line}: {outcome}");
         assert!(outcome.stderr.contains("DIR/hub"), "{line}: {outcome}");
+        // The service of the directory has a server elsewhere.
+        let place = two_servers()?;
+        let elsewhere = Says {
+            directory: "hub",
+            ..GATE
+        };
+        let (outcome, _) = run(
+            &place,
+            &elsewhere,
+            &[RUNTIME],
+            &format!("-d DIR/hub {line}"),
+        )?;
+        assert_eq!(outcome.code, Some(69), "{line}: {outcome}");
+        assert!(outcome.stderr.contains(told), "{line}: {outcome}");
     }
     Ok(())
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 use connect_ipc::changes::Changes;
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
-use super::LOOK_IN_LOG;
-use super::finding::Section;
+use super::finding::{LOOK_IN_LOG, Section};
 use super::holder;
 use super::lookups::FailedLookups;
 use super::runs::LastRuns;
@@ -30,9 +29,6 @@ const USUAL_RESTART: u64 = 3_600;
 
 /// How many peers that differ from the database are named.
 const CHANGES_NAMED: usize = 10;
-
-/// Programs that pass sockets of other hosts on.
-const RELAYS: [&str; 4] = ["ssh", "sshd", "sshd-session", "socat"];
 
 /// What to do about peers that are not up.
 const PEERS: &str = "`connect-cli info PEER' says more about each; if it is down, check that its \
@@ -237,13 +233,6 @@ fn turned_away(service: &ServiceStatus, section: &mut Section<'_>) {
     }
 }
 
-/// The name of a process, if it is one that passes sockets of other hosts on.
-fn relay(pid: i32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    let name = name.trim_end();
-    RELAYS.contains(&name).then(|| name.to_owned())
-}
-
 /// The service of another host, of which nothing can be seen here but what it says itself.
 pub(crate) fn check_elsewhere(
     common: &Common,
@@ -275,7 +264,7 @@ pub(crate) fn check_elsewhere(
 
 async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     let mut control = common.observe_any().await?;
-    let relay = control.listener().and_then(relay);
+    let relay = control.relay();
     let (mut reader, service) = StateReader::begin(&mut control).await?;
     let (mut summary, mut runs, mut differs) = (Summary::default(), LastRuns::default(), false);
     let mut lookups = FailedLookups::default();
