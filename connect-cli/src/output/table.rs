@@ -126,9 +126,9 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
         }
     }
 
-    /// The widths of the columns that are shown. Together they are at most `width`, unless the first
-    /// column alone cannot be cut so far. Columns on the right are left out if there is no room for
-    /// all.
+    /// The widths of the columns that are shown. Together they are at most `width`, unless the
+    /// first column alone cannot be cut so far. Columns on the right are left out if there is no
+    /// room for all.
     fn widths(&self, width: usize) -> Vec<usize> {
         let titles = self.columns.iter().map(|column| column.title.width());
         let mut widths: Vec<usize> = titles.collect();

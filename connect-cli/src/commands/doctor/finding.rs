@@ -5,6 +5,9 @@ use serde::Serialize;
 
 use crate::output::text;
 
+/// What to do about a fault of the service that does not say it itself.
+pub(crate) const LOOK_IN_LOG: &str = "look at the log of the service";
+
 /// The result of one check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -80,8 +83,8 @@ impl Section<'_> {
         self.push(Severity::Fault, text.as_ref(), Some(remedy));
     }
 
-    /// Something is at fault, and the sentence that says so has what to do after its last semicolon;
-    /// if it has none, `otherwise` is what to do.
+    /// Something is at fault, and the sentence that says so has what to do after its last
+    /// semicolon; if it has none, `otherwise` is what to do.
     pub(crate) fn fault_with_remedy(&mut self, text: impl AsRef<str>, otherwise: &str) {
         let text = text.as_ref();
         let (text, remedy) = text.rsplit_once("; ").unwrap_or((text, otherwise));

@@ -24,7 +24,7 @@ use connect_runtime::exit::Exit;
 use connect_runtime::paths;
 use serde::Serialize;
 
-use self::finding::{Area, Findings, Severity};
+use self::finding::{Area, Findings, LOOK_IN_LOG, Severity};
 use self::refusals::Refusals;
 use self::service::Found;
 use crate::common::Common;
@@ -160,9 +160,6 @@ fn directory(common: &Common, found: &Found) -> PathBuf {
     }
     common.directory()
 }
-
-/// What to do about a fault of the service that does not say it itself.
-const LOOK_IN_LOG: &str = "look at the log of the service";
 
 /// What stands before a remedy.
 const REMEDY: &str = "         ";
