@@ -25,7 +25,7 @@ const EXIT_CODES: &str = "\
     \x20 71  the system refused something, such as a file\n\
     \x20 76  the program at the other end is of another version\n\
     \x20 77  permission is denied\n\
-    \x20 124  what --wait waited for has not happened in time\n\n\
+    \x20 124  what was waited for has not happened in time\n\n\
     connect-cli ifup and ifdown end with the status of the script, check with 0 to 3\n\
     as monitoring plugins do, and all commands with -H with the other host's code;\n\
     of several hosts, 0 if all succeeded, else the code that all that failed share,\n\

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
-use connect_runtime::paths::{self, RuntimeDir};
+use connect_runtime::paths::{self, PACKAGED_RUNTIME, RUNTIME_VARIABLE, RuntimeDir};
 use tokio::time::{Instant, sleep};
 use tripe_admin::Interval;
 use tripe_admin::client::Client;
 
 use crate::client::admin::{self, AdminError};
 use crate::client::connection::{Control, ControlError};
+use crate::client::meant::{By, Meant};
+use crate::error::Error;
 use crate::output::Output;
 
 /// How long a running service may take for an answer that it has at once.
@@ -64,7 +66,7 @@ pub(crate) struct CommonOptions {
     #[arg(long, value_name = "SOCKET", global = true)]
     pub(crate) control: Option<PathBuf>,
     /// Give up when nothing is heard for so long; 0 waits for ever [default: 10s, but no limit for
-    /// commands whose outcome takes its time].
+    /// commands whose outcome takes its time, and for the next event].
     #[arg(long, value_name = "TIME", global = true)]
     pub(crate) timeout: Option<Interval>,
 }
@@ -116,9 +118,27 @@ impl Common {
 
     /// Whether the user has said which server is meant, but not where its configuration is.
     pub(crate) fn names_only_server(&self) -> bool {
-        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let server = self.options.admin_socket.is_some() || set("TRIPESOCK");
-        server && self.options.directory.is_none() && !set("TRIPEDIR")
+        let meant = self.meant();
+        meant.socket_by != By::Default && meant.directory_by == By::Default
+    }
+
+    /// Which service the user means.
+    pub(crate) fn meant(&self) -> Meant {
+        let CommonOptions {
+            admin_socket,
+            directory,
+            runtime_dir,
+            control,
+            ..
+        } = &self.options;
+        let service = [("--control", control), ("--runtime-dir", runtime_dir)];
+        Meant {
+            socket: self.admin_socket(),
+            socket_by: named_by([("-a", admin_socket)], &["TRIPESOCK"]),
+            directory: self.directory(),
+            directory_by: named_by([("-d", directory)], &["TRIPEDIR"]),
+            service_by: named_by(service, &[RUNTIME_VARIABLE, "RUNTIME_DIRECTORY"]),
+        }
     }
 
     /// Whether the service was looked for where the packaged units have it, since there is none
@@ -130,7 +150,7 @@ impl Common {
 
     /// The tripe server's socket.
     pub(crate) fn admin_socket(&self) -> PathBuf {
-        paths::admin_socket(self.options.admin_socket.as_deref(), &self.directory())
+        paths::admin_socket_of_service(self.options.admin_socket.as_deref(), &self.directory())
     }
 
     /// The directory of the service's sockets.
@@ -156,21 +176,66 @@ impl Common {
         Some((given.seconds() != 0).then(|| given.duration()))
     }
 
-    /// Connects to the service.
+    /// Connects to the service, if it is the one that is meant.
     pub(crate) async fn control(&self, pace: Pace) -> Result<Control, ControlError> {
-        // A running service sends its hello at once, whatever the command is.
-        let hello = self.limit(Pace::Quick);
-        Control::open(&self.control_socket(), hello, self.limit(pace)).await
+        self.checked(self.open(pace).await?)
     }
 
-    /// Connects to the tripe server.
+    async fn open(&self, pace: Pace) -> Result<Control, ControlError> {
+        // A running service sends its hello at once, whatever the command is.
+        let hello = self.limit(Pace::Quick);
+        let opened = Control::open(&self.control_socket(), hello, self.limit(pace)).await;
+        opened.map_err(|error| self.with_places(error))
+    }
+
+    /// Connects to the tripe server, whichever that is.
     pub(crate) async fn admin(&self) -> Result<Client, AdminError> {
         admin::connect(&self.admin_socket()).await
     }
 
+    /// Connects to the tripe server for a command, if it is the one that is meant.
+    pub(crate) async fn server(&self) -> Result<Client, Error> {
+        self.check_server().await?;
+        Ok(self.admin().await?)
+    }
+
+    /// Checks that the server's socket is not that of another server than the user means. If only
+    /// the service or a directory was named, the service knows.
+    async fn check_server(&self) -> Result<(), Error> {
+        let meant = self.meant();
+        if !meant.service_outranks_server() && !meant.is_directory_without_socket() {
+            return Ok(());
+        }
+        match self.observe().await {
+            Ok(control) => match control.relay() {
+                Some(program) => Err(AdminError::Elsewhere { program }.into()),
+                None => Ok(meant
+                    .check_used_server(control.served())
+                    .map_err(ControlError::from)?),
+            },
+            Err(other @ ControlError::Other(_)) => Err(other.into()),
+            Err(unknown) if meant.service_outranks_server() => match meant.service_by {
+                // The option must not be ignored.
+                By::Option(_) => Err(unknown.into()),
+                By::Variable(_) | By::Default => Ok(()),
+            },
+            Err(_) if meant.is_usual_directory() => Ok(()),
+            Err(_) => Err(AdminError::NotInDirectory {
+                directory: meant.directory,
+                socket: meant.socket,
+            }
+            .into()),
+        }
+    }
+
     /// Connects to the service to read its state, which more users may do than may command it.
     pub(crate) async fn observe(&self) -> Result<Control, ControlError> {
-        let denied = match self.control(Pace::Quick).await {
+        self.checked(self.observe_any().await?)
+    }
+
+    /// As [`Common::observe`], whichever service answers.
+    pub(crate) async fn observe_any(&self) -> Result<Control, ControlError> {
+        let denied = match self.open(Pace::Quick).await {
             Err(denied @ ControlError::Denied { .. }) if self.options.control.is_none() => denied,
             other => return other,
         };
@@ -179,6 +244,37 @@ impl Common {
             Err(ControlError::NoService { .. }) => Err(denied),
             other => other,
         }
+    }
+
+    fn checked(&self, control: Control) -> Result<Control, ControlError> {
+        self.meant().check(control.served())?;
+        Ok(control)
+    }
+
+    /// Adds to the error where else the service was looked for.
+    fn with_places(&self, error: ControlError) -> ControlError {
+        let ControlError::NoService { path, source, .. } = error else {
+            return error;
+        };
+        let meant = self.meant();
+        let mut also = String::new();
+        if meant.service_by == By::Default {
+            let beside = RuntimeDir::find(None, &meant.socket);
+            let packaged = Path::new(PACKAGED_RUNTIME);
+            let places = [beside.path(), packaged];
+            for missing in places.into_iter().filter(|place| !place.exists()) {
+                if !path.starts_with(missing) {
+                    also += &format!(", and there is no directory {}", missing.display());
+                }
+            }
+        }
+        if let By::Option(name) | By::Variable(name) = meant.directory_by
+            && !meant.directory.is_dir()
+        {
+            let directory = meant.directory.display();
+            also += &format!("; {name} names {directory}, which is no directory");
+        }
+        ControlError::NoService { path, source, also }
     }
 }
 
@@ -201,12 +297,22 @@ async fn open_again(
     }
 }
 
-/// Whether two paths are the same, or lead to the same file.
-pub(crate) fn leads_to_same(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => one == other,
+/// Whether a variable has a value.
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
+/// What names a thing, if anything does: one of the options, else one of the variables.
+fn named_by<const N: usize>(
+    options: [(&'static str, &Option<PathBuf>); N],
+    variables: &[&'static str],
+) -> By {
+    let given = options.into_iter().find(|(_, path)| path.is_some());
+    if let Some((option, _)) = given {
+        return By::Option(option);
     }
+    let set = variables.iter().find(|variable| is_set(variable));
+    set.map_or(By::Default, |variable| By::Variable(variable))
 }
 
 #[cfg(test)]

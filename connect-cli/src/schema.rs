@@ -41,6 +41,14 @@ fn either<T: JsonSchema, U: JsonSchema>(generator: &mut SchemaGenerator) -> Vec<
     ]
 }
 
+fn any_of_three<T: JsonSchema, U: JsonSchema, V: JsonSchema>(
+    generator: &mut SchemaGenerator,
+) -> Vec<Schema> {
+    let mut all = either::<T, U>(generator);
+    all.extend(one::<V>(generator));
+    all
+}
+
 /// Everything that `--json` prints.
 pub const PRINTED: &[Printed] = &[
     Printed {
@@ -50,8 +58,8 @@ pub const PRINTED: &[Printed] = &[
     },
     Printed {
         name: "info",
-        title: "connect-cli info --json",
-        make: one::<InfoReport<'_>>,
+        title: "connect-cli info --json; the second form if the service refuses",
+        make: either::<InfoReport<'_>, CommandReport<'_>>,
     },
     Printed {
         name: "events",
@@ -61,8 +69,8 @@ pub const PRINTED: &[Printed] = &[
     Printed {
         name: "ping",
         title: "connect-cli ping --json: each line; after several pings the last line has their \
-                figures",
-        make: either::<EchoReport<'_>, TotalReport<'_>>,
+                figures, and the last form is printed if the service refuses",
+        make: any_of_three::<EchoReport<'_>, TotalReport<'_>, CommandReport<'_>>,
     },
     Printed {
         name: "command",

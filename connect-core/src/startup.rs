@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use connect_ipc::clock::BootId;
+use connect_ipc::hello::{Hello, Role};
 use connect_runtime::activation::HandedOver;
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
@@ -66,6 +67,15 @@ async fn reach(options: &CoreOptions, paths: &Paths) -> Result<AdminLink, Fatal>
     }
 }
 
+/// What core says first to operators and observers: also which service it is.
+fn hello(paths: &Paths) -> Hello {
+    Hello {
+        socket: Some(paths.socket.display().to_string()),
+        directory: Some(paths.directory.display().to_string()),
+        ..Hello::new(Role::Core)
+    }
+}
+
 /// Catches signals, reaches the server, opens the sockets and reads the database: everything that
 /// the loop needs.
 ///
@@ -91,7 +101,7 @@ pub(crate) async fn prepare(
     }
     let mut driver = driver(options, paths).map_err(system)?;
     let access = Access::new(options).map_err(system)?;
-    let (doors, queues) = Doors::open(&paths.runtime, access, handed_over)
+    let (doors, queues) = Doors::open(&paths.runtime, access, hello(paths), handed_over)
         .await
         .map_err(system)?;
     if let Some(state) = &paths.state {

@@ -25,6 +25,19 @@ pub(crate) enum AdminError {
         .0.as_secs()
     )]
     Timeout(Duration),
+    /// Only a directory was named, and the server's socket is not in it.
+    #[error(
+        "there is no socket of a tripe server in {directory}{}, and no service tells which server is \
+         meant: name the socket with -a, such as `-a {socket}\'",
+        if directory.is_dir() { "" } else { ", which is no directory" }
+    )]
+    NotInDirectory { directory: PathBuf, socket: PathBuf },
+    /// The service that was named runs on another host.
+    #[error(
+        "{program} forwards the socket of the service from another host, whose tripe server cannot \
+         be reached from here: run the command there, with -H HOST"
+    )]
+    Elsewhere { program: String },
     /// The server closed the connection while we were receiving broadcasts.
     #[error("the tripe server closed the connection: it has ended, or it is being restarted")]
     Ended,
@@ -48,6 +61,8 @@ impl AdminError {
             AdminError::Client(ClientError::Failed(_)) => Exit::Failure,
             AdminError::Client(ClientError::PathTooLong { .. }) => Exit::System,
             AdminError::Timeout(_)
+            | AdminError::NotInDirectory { .. }
+            | AdminError::Elsewhere { .. }
             | AdminError::Ended
             | AdminError::Client(ClientError::Connect { .. } | ClientError::Closed) => {
                 Exit::Unavailable

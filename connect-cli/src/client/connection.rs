@@ -22,6 +22,7 @@ use connect_runtime::transport::{
 use connect_runtime::users;
 
 use super::limit::within;
+use super::meant::{OtherService, Served};
 
 /// The bit of a socket's mode with which its group may connect.
 const GROUP_WRITE: u32 = 0o020;
@@ -29,15 +30,26 @@ const GROUP_WRITE: u32 = 0o020;
 /// The name of the socket for looking only (`connect_runtime::paths`).
 const OBSERVE_SOCKET: &str = "observe.sock";
 
+/// Programs that pass sockets of other hosts on.
+const RELAYS: [&str; 4] = ["ssh", "sshd", "sshd-session", "socat"];
+
 /// Why the service could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ControlError {
     /// Nothing answers on the socket.
     #[error(
-        "no connect service is running here: nothing answers on {path} ({source}); start the \
+        "no connect service is running here: nothing answers on {path} ({source}){also}; start the \
          service, or name its socket with --control, --runtime-dir or -a"
     )]
-    NoService { path: PathBuf, source: io::Error },
+    NoService {
+        path: PathBuf,
+        source: io::Error,
+        /// Where else it was looked for, as the end of a clause.
+        also: String,
+    },
+    /// A service answers, but it is not the one that was named.
+    #[error(transparent)]
+    Other(#[from] OtherService),
     /// We may not use the socket.
     #[error("permission to use {path} is denied: {}", permitted(path))]
     Denied { path: PathBuf },
@@ -82,6 +94,9 @@ pub(crate) enum ControlError {
         .0.as_secs()
     )]
     Timeout(Duration),
+    /// There was no event for so long as the user wanted to wait.
+    #[error("no event has come for {} s, the time of --timeout", .0.as_secs())]
+    Silent(Duration),
     /// The connection ended before the answer was complete.
     #[error("the service closed the connection before it had answered: look at its log")]
     Lost,
@@ -106,11 +121,13 @@ impl ControlError {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             ControlError::NoService { .. }
+            | ControlError::Other(_)
             | ControlError::ClosedAtOnce { .. }
             | ControlError::TurnedAway(_)
             | ControlError::Timeout(_)
             | ControlError::Lost
             | ControlError::Ended => Exit::Unavailable,
+            ControlError::Silent(_) => Exit::Late,
             ControlError::Denied { .. } => Exit::NoPermission,
             ControlError::Mismatch { .. }
             | ControlError::Schema { .. }
@@ -141,7 +158,10 @@ impl ControlError {
                 io::ErrorKind::PermissionDenied => ControlError::Denied { path },
                 io::ErrorKind::NotFound
                 | io::ErrorKind::NotADirectory
-                | io::ErrorKind::ConnectionRefused => ControlError::NoService { path, source },
+                | io::ErrorKind::ConnectionRefused => {
+                    let also = String::new();
+                    ControlError::NoService { path, source, also }
+                }
                 _ => ControlError::Socket(SocketError::Io {
                     action: "connect to",
                     path,
@@ -198,6 +218,8 @@ pub(crate) struct Control {
     receiver: Receiver,
     sender: Sender,
     version: String,
+    /// Which service it is, as it says.
+    served: Served,
     /// The process that listens, as the system says.
     listener: Option<i32>,
     limit: Option<Duration>,
@@ -233,12 +255,17 @@ impl Control {
         };
         theirs
             .check(&[Role::Core])
-            .map_err(|error| ControlError::from_hello(path, error))?;
+            .map_err(|error| ControlError::from_hello(path.clone(), error))?;
         sender.send(&Hello::new(Role::Operator))?;
         Ok(Control {
             receiver,
             sender,
             version: theirs.version,
+            served: Served {
+                path,
+                socket: theirs.socket,
+                directory: theirs.directory,
+            },
             listener,
             limit,
             request: 0,
@@ -260,14 +287,22 @@ impl Control {
         }
     }
 
-    /// The process that listens on the socket, if the system says.
-    pub(crate) const fn listener(&self) -> Option<i32> {
-        self.listener
+    /// Which service answers.
+    pub(crate) const fn served(&self) -> &Served {
+        &self.served
     }
 
-    /// From now on there is no time limit for a message: nobody knows when the next event occurs.
-    pub(crate) fn remove_time_limit(&mut self) {
-        self.limit = None;
+    /// The program that listens on the socket, if it is one that passes sockets of other hosts on.
+    pub(crate) fn relay(&self) -> Option<String> {
+        let name = fs::read_to_string(format!("/proc/{}/comm", self.listener?)).ok()?;
+        let name = name.trim_end();
+        RELAYS.contains(&name).then(|| name.to_owned())
+    }
+
+    /// From now on this is the time limit for a message, if there is any: nobody knows when the
+    /// next event occurs.
+    pub(crate) const fn set_time_limit(&mut self, limit: Option<Duration>) {
+        self.limit = limit;
     }
 
     /// The next reply to the request in progress. Replies to others are skipped.

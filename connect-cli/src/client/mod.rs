@@ -4,6 +4,7 @@
 pub(crate) mod admin;
 pub(crate) mod connection;
 pub(crate) mod limit;
+pub(crate) mod meant;
 pub(crate) mod requests;
 pub(crate) mod state;
 pub(crate) mod subscription;

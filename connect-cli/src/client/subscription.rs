@@ -8,6 +8,8 @@
 //!   core --event, dropped...-->                 from then on
 //! ```
 
+use std::time::Duration;
+
 use connect_ipc::control::{PeerRows, Reply, Request, ServiceStatus};
 use connect_ipc::event::Event;
 use connect_ipc::event_filter::EventFilter;
@@ -37,17 +39,27 @@ pub(crate) struct Subscription {
     control: Control,
     request: u64,
     live: bool,
+    /// For how long there may be no event once the state is complete; `None` is without limit.
+    silence: Option<Duration>,
 }
 
 impl Subscription {
-    /// Subscribes. Once the state is complete there is no time limit for the next event.
+    /// Subscribes. Once the state is complete there is no time limit for the next event, unless
+    /// [`Subscription::end_after`] sets one.
     pub(crate) fn begin(mut control: Control, filter: EventFilter) -> Result<Self, ControlError> {
         let request = control.ask(Request::Events(filter))?;
         Ok(Subscription {
             control,
             request,
             live: false,
+            silence: None,
         })
+    }
+
+    /// Ends with [`ControlError::Silent`] when there is no event for so long, once the state is
+    /// complete.
+    pub(crate) fn end_after(&mut self, silence: Option<Duration>) {
+        self.silence = silence;
     }
 
     /// Subscribes to what happens from now on. Gives the number of the last event before.
@@ -77,6 +89,7 @@ impl Subscription {
     pub(crate) async fn next(&mut self) -> Result<StreamItem, ControlError> {
         let (id, reply) = self.control.answer().await.map_err(|error| match error {
             ControlError::Lost if self.live => ControlError::Ended,
+            ControlError::Timeout(limit) if self.live => ControlError::Silent(limit),
             other => other,
         })?;
         if id != self.request {
@@ -87,7 +100,7 @@ impl Subscription {
             Reply::Peers(rows) => StreamItem::Rows(rows),
             Reply::Live { seq } => {
                 self.live = true;
-                self.control.remove_time_limit();
+                self.control.set_time_limit(self.silence);
                 StreamItem::Live(seq)
             }
             Reply::Event(event) => StreamItem::Event(event),

@@ -70,7 +70,7 @@ impl Admin {
 
     async fn work(mut self, common: &mut Common) -> Result<Exit, Error> {
         let words = words(std::mem::take(&mut self.line))?;
-        let mut client = common.admin().await?;
+        let mut client = common.server().await?;
         if self.watch {
             let watch = ["WATCH", "-A+nw"].map(str::to_owned);
             ask(&mut client, &watch, common.limit(Pace::Quick)).await?;
@@ -134,7 +134,7 @@ fn words(line: Vec<String>) -> Result<Vec<String>, AdminError> {
 
 /// Makes the server remove a peer and prints the answer.
 pub(crate) async fn kill(common: &mut Common, peer: String, json: bool) -> Result<Exit, Error> {
-    let mut client = common.admin().await?;
+    let mut client = common.server().await?;
     let answer = admin::kill(&mut client, &peer, common.limit(Pace::Quick)).await;
     let words = ["KILL".to_owned(), peer];
     print(&words, answer, Form::of(json, false), &mut common.out)

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `events`: the state of everything, and then what happens, as it happens.
+//! `events`: the state of everything, and then what happens, as it happens; or what happened last.
 
 use std::collections::BTreeSet;
 use std::io;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use connect_ipc::control::{PeerStatus, ServiceStatus};
+use connect_ipc::control::{PeerStatus, Reply, Request, ServiceStatus};
 use connect_ipc::event::{Event, EventName};
 use connect_ipc::event_filter::EventFilter;
 use connect_runtime::exit::Exit;
 use serde::Serialize;
 
-use crate::client::connection::ControlError;
+use crate::client::connection::{Control, ControlError};
 use crate::client::subscription::{StreamItem, Subscription};
 use crate::common::Common;
 use crate::completing;
@@ -29,6 +29,9 @@ use crate::output::{Output, SCHEMA, to_stderr};
 /// The time of an event as people read it.
 const TIME: &str = "%F %T%.3f";
 
+/// The kinds of which there are so many that the service does not keep them.
+const NOT_KEPT: [EventName; 2] = [EventName::Reply, EventName::Output];
+
 /// How many events wait until the table is complete. It takes a second with 100,000 peers, in which
 /// no more than these are worth reading.
 const WAITING: usize = 10_000;
@@ -37,10 +40,12 @@ const WAITING: usize = 10_000;
 #[derive(Args, Debug)]
 #[command(after_help = "\
     Prints the state of the service and its peers, and then each later event, so that nothing is \
-    missed or printed twice. Times are local. The command runs until it is interrupted. Answered \
-    pings are left out unless you give --kind reply.\n\n\
+    missed or printed twice. Times are local. The command runs until it is interrupted, or until \
+    no event has come for the time of --timeout (exit code 124). Answered pings are left out \
+    unless you give --kind reply. With --recent it prints the latest events, and ends.\n\n\
     Examples:\n\
     \x20 connect-cli events\n\
+    \x20 connect-cli events --recent --peer alice --kind up --kind down\n\
     \x20 connect-cli events --peer alice --kind reply --kind missed\n\
     \x20 connect-cli events --json --no-snapshot | jq -c 'select(.kind == \"unreachable\")'")]
 pub(crate) struct Events {
@@ -61,6 +66,10 @@ pub(crate) struct Events {
     /// Leave out the state at the beginning.
     #[arg(long)]
     no_snapshot: bool,
+    /// Print the events that the service has kept, at most the last 100 since it was started, and
+    /// end. It does not keep answered pings and lines of scripts.
+    #[arg(long)]
+    recent: bool,
 }
 
 #[derive(Serialize)]
@@ -111,19 +120,58 @@ enum LineContent<'a> {
 
 impl Events {
     pub(crate) async fn run(self, common: &mut Common) -> Result<Exit, Error> {
+        if self.recent {
+            return self.show_recent(common).await;
+        }
         until_unread(self.follow(common)).await
     }
 
-    async fn follow(self, common: &mut Common) -> Result<Exit, Error> {
-        let filter = EventFilter {
+    /// Which events are wanted.
+    fn filter(&self) -> EventFilter {
+        EventFilter {
             peers: self.peers.iter().map(String::as_str).collect(),
             kinds: self.kinds.iter().copied().collect(),
             // Without the state nothing would tell that a peer is not known.
             state: !(self.no_snapshot && self.peers.is_empty()),
+        }
+    }
+
+    /// Prints the events that the service has kept.
+    async fn show_recent(self, common: &mut Common) -> Result<Exit, Error> {
+        let mut control = common.observe().await?;
+        control.ask(Request::Recent {})?;
+        let Reply::Recent(mut events) = control.reply().await? else {
+            return Err(ControlError::Unexpected.into());
         };
+        let filter = self.filter();
+        events.retain(|event| filter.wants(event));
+        for event in &events {
+            self.event(event, &mut common.out)?;
+        }
+        if events.is_empty() {
+            to_stderr("the service has kept no such event since it was started");
+        }
+        for kind in self.kinds.iter().filter(|kind| NOT_KEPT.contains(kind)) {
+            to_stderr(&format!(
+                "events of the kind {} are not kept",
+                kind.as_str()
+            ));
+        }
+        for peer in &self.peers {
+            let is_seen = events.iter().any(|event| event.peer.as_ref() == Some(peer));
+            if !is_seen && !is_known(&mut control, peer).await? {
+                missing(peer);
+            }
+        }
+        Ok(Exit::Success)
+    }
+
+    async fn follow(self, common: &mut Common) -> Result<Exit, Error> {
+        let filter = self.filter();
         let mut unseen: BTreeSet<&str> = self.peers.iter().map(String::as_str).collect();
         let control = common.observe().await?;
         let mut subscription = Subscription::begin(control, filter)?;
+        subscription.end_after(common.given_limit().flatten());
         let out = &mut common.out;
         // What is shown as a table must be complete first.
         let mut table = (!self.json && !self.no_snapshot).then(Beginning::default);
@@ -159,7 +207,12 @@ impl Events {
     fn show(&self, beginning: Beginning, seq: u64, out: &mut Output) -> Result<(), Error> {
         let service = beginning.service.ok_or(ControlError::Unexpected)?;
         let summary = Summary::of(&beginning.peers);
-        status_text::show(&service, &summary, &beginning.peers, false, out)?;
+        if beginning.peers.is_empty() && !self.peers.is_empty() {
+            // The server may well have others.
+            status_text::show_service(&service, &summary, out)?;
+        } else {
+            status_text::show(&service, &summary, &beginning.peers, false, out)?;
+        }
         out.line_flushed("")?;
         for event in &beginning.events {
             self.event(event, out)?;
@@ -196,6 +249,17 @@ impl Events {
         let events = text::count(events, "event");
         let line = format!("! {events} left out here, because this program read too slowly");
         out.painted_flushed(&(line, Paint::Bad))
+    }
+}
+
+/// Whether the server has a peer, or should have it.
+async fn is_known(control: &mut Control, peer: &str) -> Result<bool, ControlError> {
+    let peer = peer.to_owned();
+    control.ask(Request::Info { peer })?;
+    match control.reply().await? {
+        Reply::Peer(detail) => Ok(detail.status.is_some()),
+        Reply::Failed(_) => Ok(false),
+        _ => Err(ControlError::Unexpected),
     }
 }
 

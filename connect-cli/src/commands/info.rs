@@ -15,7 +15,7 @@ use crate::completing;
 use crate::error::Error;
 use crate::output::SCHEMA;
 use crate::output::peer_text;
-use crate::output::report::PeerReport;
+use crate::output::report::{CommandReport, PeerReport};
 use crate::output::script_report::RecentReport;
 
 /// Show everything about one peer (also: show)
@@ -69,7 +69,7 @@ impl Info {
         })?;
         let detail = match control.reply().await? {
             Reply::Peer(detail) => detail,
-            Reply::Failed(words) => return Err(Error::Failed(words)),
+            Reply::Failed(words) => return self.refused(words, common),
             _ => return Err(ControlError::Unexpected.into()),
         };
         if self.json {
@@ -90,6 +90,18 @@ impl Info {
             }
         }
         Ok(Exit::Success)
+    }
+}
+
+impl Info {
+    /// Tells why nothing can be shown.
+    fn refused(self, failure: Vec<String>, common: &mut Common) -> Result<Exit, Error> {
+        if self.json {
+            let command = ["info".to_owned(), self.peer];
+            let report = CommandReport::new(&command, &[], Some(&failure));
+            common.out.json(&report)?;
+        }
+        Err(Error::Failed(failure))
     }
 }
 

@@ -19,7 +19,7 @@ use crate::completing;
 use crate::error::Error;
 use crate::interrupt::until_unread;
 use crate::output::paint::Paint;
-use crate::output::report::PingReport;
+use crate::output::report::{CommandReport, PingReport};
 use crate::output::text;
 use crate::output::{Output, SCHEMA};
 
@@ -110,7 +110,10 @@ impl Ping {
         loop {
             let next = clock::now() + interval;
             number += 1;
-            let outcome = ask(control, &self.peer).await?;
+            let outcome = match ask(control, &self.peer).await? {
+                Ok(outcome) => outcome,
+                Err(failure) => return self.refused(failure, out),
+            };
             match outcome.result {
                 PingResult::Reply(millis) => figures.record_reply(millis),
                 _ => figures.record_loss(),
@@ -121,6 +124,15 @@ impl Ping {
             }
             tokio::time::sleep(next.since(clock::now())).await;
         }
+    }
+
+    /// Tells why the peer is not pinged.
+    fn refused(&self, failure: Vec<String>, out: &mut Output) -> Result<Exit, Error> {
+        if self.json {
+            let command = ["ping".to_owned(), self.peer.clone()];
+            out.json_line(&CommandReport::new(&command, &[], Some(&failure)))?;
+        }
+        Err(Error::Failed(failure))
     }
 
     fn show(&self, number: u32, outcome: PingOutcome, out: &mut Output) -> io::Result<()> {
@@ -179,13 +191,16 @@ impl Ping {
     }
 }
 
-/// Has the peer pinged.
-async fn ask(control: &mut Control, peer: &str) -> Result<PingOutcome, Error> {
+/// Has the peer pinged; gives the words of the service if it refuses.
+async fn ask(
+    control: &mut Control,
+    peer: &str,
+) -> Result<Result<PingOutcome, Vec<String>>, ControlError> {
     let peer = peer.to_owned();
     control.ask(Request::Ping { peer })?;
     match control.reply().await? {
-        Reply::Pinged(outcome) => Ok(outcome),
-        Reply::Failed(words) => Err(Error::Failed(words)),
-        _ => Err(ControlError::Unexpected.into()),
+        Reply::Pinged(outcome) => Ok(Ok(outcome)),
+        Reply::Failed(words) => Ok(Err(words)),
+        _ => Err(ControlError::Unexpected),
     }
 }

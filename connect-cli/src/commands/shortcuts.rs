@@ -39,8 +39,10 @@ pub(crate) enum Shortcut {
     #[command(
         alias = "up",
         after_help = "\
-        Adds the peer to the server with the values of its record. The command ends when the \
-        server has added it, which may first have to look up its host name. With --wait it ends \
+        Adds the peer to the server with the values of its record. If the server already has the \
+        peer, it is removed first, also if it is up: its tunnel is interrupted, and its \
+        disconnect, ifdown, ifup and connect run. To make only a new attempt to connect, use \
+        kick. The command ends when the server has added it, which may first have to look up its host name. With --wait it ends \
         when keys are agreed with the peer or it has answered a ping (exit code 0), when it is \
         unreachable or removed, or its connect command fails (1), or after the time of --timeout \
         (124).\n\n\

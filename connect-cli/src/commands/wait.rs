@@ -185,11 +185,11 @@ pub(crate) async fn request(
 pub(crate) async fn kill(common: &mut Common, peer: String, json: bool) -> Result<Exit, Error> {
     let words = ["KILL".to_owned(), peer];
     let mut watch = OutcomeWatch::new(Goal::Kill, &words);
+    let mut client = common.server().await?;
     let control = common.observe().await?;
     let (mut subscription, _) = Subscription::without_state(control, watch.filter()).await?;
     let mut answered = CommandAnswer::default();
     let limit = common.limit(Pace::Slow);
-    let mut client = common.admin().await?;
     let outcome = match admin::kill(&mut client, &words[1], common.limit(Pace::Quick)).await {
         Ok(lines) => {
             answered.lines = lines;

@@ -29,6 +29,20 @@ pub(crate) fn show(
     wide: bool,
     out: &mut Output,
 ) -> io::Result<()> {
+    show_service(service, summary, out)?;
+    out.line("")?;
+    if peers.is_empty() {
+        return out.line("The server has no peers, and the database expects none.");
+    }
+    out.table(&table(peers), wide)
+}
+
+/// Shows the service alone.
+pub(crate) fn show_service(
+    service: &ServiceStatus,
+    summary: &Summary,
+    out: &mut Output,
+) -> io::Result<()> {
     out.sentence(Paint::Heading, &text::clean(&headline(service, summary)), 2)?;
     for fault in faults(service).into_iter().chain(summary.missing()) {
         out.sentence(Paint::Bad, &format!("! {}", text::clean(&fault)), 2)?;
@@ -40,11 +54,7 @@ pub(crate) fn show(
         let line = format!("! {}; {remedy}", text::clean(&refused));
         out.sentence(Paint::Doubtful, &line, 2)?;
     }
-    out.line("")?;
-    if peers.is_empty() {
-        return out.line("The server has no peers, and the database expects none.");
-    }
-    out.table(&table(peers), wide)
+    Ok(())
 }
 
 /// Shows what does not fit into the table, of peers that somebody has asked for by name.

@@ -126,8 +126,9 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
         }
     }
 
-    /// The widths of the columns. Together they are at most `width`, if the columns may be cut so
-    /// far.
+    /// The widths of the columns that are shown. Together they are at most `width`, unless the
+    /// first column alone cannot be cut so far. Columns on the right are left out if there is no
+    /// room for all.
     fn widths(&self, width: usize) -> Vec<usize> {
         let titles = self.columns.iter().map(|column| column.title.width());
         let mut widths: Vec<usize> = titles.collect();
@@ -136,6 +137,16 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
                 *width = cell.text.width().max(*width);
             }
         }
+        let least = widths
+            .iter()
+            .zip(&self.columns)
+            .map(|(width, column)| column.least.map_or(*width, |least| least.min(*width)) + GAP);
+        let ends = least.scan(0, |end, least| {
+            *end += least;
+            Some(*end - GAP)
+        });
+        let shown = ends.take_while(|end| *end <= width).count();
+        widths.truncate(shown.max(1));
         let total: usize = widths.iter().map(|width| width + GAP).sum();
         let mut excess = total.saturating_sub(GAP).saturating_sub(width);
         for continued in [true, false] {
@@ -154,6 +165,7 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
     /// The lines of the table, the headings first, at most `width` columns wide.
     pub(crate) fn lines(&self, width: usize, colour: bool) -> impl Iterator<Item = String> {
         let widths = self.widths(width);
+        let shown = widths.len();
         let headings: Vec<Cell> = self
             .columns
             .iter()
@@ -161,6 +173,10 @@ impl<R: Iterator<Item = Vec<Cell>> + Clone> Table<R> {
             .collect();
         std::iter::once(headings)
             .chain(self.rows.clone())
+            .map(move |mut cells| {
+                cells.truncate(shown);
+                cells
+            })
             .flat_map(move |cells| self.row(&cells, &widths, colour))
     }
 
@@ -257,9 +273,19 @@ mod tests {
         let lines: Vec<String> = table().lines(24, false).collect();
         assert_eq!(lines[1], "alice   192.0.2.…  1.5ms");
         assert_eq!(lines[2].width(), 24);
-        let lines: Vec<String> = table().lines(1, false).collect();
+        let lines: Vec<String> = table().lines(20, false).collect();
         assert_eq!(lines[1], "ali…  192.0.…  1.5ms");
         assert_eq!(lines[3], "東京  x");
+    }
+
+    #[test]
+    fn columns_for_which_there_is_no_room_are_left_out() {
+        let lines: Vec<String> = table().lines(19, false).collect();
+        assert_eq!(lines[0], "PEER    ADDRESS");
+        assert_eq!(lines[1], "alice   192.0.2.1:…");
+        assert_eq!(lines[3], "東京    x");
+        let lines: Vec<String> = table().lines(1, false).collect();
+        assert_eq!(lines[1], "ali…");
     }
 
     #[test]

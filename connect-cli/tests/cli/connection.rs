@@ -179,9 +179,9 @@ fn another_version_has_its_own_sentence_and_code() -> Result {
     let mut all = String::new();
     all += &with(Script {
         hello: Hello {
-            role: Role::Core,
             protocol: PROTOCOL + 1,
             version: "3.0.0".into(),
+            ..Hello::new(Role::Core)
         },
         steps: Vec::new(),
     })?;

@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use connect_ipc::control::{
-    FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request, ServiceStatus,
+    FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request, ServerLink,
+    ServiceStatus,
 };
 use connect_ipc::frame::encode;
 use connect_ipc::knock::{KnockRefusal, RefusedKnock};
@@ -104,6 +105,52 @@ fn all_is_well() -> Result {
     served.asked()?;
     let text = format!("{text}{json}").replace(env!("CARGO_PKG_VERSION"), "VERSION");
     assert_snapshot!(text);
+    Ok(())
+}
+
+#[test]
+fn every_fault_has_its_remedy_on_a_line_of_its_own() -> Result {
+    let place = Place::new()?;
+    place.write("peers.cdb", "damaged")?;
+    // As a server and a service that were killed leave them.
+    for name in ["tripesock", "control.sock"] {
+        drop(UnixListener::bind(place.path(name))?);
+    }
+    let nothing = place.run("doctor")?;
+    for name in ["tripesock", "control.sock"] {
+        std::fs::remove_file(place.path(name))?;
+    }
+    let tripe = place.tripe(&[("VERSION", "")])?;
+    let served = core(&place, |status| {
+        status.server = ServerLink::Down;
+        status.pinger.connected = false;
+        status.scripts.helper.silent = Some(11);
+        status.database.fault = Some("it is damaged".into());
+    })?;
+    let sick = place.run("doctor")?;
+    tripe.finish()?;
+    served.asked()?;
+    for outcome in [nothing, sick] {
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        let mut lines = outcome.stdout.lines().peekable();
+        let mut faults = 0;
+        while let Some(line) = lines.next() {
+            if line.starts_with("FAULT") {
+                faults += 1;
+                let next = lines.peek().copied().unwrap_or_default();
+                assert!(next.starts_with("         => "), "{line}: {outcome}");
+            }
+        }
+        assert!(faults >= 3, "{outcome}");
+        let socket = outcome
+            .stdout
+            .lines()
+            .find(|line| line.contains("server's socket"));
+        assert!(
+            socket.is_none_or(|line| !line.contains("in order")),
+            "{outcome}"
+        );
+    }
     Ok(())
 }
 

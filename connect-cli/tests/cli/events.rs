@@ -348,6 +348,103 @@ fn a_peer_that_is_not_known_is_told_at_once() -> Result {
 }
 
 #[test]
+fn a_peer_that_is_not_known_does_not_mean_that_there_are_no_peers() -> Result {
+    let place = Place::new()?;
+    // As core answers, which has peers of other names.
+    let mut replies = snapshot()?;
+    replies.remove(1);
+    let steps = replies.into_iter().map(Step::Reply);
+    let core = place.core(Script::steps(steps.chain([Step::Close])))?;
+    let outcome = place.run("events --peer nemo")?;
+    core.asked()?;
+    assert!(outcome.stdout.starts_with("connect 2.0.0, up"), "{outcome}");
+    assert!(!outcome.stdout.contains("no peers"), "{outcome}");
+    Ok(())
+}
+
+/// A core that has kept events, and is asked for a peer that it does not know.
+fn kept(unknown: Option<&str>) -> Result<Script> {
+    let events = events().into_iter().filter_map(|reply| match reply {
+        Reply::Event(event) => Some(event),
+        _ => None,
+    });
+    let kept =
+        events.filter(|event| !matches!(event.kind.name(), EventName::Reply | EventName::Output));
+    let recent = Step::Reply(Reply::Recent(kept.collect()));
+    let asked = unknown.map(|peer| {
+        let peer = peer.to_owned();
+        let words = vec!["unknown-peer".to_owned(), peer.clone()];
+        [
+            Step::Next(Request::Info { peer }),
+            Step::Reply(Reply::Failed(words)),
+        ]
+    });
+    Ok(Script::steps(
+        std::iter::once(recent).chain(asked.into_iter().flatten()),
+    ))
+}
+
+#[test]
+fn the_recent_events_are_printed_and_that_is_all() -> Result {
+    let place = Place::new()?;
+    for (line, count) in [
+        ("events --recent", 39),
+        ("events --recent --json", 39),
+        ("log --recent --kind up --kind down --peer alice", 2),
+        ("events --recent --no-snapshot --kind keys --json", 1),
+    ] {
+        let core = place.core(kept(None)?)?;
+        let outcome = place.run(line)?;
+        assert_eq!(core.asked()?, Some(Request::Recent {}));
+        assert_eq!(outcome.code, Some(0), "{line}: {outcome}");
+        assert_eq!(outcome.stdout.lines().count(), count, "{line}: {outcome}");
+        assert_eq!(outcome.stderr, "", "{line}");
+        let is_event = |line: &str| {
+            serde_json::from_str::<serde_json::Value>(line)
+                .is_ok_and(|line| line["what"] == "event" && line["schema"] == 1)
+        };
+        if line.contains("--json") {
+            assert!(outcome.stdout.lines().all(is_event), "{outcome}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_is_not_among_the_recent_events_is_told() -> Result {
+    let place = Place::new()?;
+    let core = place.core(kept(Some("nemo"))?)?;
+    let outcome = place.run("events --recent --peer alice --peer nemo --kind reply --kind up")?;
+    core.asked()?;
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    assert_eq!(outcome.stdout.lines().count(), 1, "{outcome}");
+    let said = &outcome.stderr;
+    assert!(said.contains("of the kind reply are not kept"), "{outcome}");
+    assert!(said.contains("should have a peer nemo"), "{outcome}");
+    assert!(!said.contains("a peer alice"), "{outcome}");
+    let core = place.core(kept(None)?)?;
+    let none = place.run("events --recent --kind output")?;
+    core.asked()?;
+    assert!(none.stderr.contains("no such event"), "{none}");
+    Ok(())
+}
+
+#[test]
+fn a_time_that_is_given_ends_it_when_nothing_happens() -> Result {
+    let place = Place::new()?;
+    let core = place.core(Script::replies(snapshot()?))?;
+    let outcome = place.run("events --timeout 1")?;
+    core.asked()?;
+    assert_eq!(outcome.code, Some(124), "{outcome}");
+    assert!(outcome.stdout.contains("alice"), "{outcome}");
+    assert!(
+        outcome.stderr.contains("no event has come for 1 s"),
+        "{outcome}"
+    );
+    Ok(())
+}
+
+#[test]
 fn every_kind_can_be_asked_for() {
     let mut shown = Vec::new();
     for reply in events() {

@@ -96,6 +96,31 @@ fn an_unknown_peer_is_a_failure() -> Result {
 }
 
 #[test]
+fn an_unknown_peer_is_a_failure_in_json_too() -> Result {
+    let place = Place::new()?;
+    for command in ["info", "show", "ping"] {
+        let failure = vec!["unknown-peer".to_owned(), "bob".to_owned()];
+        let core = place.core(Script::replies([Reply::Failed(failure)]))?;
+        let outcome = place.run(&format!("{command} bob --json"))?;
+        core.asked()?;
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert!(outcome.stderr.contains("unknown-peer"), "{outcome}");
+        let name = command.replace("show", "info");
+        assert_eq!(
+            serde_json::from_str::<serde_json::Value>(&outcome.stdout)?,
+            json!({
+                "schema": 1,
+                "command": [name, "bob"],
+                "ok": false,
+                "lines": [],
+                "failure": ["unknown-peer", "bob"],
+            })
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn a_peer_that_is_not_there_is_explained() -> Result {
     let place = Place::new()?;
     let mut shown = String::new();

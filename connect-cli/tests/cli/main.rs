@@ -13,6 +13,7 @@ mod info;
 mod large;
 mod lookups;
 mod manual;
+mod meant;
 mod metrics;
 mod output;
 mod pages;

@@ -170,6 +170,7 @@ fn a_file_is_replaced_as_a_whole_even_if_there_is_no_service() -> Result {
         outcome.stderr.contains("cannot write nowhere/connect.prom"),
         "{outcome}"
     );
+    assert!(!outcome.stderr.contains("tmp"), "{outcome}");
     Ok(())
 }
 

@@ -290,8 +290,16 @@ fn the_doctor_says_that_a_forwarded_socket_is_of_another_host() -> Result {
     BufReader::new(ssh.stdout.take().ok_or("no output")?).read_line(&mut said)?;
     let outcome = site.run("doctor --control forwarded.sock")?;
     core.asked()?;
+    // The server of this host is another one.
+    let core = site
+        .place
+        .core_on("one/control.sock", 0o600, Script::replies([]))?;
+    let killed = site.run("kill --control forwarded.sock p")?;
+    assert_eq!(core.asked()?, None);
     ssh.kill()?;
     ssh.wait()?;
+    assert_eq!(killed.code, Some(69), "{killed}");
+    assert!(killed.stderr.contains("with -H HOST"), "{killed}");
     insta::assert_snapshot!(outcome);
     Ok(())
 }

@@ -88,6 +88,18 @@ fn a_table_fits_and_keeps_the_ports_of_addresses() -> Result {
     let (_, table) = outcome.stdout.split_once("\n\n").ok_or("no table")?;
     assert!(widest(table) <= 80, "{outcome}");
     assert!(outcome.stdout.contains("198.18.0.3:4070"), "{outcome}");
+    for columns in [30, 20] {
+        let core = place.core(Script::replies([
+            Reply::Service(Box::new(service()?)),
+            rows(vec![peer("hub", &[1.5])?, peer("dynstatic", &[])?]),
+            Reply::Done {},
+        ]))?;
+        let mut command = place.command();
+        let narrow = place.finish(command.arg("status").env("COLUMNS", columns.to_string()))?;
+        core.asked()?;
+        assert!(widest(&narrow.stdout) <= columns, "{columns}: {narrow}");
+        assert!(narrow.stdout.contains("\nPEER"), "{narrow}");
+    }
     let words = "up, on-up killed (S15), on-down not started";
     let shown: Vec<&str> = outcome.stdout.split_whitespace().collect();
     for word in words.split(' ') {

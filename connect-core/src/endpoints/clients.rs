@@ -88,7 +88,7 @@ fn turn_away(socket: Socket, gate: &Gate, guest: &Guest, why: NoPlace) {
     gate.charge(guest.owner, limits::BYTES_A_MESSAGE);
     gate.complain(guest.client, || format!("refused: {why}"));
     let mut words = Vec::new();
-    let hello = frame::encode(&Hello::new(Role::Core), &mut words);
+    let hello = frame::encode(&gate.hello, &mut words);
     // Both are short.
     let _ = hello.and_then(|()| frame::encode(&busy(why), &mut words));
     transport::dismiss(socket, &words);
@@ -230,7 +230,7 @@ impl Conversation<'_> {
     /// Exchanges hellos. Core's comes first, so that a client of another version learns which one
     /// to use.
     async fn greet(&self, receiver: &mut Receiver, sender: &Sender) -> anyhow::Result<()> {
-        sender.send(&Hello::new(Role::Core))?;
+        sender.send(&self.gate.hello)?;
         let hello = async {
             // If the client has closed the connection, the next read finds its end.
             self.may_go_on(receiver).await;
@@ -366,7 +366,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_hangs_up_while_it_waits_for_its_pace_leaves_at_once() {
         let options = CoreOnlyOptions::parse_from(["connect-core"]).core;
-        let gate = Gate::new(Arc::new(Access::new(&options).unwrap()));
+        let access = Arc::new(Access::new(&options).unwrap());
+        let gate = Gate::new(access, Hello::new(Role::Core));
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let listener = transport::listen(&path, 0o600).await.unwrap();

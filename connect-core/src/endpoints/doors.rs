@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use connect_ipc::hello::Hello;
 use connect_runtime::activation::HandedOver;
 use connect_runtime::deadline::Deadline;
 use connect_runtime::exit::{Exit, Fatal};
@@ -119,7 +120,8 @@ impl Doors {
     }
 
     /// Makes the runtime directory and those sockets that were not handed over, and starts serving
-    /// all. The files of sockets made here are removed at the end.
+    /// all. The files of sockets made here are removed at the end. `hello` is the first message to
+    /// operators and observers.
     ///
     /// # Errors
     /// If the directory or a socket cannot be made, or a socket with an unknown name was handed
@@ -127,6 +129,7 @@ impl Doors {
     pub async fn open(
         runtime: &RuntimeDir,
         access: Access,
+        hello: Hello,
         mut handed_over: HandedOver,
     ) -> anyhow::Result<(Self, Queues)> {
         if let Some(strange) = handed_over.strange(&Door::ALL.map(Door::name)) {
@@ -141,7 +144,7 @@ impl Doors {
         let access = Arc::new(access);
         let mut doors = Doors {
             runtime: runtime.clone(),
-            gate: Arc::new(Gate::new(Arc::clone(&access))),
+            gate: Arc::new(Gate::new(Arc::clone(&access), hello)),
             access,
             numbers: Arc::default(),
             arrivals,

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use connect_ipc::hello::Hello;
 use connect_ipc::observers::ObserverCounts;
 use connect_runtime::clock;
 use connect_runtime::transport::{Account, Client, SendError, Share};
@@ -26,6 +27,8 @@ use crate::machine::ConnectionId;
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) access: Arc<Access>,
+    /// The first message to each of them.
+    pub(super) hello: Hello,
     account: Arc<Account>,
     observers: Arc<Hall>,
     operators: Arc<Hall>,
@@ -75,9 +78,10 @@ impl Drop for Place {
 
 impl Gate {
     /// Nobody is connected yet.
-    pub(super) fn new(access: Arc<Access>) -> Self {
+    pub(super) fn new(access: Arc<Access>, hello: Hello) -> Self {
         Gate {
             access,
+            hello,
             account: Arc::new(Account::new(limits::ACCOUNT)),
             observers: Hall::new(Places::new(limits::OBSERVERS)),
             operators: Hall::new(Places::new(limits::OPERATORS)),

@@ -331,6 +331,7 @@ mod tests {
     use crate::endpoints::observers::tests::an_operator;
     use crate::options::CoreOnlyOptions;
     use clap::Parser as _;
+    use connect_ipc::hello::{Hello, Role};
     use connect_runtime::transport::Client;
     use tokio::sync::Semaphore;
 
@@ -340,7 +341,7 @@ mod tests {
         let access = Arc::new(Access::new(&options).unwrap());
         let (drained, arrivals) = mpsc::channel(1);
         (
-            Operators::new(Arc::new(Gate::new(access)), drained),
+            Operators::new(Arc::new(Gate::new(access, Hello::new(Role::Core))), drained),
             arrivals,
         )
     }

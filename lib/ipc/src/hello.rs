@@ -60,6 +60,13 @@ pub struct Hello {
     /// The sender's program version, for people; cut and escaped when it is read.
     #[serde(deserialize_with = "foreign::deserialize")]
     pub version: String,
+    /// The server's socket that core uses, so that a client can see whether this is the service
+    /// that it means; only in core's hello to operators and observers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<String>,
+    /// Core's configuration directory, for the same purpose.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub directory: Option<String>,
 }
 
 impl Hello {
@@ -70,6 +77,8 @@ impl Hello {
             role,
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            socket: None,
+            directory: None,
         }
     }
 

@@ -127,6 +127,19 @@ pub fn admin_socket(option: Option<&Path>, directory: &Path) -> PathBuf {
     }
 }
 
+/// As [`admin_socket`], to find a service that is running already: its server may have ended, and
+/// have removed its socket from `directory`, but the service still has its own beside that.
+#[must_use]
+pub fn admin_socket_of_service(option: Option<&Path>, directory: &Path) -> PathBuf {
+    let found = admin_socket(option, directory);
+    let usual = directory.join(SOCKET_NAME);
+    let is_named = named(option, "TRIPESOCK").is_some();
+    if !is_named && RuntimeDir::next_to(&usual).exists() {
+        return usual;
+    }
+    found
+}
+
 /// The peer database: option, else `TRIPEPEERDB`, else `peers.cdb`; relative names are relative to
 /// `directory`, which is the current directory after `-d` (the manual, "Command line").
 #[must_use]

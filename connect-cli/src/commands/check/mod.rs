@@ -61,6 +61,7 @@ impl Check {
             Err(error) => {
                 let status = match error {
                     ControlError::NoService { .. }
+                    | ControlError::Other(_)
                     | ControlError::ClosedAtOnce { .. }
                     | ControlError::Timeout(_)
                     | ControlError::Lost => Status::Critical,

@@ -45,7 +45,10 @@ pub(crate) fn check(
         Ok(database) => database,
         Err(_) if told.is_some() => return None,
         Err(error) => {
-            section.fault_with_remedy(error.to_string());
+            section.fault_with_remedy(
+                error.to_string(),
+                "correct that, and compile the sources again",
+            );
             return None;
         }
     };

@@ -104,6 +104,6 @@ fn socket(path: &Path, what: &str, section: &mut Section<'_>) {
             &format!("chmod o-w {shown}, and correct what makes it so"),
         );
     } else {
-        section.ok(format!("{subject} is in order (mode {mode:04o})"));
+        section.ok(format!("{subject} has safe permissions (mode {mode:04o})"));
     }
 }

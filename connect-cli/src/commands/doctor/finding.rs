@@ -5,6 +5,9 @@ use serde::Serialize;
 
 use crate::output::text;
 
+/// What to do about a fault of the service that does not say it itself.
+pub(crate) const LOOK_IN_LOG: &str = "look at the log of the service";
+
 /// The result of one check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -80,9 +83,12 @@ impl Section<'_> {
         self.push(Severity::Fault, text.as_ref(), Some(remedy));
     }
 
-    /// Something is at fault, and the sentence that says so ends with what to do.
-    pub(crate) fn fault_with_remedy(&mut self, text: impl AsRef<str>) {
-        self.push(Severity::Fault, text.as_ref(), None);
+    /// Something is at fault, and the sentence that says so has what to do after its last
+    /// semicolon; if it has none, `otherwise` is what to do.
+    pub(crate) fn fault_with_remedy(&mut self, text: impl AsRef<str>, otherwise: &str) {
+        let text = text.as_ref();
+        let (text, remedy) = text.split_once("; ").unwrap_or((text, otherwise));
+        self.push(Severity::Fault, text, Some(remedy));
     }
 
     fn push(&mut self, severity: Severity, text: &str, remedy: Option<&str>) {
@@ -90,7 +96,7 @@ impl Section<'_> {
             area: self.area,
             severity,
             text: text::without_numbers(text).into_owned(),
-            remedy: remedy.map(str::to_owned),
+            remedy: remedy.map(|remedy| text::without_numbers(remedy).into_owned()),
         });
     }
 }

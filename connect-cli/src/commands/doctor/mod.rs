@@ -24,7 +24,7 @@ use connect_runtime::exit::Exit;
 use connect_runtime::paths;
 use serde::Serialize;
 
-use self::finding::{Area, Findings, Severity};
+use self::finding::{Area, Findings, LOOK_IN_LOG, Severity};
 use self::refusals::Refusals;
 use self::service::Found;
 use crate::common::Common;
@@ -88,7 +88,7 @@ impl Doctor {
             Some(seconds) => {
                 let socket = common.admin_socket();
                 let mute = probing_text::mute(&socket.display().to_string(), seconds);
-                server.fault_with_remedy(mute);
+                server.fault_with_remedy(mute, LOOK_IN_LOG);
                 None
             }
             None => server::check(common, server).await,

@@ -21,9 +21,37 @@ const SERVICE: &str = "connect";
 pub(crate) async fn check(common: &Common, section: &mut Section<'_>) -> Option<String> {
     let checked = ask_server(common, section).await;
     checked.unwrap_or_else(|error| {
-        section.fault_with_remedy(error.to_string());
+        match remedy(&error) {
+            Some((text, remedy)) => section.fault(text, remedy),
+            None => section.fault_with_remedy(error.to_string(), "look at the log of the server"),
+        }
         None
     })
+}
+
+/// What to do about an error whose sentence does not say it after a semicolon.
+fn remedy(error: &AdminError) -> Option<(String, &'static str)> {
+    match error {
+        AdminError::Client(ClientError::Connect { path, source }) => Some((
+            format!(
+                "cannot reach the tripe server on {}: {source}",
+                path.display()
+            ),
+            "start the server, or name its socket with -a",
+        )),
+        AdminError::Timeout(limit) => Some((
+            format!(
+                "the tripe server has not answered for {} s",
+                limit.as_secs()
+            ),
+            "check whether its process hangs or is stopped",
+        )),
+        AdminError::Client(ClientError::Closed) => Some((
+            error.to_string(),
+            "check whether the server has ended, and start it",
+        )),
+        _ => None,
+    }
 }
 
 async fn ask_server(

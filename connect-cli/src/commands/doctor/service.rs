@@ -6,14 +6,15 @@ use std::path::Path;
 use connect_ipc::changes::Changes;
 use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 
-use super::finding::Section;
+use super::finding::{LOOK_IN_LOG, Section};
 use super::holder;
 use super::lookups::FailedLookups;
 use super::runs::LastRuns;
 use crate::client::connection::ControlError;
+use crate::client::meant::{Served, leads_to_same};
 use crate::client::requests;
 use crate::client::state::StateReader;
-use crate::common::{Common, leads_to_same};
+use crate::common::Common;
 use crate::output::change_text;
 use crate::output::knock_text;
 use crate::output::status_text;
@@ -30,9 +31,6 @@ const USUAL_RESTART: u64 = 3_600;
 /// How many peers that differ from the database are named.
 const CHANGES_NAMED: usize = 10;
 
-/// Programs that pass sockets of other hosts on.
-const RELAYS: [&str; 4] = ["ssh", "sshd", "sshd-session", "socat"];
-
 /// What to do about peers that are not up.
 const PEERS: &str = "`connect-cli info PEER' says more about each; if it is down, check that its \
                      host runs and that UDP reaches it; `connect-cli active PEER' adds one that \
@@ -42,6 +40,8 @@ const PEERS: &str = "`connect-cli info PEER' says more about each; if it is down
 #[derive(Debug)]
 pub(crate) struct Seen {
     pub(crate) service: ServiceStatus,
+    /// What it says of itself first.
+    served: Served,
     pub(crate) runs: LastRuns,
     /// The program that passes the socket on from another host, if one does.
     pub(crate) relay: Option<String>,
@@ -58,7 +58,7 @@ pub(crate) struct Seen {
 pub(crate) enum Found {
     /// The one that was asked for.
     Ours(Box<Seen>),
-    /// The one of the packaged units, which serves another server than the one named.
+    /// One that serves another server than the one named.
     Other(Box<Seen>),
     None(ControlError),
 }
@@ -89,12 +89,16 @@ impl Found {
 /// Looks for the service.
 pub(crate) async fn find(common: &Common) -> Found {
     match fetch(common).await {
-        Ok(seen) if common.uses_packaged_service() && !is_for_server(&seen.service, common) => {
-            Found::Other(Box::new(seen))
-        }
+        Ok(seen) if is_other(&seen, common) => Found::Other(Box::new(seen)),
         Ok(seen) => Found::Ours(Box::new(seen)),
         Err(error) => Found::None(error),
     }
+}
+
+/// Whether the service is not the one that was asked for.
+fn is_other(seen: &Seen, common: &Common) -> bool {
+    common.meant().check(&seen.served).is_err()
+        || common.uses_packaged_service() && !is_for_server(&seen.service, common)
 }
 
 /// The service to be checked, if it is the one that was asked for.
@@ -110,7 +114,7 @@ fn examined<'a>(common: &Common, found: &'a Found, section: &mut Section<'_>) ->
             "name the runtime directory of the service that you mean with --runtime-dir",
         ),
         Found::None(error) => {
-            section.fault_with_remedy(error.to_string());
+            section.fault_with_remedy(error.to_string(), LOOK_IN_LOG);
             holder::check_without_service(common, section);
         }
     }
@@ -135,7 +139,7 @@ pub(crate) fn check<'a>(
         status_text::faults(service)
     };
     for fault in faults {
-        section.fault_with_remedy(fault);
+        section.fault_with_remedy(fault, LOOK_IN_LOG);
     }
     if let Some(missing) = &seen.missing {
         section.warning(missing, PEERS);
@@ -233,13 +237,6 @@ fn turned_away(service: &ServiceStatus, section: &mut Section<'_>) {
     }
 }
 
-/// The name of a process, if it is one that passes sockets of other hosts on.
-fn relay(pid: i32) -> Option<String> {
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
-    let name = name.trim_end();
-    RELAYS.contains(&name).then(|| name.to_owned())
-}
-
 /// The service of another host, of which nothing can be seen here but what it says itself.
 pub(crate) fn check_elsewhere(
     common: &Common,
@@ -259,7 +256,7 @@ pub(crate) fn check_elsewhere(
     let uptime = text::span(seen.service.uptime);
     section.ok(format!("connect {version} runs there, for {uptime}"));
     for fault in status_text::faults(&seen.service) {
-        section.fault_with_remedy(fault);
+        section.fault_with_remedy(fault, LOOK_IN_LOG);
     }
     if let Some(missing) = &seen.missing {
         section.warning(missing, PEERS);
@@ -270,8 +267,8 @@ pub(crate) fn check_elsewhere(
 }
 
 async fn fetch(common: &Common) -> Result<Seen, ControlError> {
-    let mut control = common.observe().await?;
-    let relay = control.listener().and_then(relay);
+    let mut control = common.observe_any().await?;
+    let relay = control.relay();
     let (mut reader, service) = StateReader::begin(&mut control).await?;
     let (mut summary, mut runs, mut differs) = (Summary::default(), LastRuns::default(), false);
     let mut lookups = FailedLookups::default();
@@ -292,6 +289,7 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
     };
     Ok(Seen {
         service,
+        served: control.served().clone(),
         relay,
         runs,
         missing,

@@ -81,13 +81,22 @@ impl Metrics {
     }
 }
 
+/// An error without the name of the temporary file, which is of no use to anybody.
+fn without_name(error: io::Error) -> io::Error {
+    let text = error.to_string();
+    match text.split_once(" at path ") {
+        Some((cause, _)) => io::Error::new(error.kind(), cause),
+        None => error,
+    }
+}
+
 /// Replaces a file in one step, so that nobody reads an incomplete one.
 fn replace(path: &Path, mut text: impl Iterator<Item = String>) -> io::Result<()> {
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    let mut file = tempfile::NamedTempFile::new_in(directory).map_err(without_name)?;
     text.try_for_each(|piece| file.write_all(piece.as_bytes()))?;
     // The collector runs as another user.
     let permissions = std::fs::Permissions::from_mode(0o644);

@@ -2,7 +2,7 @@
 //! The service's own sockets, as docs/reference/sockets.md describes them: for programs that
 //! know nothing of ours, too.
 
-use std::io::{BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 
@@ -38,6 +38,21 @@ fn asking_all(
     send(&mut operator, &all)?;
     operator.get_ref().shutdown(Shutdown::Write)?;
     Ok(operator)
+}
+
+#[test]
+fn core_says_first_which_server_and_directory_it_has() -> Outcome {
+    let (site, service) = site()?;
+    let directory = site.directory().canonicalize()?;
+    for socket in ["control.sock", "observe.sock"] {
+        let stream = UnixStream::connect(service.control().with_file_name(socket))?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line)?;
+        let hello: Value = serde_json::from_str(&line)?;
+        assert_eq!(hello["socket"], json!(site.lab.socket_path()), "{line}");
+        assert_eq!(hello["directory"], json!(directory), "{line}");
+    }
+    Ok(())
 }
 
 #[test]
