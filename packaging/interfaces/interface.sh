@@ -19,10 +19,10 @@ tell() {
     fi
 }
 
-# warn WORD...: has the server broadcast a warning, WARN USER tripe-ifup WORD..., and writes the words
-# to standard error, since nothing keeps what the server broadcasts. The words may come from a
-# record: what is not printable ASCII would break the line or a reader of it, and a line that is too
-# long would be refused.
+# warn WORD...: has the server broadcast a warning, WARN USER tripe-ifup WORD..., and writes the
+# words to standard error, since nothing keeps what the server broadcasts. The words may come from
+# a record: what is not printable ASCII would break the line or a reader of it, and a line that is
+# too long would be refused.
 warn() {
     # shellcheck disable=SC2034 # the exit status of the script
     failed=1
