@@ -100,7 +100,9 @@ impl Rule for Alive {
                 }
             }
             Some(Fact::Job(_, words)) => self.command(words),
-            Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
+            // Core may be about to tell of the last ping of a peer that is gone.
+            Some(Fact::Note(Note::Kill { peer })) => self.of(peer).timeouts = 0,
+            Some(Fact::Note(Note::Add { peer, .. })) => {
                 let partner = self.of(peer);
                 (partner.timeouts, partner.sabotaged) = (0, false);
             }
@@ -198,6 +200,18 @@ mod tests {
         sight.see(Seen::Fault(&fault)).unwrap();
         sight.later(5);
         assert_eq!(timeout(&mut sight), None);
+    }
+
+    #[test]
+    fn the_last_ping_of_a_sabotaged_peer_that_is_removed_keeps_it() {
+        let after = |note: &str| {
+            let mut sight = Sight::new::<Alive>(RECORDS);
+            sight.lines(&["< SVCJOB J1 connect sabotage p", note]);
+            timeout(&mut sight)
+        };
+        assert_eq!(after("< NOTE KILL p"), None);
+        let added = "< NOTE ADD p tripe0 INET 198.18.0.1 4070";
+        assert_eq!(after(added), Some(Promise::Alive));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use std::time::Duration;
 use connect_ipc::control::ServerLink;
 use tripe_admin::Note;
 
-use super::tap::{Command, Fact};
+use super::tap::{Command, End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
 use crate::plan::{DatabaseChange, Fault, Kept, Part};
@@ -64,6 +64,10 @@ impl Rule for Revived {
             Some(Fact::Note(Note::Add { peer, .. })) => {
                 self.unreachable.remove(peer);
                 self.owed.remove(peer);
+            }
+            // The server still has the peer, or has not had it any more.
+            Some(Fact::Ended(command, End::Failed(_))) if command.verb == "KILL" => {
+                self.owed.remove(command.word(0));
             }
             _ => {}
         }
@@ -178,6 +182,8 @@ mod tests {
         assert_eq!(after(200, &[]), Ok(()));
         let added = "> ADD -background c0.0 p INET 198.18.0.1 4070";
         assert_eq!(after(3_600, &[added]), Ok(()));
+        // It was told, and is not removed.
+        assert_eq!(after(3_600, &["< OK", "< FAIL not-now"]), Ok(()));
     }
 
     #[test]
