@@ -244,9 +244,10 @@ fn terminal() -> anyhow::Result<(OwnedFd, File)> {
     Ok((ours, File::from(theirs)))
 }
 
-/// `connect-cli top` on this terminal.
-fn top(site: &Site, directory: &Path, terminal: &File) -> anyhow::Result<Child> {
+/// `connect-cli top` of the service of this server, on this terminal.
+fn top(site: &Site, directory: &Path, server: &Path, terminal: &File) -> anyhow::Result<Child> {
     tool(site, directory, &["top"])?
+        .env("TRIPESOCK", server)
         .env("TERM", "xterm")
         .stdin(Stdio::from(terminal.try_clone()?))
         .stdout(Stdio::from(terminal.try_clone()?))
@@ -287,12 +288,13 @@ fn top_leaves_a_clean_terminal_at_the_earliest_signal() -> Outcome {
         for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
             // As soon as it has connected.
             let (ours, theirs) = terminal()?;
-            let running = top(&site, &place, &theirs)?;
+            let running = top(&site, &place, &place.join("tripesock"), &theirs)?;
             let _stream = accepted(&played)?;
             ends_clean(running, signal, ours, theirs)?;
             // As soon as it has begun to draw.
             let (ours, theirs) = terminal()?;
-            let running = top(&site, &site.path("tripesock.connect"), &theirs)?;
+            let directory = site.path("tripesock.connect");
+            let running = top(&site, &directory, &site.path("tripesock"), &theirs)?;
             rustix::io::read(&ours, &mut [0_u8; 1])?;
             ends_clean(running, signal, ours, theirs)?;
         }
