@@ -33,6 +33,11 @@ impl Machine {
     pub(in crate::machine) fn pinger_lost(&mut self) {
         tracing::warn!("the pinger has disconnected");
         self.pinger.start_over();
+        if self.server.joined_before() {
+            // If it was about to say what it remembers, the part that it has said must not be given
+            // to a peer that is adopted later.
+            self.pinger.remembered.clear();
+        }
         self.fail_all_asked("no-pinger");
     }
 

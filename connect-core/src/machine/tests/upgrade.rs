@@ -208,6 +208,12 @@ fn pings_that_fell_due_meanwhile_are_made_up_for_one_after_the_other() {
 
 /// A pinger comes that remembers nine answers of `p`.
 fn knowing_pinger_comes(rig: &mut Rig) {
+    knowing_pinger_begins(rig);
+    rig.pinger_says(FromPinger::Resume(Vec::new()));
+}
+
+/// The same, and it has not said yet that this is all.
+fn knowing_pinger_begins(rig: &mut Rig) {
     let known = Remembered {
         name: "p".to_owned(),
         phase: PingPhase {
@@ -221,7 +227,6 @@ fn knowing_pinger_comes(rig: &mut Rig) {
     };
     rig.pinger_connects();
     rig.pinger_says(FromPinger::Resume(vec![known]));
-    rig.pinger_says(FromPinger::Resume(Vec::new()));
 }
 
 #[test]
@@ -531,4 +536,20 @@ fn a_state_that_cannot_be_written_and_lost_lines_of_logs_are_told() {
         EventKind::StateSaved { seconds: 70 },
     ];
     assert_eq!(kinds, expected);
+}
+
+#[test]
+fn what_a_pinger_was_about_to_say_when_it_died_is_not_given_to_a_peer_that_is_adopted_later() {
+    let mut rig = Rig::alone(&records(), false);
+    rig.join(&[]);
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    rig.answer_all();
+    knowing_pinger_begins(&mut rig);
+    rig.pinger_goes();
+    rig.database(&[]);
+    rig.database(&records());
+    rig.pinger_comes();
+    let list = rig.watched();
+    let p = list.iter().find(|watched| watched.name == "p").unwrap();
+    assert_eq!(p.statistics.replies, 0);
 }
