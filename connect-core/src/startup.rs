@@ -172,8 +172,8 @@ fn boot() -> Option<BootId> {
     boot.inspect_err(|error| {
         tracing::warn!(
             %error,
-            "the saved state is of no use to the next core, since nobody knows which boot this is; \
-             mount /proc for the service"
+            "the saved state does not say which boot it is about; if the service runs in a \
+             sandbox, let it read this file"
         );
     })
     .ok()
