@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
+use connect_runtime::threads;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::{Config, Input, Output};
@@ -116,16 +117,14 @@ impl Recorder {
         let overrun = Arc::new(AtomicBool::new(false));
         let has_overrun = Arc::clone(&overrun);
         let (writing, written) = sync_channel(0);
-        std::thread::Builder::new()
-            .name("recorder".to_owned())
-            .spawn(move || {
-                let _writing: SyncSender<()> = writing;
-                if let Err(error) = write(file, &queue, &has_overrun) {
-                    tracing::error!(%error, path = shown, "cannot write the recording; not \
-                                                           recording any more");
-                }
-            })
-            .context("cannot start the thread that writes the recording")?;
+        threads::start("recorder", move || {
+            let _writing: SyncSender<()> = writing;
+            if let Err(error) = write(file, &queue, &has_overrun) {
+                tracing::error!(%error, path = shown, "cannot write the recording; not recording \
+                                                       any more");
+            }
+        })
+        .context("cannot start the thread that writes the recording")?;
         Ok(Recorder {
             lines: Some(lines),
             overrun,

@@ -11,14 +11,15 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use nix::sys::pthread::{Pthread, pthread_kill, pthread_self};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use rustix::io::ioctl_fionread;
 use rustix::net::{Shutdown, SocketFlags, accept_with, shutdown};
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::threads;
 
 /// The signal that interrupts a close. Nothing else sends it to this process.
 const INTERRUPT: Signal = Signal::SIGURG;
@@ -61,9 +62,8 @@ pub fn start() -> io::Result<()> {
     // Only a signal that is caught interrupts anything. It stays caught when this is dropped.
     drop(signal(SignalKind::from_raw(INTERRUPT as i32))?);
     let queue = QUEUE.get_or_init(Queue::default);
-    let named = |name: &str| thread::Builder::new().name(name.to_owned());
-    named("close").spawn(|| queue.close_all())?;
-    named("interrupt").spawn(|| queue.interrupt_all())?;
+    threads::start("close", || queue.close_all())?;
+    threads::start("interrupt", || queue.interrupt_all())?;
     Ok(())
 }
 
@@ -101,6 +101,8 @@ pub async fn uncrowded() {
 
 impl Queue {
     fn close_all(&self) {
+        // It fails only if the set of signals is not in our memory.
+        let _ = SigSet::from(INTERRUPT).thread_unblock();
         let mut state = self.lock();
         loop {
             let Some(socket) = state.waiting.pop_front() else {

@@ -36,5 +36,6 @@ pub mod signals;
 pub mod socket;
 pub mod start_time;
 pub mod streams;
+pub mod threads;
 pub mod transport;
 pub mod users;

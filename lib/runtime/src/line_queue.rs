@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::threads;
+
 /// How much waits to be written, at most: some ten thousand lines, which is a lot to read and
 /// little memory.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -102,9 +104,7 @@ impl LineQueue {
             changed: Condvar::new(),
         }));
         let of_thread = queue.clone();
-        std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || of_thread.work())?;
+        threads::start(name, move || of_thread.work())?;
         let mut queues = QUEUES.lock().unwrap_or_else(PoisonError::into_inner);
         queues.push(queue.clone());
         Ok(queue)

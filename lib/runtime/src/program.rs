@@ -4,6 +4,7 @@
 use anyhow::Context as _;
 
 use crate::exit::{Exit, Fatal};
+use crate::threads;
 
 /// Runs the work on one thread, which was measured to cost half of several.
 ///
@@ -19,6 +20,7 @@ pub fn run(
     let system = |error| Fatal::new(Exit::System, error);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .on_thread_start(threads::block_signals)
         .build()
         .context("cannot start the event loop")
         .map_err(system)?;

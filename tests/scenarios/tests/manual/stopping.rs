@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use scenarios::{Expect as _, Outcome, PATIENCE, Service, Site};
@@ -99,6 +100,49 @@ fn scripts_under_way_and_those_that_wait_are_run_to_their_end_and_read() -> Outc
         assert!(!log.contains("no connection to core"), "{log}");
         assert!(!log.contains("restarting it"), "{log}");
     }
+    Ok(())
+}
+
+/// The names of all threads of a process but the first, and whether each blocks `TERM`.
+fn other_threads(process: u32) -> anyhow::Result<Vec<(String, bool)>> {
+    let mut threads = Vec::new();
+    for task in std::fs::read_dir(format!("/proc/{process}/task"))? {
+        let task = task?;
+        let status = std::fs::read_to_string(task.path().join("status"))?;
+        let field = |name: &str| {
+            let mut lines = status.lines();
+            lines
+                .find_map(|line| line.strip_prefix(name))
+                .map(str::trim)
+        };
+        let blocked = u64::from_str_radix(field("SigBlk:").context("no SigBlk")?, 16)?;
+        let term = 1 << (Signal::TERM.as_raw() - 1);
+        let blocks = blocked & term != 0;
+        if task.file_name() == *process.to_string() {
+            anyhow::ensure!(!blocks, "the event loop of {process} does not receive TERM");
+        } else {
+            threads.push((field("Name:").context("no name")?.to_owned(), blocks));
+        }
+    }
+    Ok(threads)
+}
+
+#[test]
+fn the_event_loop_alone_receives_signals_so_that_a_stop_comes_before_the_end_of_connections()
+-> Outcome {
+    let site = site()?;
+    let record = site.path("record");
+    let service = begin(&site, &["--record", &record.display().to_string()])?;
+    for process in [
+        service.pid(),
+        service.helper_pid("pinger")?.try_into()?,
+        service.helper_pid("scripts")?.try_into()?,
+    ] {
+        let threads = other_threads(process)?;
+        assert!(!threads.is_empty());
+        assert!(threads.iter().all(|(_, blocks)| *blocks), "{threads:?}");
+    }
+    let _gate = open_gate(&site)?;
     Ok(())
 }
 
