@@ -52,6 +52,10 @@ pub(super) struct Late {
     peers: BTreeMap<String, (Instant, Wait)>,
     /// Until when core was suspended, or was not there.
     held: Instant,
+    /// When the pinger came last.
+    pinger: Instant,
+    /// Until when it was suspended last.
+    pinger_stood: Instant,
     /// The database whose peers were looked at last.
     database: Option<Arc<Database>>,
 }
@@ -62,6 +66,8 @@ impl Rule for Late {
             Seen::Stands(Part::Core, until) => self.held = self.held.max(*until),
             Seen::Fault(Fault::Suspend { time }) => self.held = self.held.max(now.at + *time),
             Seen::Slept(_) | Seen::Lives(Part::Core, _) => self.held = self.held.max(now.at),
+            Seen::Lives(Part::Pinger, _) => self.pinger = now.at,
+            Seen::Stands(Part::Pinger, until) => self.pinger_stood = *until,
             Seen::Minute(view) => return self.look(now, view),
             _ => {}
         }
@@ -144,13 +150,16 @@ impl Late {
         }
         // Whether a peer is watched is certain if the database has been in use for a while.
         let held = self.held.max(now.calm.database);
+        let went_on = Some(self.pinger_stood).filter(|at| *at <= now.at);
+        let pinger = self.pinger.max(went_on.unwrap_or_default());
         let late = self.peers.iter().find(|(peer, (since, wait))| {
             let is_watched = database.peer(peer).is_some_and(|it| it.flag("watch"));
             let times = now.records.longest(peer);
             let mut due = (*since).max(held) + wait.longest(times);
             if now.calm.server >= *since {
-                // A ping may have been sent that the server has not read.
-                due = due + times.timeout;
+                // A ping may have been sent that the server has not read. A pinger that was away
+                // sends what was late when it comes, and from then on only the answer is late.
+                due = due.max(pinger) + times.timeout;
             }
             is_watched && due + LATE < now.at
         });
@@ -223,6 +232,20 @@ mod tests {
         ]);
         sight.later(3_600);
         assert_eq!(look(&mut sight, &file), Ok(()));
+    }
+
+    #[test]
+    fn what_a_pinger_sent_when_it_came_to_a_server_that_stands_still_is_waited_for() {
+        let (mut sight, file) = added();
+        sight.later(60);
+        let until = Instant::default() + Duration::from_secs(300);
+        sight.see(Seen::Stands(Part::Server, until)).unwrap();
+        sight.see(Seen::Lives(Part::Pinger, 2)).unwrap();
+        sight.later(17);
+        assert_eq!(look(&mut sight, &file), Ok(()));
+        sight.later(2);
+        let broken = look(&mut sight, &file);
+        assert!(matches!(broken, Err((Promise::NothingLate, _))));
     }
 
     #[test]
