@@ -69,8 +69,11 @@ impl Rule for Alive {
                 }
             }
             Seen::Place(peer, at) => self.of(peer).placed(0, Some(*at), now.at),
+            // A mobile peer is where its latest packet came from, which may have waited for hours.
             Seen::Broadcast(line) => {
-                if let ["NOTE", "ADD", peer, _, _, ip, port] = words(line).as_slice() {
+                if let ["NOTE", "ADD", peer, _, _, ip, port]
+                | ["NOTE", "NEWADDR", peer, _, ip, port] = words(line).as_slice()
+                {
                     let at = format!("{ip}:{port}").parse().ok();
                     self.of(peer).placed(1, at, now.at);
                 }
@@ -212,6 +215,22 @@ mod tests {
         assert_eq!(after("< NOTE KILL p"), None);
         let added = "< NOTE ADD p tripe0 INET 198.18.0.1 4070";
         assert_eq!(after(added), Some(Promise::Alive));
+    }
+
+    #[test]
+    fn a_mobile_peer_that_an_old_packet_moved_keeps_it() {
+        let after = |note: &str| {
+            let mut sight = Sight::new::<Alive>(RECORDS);
+            let place = "198.18.0.1:4070".parse().unwrap();
+            sight.see(Seen::Place("p", place)).unwrap();
+            let added = "NOTE ADD p tripe0 INET 198.18.0.1 4070";
+            sight.see(Seen::Broadcast(added)).unwrap();
+            sight.see(Seen::Broadcast(note)).unwrap();
+            timeout(&mut sight)
+        };
+        assert_eq!(after("NOTE NEWADDR p INET 198.18.0.2 4070"), None);
+        let same = "NOTE NEWADDR p INET 198.18.0.1 4070";
+        assert_eq!(after(same), Some(Promise::Alive));
     }
 
     #[test]
