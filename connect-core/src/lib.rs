@@ -12,6 +12,7 @@ mod database_watch;
 mod driver;
 pub mod endpoints;
 mod event_loop;
+mod for_people;
 mod helper_process;
 mod kept_database;
 pub mod launcher;

@@ -8,6 +8,7 @@ use connect_ipc::control::Counters;
 use connect_ipc::event::{Event, EventKind};
 
 use super::observing::Observing;
+use crate::for_people::ForPeople;
 
 /// How many events are remembered for later observers: more than a screen shows.
 const RECENT: usize = 100;
@@ -19,21 +20,21 @@ const MAX_WORDS: usize = 1024;
 /// The numbering of events, and their time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Events {
-    last: u64,
+    last: ForPeople<u64>,
     /// What the wall clock showed at an instant: milliseconds since 1970.
     clock: (Monotonic, u64),
-    pub(super) counters: Counters,
+    pub(super) counters: ForPeople<Counters>,
     /// The observers.
     pub(super) observing: Observing,
     /// The latest events, with the instant of each.
-    recent: VecDeque<(Monotonic, Event)>,
+    recent: ForPeople<VecDeque<(Monotonic, Event)>>,
 }
 
 impl Events {
     /// The number and time of the next event, whether or not anybody wants it.
     pub(super) fn next(&mut self, now: Monotonic) -> (u64, u64) {
-        self.last += 1;
-        (self.last, self.wall_clock(now))
+        *self.last += 1;
+        (*self.last, self.wall_clock(now))
     }
 
     /// Remembers an event.
@@ -67,7 +68,7 @@ impl Events {
 
     /// The number of the latest event.
     pub(super) const fn last(&self) -> u64 {
-        self.last
+        self.last.0
     }
 
     /// The wall clock shows `millis` at `now`.

@@ -164,7 +164,7 @@ impl Machine {
                     pending: self.scripts.pending(),
                     ..self.events.counters.scripts
                 },
-                ..self.events.counters
+                ..*self.events.counters
             },
             probing: self.probing(),
             state_fault: self.state_file(),

@@ -51,7 +51,7 @@ impl Machine {
     /// How many lines of core's own log are known to be lost.
     #[must_use]
     pub const fn log_lines_lost(&self) -> u64 {
-        self.events.counters.log_lines_lost
+        self.events.counters.0.log_lines_lost
     }
 
     /// What is wrong with the state file, for operators.

@@ -54,7 +54,7 @@ const LAYERS: [(&str, &[Layer]); 2] = [
                 "trace",
             ],
             &["machine", "retry", "secrets"],
-            &["server_run"],
+            &["for_people", "server_run"],
         ],
     ),
 ];

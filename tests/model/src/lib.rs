@@ -12,4 +12,5 @@ mod helper;
 pub mod scope;
 pub mod search;
 mod server;
+mod shared;
 pub mod world;

@@ -2,7 +2,6 @@
 //! The world: who is in it, which steps can come next, and what each does.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use connect_core::machine::{Input as CoreInput, Output as CoreOutput};
 use connect_ifscripts::ledger::{Entry, Origin};
@@ -15,6 +14,7 @@ use crate::core::{Core, Saved};
 use crate::helper::{Helper, child};
 use crate::scope::Limits;
 use crate::server::{Said, Server};
+use crate::shared::{Shared, number};
 
 /// The time of a start does not matter here, since the existing children are known.
 const ORIGIN: Origin = Origin { at: 1, session: 1 };
@@ -84,12 +84,12 @@ pub struct World {
     cores: u64,
     connections: u64,
     pub(crate) server: Server,
-    core: Option<Core>,
-    helper: Option<Helper>,
+    core: Option<Shared<Core>>,
+    helper: Option<Shared<Helper>>,
     connection: Option<Connection>,
-    pub(crate) journal: Vec<Entry>,
+    pub(crate) journal: Shared<Vec<Entry>>,
     /// What core has written for the next one.
-    saved: Option<Saved>,
+    saved: Option<Shared<Saved>>,
     living: BTreeSet<RunId>,
     ended: BTreeSet<RunId>,
     pub(crate) ran: Vec<Start>,
@@ -111,7 +111,7 @@ impl World {
             core: None,
             helper: None,
             connection: None,
-            journal: Vec::new(),
+            journal: Shared::default(),
             saved: None,
             living: BTreeSet::new(),
             ended: BTreeSet::new(),
@@ -124,9 +124,7 @@ impl World {
     /// A number that tells worlds from each other.
     #[must_use]
     pub fn key(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        format!("{self:?}").hash(&mut hasher);
-        hasher.finish()
+        number(self)
     }
 
     /// What must come some time: everything but events and deaths.
@@ -203,7 +201,7 @@ impl World {
             steps.extend(self.core.as_ref().map(|_| Step::CoreDies));
             steps.extend(self.helper.as_ref().map(|_| Step::HelperDies));
             // What no other core will read makes no difference.
-            let state = self.core.as_ref().and_then(Core::state);
+            let state = self.core.as_ref().and_then(|core| core.state());
             let state = state.filter(|_| self.limits.saves > 0);
             steps.extend(state.map(|_| Step::CoreSaves));
         }
@@ -298,16 +296,17 @@ impl World {
             Step::CoreDies => self.core_dies(),
             Step::HelperDies => self.helper_dies(),
             Step::CoreStarts => {
-                let saved = self.saved.clone();
-                self.core = Some(Core::start(self.cores, self.limits, saved));
+                let saved = self.saved.as_deref().cloned();
+                self.core = Some(Core::start(self.cores, self.limits, saved).into());
                 self.cores += 1;
             }
             Step::CoreSaves => {
                 self.limits.saves -= 1;
-                self.saved = self.core.as_ref().and_then(Core::state);
+                let state = self.core.as_ref().and_then(|core| core.state());
+                self.saved = state.map(Shared::from);
             }
             Step::HelperStarts => {
-                self.helper = Some(Helper::start(&self.journal, &self.living));
+                self.helper = Some(Helper::start(&self.journal, &self.living).into());
             }
             Step::CoreConnects => {
                 let run = Some(self.server.run());

@@ -38,6 +38,7 @@ use super::helper::Helper;
 use super::limits::GRACE;
 use super::setups::progress::{PeerSetups, Progress};
 use super::setups::recovery::Recovery;
+use crate::for_people::ForPeople;
 use complaints::Complaints;
 use runs::RunTable;
 use settling::Settling;
@@ -56,7 +57,7 @@ pub(super) struct Scripts {
     /// The children that are not watched yet, in the order in which they will be: most end before.
     unwatched: VecDeque<(Monotonic, RunId, Child)>,
     /// The last scripts that ended, of all peers.
-    recent: VecDeque<EndedRun>,
+    recent: ForPeople<VecDeque<EndedRun>>,
     /// Those that failed when they were last run.
     pub(super) failures: failures::Failures,
     /// The changes of setups without a script that the helper has not acknowledged.
@@ -77,7 +78,7 @@ impl Scripts {
             next_run: started.0,
             owed: BTreeSet::new(),
             unwatched: VecDeque::new(),
-            recent: VecDeque::new(),
+            recent: ForPeople::default(),
             failures: failures::Failures::default(),
             changes: BTreeMap::new(),
             recovery: Recovery::default(),
