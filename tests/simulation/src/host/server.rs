@@ -175,7 +175,15 @@ impl Host {
     pub(crate) fn heal_server<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         self.server.config.faults = Faults::default();
         self.lab(&["ALLOW"], shared);
+        self.write_whole_lines(shared);
+    }
+
+    /// From now on the server does not write in pieces, also if it does not run at this moment; so
+    /// what is on its way to clients does not come so.
+    pub(crate) fn write_whole_lines<W: Watcher>(&mut self, shared: &mut Shared<W>) {
+        self.server.config.faults.write.chunk = 0;
         self.lab(&["WRITE", "chunk=0"], shared);
+        self.hurry_wires(shared);
     }
 
     /// Hands the server an input, and does what it says.
@@ -376,8 +384,7 @@ impl Host {
         }
     }
 
-    /// The server writes in pieces no more, so what is on its way to clients does not come so.
-    pub(crate) fn hurry_wires<W: Watcher>(&mut self, shared: &mut Shared<W>) {
+    fn hurry_wires<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         for (client, wire) in &mut self.wires.open {
             if let Some(at) = wire.to_client.hurry(shared.now) {
                 let step = Step::Bytes(self.id, *client, Way::ToClient);

@@ -78,8 +78,7 @@ impl<W: Watcher> World<W> {
         {
             match &timed.fault {
                 Fault::ServerChunks { .. } => {
-                    host.lab(&["WRITE", "chunk=0"], &mut self.shared);
-                    host.hurry_wires(&mut self.shared);
+                    host.write_whole_lines(&mut self.shared);
                 }
                 Fault::Database {
                     change: DatabaseChange::Unwatched(peer, _),
@@ -113,7 +112,6 @@ impl<W: Watcher> World<W> {
         shared.network.heal();
         for host in &mut self.hosts {
             host.heal_server(shared);
-            host.hurry_wires(shared);
             for part in Part::ALL {
                 host.process(part).kill_after = None;
             }
