@@ -85,6 +85,17 @@ mod tests {
         assert_eq!(loaded.auto(), saved.auto());
     }
 
+    /// As in `saved_state.rs`.
+    #[test]
+    fn the_form_of_the_file_is_as_released() {
+        let released = include_str!("../fixtures/database.json").trim_end();
+        let document: Document = serde_json::from_str(released).unwrap();
+        assert_eq!(document.schema, SCHEMA);
+        assert_eq!(serde_json::to_string(&document).unwrap(), released);
+        let DatabaseCopy(loaded) = document.database;
+        assert!(loaded.peers().eq(database().0.peers()));
+    }
+
     #[test]
     fn one_that_is_the_same_is_not_written_again() {
         let dir = tempfile::tempdir().unwrap();

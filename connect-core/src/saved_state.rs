@@ -298,6 +298,16 @@ mod tests {
         assert!(matches!(keeper.news, Some(WriteNews::StateSaved {})));
     }
 
+    /// The next version must be able to go on with what this one has saved. If this fails, an old
+    /// file would be misunderstood or rejected, and [`SCHEMA`] has to be raised.
+    #[test]
+    fn the_form_of_the_file_is_as_released() {
+        let released = include_str!("../fixtures/core.json").trim_end();
+        let document: Document = serde_json::from_str(released).unwrap();
+        assert_eq!(document.schema, SCHEMA);
+        assert_eq!(serde_json::to_string(&document).unwrap(), released);
+    }
+
     #[test]
     fn what_makes_no_sense_is_an_error_and_nothing_is_nothing() {
         let dir = tempfile::tempdir().unwrap();

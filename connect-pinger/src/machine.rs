@@ -150,9 +150,9 @@ impl Machine {
 
     fn message(&mut self, message: ToPinger, now: Monotonic, out: &mut Vec<Output>) {
         match message {
-            ToPinger::Watch(peers) => {
+            ToPinger::Watch { at, peers } => {
                 for watched in peers {
-                    self.watch(watched, now);
+                    self.watch(watched, at.min(now));
                 }
             }
             ToPinger::Ready {} => self.gate = Gate::Open,
@@ -161,12 +161,13 @@ impl Machine {
                     self.peers.remove(&peer);
                 }
             }
-            ToPinger::Results(results) => {
-                for result in results {
+            ToPinger::Results { at, ended } => {
+                let then = at.min(now);
+                for result in ended {
                     // If the peer was forgotten meanwhile, its result is not needed.
                     if let Some(peer) = self.peers.get_mut(&result.peer) {
                         let (id, seq, result) = (result.peer, result.seq, result.result);
-                        peer.liveness.result(id, seq, result, now);
+                        peer.liveness.result(id, seq, result, then);
                         schedule(&mut self.deadlines, id, &peer.liveness);
                     }
                 }
@@ -178,7 +179,7 @@ impl Machine {
             }
             ToPinger::Sabotage(id) => self.change(id, out, |peer| peer.sabotage(now)),
             ToPinger::Suspend {} => self.gate = Gate::Suspended,
-            ToPinger::Proceed {} => self.proceed(now, out),
+            ToPinger::Proceed { at } => self.proceed(at.min(now), out),
             // Core refuses something that we sent; the link has logged it.
             ToPinger::Error(_) => {}
         }
@@ -339,7 +340,7 @@ mod tests {
 
     fn open(peers: Vec<Watched>) -> Machine {
         let mut machine = Machine::default();
-        hear(&mut machine, ToPinger::Watch(peers), at(0));
+        hear(&mut machine, watch(peers), at(0));
         let deadline = machine.next_deadline();
         assert_eq!(deadline, None, "closed until all peers are named");
         hear(&mut machine, ToPinger::Ready {}, at(0));
@@ -375,12 +376,33 @@ mod tests {
         lists.flatten().collect()
     }
 
+    /// The end of a ping, of which the pinger hears at once.
     fn result(peer: u64, seq: u32, result: PingResult) -> ToPinger {
-        ToPinger::Results(vec![EndedPing {
-            peer: PeerId(peer),
-            seq,
-            result,
-        }])
+        result_at(Monotonic(u64::MAX), peer, seq, result)
+    }
+
+    fn result_at(at: Monotonic, peer: u64, seq: u32, result: PingResult) -> ToPinger {
+        let peer = PeerId(peer);
+        let ended = vec![EndedPing { peer, seq, result }];
+        ToPinger::Results { at, ended }
+    }
+
+    /// The same for peers to be watched.
+    fn watch(peers: Vec<Watched>) -> ToPinger {
+        let at = Monotonic(u64::MAX);
+        ToPinger::Watch { at, peers }
+    }
+
+    #[test]
+    fn what_is_heard_late_leads_to_the_same_deadlines() {
+        for (result, due) in [(PingResult::Reply(1.0), 35), (PingResult::Timeout, 15)] {
+            let mut machine = open(vec![watched(1, 5)]);
+            orders(&mut machine, at(5));
+            // The pinger was suspended meanwhile.
+            hear(&mut machine, result_at(at(15), 1, 1, result), at(100));
+            let deadline = machine.earliest();
+            assert_eq!(deadline, Some(at(due)), "{result:?}");
+        }
     }
 
     #[test]
@@ -440,7 +462,7 @@ mod tests {
         let mut machine = open(vec![watched(1, 5)]);
         orders(&mut machine, at(5));
         hear(&mut machine, ToPinger::Forget(vec![PeerId(1)]), at(6));
-        hear(&mut machine, ToPinger::Watch(vec![watched(2, 7)]), at(6));
+        hear(&mut machine, watch(vec![watched(2, 7)]), at(6));
         hear(&mut machine, result(1, 1, PingResult::Reply(1.0)), at(7));
         assert_eq!(handed_over(&mut machine)[0].statistics.replies, 0);
     }
@@ -479,7 +501,7 @@ mod tests {
         hear(&mut machine, ToPinger::Suspend {}, at(6));
         assert_eq!(machine.next_deadline(), None);
         assert_eq!(orders(&mut machine, at(100)), []);
-        let told = hear(&mut machine, ToPinger::Proceed {}, at(100));
+        let told = hear(&mut machine, ToPinger::Proceed { at: at(100) }, at(100));
         assert_eq!(told, [FromPinger::Proceeding {}]);
         let orders = ordered(&mut machine, at(100));
         let dues: Vec<_> = orders.iter().map(|o| (o.peer.0, o.seq, o.due)).collect();
@@ -497,7 +519,7 @@ mod tests {
             // Each is later than the one before, so none is skipped because its time has passed.
             let due = 10 + change;
             let message = match change % 3 {
-                0 => ToPinger::Watch(vec![watched(id, due)]),
+                0 => watch(vec![watched(id, due)]),
                 1 => ToPinger::CheckNow(vec![PeerId(id)]),
                 _ => {
                     let phase = None;
@@ -505,7 +527,7 @@ mod tests {
                         phase,
                         ..watched(id, 0)
                     };
-                    ToPinger::Watch(vec![changed])
+                    watch(vec![changed])
                 }
             };
             hear(&mut machine, message, at(5));
@@ -573,7 +595,7 @@ mod tests {
                     5 => {
                         let plan = PingPlan { every: 1 + u32::from(step), ..watched(1, 0).plan };
                         let changed = Watched { plan, phase: None, ..watched(peer, 0) };
-                        Some(ToPinger::Watch(vec![changed]))
+                        Some(watch(vec![changed]))
                     }
                     _ => None,
                 };

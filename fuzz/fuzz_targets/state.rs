@@ -80,10 +80,19 @@ fn made_of(bytes: &[u8]) -> Option<State> {
         Some(u64::from_le_bytes(some))
     };
     let [due, since, changed, small] = [word(0)?, word(8)?, word(16)?, word(24)?];
+    let progress = |at: u32| match (small >> at) & 7 {
+        0 => serde_json::json!("found"),
+        1 => serde_json::json!("due"),
+        2 => serde_json::json!({ "ordered": { "first": since, "last": changed } }),
+        3 => serde_json::json!("made"),
+        4 => serde_json::json!("no-script"),
+        5 => serde_json::json!("never-started"),
+        _ => serde_json::json!("idle"),
+    };
     let peer = |name: &str| {
         serde_json::json!({
             "name": name,
-            "configured": small & 1 == 0,
+            "setups": { "interface": progress(44), "connection": progress(47), "hooks": progress(50) },
             "algorithms": small & 3,
             "adoption": {
                 "phase": {
@@ -107,6 +116,17 @@ fn made_of(bytes: &[u8]) -> Option<State> {
         "started-up": small & 4 == 0,
         "algorithms": [[["cipher", "x"]]],
         "peers": [peer("a"), peer("c"), peer("a")],
+        "failed-scripts": [
+            { "peer": "b", "at": since, "kind": "ifup", "end": { "exited": small as i32 }, "output": [] },
+        ],
+        "departures": [
+            ["b", { "at": due, "reason": if small & 8 == 0 { "left" } else { "server" }, "address": "INET" }],
+            ["c", { "at": changed, "reason": "silence", "pings": small as u32, "has-answered": true }],
+        ],
+        "revivals": [
+            { "name": "b", "stage": { "waiting": due }, "failures": small as u32, "id": since },
+            { "name": "a", "stage": if small & 16 == 0 { "adding" } else { "added" }, "failures": 1, "id": 0 },
+        ],
     }))
     .ok()
 }

@@ -12,7 +12,7 @@ use connect_ipc::control::PeerState;
 use connect_ipc::event::UpReason;
 use connect_ipc::pinger::PingPhase;
 use connect_ipc::statistics::PingStatistics;
-use connect_liveness::Liveness;
+use connect_liveness::{EarlyCheck, Liveness};
 use connect_policy::pinging::PingKind;
 use peerdb::{Database, Record};
 use serde::{Deserialize, Serialize};
@@ -43,6 +43,8 @@ pub(super) struct Adoption {
     pub voids: u8,
     /// Whether core has seen that the peer was added, so that no earlier core has known it.
     pub is_new: bool,
+    /// A check that was to begin at once while there was no pinger.
+    pub untold: Option<EarlyCheck>,
     pub history: History,
 }
 
@@ -470,8 +472,8 @@ impl PeerTable {
         }
     }
 
-    /// The adoption of the peer of that number, to change anything except the state of its checks:
-    /// see [`PeerTable::judge`].
+    /// The adoption of the peer of that number, to change anything but whether the peer is down,
+    /// of which the table keeps count: see [`PeerTable::judge`].
     pub(super) fn adoption_mut(&mut self, id: PeerId) -> Option<&mut Adoption> {
         self.get_mut(id)?.adoption.as_deref_mut()
     }

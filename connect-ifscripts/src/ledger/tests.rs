@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The ledger, case by case.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
@@ -8,6 +9,7 @@ use super::*;
 use connect_ipc::frame::MAX_FRAME;
 use connect_ipc::scripts::{Command, ScriptKind};
 use connect_ipc::setup::{Made, Pair};
+use connect_runtime::scripts_journal::{Header, SCHEMA};
 
 fn key(peer: &str) -> SetupKey {
     SetupKey {
@@ -75,6 +77,34 @@ fn has_never_started(ledger: &Ledger) -> (Option<RunId>, bool) {
         Some(SetupState::Made(made)) => (made.run, made.never_started),
         other => panic!("{other:?}"),
     }
+}
+
+/// The next version must be able to go on with what this one has noted. If this fails, an old
+/// journal would be misunderstood or rejected, and `SCHEMA` has to be raised.
+#[test]
+fn the_form_of_the_journal_is_as_released() {
+    let mut lines = include_str!("../../fixtures/journal-1").lines();
+    let header: Header = serde_json::from_str(lines.next().unwrap()).unwrap();
+    assert_eq!(header.schema, SCHEMA);
+    let mut found = BTreeSet::new();
+    for line in lines {
+        let entry: Entry = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&entry).unwrap(), line);
+        // A new variant does not compile until it is listed, and then needs a line.
+        found.insert(match entry {
+            Entry::Ordered(_) => "ordered",
+            Entry::Adopted(_) => "adopted",
+            Entry::Setup(_) => "setup",
+            Entry::Starting { .. } => "starting",
+            Entry::Started { .. } => "started",
+            Entry::Survives { .. } => "survives",
+            Entry::Ended { .. } => "ended",
+            Entry::Failures(_) => "failures",
+            Entry::Settled(_) => "settled",
+            Entry::Kept(_) => "kept",
+        });
+    }
+    assert_eq!(found.len(), 10, "{found:?}");
 }
 
 #[test]

@@ -213,6 +213,7 @@ impl EncodedReply {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Monotonic;
     use crate::pinger::{EndedPing, FromPinger, PingResult, ToPinger};
     use crate::scripts::{Ended, FromScripts, ToScripts};
     use crate::{PeerId, RunId};
@@ -240,24 +241,27 @@ mod tests {
 
     #[test]
     fn messages_are_kebab_case_json_objects_on_one_line() {
-        let results = ToPinger::Results(vec![
-            EndedPing {
-                peer: PeerId(1),
-                seq: 2,
-                result: PingResult::Reply(1.5),
-            },
-            EndedPing {
-                peer: PeerId(2),
-                seq: 9,
-                result: PingResult::Timeout,
-            },
-        ]);
+        let results = ToPinger::Results {
+            at: Monotonic(5),
+            ended: vec![
+                EndedPing {
+                    peer: PeerId(1),
+                    seq: 2,
+                    result: PingResult::Reply(1.5),
+                },
+                EndedPing {
+                    peer: PeerId(2),
+                    seq: 9,
+                    result: PingResult::Timeout,
+                },
+            ],
+        };
         assert_eq!(
             text(&results),
-            "{\"results\":[[1,2,{\"reply\":1.5}],[2,9,\"timeout\"]]}\n"
+            "{\"results\":{\"at\":5,\"ended\":[[1,2,{\"reply\":1.5}],[2,9,\"timeout\"]]}}\n"
         );
-        let spelt_out = r#"{"results":[{"peer":1,"seq":2,"result":{"reply":1.5}},
-                                       {"result":"timeout","peer":2,"seq":9}]}"#;
+        let spelt_out = r#"{"results":{"ended":[{"peer":1,"seq":2,"result":{"reply":1.5}},
+                                       {"result":"timeout","peer":2,"seq":9}],"at":5}}"#;
         assert_eq!(decode::<ToPinger>(spelt_out).unwrap(), results);
         assert_eq!(text(&ToPinger::Ready {}), "{\"ready\":{}}\n");
         let ended = FromScripts::Ended {

@@ -117,19 +117,30 @@ impl Serialize for EndedPing {
     }
 }
 
-/// From core to the pinger.
+/// From core to the pinger. `at` is when core has done the same to its own copies: if the pinger
+/// did not run for a time, it hears of it later, and both must come to the same deadlines.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToPinger {
     /// Watch these peers, or change their plans.
-    Watch(Vec<Watched>),
+    Watch {
+        /// When.
+        at: Monotonic,
+        /// The peers.
+        peers: Vec<Watched>,
+    },
     /// All peers have been named; begin. Peers of an earlier core that were not named no longer
     /// exist.
     Ready {},
     /// Stop watching these peers.
     Forget(Vec<PeerId>),
     /// Pings have ended.
-    Results(Vec<EndedPing>),
+    Results {
+        /// When the last of them did.
+        at: Monotonic,
+        /// These.
+        ended: Vec<EndedPing>,
+    },
     /// Check these peers at once: after what happened they may answer again.
     CheckNow(Vec<PeerId>),
     /// Ignore the peer's replies until it was declared unreachable, and check it at once.
@@ -138,7 +149,10 @@ pub enum ToPinger {
     /// void.
     Suspend {},
     /// The server is back. The pinger answers with [`FromPinger::Proceeding`].
-    Proceed {},
+    Proceed {
+        /// When core has heard of it.
+        at: Monotonic,
+    },
     /// The other side sent something malformed.
     Error(String),
 }

@@ -33,8 +33,7 @@ pub struct ServerRun {
 pub struct SetupKey {
     /// The peer.
     pub peer: String,
-    /// Whose setup it is. Its name in messages and in the journal is older than hooks are.
-    #[serde(rename = "lane")]
+    /// The pair of scripts whose setup it is.
     pub pair: Pair,
 }
 

@@ -126,7 +126,7 @@ fn messages_to_the_pinger() {
         ToPinger: Watch, Ready, Forget, Results, CheckNow, Sabotage, Suspend, Proceed, Error
     );
     let results = messages.iter().flat_map(|message| match message {
-        ToPinger::Results(results) => results.clone(),
+        ToPinger::Results { ended, .. } => ended.clone(),
         _ => Vec::new(),
     });
     let outcomes: Vec<PingResult> = results.map(|result| result.result).collect();

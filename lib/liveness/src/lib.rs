@@ -8,7 +8,9 @@
 
 pub mod backoff;
 mod catch_up;
+mod early_check;
 mod liveness;
 
 pub use catch_up::CatchUp;
+pub use early_check::EarlyCheck;
 pub use liveness::{Judgement, Liveness, Meaning};

@@ -173,8 +173,8 @@ impl Core {
     fn tell_pinger(&mut self) {
         for output in &self.out {
             match output {
-                Output::ToPinger(_, ToPinger::Watch(watched)) => {
-                    for peer in watched {
+                Output::ToPinger(_, ToPinger::Watch { peers, .. }) => {
+                    for peer in peers {
                         let last = peer.phase.map_or(0, |phase| phase.last_seq);
                         self.watched = Some((peer.peer, last));
                     }
@@ -184,7 +184,7 @@ impl Core {
             }
         }
         let proceeds =
-            |output: &Output| matches!(output, Output::ToPinger(_, ToPinger::Proceed {}));
+            |output: &Output| matches!(output, Output::ToPinger(_, ToPinger::Proceed { .. }));
         if self.out.iter().any(proceeds) {
             self.out.retain(|output| !proceeds(output));
             self.hear(Input::Pinger(PINGER, FromPinger::Proceeding {}));

@@ -103,6 +103,7 @@ impl Machine {
             noted: None,
             voids: 0,
             is_new: false,
+            untold: None,
             history: History {
                 since: self.now,
                 ..History::default()
@@ -164,7 +165,7 @@ impl Machine {
             })
         });
         for watched in watched {
-            self.pinger.outbox.watch(watched);
+            self.pinger.outbox.watch(watched, self.now);
         }
     }
 }

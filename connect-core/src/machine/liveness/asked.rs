@@ -9,8 +9,9 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::control::{Reply, ServerLink};
-use connect_ipc::pinger::{PingOutcome, PingResult, ToPinger};
+use connect_ipc::pinger::{PingOutcome, PingResult};
 use connect_ipc::probing::OverdueCause;
+use connect_liveness::EarlyCheck;
 
 use crate::machine::requester::OperatorRequest;
 use crate::machine::{ConnectionId, Machine};
@@ -23,12 +24,7 @@ impl Machine {
             Err(failure) => return self.refuse_ping(request, &failure),
         };
         self.pinger.asked.add(id, request);
-        let now = self.now;
-        if let Some(adoption) = self.peers.adoption_mut(id) {
-            adoption.liveness.check_now(now);
-            self.tell_pinger(ToPinger::CheckNow(vec![id]));
-            self.note_owed(id);
-        }
+        self.check_early(id, EarlyCheck::Usual);
     }
 
     /// The peer to be pinged, or the words that say why it cannot be.

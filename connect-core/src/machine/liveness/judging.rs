@@ -4,8 +4,8 @@
 use connect_ipc::PeerId;
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::event::{EventKind, EventName};
-use connect_ipc::pinger::{EndedPing, PingResult, ToPinger};
-use connect_liveness::{Judgement, Meaning};
+use connect_ipc::pinger::{EndedPing, PingResult};
+use connect_liveness::{EarlyCheck, Judgement, Meaning};
 use connect_policy::pinging::is_dynamic;
 use tripe_admin::Failure;
 
@@ -67,7 +67,7 @@ impl Machine {
         }
         match next_check {
             Some(due) => self.pinger.outbox.expected_result(ended, due, self.now),
-            None => self.pinger.outbox.urgent_result(ended),
+            None => self.pinger.outbox.urgent_result(ended, self.now),
         }
     }
 
@@ -178,28 +178,17 @@ impl Machine {
     /// When new keys are agreed with a peer that is down, it may answer again: checks it at once,
     /// without waiting for the end of the pause.
     pub(in crate::machine) fn check_now_if_down(&mut self, name: &str) {
-        let now = self.now;
-        if let Some(id) = self.peers.find(name)
-            && let Some(adoption) = self.peers.adoption_mut(id)
-            && adoption.liveness.phase().failed_checks > 0
-        {
-            adoption.liveness.check_now(now);
-            self.tell_pinger(ToPinger::CheckNow(vec![id]));
-            self.note_owed(id);
+        let id = self.peers.find(name);
+        let adoption = id.and_then(|id| self.peers.get(id)?.adoption());
+        let is_down = adoption.is_some_and(|it| it.liveness.phase().failed_checks > 0);
+        if is_down && let Some(id) = id {
+            self.check_early(id, EarlyCheck::Usual);
         }
     }
 
     /// Makes an adopted peer appear unreachable; `false` if the peer is not adopted.
     pub(in crate::machine) fn sabotage(&mut self, name: &str) -> bool {
-        let Some(id) = self.peers.find(name) else {
-            return false;
-        };
-        let Some(adoption) = self.peers.adoption_mut(id) else {
-            return false;
-        };
-        adoption.liveness.sabotage(self.now);
-        self.tell_pinger(ToPinger::Sabotage(id));
-        self.note_owed(id);
-        true
+        let id = self.peers.find(name);
+        id.is_some_and(|id| self.check_early(id, EarlyCheck::Sabotaged))
     }
 }

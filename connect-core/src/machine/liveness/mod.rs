@@ -11,6 +11,7 @@
 pub(super) mod adoption;
 mod asked;
 mod asked_pings;
+mod early_check;
 mod judging;
 mod outbox;
 mod owed;

@@ -48,36 +48,46 @@ impl Outbox {
     }
 
     /// Adds a peer to be watched.
-    pub(super) fn watch(&mut self, watched: Watched) {
+    pub(super) fn watch(&mut self, watched: Watched, now: Monotonic) {
         self.urgent = true;
         match self.messages.last_mut() {
-            Some(ToPinger::Watch(list)) if list.len() < ITEMS_PER_FRAME => list.push(watched),
-            _ => self.messages.push(ToPinger::Watch(vec![watched])),
+            Some(ToPinger::Watch { at, peers }) if *at == now && peers.len() < ITEMS_PER_FRAME => {
+                peers.push(watched);
+            }
+            _ => self.messages.push(ToPinger::Watch {
+                at: now,
+                peers: vec![watched],
+            }),
         }
     }
 
     /// Adds a result after which the pinger has to act.
-    pub(super) fn urgent_result(&mut self, ended: EndedPing) {
-        self.result(ended);
+    pub(super) fn urgent_result(&mut self, ended: EndedPing, now: Monotonic) {
+        self.result(ended, now);
         self.urgent = true;
     }
 
     /// Adds an expected reply, after which the peer is due at `due`.
     pub(super) fn expected_result(&mut self, ended: EndedPing, due: Monotonic, now: Monotonic) {
         let until = *self.until.get_or_insert(now + REST);
-        let full = self.result(ended) >= ITEMS_PER_FRAME;
+        let full = self.result(ended, now) >= ITEMS_PER_FRAME;
         self.urgent |= self.leaving || full || due <= until;
     }
 
     /// Adds a result, and returns how many its message now has.
-    fn result(&mut self, ended: EndedPing) -> usize {
+    fn result(&mut self, result: EndedPing, now: Monotonic) -> usize {
         match self.messages.last_mut() {
-            Some(ToPinger::Results(list)) if list.len() < ITEMS_PER_FRAME => {
-                list.push(ended);
-                list.len()
+            // Those that wait have waited for no time that matters.
+            Some(ToPinger::Results { at, ended }) if ended.len() < ITEMS_PER_FRAME => {
+                *at = now;
+                ended.push(result);
+                ended.len()
             }
             _ => {
-                self.messages.push(ToPinger::Results(vec![ended]));
+                self.messages.push(ToPinger::Results {
+                    at: now,
+                    ended: vec![result],
+                });
                 1
             }
         }
@@ -129,8 +139,11 @@ mod tests {
         }
     }
 
-    fn results(peers: &[u64]) -> ToPinger {
-        ToPinger::Results(peers.iter().copied().map(reply).collect())
+    fn results(at: Monotonic, peers: &[u64]) -> ToPinger {
+        ToPinger::Results {
+            at,
+            ended: peers.iter().copied().map(reply).collect(),
+        }
     }
 
     #[test]
@@ -142,7 +155,10 @@ mod tests {
         outbox.expected_result(reply(2), DUE, later);
         assert_eq!(outbox.take_due(later), None);
         assert_eq!(outbox.deadline(), Some(NOW + REST));
-        assert_eq!(outbox.take_due(NOW + REST).unwrap(), [results(&[1, 2])]);
+        assert_eq!(
+            outbox.take_due(NOW + REST).unwrap(),
+            [results(later, &[1, 2])]
+        );
         assert_eq!(outbox.deadline(), None);
         assert_eq!(outbox.take_due(NOW + REST), None);
     }
@@ -155,17 +171,17 @@ mod tests {
         outbox.expected_result(reply(2), DUE, NOW);
         let all = outbox.take_due(NOW).unwrap();
         let forget = ToPinger::Forget(vec![PeerId(1)]);
-        assert_eq!(all, [results(&[1]), forget, results(&[2])]);
+        assert_eq!(all, [results(NOW, &[1]), forget, results(NOW, &[2])]);
         outbox.expected_result(reply(3), DUE, NOW);
-        outbox.urgent_result(reply(4));
-        assert_eq!(outbox.take_due(NOW).unwrap(), [results(&[3, 4])]);
+        outbox.urgent_result(reply(4), NOW);
+        assert_eq!(outbox.take_due(NOW).unwrap(), [results(NOW, &[3, 4])]);
     }
 
     #[test]
     fn a_reply_does_not_wait_beyond_the_next_check() {
         let mut outbox = Outbox::default();
         outbox.expected_result(reply(1), NOW + REST / 2, NOW);
-        assert_eq!(outbox.take_due(NOW).unwrap(), [results(&[1])]);
+        assert_eq!(outbox.take_due(NOW).unwrap(), [results(NOW, &[1])]);
     }
 
     #[test]
@@ -173,9 +189,9 @@ mod tests {
         let mut outbox = Outbox::default();
         outbox.expected_result(reply(1), DUE, NOW);
         outbox.leave();
-        assert_eq!(outbox.take_due(NOW).unwrap(), [results(&[1])]);
+        assert_eq!(outbox.take_due(NOW).unwrap(), [results(NOW, &[1])]);
         outbox.expected_result(reply(2), DUE, NOW);
-        assert_eq!(outbox.take_due(NOW).unwrap(), [results(&[2])]);
+        assert_eq!(outbox.take_due(NOW).unwrap(), [results(NOW, &[2])]);
     }
 
     #[test]

@@ -120,10 +120,15 @@ impl Machine {
                 continue;
             }
             let (is_from_state, now) = (self.pinger.from_state.contains(id), self.now);
+            let untold = peer.adoption().and_then(|adoption| adoption.untold);
             self.peers.judge(*id, |liveness| {
                 if is_from_state || liveness.is_untouched() {
                     let (plan, phase) = (*liveness.plan(), known.phase);
                     *liveness = Liveness::carried_on(plan, phase, known.statistics, now);
+                    // This came after all that the pinger remembers.
+                    if let Some(check) = untold {
+                        check.begin(liveness, now);
+                    }
                 }
             });
         }
@@ -133,6 +138,9 @@ impl Machine {
             self.pinger.remembered.clear();
         }
         for id in &ids {
+            if let Some(adoption) = self.peers.adoption_mut(*id) {
+                adoption.untold = None;
+            }
             self.note_owed(*id);
         }
         self.watch(&ids, WatchAs::New);
@@ -155,7 +163,7 @@ impl Machine {
         }
         if self.pinger.helper.ready().is_some() {
             self.pinger.queue.await_proceeding();
-            self.tell_pinger(ToPinger::Proceed {});
+            self.tell_pinger(ToPinger::Proceed { at: self.now });
         }
     }
 }

@@ -60,7 +60,7 @@ impl Machine {
         {
             peer.outcome.told = UpDown::Unreachable;
             let name = peer.name().to_owned();
-            tracing::info!(peer = name, "{name} is down: it does not answer");
+            tracing::warn!(peer = name, "{name} is down: it does not answer");
             self.tell_down(&name, DownReason::Unreachable);
         }
     }

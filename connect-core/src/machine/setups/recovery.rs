@@ -202,15 +202,19 @@ impl Recovery {
             now: Now::Absent,
         });
         // Any later peer of this name is another one.
-        cause.now = Now::Another;
+        let before = std::mem::replace(&mut cause.now, Now::Another);
         for pair in Pair::ALL {
             let known = cause.past.get_mut(pair);
             if matches!(known, Past::Nothing | Past::Due) {
                 *known = *past.get(pair);
             }
         }
-        // If several were added and removed, the first is the one that was set up.
-        cause.remains.get_or_insert(remains);
+        match &mut cause.remains {
+            None => cause.remains = Some(remains),
+            Some(known) if before == Now::Same => known.complete(remains),
+            // If several were added and removed, the first is the one that was set up.
+            Some(_) => {}
+        }
     }
 
     /// A decision is made: returns what was known.

@@ -37,4 +37,12 @@ impl Remains {
             occasion: None,
         }
     }
+
+    /// Takes over what has become known of the peer since, until it was gone.
+    pub(super) fn complete(&mut self, later: Remains) {
+        self.algorithms = self.algorithms.take().or(later.algorithms);
+        self.ifname = self.ifname.take().or(later.ifname);
+        self.address = self.address.take().or(later.address);
+        self.occasion = self.occasion.take().or(later.occasion);
+    }
 }

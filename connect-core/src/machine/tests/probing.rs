@@ -57,7 +57,7 @@ fn tag(line: &str) -> &str {
 fn results(rig: &mut Rig) -> Vec<PingResult> {
     rig.wait(Duration::from_millis(200));
     let told = rig.to_pinger.drain(..).filter_map(|message| match message {
-        ToPinger::Results(list) => Some(list),
+        ToPinger::Results { ended, .. } => Some(ended),
         _ => None,
     });
     told.flatten().map(|result| result.result).collect()

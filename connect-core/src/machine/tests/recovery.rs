@@ -116,6 +116,24 @@ fn what_is_stopped_before_it_started_is_not_undone_though_it_was_told_as_made() 
 }
 
 #[test]
+fn a_peer_that_goes_before_the_script_helper_comes_is_brought_down_with_what_the_server_said() {
+    let mut rig = Rig::alone(&records(PAIRS), false);
+    rig.meet(&["p"]);
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    rig.scripts_come();
+    rig.answer_all();
+    let ordered = rig.ordered();
+    let names: Vec<&str> = ordered.iter().map(|run| run.kind.name()).collect();
+    assert_eq!(names, ["ifdown"]);
+    let mut variables = ordered[0].environment.iter();
+    assert!(
+        variables.any(|(name, _)| name.starts_with("A_")),
+        "{ordered:?}"
+    );
+}
+
+#[test]
 fn an_operators_ifup_does_not_pass_for_the_one_that_is_due() {
     let refused = |rig: &mut Rig| {
         let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);

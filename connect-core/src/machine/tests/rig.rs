@@ -219,7 +219,7 @@ impl Rig {
         for connection in std::mem::take(&mut self.unread) {
             self.feed(Input::Drained(connection));
         }
-        let proceeds = |message: &&ToPinger| matches!(message, ToPinger::Proceed {});
+        let proceeds = |message: &&ToPinger| matches!(message, ToPinger::Proceed { .. });
         let told = self.to_pinger.get(before..).unwrap_or_default();
         for _ in 0..told.iter().filter(proceeds).count() {
             if !self.slow_pinger {
@@ -476,7 +476,7 @@ impl Rig {
             .to_pinger
             .drain(..)
             .filter_map(|message| match message {
-                ToPinger::Watch(list) => Some(list),
+                ToPinger::Watch { peers, .. } => Some(peers),
                 _ => None,
             });
         told.flatten().collect()

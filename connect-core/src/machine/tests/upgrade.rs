@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::Request;
 use connect_ipc::event::{EventKind, Removal};
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered, Watched};
 use connect_ipc::scripts::FromScripts;
@@ -253,6 +254,28 @@ fn a_pinger_that_has_outlived_the_core_knows_better_whenever_it_comes() {
     let again = late.watched();
     let p = again.iter().find(|watched| watched.name == "p").unwrap();
     assert_eq!(p.statistics.replies, 10);
+}
+
+#[test]
+fn what_was_asked_before_the_pinger_came_outlasts_what_the_pinger_remembers() {
+    let begin: [fn(&mut Rig); 2] = [
+        |_| (),
+        // What the state says is older than what the pinger remembers.
+        |rig| rig.inherit(left_by(&mut first())),
+    ];
+    for begin in begin {
+        let mut rig = Rig::alone(&records(), true);
+        begin(&mut rig);
+        rig.join(&["p", "q"]);
+        let words = ["sabotage", "p"].map(str::to_owned).to_vec();
+        rig.request(2, 4, Request::Submit { words });
+        knowing_pinger_comes(&mut rig);
+        let list = rig.watched();
+        let p = list.iter().find(|watched| watched.name == "p").unwrap();
+        assert_eq!(p.statistics.replies, 9);
+        let phase = p.phase.unwrap();
+        assert!(phase.sabotaged && phase.due <= rig.now, "{phase:?}");
+    }
 }
 
 #[test]

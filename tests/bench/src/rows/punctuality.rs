@@ -162,7 +162,11 @@ fn simulate(peers: u64, periods: u64) -> anyhow::Result<u64> {
         }),
         statistics: PingStatistics::default(),
     });
-    for message in [ToPinger::Watch(watched.collect()), ToPinger::Ready {}] {
+    let watch = ToPinger::Watch {
+        at: Monotonic(0),
+        peers: watched.collect(),
+    };
+    for message in [watch, ToPinger::Ready {}] {
         machine.handle(Input::Core(message), Monotonic(0), &mut out);
     }
     let mut worst = 0;
@@ -191,7 +195,11 @@ fn simulate(peers: u64, periods: u64) -> anyhow::Result<u64> {
             });
         }
         let answered = now + Duration::from_millis(5);
-        machine.handle(Input::Core(ToPinger::Results(results)), answered, &mut out);
+        let results = ToPinger::Results {
+            at: answered,
+            ended: results,
+        };
+        machine.handle(Input::Core(results), answered, &mut out);
     }
     Ok(worst)
 }

@@ -207,7 +207,7 @@ mod tests {
         let lines = [
             r#"{"ordered":{"run":7,"peer":"p","kind":"connect","command":{"shell":"x"},
                 "environment":[],"limit":null}}"#,
-            r#"{"setup":{"number":7,"setup":{"peer":"p","lane":"connection","state":{"made":{
+            r#"{"setup":{"number":7,"setup":{"peer":"p","pair":"connection","state":{"made":{
                 "server":null,"interface":"","address":"","algorithms":[],"record":[],"run":7}}}}}"#,
             r#"{"started":{"run":7,"child":{"pid":9,"start-time":3}}}"#,
         ];

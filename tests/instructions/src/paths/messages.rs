@@ -105,13 +105,17 @@ fn phase() -> PingPhase {
 }
 
 fn watch() -> ToPinger {
-    ToPinger::Watch(vec![Watched {
+    let watched = Watched {
         peer: PeerId(1),
         name: "peer-00001".to_owned(),
         plan: PLAN,
         phase: Some(phase()),
         statistics: statistics(),
-    }])
+    };
+    ToPinger::Watch {
+        at: NOW,
+        peers: vec![watched],
+    }
 }
 
 fn results() -> ToPinger {
@@ -120,7 +124,10 @@ fn results() -> ToPinger {
         seq: 1000,
         result: PingResult::Reply(12.5),
     };
-    ToPinger::Results((1000..1010).map(result).collect())
+    ToPinger::Results {
+        at: NOW,
+        ended: (1000..1010).map(result).collect(),
+    }
 }
 
 fn forget() -> ToPinger {

@@ -155,7 +155,7 @@ pub(super) fn joined(now: Monotonic) -> Turns {
 
 fn watched(told: Vec<ToPinger>) -> Vec<Watched> {
     let lists = told.into_iter().filter_map(|message| match message {
-        ToPinger::Watch(list) => Some(list),
+        ToPinger::Watch { peers, .. } => Some(peers),
         _ => None,
     });
     lists.flatten().collect()
@@ -187,7 +187,10 @@ fn pinger(times: u32) -> anyhow::Result<()> {
                 continue;
             };
             done += u32::try_from(orders.len())?;
-            let results = ToPinger::Results(orders.iter().map(answer).collect());
+            let results = ToPinger::Results {
+                at: now,
+                ended: orders.iter().map(answer).collect(),
+            };
             machine.handle(pinger_machine::Input::Core(results), now, &mut out);
         }
     }

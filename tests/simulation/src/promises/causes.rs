@@ -317,8 +317,12 @@ impl Causes {
                     }
                     return Ok(());
                 }
+                // An operator who has applied changes is a cause for each peer, so one of its own
+                // comes first: it says what is to follow.
+                let open = self.open(peer);
+                let has_moved = open.kill == 0 && open.moves;
                 let is_wanted = self.takes(peer, |open| &mut open.kill);
-                if is_wanted == Want::Own {
+                if is_wanted == Want::Own && !has_moved {
                     return Ok(());
                 }
                 if self.moves(peer) {
@@ -424,6 +428,8 @@ mod tests {
     use super::super::testing::{CORE, Sight, plan};
     use super::*;
     use crate::seen::Who;
+    use connect_core::machine::ConnectionId;
+    use connect_ipc::control::Envelope;
 
     const ADD: &str = "> ADD -background c0.0 -keepalive 10 p INET 198.18.0.1 4070";
 
@@ -515,6 +521,30 @@ mod tests {
         let causes = Some(Promise::Causes);
         assert_eq!(added_again(&[], true), causes, "once for each lookup");
         assert_eq!(added_again(&[], false), causes, "it stays dead");
+    }
+
+    #[test]
+    fn a_peer_that_was_removed_to_be_added_elsewhere_comes_back_though_the_connection_is_lost() {
+        let record: &[(&str, &[(&str, &str)])] = &[("p", &[("when-dead", "retry")])];
+        let mut plan = plan(record, Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        for applied in [false, true] {
+            let mut sight = Sight::of::<Causes>(&plan);
+            if applied {
+                let envelope = Envelope {
+                    id: 1,
+                    request: Request::ApplyChanges {},
+                };
+                sight.see(Seen::Asked(ConnectionId(1), &envelope)).unwrap();
+            }
+            let found = Found::Addresses(vec![[198, 18, 0, 9].into()]);
+            sight.see(Seen::LookedUp("p", &found)).unwrap();
+            let killed = sight.lines(&["> KILL p", "< NOTE KILL p", "< OK"]);
+            assert_eq!(killed, None);
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+            assert_eq!(sight.lines(&["> LIST", "< OK", ADD]), None, "{applied}");
+        }
     }
 
     #[test]

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Checks that come before they are due, since something has happened or somebody has asked.
+
+use connect_ipc::PeerId;
+use connect_ipc::pinger::ToPinger;
+use connect_liveness::EarlyCheck;
+
+use crate::machine::Machine;
+
+impl Machine {
+    /// Checks a peer at once; `false` if it is not adopted.
+    pub(super) fn check_early(&mut self, id: PeerId, check: EarlyCheck) -> bool {
+        let has_pinger = self.pinger.helper.ready().is_some();
+        let Some(adoption) = self.peers.adoption_mut(id) else {
+            return false;
+        };
+        check.begin(&mut adoption.liveness, self.now);
+        if !has_pinger {
+            // The figures that the next pinger remembers may replace those of core.
+            adoption.untold = adoption.untold.max(Some(check));
+        }
+        self.tell_pinger(match check {
+            EarlyCheck::Usual => ToPinger::CheckNow(vec![id]),
+            EarlyCheck::Sabotaged => ToPinger::Sabotage(id),
+        });
+        self.note_owed(id);
+        true
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A check that begins before it is due, since something has happened or somebody has asked.
+
+use connect_ipc::clock::Monotonic;
+
+use crate::Liveness;
+
+/// A check that is to begin at once.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub enum EarlyCheck {
+    /// As any other.
+    Usual,
+    /// Replies count as lost until the peer has become unreachable (command `sabotage`).
+    Sabotaged,
+}
+
+impl EarlyCheck {
+    /// Has it begin, as [`Liveness::check_now`] or [`Liveness::sabotage`].
+    pub fn begin(self, liveness: &mut Liveness, now: Monotonic) {
+        match self {
+            EarlyCheck::Usual => liveness.check_now(now),
+            EarlyCheck::Sabotaged => liveness.sabotage(now),
+        }
+    }
+}
