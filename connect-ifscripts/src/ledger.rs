@@ -111,7 +111,9 @@ pub enum Stage {
 pub struct Origin {
     /// The present, in clock ticks since boot, as the system gives the start time of a process.
     pub at: u64,
-    /// The session of the helper. Its child leads a process group and so can never leave it.
+    /// The session of the helper. Its child leads a process group, and the leader of a process
+    /// group cannot begin another session. So the child stays in this session unless it moves to
+    /// another process group first.
     pub session: i32,
 }
 

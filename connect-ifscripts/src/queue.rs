@@ -41,7 +41,8 @@ struct Pool {
     busy: usize,
     /// How many may be under way.
     bound: usize,
-    /// Whether a run waits only for a place, at every moment since this began.
+    /// True from the moment when all places are taken and a run could start otherwise, until no
+    /// such run waits. A place that is free for a moment does not change it.
     full: bool,
 }
 
@@ -131,8 +132,9 @@ impl Queues {
         self.pools.interface.waiting + self.pools.connection.waiting
     }
 
-    /// Whether, at every moment since this began, a run of this lane has waited only for a place. A
-    /// place that is free for a moment does not change it, so it does not change with each run.
+    /// Whether runs of this lane wait only for a place: true from the moment when all places are
+    /// taken and a run could start otherwise, until no such run waits. A place that is free for a
+    /// moment does not change it, so it does not change with each run.
     pub(crate) const fn is_full(&self, lane: Lane) -> bool {
         self.pools.get(lane).full
     }

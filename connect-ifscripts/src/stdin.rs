@@ -14,7 +14,7 @@ use tracing::warn;
 
 use crate::journal::Directory;
 
-/// The name of a descriptor of an anonymous file in `/proc`, less the name of the file.
+/// What stands before and after the name of an anonymous file where `/proc` shows its descriptor.
 const ANONYMOUS: (&str, &str) = ("/memfd:", " (deleted)");
 
 /// Gives this process, and so each script, nothing to read.

@@ -69,17 +69,18 @@ pub(super) const EVENTS_UNREAD: usize = 512 * 1024;
 /// connection that finds no slot is not read.
 pub(super) const SLOTS: usize = 16;
 
-/// Messages of one user.
+/// How many messages of one user core reads.
 pub(super) const MESSAGES: Rate = Rate::per_second(1_000, Duration::from_millis(100));
 
-/// Messages of one user that do not wait for those of others.
+/// How many messages of one user core reads without regard to [`ALL_MESSAGES`], so that a user
+/// with few messages does not wait for those of others.
 pub(super) const FIRST_MESSAGES: Rate = Rate::per_second(20, Duration::from_millis(500));
 
-/// Messages of all users.
+/// How many messages of all users together core reads.
 pub(super) const ALL_MESSAGES: Rate = Rate::per_second(4_000, Duration::from_millis(25));
 
-/// Connections of one user. More are refused. That takes a few system calls for each, as many as
-/// the client needs to connect.
+/// How many connections of one user core accepts. It refuses more, which takes a few system calls
+/// for each, as many as the client needs to connect.
 pub(super) const CONNECTIONS: Rate = Rate::per_second(500, Duration::from_millis(200));
 
 /// How many connections are accepted on each socket before other work is done.
@@ -89,7 +90,7 @@ pub(super) const ACCEPTED: usize = 32;
 pub(super) const BYTES_A_MESSAGE: usize = 2 * 1024;
 
 /// How often the same problem with helpers or with accepting connections is logged. A helper of
-/// another version, or of the wrong user, comes back every two seconds.
+/// another version connects again every two seconds, one of the wrong user every 15 seconds.
 pub(super) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
 
 /// This processor time for a request counts as one more message. With [`MESSAGES`] a user gets a
@@ -106,13 +107,13 @@ pub(super) fn bytes_for(work: Duration) -> usize {
 /// request is handled: a user may have it read five times a second.
 pub(super) const BYTES_A_RELOAD: usize = 200 * BYTES_A_MESSAGE;
 
-/// Events that are delivered to one user.
+/// How many events core delivers to one user.
 pub(super) const EVENTS: Rate = Rate::per_second(20_000, Duration::from_millis(500));
 
-/// Events of one user that are delivered whatever others get.
+/// How many events core delivers to one user without regard to [`ALL_EVENTS`].
 pub(super) const FIRST_EVENTS: Rate = Rate::per_second(4_000, Duration::from_millis(500));
 
-/// Events that are delivered to all users.
+/// How many events core delivers to all users together.
 pub(super) const ALL_EVENTS: Rate = Rate::per_second(60_000, Duration::from_millis(500));
 
 /// Writing the events of one turn, even a single one, costs as much as this many events.

@@ -18,6 +18,8 @@ pub(super) struct Rate {
 }
 
 impl Rate {
+    /// `count` each second, which may also come at once: after a pause, as many as this rate allows
+    /// in the time `burst`.
     pub(super) const fn per_second(count: u32, burst: Duration) -> Self {
         Rate {
             every: Duration::from_nanos(1_000_000_000 / count as u64),

@@ -131,7 +131,7 @@ impl Machine {
         self.say("WARN", SERVICE, &words);
     }
 
-    /// Broadcasts `WARN USER connect ...` about what was logged in other words.
+    /// Broadcasts `WARN USER connect ...`, but logs nothing: the caller has logged it.
     pub(super) fn warn_unlogged<const N: usize>(&mut self, head: [&str; N], tail: &[&String]) {
         let tail = tail.iter().map(|word| word.as_str());
         let words: Vec<&str> = head.into_iter().chain(tail).collect();
@@ -147,7 +147,7 @@ impl Machine {
         self.notify_of(None, head, tail);
     }
 
-    /// As [`Machine::notify`], of what the log says in other words.
+    /// As [`Machine::notify`], but logs nothing: the caller has logged it.
     pub(super) fn notify_unlogged(&mut self, word: &str) {
         self.say("NOTIFY", SERVICE, &[word]);
     }

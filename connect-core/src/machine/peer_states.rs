@@ -188,7 +188,7 @@ impl Machine {
         status
     }
 
-    /// The row of a peer of which only the scripts are known.
+    /// A row with name, state and scripts; the caller fills in the rest.
     fn row(&self, name: &str, state: PeerState) -> PeerStatus {
         PeerStatus {
             name: name.to_owned(),

@@ -2,18 +2,18 @@
 //! Which process is the child of a run that was just being started when its helper was killed. No
 //! I/O.
 //!
-//! What a script cannot change: its parent, which was its helper and is now a process that is older
-//! still; when it was started; and its session, which is that of its helper, unless it has moved to
-//! another process group first. What it may have changed by executing another program: its
-//! environment, and whether we may read that at all. What it may have redirected: its input.
+//! A script cannot change its parent, which was its helper and is now a process that is older than
+//! the helper. It cannot change when it was started. It cannot change its session, which is that of
+//! its helper, unless it moves to another process group first. A script can change its environment,
+//! and whether we may read that, by executing another program. It can redirect its input.
 //!
 //! The helper may have been suspended between the note and the start for any time. So a process
 //! that shows that it belongs to the run may be the child, however late it was started.
 //!
-//! What cannot be told: if the script has ended, and has left a process behind that leads a group
-//! in the same session and shows the run, then that process is taken for it. Nothing is left of the
-//! script that would say otherwise. A script that has left its process group is not found: it looks
-//! like what an ended script has left behind.
+//! One mistake is possible: if the script has ended, and has left a process behind that leads a
+//! group in the same session and shows the run, that process is chosen, because nothing is left of
+//! the script itself. A script that has left its process group is not found: it looks like a
+//! process that an ended script has left behind.
 
 use std::collections::BTreeMap;
 
@@ -24,8 +24,8 @@ use connect_runtime::start_time::Stat;
 use crate::ledger::Origin;
 use crate::stdin::StandardInput;
 
-/// How many ticks older than it is a process may seem to be: the two readings of the clock may
-/// differ by some nanoseconds.
+/// A process may seem to be older than it is, by at most this number of ticks: the two readings of
+/// the clock may differ by some nanoseconds.
 const TOLERANCE: u64 = 1;
 
 /// What a process shows of the run that it belongs to.

@@ -4,7 +4,8 @@
 //! One JSON object a line, at most [`frame::MAX_FRAME`] bytes long. The sockets that carry the
 //! lines are in `connect_runtime`; nothing here does I/O. Each side opens with a [`hello::Hello`].
 //! Unknown fields are ignored, unknown messages are answered with an error.
-//! `docs/development/architecture.md` lists the messages in the order of a typical conversation.
+//! `docs/development/architecture.md`, "Messages", lists those between core and the helpers, and
+//! `docs/reference/sockets.md` those of operators and observers.
 
 pub mod changes;
 pub mod clock;
@@ -31,8 +32,9 @@ pub mod write_fault;
 
 use serde::{Deserialize, Serialize};
 
-/// Identifies one adoption of one peer. A peer that is removed and added again gets a new one, so
-/// that results for the old one are not counted for the new one.
+/// The number of a peer that the server has, adopted or not. A peer that is removed and added again
+/// gets another one, and so does a peer that core disowns. So no two adoptions have the same
+/// number, and results of an earlier adoption are not counted for a later one.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
 pub struct PeerId(pub u64);

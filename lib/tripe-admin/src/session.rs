@@ -47,8 +47,8 @@ pub enum Refused {
         /// The first line of the command.
         start: String,
     },
-    /// There is no connection. A command that was kept for the next one would be answered there out
-    /// of turn.
+    /// There is no connection. The command is not kept for the next one: that has a new session, in
+    /// which its answer would be taken for that of another command.
     #[error("the server cannot be reached")]
     NotConnected,
 }
@@ -71,7 +71,8 @@ impl fmt::Display for Tag {
 impl Tag {
     fn parse(text: &str) -> Option<Self> {
         let numbers = text.strip_prefix('c')?;
-        // Found byte by byte, since it stands at the beginning, and there are three tags to a ping.
+        // The dot is one of the first bytes, so a search byte by byte is fastest. Each ping has
+        // three lines with a tag.
         let dot = numbers.bytes().position(|byte| byte == b'.')?;
         let (slot, generation) = (numbers.get(..dot)?, numbers.get(dot + 1..)?);
         Some(Tag {

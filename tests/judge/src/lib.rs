@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use history::PeerHistory;
 
-/// The kinds of faults, in the order of the table.
+/// The kinds of faults, in the order of the table in docs/development/chaos.md.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Row {

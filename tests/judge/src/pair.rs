@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Compares the runs of one pair of scripts with their causes, in one pass.
 //!
-//! `ifup` and `ifdown` have to take turns, as have `connect` and `disconnect`, and `on-up` and
-//! `on-down`. Each needs a cause of its own, in the same order: `ifup` that the peer was added,
-//! `ifdown` that it was removed, `on-up` that it answers, `on-down` that it does not any more. A
-//! pair of causes may be passed over, since several that come during an outage of core are one
-//! to it. So the earliest cause that is left is taken for each run: if that one came after the
-//! run had started, no other choice would do.
+//! The scripts of a pair have to take turns: `ifup` and `ifdown`, `connect` and `disconnect`,
+//! `on-up` and `on-down`. Each run needs a cause of its own, and the causes come in the order of
+//! the runs: for `ifup` that the peer was added, for `ifdown` that it was removed, for `on-up` that
+//! it answers, for `on-down` that it does not answer any more. A run may skip two causes (the peer
+//! was added and removed), because core sees several changes during an outage as one. So each run
+//! takes the earliest cause that is left and fits. If this cause came after the run was started,
+//! all later ones did too.
 //!
-//! Where a record names no `ifup`, the setup that the service notes stands for it, and where that
-//! was not noted, the addition of the peer does. A peer that the service found is set up already.
+//! If a record names no `ifup`, the setup that the service notes counts as the run of `ifup`. If
+//! that was not noted, the addition of the peer counts as it. A peer that the service found is set
+//! up already.
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::ScriptKind;
@@ -28,17 +30,18 @@ struct Walk<'a> {
     causes: &'a [Cause],
     /// The first cause that is left.
     next_cause: usize,
-    /// What was told and has excused nothing yet.
+    /// The messages of the service that a script is lost, if they have excused nothing yet.
     told: Vec<&'a Told>,
-    /// The last script that ran, or that was told to be lost in its place.
+    /// The last script that ran, or of which the service said that it is lost.
     last: Option<(ScriptKind, Monotonic)>,
     /// Whether there is no script that makes the setup.
     only_undone: bool,
-    /// What operators have asked for without an answer, and what has excused nothing yet.
+    /// The runs that operators have requested and of which they heard no start, without those that
+    /// have excused something.
     asked: Vec<&'a Asked>,
 }
 
-/// Holds the runs against their causes and against what the server has at the end.
+/// Compares the runs with their causes, and the last one with what the server has at the end.
 pub(crate) fn walk(
     history: &PeerHistory,
     pair: Pair,
@@ -79,7 +82,7 @@ impl Walk<'_> {
         let finding = self.hold(run, later)?;
         let is_meant = |asked: &&Asked| asked.kind == run.kind && asked.at <= run.start;
         if let Some(index) = before.asked.iter().position(is_meant) {
-            // It was the operator's, and changes nothing.
+            // An operator has requested it, so it changes nothing.
             *self = before;
             self.asked.remove(index);
             return None;
@@ -87,8 +90,8 @@ impl Walk<'_> {
         Some(finding)
     }
 
-    /// The setup was made without a script. What was noted again, as after a change of the peer's
-    /// address, is the same setup.
+    /// The setup was made without a script. If the service notes it again, as after a change of the
+    /// peer's address, it is the same setup.
     fn note_setup(&mut self, run: &ScriptRun) {
         let is_made = self.last.is_some_and(|(kind, _)| kind == self.make);
         if self.only_undone && !is_made && self.take(self.make, Some(run.start)) {
@@ -96,7 +99,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Holds a run against its causes.
+    /// Compares a run with its causes.
     fn hold(&mut self, run: &ScriptRun, later: &[&ScriptRun]) -> Option<Finding> {
         let finding = |row, text| {
             Some(Finding {
@@ -190,14 +193,14 @@ impl Walk<'_> {
             })
     }
 
-    /// Whether what was to be undone was made without a script, and the service ended before it
-    /// could note it.
+    /// Whether the setup that this run undoes was made without a script, and the service ended
+    /// before it could note the setup.
     fn was_not_noted(&mut self, run: &ScriptRun) -> bool {
         self.only_undone && run.kind == self.undo && self.take(self.make, Some(run.start))
     }
 
-    /// Whether what should have run before this run could not, since the service may not have had
-    /// the record when the peer was added.
+    /// Whether the script that makes the setup could not run before this run, since the service may
+    /// not have had the record when the peer was added.
     fn had_no_record(&mut self, run: &ScriptRun) -> bool {
         let mut left = self.causes[self.next_cause..].iter();
         let found = run.kind == self.undo
@@ -212,7 +215,7 @@ impl Walk<'_> {
         found
     }
 
-    /// Whether the service has told that the script is lost which should have run before this one.
+    /// Whether the service has said that the script is lost that should have run before this one.
     fn is_excused(&mut self, kind: ScriptKind, later: &[&ScriptRun]) -> bool {
         let missing = self.other(kind);
         let since = self.last.map_or(Monotonic(0), |(_, start)| start);
@@ -220,13 +223,14 @@ impl Walk<'_> {
         let until = next.map_or(Monotonic(u64::MAX), |run| run.start);
         let excused = self.use_told(missing, since, until);
         if excused {
-            // What was lost had a cause as well.
+            // The run that was lost had a cause as well.
             self.take(missing, None);
         }
         excused
     }
 
-    /// Uses up a word of the service on a script of this kind that came in this time.
+    /// Finds a message of the service, from this time, that a script of this kind is lost. Removes
+    /// it, so that it excuses one script only.
     fn use_told(&mut self, kind: ScriptKind, since: Monotonic, until: Monotonic) -> bool {
         let found = self
             .told
@@ -238,8 +242,8 @@ impl Walk<'_> {
         found.is_some()
     }
 
-    /// Whether an operator may have asked for the last script. It was assigned to a cause that an
-    /// earlier script had skipped.
+    /// Whether an operator may have requested the last script. Then that script has taken a cause
+    /// that an earlier script had skipped.
     fn is_last_asked_for(&self) -> bool {
         let Some((kind, start)) = self.last else {
             return false;
@@ -248,7 +252,7 @@ impl Walk<'_> {
         asked.any(|asked| asked.kind == kind && asked.at <= start)
     }
 
-    /// Holds the last script against what the server has.
+    /// Compares the last script with what the server has.
     fn finish(&mut self) -> Option<Finding> {
         let counts = |cause: &&Cause| {
             cause.kind != CauseKind::Reconnecting

@@ -21,7 +21,7 @@ use peerdb::{Database, Record};
 use crate::scope::Limits;
 use crate::server::PEER;
 
-/// More than for how long core puts anything off that matters here.
+/// Longer than core delays anything that matters here.
 const INSTANT: Duration = Duration::from_millis(100);
 
 /// The connection of the operator, other than those of all script helpers.
@@ -30,7 +30,7 @@ const OPERATOR: ConnectionId = ConnectionId(1_000_000);
 /// The connection of the pinger.
 const PINGER: ConnectionId = ConnectionId(1_000_001);
 
-/// Has the peer pinged, and reconnected when it does not answer one ping.
+/// The keys by which the peer is pinged, and is reconnected when it does not answer one ping.
 const WATCHED: [(&str, &str); 3] = [("watch", "t"), ("retries", "1"), ("knock", "k")];
 
 /// What one core has written for the next.
@@ -234,8 +234,8 @@ impl Core {
         self.end_turn();
     }
 
-    /// What core puts off for an instant is done here in the same turn: that it comes later is
-    /// among the histories anyway, since what is said is heard later.
+    /// Core does in the same turn what it would delay by less than [`INSTANT`]. The search still
+    /// contains the histories in which that comes later, because others can read it later.
     fn let_time_pass(&mut self) {
         let next = self.machine.next_deadline();
         if let Some(at) = next.filter(|at| self.now < *at && *at <= self.now + INSTANT) {
@@ -244,7 +244,7 @@ impl Core {
         }
     }
 
-    /// Whether it would go on though nothing has come.
+    /// Whether it has something to do although no input has come.
     pub(crate) fn has_more(&self) -> bool {
         self.machine
             .next_deadline()

@@ -121,13 +121,14 @@ impl World {
         }
     }
 
-    /// A number that tells worlds from each other.
+    /// A number by which worlds are distinguished.
     #[must_use]
     pub fn key(&self) -> u64 {
         number(self)
     }
 
-    /// What must come some time: everything but events and deaths.
+    /// The steps that must come some time: all except events, deaths, requests of operators and
+    /// saved states of core.
     #[must_use]
     pub fn moves(&self) -> Vec<Step> {
         let mut steps = Vec::new();
@@ -172,10 +173,10 @@ impl World {
         steps
     }
 
-    /// Everything that can come next, unless the order makes no difference: what a process has
-    /// decided is done before anybody else moves, since nobody sees it but by what is written,
-    /// which waits until it is read. Only a death can come in between, or an event before the
-    /// server hears what core asks.
+    /// All steps that can come next. If a process has outputs that are not carried out yet, the
+    /// next of them is the only step, because other processes see only what it writes, and read
+    /// that later. There are two exceptions: the process can die between two outputs, and an event
+    /// can come before core's lines reach the server.
     #[must_use]
     pub fn steps(&self) -> Vec<Step> {
         let acting = |pending: bool, act, death| {

@@ -53,19 +53,19 @@ pub enum Seen<'a> {
     Ended(ClientId),
     /// The partner of this peer, which is reached by a host name, is there from now on.
     Place(&'a str, SocketAddr),
-    /// Core takes in what came of the lookup of a peer's host name.
+    /// Core gets the result of a lookup of a peer's host name.
     LookedUp(&'a str, &'a Found),
     /// Core cannot tell which run of the server it has met.
     Uncertain,
     /// A fault was carried out.
     Fault(&'a Fault),
-    /// A process was started, for the so many-th time.
+    /// A process was started. The number says how often until now.
     Lives(Part, u32),
     /// A process has ended.
     Died(Part),
     /// A process is suspended until then.
     Stands(Part, Instant),
-    /// The host has slept for so long.
+    /// The host has slept for this time.
     Slept(Duration),
     /// Core has this helper started again.
     RestartedHelper(Part),
@@ -93,7 +93,7 @@ pub enum Seen<'a> {
     Turn {
         /// Which.
         part: Part,
-        /// How much came of it.
+        /// How many outputs it had.
         outputs: usize,
     },
     /// A minute has passed.

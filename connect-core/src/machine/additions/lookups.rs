@@ -18,7 +18,8 @@ pub(super) const LOOKUP_PAUSE: Duration = Duration::from_secs(60);
 /// A lookup that takes longer than this is taken for one that nobody answers.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// How often the pause doubles for a name that nobody answers for: up to 16 minutes.
+/// The pause doubles at most this many times while nobody answers for the name, from one minute to
+/// 16 minutes.
 const DOUBLINGS: u32 = 4;
 
 /// How many lookups may be under way of names for which nobody has answered promptly before, so
@@ -33,7 +34,7 @@ pub(super) const MOVE_PAUSE: Duration = Duration::from_secs(300);
 /// between, one of the other addresses is tried.
 pub(super) const SAME_LOOKUPS: u32 = 5;
 
-/// How long an answer of the script helper is waited for.
+/// How long core waits for an answer of the script helper.
 const ANSWER_LIMIT: Duration = LOOKUP_LIMIT.saturating_add(Duration::from_secs(5));
 
 /// What an answer means for the peer.

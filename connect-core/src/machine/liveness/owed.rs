@@ -23,7 +23,7 @@ use crate::machine::limits::GRACE;
 use crate::machine::peers::{Adoption, PeerTable};
 use crate::machine::second::Second;
 
-/// How many entries of peers that are gone are kept before they are removed.
+/// How many entries that do not count any more are kept before they are removed.
 const STALE: usize = 1_024;
 
 /// What is due for a peer.
@@ -91,8 +91,8 @@ impl Owed {
         firsts.into_iter().flatten().min().map(Second::overdue)
     }
 
-    /// Looks at every entry whose time has come. Returns the order and the answer that have been
-    /// overdue for longest, to the second.
+    /// Looks at every entry whose time has come. Returns the peer whose order has been overdue for
+    /// longest, and the peer whose answer has. Both are exact to one second.
     pub(in crate::machine) fn settle(
         &mut self,
         peers: &mut PeerTable,
@@ -122,13 +122,14 @@ impl Owed {
             };
             let adoption = peers.adoption_mut(id);
             let Some(adoption) = adoption.filter(|adoption| adoption.noted == Some(noted)) else {
-                // The peer is gone, or has another entry since.
+                // The peer was removed or disowned, or has another entry since.
                 self.len -= 1;
                 continue;
             };
             let (debt, due) = adoption.owed();
             let is_answer = debt == Debt::Answer;
-            // An answer may come at any time, and the next order be due soon after.
+            // An answer can come long before the timeout, and the next order can be due soon after
+            // it. So core looks again after the next second, and not only after the timeout.
             let second = Second::after(if is_answer { due.min(now) } else { due });
             if second <= noted && is_answer == answers {
                 first.get_mut().push(id);

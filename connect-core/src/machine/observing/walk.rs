@@ -7,8 +7,8 @@
 //!                    readers  readers  readers      those at one place share its step
 //! ```
 //!
-//! A step comes after all events of its turn, so its rows include them, and moves its readers past
-//! these peers, so that they get the events of these from the next turn on.
+//! A step comes after all events of its turn. So its rows include these events. After the step its
+//! readers get the events of these peers, from the next turn on.
 
 use std::iter;
 

@@ -54,13 +54,15 @@ pub(super) struct Scripts {
     /// Which reports of the helper are due, the oldest first: for each run at most the next one, by
     /// the instant when it is due.
     owed: BTreeSet<(Monotonic, RunId)>,
-    /// The children that are not watched yet, in the order in which they will be: most end before.
+    /// The children that core does not watch yet, the next one first. Most end before core watches
+    /// them.
     unwatched: VecDeque<(Monotonic, RunId, Child)>,
     /// The last scripts that ended, of all peers.
     recent: ForPeople<VecDeque<EndedRun>>,
     /// Those that failed when they were last run.
     pub(super) failures: failures::Failures,
-    /// The changes of setups without a script that the helper has not acknowledged.
+    /// The changes of setups without a script of which the helper has not said that it has written
+    /// them down.
     pub(super) changes: BTreeMap<RunId, SetupChange>,
     /// What is not known yet of what earlier cores have ordered.
     pub(super) recovery: Recovery,

@@ -298,8 +298,8 @@ impl Machine {
         }
     }
 
-    /// A run has ended. If it was the last one to make a setup, and an earlier one was started,
-    /// that was reported before.
+    /// A run has ended. If an earlier run of this setup was started, the helper has reported that
+    /// before, so the progress is `Made` by now and does not change here.
     pub(in crate::machine) fn setup_ended(
         &mut self,
         name: &str,

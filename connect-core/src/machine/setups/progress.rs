@@ -52,7 +52,7 @@ impl Progress {
 pub(in crate::machine) struct PeerSetups {
     #[serde(flatten)]
     of_presence: ByLane<Progress>,
-    /// A peer that answers has no hooks as a rule.
+    /// Most peers that answer have no hooks.
     #[serde(
         default = "PeerSetups::no_hooks",
         skip_serializing_if = "PeerSetups::are_no_hooks"
@@ -95,7 +95,8 @@ impl PeerSetups {
         }
     }
 
-    /// Everything was made of a peer that answers and has no hooks: most peers are so.
+    /// The progress of most peers: the setups of interface and connection are made, the peer
+    /// answers, and there are no hooks.
     pub(in crate::machine) const fn usual() -> Self {
         PeerSetups {
             hooks: Self::no_hooks(),

@@ -31,7 +31,7 @@ pub(super) struct Cause {
     pub(super) now: Now,
 }
 
-/// What is undecided.
+/// The peers and setups for which nothing was decided yet.
 #[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Recovery {
     /// Whether the script helper has sent everything.
@@ -143,7 +143,7 @@ impl Recovery {
         next
     }
 
-    /// What the decision about a peer waits with.
+    /// What is known for the decision about a peer, if that is not made yet.
     pub(super) fn cause(&self, name: &str) -> Option<&Cause> {
         self.causes.get(name)
     }
@@ -184,8 +184,8 @@ impl Recovery {
         now: Now,
     ) {
         match self.causes.get_mut(name) {
-            // What was known first counts.
             Some(cause) if now == Now::Another => cause.now = now,
+            // `past` and `remains` stay as they were noted first; only `Another` replaces `now`.
             Some(_) => {}
             None => {
                 let cause = Cause { past, remains, now };

@@ -314,7 +314,7 @@ impl Host {
         self.control(Control::Silence { peer, silent }, shared)
     }
 
-    /// What living partners answer is lost while the host sleeps.
+    /// The host falls asleep: what living partners answer is lost until it is awake.
     fn silence_partners<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         let present: Vec<String> = self.truth.present.iter().cloned().collect();
         for (peer, _) in self.living_partners() {
@@ -325,7 +325,7 @@ impl Host {
         }
     }
 
-    /// It is not any more.
+    /// The host is awake: what living partners answer arrives again.
     pub(crate) fn wake_partners<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         for (peer, number) in self.living_partners() {
             self.control(Control::Wake(self.partner_address(&peer, number)), shared);

@@ -3,14 +3,14 @@
 //! and connected, one that it does not have is taken down, and its `connect` has ended. The last
 //! hook agrees with how core sees the peer.
 //!
-//! Excused by operators.md, "What is promised of scripts": "After damage, or without a journal of
-//! scripts, a service that is started later may set up a peer again that is set up [...] or take
-//! down one again that was taken down"; "Without `--keep-state` and without `--startup`, a peer
-//! that is added while the service does not run, or in the moment in which it is killed, is not set
-//! up"; "A peer [...] whose `ifup` has failed or could not be started counts as set up"; "A peer
-//! that is removed and added again while the service does not run, and gets the same interface and
-//! the same address, counts as one that has stayed". Judged is only a peer whose record has always
-//! had both scripts.
+//! The rule excuses, by operators.md, "What is promised of scripts": "After damage, or without a
+//! journal of scripts, a service that is started later may set up a peer again that is set up [...]
+//! or take down one again that was taken down"; "Without `--keep-state` and without `--startup`, a
+//! peer that is added while the service does not run, or in the moment in which it is killed, is
+//! not set up"; "A peer [...] whose `ifup` has failed or could not be started counts as set up"; "A
+//! peer that is removed and added again while the service does not run, and gets the same interface
+//! and the same address, counts as one that has stayed". It judges only peers whose records have
+//! always had both scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

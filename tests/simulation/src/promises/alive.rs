@@ -2,8 +2,8 @@
 //! P15: a partner that answers is not reported as down. Time in which the server, core or their
 //! host was suspended does not count, up to three timeouts in a row (machine/limits.rs).
 //!
-//! Judged are the partners that the lab answers for: they reply within milliseconds unless a fault
-//! has them be silent.
+//! The rule judges only the partners for which the lab answers: they reply within milliseconds
+//! unless a fault makes them silent.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

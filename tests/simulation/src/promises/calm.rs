@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Until when something at a host was suspended, was away or was late, so that what is due may come
-//! later by that time.
+//! Until when something at a host was suspended, was not there or was late, so that what is due may
+//! come later by that time.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::instant::Instant;
 use crate::plan::{Fault, Part};
 use crate::seen::Seen;
 
-/// How long a line is on its way to the server at most, while the server does not stand.
+/// How long a line takes at most to reach a server that is not suspended.
 pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(1);
 
 /// Until when what disturbs a host went on.

@@ -2,9 +2,9 @@
 //! P2: no `ADD` for a name that core knows to be there. P10: each `ADD`, `KILL`, `FORCEKX` and
 //! `GREET` has a cause of its own.
 //!
-//! Known is what core has heard on this connection: the answer to `LIST`, and notifications. A
-//! cause is worth one command. All causes but running scripts come over the connection or from
-//! operators, so each connection begins without any.
+//! Core knows what it has heard on this connection: the answer to `LIST`, and notifications. Each
+//! cause allows one command. All causes except running scripts come over the connection or from
+//! operators, so each connection begins without causes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P7: attempts of a check follow each other from 1 to the last without gap; after the last, and
 //! only then, the peer is killed or reconnected; a reply after attempts or checks that failed is
-//! told, and no other.
+//! reported, and no other. The rule does not judge when an attempt begins.
 //!
-//! What is known of a peer ends with core and with the connection, since pings in flight are void
-//! then, and with a change of the database, which may end and begin the watch.
+//! The rule forgets what it knows of a peer when core ends or the connection is lost, since pings
+//! in flight are void then, and when the database changes, since that may end and begin the watch.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -31,7 +31,7 @@ enum Owed {
     Action,
 }
 
-/// Where a peer stands.
+/// How far the checks of a peer are, and what core has to do next.
 #[derive(Clone, Copy, Debug, Default)]
 struct Standing {
     /// Failed attempts of this check.

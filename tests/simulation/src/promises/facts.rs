@@ -3,7 +3,7 @@
 //! `ADDR` and `ALGS` say, by the manual, "Configuring interfaces" and "Dynamic connection", and for
 //! hooks by docs/reference/hooks.md.
 //!
-//! Judged are the keys that every record of the peer has alike, whatever the database was.
+//! The rule judges only the keys that have the same value in all records that the peer has had.
 
 use std::collections::{BTreeMap, BTreeSet};
 

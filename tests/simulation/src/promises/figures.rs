@@ -3,9 +3,9 @@
 //! since this core heard that the peer was added; and they are equal to what was heard since then,
 //! as long as nothing has disturbed the host.
 //!
-//! Looked at each hour. What another core has heard is excused by operators.md: "A peer that is
-//! removed and added again while the service does not run, and gets the same interface and the same
-//! address, counts as one that has stayed".
+//! The rule looks once an hour. It excuses figures that an earlier core has counted, by
+//! operators.md: "A peer that is removed and added again while the service does not run, and gets
+//! the same interface and the same address, counts as one that has stayed".
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P8: a check that is due and does not come is told, whatever stands in its way.
+//! P8: if a check is due and does not come, core reports it, whatever the reason is.
 //!
-//! Looked at each minute, for each watched peer that core has heard to be at the server, while core
-//! is joined. Only what core cannot know of excuses it: that it was suspended itself, slept with
-//! its host, or has just come.
+//! The rule looks once a minute, while core is joined, at each watched peer of which core has heard
+//! that the server has it. It excuses core only for what core cannot know: core itself was
+//! suspended, its host slept, or core has just started.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Holds a run against the promises of the service, from outside: by the lines between servers and
+//! Judges a run by the promises of the service, from outside: by the lines between servers and
 //! services, by what is true in the world, and by what the machines show to everybody.
 //!
 //! ```text
 //!   world --Seen--> [Promises] --by host--> [tap] --Fact--> rules, a promise each --> Broken
 //! ```
 //!
-//! What excuses something that looks like a broken promise stands in the rule, with the sentence
-//! that grants it.
+//! Some things only look like a broken promise. The rule excuses them, and its comment cites the
+//! sentence of a page that allows them.
 
 mod agree;
 mod alive;

@@ -2,12 +2,13 @@
 //! P5, as scripts take turns: what is made is undone before it is made again, and nothing is undone
 //! that was not made. A `connect` may follow another, since it makes a connection again.
 //!
-//! Judged is only a peer whose record has always had both scripts, by the runs of the service
-//! itself. Excused is what follows a run of which the watcher does not know what happened to it,
-//! and, by operators.md, "What is promised of scripts": "After damage, or without a journal of
-//! scripts, a service that is started later may set up a peer again that is set up [...] or take
-//! down one again that was taken down". A peer that is found counts as set up: without `--startup`,
-//! or after another provider.
+//! The rule judges only peers whose records have always had both scripts, and only runs that belong
+//! to a setup, which runs of operators do not. It excuses a run if the watcher does not know what
+//! happened to the run before it. It also excuses, by operators.md, "What is promised of scripts":
+//! "After damage, or without a journal of scripts, a service that is started later may set up a
+//! peer again that is set up [...] or take down one again that was taken down". A peer that the
+//! service finds at the server counts as set up if the service has no `--startup`, or if another
+//! program has provided the service.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,7 +24,8 @@ use crate::plan::{Fault, Part};
 use crate::promise::Promise;
 use crate::seen::Seen;
 
-/// Until so long after it a helper that dies may not have kept that a script could not be started.
+/// If a helper dies within this time after a script could not be started, its journal may not have
+/// that.
 const KEPT: Duration = Duration::from_secs(1);
 
 /// What happened to a run.
@@ -36,11 +38,11 @@ enum Fate {
     NotStarted(Instant),
 }
 
-/// The runs of a peer and a pair since the last that was held against those before it.
+/// The runs of a peer and a pair since the last one that was compared with those before it.
 #[derive(Clone, Debug, Default)]
 struct Turns {
     runs: BTreeMap<RunId, (ScriptKind, Fate)>,
-    /// Whether an operator may have had a script run since.
+    /// Whether an operator may have requested the run of a script since.
     asked: bool,
 }
 
@@ -94,7 +96,7 @@ impl Pairs {
         pairs.get_mut(run.kind.pair())
     }
 
-    /// An operator has scripts run.
+    /// An operator requests that scripts are run.
     fn asked(&mut self, request: &Request) {
         match request {
             Request::RunScript { peer, .. } => {
@@ -126,7 +128,7 @@ impl Pairs {
     fn started(&mut self, now: &Moment<'_>, run: &Run) -> Verdict {
         let pair = run.kind.pair();
         let [_, undo] = pair.scripts();
-        // No hook stands of a peer that is found.
+        // The setup of hooks is not made for a peer that the service finds.
         let found_made = (!now.records.startup || self.displaced) && pair != Pair::Hooks;
         let keys = pair.scripts().map(ScriptKind::name);
         let is_judged = !self.forgotten && now.records.always_has(&run.peer, keys);
@@ -157,9 +159,9 @@ impl Pairs {
 /// What came before a run of its pair.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Before {
-    /// Something whose outcome is not known.
+    /// A run of which it is not known what happened to it.
     Unknown,
-    /// This.
+    /// A run of this script.
     Last(ScriptKind),
     /// Nothing since the host was booted.
     Nothing,
@@ -172,7 +174,7 @@ impl Turns {
             match fate {
                 Fate::Ordered if *kind != run.kind => return Before::Unknown,
                 Fate::Ordered => {}
-                // What could not be started has made nothing, and is not run again to undo.
+                // A script that could not be started has made nothing, so nothing is undone.
                 Fate::NotStarted(_) if *kind == make => {}
                 Fate::NotStarted(_) | Fate::Started => return Before::Last(*kind),
             }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P1: never two pings in flight for a peer at the server from one connection.
 //!
-//! Seen by each `PING` that the server reads, and by each end of one that the service hears: until
-//! then it cannot know that there is none. A cancelled ping has ended when the server reads that.
+//! A ping is in flight from the instant at which the server reads the `PING` until the service
+//! hears the end: the service cannot know earlier that the ping has ended. A cancelled ping has
+//! ended when the server reads that it is cancelled.
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 //! P20: a peer of the start-up list that was removed for its silence, and whose record has always
 //! had `when-dead = retry`, is added again after its pause.
 //!
-//! Looked at each minute while core is joined. Excused is what ends the attempts
-//! (docs/guide/operators.md): another database, and a core that begins without what the one before
+//! The rule looks once a minute, while core is joined. It excuses what ends the attempts
+//! (docs/guide/operators.md): another database, and a core that begins without what the earlier one
 //! knew.
 
 use std::collections::BTreeMap;
@@ -19,7 +19,8 @@ use crate::plan::{DatabaseChange, Fault, Kept, Part};
 use crate::promise::Promise;
 use crate::seen::{Seen, View};
 
-/// The pause has a random part of a quarter at most, and what is then late is told elsewhere.
+/// How late the peer may be added. A random part of up to a quarter belongs to the pause, and what
+/// is later than that is reported elsewhere.
 const LATE: Duration = Duration::from_secs(120);
 
 /// How long after a change core has its state written.

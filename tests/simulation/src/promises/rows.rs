@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P9: the state has the peers that the server has, with their addresses and interfaces.
 //!
-//! Looked at each hour, if nothing was broadcast and nothing disturbed the host for a while.
+//! The rule looks once an hour, if nothing was broadcast and nothing disturbed the host for a
+//! while.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

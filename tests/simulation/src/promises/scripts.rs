@@ -2,9 +2,9 @@
 //! P5, as scripts start: no run twice, none beside another that it has to wait for, none before an
 //! earlier one.
 //!
-//! Excused (operators.md, "What is promised of scripts"): "The journal of scripts is damaged: [...]
-//! Others may be run again", and without one, once the helper has ended, "they run on unwatched,
-//! and the next script of the peer may run beside them".
+//! The rule excuses (operators.md, "What is promised of scripts"): "The journal of scripts is
+//! damaged: [...] Others may be run again", and without one, once the helper has ended, "they run
+//! on unwatched, and the next script of the peer may run beside them".
 
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! E1, E2, E4, E5 and E6: in the end, when the last fault is long over, every watched peer that
-//! lives is connected and checked, every dead one is told of, nothing is late or faulty, queues and
-//! tables are empty, and the database in use is that of the site.
+//! lives is connected and checked, every dead one is reported, nothing is late or faulty, queues
+//! and tables are empty, and the database in use is that of the site.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
