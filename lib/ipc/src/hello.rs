@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::foreign::{self, Foreign};
 
 /// The version of all messages between processes, which each side states in its hello. It is raised
-/// when an old reader would misunderstand a new writer, not for new fields and new messages.
+/// if one version would misunderstand or cannot read a message that both have. It is not raised for
+/// new fields and new messages.
 pub const PROTOCOL: u32 = 1;
 
 /// The part a process plays.

@@ -2,8 +2,10 @@
 //! The form of every message on the wire: each line of `fixtures/` must be read and written again
 //! to the very same bytes, and every variant must have a line there.
 //!
-//! A change that makes a line fail is a change of the messages between processes: if an old reader
-//! would misunderstand it, raise `PROTOCOL`; then correct the line.
+//! If a change makes a line fail, it changes the form of a message that there was already. If an
+//! old process would misunderstand or cannot read the new form, or a new process the old one, raise
+//! `PROTOCOL`. Then correct the line. A new field or message needs no new `PROTOCOL`: an old
+//! process ignores the field, and answers the message with `error`.
 
 use std::collections::BTreeSet;
 

@@ -26,8 +26,8 @@ pub fn pause(plan: &PingPlan, peer: PeerId, failed_checks: u32) -> Duration {
     Duration::from_millis(full - full / 4 * chance / 1_000)
 }
 
-/// Spreads `value` evenly over all 64-bit numbers (the finishing step of `SplitMix64`): the same
-/// peer in the same round always gets the same number, so tests and replays agree.
+/// Spreads `value` evenly over all 64-bit numbers (the finishing step of `SplitMix64`). After the
+/// same number of failed checks, a peer always gets the same number, so tests and replays agree.
 #[must_use]
 pub const fn scatter(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
