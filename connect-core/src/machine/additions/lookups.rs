@@ -51,7 +51,7 @@ pub(super) enum Meaning {
 /// What is known of the lookups of one peer.
 #[derive(Clone, Debug, Default)]
 struct Known {
-    /// Whether it stands in the queue or is under way.
+    /// Whether it is in the queue or under way.
     pending: bool,
     /// When the last one was asked for.
     asked: Option<Monotonic>,
@@ -227,7 +227,7 @@ impl Lookups {
         }
     }
 
-    /// Notes what came of a lookup. Whether it has failed and the one before had not.
+    /// Notes the result of a lookup. Returns whether it has failed and the one before had not.
     pub(super) fn note(&mut self, name: &str, result: LookupResult, now: Monotonic) -> bool {
         let failed = |result: &LookupResult| matches!(result, LookupResult::Failed(_));
         let known = self.peers.entry(name.to_owned()).or_default();
@@ -236,7 +236,7 @@ impl Lookups {
         fails && !before.is_some_and(|(_, result)| failed(&result))
     }
 
-    /// How the lookups of this peer's host name stand.
+    /// The state of the lookups of this peer's host name.
     pub(super) fn status(&self, name: &str, host: String, now: Monotonic) -> LookupStatus {
         let known = self.peers.get(name);
         let last = known.and_then(|known| known.last.as_ref());
@@ -392,7 +392,7 @@ mod tests {
         }
         assert_eq!(silent.len(), DOUBTFUL);
         prompt(&mut lookups, "good", 100);
-        // They come back ever more seldom.
+        // The pause grows with each slow lookup, up to 16 minutes.
         assert_eq!(lookups.end(silent[0], at(110)).as_deref(), Some("silent0"));
         let pause = |lookups: &Lookups, now| lookups.status("silent0", String::new(), now).pause;
         assert_eq!(pause(&lookups, at(110)), 110);

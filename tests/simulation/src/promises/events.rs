@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P12: events come without gap or double. An observer of everything gets each number after `live`
-//! but for as many as it is told were left out; any other gets rising numbers.
+//! P12: events come without gap, and none comes twice. An observer of all events gets each number
+//! after `live`; core may leave some out if it says how many. Any other observer gets numbers that
+//! only rise.
 
 use std::collections::BTreeMap;
 

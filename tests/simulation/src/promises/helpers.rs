@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P16: core has no helper started again that lived, was connected and was not suspended for the 30
-//! s after which one counts as silent.
+//! P16: core has a helper started again only if the helper is dead, or was not there, not connected
+//! or suspended within the last 30 s, the time after which a helper counts as silent.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::plan::{Fault, Part};
 use crate::promise::Promise;
 use crate::seen::Seen;
 
-/// After what time a silent helper is started again, and one second for its way there.
+/// After what time a silent helper is started again, and one second for the restart.
 const SILENT: Duration = Duration::from_secs(31);
 
 /// Until when each helper was not there, or did nothing.

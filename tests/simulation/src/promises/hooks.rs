@@ -3,8 +3,8 @@
 //! `on-down`, and `on-down` for one that was unreachable or gone since its last `on-up`. A core
 //! that connects may find that a peer is gone.
 //!
-//! All that core hears in a turn is seen before all that it orders in it, so what happened at the
-//! instant of an order may have come after it.
+//! The rule sees all that core hears in a turn before all that core orders in that turn. So what
+//! happened at the instant of an order may have come after the order.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! P18: under `--startup`, each run of the server gets the start-up peers that it does not have.
 //!
-//! This looks at what nobody disturbs: where another provider, another database or a fault of the
-//! way to the server may be the reason that a peer is not added, nothing is wanted.
+//! The rule does not judge a run of the server in which something else may be the reason that a
+//! peer is not added: another provider, another database, or a fault of the way to the server.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

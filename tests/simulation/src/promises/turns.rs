@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! P13: turns, lines, rows and children are bounded: no process turns in circles, and what
-//! observers ask for leaves time for pings.
+//! P13: turns, lines, rows and children are bounded: no process takes turns without end, and
+//! requests of observers leave time for pings.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
