@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use connect_ipc::PeerId;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::Remembered;
 use connect_ipc::write_fault::WriteFault;
@@ -14,6 +15,7 @@ use super::Machine;
 use super::inheritance::{AdoptionState, Inherited, PeerState, Restored, State};
 use super::input::WriteNews;
 use super::peers::Algorithms;
+use super::server::Replaced;
 use connect_ipc::setup::ServerRun;
 
 impl Machine {
@@ -213,6 +215,36 @@ impl Machine {
         if self.pinger.helper.ready().is_some() {
             // It has said everything that it knew.
             self.pinger.from_state.clear();
+        }
+    }
+
+    /// What was known of these peers was about earlier ones: their figures begin anew.
+    pub(super) fn forget_replaced(&mut self, replaced: &Replaced, restored: Option<&mut Restored>) {
+        let remembered = &mut self.pinger.remembered;
+        remembered.retain(|name, _| !replaced.contains(name));
+        if let Some(restored) = restored {
+            let peers = &self.peers;
+            restored.adopted.retain(|(id, _)| {
+                let peer = peers.get(*id);
+                peer.is_some_and(|peer| !replaced.contains(peer.name()))
+            });
+        }
+        let adopted = self.peers.adopted().into_iter();
+        let old = adopted.filter(|(_, peer)| replaced.contains(peer.name()));
+        for id in old.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.disown(id);
+        }
+    }
+
+    /// Of these peers, which are adopted now, no pinger knows anything.
+    pub(super) fn note_replaced(&mut self, adopted: &[PeerId], replaced: &Replaced) {
+        for id in adopted {
+            let peer = self.peers.get(*id);
+            if peer.is_some_and(|peer| replaced.contains(peer.name()))
+                && let Some(adoption) = self.peers.adoption_mut(*id)
+            {
+                adoption.is_new = true;
+            }
         }
     }
 

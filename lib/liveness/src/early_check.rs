@@ -3,7 +3,7 @@
 
 use connect_ipc::clock::Monotonic;
 
-use crate::Liveness;
+use crate::liveness::Liveness;
 
 /// A check that is to begin at once.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]

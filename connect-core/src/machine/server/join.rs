@@ -10,8 +10,8 @@ use connect_ipc::event::{DownReason, EventKind, Removal};
 use tripe_admin::Failure;
 use tripe_admin::session::{Refused, Session};
 
-use super::Pending;
 use super::stage::{Claim, Joining, Stage};
+use super::{Pending, Replaced};
 use crate::machine::inheritance::Restored;
 use crate::machine::limits::{ANSWER_LEAST, ANSWER_LIMIT};
 use crate::machine::peers::{Particulars, UpDown};
@@ -217,8 +217,13 @@ impl Machine {
         }
         (self.server.wait_until, self.server.awaited.answer_by) = (None, None);
         let stage = std::mem::replace(&mut self.server.stage, Stage::Up);
+        let replaced = match &stage {
+            Stage::Joining(joining) => joining.replaced.clone(),
+            Stage::Down | Stage::Up => Replaced::default(),
+        };
         self.server.listed_run = self.server.run;
         let mut restored = self.inheritance.take_restored();
+        self.forget_replaced(&replaced, restored.as_mut());
         let listing = self.interpret_list(first, &stage, &names, restored.as_ref());
         let fresh = listing.is_fresh(self.inheritance.started_up());
         if matches!(listing, Listing::Succession) {
@@ -233,7 +238,7 @@ impl Machine {
         if let Some(restored) = &mut restored {
             self.remember_restored(restored);
         }
-        self.take_over(names, listing);
+        self.take_over(names, listing, &replaced);
         if let Some(restored) = restored {
             self.restore_adoptions(restored);
         }
@@ -306,7 +311,7 @@ impl Machine {
     }
 
     /// Adopts and configures the peers that the server has.
-    fn take_over(&mut self, names: Vec<String>, listing: Listing) {
+    fn take_over(&mut self, names: Vec<String>, listing: Listing, replaced: &Replaced) {
         let newcomers = listing.newcomers(self.config.startup);
         let resumed = matches!(listing, Listing::Resumption);
         let another = matches!(listing, Listing::Rejoin { new_server: true });
@@ -331,6 +336,7 @@ impl Machine {
             adopted.push(id);
         }
         self.adopt_many(&adopted);
+        self.note_replaced(&adopted, replaced);
         self.server.questions.first_added_first();
         self.ask_questions();
     }

@@ -16,6 +16,7 @@ mod notifications;
 mod outage;
 mod pending;
 mod questions;
+mod replaced;
 mod stage;
 
 use connect_ipc::clock::Monotonic;
@@ -28,6 +29,8 @@ use connect_ipc::setup::ServerRun;
 use outage::Outage;
 use questions::Questions;
 use stage::Stage;
+
+pub(super) use replaced::Replaced;
 
 pub(super) use pending::{AfterAlgs, Pending, PingWord};
 
@@ -80,6 +83,14 @@ impl Server {
                 .map(|wait| config.started + wait.duration()),
             release_by: None,
             leaving: false,
+        }
+    }
+
+    /// The peers that were added or removed before the service was ours, while core joins.
+    const fn replaced(&mut self) -> Option<&mut Replaced> {
+        match &mut self.stage {
+            Stage::Joining(joining) => Some(&mut joining.replaced),
+            Stage::Down | Stage::Up => None,
         }
     }
 

@@ -12,7 +12,17 @@ impl Machine {
         if !self.server.is_claimed() {
             // The present provider acts on it. We learn about the peer from the list that we
             // request once the service is ours.
+            if let Note::Add { peer, .. } | Note::Kill { peer } = note
+                && let Some(replaced) = self.server.replaced()
+            {
+                replaced.note(&peer);
+            }
             return;
+        }
+        if let Note::Add { peer, .. } | Note::Kill { peer } = &note
+            && let Some(replaced) = self.server.replaced()
+        {
+            replaced.forget(peer);
         }
         match note {
             Note::Add {

@@ -4,6 +4,8 @@
 use connect_ipc::clock::Monotonic;
 use tripe_admin::Failure;
 
+use super::replaced::Replaced;
+
 /// How far joining has come.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
@@ -21,6 +23,8 @@ pub(super) struct Joining {
     pub(super) claim: Claim,
     /// Whether another program provided the service until we claimed it.
     pub(super) succeeds_another: bool,
+    /// The peers that were added or removed before the claim.
+    pub(super) replaced: Replaced,
 }
 
 /// Whether the service is ours on this connection.

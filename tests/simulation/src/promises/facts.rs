@@ -64,7 +64,12 @@ impl Rule for Facts {
     }
 }
 
-fn push<T>(values: &mut Vec<(Instant, T)>, at: Instant, value: T) {
+/// Notes a value, unless it is the last one still: a peer that is added again and again has the
+/// same ones, and a script may be ordered again that was for a peer of before.
+fn push<T: PartialEq>(values: &mut Vec<(Instant, T)>, at: Instant, value: T) {
+    if values.last().is_some_and(|(_, last)| *last == value) {
+        return;
+    }
     values.push((at, value));
     if values.len() > REMEMBERED {
         values.remove(0);
