@@ -89,8 +89,8 @@ pub(crate) enum ControlError {
     #[error("the service refused this connection: {0}")]
     TurnedAway(String),
     #[error(
-        "the service has not answered for {} s, and may still carry out the command: check \
-         whether connect-core hangs or is stopped, or wait longer with --timeout",
+        "the service has not answered for {} s, and may still carry out the command, which may \
+         need longer (--timeout); if `connect-cli doctor' says the same, connect-core hangs or is stopped",
         .0.as_secs()
     )]
     Timeout(Duration),

@@ -50,7 +50,7 @@ pub(crate) fn removal(removal: Removal) -> String {
         Removal::Command => "by a command, or by the peer itself".to_owned(),
         Removal::Left => "by the other host, or by a command".to_owned(),
         Removal::Replaced => "to be added again".to_owned(),
-        Removal::Server => "the server was started again without it".to_owned(),
+        Removal::Server => "the server ended, or was started again without it".to_owned(),
         Removal::Unseen => "while the service did not run, or was not connected".to_owned(),
     }
 }

@@ -4,6 +4,7 @@
 use connect_ipc::control::{PeerDetail, PeerState, PeerStatus};
 use connect_ipc::event::Removal;
 use connect_ipc::pinger::PingPlan;
+use connect_ipc::statistics::LastPing;
 
 use super::paint::Paint;
 use super::report::ReconnectOutcome;
@@ -89,6 +90,10 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
     let since = summary::state_since(peer).map(text::span);
     let why = connection.removal.map(event_text::removal);
     Some(match peer.state {
+        PeerState::Up if peer.statistics.last == LastPing::Timeout && peer.failures > 0 => {
+            let pings = text::count(u64::from(peer.failures), "ping");
+            format!(", but no answer to the last {pings}")
+        }
         PeerState::Up => format!(", answering for {}", since?),
         PeerState::Down | PeerState::Unknown => format!(" for {}", since?),
         PeerState::Checking => match connection.pending {

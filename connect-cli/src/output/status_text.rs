@@ -4,7 +4,8 @@
 use std::io;
 
 use connect_ipc::control::{
-    FailedScript, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink, ServiceStatus,
+    DatabaseOrigin, FailedScript, HelperStatus, LongScript, PeerState, PeerStatus, ServerLink,
+    ServiceStatus,
 };
 use connect_ipc::scripts::ScriptFailure;
 use connect_ipc::statistics::LastPing;
@@ -125,12 +126,14 @@ fn server_faults(service: &ServiceStatus) -> Vec<String> {
 pub(crate) fn own_faults(service: &ServiceStatus) -> Vec<String> {
     let mut faults = Vec::new();
     if let Some(fault) = &service.database.fault {
-        let which = if service.database.inherited {
-            "the database that the service used before its restart"
-        } else {
-            "the database that was loaded before"
+        let which = match service.database.origin {
+            DatabaseOrigin::Kept => {
+                "the database that the service used before its restart is in use"
+            }
+            DatabaseOrigin::File => "the database that was loaded before is in use",
+            DatabaseOrigin::None => "no database is in use, so no peer is watched or reconnected",
         };
-        faults.push(format!("{which} is in use: {fault}"));
+        faults.push(format!("{which}: {fault}"));
     }
     for (program, work, helper) in [
         ("connect-pinger", "no peer is pinged", &service.pinger),

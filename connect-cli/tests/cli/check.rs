@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `check`: the line, and the exit codes of monitoring plugins.
 
-use connect_ipc::control::{FailedScript, PeerState, PeerStatus, Reply, ServiceStatus};
+use connect_ipc::control::{
+    DatabaseOrigin, FailedScript, PeerState, PeerStatus, Reply, ServiceStatus,
+};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 
 use crate::support::{Outcome, Place, Result, Script, peer, rows, service};
@@ -125,8 +127,11 @@ fn faults_of_the_service_and_of_scripts_count() -> Result {
 
     let mut state = service()?;
     state.database.fault = Some("peers.cdb is damaged".into());
-    let outcome = check("", state, &[])?;
+    let outcome = check("", state.clone(), &[])?;
     assert_eq!(outcome.code, Some(1), "{outcome}");
+    state.database.origin = DatabaseOrigin::None;
+    let outcome = check("", state, &[])?;
+    assert_eq!(outcome.code, Some(2), "{outcome}");
 
     let mut ill = wanted("alice", &[1.0], PeerState::Up)?;
     ill.scripts.failed = vec![FailedScript {

@@ -156,6 +156,27 @@ fn a_peer_that_is_not_there_is_explained() -> Result {
 }
 
 #[test]
+fn a_peer_whose_last_pings_were_lost_is_not_said_to_answer() -> Result {
+    let place = Place::new()?;
+    let mut status = peer("paris", &[1.0])?;
+    status.state = PeerState::Up;
+    status.failures = 2;
+    status.statistics.record_loss();
+    let detail = PeerDetail {
+        status: Some(status),
+        ..detail()?
+    };
+    let core = place.core(script(detail))?;
+    let shown = place.run("info paris")?.stdout;
+    core.asked()?;
+    let mut lines = shown.lines();
+    let state = lines.find(|line| line.starts_with("  state"));
+    let wanted = "  state       up, but no answer to the last 2 pings";
+    assert_eq!(state, Some(wanted));
+    Ok(())
+}
+
+#[test]
 fn a_peer_that_waits_for_a_retry_has_its_state_in_words_that_follow_each_other() -> Result {
     let place = Place::new()?;
     let mut status = peer("paris", &[])?;

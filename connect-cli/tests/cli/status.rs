@@ -2,7 +2,8 @@
 //! `status`.
 
 use connect_ipc::control::{
-    FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request, ServerLink,
+    DatabaseOrigin, FailedScript, LaneStatus, LongScript, PeerState, PeerStatus, Reply, Request,
+    ServerLink,
 };
 use connect_ipc::event::Removal;
 use connect_ipc::knock::{KnockRefusal, RefusedKnock};
@@ -349,6 +350,7 @@ fn every_fault_of_the_service_is_told_with_its_remedy() -> Result {
     let mut status = service()?;
     status.server = ServerLink::Down;
     status.database.fault = Some("there is no peer database /etc/tripe/peers.cdb".into());
+    status.database.origin = DatabaseOrigin::None;
     status.pinger.connected = false;
     status.scripts.helper.version = Some("1.9.0".into());
     let core = place.core(Script::replies([

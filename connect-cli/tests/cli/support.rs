@@ -285,7 +285,7 @@ pub(crate) fn service() -> Result<ServiceStatus> {
         "uptime": 12_345,
         "socket": "/run/tripesock",
         "server": "up",
-        "database": {"path": "/etc/tripe/peers.cdb", "peers": 3, "fault": null, "inherited": false},
+        "database": {"path": "/etc/tripe/peers.cdb", "peers": 3, "fault": null, "origin": "file"},
         "pinger": helper(101),
         "scripts": helper(102),
     }))?)

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use connect_ipc::control::DatabaseOrigin;
 use peerdb::{Database, LoadError, Record};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -16,11 +17,8 @@ pub(super) struct DatabaseState {
     pub(super) fault: Option<String>,
     /// The file that the one in use was read from.
     pub(super) file: Option<DatabaseFile>,
-    /// Whether a database was ever read from the file.
-    pub(super) loaded: bool,
-    /// Whether the one in use is the one that the last core has saved, since the file cannot be
-    /// read.
-    pub(super) inherited: bool,
+    /// Where the one in use comes from.
+    pub(super) origin: DatabaseOrigin,
     /// Whether a signal has asked for the file to be read, so that the service manager waits.
     pub(super) reloading: bool,
 }
@@ -29,17 +27,22 @@ impl DatabaseState {
     /// Uses the database that the last core has saved, if there is no other. Returns whether it
     /// does.
     pub(super) fn inherit(&mut self, copy: Option<DatabaseCopy>) -> bool {
-        let wanted = self.fault.is_some() && !self.loaded;
+        let wanted = self.fault.is_some() && self.origin == DatabaseOrigin::None;
         if let Some(DatabaseCopy(database)) = copy.filter(|_| wanted) {
             self.current = database;
-            self.inherited = true;
+            self.origin = DatabaseOrigin::Kept;
         }
-        self.inherited
+        self.origin == DatabaseOrigin::Kept
+    }
+
+    /// Whether there is one. Without one, no peer can be told to differ from it.
+    pub(super) fn is_there(&self) -> bool {
+        self.origin != DatabaseOrigin::None
     }
 
     /// The database in use, if it was read from the file.
     pub(super) fn read_from_file(&self) -> Option<&Arc<Database>> {
-        self.loaded.then_some(&self.current)
+        (self.origin == DatabaseOrigin::File).then_some(&self.current)
     }
 }
 

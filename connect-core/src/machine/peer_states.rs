@@ -184,7 +184,7 @@ impl Machine {
             };
             status.statistics = *adoption.liveness.statistics();
         }
-        status.connection.record = peer.standing();
+        status.connection.record = self.record_standing(peer);
         status
     }
 

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use connect_ipc::PeerId;
+use connect_ipc::control::DatabaseOrigin;
 use connect_ipc::event::EventKind;
 use connect_policy::pinging::is_watched;
 
@@ -35,7 +36,7 @@ impl Machine {
             Loaded::Faulty { fault } => {
                 if self.database.fault.as_ref() != Some(&fault) {
                     self.events.counters.reload_faults += 1;
-                    if self.database.loaded || self.database.inherited {
+                    if self.database.is_there() {
                         // The next line says why.
                         tracing::warn!("keeping the database that was read before");
                         self.warn(["peerdb-error"], &[&fault]);
@@ -69,7 +70,7 @@ impl Machine {
                 if self.database.fault.take().is_some() {
                     tracing::info!(peers, "the database can be read again");
                 }
-                (self.database.loaded, self.database.inherited) = (true, false);
+                self.database.origin = DatabaseOrigin::File;
                 self.database.file = file;
                 self.events.counters.reloads += 1;
                 self.database.current = database;

@@ -155,7 +155,7 @@ impl Machine {
                 modified: self.database.file.as_ref().and_then(|file| file.modified),
                 peers: self.database.current.sorted_peers().len() as u64,
                 fault: self.database.fault.clone(),
-                inherited: self.database.inherited,
+                origin: self.database.origin,
             },
             pinger,
             scripts: self.scripts.status(scripts, self.now),

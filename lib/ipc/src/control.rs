@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::changes::{AppliedChange, Changes, RecordPage};
 pub use crate::connection_status::ConnectionStatus;
-pub use crate::database::DatabaseStatus;
+pub use crate::database::{DatabaseOrigin, DatabaseStatus};
 use crate::event::Event;
 use crate::event_filter::EventFilter;
 use crate::knock::RefusedKnock;

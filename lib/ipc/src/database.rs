@@ -21,7 +21,21 @@ pub struct DatabaseStatus {
     pub peers: u64,
     /// Why the present file is not in use, if it is not.
     pub fault: Option<String>,
-    /// Whether the database in use comes from the previous core.
-    #[serde(default)]
-    pub inherited: bool,
+    /// Where the database in use comes from.
+    pub origin: DatabaseOrigin,
+}
+
+/// Where the database in use comes from.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DatabaseOrigin {
+    /// From nowhere: none could be read since the service started, and the previous core has left
+    /// none. No peer has a record.
+    #[default]
+    None,
+    /// It was read from the file.
+    File,
+    /// The previous core has saved it, since the file cannot be used.
+    Kept,
 }

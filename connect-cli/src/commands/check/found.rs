@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What `check` has found, and how bad it is.
 
-use connect_ipc::control::{PeerState, PeerStatus, ServerLink, ServiceStatus};
+use connect_ipc::control::{DatabaseOrigin, PeerState, PeerStatus, ServerLink, ServiceStatus};
 use connect_ipc::statistics::LastPing;
 use connect_runtime::exit::Exit;
 
@@ -64,6 +64,7 @@ impl Found {
         let works = service.server == ServerLink::Up
             && service.probing.overdue.is_none()
             && service.probing.server_silent.is_none()
+            && service.database.origin != DatabaseOrigin::None
             && [&service.pinger, &service.scripts.helper]
                 .into_iter()
                 .all(|helper| helper.connected && helper.silent.is_none());

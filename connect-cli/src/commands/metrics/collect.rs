@@ -5,7 +5,8 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use connect_ipc::control::{
-    DatabaseStatus, LaneStatus, PeerStatus, ScriptCounters, ServerLink, ServiceStatus,
+    DatabaseOrigin, DatabaseStatus, LaneStatus, PeerStatus, ScriptCounters, ServerLink,
+    ServiceStatus,
 };
 use connect_ipc::lookup::LookupCounters;
 use connect_ipc::observers::ObserverCounts;
@@ -58,6 +59,10 @@ const HELPER_RESTARTS: Family = counter(
 );
 const HELPER: Family = info("helper", "The helper's version.");
 const DATABASE_PEERS: Family = gauge("database_peers", "Peers in the database in use.");
+const DATABASE_IN_USE: Family = gauge(
+    "database_in_use",
+    "Whether any database is in use; without one, no peer is watched.",
+);
 const DATABASE_FAULTY: Family = gauge(
     "database_faulty",
     "Whether the present database file cannot be used.",
@@ -262,6 +267,8 @@ fn collect_service(service: &ServiceStatus, out: &mut Exposition) {
 
 fn collect_database(database: &DatabaseStatus, out: &mut Exposition) {
     out.sample(&DATABASE_PEERS, &[], number(database.peers));
+    let in_use = database.origin != DatabaseOrigin::None;
+    out.sample(&DATABASE_IN_USE, &[], truth(in_use));
     out.sample(&DATABASE_FAULTY, &[], truth(database.fault.is_some()));
     if let Some(checksum) = &database.checksum {
         out.sample(&DATABASE, &[("checksum", checksum)], 1.0);

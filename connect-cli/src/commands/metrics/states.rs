@@ -78,7 +78,7 @@ mod tests {
         let helper = json!({"connected": true, "connections": 1, "pid": 1, "version": "2.0.0"});
         serde_json::from_value(json!({
             "schema": 1, "version": "2.0.0", "pid": 1, "uptime": 60, "socket": "tripesock",
-            "server": "up", "database": {"path": "peers.cdb", "peers": 0, "fault": null},
+            "server": "up", "database": {"path": "peers.cdb", "peers": 0, "fault": null, "origin": "file"},
             "pinger": helper, "scripts": helper,
         }))
         .unwrap()

@@ -17,7 +17,7 @@ fn service() -> ServiceStatus {
     let helper = json!({"connected": true, "connections": 1, "pid": 1, "version": "2.0.0"});
     serde_json::from_value(json!({
         "schema": 1, "version": "2.0.0", "pid": 1, "uptime": 60, "socket": "/run/tripesock",
-        "server": "up", "database": {"path": "peers.cdb", "peers": 30, "fault": null},
+        "server": "up", "database": {"path": "peers.cdb", "peers": 30, "fault": null, "origin": "file"},
         "pinger": helper, "scripts": helper,
     }))
     .unwrap()

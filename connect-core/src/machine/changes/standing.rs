@@ -14,6 +14,7 @@ use peerdb::Database;
 
 use super::found::{ChangesFound, LISTED};
 use crate::machine::Machine;
+use crate::machine::peers::Peer;
 
 impl Machine {
     /// Finds how each peer that the server has differs from a database that is about to be used.
@@ -57,13 +58,19 @@ impl Machine {
         }
     }
 
+    /// How a peer that the server has differs from the database, if it does. Nothing is known of
+    /// that while there is no database.
+    pub(in crate::machine) fn record_standing(&self, peer: &Peer) -> Option<RecordStanding> {
+        peer.standing().filter(|_| self.database.is_there())
+    }
+
     /// How a peer differs from the database, if it does. A peer that the server does not have
     /// differs if its record says that it is added at start-up, or if it was removed to be added
     /// again.
     pub(super) fn change_of(&self, name: &str) -> Option<PeerChange> {
         let record = self.database.current.peer(name);
         if let Some(peer) = self.peers.find(name).and_then(|id| self.peers.get(id)) {
-            peer.standing()?;
+            self.record_standing(peer)?;
             return of_present(peer.record_in_use(), record);
         }
         // Removed to be added again, which then failed: only the operator adds it now.
@@ -78,7 +85,7 @@ impl Machine {
     fn standings(&self) -> Vec<(&str, RecordStanding)> {
         let present = self.peers.iter();
         let mut found: Vec<(&str, RecordStanding)> = present
-            .filter_map(|(_, peer)| Some((peer.name(), peer.standing()?)))
+            .filter_map(|(_, peer)| Some((peer.name(), self.record_standing(peer)?)))
             .collect();
         // A name may be in the list twice.
         let auto: HashSet<&str> = self
@@ -117,7 +124,7 @@ impl Machine {
     /// How the peer of this name differs from the database, if it does.
     pub(in crate::machine) fn standing_of(&self, name: &str) -> Option<RecordStanding> {
         if let Some(peer) = self.peers.find(name).and_then(|id| self.peers.get(id)) {
-            return peer.standing();
+            return self.record_standing(peer);
         }
         let may = self.database.current.is_auto(name) || self.peers.departures.is_replaced(name);
         (may && self.change_of(name).is_some()).then_some(RecordStanding::New)

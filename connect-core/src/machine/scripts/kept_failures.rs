@@ -51,7 +51,7 @@ impl Machine {
         if !self.scripts.recovery.is_known() || self.server.link() != ServerLink::Up {
             return;
         }
-        if self.database.loaded || self.database.inherited {
+        if self.database.is_there() {
             self.forget_scripts_without_record();
         }
         let (peers, failures) = (&self.peers, &mut self.scripts.failures);

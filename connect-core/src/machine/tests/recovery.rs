@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::RunId;
+use connect_ipc::changes::RecordStanding;
 use connect_ipc::control::{Reply, Request, ScriptCounters};
 use connect_ipc::frame::{MAX_FRAME, length};
 use connect_ipc::scripts::{
@@ -14,7 +15,7 @@ use connect_ipc::scripts::{
 use connect_ipc::setup::{Pair, Setup, SetupPage, SetupState};
 use peerdb::Record;
 
-use super::super::{ConnectionId, Input, Output};
+use super::super::{ConnectionId, Input, Loaded, Output};
 use super::rig::{Rig, record};
 use connect_ipc::control::HelperStatus;
 
@@ -131,6 +132,26 @@ fn a_peer_that_goes_before_the_script_helper_comes_is_brought_down_with_what_the
         variables.any(|(name, _)| name.starts_with("A_")),
         "{ordered:?}"
     );
+}
+
+#[test]
+fn while_there_is_no_database_no_peer_is_said_to_be_struck_from_it() {
+    let kept = set_up(PAIRS);
+    let mut rig = Rig::without_database(false, None);
+    let fault = "it is damaged".to_owned();
+    rig.feed(Input::Database(Loaded::Faulty { fault }));
+    rig.kept = kept;
+    rig.scripts_come();
+    rig.meet(&["p"]);
+    rig.answer_all();
+    let standing = |rig: &mut Rig| rig.rows()[0].connection.record;
+    assert_eq!(standing(&mut rig), None);
+    // Otherwise this would remove all peers.
+    rig.request(1, 1, Request::ApplyChanges {});
+    rig.answer_all();
+    assert_eq!(rig.rows().len(), 1);
+    rig.database(&[record("q", PAIRS)]);
+    assert_eq!(standing(&mut rig), Some(RecordStanding::Struck));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::Request;
+use connect_ipc::control::{DatabaseOrigin, Request};
 use connect_ipc::event::{EventKind, Removal};
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered, Watched};
 use connect_ipc::scripts::FromScripts;
@@ -123,7 +123,7 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
     };
     assert_eq!(replies(&mut rig), [1, 1]);
     let told = rig.service().database;
-    assert_eq!((told.peers, told.inherited), (2, true));
+    assert_eq!((told.peers, told.origin), (2, DatabaseOrigin::Kept));
     assert_eq!(told.fault.as_deref(), Some("it is broken"));
     // It is not this core's to leave: the file of the last one stays.
     assert!(rig.machine.database().is_none());
@@ -133,7 +133,10 @@ fn while_the_file_is_broken_the_database_of_the_last_core_is_used() {
     // The file is repaired, and is as it was.
     rig.database(&records());
     let told = rig.service().database;
-    assert_eq!((told.peers, told.inherited, told.fault), (2, false, None));
+    assert_eq!(
+        (told.peers, told.origin, told.fault),
+        (2, DatabaseOrigin::File, None)
+    );
     assert!(rig.machine.database().is_some());
     assert_eq!(scripts(&mut rig), [""; 0]);
     rig.pinger_goes();
@@ -146,7 +149,7 @@ fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_th
     let mut rig = next_without_database(left_by(&mut first()), 2);
     assert_eq!(rig.watched().len(), 0);
     let told = rig.service().database;
-    assert_eq!((told.peers, told.inherited), (0, false));
+    assert_eq!((told.peers, told.origin), (0, DatabaseOrigin::None));
     let mut rig = Rig::alone(&[record("p", PAIRS)], false);
     let fault = "it is broken now".to_owned();
     rig.feed(Input::Database(Loaded::Faulty { fault }));
@@ -157,7 +160,7 @@ fn the_database_of_the_last_core_is_not_used_for_another_server_or_beside_one_th
     );
     rig.join(&["p", "q"]);
     let told = rig.service().database;
-    assert_eq!((told.peers, told.inherited), (1, false));
+    assert_eq!((told.peers, told.origin), (1, DatabaseOrigin::File));
 }
 
 #[test]
@@ -394,6 +397,52 @@ fn a_peer_added_between_claim_and_list_is_not_the_one_of_the_state() {
             .collect();
         assert_eq!(told, ["removed", "added", "adopted"], "{case}");
     }
+}
+
+#[test]
+fn a_peer_added_before_the_claim_has_no_figures_of_an_earlier_one() {
+    const NOTES: [&str; 2] = ["NOTE KILL p", "NOTE ADD p tun0 INET 192.0.2.1 1"];
+    let figures = |rig: &mut Rig| {
+        let list = rig.watched();
+        (watch_of(&list, "p").0, watch_of(&list, "q").0)
+    };
+    for pinger_first in [true, false] {
+        // A state, and a pinger that has outlived the core that wrote it.
+        let mut rig = Rig::alone(&records(), false);
+        rig.inherit(left_by(&mut first()));
+        rig.scripts_come();
+        if pinger_first {
+            knowing_pinger_comes(&mut rig);
+        }
+        rig.connect_server();
+        rig.hear("OK");
+        for note in NOTES {
+            rig.hear(note);
+        }
+        rig.hear("OK");
+        list_both(&mut rig);
+        if !pinger_first {
+            knowing_pinger_comes(&mut rig);
+        }
+        assert_eq!(figures(&mut rig), (0, 1), "{pinger_first}");
+    }
+    // This core itself has known the earlier one.
+    let mut rig = first();
+    rig.lose_server();
+    rig.connect_server();
+    rig.hear("OK");
+    for note in NOTES {
+        rig.hear(note);
+    }
+    rig.hear("OK");
+    rig.watched();
+    list_both(&mut rig);
+    let told: Vec<(String, u64)> = rig
+        .watched()
+        .into_iter()
+        .map(|watched| (watched.name, watched.statistics.replies))
+        .collect();
+    assert_eq!(told, [("p".to_owned(), 0)]);
 }
 
 #[test]

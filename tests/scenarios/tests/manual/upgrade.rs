@@ -125,7 +125,7 @@ fn a_restart_while_the_database_is_broken_leaves_no_peer_unwatched() -> Outcome 
         assert_eq!(site.submit("adopted")?, ["p"]);
         assert_undisturbed(&site, &parts.core, before)?;
         let told = database(&parts.core)?;
-        assert_eq!(told["inherited"], true, "{told}");
+        assert_eq!(told["origin"], "kept", "{told}");
         assert_eq!(told["peers"], 2, "{told}");
         assert!(told["fault"].is_string(), "{told}");
         std::fs::write(site.path("connect.log"), "")?;
@@ -135,7 +135,7 @@ fn a_restart_while_the_database_is_broken_leaves_no_peer_unwatched() -> Outcome 
     parts.core.wait_for_log("the database can be read again")?;
     assert_undisturbed(&site, &parts.core, before)?;
     let told = database(&parts.core)?;
-    assert_eq!(told["inherited"], false, "{told}");
+    assert_eq!(told["origin"], "file", "{told}");
     assert!(told["fault"].is_null(), "{told}");
     parts.stop()
 }
