@@ -66,6 +66,10 @@ impl Host {
         };
         let next = moved(number, self.partner_address(peer, number));
         self.place(peer, next, shared);
+        // The server may learn of it by itself, and something else may have been there.
+        if let Some(control) = self.quietness(peer, next) {
+            self.control(control, shared);
+        }
         self.hush(peer, shared)
     }
 
