@@ -36,6 +36,17 @@ pub(super) fn lock(path: &Path) -> Option<Locked> {
     taken.then(|| Locked::new(directory, files))
 }
 
+/// The same, when nobody has it any more. A child that another test has just created has the
+/// descriptors of all tests until it executes its program, which nothing tells.
+pub(super) fn lock_in_time(path: &Path) -> Locked {
+    loop {
+        if let Some(locked) = lock(path) {
+            return locked;
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// A journal with the ledger that belongs to it.
 pub(super) struct Bench {
     pub(super) dir: tempfile::TempDir,
@@ -49,7 +60,7 @@ impl Bench {
     }
 
     pub(super) fn within(dir: tempfile::TempDir) -> Self {
-        let locked = lock(dir.path()).unwrap();
+        let locked = lock_in_time(dir.path());
         let (journal, read) = Journal::open(locked, Header::current().unwrap(), NOW);
         assert!(read.is_none() && journal.fault().is_none());
         Bench {
@@ -102,7 +113,7 @@ impl Bench {
     pub(super) fn reopen(&mut self) -> Option<Ledger> {
         // It gives the lock up.
         self.journal = Journal::none("closed".to_owned());
-        let locked = lock(self.dir.path()).unwrap();
+        let locked = lock_in_time(self.dir.path());
         let (journal, read) = Journal::open(locked, Header::current().unwrap(), NOW);
         self.journal = journal;
         read
