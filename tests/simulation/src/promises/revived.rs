@@ -37,6 +37,8 @@ pub(super) struct Revived {
     held: Instant,
     /// Whether the next core finds another state than the last one.
     is_lost: bool,
+    /// Whether core cannot tell which run of the server it has joined, and so writes no state.
+    is_uncertain: bool,
     /// Whether core has a database that is not that of the site.
     is_foreign: bool,
 }
@@ -48,10 +50,12 @@ impl Rule for Revived {
             Seen::Slept(_) => self.held = self.held.max(now.at),
             Seen::Fault(fault) => self.disturbed(fault),
             Seen::Died(Part::Core) => {
-                let is_kept = now.records.keeps_state && !std::mem::take(&mut self.is_lost);
+                let is_lost = std::mem::take(&mut self.is_lost) || self.is_uncertain;
+                let is_kept = now.records.keeps_state && !is_lost;
                 self.owed
                     .retain(|_, since| is_kept && *since + WRITTEN <= now.at);
             }
+            Seen::Uncertain => self.is_uncertain = true,
             Seen::Minute(view) => return self.look(now, view),
             _ => {}
         }
@@ -59,6 +63,7 @@ impl Rule for Revived {
             Some(Fact::Sent(command)) => self.sent(now, command),
             // Somebody else may have removed it since, or the server was started again.
             Some(Fact::Connected | Fact::Lost) => {
+                self.is_uncertain = false;
                 self.unreachable.clear();
                 self.held = self.held.max(now.at);
             }
@@ -145,6 +150,7 @@ mod tests {
 
     use super::super::testing::{CORE, Sight, database, joined, plan, view};
     use super::*;
+    use crate::seen::Who;
     use crate::world::Truth;
 
     const RECORDS: &[(&str, &[(&str, &str)])] = &[(
@@ -152,16 +158,30 @@ mod tests {
         &[("watch", "t"), ("every", "30"), ("when-dead", "retry")],
     )];
 
-    /// What is said after so many seconds in which a peer that was silent is away, and these lines.
-    fn after(seconds: u64, lines: &[&str]) -> Verdict {
+    /// A host that has seen its peer come to be silent, and be removed for that.
+    fn removed(is_uncertain: bool) -> Sight {
         let mut plan = plan(RECORDS, Vec::new());
         plan.site.hosts[0].auto = vec!["p".to_owned()];
+        plan.site.hosts[0].keeps_state = true;
         let mut sight = Sight::of::<Revived>(&plan);
+        if is_uncertain {
+            sight.see(Seen::Uncertain).unwrap();
+        }
         let told = "WARN connect ping-timeout p attempt 1 of 1";
         sight.see(Seen::Wrote(CORE, told)).unwrap();
         // Core writes both in one turn, and the server reads them at the same instant.
         sight.at_once(Seen::Wrote(CORE, "KILL p")).unwrap();
+        sight
+    }
+
+    /// What is said after so many seconds in which a peer that was silent is away, and these lines.
+    fn after(seconds: u64, lines: &[&str]) -> Verdict {
+        let mut sight = removed(false);
         assert_eq!(sight.lines(lines), None);
+        look_after(seconds, &mut sight)
+    }
+
+    fn look_after(seconds: u64, sight: &mut Sight) -> Verdict {
         sight.later(seconds);
         let core = joined(RECORDS, &[]);
         let truth = Truth {
@@ -185,6 +205,20 @@ mod tests {
         assert_eq!(after(3_600, &[added]), Ok(()));
         // It was told, and is not removed.
         assert_eq!(after(3_600, &["< OK", "< FAIL not-now"]), Ok(()));
+    }
+
+    #[test]
+    fn the_next_core_does_not_know_what_could_not_be_written() {
+        for is_uncertain in [false, true] {
+            let mut sight = removed(is_uncertain);
+            sight.later(100);
+            sight.see(Seen::Died(Part::Core)).unwrap();
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+            let told = look_after(3_600, &mut sight);
+            assert_eq!(told.is_ok(), is_uncertain, "{told:?}");
+        }
     }
 
     #[test]
