@@ -67,6 +67,8 @@ pub(super) struct Causes {
     start_up: StartUp,
     /// The peers that were removed for their silence and are to be added again.
     revivals: BTreeSet<String>,
+    /// Those that somebody else has added, and when core heard of it: its own `ADD` may cross that.
+    overtaken: BTreeMap<String, Instant>,
     /// Those that are being added, also where they have moved: if that fails they come back too.
     reviving: BTreeSet<String>,
 }
@@ -230,7 +232,9 @@ impl Causes {
         match note {
             Note::Add { peer, .. } => {
                 self.known.insert(peer.clone(), at);
-                self.revivals.remove(peer);
+                if self.revivals.remove(peer) {
+                    self.overtaken.insert(peer.clone(), at);
+                }
                 self.reviving.remove(peer);
             }
             Note::Kill { peer } => {
@@ -302,6 +306,10 @@ impl Causes {
                 let is_wanted = self.takes(peer, |open| &mut open.add);
                 // A greeting may be another peer's, so it is the last cause that is taken.
                 if is_wanted == Want::Own || self.comes_elsewhere(peer) {
+                    return Ok(());
+                }
+                let overtaken = self.overtaken.remove(peer);
+                if overtaken.is_some_and(|since| now.calm.may_cross(since, now.at)) {
                     return Ok(());
                 }
                 if is_wanted == Want::None {
@@ -544,6 +552,22 @@ mod tests {
             sight.see(Seen::Ended(CORE)).unwrap();
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             assert_eq!(sight.lines(&["> LIST", "< OK", ADD]), None, "{applied}");
+        }
+    }
+
+    #[test]
+    fn an_add_of_a_peer_that_comes_back_may_cross_that_of_somebody_else() {
+        let record: &[(&str, &[(&str, &str)])] = &[("p", &[("when-dead", "retry")])];
+        let mut plan = plan(record, Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        for seconds in [0, 60] {
+            let mut sight = Sight::of::<Causes>(&plan);
+            sight.lines(&["> WARN connect ping-timeout p attempt 1 of 1", "< OK"]);
+            let note = "< NOTE ADD p tripe0 INET 198.18.0.1 4070";
+            let killed = ["> KILL p", "< NOTE KILL p", "< OK", note];
+            assert_eq!(sight.lines(&killed), None);
+            sight.later(seconds);
+            assert_eq!(sight.lines(&[ADD]).is_none(), seconds == 0);
         }
     }
 
