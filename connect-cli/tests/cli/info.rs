@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `info`.
 
-use connect_ipc::control::{PeerDetail, PeerState, Reply, Request, SCHEMA};
+use connect_ipc::control::{PeerDetail, PeerState, PeerStatus, Reply, Request, SCHEMA};
 use connect_ipc::event::Removal;
 use connect_ipc::lookup::{LastLookup, LookupResult, LookupStatus};
 use insta::assert_snapshot;
@@ -155,13 +155,9 @@ fn a_peer_that_is_not_there_is_explained() -> Result {
     Ok(())
 }
 
-#[test]
-fn a_peer_whose_last_pings_were_lost_is_not_said_to_answer() -> Result {
+/// What is shown of paris if this is its status.
+fn shown(status: PeerStatus) -> Result<String> {
     let place = Place::new()?;
-    let mut status = peer("paris", &[1.0])?;
-    status.state = PeerState::Up;
-    status.failures = 2;
-    status.statistics.record_loss();
     let detail = PeerDetail {
         status: Some(status),
         ..detail()?
@@ -169,16 +165,25 @@ fn a_peer_whose_last_pings_were_lost_is_not_said_to_answer() -> Result {
     let core = place.core(script(detail))?;
     let shown = place.run("info paris")?.stdout;
     core.asked()?;
+    Ok(shown)
+}
+
+#[test]
+fn a_peer_whose_last_pings_were_lost_is_not_said_to_answer() -> Result {
+    let mut status = peer("paris", &[1.0])?;
+    status.state = PeerState::Up;
+    status.failures = 2;
+    status.statistics.record_loss();
+    let wanted = "  state       up, but no answer to the last 2 pings";
+    let shown = shown(status)?;
     let mut lines = shown.lines();
     let state = lines.find(|line| line.starts_with("  state"));
-    let wanted = "  state       up, but no answer to the last 2 pings";
     assert_eq!(state, Some(wanted));
     Ok(())
 }
 
 #[test]
 fn a_peer_that_waits_for_a_retry_has_its_state_in_words_that_follow_each_other() -> Result {
-    let place = Place::new()?;
     let mut status = peer("paris", &[])?;
     (status.state, status.age) = (PeerState::Gone, 4);
     let connection = &mut status.connection;
@@ -193,13 +198,7 @@ fn a_peer_that_waits_for_a_retry_has_its_state_in_words_that_follow_each_other()
         }),
         pause: 0,
     }));
-    let detail = PeerDetail {
-        status: Some(status),
-        ..detail()?
-    };
-    let core = place.core(script(detail))?;
-    let shown = place.run("info paris")?.stdout;
-    core.asked()?;
+    let shown = shown(status)?;
     let mut lines = shown.lines();
     let state = lines.find(|line| line.starts_with("  state"));
     assert_eq!(

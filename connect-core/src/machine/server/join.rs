@@ -216,11 +216,9 @@ impl Machine {
             tracing::info!("connected to the server again");
         }
         (self.server.wait_until, self.server.awaited.answer_by) = (None, None);
+        let replaced = self.server.replaced().map(std::mem::take);
+        let replaced = replaced.unwrap_or_default();
         let stage = std::mem::replace(&mut self.server.stage, Stage::Up);
-        let replaced = match &stage {
-            Stage::Joining(joining) => joining.replaced.clone(),
-            Stage::Down | Stage::Up => Replaced::default(),
-        };
         self.server.listed_run = self.server.run;
         let mut restored = self.inheritance.take_restored();
         self.forget_replaced(&replaced, restored.as_mut());

@@ -9,20 +9,20 @@ use crate::machine::Machine;
 impl Machine {
     /// Acts on a notification.
     pub(super) fn notified(&mut self, note: Note) {
-        if !self.server.is_claimed() {
-            // The present provider acts on it. We learn about the peer from the list that we
-            // request once the service is ours.
-            if let Note::Add { peer, .. } | Note::Kill { peer } = note
-                && let Some(replaced) = self.server.replaced()
-            {
-                replaced.note(&peer);
-            }
-            return;
-        }
+        let is_claimed = self.server.is_claimed();
         if let Note::Add { peer, .. } | Note::Kill { peer } = &note
             && let Some(replaced) = self.server.replaced()
         {
-            replaced.forget(peer);
+            if is_claimed {
+                replaced.forget(peer);
+            } else {
+                replaced.note(peer);
+            }
+        }
+        if !is_claimed {
+            // The present provider acts on it. We learn about the peer from the list that we
+            // request once the service is ours.
+            return;
         }
         match note {
             Note::Add {
