@@ -136,7 +136,8 @@ impl Service {
         self.child.id()
     }
 
-    /// What it has logged.
+    /// What it has logged: all of it once it has ended. Before that a line may still be missing,
+    /// see [`Self::wait_for_log`].
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap_or_default()

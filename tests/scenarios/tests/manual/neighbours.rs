@@ -106,12 +106,7 @@ fn who_has_many_connections_is_told_that_there_is_no_place_for_more() -> Outcome
         assert_eq!(counts["turned-away"], expected, "{counts}");
         drop(held);
     }
-    let log = service.log();
-    assert!(
-        log.contains("refused: this user has 32 connections"),
-        "{log}"
-    );
-    Ok(())
+    service.wait_for_log("refused: this user has 32 connections")
 }
 
 #[test]
@@ -170,7 +165,7 @@ fn who_leaves_without_the_answers_leaves_its_place() -> Outcome {
 #[test]
 fn a_connection_ends_with_its_sixteenth_malformed_message_and_the_log_has_one_line() -> Outcome {
     let site = Site::new()?.build()?;
-    let service = site.connect(&[])?;
+    let mut service = site.connect(&[])?;
     let mut operator = caller(&service, "observe.sock")?;
     hello(&mut operator)?;
     let malformed = "{\u{1b}[2J\u{202e} 2026-01-01T00:00:00Z  INFO forged\n".repeat(16);
@@ -182,6 +177,9 @@ fn a_connection_ends_with_its_sixteenth_malformed_message_and_the_log_has_one_li
     let last = receive(&mut operator)?;
     assert!(last.contains("16 messages are malformed"), "{last}");
     assert_eq!(receive(&mut operator).unwrap_or_default(), "");
+    // All of the log is written when it has ended, and not before.
+    service.signal(rustix::process::Signal::TERM)?;
+    service.wait()?;
     let log = service.log();
     let lines: Vec<&str> = log.lines().filter(|it| it.contains("malformed")).collect();
     assert_eq!(lines.len(), 1, "{log}");
