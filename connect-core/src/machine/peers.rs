@@ -220,7 +220,7 @@ pub struct PeerCounts {
     pub present: usize,
     /// Those of them that are adopted.
     pub adopted: usize,
-    /// Those of these that did not answer any attempt of their last check.
+    /// Adopted peers that answered no attempt of their last check.
     pub down: usize,
     /// Those that were lost and are not back.
     pub gone: usize,

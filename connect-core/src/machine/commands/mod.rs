@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Which commands the service has (the manual, "Service command reference"), and those under way.
+//! Which commands the service has (for those of the original see the manual, "Service command
+//! reference"), and those under way.
 
 mod info;
 mod perform;
@@ -34,8 +35,8 @@ impl Command {
     }
 }
 
-/// A command that waits until the server has listed its peers: before that, the answer would be
-/// that its peers are missing.
+/// A command that waits until the server has listed its peers. Before that, core would answer as if
+/// the server had no peers.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
     requester: Requester,

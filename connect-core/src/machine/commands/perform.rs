@@ -89,6 +89,7 @@ impl Machine {
             return self.bad_syntax(requester, name);
         }
         // Once core has had a list, it still knows those peers, and will soon have the new list.
+        // While there is no server, nobody knows how long a command would have to wait.
         if command.is_about_peers()
             && self.server.link() == ServerLink::Joining
             && !self.server.joined_before()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The machine, played by hand: what no real server or child can be made to do, or not in time.
+//! The machine, played by hand: what commands and messages do, and what no real server or child can
+//! be made to do, or not in time.
 
 mod absence;
 mod adopted_output;

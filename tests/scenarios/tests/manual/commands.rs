@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The manual, "Service command reference", but for `info` and `passive`, which have files of
-//! their own.
+//! The service commands (for those of the original see the manual, "Service command reference"),
+//! but for `info` and `passive`, which have files of their own.
 
 use scenarios::{Expect as _, Outcome, Site};
 use tripe_lab::faults::Refusal;

@@ -103,7 +103,8 @@ fn the_recording_of_a_real_run_is_repeated_to_the_same_outputs() -> Outcome {
         report.difference,
         None,
         "{printed}\nif the change is meant, record the run again: KEEP_RECORDING={} cargo test \
-         -p scenarios --test manual a_run_with",
+         -p scenarios --test manual a_run_with, and play it: cargo test -p scenarios --test manual \
+         recording::",
         fixture.display()
     );
     assert_eq!(report.truncated, None);
