@@ -188,7 +188,15 @@ fn hint(code: &str) -> Option<&'static str> {
         "unknown-svc-command" => "`connect-cli submit help' lists the commands",
         "bad-svc-syntax" => "the command takes other arguments",
         "unknown-command" => "`connect-cli admin HELP' lists the commands",
+        "too-many-commands" => {
+            "the tripe server has that many commands of operators to answer; it may hang: \
+             `connect-cli status' says so"
+        }
+        "command-not-sent" => {
+            "the service cannot write this command in a form that the server reads"
+        }
         "connect-timeout" => "no greeting with the challenge came in time",
+        "no-challenge" => "the tripe server has given no challenge; its log may say why",
         "server-unavailable" | "server-lost" => {
             "the service has no connection to the tripe server; `connect-cli status' says more"
         }
@@ -251,6 +259,23 @@ pub(crate) fn failure(words: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_failure_of_the_page_has_a_hint() {
+        let page = include_str!("../../../man/connect.8");
+        let errors = page.split(".Ss Errors").nth(1).unwrap();
+        let errors = errors.split(".El").next().unwrap();
+        let codes = errors
+            .lines()
+            .filter_map(|line| line.strip_prefix(".It Cm "));
+        // An item may have two codes. What follows a code are its arguments.
+        let codes = codes.flat_map(|item| item.split(" , "));
+        let codes: Vec<&str> = codes.filter_map(|it| it.split(' ').next()).collect();
+        assert!(codes.len() > 15, "{codes:?}");
+        for code in codes {
+            assert!(hint(code).or(server_hint(code)).is_some(), "{code}");
+        }
+    }
 
     #[test]
     fn shares_of_little_and_nearly_all_do_not_look_like_none_and_all() {
