@@ -172,12 +172,14 @@ impl Machine {
                     }
                 }
             }
-            ToPinger::CheckNow(peers) => {
+            ToPinger::CheckNow { at, peers } => {
                 for id in peers {
-                    self.change(id, out, |peer| peer.check_now(now));
+                    self.change(id, out, |peer| peer.check_now(at.min(now)));
                 }
             }
-            ToPinger::Sabotage(id) => self.change(id, out, |peer| peer.sabotage(now)),
+            ToPinger::Sabotage { at, peer } => {
+                self.change(peer, out, |peer| peer.sabotage(at.min(now)));
+            }
             ToPinger::Suspend {} => self.gate = Gate::Suspended,
             ToPinger::Proceed { at } => self.proceed(at.min(now), out),
             // Core refuses something that we sent; the link has logged it.
@@ -393,6 +395,25 @@ mod tests {
         ToPinger::Watch { at, peers }
     }
 
+    fn check_now(at: Monotonic, peer: u64) -> ToPinger {
+        let peers = vec![PeerId(peer)];
+        ToPinger::CheckNow { at, peers }
+    }
+
+    #[test]
+    fn a_check_requested_while_the_pinger_is_suspended_is_due_since_it_was_requested() {
+        for is_sabotage in [false, true] {
+            let mut machine = open(vec![watched(1, 50)]);
+            let (at_11, peer) = (at(11), PeerId(1));
+            let request = match is_sabotage {
+                false => check_now(at_11, 1),
+                true => ToPinger::Sabotage { at: at_11, peer },
+            };
+            hear(&mut machine, request, at(40));
+            assert_eq!(machine.earliest(), Some(at_11));
+        }
+    }
+
     #[test]
     fn what_is_heard_late_leads_to_the_same_deadlines() {
         for (result, due) in [(PingResult::Reply(1.0), 35), (PingResult::Timeout, 15)] {
@@ -520,7 +541,7 @@ mod tests {
             let due = 10 + change;
             let message = match change % 3 {
                 0 => watch(vec![watched(id, due)]),
-                1 => ToPinger::CheckNow(vec![PeerId(id)]),
+                1 => check_now(at(5), id),
                 _ => {
                     let phase = None;
                     let changed = Watched {
@@ -546,8 +567,7 @@ mod tests {
     fn messages_about_unknown_peers_are_answered_with_an_error() {
         let mut machine = open(vec![]);
         let error = |text: &str| [FromPinger::Error(text.to_owned())];
-        let check = ToPinger::CheckNow(vec![PeerId(9)]);
-        let told = hear(&mut machine, check, at(0));
+        let told = hear(&mut machine, check_now(at(0), 9), at(0));
         assert_eq!(told, error("peer number 9 is not watched"));
         let told = give(&mut machine, Input::Malformed("no JSON".into()), at(0));
         assert_eq!(told, error("no JSON"));
@@ -590,8 +610,8 @@ mod tests {
                     0 => end(PingResult::Reply(1.0)),
                     1 => end(PingResult::Timeout),
                     2 => end(PingResult::Failed),
-                    3 => Some(ToPinger::Sabotage(PeerId(peer))),
-                    4 => Some(ToPinger::CheckNow(vec![PeerId(peer)])),
+                    3 => Some(ToPinger::Sabotage { at: now, peer: PeerId(peer) }),
+                    4 => Some(check_now(now, peer)),
                     5 => {
                         let plan = PingPlan { every: 1 + u32::from(step), ..watched(1, 0).plan };
                         let changed = Watched { plan, phase: None, ..watched(peer, 0) };

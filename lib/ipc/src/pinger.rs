@@ -142,9 +142,19 @@ pub enum ToPinger {
         ended: Vec<EndedPing>,
     },
     /// Check these peers at once: after what happened they may answer again.
-    CheckNow(Vec<PeerId>),
+    CheckNow {
+        /// The present.
+        at: Monotonic,
+        /// Their numbers.
+        peers: Vec<PeerId>,
+    },
     /// Ignore the peer's replies until it was declared unreachable, and check it at once.
-    Sabotage(PeerId),
+    Sabotage {
+        /// The present.
+        at: Monotonic,
+        /// Its number.
+        peer: PeerId,
+    },
     /// The connection to the tripe server is lost, so no ping can be sent; pings under way are
     /// void.
     Suspend {},

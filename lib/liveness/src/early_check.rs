@@ -8,6 +8,8 @@ use crate::liveness::Liveness;
 /// A check that is to begin at once.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub enum EarlyCheck {
+    /// Only if the peer is down: new keys are agreed, so it may answer again.
+    IfDown,
     /// As any other.
     Usual,
     /// Replies count as lost until the peer has become unreachable (command `sabotage`).
@@ -15,11 +17,14 @@ pub enum EarlyCheck {
 }
 
 impl EarlyCheck {
-    /// Has it begin, as [`Liveness::check_now`] or [`Liveness::sabotage`].
-    pub fn begin(self, liveness: &mut Liveness, now: Monotonic) {
+    /// Has it begin, as [`Liveness::check_now`] or [`Liveness::sabotage`]. Returns whether there is
+    /// one.
+    pub fn begin(self, liveness: &mut Liveness, now: Monotonic) -> bool {
         match self {
-            EarlyCheck::Usual => liveness.check_now(now),
+            EarlyCheck::IfDown if liveness.phase().failed_checks == 0 => return false,
+            EarlyCheck::IfDown | EarlyCheck::Usual => liveness.check_now(now),
             EarlyCheck::Sabotaged => liveness.sabotage(now),
         }
+        true
     }
 }

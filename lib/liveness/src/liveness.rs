@@ -254,13 +254,15 @@ impl Liveness {
 
     /// Takes a changed plan. A wait that would be shorter under the new plan is shortened, and the
     /// wait of a peer that replies becomes as long as the new plan says. A check in progress goes
-    /// on.
+    /// on, and one that is due is not put off: it may have been requested.
     pub fn replan(&mut self, plan: PingPlan, now: Monotonic) {
         let old = std::mem::replace(&mut self.plan, plan);
         if self.phase.checking {
             return;
         }
-        self.phase.due = if self.phase.failed_checks == 0 {
+        self.phase.due = if self.phase.due <= now {
+            now
+        } else if self.phase.failed_checks == 0 {
             let last = self.phase.due.before(seconds(old.every));
             (last + seconds(plan.every)).max(now)
         } else {
@@ -459,15 +461,23 @@ mod tests {
         assert_eq!(peer.deadline(), Some(at(110)));
         peer.replan(PingPlan { every: 2, ..PLAN }, at(108));
         assert_eq!(peer.deadline(), Some(at(108)), "not in the past");
-        peer.replan(PingPlan { every: 60, ..PLAN }, at(108));
-        assert_eq!(peer.deadline(), Some(at(166)));
     }
 
     #[test]
-    fn a_check_that_is_overdue_when_the_interval_grows_waits_from_the_last_one() {
+    fn a_longer_interval_takes_effect_in_the_wait_under_way() {
         let mut peer = peer(PLAN);
+        exchange(&mut peer, REPLY, at(100));
         peer.replan(PingPlan { every: 60, ..PLAN }, at(105));
-        assert_eq!(peer.deadline(), Some(at(130)), "the last was due at 70");
+        assert_eq!(peer.deadline(), Some(at(160)));
+    }
+
+    #[test]
+    fn a_check_that_is_due_is_not_put_off_by_a_longer_interval() {
+        let mut peer = peer(PLAN);
+        exchange(&mut peer, REPLY, at(100));
+        peer.check_now(at(105));
+        peer.replan(PingPlan { every: 60, ..PLAN }, at(105));
+        assert_eq!(peer.deadline(), Some(at(105)));
     }
 
     #[test]

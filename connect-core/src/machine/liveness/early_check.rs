@@ -14,14 +14,21 @@ impl Machine {
         let Some(adoption) = self.peers.adoption_mut(id) else {
             return false;
         };
-        check.begin(&mut adoption.liveness, self.now);
+        let begins = check.begin(&mut adoption.liveness, self.now);
         if !has_pinger {
             // The figures that the next pinger remembers may replace those of core.
             adoption.untold = adoption.untold.max(Some(check));
         }
+        if !begins {
+            return true;
+        }
+        let at = self.now;
         self.tell_pinger(match check {
-            EarlyCheck::Usual => ToPinger::CheckNow(vec![id]),
-            EarlyCheck::Sabotaged => ToPinger::Sabotage(id),
+            EarlyCheck::IfDown | EarlyCheck::Usual => ToPinger::CheckNow {
+                at,
+                peers: vec![id],
+            },
+            EarlyCheck::Sabotaged => ToPinger::Sabotage { at, peer: id },
         });
         self.note_owed(id);
         true

@@ -178,11 +178,8 @@ impl Machine {
     /// When new keys are agreed with a peer that is down, it may answer again: checks it at once,
     /// without waiting for the end of the pause.
     pub(in crate::machine) fn check_now_if_down(&mut self, name: &str) {
-        let id = self.peers.find(name);
-        let adoption = id.and_then(|id| self.peers.get(id)?.adoption());
-        let is_down = adoption.is_some_and(|it| it.liveness.phase().failed_checks > 0);
-        if is_down && let Some(id) = id {
-            self.check_early(id, EarlyCheck::Usual);
+        if let Some(id) = self.peers.find(name) {
+            self.check_early(id, EarlyCheck::IfDown);
         }
     }
 

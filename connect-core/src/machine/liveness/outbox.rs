@@ -77,8 +77,10 @@ impl Outbox {
     /// Adds a result, and returns how many its message now has.
     fn result(&mut self, result: EndedPing, now: Monotonic) -> usize {
         match self.messages.last_mut() {
-            // Those that wait have waited for no time that matters.
-            Some(ToPinger::Results { at, ended }) if ended.len() < ITEMS_PER_FRAME => {
+            // Those that wait have waited for no time that matters, unless core stood still.
+            Some(ToPinger::Results { at, ended })
+                if ended.len() < ITEMS_PER_FRAME && now.since(*at) <= REST =>
+            {
                 *at = now;
                 ended.push(result);
                 ended.len()
@@ -175,6 +177,18 @@ mod tests {
         outbox.expected_result(reply(3), DUE, NOW);
         outbox.urgent_result(reply(4), NOW);
         assert_eq!(outbox.take_due(NOW).unwrap(), [results(NOW, &[3, 4])]);
+    }
+
+    #[test]
+    fn a_reply_that_waited_while_core_stood_still_keeps_its_time() {
+        let mut outbox = Outbox::default();
+        outbox.expected_result(reply(1), DUE, NOW);
+        let later = NOW + Duration::from_secs(65);
+        outbox.expected_result(reply(2), later + Duration::from_secs(60), later);
+        assert_eq!(
+            outbox.take_due(later).unwrap(),
+            [results(NOW, &[1]), results(later, &[2])]
+        );
     }
 
     #[test]

@@ -45,7 +45,7 @@ fn is_brought_forward(rig: &mut Rig) -> bool {
     let id = rig.id("p");
     rig.to_pinger
         .drain(..)
-        .any(|message| message == ToPinger::CheckNow(vec![id]))
+        .any(|message| matches!(message, ToPinger::CheckNow { peers, .. } if peers == [id]))
 }
 
 /// The pinger orders the ping `seq`, and the server takes it; gives its tag.

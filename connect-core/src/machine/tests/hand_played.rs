@@ -334,7 +334,7 @@ fn a_peer_in_trouble_is_checked_at_once_only_by_a_pinger_that_knows_it() {
         rig.hear("NOTE KXDONE p");
         rig.to_pinger
             .iter()
-            .any(|message| matches!(message, ToPinger::CheckNow(_)))
+            .any(|message| matches!(message, ToPinger::CheckNow { .. }))
     };
     assert!(told(&mut rig));
     rig.pinger_goes();

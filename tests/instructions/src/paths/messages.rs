@@ -135,7 +135,10 @@ fn forget() -> ToPinger {
 }
 
 fn check_now() -> ToPinger {
-    ToPinger::CheckNow(vec![PeerId(1000)])
+    ToPinger::CheckNow {
+        at: Monotonic(1),
+        peers: vec![PeerId(1000)],
+    }
 }
 
 fn ping() -> FromPinger {
