@@ -7,8 +7,9 @@ use connect_ipc::PeerId;
 use connect_ipc::control::DatabaseOrigin;
 use connect_ipc::event::EventKind;
 use connect_policy::pinging::is_watched;
+use peerdb::Database;
 
-use super::database::Loaded;
+use super::database::{DatabaseFile, Loaded};
 use super::liveness::WatchAs;
 use super::liveness::adoption::plan_of;
 use super::{Machine, Milestone, Output};
@@ -66,26 +67,36 @@ impl Machine {
                         "more records of the peer database are faulty"
                     );
                 }
-                let peers = database.sorted_peers().len() as u64;
-                if self.database.fault.take().is_some() {
-                    tracing::info!(peers, "the database can be read again");
-                }
-                self.database.origin = DatabaseOrigin::File;
-                self.database.file = file;
-                self.events.counters.reloads += 1;
-                self.database.current = database;
-                self.peers.departures.keep_expected(&self.database.current);
-                self.additions.database_read(&self.database.current);
-                let changed = self.note_standings(&Arc::clone(&self.database.current));
-                let waiting = self.change_counts();
-                let joined_before = self.server.joined_before();
-                log_waiting(peers, waiting.total(), asked || joined_before);
-                self.emit(None, || EventKind::Database { peers, waiting });
-                self.apply(changed);
-                if joined_before {
-                    self.notify_unlogged("peerdb-update");
-                }
+                self.use_database(database, file, asked);
             }
+        }
+    }
+
+    /// Uses a database that was read from the file; `asked` if a signal has asked for it.
+    fn use_database(&mut self, database: Arc<Database>, file: Option<DatabaseFile>, asked: bool) {
+        let peers = database.sorted_peers().len() as u64;
+        if self.database.fault.take().is_some() {
+            tracing::info!(peers, "the database can be read again");
+        }
+        let is_first = !self.database.is_there();
+        self.database.origin = DatabaseOrigin::File;
+        self.database.file = file;
+        self.events.counters.reloads += u64::from(!is_first);
+        self.database.current = database;
+        self.peers.departures.keep_expected(&self.database.current);
+        self.additions.database_read(&self.database.current);
+        let changed = self.note_standings(&Arc::clone(&self.database.current));
+        let waiting = self.change_counts();
+        let joined_before = self.server.joined_before();
+        log_waiting(peers, waiting.total(), asked || joined_before);
+        self.emit(None, || EventKind::Database { peers, waiting });
+        let begun = is_first.then(|| self.first_database_begins());
+        self.apply(changed);
+        if let Some(waiting) = begun {
+            self.first_database_ends(waiting);
+        }
+        if joined_before {
+            self.notify_unlogged("peerdb-update");
         }
     }
 

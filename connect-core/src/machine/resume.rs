@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Saves state for the next core, and resumes from what an earlier one has saved.
 
+mod first_database;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use connect_liveness::CatchUp;
 use peerdb::Database;
 
 use super::Machine;
+use super::additions::revivals::SavedRevival;
 use super::inheritance::{AdoptionState, Inherited, PeerState, Restored, State};
 use super::input::WriteNews;
 use super::peers::Algorithms;
@@ -78,14 +81,18 @@ impl Machine {
                 algorithms.len() - 1
             })
         };
+        let waiting = self.inheritance.waiting.figures();
         let peers = self
             .peers
             .iter()
-            .map(|(_, peer)| PeerState {
+            .map(|(id, peer)| PeerState {
                 name: peer.name().to_owned(),
                 setups: self.scripts.certain(peer.setups),
                 algorithms: peer.algorithms.as_ref().map(&mut place),
-                adoption: peer.adoption().map(AdoptionState::of),
+                adoption: match peer.adoption() {
+                    Some(adoption) => Some(AdoptionState::of(adoption)),
+                    None => waiting.get(&id).copied(),
+                },
             })
             .collect();
         let state = State {
@@ -100,7 +107,13 @@ impl Machine {
                 .iter()
                 .map(|(name, departure)| (name.into(), departure.clone()))
                 .collect(),
-            revivals: self.additions.revivals.save(),
+            revivals: self
+                .additions
+                .revivals
+                .save()
+                .into_iter()
+                .chain(self.inheritance.waiting.revivals().cloned())
+                .collect(),
         };
         Some((run, state))
     }
@@ -154,10 +167,11 @@ impl Machine {
         if self.database.fault.is_none() || is_inherited {
             self.peers.departures.keep_expected(&self.database.current);
         }
-        let database = &self.database.current;
-        self.additions
-            .revivals
-            .restore(state.revivals, database, self.now);
+        if self.database.is_there() {
+            self.restore_revivals(state.revivals);
+        } else {
+            self.inheritance.waiting.keep_revivals(state.revivals);
+        }
         let mut adopted = Vec::new();
         for saved in state.peers {
             if self.peers.find(&saved.name).is_some() {
@@ -183,6 +197,16 @@ impl Machine {
             adopted,
             remembered: Vec::new(),
         });
+    }
+
+    /// Continues to add the peers that the last core was about to add again.
+    pub(super) fn restore_revivals(&mut self, left: Vec<SavedRevival>) {
+        let database = &self.database.current;
+        let names: Vec<Box<str>> = left.iter().map(|it| it.name.clone()).collect();
+        self.additions.revivals.restore(left, database, self.now);
+        for name in names.iter().filter(|it| self.peers.find(it).is_some()) {
+            self.additions.revivals.added(name);
+        }
     }
 
     /// Remembers those of the restored peers that the server still has, so that they are adopted
@@ -222,7 +246,8 @@ impl Machine {
     pub(super) fn forget_replaced(&mut self, replaced: &Replaced, restored: Option<&mut Restored>) {
         let remembered = &mut self.pinger.remembered;
         remembered.retain(|name, _| !replaced.contains(name));
-        if let Some(restored) = restored {
+        let waiting = self.inheritance.waiting.figures_mut();
+        for restored in restored.into_iter().chain(waiting) {
             let peers = &self.peers;
             restored.adopted.retain(|(id, _)| {
                 let peer = peers.get(*id);
@@ -249,15 +274,18 @@ impl Machine {
     }
 
     /// Gives peers that are adopted now back what the pinger does not have.
-    pub(super) fn restore_adoptions(&mut self, restored: Restored) {
-        for (id, saved) in restored.adopted {
-            if let Some(adoption) = self.peers.adoption_mut(id) {
+    pub(super) fn restore_adoptions(&mut self, mut restored: Restored) {
+        for (id, saved) in &restored.adopted {
+            if let Some(adoption) = self.peers.adoption_mut(*id) {
                 adoption.history = saved.history;
             }
         }
         // The rest belongs to peers that are gone, or not watched any more.
-        for name in restored.remembered {
+        for name in restored.remembered.drain(..) {
             self.pinger.remembered.remove(&name);
+        }
+        if !self.database.is_there() {
+            self.inheritance.waiting.keep_figures(restored);
         }
     }
 }

@@ -48,7 +48,7 @@ pub(super) struct Revival {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(in crate::machine) struct SavedRevival {
-    name: Box<str>,
+    pub(in crate::machine) name: Box<str>,
     stage: Stage,
     failures: u32,
     id: PeerId,

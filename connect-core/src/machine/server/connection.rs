@@ -79,7 +79,8 @@ impl Machine {
 
     /// No command to the server will be answered any more.
     fn fail_everything_asked(&mut self) {
-        self.server.stage = Stage::Down;
+        let replaced = self.server.take_replaced();
+        self.server.stage = Stage::Down(replaced);
         self.server.awaited.lost(self.now);
         self.server.questions.clear();
         self.inheritance.server_lost();
@@ -114,7 +115,7 @@ impl Machine {
         let passed = |until: Option<Monotonic>| until.is_some_and(|until| until <= self.now);
         let released = passed(self.server.release_by);
         let start = match self.server.stage {
-            Stage::Down => self.server.wait_until,
+            Stage::Down(_) => self.server.wait_until,
             Stage::Joining(_) => self.server.awaited.answer_by,
             Stage::Up => None,
         };

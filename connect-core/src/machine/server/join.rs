@@ -91,7 +91,11 @@ impl Machine {
         // not show that it is another run.
         server.is_another |= server.run.is_some() && server.run != run;
         server.run = run;
-        server.stage = Stage::Joining(Joining::default());
+        let replaced = server.take_replaced();
+        server.stage = Stage::Joining(Joining {
+            replaced,
+            ..Joining::default()
+        });
         let joined_before = server.joined_before;
         self.inheritance
             .server_connected(run, joined_before, self.config.boot.as_ref());
@@ -216,8 +220,7 @@ impl Machine {
             tracing::info!("connected to the server again");
         }
         (self.server.wait_until, self.server.awaited.answer_by) = (None, None);
-        let replaced = self.server.replaced().map(std::mem::take);
-        let replaced = replaced.unwrap_or_default();
+        let replaced = self.server.take_replaced();
         let stage = std::mem::replace(&mut self.server.stage, Stage::Up);
         self.server.listed_run = self.server.run;
         let mut restored = self.inheritance.take_restored();
@@ -252,11 +255,15 @@ impl Machine {
             "took over the server's peers"
         );
         self.emit(None, || EventKind::Joined {});
+        if first && let Some(fault) = self.database.fault.clone() {
+            // When it was found, nobody could be told through the server.
+            self.warn_unlogged(["peerdb-error"], &[&fault]);
+        }
         if first {
             self.out.push(Output::ServiceManager(Milestone::Ready));
         }
         self.perform_held();
-        if fresh && self.config.startup {
+        if (fresh || self.inheritance.waiting.has_start_up()) && self.config.startup {
             self.start_up();
         }
     }
@@ -312,7 +319,7 @@ impl Machine {
     fn take_over(&mut self, names: Vec<String>, listing: Listing, replaced: &Replaced) {
         let newcomers = listing.newcomers(self.config.startup);
         let resumed = matches!(listing, Listing::Resumption);
-        let another = matches!(listing, Listing::Rejoin { new_server: true });
+        let of_new_server = matches!(listing, Listing::Rejoin { new_server: true });
         let mut adopted = Vec::new();
         for name in names {
             if let Some(known) = self.peers.find(&name) {
@@ -320,6 +327,11 @@ impl Machine {
                 if self.peers.adoption_mut(known).is_none() {
                     adopted.push(known);
                 }
+                let another = if of_new_server {
+                    Some(DownReason::Server)
+                } else {
+                    replaced.has(&name).then_some(DownReason::Unseen)
+                };
                 self.meet_again(known, resumed, another);
                 continue;
             }
@@ -339,8 +351,9 @@ impl Machine {
         self.ask_questions();
     }
 
-    /// The server still has a peer that this core or an earlier one knew.
-    fn meet_again(&mut self, id: PeerId, resumed: bool, another: bool) {
+    /// The server still has a peer that this core or an earlier one knew, or `another` one of its
+    /// name, for this reason.
+    fn meet_again(&mut self, id: PeerId, resumed: bool, another: Option<DownReason>) {
         let startup = self.config.startup;
         let Some(peer) = self.peers.get_mut(id) else {
             return;
@@ -352,12 +365,14 @@ impl Machine {
         }
         // If it was to be killed, the command was lost with the connection.
         peer.outcome.killed_for = None;
-        if another && peer.outcome.told.is_up() {
+        if let Some(reason) = another
+            && peer.outcome.told.is_up()
+        {
             peer.outcome.told = UpDown::Nothing;
             let name = peer.name().to_owned();
-            self.tell_down(&name, DownReason::Server);
+            self.tell_down(&name, reason);
         }
-        self.reconcile_listed(id, another);
+        self.reconcile_listed(id, another.is_some());
         // Its address may have changed while core was not connected.
         if let Some(peer) = self.peers.get_mut(id) {
             peer.particulars = Particulars::Unknown;
@@ -366,7 +381,13 @@ impl Machine {
     }
 
     /// Adds the peers that the database marks for it (the manual, `--startup`).
-    fn start_up(&mut self) {
+    pub(in crate::machine) fn start_up(&mut self) {
+        if !self.database.is_there() {
+            return self.inheritance.waiting.keep_start_up();
+        }
+        if self.inheritance.waiting.end_start_up() {
+            self.set_up_present();
+        }
         self.inheritance.set_started_up();
         let database = Arc::clone(&self.database.current);
         for name in database.auto() {

@@ -70,7 +70,7 @@ impl Server {
     pub(super) fn new(config: &Config) -> Self {
         Server {
             session: Session::default(),
-            stage: Stage::Down,
+            stage: Stage::Down(Replaced::default()),
             run: None,
             listed_run: None,
             is_another: false,
@@ -86,18 +86,23 @@ impl Server {
         }
     }
 
-    /// The peers that were added or removed before the service was ours, while core joins.
+    /// The peers that were added or removed before the service was ours, until core has joined.
     const fn replaced(&mut self) -> Option<&mut Replaced> {
         match &mut self.stage {
             Stage::Joining(joining) => Some(&mut joining.replaced),
-            Stage::Down | Stage::Up => None,
+            Stage::Down(replaced) => Some(replaced),
+            Stage::Up => None,
         }
+    }
+
+    fn take_replaced(&mut self) -> Replaced {
+        self.replaced().map(std::mem::take).unwrap_or_default()
     }
 
     /// The state of the connection.
     pub(super) const fn link(&self) -> ServerLink {
         match self.stage {
-            Stage::Down => ServerLink::Down,
+            Stage::Down(_) => ServerLink::Down,
             Stage::Joining(_) => ServerLink::Joining,
             Stage::Up => ServerLink::Up,
         }
@@ -105,13 +110,13 @@ impl Server {
 
     /// Whether lines can be sent to it.
     pub(super) const fn is_connected(&self) -> bool {
-        !matches!(self.stage, Stage::Down)
+        !matches!(self.stage, Stage::Down(_))
     }
 
     /// Whether the service is ours, so that notifications are ours to act on.
     fn is_claimed(&self) -> bool {
         match &self.stage {
-            Stage::Down => false,
+            Stage::Down(_) => false,
             Stage::Joining(joining) => joining.is_claimed(),
             Stage::Up => true,
         }
@@ -135,7 +140,7 @@ impl Server {
     /// When a wait ends.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let (claim, start) = match &self.stage {
-            Stage::Down => (None, self.wait_until),
+            Stage::Down(_) => (None, self.wait_until),
             Stage::Joining(joining) => (joining.deadline(), self.awaited.answer_by),
             Stage::Up => (None, None),
         };

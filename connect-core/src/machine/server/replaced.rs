@@ -29,7 +29,12 @@ impl Replaced {
         self.names.remove(name);
     }
 
-    /// Whether a peer that the server lists is another one.
+    /// Whether it is certain that a peer that the server lists is another one.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
+
+    /// Whether a peer that the server lists may be another one.
     pub(in crate::machine) fn contains(&self, name: &str) -> bool {
         self.is_full || self.names.contains(name)
     }
@@ -48,7 +53,7 @@ mod tests {
         }
         assert!(replaced.contains("0") && !replaced.contains("p"));
         replaced.note("more");
-        assert!(replaced.contains("p"));
+        assert!(replaced.contains("p") && !replaced.has("p"));
         assert_eq!(replaced.names.len(), LIMIT);
     }
 }

@@ -9,8 +9,8 @@ use super::replaced::Replaced;
 /// How far joining has come.
 #[derive(Clone, Debug)]
 pub(super) enum Stage {
-    /// No connection.
-    Down,
+    /// No connection. What was seen on the last one, if it was lost before the claim.
+    Down(Replaced),
     /// Connected; the service is not claimed, or the peers are not listed.
     Joining(Joining),
     /// The service is claimed and the peers are known.

@@ -53,7 +53,7 @@ impl Machine {
 
     /// Makes the setups of a peer for these pairs (the manual, "Configuring interfaces" and
     /// "Dynamic connection").
-    pub(super) fn make(&mut self, id: PeerId, pairs: &[Pair]) {
+    pub(in crate::machine) fn make(&mut self, id: PeerId, pairs: &[Pair]) {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };

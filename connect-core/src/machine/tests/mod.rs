@@ -9,6 +9,7 @@ mod backlog;
 mod changes;
 mod complaints;
 mod failures;
+mod first_database;
 mod hand_played;
 mod hooks;
 mod knocks;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::{DatabaseOrigin, Request};
-use connect_ipc::event::{EventKind, Removal};
+use connect_ipc::event::{DownReason, EventKind, Removal};
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered, Watched};
 use connect_ipc::scripts::FromScripts;
 use connect_ipc::setup::Setup;
@@ -399,9 +399,93 @@ fn a_peer_added_between_claim_and_list_is_not_the_one_of_the_state() {
     }
 }
 
+/// A peer is removed, and another one of its name added.
+const NOTES: [&str; 2] = ["NOTE KILL p", "NOTE ADD p tun0 INET 192.0.2.1 1"];
+
+#[test]
+fn a_peer_added_before_the_claim_is_taken_for_another_one_in_everything() {
+    let mut old = first();
+    let state = left_by(&mut old);
+    let mut heir = Rig::alone(&records(), false);
+    heir.inherit(state);
+    heir.kept = old.setups();
+    heir.scripts_come();
+    let mut same = first();
+    scripts(&mut same);
+    same.lose_server();
+    for mut rig in [heir, same] {
+        rig.observe();
+        rig.connect_server();
+        rig.hear("OK");
+        for note in NOTES {
+            rig.hear(note);
+        }
+        rig.hear("OK");
+        rig.sent();
+        list_both(&mut rig);
+        assert_eq!(scripts(&mut rig), ["ifdown p", "ifup p"]);
+        let down = EventKind::Down {
+            reason: DownReason::Unseen,
+        };
+        assert!(rig.events.iter().any(|event| event.kind == down));
+        rig.pinger_comes();
+        rig.ping(PingResult::Reply(1.0));
+        let is_up = |kind: &EventKind| matches!(kind, EventKind::Up { .. });
+        assert!(rig.events.iter().any(|event| is_up(&event.kind)));
+    }
+}
+
+#[test]
+fn what_was_seen_before_a_claim_outlasts_the_loss_of_that_connection() {
+    let mut rig = first();
+    rig.lose_server();
+    rig.connect_server();
+    rig.hear("OK");
+    for note in NOTES {
+        rig.hear(note);
+    }
+    rig.lose_server();
+    rig.sent();
+    rig.join(&["p", "q"]);
+    let rows = rig.rows();
+    let replies: Vec<u64> = rows.iter().map(|row| row.statistics.replies).collect();
+    assert_eq!(replies, [0, 1]);
+}
+
+#[test]
+fn keys_agreed_before_the_pinger_came_bring_a_check_forward_if_it_says_the_peer_is_down() {
+    for failed_checks in [0, 3] {
+        let mut rig = Rig::alone(&records(), false);
+        rig.scripts_come();
+        rig.join(&["p", "q"]);
+        rig.pinger_connects();
+        rig.hear("NOTE KXDONE p");
+        let mut statistics = PingStatistics::default();
+        statistics.record_loss();
+        let phase = PingPhase {
+            due: rig.now + HOUR,
+            last_seq: 9,
+            failed_checks,
+            ..PingPhase::default()
+        };
+        rig.pinger_says(FromPinger::Resume(vec![Remembered {
+            name: "p".to_owned(),
+            phase,
+            statistics,
+        }]));
+        rig.pinger_says(FromPinger::Resume(Vec::new()));
+        let (_, due) = watch_of(&rig.watched(), "p");
+        let expected = if failed_checks > 0 {
+            rig.now
+        } else {
+            rig.now + HOUR
+        };
+        assert_eq!(due, expected);
+    }
+}
+
 #[test]
 fn a_peer_added_before_the_claim_has_no_figures_of_an_earlier_one() {
-    const NOTES: [&str; 2] = ["NOTE KILL p", "NOTE ADD p tun0 INET 192.0.2.1 1"];
     let figures = |rig: &mut Rig| {
         let list = rig.watched();
         (watch_of(&list, "p").0, watch_of(&list, "q").0)
