@@ -174,16 +174,6 @@ fn hint(code: &str) -> Option<&'static str> {
         "peer-exists" => "the server already has the peer",
         "passive-peer" => "the peer is passive, so the other host makes the connection",
         "malformed-peer" => "its record lacks something; `connect-cli db check' says what",
-        "no-script" => "its record names no such script",
-        "no-script-helper" => {
-            "connect-ifscripts is not connected, so no script is run; `connect-cli doctor' says more"
-        }
-        "peer-not-ready" => {
-            "the service is about to run scripts of the peer by itself; try again in a moment"
-        }
-        "too-many-scripts" => {
-            "that many scripts that operators requested are pending; wait until some have ended"
-        }
         "unknown-user" => "no peer's record has this user",
         "unknown-svc-command" => "`connect-cli submit help' lists the commands",
         "bad-svc-syntax" => "the command takes other arguments",
@@ -207,6 +197,23 @@ fn hint(code: &str) -> Option<&'static str> {
                                 ended"
         }
         "provider-failed" => "the service ended before it had answered",
+        _ => return None,
+    })
+}
+
+/// As [`hint`], for the codes of requests for scripts.
+fn script_hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "no-script" => "its record names no such script",
+        "no-script-helper" => {
+            "connect-ifscripts is not connected, so no script is run; `connect-cli doctor' says more"
+        }
+        "peer-not-ready" => {
+            "the service is about to run scripts of the peer by itself; try again in a moment"
+        }
+        "too-many-scripts" => {
+            "that many scripts that operators requested are pending; wait until some have ended"
+        }
         _ => return None,
     })
 }
@@ -249,7 +256,8 @@ pub(crate) fn failure(words: &[String]) -> String {
     let line = token::join(words);
     let line = clean(&line);
     let code = words.first().map_or("", String::as_str);
-    match hint(code).or_else(|| server_hint(code)) {
+    let hint = hint(code).or_else(|| script_hint(code));
+    match hint.or_else(|| server_hint(code)) {
         Some(hint) => format!("{line}: {hint}"),
         None if line.is_empty() => "failed without a reason".to_owned(),
         None => line.into_owned(),
