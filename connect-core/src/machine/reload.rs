@@ -84,7 +84,8 @@ impl Machine {
         self.events.counters.reloads += u64::from(!is_first);
         self.database.current = database;
         self.peers.departures.keep_expected(&self.database.current);
-        self.additions.database_read(&self.database.current);
+        let now = self.now;
+        self.additions.database_read(&self.database.current, now);
         let changed = self.note_standings(&Arc::clone(&self.database.current));
         let waiting = self.change_counts();
         let joined_before = self.server.joined_before();

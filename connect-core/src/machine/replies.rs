@@ -57,7 +57,10 @@ impl Machine {
                 self.warn(["auto-add-failed", name], &words);
                 self.revival_failed(name);
             }
-            Requester::Startup => self.warn(["auto-add-failed", name], &words),
+            Requester::Startup => {
+                self.warn(["auto-add-failed", name], &words);
+                self.revive_unstarted(name);
+            }
             Requester::Knock => self.warn(["knock-add-failed", name], &words),
             Requester::Lookup(id) => {
                 self.warn(["re-resolve-failed", name], &words);

@@ -70,10 +70,10 @@ impl Additions {
     }
 
     /// Another database is in use: forgets the peers without a record, or whose record differs.
-    pub(super) fn database_read(&mut self, database: &Database) {
+    pub(super) fn database_read(&mut self, database: &Database, now: Monotonic) {
         self.attempts.keep_recorded(database);
         self.lookups.keep_recorded(database);
-        self.revivals.keep_unchanged(database);
+        self.revivals.database_read(database, now);
     }
 
     /// A requester is gone, so it is not told the result of an addition.

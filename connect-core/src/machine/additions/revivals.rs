@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Peers of the start-up list that were removed because they did not answer, and are added again
-//! (key `when-dead` = `retry`).
+//! Peers of the start-up list that were removed because they did not answer, or could not be added
+//! at start-up, and are added again (key `when-dead` = `retry`).
 //!
 //! ```text
 //!   removed for silence --> Waiting --due--> Adding --added--> Added --removed for silence-->+
@@ -9,8 +9,9 @@
 //! ```
 //!
 //! This ends when somebody else adds the peer, when it is removed for another reason, and when its
-//! record is removed or changes. Once the peer has answered, the pauses begin with the shortest
-//! again.
+//! record is removed or does not ask for it any more. If the record changes in another way, the next
+//! attempt is made at once. Once the peer has answered, or the record has changed, the pauses begin
+//! with the shortest again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -40,7 +41,7 @@ pub(super) struct Revival {
     pub(super) failures: u32,
     /// Its last number, which determines the random part of the pause.
     pub(super) id: PeerId,
-    /// The record that it had. Another one ends the series.
+    /// The record that it has.
     pub(super) record: Record,
 }
 
@@ -123,15 +124,37 @@ impl Revivals {
         }
     }
 
-    /// Ends the attempts for peers whose record was removed or has changed.
-    pub(super) fn keep_unchanged(&mut self, database: &Database) {
+    /// Ends the attempts for peers whose record does not ask for them any more. Where the record has
+    /// changed otherwise, the reason why the peer did not answer may be gone.
+    pub(super) fn database_read(&mut self, database: &Database, now: Monotonic) {
         let changed = self.by_name.iter().filter(|(name, revival)| {
             !database.is_auto(name) || database.peer(name) != Some(&revival.record)
         });
-        let changed: Vec<Box<str>> = changed.map(|(name, _)| name.clone()).collect();
-        for name in changed {
-            self.end(&name);
+        let changed: Vec<(Box<str>, Revival)> = changed
+            .map(|(name, revival)| (name.clone(), revival.clone()))
+            .collect();
+        for (name, revival) in changed {
+            let Some(record) = comes_back(database, &name) else {
+                self.end(&name);
+                continue;
+            };
+            let stage = match revival.stage {
+                Stage::Waiting(_) => Stage::Waiting(now),
+                stage => stage,
+            };
+            let revival = Revival {
+                stage,
+                failures: 0,
+                record: record.clone(),
+                ..revival
+            };
+            self.set(&name, revival);
         }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
     }
 
     /// What the next core has to know.

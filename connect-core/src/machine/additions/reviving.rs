@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! When a peer is added again that did not answer or whose other host has left, and what ends that.
+//! When a peer is added again that did not answer, whose other host has left, or that could not be
+//! added at start-up, and what ends that.
 
 use std::sync::Arc;
 
@@ -63,9 +64,19 @@ impl Machine {
         self.additions.revivals.set(name, revival);
     }
 
+    /// A peer could not be added at start-up. If its record asks for it, it is added after a pause.
+    pub(in crate::machine) fn revive_unstarted(&mut self, name: &str) {
+        // It has had no number that would spread the attempts of many.
+        self.revive_absent(PeerId(self.additions.revivals.len() as u64), name);
+    }
+
     /// A peer that did not answer was to be added at another address, and could not be. If it was
     /// removed for that, and its record asks for it, it is added again after a pause.
     pub(in crate::machine) fn revive_moved(&mut self, id: PeerId, name: &str) {
+        self.revive_absent(id, name);
+    }
+
+    fn revive_absent(&mut self, id: PeerId, name: &str) {
         let database = Arc::clone(&self.database.current);
         if let (None, Some(record)) = (self.peers.find(name), comes_back(&database, name)) {
             self.revive_later(id, name, record, 1);

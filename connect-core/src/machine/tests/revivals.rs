@@ -206,25 +206,56 @@ fn a_peer_that_somebody_else_adds_at_the_same_moment_is_left_alone() {
 }
 
 #[test]
-fn it_ends_when_the_record_goes_or_changes() {
+fn it_ends_when_the_record_goes_or_asks_for_it_no_more() {
     let changed = [RETRY, &[("every", "1m")]].concat();
     let other = record("p", &changed);
+    let killed = [RETRY, &[("when-dead", "kill")]].concat();
+    let killed = record("p", &killed);
     let same = record("p", RETRY);
-    let cases: [(&[Record], &[&str], bool); 4] = [
+    let cases: [(&[Record], &[&str], bool); 5] = [
         (std::slice::from_ref(&same), &["p"], true),
         (std::slice::from_ref(&same), &[], false),
-        (&[other], &["p"], false),
+        (&[other], &["p"], true),
+        (&[killed], &["p"], false),
         (&[], &[], false),
     ];
     for (records, auto, goes_on) in cases {
         let mut rig = rig_with(RETRY);
         dies(&mut rig, 1);
-        rig.database_with_auto(records, auto);
         rig.sent();
+        rig.database_with_auto(records, auto);
         rig.wait(seconds(10));
         let added = rig.sent().iter().any(|line| line.starts_with("ADD"));
         assert_eq!(added, goes_on, "{records:?} {auto:?}");
     }
+}
+
+#[test]
+fn when_the_record_changes_the_next_attempt_is_made_at_once() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    let changed = [RETRY, &[("key", "other")]].concat();
+    rig.sent();
+    rig.database_with_auto(&[record("p", &changed)], &["p"]);
+    let sent = rig.sent();
+    assert!(sent.iter().any(|it| it.starts_with("ADD")), "{sent:?}");
+}
+
+#[test]
+fn one_that_cannot_be_added_at_start_up_is_added_later() {
+    let mut rig = Rig::alone(&[], true);
+    rig.database_with_auto(&[record("p", RETRY)], &["p"]);
+    rig.pinger_comes();
+    rig.scripts_come();
+    rig.meet(&[]);
+    let tag = tag(&mut rig, "ADD");
+    rig.hear(&format!("BGDETACH {tag}"));
+    rig.hear(&format!("BGFAIL {tag} resolve-error hub"));
+    assert!(waits(&mut rig).is_some());
+    rig.sent();
+    rig.wait(seconds(10));
+    let sent = rig.sent();
+    assert!(sent.iter().any(|it| it.starts_with("ADD")), "{sent:?}");
 }
 
 #[test]
