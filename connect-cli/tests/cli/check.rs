@@ -2,7 +2,7 @@
 //! `check`: the line, and the exit codes of monitoring plugins.
 
 use connect_ipc::control::{
-    DatabaseOrigin, FailedScript, PeerState, PeerStatus, Reply, ServiceStatus,
+    DatabaseOrigin, FailedScript, LongScript, PeerState, PeerStatus, Reply, ServiceStatus,
 };
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 
@@ -142,6 +142,19 @@ fn faults_of_the_service_and_of_scripts_count() -> Result {
     let outcome = check("", service()?, &[ill])?;
     assert_eq!(outcome.code, Some(1), "{outcome}");
     assert!(outcome.stdout.contains("WARNING - ifup of alice failed |"));
+
+    let mut slow = wanted("alice", &[1.0], PeerState::Up)?;
+    slow.scripts.long = vec![LongScript {
+        kind: ScriptKind::Ifup,
+        pid: Some(7),
+        seconds: 83,
+        limit: None,
+        survives: None,
+    }];
+    let outcome = check("", service()?, &[slow])?;
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    let told = "WARNING - ifup of alice has been running for 1m23s |";
+    assert!(outcome.stdout.contains(told), "{outcome}");
     Ok(())
 }
 

@@ -243,7 +243,7 @@ impl Database {
 pub enum ReadError {
     /// They are not a sound constant database.
     #[error(
-        "the peer database is damaged or not in cdb format ({0}): compile it again from its sources"
+        "the peer database is damaged or not in cdb format ({0}); compile it again from its sources"
     )]
     Damage(Damage),
     /// No private copy of them could be made.

@@ -13,7 +13,7 @@ use crate::structure::{Damage, MAX_FILE_SIZE};
 pub enum LoadError {
     /// There is no such file.
     #[error(
-        "there is no peer database {path}: make one with `connect-cli db compile -o {path} SOURCE...`, \
+        "there is no peer database {path}; make one with `connect-cli db compile -o {path} SOURCE...`, \
          or name the right file"
     )]
     Missing {
@@ -22,7 +22,7 @@ pub enum LoadError {
     },
     /// The file may not be read.
     #[error(
-        "permission to read the peer database {path} is denied: make it readable for this user, and \
+        "permission to read the peer database {path} is denied; make it readable for this user, and \
          every directory above it searchable"
     )]
     Denied {
@@ -31,7 +31,7 @@ pub enum LoadError {
     },
     /// There was no descriptor or no memory left to read the file with.
     #[error(
-        "the peer database {path} cannot be read now ({source}): wait, close what is open, or raise the \
+        "the peer database {path} cannot be read now ({source}); wait, close what is open, or raise the \
          limit on open files or memory"
     )]
     Exhausted {
@@ -41,7 +41,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// The file could not be opened, looked at or read for another reason.
-    #[error("the peer database {path} cannot be read ({source}): check the file system it is on")]
+    #[error("the peer database {path} cannot be read ({source}); check the file system it is on")]
     Io {
         /// The file asked for.
         path: PathBuf,
@@ -79,7 +79,7 @@ pub enum LoadError {
     },
     /// The file is not a sound constant database.
     #[error(
-        "the peer database {path} is damaged or not in cdb format ({damage}): compile it again from \
+        "the peer database {path} is damaged or not in cdb format ({damage}); compile it again from \
          its sources"
     )]
     Damaged {
@@ -90,7 +90,7 @@ pub enum LoadError {
     },
     /// The private copy could not be made or read.
     #[error(
-        "no private copy of the peer database {path} could be made ({source}): free some memory or \
+        "no private copy of the peer database {path} could be made ({source}); free some memory or \
          space for temporary files"
     )]
     Snapshot {

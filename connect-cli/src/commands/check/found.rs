@@ -8,6 +8,7 @@ use connect_runtime::exit::Exit;
 use crate::error::Error;
 use crate::output::status_text;
 use crate::output::summary::is_missing;
+use crate::output::text;
 
 /// How bad it is; the worst comes last.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -100,6 +101,16 @@ impl Found {
         };
         self.rtt = larger(self.rtt, rtt(peer));
         self.loss = larger(self.loss, loss(peer));
+        for script in &peer.scripts.long {
+            let (kind, time) = (script.kind.name(), text::span(script.seconds));
+            let what = if script.pid.is_some() {
+                "running"
+            } else {
+                "waiting"
+            };
+            let problem = format!("{kind} of {} has been {what} for {time}", peer.name);
+            self.add(Status::Warning, problem);
+        }
         for script in &peer.scripts.failed {
             let problem = format!("{} of {} failed", script.kind.name(), peer.name);
             self.add(Status::Warning, problem);

@@ -51,8 +51,12 @@ impl Machine {
     }
 
     fn accept_knock(&mut self, name: &str, address: &Address) {
+        // A host is told apart by the name with which it knocks, or, if it was given another one
+        // meanwhile, by its address; its port may change.
+        let host = |address: &str| address.rsplit_once(' ').map(|(host, _)| host.to_owned());
+        let from = host(&address.to_string());
         let refusal = &mut self.additions.refusal;
-        refusal.take_if(|refusal| *refusal.name == *name);
+        refusal.take_if(|it| *it.name == *name || from.is_some() && host(&it.address) == from);
         // The peer repeats its knock until it is answered; the first knock is being handled.
         if !self.additions.is_under_way(name) {
             self.add(name, address.words().to_vec(), Requester::Knock);

@@ -57,7 +57,7 @@ fn a_refused_knock_is_told_with_its_reason() {
 }
 
 #[test]
-fn a_knock_that_is_accepted_ends_the_refusal_of_the_same_name_only() {
+fn a_knock_that_is_accepted_ends_the_refusal_of_the_same_name_or_host_only() {
     let mut rig = joined();
     let knock = "NOTE KNOCK gate INET 198.51.100.7 4070";
     rig.database(&[]);
@@ -69,7 +69,12 @@ fn a_knock_that_is_accepted_ends_the_refusal_of_the_same_name_only() {
     rig.hear(knock);
     let refused = rig.service().refused_knock.expect("it is still refused");
     assert_eq!(refused.peer, "stranger");
+    // Its name was corrected, and its port is another one.
+    rig.database(&[record("right", &[("peer", "PASSIVE")])]);
+    rig.hear("NOTE KNOCK wrong INET 198.51.100.7 4070");
+    rig.hear("NOTE KNOCK right INET 198.51.100.7 4071");
+    assert_eq!(rig.service().refused_knock, None);
     let told = refusals(&mut rig);
     let unknown = Some(KnockRefusal::UnknownPeer);
-    assert_eq!(told, [unknown, None, unknown, None]);
+    assert_eq!(told, [unknown, None, unknown, None, unknown, None]);
 }
