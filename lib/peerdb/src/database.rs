@@ -248,7 +248,7 @@ pub enum ReadError {
     Damage(Damage),
     /// No private copy of them could be made.
     #[error(
-        "no private copy of the peer database could be made ({0}): free some memory or space for \
+        "no private copy of the peer database could be made ({0}); free some memory or space for \
          temporary files"
     )]
     Io(std::io::Error),

@@ -87,6 +87,8 @@ struct StartUp {
     /// Whether core cannot tell which server it is joining, and so takes it for a new one. Nothing
     /// is left for the next core about such a server.
     is_uncertain: bool,
+    /// The peers that it is to add and that come back: if that fails, they are added later.
+    adding: BTreeSet<String>,
 }
 
 /// How long after it has joined a core has its state written.
@@ -175,6 +177,7 @@ impl Rule for Causes {
             }
             Some(Fact::Connected | Fact::Lost) => {
                 self.revivals.append(&mut self.reviving);
+                self.revivals.append(&mut self.start_up.adding);
                 *self = Causes {
                     connects: std::mem::take(&mut self.connects),
                     start_up: std::mem::take(&mut self.start_up),
@@ -200,6 +203,9 @@ impl Causes {
         if is_new && now.records.startup {
             for name in &now.records.auto {
                 self.open(name).add += 1;
+                if now.records.may_come_back(name) {
+                    self.start_up.adding.insert(name.clone());
+                }
             }
         }
     }
@@ -278,7 +284,8 @@ impl Causes {
                 self.known.remove(peer);
             }
             "ADD" => {
-                if self.reviving.remove(peer) && matches!(end, End::Failed(_)) {
+                let comes_back = self.reviving.remove(peer) | self.start_up.adding.remove(peer);
+                if comes_back && matches!(end, End::Failed(_)) {
                     self.revivals.insert(peer.to_owned());
                 }
                 let exists = matches!(end, End::Failed(words) if words.first().is_some_and(|it| it == "peer-exists"));
@@ -591,6 +598,23 @@ mod tests {
         // The greeting is still there.
         let another = "> ADD -background c0.0 -keepalive 10 q INET 198.18.0.2 4070";
         assert_eq!(sight.lines(&[another]), None);
+    }
+
+    #[test]
+    fn an_add_of_a_peer_that_start_up_could_not_add_keeps_it_if_it_comes_back() {
+        let retry: &[(&str, &str)] = &[("when-dead", "retry")];
+        for (pairs, expected) in [(retry, None), (&[], Some(Promise::Causes))] {
+            let record: &[(&str, &[(&str, &str)])] = &[("p", pairs)];
+            let mut plan = plan(record, Vec::new());
+            let site = &mut plan.site.hosts[0];
+            (site.startup, site.auto) = (true, vec!["p".to_owned()]);
+            let mut sight = Sight::of::<Causes>(&plan);
+            sight.see(Seen::Lives(Part::Server, 1)).unwrap();
+            let failed = [ADD, "< BGDETACH c0.0", "< BGFAIL c0.0 resolve-error"];
+            let first = [&["> LIST", "< INFO q", "< OK"][..], &failed].concat();
+            assert_eq!(sight.lines(&first), None);
+            assert_eq!(sight.lines(&[ADD]), expected);
+        }
     }
 
     #[test]
