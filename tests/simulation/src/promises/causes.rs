@@ -87,6 +87,8 @@ struct StartUp {
     /// Whether core cannot tell which server it is joining, and so takes it for a new one. Nothing
     /// is left for the next core about such a server.
     is_uncertain: bool,
+    /// Whether core may have had no database, so that it is done with the first one.
+    waits: bool,
     /// The peers that it is to add and that come back: if that fails, they are added later.
     adding: BTreeSet<String>,
 }
@@ -109,7 +111,7 @@ impl StartUp {
             Seen::Slept(_) => self.joined = now.at,
             Seen::Died(Part::Core) => {
                 let is_written = now.records.keeps_state && self.joined + WRITTEN <= now.at;
-                if self.is_lost || !is_written {
+                if self.is_lost || !is_written || self.waits {
                     self.done = None;
                 }
                 self.is_lost = false;
@@ -200,12 +202,17 @@ impl Causes {
     /// started, too.
     fn listed(&mut self, now: &Moment<'_>) {
         let is_new = self.start_up.listed(now.at) || self.known.is_empty();
-        if is_new && now.records.startup {
-            for name in &now.records.auto {
-                self.open(name).add += 1;
-                if now.records.may_come_back(name) {
-                    self.start_up.adding.insert(name.clone());
-                }
+        if (is_new || self.start_up.waits) && now.records.startup {
+            self.start_up.waits = now.records.may_be_missing;
+            self.adds_start_up_peers(now);
+        }
+    }
+
+    fn adds_start_up_peers(&mut self, now: &Moment<'_>) {
+        for name in &now.records.auto {
+            self.open(name).add += 1;
+            if now.records.may_come_back(name) {
+                self.start_up.adding.insert(name.clone());
             }
         }
     }
@@ -302,7 +309,7 @@ impl Causes {
 
     fn sent(&mut self, now: &Moment<'_>, command: &Command) -> Verdict {
         if let Some(told) = command.told() {
-            self.told(told);
+            self.told(now, told);
             return Ok(());
         }
         let peer = command.word(0);
@@ -393,7 +400,7 @@ impl Causes {
     }
 
     /// Takes in what the service has told everybody.
-    fn told(&mut self, told: &[String]) {
+    fn told(&mut self, now: &Moment<'_>, told: &[String]) {
         let told: Vec<&str> = told.iter().map(String::as_str).collect();
         match told.as_slice() {
             ["ping-timeout", peer, "attempt", attempt, "of", of] if attempt == of => {
@@ -402,6 +409,9 @@ impl Causes {
             // A ping that was not sent counts as an attempt, and is not told to be one.
             ["ping-failed", peer, ..] | ["reconnecting", peer] => {
                 self.open(peer).unreachable = true;
+            }
+            ["peerdb-update"] if std::mem::take(&mut self.start_up.waits) => {
+                self.adds_start_up_peers(now);
             }
             ["ping-ok", peer] => {
                 let open = self.open(peer);
@@ -442,6 +452,7 @@ impl Causes {
 mod tests {
     use super::super::testing::{CORE, Sight, plan};
     use super::*;
+    use crate::plan::{DatabaseChange, HostId, Timed, When};
     use crate::seen::Who;
     use connect_core::machine::ConnectionId;
     use connect_ipc::control::Envelope;
@@ -614,6 +625,31 @@ mod tests {
             let first = [&["> LIST", "< INFO q", "< OK"][..], &failed].concat();
             assert_eq!(sight.lines(&first), None);
             assert_eq!(sight.lines(&[ADD]), expected);
+        }
+    }
+
+    #[test]
+    fn start_up_peers_may_be_added_with_the_first_database() {
+        let missing = Timed {
+            at: Instant::default(),
+            when: When::Now,
+            host: HostId(0),
+            fault: Fault::Database {
+                change: DatabaseChange::Missing,
+            },
+        };
+        for (faults, expected) in [(vec![missing], None), (Vec::new(), Some(Promise::Causes))] {
+            let mut plan = plan(&[("p", &[])], faults);
+            let site = &mut plan.site.hosts[0];
+            (site.startup, site.auto) = (true, vec!["p".to_owned()]);
+            let mut sight = Sight::of::<Causes>(&plan);
+            sight.see(Seen::Lives(Part::Server, 1)).unwrap();
+            let list = ["> LIST", "< INFO q", "< OK"];
+            assert_eq!(sight.lines(&[&list[..], &[ADD, "< OK"]].concat()), None);
+            assert_eq!(
+                sight.lines(&["> NOTIFY connect peerdb-update", "< OK", ADD]),
+                expected
+            );
         }
     }
 

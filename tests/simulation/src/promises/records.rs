@@ -42,7 +42,7 @@ pub(super) struct Records {
     /// Whether the service is started together with the server.
     pub(super) startup: bool,
     /// Whether there may be no database that can be read.
-    may_be_missing: bool,
+    pub(super) may_be_missing: bool,
     /// The commands that the server is made to refuse as malformed.
     pub(super) refused: BTreeSet<String>,
     /// Whether the script helper keeps a journal.
