@@ -106,6 +106,7 @@ pub(crate) async fn prepare(
         .map_err(system)?;
     if let Some(state) = &paths.state {
         state_file::check(state).map_err(system)?;
+        state_file::remove_leftovers(state);
     }
     let looked_at = peerdb::FileIdentity::of(&paths.database).ok();
     let loaded = Database::load(&paths.database);

@@ -11,6 +11,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use connect_runtime::ownership::{Distrust, Ownership, Strictness};
 use peerdb::plain_file;
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -74,7 +76,7 @@ pub(crate) fn load<T: DeserializeOwned>(path: &Path, known: u32) -> anyhow::Resu
 /// If the system refuses; the file is as it was then.
 pub(crate) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     make(directory)?;
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    let mut file = temporary(directory)?;
     file.write_all(bytes)?;
     file.persist(directory.join(name))
         .map_err(|error| error.error)?;
@@ -92,7 +94,33 @@ pub(crate) fn try_to_write(directory: &Path, name: &str) -> io::Result<()> {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     // A full disk has room for an empty file.
-    tempfile::NamedTempFile::new_in(directory)?.write_all(&[0; 4096])
+    temporary(directory)?.write_all(&[0; 4096])
+}
+
+/// The names of temporary files begin with this, and go on with the number of the process that
+/// writes the file.
+const PREFIX: &str = ".writing-";
+
+fn temporary(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let prefix = format!("{PREFIX}{}-", std::process::id());
+    tempfile::Builder::new()
+        .prefix(&prefix)
+        .tempfile_in(directory)
+}
+
+/// Removes what cores have left that were killed while they wrote a file. One that still runs may
+/// be writing its last state. What cannot be removed stays: nothing reads it.
+pub(crate) fn remove_leftovers(directory: &Path) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let writer = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok())
+            .and_then(Pid::from_raw);
+        if writer.is_some_and(|pid| test_kill_process(pid) == Err(Errno::SRCH)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 /// Makes the directory, for its user alone.
@@ -127,6 +155,32 @@ pub(crate) fn check(directory: &Path) -> anyhow::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn what_a_killed_core_has_left_is_removed_and_what_others_write_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ended = std::process::Command::new("true").spawn().unwrap();
+        ended.wait().unwrap();
+        let left = format!("{PREFIX}{}-abc", ended.id());
+        let others = [
+            "core.json",
+            ".writing-",
+            ".writing-x-y",
+            &format!("{PREFIX}1-abc"),
+        ];
+        for name in others.iter().copied().chain([&*left]) {
+            fs::write(directory.path().join(name), "").unwrap();
+        }
+        let mine = temporary(directory.path()).unwrap();
+        remove_leftovers(directory.path());
+        assert!(!directory.path().join(left).exists());
+        assert!(
+            others
+                .iter()
+                .all(|name| directory.path().join(name).exists())
+        );
+        assert!(mine.path().exists());
+    }
 
     #[test]
     fn where_others_may_write_nothing_is_read_or_written() {

@@ -46,6 +46,9 @@ pub struct State {
     /// Those of them that are to be added again, or were added again and have not answered since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) revivals: Vec<SavedRevival>,
+    /// Peers that are gone, with setups that are to be undone; without figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) unfinished: Vec<PeerState>,
 }
 
 /// One peer.

@@ -95,7 +95,9 @@ impl Machine {
                 },
             })
             .collect();
+        let unfinished = self.unfinished(&mut place);
         let state = State {
+            unfinished,
             boot: self.config.boot.clone(),
             started_up: self.inheritance.started_up(),
             algorithms,
@@ -158,6 +160,7 @@ impl Machine {
                 "using the database that the last core used, until the file can be read"
             );
         }
+        self.restore_unfinished(state.unfinished, &state.algorithms);
         for run in state.failed_scripts {
             self.scripts.failures.remember(run);
         }

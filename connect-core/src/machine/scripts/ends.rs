@@ -52,6 +52,7 @@ impl Machine {
             });
             self.ifup_ended(id, &run.peer, failure);
         }
+        self.scripts.settle_undoing(&run.peer);
         self.scripts.failures.ended(&run);
         if self.peers.find(&run.peer).is_none() {
             // It ended after its peer.

@@ -31,7 +31,7 @@ use connect_ipc::control::{
     HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
     ServerLink, WaitsFor,
 };
-use connect_ipc::scripts::{Child, EndedRun, ScriptKind, UnderWay};
+use connect_ipc::scripts::{Child, EndedRun, Run, ScriptKind, UnderWay};
 use connect_ipc::setup::{ByLane, Lane, Pair, SetupChange};
 
 use super::helper::Helper;
@@ -261,6 +261,13 @@ impl Scripts {
     pub(super) fn untaken(&self) -> usize {
         let orders = self.runs.iter().filter(|(_, run)| run.order.is_some());
         orders.count() + self.changes.len()
+    }
+
+    /// The orders for a peer that the helper may not have, and that were not started.
+    pub(super) fn untaken_of(&self, peer: &str) -> impl Iterator<Item = &Run> {
+        let pending = self.runs.pending_of(peer);
+        let waiting = pending.filter(|(_, run)| run.child().is_none());
+        waiting.filter_map(|(_, run)| run.order.as_deref())
     }
 
     /// A peer's scripts, for operators.

@@ -118,6 +118,8 @@ impl Machine {
             && let Some(run) = self.scripts.runs.get_mut(id)
         {
             run.order = None;
+            let peer = run.peer.clone();
+            self.scripts.settle_undoing(&peer);
         }
     }
 

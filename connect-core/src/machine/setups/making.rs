@@ -262,6 +262,10 @@ impl Machine {
             },
             ..prepared
         });
+        let undoing = &mut self.scripts.recovery.undoing;
+        undoing.insert(name.to_owned(), remains.clone());
+        // If there was no script to order, nothing is left to do.
+        self.scripts.settle_undoing(name);
     }
 
     /// A run that makes a setup was ordered.

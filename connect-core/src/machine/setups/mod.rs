@@ -16,3 +16,4 @@ mod recalling;
 mod reconciling;
 pub(super) mod recovery;
 mod remains;
+mod unfinished;

@@ -16,6 +16,7 @@ use connect_ipc::setup::{ByPair, Made, Pair, Setup, SetupKey, SetupPage, SetupSt
 use super::decision::{Now, Past};
 use super::progress::Progress;
 use super::remains::Remains;
+use super::unfinished::Undoing;
 
 /// For how many peers decisions are made in one turn.
 pub(super) const DECIDED_IN_A_TURN: usize = 256;
@@ -39,6 +40,7 @@ pub(in crate::machine) struct Recovery {
     /// What the script helper has sent, until there is a decision about it.
     told: BTreeMap<SetupKey, SetupState>,
     causes: BTreeMap<String, Cause>,
+    pub(super) undoing: Undoing,
     /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
     /// have renamed the interface while core was not connected.
     active: HashSet<String>,
@@ -141,6 +143,15 @@ impl Recovery {
         }
         self.sweep.clone_from(&next);
         next
+    }
+
+    /// The peers that are gone and for which nothing was decided yet.
+    pub(super) fn gone(&self) -> impl Iterator<Item = (&String, &Remains)> {
+        let gone = self
+            .causes
+            .iter()
+            .filter(|(_, cause)| cause.now != Now::Same);
+        gone.filter_map(|(name, cause)| Some((name, cause.remains.as_ref()?)))
     }
 
     /// What is known for the decision about a peer, if that is not made yet.

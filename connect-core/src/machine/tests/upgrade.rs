@@ -10,7 +10,7 @@ use connect_ipc::control::{DatabaseOrigin, Request};
 use connect_ipc::event::{DownReason, EventKind, Removal};
 use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, Remembered, Watched};
 use connect_ipc::scripts::FromScripts;
-use connect_ipc::setup::Setup;
+use connect_ipc::setup::{Pair, Setup, SetupKey, SetupState};
 use connect_ipc::statistics::PingStatistics;
 use connect_ipc::write_fault::WriteFault;
 use peerdb::{Database, Record};
@@ -396,6 +396,79 @@ fn a_peer_added_between_claim_and_list_is_not_the_one_of_the_state() {
             })
             .collect();
         assert_eq!(told, ["removed", "added", "adopted"], "{case}");
+    }
+}
+
+/// The state of a core that has found both peers at the server, so that no helper keeps anything of
+/// them.
+fn found() -> State {
+    let mut rig = Rig::alone(&records(), false);
+    rig.scripts_come();
+    rig.meet(&["p", "q"]);
+    rig.answer_all();
+    left_by(&mut rig)
+}
+
+#[test]
+fn a_peer_that_was_found_and_goes_while_no_helper_is_there_is_taken_down_by_a_later_core() {
+    let without_helper = |state: State, peers: &[&str]| {
+        let mut rig = Rig::alone(&records(), false);
+        rig.inherit(state);
+        rig.meet(peers);
+        rig.answer_all();
+        rig
+    };
+    // It went while there was no core, or before the eyes of this one.
+    let mut unseen = without_helper(found(), &["q"]);
+    let mut seen = without_helper(found(), &["p", "q"]);
+    seen.hear("NOTE KILL p");
+    for rig in [&mut unseen, &mut seen] {
+        let state = left_by(rig);
+        let mut last = next(state.clone(), false, Duration::ZERO, &["q"]);
+        assert_eq!(scripts(&mut last), ["ifdown p"]);
+        // It is there again, and is another one.
+        let mut last = next(state, false, Duration::ZERO, &["p", "q"]);
+        assert_eq!(scripts(&mut last), ["ifdown p", "ifup p"]);
+        // Once the helper has the orders, nothing is left.
+        last.take_orders();
+        let state = serde_json::to_value(left_by(&mut last)).unwrap();
+        assert_eq!(state.get("unfinished"), None);
+    }
+}
+
+#[test]
+fn an_ifdown_that_no_helper_has_is_ordered_by_the_next_core_unless_the_helper_says_otherwise() {
+    let mut rig = Rig::alone(&records(), false);
+    rig.scripts_come();
+    rig.meet(&["p", "q"]);
+    rig.answer_all();
+    rig.scripts_go();
+    rig.hear("NOTE KILL p");
+    rig.answer_all();
+    let (_, state) = rig.machine.state().unwrap();
+    let text = serde_json::to_string(&state).unwrap();
+    for has_it in [false, true] {
+        let mut last = Rig::alone(&records(), false);
+        last.inherit(serde_json::from_str(&text).unwrap());
+        if has_it {
+            last.kept = vec![Setup {
+                key: SetupKey {
+                    peer: "p".to_owned(),
+                    pair: Pair::Interface,
+                },
+                state: SetupState::Undone {},
+            }];
+        }
+        last.scripts_come();
+        last.meet(&["q"]);
+        last.answer_all();
+        last.take_orders();
+        let runs = last.ordered();
+        assert_eq!(runs.len(), usize::from(!has_it), "{runs:?}");
+        if let [run] = &runs[..] {
+            let cipher = ("A_CIPHER".to_owned(), "rijndael".to_owned());
+            assert!(run.environment.contains(&cipher), "{run:?}");
+        }
     }
 }
 
