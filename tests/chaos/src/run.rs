@@ -2,17 +2,18 @@
 //! One run: the world is set up, faults come, the world comes to rest, and what happened is judged.
 
 mod applying;
+mod danger;
+mod later;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use connect_ipc::clock::Monotonic;
 use connect_runtime::{clock, parent};
-use rustix::process::Signal;
 use tripe_lab::rng::Rng;
 
-use crate::faults::Plan;
 use crate::faults::database_fault::DatabaseFault;
+use crate::faults::{Fault, Plan};
 use crate::options::Single;
 use crate::report::progress::Progress;
 use crate::report::{Verdict, collect, output};
@@ -25,12 +26,15 @@ use crate::truth::watcher::Watcher;
 use crate::world::database::Peers;
 use crate::world::guard::Guard;
 use crate::world::lab::Lab;
-use crate::world::processes::{Processes, signal};
+use crate::world::processes::Processes;
 use crate::world::service::Service;
-use crate::world::site::{Beginning, Site};
+use crate::world::site::{Beginning, CORE_LOG, Site};
 use crate::world::status::{self, Poller, Status};
+use crate::world::volume;
 use applying::Presence;
+use danger::Danger;
 use judge::history::Deed;
+use later::Later;
 
 /// The length of a turn.
 const TURN: Duration = Duration::from_millis(10);
@@ -38,19 +42,14 @@ const TURN: Duration = Duration::from_millis(10);
 /// How long the world may take to be there at the beginning.
 const BEGINNING: Duration = Duration::from_secs(30);
 
+/// How long a fault is tried that needs a script helper with its journal: some die within a second.
+const DELAY: Duration = Duration::from_secs(5);
+
 /// How many peers the server has before the service is started.
 const BEFORE: usize = 20;
 
-/// The file in which core leaves its state.
-const STATE: &str = "state/core.json";
-
-/// A signal that a process is to get later.
-#[derive(Debug)]
-struct Later {
-    pid: i32,
-    at: Monotonic,
-    signal: Signal,
-}
+/// The file in which core leaves its state, in the directory of that.
+const STATE: &str = "core.json";
 
 /// Everything that a run is made of.
 #[derive(Debug)]
@@ -76,7 +75,10 @@ pub(crate) struct Run {
     rng: Rng,
     database: DatabaseFault,
     /// What ends faults that take a while.
-    later: Vec<Later>,
+    later: Later,
+    danger: Danger,
+    /// A fault that could not be made at once, and until when it is tried again.
+    delayed: Option<(Fault, Monotonic)>,
     /// Whether the service is to run.
     serves: bool,
     /// The peers that the server had before the service was started.
@@ -88,6 +90,7 @@ pub(crate) struct Run {
 
 /// Runs once and prints what was found.
 pub(crate) fn main(single: &Single) -> anyhow::Result<Verdict> {
+    volume::enter_namespace();
     if let Some(parent) = single.parent {
         parent::end_with_parent(parent)?;
     }
@@ -149,7 +152,9 @@ impl Run {
             },
             rng: Rng::new(seed).fork(2),
             database: DatabaseFault::default(),
-            later: Vec::new(),
+            later: Later::default(),
+            danger: Danger::default(),
+            delayed: None,
             serves: false,
             found: BTreeSet::new(),
             began,
@@ -172,7 +177,7 @@ impl Run {
         self.serves = true;
         self.wait_for("the service does not work", |run| {
             // What was found at the start is in no journal.
-            let is_kept = run.world.site.path(STATE).exists();
+            let is_kept = run.world.site.state().join(STATE).exists();
             let works = run.status().is_some_and(|status| {
                 let helpers = [&status.service.pinger, &status.service.scripts.helper];
                 helpers.iter().all(|helper| helper.connected)
@@ -194,7 +199,7 @@ impl Run {
             anyhow::ensure!(
                 clock::now() < until,
                 "{what} in time; the service's log:\n{}",
-                std::fs::read_to_string(self.world.site.path("core.log")).unwrap_or_default()
+                std::fs::read_to_string(self.world.site.path(CORE_LOG)).unwrap_or_default()
             );
             std::thread::sleep(TURN);
         }
@@ -207,8 +212,11 @@ impl Run {
         let (mut due, mut fault) = (self.began, plan.next().1);
         while clock::now() < until {
             self.turn()?;
+            self.try_delayed()?;
             if due <= clock::now() {
-                self.apply(fault)?;
+                if !self.apply(fault)? && fault.can_wait() {
+                    self.delayed = Some((fault, clock::now() + DELAY));
+                }
                 let (pause, next) = plan.next();
                 // From now on: on a busy machine fewer come, and not many at once.
                 (due, fault) = (clock::now() + pause, next);
@@ -220,16 +228,20 @@ impl Run {
         Ok(())
     }
 
+    /// Makes the fault that could not be made before, if it can be made now.
+    fn try_delayed(&mut self) -> anyhow::Result<()> {
+        if let Some((fault, until)) = self.delayed
+            && (self.apply(fault)? || until <= clock::now())
+        {
+            self.delayed = None;
+        }
+        Ok(())
+    }
+
     /// Looks after everything that is not to stay as it is.
     pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
         let now = clock::now();
-        self.later.retain(|later| {
-            let due = later.at <= now;
-            if due {
-                signal(later.pid, later.signal);
-            }
-            !due
-        });
+        self.later.step(Some(now));
         let World {
             site,
             processes,
@@ -238,6 +250,7 @@ impl Run {
             service,
             ..
         } = &mut self.world;
+        site.volume.step(now)?;
         lab.tend(site, processes, watcher)?;
         if self.serves {
             service.tend(site, processes)?;
@@ -252,6 +265,7 @@ impl Run {
             // The server may be killed between the two; then the next turn tries again.
             self.world.commander = Commander::connect(&self.world.site.server_socket()).ok();
         }
+        self.step_danger();
         self.step_database(now)
     }
 
@@ -270,9 +284,9 @@ impl Run {
 
     /// Ends all faults that go on.
     pub(crate) fn end_faults(&mut self) -> anyhow::Result<()> {
-        for later in self.later.drain(..) {
-            signal(later.pid, later.signal);
-        }
+        self.later.step(None);
+        self.world.site.logs.resume();
+        self.world.site.volume.empty()?;
         self.database.end(&self.world.peers)?;
         self.note("faults end".to_owned());
         Ok(())

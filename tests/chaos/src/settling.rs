@@ -99,6 +99,15 @@ fn unrest(run: &Run, status: Option<&Status>) -> Option<String> {
             !run.has_database(),
             "the service has not loaded the good database",
         ),
+        (!run.is_journal_safe(), "the journal of scripts is not kept"),
+        (
+            service.scripts.journal_fault.is_some(),
+            "the journal of scripts has a fault",
+        ),
+        (
+            service.state_fault.is_some(),
+            "the state file cannot be written",
+        ),
         (
             !run.world.watcher.account().watching,
             "the server is not watched",
@@ -140,5 +149,6 @@ pub(crate) fn stop(run: &mut Run) -> Left {
     for file in leftovers::files(directory, &world.site.server_socket()) {
         left.push(format!("{} is left after the stop", file.display()));
     }
+    run.world.site.logs.finish();
     left
 }

@@ -9,11 +9,12 @@ use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::PeerState;
 
 use super::{FoundFault, Narrative, Report, narrative};
+use crate::faults::FULL_DISK;
 use crate::options::Single;
 use crate::run::Run;
 use crate::settling::{Left, Rest};
 use crate::world::database::Peers;
-use crate::world::site::Beginning;
+use crate::world::site::{Beginning, CORE_LOG};
 use crate::{script, scripts_log, told};
 use judge::history::{Histories, PeerHistory};
 use judge::{Row, judge};
@@ -42,6 +43,11 @@ pub(crate) fn report(
         seconds: single.setting.seconds,
         peers: single.setting.peers,
         made: run.counts.clone(),
+        left_out: if run.world.site.volume.can_be_full() {
+            Vec::new()
+        } else {
+            vec![FULL_DISK.to_owned()]
+        },
         scripts: count(PeerHistory::scripts),
         requests: count(|history| history.asked.len()),
         additions: run.world.watcher.account().additions,
@@ -57,7 +63,7 @@ pub(crate) fn report(
 fn histories(run: &Run) -> anyhow::Result<Histories> {
     let site = &run.world.site;
     let mut runs = scripts_log::read(&fs::read_to_string(site.path(script::LOG))?)?;
-    let log = fs::read(site.path("core.log")).unwrap_or_default();
+    let log = fs::read(site.path(CORE_LOG)).unwrap_or_default();
     let account = run.world.watcher.account();
     let logged = told::from_log(&String::from_utf8_lossy(&log));
     let mut told = told::merge(account.told.clone(), logged);

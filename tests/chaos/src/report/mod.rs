@@ -62,6 +62,8 @@ pub(crate) struct Report {
     pub(crate) peers: u16,
     /// How often each fault was made.
     pub(crate) made: BTreeMap<String, u64>,
+    /// The faults that could not be made here.
+    pub(crate) left_out: Vec<String>,
     pub(crate) scripts: u64,
     pub(crate) additions: u64,
     /// Scripts that an operator had run once more, or that may have been.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Tables: one run with all its figures, and several runs with a line each.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::Report;
@@ -30,8 +31,9 @@ pub(crate) fn single(report: &Report) -> String {
             text.push('\n');
         }
         // Writing to a string does not fail.
-        let _ = writeln!(text, "  {name:<20} {count:>7}");
+        let _ = writeln!(text, "  {name:<24} {count:>7}");
     }
+    text.push_str(&left_out(&[report]));
     text
 }
 
@@ -79,7 +81,22 @@ pub(crate) fn several(reports: &[Report]) -> String {
         });
         let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
+    text.push_str(&left_out(&reports.iter().collect::<Vec<_>>()));
     text
+}
+
+/// Which faults could not be made in some of the runs.
+fn left_out(reports: &[&Report]) -> String {
+    let names = reports.iter().flat_map(|report| &report.left_out);
+    let names: BTreeSet<&str> = names.map(String::as_str).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = names.into_iter().collect();
+    format!(
+        "\nleft out, since it is not permitted here: {}\n",
+        names.join(", ")
+    )
 }
 
 #[cfg(test)]
@@ -94,6 +111,7 @@ mod tests {
             layout: Layout::Units,
             seconds: 60,
             peers: 200,
+            left_out: Vec::new(),
             made: BTreeMap::from([("kill core".to_owned(), 3), ("add".to_owned(), 4)]),
             scripts: 50,
             additions: 20,
@@ -111,17 +129,22 @@ mod tests {
         let text = single(&report(7, 2));
         assert!(text.starts_with("\nseed 7, layout units, 60 s, 200 peers\n"));
         assert!(
-            text.contains("\n  kill core                  3\n"),
+            text.contains("\n  kill core                      3\n"),
             "{text}"
         );
         assert!(
-            text.contains("\n  doubled                    2\n"),
+            text.contains("\n  doubled                        2\n"),
             "{text}"
         );
         assert!(
-            text.contains("\n  lost                       0\n"),
+            text.contains("\n  lost                           0\n"),
             "{text}"
         );
+        assert!(!text.contains("left out"), "{text}");
+        let mut report = report(7, 2);
+        report.left_out = vec!["full disk".to_owned()];
+        let text = single(&report);
+        assert!(text.ends_with("not permitted here: full disk\n"), "{text}");
     }
 
     #[test]
