@@ -11,6 +11,9 @@
 
 mod campaign;
 mod faults;
+mod figures;
+mod leaks;
+mod load;
 mod neighbour;
 mod options;
 mod report;

@@ -14,10 +14,12 @@ use tripe_lab::rng::Rng;
 
 use crate::faults::database_fault::DatabaseFault;
 use crate::faults::{Fault, Plan};
+use crate::leaks::Samples;
+use crate::load::Load;
 use crate::options::Single;
 use crate::report::progress::Progress;
 use crate::report::{Verdict, collect, output};
-use crate::settling;
+use crate::settling::{self, Found};
 use crate::truth::account::Account;
 use crate::truth::commander::{Command, Commander};
 use crate::truth::journal::Journal;
@@ -44,6 +46,9 @@ const BEGINNING: Duration = Duration::from_secs(30);
 
 /// How long a fault is tried that needs a script helper with its journal: some die within a second.
 const DELAY: Duration = Duration::from_secs(5);
+
+/// How often descriptors are counted in the beginning: some are open only for a moment.
+const LOOKS: u32 = 20;
 
 /// How many peers the server has before the service is started.
 const BEFORE: usize = 20;
@@ -72,6 +77,8 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) world: World,
+    pub(crate) load: Load,
+    pub(crate) samples: Samples,
     rng: Rng,
     database: DatabaseFault,
     /// What ends faults that take a while.
@@ -107,8 +114,14 @@ pub(crate) fn main(single: &Single) -> anyhow::Result<Verdict> {
     let plan = Plan::new(seed, single.layout, setting.pace, &setting.only);
     run.faults(plan, single)?;
     let rest = settling::settle(&mut run)?;
+    let differences = settling::examine(&mut run, &rest);
     let left = settling::stop(&mut run);
-    let report = collect::report(&run, single, seed, rest, left)?;
+    let found = Found {
+        rest,
+        differences,
+        left,
+    };
+    let report = collect::report(&run, single, seed, found)?;
     output::print(&report, setting)?;
     Ok(report.verdict())
 }
@@ -137,6 +150,8 @@ impl Run {
         let watcher = Watcher::start(&site.server_socket(), account);
         let began = clock::now();
         Ok(Run {
+            load: Load::start(&site.runtime()),
+            samples: Samples::default(),
             world: World {
                 service: Service::new(site.layout),
                 journal: Journal::start(site.journal()),
@@ -180,10 +195,15 @@ impl Run {
             let is_kept = run.world.site.state().join(STATE).exists();
             let works = run.status().is_some_and(|status| {
                 let helpers = [&status.service.pinger, &status.service.scripts.helper];
-                helpers.iter().all(|helper| helper.connected)
+                helpers.iter().all(|helper| helper.connected) && status.pending() == 0
             });
-            works && is_kept
+            works && is_kept && run.load.is_live()
         })?;
+        for _ in 0..LOOKS {
+            self.turn()?;
+            self.samples.begin(&self.world.service);
+            std::thread::sleep(TURN);
+        }
         self.began = clock::now();
         Ok(())
     }
@@ -213,6 +233,10 @@ impl Run {
         while clock::now() < until {
             self.turn()?;
             self.try_delayed()?;
+            let World {
+                site, processes, ..
+            } = &self.world;
+            self.load.scrapes.tend(site, processes, true)?;
             if due <= clock::now() {
                 if !self.apply(fault)? && fault.can_wait() {
                     self.delayed = Some((fault, clock::now() + DELAY));
@@ -255,6 +279,8 @@ impl Run {
         if self.serves {
             service.tend(site, processes)?;
         }
+        self.samples.tend(service, now);
+        self.load.scrapes.tend(site, processes, false)?;
         for (at, text) in std::mem::take(&mut service.ends) {
             self.deeds.push(Deed { at, text });
         }

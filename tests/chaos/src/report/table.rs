@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::Report;
+use super::{Report, needs};
 use judge::Row;
 
 /// The table of one run.
@@ -33,6 +33,7 @@ pub(crate) fn single(report: &Report) -> String {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {name:<24} {count:>7}");
     }
+    text.push_str(&needs::text(&[report]));
     text.push_str(&left_out(&[report]));
     text
 }
@@ -81,7 +82,9 @@ pub(crate) fn several(reports: &[Report]) -> String {
         });
         let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
-    text.push_str(&left_out(&reports.iter().collect::<Vec<_>>()));
+    let reports: Vec<&Report> = reports.iter().collect();
+    text.push_str(&needs::text(&reports));
+    text.push_str(&left_out(&reports));
     text
 }
 
@@ -100,18 +103,22 @@ fn left_out(reports: &[&Report]) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::options::Layout;
+    use crate::report::LoadReport;
     use std::collections::BTreeMap;
 
-    fn report(seed: u64, doubled: u64) -> Report {
+    pub(in crate::report) fn report(seed: u64, doubled: u64) -> Report {
         Report {
             seed,
             layout: Layout::Units,
             seconds: 60,
             peers: 200,
             left_out: Vec::new(),
+            recovery: BTreeMap::new(),
+            load: LoadReport::default(),
+            parts: Vec::new(),
             made: BTreeMap::from([("kill core".to_owned(), 3), ("add".to_owned(), 4)]),
             scripts: 50,
             additions: 20,

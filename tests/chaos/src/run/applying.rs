@@ -10,6 +10,7 @@ use rustix::process::Signal;
 use super::later::Ending;
 use super::{Run, World};
 use crate::faults::Fault;
+use crate::load::recovery::Death;
 use crate::options::Layout;
 use crate::truth::client;
 use crate::truth::commander::{Command, Commander};
@@ -108,8 +109,20 @@ impl Run {
         let Some(pid) = pid.filter(|pid| self.end(part, *pid, what)) else {
             return false;
         };
+        if what == Signal::KILL {
+            self.time_recovery(Death::Part(part, pid));
+        }
         self.note(format!("{} (process {pid})", fault.name()));
         true
+    }
+
+    /// Measures from now on how long it takes until the service works again.
+    fn time_recovery(&self, death: Death) {
+        if let Some(observer) = self.load.observers.first() {
+            let mut seen = observer.seen();
+            let view = seen.stream.view();
+            seen.recovery.died(death, view, clock::now());
+        }
     }
 
     fn stop(&mut self, part: Part, time: Duration, fault: Fault) -> bool {
@@ -237,6 +250,7 @@ impl Run {
             return false;
         }
         self.note("kill server".to_owned());
+        self.time_recovery(Death::Server);
         let start_at: Monotonic = clock::now() + time;
         self.world.lab.kill(&self.world.watcher, start_at);
         self.world.commander = None;

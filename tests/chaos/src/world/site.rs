@@ -188,6 +188,17 @@ impl Site {
         Ok(command)
     }
 
+    /// One scrape of the metrics. Nobody reads them.
+    pub(crate) fn scrape(&self) -> anyhow::Result<Command> {
+        let mut command = self.program("connect-cli", "scrapes.log")?;
+        command
+            .arg("-a")
+            .arg(self.server_socket())
+            .arg("metrics")
+            .stdout(Stdio::null());
+        Ok(command)
+    }
+
     /// A hostile neighbour: another user, if we may start programs as one.
     pub(crate) fn neighbour(&self, stranger: bool) -> anyhow::Result<Command> {
         let own = std::env::current_exe().context("cannot find this program's own file")?;
