@@ -8,7 +8,7 @@ mod later;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{Monotonic, millis};
 use connect_runtime::{clock, parent};
 use tripe_lab::rng::Rng;
 
@@ -44,11 +44,14 @@ const TURN: Duration = Duration::from_millis(10);
 /// How long the world may take to be there at the beginning.
 const BEGINNING: Duration = Duration::from_secs(30);
 
+/// The file of what was done to the world, if the directory is kept.
+const DEEDS: &str = "deeds.log";
+
 /// How long a fault is tried that needs a script helper with its journal: some die within a second.
 const DELAY: Duration = Duration::from_secs(5);
 
 /// How often descriptors are counted in the beginning: some are open only for a moment.
-const LOOKS: u32 = 20;
+const LOOKS: u32 = 50;
 
 /// How many peers the server has before the service is started.
 const BEFORE: usize = 20;
@@ -121,6 +124,9 @@ pub(crate) fn main(single: &Single) -> anyhow::Result<Verdict> {
         differences,
         left,
     };
+    if setting.keep {
+        run.write_deeds()?;
+    }
     let report = collect::report(&run, single, seed, found)?;
     output::print(&report, setting)?;
     Ok(report.verdict())
@@ -326,6 +332,21 @@ impl Run {
     /// The state of the service, if it tells it.
     pub(crate) fn status(&self) -> Option<Status> {
         status::ask(&self.world.site.runtime()).ok()
+    }
+
+    /// Leaves all that was done to the world in a file beside the logs.
+    fn write_deeds(&self) -> anyhow::Result<()> {
+        let line = |deed: &Deed| {
+            let millis = millis(deed.at.since(self.began));
+            format!(
+                "{:>4}.{:03} {}\n",
+                millis / 1_000,
+                millis % 1_000,
+                deed.text
+            )
+        };
+        let text: String = self.deeds.iter().map(line).collect();
+        Ok(std::fs::write(self.world.site.path(DEEDS), text)?)
     }
 
     fn note(&mut self, text: String) {

@@ -39,7 +39,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Rest {
     /// The last state that the service told.
     pub(crate) status: Option<Status>,
-    /// One that it told when it had just come to rest.
+    /// One that it told when it had been at rest for half of the time: a core that was started last
+    /// has got the figures of its peers from the pinger by then.
     pub(crate) earlier: Option<Status>,
     /// Why it is not at rest, if so.
     pub(crate) unrest: Option<String>,
@@ -106,7 +107,9 @@ pub(crate) fn settle(run: &mut Run) -> anyhow::Result<Rest> {
                 unrest: Some(unrest),
             });
         }
-        earlier = earlier.or(status);
+        if now.since(since) >= REST / 2 {
+            earlier = earlier.or(status);
+        }
         std::thread::sleep(LOOK_EVERY);
     }
 }

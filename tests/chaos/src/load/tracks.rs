@@ -58,10 +58,8 @@ impl Tracks {
         for row in &rows.list {
             let base = Figures {
                 present: row.state.is_present(),
-                pings: Some(Pings {
-                    replies: row.statistics.replies,
-                    lost: row.statistics.lost,
-                }),
+                // A core that has just started may be about to get other figures from the pinger.
+                pings: None,
             };
             let track = Track {
                 seq: rows.seq,

@@ -3,14 +3,15 @@
 //! only the helper itself knows which scripts have run, so if it died then, scripts would be lost
 //! or run twice, and nobody could blame the service.
 //!
-//! A journal is kept if the helper has an open segment that still has its name. That is looked up
-//! while the helper is suspended, so nothing changes before the signal that ends it.
+//! A journal is kept if the helper writes to a segment that is complete and still has its name.
+//! That is looked up while the helper is suspended, so nothing changes before the signal that ends
+//! it.
 
 use rustix::process::Signal;
 
 use super::Run;
 use crate::options::Layout;
-use crate::world::descriptors::{have_segment, open};
+use crate::world::descriptors::have_segment;
 use crate::world::processes::{self, signal};
 use crate::world::service::Part;
 
@@ -97,6 +98,6 @@ impl Run {
 
     fn keeps_journal(&self) -> bool {
         let helper = self.world.service.pid(Part::Scripts);
-        helper.is_some_and(|pid| have_segment(&open(pid), &self.world.site.journal()))
+        helper.is_some_and(|pid| have_segment(pid, &self.world.site.journal()))
     }
 }
