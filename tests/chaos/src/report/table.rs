@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Tables: one run with all its figures, and several runs with a line each.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::{Report, needs};
+use crate::faults::NAMES;
 use judge::Row;
 
 /// The table of one run.
@@ -82,9 +83,25 @@ pub(crate) fn several(reports: &[Report]) -> String {
         });
         let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
+    text.push_str(&made(reports));
     let reports: Vec<&Report> = reports.iter().collect();
     text.push_str(&needs::text(&reports));
     text.push_str(&left_out(&reports));
+    text
+}
+
+/// How often each fault was made in all runs, and how many there were in all.
+fn made(reports: &[Report]) -> String {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let all = reports.iter().flat_map(|report| &report.made);
+    for (name, count) in all.filter(|(name, _)| NAMES.contains(&name.as_str())) {
+        *counts.entry(name).or_default() += count;
+    }
+    let sum: u64 = counts.values().sum();
+    let mut text = format!("\n{sum} faults\n");
+    for (name, count) in counts {
+        let _ = writeln!(text, "  {name:<24} {count:>7}");
+    }
     text
 }
 
@@ -107,7 +124,6 @@ pub(super) mod tests {
     use super::*;
     use crate::options::Layout;
     use crate::report::LoadReport;
-    use std::collections::BTreeMap;
 
     pub(in crate::report) fn report(seed: u64, doubled: u64) -> Report {
         Report {
@@ -158,7 +174,10 @@ pub(super) mod tests {
     fn several_runs_have_a_line_each_and_a_sum() {
         let text = several(&[report(7, 2), report(8, 30)]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 4);
+        assert_eq!(
+            lines[5..],
+            ["6 faults", "  kill core                      6"]
+        );
         assert!(
             lines[0].starts_with("layout  seed  added  scripts  asked  kills  told  doubled  lost")
         );

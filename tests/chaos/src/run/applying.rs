@@ -199,10 +199,11 @@ impl Run {
         let World {
             site, processes, ..
         } = &self.world;
-        // Another user may not be able to reach this program's file.
-        let (who, pid) = match processes.start(&mut site.neighbour(true)?) {
-            Ok(pid) => ("another user", pid),
-            Err(_) => ("this user", processes.start(&mut site.neighbour(false)?)?),
+        let pid = processes.start(&mut site.neighbour()?)?;
+        let who = if site.has_stranger {
+            "another user"
+        } else {
+            "this user"
         };
         let time_in_words = time.as_millis();
         self.note(format!(

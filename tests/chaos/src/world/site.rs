@@ -69,6 +69,8 @@ pub(crate) struct Site {
     programs: PathBuf,
     /// Whether connect-ifscripts knows the option for the directory of its journal.
     has_journal: bool,
+    /// Whether programs can be started as another user.
+    pub(crate) has_stranger: bool,
 }
 
 impl Site {
@@ -106,6 +108,7 @@ impl Site {
             beginning,
             programs,
             has_journal: false,
+            has_stranger: can_start_as_stranger(),
         };
         site.has_journal = site.knows("connect-ifscripts", "--journal-dir")?;
         Ok(site)
@@ -200,7 +203,7 @@ impl Site {
     }
 
     /// A hostile neighbour: another user, if we may start programs as one.
-    pub(crate) fn neighbour(&self, stranger: bool) -> anyhow::Result<Command> {
+    pub(crate) fn neighbour(&self) -> anyhow::Result<Command> {
         let own = std::env::current_exe().context("cannot find this program's own file")?;
         let mut command = Command::new(own);
         command
@@ -211,7 +214,7 @@ impl Site {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0);
-        if stranger {
+        if self.has_stranger {
             command.uid(STRANGER).gid(STRANGER);
         }
         Ok(command)
@@ -273,4 +276,16 @@ impl Site {
         }
         Ok(command)
     }
+}
+
+/// Whether this program can be started as another user. That is tried before the first process is
+/// started: a start that fails must not be noticed by whoever reaps the others.
+fn can_start_as_stranger() -> bool {
+    let Ok(own) = std::env::current_exe() else {
+        return false;
+    };
+    let mut command = Command::new(own);
+    command.arg("--version").uid(STRANGER).gid(STRANGER);
+    let output = command.stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
 }
