@@ -16,8 +16,10 @@ use crate::world::service::{Part, Service};
 /// How often they are looked up.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// A process fills its tables and buffers in this time; what it needs then is not counted.
+/// A process fills its tables and buffers in this time in seconds, or in this part of its life if
+/// that is longer; what it needs then is not counted.
 const WARM: f64 = 10.0;
+const WARM_PART: f64 = 1.0 / 3.0;
 
 /// A line over fewer points says nothing: the allocator takes memory in steps.
 const POINTS: usize = 30;
@@ -151,7 +153,8 @@ fn resident(pid: i32) -> Option<f64> {
 fn report(part: Part, samples: &[Sample], descriptors: (u64, u64)) -> PartReport {
     let kib = |sample: Option<&Sample>| sample.map_or(0.0, |sample| sample.kib);
     let last = samples.last();
-    let warm: Vec<Sample> = samples.iter().filter(|it| it.at >= WARM).copied().collect();
+    let from = last.map_or(WARM, |last| WARM.max(last.at * WARM_PART));
+    let warm: Vec<Sample> = samples.iter().filter(|it| it.at >= from).copied().collect();
     let line = if warm.len() < POINTS {
         None
     } else {
@@ -238,7 +241,7 @@ mod tests {
             ["the memory of the core grows by 1200 KiB a minute"]
         );
         assert!(leaks(&steady[..30]).is_empty(), "too short");
-        let warm = samples(120, |at| 9_000.0 + 400.0 * at.min(10.0));
+        let warm = samples(120, |at| 9_000.0 + 100.0 * at.min(40.0));
         assert!(leaks(&warm).is_empty(), "that was the beginning");
         let step = samples(120, |at| if at < 60.0 { 9_000.0 } else { 9_500.0 });
         assert!(leaks(&step).is_empty());
