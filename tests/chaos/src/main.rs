@@ -11,6 +11,10 @@
 
 mod campaign;
 mod faults;
+mod figures;
+mod leaks;
+mod load;
+mod neighbour;
 mod options;
 mod report;
 mod run;
@@ -38,6 +42,7 @@ fn main() -> ExitCode {
         None => run::main(&options.single),
         Some(Task::Campaign(campaign)) => campaign::main(campaign),
         Some(Task::Guard { directory }) => world::guard::play(directory),
+        Some(Task::Neighbour { socket }) => neighbour::play(socket),
     };
     match done {
         Ok(verdict) => verdict.exit_code(),

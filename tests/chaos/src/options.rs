@@ -31,6 +31,12 @@ pub(crate) enum Task {
         /// The directory.
         directory: PathBuf,
     },
+    /// Use a socket of observers as badly as a stranger can.
+    #[command(hide = true)]
+    Neighbour {
+        /// The socket.
+        socket: PathBuf,
+    },
 }
 
 /// How the service is started.

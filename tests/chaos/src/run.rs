@@ -2,21 +2,24 @@
 //! One run: the world is set up, faults come, the world comes to rest, and what happened is judged.
 
 mod applying;
+mod danger;
+mod later;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use connect_ipc::clock::Monotonic;
+use connect_ipc::clock::{Monotonic, millis};
 use connect_runtime::{clock, parent};
-use rustix::process::Signal;
 use tripe_lab::rng::Rng;
 
-use crate::faults::Plan;
 use crate::faults::database_fault::DatabaseFault;
+use crate::faults::{Fault, Plan};
+use crate::leaks::Samples;
+use crate::load::Load;
 use crate::options::Single;
 use crate::report::progress::Progress;
 use crate::report::{Verdict, collect, output};
-use crate::settling;
+use crate::settling::{self, Found};
 use crate::truth::account::Account;
 use crate::truth::commander::{Command, Commander};
 use crate::truth::journal::Journal;
@@ -25,12 +28,15 @@ use crate::truth::watcher::Watcher;
 use crate::world::database::Peers;
 use crate::world::guard::Guard;
 use crate::world::lab::Lab;
-use crate::world::processes::{Processes, signal};
+use crate::world::processes::Processes;
 use crate::world::service::Service;
-use crate::world::site::{Beginning, Site};
+use crate::world::site::{Beginning, CORE_LOG, Site};
 use crate::world::status::{self, Poller, Status};
+use crate::world::volume;
 use applying::Presence;
+use danger::Danger;
 use judge::history::Deed;
+use later::Later;
 
 /// The length of a turn.
 const TURN: Duration = Duration::from_millis(10);
@@ -38,19 +44,20 @@ const TURN: Duration = Duration::from_millis(10);
 /// How long the world may take to be there at the beginning.
 const BEGINNING: Duration = Duration::from_secs(30);
 
+/// The file of what was done to the world, if the directory is kept.
+const DEEDS: &str = "deeds.log";
+
+/// How long a fault is tried that needs a script helper with its journal: some die within a second.
+const DELAY: Duration = Duration::from_secs(5);
+
+/// How often descriptors are counted in the beginning: some are open only for a moment.
+const LOOKS: u32 = 50;
+
 /// How many peers the server has before the service is started.
 const BEFORE: usize = 20;
 
-/// The file in which core leaves its state.
-const STATE: &str = "state/core.json";
-
-/// A signal that a process is to get later.
-#[derive(Debug)]
-struct Later {
-    pid: i32,
-    at: Monotonic,
-    signal: Signal,
-}
+/// The file in which core leaves its state, in the directory of that.
+const STATE: &str = "core.json";
 
 /// Everything that a run is made of.
 #[derive(Debug)]
@@ -73,10 +80,15 @@ pub(crate) struct World {
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) world: World,
+    pub(crate) load: Load,
+    pub(crate) samples: Samples,
     rng: Rng,
     database: DatabaseFault,
     /// What ends faults that take a while.
-    later: Vec<Later>,
+    later: Later,
+    danger: Danger,
+    /// A fault that could not be made at once, and until when it is tried again.
+    delayed: Option<(Fault, Monotonic)>,
     /// Whether the service is to run.
     serves: bool,
     /// The peers that the server had before the service was started.
@@ -88,6 +100,7 @@ pub(crate) struct Run {
 
 /// Runs once and prints what was found.
 pub(crate) fn main(single: &Single) -> anyhow::Result<Verdict> {
+    volume::enter_namespace();
     if let Some(parent) = single.parent {
         parent::end_with_parent(parent)?;
     }
@@ -104,8 +117,17 @@ pub(crate) fn main(single: &Single) -> anyhow::Result<Verdict> {
     let plan = Plan::new(seed, single.layout, setting.pace, &setting.only);
     run.faults(plan, single)?;
     let rest = settling::settle(&mut run)?;
+    let differences = settling::examine(&mut run, &rest);
     let left = settling::stop(&mut run);
-    let report = collect::report(&run, single, seed, rest, left)?;
+    let found = Found {
+        rest,
+        differences,
+        left,
+    };
+    if setting.keep {
+        run.write_deeds()?;
+    }
+    let report = collect::report(&run, single, seed, found)?;
     output::print(&report, setting)?;
     Ok(report.verdict())
 }
@@ -134,6 +156,8 @@ impl Run {
         let watcher = Watcher::start(&site.server_socket(), account);
         let began = clock::now();
         Ok(Run {
+            load: Load::start(&site.runtime()),
+            samples: Samples::default(),
             world: World {
                 service: Service::new(site.layout),
                 journal: Journal::start(site.journal()),
@@ -149,7 +173,9 @@ impl Run {
             },
             rng: Rng::new(seed).fork(2),
             database: DatabaseFault::default(),
-            later: Vec::new(),
+            later: Later::default(),
+            danger: Danger::default(),
+            delayed: None,
             serves: false,
             found: BTreeSet::new(),
             began,
@@ -172,13 +198,18 @@ impl Run {
         self.serves = true;
         self.wait_for("the service does not work", |run| {
             // What was found at the start is in no journal.
-            let is_kept = run.world.site.path(STATE).exists();
+            let is_kept = run.world.site.state().join(STATE).exists();
             let works = run.status().is_some_and(|status| {
                 let helpers = [&status.service.pinger, &status.service.scripts.helper];
-                helpers.iter().all(|helper| helper.connected)
+                helpers.iter().all(|helper| helper.connected) && status.pending() == 0
             });
-            works && is_kept
+            works && is_kept && run.load.is_live()
         })?;
+        for _ in 0..LOOKS {
+            self.turn()?;
+            self.samples.begin(&self.world.service);
+            std::thread::sleep(TURN);
+        }
         self.began = clock::now();
         Ok(())
     }
@@ -194,7 +225,7 @@ impl Run {
             anyhow::ensure!(
                 clock::now() < until,
                 "{what} in time; the service's log:\n{}",
-                std::fs::read_to_string(self.world.site.path("core.log")).unwrap_or_default()
+                std::fs::read_to_string(self.world.site.path(CORE_LOG)).unwrap_or_default()
             );
             std::thread::sleep(TURN);
         }
@@ -207,8 +238,15 @@ impl Run {
         let (mut due, mut fault) = (self.began, plan.next().1);
         while clock::now() < until {
             self.turn()?;
+            self.try_delayed()?;
+            let World {
+                site, processes, ..
+            } = &self.world;
+            self.load.scrapes.tend(site, processes, true)?;
             if due <= clock::now() {
-                self.apply(fault)?;
+                if !self.apply(fault)? && fault.can_wait() {
+                    self.delayed = Some((fault, clock::now() + DELAY));
+                }
                 let (pause, next) = plan.next();
                 // From now on: on a busy machine fewer come, and not many at once.
                 (due, fault) = (clock::now() + pause, next);
@@ -220,16 +258,20 @@ impl Run {
         Ok(())
     }
 
+    /// Makes the fault that could not be made before, if it can be made now.
+    fn try_delayed(&mut self) -> anyhow::Result<()> {
+        if let Some((fault, until)) = self.delayed
+            && (self.apply(fault)? || until <= clock::now())
+        {
+            self.delayed = None;
+        }
+        Ok(())
+    }
+
     /// Looks after everything that is not to stay as it is.
     pub(crate) fn turn(&mut self) -> anyhow::Result<()> {
         let now = clock::now();
-        self.later.retain(|later| {
-            let due = later.at <= now;
-            if due {
-                signal(later.pid, later.signal);
-            }
-            !due
-        });
+        self.later.step(Some(now));
         let World {
             site,
             processes,
@@ -238,10 +280,13 @@ impl Run {
             service,
             ..
         } = &mut self.world;
+        site.volume.step(now)?;
         lab.tend(site, processes, watcher)?;
         if self.serves {
             service.tend(site, processes)?;
         }
+        self.samples.tend(service, now);
+        self.load.scrapes.tend(site, processes, false)?;
         for (at, text) in std::mem::take(&mut service.ends) {
             self.deeds.push(Deed { at, text });
         }
@@ -252,6 +297,7 @@ impl Run {
             // The server may be killed between the two; then the next turn tries again.
             self.world.commander = Commander::connect(&self.world.site.server_socket()).ok();
         }
+        self.step_danger();
         self.step_database(now)
     }
 
@@ -270,9 +316,9 @@ impl Run {
 
     /// Ends all faults that go on.
     pub(crate) fn end_faults(&mut self) -> anyhow::Result<()> {
-        for later in self.later.drain(..) {
-            signal(later.pid, later.signal);
-        }
+        self.later.step(None);
+        self.world.site.logs.resume();
+        self.world.site.volume.empty()?;
         self.database.end(&self.world.peers)?;
         self.note("faults end".to_owned());
         Ok(())
@@ -286,6 +332,21 @@ impl Run {
     /// The state of the service, if it tells it.
     pub(crate) fn status(&self) -> Option<Status> {
         status::ask(&self.world.site.runtime()).ok()
+    }
+
+    /// Leaves all that was done to the world in a file beside the logs.
+    fn write_deeds(&self) -> anyhow::Result<()> {
+        let line = |deed: &Deed| {
+            let millis = millis(deed.at.since(self.began));
+            format!(
+                "{:>4}.{:03} {}\n",
+                millis / 1_000,
+                millis % 1_000,
+                deed.text
+            )
+        };
+        let text: String = self.deeds.iter().map(line).collect();
+        Ok(std::fs::write(self.world.site.path(DEEDS), text)?)
     }
 
     fn note(&mut self, text: String) {

@@ -10,6 +10,7 @@ use connect_ipc::control::ServerLink;
 use connect_runtime::clock;
 use rustix::process::Signal;
 
+use crate::figures::{self, Difference};
 use crate::run::Run;
 use crate::script;
 use crate::world::leftovers;
@@ -26,6 +27,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the service may take to stop: longer than it waits for scripts.
 const STOP: Duration = Duration::from_secs(30);
 
+/// How long descriptors are counted until they are as in the beginning: the connections that asked
+/// for the state are closed by then.
+const COUNTING: Duration = Duration::from_secs(5);
+
 /// How often it is looked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -34,12 +39,39 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Rest {
     /// The last state that the service told.
     pub(crate) status: Option<Status>,
+    /// One that it told when it had been at rest for half of the time: a core that was started last
+    /// has got the figures of its peers from the pinger by then.
+    pub(crate) earlier: Option<Status>,
     /// Why it is not at rest, if so.
     pub(crate) unrest: Option<String>,
 }
 
+/// Looks at what processes need at rest, and compares the figures.
+pub(crate) fn examine(run: &mut Run, rest: &Rest) -> Vec<Difference> {
+    let until = clock::now() + COUNTING;
+    while !run.samples.end(&run.world.service) && clock::now() < until {
+        std::thread::sleep(LOOK_EVERY);
+    }
+    if rest.unrest.is_some() {
+        // Then that is the fault.
+        return Vec::new();
+    }
+    rest.status
+        .as_ref()
+        .map(|status| figures::compare(run, rest.earlier.as_ref(), status))
+        .unwrap_or_default()
+}
+
 /// What was left, each in words.
 pub(crate) type Left = Vec<String>;
+
+/// What was found in the end.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) rest: Rest,
+    pub(crate) differences: Vec<Difference>,
+    pub(crate) left: Left,
+}
 
 /// Ends all faults and waits until nothing happens any more.
 pub(crate) fn settle(run: &mut Run) -> anyhow::Result<Rest> {
@@ -47,6 +79,7 @@ pub(crate) fn settle(run: &mut Run) -> anyhow::Result<Rest> {
     let until = clock::now() + PATIENCE;
     let mut last = (0, Monotonic::default());
     let mut since = clock::now();
+    let mut earlier = None;
     loop {
         run.turn()?;
         let status = run.status();
@@ -56,11 +89,13 @@ pub(crate) fn settle(run: &mut Run) -> anyhow::Result<Rest> {
         let now = clock::now();
         if why.is_some() || seen != last {
             since = now;
+            earlier = None;
         }
         last = seen;
         if now.since(since) >= REST {
             return Ok(Rest {
                 status,
+                earlier,
                 unrest: None,
             });
         }
@@ -68,8 +103,12 @@ pub(crate) fn settle(run: &mut Run) -> anyhow::Result<Rest> {
             let unrest = why.unwrap_or_else(|| "scripts or peers come and go".to_owned());
             return Ok(Rest {
                 status,
+                earlier,
                 unrest: Some(unrest),
             });
+        }
+        if now.since(since) >= REST / 2 {
+            earlier = earlier.or(status);
         }
         std::thread::sleep(LOOK_EVERY);
     }
@@ -87,6 +126,8 @@ fn unrest(run: &Run, status: Option<&Status>) -> Option<String> {
             "the service is not connected to the server",
         ),
         (!service.pinger.connected, "the pinger is not connected"),
+        (!run.load.is_live(), "an observer does not have the state"),
+        (!run.load.scrapes.is_idle(), "a scrape is under way"),
         (
             !run.world.operator.is_idle(),
             "an operator waits for a script",
@@ -98,6 +139,15 @@ fn unrest(run: &Run, status: Option<&Status>) -> Option<String> {
         (
             !run.has_database(),
             "the service has not loaded the good database",
+        ),
+        (!run.is_journal_safe(), "the journal of scripts is not kept"),
+        (
+            service.scripts.journal_fault.is_some(),
+            "the journal of scripts has a fault",
+        ),
+        (
+            service.state_fault.is_some(),
+            "the state file cannot be written",
         ),
         (
             !run.world.watcher.account().watching,
@@ -140,5 +190,6 @@ pub(crate) fn stop(run: &mut Run) -> Left {
     for file in leftovers::files(directory, &world.site.server_socket()) {
         left.push(format!("{} is left after the stop", file.display()));
     }
+    run.world.site.logs.finish();
     left
 }

@@ -35,11 +35,17 @@ pub enum Row {
     Unwatched,
     /// At the end the service did not come to rest.
     Unsettled,
+    /// A process needs more and more memory, or has more descriptors at rest than before.
+    Leaks,
+    /// An observer got an event twice, or did not get one that nobody said was left out.
+    Events,
+    /// At the end the server, the state and the events tell different things of a peer.
+    Figures,
 }
 
 impl Row {
     /// All of them.
-    pub const ALL: [Row; 7] = [
+    pub const ALL: [Row; 10] = [
         Row::Doubled,
         Row::Lost,
         Row::Overlapping,
@@ -47,6 +53,9 @@ impl Row {
         Row::Orphaned,
         Row::Unwatched,
         Row::Unsettled,
+        Row::Leaks,
+        Row::Events,
+        Row::Figures,
     ];
 
     /// In words.
@@ -59,6 +68,9 @@ impl Row {
             Row::Orphaned => "orphaned",
             Row::Unwatched => "unwatched",
             Row::Unsettled => "unsettled",
+            Row::Leaks => "leaks",
+            Row::Events => "events",
+            Row::Figures => "figures",
         }
     }
 }

@@ -151,7 +151,12 @@ fn begin(
 /// Whether the service knows all peers that the server has, and nothing waits.
 fn is_at_rest(status: &Status, watcher: &Watcher) -> bool {
     let account = watcher.account();
-    let known = |peer: &String| status.peers.get(peer).is_some_and(|it| it.is_adopted());
+    let known = |peer: &String| {
+        status
+            .peers
+            .get(peer)
+            .is_some_and(|it| it.state.is_adopted())
+    };
     status.service.server == ServerLink::Up
         && status.pending() == 0
         && account.watching

@@ -41,6 +41,16 @@ pub(crate) enum Fault {
     KillServer(Duration),
     /// The server closes the connections of everybody but us.
     CutConnections,
+    /// A process may open only so many descriptors more than it has, for so long.
+    Descriptors(Part, u64, Duration),
+    /// Nobody reads the log of a part for so long.
+    UnreadLog(Part, Duration),
+    /// Somebody uses the socket of observers as badly as possible for so long.
+    Neighbours(Duration),
+    /// The file system of state, journal and sockets is full for so long.
+    FillDisk(Duration),
+    /// The directory of the sockets is removed, with all that is in it.
+    RemoveRuntime,
     /// A peer is struck from the database for so long.
     Strike(Duration),
     /// The database is a broken file for so long.
@@ -69,9 +79,22 @@ impl Fault {
             Fault::Second(_) => "second script helper",
             Fault::KillServer(_) => "kill server",
             Fault::CutConnections => "cut connection",
+            Fault::Descriptors(..) => "no descriptors",
+            Fault::UnreadLog(..) => "unread log",
+            Fault::Neighbours(_) => "hostile neighbours",
+            Fault::FillDisk(_) => FULL_DISK,
+            Fault::RemoveRuntime => "remove runtime directory",
             Fault::Strike(_) => "strike peer",
             Fault::Break(..) => "break database",
         }
+    }
+
+    /// Whether it is tried again for a while if it cannot be made at once.
+    pub(crate) const fn can_wait(self) -> bool {
+        matches!(
+            self,
+            Fault::Descriptors(..) | Fault::RemoveRuntime | Fault::FillDisk(_)
+        )
     }
 
     /// Whether it is what the service is for, and no fault.
@@ -87,8 +110,11 @@ impl Fault {
     }
 }
 
+/// The fault that is left out where no file system may be mounted.
+pub(crate) const FULL_DISK: &str = "full disk";
+
 /// The faults, by name.
-pub(crate) const NAMES: [&str; 15] = [
+pub(crate) const NAMES: [&str; 20] = [
     "kill core",
     "kill pinger",
     "kill script helper",
@@ -104,7 +130,19 @@ pub(crate) const NAMES: [&str; 15] = [
     "cut connection",
     "strike peer",
     "break database",
+    "no descriptors",
+    "unread log",
+    "hostile neighbours",
+    FULL_DISK,
+    "remove runtime directory",
 ];
+
+/// How often each thing comes is stated in parts of this.
+const CHANCES: u64 = 1_000 + SHORTAGES;
+
+/// Of these, the parts of faults of what the service needs from the system: they take some seconds
+/// each, so one comes about every four seconds.
+const SHORTAGES: u64 = 64;
 
 /// The most peers of one burst.
 const BURST: u64 = 20;
@@ -147,7 +185,7 @@ impl Plan {
     }
 
     fn fault(&mut self) -> Fault {
-        match self.rng.below(1_000) {
+        match self.rng.below(CHANCES) {
             0..190 => Fault::Add(self.burst(BURST)),
             190..220 => Fault::Ask(self.burst(10), self.asked()),
             220..360 => Fault::Remove(self.burst(BURST)),
@@ -175,12 +213,34 @@ impl Plan {
             950..985 => Fault::CutConnections,
             // Rare, since no peer is added while one of these is prepared and goes on.
             985..993 => Fault::Strike(self.between(500, 3_000)),
-            _ => {
+            993..1_000 => {
                 let how = [Broken::Empty, Broken::Cut, Broken::Noise];
                 let index = usize::try_from(self.rng.below(3)).unwrap_or(0);
                 let how = how.get(index).copied().unwrap_or(Broken::Empty);
                 Fault::Break(how, self.between(500, 3_000))
             }
+            _ => self.shortage(),
+        }
+    }
+
+    /// A fault of what the service needs from the system.
+    fn shortage(&mut self) -> Fault {
+        match self.rng.below(SHORTAGES) {
+            0..20 => {
+                Fault::Descriptors(self.any_part(), self.rng.below(4), self.between(200, 3_000))
+            }
+            20..36 => Fault::UnreadLog(self.any_part(), self.between(500, 3_000)),
+            36..48 => Fault::Neighbours(self.between(500, 3_000)),
+            48..56 => Fault::FillDisk(self.between(500, 3_000)),
+            _ => Fault::RemoveRuntime,
+        }
+    }
+
+    fn any_part(&mut self) -> Part {
+        match self.rng.below(3) {
+            0 => Part::Core,
+            1 => Part::Pinger,
+            _ => Part::Scripts,
         }
     }
 
@@ -225,8 +285,8 @@ mod tests {
             let names = faults.iter().map(|(_, fault)| fault.name());
             names.collect::<BTreeSet<_>>()
         };
-        assert_eq!(names(Layout::DropIn).len(), 18);
-        assert_eq!(names(Layout::Units).len(), 19);
+        assert_eq!(names(Layout::DropIn).len(), 23);
+        assert_eq!(names(Layout::Units).len(), 24);
         assert!(names(Layout::Units).contains("end script helper"));
         assert!(names(Layout::DropIn).contains("upgrade"));
         let all = names(Layout::DropIn);

@@ -8,12 +8,14 @@ use std::fs;
 use connect_ipc::clock::{Monotonic, millis};
 use connect_ipc::control::PeerState;
 
-use super::{FoundFault, Narrative, Report, narrative};
+use super::{FoundFault, LoadReport, Narrative, Report, narrative};
+use crate::faults::FULL_DISK;
+use crate::figures::{self, Difference};
 use crate::options::Single;
 use crate::run::Run;
-use crate::settling::{Left, Rest};
+use crate::settling::Found;
 use crate::world::database::Peers;
-use crate::world::site::Beginning;
+use crate::world::site::{Beginning, CORE_LOG};
 use crate::{script, scripts_log, told};
 use judge::history::{Histories, PeerHistory};
 use judge::{Row, judge};
@@ -23,13 +25,12 @@ pub(crate) fn report(
     run: &Run,
     single: &Single,
     seed: u64,
-    rest: Rest,
-    left: Left,
+    found: Found,
 ) -> anyhow::Result<Report> {
     let histories = histories(run)?;
     let end = connect_runtime::clock::now();
     let mut faults = judge_all(&histories, run.began);
-    faults.extend(of_the_whole(run, rest, left, millis(end.since(run.began))));
+    faults.extend(of_the_whole(run, found, millis(end.since(run.began))));
     let mut rows: BTreeMap<Row, u64> = BTreeMap::new();
     for fault in &faults {
         *rows.entry(fault.row).or_default() += 1;
@@ -42,6 +43,14 @@ pub(crate) fn report(
         seconds: single.setting.seconds,
         peers: single.setting.peers,
         made: run.counts.clone(),
+        left_out: if run.world.site.volume.can_be_full() {
+            Vec::new()
+        } else {
+            vec![FULL_DISK.to_owned()]
+        },
+        recovery: recovery(run),
+        load: load(run),
+        parts: run.samples.reports(),
         scripts: count(PeerHistory::scripts),
         requests: count(|history| history.asked.len()),
         additions: run.world.watcher.account().additions,
@@ -53,15 +62,41 @@ pub(crate) fn report(
     })
 }
 
+/// How long it took after each death until the service worked again.
+fn recovery(run: &Run) -> BTreeMap<String, Vec<u64>> {
+    let first = run.load.observers.first();
+    first.map_or_else(BTreeMap::new, |it| it.seen().recovery.times.clone())
+}
+
+/// What observers and monitor got.
+fn load(run: &Run) -> LoadReport {
+    let mut load = LoadReport {
+        scrapes: run.load.scrapes.made,
+        scrapes_answered: run.load.scrapes.answered,
+        ..LoadReport::default()
+    };
+    for observer in &run.load.observers {
+        let seen = observer.seen();
+        load.connections += seen.stream.connections;
+        load.events += seen.stream.events;
+        load.dropped += seen.stream.dropped;
+        load.unrecovered += seen.recovery.waiting() as u64;
+    }
+    load
+}
+
 /// All that is known of each peer.
 fn histories(run: &Run) -> anyhow::Result<Histories> {
     let site = &run.world.site;
     let mut runs = scripts_log::read(&fs::read_to_string(site.path(script::LOG))?)?;
-    let log = fs::read(site.path("core.log")).unwrap_or_default();
+    let log = fs::read(site.path(CORE_LOG)).unwrap_or_default();
     let account = run.world.watcher.account();
     let logged = told::from_log(&String::from_utf8_lossy(&log));
     let mut told = told::merge(account.told.clone(), logged);
     let (noted, mut asked) = (run.world.journal.noted(), run.world.operator.asked());
+    let first = run.load.observers.first();
+    let heard = first.map(|it| it.seen().stream.started.clone());
+    let heard = heard.unwrap_or_default();
     let found = &run.found;
     let is_later = run.world.site.beginning == Beginning::Later;
     let connected: BTreeSet<String> = run.world.peers.connected().collect();
@@ -69,6 +104,9 @@ fn histories(run: &Run) -> anyhow::Result<Histories> {
         let mut of_peer = runs.remove(&peer).unwrap_or_default();
         if let Some(noted) = noted.get(&peer) {
             judge::noted::complete(&mut of_peer, noted);
+        }
+        if let Some(heard) = heard.get(&peer) {
+            judge::noted::complete_heard(&mut of_peer, heard);
         }
         let history = PeerHistory {
             causes: account.causes.get(&peer).cloned().unwrap_or_default(),
@@ -99,7 +137,12 @@ fn judge_all(histories: &Histories, began: Monotonic) -> Vec<FoundFault> {
 }
 
 /// Faults that no script shows.
-fn of_the_whole(run: &Run, rest: Rest, left: Left, at: u64) -> Vec<FoundFault> {
+fn of_the_whole(run: &Run, found: Found, at: u64) -> Vec<FoundFault> {
+    let Found {
+        rest,
+        differences,
+        left,
+    } = found;
     let fault = |row, peer, text| FoundFault {
         row,
         peer,
@@ -111,11 +154,28 @@ fn of_the_whole(run: &Run, rest: Rest, left: Left, at: u64) -> Vec<FoundFault> {
         faults.push(fault(Row::Unsettled, None, unrest));
     }
     faults.extend(left.into_iter().map(|it| fault(Row::Orphaned, None, it)));
+    for part in run.samples.reports() {
+        let leaks = part.leaks.into_iter();
+        faults.extend(leaks.map(|text| fault(Row::Leaks, None, text)));
+    }
+    for oddity in figures::oddities(run) {
+        faults.push(FoundFault {
+            row: Row::Events,
+            peer: None,
+            at: millis(oddity.at.since(run.began)),
+            text: oddity.text,
+        });
+    }
+    for Difference { peer, text } in differences {
+        let text = format!("{peer}: {text}");
+        faults.push(fault(Row::Figures, Some(peer), text));
+    }
     let account = run.world.watcher.account();
     for peer in &account.present {
-        let state = rest.status.as_ref().and_then(|it| it.peers.get(peer));
-        if !state.is_some_and(|state| state.is_adopted()) {
-            let state = state.map_or("unknown to it", |state: &PeerState| state.as_str());
+        let row = rest.status.as_ref().and_then(|it| it.peers.get(peer));
+        let state = row.map(|row| row.state);
+        if !state.is_some_and(PeerState::is_adopted) {
+            let state = state.map_or("unknown to it", PeerState::as_str);
             let text = format!("{peer} is at the server, and to the service it is {state}");
             faults.push(fault(Row::Unwatched, Some(peer.clone()), text));
         }

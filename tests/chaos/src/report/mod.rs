@@ -3,6 +3,7 @@
 
 pub(crate) mod collect;
 mod narrative;
+mod needs;
 pub(crate) mod output;
 pub(crate) mod progress;
 pub(crate) mod table;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
+use crate::leaks::PartReport;
 use crate::options::Layout;
 use judge::Row;
 
@@ -52,8 +54,23 @@ pub(crate) struct Narrative {
     pub(crate) lines: Vec<String>,
 }
 
+/// What those got who used the service.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct LoadReport {
+    /// Of all observers.
+    pub(crate) connections: u64,
+    pub(crate) events: u64,
+    /// Events that the service left out and said so.
+    pub(crate) dropped: u64,
+    pub(crate) scrapes: u64,
+    pub(crate) scrapes_answered: u64,
+    /// Deaths after which the service was not seen to work again.
+    pub(crate) unrecovered: u64,
+}
+
 /// A run.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Report {
     pub(crate) seed: u64,
@@ -62,6 +79,13 @@ pub(crate) struct Report {
     pub(crate) peers: u16,
     /// How often each fault was made.
     pub(crate) made: BTreeMap<String, u64>,
+    /// The faults that could not be made here.
+    pub(crate) left_out: Vec<String>,
+    /// How long it took until the service worked again, in milliseconds, by what was killed.
+    pub(crate) recovery: BTreeMap<String, Vec<u64>>,
+    pub(crate) load: LoadReport,
+    /// Memory and descriptors of each part.
+    pub(crate) parts: Vec<PartReport>,
     pub(crate) scripts: u64,
     pub(crate) additions: u64,
     /// Scripts that an operator had run once more, or that may have been.

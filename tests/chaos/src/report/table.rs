@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Tables: one run with all its figures, and several runs with a line each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::Report;
+use super::{Report, needs};
+use crate::faults::NAMES;
 use judge::Row;
 
 /// The table of one run.
@@ -30,8 +32,10 @@ pub(crate) fn single(report: &Report) -> String {
             text.push('\n');
         }
         // Writing to a string does not fail.
-        let _ = writeln!(text, "  {name:<20} {count:>7}");
+        let _ = writeln!(text, "  {name:<24} {count:>7}");
     }
+    text.push_str(&needs::text(&[report]));
+    text.push_str(&left_out(&[report]));
     text
 }
 
@@ -79,21 +83,58 @@ pub(crate) fn several(reports: &[Report]) -> String {
         });
         let _ = writeln!(text, "{}", cells.collect::<Vec<_>>().join("  ").trim_end());
     }
+    text.push_str(&made(reports));
+    let reports: Vec<&Report> = reports.iter().collect();
+    text.push_str(&needs::text(&reports));
+    text.push_str(&left_out(&reports));
     text
 }
 
+/// How often each fault was made in all runs, and how many there were in all.
+fn made(reports: &[Report]) -> String {
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let all = reports.iter().flat_map(|report| &report.made);
+    for (name, count) in all.filter(|(name, _)| NAMES.contains(&name.as_str())) {
+        *counts.entry(name).or_default() += count;
+    }
+    let sum: u64 = counts.values().sum();
+    let mut text = format!("\n{sum} faults\n");
+    for (name, count) in counts {
+        let _ = writeln!(text, "  {name:<24} {count:>7}");
+    }
+    text
+}
+
+/// Which faults could not be made in some of the runs.
+fn left_out(reports: &[&Report]) -> String {
+    let names = reports.iter().flat_map(|report| &report.left_out);
+    let names: BTreeSet<&str> = names.map(String::as_str).collect();
+    if names.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = names.into_iter().collect();
+    format!(
+        "\nleft out, since it is not permitted here: {}\n",
+        names.join(", ")
+    )
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::options::Layout;
-    use std::collections::BTreeMap;
+    use crate::report::LoadReport;
 
-    fn report(seed: u64, doubled: u64) -> Report {
+    pub(in crate::report) fn report(seed: u64, doubled: u64) -> Report {
         Report {
             seed,
             layout: Layout::Units,
             seconds: 60,
             peers: 200,
+            left_out: Vec::new(),
+            recovery: BTreeMap::new(),
+            load: LoadReport::default(),
+            parts: Vec::new(),
             made: BTreeMap::from([("kill core".to_owned(), 3), ("add".to_owned(), 4)]),
             scripts: 50,
             additions: 20,
@@ -111,24 +152,32 @@ mod tests {
         let text = single(&report(7, 2));
         assert!(text.starts_with("\nseed 7, layout units, 60 s, 200 peers\n"));
         assert!(
-            text.contains("\n  kill core                  3\n"),
+            text.contains("\n  kill core                      3\n"),
             "{text}"
         );
         assert!(
-            text.contains("\n  doubled                    2\n"),
+            text.contains("\n  doubled                        2\n"),
             "{text}"
         );
         assert!(
-            text.contains("\n  lost                       0\n"),
+            text.contains("\n  lost                           0\n"),
             "{text}"
         );
+        assert!(!text.contains("left out"), "{text}");
+        let mut report = report(7, 2);
+        report.left_out = vec!["full disk".to_owned()];
+        let text = single(&report);
+        assert!(text.ends_with("not permitted here: full disk\n"), "{text}");
     }
 
     #[test]
     fn several_runs_have_a_line_each_and_a_sum() {
         let text = several(&[report(7, 2), report(8, 30)]);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines.len(), 4);
+        assert_eq!(
+            lines[5..],
+            ["6 faults", "  kill core                      6"]
+        );
         assert!(
             lines[0].starts_with("layout  seed  added  scripts  asked  kills  told  doubled  lost")
         );

@@ -7,10 +7,14 @@ use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 use rustix::process::Signal;
 
-use super::{Later, Run, World};
+use super::later::Ending;
+use super::{Run, World};
 use crate::faults::Fault;
+use crate::load::recovery::Death;
+use crate::options::Layout;
 use crate::truth::client;
 use crate::truth::commander::{Command, Commander};
+use crate::world::descriptors;
 use crate::world::processes::signal;
 use crate::world::service::Part;
 use crate::world::site::Beginning;
@@ -20,8 +24,8 @@ use crate::world::site::Beginning;
 const ANSWER: Duration = Duration::from_millis(500);
 
 impl Run {
-    /// Does one thing, and counts it if it could be done.
-    pub(super) fn apply(&mut self, fault: Fault) -> anyhow::Result<()> {
+    /// Does one thing, and counts it if it could be done. Whether it was done.
+    pub(super) fn apply(&mut self, fault: Fault) -> anyhow::Result<bool> {
         let done = match fault {
             Fault::Add(count) => {
                 let peers = self.choose(count, Presence::Absent);
@@ -48,13 +52,18 @@ impl Run {
                 let ask = |peer: &String| operator.ask(&site.runtime(), peer, script);
                 peers.iter().filter(|peer| ask(peer)).count() > 0
             }
-            Fault::Kill(part) => self.signal(part, Signal::KILL, fault),
-            Fault::End(part) => self.signal(part, Signal::TERM, fault),
+            Fault::Kill(part) => self.end_part(part, Signal::KILL, fault),
+            Fault::End(part) => self.end_part(part, Signal::TERM, fault),
             Fault::Stop(part, time) => self.stop(part, time, fault),
             Fault::Upgrade => self.upgrade(),
             Fault::Second(time) => self.second(time)?,
             Fault::KillServer(time) => self.kill_server(time),
             Fault::CutConnections => self.cut(),
+            Fault::Descriptors(part, spare, time) => self.take_descriptors(part, spare, time),
+            Fault::RemoveRuntime => self.remove_runtime(),
+            Fault::UnreadLog(part, time) => self.leave_log_unread(part, time),
+            Fault::Neighbours(time) => self.let_neighbours_in(time)?,
+            Fault::FillDisk(time) => self.fill_disk(time)?,
             Fault::Strike(_) | Fault::Break(..) => {
                 let before = self.database.permits_additions();
                 self.database.plan(fault, clock::now());
@@ -64,7 +73,7 @@ impl Run {
         if done {
             *self.counts.entry(fault.name().to_owned()).or_default() += 1;
         }
-        Ok(())
+        Ok(done)
     }
 
     /// Peers that are at the server or are not, by chance.
@@ -95,18 +104,30 @@ impl Run {
         !commands.is_empty() && commander.give(commands, &self.world.watcher).is_ok()
     }
 
-    fn signal(&mut self, part: Part, what: Signal, fault: Fault) -> bool {
-        let Some(pid) = self.world.service.pid(part) else {
+    fn end_part(&mut self, part: Part, what: Signal, fault: Fault) -> bool {
+        let pid = self.world.service.pid(part);
+        let Some(pid) = pid.filter(|pid| self.end(part, *pid, what)) else {
             return false;
         };
+        if what == Signal::KILL {
+            self.time_recovery(Death::Part(part, pid));
+        }
         self.note(format!("{} (process {pid})", fault.name()));
-        signal(pid, what);
         true
+    }
+
+    /// Measures from now on how long it takes until the service works again.
+    fn time_recovery(&self, death: Death) {
+        if let Some(observer) = self.load.observers.first() {
+            let mut seen = observer.seen();
+            let view = seen.stream.view();
+            seen.recovery.died(death, view, clock::now());
+        }
     }
 
     fn stop(&mut self, part: Part, time: Duration, fault: Fault) -> bool {
         let pid = self.world.service.pid(part);
-        let Some(pid) = pid.filter(|pid| self.later.iter().all(|other| other.pid != *pid)) else {
+        let Some(pid) = pid.filter(|pid| !self.later.will_signal(*pid)) else {
             return false;
         };
         self.note(format!(
@@ -115,27 +136,102 @@ impl Run {
             time.as_millis()
         ));
         signal(pid, Signal::STOP);
-        self.send_later(pid, time, Signal::CONT);
+        self.later.put(time, Ending::Signal(pid, Signal::CONT));
         true
     }
 
-    fn send_later(&mut self, pid: i32, time: Duration, signal: Signal) {
-        let at = clock::now() + time;
-        self.later.push(Later { pid, at, signal });
+    fn take_descriptors(&mut self, part: Part, spare: u64, time: Duration) -> bool {
+        // What core of the drop-in program starts inherits its limit.
+        let has_helper = part == Part::Scripts
+            || (part == Part::Core && self.world.site.layout == Layout::DropIn);
+        let pid = self.world.service.pid(part);
+        let Some(pid) = pid.filter(|pid| !self.later.will_raise(*pid)) else {
+            return false;
+        };
+        if (has_helper && !self.endanger_journal()) || !descriptors::lower(pid, spare) {
+            return false;
+        }
+        self.note(format!(
+            "{} (process {pid}) may open {spare} descriptors for {} ms",
+            part.name(),
+            time.as_millis()
+        ));
+        self.later.put(time, Ending::Descriptors(pid));
+        true
+    }
+
+    /// Removes the directory of the sockets, in which the drop-in program has the journal too.
+    fn remove_runtime(&mut self) -> bool {
+        let has_journal = self.world.site.layout == Layout::DropIn;
+        if has_journal && !self.endanger_journal() {
+            return false;
+        }
+        let removed = std::fs::remove_dir_all(self.world.site.runtime()).is_ok();
+        if removed {
+            self.note("the runtime directory is removed".to_owned());
+        }
+        removed
+    }
+
+    /// A log that is not read has what the service says while it has no server, and a process that
+    /// is killed takes its unread lines with it. So the server stays meanwhile.
+    fn leave_log_unread(&mut self, part: Part, time: Duration) -> bool {
+        let has_server = self.world.lab.pid().is_some() && self.world.watcher.account().watching;
+        if !has_server || !self.world.site.pause_log(part, time) {
+            return false;
+        }
+        let (name, time) = (part.name(), time.as_millis());
+        self.note(format!("nobody reads the log of {name} for {time} ms"));
+        true
+    }
+
+    fn fill_disk(&mut self, time: Duration) -> anyhow::Result<bool> {
+        let volume = &self.world.site.volume;
+        if !volume.can_be_full() || volume.is_full() || !self.endanger_journal() {
+            return Ok(false);
+        }
+        self.note(format!("the disk is full for {} ms", time.as_millis()));
+        self.world.site.volume.fill(time)?;
+        Ok(true)
+    }
+
+    fn let_neighbours_in(&mut self, time: Duration) -> anyhow::Result<bool> {
+        let World {
+            site, processes, ..
+        } = &self.world;
+        let pid = processes.start(&mut site.neighbour()?)?;
+        let who = if site.has_stranger {
+            "another user"
+        } else {
+            "this user"
+        };
+        let time_in_words = time.as_millis();
+        self.note(format!(
+            "{who} is hostile (process {pid}) for {time_in_words} ms"
+        ));
+        self.later.put(time, Ending::Signal(pid, Signal::KILL));
+        Ok(true)
     }
 
     fn second(&mut self, time: Duration) -> anyhow::Result<bool> {
+        // It would take the place of the one that knows what is not in the journal.
+        if !self.is_journal_safe() {
+            return Ok(false);
+        }
         let World {
             site, processes, ..
         } = &self.world;
         let pid = processes.start(&mut site.scripts()?)?;
         let text = format!("second script helper (process {pid}) for");
         self.note(format!("{text} {} ms", time.as_millis()));
-        self.send_later(pid, time, Signal::KILL);
+        self.later.put(time, Ending::Signal(pid, Signal::KILL));
         Ok(true)
     }
 
     fn upgrade(&mut self) -> bool {
+        if !self.is_journal_safe() {
+            return false;
+        }
         let socket = self.world.site.server_socket();
         let asked = client::ask(&socket, "SVCSUBMIT connect quit", ANSWER);
         if asked.is_ok() {
@@ -148,12 +244,14 @@ impl Run {
     fn kill_server(&mut self, time: Duration) -> bool {
         // The peers of a server that nobody watched yet would not be known.
         if self.world.site.beginning == Beginning::Later
+            || self.world.site.logs.is_any_paused()
             || self.world.lab.pid().is_none()
             || !self.world.watcher.account().watching
         {
             return false;
         }
         self.note("kill server".to_owned());
+        self.time_recovery(Death::Server);
         let start_at: Monotonic = clock::now() + time;
         self.world.lab.kill(&self.world.watcher, start_at);
         self.world.commander = None;
@@ -161,6 +259,9 @@ impl Run {
     }
 
     fn cut(&mut self) -> bool {
+        if self.world.site.logs.is_any_paused() {
+            return false;
+        }
         let watcher = self.world.watcher.account().watcher.clone();
         let commander = self.world.commander.as_ref().and_then(Commander::number);
         let (Some(watcher), Some(commander)) = (watcher, commander) else {

@@ -2,8 +2,9 @@
 //! The thread that reads the script helper's journal while it is written: it reports children that
 //! were ended before they could write a line, and setups that no script makes.
 //!
-//! A segment is removed when the next one is complete. It is kept open here until then, so its last
-//! lines are still read.
+//! A segment is removed when the next one is complete. It is kept open here for a while after that,
+//! so its last lines are still read: if somebody else has removed it, the helper goes on writing to
+//! it until it notices.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -26,6 +27,10 @@ use judge::history::{Noted, NotedKind};
 /// The pause between two readings: far shorter than the life of a segment.
 const READ_EVERY: Duration = Duration::from_millis(10);
 
+/// For how long a segment without a name is read: the helper looks for its name once a second while
+/// it writes.
+const REMOVED_FOR: Duration = Duration::from_secs(5);
+
 /// What was noted of each peer, by number.
 pub(crate) type NotedOf = BTreeMap<String, BTreeMap<u64, Noted>>;
 
@@ -47,6 +52,7 @@ impl Journal {
             let mut files = BTreeMap::new();
             while !is_over.load(Ordering::Relaxed) {
                 read_new(&directory, &mut files, &reading);
+                close_old(&mut files, clock::now());
                 std::thread::sleep(READ_EVERY);
             }
         });
@@ -78,6 +84,8 @@ impl Drop for Journal {
 struct Segment {
     file: File,
     rest: Vec<u8>,
+    /// When it last had a name, or a new line.
+    last: Monotonic,
 }
 
 /// Reads what was added to each segment since the last time.
@@ -93,13 +101,20 @@ fn read_new(directory: &Path, files: &mut BTreeMap<u64, Segment>, noted: &Mutex<
             continue;
         };
         there.push(inode);
-        let rest = Vec::new();
-        files.entry(inode).or_insert(Segment { file, rest });
+        files.entry(inode).or_insert(Segment {
+            file,
+            rest: Vec::new(),
+            last: Monotonic::default(),
+        });
     }
     let seen = clock::now();
-    for segment in files.values_mut() {
+    for (inode, segment) in files.iter_mut() {
         let mut text = std::mem::take(&mut segment.rest);
-        if segment.file.read_to_end(&mut text).is_err() {
+        let read = segment.file.read_to_end(&mut text);
+        if there.contains(inode) || matches!(read, Ok(1..)) {
+            segment.last = seen;
+        }
+        if read.is_err() {
             continue;
         }
         let complete = text.iter().rposition(|byte| *byte == b'\n');
@@ -112,7 +127,11 @@ fn read_new(directory: &Path, files: &mut BTreeMap<u64, Segment>, noted: &Mutex<
             }
         }
     }
-    files.retain(|inode, _| there.contains(inode));
+}
+
+/// Closes the segments to which nobody writes any more.
+fn close_old(files: &mut BTreeMap<u64, Segment>, now: Monotonic) {
+    files.retain(|_, segment| now.since(segment.last) < REMOVED_FOR);
 }
 
 fn is_segment(path: &Path) -> bool {
@@ -236,12 +255,17 @@ mod tests {
         lines(directory.path(), 1, &[one]);
         read_new(directory.path(), &mut files, &noted);
         assert!(noted.lock().unwrap().noted.is_empty(), "half a line");
-        lines(directory.path(), 1, &[two]);
+        let mut held = File::options();
+        let mut held = held.append(true).open(directory.path().join("journal-1"));
         fs::remove_file(directory.path().join("journal-1")).unwrap();
+        read_new(directory.path(), &mut files, &noted);
+        close_old(&mut files, clock::now());
+        held.as_mut().unwrap().write_all(two.as_bytes()).unwrap();
         read_new(directory.path(), &mut files, &noted);
         let found = noted.lock().unwrap().noted["p"][&7];
         assert_eq!(found.kind, ScriptKind::Connect);
         assert_eq!(found.what, NotedKind::Started { pid: 9 });
+        close_old(&mut files, clock::now() + REMOVED_FOR);
         assert!(files.is_empty());
     }
 }

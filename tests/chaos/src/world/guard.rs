@@ -15,6 +15,7 @@ use rustix::process::Signal;
 
 use super::leftovers::marked;
 use super::processes::{Processes, signal};
+use super::volume;
 use crate::report::Verdict;
 
 /// The variable that marks processes: its value is the run's directory.
@@ -43,7 +44,9 @@ pub(crate) fn play(directory: &Path) -> anyhow::Result<Verdict> {
         }
         std::thread::sleep(LOOK_EVERY);
     }
-    if !directory.join(KEEP).exists() {
+    let keep = directory.join(KEEP).exists();
+    volume::unmount(directory, keep);
+    if !keep {
         fs::remove_dir_all(directory)
             .with_context(|| format!("cannot remove {}", directory.display()))?;
     }

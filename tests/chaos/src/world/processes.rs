@@ -3,6 +3,7 @@
 //! reaps them, as init does: some init programs, in containers, do not.
 
 use std::collections::HashMap;
+use std::fs;
 use std::process::{ChildStdin, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,11 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, set_ch
 
 /// The pause of the reaper while there are no children at all.
 const NO_CHILDREN: Duration = Duration::from_millis(20);
+
+/// How often and how many times it is looked whether a process is suspended: one that waits for a
+/// disk takes a moment.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+const LOOKS: u32 = 200;
 
 /// The processes that were started, and how those ended that have: `None` while they run.
 type Ends = HashMap<i32, Option<String>>;
@@ -86,4 +92,22 @@ pub(crate) fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         let _ = kill_process(pid, signal);
     }
+}
+
+/// Waits until a process that was sent `STOP` does nothing any more. Whether it came to that: it
+/// may have ended.
+pub(crate) fn wait_until_suspended(pid: i32) -> bool {
+    for _ in 0..LOOKS {
+        // After the name, which is in brackets, comes the state.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(") ")
+            .and_then(|(_, rest)| rest.chars().next());
+        match state {
+            Some('T') => return true,
+            None | Some('Z' | 'X') => return false,
+            Some(_) => std::thread::sleep(LOOK_EVERY),
+        }
+    }
+    false
 }

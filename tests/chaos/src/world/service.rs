@@ -28,6 +28,9 @@ pub(crate) enum Part {
 }
 
 impl Part {
+    /// All of them.
+    pub(crate) const ALL: [Part; 3] = [Part::Core, Part::Pinger, Part::Scripts];
+
     /// In words.
     pub(crate) const fn name(self) -> &'static str {
         match self {

@@ -6,10 +6,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::guard::MARK;
+use super::logs::Logs;
+use super::service::Part;
+use super::volume::{VOLUME, Volume};
+use crate::neighbour::STRANGER;
 use crate::options::Layout;
 use crate::script;
 
@@ -21,6 +26,11 @@ const OTHERS: [&str; 5] = [
     "STATE_DIRECTORY",
     "RUNTIME_DIRECTORY",
 ];
+
+/// The logs of the service. In the layout `drop-in` all processes write to the first.
+pub(crate) const CORE_LOG: &str = "core.log";
+const PINGER_LOG: &str = "pinger.log";
+const SCRIPTS_LOG: &str = "ifscripts.log";
 
 /// How the service meets the peers that the server has when it is first started.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -47,14 +57,20 @@ impl Beginning {
 }
 
 /// The site.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) directory: PathBuf,
     pub(crate) layout: Layout,
     pub(crate) beginning: Beginning,
+    /// Where state, journal and sockets are.
+    pub(crate) volume: Volume,
+    /// The logs of the service.
+    pub(crate) logs: Logs,
     programs: PathBuf,
     /// Whether connect-ifscripts knows the option for the directory of its journal.
     has_journal: bool,
+    /// Whether programs can be started as another user.
+    pub(crate) has_stranger: bool,
 }
 
 impl Site {
@@ -78,17 +94,21 @@ impl Site {
             .with_context(|| format!("cannot find the directory {}", programs.display()))?;
         let directory = tempfile::Builder::new().prefix("chaos").tempdir()?.keep();
         fs::set_permissions(&directory, fs::Permissions::from_mode(0o755))?;
-        for name in [script::LOCKS, "journal"] {
-            fs::create_dir(directory.join(name))?;
-        }
-        fs::set_permissions(directory.join("journal"), fs::Permissions::from_mode(0o700))?;
+        fs::create_dir(directory.join(script::LOCKS))?;
+        let volume = Volume::new(&directory)?;
+        let journal = directory.join(VOLUME).join("journal");
+        fs::create_dir(&journal)?;
+        fs::set_permissions(&journal, fs::Permissions::from_mode(0o700))?;
         File::create(directory.join(script::LOG))?;
         let mut site = Site {
+            logs: Logs::start(&directory, &[CORE_LOG, PINGER_LOG, SCRIPTS_LOG])?,
+            volume,
             directory,
             layout,
             beginning,
             programs,
             has_journal: false,
+            has_stranger: can_start_as_stranger(),
         };
         site.has_journal = site.knows("connect-ifscripts", "--journal-dir")?;
         Ok(site)
@@ -101,20 +121,35 @@ impl Site {
 
     /// The server's socket.
     pub(crate) fn server_socket(&self) -> PathBuf {
-        self.path("tripesock")
+        self.path(VOLUME).join("tripesock")
     }
 
     /// The directory of the service's sockets.
     pub(crate) fn runtime(&self) -> PathBuf {
-        self.path("tripesock.connect")
+        self.path(VOLUME).join("tripesock.connect")
+    }
+
+    /// The directory of what core leaves for the next core.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.path(VOLUME).join("state")
     }
 
     /// The directory of the script helper's journal.
     pub(crate) fn journal(&self) -> PathBuf {
         match self.layout {
             Layout::DropIn => self.runtime().join("scripts"),
-            Layout::Units => self.path("journal"),
+            Layout::Units => self.path(VOLUME).join("journal"),
         }
+    }
+
+    /// Nobody reads the log of a part for so long. Whether somebody did until now.
+    pub(crate) fn pause_log(&self, part: Part, time: Duration) -> bool {
+        let log = match (self.layout, part) {
+            (Layout::DropIn, _) | (_, Part::Core) => CORE_LOG,
+            (Layout::Units, Part::Pinger) => PINGER_LOG,
+            (Layout::Units, Part::Scripts) => SCRIPTS_LOG,
+        };
+        self.logs.pause(log, time)
     }
 
     fn knows(&self, program: &str, option: &str) -> anyhow::Result<bool> {
@@ -129,12 +164,16 @@ impl Site {
         Ok(String::from_utf8_lossy(&help.stdout).contains(option))
     }
 
-    /// A program with its output appended to a file of the site.
+    /// A program whose output goes into a log of the service, or is appended to a file of the site.
     fn program(&self, name: &str, log: &str) -> anyhow::Result<Command> {
-        let log = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.path(log))?;
+        let output = || match self.logs.writer(log) {
+            Some(writer) => writer.map(Stdio::from),
+            None => {
+                let mut options = OpenOptions::new();
+                let file = options.create(true).append(true).open(self.path(log));
+                file.map(Stdio::from)
+            }
+        };
         let mut command = Command::new(self.programs.join(name));
         for (variable, _) in std::env::vars_os() {
             let name = variable.to_string_lossy();
@@ -145,10 +184,39 @@ impl Site {
         command
             .env(MARK, &self.directory)
             .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
+            .stdout(output()?)
+            .stderr(output()?)
             // Ctrl-C in a terminal ends this program, and its guard ends the others.
             .process_group(0);
+        Ok(command)
+    }
+
+    /// One scrape of the metrics. Nobody reads them.
+    pub(crate) fn scrape(&self) -> anyhow::Result<Command> {
+        let mut command = self.program("connect-cli", "scrapes.log")?;
+        command
+            .arg("-a")
+            .arg(self.server_socket())
+            .arg("metrics")
+            .stdout(Stdio::null());
+        Ok(command)
+    }
+
+    /// A hostile neighbour: another user, if we may start programs as one.
+    pub(crate) fn neighbour(&self) -> anyhow::Result<Command> {
+        let own = std::env::current_exe().context("cannot find this program's own file")?;
+        let mut command = Command::new(own);
+        command
+            .arg("neighbour")
+            .arg(self.runtime().join("observe.sock"))
+            .env(MARK, &self.directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        if self.has_stranger {
+            command.uid(STRANGER).gid(STRANGER);
+        }
         Ok(command)
     }
 
@@ -169,13 +237,14 @@ impl Site {
             Layout::DropIn => "connect",
             Layout::Units => "connect-core",
         };
-        let mut command = self.program(name, "core.log")?;
+        let mut command = self.program(name, CORE_LOG)?;
         command
             .arg("-a")
             .arg(self.server_socket())
             .arg("-d")
             .arg(&self.directory)
-            .args(["-p", "peers.cdb", "--keep-state", "state"])
+            .args(["-p", "peers.cdb", "--keep-state"])
+            .arg(self.state())
             .args(["--server-wait", "60s"]);
         if self.beginning == Beginning::Together {
             command.arg("--startup");
@@ -188,7 +257,7 @@ impl Site {
 
     /// The pinger.
     pub(crate) fn pinger(&self) -> anyhow::Result<Command> {
-        let mut command = self.program("connect-pinger", "pinger.log")?;
+        let mut command = self.program("connect-pinger", PINGER_LOG)?;
         command
             .arg("--socket")
             .arg(self.runtime().join("helpers.sock"));
@@ -197,14 +266,26 @@ impl Site {
 
     /// The script helper.
     pub(crate) fn scripts(&self) -> anyhow::Result<Command> {
-        let mut command = self.program("connect-ifscripts", "ifscripts.log")?;
+        let mut command = self.program("connect-ifscripts", SCRIPTS_LOG)?;
         command
             .arg("--socket")
             .arg(self.runtime().join("helpers.sock"))
             .args(["--allow-unsafe-scripts", "--stop-wait", "10s"]);
         if self.has_journal {
-            command.arg("--journal-dir").arg(self.path("journal"));
+            command.arg("--journal-dir").arg(self.journal());
         }
         Ok(command)
     }
+}
+
+/// Whether this program can be started as another user. That is tried before the first process is
+/// started: a start that fails must not be noticed by whoever reaps the others.
+fn can_start_as_stranger() -> bool {
+    let Ok(own) = std::env::current_exe() else {
+        return false;
+    };
+    let mut command = Command::new(own);
+    command.arg("--version").uid(STRANGER).gid(STRANGER);
+    let output = command.stdin(Stdio::null()).output();
+    output.is_ok_and(|output| output.status.success())
 }

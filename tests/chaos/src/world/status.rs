@@ -10,9 +10,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::control::{Answer, Envelope, PeerState, Reply, Request, ServiceStatus};
+use connect_ipc::control::{
+    Answer, Envelope, PeerState, PeerStatus, Reply, Request, ServiceStatus,
+};
 use connect_ipc::hello::{Hello, Role};
 use connect_runtime::clock;
+
+use crate::load::tracks::Pings;
 
 /// How long core may take to answer. It may be stopped, and then it is asked again.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,8 +28,18 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct Status {
     pub(crate) service: Box<ServiceStatus>,
-    /// The state of each peer.
-    pub(crate) peers: BTreeMap<String, PeerState>,
+    /// Each peer.
+    pub(crate) peers: BTreeMap<String, Row>,
+}
+
+/// What is told of a peer.
+#[derive(Debug)]
+pub(crate) struct Row {
+    /// The number of the last event that is included.
+    pub(crate) seq: u64,
+    pub(crate) state: PeerState,
+    pub(crate) address: Option<String>,
+    pub(crate) pings: Pings,
 }
 
 impl Status {
@@ -95,7 +109,18 @@ pub(crate) fn ask(runtime: &Path) -> anyhow::Result<Status> {
         match answer.reply {
             Reply::Service(found) => service = Some(found),
             Reply::Peers(found) => {
-                peers.extend(found.list.into_iter().map(|peer| (peer.name, peer.state)));
+                let seq = found.seq;
+                let row = |peer: PeerStatus| Row {
+                    seq,
+                    state: peer.state,
+                    address: peer.address,
+                    pings: Pings {
+                        replies: peer.statistics.replies,
+                        lost: peer.statistics.lost,
+                    },
+                };
+                let named = |peer: PeerStatus| (peer.name.clone(), row(peer));
+                peers.extend(found.list.into_iter().map(named));
             }
             Reply::Done {} => break,
             other => anyhow::bail!("core answers a request for its state with {other:?}"),

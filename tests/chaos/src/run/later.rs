@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What ends the faults that take a while.
+
+use std::time::Duration;
+
+use connect_ipc::clock::Monotonic;
+use connect_runtime::clock;
+use rustix::process::Signal;
+
+use crate::world::descriptors;
+use crate::world::processes::signal;
+
+/// What ends a fault.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Ending {
+    /// A process gets a signal.
+    Signal(i32, Signal),
+    /// A process may open descriptors again.
+    Descriptors(i32),
+}
+
+impl Ending {
+    fn happen(self) {
+        match self {
+            Ending::Signal(pid, what) => signal(pid, what),
+            Ending::Descriptors(pid) => descriptors::raise(pid),
+        }
+    }
+}
+
+/// The endings that are still to come.
+#[derive(Debug, Default)]
+pub(super) struct Later(Vec<(Monotonic, Ending)>);
+
+impl Later {
+    /// Something is to happen after this time.
+    pub(super) fn put(&mut self, time: Duration, ending: Ending) {
+        self.0.push((clock::now() + time, ending));
+    }
+
+    /// Whether a signal is to come to a process.
+    pub(super) fn will_signal(&self, pid: i32) -> bool {
+        let mut endings = self.0.iter();
+        endings.any(|(_, ending)| matches!(ending, Ending::Signal(other, _) if *other == pid))
+    }
+
+    /// Whether a process is to get its descriptors back.
+    pub(super) fn will_raise(&self, pid: i32) -> bool {
+        let mut endings = self.0.iter();
+        endings.any(|(_, ending)| *ending == Ending::Descriptors(pid))
+    }
+
+    /// Whether any process is to get its descriptors back.
+    pub(super) fn will_raise_any(&self) -> bool {
+        let mut endings = self.0.iter();
+        endings.any(|(_, ending)| matches!(ending, Ending::Descriptors(_)))
+    }
+
+    /// Does what is due, or everything if there is no time.
+    pub(super) fn step(&mut self, now: Option<Monotonic>) {
+        self.0.retain(|(at, ending)| {
+            let due = now.is_none_or(|now| *at <= now);
+            if due {
+                ending.happen();
+            }
+            !due
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_due_happens_once() {
+        let mut later = Later::default();
+        // There is no process of this number, so nothing comes of it.
+        let (pid, second) = (i32::MAX, Duration::from_secs(1));
+        later.put(Duration::ZERO, Ending::Signal(pid, Signal::CONT));
+        later.put(60 * second, Ending::Descriptors(pid));
+        later.step(Some(clock::now() + second));
+        assert!(!later.will_signal(pid) && later.will_raise(pid) && later.will_raise_any());
+        later.step(None);
+        assert!(!later.will_raise_any());
+    }
+}
