@@ -269,6 +269,7 @@ impl Ledger {
             setup: Setup {
                 key: key.clone(),
                 state: setup.state.clone(),
+                number: None,
             },
         })
     }
@@ -277,7 +278,11 @@ impl Ledger {
     pub(crate) fn page(&self, after: Option<&SetupKey>) -> SetupPage {
         let mut page = SetupPage::default();
         let mut size = 0;
-        for SetupChange { setup, .. } in self.setups_after(after) {
+        for SetupChange { number, setup } in self.setups_after(after) {
+            let setup = Setup {
+                number: Some(number),
+                ..setup
+            };
             // One byte more is the comma between two.
             size += length(&setup) + 1;
             let full = page.setups.len() == ITEMS_PER_FRAME || size > MAX_LIST;
@@ -300,6 +305,7 @@ impl Ledger {
                 setup: Setup {
                     key: run.setup_key(),
                     state: state.clone(),
+                    number: None,
                 },
             });
         }
@@ -361,7 +367,7 @@ impl Ledger {
     /// says nothing.
     fn set(&mut self, change: SetupChange) {
         let SetupChange { number, setup } = change;
-        let Setup { key, mut state } = setup;
+        let Setup { key, mut state, .. } = setup;
         let before = self.setups.get(&key);
         if before.is_some_and(|last| number < last.number) {
             return;

@@ -10,11 +10,11 @@
 
 use std::collections::HashMap;
 
-use connect_ipc::PeerId;
 use connect_ipc::clock::{BootId, Monotonic};
 use connect_ipc::pinger::PingPhase;
 use connect_ipc::scripts::EndedRun;
 use connect_ipc::statistics::PingStatistics;
+use connect_ipc::{PeerId, RunId};
 use serde::{Deserialize, Serialize};
 
 use super::additions::revivals::SavedRevival;
@@ -46,9 +46,9 @@ pub struct State {
     /// Those of them that are to be added again, or were added again and have not answered since.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) revivals: Vec<SavedRevival>,
-    /// Peers that are gone, with setups that are to be undone; without figures.
+    /// Peers that are gone, with setups that are to be undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) unfinished: Vec<PeerState>,
+    pub(super) unfinished: Vec<SavedRemains>,
 }
 
 /// One peer.
@@ -67,6 +67,19 @@ pub(super) struct PeerState {
     pub(super) algorithms: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) adoption: Option<AdoptionState>,
+}
+
+/// A peer that is gone, and what was made for it.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct SavedRemains {
+    pub(super) name: String,
+    pub(super) setups: PeerSetups,
+    /// Which of the state's algorithms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) algorithms: Option<usize>,
+    /// Runs with this number or a later one were ordered after it had gone.
+    pub(super) gone_by: RunId,
 }
 
 /// The figures of an adopted peer.

@@ -212,6 +212,7 @@ fn what_was_written_is_read_and_a_torn_line_is_not() {
                 pair: Pair::Interface,
             },
             state: SetupState::Undone {},
+            number: None,
         },
     }));
     assert_eq!(

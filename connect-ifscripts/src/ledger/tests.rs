@@ -54,6 +54,7 @@ fn set(peer: &str, state: SetupState) -> Entry {
         setup: Setup {
             key: key(peer),
             state,
+            number: None,
         },
     })
 }

@@ -78,6 +78,9 @@ pub struct Setup {
     pub key: SetupKey,
     /// Its state.
     pub state: SetupState,
+    /// The number of its last change, in a list of setups; see [`SetupChange::number`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<RunId>,
 }
 
 /// A change of a setup that comes without a script.

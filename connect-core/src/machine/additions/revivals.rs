@@ -9,9 +9,9 @@
 //! ```
 //!
 //! This ends when somebody else adds the peer, when it is removed for another reason, and when its
-//! record is removed or does not ask for it any more. If the record changes in another way, the next
-//! attempt is made at once. Once the peer has answered, or the record has changed, the pauses begin
-//! with the shortest again.
+//! record is removed or does not ask for it any more. If the record changes in another way, the
+//! next attempt is made at once. Once the peer has answered, or the record has changed, the pauses
+//! begin with the shortest again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -124,8 +124,8 @@ impl Revivals {
         }
     }
 
-    /// Ends the attempts for peers whose record does not ask for them any more. Where the record has
-    /// changed otherwise, the reason why the peer did not answer may be gone.
+    /// Ends the attempts for peers whose record does not ask for them any more. Where the record
+    /// has changed otherwise, the reason why the peer did not answer may be gone.
     pub(super) fn database_read(&mut self, database: &Database, now: Monotonic) {
         let changed = self.by_name.iter().filter(|(name, revival)| {
             !database.is_auto(name) || database.peer(name) != Some(&revival.record)

@@ -189,7 +189,11 @@ impl Machine {
             peer: name.to_owned(),
             pair,
         };
-        let setup = Setup { key, state };
+        let setup = Setup {
+            key,
+            state,
+            number: None,
+        };
         let change = SetupChange { number, setup };
         self.scripts.changes.insert(number, change.clone());
         self.tell_scripts(ToScripts::Setup(change));

@@ -52,7 +52,8 @@ impl Machine {
         }
         if self.is_undecided(name) {
             let past = remains.setups.pasts();
-            self.scripts.recovery.removed(name, past, remains);
+            let next = self.scripts.next_run();
+            self.scripts.recovery.removed(name, past, remains, next);
             self.reconcile(name);
         } else {
             self.undo_all(name, &remains);
@@ -206,15 +207,17 @@ impl Machine {
             return Some(ByPair::of(|_| Now::Absent));
         };
         let cause = self.scripts.recovery.cause(name);
-        if cause.is_some_and(|cause| cause.now == Now::Another) {
-            return Some(ByPair::of(|_| Now::Another));
-        }
         let mut nows = ByPair::of(|_| Now::Same);
         for pair in Pair::ALL {
             let told = self.scripts.recovery.told_made(name, pair);
+            if cause.is_some_and(|cause| cause.is_another(told)) {
+                *nows.get_mut(pair) = Now::Another;
+                continue;
+            }
             let known = cause.and_then(|cause| cause.remains.as_ref());
             let is_same = match (told, known) {
-                (Some(made), _) => {
+                (Some(told), _) => {
+                    let made = told.made;
                     let run = (made.server, self.server.listed_run());
                     let is_other_run = matches!(run, (Some(a), Some(b)) if a != b);
                     !is_other_run && self.has_stayed(peer, &made.interface, &made.address)?

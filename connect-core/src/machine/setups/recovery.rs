@@ -11,12 +11,11 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::setup::{ByPair, Made, Pair, Setup, SetupKey, SetupPage, SetupState};
+use connect_ipc::setup::{ByPair, Made, Pair, SetupKey, SetupPage, SetupState};
 
 use super::decision::{Now, Past};
 use super::progress::Progress;
 use super::remains::Remains;
-use super::unfinished::Undoing;
 
 /// For how many peers decisions are made in one turn.
 pub(super) const DECIDED_IN_A_TURN: usize = 256;
@@ -30,6 +29,27 @@ pub(super) struct Cause {
     pub(super) remains: Option<Remains>,
     /// How the server has the peer, if it has it.
     pub(super) now: Now,
+    /// If the peer is gone: runs with this number or a later one were ordered after that.
+    pub(super) gone_by: Option<RunId>,
+    /// Whether it is that of an earlier core, which may have ordered what follows from it.
+    pub(super) is_inherited: bool,
+}
+
+impl Cause {
+    /// Whether the peer is another one than the one for which this setup was made, or whether none
+    /// is known to have been made.
+    pub(super) fn is_another(&self, told: Option<Told<'_>>) -> bool {
+        let is_later = |told: Told<'_>| told.number.is_none() || told.number >= self.gone_by;
+        self.now == Now::Another && !(self.is_inherited && told.is_some_and(is_later))
+    }
+}
+
+/// A setup that the script helper has sent, and that was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) made: &'a Made,
+    /// The number of its last change.
+    number: Option<RunId>,
 }
 
 /// The peers and setups for which nothing was decided yet.
@@ -38,9 +58,10 @@ pub(in crate::machine) struct Recovery {
     /// Whether the script helper has sent everything.
     known: bool,
     /// What the script helper has sent, until there is a decision about it.
-    told: BTreeMap<SetupKey, SetupState>,
+    told: BTreeMap<SetupKey, (SetupState, Option<RunId>)>,
     causes: BTreeMap<String, Cause>,
-    pub(super) undoing: Undoing,
+    /// What is left of peers whose undoing was ordered.
+    pub(super) undoing: BTreeMap<String, Remains>,
     /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
     /// have renamed the interface while core was not connected.
     active: HashSet<String>,
@@ -84,7 +105,7 @@ impl Recovery {
         let last = page.setups.last().map(|setup| setup.key.clone());
         let setups = page.setups.into_iter();
         self.told
-            .extend(setups.map(|Setup { key, state }| (key, state)));
+            .extend(setups.map(|it| (it.key, (it.state, it.number))));
         if page.more && last.is_some() {
             return last;
         }
@@ -146,12 +167,10 @@ impl Recovery {
     }
 
     /// The peers that are gone and for which nothing was decided yet.
-    pub(super) fn gone(&self) -> impl Iterator<Item = (&String, &Remains)> {
-        let gone = self
-            .causes
+    pub(super) fn gone(&self) -> impl Iterator<Item = (&String, &Remains, RunId)> {
+        self.causes
             .iter()
-            .filter(|(_, cause)| cause.now != Now::Same);
-        gone.filter_map(|(name, cause)| Some((name, cause.remains.as_ref()?)))
+            .filter_map(|(name, cause)| Some((name, cause.remains.as_ref()?, cause.gone_by?)))
     }
 
     /// What is known for the decision about a peer, if that is not made yet.
@@ -161,9 +180,12 @@ impl Recovery {
 
     /// The values with which a setup was made, as the script helper has sent them. `None` if it has
     /// sent none, or if the setup is undone.
-    pub(super) fn told_made(&self, name: &str, pair: Pair) -> Option<&Made> {
+    pub(super) fn told_made(&self, name: &str, pair: Pair) -> Option<Told<'_>> {
         match self.told.get(&key(name, pair)) {
-            Some(SetupState::Made(made)) => Some(made),
+            Some((SetupState::Made(made), number)) => Some(Told {
+                made,
+                number: *number,
+            }),
             _ => None,
         }
     }
@@ -171,7 +193,7 @@ impl Recovery {
     /// The run that should have made a setup has ended without being started. The script helper may
     /// have sent the setup before, and forgets the run now.
     pub(super) fn never_started(&mut self, name: &str, pair: Pair, run: RunId) {
-        if let Some(SetupState::Made(made)) = self.told.get_mut(&key(name, pair))
+        if let Some((SetupState::Made(made), _)) = self.told.get_mut(&key(name, pair))
             && made.run == Some(run)
         {
             Arc::make_mut(made).never_started = true;
@@ -199,19 +221,34 @@ impl Recovery {
             // `past` and `remains` stay as they were noted first; only `Another` replaces `now`.
             Some(_) => {}
             None => {
-                let cause = Cause { past, remains, now };
+                let cause = Cause {
+                    past,
+                    remains,
+                    now,
+                    gone_by: None,
+                    is_inherited: false,
+                };
                 self.causes.insert(name.to_owned(), cause);
             }
         }
     }
 
     /// A peer was removed that core knew.
-    pub(super) fn removed(&mut self, name: &str, past: ByPair<Past>, remains: Remains) {
+    pub(super) fn removed(
+        &mut self,
+        name: &str,
+        past: ByPair<Past>,
+        remains: Remains,
+        gone_by: RunId,
+    ) {
         let cause = self.causes.entry(name.to_owned()).or_insert(Cause {
             past,
             remains: None,
             now: Now::Absent,
+            gone_by: None,
+            is_inherited: false,
         });
+        (cause.gone_by, cause.is_inherited) = (Some(gone_by), false);
         // Any later peer of this name is another one.
         let before = std::mem::replace(&mut cause.now, Now::Another);
         for pair in Pair::ALL {
@@ -228,9 +265,23 @@ impl Recovery {
         }
     }
 
+    /// An earlier core has known that a peer was removed.
+    pub(super) fn inherited(
+        &mut self,
+        name: &str,
+        past: ByPair<Past>,
+        remains: Remains,
+        gone_by: RunId,
+    ) {
+        self.removed(name, past, remains, gone_by);
+        if let Some(cause) = self.causes.get_mut(name) {
+            cause.is_inherited = true;
+        }
+    }
+
     /// A decision is made: returns what was known.
     pub(super) fn decided(&mut self, name: &str) -> (Option<Cause>, ByPair<Option<SetupState>>) {
-        let told = ByPair::of(|pair| self.told.remove(&key(name, pair)));
+        let told = ByPair::of(|pair| Some(self.told.remove(&key(name, pair))?.0));
         (self.causes.remove(name), told)
     }
 }

@@ -3,27 +3,24 @@
 //! that they are to be undone. They are saved for the next core: where the helper keeps nothing of
 //! them, as of a peer that was there before the service, nobody else knows.
 
-use std::collections::BTreeMap;
-
+use connect_ipc::RunId;
 use connect_ipc::setup::{Pair, SetupState};
 
 use super::decision::{Now, decide};
 use super::progress::{PeerSetups, Progress};
 use super::remains::Remains;
 use crate::machine::Machine;
-use crate::machine::inheritance::PeerState;
+use crate::machine::inheritance::SavedRemains;
 use crate::machine::peers::Algorithms;
 use crate::machine::scripts::Scripts;
 
-/// What is left of peers whose undoing was ordered, by name.
-pub(super) type Undoing = BTreeMap<String, Remains>;
-
 impl Scripts {
-    /// The pairs of a peer whose undoing was ordered, while the helper may not have the order.
-    fn undoes(&self, peer: &str) -> impl Iterator<Item = Pair> {
+    /// The pairs of a peer whose undoing was ordered, with the run of each, while the helper may
+    /// not have the order.
+    fn undoes(&self, peer: &str) -> impl Iterator<Item = (Pair, RunId)> {
         self.untaken_of(peer)
             .filter(|run| run.setup == Some(SetupState::Undone {}))
-            .map(|run| run.kind.pair())
+            .map(|run| (run.kind.pair(), run.run))
     }
 
     /// The helper has an order for a peer, or its run has ended.
@@ -40,30 +37,30 @@ impl Machine {
     pub(in crate::machine) fn unfinished(
         &self,
         mut place: impl FnMut(&Algorithms) -> usize,
-    ) -> Vec<PeerState> {
+    ) -> Vec<SavedRemains> {
         let recovery = &self.scripts.recovery;
-        let undecided = recovery.gone().map(|(name, remains)| {
+        let undecided = recovery.gone().map(|(name, remains, gone_by)| {
             // Orders that the helper may not have are given again.
-            (name, self.scripts.certain(remains.setups), remains)
+            let setups = self.scripts.certain(remains.setups);
+            (name, setups, remains, gone_by)
         });
-        let ordered = recovery.undoing.iter().map(|(name, remains)| {
+        let ordered = recovery.undoing.iter().filter_map(|(name, remains)| {
             let mut setups = PeerSetups::all(Progress::Idle);
-            for pair in self.scripts.undoes(name) {
+            for (pair, _) in self.scripts.undoes(name) {
                 setups.set(pair, Progress::Made);
             }
-            (name, setups, remains)
+            let gone_by = self.scripts.undoes(name).map(|(_, run)| run).min()?;
+            Some((name, setups, remains, gone_by))
         });
-        let is_needed = |setups: &PeerSetups| {
-            Pair::ALL.map(|pair| decide(setups.get(pair).past(), Now::Absent).undo)
-        };
+        let undoes = |setups: &PeerSetups, pair| decide(setups.get(pair).past(), Now::Absent).undo;
         undecided
             .chain(ordered)
-            .filter(|(_, setups, _)| is_needed(setups).contains(&true))
-            .map(|(name, setups, remains)| PeerState {
+            .filter(|(_, setups, ..)| Pair::ALL.into_iter().any(|pair| undoes(setups, pair)))
+            .map(|(name, setups, remains, gone_by)| SavedRemains {
                 name: name.to_owned(),
                 setups,
                 algorithms: remains.algorithms.as_ref().map(&mut place),
-                adoption: None,
+                gone_by,
             })
             .collect()
     }
@@ -71,7 +68,7 @@ impl Machine {
     /// An earlier core has left these. `algorithms` are those of its state.
     pub(in crate::machine) fn restore_unfinished(
         &mut self,
-        left: Vec<PeerState>,
+        left: Vec<SavedRemains>,
         algorithms: &[Vec<(String, String)>],
     ) {
         for saved in left {
@@ -87,7 +84,8 @@ impl Machine {
                 occasion: None,
             };
             let past = saved.setups.pasts();
-            self.scripts.recovery.removed(&saved.name, past, remains);
+            let recovery = &mut self.scripts.recovery;
+            recovery.inherited(&saved.name, past, remains, saved.gone_by);
         }
     }
 }

@@ -332,6 +332,7 @@ fn what_was_taken_down_is_set_up_if_the_peer_is_back_and_never_taken_down_twice(
             pair,
         },
         state: SetupState::Undone {},
+        number: None,
     };
     let kept: Vec<Setup> = Pair::ALL.into_iter().map(undone).collect();
     let mut rig = next(BOTH, kept.clone(), &["p"]);

@@ -516,16 +516,20 @@ impl Rig {
         for message in self.to_scripts.drain(..) {
             match message {
                 ToScripts::Run(runs) => {
-                    let change = |run: Run| Some((run.setup_key(), run.setup?));
+                    let change = |run: Run| Some((run.setup_key(), (run.setup?, run.run)));
                     kept.extend(runs.into_iter().filter_map(change));
                 }
-                ToScripts::Setup(SetupChange { setup, .. }) => {
-                    kept.insert(setup.key, setup.state);
+                ToScripts::Setup(SetupChange { setup, number }) => {
+                    kept.insert(setup.key, (setup.state, number));
                 }
                 _ => {}
             }
         }
-        let setup = |(key, state)| Setup { key, state };
+        let setup = |(key, (state, number))| Setup {
+            key,
+            state,
+            number: Some(number),
+        };
         kept.into_iter().map(setup).collect()
     }
 

@@ -457,6 +457,7 @@ fn an_ifdown_that_no_helper_has_is_ordered_by_the_next_core_unless_the_helper_sa
                     pair: Pair::Interface,
                 },
                 state: SetupState::Undone {},
+                number: None,
             }];
         }
         last.scripts_come();
@@ -470,6 +471,31 @@ fn an_ifdown_that_no_helper_has_is_ordered_by_the_next_core_unless_the_helper_sa
             assert!(run.environment.contains(&cipher), "{run:?}");
         }
     }
+}
+
+#[test]
+fn a_state_that_is_older_than_what_the_helper_keeps_undoes_nothing_again() {
+    let mut rig = Rig::alone(&records(), false);
+    rig.inherit(found());
+    rig.meet(&["p", "q"]);
+    rig.answer_all();
+    for note in NOTES {
+        rig.hear(note);
+    }
+    let state = left_by(&mut rig);
+    rig.scripts_come();
+    rig.answer_all();
+    // The helper has both orders, and core was killed before it has saved its state again.
+    let kept = rig.setups();
+    let is_made = |setup: &Setup| matches!(setup.state, SetupState::Made(_));
+    assert!(kept.iter().any(is_made), "{kept:?}");
+    let mut last = Rig::alone(&records(), false);
+    last.inherit(state);
+    last.kept = kept;
+    last.scripts_come();
+    last.meet(&["p", "q"]);
+    last.answer_all();
+    assert_eq!(scripts(&mut last), [""; 0]);
 }
 
 /// A peer is removed, and another one of its name added.
