@@ -60,12 +60,12 @@ impl Rule for Alive {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.seen {
             Seen::Fault(Fault::Partner { peer, time }) => {
-                self.of(peer).silent = now.at + *time + REPLY;
+                self.of(peer).is_silent_until(now.at + *time);
             }
             // Who is dead when everything is to settle stays so.
             Seen::Minute(view) => {
                 for peer in &view.truth.dead {
-                    self.of(peer).silent = now.at + MINUTE + REPLY;
+                    self.of(peer).is_silent_until(now.at + MINUTE);
                 }
             }
             Seen::Place(peer, at) => self.of(peer).placed(0, Some(*at), now.at),
@@ -116,6 +116,11 @@ impl Rule for Alive {
 }
 
 impl Partner {
+    /// It is silent at least until then: a longer time may go on.
+    fn is_silent_until(&mut self, until: Instant) {
+        self.silent = self.silent.max(until + REPLY);
+    }
+
     /// It is in another place, or the server has it in another one.
     fn placed(&mut self, which: usize, at: Option<SocketAddr>, now: Instant) {
         let is_away = |places: [Option<SocketAddr>; 2]| matches!(places, [Some(place), Some(at)] if place != at);
@@ -196,11 +201,12 @@ mod tests {
     #[test]
     fn a_partner_that_is_silent_keeps_it() {
         let mut sight = Sight::new::<Alive>(RECORDS);
-        let fault = Fault::Partner {
+        let silent = |seconds| Fault::Partner {
             peer: "p".to_owned(),
-            time: Duration::from_secs(60),
+            time: Duration::from_secs(seconds),
         };
-        sight.see(Seen::Fault(&fault)).unwrap();
+        sight.see(Seen::Fault(&silent(60))).unwrap();
+        sight.see(Seen::Fault(&silent(1))).unwrap();
         sight.later(5);
         assert_eq!(timeout(&mut sight), None);
     }
