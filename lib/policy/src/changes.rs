@@ -60,12 +60,11 @@ pub fn of_present(in_use: Option<&Record>, new: Option<&Record>) -> Option<PeerC
     }
     let has_script = in_use.get("ifup").or(new.get("ifup")).is_some();
     let mut waiting = Vec::new();
-    // Whether the peer has to be removed, and its interface with it.
-    let mut again = new.get("ifup").is_none();
+    let mut addition = false;
     for change in peerdb::diff::keys(in_use, new) {
         match UsedAt::of(&change.key) {
-            UsedAt::Addition if has_effect(&change) => again = true,
-            UsedAt::Interface if has_script => again |= has_lost(&change),
+            UsedAt::Addition if has_effect(&change) => addition = true,
+            UsedAt::Interface if has_script => {}
             _ => continue,
         }
         waiting.push(change.key);
@@ -74,7 +73,9 @@ pub fn of_present(in_use: Option<&Record>, new: Option<&Record>) -> Option<PeerC
         peer: new.name().to_owned(),
         standing: RecordStanding::Changed,
         keys: waiting,
-        remedy: if again {
+        // If the script is not to run any more, what it has set up is removed together with the
+        // peer.
+        remedy: if addition || new.get("ifup").is_none() {
             connection_again(new)
         } else {
             Remedy::Ifup
@@ -105,14 +106,6 @@ fn has_effect(change: &KeyChange) -> bool {
     } else {
         old != new
     }
-}
-
-/// Whether an address or network is not to be set up any more: `ifup` removes none.
-fn has_lost(change: &KeyChange) -> bool {
-    let words = |value: &Option<String>| Words::new(value.as_deref().unwrap_or_default()).owned();
-    let new = words(&change.new);
-    ["laddr", "nets"].contains(&change.key.as_str())
-        && words(&change.old).iter().any(|old| !new.contains(old))
 }
 
 /// What makes the peer's connection again, with its present record.
@@ -157,7 +150,6 @@ mod tests {
         ("peer", "INET 192.0.2.1 4070"),
         ("ifup", "/up"),
         ("every", "30s"),
-        ("nets", "10.2.0.0/16"),
     ];
 
     /// The record with some keys changed; an empty value removes one.
@@ -198,13 +190,6 @@ mod tests {
             (&[("ifup", "/other")], "ifup", Remedy::Ifup),
             (&[("ifup", "")], "ifup", Remedy::Active),
             (&[("peer", "")], "peer", Remedy::Active),
-            (&[("nets", "10.2.0.0/16 10.3.0.0/16")], "nets", Remedy::Ifup),
-            (
-                &[("nets", "10.1.0.0/16 10.3.0.0/16")],
-                "nets",
-                Remedy::Active,
-            ),
-            (&[("nets", "")], "nets", Remedy::Active),
             (&[("peer", ""), ("user", "u")], "peer", Remedy::Kill),
         ] {
             let keys: Vec<String> = keys.split(' ').map(str::to_owned).collect();

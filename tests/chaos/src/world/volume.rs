@@ -25,8 +25,9 @@ const KEPT: &str = "volume.kept";
 /// This variable says that the program has a namespace of its own.
 const OWN_NAMESPACE: &str = "CHAOS_NAMESPACE";
 
-/// Far more than state and journal of some hundred peers need, and soon full.
-const OPTIONS: &str = "size=16m,mode=755";
+/// Far more than state and journal of some hundred peers need, and soon full. This program keeps
+/// segments of the journal open for a while that were removed, up to 1.5 MiB each.
+const OPTIONS: &str = "size=64m,mode=755";
 
 /// The file that fills it.
 const FILLER: &str = "filler";
