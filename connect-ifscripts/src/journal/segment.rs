@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 
 use connect_runtime::scripts_journal::Header;
 use rustix::fs::{FallocateFlags, fallocate};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use serde::Serialize;
 
 use super::directory::{Directory, Opened, segment_name};
@@ -47,8 +47,9 @@ impl Segment {
     /// Has the file system set room aside, so that the file can grow to this size even when the
     /// file system is full.
     pub(super) fn reserve(&self, size: u64) -> Room {
-        // The size that readers see stays.
-        match fallocate(&self.file.file, FallocateFlags::KEEP_SIZE, 0, size) {
+        // The size that readers see stays. On a tmpfs a signal interrupts this.
+        let flags = FallocateFlags::KEEP_SIZE;
+        match retry_on_intr(|| fallocate(&self.file.file, flags, 0, size)) {
             Err(Errno::NOSPC | Errno::DQUOT) => Room::Short,
             _ => Room::Kept,
         }
