@@ -266,8 +266,9 @@ impl Machine {
             },
             ..prepared
         });
-        let undoing = &mut self.scripts.recovery.undoing;
-        undoing.insert(name.to_owned(), remains.clone());
+        // If several were added and removed, the first is the one that was set up.
+        let undoing = self.scripts.recovery.undoing.entry(name.to_owned());
+        undoing.or_insert_with(|| remains.clone());
         // If there was no script to order, nothing is left to do.
         self.scripts.settle_undoing(name);
     }

@@ -45,9 +45,11 @@ impl Machine {
             (name, setups, remains, gone_by)
         });
         let ordered = recovery.undoing.iter().filter_map(|(name, remains)| {
+            // What is to be undone may not have been made: then neither order is given again.
+            let made = self.scripts.certain(remains.setups);
             let mut setups = PeerSetups::all(Progress::Idle);
             for (pair, _) in self.scripts.undoes(name) {
-                setups.set(pair, Progress::Made);
+                setups.set(pair, made.get(pair));
             }
             let gone_by = self.scripts.undoes(name).map(|(_, run)| run).min()?;
             Some((name, setups, remains, gone_by))

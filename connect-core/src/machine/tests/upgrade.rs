@@ -474,6 +474,24 @@ fn an_ifdown_that_no_helper_has_is_ordered_by_the_next_core_unless_the_helper_sa
 }
 
 #[test]
+fn a_peer_that_came_and_went_while_no_helper_had_its_orders_is_not_taken_down() {
+    let mut rig = Rig::alone(&records(), false);
+    rig.scripts_come();
+    rig.meet(&["q"]);
+    rig.answer_all();
+    rig.scripts_go();
+    rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
+    rig.answer_all();
+    rig.hear("NOTE KILL p");
+    rig.answer_all();
+    let (_, state) = rig.machine.state().unwrap();
+    let text = serde_json::to_string(&state).unwrap();
+    let state = serde_json::from_str(&text).unwrap();
+    let mut last = next(state, false, Duration::ZERO, &["q"]);
+    assert_eq!(scripts(&mut last), [""; 0]);
+}
+
+#[test]
 fn a_state_that_is_older_than_what_the_helper_keeps_undoes_nothing_again() {
     let mut rig = Rig::alone(&records(), false);
     rig.inherit(found());
