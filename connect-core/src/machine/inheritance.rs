@@ -237,63 +237,18 @@ pub(super) struct Restored {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waiting {
     /// The figures that an earlier core has left of peers that the server has.
-    restored: Option<Restored>,
+    pub(super) restored: Option<Restored>,
     /// The peers that an earlier core was about to add again.
-    revivals: Vec<SavedRevival>,
+    pub(super) revivals: Vec<SavedRevival>,
     /// Whether the work of `--startup` is to be done.
-    start_up: bool,
+    pub(super) start_up: bool,
 }
 
 impl Waiting {
-    /// Keeps the figures of these peers.
-    pub(super) fn keep_figures(&mut self, restored: Restored) {
-        self.restored = Some(restored);
-    }
-
-    /// The figures that are kept.
-    pub(super) const fn figures_mut(&mut self) -> Option<&mut Restored> {
-        self.restored.as_mut()
-    }
-
-    /// Takes them.
-    pub(super) fn take_figures(&mut self) -> Option<Restored> {
-        self.restored.take()
-    }
-
-    /// The same by peer, for the next core.
+    /// The figures by peer, for the next core.
     pub(super) fn figures(&self) -> HashMap<PeerId, AdoptionState> {
         let adopted = self.restored.iter().flat_map(|restored| &restored.adopted);
         adopted.copied().collect()
-    }
-
-    /// Keeps the peers that are to be added again.
-    pub(super) fn keep_revivals(&mut self, revivals: Vec<SavedRevival>) {
-        self.revivals = revivals;
-    }
-
-    /// Takes them.
-    pub(super) fn take_revivals(&mut self) -> Vec<SavedRevival> {
-        std::mem::take(&mut self.revivals)
-    }
-
-    /// The peers that are to be added again, for the next core.
-    pub(super) fn revivals(&self) -> impl Iterator<Item = &SavedRevival> {
-        self.revivals.iter()
-    }
-
-    /// The work of `--startup` waits too.
-    pub(super) const fn keep_start_up(&mut self) {
-        self.start_up = true;
-    }
-
-    /// Whether it waits.
-    pub(super) const fn has_start_up(&self) -> bool {
-        self.start_up
-    }
-
-    /// It is done now. Returns whether it has waited.
-    pub(super) const fn end_start_up(&mut self) -> bool {
-        std::mem::replace(&mut self.start_up, false)
     }
 }
 

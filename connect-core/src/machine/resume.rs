@@ -114,7 +114,7 @@ impl Machine {
                 .revivals
                 .save()
                 .into_iter()
-                .chain(self.inheritance.waiting.revivals().cloned())
+                .chain(self.inheritance.waiting.revivals.iter().cloned())
                 .collect(),
         };
         Some((run, state))
@@ -173,7 +173,7 @@ impl Machine {
         if self.database.is_there() {
             self.restore_revivals(state.revivals);
         } else {
-            self.inheritance.waiting.keep_revivals(state.revivals);
+            self.inheritance.waiting.revivals = state.revivals;
         }
         let mut adopted = Vec::new();
         for saved in state.peers {
@@ -249,7 +249,7 @@ impl Machine {
     pub(super) fn forget_replaced(&mut self, replaced: &Replaced, restored: Option<&mut Restored>) {
         let remembered = &mut self.pinger.remembered;
         remembered.retain(|name, _| !replaced.contains(name));
-        let waiting = self.inheritance.waiting.figures_mut();
+        let waiting = self.inheritance.waiting.restored.as_mut();
         for restored in restored.into_iter().chain(waiting) {
             let peers = &self.peers;
             restored.adopted.retain(|(id, _)| {
@@ -288,7 +288,7 @@ impl Machine {
             self.pinger.remembered.remove(&name);
         }
         if !self.database.is_there() {
-            self.inheritance.waiting.keep_figures(restored);
+            self.inheritance.waiting.restored = Some(restored);
         }
     }
 }

@@ -14,20 +14,20 @@ impl Machine {
     /// Returns what is to be done afterwards.
     pub(in crate::machine) fn first_database_begins(&mut self) -> Waiting {
         let mut waiting = std::mem::take(&mut self.inheritance.waiting);
-        self.restore_revivals(waiting.take_revivals());
-        if let Some(restored) = waiting.figures_mut() {
+        self.restore_revivals(std::mem::take(&mut waiting.revivals));
+        if let Some(restored) = &mut waiting.restored {
             self.remember_restored(restored);
         }
         waiting
     }
 
     /// The peers that the database has are adopted.
-    pub(in crate::machine) fn first_database_ends(&mut self, mut waiting: Waiting) {
-        if let Some(restored) = waiting.take_figures() {
+    pub(in crate::machine) fn first_database_ends(&mut self, waiting: Waiting) {
+        if let Some(restored) = waiting.restored {
             self.restore_adoptions(restored);
         }
-        if waiting.has_start_up() {
-            self.inheritance.waiting.keep_start_up();
+        if waiting.start_up {
+            self.inheritance.waiting.start_up = true;
             // Otherwise it is done when the server has listed its peers.
             if self.link() == ServerLink::Up {
                 self.start_up();

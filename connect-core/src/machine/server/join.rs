@@ -263,7 +263,7 @@ impl Machine {
             self.out.push(Output::ServiceManager(Milestone::Ready));
         }
         self.perform_held();
-        if (fresh || self.inheritance.waiting.has_start_up()) && self.config.startup {
+        if (fresh || self.inheritance.waiting.start_up) && self.config.startup {
             self.start_up();
         }
     }
@@ -383,9 +383,10 @@ impl Machine {
     /// Adds the peers that the database marks for it (the manual, `--startup`).
     pub(in crate::machine) fn start_up(&mut self) {
         if !self.database.is_there() {
-            return self.inheritance.waiting.keep_start_up();
+            self.inheritance.waiting.start_up = true;
+            return;
         }
-        if self.inheritance.waiting.end_start_up() {
+        if std::mem::take(&mut self.inheritance.waiting.start_up) {
             self.set_up_present();
         }
         self.inheritance.set_started_up();
