@@ -519,6 +519,15 @@ fn a_state_that_is_older_than_what_the_helper_keeps_undoes_nothing_again() {
 /// A peer is removed, and another one of its name added.
 const NOTES: [&str; 2] = ["NOTE KILL p", "NOTE ADD p tun0 INET 192.0.2.1 1"];
 
+/// Core connects, and hears these notes before its claim is answered.
+fn hear_before_the_claim(rig: &mut Rig) {
+    rig.connect_server();
+    rig.hear("OK");
+    for note in NOTES {
+        rig.hear(note);
+    }
+}
+
 #[test]
 fn a_peer_added_before_the_claim_is_taken_for_another_one_in_everything() {
     let mut old = first();
@@ -532,11 +541,7 @@ fn a_peer_added_before_the_claim_is_taken_for_another_one_in_everything() {
     same.lose_server();
     for mut rig in [heir, same] {
         rig.observe();
-        rig.connect_server();
-        rig.hear("OK");
-        for note in NOTES {
-            rig.hear(note);
-        }
+        hear_before_the_claim(&mut rig);
         rig.hear("OK");
         rig.sent();
         list_both(&mut rig);
@@ -556,11 +561,7 @@ fn a_peer_added_before_the_claim_is_taken_for_another_one_in_everything() {
 fn what_was_seen_before_a_claim_outlasts_the_loss_of_that_connection() {
     let mut rig = first();
     rig.lose_server();
-    rig.connect_server();
-    rig.hear("OK");
-    for note in NOTES {
-        rig.hear(note);
-    }
+    hear_before_the_claim(&mut rig);
     rig.lose_server();
     rig.sent();
     rig.join(&["p", "q"]);
@@ -615,11 +616,7 @@ fn a_peer_added_before_the_claim_has_no_figures_of_an_earlier_one() {
         if pinger_first {
             knowing_pinger_comes(&mut rig);
         }
-        rig.connect_server();
-        rig.hear("OK");
-        for note in NOTES {
-            rig.hear(note);
-        }
+        hear_before_the_claim(&mut rig);
         rig.hear("OK");
         list_both(&mut rig);
         if !pinger_first {
@@ -630,11 +627,7 @@ fn a_peer_added_before_the_claim_has_no_figures_of_an_earlier_one() {
     // This core itself has known the earlier one.
     let mut rig = first();
     rig.lose_server();
-    rig.connect_server();
-    rig.hear("OK");
-    for note in NOTES {
-        rig.hear(note);
-    }
+    hear_before_the_claim(&mut rig);
     rig.hear("OK");
     rig.watched();
     list_both(&mut rig);
