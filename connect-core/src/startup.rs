@@ -11,6 +11,7 @@ use connect_ipc::hello::{Hello, Role};
 use connect_runtime::activation::HandedOver;
 use connect_runtime::clock;
 use connect_runtime::deadline::Deadline;
+use connect_runtime::exhaustion;
 use connect_runtime::exit::{Exit, Fatal};
 use peerdb::Database;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,6 +33,10 @@ use crate::saved_state::{self, Keeper};
 use crate::service_manager::ServiceManager;
 use crate::signals::{self, Hangup};
 use crate::state_file;
+
+/// The remedy if core cannot read what an earlier core has saved.
+const NO_DESCRIPTORS: &str = "there are too few file descriptors, or too little memory, to start: \
+                              raise the limit of open files of connect-core";
 
 /// Takes the sockets that a service manager has opened for us.
 ///
@@ -110,10 +115,10 @@ pub(crate) async fn prepare(
     }
     let looked_at = peerdb::FileIdentity::of(&paths.database).ok();
     let loaded = Database::load(&paths.database);
-    if let Some((run, state)) = left(paths, saved_state::load) {
+    if let Some((run, state)) = left(paths, saved_state::load).map_err(system)? {
         let database = match loaded {
             Ok(_) => None,
-            Err(_) => left(paths, kept_database::load),
+            Err(_) => left(paths, kept_database::load).map_err(system)?,
         };
         driver.feed(Input::Inherited(Box::new(Inherited {
             run,
@@ -147,7 +152,7 @@ pub(crate) async fn prepare(
 fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
     let config = Config {
         version: VERSION.to_owned(),
-        boot: boot(),
+        boot: boot()?,
         pid: std::process::id(),
         socket: paths.socket.clone(),
         database: paths.database.clone(),
@@ -168,27 +173,43 @@ fn driver(options: &CoreOptions, paths: &Paths) -> anyhow::Result<Driver> {
 }
 
 /// Which boot of the host this is.
-fn boot() -> Option<BootId> {
-    let boot = clock::boot();
-    boot.inspect_err(|error| {
-        tracing::warn!(
-            %error,
-            "the saved state does not say which boot it is about; if the service runs in a \
-             sandbox, let it read this file"
-        );
-    })
-    .ok()
+///
+/// # Errors
+/// As [`excused`].
+fn boot() -> anyhow::Result<Option<BootId>> {
+    let boot = clock::boot().map(Some);
+    excused(
+        boot,
+        "the saved state does not say which boot it is about; if the service runs in a sandbox, \
+         let it read this file",
+    )
 }
 
 /// What an earlier core has saved in one of the files.
-fn left<T>(paths: &Paths, load: impl FnOnce(&Path) -> anyhow::Result<Option<T>>) -> Option<T> {
-    let directory = paths.state.as_deref()?;
-    load(directory).unwrap_or_else(|error| {
-        tracing::warn!(
-            error = format!("{error:#}"),
-            "continuing without the saved state"
-        );
-        None
+///
+/// # Errors
+/// As [`excused`].
+fn left<T>(
+    paths: &Paths,
+    load: impl FnOnce(&Path) -> anyhow::Result<Option<T>>,
+) -> anyhow::Result<Option<T>> {
+    let directory = paths.state.as_deref();
+    let loaded = directory.map_or(Ok(None), load);
+    excused(loaded, "continuing without the saved state")
+}
+
+/// What was read; nothing, and a line of the log, if it cannot be used.
+///
+/// # Errors
+/// If we could not look, for want of descriptors or memory. To continue as if nothing had been
+/// saved would run scripts again.
+fn excused<T>(read: anyhow::Result<Option<T>>, consequence: &str) -> anyhow::Result<Option<T>> {
+    read.or_else(|error| {
+        if exhaustion::is_cause_of(&error) {
+            return Err(error.context(NO_DESCRIPTORS));
+        }
+        tracing::warn!(error = format!("{error:#}"), "{consequence}");
+        Ok(None)
     })
 }
 
@@ -211,4 +232,28 @@ fn watch_database(
 
 fn deadline() -> anyhow::Result<Deadline> {
     Deadline::new().context("cannot create a timer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    fn read(error: Errno) -> anyhow::Result<Option<()>> {
+        let read: anyhow::Result<Option<()>> = Err(error).context("cannot read the file");
+        excused(read, "continuing without it")
+    }
+
+    #[test]
+    fn core_does_not_start_as_if_nothing_had_been_saved_when_it_cannot_look() {
+        assert!(matches!(read(Errno::ACCESS), Ok(None)));
+        for error in [Errno::MFILE, Errno::NFILE, Errno::NOMEM] {
+            let refused = format!("{:#}", read(error).unwrap_err());
+            assert!(
+                refused.contains("raise the limit of open files"),
+                "{refused}"
+            );
+            assert!(refused.contains("cannot read the file"), "{refused}");
+        }
+    }
 }

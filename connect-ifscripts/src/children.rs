@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The children that exist: starting them, adopting them, and the channels to their tasks.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::scripts::{Child, Run};
+use connect_runtime::exhaustion::is_exhaustion;
 use connect_runtime::{clock, start_time};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
@@ -20,6 +22,9 @@ use crate::ledger::Origin;
 use crate::machine::{Action, Input};
 use crate::pipes::{self, Held, Pipes};
 use crate::spawn;
+
+/// How long to wait for descriptors or memory before we look again for a child.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// How long we keep our write ends of the pipes of a new script open, so that a script that ends in
 /// this time wakes us only once. If it closes its output and continues, core learns of that with
@@ -43,6 +48,18 @@ pub(crate) struct Children {
     held: VecDeque<(Monotonic, Held)>,
     /// Whether nobody receives any more what is read.
     unheard: Arc<AtomicBool>,
+    unseen: Unseen,
+}
+
+/// The children of an earlier helper for which we could not look, for want of descriptors or
+/// memory. They may run, so nothing follows them yet. With each is what is to be done to it.
+#[derive(Default)]
+struct Unseen {
+    children: BTreeMap<RunId, (Child, Option<Action>)>,
+    /// When to look again.
+    look_at: Option<Monotonic>,
+    /// What is told of them meanwhile.
+    fault: Option<String>,
 }
 
 impl Children {
@@ -56,6 +73,7 @@ impl Children {
             pipes: Pipes::new(),
             held: VecDeque::new(),
             unheard: Arc::default(),
+            unseen: Unseen::default(),
         }
     }
 
@@ -96,8 +114,8 @@ impl Children {
     }
 
     /// Looks for a child that an earlier helper started, and watches it. The result is an input for
-    /// the machine.
-    pub(crate) fn adopt(&mut self, run: RunId, child: Child) -> Input {
+    /// the machine; there is none yet if we could not look.
+    pub(crate) fn adopt(&mut self, run: RunId, child: Child) -> Option<Input> {
         let pid = child.pid;
         match adopted::find(child) {
             Ok(Some(Adopted {
@@ -121,9 +139,13 @@ impl Children {
                     held: Held::default(),
                 };
                 self.attend(run, attended);
-                Input::Found { run, age }
+                Some(Input::Found { run, age })
             }
-            Ok(None) => Input::Gone { run },
+            Ok(None) => Some(Input::Gone { run }),
+            Err(error) if is_exhaustion(&error) => {
+                self.unseen.add(run, child, &error);
+                None
+            }
             Err(error) => {
                 error!(
                     run = run.0,
@@ -131,9 +153,36 @@ impl Children {
                     %error,
                     "cannot watch a script of an earlier helper; it counts as ended"
                 );
-                Input::Gone { run }
+                Some(Input::Gone { run })
             }
         }
+    }
+
+    /// Why we cannot look for some children of an earlier helper, and what to do.
+    pub(crate) fn fault(&self) -> Option<&str> {
+        self.unseen.fault.as_deref()
+    }
+
+    /// When [`Children::look_again`] is due next.
+    pub(crate) const fn next_look(&self) -> Option<Monotonic> {
+        self.unseen.look_at
+    }
+
+    /// Looks again for the children for which we could not look, if it is time. The results are
+    /// inputs for the machine.
+    pub(crate) fn look_again(&mut self, now: Monotonic) -> Vec<Input> {
+        if self.unseen.look_at.is_none_or(|at| now < at) {
+            return Vec::new();
+        }
+        let Unseen { children, .. } = std::mem::take(&mut self.unseen);
+        let mut inputs = Vec::new();
+        for (run, (child, action)) in children {
+            inputs.extend(self.adopt(run, child));
+            if let Some(action) = action {
+                self.act(run, action);
+            }
+        }
+        inputs
     }
 
     fn hold(&mut self, held: Held) {
@@ -161,7 +210,7 @@ impl Children {
     }
 
     /// Does something to the child of a run.
-    pub(crate) fn act(&self, run: RunId, action: Action) {
+    pub(crate) fn act(&mut self, run: RunId, action: Action) {
         if action == Action::CloseOutput {
             warn!(
                 run = run.0,
@@ -173,6 +222,8 @@ impl Children {
         }
         if let Some(task) = self.tasks.get(&run) {
             task.send_replace(Some(action));
+        } else if let Some((_, wanted)) = self.unseen.children.get_mut(&run) {
+            *wanted = Some(action);
         }
     }
 
@@ -218,5 +269,22 @@ impl Children {
             unheard: Arc::clone(&self.unheard),
         };
         tokio::spawn(child::attend(attended, Actions(actions), report));
+    }
+}
+
+impl Unseen {
+    fn add(&mut self, run: RunId, child: Child, error: &io::Error) {
+        self.children.insert(run, (child, None));
+        self.look_at
+            .get_or_insert_with(|| clock::now() + LOOK_AGAIN);
+        if self.fault.is_none() {
+            let fault = format!(
+                "connect-ifscripts cannot look for the scripts that an earlier one has noted: \
+                 {error}; no other script of their peers is started meanwhile; raise the limit of \
+                 open files of connect-ifscripts"
+            );
+            warn!(fault, "cannot watch scripts of an earlier helper");
+            self.fault = Some(fault);
+        }
     }
 }

@@ -7,11 +7,13 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
+use connect_runtime::exhaustion::unless_exhausted;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::start_time::Stat;
 use rustix::process::geteuid;
@@ -35,39 +37,66 @@ const OPTION: &str = "--journal-dir";
 /// was one.
 pub(crate) async fn ended(directory: &Path, error: &str, notifier: &mut Notifier) -> bool {
     let mut told = None;
-    while let Some(pid) = find(directory) {
-        notifier.feed();
-        if told.replace(pid) != Some(pid) {
-            let path = directory.display();
-            notifier.status(&format!(
-                "waiting for another script helper to end: process {pid}"
-            ));
-            warn!(
-                %path,
-                pid,
-                error,
-                "another script helper locks the directory of the journal; waiting for it to \
-                 end, and starting no script meanwhile; if that process is stopped or hangs, \
-                 kill it: its scripts go on"
-            );
+    loop {
+        match find(directory) {
+            Ok(None) => return told.is_some(),
+            Ok(Some(pid)) if told.replace(pid) != Some(pid) => {
+                tell(directory, pid, error, notifier);
+            }
+            // Without descriptors we cannot look, so there may be one.
+            Ok(Some(_)) | Err(_) => {}
         }
+        notifier.feed();
         sleep(LOOK).await;
     }
-    told.is_some()
+}
+
+fn tell(directory: &Path, pid: i32, error: &str, notifier: &mut Notifier) {
+    let path = directory.display();
+    notifier.status(&format!(
+        "waiting for another script helper to end: process {pid}"
+    ));
+    warn!(
+        %path,
+        pid,
+        error,
+        "another script helper locks the directory of the journal; waiting for it to end, and \
+         starting no script meanwhile; if that process is stopped or hangs, kill it: its scripts \
+         go on"
+    );
 }
 
 /// An earlier helper with this directory. Only earlier ones count, so that no two wait for each
 /// other; and only those of our user or of root, since anybody can name a program like ours.
-fn find(directory: &Path) -> Option<i32> {
-    let own = i32::try_from(std::process::id()).ok()?;
-    let begin = (Stat::of(own)?.start_time, own);
-    let entries = fs::read_dir("/proc").ok()?.flatten();
-    let mut numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.find(|pid| {
-        Stat::of(*pid).is_some_and(|stat| (stat.start_time, *pid) < begin)
-            && is_helper(*pid)
-            && fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| names(&line, directory))
-    })
+///
+/// # Errors
+/// If we cannot look, for want of descriptors or memory.
+fn find(directory: &Path) -> io::Result<Option<i32>> {
+    let Ok(own) = i32::try_from(std::process::id()) else {
+        return Ok(None);
+    };
+    let Some(begin) = Stat::look_at(own)?.map(|stat| (stat.start_time, own)) else {
+        return Ok(None);
+    };
+    let entries = match fs::read_dir("/proc") {
+        Ok(entries) => entries.flatten(),
+        Err(error) => return unless_exhausted(error).map(|()| None),
+    };
+    for pid in entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()) {
+        let is_earlier = Stat::look_at(pid)?.is_some_and(|stat| (stat.start_time, pid) < begin);
+        if is_earlier && is_helper(pid) && is_of(pid, directory)? {
+            return Ok(Some(pid));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the command line of a process names this directory.
+fn is_of(pid: i32, directory: &Path) -> io::Result<bool> {
+    match fs::read(format!("/proc/{pid}/cmdline")) {
+        Ok(line) => Ok(names(&line, directory)),
+        Err(error) => unless_exhausted(error).map(|()| false),
+    }
 }
 
 fn is_helper(pid: i32) -> bool {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
+use connect_runtime::exhaustion::unless_exhausted;
 use connect_runtime::start_time::{Stat, ticks};
 
 use crate::ledger::Ledger;
@@ -34,47 +35,61 @@ const SLACK: Duration = Duration::from_secs(2);
 
 /// Finds the children of the runs that were just being started when the journal ended. There is at
 /// most one such run, since the result of a start is noted before the next start.
-pub(crate) fn find(ledger: &Ledger, mark: &InputMark) -> BTreeMap<RunId, Child> {
+///
+/// # Errors
+/// If we cannot look, for want of descriptors or memory. Then any of them may run.
+pub(crate) fn find(ledger: &Ledger, mark: &InputMark) -> io::Result<BTreeMap<RunId, Child>> {
     let mut found = BTreeMap::new();
     if ledger.being_started().next().is_none() {
-        return found;
+        return Ok(found);
     }
-    let stats = other_processes();
+    let stats = other_processes()?;
     let mut processes = Processes {
         stats: &stats,
         known: ledger.children().collect(),
         slack: ticks(SLACK),
     };
     for (run, origin) in ledger.being_started() {
-        let child = processes.choose(run, origin, |pid| Evidence {
-            variable: variable_of(pid),
-            input: mark.look_at(pid),
-        });
+        let child = processes.choose(run, origin, |pid| {
+            Ok(Evidence {
+                variable: variable_of(pid)?,
+                input: mark.look_at(pid)?,
+            })
+        })?;
         processes.known.extend(child);
         found.extend(child.map(|child| (run, child)));
     }
-    found
+    Ok(found)
 }
 
 /// All processes but our own, which has the mark as well.
-fn other_processes() -> BTreeMap<i32, Stat> {
+fn other_processes() -> io::Result<BTreeMap<i32, Stat>> {
     let own = i32::try_from(std::process::id()).ok();
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let others = numbers.filter(|pid| Some(*pid) != own);
-    others
-        .filter_map(|pid| Some((pid, Stat::of(pid)?)))
-        .collect()
+    let mut others = BTreeMap::new();
+    let entries = match fs::read_dir("/proc") {
+        Ok(entries) => entries,
+        Err(error) => return unless_exhausted(error).map(|()| others),
+    };
+    for entry in entries {
+        let number = entry?
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse().ok());
+        if let Some(pid) = number.filter(|pid| Some(*pid) != own) {
+            others.extend(Stat::look_at(pid)?.map(|stat| (pid, stat)));
+        }
+    }
+    Ok(others)
 }
 
-fn variable_of(pid: i32) -> Variable {
+fn variable_of(pid: i32) -> io::Result<Variable> {
     let mut environment = Vec::new();
     let read = File::open(format!("/proc/{pid}/environ"))
         .and_then(|file| file.take(MOST).read_to_end(&mut environment));
     match read {
-        Ok(_) => run_in(&environment).map_or(Variable::Absent, Variable::Run),
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Variable::Unreadable,
-        Err(_) => Variable::Absent,
+        Ok(_) => Ok(run_in(&environment).map_or(Variable::Absent, Variable::Run)),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(Variable::Unreadable),
+        Err(error) => unless_exhausted(error).map(|()| Variable::Absent),
     }
 }
 

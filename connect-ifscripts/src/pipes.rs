@@ -16,6 +16,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use connect_runtime::exhaustion::unless_exhausted;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::path::DecInt;
@@ -121,34 +122,46 @@ impl Held {
 
 /// Opens the pipes of a script that an earlier helper started. To be called within a runtime, and
 /// only when that helper no longer reads: with two readers, each would get a part.
-pub(crate) fn find(pid: i32) -> Found {
-    let (stdout, stderr) = (script_pipe(pid, 1), script_pipe(pid, 2));
+///
+/// # Errors
+/// If they cannot be opened for want of descriptors or memory. Nobody would read them then, and the
+/// script would wait when they are full.
+pub(crate) fn find(pid: i32) -> io::Result<Found> {
+    let (stdout, stderr) = (script_pipe(pid, 1)?, script_pipe(pid, 2)?);
     let inode = |pipe: &Option<(Receiver, u64)>| pipe.as_ref().map(|(_, inode)| *inode);
     // A script that has joined them (2>&1) writes to only one of them, which must not be read
     // twice.
     let joined = inode(&stdout) == inode(&stderr);
-    Found {
+    Ok(Found {
         stdout: stdout.map(|(pipe, _)| pipe),
         stderr: stderr.filter(|_| !joined).map(|(pipe, _)| pipe),
-    }
+    })
 }
 
 /// The pipe at this descriptor of a process, and its number, if a helper created it.
-fn script_pipe(pid: i32, descriptor: u8) -> Option<(Receiver, u64)> {
+fn script_pipe(pid: i32, descriptor: u8) -> io::Result<Option<(Receiver, u64)>> {
+    let opened = open_script_pipe(pid, descriptor);
+    opened.or_else(|error| unless_exhausted(error).map(|()| None))
+}
+
+fn open_script_pipe(pid: i32, descriptor: u8) -> io::Result<Option<(Receiver, u64)>> {
     let path = format!("/proc/{pid}/fd/{descriptor}");
-    let inode = pipe_inode(fs::read_link(&path).ok()?.to_str()?)?;
+    let link = fs::read_link(&path)?;
+    let Some(inode) = link.to_str().and_then(pipe_inode) else {
+        return Ok(None);
+    };
     // A pipe of a shell, which is not for us, has an end that can only be written.
-    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).ok()?;
+    let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}"))?;
     if !is_open_both_ways(&info) {
-        return None;
+        return Ok(None);
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let pipe = openat(CWD, &path, flags, Mode::empty()).ok()?;
+    let pipe = openat(CWD, &path, flags, Mode::empty())?;
     // The script may have opened something else there since.
-    let stat = fstat(&pipe).ok()?;
+    let stat = fstat(&pipe)?;
     let is_same = FileType::from_raw_mode(stat.st_mode) == FileType::Fifo && stat.st_ino == inode;
-    let pipe = Receiver::from_owned_fd_unchecked(pipe).ok()?;
-    is_same.then_some((pipe, inode))
+    let pipe = Receiver::from_owned_fd_unchecked(pipe)?;
+    Ok(is_same.then_some((pipe, inode)))
 }
 
 /// The number of a pipe without a name.
@@ -191,7 +204,7 @@ mod tests {
         drop(first);
         write(&end, b"two\n").unwrap();
         let descriptor = u8::try_from(std::os::fd::AsRawFd::as_raw_fd(&end)).unwrap();
-        let (next, _) = script_pipe(own_pid(), descriptor).unwrap();
+        let (next, _) = script_pipe(own_pid(), descriptor).unwrap().unwrap();
         let mut bytes = [0; 64];
         assert_eq!(read(&next, &mut bytes), Ok(8));
         assert_eq!(&bytes[..8], b"one\ntwo\n");

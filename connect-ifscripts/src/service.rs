@@ -197,6 +197,9 @@ impl Service {
             }
             () = wake.passed() => {
                 self.children.release(clock::now());
+                for input in self.children.look_again(clock::now()) {
+                    self.decide(input);
+                }
                 self.decide(Input::Time {});
                 let pace = self.pace();
                 self.with_journal(|journal, ledger, now| journal.tend(ledger, pace, now));
@@ -217,6 +220,7 @@ impl Service {
         let wakes = [
             self.machine.next_deadline(),
             self.children.next_release(),
+            self.children.next_look(),
             self.notifier.feeding_time(),
             self.journal.next_wake(self.pace()),
             self.ending
@@ -343,8 +347,9 @@ impl Service {
                     self.decide(input);
                 }
                 Output::Adopt { run, child } => {
-                    let input = self.children.adopt(run, child);
-                    self.decide(input);
+                    if let Some(input) = self.children.adopt(run, child) {
+                        self.decide(input);
+                    }
                 }
                 Output::LookUp(lookup) => self.lookups.begin(lookup),
                 Output::Act(run, action) => self.children.act(run, action),
@@ -367,7 +372,8 @@ impl Service {
         if let Some(locked) = self.journal.locked()
             && directory(&self.journal) != before
         {
-            InputMark::of(locked.directory()).put();
+            // It is logged, and there is nothing else to do: scripts may go on meanwhile.
+            let _ = InputMark::of(locked.directory()).put();
         }
     }
 
@@ -427,7 +433,7 @@ impl Service {
                 *told = full;
             }
         }
-        let fault = self.journal.fault();
+        let fault = self.children.fault().or_else(|| self.journal.fault());
         if fault != self.told.fault.as_deref() {
             let fault = fault.map(str::to_owned);
             if self.link.put(&FromScripts::JournalFault(fault.clone())) {

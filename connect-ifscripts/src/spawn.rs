@@ -136,7 +136,8 @@ fn watch(child: &process::Child, before: u64) -> io::Result<(Watched, Child)> {
     let watched = Watched::new(pid)?;
     let name = Child {
         pid: number,
-        start_time: start_time::of_new(number, before).unwrap_or(0),
+        // A later helper takes a child without one for ended.
+        start_time: start_time::of_new(number, before)?.unwrap_or(0),
     };
     Ok((watched, name))
 }

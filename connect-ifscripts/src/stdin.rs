@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 
+use connect_runtime::exhaustion::unless_exhausted;
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::stdio::dup2_stdin;
 use tracing::warn;
@@ -53,21 +54,28 @@ impl InputMark {
 
     /// Gives this process, and so each script, the mark. If the system refuses, they keep the
     /// standard input that they have.
-    pub(crate) fn put(&self) {
+    ///
+    /// # Errors
+    /// If the system has refused it for want of descriptors or memory.
+    pub(crate) fn put(&self) -> io::Result<()> {
         let put = self.file().and_then(|file| Ok(dup2_stdin(&file)?));
-        if let Err(error) = put {
+        put.or_else(|error| {
             warn!(
                 %error,
                 "cannot mark the standard input of scripts; a script that is just being started \
                  when connect-ifscripts is killed is not found if it executes another program \
                  without TRIPE_CONNECT_RUN; allow memfd_create"
             );
-        }
+            unless_exhausted(error)
+        })
     }
 
     /// Says what this process has as its standard input.
-    pub(crate) fn look_at(&self, pid: i32) -> StandardInput {
-        match fs::read_link(format!("/proc/{pid}/fd/0")) {
+    ///
+    /// # Errors
+    /// If we cannot look, for want of descriptors or memory.
+    pub(crate) fn look_at(&self, pid: i32) -> io::Result<StandardInput> {
+        Ok(match fs::read_link(format!("/proc/{pid}/fd/0")) {
             Ok(file) => {
                 let name = file.to_str().and_then(|file| {
                     let (before, after) = ANONYMOUS;
@@ -82,8 +90,8 @@ impl InputMark {
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 StandardInput::Unreadable
             }
-            Err(_) => StandardInput::Other,
-        }
+            Err(error) => unless_exhausted(error).map(|()| StandardInput::Other)?,
+        })
     }
 
     /// An empty file of this name.

@@ -4,14 +4,16 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
-use connect_runtime::clock;
 use connect_runtime::notifier::Notifier;
 use connect_runtime::signals::EndSignals;
-use tracing::info;
+use connect_runtime::{clock, exhaustion};
+use tokio::time::sleep;
+use tracing::{info, warn};
 
 use crate::earlier;
 use crate::journal::{self, Directory, Header, Journal, UNTIL_THEN};
@@ -23,6 +25,9 @@ use crate::stdin::InputMark;
 const NO_DIRECTORY: &str = "there is no journal of scripts, since --journal-dir is not given: if \
                             connect-ifscripts is killed, scripts may run twice or never; give it \
                             that option";
+
+/// How long to wait for descriptors or memory before we look again.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// What a helper begins with.
 pub(crate) struct Beginning {
@@ -44,11 +49,30 @@ impl Beginning {
         let Some(directory) = directory else {
             return Some(Self::without_journal(NO_DIRECTORY.to_owned()));
         };
+        let mut told = false;
         loop {
             let error = match Self::take_from(directory, signals, notifier).await {
                 Ok(beginning) => return beginning,
-                Err(error) => format!("{error:#}"),
+                Err(error) => error,
             };
+            let exhausted = exhaustion::is_cause_of(&error);
+            let error = format!("{error:#}");
+            if exhausted {
+                if !std::mem::replace(&mut told, true) {
+                    notifier.status("waiting for file descriptors");
+                    warn!(
+                        error,
+                        "cannot find out which scripts of an earlier script helper run; starting \
+                         none until that is known; raise the limit of open files of \
+                         connect-ifscripts"
+                    );
+                }
+                notifier.feed();
+                tokio::select! {
+                    _ = signals.next() => return None,
+                    () = sleep(PAUSE) => continue,
+                }
+            }
             let waited = tokio::select! {
                 _ = signals.next() => return None,
                 waited = earlier::ended(directory, &error, notifier) => waited,
@@ -80,9 +104,14 @@ impl Beginning {
         };
         // Not before: a helper that waits for the lock must not look like a script.
         let mark = InputMark::of(locked.directory());
-        mark.put();
-        let (journal, ledger) = Journal::open(locked, header, clock::now());
-        let found = ledger.as_ref().map(|ledger| marks::find(ledger, &mark));
+        mark.put()?;
+        let reading = journal::read(locked.directory(), &header)?;
+        let ledger = reading.ledger.as_ref();
+        let found = ledger
+            .map(|ledger| marks::find(ledger, &mark))
+            .transpose()?;
+        // Nothing was changed until now, so all of it can be done again.
+        let (journal, ledger) = Journal::begin(locked, header, reading, clock::now())?;
         if let Some(ledger) = &ledger {
             let runs = ledger.runs().count();
             info!(runs, "going on where the journal of scripts ends");

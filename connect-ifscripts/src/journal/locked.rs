@@ -8,6 +8,7 @@
 
 use std::io;
 
+use connect_runtime::exhaustion;
 use connect_runtime::lock_holder::{Holder, LOCK};
 use rustix::fs::{AtFlags, FlockOperation, OFlags, flock, renameat, statat, unlinkat};
 use rustix::io::Errno;
@@ -72,6 +73,11 @@ impl JournalError {
             _ => None,
         };
         matches!(errno, Some(Errno::NOSPC | Errno::DQUOT))
+    }
+
+    /// Whether descriptors or memory were missing.
+    pub(super) fn is_exhaustion(&self) -> bool {
+        matches!(self, JournalError::Io(error) if exhaustion::is_exhaustion(error))
     }
 }
 

@@ -9,9 +9,8 @@ use connect_ipc::RunId;
 use connect_runtime::lock_holder::Holder;
 
 use super::lock::Files;
-use super::reading::read;
 use super::store::LOOK;
-use super::tests::{lock, lock_in_time};
+use super::tests::{lock, lock_in_time, opened};
 use super::*;
 
 const NOW: Monotonic = Monotonic(1_000_000_000);
@@ -20,7 +19,7 @@ const NOW: Monotonic = Monotonic(1_000_000_000);
 const THEN: Monotonic = Monotonic(NOW.0 + IDLE_LOOK.as_secs() * 1_000_000_000);
 
 fn open(path: &Path) -> Journal {
-    Journal::open(lock_in_time(path), Header::current().unwrap(), NOW).0
+    opened(path, NOW).0
 }
 
 struct Bench {

@@ -34,6 +34,7 @@ pub(crate) use damage::restart;
 pub(crate) use directory::Directory;
 use locked::JournalError;
 pub(crate) use locked::Locked;
+pub(crate) use reading::{Reading, read};
 use segment::put;
 use store::{Aside, LOOK, Room, Store};
 pub(crate) use waiting::take;
@@ -111,16 +112,17 @@ impl Journal {
         }
     }
 
-    /// Reads the journal in a directory, and begins a new segment with what is still valid. Also
-    /// returns its contents, if there is a journal of this boot.
-    pub(crate) fn open(locked: Locked, header: Header, now: Monotonic) -> (Self, Option<Ledger>) {
-        let directory = locked.directory();
-        let reading = reading::read(directory, &header).unwrap_or_else(|error| {
-            let path = directory.path().display();
-            warn!(%path, %error, "cannot read the directory of the journal of scripts");
-            reading::Reading::default()
-        });
-        let strangers = Notice::of_strangers(directory);
+    /// Goes on with a journal that was read: begins a new segment with what is still valid.
+    ///
+    /// # Errors
+    /// If that cannot be done for want of descriptors or memory. Nothing is changed then.
+    pub(crate) fn begin(
+        locked: Locked,
+        header: Header,
+        reading: Reading,
+        now: Monotonic,
+    ) -> anyhow::Result<(Self, Option<Ledger>)> {
+        let strangers = Notice::of_strangers(locked.directory());
         let mut journal = Journal {
             store: Some(Store::new(locked, header, reading.damaged, now)),
             lines: Vec::new(),
@@ -133,8 +135,13 @@ impl Journal {
             taken: false,
         };
         let empty = Ledger::default();
-        journal.rewrite(reading.ledger.as_ref().unwrap_or(&empty), now);
-        (journal, reading.ledger)
+        match journal.try_to_rewrite(reading.ledger.as_ref().unwrap_or(&empty)) {
+            Ok(()) => {}
+            // To fail would remove what was read, and this is only for now.
+            Err(error) if error.is_exhaustion() => return Err(error.into()),
+            Err(error) => journal.fail(&error, now),
+        }
+        Ok((journal, reading.ledger))
     }
 
     /// What is wrong with it, and what to do.
@@ -243,23 +250,26 @@ impl Journal {
     }
 
     fn rewrite(&mut self, ledger: &Ledger, now: Monotonic) {
+        if let Err(error) = self.try_to_rewrite(ledger) {
+            self.fail(&error, now);
+        }
+    }
+
+    fn try_to_rewrite(&mut self, ledger: &Ledger) -> Result<(), JournalError> {
         let Some(store) = self.store.as_mut().filter(|_| !self.taken) else {
-            return;
+            return Ok(());
         };
         // The whole ledger was written, with these lines.
         self.lines.clear();
         self.entries = 0;
-        match store.rewrite(ledger, self.fault.is_some()) {
-            Ok(aside) => {
-                self.retry_at = None;
-                if self.fault.take().is_some() {
-                    info!("the journal of scripts is written again");
-                }
-                self.note_damage(aside);
-                self.note_room();
-            }
-            Err(error) => self.fail(&error, now),
+        let aside = store.rewrite(ledger, self.fault.is_some())?;
+        self.retry_at = None;
+        if self.fault.take().is_some() {
+            info!("the journal of scripts is written again");
         }
+        self.note_damage(aside);
+        self.note_room();
+        Ok(())
     }
 
     /// Notes that it cannot be written.

@@ -6,18 +6,19 @@
 
 use std::io::{self, BufRead as _, BufReader, Read as _};
 
+use connect_runtime::exhaustion::{is_exhaustion, unless_exhausted};
 use connect_runtime::scripts_journal::{Header, MAX_LINE, SCHEMA};
 use thiserror::Error;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::directory::Directory;
 use crate::ledger::{Entry, Ledger};
 
 /// What was read.
 #[derive(Debug, Default)]
-pub(super) struct Reading {
+pub(crate) struct Reading {
     /// `None` if there is no journal of this boot.
-    pub(super) ledger: Option<Ledger>,
+    pub(crate) ledger: Option<Ledger>,
     pub(super) damaged: Vec<Damage>,
 }
 
@@ -49,11 +50,19 @@ fn without_position(error: &serde_json::Error) -> String {
     text
 }
 
-/// Reads all segments, in order.
+/// Reads all segments, in order. If the directory cannot be read, nothing was, and that is logged.
 ///
 /// # Errors
-/// If the directory cannot be read.
-pub(super) fn read(directory: &Directory, current: &Header) -> io::Result<Reading> {
+/// If something cannot be read for want of descriptors or memory: it may be whole.
+pub(crate) fn read(directory: &Directory, current: &Header) -> io::Result<Reading> {
+    read_all(directory, current).or_else(|error| {
+        let path = directory.path().display();
+        warn!(%path, %error, "cannot read the directory of the journal of scripts");
+        unless_exhausted(error).map(|()| Reading::default())
+    })
+}
+
+fn read_all(directory: &Directory, current: &Header) -> io::Result<Reading> {
     let mut reading = Reading::default();
     let mut ledger = Ledger::default();
     let mut found = false;
@@ -66,6 +75,7 @@ pub(super) fn read(directory: &Directory, current: &Header) -> io::Result<Readin
             Err(Cause::Cut { line }) if is_last && (line > 1 || segments.len() > 1) => {
                 found |= line > 1;
             }
+            Err(Cause::Unreadable { error, .. }) if is_exhaustion(&error) => return Err(error),
             Err(cause) => {
                 found |= !matches!(cause, Cause::Schema(_) | Cause::Cut { line: 1 });
                 reading.damaged.push(Damage { segment, cause });

@@ -132,7 +132,7 @@ impl Store {
         let segment = written?;
         self.lived = segment.size;
         aside.extend(self.set_aside());
-        self.locked.remove_before(segment.number)?;
+        self.remove_before(segment.number)?;
         self.room = segment.reserve(self.room_wanted());
         self.segment = Some(segment);
         self.cursor = None;
@@ -198,6 +198,8 @@ impl Store {
                 self.room = Room::Short;
                 return Ok(());
             }
+            // The present segment is as good until there are descriptors.
+            Err(error) if error.is_exhaustion() => return Ok(()),
             Err(error) => return Err(error),
         };
         self.room = next.reserve(self.room_wanted());
@@ -207,6 +209,19 @@ impl Store {
         self.segment = Some(next);
         self.cursor = Some(Cursor::Runs(None));
         Ok(())
+    }
+
+    /// Removes the segments before this one, which has all that is valid of them. Without
+    /// descriptors they stay until the next renewal, and do no harm.
+    fn remove_before(&self, number: u64) -> Result<(), JournalError> {
+        let removed = self.locked.remove_before(number);
+        removed.or_else(|error| {
+            if error.is_exhaustion() {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })
     }
 
     /// Writes lines, and renews the segment a step further.
@@ -238,7 +253,7 @@ impl Store {
         if renewed {
             self.lived = size;
             self.cursor = None;
-            self.locked.remove_before(number)?;
+            self.remove_before(number)?;
         } else if self.cursor.is_none() && size > self.limit() && self.room == Room::Kept {
             self.renew()?;
         }

@@ -17,7 +17,6 @@ use connect_ipc::setup::{Made, Pair, Setup, SetupChange, SetupKey, SetupState};
 use connect_runtime::scripts_journal::{self, SCHEMA, Stage};
 
 use super::lock::Files;
-use super::reading::read;
 use super::store::{LOOK, RENEW_AT};
 use crate::ledger::Origin;
 
@@ -54,14 +53,21 @@ pub(super) struct Bench {
     ledger: Ledger,
 }
 
+/// What a helper begins with in this directory.
+pub(super) fn opened(path: &Path, now: Monotonic) -> (Journal, Option<Ledger>) {
+    let locked = lock_in_time(path);
+    let header = Header::current().unwrap();
+    let reading = read(locked.directory(), &header).unwrap();
+    Journal::begin(locked, header, reading, now).unwrap()
+}
+
 impl Bench {
     fn new() -> Self {
         Self::within(tempfile::tempdir().unwrap())
     }
 
     pub(super) fn within(dir: tempfile::TempDir) -> Self {
-        let locked = lock_in_time(dir.path());
-        let (journal, read) = Journal::open(locked, Header::current().unwrap(), NOW);
+        let (journal, read) = opened(dir.path(), NOW);
         assert!(read.is_none() && journal.fault().is_none());
         Bench {
             dir,
@@ -113,8 +119,7 @@ impl Bench {
     pub(super) fn reopen(&mut self) -> Option<Ledger> {
         // It gives the lock up.
         self.journal = Journal::none("closed".to_owned());
-        let locked = lock_in_time(self.dir.path());
-        let (journal, read) = Journal::open(locked, Header::current().unwrap(), NOW);
+        let (journal, read) = opened(self.dir.path(), NOW);
         self.journal = journal;
         read
     }

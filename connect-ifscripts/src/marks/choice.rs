@@ -16,6 +16,7 @@
 //! process that an ended script has left behind.
 
 use std::collections::BTreeMap;
+use std::io;
 
 use connect_ipc::RunId;
 use connect_ipc::scripts::Child;
@@ -55,20 +56,26 @@ pub(super) struct Processes<'a> {
 
 impl Processes<'_> {
     /// The child of this run. `evidence` is asked of few processes.
+    ///
+    /// # Errors
+    /// That of `evidence`.
     pub(super) fn choose(
         &self,
         run: RunId,
         origin: Origin,
-        evidence: impl Fn(i32) -> Evidence,
-    ) -> Option<Child> {
-        let candidates = self.started(origin);
+        evidence: impl Fn(i32) -> io::Result<Evidence>,
+    ) -> io::Result<Option<Child>> {
         let in_time = origin.at.saturating_add(self.slack);
-        let fits = |child: &Child| match evidence(child.pid).is_of(run) {
-            Belongs::Shown => true,
-            Belongs::Perhaps => child.start_time <= in_time,
-            Belongs::Not => false,
-        };
-        self.first(&candidates.filter(fits).collect::<Vec<_>>())
+        let mut candidates = Vec::new();
+        for child in self.started(origin) {
+            let fits = match evidence(child.pid)?.is_of(run) {
+                Belongs::Shown => true,
+                Belongs::Perhaps => child.start_time <= in_time,
+                Belongs::Not => false,
+            };
+            candidates.extend(fits.then_some(child));
+        }
+        Ok(self.first(&candidates))
     }
 
     /// The processes that may have been started at this origin, judged by what no script can

@@ -80,9 +80,9 @@ impl Bench {
             setup: None,
             undoes: None,
         })));
-        assert_eq!(find(&ledger, &self.mark), BTreeMap::new());
+        assert_eq!(find(&ledger, &self.mark).unwrap(), BTreeMap::new());
         ledger.apply(&Entry::Starting { run, origin });
-        let child = find(&ledger, &self.mark).get(&run).copied()?;
+        let child = find(&ledger, &self.mark).unwrap().get(&run).copied()?;
         assert_eq!(start_time::of(child.pid), Some(child.start_time));
         Some(child.pid)
     }
@@ -150,7 +150,7 @@ fn a_child_is_found_by_its_mark_and_what_it_starts_is_not() {
 fn a_script_that_executes_a_program_without_its_variables_is_found() {
     let bench = Bench::new(2);
     let script = bench.script(&format!("exec env -i {WAITS}"));
-    assert_eq!(variable_of(script.pid()), Variable::Absent);
+    assert_eq!(variable_of(script.pid()).unwrap(), Variable::Absent);
     let origin = origin_of(script.pid());
     assert_eq!(bench.find(origin), Some(script.pid()));
     // A helper with another journal does not take it for its own.
@@ -219,7 +219,7 @@ fn a_script_that_runs_as_another_user_is_found_by_its_session_and_start() {
                 inheritable: none,
             };
             set_capabilities(None, sets).unwrap();
-            assert_eq!(variable_of(pid), Variable::Unreadable);
+            assert_eq!(variable_of(pid).unwrap(), Variable::Unreadable);
             bench.find(origin_of(pid))
         });
         finder.join().unwrap()

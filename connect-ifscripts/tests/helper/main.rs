@@ -2,6 +2,7 @@
 //! The real program, with the test in the part of core on a real socket.
 
 mod adoption;
+mod descriptors;
 mod ending;
 mod journal;
 mod kept_output;

@@ -103,6 +103,15 @@ impl Core {
         self.spawn(program, &[])
     }
 
+    /// Starts the program, which may have so many descriptors open at first.
+    pub(crate) fn limited_to(&self, descriptors: u64) -> Result<Helper> {
+        let mut program = tokio::process::Command::new("/bin/sh");
+        let limit = format!("ulimit -S -n {descriptors}; exec \"$0\" \"$@\"");
+        program.args(["-c", &limit, PROGRAM, "--journal-dir"]);
+        program.arg(self.path("journal")).stderr(Stdio::piped());
+        self.spawn(program, &[])
+    }
+
     fn spawn(&self, mut program: tokio::process::Command, options: &[&str]) -> Result<Helper> {
         let mut child = program
             .arg("--socket")

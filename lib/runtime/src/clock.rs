@@ -3,9 +3,9 @@
 //! and which boot it counts from.
 
 use std::fs;
-use std::io;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use connect_ipc::clock::{BootId, Monotonic};
 
 /// The file in which the system says which boot this is.
@@ -15,10 +15,8 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 ///
 /// # Errors
 /// If the system does not say it.
-pub fn boot() -> io::Result<BootId> {
-    let read = fs::read_to_string(BOOT_ID);
-    let read = read
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot read {BOOT_ID}: {error}")))?;
+pub fn boot() -> anyhow::Result<BootId> {
+    let read = fs::read_to_string(BOOT_ID).with_context(|| format!("cannot read {BOOT_ID}"))?;
     Ok(BootId(read.trim().to_owned()))
 }
 

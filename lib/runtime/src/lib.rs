@@ -12,6 +12,7 @@ pub mod clock;
 pub mod closing;
 pub mod deadline;
 pub mod descriptor;
+pub mod exhaustion;
 pub mod exit;
 pub mod fault_log;
 pub mod helper;

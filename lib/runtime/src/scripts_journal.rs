@@ -51,7 +51,7 @@ impl Header {
     ///
     /// # Errors
     /// If the system does not say which boot this is.
-    pub fn current() -> io::Result<Self> {
+    pub fn current() -> anyhow::Result<Self> {
         Ok(Header {
             schema: SCHEMA,
             boot: clock::boot()?,
@@ -142,7 +142,7 @@ type Runs = BTreeMap<RunId, (Unfinished, bool)>;
 /// # Errors
 /// If the directory or a segment cannot be read.
 pub fn look(directory: &Path) -> io::Result<Glance> {
-    let current = Header::current()?;
+    let current = Header::current().map_err(io::Error::other)?;
     let mut attempt = 1;
     loop {
         match read(directory, &current) {

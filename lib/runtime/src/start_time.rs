@@ -2,10 +2,13 @@
 //! When a process was started, which tells it from a later one with the same number. And what else
 //! the system says in the same file.
 
+use std::io;
 use std::time::Duration;
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::time::{ClockId, clock_gettime};
+
+use crate::exhaustion::unless_exhausted;
 
 /// Enough for a line of `/proc/PID/stat`: 52 numbers of at most 20 digits and a name of at most 64
 /// bytes.
@@ -27,11 +30,22 @@ pub struct Stat {
 impl Stat {
     /// That of process `pid`; `None` if there is no such process or the system does not say.
     pub fn of(pid: i32) -> Option<Self> {
+        Self::look_at(pid).ok().flatten()
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// If we cannot look, for want of descriptors or memory. Then there may be such a process.
+    pub fn look_at(pid: i32) -> io::Result<Option<Self>> {
         let path = format!("/proc/{pid}/stat");
-        let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let mut buffer = [0u8; STAT_SIZE];
-        let length = rustix::io::read(&file, &mut buffer[..]).ok()?;
-        parse(buffer.get(..length)?)
+        let read = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .and_then(|file| rustix::io::read(&file, &mut buffer[..]));
+        match read {
+            Ok(length) => Ok(buffer.get(..length).and_then(parse)),
+            Err(error) => unless_exhausted(error.into()).map(|()| None),
+        }
     }
 }
 
@@ -44,19 +58,22 @@ pub fn of(pid: i32) -> Option<u64> {
 /// The same for a process that was made after [`now`] returned `before`. If the clock has not moved
 /// on, this is known without asking the system, which would cost half as much as making the
 /// process.
-pub fn of_new(pid: i32, before: u64) -> Option<u64> {
+///
+/// # Errors
+/// As [`Stat::look_at`].
+pub fn of_new(pid: i32, before: u64) -> io::Result<Option<u64>> {
     if now() == before {
-        Some(before)
+        Ok(Some(before))
     } else {
-        of(pid)
+        Ok(Stat::look_at(pid)?.map(|stat| stat.start_time))
     }
 }
 
 /// The session of this process; 0 if its session is in another namespace; [`Stat::session`] has the
 /// same rule.
 pub fn own_session() -> i32 {
-    let own = i32::try_from(std::process::id()).ok().and_then(Stat::of);
-    own.map_or(0, |stat| stat.session)
+    // The system always knows it.
+    nix::unistd::getsid(None).map_or(0, nix::unistd::Pid::as_raw)
 }
 
 /// Fields 4, 5, 6 and 22 of the line. The name in field 2 stands in parentheses and may hold
@@ -134,7 +151,7 @@ mod tests {
             let before = now();
             let mut child = std::process::Command::new("true").spawn().unwrap();
             let pid = i32::try_from(child.id()).unwrap();
-            assert_eq!(of_new(pid, before), of(pid));
+            assert_eq!(of_new(pid, before).unwrap(), of(pid));
             child.wait().unwrap();
         }
     }
@@ -149,5 +166,6 @@ mod tests {
         assert!(start_time <= now());
         assert_eq!(age(u64::MAX), Duration::ZERO);
         assert_eq!(of(-1), None);
+        assert_eq!(Some(own_session()), Stat::of(own).map(|stat| stat.session));
     }
 }

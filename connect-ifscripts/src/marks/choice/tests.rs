@@ -67,7 +67,8 @@ impl World {
             known: known.to_vec(),
             slack: SLACK,
         };
-        processes.choose(RUN, ORIGIN, |pid| self.evidence[&pid])
+        let chosen = processes.choose(RUN, ORIGIN, |pid| Ok(self.evidence[&pid]));
+        chosen.unwrap()
     }
 
     /// The process that is chosen.
