@@ -50,7 +50,7 @@ struct Standing {
 impl Standing {
     /// Nothing is known any more.
     fn forget(&mut self) {
-        (self.known, self.owed) = (None, None);
+        (self.failed, self.down, self.known, self.owed) = (0, false, None, None);
     }
 
     /// A check has ended well.
@@ -115,11 +115,11 @@ impl Checks {
         if standing.sabotaged {
             return;
         }
-        if standing.known.is_none() {
-            standing.is_up();
-            standing.known = Some(at);
-        } else if standing.failed > 0 || standing.down {
+        // Attempts may have been seen to fail although it is not known what was before them.
+        if standing.failed > 0 || standing.down {
             standing.owed = Some((at, Owed::Recovery));
+        } else {
+            standing.known.get_or_insert(at);
         }
     }
 
@@ -293,6 +293,17 @@ mod tests {
         assert_eq!(sight.lines(&["> WARN connect ping-ok p"]), None);
         sight.later(60);
         view(|view| assert_eq!(sight.see(Seen::Minute(view)), Ok(())));
+    }
+
+    /// A host may be suspended between the reply and the line that tells it.
+    #[test]
+    fn a_recovery_from_the_first_that_is_seen_of_a_peer_is_told_however_late() {
+        let mut sight = Sight::new::<Checks>(RECORDS);
+        let refused = "> NOTIFY connect ping-failed p peer-create-fail";
+        assert_eq!(sight.lines(&[refused]), None);
+        lines(&mut sight, &ping("c0.0", "ping-ok 1.0"));
+        sight.later(60);
+        assert_eq!(sight.lines(&["> WARN connect ping-ok p"]), None);
     }
 
     #[test]

@@ -40,6 +40,9 @@ impl<W: Watcher> World<W> {
     /// Carries out a step.
     pub(super) fn step(&mut self, step: Step) {
         if let Some((id, part)) = step.place() {
+            // A process whose own suspension ends at the same instant must not read the clock as
+            // if the host had not slept: it would go backwards.
+            self.awake(id);
             let Some(host) = self.hosts.get_mut(usize::from(id.0)) else {
                 return;
             };
@@ -161,7 +164,7 @@ impl<W: Watcher> World<W> {
         }
     }
 
-    /// A host wakes up.
+    /// Wakes a host up, if it is time.
     fn awake(&mut self, id: HostId) {
         let shared = &mut self.shared;
         let Some(host) = host(&mut self.hosts, id) else {
