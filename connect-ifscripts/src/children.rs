@@ -171,17 +171,14 @@ impl Children {
     /// Looks again for the children for which we could not look, if it is time. The results are
     /// inputs for the machine.
     pub(crate) fn look_again(&mut self, now: Monotonic) -> Vec<Input> {
-        if self.unseen.look_at.is_none_or(|at| now < at) {
-            return Vec::new();
-        }
-        let Unseen { children, .. } = std::mem::take(&mut self.unseen);
         let mut inputs = Vec::new();
-        for (run, (child, action)) in children {
+        for (run, (child, action)) in self.unseen.take_due(now) {
             inputs.extend(self.adopt(run, child));
             if let Some(action) = action {
                 self.act(run, action);
             }
         }
+        self.unseen.settle();
         inputs
     }
 
@@ -286,5 +283,47 @@ impl Unseen {
             warn!(fault, "cannot watch scripts of an earlier helper");
             self.fault = Some(fault);
         }
+    }
+
+    /// Those for which it is time to look again.
+    fn take_due(&mut self, now: Monotonic) -> BTreeMap<RunId, (Child, Option<Action>)> {
+        match self.look_at.take_if(|at| *at <= now) {
+            Some(_) => std::mem::take(&mut self.children),
+            None => BTreeMap::new(),
+        }
+    }
+
+    /// The fault is over when all were looked for. Until then it is told once.
+    fn settle(&mut self) {
+        if self.children.is_empty() {
+            self.fault = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_looked_for_is_told_once_and_looked_for_until_it_can() {
+        let child = Child {
+            pid: 7,
+            start_time: 8,
+        };
+        let mut unseen = Unseen::default();
+        let errors = ["too many open files", "another one"].map(io::Error::other);
+        unseen.add(RunId(1), child, &errors[0]);
+        let at = unseen.look_at.unwrap();
+        assert!(unseen.take_due(Monotonic(at.0 - 1)).is_empty());
+        assert_eq!(unseen.take_due(at).len(), 1);
+        unseen.add(RunId(1), child, &errors[1]);
+        unseen.settle();
+        let fault = unseen.fault.clone().unwrap();
+        assert!(fault.contains("too many open files"), "{fault}");
+        let at = unseen.look_at.unwrap();
+        assert_eq!(unseen.take_due(at).len(), 1);
+        unseen.settle();
+        assert!(unseen.fault.is_none() && unseen.look_at.is_none());
     }
 }

@@ -371,9 +371,10 @@ impl Service {
         act(&mut self.journal, self.machine.ledger(), clock::now());
         if let Some(locked) = self.journal.locked()
             && directory(&self.journal) != before
+            && let Err(error) = InputMark::of(locked.directory()).put()
         {
-            // It is logged, and there is nothing else to do: scripts may go on meanwhile.
-            let _ = InputMark::of(locked.directory()).put();
+            // The earlier mark stays, and the number of each run is in its environment too.
+            warn!(%error, "cannot mark the standard input of scripts anew");
         }
     }
 

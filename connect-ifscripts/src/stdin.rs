@@ -8,7 +8,7 @@
 use std::fs::{self, File};
 use std::io;
 
-use connect_runtime::exhaustion::unless_exhausted;
+use connect_runtime::exhaustion::{is_exhaustion, unless_exhausted};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::stdio::dup2_stdin;
 use tracing::warn;
@@ -59,15 +59,17 @@ impl InputMark {
     /// If the system has refused it for want of descriptors or memory.
     pub(crate) fn put(&self) -> io::Result<()> {
         let put = self.file().and_then(|file| Ok(dup2_stdin(&file)?));
-        put.or_else(|error| {
-            warn!(
-                %error,
-                "cannot mark the standard input of scripts; a script that is just being started \
-                 when connect-ifscripts is killed is not found if it executes another program \
-                 without TRIPE_CONNECT_RUN; allow memfd_create"
-            );
-            unless_exhausted(error)
-        })
+        let Err(error) = put else { return Ok(()) };
+        if is_exhaustion(&error) {
+            return Err(error);
+        }
+        warn!(
+            %error,
+            "cannot mark the standard input of scripts; a script that is just being started when \
+             connect-ifscripts is killed is not found if it executes another program without \
+             TRIPE_CONNECT_RUN; allow memfd_create"
+        );
+        Ok(())
     }
 
     /// Says what this process has as its standard input.

@@ -75,6 +75,10 @@ pub(super) struct PeerState {
 pub(super) struct SavedRemains {
     pub(super) name: String,
     pub(super) setups: PeerSetups,
+    /// The keys and values of its record, if it was known: it may be struck from the database
+    /// before the next core starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) record: Option<Vec<(String, String)>>,
     /// Which of the state's algorithms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) algorithms: Option<usize>,
@@ -245,6 +249,23 @@ pub(super) struct Waiting {
 }
 
 impl Waiting {
+    /// The server has a peer.
+    pub(super) fn peer_added(&mut self, name: &str) {
+        self.revivals
+            .retain_mut(|revival| *revival.name != *name || revival.note_added());
+    }
+
+    /// A peer was removed, for a reason after which it is added `again` or not.
+    pub(super) fn peer_removed(&mut self, name: &str, again: bool, now: Monotonic) {
+        self.revivals.retain_mut(|revival| {
+            let is_it = *revival.name == *name;
+            if is_it && again {
+                revival.note_gone(now);
+            }
+            again || !is_it
+        });
+    }
+
     /// The figures by peer, for the next core.
     pub(super) fn figures(&self) -> HashMap<PeerId, AdoptionState> {
         let adopted = self.restored.iter().flat_map(|restored| &restored.adopted);

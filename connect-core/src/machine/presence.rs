@@ -26,6 +26,7 @@ impl Machine {
         });
         self.note_return(name);
         self.additions.revivals.added(name);
+        self.inheritance.waiting.peer_added(name);
         let record = self.database.current.peer(name).cloned();
         let id = self.peers.insert(name, record, self.now);
         if let Some(peer) = self.peers.get_mut(id) {

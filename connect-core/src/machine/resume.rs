@@ -111,8 +111,7 @@ impl Machine {
                 .collect(),
             revivals: self
                 .additions
-                .revivals
-                .save()
+                .revivals_left(&self.database.current)
                 .into_iter()
                 .chain(self.inheritance.waiting.revivals.iter().cloned())
                 .collect(),

@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use connect_runtime::exhaustion::is_exhaustion;
 use connect_runtime::ownership::{Ownership, Strictness};
 use connect_runtime::scripts_journal::SEGMENT;
 use rustix::fs::{
@@ -120,14 +121,16 @@ impl Directory {
 
     /// Whether its path still leads to this directory.
     pub(super) fn is_in_place(&self) -> bool {
-        let there = statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW);
-        there.is_ok_and(|there| identity(&there) == self.identity)
+        leads_to(
+            statat(CWD, &self.path, AtFlags::SYMLINK_NOFOLLOW),
+            self.identity,
+        )
     }
 
     /// Whether this file is the one of this name.
     pub(super) fn has(&self, name: &str, file: &Opened) -> bool {
         let there = statat(&self.descriptor, name, AtFlags::SYMLINK_NOFOLLOW);
-        there.is_ok_and(|there| identity(&there) == file.identity)
+        leads_to(there, file.identity)
     }
 
     /// The numbers of the segments, in order.
@@ -195,6 +198,15 @@ impl Directory {
 
 const fn identity(stat: &Stat) -> Identity {
     (stat.st_dev, stat.st_ino)
+}
+
+/// Whether a name leads to this file. If the system has no memory to look, it is not known to lead
+/// elsewhere.
+fn leads_to(there: rustix::io::Result<Stat>, file: Identity) -> bool {
+    match there {
+        Ok(there) => identity(&there) == file,
+        Err(error) => is_exhaustion(&error.into()),
+    }
 }
 
 fn is_ours(stat: &Stat) -> bool {

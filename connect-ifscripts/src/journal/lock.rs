@@ -16,6 +16,7 @@
 use std::fs::File;
 use std::io;
 
+use connect_runtime::exhaustion::is_exhaustion;
 use connect_runtime::lock_holder::LOCK;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -38,10 +39,13 @@ pub(super) struct Files {
 
 impl Files {
     pub(super) fn open(directory: &Directory) -> io::Result<Self> {
-        Ok(Files {
-            lock: directory.lock_file(LOCK)?,
-            next: open_next(directory),
-        })
+        let lock = directory.lock_file(LOCK)?;
+        let next = match directory.lock_file(NEXT) {
+            Ok(next) => Ok(next),
+            Err(error) if is_exhaustion(&error) => return Err(error),
+            Err(error) => Err(unusable(directory, &error)),
+        };
+        Ok(Files { lock, next })
     }
 
     /// Opens `next` again if the name leads to another file now.
@@ -76,11 +80,6 @@ impl Files {
                 && directory.has(LOCK, &self.lock),
         )
     }
-}
-
-fn open_next(directory: &Directory) -> Result<Opened, String> {
-    let next = directory.lock_file(NEXT);
-    next.map_err(|error| unusable(directory, &error))
 }
 
 /// Says that `next` cannot be used.

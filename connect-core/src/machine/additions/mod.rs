@@ -12,6 +12,7 @@ mod reviving;
 
 use std::collections::BTreeMap;
 
+use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::knock::KnockRefusal;
 use peerdb::Database;
@@ -20,7 +21,7 @@ use super::changes::Applying;
 use super::requester::Requester;
 use attempts::Attempts;
 use lookups::Lookups;
-use revivals::Revivals;
+use revivals::{Revivals, SavedRevival, comes_back};
 
 /// An addition under way.
 #[derive(Clone, Debug)]
@@ -67,6 +68,23 @@ impl Additions {
     /// Whether a peer is being added.
     pub(super) fn is_under_way(&self, name: &str) -> bool {
         self.under_way.contains_key(name)
+    }
+
+    /// The peers that the next core is to add again if this one ends now: those that wait, and
+    /// those that the service is adding by itself, whose answer would come to nobody.
+    pub(super) fn revivals_left(&self, database: &Database) -> Vec<SavedRevival> {
+        let mut left = self.revivals.save();
+        let by_itself =
+            |requester: &Requester| matches!(requester, Requester::Startup | Requester::Lookup(_));
+        for (name, addition) in &self.under_way {
+            if addition.requesters.iter().any(by_itself)
+                && comes_back(database, name).is_some()
+                && self.revivals.get(name).is_none()
+            {
+                left.push(SavedRevival::begun(name, PeerId(left.len() as u64)));
+            }
+        }
+        left
     }
 
     /// Another database is in use: forgets the peers without a record, or whose record differs.

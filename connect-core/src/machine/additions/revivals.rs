@@ -55,6 +55,33 @@ pub(in crate::machine) struct SavedRevival {
     id: PeerId,
 }
 
+impl SavedRevival {
+    /// A peer whose first addition is under way. `id` spreads the attempts of many.
+    pub(super) fn begun(name: &str, id: PeerId) -> Self {
+        SavedRevival {
+            name: name.into(),
+            stage: Stage::Adding,
+            failures: 0,
+            id,
+        }
+    }
+
+    /// Somebody has added the peer meanwhile. Returns whether it is still to be added again if it
+    /// does not answer.
+    pub(in crate::machine) const fn note_added(&mut self) -> bool {
+        let goes_on = !matches!(self.stage, Stage::Waiting(_));
+        if goes_on {
+            self.stage = Stage::Added;
+        }
+        goes_on
+    }
+
+    /// The peer is gone again. It is to be added at `now` at the earliest.
+    pub(in crate::machine) const fn note_gone(&mut self, now: Monotonic) {
+        self.stage = Stage::Waiting(now);
+    }
+}
+
 /// All peers that are added again, at most one for each record of the start-up list.
 #[derive(Clone, Debug, Default)]
 pub(in crate::machine) struct Revivals {

@@ -34,9 +34,12 @@ impl Machine {
         let before = self.additions.revivals.get(name);
         let before = before.map_or(0, |revival| revival.failures);
         self.additions.revivals.end(name);
+        let again = matches!(removal, Removal::Silence { .. } | Removal::Left);
+        let waiting = &mut self.inheritance.waiting;
+        waiting.peer_removed(name, again, self.now);
         let database = Arc::clone(&self.database.current);
         let record = comes_back(&database, name);
-        let (Removal::Silence { .. } | Removal::Left, Some(record)) = (removal, record) else {
+        let (true, Some(record)) = (again, record) else {
             return;
         };
         let failures = if peer.adoption().is_some_and(Adoption::has_answered) {

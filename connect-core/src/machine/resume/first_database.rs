@@ -3,11 +3,9 @@
 //! done now. Without records nobody knows which peers are to be checked, configured or added.
 
 use connect_ipc::control::ServerLink;
-use connect_ipc::setup::Pair;
 
 use crate::machine::Machine;
 use crate::machine::inheritance::Waiting;
-use crate::machine::setups::progress::Progress;
 
 impl Machine {
     /// There is a database now: what an earlier core has left comes before peers are adopted.
@@ -23,6 +21,8 @@ impl Machine {
 
     /// The peers that the database has are adopted.
     pub(in crate::machine) fn first_database_ends(&mut self, waiting: Waiting) {
+        // What is to be made and undone is known now.
+        self.scripts.recovery.sweep();
         if let Some(restored) = waiting.restored {
             self.restore_adoptions(restored);
         }
@@ -32,17 +32,6 @@ impl Machine {
             if self.link() == ServerLink::Up {
                 self.start_up();
             }
-        }
-    }
-
-    /// Configures and connects the peers for which that was due when no record was known.
-    pub(in crate::machine) fn set_up_present(&mut self) {
-        let unset = self.peers.iter().filter(|(_, peer)| {
-            let progress = Pair::OF_PRESENCE.map(|pair| peer.setups.get(pair));
-            peer.record.is_some() && progress == [Progress::NoScript; 2]
-        });
-        for id in unset.map(|(id, _)| id).collect::<Vec<_>>() {
-            self.make(id, &Pair::OF_PRESENCE);
         }
     }
 }

@@ -264,7 +264,7 @@ impl Scripts {
     }
 
     /// The orders for a peer that the helper may not have, and that were not started.
-    pub(super) fn untaken_of(&self, peer: &str) -> impl Iterator<Item = &Run> {
+    pub(super) fn untaken_of(&self, peer: &str) -> impl DoubleEndedIterator<Item = &Run> {
         let pending = self.runs.pending_of(peer);
         let waiting = pending.filter(|(_, run)| run.child().is_none());
         waiting.filter_map(|(_, run)| run.order.as_deref())

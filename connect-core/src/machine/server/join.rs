@@ -386,9 +386,7 @@ impl Machine {
             self.inheritance.waiting.start_up = true;
             return;
         }
-        if std::mem::take(&mut self.inheritance.waiting.start_up) {
-            self.set_up_present();
-        }
+        self.inheritance.waiting.start_up = false;
         self.inheritance.set_started_up();
         let database = Arc::clone(&self.database.current);
         for name in database.auto() {

@@ -43,7 +43,7 @@ impl Machine {
         let mut remains = Remains::of(peer);
         remains.occasion = Some(self.departure_of(peer, removal));
         for pair in Pair::OF_PRESENCE {
-            if peer.setups.get(pair) == Progress::Due {
+            if peer.setups.get(pair) == Progress::Due && self.database.is_there() {
                 // If there is no script, there is nothing to wait for.
                 remains
                     .setups
@@ -52,8 +52,7 @@ impl Machine {
         }
         if self.is_undecided(name) {
             let past = remains.setups.pasts();
-            let next = self.scripts.next_run();
-            self.scripts.recovery.removed(name, past, remains, next);
+            self.scripts.recovery.removed(name, past, remains);
             self.reconcile(name);
         } else {
             self.undo_all(name, &remains);
@@ -61,9 +60,12 @@ impl Machine {
     }
 
     /// Whether nothing may be ordered for a peer yet. A server that is being joined may be about to
-    /// list a peer for which it has just sent a notification.
+    /// list a peer for which it has just sent a notification. Without a database nobody knows which
+    /// scripts a peer has.
     pub(super) fn is_undecided(&self, name: &str) -> bool {
-        self.server.link() != ServerLink::Up || self.scripts.recovery.is_pending(name)
+        self.server.link() != ServerLink::Up
+            || !self.database.is_there()
+            || self.scripts.recovery.is_pending(name)
     }
 
     /// The server lists a peer, whose entry in the table has the progress of its setups; `another`
@@ -80,7 +82,7 @@ impl Machine {
         // Hooks may have been run whose keys have gone since.
         let hooks = decide(peer.setups.get(Pair::Hooks).past(), Now::Absent);
         let is_kept = Pair::ALL.into_iter().any(names) || hooks.undo;
-        if !is_kept && self.scripts.recovery.is_known() {
+        if !is_kept && self.scripts.recovery.is_known() && self.database.is_there() {
             self.note_no_script(id);
             return;
         }
@@ -140,11 +142,16 @@ impl Machine {
         let Some(nows) = self.nows(name, id) else {
             return;
         };
-        if Pair::ALL
-            .into_iter()
-            .any(|pair| *nows.get(pair) == Now::Another)
+        if !self.database.is_there() && self.needs_record(name, nows) {
+            return;
+        }
+        let is = |pair, now| *nows.get(pair) == now;
+        let recovery = &self.scripts.recovery;
+        let stays = |pair| is(pair, Now::Same) && recovery.told_made(name, pair).is_some();
+        // Failures belong to the earlier peer of this name.
+        if Pair::ALL.into_iter().any(|pair| is(pair, Now::Another))
+            && !Pair::ALL.into_iter().any(stays)
         {
-            // Failures belong to the earlier peer of this name.
             self.scripts.failures.peer_removed(name);
         }
         let (cause, mut told) = self.scripts.recovery.decided(name);
@@ -187,6 +194,19 @@ impl Machine {
         {
             self.make(id, &makes);
         }
+    }
+
+    /// Whether what is to be decided for a peer depends on its record, which only the database has.
+    /// What the script helper keeps of a setup is enough to undo it.
+    fn needs_record(&self, name: &str, nows: ByPair<Now>) -> bool {
+        let recovery = &self.scripts.recovery;
+        let cause = recovery.cause(name);
+        Pair::ALL.into_iter().any(|pair| {
+            let told = recovery.told(name, pair);
+            let decision = decide(past(told, cause, pair), *nows.get(pair));
+            let is_kept = matches!(told, Some(SetupState::Made(_)));
+            (decision.make && pair != Pair::Hooks) || (decision.undo && !is_kept)
+        })
     }
 
     /// Whether a peer that counts as the same has another interface or address than the ones that

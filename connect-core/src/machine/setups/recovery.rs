@@ -29,18 +29,31 @@ pub(super) struct Cause {
     pub(super) remains: Option<Remains>,
     /// How the server has the peer, if it has it.
     pub(super) now: Now,
-    /// If the peer is gone: runs with this number or a later one were ordered after that.
-    pub(super) gone_by: Option<RunId>,
-    /// Whether it is that of an earlier core, which may have ordered what follows from it.
-    pub(super) is_inherited: bool,
+    /// Who has seen that the peer was removed, if it was.
+    pub(super) gone: Option<Gone>,
+}
+
+/// Who has seen that a peer was removed, or that another one of its name was added.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Gone {
+    /// This core: everything that the script helper keeps was ordered before.
+    Here,
+    /// An earlier core, which may have ordered what follows from it: runs with this number or a
+    /// later one.
+    Earlier { by: RunId },
 }
 
 impl Cause {
     /// Whether the peer is another one than the one for which this setup was made, or whether none
     /// is known to have been made.
     pub(super) fn is_another(&self, told: Option<Told<'_>>) -> bool {
-        let is_later = |told: Told<'_>| told.number.is_none() || told.number >= self.gone_by;
-        self.now == Now::Another && !(self.is_inherited && told.is_some_and(is_later))
+        let was_ordered_since =
+            |by: RunId| told.is_some_and(|told| told.number.is_none_or(|number| number >= by));
+        let is_later = match self.gone {
+            Some(Gone::Earlier { by }) => was_ordered_since(by),
+            Some(Gone::Here) | None => false,
+        };
+        self.now == Now::Another && !is_later
     }
 }
 
@@ -167,15 +180,20 @@ impl Recovery {
     }
 
     /// The peers that are gone and for which nothing was decided yet.
-    pub(super) fn gone(&self) -> impl Iterator<Item = (&String, &Remains, RunId)> {
+    pub(super) fn gone(&self) -> impl Iterator<Item = (&String, &Remains, Gone)> {
         self.causes
             .iter()
-            .filter_map(|(name, cause)| Some((name, cause.remains.as_ref()?, cause.gone_by?)))
+            .filter_map(|(name, cause)| Some((name, cause.remains.as_ref()?, cause.gone?)))
     }
 
     /// What is known for the decision about a peer, if that is not made yet.
     pub(super) fn cause(&self, name: &str) -> Option<&Cause> {
         self.causes.get(name)
+    }
+
+    /// What the script helper has sent of a setup.
+    pub(super) fn told(&self, name: &str, pair: Pair) -> Option<&SetupState> {
+        self.told.get(&key(name, pair)).map(|(state, _)| state)
     }
 
     /// The values with which a setup was made, as the script helper has sent them. `None` if it has
@@ -217,7 +235,10 @@ impl Recovery {
         now: Now,
     ) {
         match self.causes.get_mut(name) {
-            Some(cause) if now == Now::Another => cause.now = now,
+            Some(cause) if now == Now::Another => {
+                cause.now = now;
+                cause.gone = cause.gone.map(|_| Gone::Here);
+            }
             // `past` and `remains` stay as they were noted first; only `Another` replaces `now`.
             Some(_) => {}
             None => {
@@ -225,8 +246,7 @@ impl Recovery {
                     past,
                     remains,
                     now,
-                    gone_by: None,
-                    is_inherited: false,
+                    gone: None,
                 };
                 self.causes.insert(name.to_owned(), cause);
             }
@@ -234,21 +254,14 @@ impl Recovery {
     }
 
     /// A peer was removed that core knew.
-    pub(super) fn removed(
-        &mut self,
-        name: &str,
-        past: ByPair<Past>,
-        remains: Remains,
-        gone_by: RunId,
-    ) {
+    pub(super) fn removed(&mut self, name: &str, past: ByPair<Past>, remains: Remains) {
         let cause = self.causes.entry(name.to_owned()).or_insert(Cause {
             past,
             remains: None,
             now: Now::Absent,
-            gone_by: None,
-            is_inherited: false,
+            gone: None,
         });
-        (cause.gone_by, cause.is_inherited) = (Some(gone_by), false);
+        cause.gone = Some(Gone::Here);
         // Any later peer of this name is another one.
         let before = std::mem::replace(&mut cause.now, Now::Another);
         for pair in Pair::ALL {
@@ -265,17 +278,21 @@ impl Recovery {
         }
     }
 
-    /// An earlier core has known that a peer was removed.
+    /// An earlier core has known that a peer was removed, and may have ordered runs with the number
+    /// `by` or a later one since. What this core has seen itself is later.
     pub(super) fn inherited(
         &mut self,
         name: &str,
         past: ByPair<Past>,
         remains: Remains,
-        gone_by: RunId,
+        by: RunId,
     ) {
-        self.removed(name, past, remains, gone_by);
-        if let Some(cause) = self.causes.get_mut(name) {
-            cause.is_inherited = true;
+        let has_seen = self.causes.contains_key(name);
+        self.removed(name, past, remains);
+        if let Some(cause) = self.causes.get_mut(name)
+            && !has_seen
+        {
+            cause.gone = Some(Gone::Earlier { by });
         }
     }
 

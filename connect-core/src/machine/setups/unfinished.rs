@@ -5,9 +5,11 @@
 
 use connect_ipc::RunId;
 use connect_ipc::setup::{Pair, SetupState};
+use peerdb::Record;
 
 use super::decision::{Now, decide};
 use super::progress::{PeerSetups, Progress};
+use super::recovery::Gone;
 use super::remains::Remains;
 use crate::machine::Machine;
 use crate::machine::inheritance::SavedRemains;
@@ -17,7 +19,7 @@ use crate::machine::scripts::Scripts;
 impl Scripts {
     /// The pairs of a peer whose undoing was ordered, with the run of each, while the helper may
     /// not have the order.
-    fn undoes(&self, peer: &str) -> impl Iterator<Item = (Pair, RunId)> {
+    fn undoes(&self, peer: &str) -> impl DoubleEndedIterator<Item = (Pair, RunId)> {
         self.untaken_of(peer)
             .filter(|run| run.setup == Some(SetupState::Undone {}))
             .map(|run| (run.kind.pair(), run.run))
@@ -25,7 +27,9 @@ impl Scripts {
 
     /// The helper has an order for a peer, or its run has ended.
     pub(in crate::machine) fn settle_undoing(&mut self, peer: &str) {
-        if self.recovery.undoing.contains_key(peer) && self.undoes(peer).next().is_none() {
+        // From the last, which is accepted last: the orders of one peer may be many.
+        let waits = || self.undoes(peer).next_back().is_some();
+        if self.recovery.undoing.contains_key(peer) && !waits() {
             self.recovery.undoing.remove(peer);
         }
     }
@@ -39,9 +43,14 @@ impl Machine {
         mut place: impl FnMut(&Algorithms) -> usize,
     ) -> Vec<SavedRemains> {
         let recovery = &self.scripts.recovery;
-        let undecided = recovery.gone().map(|(name, remains, gone_by)| {
+        let undecided = recovery.gone().map(|(name, remains, gone)| {
             // Orders that the helper may not have are given again.
             let setups = self.scripts.certain(remains.setups);
+            let gone_by = match gone {
+                Gone::Earlier { by } => by,
+                // Nothing was ordered for the peer since.
+                Gone::Here => self.scripts.next_run(),
+            };
             (name, setups, remains, gone_by)
         });
         let ordered = recovery.undoing.iter().filter_map(|(name, remains)| {
@@ -61,10 +70,17 @@ impl Machine {
             .map(|(name, setups, remains, gone_by)| SavedRemains {
                 name: name.to_owned(),
                 setups,
+                record: remains.record_pairs(),
                 algorithms: remains.algorithms.as_ref().map(&mut place),
                 gone_by,
             })
             .collect()
+    }
+
+    /// The record of a peer that is gone: as the database has it now, or else as it was last known.
+    fn record_left(&self, saved: &SavedRemains) -> Option<Record> {
+        let current = self.database.current.peer(&saved.name).cloned();
+        current.or_else(|| Some(Record::new(&saved.name, saved.record.clone()?)))
     }
 
     /// An earlier core has left these. `algorithms` are those of its state.
@@ -78,7 +94,7 @@ impl Machine {
             let list = list.map(|list| self.peers.share_algorithms(list.clone()));
             let remains = Remains {
                 setups: saved.setups,
-                record: self.database.current.peer(&saved.name).cloned(),
+                record: self.record_left(&saved),
                 in_use: None,
                 algorithms: list,
                 ifname: None,

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A core that joins the server without a database, and gets one later.
 
-use std::time::Duration;
-
 use connect_ipc::pinger::PingResult;
 use peerdb::Record;
 
-use super::super::{Input, Loaded, State};
+use super::super::State;
 use super::rig::{Rig, record};
 
 const PAIRS: &[(&str, &str)] = &[
@@ -22,24 +20,9 @@ fn records() -> Vec<Record> {
     ["p", "q"].map(|name| record(name, PAIRS)).to_vec()
 }
 
-/// A core that finds a damaged file.
-fn without_database(startup: bool) -> Rig {
-    let mut rig = Rig::without_database(startup, None);
-    let fault = "it is damaged".to_owned();
-    rig.feed(Input::Database(Loaded::Faulty { fault }));
-    rig
-}
-
 fn database_comes(rig: &mut Rig) {
     rig.database_with_auto(&records(), &["p", "q"]);
     rig.answer_all();
-}
-
-fn state_of(rig: &mut Rig) -> State {
-    rig.take_orders();
-    let (_, state) = rig.machine.state().expect("it has joined");
-    let text = serde_json::to_string(&state).unwrap();
-    serde_json::from_str(&text).unwrap()
 }
 
 /// The state of a core at whose server `q` answers, and which is to add `p` again.
@@ -56,12 +39,12 @@ fn left() -> State {
     old.hear("OK");
     old.answer_all();
     old.hear("NOTE KILL p");
-    state_of(&mut old)
+    old.saved()
 }
 
 /// A core that has inherited this, and has no database.
 fn heir(state: State) -> Rig {
-    let mut rig = without_database(false);
+    let mut rig = Rig::with_damaged_database(false);
     rig.inherit(state);
     rig.scripts_come();
     rig.pinger_comes();
@@ -76,30 +59,21 @@ fn replies(rig: &mut Rig, name: &str) -> u64 {
     row.map_or(0, |row| row.statistics.replies)
 }
 
-/// Whether a peer is added again in the next minutes.
-fn adds(rig: &mut Rig, name: &str) -> bool {
-    rig.sent();
-    rig.wait(Duration::from_secs(600));
-    let sent = rig.sent();
-    let is_it = |line: &String| line.starts_with("ADD ") && line.contains(&format!(" {name} "));
-    sent.iter().any(is_it)
-}
-
 #[test]
 fn figures_and_peers_to_be_added_again_outlast_a_time_without_a_database() {
     let mut rig = heir(left());
     database_comes(&mut rig);
     assert_eq!(replies(&mut rig, "q"), 1);
-    assert!(adds(&mut rig, "p"));
+    assert!(rig.adds("p"));
 }
 
 #[test]
 fn they_are_in_the_state_for_the_next_core_too() {
     let mut first = heir(left());
-    let mut rig = heir(state_of(&mut first));
+    let mut rig = heir(first.saved());
     database_comes(&mut rig);
     assert_eq!(replies(&mut rig, "q"), 1);
-    assert!(adds(&mut rig, "p"));
+    assert!(rig.adds("p"));
 }
 
 #[test]
@@ -108,7 +82,7 @@ fn a_peer_that_somebody_has_added_meanwhile_is_not_added_again() {
     rig.hear("NOTE ADD p tun0 INET 192.0.2.1 1");
     rig.answer_all();
     database_comes(&mut rig);
-    assert!(!adds(&mut rig, "p"));
+    assert!(!rig.adds("p"));
 }
 
 #[test]
@@ -138,7 +112,7 @@ fn a_peer_that_was_removed_and_added_meanwhile_has_no_figures_of_the_earlier_one
 /// A core that was started together with the server, and has its first database now, which comes
 /// while the server is away or not.
 fn started_up(server_is_away: bool) -> Rig {
-    let mut rig = without_database(true);
+    let mut rig = Rig::with_damaged_database(true);
     rig.scripts_come();
     rig.pinger_comes();
     rig.meet(&["q"]);
@@ -171,14 +145,14 @@ fn what_start_up_has_to_do_is_done_with_the_first_database() {
         rig.sent();
         rig.meet(&["q"]);
         assert!(!rig.sent().iter().any(|it| it.starts_with("ADD ")));
-        let state = serde_json::to_value(state_of(&mut rig)).unwrap();
+        let state = serde_json::to_value(rig.saved()).unwrap();
         assert_eq!(state["started-up"], true);
     }
 }
 
 #[test]
 fn the_fault_of_the_file_is_told_when_there_is_a_server() {
-    let mut rig = without_database(false);
+    let mut rig = Rig::with_damaged_database(false);
     rig.connect_server();
     rig.sent();
     for line in ["OK", "OK", "OK"] {

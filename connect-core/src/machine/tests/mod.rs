@@ -24,5 +24,6 @@ mod revivals;
 mod rig;
 mod scripts;
 mod two_machines;
+mod unfinished;
 mod up_down;
 mod upgrade;

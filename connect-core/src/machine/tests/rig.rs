@@ -191,6 +191,31 @@ impl Rig {
         }
     }
 
+    /// A core that finds a damaged database.
+    pub(super) fn with_damaged_database(startup: bool) -> Self {
+        let mut rig = Rig::without_database(startup, None);
+        let fault = "it is damaged".to_owned();
+        rig.feed(Input::Database(Loaded::Faulty { fault }));
+        rig
+    }
+
+    /// What the next core reads if this one ends now.
+    pub(super) fn saved(&mut self) -> State {
+        self.take_orders();
+        let (_, state) = self.machine.state().expect("it has joined");
+        let text = serde_json::to_string(&state).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// Whether a peer is added in the next minutes, or was since the last look at the lines.
+    pub(super) fn adds(&mut self, name: &str) -> bool {
+        let mut sent = self.sent();
+        self.wait(Duration::from_secs(600));
+        sent.extend(self.sent());
+        let is_it = |line: &String| line.starts_with("ADD ") && line.contains(&format!(" {name} "));
+        sent.iter().any(is_it)
+    }
+
     pub(super) fn database(&mut self, records: &[Record]) {
         self.database_with_auto(records, &[]);
     }

@@ -185,13 +185,16 @@ impl RunTable {
     }
 
     /// The runs of a peer, the oldest first.
-    pub(super) fn of(&self, peer: &str) -> impl Iterator<Item = (RunId, &RunState)> {
+    pub(super) fn of(&self, peer: &str) -> impl DoubleEndedIterator<Item = (RunId, &RunState)> {
         let ids = self.index.by_peer.get(peer).into_iter().flatten();
         ids.filter_map(|id| Some((*id, self.runs.get(id)?)))
     }
 
     /// The runs of a peer that have not ended, the oldest first.
-    pub(super) fn pending_of(&self, peer: &str) -> impl Iterator<Item = (RunId, &RunState)> {
+    pub(super) fn pending_of(
+        &self,
+        peer: &str,
+    ) -> impl DoubleEndedIterator<Item = (RunId, &RunState)> {
         self.of(peer).filter(|(_, run)| !run.has_ended())
     }
 
