@@ -403,7 +403,10 @@ impl Causes {
     fn told(&mut self, now: &Moment<'_>, told: &[String]) {
         let told: Vec<&str> = told.iter().map(String::as_str).collect();
         match told.as_slice() {
-            ["ping-timeout", peer, "attempt", attempt, "of", of] if attempt == of => {
+            // The record may have come to allow fewer than have failed already.
+            ["ping-timeout", peer, "attempt", attempt, "of", of]
+                if number(attempt) >= number(of) =>
+            {
                 self.open(peer).unreachable = true;
             }
             // A ping that was not sent counts as an attempt, and is not told to be one.
@@ -448,6 +451,10 @@ impl Causes {
     }
 }
 
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::testing::{CORE, Sight, plan};
@@ -475,6 +482,21 @@ mod tests {
             ADD,
         ];
         assert_eq!(sight.lines(&again), None);
+    }
+
+    #[test]
+    fn a_peer_is_killed_after_its_last_attempt_or_one_beyond_it() {
+        for (attempt, expected) in [
+            ("2 of 3", Some(Promise::Causes)),
+            ("3 of 3", None),
+            ("3 of 1", None),
+        ] {
+            let mut sight = Sight::new::<Causes>(&[]);
+            sight.lines(&["> LIST", "< INFO p", "< OK"]);
+            let told = format!("> WARN connect ping-timeout p attempt {attempt}");
+            assert_eq!(sight.lines(&[&told, "< OK"]), None);
+            assert_eq!(sight.lines(&["> KILL p"]), expected, "{attempt}");
+        }
     }
 
     #[test]
