@@ -42,6 +42,8 @@ struct Standing {
     down: bool,
     /// Since when all this is known.
     known: Option<Instant>,
+    /// When it last replied.
+    replied: Option<Instant>,
     /// Whether its replies count as lost.
     sabotaged: bool,
     owed: Option<(Instant, Owed)>,
@@ -115,6 +117,7 @@ impl Checks {
         if standing.sabotaged {
             return;
         }
+        standing.replied = Some(at);
         // Attempts may have been seen to fail although it is not known what was before them.
         if standing.failed > 0 || standing.down {
             standing.owed = Some((at, Owed::Recovery));
@@ -191,9 +194,12 @@ impl Checks {
     fn recovered(&mut self, now: &Moment<'_>, peer: &str) -> Verdict {
         let standing = self.of(peer);
         let has_failed = standing.failed > 0 || standing.down;
-        let is_certain = standing
-            .known
-            .is_some_and(|since| since + AT_ONCE < now.at && now.calm.server < since);
+        // A host may be suspended between a reply and the line that tells it, so it must have been
+        // known before that reply.
+        let is_certain = standing.known.is_some_and(|since| {
+            let is_before = standing.replied.is_none_or(|replied| since < replied);
+            is_before && since + AT_ONCE < now.at && now.calm.server < since
+        });
         if !has_failed && is_certain {
             return broken(format!("ping-ok {peer} without a failure before"));
         }
@@ -265,11 +271,13 @@ mod tests {
         format!("> WARN connect ping-timeout p attempt {attempt} of 2")
     }
 
-    /// A host whose peer has answered.
+    /// A host whose peer has answered twice.
     fn up() -> Sight {
         let mut sight = Sight::new::<Checks>(RECORDS);
-        assert_eq!(lines(&mut sight, &ping("c0.0", "ping-ok 1.0")), None);
-        sight.later(10);
+        for tag in ["c0.0", "c0.9"] {
+            assert_eq!(lines(&mut sight, &ping(tag, "ping-ok 1.0")), None);
+            sight.later(10);
+        }
         sight
     }
 
@@ -293,6 +301,14 @@ mod tests {
         assert_eq!(sight.lines(&["> WARN connect ping-ok p"]), None);
         sight.later(60);
         view(|view| assert_eq!(sight.see(Seen::Minute(view)), Ok(())));
+    }
+
+    #[test]
+    fn a_recovery_may_be_from_what_was_before_all_that_is_known() {
+        let mut sight = Sight::new::<Checks>(RECORDS);
+        lines(&mut sight, &ping("c0.0", "ping-ok 1.0"));
+        sight.later(60);
+        assert_eq!(sight.lines(&["> WARN connect ping-ok p"]), None);
     }
 
     /// A host may be suspended between the reply and the line that tells it.

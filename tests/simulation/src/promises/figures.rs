@@ -44,6 +44,11 @@ pub(super) struct Figures {
     peers: BTreeMap<String, Ended>,
     /// The peers of which this core knows nothing from before: it has heard that they are removed.
     forgotten: BTreeSet<String>,
+    /// The tags of pings in flight that were sent before core heard that their peer was added: they
+    /// are of an earlier one, whichever the server has sent them to.
+    earlier: BTreeSet<String>,
+    /// The other tags of pings in flight, with their peers.
+    flying: BTreeMap<String, String>,
     cores: u32,
 }
 
@@ -68,17 +73,32 @@ impl Rule for Figures {
             _ => {}
         }
         match now.fact {
+            Some(Fact::Sent(command)) if command.is_ping() => {
+                if let Some(tag) = &command.tag {
+                    self.flying.insert(tag.clone(), command.word(0).to_owned());
+                }
+            }
             Some(Fact::Ended(command, end)) if command.is_ping() => {
+                let tag = command.tag.as_deref().unwrap_or_default();
+                self.flying.remove(tag);
+                let is_of_earlier = self.earlier.remove(tag);
                 let ended = self.peers.entry(command.word(0).to_owned()).or_default();
                 match end {
-                    End::Reply(millis) => ended.figures.record_reply(*millis),
-                    End::Timeout => ended.figures.record_loss(),
+                    End::Reply(_) | End::Timeout => ended.ever += 1,
                     _ => return Ok(()),
                 }
-                ended.all += 1;
-                ended.ever += 1;
+                if !is_of_earlier {
+                    ended.all += 1;
+                    match end {
+                        End::Reply(millis) => ended.figures.record_reply(*millis),
+                        _ => ended.figures.record_loss(),
+                    }
+                }
             }
             Some(Fact::Note(Note::Add { peer, .. })) => {
+                let of_peer = |(_, name): &(&String, &String)| *name == peer;
+                let before = self.flying.iter().filter(of_peer);
+                self.earlier.extend(before.map(|(tag, _)| tag.clone()));
                 let is_fresh = self.cores == 0 || self.forgotten.contains(peer);
                 let cores = self.cores;
                 let ended = self.peers.entry(peer.clone()).or_default();
@@ -93,7 +113,11 @@ impl Rule for Figures {
                 self.forgotten.insert(peer.clone());
             }
             Some(Fact::Job(_, words)) => self.command(words),
-            Some(Fact::Connected | Fact::Lost) => self.disturbed(),
+            Some(Fact::Connected | Fact::Lost) => {
+                self.flying.clear();
+                self.earlier.clear();
+                self.disturbed();
+            }
             _ => {}
         }
         Ok(())
@@ -175,6 +199,24 @@ mod tests {
         "BGINFO c0.0 ping-ok 1.5",
         "BGOK c0.0",
     ];
+
+    /// The server may read a ping after it has replaced its peer.
+    #[test]
+    fn a_ping_that_was_sent_before_the_peer_was_added_is_of_an_earlier_one() {
+        let mut sight = Sight::new::<Figures>(RECORDS);
+        sight.lines(&["> PING -background c0.0 -timeout 10 p"]);
+        for line in LINES {
+            sight.lines(&[&format!("< {line}")]);
+        }
+        let mut core = joined(RECORDS, &[]);
+        let at = Monotonic(2_000_000_000_000);
+        core.handle(Input::ServerLine(LINES[0].into()), at, &mut Vec::new());
+        let seen = view(|view| {
+            let core = Some(&core);
+            sight.see(Seen::Hour(View { core, ..view }))
+        });
+        assert_eq!(seen, Ok(()));
+    }
 
     /// A core that has heard the first lines, and what is seen of all.
     fn look(core: &mut Machine, heard: usize, ended: usize) -> Verdict {
