@@ -47,6 +47,9 @@ pub(crate) enum Layout {
     DropIn,
     /// Core and helpers each by itself, and started again as the systemd units do.
     Units,
+    /// Core and helpers as services of the systemd of this machine, with what the units of the
+    /// package say of their life. It is for a machine of its own: see packaging/chaos.
+    Systemd,
 }
 
 impl Layout {
@@ -55,7 +58,13 @@ impl Layout {
         match self {
             Layout::DropIn => "drop-in",
             Layout::Units => "units",
+            Layout::Systemd => "systemd",
         }
+    }
+
+    /// Whether one program is the whole service.
+    pub(crate) const fn is_drop_in(self) -> bool {
+        matches!(self, Layout::DropIn)
     }
 }
 

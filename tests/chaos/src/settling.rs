@@ -8,13 +8,11 @@ use std::time::Duration;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::control::ServerLink;
 use connect_runtime::clock;
-use rustix::process::Signal;
 
 use crate::figures::{self, Difference};
 use crate::run::Run;
 use crate::script;
 use crate::world::leftovers;
-use crate::world::processes::signal;
 use crate::world::status::Status;
 
 /// Nothing may have changed for this long: longer than the longest script, and than the time
@@ -173,8 +171,8 @@ pub(crate) fn stop(run: &mut Run) -> Left {
         .map(|(pid, line)| format!("process {pid} still runs: {line}"));
     let mut left: Left = unwatched.collect();
     let pids = world.service.pids();
-    for pid in &pids {
-        signal(*pid, Signal::TERM);
+    if let Err(error) = world.service.end(&world.processes) {
+        left.push(format!("the service cannot be ended: {error:#}"));
     }
     let until = clock::now() + STOP;
     let has_ended = |pid: &i32| world.processes.ended(*pid).is_some();

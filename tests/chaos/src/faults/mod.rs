@@ -201,12 +201,12 @@ impl Plan {
             890..910 => match self.layout {
                 Layout::DropIn => Fault::Upgrade,
                 // Under systemd nobody upgrades like this.
-                Layout::Units => Fault::End(Part::Core),
+                Layout::Units | Layout::Systemd => Fault::End(Part::Core),
             },
             910..920 => match self.layout {
                 // Where `connect` starts the helpers nobody else does.
                 Layout::DropIn => Fault::Kill(Part::Pinger),
-                Layout::Units => Fault::Second(self.between(500, 3_000)),
+                Layout::Units | Layout::Systemd => Fault::Second(self.between(500, 3_000)),
             },
             920..925 => Fault::End(Part::Pinger),
             925..950 => Fault::KillServer(self.between(20, 500)),
@@ -254,7 +254,7 @@ impl Plan {
     fn ended_by_operators(&self) -> Part {
         match self.layout {
             Layout::DropIn => Part::Core,
-            Layout::Units => Part::Scripts,
+            Layout::Units | Layout::Systemd => Part::Scripts,
         }
     }
 

@@ -11,7 +11,6 @@ use super::later::Ending;
 use super::{Run, World};
 use crate::faults::Fault;
 use crate::load::recovery::Death;
-use crate::options::Layout;
 use crate::truth::client;
 use crate::truth::commander::{Command, Commander};
 use crate::world::descriptors;
@@ -142,8 +141,8 @@ impl Run {
 
     fn take_descriptors(&mut self, part: Part, spare: u64, time: Duration) -> bool {
         // What core of the drop-in program starts inherits its limit.
-        let has_helper = part == Part::Scripts
-            || (part == Part::Core && self.world.site.layout == Layout::DropIn);
+        let has_helper =
+            part == Part::Scripts || (part == Part::Core && self.world.site.layout.is_drop_in());
         let pid = self.world.service.pid(part);
         let Some(pid) = pid.filter(|pid| !self.later.will_raise(*pid)) else {
             return false;
@@ -162,7 +161,7 @@ impl Run {
 
     /// Removes the directory of the sockets, in which the drop-in program has the journal too.
     fn remove_runtime(&mut self) -> bool {
-        let has_journal = self.world.site.layout == Layout::DropIn;
+        let has_journal = self.world.site.layout.is_drop_in();
         if has_journal && !self.endanger_journal() {
             return false;
         }

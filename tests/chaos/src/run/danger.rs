@@ -10,7 +10,6 @@
 use rustix::process::Signal;
 
 use super::Run;
-use crate::options::Layout;
 use crate::world::descriptors::have_segment;
 use crate::world::processes::{self, signal};
 use crate::world::service::Part;
@@ -35,7 +34,7 @@ impl Run {
             pid.is_none_or(|pid| self.danger.asked_to_end.contains(&pid))
         };
         let safe = !is_ending(Part::Scripts)
-            && (self.world.site.layout == Layout::Units || !is_ending(Part::Core))
+            && (!self.world.site.layout.is_drop_in() || !is_ending(Part::Core))
             && self.keeps_journal();
         self.danger.lost |= safe;
         safe
@@ -61,8 +60,8 @@ impl Run {
     /// Sends a signal that ends a process, unless the script helper would end with it while only
     /// the helper knows what has run. Whether it was sent.
     pub(super) fn end(&mut self, part: Part, pid: i32, what: Signal) -> bool {
-        let helper_ends = part == Part::Scripts
-            || (part == Part::Core && self.world.site.layout == Layout::DropIn);
+        let helper_ends =
+            part == Part::Scripts || (part == Part::Core && self.world.site.layout.is_drop_in());
         let sent = if !helper_ends || !self.danger.lost {
             signal(pid, what);
             true

@@ -11,4 +11,5 @@ pub(crate) mod processes;
 pub(crate) mod service;
 pub(crate) mod site;
 pub(crate) mod status;
+pub(crate) mod unit;
 pub(crate) mod volume;

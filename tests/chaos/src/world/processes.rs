@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 use std::process::{ChildStdin, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -56,10 +57,16 @@ impl Processes {
         Ok((pid, child.stdin.take()))
     }
 
-    /// How a process ended that was started here; `None` while it runs.
+    /// How a process ended, or that it is gone if others have started it; `None` while it runs.
     pub(crate) fn ended(&self, pid: i32) -> Option<String> {
         let ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        ends.get(&pid).cloned().flatten()
+        match ends.get(&pid) {
+            Some(end) => end.clone(),
+            None => {
+                let is_gone = !Path::new(&format!("/proc/{pid}")).exists();
+                is_gone.then(|| "it is gone".to_owned())
+            }
+        }
     }
 
     fn reap(&self) {

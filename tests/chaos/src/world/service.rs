@@ -9,9 +9,13 @@ use std::time::Duration;
 use connect_ipc::clock::Monotonic;
 use connect_runtime::clock;
 
+use rustix::process::Signal;
+
+use super::guard::MARK;
 use super::leftovers::children;
-use super::processes::Processes;
+use super::processes::{Processes, signal};
 use super::site::Site;
+use super::unit::Unit;
 use crate::options::Layout;
 
 /// The pause before something that has ended is started again: shorter than that of the units, so
@@ -39,6 +43,15 @@ impl Part {
             Part::Scripts => "script helper",
         }
     }
+
+    /// The name of its process. The kernel keeps the first 15 bytes.
+    pub(crate) const fn comm(self) -> &'static str {
+        match self {
+            Part::Core => "connect-core",
+            Part::Pinger => "connect-pinger",
+            Part::Scripts => "connect-ifscrip",
+        }
+    }
 }
 
 /// A process that is to run all the time.
@@ -47,6 +60,27 @@ struct Slot {
     part: Part,
     pid: Option<i32>,
     start_at: Monotonic,
+    /// As which systemd runs it, once it was told to.
+    unit: Option<Unit>,
+}
+
+impl Slot {
+    /// Has systemd run it, and looks which process it has now. Returns what has ended.
+    fn tend_unit(&mut self, site: &Site, processes: &Processes) -> anyhow::Result<Option<String>> {
+        let Some(unit) = self.unit else {
+            let program = command(site, self.part)?;
+            let mark = (MARK, site.directory.as_path());
+            let mut start = Unit(self.part).start(&program, mark, &site.path(site.log(self.part)));
+            processes.start(&mut start)?;
+            self.unit = Some(Unit(self.part));
+            return Ok(None);
+        };
+        let before = self.pid;
+        self.pid = unit.pid(before);
+        let ended = before.filter(|before| self.pid != Some(*before));
+        let name = self.part.name();
+        Ok(ended.map(|pid| format!("{name} (process {pid}) has ended")))
+    }
 }
 
 /// The service.
@@ -64,12 +98,13 @@ impl Service {
     pub(crate) fn new(layout: Layout) -> Self {
         let parts: &[Part] = match layout {
             Layout::DropIn => &[Part::Core],
-            Layout::Units => &[Part::Pinger, Part::Scripts, Part::Core],
+            Layout::Units | Layout::Systemd => &[Part::Pinger, Part::Scripts, Part::Core],
         };
         let slot = |part: &Part| Slot {
             part: *part,
             pid: None,
             start_at: clock::now(),
+            unit: None,
         };
         Service {
             slots: parts.iter().map(slot).collect(),
@@ -82,6 +117,11 @@ impl Service {
     pub(crate) fn tend(&mut self, site: &Site, processes: &Processes) -> anyhow::Result<()> {
         let now = clock::now();
         for slot in &mut self.slots {
+            if site.layout == Layout::Systemd {
+                let ended = slot.tend_unit(site, processes)?;
+                self.ends.extend(ended.map(|text| (now, text)));
+                continue;
+            }
             if let Some(pid) = slot.pid
                 && let Some(end) = processes.ended(pid)
             {
@@ -111,17 +151,26 @@ impl Service {
         if let Some(slot) = self.slots.iter().find(|slot| slot.part == part) {
             return slot.pid;
         }
-        // It is a child of `connect`. The kernel keeps the first 15 bytes of a name.
-        let name = match part {
-            Part::Core => return None,
-            Part::Pinger => "connect-pinger",
-            Part::Scripts => "connect-ifscrip",
-        };
+        // It is a child of `connect`.
+        if part == Part::Core {
+            return None;
+        }
         let is_it = |pid: &i32| {
             let found = fs::read_to_string(format!("/proc/{pid}/comm"));
-            found.is_ok_and(|found| found.trim_end() == name)
+            found.is_ok_and(|found| found.trim_end() == part.comm())
         };
         children(self.pid(Part::Core)?).into_iter().find(is_it)
+    }
+
+    /// Asks all processes to end.
+    pub(crate) fn end(&self, processes: &Processes) -> anyhow::Result<()> {
+        if self.slots.iter().any(|slot| slot.unit.is_some()) {
+            processes.start(&mut Unit::stop_all())?;
+        }
+        for pid in self.pids() {
+            signal(pid, Signal::TERM);
+        }
+        Ok(())
     }
 
     /// All processes that are to end for a stop: those started here, and those replaced.

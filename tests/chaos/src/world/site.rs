@@ -138,18 +138,26 @@ impl Site {
     pub(crate) fn journal(&self) -> PathBuf {
         match self.layout {
             Layout::DropIn => self.runtime().join("scripts"),
-            Layout::Units => self.path(VOLUME).join("journal"),
+            Layout::Units | Layout::Systemd => self.path(VOLUME).join("journal"),
         }
     }
 
     /// Nobody reads the log of a part for so long. Whether somebody did until now.
     pub(crate) fn pause_log(&self, part: Part, time: Duration) -> bool {
-        let log = match (self.layout, part) {
+        // systemd itself writes what its services say into a file.
+        if self.layout == Layout::Systemd {
+            return false;
+        }
+        self.logs.pause(self.log(part), time)
+    }
+
+    /// The log of a part.
+    pub(crate) const fn log(&self, part: Part) -> &'static str {
+        match (self.layout, part) {
             (Layout::DropIn, _) | (_, Part::Core) => CORE_LOG,
-            (Layout::Units, Part::Pinger) => PINGER_LOG,
-            (Layout::Units, Part::Scripts) => SCRIPTS_LOG,
-        };
-        self.logs.pause(log, time)
+            (_, Part::Pinger) => PINGER_LOG,
+            (_, Part::Scripts) => SCRIPTS_LOG,
+        }
     }
 
     fn knows(&self, program: &str, option: &str) -> anyhow::Result<bool> {
@@ -235,7 +243,7 @@ impl Site {
     pub(crate) fn core(&self) -> anyhow::Result<Command> {
         let name = match self.layout {
             Layout::DropIn => "connect",
-            Layout::Units => "connect-core",
+            Layout::Units | Layout::Systemd => "connect-core",
         };
         let mut command = self.program(name, CORE_LOG)?;
         command

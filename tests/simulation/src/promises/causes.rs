@@ -414,6 +414,8 @@ impl Causes {
                 self.open(peer).unreachable = true;
             }
             ["peerdb-update"] if std::mem::take(&mut self.start_up.waits) => {
+                // That it is done is written later.
+                self.start_up.joined = now.at;
                 self.adds_start_up_peers(now);
             }
             ["ping-ok", peer] => {
