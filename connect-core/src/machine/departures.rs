@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
 use connect_ipc::event::Removal;
-use connect_policy::pinging::is_watched;
+use connect_policy::pinging::{is_watched, may_have_left};
 use peerdb::{Database, Record};
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +106,23 @@ impl Departures {
         });
         self.count_losses();
         self.overflow_logged = false;
+    }
+
+    /// There is a first database: the peers that are taken for removed by a command, but may have
+    /// left by what their record says. Returns their names.
+    pub(super) fn may_have_left(&mut self, database: &Database) -> Vec<String> {
+        let mut left = Vec::new();
+        for (name, departure) in &mut self.by_name {
+            let record = database.peer(name).filter(|_| database.is_auto(name));
+            if departure.removal == Removal::Command
+                && record.is_some_and(|it| is_watched(it) && may_have_left(it))
+            {
+                departure.removal = Removal::Left;
+                left.push(name.to_string());
+            }
+        }
+        self.count_losses();
+        left
     }
 
     /// The server has closed the connection.

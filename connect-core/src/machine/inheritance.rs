@@ -49,6 +49,10 @@ pub struct State {
     /// Peers that are gone, with setups that are to be undone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unfinished: Vec<SavedRemains>,
+    /// Runs with this number or a later one were ordered after the state was taken: what earlier
+    /// ones have made for a peer that is not in the state was made for one that is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next_run: Option<RunId>,
 }
 
 /// One peer.
@@ -62,6 +66,10 @@ pub(super) struct PeerState {
         skip_serializing_if = "PeerSetups::are_usual"
     )]
     pub(super) setups: PeerSetups,
+    /// If nothing is certain to have been ordered for the peer: runs with this number or a later
+    /// one are for it. What earlier ones have made was made for an earlier peer of its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<RunId>,
     /// Which of the state's algorithms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) algorithms: Option<usize>,
@@ -207,6 +215,11 @@ impl Inheritance {
         self.started_up = true;
     }
 
+    /// Another server was joined, which has just started.
+    pub(super) fn new_server(&mut self) {
+        self.started_up = false;
+    }
+
     /// What was saved, if it is about the server that is being joined.
     pub(super) fn take(&mut self) -> Option<Inherited> {
         let applies = std::mem::take(&mut self.applies);
@@ -232,6 +245,8 @@ impl Inheritance {
 pub(super) struct Restored {
     /// The run of the server whose peers they were.
     pub(super) run: ServerRun,
+    /// The state's next run.
+    pub(super) next_run: Option<RunId>,
     pub(super) adopted: Vec<(PeerId, AdoptionState)>,
     /// Peers that the pinger is told of when they are adopted.
     pub(super) remembered: Vec<String>,

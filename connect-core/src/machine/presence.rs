@@ -110,7 +110,9 @@ impl Machine {
         };
         // A new core has not adopted the peers yet that an earlier one has watched.
         let is_expected = |record| peer.adoption().is_some() || departure.is_expected(record);
-        if self.database.current.peer(name).is_some_and(is_expected) {
+        let record = self.database.current.peer(name);
+        // Without a database, the first one decides which of them matter.
+        if !self.database.is_there() || record.is_some_and(is_expected) {
             self.peers.departures.note(name, departure);
         }
     }

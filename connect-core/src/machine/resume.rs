@@ -87,7 +87,8 @@ impl Machine {
             .iter()
             .map(|(id, peer)| PeerState {
                 name: peer.name().to_owned(),
-                setups: self.scripts.certain(peer.setups),
+                setups: self.saved_setups(peer),
+                since: self.since(peer),
                 algorithms: peer.algorithms.as_ref().map(&mut place),
                 adoption: match peer.adoption() {
                     Some(adoption) => Some(AdoptionState::of(adoption)),
@@ -98,6 +99,7 @@ impl Machine {
         let unfinished = self.unfinished(&mut place);
         let state = State {
             unfinished,
+            next_run: Some(self.scripts.next_run()),
             boot: self.config.boot.clone(),
             started_up: self.inheritance.started_up(),
             algorithms,
@@ -159,6 +161,7 @@ impl Machine {
                 "using the database that the last core used, until the file can be read"
             );
         }
+        let next_run = state.next_run;
         self.restore_unfinished(state.unfinished, &state.algorithms);
         for run in state.failed_scripts {
             self.scripts.failures.remember(run);
@@ -179,13 +182,14 @@ impl Machine {
             if self.peers.find(&saved.name).is_some() {
                 // This core has seen that it was added, when it was not yet certain which server
                 // this is.
+                self.restore_replaced(&saved, &state.algorithms);
                 continue;
             }
             let record = self.database.current.peer(&saved.name).cloned();
-            let algorithms = saved
-                .algorithms
-                .and_then(|place| state.algorithms.get(place))
-                .map(|list| self.peers.share_algorithms(list.clone()));
+            let algorithms = self.saved_algorithms(saved.algorithms, &state.algorithms);
+            if let Some(since) = saved.since {
+                self.scripts.recovery.expected(&saved.name, since);
+            }
             let id = self.peers.insert(&saved.name, record, self.now);
             if let Some(peer) = self.peers.get_mut(id) {
                 peer.setups = saved.setups;
@@ -196,6 +200,7 @@ impl Machine {
         }
         self.inheritance.keep(Restored {
             run,
+            next_run,
             adopted,
             remembered: Vec::new(),
         });

@@ -73,6 +73,11 @@ impl Machine {
         self.revive_absent(PeerId(self.additions.revivals.len() as u64), name);
     }
 
+    /// The other host of a peer may have ended the connection before there was a database.
+    pub(in crate::machine) fn revive_left(&mut self, name: &str) {
+        self.revive_unstarted(name);
+    }
+
     /// A peer that did not answer was to be added at another address, and could not be. If it was
     /// removed for that, and its record asks for it, it is added again after a pause.
     pub(in crate::machine) fn revive_moved(&mut self, id: PeerId, name: &str) {

@@ -146,6 +146,10 @@ impl Machine {
 
     /// What `ifup` needs is known.
     pub(in crate::machine) fn apply_ifup(&mut self, id: PeerId, name: &str) {
+        if self.comes_too_early(id) {
+            let failure = vec!["peer-not-ready".to_owned(), name.to_owned()];
+            return self.change_applied(name, Some(failure));
+        }
         let next = self.scripts.next_run();
         if let Some(applying) = &mut self.additions.applying
             && let Some(begun) = applying.under_way.get_mut(name)

@@ -13,6 +13,9 @@ impl Machine {
     pub(in crate::machine) fn first_database_begins(&mut self) -> Waiting {
         let mut waiting = std::mem::take(&mut self.inheritance.waiting);
         self.restore_revivals(std::mem::take(&mut waiting.revivals));
+        for name in self.peers.departures.may_have_left(&self.database.current) {
+            self.revive_left(&name);
+        }
         if let Some(restored) = &mut waiting.restored {
             self.remember_restored(restored);
         }

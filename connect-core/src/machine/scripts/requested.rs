@@ -104,7 +104,7 @@ impl Machine {
     /// Whether a script cannot be run yet: those that the service itself will run come first, and
     /// an operator's `ifup` must not count as one of them. This lasts only until the server has
     /// answered a question, or the script helper has said what it keeps.
-    fn comes_too_early(&self, id: PeerId) -> bool {
+    pub(in crate::machine) fn comes_too_early(&self, id: PeerId) -> bool {
         self.peers.get(id).is_some_and(|peer| {
             let is_due = peer.setups.get(Pair::Interface) == Progress::Due;
             is_due || self.scripts.recovery.is_pending(peer.name())

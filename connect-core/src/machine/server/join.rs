@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_ipc::PeerId;
 use connect_ipc::event::{DownReason, EventKind, Removal};
+use connect_ipc::{PeerId, RunId};
 use tripe_admin::Failure;
 use tripe_admin::session::{Refused, Session};
 
@@ -227,6 +227,9 @@ impl Machine {
         self.forget_replaced(&replaced, restored.as_mut());
         let listing = self.interpret_list(first, &stage, &names, restored.as_ref());
         let fresh = listing.is_fresh(self.inheritance.started_up());
+        if matches!(listing, Listing::Rejoin { new_server: true }) {
+            self.inheritance.new_server();
+        }
         if matches!(listing, Listing::Succession) {
             // The other program has done the work of `--startup`.
             self.inheritance.set_started_up();
@@ -239,7 +242,8 @@ impl Machine {
         if let Some(restored) = &mut restored {
             self.remember_restored(restored);
         }
-        self.take_over(names, listing, &replaced);
+        let absent_until = restored.as_ref().and_then(|restored| restored.next_run);
+        self.take_over(names, listing, &replaced, absent_until);
         if let Some(restored) = restored {
             self.restore_adoptions(restored);
         }
@@ -315,8 +319,15 @@ impl Machine {
         }
     }
 
-    /// Adopts and configures the peers that the server has.
-    fn take_over(&mut self, names: Vec<String>, listing: Listing, replaced: &Replaced) {
+    /// Adopts and configures the peers that the server has. Those that an earlier core did not have
+    /// have come after the run `absent_until`, if there is one.
+    fn take_over(
+        &mut self,
+        names: Vec<String>,
+        listing: Listing,
+        replaced: &Replaced,
+        absent_until: Option<RunId>,
+    ) {
         let newcomers = listing.newcomers(self.config.startup);
         let resumed = matches!(listing, Listing::Resumption);
         let of_new_server = matches!(listing, Listing::Rejoin { new_server: true });
@@ -338,10 +349,16 @@ impl Machine {
             self.note_return(&name);
             let record = self.database.current.peer(&name).cloned();
             let id = self.peers.insert(&name, record, self.now);
+            // One that has come before our eyes is not found.
+            let has_come = replaced.has(&name);
             if let Some(peer) = self.peers.get_mut(id) {
-                peer.setups = PeerSetups::of_presence(newcomers);
+                let progress = if has_come { Progress::Due } else { newcomers };
+                peer.setups = PeerSetups::of_presence(progress);
             }
-            self.reconcile_listed(id, false);
+            if let Some(by) = absent_until.filter(|_| !has_come) {
+                self.scripts.recovery.expected(&name, by);
+            }
+            self.reconcile_listed(id, has_come);
             self.server.questions.add(id);
             adopted.push(id);
         }

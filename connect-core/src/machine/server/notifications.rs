@@ -38,11 +38,17 @@ impl Machine {
                     address: address.to_string(),
                 });
                 if let Some(id) = self.peers.find(&peer) {
+                    let old = self.peers.get(id).and_then(|it| it.address.clone());
+                    if let Some(old) = old {
+                        let recovery = &mut self.scripts.recovery;
+                        recovery.readdressed(&peer, &old, &address.to_string());
+                    }
                     self.peers.set_address(id, &address);
                 }
                 self.peer_moved(&peer);
             }
-            Note::NewIfname { peer, new, .. } => {
+            Note::NewIfname { peer, old, new } => {
+                self.scripts.recovery.renamed(&peer, &old, &new);
                 if let Some(peer) = self.peers.named_mut(&peer) {
                     peer.ifname = Some(new.into());
                 }

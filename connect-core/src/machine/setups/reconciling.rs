@@ -87,7 +87,9 @@ impl Machine {
             return;
         }
         let now = if another { Now::Another } else { Now::Same };
-        let remains = is_kept.then(|| Remains::of(peer));
+        // Without a database it is not known which scripts there are.
+        let may_be_kept = is_kept || !self.database.is_there();
+        let remains = may_be_kept.then(|| Remains::of(peer));
         let past = peer.setups.pasts();
         self.scripts.recovery.listed(&name, past, remains, now);
         if let Some(peer) = self.peers.get_mut(id)
@@ -154,6 +156,7 @@ impl Machine {
         {
             self.scripts.failures.peer_removed(name);
         }
+        self.note_only_undoing(name);
         let (cause, mut told) = self.scripts.recovery.decided(name);
         let (mut makes, mut has_moved) = (Vec::new(), false);
         // As for a peer that is removed: `disconnect` before `ifdown`.
@@ -196,16 +199,38 @@ impl Machine {
         }
     }
 
+    /// For a peer that has come and gone before its record was known: if the record has only the
+    /// script that undoes, that is run.
+    fn note_only_undoing(&mut self, name: &str) {
+        let record = self.database.current.peer(name);
+        let made = Pair::OF_PRESENCE.map(|pair| (pair, at_first(record, pair)));
+        let made = made.into_iter();
+        for (pair, progress) in made.filter(|(_, progress)| *progress == Progress::Made) {
+            self.scripts.recovery.set_due(name, pair, progress);
+        }
+    }
+
     /// Whether what is to be decided for a peer depends on its record, which only the database has.
-    /// What the script helper keeps of a setup is enough to undo it.
+    /// To undo a setup, the record with which it was made is enough.
     fn needs_record(&self, name: &str, nows: ByPair<Now>) -> bool {
         let recovery = &self.scripts.recovery;
         let cause = recovery.cause(name);
+        let remains = cause.and_then(|cause| cause.remains.as_ref());
         Pair::ALL.into_iter().any(|pair| {
-            let told = recovery.told(name, pair);
-            let decision = decide(past(told, cause, pair), *nows.get(pair));
-            let is_kept = matches!(told, Some(SetupState::Made(_)));
-            (decision.make && pair != Pair::Hooks) || (decision.undo && !is_kept)
+            let (told, now) = (recovery.told(name, pair), *nows.get(pair));
+            let past = past(told, cause, pair);
+            let decision = decide(past, now);
+            let is_kept = match told {
+                Some(SetupState::Made(made)) => !made.record.is_empty(),
+                _ => remains.is_some_and(|remains| remains.record.is_some()),
+            };
+            // Where there was no script, nothing was made.
+            let had_none = told.is_none()
+                && remains.is_some_and(|it| it.setups.get(pair) == Progress::NoScript);
+            // The record may have only the script that undoes.
+            let may_be_made = past == Past::Due && now == Now::Absent;
+            (decision.make && pair != Pair::Hooks)
+                || ((decision.undo || may_be_made) && !is_kept && !had_none)
         })
     }
 
@@ -240,12 +265,13 @@ impl Machine {
                     let made = told.made;
                     let run = (made.server, self.server.listed_run());
                     let is_other_run = matches!(run, (Some(a), Some(b)) if a != b);
-                    !is_other_run && self.has_stayed(peer, &made.interface, &made.address)?
+                    !is_other_run
+                        && self.has_stayed(peer, &made.interface, &made.address, Some(made))?
                 }
                 (None, Some(remains)) => {
                     let interface = remains.ifname.as_deref().unwrap_or_default();
                     let address = remains.address.as_deref().unwrap_or_default();
-                    self.has_stayed(peer, interface, address)?
+                    self.has_stayed(peer, interface, address, None)?
                 }
                 (None, None) => true,
             };
@@ -257,8 +283,14 @@ impl Machine {
     }
 
     /// Whether a peer has the interface and the address that it had; `None` if they are not known
-    /// yet. A part that was not known then is ignored.
-    fn has_stayed(&self, peer: &Peer, interface: &str, address: &str) -> Option<bool> {
+    /// yet. A part that was not known then is ignored. Without a record, the one in `made` counts.
+    fn has_stayed(
+        &self,
+        peer: &Peer,
+        interface: &str,
+        address: &str,
+        made: Option<&Made>,
+    ) -> Option<bool> {
         if interface.is_empty() && address.is_empty() {
             return Some(true);
         }
@@ -272,7 +304,9 @@ impl Machine {
         let interface_stayed = has(&peer.ifname, interface)
             || self.scripts.recovery.was_active(peer.name())
             || self.scripts.is_interface_active(peer.name());
-        let is_mobile = peer.record.as_ref().is_some_and(|it| it.flag("mobile"));
+        let noted = || Some(Record::new(peer.name(), made?.record.iter().cloned()));
+        let record = peer.record.clone().or_else(noted);
+        let is_mobile = record.is_some_and(|it| it.flag("mobile"));
         Some(interface_stayed && (is_mobile || has(&peer.address, address)))
     }
 

@@ -11,7 +11,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::setup::{ByPair, Made, Pair, SetupKey, SetupPage, SetupState};
+use connect_ipc::setup::{ByPair, Made, Pair, Setup, SetupKey, SetupPage, SetupState};
 
 use super::decision::{Now, Past};
 use super::progress::Progress;
@@ -55,6 +55,11 @@ impl Cause {
         };
         self.now == Now::Another && !is_later
     }
+
+    /// If the server has another peer than the one that was set up: who has seen that.
+    fn another_since(&self) -> Option<Gone> {
+        (self.now == Now::Another).then(|| self.gone.unwrap_or(Gone::Here))
+    }
 }
 
 /// A setup that the script helper has sent, and that was made.
@@ -78,9 +83,18 @@ pub(in crate::machine) struct Recovery {
     /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
     /// have renamed the interface while core was not connected.
     active: HashSet<String>,
+    /// Where peers were that have moved before the script helper has sent everything.
+    moves: BTreeMap<String, Before>,
     /// The last peer with a decision, while core goes through all peers.
     sweep: Option<String>,
     sweeping: bool,
+}
+
+/// The interface and the address that a peer had, if it has another one now.
+#[derive(Clone, Debug, Default)]
+struct Before {
+    interface: Option<String>,
+    address: Option<String>,
 }
 
 impl Recovery {
@@ -116,14 +130,32 @@ impl Recovery {
     /// The script helper has sent a page. Returns the setup after which the next one must begin.
     pub(super) fn take(&mut self, page: SetupPage) -> Option<SetupKey> {
         let last = page.setups.last().map(|setup| setup.key.clone());
-        let setups = page.setups.into_iter();
-        self.told
-            .extend(setups.map(|it| (it.key, (it.state, it.number))));
+        for mut setup in page.setups {
+            self.apply_moves(&mut setup);
+            let told = (setup.state, setup.number);
+            self.told.insert(setup.key, told);
+        }
         if page.more && last.is_some() {
             return last;
         }
         self.known = true;
+        self.moves.clear();
         None
+    }
+
+    /// What has changed since is not what a peer is recognized by.
+    fn apply_moves(&self, setup: &mut Setup) {
+        if let Some(before) = self.moves.get(&setup.key.peer)
+            && let SetupState::Made(made) = &mut setup.state
+        {
+            let made = Arc::make_mut(made);
+            if before.interface.as_ref() == Some(&made.interface) {
+                made.interface.clear();
+            }
+            if before.address.as_ref() == Some(&made.address) {
+                made.address.clear();
+            }
+        }
     }
 
     /// An interface script of this peer had not ended when a script helper connected.
@@ -181,9 +213,76 @@ impl Recovery {
 
     /// The peers that are gone and for which nothing was decided yet.
     pub(super) fn gone(&self) -> impl Iterator<Item = (&String, &Remains, Gone)> {
+        let gone = |cause: &Cause| cause.gone.or_else(|| cause.another_since());
         self.causes
             .iter()
-            .filter_map(|(name, cause)| Some((name, cause.remains.as_ref()?, cause.gone?)))
+            .filter_map(move |(name, cause)| Some((name, cause.remains.as_ref()?, gone(cause)?)))
+    }
+
+    /// If the server has another peer of this name than the one that was set up: who has seen that.
+    pub(super) fn another_since(&self, name: &str) -> Option<Gone> {
+        self.causes.get(name)?.another_since()
+    }
+
+    /// The server has renamed the interface of a peer.
+    pub(in crate::machine) fn renamed(&mut self, name: &str, old: &str, new: &str) {
+        self.follow(name, |made| &mut made.interface, old, new);
+        if !self.known {
+            let before = self.moves.entry(name.to_owned()).or_default();
+            before.interface.get_or_insert_with(|| old.to_owned());
+        }
+    }
+
+    /// A peer has another address now.
+    pub(in crate::machine) fn readdressed(&mut self, name: &str, old: &str, new: &str) {
+        self.follow(name, |made| &mut made.address, old, new);
+        if !self.known {
+            let before = self.moves.entry(name.to_owned()).or_default();
+            before.address.get_or_insert_with(|| old.to_owned());
+        }
+    }
+
+    /// Where the script helper has sent the old value, it is the new one now.
+    fn follow(
+        &mut self,
+        name: &str,
+        value: impl Fn(&mut Made) -> &mut String,
+        old: &str,
+        new: &str,
+    ) {
+        for pair in Pair::ALL {
+            if let Some((SetupState::Made(made), _)) = self.told.get_mut(&key(name, pair)) {
+                let value = value(Arc::make_mut(made));
+                if value == old {
+                    new.clone_into(value);
+                }
+            }
+        }
+    }
+
+    /// If a peer is gone for which a setup was due: it has this progress after all.
+    pub(super) fn set_due(&mut self, name: &str, pair: Pair, progress: Progress) {
+        if let Some(cause) = self.causes.get_mut(name)
+            && cause.gone.is_some()
+            && let Some(remains) = &mut cause.remains
+            && remains.setups.get(pair) == Progress::Due
+        {
+            remains.setups.set(pair, progress);
+            *cause.past.get_mut(pair) = progress.past();
+        }
+    }
+
+    /// An earlier core has seen this peer come, and no run before `by` is for it.
+    pub(in crate::machine) fn expected(&mut self, name: &str, by: RunId) {
+        self.causes.entry(name.to_owned()).or_insert(Cause {
+            past: ByPair::of(|pair| match pair {
+                Pair::Hooks => Past::Nothing,
+                Pair::Interface | Pair::Connection => Past::Due,
+            }),
+            remains: None,
+            now: Now::Another,
+            gone: Some(Gone::Earlier { by }),
+        });
     }
 
     /// What is known for the decision about a peer, if that is not made yet.
@@ -234,10 +333,13 @@ impl Recovery {
         remains: Option<Remains>,
         now: Now,
     ) {
+        if now == Now::Another {
+            self.moves.remove(name);
+        }
         match self.causes.get_mut(name) {
             Some(cause) if now == Now::Another => {
                 cause.now = now;
-                cause.gone = cause.gone.map(|_| Gone::Here);
+                cause.gone = Some(Gone::Here);
             }
             // `past` and `remains` stay as they were noted first; only `Another` replaces `now`.
             Some(_) => {}
@@ -255,6 +357,7 @@ impl Recovery {
 
     /// A peer was removed that core knew.
     pub(super) fn removed(&mut self, name: &str, past: ByPair<Past>, remains: Remains) {
+        self.moves.remove(name);
         let cause = self.causes.entry(name.to_owned()).or_insert(Cause {
             past,
             remains: None,
@@ -279,7 +382,7 @@ impl Recovery {
     }
 
     /// An earlier core has known that a peer was removed, and may have ordered runs with the number
-    /// `by` or a later one since. What this core has seen itself is later.
+    /// `by` or a later one since. What this core has seen itself (`Here`) is later.
     pub(super) fn inherited(
         &mut self,
         name: &str,
@@ -287,11 +390,15 @@ impl Recovery {
         remains: Remains,
         by: RunId,
     ) {
-        let has_seen = self.causes.contains_key(name);
+        let before = self.causes.get(name).map(|cause| cause.gone);
         self.removed(name, past, remains);
-        if let Some(cause) = self.causes.get_mut(name)
-            && !has_seen
-        {
+        let by = match before {
+            None => by,
+            // Of a peer that came and went more than once.
+            Some(Some(Gone::Earlier { by: before })) => before.max(by),
+            Some(Some(Gone::Here) | None) => return,
+        };
+        if let Some(cause) = self.causes.get_mut(name) {
             cause.gone = Some(Gone::Earlier { by });
         }
     }

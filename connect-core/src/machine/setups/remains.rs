@@ -38,6 +38,23 @@ impl Remains {
         }
     }
 
+    /// What an earlier core has left of a peer.
+    pub(super) const fn left(
+        setups: PeerSetups,
+        record: Option<Record>,
+        algorithms: Option<Algorithms>,
+    ) -> Self {
+        Remains {
+            setups,
+            record,
+            in_use: None,
+            algorithms,
+            ifname: None,
+            address: None,
+            occasion: None,
+        }
+    }
+
     /// The keys and values of its record, for the next core.
     pub(super) fn record_pairs(&self) -> Option<Vec<(String, String)>> {
         let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());

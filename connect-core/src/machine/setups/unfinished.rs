@@ -12,8 +12,8 @@ use super::progress::{PeerSetups, Progress};
 use super::recovery::Gone;
 use super::remains::Remains;
 use crate::machine::Machine;
-use crate::machine::inheritance::SavedRemains;
-use crate::machine::peers::Algorithms;
+use crate::machine::inheritance::{PeerState, SavedRemains};
+use crate::machine::peers::{Algorithms, Peer};
 use crate::machine::scripts::Scripts;
 
 impl Scripts {
@@ -90,20 +90,61 @@ impl Machine {
         algorithms: &[Vec<(String, String)>],
     ) {
         for saved in left {
-            let list = saved.algorithms.and_then(|place| algorithms.get(place));
-            let list = list.map(|list| self.peers.share_algorithms(list.clone()));
-            let remains = Remains {
-                setups: saved.setups,
-                record: self.record_left(&saved),
-                in_use: None,
-                algorithms: list,
-                ifname: None,
-                address: None,
-                occasion: None,
-            };
+            let list = self.saved_algorithms(saved.algorithms, algorithms);
+            let remains = Remains::left(saved.setups, self.record_left(&saved), list);
             let past = saved.setups.pasts();
             let recovery = &mut self.scripts.recovery;
             recovery.inherited(&saved.name, past, remains, saved.gone_by);
         }
+    }
+
+    /// An earlier core has left a peer in whose place this core has seen another one come.
+    pub(in crate::machine) fn restore_replaced(
+        &mut self,
+        saved: &PeerState,
+        algorithms: &[Vec<(String, String)>],
+    ) {
+        let list = self.saved_algorithms(saved.algorithms, algorithms);
+        let record = self.database.current.peer(&saved.name).cloned();
+        let remains = Remains::left(saved.setups, record, list);
+        let past = saved.setups.pasts();
+        self.scripts.recovery.removed(&saved.name, past, remains);
+    }
+
+    /// The algorithms at a place of the state's list.
+    pub(in crate::machine) fn saved_algorithms(
+        &mut self,
+        place: Option<usize>,
+        algorithms: &[Vec<(String, String)>],
+    ) -> Option<Algorithms> {
+        let list = algorithms.get(place?)?;
+        Some(self.peers.share_algorithms(list.clone()))
+    }
+
+    /// The progress of a peer's setups, for the next core. If the peer is another one than the one
+    /// that was set up, that one's is saved as unfinished.
+    pub(in crate::machine) fn saved_setups(&self, peer: &Peer) -> PeerSetups {
+        if self.scripts.recovery.another_since(peer.name()).is_some() {
+            return PeerSetups::of_presence(Progress::Due);
+        }
+        self.scripts.certain(peer.setups)
+    }
+
+    /// The first run that is for this peer, if none is certain to have been ordered.
+    pub(in crate::machine) fn since(&self, peer: &Peer) -> Option<RunId> {
+        let next = self.scripts.next_run();
+        match self.scripts.recovery.another_since(peer.name()) {
+            Some(Gone::Earlier { by }) => return Some(by),
+            Some(Gone::Here) => return Some(next),
+            None => {}
+        }
+        let certain = self.scripts.certain(peer.setups);
+        let is_due = |pair| certain.get(pair) == Progress::Due;
+        let ordered = Pair::OF_PRESENCE.map(|pair| match peer.setups.get(pair) {
+            Progress::Ordered { first, .. } => first,
+            _ => next,
+        });
+        let is_open = Pair::OF_PRESENCE.into_iter().all(is_due);
+        is_open.then(|| ordered.into_iter().min().unwrap_or(next))
     }
 }
