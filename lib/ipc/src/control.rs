@@ -226,9 +226,9 @@ impl Reply {
 pub enum ServerLink {
     /// The server is unreachable; core tries again and again.
     Down,
-    /// Connected, but the service is not claimed yet.
+    /// Connected, but the server has not listed its peers yet.
     Joining,
-    /// Connected and claimed.
+    /// The service is claimed, and the server has listed its peers.
     Up,
 }
 
