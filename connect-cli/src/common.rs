@@ -51,7 +51,7 @@ pub(crate) struct CommonOptions {
     )]
     pub(crate) hosts: Vec<String>,
     /// The tripe server's administration socket [default: $TRIPESOCK, else tripesock in the
-    /// configuration directory].
+    /// configuration directory if that is there, else /var/run/tripesock].
     #[arg(short, long, value_name = "SOCKET", global = true)]
     pub(crate) admin_socket: Option<PathBuf>,
     /// The configuration directory, where the server's socket and the service's database are found

@@ -38,7 +38,7 @@ impl From<PingChoice> for PingKind {
 #[derive(Args, Clone, Debug)]
 pub struct CoreOptions {
     /// The tripe server's administration socket [default: $TRIPESOCK, else tripesock in the
-    /// configuration directory].
+    /// configuration directory if that is there, else /var/run/tripesock].
     #[arg(short = 'a', long = "admin-socket", value_name = "SOCKET")]
     pub socket: Option<PathBuf>,
     /// Change to this directory first; other file names are relative to it [default: $TRIPEDIR,

@@ -23,7 +23,7 @@ use crate::output::report::{CommandReport, PingReport};
 use crate::output::text;
 use crate::output::{Output, SCHEMA};
 
-/// Ping a peer now, through its tunnel
+/// Ping a peer now, as checks do
 #[derive(Args, Debug)]
 #[command(after_help = "\
     The service makes the next check of the peer at once. So each ping counts in its figures, \

@@ -96,13 +96,20 @@ impl LastRuns {
 /// The last run of each script of a peer that failed; if none did, the peer's last run.
 fn last_runs(peer: &PeerStatus, detail: PeerDetail) -> Vec<RecentScript> {
     if peer.scripts.failed.is_empty() {
-        return detail.recent.into_iter().next_back().into_iter().collect();
+        return last_success(detail.recent).into_iter().collect();
     }
     let failed = peer.scripts.failed.iter().filter_map(|failed| {
         let mut runs = detail.recent.iter().rev();
         runs.find(|run| run.kind == failed.kind).cloned()
     });
     failed.collect()
+}
+
+/// The last run, if it succeeded. A failure that does not count any more, since the peer was added
+/// again or its record names no such script, is nothing to correct.
+fn last_success(recent: Vec<RecentScript>) -> Option<RecentScript> {
+    let last = recent.into_iter().next_back();
+    last.filter(|run| run.end.failure().is_none())
 }
 
 fn report(peer: &str, run: &RecentScript, section: &mut Section<'_>) {
@@ -206,5 +213,24 @@ fn report_long(peer: &str, script: &LongScript, section: &mut Section<'_>) {
                  of other peers: connect-ifscripts runs at most {option} at a time"
             ),
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_does_not_count_any_more_is_not_reported() {
+        let run = |end| RecentScript {
+            kind: ScriptKind::Ifup,
+            end,
+            ago: 7,
+            output: Vec::new(),
+        };
+        let (good, bad) = (run(Ended::Exited(0)), run(Ended::Exited(1)));
+        assert!(last_success(vec![bad.clone(), good.clone()]).is_some());
+        assert!(last_success(vec![good, bad]).is_none());
+        assert!(last_success(Vec::new()).is_none());
     }
 }

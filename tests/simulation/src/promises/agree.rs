@@ -41,8 +41,8 @@ struct Peer {
     ordered: ByPair<Option<RunId>>,
     /// When the server has added it last.
     added: Option<Instant>,
-    /// Whether core heard of that.
-    heard: bool,
+    /// When core heard of that.
+    heard: Option<Instant>,
 }
 
 /// The scripts of all peers since the boot of the host.
@@ -89,7 +89,7 @@ impl Rule for Agree {
                 let note = Note::from_words(tripe_admin::Words::new(&line[5..]));
                 if let Note::Add { peer, .. } = note {
                     let known = self.of(&peer);
-                    (known.added, known.heard) = (Some(now.at), false);
+                    (known.added, known.heard) = (Some(now.at), None);
                 }
             }
             Seen::Ordered(run) if run.setup.is_some() => {
@@ -133,7 +133,7 @@ impl Rule for Agree {
             _ => {}
         }
         match now.fact {
-            Some(Fact::Note(Note::Add { peer, .. })) => self.of(peer).heard = true,
+            Some(Fact::Note(Note::Add { peer, .. })) => self.of(peer).heard = Some(now.at),
             Some(Fact::Connected) => {
                 // A core that has begun since then knows nothing that is of use here.
                 self.unaware |= self.cores > 0 && self.met != self.servers;
@@ -215,7 +215,9 @@ impl Agree {
             let around = added - MOMENT..=added + MOMENT;
             self.deaths.range(around).next().is_some()
         };
-        let unseen = !peer.heard || peer.added.is_none_or(in_a_moment);
+        let unseen = [peer.added, peer.heard]
+            .into_iter()
+            .any(|at| at.is_none_or(in_a_moment));
         if is_there && unseen && !now.records.startup && (self.unaware || self.cores == 0) {
             return Ok(());
         }

@@ -71,6 +71,12 @@ impl Rule for Revived {
                 self.unreachable.remove(peer);
                 self.owed.remove(peer);
             }
+            // Somebody else has added it while core was not there.
+            Some(Fact::Info(command, words)) if command.verb == "LIST" => {
+                if let Some(peer) = words.first() {
+                    self.owed.remove(peer);
+                }
+            }
             // The server still has the peer, or has not had it any more.
             Some(Fact::Ended(command, End::Failed(_))) if command.verb == "KILL" => {
                 self.owed.remove(command.word(0));
