@@ -135,7 +135,8 @@ pub(crate) enum Shortcut {
     ListActive(PlainOptions),
     /// Make the service believe that a peer does not answer, to test what happens then
     #[command(after_help = "\
-        To connect it again, use kick.\n\n\
+        Its next check fails, and each of its attempts counts as a ping without a reply. A peer \
+        with connect or knock is then reconnected; any other is removed.\n\n\
         Examples:\n\
         \x20 connect-cli sabotage alice")]
     Sabotage {
