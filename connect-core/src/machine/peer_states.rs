@@ -120,8 +120,9 @@ impl Machine {
         let state = self.absent_state(record, name, auto)?;
         let departure = self.peers.departures.get(name);
         let gone = |departure: &Departure| self.now.since(departure.at).as_secs();
-        // If a peer with `auto` is absent, an attempt to add it may have just failed again.
-        let is_tried = state == PeerState::Adding || auto && state == PeerState::Absent;
+        // If a peer with `auto` is absent or gone, an attempt to add it may have just failed again.
+        let is_gone = matches!(state, PeerState::Absent | PeerState::Gone);
+        let is_tried = state == PeerState::Adding || auto && is_gone;
         let tried = self.additions.attempts.since(name).filter(|_| is_tried);
         let tried = tried.map(|since| self.now.since(since).as_secs());
         Some(PeerStatus {
@@ -133,7 +134,7 @@ impl Machine {
             address: departure
                 .and_then(|departure| departure.address.as_deref())
                 .map(str::to_owned),
-            age: departure.map_or_else(|| tried.unwrap_or(0), gone),
+            age: departure.map(gone).max(tried).unwrap_or(0),
             connection: ConnectionStatus {
                 removal: departure.map(|departure| departure.removal),
                 pending: self.pending(name, state, None),

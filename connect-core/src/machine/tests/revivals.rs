@@ -86,6 +86,22 @@ fn waits(rig: &mut Rig) -> Option<u64> {
 }
 
 #[test]
+fn a_peer_that_is_added_again_and_again_is_gone_since_the_first_attempt() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    let mut age = 0;
+    for seq in 2..5 {
+        rig.wait(seconds(60));
+        is_added(&mut rig);
+        dies(&mut rig, seq);
+        let row = row(&mut rig);
+        assert_eq!(row.state, PeerState::Gone);
+        assert!(row.age >= age, "{} after {age}", row.age);
+        age = row.age + 30;
+    }
+}
+
+#[test]
 fn a_peer_that_cannot_be_added_where_it_has_moved_is_added_again_after_a_pause() {
     let named = [
         ("peer", "INET hub.example.com 4070"),
