@@ -36,6 +36,9 @@ pub(super) struct Departure {
     /// Whether it had answered since it was added or found.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) has_answered: bool,
+    /// Whether there was no database that could say whether the peer may have left.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) undecided: bool,
 }
 
 impl Departure {
@@ -108,13 +111,14 @@ impl Departures {
         self.overflow_logged = false;
     }
 
-    /// There is a first database: the peers that are taken for removed by a command, but may have
-    /// left by what their record says. Returns their names.
+    /// There is a database, which may say that peers have left that were taken for removed by a
+    /// command without one. Returns their names.
     pub(super) fn may_have_left(&mut self, database: &Database) -> Vec<String> {
         let mut left = Vec::new();
         for (name, departure) in &mut self.by_name {
             let record = database.peer(name).filter(|_| database.is_auto(name));
-            if departure.removal == Removal::Command
+            if std::mem::take(&mut departure.undecided)
+                && departure.removal == Removal::Command
                 && record.is_some_and(|it| is_watched(it) && may_have_left(it))
             {
                 departure.removal = Removal::Left;
@@ -183,6 +187,7 @@ mod tests {
             removal,
             address: None,
             has_answered: true,
+            undecided: false,
         }
     }
 

@@ -107,6 +107,7 @@ impl Machine {
             address: peer.address.clone(),
             has_answered: peer.outcome.told.is_up()
                 || peer.adoption().is_some_and(Adoption::has_answered),
+            undecided: !self.database.is_there(),
         };
         // A new core has not adopted the peers yet that an earlier one has watched.
         let is_expected = |record| peer.adoption().is_some() || departure.is_expected(record);

@@ -174,6 +174,7 @@ impl Machine {
         }
         if self.database.is_there() {
             self.restore_revivals(state.revivals);
+            self.decide_departures();
         } else {
             self.inheritance.waiting.revivals = state.revivals;
         }

@@ -13,13 +13,18 @@ impl Machine {
     pub(in crate::machine) fn first_database_begins(&mut self) -> Waiting {
         let mut waiting = std::mem::take(&mut self.inheritance.waiting);
         self.restore_revivals(std::mem::take(&mut waiting.revivals));
-        for name in self.peers.departures.may_have_left(&self.database.current) {
-            self.revive_left(&name);
-        }
+        self.decide_departures();
         if let Some(restored) = &mut waiting.restored {
             self.remember_restored(restored);
         }
         waiting
+    }
+
+    /// Adds peers again that may have left while there was no database.
+    pub(in crate::machine) fn decide_departures(&mut self) {
+        for name in self.peers.departures.may_have_left(&self.database.current) {
+            self.revive_left(&name);
+        }
     }
 
     /// The peers that the database has are adopted.

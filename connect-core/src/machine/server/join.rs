@@ -349,8 +349,9 @@ impl Machine {
             self.note_return(&name);
             let record = self.database.current.peer(&name).cloned();
             let id = self.peers.insert(&name, record, self.now);
-            // One that has come before our eyes is not found.
-            let has_come = replaced.has(&name);
+            // One that has come before our eyes is not found. A predecessor that lived until we
+            // claimed the service has seen it too, and has set it up.
+            let has_come = replaced.has(&name) && !matches!(listing, Listing::Succession);
             if let Some(peer) = self.peers.get_mut(id) {
                 let progress = if has_come { Progress::Due } else { newcomers };
                 peer.setups = PeerSetups::of_presence(progress);

@@ -93,8 +93,8 @@ pub(in crate::machine) struct Recovery {
 /// The interface and the address that a peer had, if it has another one now.
 #[derive(Clone, Debug, Default)]
 struct Before {
-    interface: Option<String>,
-    address: Option<String>,
+    interface: Option<(String, String)>,
+    address: Option<(String, String)>,
 }
 
 impl Recovery {
@@ -149,11 +149,15 @@ impl Recovery {
             && let SetupState::Made(made) = &mut setup.state
         {
             let made = Arc::make_mut(made);
-            if before.interface.as_ref() == Some(&made.interface) {
-                made.interface.clear();
+            if let Some((old, new)) = &before.interface
+                && *old == made.interface
+            {
+                new.clone_into(&mut made.interface);
             }
-            if before.address.as_ref() == Some(&made.address) {
-                made.address.clear();
+            if let Some((old, new)) = &before.address
+                && *old == made.address
+            {
+                new.clone_into(&mut made.address);
             }
         }
     }
@@ -229,7 +233,10 @@ impl Recovery {
         self.follow(name, |made| &mut made.interface, old, new);
         if !self.known {
             let before = self.moves.entry(name.to_owned()).or_default();
-            before.interface.get_or_insert_with(|| old.to_owned());
+            let moved = before
+                .interface
+                .get_or_insert_with(|| (old.to_owned(), String::new()));
+            new.clone_into(&mut moved.1);
         }
     }
 
@@ -238,7 +245,10 @@ impl Recovery {
         self.follow(name, |made| &mut made.address, old, new);
         if !self.known {
             let before = self.moves.entry(name.to_owned()).or_default();
-            before.address.get_or_insert_with(|| old.to_owned());
+            let moved = before
+                .address
+                .get_or_insert_with(|| (old.to_owned(), String::new()));
+            new.clone_into(&mut moved.1);
         }
     }
 

@@ -136,6 +136,8 @@ impl Machine {
         match self.scripts.recovery.another_since(peer.name()) {
             Some(Gone::Earlier { by }) => return Some(by),
             Some(Gone::Here) => return Some(next),
+            // Nothing is decided, so what the helper keeps may be this peer's.
+            None if self.scripts.recovery.cause(peer.name()).is_some() => return None,
             None => {}
         }
         let certain = self.scripts.certain(peer.setups);
@@ -144,7 +146,9 @@ impl Machine {
             Progress::Ordered { first, .. } => first,
             _ => next,
         });
-        let is_open = Pair::OF_PRESENCE.into_iter().all(is_due);
+        let is_unmade = |pair| is_due(pair) || certain.get(pair) == Progress::NoScript;
+        let is_open = Pair::OF_PRESENCE.into_iter().all(is_unmade)
+            && Pair::OF_PRESENCE.into_iter().any(is_due);
         is_open.then(|| ordered.into_iter().min().unwrap_or(next))
     }
 }

@@ -4,6 +4,7 @@
 
 mod absence;
 mod adopted_output;
+mod another_peer;
 mod asked;
 mod backlog;
 mod changes;
