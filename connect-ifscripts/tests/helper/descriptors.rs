@@ -20,17 +20,21 @@ const TOLD: &str = "raise the limit of open files";
 struct Bench {
     core: Core,
     gates: [Gate; 2],
+    /// The runs of these scripts. A helper looks for a child by the number of its run, so no other
+    /// process may have one of these.
+    runs: [u64; 2],
 }
 
 impl Bench {
-    async fn new() -> Result<Self> {
+    async fn new(limit: u64) -> Result<Self> {
+        let first = u64::from(std::process::id()) << 16 | limit << 4;
+        let runs = [first, first + 1];
         let core = Core::new().await?;
         let mut helper = core.journalling(&[])?;
         let (mut connection, _) = core.accept().await?;
         connection.tell(&ToScripts::Ready {})?;
         let gates = [core.gate("gate-1")?, core.gate("gate-2")?];
-        for (number, peer) in [(1, "a"), (2, "b")] {
-            let gate = &gates[usize::try_from(number - 1)?];
+        for ((number, peer), gate) in runs.into_iter().zip(["a", "b"]).zip(&gates) {
             let mark = core.path(&format!("ended-{number}"));
             let script = format!("{}; : >'{}'", gate.wait(), mark.display());
             connection.run(shell(number, peer, script))?;
@@ -44,25 +48,31 @@ impl Bench {
             let path = entry?.path();
             if path.to_string_lossy().contains("journal-") {
                 let text = fs::read_to_string(&path)?;
-                let noted = text.find(r#"{"started":{"run":2"#).context("no start")?;
+                let start = format!(r#"{{"started":{{"run":{}"#, runs[1]);
+                let noted = text.find(&start).context("no start")?;
                 fs::write(path, &text[..noted])?;
             }
         }
-        Ok(Bench { core, gates })
+        Ok(Bench { core, gates, runs })
+    }
+
+    async fn open(&self) -> Result<()> {
+        for gate in &self.gates {
+            gate.open().await?;
+        }
+        Ok(())
     }
 
     /// Lets the scripts end. A script that follows one fails if that one has not ended.
     async fn check(&self, connection: &mut Connection) -> Result<()> {
         connection.tell(&ToScripts::Ready {})?;
-        for (number, peer) in [(1, "a"), (2, "b")] {
+        for (number, peer) in self.runs.into_iter().zip(["a", "b"]) {
             let mark = self.core.path(&format!("ended-{number}"));
             let script = format!("test -e '{}'", mark.display());
             connection.run(shell(number + 2, peer, script))?;
         }
-        for gate in &self.gates {
-            gate.open().await?;
-        }
-        for number in [1, 2] {
+        self.open().await?;
+        for number in self.runs {
             assert_eq!(connection.end(number).await?, Ended::Lost, "{number}");
             assert_eq!(connection.end(number + 2).await?, Ended::Exited(0));
         }
@@ -84,7 +94,7 @@ fn raise(helper: &Helper) -> Result<()> {
 async fn a_script_that_cannot_be_looked_for_counts_as_running_until_it_can() -> Result<()> {
     let (mut refused, mut told, mut undisturbed) = (0, 0, 0);
     for limit in LIMITS {
-        let bench = Bench::new().await?;
+        let bench = Bench::new(limit).await?;
         let mut helper = bench.core.limited_to(limit)?;
         let mut connection = tokio::select! {
             // So that it is seen even if the helper connects at once.
@@ -93,6 +103,7 @@ async fn a_script_that_cannot_be_looked_for_counts_as_running_until_it_can() -> 
                 if line.is_err() {
                     // It cannot even begin, and its supervisor tries again.
                     assert!(!helper.ended().await?.success());
+                    bench.open().await?;
                     refused += 1;
                     continue;
                 }
