@@ -59,7 +59,7 @@ impl Machine {
             }
             Requester::Startup => {
                 self.warn(["auto-add-failed", name], &words);
-                self.revive_unstarted(name);
+                self.revive_by_name(name);
             }
             Requester::Knock => self.warn(["knock-add-failed", name], &words),
             Requester::Lookup(id) => {

@@ -214,14 +214,10 @@ impl Store {
     /// Removes the segments before this one, which has all that is valid of them. Without
     /// descriptors they stay until the next renewal, and do no harm.
     fn remove_before(&self, number: u64) -> Result<(), JournalError> {
-        let removed = self.locked.remove_before(number);
-        removed.or_else(|error| {
-            if error.is_exhaustion() {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })
+        match self.locked.remove_before(number) {
+            Err(error) if error.is_exhaustion() => Ok(()),
+            removed => removed,
+        }
     }
 
     /// Writes lines, and renews the segment a step further.

@@ -97,18 +97,20 @@ impl Core {
 
     /// Starts the program in a shell that runs this command first.
     pub(crate) fn journalling_after(&self, shell: &str) -> Result<Helper> {
+        self.spawn(self.after(shell), &[])
+    }
+
+    fn after(&self, shell: &str) -> tokio::process::Command {
         let mut program = tokio::process::Command::new("/bin/sh");
         program.args(["-c", &format!("{shell}; exec \"$0\" \"$@\""), PROGRAM]);
         program.arg("--journal-dir").arg(self.path("journal"));
-        self.spawn(program, &[])
+        program
     }
 
     /// Starts the program, which may have so many descriptors open at first.
     pub(crate) fn limited_to(&self, descriptors: u64) -> Result<Helper> {
-        let mut program = tokio::process::Command::new("/bin/sh");
-        let limit = format!("ulimit -S -n {descriptors}; exec \"$0\" \"$@\"");
-        program.args(["-c", &limit, PROGRAM, "--journal-dir"]);
-        program.arg(self.path("journal")).stderr(Stdio::piped());
+        let mut program = self.after(&format!("ulimit -S -n {descriptors}"));
+        program.stderr(Stdio::piped());
         self.spawn(program, &[])
     }
 

@@ -67,15 +67,11 @@ impl Machine {
         self.additions.revivals.set(name, revival);
     }
 
-    /// A peer could not be added at start-up. If its record asks for it, it is added after a pause.
-    pub(in crate::machine) fn revive_unstarted(&mut self, name: &str) {
+    /// A peer could not be added at start-up, or may have left before there was a database. If its
+    /// record asks for it, it is added after a pause.
+    pub(in crate::machine) fn revive_by_name(&mut self, name: &str) {
         // It has had no number that would spread the attempts of many.
         self.revive_absent(PeerId(self.additions.revivals.len() as u64), name);
-    }
-
-    /// The other host of a peer may have ended the connection before there was a database.
-    pub(in crate::machine) fn revive_left(&mut self, name: &str) {
-        self.revive_unstarted(name);
     }
 
     /// A peer that did not answer was to be added at another address, and could not be. If it was

@@ -23,7 +23,7 @@ impl Machine {
     /// Adds peers again that may have left while there was no database.
     pub(in crate::machine) fn decide_departures(&mut self) {
         for name in self.peers.departures.may_have_left(&self.database.current) {
-            self.revive_left(&name);
+            self.revive_by_name(&name);
         }
     }
 

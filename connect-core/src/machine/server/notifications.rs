@@ -5,6 +5,7 @@ use connect_ipc::event::EventKind;
 use tripe_admin::Note;
 
 use crate::machine::Machine;
+use crate::machine::setups::recovery::Part;
 
 impl Machine {
     /// Acts on a notification.
@@ -41,14 +42,15 @@ impl Machine {
                     let old = self.peers.get(id).and_then(|it| it.address.clone());
                     if let Some(old) = old {
                         let recovery = &mut self.scripts.recovery;
-                        recovery.readdressed(&peer, &old, &address.to_string());
+                        recovery.moved(&peer, Part::Address, &old, &address.to_string());
                     }
                     self.peers.set_address(id, &address);
                 }
                 self.peer_moved(&peer);
             }
             Note::NewIfname { peer, old, new } => {
-                self.scripts.recovery.renamed(&peer, &old, &new);
+                let recovery = &mut self.scripts.recovery;
+                recovery.moved(&peer, Part::Interface, &old, &new);
                 if let Some(peer) = self.peers.named_mut(&peer) {
                     peer.ifname = Some(new.into());
                 }

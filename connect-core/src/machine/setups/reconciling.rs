@@ -304,9 +304,11 @@ impl Machine {
         let interface_stayed = has(&peer.ifname, interface)
             || self.scripts.recovery.was_active(peer.name())
             || self.scripts.is_interface_active(peer.name());
-        let noted = || Some(Record::new(peer.name(), made?.record.iter().cloned()));
-        let record = peer.record.clone().or_else(noted);
-        let is_mobile = record.is_some_and(|it| it.flag("mobile"));
+        let noted = || made.map(|made| Record::new(peer.name(), made.record.iter().cloned()));
+        let is_mobile = match &peer.record {
+            Some(record) => record.flag("mobile"),
+            None => noted().is_some_and(|record| record.flag("mobile")),
+        };
         Some(interface_stayed && (is_mobile || has(&peer.address, address)))
     }
 

@@ -83,18 +83,33 @@ pub(in crate::machine) struct Recovery {
     /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
     /// have renamed the interface while core was not connected.
     active: HashSet<String>,
-    /// Where peers were that have moved before the script helper has sent everything.
-    moves: BTreeMap<String, Before>,
+    /// What peers had, and have now, if that has changed before the script helper has sent
+    /// everything.
+    moves: BTreeMap<String, BTreeMap<Part, (String, String)>>,
     /// The last peer with a decision, while core goes through all peers.
     sweep: Option<String>,
     sweeping: bool,
 }
 
-/// The interface and the address that a peer had, if it has another one now.
-#[derive(Clone, Debug, Default)]
-struct Before {
-    interface: Option<(String, String)>,
-    address: Option<(String, String)>,
+/// What a peer is recognized by, and may change while it stays.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(in crate::machine) enum Part {
+    Interface,
+    Address,
+}
+
+impl Part {
+    /// Where a setup has `old`, it has `new` now.
+    fn follow(self, made: &mut Arc<Made>, old: &str, new: &str) {
+        let made = Arc::make_mut(made);
+        let value = match self {
+            Part::Interface => &mut made.interface,
+            Part::Address => &mut made.address,
+        };
+        if value == old {
+            new.clone_into(value);
+        }
+    }
 }
 
 impl Recovery {
@@ -143,21 +158,11 @@ impl Recovery {
         None
     }
 
-    /// What has changed since is not what a peer is recognized by.
+    /// A setup that is sent has what its peer had when it was made.
     fn apply_moves(&self, setup: &mut Setup) {
-        if let Some(before) = self.moves.get(&setup.key.peer)
-            && let SetupState::Made(made) = &mut setup.state
-        {
-            let made = Arc::make_mut(made);
-            if let Some((old, new)) = &before.interface
-                && *old == made.interface
-            {
-                new.clone_into(&mut made.interface);
-            }
-            if let Some((old, new)) = &before.address
-                && *old == made.address
-            {
-                new.clone_into(&mut made.address);
+        if let SetupState::Made(made) = &mut setup.state {
+            for (part, (old, new)) in self.moves.get(&setup.key.peer).into_iter().flatten() {
+                part.follow(made, old, new);
             }
         }
     }
@@ -228,45 +233,19 @@ impl Recovery {
         self.causes.get(name)?.another_since()
     }
 
-    /// The server has renamed the interface of a peer.
-    pub(in crate::machine) fn renamed(&mut self, name: &str, old: &str, new: &str) {
-        self.follow(name, |made| &mut made.interface, old, new);
-        if !self.known {
-            let before = self.moves.entry(name.to_owned()).or_default();
-            let moved = before
-                .interface
-                .get_or_insert_with(|| (old.to_owned(), String::new()));
-            new.clone_into(&mut moved.1);
-        }
-    }
-
-    /// A peer has another address now.
-    pub(in crate::machine) fn readdressed(&mut self, name: &str, old: &str, new: &str) {
-        self.follow(name, |made| &mut made.address, old, new);
-        if !self.known {
-            let before = self.moves.entry(name.to_owned()).or_default();
-            let moved = before
-                .address
-                .get_or_insert_with(|| (old.to_owned(), String::new()));
-            new.clone_into(&mut moved.1);
-        }
-    }
-
-    /// Where the script helper has sent the old value, it is the new one now.
-    fn follow(
-        &mut self,
-        name: &str,
-        value: impl Fn(&mut Made) -> &mut String,
-        old: &str,
-        new: &str,
-    ) {
+    /// A peer that stays has another interface or address now.
+    pub(in crate::machine) fn moved(&mut self, name: &str, part: Part, old: &str, new: &str) {
         for pair in Pair::ALL {
             if let Some((SetupState::Made(made), _)) = self.told.get_mut(&key(name, pair)) {
-                let value = value(Arc::make_mut(made));
-                if value == old {
-                    new.clone_into(value);
-                }
+                part.follow(made, old, new);
             }
+        }
+        if !self.known {
+            let moves = self.moves.entry(name.to_owned()).or_default();
+            let (_, now) = moves
+                .entry(part)
+                .or_insert_with(|| (old.to_owned(), String::new()));
+            new.clone_into(now);
         }
     }
 

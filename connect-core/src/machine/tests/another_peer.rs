@@ -8,29 +8,15 @@ use std::time::Duration;
 use connect_ipc::scripts::{Ended, FromScripts};
 use connect_ipc::setup::{Setup, SetupState};
 
-use super::super::{Config, Input, Loaded, Machine, State};
+use super::super::{Input, Loaded, State};
 use super::rig::{Rig, record};
+use super::undecided::{made_with, started_with};
 use super::unfinished::{ADD, records, scripts};
 
 /// `p` was added and its `ifup` run: the state, and what the helper keeps.
 fn made() -> (State, Vec<Setup>) {
-    let mut old = Rig::alone(&records(), false);
-    old.scripts_come();
-    old.meet(&["q"]);
-    old.answer_all();
-    old.hear(ADD);
-    old.answer_all();
-    old.take_orders();
-    let mut kept = old.setups();
-    for setup in &mut kept {
-        if let SetupState::Made(made) = &mut setup.state {
-            Arc::make_mut(made).run = None;
-        }
-    }
-    for run in kept.iter().filter_map(|it| it.number) {
-        old.scripts_end([run]);
-    }
-    (old.saved(), kept)
+    let (_, state, kept) = made_with(&records());
+    (state, kept)
 }
 
 fn answer(rig: &mut Rig, interface: &str, address: &str) {
@@ -57,14 +43,8 @@ fn answer(rig: &mut Rig, interface: &str, address: &str) {
 
 /// A core without a database whose numbers of runs begin later.
 fn bare(after: u64, startup: bool) -> Rig {
-    let mut rig = Rig::without_database(startup, None);
-    let started = rig.now + Duration::from_secs(after);
-    rig.machine = Machine::new(Config {
-        started,
-        ..rig.machine.config.clone()
-    });
-    rig.now = started;
-    rig
+    let first = Rig::without_database(startup, None).now;
+    started_with(first + Duration::from_secs(after), startup)
 }
 
 fn start(after: u64, startup: bool) -> Rig {

@@ -19,7 +19,7 @@ use super::unfinished::{ADD, PAIRS, found, records, scripts};
 
 /// `p` was added, and its `ifup` was run: the state before that, the state after it, and what the
 /// helper keeps.
-fn made_with(records: &[Record]) -> (State, State, Vec<Setup>) {
+pub(super) fn made_with(records: &[Record]) -> (State, State, Vec<Setup>) {
     let mut old = Rig::alone(records, false);
     old.scripts_come();
     old.meet(&["q"]);
@@ -827,7 +827,12 @@ fn nothing_is_due_while_peers_wait() {
 
 /// A core whose numbers of runs begin later.
 pub(super) fn started_at(now: Monotonic) -> Rig {
-    let mut rig = Rig::without_database(false, None);
+    started_with(now, false)
+}
+
+/// The same, with `--startup` or without.
+pub(super) fn started_with(now: Monotonic, startup: bool) -> Rig {
+    let mut rig = Rig::without_database(startup, None);
     let started = Config {
         started: now,
         ..rig.machine.config.clone()
