@@ -23,7 +23,7 @@ pub(crate) struct Options {
 /// What else there is to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {
-    /// Run both layouts with several seeds side by side, and print one table.
+    /// Run the layouts drop-in and units with several seeds side by side, and print one table.
     Campaign(Campaign),
     /// Wait for the end of standard input, then end what was started in a directory.
     #[command(hide = true)]
