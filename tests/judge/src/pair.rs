@@ -21,6 +21,10 @@ use crate::history::{Asked, Cause, CauseKind, Certainty, PeerHistory, ScriptRun,
 use crate::order::named;
 use crate::{Finding, Row};
 
+/// How many readings of one history are compared: few runs of a peer are an operator's, and nobody
+/// knows of few of them whether they are.
+const READINGS: u32 = 1_000;
+
 /// The walk through the runs of a pair.
 #[derive(Clone)]
 struct Walk<'a> {
@@ -37,7 +41,7 @@ struct Walk<'a> {
     /// Whether there is no script that makes the setup.
     only_undone: bool,
     /// The runs that operators have requested and of which they heard no start, without those that
-    /// have excused something.
+    /// were taken for one of theirs.
     asked: Vec<&'a Asked>,
 }
 
@@ -65,29 +69,50 @@ pub(crate) fn walk(
         walk.take(make, None);
         walk.last = Some((make, Monotonic(0)));
     }
-    for (index, run) in runs.iter().enumerate() {
-        findings.extend(walk.step(run, &runs[index + 1..]));
-    }
-    findings.extend(walk.finish());
+    let mut readings = READINGS;
+    findings.extend(walk.compare_rest(runs, &mut readings));
 }
 
 impl Walk<'_> {
-    /// Takes the next run.
-    fn step(&mut self, run: &ScriptRun, later: &[&ScriptRun]) -> Option<Finding> {
-        if run.source == Source::Setup {
-            self.note_setup(run);
-            return None;
+    /// Compares the runs that are left with their causes, and the last one with what the server
+    /// has. A run that an operator may have requested belongs to the operator or has a cause of its
+    /// own: the reading with the fewest findings counts, of as many readings as are left.
+    fn compare_rest(mut self, runs: &[&ScriptRun], readings: &mut u32) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for (index, run) in runs.iter().enumerate() {
+            let later = &runs[index + 1..];
+            if run.source == Source::Setup {
+                self.note_setup(run);
+                continue;
+            }
+            let operators = self.without_request(run);
+            findings.extend(self.hold(run, later));
+            let Some(operators) = operators.filter(|_| *readings > 0) else {
+                continue;
+            };
+            let mut own = self.compare_rest(later, readings);
+            if !(findings.is_empty() && own.is_empty()) {
+                *readings = readings.saturating_sub(1);
+                let others = operators.compare_rest(later, readings);
+                if others.len() < findings.len() + own.len() {
+                    return others;
+                }
+            }
+            findings.append(&mut own);
+            return findings;
         }
-        let before = self.clone();
-        let finding = self.hold(run, later)?;
+        findings.extend(self.finish());
+        findings
+    }
+
+    /// What is left if an operator has requested this run, which then changes nothing. `None` if no
+    /// operator has.
+    fn without_request(&self, run: &ScriptRun) -> Option<Self> {
         let is_meant = |asked: &&Asked| asked.kind == run.kind && asked.at <= run.start;
-        if let Some(index) = before.asked.iter().position(is_meant) {
-            // An operator has requested it, so it changes nothing.
-            *self = before;
-            self.asked.remove(index);
-            return None;
-        }
-        Some(finding)
+        let index = self.asked.iter().position(is_meant)?;
+        let mut rest = self.clone();
+        rest.asked.remove(index);
+        Some(rest)
     }
 
     /// The setup was made without a script. If the service notes it again, as after a change of the
@@ -242,16 +267,6 @@ impl Walk<'_> {
         found.is_some()
     }
 
-    /// Whether an operator may have requested the last script. Then that script has taken a cause
-    /// that an earlier script had skipped.
-    fn is_last_asked_for(&self) -> bool {
-        let Some((kind, start)) = self.last else {
-            return false;
-        };
-        let mut asked = self.asked.iter();
-        asked.any(|asked| asked.kind == kind && asked.at <= start)
-    }
-
     /// Compares the last script with what the server has.
     fn finish(&mut self) -> Option<Finding> {
         let counts = |cause: &&Cause| {
@@ -270,7 +285,7 @@ impl Walk<'_> {
             return None;
         }
         let since = self.last.map_or(Monotonic(0), |(_, start)| start);
-        if self.use_told(missing, since, Monotonic(u64::MAX)) || self.is_last_asked_for() {
+        if self.use_told(missing, since, Monotonic(u64::MAX)) {
             return None;
         }
         let state = match (self.pair, wanted) {

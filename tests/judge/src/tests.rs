@@ -232,15 +232,18 @@ fn an_ifdown_without_an_ifup_in_the_record_is_run_for_each_setup_that_was_noted(
     assert_eq!(rows(&journal(twice, &[made(10, 2)])), [Row::Doubled]);
 }
 
+fn asked(kind: ScriptKind, at: u64, started: Option<(i32, u64)>) -> Asked {
+    Asked {
+        kind,
+        at: Monotonic(at),
+        started: started.map(|(pid, heard)| (pid, Monotonic(heard))),
+    }
+}
+
 #[test]
 fn what_an_operator_has_asked_for_is_a_cause_of_its_own() {
     let causes = [(1, Added), (8, Removed)];
     let runs = [(2, Ifup, 3), (5, Ifup, 6), (7, Ifdown, 8), (9, Ifdown, 10)];
-    let asked = |kind, at, started: Option<(i32, u64)>| Asked {
-        kind,
-        at: Monotonic(at),
-        started: started.map(|(pid, heard)| (pid, Monotonic(heard))),
-    };
     let plain = history(&causes, &runs);
     assert_eq!(rows(&plain), [Row::Doubled; 3]);
     // The runs have the process numbers 1 to 4.
@@ -280,6 +283,36 @@ fn what_an_operator_has_asked_for_is_a_cause_of_its_own() {
         [Row::Overlapping],
         "it has to wait like any other"
     );
+}
+
+#[test]
+fn what_excuses_two_runs_is_read_as_it_excuses_most() {
+    // An operator asks for an ifup that runs after the due one, when an ifdown was told as lost
+    // that had started. If the loss excused the ifup, a cause would be missing for the last ifdown.
+    let causes = [
+        (1, Added),
+        (3, Removed),
+        (4, Added),
+        (9, Removed),
+        (11, Added),
+    ];
+    let runs = [
+        (2, Ifup, 3),
+        (4, Ifdown, 7),
+        (7, Ifup, 10),
+        (11, Ifup, 12),
+        (13, Ifdown, 14),
+        (15, Ifup, 16),
+    ];
+    let mut read = history(&causes, &runs);
+    read.asked = vec![asked(Ifup, 5, None)];
+    read.told = vec![told(7, Ifdown)];
+    assert_eq!(rows(&read), NONE);
+    read.runs.push(ScriptRun {
+        start: Monotonic(17),
+        ..read.runs[5].clone()
+    });
+    assert_eq!(rows(&read), [Row::Doubled], "one run too many");
 }
 
 #[test]
