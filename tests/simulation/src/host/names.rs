@@ -10,7 +10,7 @@ use std::time::Duration;
 use connect_ifscripts::machine::Input;
 use connect_ipc::lookup::{Found, LOOKUP_LIMIT, LOOKUPS, LookedUp, Lookup};
 use connect_ipc::scripts::FromScripts;
-use tripe_lab::server::Control;
+use tripe_lab::server::{Control, Server};
 
 use super::Host;
 use crate::chance::What;
@@ -115,6 +115,22 @@ impl Host {
         } else {
             // Another peer may have been there by mistake.
             Some(Control::Wake(at))
+        }
+    }
+
+    /// What is sent to the partner of a record is answered again. A peer that the server has at its
+    /// address by mistake has another key, so it stays unanswered there.
+    pub(crate) fn wake_partner<W: Watcher>(
+        &mut self,
+        peer: &str,
+        number: u32,
+        shared: &mut Shared<W>,
+    ) {
+        let at = self.partner_address(peer, number);
+        let peers = self.server.machine.as_ref().map(Server::peers);
+        let mut peers = peers.into_iter().flatten();
+        if !peers.any(|view| view.addr == at && view.name != peer) {
+            self.control(Control::Wake(at), shared);
         }
     }
 

@@ -328,7 +328,7 @@ impl Host {
     /// The host is awake: what living partners answer arrives again.
     pub(crate) fn wake_partners<W: Watcher>(&mut self, shared: &mut Shared<W>) {
         for (peer, number) in self.living_partners() {
-            self.control(Control::Wake(self.partner_address(&peer, number)), shared);
+            self.wake_partner(&peer, number, shared);
         }
     }
 

@@ -97,8 +97,7 @@ impl<W: Watcher> World<W> {
                     let mut records = host.site.records.iter();
                     let record = records.find(|record| record.peer == *peer);
                     if let Some(Partner::Reflected(number)) = record.map(|it| it.partner) {
-                        let address = host.partner_address(peer, number);
-                        host.control(Control::Wake(address), &mut self.shared);
+                        host.wake_partner(peer, number, &mut self.shared);
                     }
                 }
                 _ => {}
