@@ -14,7 +14,7 @@ use connect_ipc::scripts::{
     Child, Ended, EndedRun, FromScripts, KILL_AFTER, LINGERING, SURVIVES_AFTER, Stream, ToScripts,
     UnderWay,
 };
-use connect_ipc::setup::{Lane, Pair};
+use connect_ipc::setup::{Lane, Pair, SetupChange};
 use tripe_admin::challenge::{self, MIN_LENGTH, is_letter};
 
 use super::runs::{Challenge, RunState};
@@ -195,43 +195,43 @@ impl Machine {
 
     /// Tells the helper the runs that it does not know, and lets it begin.
     fn tell_the_rest(&mut self, there: &HashSet<RunId>) {
-        let (mut adopt, mut stopped, mut lost) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut adopt, mut lost) = (Vec::new(), Vec::new());
         let mut again = BTreeMap::new();
         for (id, state) in self.scripts.runs.iter() {
             if there.contains(&id) {
                 continue;
             }
-            let order = state.order.as_deref().map(|order| vec![order.clone()]);
-            match (state.child(), order) {
+            match (state.child(), state.order.as_deref()) {
                 (Some(_), _) => adopt.push(state.under_way(id)),
-                (None, Some(order)) if state.stopping => stopped.push((id, order)),
                 (None, Some(order)) => {
-                    again.insert(id, ToScripts::Run(order));
+                    let order = ToScripts::Run(vec![order.clone()]);
+                    again.insert(id, (order, state.stopping));
                 }
                 // Nobody knows what happened to it.
                 (None, None) => lost.push(id),
             }
         }
         let changes = self.scripts.changes.iter();
-        again.extend(changes.map(|(number, it)| (*number, ToScripts::Setup(it.clone()))));
+        let setup = |it: &SetupChange| (ToScripts::Setup(it.clone()), false);
+        again.extend(changes.map(|(number, it)| (*number, setup(it))));
         for some in adopt.chunks(ITEMS_PER_FRAME) {
             self.tell_scripts(ToScripts::Adopt(some.to_vec()));
         }
-        // Runs that must not be started are sent too, before anything is started: another run may
-        // undo one of them, and must not be started either then.
-        for (id, order) in stopped {
-            self.tell_scripts(ToScripts::Run(order));
-            self.tell_scripts(ToScripts::Stop(id));
-        }
-        self.tell_scripts(ToScripts::Ready {});
-        // In the order in which they were given. One message each: a run carries a whole
-        // environment and may be long.
-        for (id, message) in again {
-            if matches!(message, ToScripts::Run(_)) {
+        // In the order in which they were given: this helper may have begun before the connection
+        // was lost, and starts what it can. One message each: a run carries a whole environment and
+        // may be long.
+        for (id, (message, stopping)) in again {
+            if !stopping && matches!(message, ToScripts::Run(_)) {
                 self.scripts.owe(id, Some(self.now));
             }
             self.tell_scripts(message);
+            // Sent all the same, since another run may undo it, and must not be started either.
+            if stopping {
+                self.tell_scripts(ToScripts::Stop(id));
+            }
         }
+        // A new helper starts nothing before this, so nothing that is stopped already.
+        self.tell_scripts(ToScripts::Ready {});
         for id in lost {
             self.script_ended(id, Ended::Lost);
             // Nobody reads what it writes.

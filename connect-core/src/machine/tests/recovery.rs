@@ -581,7 +581,7 @@ fn children_that_only_core_knows_are_told_in_messages_that_fit() {
 }
 
 #[test]
-fn a_command_that_is_not_wanted_any_more_is_known_to_the_helper_before_it_is_undone() {
+fn a_command_that_is_not_wanted_any_more_is_told_in_its_place_before_the_helper_begins() {
     let mut rig = Rig::joined(&records(BOTH), &[]);
     rig.scripts_go();
     rig.to_scripts.clear();
@@ -599,8 +599,11 @@ fn a_command_that_is_not_wanted_any_more_is_known_to_the_helper_before_it_is_und
             _ => None,
         })
         .collect();
-    let expected = ["connect", "stop", "ready", "ifup", "disconnect", "ifdown"];
-    assert_eq!(told, expected);
+    let expected = ["ifup", "connect", "stop", "disconnect", "ifdown", "ready"];
+    assert_eq!(
+        told, expected,
+        "in order: a helper that has begun starts what it can"
+    );
 }
 
 #[test]
