@@ -5,6 +5,9 @@
 //!   subscribe --> reload --> event database --> changes --> list --> apply-changes --> a line each
 //! ```
 
+use std::pin::pin;
+use std::time::Duration;
+
 use clap::Args;
 use connect_ipc::changes::{AppliedChange, Changes};
 use connect_ipc::control::{Reply, Request};
@@ -91,6 +94,9 @@ struct Told {
     failure: Option<Vec<String>>,
 }
 
+/// How long nothing may come of the commands before it is said what they wait for.
+const QUIET: Duration = Duration::from_secs(5);
+
 /// What the error is about.
 const SUBJECT: &str = "the database";
 
@@ -168,10 +174,16 @@ impl Reload {
         told: &mut Told,
         common: &mut Common,
     ) -> Result<(), Error> {
+        let program = common.program();
         let control = stream.control();
         control.ask(Request::ApplyChanges {})?;
         loop {
-            match control.reply().await? {
+            let waiting = || {
+                let changes = told.changes.as_ref();
+                changes.map(|changes| change_text::waiting(&program, changes, &told.applied))
+            };
+            let tell = || waiting().iter().for_each(|line| to_stderr(line));
+            match patiently(control.reply(), QUIET, tell).await? {
                 Reply::Applied(applied) => {
                     match &applied.failure {
                         _ if self.json => {}
@@ -223,6 +235,16 @@ impl Reload {
         })?;
         Ok(())
     }
+}
+
+/// Waits for an answer, and calls `tell` if none has come after `quiet`.
+async fn patiently<T>(answer: impl Future<Output = T>, quiet: Duration, tell: impl FnOnce()) -> T {
+    let mut answer = pin!(answer);
+    if let Ok(answer) = timeout(quiet, &mut answer).await {
+        return answer;
+    }
+    tell();
+    answer.await
 }
 
 /// Has the database read, and waits for what follows from it.
@@ -292,6 +314,16 @@ fn end(told: &Told) -> Result<Exit, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn it_is_said_once_that_an_answer_is_late() {
+        let (sender, told) = tokio::sync::oneshot::channel();
+        let tell = || sender.send(7).unwrap();
+        assert_eq!(patiently(told, Duration::from_millis(1), tell).await, Ok(7));
+        let never = || panic!("it is not late");
+        let answer = std::future::ready(8);
+        assert_eq!(patiently(answer, Duration::MAX, never).await, 8);
+    }
 
     #[test]
     fn the_exit_code_tells_a_fault_of_the_database_from_a_change_that_failed() {

@@ -10,17 +10,20 @@ use super::text;
 /// How many keys of a record are named.
 const KEYS_NAMED: usize = 5;
 
+/// How many peers are named that are not done.
+const PEERS_NAMED: usize = 3;
+
 /// The command line that brings a peer in line with the database; `program` is how this program is
 /// called, with the options that name the service.
 pub(crate) fn command(program: &[String], change: &PeerChange) -> String {
-    let option_like = change.peer.starts_with('-').then(|| "--".to_owned());
-    let words = program
-        .iter()
-        .cloned()
-        .chain([change.remedy.command().to_owned()])
-        .chain(option_like)
-        .chain([change.peer.clone()]);
-    text::shell_words(words)
+    of_peer(program, change.remedy.command(), &change.peer)
+}
+
+/// The line of a command that is about a peer.
+fn of_peer(program: &[String], command: &str, peer: &str) -> String {
+    let option_like = peer.starts_with('-').then_some("--");
+    let words = program.iter().map(String::as_str).chain([command]);
+    text::shell_words(words.chain(option_like).chain([peer]))
 }
 
 /// How a peer differs from the database.
@@ -91,6 +94,30 @@ pub(crate) fn lines(program: &[String], changes: &Changes) -> Vec<(Paint, String
 fn more(changes: &Changes) -> u64 {
     let listed = u64::try_from(changes.list.len()).unwrap_or(u64::MAX);
     changes.counts.total().saturating_sub(listed)
+}
+
+/// What is not done yet, and the command that shows why.
+pub(crate) fn waiting(program: &[String], changes: &Changes, applied: &[AppliedChange]) -> String {
+    let is_left = |change: &&PeerChange| applied.iter().all(|it| it.peer != change.peer);
+    let left: Vec<&PeerChange> = changes.list.iter().filter(is_left).collect();
+    let all = text::count(changes.counts.total(), "peer");
+    let done = format!("{} of {all} brought in line", applied.len());
+    let Some(first) = left.first() else {
+        return format!("{done}; waiting for the others");
+    };
+    let named = left.iter().take(PEERS_NAMED);
+    let named: Vec<&str> = named.map(|change| change.peer.as_str()).collect();
+    let more = if left.len() > PEERS_NAMED {
+        ", ..."
+    } else {
+        ""
+    };
+    let command = of_peer(program, "status", &first.peer);
+    let line = format!(
+        "{done}; waiting for {}{more}: see {command}",
+        named.join(", ")
+    );
+    text::clean(&line).into_owned()
 }
 
 /// What was done for a peer.
@@ -255,6 +282,41 @@ mod tests {
             };
             assert_eq!(not_done(&applied, &words), expected);
         }
+    }
+
+    #[test]
+    fn what_is_waited_for_is_named_with_the_command_that_shows_why() {
+        let peers = ["a", "b", "c", "d", "-e"];
+        let mut list: Vec<PeerChange> = peers
+            .map(|peer| PeerChange {
+                peer: peer.to_owned(),
+                ..change("", 1)
+            })
+            .into();
+        let mut changes = Changes::default();
+        changes.counts.changed = 5;
+        changes.list = list.clone();
+        let done = |peer: &str| AppliedChange {
+            peer: peer.to_owned(),
+            remedy: Remedy::Ifup,
+            failure: None,
+        };
+        let program = ["connect-cli".to_owned()];
+        let mut applied = vec![done("b")];
+        assert_eq!(
+            waiting(&program, &changes, &applied),
+            "1 of 5 peers brought in line; waiting for a, c, d, ...: see connect-cli status a"
+        );
+        applied.extend(["a", "c", "d"].map(done));
+        assert_eq!(
+            waiting(&program, &changes, &applied),
+            "4 of 5 peers brought in line; waiting for -e: see connect-cli status -- -e"
+        );
+        changes.list = list.drain(..1).collect();
+        assert_eq!(
+            waiting(&program, &changes, &applied),
+            "4 of 5 peers brought in line; waiting for the others"
+        );
     }
 
     #[test]
