@@ -229,6 +229,8 @@ pub struct PeerCounts {
 #[derive(Clone, Debug)]
 struct Slot {
     generation: u32,
+    /// The generation when the present peer was added: it may have been renumbered since.
+    first: u32,
     peer: Option<Peer>,
 }
 
@@ -330,6 +332,7 @@ impl PeerTable {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot {
                 generation: 0,
+                first: 0,
                 peer: None,
             });
             // More than 2^32 peers do not fit into memory.
@@ -338,6 +341,7 @@ impl PeerTable {
         self.by_name.insert(name.into(), slot);
         let entry = &mut self.slots[slot as usize];
         entry.peer = Some(peer);
+        entry.first = entry.generation;
         Self::id(slot, entry.generation)
     }
 
@@ -415,7 +419,8 @@ impl PeerTable {
         Some((adoption, result))
     }
 
-    /// Gives a peer a new number, so that nothing under way for the old one is credited to it.
+    /// Gives a peer a new number, so that no ping under way for the old one is credited to it. What
+    /// the server was asked about the peer itself is still true: see [`PeerTable::renumbered`].
     pub(super) fn renumber(&mut self, id: PeerId) -> Option<PeerId> {
         let (slot, generation) = Self::slot_of(id);
         let entry = self.slots.get_mut(slot as usize)?;
@@ -424,6 +429,23 @@ impl PeerTable {
         }
         entry.generation = generation.wrapping_add(1);
         Some(Self::id(slot, entry.generation))
+    }
+
+    /// The number that the peer of this number has now. If it was removed, the same number, which
+    /// names no peer any more.
+    #[must_use]
+    pub(super) fn renumbered(&self, id: PeerId) -> PeerId {
+        let (slot, generation) = Self::slot_of(id);
+        let Some(entry) = self.slots.get(slot as usize) else {
+            return id;
+        };
+        let age = entry.generation.wrapping_sub(generation);
+        let is_it = age <= entry.generation.wrapping_sub(entry.first);
+        if is_it && entry.peer.is_some() {
+            Self::id(slot, entry.generation)
+        } else {
+            id
+        }
     }
 
     /// The number of the peer called `name`.
@@ -547,6 +569,9 @@ mod tests {
         assert_eq!(table.get(renumbered).map(Peer::name), Some("alice"));
         assert_eq!(table.find("alice"), Some(renumbered));
         assert_eq!(table.renumber(again), None);
+        for (number, now) in [(again, renumbered), (alice, alice), (bob, bob)] {
+            assert_eq!(table.renumbered(number), now);
+        }
 
         assert!(table.remove("alice").is_some());
         assert!(table.remove("alice").is_none());
@@ -556,5 +581,7 @@ mod tests {
             "the slot is used again, the number is not"
         );
         assert_eq!(table.get(carol).map(Peer::name), Some("carol"));
+        assert_eq!(table.renumbered(renumbered), renumbered);
+        assert_eq!(table.renumbered(again), again);
     }
 }

@@ -48,7 +48,7 @@ impl Machine {
             Pending::ForceKx(id) => {
                 if let Err(failure) = result {
                     tracing::warn!(error = %failure, "cannot force a new key exchange");
-                    self.forget_if_unknown(id, &failure);
+                    self.forget_if_unknown(self.peers.renumbered(id), &failure);
                 }
             }
             Pending::GetChallenge {
@@ -108,6 +108,7 @@ impl Machine {
 
     fn ifname_answered(&mut self, id: PeerId, ifname: Option<String>) {
         self.server.questions.answered();
+        let id = self.peers.renumbered(id);
         if let (Some(peer), Some(ifname)) = (self.peers.get_mut(id), ifname) {
             peer.ifname = Some(ifname.into());
         }
@@ -115,6 +116,7 @@ impl Machine {
 
     fn address_answered(&mut self, id: PeerId, words: Vec<String>) {
         self.server.questions.answered();
+        let id = self.peers.renumbered(id);
         let address = Address::from_words(words);
         if let Some(address) = address {
             self.peers.set_address(id, &address);
@@ -151,6 +153,7 @@ impl Machine {
             // answer this, and a script without A_ variables is better than none.
             tracing::debug!(error = %failure, "the server does not tell a peer's algorithms");
         }
+        let id = self.peers.renumbered(id);
         let shared = self.peers.share_algorithms(pairs);
         if let Some(peer) = self.peers.get_mut(id)
             // An earlier answer is better than none.

@@ -17,6 +17,7 @@ impl Machine {
         while self.server.questions.unanswered < LIMIT
             && let Some(id) = self.server.questions.peers.pop()
         {
+            let id = self.peers.renumbered(id);
             self.ask_address(id);
             self.ask_algorithms(id);
         }

@@ -21,6 +21,7 @@ mod option_names;
 mod probing;
 mod properties;
 mod recovery;
+mod renumbered;
 mod resolving;
 mod revivals;
 mod rig;
