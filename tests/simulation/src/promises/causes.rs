@@ -31,6 +31,10 @@ struct Open {
     kill: u32,
     /// Whether its check has failed, so that it is killed or reconnected.
     unreachable: bool,
+    /// How many attempts of its check the service has said to have failed.
+    failed: u32,
+    /// Whether one has failed of which the service has said nothing yet.
+    untold: bool,
     /// How many commands want it reconnected.
     kick: u32,
     /// Whether its host name was looked up, so that it may be removed, and added elsewhere.
@@ -162,6 +166,10 @@ impl Rule for Causes {
                 self.informed(now.at, command, words);
                 Ok(())
             }
+            Some(Fact::Ended(command, end)) if command.is_ping() => {
+                self.open(command.word(0)).untold = !matches!(end, End::Reply(_));
+                Ok(())
+            }
             Some(Fact::Ended(command, end)) => {
                 self.ended(command, end);
                 if command.verb == "LIST" {
@@ -178,6 +186,7 @@ impl Rule for Causes {
                 Ok(())
             }
             Some(Fact::Connected | Fact::Lost) => {
+                self.note_unread(now);
                 self.revivals.append(&mut self.reviving);
                 self.revivals.append(&mut self.start_up.adding);
                 *self = Causes {
@@ -196,6 +205,18 @@ impl Rule for Causes {
 impl Causes {
     fn open(&mut self, peer: &str) -> &mut Open {
         self.open.entry(peer.to_owned()).or_default()
+    }
+
+    /// The connection is lost, perhaps with the last lines of core: it may have removed a peer
+    /// whose check has failed.
+    fn note_unread(&mut self, now: &Moment<'_>) {
+        for (peer, open) in &self.open {
+            let fewest = now.records.retries(peer).into_iter().min();
+            let was_last = open.untold && fewest.is_some_and(|fewest| open.failed + 1 >= fewest);
+            if (open.unreachable || was_last) && now.records.may_come_back(peer) {
+                self.revivals.insert(peer.clone());
+            }
+        }
     }
 
     /// The server has listed its peers. One that has none of those that core knew counts as just
@@ -252,7 +273,8 @@ impl Causes {
             }
             Note::Kill { peer } => {
                 self.known.remove(peer);
-                self.open(peer).unreachable = false;
+                let open = self.open(peer);
+                (open.unreachable, open.failed, open.untold) = (false, 0, false);
                 // The other host may have ended the connection.
                 let is_ours = self.killing.get(peer).is_some_and(|count| *count > 0);
                 if !is_ours && now.records.may_come_back(peer) && now.records.may_leave(peer) {
@@ -404,14 +426,15 @@ impl Causes {
         let told: Vec<&str> = told.iter().map(String::as_str).collect();
         match told.as_slice() {
             // The record may have come to allow fewer than have failed already.
-            ["ping-timeout", peer, "attempt", attempt, "of", of]
-                if number(attempt) >= number(of) =>
-            {
-                self.open(peer).unreachable = true;
+            ["ping-timeout", peer, "attempt", attempt, "of", of] => {
+                let open = self.open(peer);
+                (open.failed, open.untold) = (number(attempt), false);
+                open.unreachable |= number(attempt) >= number(of);
             }
             // A ping that was not sent counts as an attempt, and is not told to be one.
             ["ping-failed", peer, ..] | ["reconnecting", peer] => {
-                self.open(peer).unreachable = true;
+                let open = self.open(peer);
+                (open.unreachable, open.untold) = (true, false);
             }
             ["peerdb-update"] if std::mem::take(&mut self.start_up.waits) => {
                 // That it is done is written later.
@@ -421,6 +444,7 @@ impl Causes {
             ["ping-ok", peer] => {
                 let open = self.open(peer);
                 (open.unreachable, open.moves) = (false, false);
+                open.failed = 0;
             }
             _ => {}
         }
@@ -498,6 +522,33 @@ mod tests {
             let told = format!("> WARN connect ping-timeout p attempt {attempt}");
             assert_eq!(sight.lines(&[&told, "< OK"]), None);
             assert_eq!(sight.lines(&["> KILL p"]), expected, "{attempt}");
+        }
+    }
+
+    #[test]
+    fn a_peer_whose_last_attempt_failed_as_the_server_was_lost_comes_back() {
+        let record: &[(&str, &[(&str, &str)])] =
+            &[("p", &[("when-dead", "retry"), ("retries", "2")])];
+        let mut plan = plan(record, Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        for (attempts, expected) in [(0, Some(Promise::Causes)), (1, None)] {
+            let mut sight = Sight::of::<Causes>(&plan);
+            sight.lines(&["> LIST", "< INFO p", "< OK"]);
+            if attempts > 0 {
+                let told = "> WARN connect ping-timeout p attempt 1 of 2";
+                assert_eq!(sight.lines(&[told, "< OK"]), None);
+            }
+            let ping = [
+                "> PING -background c1.0 -timeout 2 p",
+                "< BGDETACH c1.0",
+                "< BGINFO c1.0 ping-timeout",
+                "< BGOK c1.0",
+            ];
+            assert_eq!(sight.lines(&ping), None);
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+            sight.lines(&["> LIST", "< OK"]);
+            assert_eq!(sight.lines(&[ADD]), expected, "{attempts}");
         }
     }
 
@@ -592,6 +643,7 @@ mod tests {
             let killed = sight.lines(&["> KILL p", "< NOTE KILL p", "< OK"]);
             assert_eq!(killed, None);
             sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             assert_eq!(sight.lines(&["> LIST", "< OK", ADD]), None, "{applied}");
         }
@@ -703,6 +755,7 @@ mod tests {
             sight.see(Seen::Fault(&killed(kept))).unwrap();
             sight.see(Seen::Died(Part::Core)).unwrap();
             sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             if new_server {
                 sight.see(Seen::Lives(Part::Server, 2)).unwrap();
             }

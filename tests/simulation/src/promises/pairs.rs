@@ -42,8 +42,10 @@ enum Fate {
 #[derive(Clone, Debug, Default)]
 struct Turns {
     runs: BTreeMap<RunId, (ScriptKind, Fate)>,
-    /// Whether an operator may have requested the run of a script since.
-    asked: bool,
+    /// How many runs operators may have requested since the last undoing that was ordered later.
+    asked: u32,
+    /// The last run that was ordered before the last of these requests.
+    before_asked: Option<RunId>,
 }
 
 /// The scripts of a host since its boot.
@@ -101,11 +103,11 @@ impl Pairs {
         match request {
             Request::RunScript { peer, .. } => {
                 let pairs = self.peers.entry(peer.clone()).or_default();
-                pairs.get_mut(Pair::Interface).asked = true;
+                pairs.get_mut(Pair::Interface).asked();
             }
             Request::ApplyChanges {} => {
                 for pairs in self.peers.values_mut() {
-                    pairs.get_mut(Pair::Interface).asked = true;
+                    pairs.get_mut(Pair::Interface).asked();
                 }
             }
             _ => {}
@@ -136,7 +138,9 @@ impl Pairs {
         let before = turns.before(run);
         turns.runs = turns.runs.split_off(&run.run);
         turns.runs.insert(run.run, (run.kind, Fate::Started));
-        let asked = std::mem::take(&mut turns.asked);
+        if run.kind == undo && turns.before_asked < Some(run.run) {
+            turns.asked = 0;
+        }
         let (kind, peer) = (run.kind.name(), &run.peer);
         let text = match before {
             Before::Unknown => return Ok(()),
@@ -149,7 +153,11 @@ impl Pairs {
             Before::Nothing | Before::Last(_) => return Ok(()),
         };
         let is_undo = run.kind == undo;
-        if !is_judged || asked || (is_undo && found_made) {
+        if !is_judged || (is_undo && found_made) {
+            return Ok(());
+        }
+        if turns.asked > 0 {
+            turns.asked -= 1;
             return Ok(());
         }
         Err((Promise::Scripts, text))
@@ -168,6 +176,12 @@ enum Before {
 }
 
 impl Turns {
+    /// An operator may have requested a run: of a setup that is made, since `ifup` is refused else.
+    fn asked(&mut self) {
+        self.asked += 1;
+        self.before_asked = self.runs.keys().next_back().copied();
+    }
+
     fn before(&self, run: &Run) -> Before {
         let [make, _] = run.kind.pair().scripts();
         for (kind, fate) in self.runs.range(..run.run).rev().map(|(_, it)| it) {
@@ -283,7 +297,24 @@ mod tests {
         };
         let operator = connect_core::machine::ConnectionId(7);
         sight.see(Seen::Asked(operator, &envelope)).unwrap();
-        let again = run(2, ScriptKind::Ifup);
-        assert_eq!(sight.see(Seen::Started(again.run, &again)), Ok(()));
+        // The one that was due came first.
+        let mut started = |number, kind| {
+            let run = run(number, kind);
+            sight.see(Seen::Ordered(&run)).unwrap();
+            sight.see(Seen::Started(run.run, &run))
+        };
+        assert_eq!(started(2, ScriptKind::Ifdown), Ok(()));
+        assert_eq!(started(3, ScriptKind::Ifup), Ok(()));
+        sight.see(Seen::Asked(operator, &envelope)).unwrap();
+        let mut started = |number, kind| {
+            let run = run(number, kind);
+            sight.see(Seen::Ordered(&run)).unwrap();
+            sight.see(Seen::Started(run.run, &run))
+        };
+        assert_eq!(started(4, ScriptKind::Ifup), Ok(()));
+        assert!(
+            started(5, ScriptKind::Ifup).is_err(),
+            "once for each request"
+        );
     }
 }
