@@ -10,13 +10,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use connect_ipc::RunId;
-use connect_ipc::scripts::ScriptKind;
+use connect_ipc::scripts::{MAX_WAITING, ScriptKind};
 use connect_ipc::setup::{ByLane, Lane, Pair};
-
-/// How many runs of one lane of a peer may wait. The queue becomes as long as this only if a script
-/// of the peer hangs while the peer is added and removed again and again; a longer queue would only
-/// cost memory.
-pub(crate) const MAX_WAITING: usize = 1_000;
 
 /// The queues of all peers.
 #[derive(Clone, Debug)]

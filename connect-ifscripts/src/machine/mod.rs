@@ -27,12 +27,13 @@ use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::parts;
 use connect_ipc::scripts::{
-    Ended, FromScripts, KILL_AFTER, LINGERING, Run, SURVIVES_AFTER, Stream, ToScripts, UnderWay,
+    Ended, FromScripts, KILL_AFTER, LINGERING, MAX_WAITING, Run, SURVIVES_AFTER, Stream, ToScripts,
+    UnderWay,
 };
 use connect_ipc::setup::{ByLane, Lane};
 
 use crate::ledger::{Entry, Ledger, Origin, Stage, Unsettled};
-use crate::queue::{Full, MAX_WAITING, Queues};
+use crate::queue::{Full, Queues};
 pub use io::{Action, Input, Output};
 
 /// How long a script may take to clean up between `TERM` and `KILL`.

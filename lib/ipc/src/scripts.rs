@@ -83,6 +83,11 @@ pub enum Command {
     Shell(String),
 }
 
+/// How many runs of a peer may wait: in one lane in the script helper, or in core while no script
+/// helper is there. They become as many as this only if a script of the peer hangs, or the helper
+/// is missing, while the peer is added and removed again and again; more would only cost memory.
+pub const MAX_WAITING: usize = 1_000;
+
 /// One run to be made.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

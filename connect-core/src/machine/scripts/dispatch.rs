@@ -3,7 +3,7 @@
 
 use connect_ipc::PeerId;
 use connect_ipc::control::{Reply, RunProgress};
-use connect_ipc::scripts::{Ended, EndedRun, ScriptKind, ToScripts};
+use connect_ipc::scripts::{Ended, EndedRun, MAX_WAITING, ScriptKind, ToScripts};
 use connect_ipc::setup::SetupState;
 use connect_policy::changes::for_ifdown;
 use connect_policy::scripts::{ifup_arguments, interface_script, limit};
@@ -87,9 +87,22 @@ impl Machine {
             Ok(None) => return,
             Err(why) => return self.not_started(peer, kind, why, asked_by),
         };
+        if self.scripts.untaken_of(&peer).count() >= MAX_WAITING {
+            let why = format!(
+                "{MAX_WAITING} scripts of the peer wait already for a script helper: start it"
+            );
+            return self.not_started(peer, kind, why, asked_by);
+        }
         if kind == ScriptKind::Ifup {
             self.interface_uses_record(&peer);
         }
+        let is_unsent = |undone| {
+            self.scripts
+                .runs
+                .get(undone)
+                .is_some_and(RunState::is_unsent)
+        };
+        let unsent = run.undoes.filter(|undone| is_unsent(*undone));
         let id = self.scripts.number();
         if let Some(SetupState::Made(_)) = run.setup {
             self.setup_ordered(&peer, kind.pair(), id);
@@ -101,9 +114,15 @@ impl Machine {
             self.answer(by.connection, by.request, waiting);
         }
         let message = ToScripts::Run(vec![run.clone()]);
-        let state = RunState::ordered(run, asked_by, self.now);
+        let sent = self.scripts.helper.ready().is_some();
+        let state = RunState::ordered(run, sent, asked_by, self.now);
         self.scripts.runs.insert(id, state);
-        if self.scripts.helper.ready().is_some() {
+        if let Some(undone) = unsent {
+            // As the helper would do: what was never started is not undone.
+            self.script_ended(undone, Ended::Stopped);
+            return self.script_ended(id, Ended::Stopped);
+        }
+        if sent {
             self.scripts.owe(id, Some(self.now));
         }
         // Both messages are then read together.

@@ -23,7 +23,7 @@ mod runs;
 mod settling;
 mod telling;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
@@ -32,12 +32,13 @@ use connect_ipc::control::{
     ServerLink, WaitsFor,
 };
 use connect_ipc::scripts::{Child, EndedRun, Run, ScriptKind, UnderWay};
-use connect_ipc::setup::{ByLane, Lane, Pair, SetupChange};
+use connect_ipc::setup::{ByLane, Lane, Pair};
 
 use super::helper::Helper;
 use super::limits::GRACE;
 use super::setups::progress::{PeerSetups, Progress};
 use super::setups::recovery::Recovery;
+use super::setups::unnoted::Unnoted;
 use crate::for_people::ForPeople;
 use complaints::Complaints;
 use runs::RunTable;
@@ -63,7 +64,7 @@ pub(super) struct Scripts {
     pub(super) failures: failures::Failures,
     /// The changes of setups without a script of which the helper has not said that it has written
     /// them down.
-    pub(super) changes: BTreeMap<RunId, SetupChange>,
+    pub(super) changes: Unnoted,
     /// What is not known yet of what earlier cores have ordered.
     pub(super) recovery: Recovery,
     settling: Settling,
@@ -82,7 +83,7 @@ impl Scripts {
             unwatched: VecDeque::new(),
             recent: ForPeople::default(),
             failures: failures::Failures::default(),
-            changes: BTreeMap::new(),
+            changes: Unnoted::default(),
             recovery: Recovery::default(),
             settling: Settling::new(RunId(started.0)),
             complaints: Complaints::default(),
@@ -267,7 +268,7 @@ impl Scripts {
     pub(super) fn untaken_of(&self, peer: &str) -> impl DoubleEndedIterator<Item = &Run> {
         let pending = self.runs.pending_of(peer);
         let waiting = pending.filter(|(_, run)| run.child().is_none());
-        waiting.filter_map(|(_, run)| run.order.as_deref())
+        waiting.filter_map(|(_, run)| Some(&run.order.as_ref()?.run))
     }
 
     /// A peer's scripts, for operators.

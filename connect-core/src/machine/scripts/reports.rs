@@ -111,7 +111,7 @@ impl Machine {
     /// The helper has an order, or a change of a setup, in its journal.
     fn order_taken(&mut self, id: RunId) {
         self.scripts.owe(id, None);
-        self.scripts.changes.remove(&id);
+        self.scripts.changes.taken(id);
         // Without a journal, core gives the order again to the next helper, unless the script was
         // started.
         if self.scripts.complaints.has_journal()
@@ -204,7 +204,7 @@ impl Machine {
             match (state.child(), state.order.as_deref()) {
                 (Some(_), _) => adopt.push(state.under_way(id)),
                 (None, Some(order)) => {
-                    let order = ToScripts::Run(vec![order.clone()]);
+                    let order = ToScripts::Run(vec![order.run.clone()]);
                     again.insert(id, (order, state.stopping));
                 }
                 // Nobody knows what happened to it.
@@ -212,8 +212,8 @@ impl Machine {
             }
         }
         let changes = self.scripts.changes.iter();
-        let setup = |it: &SetupChange| (ToScripts::Setup(it.clone()), false);
-        again.extend(changes.map(|(number, it)| (*number, setup(it))));
+        let setup = |it: &SetupChange| (it.number, (ToScripts::Setup(it.clone()), false));
+        again.extend(changes.map(setup));
         for some in adopt.chunks(ITEMS_PER_FRAME) {
             self.tell_scripts(ToScripts::Adopt(some.to_vec()));
         }
@@ -221,8 +221,12 @@ impl Machine {
         // was lost, and starts what it can. One message each: a run carries a whole environment and
         // may be long.
         for (id, (message, stopping)) in again {
-            if !stopping && matches!(message, ToScripts::Run(_)) {
-                self.scripts.owe(id, Some(self.now));
+            let state = self.scripts.runs.get_mut(id);
+            if let Some(order) = state.and_then(|state| state.order.as_mut()) {
+                order.sent = true;
+                if !stopping {
+                    self.scripts.owe(id, Some(self.now));
+                }
             }
             self.tell_scripts(message);
             // Sent all the same, since another run may undo it, and must not be started either.
@@ -339,7 +343,7 @@ impl Machine {
     }
 
     /// A run has ended. What its own children still write belongs to it all the same.
-    fn script_ended(&mut self, id: RunId, end: Ended) {
+    pub(super) fn script_ended(&mut self, id: RunId, end: Ended) {
         self.scripts.owe(id, None);
         self.scripts.settling.settle(id, self.now);
         // A helper that connects again repeats its reports.

@@ -184,6 +184,9 @@ impl Machine {
 
     /// Tells the script helper to keep a change for which there is no script.
     pub(super) fn note_setup(&mut self, name: &str, pair: Pair, state: SetupState) {
+        let orders = self.scripts.untaken_of(name);
+        let orders = orders.filter(|run| run.kind.pair() == pair);
+        let last_order = orders.map(|run| run.run).max();
         let number = self.scripts.number();
         let key = SetupKey {
             peer: name.to_owned(),
@@ -195,7 +198,7 @@ impl Machine {
             number: None,
         };
         let change = SetupChange { number, setup };
-        self.scripts.changes.insert(number, change.clone());
+        self.scripts.changes.add(change.clone(), last_order);
         self.tell_scripts(ToScripts::Setup(change));
     }
 

@@ -17,3 +17,4 @@ mod reconciling;
 pub(super) mod recovery;
 mod remains;
 mod unfinished;
+pub(super) mod unnoted;

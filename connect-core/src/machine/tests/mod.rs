@@ -12,6 +12,7 @@ mod complaints;
 mod failures;
 mod first_database;
 mod hand_played;
+mod helperless;
 mod hooks;
 mod knocks;
 mod manual;

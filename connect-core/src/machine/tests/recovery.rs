@@ -583,10 +583,10 @@ fn children_that_only_core_knows_are_told_in_messages_that_fit() {
 #[test]
 fn a_command_that_is_not_wanted_any_more_is_told_in_its_place_before_the_helper_begins() {
     let mut rig = Rig::joined(&records(BOTH), &[]);
-    rig.scripts_go();
-    rig.to_scripts.clear();
     rig.hear(ADD);
     rig.answer_all();
+    rig.scripts_go();
+    rig.to_scripts.clear();
     rig.hear("NOTE KILL p");
     rig.scripts_come();
     let told: Vec<String> = rig

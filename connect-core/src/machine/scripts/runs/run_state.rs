@@ -50,6 +50,14 @@ impl Progress {
     }
 }
 
+/// An order of a run that the helper may not have.
+#[derive(Clone, Debug)]
+pub(in crate::machine::scripts) struct Order {
+    pub(in crate::machine::scripts) run: Run,
+    /// Whether a helper was sent it.
+    pub(in crate::machine::scripts) sent: bool,
+}
+
 /// A run that has not ended, or whose output has not. Only the table changes what it counts.
 #[derive(Clone, Debug)]
 pub(in crate::machine::scripts) struct RunState {
@@ -57,7 +65,7 @@ pub(in crate::machine::scripts) struct RunState {
     pub(in crate::machine::scripts) kind: ScriptKind,
     /// The order, which is given again if the helper is lost before its journal has it; `None`
     /// after that, and for a run that an earlier core had ordered.
-    pub(in crate::machine::scripts) order: Option<Box<Run>>,
+    pub(in crate::machine::scripts) order: Option<Box<Order>>,
     progress: Progress,
     /// Seconds it may take.
     pub(in crate::machine::scripts) limit: Option<u32>,
@@ -107,19 +115,19 @@ impl RunState {
     /// A run that was just ordered, perhaps by an operator.
     pub(in crate::machine::scripts) fn ordered(
         run: Run,
+        sent: bool,
         asked_by: Option<OperatorRequest>,
         now: Monotonic,
     ) -> Self {
-        let order = Box::new(run);
         let fresh = Self::new(
-            order.peer.clone(),
-            order.kind,
-            order.limit,
+            run.peer.clone(),
+            run.kind,
+            run.limit,
             Challenge::Expected,
             now,
         );
         RunState {
-            order: Some(order),
+            order: Some(Box::new(Order { run, sent })),
             asked_by,
             ..fresh
         }
@@ -134,6 +142,12 @@ impl RunState {
             Challenge::Perhaps,
             now,
         )
+    }
+
+    /// Whether no helper can know of it.
+    pub(in crate::machine::scripts) fn is_unsent(&self) -> bool {
+        let order = self.order.as_ref().filter(|_| !self.ended);
+        order.is_some_and(|order| !order.sent)
     }
 
     /// The helper was lost, perhaps with output that it had read and not reported.

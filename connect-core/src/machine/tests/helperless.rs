@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What core keeps for a script helper that is not there, while a peer comes and goes.
+
+use super::rig::{Rig, record};
+use super::unfinished::{ADD, PAIRS, records, scripts};
+
+/// More often than scripts of one peer may wait.
+const OFTEN: usize = 1_500;
+
+const KILL: &str = "NOTE KILL p";
+
+fn settled(peers: &[&str]) -> Rig {
+    let mut rig = Rig::alone(&records(), false);
+    rig.scripts_come();
+    rig.meet(peers);
+    rig.answer_all();
+    rig
+}
+
+fn comes(rig: &mut Rig) {
+    rig.hear(ADD);
+    rig.answer_all();
+}
+
+fn kept(rig: &Rig) -> usize {
+    rig.machine.backlog().orders_untaken
+}
+
+#[test]
+fn a_peer_that_comes_and_goes_leaves_nothing() {
+    let mut rig = settled(&["q"]);
+    rig.scripts_go();
+    for _ in 0..OFTEN {
+        comes(&mut rig);
+        rig.hear(KILL);
+        assert_eq!(kept(&rig), 0);
+    }
+    comes(&mut rig);
+    rig.scripts_come();
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifup p"]);
+}
+
+#[test]
+fn a_peer_that_was_set_up_is_taken_down_once_and_set_up_once() {
+    let mut rig = settled(&["p", "q"]);
+    rig.scripts_go();
+    for _ in 0..OFTEN {
+        rig.hear(KILL);
+        comes(&mut rig);
+    }
+    rig.scripts_come();
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifdown p", "ifup p"]);
+}
+
+/// The helper that had the order was lost, and may have started it.
+#[test]
+fn what_a_helper_may_have_is_undone_by_the_next_one() {
+    let mut rig = settled(&["q"]);
+    comes(&mut rig);
+    rig.scripts_go();
+    rig.hear(KILL);
+    assert_eq!(kept(&rig), 2);
+}
+
+#[test]
+fn scripts_that_cannot_be_left_out_have_a_limit() {
+    let pairs = PAIRS.iter().filter(|(key, _)| *key != "ifup");
+    let pairs: Vec<(&str, &str)> = pairs.copied().collect();
+    let mut rig = Rig::alone(&[record("p", &pairs)], false);
+    rig.scripts_come();
+    rig.meet(&[]);
+    rig.answer_all();
+    rig.scripts_go();
+    rig.sent();
+    let mut refused = 0;
+    for _ in 0..OFTEN {
+        rig.hear(ADD);
+        rig.hear(KILL);
+        let told = |line: &String| line.starts_with("WARN connect ifdown p not-started");
+        refused += rig.sent().iter().filter(|line| told(line)).count();
+    }
+    assert!(kept(&rig) <= 2_100, "{}", kept(&rig));
+    assert_eq!(refused, OFTEN - 1_000);
+}
