@@ -59,6 +59,15 @@ impl Machine {
         }
     }
 
+    /// Forgets a peer's `connect` command that is to end, if no helper was ever sent it.
+    pub(in crate::machine) fn drop_unsent_connect(&mut self, name: &str) {
+        let pending = self.scripts.runs.pending_of(name);
+        let unsent = pending.filter(|(_, run)| run.stopping && run.is_unsent());
+        for run in unsent.map(|(id, _)| id).collect::<Vec<_>>() {
+            self.script_ended(run, Ended::Stopped);
+        }
+    }
+
     /// How many seconds the script may take.
     pub(super) fn script_limit(&self, prepared: &Prepared) -> Option<u32> {
         let peer = &prepared.peer;

@@ -31,7 +31,7 @@ use connect_ipc::control::{
     HelperStatus, LaneStatus, LongScript, RecentScript, ScriptHelperStatus, ScriptStatus,
     ServerLink, WaitsFor,
 };
-use connect_ipc::scripts::{Child, EndedRun, Run, ScriptKind, UnderWay};
+use connect_ipc::scripts::{Child, EndedRun, Run, UnderWay};
 use connect_ipc::setup::{ByLane, Lane, Pair};
 
 use super::helper::Helper;
@@ -134,14 +134,20 @@ impl Scripts {
         setups
     }
 
-    /// Whether an `ifup` of this peer, other than the run `than`, has not ended. Only runs with the
-    /// number `first` or a later one count: `first` is the first run that was to make the present
-    /// setup. An earlier `ifup` belongs to an earlier setup, which has an `ifdown` of its own.
-    pub(super) fn has_other_ifup(&self, peer: &str, pair: Pair, first: RunId, than: RunId) -> bool {
+    /// Whether a run of this peer that makes a setup, other than the run `than`, has not ended: an
+    /// `ifup` that an operator has ordered, or a `connect` that was followed by another. Only runs
+    /// with the number `first` or a later one count: `first` is the first run that was to make the
+    /// present setup. An earlier one belongs to an earlier setup, which has an undoing of its own.
+    pub(super) fn has_other_maker(
+        &self,
+        peer: &str,
+        pair: Pair,
+        first: RunId,
+        than: RunId,
+    ) -> bool {
+        let [maker, _] = pair.scripts();
         let mut runs = self.runs.pending_of(peer);
-        let is_other =
-            |id: RunId, kind: ScriptKind| kind == ScriptKind::Ifup && id >= first && id != than;
-        pair == Pair::Interface && runs.any(|(id, run)| is_other(id, run.kind))
+        runs.any(|(id, run)| run.kind == maker && id >= first && id != than)
     }
 
     /// The server is lost. This goes through all runs.

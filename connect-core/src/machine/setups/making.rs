@@ -104,6 +104,7 @@ impl Machine {
         };
         let name = peer.name().to_owned();
         self.stop_connect(&name);
+        self.drop_unsent_connect(&name);
         let setup = self.made(id, Pair::Connection);
         let kind = ScriptKind::Connect;
         self.order_setup(Prepared {
@@ -259,9 +260,9 @@ impl Machine {
         self.order_setup(Prepared {
             setup: Some(SetupState::Undone {}),
             undoes: match progress {
-                // If an operator has ordered another one, that may be started.
+                // If another one has not ended, that may have been started.
                 Progress::Ordered { first, last }
-                    if !self.scripts.has_other_ifup(name, pair, first, last) =>
+                    if !self.scripts.has_other_maker(name, pair, first, last) =>
                 {
                     Some(last)
                 }

@@ -64,6 +64,54 @@ fn what_a_helper_may_have_is_undone_by_the_next_one() {
     assert_eq!(kept(&rig), 2);
 }
 
+/// A peer that is connected by a command, and `kick`, which runs the command again.
+const COMMANDS: &[(&str, &str)] = &[
+    ("watch", "t"),
+    ("peer", "INET 192.0.2.1 1"),
+    ("connect", "on"),
+    ("disconnect", "off"),
+    ("every", "1h"),
+];
+const KICK: &str = "SVCJOB J1 connect kick p";
+
+fn connected_by_command() -> Rig {
+    let mut rig = Rig::alone(&[record("p", COMMANDS)], false);
+    rig.scripts_come();
+    rig.meet(&[]);
+    rig.answer_all();
+    rig
+}
+
+/// The helper may have started the first one: nothing that is known of the second one matters.
+#[test]
+fn a_command_that_a_helper_may_have_is_undone_though_another_one_came_after_it() {
+    let mut rig = connected_by_command();
+    comes(&mut rig);
+    rig.scripts_go();
+    rig.hear(KICK);
+    rig.answer_all();
+    rig.take_orders();
+    rig.hear(KILL);
+    rig.scripts_come();
+    let ordered = rig.ordered();
+    let last = ordered.last().map(|run| (run.kind.name(), run.undoes));
+    assert_eq!(last, Some(("disconnect", None)));
+}
+
+#[test]
+fn commands_that_no_helper_has_are_not_undone() {
+    let mut rig = connected_by_command();
+    rig.scripts_go();
+    comes(&mut rig);
+    for _ in 0..3 {
+        rig.hear(KICK);
+        rig.answer_all();
+        assert_eq!(kept(&rig), 1);
+    }
+    rig.hear(KILL);
+    assert_eq!(kept(&rig), 0);
+}
+
 #[test]
 fn scripts_that_cannot_be_left_out_have_a_limit() {
     let pairs = PAIRS.iter().filter(|(key, _)| *key != "ifup");
