@@ -41,8 +41,6 @@ pub(super) struct Adoption {
     pub noted: Option<Second>,
     /// Timeouts since the last reply that did not count.
     pub voids: u8,
-    /// Whether core has seen that the peer was added, so that no earlier core has known it.
-    pub is_new: bool,
     /// A check that was to begin at once while there was no pinger.
     pub untold: Option<EarlyCheck>,
     pub history: History,
@@ -181,6 +179,9 @@ pub(super) struct Outcome {
     pub told: UpDown,
     /// How many pings were not answered, if the server was told to remove it because of that.
     pub killed_for: Option<u32>,
+    /// Whether core has seen that it was added, or has disowned it: what a pinger remembers of its
+    /// name is not about its present checks.
+    pub is_new: bool,
 }
 
 impl Peer {

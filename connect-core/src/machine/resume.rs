@@ -269,14 +269,12 @@ impl Machine {
         }
     }
 
-    /// Of these peers, which are adopted now, no pinger knows anything.
+    /// Of those of these peers that were replaced, no pinger knows anything.
     pub(super) fn note_replaced(&mut self, adopted: &[PeerId], replaced: &Replaced) {
         for id in adopted {
-            let peer = self.peers.get(*id);
-            if peer.is_some_and(|peer| replaced.contains(peer.name()))
-                && let Some(adoption) = self.peers.adoption_mut(*id)
-            {
-                adoption.is_new = true;
+            let peer = self.peers.get_mut(*id);
+            if let Some(peer) = peer.filter(|peer| replaced.contains(peer.name())) {
+                peer.outcome.is_new = true;
             }
         }
     }

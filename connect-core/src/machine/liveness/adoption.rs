@@ -50,15 +50,14 @@ impl Machine {
         if self.eligible(id) {
             let now = self.now;
             self.adopt(id, |plan| now + Duration::from_secs(u64::from(plan.every)));
-            if let Some(adoption) = self.peers.adoption_mut(id) {
-                adoption.is_new = true;
-            }
         }
     }
 
-    /// Forgets what a pinger remembers of this name, which is about an earlier peer.
+    /// Forgets what a pinger remembers of this name, or will: it is about an earlier peer, or about
+    /// checks that have ended.
     fn forget_remembered(&mut self, id: PeerId) {
-        if let Some(peer) = self.peers.get(id) {
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.outcome.is_new = true;
             self.pinger.remembered.remove(peer.name());
         }
     }
@@ -102,7 +101,6 @@ impl Machine {
             ping: None,
             noted: None,
             voids: 0,
-            is_new: false,
             untold: None,
             history: History {
                 since: self.now,
@@ -144,6 +142,7 @@ impl Machine {
             self.emit(Some(&name), || EventKind::Disowned {});
             self.fail_asked(id, &["peer-not-adopted", &name]);
             self.tell_pinger(ToPinger::Forget(vec![id]));
+            self.forget_remembered(id);
             self.peers.renumber(id);
         }
     }

@@ -116,7 +116,7 @@ impl Machine {
             let Some(known) = self.pinger.remembered.remove(peer.name()) else {
                 continue;
             };
-            if peer.adoption().is_some_and(|adoption| adoption.is_new) {
+            if peer.outcome.is_new {
                 continue;
             }
             let (is_from_state, now) = (self.pinger.from_state.contains(id), self.now);

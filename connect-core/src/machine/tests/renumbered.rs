@@ -3,7 +3,9 @@
 //! afterwards. The answers to other questions about it do.
 
 use connect_ipc::control::Request;
+use connect_ipc::pinger::{FromPinger, PingPhase, Remembered};
 use connect_ipc::scripts::InterfaceScript;
+use connect_ipc::statistics::PingStatistics;
 use peerdb::Record;
 
 use super::rig::{Rig, record};
@@ -90,4 +92,33 @@ fn the_script_that_an_operator_has_ordered_is_run() {
     unwatch(&mut rig);
     rig.answer_all();
     assert_eq!(scripts(&mut rig), ["ifup p"]);
+}
+
+/// It was not told to forget the peer, since it was not connected.
+#[test]
+fn what_a_pinger_remembers_is_not_of_the_present_checks() {
+    for replaced in [true, false] {
+        let mut rig = settled(&["p", "q"]);
+        rig.pinger_comes();
+        rig.pinger_goes();
+        if replaced {
+            rig.hear("NOTE KILL p");
+            rig.hear(ADD);
+        }
+        unwatch(&mut rig);
+        rig.pinger_connects();
+        let mut statistics = PingStatistics::default();
+        statistics.record_loss();
+        let remembered = |name: &str| Remembered {
+            name: name.to_owned(),
+            phase: PingPhase::default(),
+            statistics,
+        };
+        let known = ["p", "q"].map(remembered).to_vec();
+        rig.pinger_says(FromPinger::Resume(known));
+        rig.pinger_says(FromPinger::Resume(Vec::new()));
+        let rows = rig.rows();
+        let lost: Vec<u64> = rows.iter().map(|row| row.statistics.lost).collect();
+        assert_eq!(lost, [0, 1], "{replaced}");
+    }
 }
