@@ -311,8 +311,8 @@ impl Machine {
         }
     }
 
-    /// A run has ended. If an earlier run of this setup was started, the helper has reported that
-    /// before, so the progress is `Made` by now and does not change here.
+    /// A run has ended. If it was not started, another run of this setup may be, as long as that
+    /// one has not ended.
     pub(in crate::machine) fn setup_ended(
         &mut self,
         name: &str,
@@ -324,10 +324,13 @@ impl Machine {
             self.scripts.recovery.never_started(name, pair, run);
         }
         if let Some(peer) = self.peers.named_mut(name)
-            && let Progress::Ordered { last, .. } = peer.setups.get(pair)
-            && last == run
+            && let Progress::Ordered { first, last } = peer.setups.get(pair)
+            && (first..=last).contains(&run)
         {
-            peer.setups.set(pair, progress);
+            let is_over = first == last || !self.scripts.has_other_maker(name, pair, first, run);
+            if progress == Progress::Made || is_over {
+                peer.setups.set(pair, progress);
+            }
         }
     }
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What core keeps for a script helper that is not there, while a peer comes and goes.
 
+use connect_ipc::RunId;
+use connect_ipc::scripts::{Ended, FromScripts};
+
 use super::rig::{Rig, record};
 use super::unfinished::{ADD, PAIRS, records, scripts};
 
@@ -85,17 +88,54 @@ fn connected_by_command() -> Rig {
 /// The helper may have started the first one: nothing that is known of the second one matters.
 #[test]
 fn a_command_that_a_helper_may_have_is_undone_though_another_one_came_after_it() {
-    let mut rig = connected_by_command();
-    comes(&mut rig);
-    rig.scripts_go();
-    rig.hear(KICK);
-    rig.answer_all();
-    rig.take_orders();
-    rig.hear(KILL);
-    rig.scripts_come();
-    let ordered = rig.ordered();
-    let last = ordered.last().map(|run| (run.kind.name(), run.undoes));
-    assert_eq!(last, Some(("disconnect", None)));
+    for kicks in 0..3 {
+        let mut rig = connected_by_command();
+        comes(&mut rig);
+        rig.scripts_go();
+        let first = rig.ordered().remove(0).run;
+        for _ in 0..kicks {
+            rig.hear(KICK);
+            rig.answer_all();
+        }
+        rig.hear(KILL);
+        rig.scripts_come();
+        let ordered = rig.ordered();
+        let last = ordered.last().map(|run| (run.kind.name(), run.undoes));
+        let undoes = (kicks == 0).then_some(first);
+        assert_eq!(last, Some(("disconnect", undoes)), "{kicks}");
+    }
+}
+
+/// The next helper says of each whether it was started.
+#[test]
+fn commands_that_were_not_started_are_not_undone_once_all_have_ended() {
+    for (ends, undone) in [
+        (["stopped", "stopped"], false),
+        (["lost", "stopped"], true),
+        (["stopped", "lost"], true),
+    ] {
+        for in_order in [true, false] {
+            let mut rig = connected_by_command();
+            comes(&mut rig);
+            rig.hear(KICK);
+            rig.answer_all();
+            let runs: Vec<RunId> = rig.ordered().iter().map(|run| run.run).collect();
+            let mut ends: Vec<_> = runs.into_iter().zip(ends).collect();
+            if !in_order {
+                ends.reverse();
+            }
+            for (run, end) in ends {
+                let end = match end {
+                    "lost" => Ended::Lost,
+                    _ => Ended::Stopped,
+                };
+                rig.scripts_say(FromScripts::Ended { run, end });
+            }
+            rig.hear(KILL);
+            let expected: &[&str] = if undone { &["disconnect p"] } else { &[] };
+            assert_eq!(scripts(&mut rig), expected, "{in_order}");
+        }
+    }
 }
 
 #[test]
