@@ -75,6 +75,15 @@ impl Rule for Late {
             Some(Fact::Sent(command)) if command.is_ping() => {
                 self.goes_on(now.at, command.word(0), Wait::Answer);
             }
+            Some(Fact::Sent(command)) => {
+                // What a sabotaged peer replies counts as no answer.
+                if let Some([what, peer, ..]) = command.told()
+                    && what == "ping-timeout"
+                    && let Some((_, wait)) = self.peers.get_mut(peer)
+                {
+                    *wait = Wait::Retry;
+                }
+            }
             Some(Fact::Ended(command, end)) if command.is_ping() => {
                 match end {
                     End::Reply(_) => {
@@ -218,6 +227,26 @@ mod tests {
         sight.lines(&["> PING -background c0.0 -timeout 10 p"]);
         sight.later(17);
         assert_eq!(look(&mut sight, &file), Ok(()));
+    }
+
+    #[test]
+    fn a_sabotaged_peer_is_checked_after_the_pause_of_one_that_is_down() {
+        for (told, is_late) in [
+            (&["> WARN connect ping-timeout p attempt 5 of 5"][..], false),
+            (&[], true),
+        ] {
+            let (mut sight, file) = added();
+            sight.later(30);
+            sight.lines(&[
+                "> PING -background c0.0 -timeout 10 p",
+                "< BGDETACH c0.0",
+                "< BGINFO c0.0 ping-ok 20.0",
+                "< BGOK c0.0",
+            ]);
+            sight.lines(told);
+            sight.later(60);
+            assert_eq!(look(&mut sight, &file).is_err(), is_late);
+        }
     }
 
     #[test]
