@@ -4,21 +4,14 @@
 use connect_ipc::RunId;
 use connect_ipc::scripts::{Ended, FromScripts};
 
+use super::renumbered::settled;
 use super::rig::{Rig, record};
-use super::unfinished::{ADD, PAIRS, records, scripts};
+use super::unfinished::{ADD, PAIRS, scripts};
 
 /// More often than scripts of one peer may wait.
 const OFTEN: usize = 1_500;
 
 const KILL: &str = "NOTE KILL p";
-
-fn settled(peers: &[&str]) -> Rig {
-    let mut rig = Rig::alone(&records(), false);
-    rig.scripts_come();
-    rig.meet(peers);
-    rig.answer_all();
-    rig
-}
 
 fn comes(rig: &mut Rig) {
     rig.hear(ADD);

@@ -23,7 +23,7 @@ fn unwatch(rig: &mut Rig) {
 }
 
 /// A core whose server has these peers, all of which are decided about.
-fn settled(peers: &[&str]) -> Rig {
+pub(super) fn settled(peers: &[&str]) -> Rig {
     let mut rig = Rig::alone(&records(), false);
     rig.scripts_come();
     rig.meet(peers);
