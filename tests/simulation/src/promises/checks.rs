@@ -5,8 +5,9 @@
 //!
 //! The rule forgets what it knows of a peer when core ends or the connection is lost, since pings
 //! in flight are void then, and when the database changes, since that may end and begin the watch.
+//! A failure that is told of a peer that was not pinged yet is of the one that had its name before.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use connect_ipc::control::Request;
@@ -65,6 +66,8 @@ impl Standing {
 #[derive(Debug, Default)]
 pub(super) struct Checks {
     peers: BTreeMap<String, Standing>,
+    /// Names whose peer was added or removed, and was not pinged since.
+    unasked: BTreeSet<String>,
 }
 
 impl Rule for Checks {
@@ -86,6 +89,7 @@ impl Rule for Checks {
             }
             Some(Fact::Note(Note::Add { peer, .. } | Note::Kill { peer })) => {
                 self.peers.remove(peer);
+                self.unasked.insert(peer.clone());
             }
             Some(Fact::Job(_, words)) => self.command(words),
             Some(Fact::Connected | Fact::Lost) => self.forget(),
@@ -136,11 +140,15 @@ impl Checks {
             standing.is_up();
             standing.forget();
         }
+        if command.is_ping() {
+            self.unasked.remove(command.word(0));
+        }
         let Some(told) = command.told() else {
             return Ok(());
         };
         let told: Vec<&str> = told.iter().map(String::as_str).collect();
         match told.as_slice() {
+            ["ping-timeout" | "ping-failed", peer, ..] if self.unasked.contains(*peer) => Ok(()),
             ["ping-timeout", peer, "attempt", attempt, "of", of] => {
                 let number = |text: &str| text.parse().unwrap_or(0);
                 self.missed(now, peer, number(attempt), number(of))
@@ -320,6 +328,23 @@ mod tests {
         lines(&mut sight, &ping("c0.0", "ping-ok 1.0"));
         sight.later(60);
         assert_eq!(sight.lines(&["> WARN connect ping-ok p"]), None);
+    }
+
+    /// The server may refuse a ping, remove its peer and add another before core tells the first.
+    #[test]
+    fn a_failure_of_the_peer_that_had_the_name_before_is_not_counted() {
+        for told in ["> NOTIFY connect ping-failed p resolve-error", &timeout(1)] {
+            let mut sight = up();
+            sight.lines(&[
+                "< NOTE KILL p",
+                "< NOTE ADD p tripe0 INET 198.18.0.3 4070",
+                told,
+            ]);
+            sight.later(30);
+            lines(&mut sight, &ping("c0.1", "ping-ok 1.0"));
+            sight.later(10);
+            view(|view| assert_eq!(sight.see(Seen::Minute(view)), Ok(())));
+        }
     }
 
     #[test]
