@@ -15,7 +15,7 @@ use tripe_admin::Note;
 use super::tap::{Command, End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
-use crate::plan::{Fault, PathChange};
+use crate::plan::{Fault, Part, PathChange};
 use crate::promise::Promise;
 use crate::seen::Seen;
 
@@ -44,6 +44,10 @@ struct Partner {
     /// How many of its pings have timed out in a row.
     timeouts: u32,
     sabotaged: bool,
+    /// Whether it ever was, also as an earlier peer of this name.
+    was_sabotaged: bool,
+    /// Whether it was not pinged since it was added: what is told of it is of the peer before.
+    unasked: bool,
     /// Where it is, if it is reached by a host name, and where the server has it.
     places: [Option<SocketAddr>; 2],
 }
@@ -86,12 +90,17 @@ impl Rule for Alive {
                     self.command(words);
                 }
             }
+            // The next core may have an older state, in which it is sabotaged.
+            Seen::Died(Part::Core) => {
+                for partner in self.partners.values_mut() {
+                    partner.sabotaged |= partner.was_sabotaged;
+                    partner.unasked = false;
+                }
+            }
             _ => {}
         }
         match now.fact {
-            Some(Fact::Sent(command)) if command.is_ping() => {
-                self.of(command.word(0)).sent = now.at;
-            }
+            Some(Fact::Sent(command)) if command.is_ping() => self.asked(now.at, command.word(0)),
             Some(Fact::Sent(command)) => return self.told(now, command),
             Some(Fact::Ended(command, end)) if command.is_ping() => {
                 let partner = self.of(command.word(0));
@@ -107,7 +116,7 @@ impl Rule for Alive {
             Some(Fact::Note(Note::Kill { peer })) => self.of(peer).timeouts = 0,
             Some(Fact::Note(Note::Add { peer, .. })) => {
                 let partner = self.of(peer);
-                (partner.timeouts, partner.sabotaged) = (0, false);
+                (partner.timeouts, partner.unasked) = (0, true);
             }
             _ => {}
         }
@@ -145,7 +154,18 @@ impl Alive {
         if let [name, peer] = words
             && name.eq_ignore_ascii_case("sabotage")
         {
-            self.of(peer).sabotaged = true;
+            let partner = self.of(peer);
+            (partner.sabotaged, partner.was_sabotaged) = (true, true);
+            // Core may have read this before or after the peer was added.
+            partner.unasked = false;
+        }
+    }
+
+    fn asked(&mut self, at: Instant, peer: &str) {
+        let partner = self.of(peer);
+        partner.sent = at;
+        if std::mem::take(&mut partner.unasked) {
+            partner.sabotaged = false;
         }
     }
 
@@ -198,6 +218,14 @@ mod tests {
         sight.lines(&["< BGINFO c0.0 ping-timeout", "< BGOK c0.0", told])
     }
 
+    const ADDED: &str = "< NOTE ADD p tripe0 INET 198.18.0.1 4070";
+
+    fn sabotaged() -> Sight {
+        let mut sight = Sight::new::<Alive>(RECORDS);
+        sight.lines(&["< SVCJOB J1 connect sabotage p"]);
+        sight
+    }
+
     #[test]
     fn a_partner_that_is_silent_keeps_it() {
         let mut sight = Sight::new::<Alive>(RECORDS);
@@ -214,13 +242,36 @@ mod tests {
     #[test]
     fn the_last_ping_of_a_sabotaged_peer_that_is_removed_keeps_it() {
         let after = |note: &str| {
-            let mut sight = Sight::new::<Alive>(RECORDS);
-            sight.lines(&["< SVCJOB J1 connect sabotage p", note]);
+            let mut sight = sabotaged();
+            sight.lines(&[note]);
             timeout(&mut sight)
         };
         assert_eq!(after("< NOTE KILL p"), None);
-        let added = "< NOTE ADD p tripe0 INET 198.18.0.1 4070";
-        assert_eq!(after(added), Some(Promise::Alive));
+        assert_eq!(after(ADDED), Some(Promise::Alive));
+    }
+
+    /// What core reads with the removal of a peer may be told after it.
+    #[test]
+    fn the_last_ping_of_a_sabotaged_peer_that_is_replaced_keeps_it() {
+        let mut sight = sabotaged();
+        sight.lines(&["> PING -background c0.0 -timeout 10 p", "< BGDETACH c0.0"]);
+        let told = "> WARN connect ping-timeout p attempt 1 of 5";
+        let ended = [
+            "< BGINFO c0.0 ping-ok 1.0",
+            "< BGOK c0.0",
+            "< NOTE KILL p",
+            ADDED,
+            told,
+        ];
+        assert_eq!(sight.lines(&ended), None);
+    }
+
+    #[test]
+    fn a_core_that_believes_an_older_state_keeps_it() {
+        let mut sight = sabotaged();
+        sight.lines(&[ADDED]);
+        sight.see(Seen::Died(Part::Core)).unwrap();
+        assert_eq!(timeout(&mut sight), None);
     }
 
     #[test]
@@ -229,7 +280,7 @@ mod tests {
             let mut sight = Sight::new::<Alive>(RECORDS);
             let place = "198.18.0.1:4070".parse().unwrap();
             sight.see(Seen::Place("p", place)).unwrap();
-            let added = "NOTE ADD p tripe0 INET 198.18.0.1 4070";
+            let added = ADDED.trim_start_matches("< ");
             sight.see(Seen::Broadcast(added)).unwrap();
             sight.see(Seen::Broadcast(note)).unwrap();
             timeout(&mut sight)
