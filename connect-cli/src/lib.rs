@@ -32,6 +32,7 @@ use connect_runtime::exit::{Exit, Fatal};
 use connect_runtime::streams::{self, Stream};
 
 use crate::cli::{Cli, CommandLine};
+use crate::commands::no_database;
 use crate::common::Common;
 use crate::error::Error;
 
@@ -100,7 +101,12 @@ fn run(cli: Cli, line: &CommandLine) -> Result<Exit, Error> {
         .build()
         .map_err(Error::Runtime)?;
     let mut common = Common::new(cli.common.clone());
-    let ended = runtime.block_on(cli.run(line, &mut common));
+    let ended = runtime.block_on(async {
+        match cli.run(line, &mut common).await {
+            Err(error) => Err(no_database::explained(error, &common).await),
+            ended => ended,
+        }
+    });
     // What was printed before an error is useful as well.
     let flushed = common.out.finish();
     let exit = ended?;

@@ -9,6 +9,7 @@ pub(crate) mod doctor;
 pub(crate) mod events;
 pub(crate) mod info;
 pub(crate) mod metrics;
+pub(crate) mod no_database;
 pub(crate) mod not_at_server;
 pub(crate) mod ping;
 pub(crate) mod reload;

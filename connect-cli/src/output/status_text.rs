@@ -183,9 +183,10 @@ pub(crate) fn log_lines_lost(service: &ServiceStatus) -> [(&'static str, u64); 3
 
 /// The service in one line.
 pub(crate) fn headline(service: &ServiceStatus, summary: &Summary) -> String {
-    let database = match &service.database.fault {
-        Some(_) => "faulty".to_owned(),
-        None => text::count(service.database.peers, "peer"),
+    let database = match (&service.database.fault, service.database.origin) {
+        (Some(_), DatabaseOrigin::None) => "no database".to_owned(),
+        (Some(_), _) => "database faulty".to_owned(),
+        (None, _) => format!("database {}", text::count(service.database.peers, "peer")),
     };
     let runner = &service.scripts.helper;
     let scripts = summary
@@ -195,7 +196,7 @@ pub(crate) fn headline(service: &ServiceStatus, summary: &Summary) -> String {
     let server = probing_text::mute_server(service);
     let server = server.unwrap_or_else(|| link(service.server).to_owned());
     let mut line = format!(
-        "connect {}, up {}; server {server}; database {database}; {}; {scripts}",
+        "connect {}, up {}; server {server}; {database}; {}; {scripts}",
         service.version,
         text::span(service.uptime),
         helper("pinger", &service.pinger, &service.version),

@@ -320,6 +320,25 @@ fn nothing_is_there() -> Result {
     Ok(())
 }
 
+/// The server answers, so the service is what is missing.
+#[test]
+fn where_only_the_service_is_missing_the_next_step_is_to_start_it() -> Result {
+    let place = Place::new()?;
+    let unknown = "FAIL unknown-service connect\n";
+    let tripe = place.tripe(&[
+        ("VERSION", "INFO tripe 1.5.2\nOK\n"),
+        ("SVCQUERY connect", unknown),
+    ])?;
+    chmod(&place, "tripesock", 0o600)?;
+    let outcome = place.run("doctor --runtime-dir run")?;
+    tripe.finish()?;
+    assert!(
+        outcome.stdout.contains("\nNext step: start the service: "),
+        "{outcome}"
+    );
+    Ok(())
+}
+
 #[test]
 fn without_peers_the_next_step_is_told() -> Result {
     let (place, _helpers) = place()?;

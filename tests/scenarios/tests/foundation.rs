@@ -231,6 +231,14 @@ fn without_a_database_the_service_runs_and_loads_it_when_it_comes() -> Outcome {
     service.wait_for_log("make one with `connect-cli db compile -o ")?;
     assert!(!service.log().contains("peerdb-error"), "said once");
     assert_eq!(site.submit_failing("active far")?, "unknown-peer far");
+    for command in ["active", "ping"] {
+        let mut cli = Service::bare_command_of("connect-cli")?;
+        cli.arg("-a").arg(site.lab.socket_path());
+        let output = cli.args([command, "far"]).output()?;
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let cause = "connect-cli: unknown-peer far: no database is in use: there is no peer ";
+        assert!(errors.starts_with(cause), "{errors}");
+    }
     site.write_database(&[peerdb::Record::new("far", [("peer", "INET 127.0.0.1 9")])])?;
     site.lab
         .wait_for_broadcast("NOTE USER connect peerdb-update")?;

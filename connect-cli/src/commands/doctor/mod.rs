@@ -26,6 +26,7 @@ use serde::Serialize;
 
 use self::finding::{Area, Findings, LOOK_IN_LOG, Severity};
 use self::refusals::Refusals;
+use self::server::Server;
 use self::service::Found;
 use crate::common::Common;
 use crate::error::Error;
@@ -82,20 +83,20 @@ impl Doctor {
         }
         let directory = directory(common, &found);
         files::check(common, &directory, &mut findings.section(Area::Files));
-        let server = &mut findings.section(Area::Server);
-        let provider = match found.server_silent() {
+        let section = &mut findings.section(Area::Server);
+        let server = match found.server_silent() {
             // It would not answer us either, and we would wait.
             Some(seconds) => {
                 let socket = common.admin_socket();
                 let mute = probing_text::mute(&socket.display().to_string(), seconds);
-                server.fault_with_remedy(mute, LOOK_IN_LOG);
-                None
+                section.fault_with_remedy(mute, LOOK_IN_LOG);
+                Server::default()
             }
-            None => server::check(common, server).await,
+            None => server::check(common, section).await,
         };
         let told = findings.is_at_fault(Area::Server);
         let section = &mut findings.section(Area::Service);
-        let seen = service::check(common, &found, provider.as_deref(), told, section);
+        let seen = service::check(common, &found, server.provider.as_deref(), told, section);
         let in_use = seen.map(|seen| PathBuf::from(&seen.service.database.path));
         let fault = seen.and_then(|seen| seen.service.database.fault.as_deref());
         let path = match (self.peerdb.clone(), in_use) {
@@ -118,7 +119,13 @@ impl Doctor {
                 scripts::check(database, &directory, refusals, section);
             }
             let running = seen.map(|seen| seen.service.database.peers);
-            next_step = next_step::of(&findings, &path, database.as_ref(), running, &directory);
+            next_step = next_step::of(
+                server.answers,
+                &path,
+                database.as_ref(),
+                running,
+                &directory,
+            );
         }
         if let Some(seen) = seen {
             seen.runs.report(&mut findings.section(Area::Scripts));

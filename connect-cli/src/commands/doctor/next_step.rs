@@ -5,15 +5,13 @@ use std::path::Path;
 
 use peerdb::Database;
 
-use super::finding::{Area, Findings};
-
 /// The sample that the package has in the directory of sources.
 const SAMPLE: &str = "50-sample";
 
 /// The next step, if there are no peers: the file `path` is missing, or `database`, which was read
 /// from it, has none. A running service has `running` peers in use.
 pub(crate) fn of(
-    findings: &Findings,
+    server_answers: bool,
     path: &Path,
     database: Option<&Database>,
     running: Option<u64>,
@@ -27,7 +25,7 @@ pub(crate) fn of(
     if !has_none {
         return None;
     }
-    if findings.is_at_fault(Area::Server) {
+    if !server_answers {
         return Some(
             "install and start the tripe server, with its socket open to the group of the \
              service (`-m 660'); the service waits for it"

@@ -17,16 +17,31 @@ const OLDEST: &str = "1.5.0";
 /// The service's name at the server.
 const SERVICE: &str = "connect";
 
-/// Checks the server; gives the version of whoever provides the service.
-pub(crate) async fn check(common: &Common, section: &mut Section<'_>) -> Option<String> {
-    let checked = ask_server(common, section).await;
-    checked.unwrap_or_else(|error| {
-        match remedy(&error) {
-            Some((text, remedy)) => section.fault(text, remedy),
-            None => section.fault_with_remedy(error.to_string(), "look at the log of the server"),
+/// What the server has answered.
+#[derive(Debug, Default)]
+pub(crate) struct Server {
+    /// Whether it has answered at all.
+    pub(crate) answers: bool,
+    /// The version of whoever provides the service.
+    pub(crate) provider: Option<String>,
+}
+
+/// Checks the server.
+pub(crate) async fn check(common: &Common, section: &mut Section<'_>) -> Server {
+    let error = match ask_server(common, section).await {
+        Ok(provider) => {
+            return Server {
+                answers: true,
+                provider,
+            };
         }
-        None
-    })
+        Err(error) => error,
+    };
+    match remedy(&error) {
+        Some((text, remedy)) => section.fault(text, remedy),
+        None => section.fault_with_remedy(error.to_string(), "look at the log of the server"),
+    }
+    Server::default()
 }
 
 /// What to do about an error whose sentence does not say it after a semicolon.
