@@ -4,14 +4,12 @@
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
 
 use connect_ipc::control::{Answer, Reply, Request, ServiceStatus};
 use connect_ipc::hello::{Hello, PROTOCOL, Role};
 use insta::assert_snapshot;
 
-use crate::support::{Outcome, PROGRAM, Place, Result, Script, Step, service};
+use crate::support::{Place, Result, Script, Step, service};
 
 #[test]
 fn no_service_has_its_own_sentence_and_code() -> Result {
@@ -38,36 +36,14 @@ fn forbidden() -> Result<(Place, [UnixListener; 2])> {
     Ok((place, [control?, server?]))
 }
 
-/// Runs the program as somebody to whom things can be forbidden.
-fn run_as_nobody(place: &Place, arguments: &str) -> Result<Outcome> {
-    let mut command = place.command();
-    if rustix::process::geteuid().is_root() {
-        // The program may be where nobody else can reach it, so nobody runs a copy.
-        std::fs::set_permissions(place.path(""), PermissionsExt::from_mode(0o755))?;
-        let program = place.path("connect-cli");
-        // Another process makes the copy. Otherwise a child of another test could hold it open for
-        // writing while it is executed.
-        let copied = Command::new("cp").arg(PROGRAM).arg(&program).status()?;
-        assert!(copied.success());
-        command = Command::new(program);
-        command
-            .env_clear()
-            .env("TRIPESOCK", place.path("tripesock"))
-            .env("TRIPE_CONNECT_DIR", place.path(""))
-            .uid(65_534)
-            .gid(65_534);
-    }
-    place.finish(command.args(arguments.split_whitespace()))
-}
-
 #[test]
 fn a_missing_permission_has_its_own_sentence_and_code() -> Result {
     let (place, _listeners) = forbidden()?;
-    let service = run_as_nobody(&place, "status")?;
+    let service = place.run_as_nobody("status")?;
     assert_eq!(service.code, Some(77), "{service}");
     let said = "permission to use DIR/control.sock is denied: only its owner";
     assert!(service.stderr.contains(said), "{service}");
-    let server = run_as_nobody(&place, "admin LIST")?;
+    let server = place.run_as_nobody("admin LIST")?;
     assert_eq!(server.code, Some(77), "{server}");
     assert_snapshot!(server);
     Ok(())
@@ -78,11 +54,11 @@ fn who_may_only_look_looks_through_the_observers_socket() -> Result {
     let (place, _listeners) = forbidden()?;
     let replies = [Reply::Service(Box::new(service()?)), Reply::Done {}];
     let core = place.core_on("observe.sock", 0o666, Script::replies(replies))?;
-    let status = run_as_nobody(&place, "status")?;
+    let status = place.run_as_nobody("status")?;
     assert_eq!(status.code, Some(0), "{status}");
     assert_eq!(core.asked()?, Some(Request::Status {}));
     // Commands do not even try.
-    assert_eq!(run_as_nobody(&place, "adopted")?.code, Some(77));
+    assert_eq!(place.run_as_nobody("adopted")?.code, Some(77));
     Ok(())
 }
 
@@ -100,7 +76,7 @@ fn told_of_a_group(socket: &str, group: u32, words: &str) -> Result<Option<Strin
     };
     std::os::unix::fs::chown(&path, None, Some(group))?;
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o660))?;
-    let outcome = run_as_nobody(&place, words)?;
+    let outcome = place.run_as_nobody(words)?;
     assert_eq!(outcome.code, Some(77), "{outcome}");
     let (_, told) = outcome
         .stderr

@@ -320,6 +320,22 @@ fn nothing_is_there() -> Result {
     Ok(())
 }
 
+#[test]
+fn a_user_who_may_not_ask_the_server_gets_a_warning_for_that() -> Result {
+    let (place, _helpers) = place()?;
+    let _tripe = UnixListener::bind(place.path("tripesock"))?;
+    chmod(&place, "tripesock", 0o000)?;
+    let served = core(&place, |_| {})?;
+    chmod(&place, "control.sock", 0o666)?;
+    let outcome = place.run_as_nobody("doctor")?;
+    served.asked()?;
+    let warned =
+        "warning  the tripe server was not asked: permission to use DIR/tripesock is denied";
+    assert!(outcome.stdout.contains(warned), "{outcome}");
+    assert!(!outcome.stdout.contains("Next step"), "{outcome}");
+    Ok(())
+}
+
 /// The server answers, so the service is what is missing.
 #[test]
 fn where_only_the_service_is_missing_the_next_step_is_to_start_it() -> Result {

@@ -4,8 +4,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::thread::JoinHandle;
@@ -30,6 +33,9 @@ pub(crate) struct Place {
     dir: TempDir,
 }
 
+/// A user who owns nothing.
+const NOBODY: u32 = 65_534;
+
 impl Place {
     pub(crate) fn new() -> Result<Self> {
         Ok(Place {
@@ -43,7 +49,7 @@ impl Place {
 
     pub(crate) fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.path(name);
-        std::fs::write(&path, text)?;
+        fs::write(&path, text)?;
         Ok(path)
     }
 
@@ -53,7 +59,10 @@ impl Place {
 
     /// The program with an environment that says nothing but where everything is.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(PROGRAM);
+        self.with_environment(Command::new(PROGRAM))
+    }
+
+    fn with_environment(&self, mut command: Command) -> Command {
         command
             .env_clear()
             .env("TZ", "UTC")
@@ -67,6 +76,23 @@ impl Place {
     /// Runs the program with the arguments, which are separated by blanks.
     pub(crate) fn run(&self, arguments: &str) -> Result<Outcome> {
         self.finish(self.command().args(arguments.split_whitespace()))
+    }
+
+    /// Runs the program as somebody to whom things can be forbidden.
+    pub(crate) fn run_as_nobody(&self, arguments: &str) -> Result<Outcome> {
+        let mut command = self.command();
+        if rustix::process::geteuid().is_root() {
+            // The program may be where nobody else can reach it, so nobody runs a copy.
+            fs::set_permissions(self.path(""), PermissionsExt::from_mode(0o755))?;
+            let program = self.path("connect-cli");
+            // Another process makes the copy. Otherwise a child of another test could hold it open
+            // for writing while it is executed.
+            let copied = Command::new("cp").arg(PROGRAM).arg(&program).status()?;
+            assert!(copied.success());
+            command = self.with_environment(Command::new(program));
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        self.finish(command.args(arguments.split_whitespace()))
     }
 
     /// Runs a command that was made ready.

@@ -20,7 +20,7 @@ const SERVICE: &str = "connect";
 /// What the server has answered.
 #[derive(Debug, Default)]
 pub(crate) struct Server {
-    /// Whether it has answered at all.
+    /// Whether it has answered at all, or may have if we were allowed to ask it.
     pub(crate) answers: bool,
     /// The version of whoever provides the service.
     pub(crate) provider: Option<String>,
@@ -33,6 +33,18 @@ pub(crate) async fn check(common: &Common, section: &mut Section<'_>) -> Server 
             return Server {
                 answers: true,
                 provider,
+            };
+        }
+        // That it is there is all that this user may know.
+        Err(AdminError::Denied { path }) => {
+            let path = path.display();
+            section.warning(
+                format!("the tripe server was not asked: permission to use {path} is denied"),
+                "run this as its owner, or as a user in its group",
+            );
+            return Server {
+                answers: true,
+                provider: None,
             };
         }
         Err(error) => error,
