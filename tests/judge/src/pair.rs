@@ -36,7 +36,8 @@ struct Walk<'a> {
     next_cause: usize,
     /// The messages of the service that a script is lost, if they have excused nothing yet.
     told: Vec<&'a Told>,
-    /// The last script that ran, or of which the service said that it is lost.
+    /// The last script that ran, or of which the service said that it is lost, and when that was at
+    /// the earliest.
     last: Option<(ScriptKind, Monotonic)>,
     /// Whether there is no script that makes the setup.
     only_undone: bool,
@@ -119,8 +120,11 @@ impl Walk<'_> {
     /// peer's address, it is the same setup.
     fn note_setup(&mut self, run: &ScriptRun) {
         let is_made = self.last.is_some_and(|(kind, _)| kind == self.make);
-        if self.only_undone && !is_made && self.take(self.make, Some(run.start)) {
-            self.last = Some((self.make, run.start));
+        if self.only_undone
+            && !is_made
+            && let Some(cause) = self.take(self.make, Some(run.start))
+        {
+            self.last = Some((self.make, cause));
         }
     }
 
@@ -156,7 +160,11 @@ impl Walk<'_> {
             return finding(Row::OutOfOrder, text);
         }
         self.last = Some((kind, run.start));
-        if self.take(kind, Some(run.start)) {
+        if let Some(cause) = self.take(kind, Some(run.start)) {
+            // The journal tells what was started, and not when.
+            if run.source == Source::Journal {
+                self.last = Some((kind, cause));
+            }
             return None;
         }
         let cause = match (self.pair, kind == self.make) {
@@ -194,9 +202,9 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes the earliest cause that is left for a script of this kind. It must have come before
-    /// `start`, if that is known.
-    fn take(&mut self, kind: ScriptKind, start: Option<Monotonic>) -> bool {
+    /// Takes the earliest cause that is left for a script of this kind, and gives the instant before
+    /// which it did not come. It must have come before `start`, if that is known.
+    fn take(&mut self, kind: ScriptKind, start: Option<Monotonic>) -> Option<Monotonic> {
         let left = self.causes.iter().enumerate().skip(self.next_cause);
         let mut fitting = left.filter(|(_, cause)| self.script_for(cause.kind) == Some(kind));
         let in_time = |cause: &Cause| start.is_none_or(|start| cause.when.from <= start);
@@ -204,9 +212,9 @@ impl Walk<'_> {
             && in_time(cause)
         {
             self.next_cause = index + 1;
-            return true;
+            return Some(cause.when.from);
         }
-        false
+        None
     }
 
     /// Whether a `connect` follows another because the peer is being reconnected.
@@ -221,7 +229,8 @@ impl Walk<'_> {
     /// Whether the setup that this run undoes was made without a script, and the service ended
     /// before it could note the setup.
     fn was_not_noted(&mut self, run: &ScriptRun) -> bool {
-        self.only_undone && run.kind == self.undo && self.take(self.make, Some(run.start))
+        let is_undone = self.only_undone && run.kind == self.undo;
+        is_undone && self.take(self.make, Some(run.start)).is_some()
     }
 
     /// Whether the script that makes the setup could not run before this run, since the service may

@@ -232,6 +232,22 @@ fn an_ifdown_without_an_ifup_in_the_record_is_run_for_each_setup_that_was_noted(
     assert_eq!(rows(&journal(twice, &[made(10, 2)])), [Row::Doubled]);
 }
 
+/// The helper was held up, and wrote both down together.
+#[test]
+fn what_the_journal_has_may_be_older_than_what_was_told_of_the_script_that_follows() {
+    for (undone, what) in [(true, NotedKind::Made), (false, STARTED)] {
+        let mut lost = history(&[(1, Added), (5, Removed)], &[]);
+        lost.only_undone.interface = undone;
+        let seen = journal(lost.clone(), &[(10, Ifup, what, 9)]);
+        assert_eq!(rows(&seen), [Row::Lost]);
+        lost.told = vec![told(8, Ifdown)];
+        assert_eq!(rows(&journal(lost, &[(10, Ifup, what, 9)])), NONE);
+        let mut earlier = seen;
+        earlier.told = vec![told(0, Ifdown)];
+        assert_eq!(rows(&earlier), [Row::Lost], "that was another one");
+    }
+}
+
 fn asked(kind: ScriptKind, at: u64, started: Option<(i32, u64)>) -> Asked {
     Asked {
         kind,
