@@ -20,7 +20,7 @@ pub(super) const ON_ITS_WAY: Duration = Duration::from_millis(1);
 pub(super) struct Calm {
     /// Anything: a process, the host, or the lines of the server.
     pub(super) since: Instant,
-    /// The server, which then reads lines late.
+    /// The server or its host, so that the server reads lines late.
     pub(super) server: Instant,
     /// What reads the database, and when a changed one is in use.
     pub(super) database: Instant,
@@ -65,7 +65,11 @@ impl Calm {
                 self.away.insert(*part);
                 at
             }
-            Seen::Slept(_) | Seen::RestartedHelper(_) => at,
+            Seen::Slept(_) => {
+                self.server = self.server.max(at);
+                at
+            }
+            Seen::RestartedHelper(_) => at,
             Seen::Fault(fault) => {
                 if matches!(fault, Fault::Database { .. } | Fault::Reboot {}) {
                     self.database = at.max(self.since) + READ;

@@ -35,6 +35,8 @@ struct Open {
     failed: u32,
     /// Whether one has failed of which the service has said nothing yet.
     untold: bool,
+    /// Whether an operator has sabotaged it: what it replies counts as no answer.
+    sabotaged: bool,
     /// How many commands want it reconnected.
     kick: u32,
     /// Whether its host name was looked up, so that it may be removed, and added elsewhere.
@@ -167,7 +169,8 @@ impl Rule for Causes {
                 Ok(())
             }
             Some(Fact::Ended(command, end)) if command.is_ping() => {
-                self.open(command.word(0)).untold = !matches!(end, End::Reply(_));
+                let open = self.open(command.word(0));
+                open.untold = open.sabotaged || !matches!(end, End::Reply(_));
                 Ok(())
             }
             Some(Fact::Ended(command, end)) => {
@@ -257,6 +260,7 @@ impl Causes {
         match name.to_lowercase().as_str() {
             "active" => self.wants_addition(argument),
             "kick" => self.open(argument).kick += 1,
+            "sabotage" => self.open(argument).sabotaged = true,
             _ => {}
         }
     }
@@ -274,7 +278,8 @@ impl Causes {
             Note::Kill { peer } => {
                 self.known.remove(peer);
                 let open = self.open(peer);
-                (open.unreachable, open.failed, open.untold) = (false, 0, false);
+                (open.unreachable, open.failed) = (false, 0);
+                (open.untold, open.sabotaged) = (false, false);
                 // The other host may have ended the connection.
                 let is_ours = self.killing.get(peer).is_some_and(|count| *count > 0);
                 if !is_ours && now.records.may_come_back(peer) && now.records.may_leave(peer) {
@@ -646,6 +651,28 @@ mod tests {
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             assert_eq!(sight.lines(&["> LIST", "< OK", ADD]), None, "{applied}");
+        }
+    }
+
+    /// The server has ended, perhaps before it had read that the peer is to be removed.
+    #[test]
+    fn a_sabotaged_peer_whose_last_ping_was_answered_may_have_been_removed() {
+        let pairs: &[(&str, &str)] = &[("when-dead", "retry"), ("retries", "1")];
+        let record: &[(&str, &[(&str, &str)])] = &[("p", pairs)];
+        let mut plan = plan(record, Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        for sabotaged in [true, false] {
+            let mut sight = Sight::of::<Causes>(&plan);
+            let given = ["< SVCJOB J1 connect sabotage p"];
+            sight.lines(&given[usize::from(!sabotaged)..]);
+            sight.lines(&["> PING -background c0.0 p", "< BGDETACH c0.0"]);
+            sight.lines(&["< BGINFO c0.0 ping-ok 20", "< BGOK c0.0"]);
+            sight.see(Seen::Ended(CORE)).unwrap();
+            for _ in 0..2 {
+                sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+            }
+            let added = sight.lines(&["> LIST", "< OK", ADD]);
+            assert_eq!(added.is_none(), sabotaged);
         }
     }
 

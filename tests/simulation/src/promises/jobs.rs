@@ -165,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_waits_while_the_host_sleeps_keeps_it() {
+        let mut sight = Sight::new::<Jobs>(&[]);
+        sight.lines(&["< SVCJOB J1 connect userpeer u", "< SVCCANCEL J1"]);
+        sight.later(80);
+        let slept = Duration::from_secs(80);
+        sight.see(Seen::Slept(slept)).unwrap();
+        assert_eq!(sight.lines(&["> SVCINFO J1 p", "> SVCOK J1"]), None);
+    }
+
+    #[test]
     fn a_job_without_an_answer_breaks_it() {
         let mut sight = Sight::new::<Jobs>(&[]);
         sight.lines(&["< SVCJOB J1 connect adopted"]);
