@@ -202,8 +202,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes the earliest cause that is left for a script of this kind, and gives the instant before
-    /// which it did not come. It must have come before `start`, if that is known.
+    /// Takes the earliest cause that is left for a script of this kind, and gives its earliest
+    /// instant. It must have come before `start`, if that is known.
     fn take(&mut self, kind: ScriptKind, start: Option<Monotonic>) -> Option<Monotonic> {
         let left = self.causes.iter().enumerate().skip(self.next_cause);
         let mut fitting = left.filter(|(_, cause)| self.script_for(cause.kind) == Some(kind));

@@ -67,6 +67,10 @@ impl Machine {
         if self.server.is_connected() {
             self.fail_everything_asked();
         }
+        if self.server.release_by.take().is_some() {
+            // With the connection the service is released, too.
+            return self.end(Ending::Quit);
+        }
         if self.config.exit_on_disconnect && self.server.awaited.met {
             self.end(Ending::Disconnected {
                 reason: reason.to_owned(),

@@ -303,16 +303,10 @@ impl Machine {
 
     /// A script has started: if it makes a setup, that is made.
     pub(in crate::machine) fn setup_started(&mut self, name: &str, pair: Pair, run: RunId) {
-        if let Some(peer) = self.peers.named_mut(name)
-            && let Progress::Ordered { first, last } = peer.setups.get(pair)
-            && (first..=last).contains(&run)
-        {
-            peer.setups.set(pair, Progress::Made);
-        }
+        self.follow_run(name, pair, run, Progress::Made);
     }
 
-    /// A run has ended. If it was not started, another run of this setup may be, as long as that
-    /// one has not ended.
+    /// A run has ended.
     pub(in crate::machine) fn setup_ended(
         &mut self,
         name: &str,
@@ -323,14 +317,29 @@ impl Machine {
         if progress == Progress::NeverStarted {
             self.scripts.recovery.never_started(name, pair, run);
         }
-        if let Some(peer) = self.peers.named_mut(name)
-            && let Progress::Ordered { first, last } = peer.setups.get(pair)
-            && (first..=last).contains(&run)
-        {
-            let is_over = first == last || !self.scripts.has_other_maker(name, pair, first, run);
-            if progress == Progress::Made || is_over {
-                peer.setups.set(pair, progress);
+        self.follow_run(name, pair, run, progress);
+    }
+
+    /// A run of a setup shows this progress. If it was not started, another run of this setup may
+    /// be, as long as that one has not ended.
+    fn follow_run(&mut self, name: &str, pair: Pair, run: RunId, progress: Progress) {
+        let scripts = &self.scripts;
+        let is_settled = |known: &Progress| match *known {
+            Progress::Ordered { first, last } if (first..=last).contains(&run) => {
+                progress == Progress::Made
+                    || first == last
+                    || !scripts.has_other_maker(name, pair, first, run)
             }
+            _ => false,
+        };
+        let peer = self.peers.named_mut(name);
+        let peer = peer.filter(|peer| is_settled(&peer.setups.get(pair)));
+        let noted = scripts.recovery.progress(name, pair);
+        if noted.as_ref().is_some_and(is_settled) {
+            self.scripts.recovery.set_progress(name, pair, progress);
+        }
+        if let Some(peer) = peer {
+            peer.setups.set(pair, progress);
         }
     }
 }

@@ -141,6 +141,7 @@ impl Machine {
             return;
         }
         let id = self.peers.find(name);
+        self.refresh(name, id);
         let Some(nows) = self.nows(name, id) else {
             return;
         };
@@ -196,6 +197,13 @@ impl Machine {
             && !makes.is_empty()
         {
             self.make(id, &makes);
+        }
+    }
+
+    /// More may have been ordered for a peer since it was listed.
+    fn refresh(&mut self, name: &str, id: Option<PeerId>) {
+        if let Some(peer) = id.and_then(|id| self.peers.get(id)) {
+            self.scripts.recovery.refresh(name, peer.setups);
         }
     }
 

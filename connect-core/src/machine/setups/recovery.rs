@@ -14,7 +14,7 @@ use connect_ipc::RunId;
 use connect_ipc::setup::{ByPair, Made, Pair, Setup, SetupKey, SetupPage, SetupState};
 
 use super::decision::{Now, Past};
-use super::progress::Progress;
+use super::progress::{PeerSetups, Progress};
 use super::remains::Remains;
 
 /// For how many peers decisions are made in one turn.
@@ -54,6 +54,11 @@ impl Cause {
             Some(Gone::Here) | None => false,
         };
         self.now == Now::Another && !is_later
+    }
+
+    /// Whether the peer was listed, and was not removed since.
+    fn is_present(&self) -> bool {
+        self.now == Now::Same && self.gone.is_none()
     }
 
     /// If the server has another peer than the one that was set up: who has seen that.
@@ -304,13 +309,33 @@ impl Recovery {
         {
             Arc::make_mut(made).never_started = true;
         }
+    }
+
+    /// The progress of a setup when its peer was listed or removed, with what is known since of the
+    /// runs that were ordered before.
+    pub(super) fn progress(&self, name: &str, pair: Pair) -> Option<Progress> {
+        let remains = self.causes.get(name)?.remains.as_ref()?;
+        Some(remains.setups.get(pair))
+    }
+
+    /// Sets this progress.
+    pub(super) fn set_progress(&mut self, name: &str, pair: Pair, progress: Progress) {
         if let Some(cause) = self.causes.get_mut(name)
             && let Some(remains) = &mut cause.remains
-            && let Progress::Ordered { last, .. } = remains.setups.get(pair)
-            && last == run
         {
-            remains.setups.set(pair, Progress::NeverStarted);
-            *cause.past.get_mut(pair) = Past::NeverStarted;
+            remains.setups.set(pair, progress);
+            *cause.past.get_mut(pair) = progress.past();
+        }
+    }
+
+    /// A peer that was listed has these setups now: more may have been ordered since.
+    pub(super) fn refresh(&mut self, name: &str, setups: PeerSetups) {
+        if let Some(cause) = self.causes.get_mut(name)
+            && cause.is_present()
+            && let Some(remains) = &mut cause.remains
+        {
+            remains.setups = setups;
+            cause.past = setups.pasts();
         }
     }
 
@@ -347,6 +372,7 @@ impl Recovery {
     /// A peer was removed that core knew.
     pub(super) fn removed(&mut self, name: &str, past: ByPair<Past>, remains: Remains) {
         self.moves.remove(name);
+        self.refresh(name, remains.setups);
         let cause = self.causes.entry(name.to_owned()).or_insert(Cause {
             past,
             remains: None,

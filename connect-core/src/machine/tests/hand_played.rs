@@ -12,7 +12,7 @@ use connect_ipc::pinger::{FromPinger, PingPhase, PingResult, ToPinger};
 use connect_ipc::scripts::{Ended, FromScripts, Stream};
 use connect_liveness::Liveness;
 
-use super::super::{ConnectionId, Input};
+use super::super::{ConnectionId, Ending, Input};
 use super::rig::{Rig, record};
 
 const WATCHED: &[(&str, &str)] = &[("watch", "t"), ("peer", "PASSIVE")];
@@ -602,4 +602,15 @@ fn what_happened_last_is_told_to_those_who_come_later() {
     rig.request(1, 3, Request::Events(EventFilter::default()));
     let live = rig.answers.last().map(|(_, answer)| answer.reply.clone());
     assert_eq!(live, last.map(|seq| Reply::Live { seq }));
+}
+
+/// With the connection the service is released, too: nothing is left to wait for.
+#[test]
+fn a_core_that_leaves_ends_when_the_server_does() {
+    let mut rig = Rig::joined(&[], &[]);
+    rig.feed(Input::Leave);
+    assert_eq!(rig.sent(), ["SVCRELEASE connect"]);
+    assert_eq!(rig.ended, None);
+    rig.lose_server();
+    assert_eq!(rig.ended, Some(Ending::Quit));
 }

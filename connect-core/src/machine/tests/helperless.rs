@@ -11,9 +11,9 @@ use super::unfinished::{ADD, PAIRS, scripts};
 /// More often than scripts of one peer may wait.
 const OFTEN: usize = 1_500;
 
-const KILL: &str = "NOTE KILL p";
+pub(super) const KILL: &str = "NOTE KILL p";
 
-fn comes(rig: &mut Rig) {
+pub(super) fn comes(rig: &mut Rig) {
     rig.hear(ADD);
     rig.answer_all();
 }
@@ -68,9 +68,9 @@ const COMMANDS: &[(&str, &str)] = &[
     ("disconnect", "off"),
     ("every", "1h"),
 ];
-const KICK: &str = "SVCJOB J1 connect kick p";
+pub(super) const KICK: &str = "SVCJOB J1 connect kick p";
 
-fn connected_by_command() -> Rig {
+pub(super) fn connected_by_command() -> Rig {
     let mut rig = Rig::alone(&[record("p", COMMANDS)], false);
     rig.scripts_come();
     rig.meet(&[]);

@@ -29,6 +29,7 @@ mod rig;
 mod scripts;
 mod two_machines;
 mod undecided;
+mod undecided_commands;
 mod unfinished;
 mod up_down;
 mod upgrade;
