@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The commands of connect(8) that have a name and options of their own here, and `kill` of
-//! tripe(8). [`super::submit`] gives all the others.
+//! The commands of connect(8) that are commands of this program, too, and `kill` of tripe(8).
+//! [`super::submit`] sends all the others.
 
 use clap::{Args, Subcommand};
 use connect_ipc::control::Request;

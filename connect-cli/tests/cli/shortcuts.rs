@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The commands of the service that have commands of their own here, and `kill`.
+//! The commands of the service that are commands of this program, too, and `kill`.
 
 use connect_ipc::control::{PeerState, Reply, SCHEMA};
 use insta::assert_snapshot;
@@ -7,7 +7,7 @@ use insta::assert_snapshot;
 use crate::support::{Place, Result, Script, peer};
 
 #[test]
-fn each_command_gives_its_command() -> Result {
+fn each_command_sends_the_service_the_command_of_its_name() -> Result {
     let place = Place::new()?;
     for (arguments, words) in [
         ("active alice", &["active", "alice"][..]),

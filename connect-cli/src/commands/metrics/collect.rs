@@ -30,7 +30,7 @@ const TURNED_AWAY: Family = gauge(
     "Whether the service is up but accepts no connection for these figures.",
 );
 const BUILD: Family = info("build", "The service's version.");
-const UPTIME: Family = gauge("uptime_seconds", "Time since the service started.");
+const UPTIME: Family = gauge("uptime_seconds", "Time since core was started.");
 const SERVER_UP: Family = gauge(
     "server_up",
     "Whether the service is connected to the tripe server and has claimed its name.",

@@ -51,12 +51,13 @@ pub(super) struct Commands {
     jobs: HashSet<String>,
     /// Commands that came before the server had listed its peers.
     held: Vec<Held>,
-    /// How many requests of operators wait for an answer of the server. They go on when their
-    /// connections end, so only this limits them.
+    /// How many requests of operators wait for an answer of the server: at most [`MAX_ASKED`],
+    /// since they go on when the connections of their operators end.
     asked: usize,
 }
 
-/// How many of these there may be: more than all operators can type while a server is stuck.
+/// How many requests of operators may wait for an answer of the server: more than all operators can
+/// type while a server is stuck.
 pub(super) const MAX_ASKED: usize = 1024;
 
 impl Commands {
@@ -88,7 +89,7 @@ impl Commands {
         may
     }
 
-    /// The server has answered that, or was not asked after all.
+    /// The server has answered what it was asked for an operator, or was not asked after all.
     pub(super) const fn answered(&mut self) {
         self.asked = self.asked.saturating_sub(1);
     }

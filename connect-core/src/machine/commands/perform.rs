@@ -33,7 +33,7 @@ impl Machine {
         self.forget(&|requester| matches!(requester, Requester::Job(job) if job == id));
     }
 
-    /// Requesters are gone: what waits for them is forgotten.
+    /// Forgets the commands of requesters that are gone.
     pub(in crate::machine) fn forget(&mut self, is_gone: &dyn Fn(&Requester) -> bool) {
         self.forget_greetings(is_gone);
         self.additions.forget(is_gone);
@@ -88,8 +88,8 @@ impl Machine {
         if !counts.contains(&arguments.len()) {
             return self.bad_syntax(requester, name);
         }
-        // Once core has had a list, it still knows those peers, and will soon have the new list.
-        // While there is no server, nobody knows how long a command would have to wait.
+        // A command about peers waits for the first list. Later core knows the peers of the list
+        // before, and without a server nobody knows how long the command would have to wait.
         if command.is_about_peers()
             && self.server.link() == ServerLink::Joining
             && !self.server.joined_before()

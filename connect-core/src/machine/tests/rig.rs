@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A rig for the machine: the test plays the server, both helpers and the operators, line by line
-//! and message by message, and the clock is suspended unless it is moved.
+//! and message by message, and the clock only moves when the test moves it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

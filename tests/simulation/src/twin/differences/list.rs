@@ -3,7 +3,7 @@
 
 use super::{Difference, Shown, Written, claims};
 
-/// A paragraph of the page that twins show.
+/// A paragraph of the page, about a difference that a run of twins shows.
 macro_rules! twin {
     ($section:literal, $name:literal, $explains:path) => {
         Difference {
@@ -14,7 +14,7 @@ macro_rules! twin {
     };
 }
 
-/// A paragraph of the page that a scenario shows.
+/// A paragraph of the page, about a difference that a scenario shows.
 macro_rules! scenario {
     ($section:literal, $name:literal, $test:literal) => {
         Difference {
@@ -25,7 +25,7 @@ macro_rules! scenario {
     };
 }
 
-/// A paragraph of the page that a test of core's machine shows.
+/// A paragraph of the page, about a difference that a test of core's machine shows.
 macro_rules! machine {
     ($section:literal, $name:literal, $file:literal, $test:literal) => {
         Difference {

@@ -11,7 +11,7 @@ use super::history::History;
 pub use list::all;
 pub use page::page;
 
-/// In what the product differs from the manual on purpose.
+/// One thing in which the product differs from the manual on purpose.
 #[derive(Clone, Copy, Debug)]
 pub struct Difference {
     /// A short name.
