@@ -54,7 +54,7 @@ fn expect(follower: &mut Follower, prefix: &str) -> anyhow::Result<()> {
 
 pub(crate) fn tell() -> anyhow::Result<()> {
     let screen = Screen::new();
-    screen.heading("building the programs (the first time takes a minute or two)");
+    screen.heading("building the programs (the first time takes some minutes)");
     build_aloud()?;
 
     screen.heading("two hosts: gate and hub. The lab servers ENCRYPT NOTHING");
