@@ -112,18 +112,22 @@ impl Departures {
     }
 
     /// There is a database, which may say that peers have left that were taken for removed by a
-    /// command without one. Returns their names.
+    /// command without one. Returns their names, and those of the peers of which nobody has seen
+    /// why they were removed.
     pub(super) fn may_have_left(&mut self, database: &Database) -> Vec<String> {
         let mut left = Vec::new();
         for (name, departure) in &mut self.by_name {
-            let record = database.peer(name).filter(|_| database.is_auto(name));
-            if std::mem::take(&mut departure.undecided)
-                && departure.removal == Removal::Command
-                && record.is_some_and(|it| is_watched(it) && may_have_left(it))
-            {
-                departure.removal = Removal::Left;
-                left.push(name.to_string());
+            if !std::mem::take(&mut departure.undecided) {
+                continue;
             }
+            let record = database.peer(name).filter(|_| database.is_auto(name));
+            let may_have_left = record.is_some_and(|it| is_watched(it) && may_have_left(it));
+            match departure.removal {
+                Removal::Command if may_have_left => departure.removal = Removal::Left,
+                Removal::Unseen => {}
+                _ => continue,
+            }
+            left.push(name.to_string());
         }
         self.count_losses();
         left

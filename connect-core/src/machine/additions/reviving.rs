@@ -22,8 +22,8 @@ use crate::machine::requester::Requester;
 const BEGUN_IN_A_TURN: usize = 64;
 
 impl Machine {
-    /// A peer was removed. If it did not answer, or the other host has ended the connection, and
-    /// its record asks for it, it is added again after a pause.
+    /// A peer was removed. If it did not answer, or the other host has ended the connection, or
+    /// nobody has seen why, and its record asks for it, it is added again after a pause.
     pub(in crate::machine) fn note_death(
         &mut self,
         id: PeerId,
@@ -34,7 +34,12 @@ impl Machine {
         let before = self.additions.revivals.get(name);
         let before = before.map_or(0, |revival| revival.failures);
         self.additions.revivals.end(name);
-        let again = matches!(removal, Removal::Silence { .. } | Removal::Left);
+        // What is removed unseen may have been removed by the last core, for its silence: core is
+        // killed before it has written that down, or the server is lost before it has told.
+        let again = matches!(
+            removal,
+            Removal::Silence { .. } | Removal::Left | Removal::Unseen
+        );
         let waiting = &mut self.inheritance.waiting;
         waiting.peer_removed(name, again, self.now);
         let database = Arc::clone(&self.database.current);
@@ -67,7 +72,7 @@ impl Machine {
         self.additions.revivals.set(name, revival);
     }
 
-    /// A peer could not be added at start-up, or may have left before there was a database. If its
+    /// A peer could not be added at start-up, or has gone before there was a database. If its
     /// record asks for it, it is added after a pause.
     pub(in crate::machine) fn revive_by_name(&mut self, name: &str) {
         // It has had no number that would spread the attempts of many.

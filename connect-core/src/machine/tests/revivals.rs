@@ -307,6 +307,54 @@ fn nothing_is_added_while_the_server_is_away_and_a_new_core_goes_on() {
     assert!(sent.iter().any(|line| line.starts_with("ADD")), "{sent:?}");
 }
 
+/// What is done for the peer after core is killed, and the peer removed, when the state that it has
+/// left says that the server has the peer.
+fn removed_unseen(with_database: bool, pairs: &[(&str, &str)]) -> (Removal, Option<u64>) {
+    let mut first = rig_with(pairs);
+    let mut next = if with_database {
+        Rig::new(&[])
+    } else {
+        Rig::with_damaged_database(false)
+    };
+    next.now = first.now;
+    if with_database {
+        next.database_with_auto(&[record("p", pairs)], &["p"]);
+    }
+    next.inherit(first.saved());
+    next.meet(&[]);
+    if !with_database {
+        next.database_with_auto(&[record("p", pairs)], &["p"]);
+    }
+    let row = row(&mut next);
+    assert_eq!((row.state, row.wanted), (PeerState::Gone, true));
+    let removal = row.connection.removal.expect("it was there");
+    (removal, row.connection.next_add_ms)
+}
+
+#[test]
+fn a_peer_whose_removal_nobody_has_seen_comes_back() {
+    let kill = [RETRY, &[("when-dead", "kill")]].concat();
+    for with_database in [true, false] {
+        let removed = |pairs| removed_unseen(with_database, pairs);
+        assert_eq!(removed(RETRY), (Removal::Unseen, Some(10_000)));
+        assert_eq!(removed(&kill), (Removal::Unseen, None));
+    }
+}
+
+#[test]
+fn so_does_one_that_was_removed_while_the_server_could_not_be_heard() {
+    let mut rig = rig_with(RETRY);
+    rig.hear("NOTE ADD q tripe1 INET 192.0.2.2 1");
+    rig.lose_server();
+    // It is the same run, which has lost no other peer.
+    rig.meet(&["q"]);
+    assert_eq!(row(&mut rig).connection.removal, Some(Removal::Unseen));
+    rig.sent();
+    rig.wait(seconds(10));
+    is_added(&mut rig);
+    assert_eq!(row(&mut rig).state, PeerState::Checking);
+}
+
 #[test]
 fn a_peer_whose_other_host_may_have_left_is_gone_and_comes_back() {
     let marks = [

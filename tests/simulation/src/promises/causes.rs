@@ -15,6 +15,7 @@ use connect_ipc::lookup::Found;
 use connect_ipc::scripts::ScriptKind;
 use tripe_admin::Note;
 
+use super::missed::Missed;
 use super::tap::{Command, End, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
@@ -77,6 +78,7 @@ pub(super) struct Causes {
     overtaken: BTreeMap<String, Instant>,
     /// Those that are being added, also where they have moved: if that fails they come back too.
     reviving: BTreeSet<String>,
+    missed: Missed,
 }
 
 /// For which server start-up peers were added.
@@ -145,6 +147,7 @@ impl StartUp {
 impl Rule for Causes {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         self.start_up.see(now);
+        self.missed.see(now);
         match now.seen {
             Seen::Asked(_, envelope) => self.asked(&envelope.request),
             Seen::Started(id, run) if run.kind == ScriptKind::Connect => {
@@ -174,7 +177,7 @@ impl Rule for Causes {
                 Ok(())
             }
             Some(Fact::Ended(command, end)) => {
-                self.ended(command, end);
+                self.ended(now.at, command, end);
                 if command.verb == "LIST" {
                     self.listed(now);
                 }
@@ -192,10 +195,12 @@ impl Rule for Causes {
                 self.note_unread(now);
                 self.revivals.append(&mut self.reviving);
                 self.revivals.append(&mut self.start_up.adding);
+                self.missed.lost(self.known.keys());
                 *self = Causes {
                     connects: std::mem::take(&mut self.connects),
                     start_up: std::mem::take(&mut self.start_up),
                     revivals: std::mem::take(&mut self.revivals),
+                    missed: std::mem::take(&mut self.missed),
                     ..Causes::default()
                 };
                 Ok(())
@@ -229,6 +234,12 @@ impl Causes {
         if (is_new || self.start_up.waits) && now.records.startup {
             self.start_up.waits = now.records.may_be_missing;
             self.adds_start_up_peers(now);
+        }
+        let missed = self.missed.listed(now.records.auto.iter());
+        for name in missed {
+            if !self.known.contains_key(name) && now.records.may_come_back(name) {
+                self.revivals.insert(name.clone());
+            }
         }
     }
 
@@ -277,6 +288,7 @@ impl Causes {
             }
             Note::Kill { peer } => {
                 self.known.remove(peer);
+                self.missed.removed(peer, at);
                 let open = self.open(peer);
                 (open.unreachable, open.failed) = (false, 0);
                 (open.untold, open.sabotaged) = (false, false);
@@ -307,7 +319,7 @@ impl Causes {
         }
     }
 
-    fn ended(&mut self, command: &Command, end: &End) {
+    fn ended(&mut self, at: Instant, command: &Command, end: &End) {
         let peer = command.word(0);
         match command.verb.as_str() {
             "KILL" => {
@@ -316,6 +328,7 @@ impl Causes {
                 }
                 // It is killed, or was gone, or the server does not kill it: core has tried.
                 self.known.remove(peer);
+                self.missed.removed(peer, at);
             }
             "ADD" => {
                 let comes_back = self.reviving.remove(peer) | self.start_up.adding.remove(peer);
@@ -551,6 +564,7 @@ mod tests {
             ];
             assert_eq!(sight.lines(&ping), None);
             sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Lives(Part::Server, 2)).unwrap();
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             sight.lines(&["> LIST", "< OK"]);
             assert_eq!(sight.lines(&[ADD]), expected, "{attempts}");
@@ -674,6 +688,37 @@ mod tests {
             let added = sight.lines(&["> LIST", "< OK", ADD]);
             assert_eq!(added.is_none(), sabotaged);
         }
+    }
+
+    /// Whether core may add `p` after the connection was lost, if the server does not list it.
+    fn may_be_missed(before: &[&str], ends: bool) -> bool {
+        let pairs: &[(&str, &str)] = &[("when-dead", "retry"), ("peer", "INET 198.18.0.1 4070")];
+        let mut plan = plan(&[("p", pairs)], Vec::new());
+        plan.site.hosts[0].auto = vec!["p".to_owned()];
+        plan.site.hosts[0].keeps_state = true;
+        let mut sight = Sight::of::<Causes>(&plan);
+        assert_eq!(sight.lines(&["> LIST", "< INFO p", "< OK"]), None);
+        assert_eq!(sight.lines(before), None);
+        if ends {
+            sight.see(Seen::Died(Part::Core)).unwrap();
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Lives(Part::Core, 2)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(2))).unwrap();
+        } else {
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+        }
+        sight.lines(&["> LIST", "< INFO q", "< OK", ADD]).is_none()
+    }
+
+    #[test]
+    fn an_add_of_a_peer_whose_removal_nobody_has_seen_keeps_it() {
+        let killed = ["< NOTE KILL p"];
+        assert!(may_be_missed(&[], false));
+        assert!(may_be_missed(&[], true));
+        assert!(!may_be_missed(&killed, false));
+        // The state may be older.
+        assert!(may_be_missed(&killed, true));
     }
 
     #[test]

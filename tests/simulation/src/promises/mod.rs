@@ -24,6 +24,7 @@ mod hooks;
 mod jobs;
 mod late;
 mod lines;
+mod missed;
 mod pairs;
 mod pings;
 mod records;

@@ -23,9 +23,6 @@ use crate::seen::{Seen, View};
 /// is later than that is reported elsewhere.
 const LATE: Duration = Duration::from_secs(120);
 
-/// How long after a change core has its state written.
-const WRITTEN: Duration = Duration::from_secs(90);
-
 /// The peers that are to be added again.
 #[derive(Debug, Default)]
 pub(super) struct Revived {
@@ -51,9 +48,11 @@ impl Rule for Revived {
             Seen::Fault(fault) => self.disturbed(fault),
             Seen::Died(Part::Core) => {
                 let is_lost = std::mem::take(&mut self.is_lost) || self.is_uncertain;
-                let is_kept = now.records.keeps_state && !is_lost;
-                self.owed
-                    .retain(|_, since| is_kept && *since + WRITTEN <= now.at);
+                // A state from before the removal says that the server has the peer, and the next
+                // core misses it.
+                if is_lost || !now.records.keeps_state {
+                    self.owed.clear();
+                }
             }
             Seen::Uncertain => self.is_uncertain = true,
             Seen::Minute(view) => return self.look(now, view),
@@ -214,10 +213,9 @@ mod tests {
     }
 
     #[test]
-    fn the_next_core_does_not_know_what_could_not_be_written() {
+    fn the_next_core_knows_of_it_if_the_last_one_could_write_a_state() {
         for is_uncertain in [false, true] {
             let mut sight = removed(is_uncertain);
-            sight.later(100);
             sight.see(Seen::Died(Part::Core)).unwrap();
             sight.see(Seen::Ended(CORE)).unwrap();
             sight.see(Seen::Lives(Part::Core, 2)).unwrap();

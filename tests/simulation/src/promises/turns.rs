@@ -9,6 +9,7 @@ use connect_ipc::RunId;
 use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::{ByLane, Lane};
 
+use super::tap::{Command, Fact};
 use super::{Moment, Rule, Verdict};
 use crate::instant::Instant;
 use crate::plan::{Fault, Part};
@@ -19,8 +20,17 @@ use crate::seen::Seen;
 /// scripts of twenty peers at one instant, one each turn, and a peer has six kinds of them.
 const AT_ONCE: u32 = 256;
 
-/// How many turns a process may have in a second, and how many lines it may send.
+/// How many turns a process may have in a second, and how many lines it may send besides what
+/// scripts have written.
 const A_SECOND: u32 = 5_000;
+
+/// How many lines of a script core may pass on: of each stream what connect-ifscripts(8) says, and
+/// how many were left out.
+const OF_A_SCRIPT: u32 = 2 * 1_001;
+
+/// How many of the scripts of a peer and a kind may still write: the latest, and one before, whose
+/// output another process has kept open.
+const WRITERS: u32 = 2;
 
 /// In what time the cost of rows is looked at.
 const WINDOW: Duration = Duration::from_millis(50);
@@ -55,16 +65,26 @@ pub(super) struct Turns {
     /// What rows have cost, and when.
     rows: VecDeque<(Instant, Duration)>,
     spent: Duration,
-    living: BTreeMap<RunId, ScriptKind>,
+    living: BTreeMap<RunId, Script>,
     running: ByLane<usize>,
+    /// How many lines of output core may still pass on.
+    output: BTreeMap<Script, u32>,
     forgotten: bool,
 }
+
+/// What a line of output names: the kind of a script, and its peer.
+type Script = (ScriptKind, String);
 
 impl Rule for Turns {
     fn see(&mut self, now: &Moment<'_>) -> Verdict {
         match now.seen {
             Seen::Turn { part, .. } => return self.turned(now.at, *part),
             Seen::Wrote(client, _) if now.tap.is_of_service(*client) => {
+                if let Some(Fact::Sent(command)) = now.fact
+                    && let Some(script) = writer(command)
+                {
+                    return self.passed_on(script);
+                }
                 let second = self.second(now.at, Part::Core);
                 second.lines += 1;
                 if second.lines > A_SECOND {
@@ -72,10 +92,16 @@ impl Rule for Turns {
                 }
             }
             Seen::Rows(_, rows) => return self.rows(now.at, rows.list.len()),
-            Seen::Started(id, run) => return self.started(*id, run.kind),
+            Seen::Started(id, run) => return self.started(*id, (run.kind, run.peer.clone())),
             Seen::ChildEnded(id, _) => {
-                if let Some(kind) = self.living.remove(id) {
+                if let Some((kind, _)) = self.living.remove(id) {
                     *self.running.get_mut(kind.lane()) -= 1;
+                }
+            }
+            // It counts the lines of the scripts that it finds anew.
+            Seen::Lives(Part::Scripts, _) => {
+                for script in self.living.values().cloned().collect::<Vec<_>>() {
+                    self.may_write(script);
                 }
             }
             Seen::Fault(Fault::Reboot {}) => *self = Turns::default(),
@@ -133,8 +159,27 @@ impl Turns {
         Ok(())
     }
 
-    fn started(&mut self, id: RunId, kind: ScriptKind) -> Verdict {
-        if self.living.insert(id, kind).is_none() {
+    fn may_write(&mut self, script: Script) {
+        let left = self.output.entry(script).or_default();
+        *left = (*left + OF_A_SCRIPT).min(WRITERS * OF_A_SCRIPT);
+    }
+
+    /// Core has passed on a line of a script.
+    fn passed_on(&mut self, script: Script) -> Verdict {
+        match self.output.get_mut(&script).filter(|left| **left > 0) {
+            Some(left) => *left -= 1,
+            None => {
+                let (kind, peer) = (script.0.name(), script.1);
+                return broken(format!("{kind} of {peer} has more lines than it may have"));
+            }
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, id: RunId, script: Script) -> Verdict {
+        let kind = script.0;
+        self.may_write(script.clone());
+        if self.living.insert(id, script).is_none() {
             *self.running.get_mut(kind.lane()) += 1;
         }
         let running = *self.running.get(kind.lane());
@@ -149,6 +194,17 @@ impl Turns {
     }
 }
 
+/// The script whose output this passes on, if it does that.
+fn writer(command: &Command) -> Option<Script> {
+    let [kind, peer, stream, _] = command.told()? else {
+        return None;
+    };
+    let is_output = command.verb == "NOTIFY" && ["stdout", "stderr"].contains(&stream.as_str());
+    let mut kinds = ScriptKind::ALL.into_iter();
+    let kind = kinds.find(|it| is_output && it.name() == kind)?;
+    Some((kind, peer.clone()))
+}
+
 fn broken(text: String) -> Verdict {
     Err((Promise::Turns, text))
 }
@@ -157,8 +213,9 @@ fn broken(text: String) -> Verdict {
 mod tests {
     use connect_core::machine::ConnectionId;
     use connect_ipc::control::{Envelope, PeerRows, Request};
+    use connect_ipc::scripts::{Ended, Run};
 
-    use super::super::testing::Sight;
+    use super::super::testing::{self, CORE, Sight};
     use super::*;
 
     const TURN: Seen<'_> = Seen::Turn {
@@ -185,6 +242,47 @@ mod tests {
         let mut sight = Sight::new::<Turns>(&[]);
         let mut verdicts = (0..=AT_ONCE).map(|_| sight.at_once(TURN));
         assert!(verdicts.any(|verdict| verdict.is_err()));
+    }
+
+    const OUTPUT: &str = r#"NOTIFY connect ifup p stdout "a line""#;
+
+    /// How many lines of `ifup p` are passed on before the promise is broken.
+    fn passed_on(sight: &mut Sight) -> u32 {
+        let mut lines = 0;
+        while sight.at_once(Seen::Wrote(CORE, OUTPUT)).is_ok() {
+            lines += 1;
+            assert!(lines < 100_000);
+        }
+        lines
+    }
+
+    #[test]
+    fn each_script_has_so_many_lines_and_no_more() {
+        let script = |peer: &str| Run {
+            peer: peer.to_owned(),
+            ..testing::run(1, ScriptKind::Ifup, None)
+        };
+        let mut sight = Sight::new::<Turns>(&[]);
+        sight.see(Seen::Started(RunId(1), &script("q"))).unwrap();
+        assert_eq!(passed_on(&mut sight), 0);
+        sight.see(Seen::Started(RunId(2), &script("p"))).unwrap();
+        assert_eq!(passed_on(&mut sight), OF_A_SCRIPT);
+        sight.see(Seen::Lives(Part::Scripts, 2)).unwrap();
+        assert_eq!(passed_on(&mut sight), OF_A_SCRIPT);
+        for number in 3..7 {
+            let id = RunId(number);
+            sight.see(Seen::Started(id, &script("p"))).unwrap();
+            sight.see(Seen::ChildEnded(id, &Ended::Exited(0))).unwrap();
+        }
+        assert_eq!(passed_on(&mut sight), WRITERS * OF_A_SCRIPT);
+    }
+
+    #[test]
+    fn other_lines_are_counted_by_the_second() {
+        let mut sight = Sight::new::<Turns>(&[]);
+        let mut verdicts =
+            (0..=A_SECOND).map(|_| sight.at_once(Seen::Wrote(CORE, "WARN connect x")));
+        assert!(verdicts.any(|verdict| matches!(verdict, Err((Promise::Turns, _)))));
     }
 
     #[test]

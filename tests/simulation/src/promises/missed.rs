@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which peers core, or the core before it, may know to have been at the server before it was
+//! connected. If the server does not list them, nobody has seen why they were removed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::Moment;
+use crate::instant::Instant;
+use crate::plan::{Fault, Kept, Part};
+use crate::seen::Seen;
+
+/// How long after a change core has its state written.
+const WRITTEN: Duration = Duration::from_secs(60);
+
+/// The peers that may be missed.
+#[derive(Debug, Default)]
+pub(super) struct Missed {
+    names: BTreeSet<String>,
+    /// Those that core has seen removed, and when: the state may be older than that.
+    removed: BTreeMap<String, Instant>,
+    /// Whether the next core finds another state than the last one, which may have any peer.
+    is_other: bool,
+}
+
+impl Missed {
+    /// Takes in what happens to core and to the host.
+    pub(super) fn see(&mut self, now: &Moment<'_>) {
+        match now.seen {
+            Seen::Fault(Fault::Kill { state, .. }) if *state != Kept::Last => self.is_other = true,
+            // Nothing is written meanwhile.
+            Seen::Stands(Part::Core, until) => self.hold_back(now.at, *until),
+            Seen::Fault(Fault::Suspend { time }) => self.hold_back(now.at, now.at + *time),
+            Seen::Died(Part::Core) if now.records.keeps_state => {
+                let removed = std::mem::take(&mut self.removed).into_iter();
+                let unwritten = removed.filter(|(_, at)| *at + WRITTEN > now.at);
+                self.names.extend(unwritten.map(|(name, _)| name));
+            }
+            Seen::Died(Part::Core) | Seen::Fault(Fault::Reboot {}) => *self = Missed::default(),
+            // Another server is not asked for the peers of the one before.
+            Seen::Lives(Part::Server, _) => {
+                self.names.clear();
+                self.removed.clear();
+            }
+            _ => {}
+        }
+    }
+
+    fn hold_back(&mut self, at: Instant, until: Instant) {
+        let removed = self.removed.values_mut();
+        for since in removed.filter(|since| **since + WRITTEN > at) {
+            *since = until;
+        }
+    }
+
+    /// Core has seen that a peer was removed.
+    pub(super) fn removed(&mut self, peer: &str, at: Instant) {
+        self.removed.insert(peer.to_owned(), at);
+    }
+
+    /// The connection is lost. Core knew these peers to be at the server.
+    pub(super) fn lost<'a>(&mut self, known: impl Iterator<Item = &'a String>) {
+        self.names.extend(known.cloned());
+    }
+
+    /// The server has listed its peers. Gives those of `all` that it may miss.
+    pub(super) fn listed<'a>(
+        &mut self,
+        all: impl Iterator<Item = &'a String>,
+    ) -> BTreeSet<&'a String> {
+        let missed = std::mem::take(&mut self.names);
+        let is_other = std::mem::take(&mut self.is_other);
+        all.filter(|name| is_other || missed.contains(*name))
+            .collect()
+    }
+}
