@@ -132,8 +132,13 @@ impl Outbox {
     /// The messages with which a new connection begins: the runs that core has not settled and of
     /// which a core may know; then which of them cannot be ended; then the ends that were sent to a
     /// core and that it has not settled. The waiting messages then say what has happened since.
+    ///
+    /// Answers to what an earlier core has asked are left out: much may have been ordered since, so
+    /// they would be wrong for the core that asks now.
     #[must_use]
-    pub fn resume(&self) -> Vec<FromScripts> {
+    pub fn resume(&mut self) -> Vec<FromScripts> {
+        self.waiting
+            .retain(|it| !matches!(it, FromScripts::Setups(_) | FromScripts::Failures(_)));
         let runs: Vec<UnderWay> = self.told.values().map(|t| t.under_way.clone()).collect();
         let mut messages: Vec<FromScripts> = runs
             .chunks(ITEMS_PER_FRAME)
@@ -160,6 +165,7 @@ impl Outbox {
 mod tests {
     use super::*;
     use connect_ipc::scripts::{Child, Ended, ScriptKind};
+    use connect_ipc::setup::SetupPage;
 
     const RUN: RunId = RunId(7);
 
@@ -240,6 +246,24 @@ mod tests {
         outbox.push(ended.clone());
         all(&mut outbox);
         assert_eq!(outbox.resume()[1..], [ended]);
+    }
+
+    #[test]
+    fn no_core_is_told_what_an_earlier_one_has_asked() {
+        let mut outbox = Outbox::default();
+        let started = FromScripts::Started {
+            run: RUN,
+            child: Child {
+                pid: 7,
+                start_time: 9,
+            },
+        };
+        outbox.push(FromScripts::Setups(SetupPage::default()));
+        outbox.push(started.clone());
+        assert_eq!(outbox.resume().len(), 1);
+        assert_eq!(all(&mut outbox), [started]);
+        outbox.push(FromScripts::Setups(SetupPage::default()));
+        assert_eq!(all(&mut outbox).len(), 1, "but the one that has asked is");
     }
 
     #[test]

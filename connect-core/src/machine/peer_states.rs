@@ -36,7 +36,10 @@ impl Machine {
         }
         match peer.adoption() {
             None => PeerState::Unwatched,
-            Some(_) if self.overdue(id).is_some() => PeerState::Unknown,
+            // Without the server, nobody knows whether the tunnel still is there.
+            Some(_) if self.link() != ServerLink::Up || self.overdue(id).is_some() => {
+                PeerState::Unknown
+            }
             Some(adoption) => adoption.state(),
         }
     }

@@ -197,6 +197,12 @@ impl Peer {
         self.adoption.as_deref()
     }
 
+    /// Whether it has answered since it was added or found, as far as this core or an earlier one
+    /// knows.
+    pub(super) fn has_answered(&self) -> bool {
+        self.outcome.told.is_up() || self.adoption().is_some_and(Adoption::has_answered)
+    }
+
     /// The record with which its connection was made.
     pub(super) fn record_in_use(&self) -> Option<&Record> {
         self.superseded.as_deref().or(self.record.as_ref())

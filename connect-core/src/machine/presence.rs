@@ -65,9 +65,11 @@ impl Machine {
         if peer.outcome.told.is_up() {
             self.tell_down(name, removal.into());
         }
-        self.stop_connect(name);
+        let commands = self.mark_connects(name);
         self.scripts.failures.peer_removed(name);
         self.deconfigure(name, &peer, removal);
+        // After what follows them: if core is killed in between, nothing is lost.
+        self.tell_stops(commands);
     }
 
     /// Logs that a peer was removed, and remembers it if it is expected back or was removed by a
@@ -105,8 +107,7 @@ impl Machine {
             },
             removal,
             address: peer.address.clone(),
-            has_answered: peer.outcome.told.is_up()
-                || peer.adoption().is_some_and(Adoption::has_answered),
+            has_answered: peer.has_answered(),
             undecided: !self.database.is_there(),
         };
         // A new core has not adopted the peers yet that an earlier one has watched.

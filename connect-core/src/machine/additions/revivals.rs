@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use connect_ipc::PeerId;
 use connect_ipc::clock::Monotonic;
-use connect_policy::pinging::WhenDead;
+use connect_policy::pinging::{WhenDead, is_watched};
 use peerdb::{Database, Record};
 use serde::{Deserialize, Serialize};
 
@@ -90,9 +90,10 @@ pub(in crate::machine) struct Revivals {
     due: BTreeSet<(Monotonic, Box<str>)>,
 }
 
-/// The record of a peer, if it asks that the peer is added again when it does not answer.
+/// The record of a peer, if it asks that the peer is added again when it does not answer. Whether a
+/// peer answers is known only of one that is watched.
 pub(super) fn comes_back<'a>(database: &'a Database, name: &str) -> Option<&'a Record> {
-    let wants = |record: &&Record| WhenDead::of(record) == WhenDead::Retry;
+    let wants = |record: &&Record| is_watched(record) && WhenDead::of(record) == WhenDead::Retry;
     let record = database.peer(name).filter(wants);
     record.filter(|_| database.is_auto(name))
 }

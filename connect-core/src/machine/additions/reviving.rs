@@ -14,7 +14,7 @@ use peerdb::Record;
 
 use super::revivals::{Revival, Stage, comes_back};
 use crate::machine::Machine;
-use crate::machine::peers::{Adoption, Peer};
+use crate::machine::peers::Peer;
 use crate::machine::requester::Requester;
 
 /// How many additions are begun in one turn, so that the turn stays short when a server returns
@@ -47,11 +47,7 @@ impl Machine {
         let (true, Some(record)) = (again, record) else {
             return;
         };
-        let failures = if peer.adoption().is_some_and(Adoption::has_answered) {
-            0
-        } else {
-            before
-        };
+        let failures = if peer.has_answered() { 0 } else { before };
         self.revive_later(id, name, record, failures + 1);
     }
 
@@ -114,7 +110,7 @@ impl Machine {
             let Some((_, name)) = first.filter(|(at, _)| *at <= self.now).cloned() else {
                 return;
             };
-            if self.peers.find(&name).is_some() || self.additions.is_under_way(&name) {
+            if self.peers.find(&name).is_some() {
                 // Somebody else has added the peer first.
                 self.additions.revivals.end(&name);
                 continue;

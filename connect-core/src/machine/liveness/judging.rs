@@ -171,7 +171,7 @@ impl Machine {
         self.emit(Some(&name), || EventKind::Reconnecting {});
         self.command_with_options(Pending::ForceKx(id), "FORCEKX", &name);
         if has_command {
-            self.make_connection(id);
+            self.connect_when_decided(id, &name);
         }
     }
 

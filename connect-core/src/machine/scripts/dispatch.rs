@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which scripts are run and when, and with which arguments and environment.
 
-use connect_ipc::PeerId;
 use connect_ipc::control::{Reply, RunProgress};
 use connect_ipc::scripts::{Ended, EndedRun, MAX_WAITING, ScriptKind, ToScripts};
 use connect_ipc::setup::SetupState;
+use connect_ipc::{PeerId, RunId};
 use connect_policy::changes::for_ifdown;
 use connect_policy::scripts::{ifup_arguments, interface_script, limit};
 
@@ -52,9 +52,15 @@ impl Machine {
         })
     }
 
-    /// Ends a peer's `connect` commands, whose result is not wanted any more.
-    pub(in crate::machine) fn stop_connect(&mut self, name: &str) {
-        for run in self.scripts.runs.stop_connect(name) {
+    /// Marks a peer's `connect` commands as to be ended, since nobody wants their result any more.
+    /// Returns those of which the script helper is not told yet.
+    pub(in crate::machine) fn mark_connects(&mut self, name: &str) -> Vec<RunId> {
+        self.scripts.runs.stop_connect(name)
+    }
+
+    /// Tells the script helper to end these runs.
+    pub(in crate::machine) fn tell_stops(&mut self, runs: Vec<RunId>) {
+        for run in runs {
             self.tell_scripts(ToScripts::Stop(run));
         }
     }

@@ -24,6 +24,7 @@ mod settling;
 mod telling;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::ops::RangeInclusive;
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
@@ -136,18 +137,18 @@ impl Scripts {
 
     /// Whether a run of this peer that makes a setup, other than the run `than`, has not ended: an
     /// `ifup` that an operator has ordered, or a `connect` that was followed by another. Only runs
-    /// with the number `first` or a later one count: `first` is the first run that was to make the
-    /// present setup. An earlier one belongs to an earlier setup, which has an undoing of its own.
+    /// with numbers in `of` count, those that were to make this setup: others belong to the setup
+    /// of an earlier or a later peer of that name, which has an undoing of its own.
     pub(super) fn has_other_maker(
         &self,
         peer: &str,
         pair: Pair,
-        first: RunId,
+        of: RangeInclusive<RunId>,
         than: RunId,
     ) -> bool {
         let [maker, _] = pair.scripts();
         let mut runs = self.runs.pending_of(peer);
-        runs.any(|(id, run)| run.kind == maker && id >= first && id != than)
+        runs.any(|(id, run)| run.kind == maker && of.contains(&id) && id != than)
     }
 
     /// The server is lost. This goes through all runs.

@@ -17,7 +17,6 @@ use crate::machine::Machine;
 use crate::machine::commands::MAX_ASKED;
 use crate::machine::peers::Particulars;
 use crate::machine::requester::{ScriptPurpose, ScriptRequest};
-use crate::machine::scripts::prepared::Prepared;
 use crate::machine::server::{AfterAlgs, Pending};
 use crate::machine::setups::progress::Progress;
 
@@ -141,15 +140,7 @@ impl Machine {
         };
         match request.purpose {
             ScriptPurpose::Run => {
-                let pair = prepared.kind.pair();
-                let setups = self.peers.get(id).map(|peer| peer.setups);
-                let ordered = setups.map(|setups| setups.get(pair));
-                let setup = match ordered {
-                    // The earlier one makes the setup, and this one repeats it.
-                    Some(Progress::Ordered { .. }) => None,
-                    _ => prepared.setup,
-                };
-                self.order(Prepared { setup, ..prepared }, Some(request.by));
+                self.order(prepared, Some(request.by));
             }
             ScriptPurpose::Show => {
                 let limit = self.script_limit(&prepared);

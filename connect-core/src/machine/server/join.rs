@@ -222,10 +222,11 @@ impl Machine {
         (self.server.wait_until, self.server.awaited.answer_by) = (None, None);
         let replaced = self.server.take_replaced();
         let stage = std::mem::replace(&mut self.server.stage, Stage::Up);
-        self.server.listed_run = self.server.run;
+        let before = std::mem::replace(&mut self.server.listed_run, self.server.run);
+        let is_same = before.is_some() && before == self.server.run;
         let mut restored = self.inheritance.take_restored();
         self.forget_replaced(&replaced, restored.as_mut());
-        let listing = self.interpret_list(first, &stage, &names, restored.as_ref());
+        let listing = self.interpret_list(is_same, first, &stage, &names, restored.as_ref());
         let fresh = listing.is_fresh(self.inheritance.started_up());
         if matches!(listing, Listing::Rejoin { new_server: true }) {
             self.inheritance.new_server();
@@ -272,8 +273,10 @@ impl Machine {
         }
     }
 
+    /// `is_same` if the server is certainly the run whose peers were listed last.
     fn interpret_list(
         &mut self,
+        is_same: bool,
         first: bool,
         stage: &Stage,
         names: &[String],
@@ -291,10 +294,12 @@ impl Machine {
         match stage {
             Stage::Joining(joining) if first && joining.succeeds_another => Listing::Succession,
             _ if first => Listing::FirstMeeting,
-            // A server that has none of the peers that we knew is a new one, too.
+            // If it is not known whether it is the same run, a server that has none of the peers
+            // that we knew is a new one, too.
             _ => Listing::Rejoin {
                 new_server: is_another
-                    || (!self.peers.is_empty()
+                    || (!is_same
+                        && !self.peers.is_empty()
                         && !names.iter().any(|name| self.peers.find(name).is_some())),
             },
         }

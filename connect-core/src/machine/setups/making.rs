@@ -93,8 +93,19 @@ impl Machine {
         }
     }
 
+    /// Makes a peer's connection again, as soon as it is decided what becomes of the one that it
+    /// has: a command that is ordered before would be unknown to that decision.
+    pub(in crate::machine) fn connect_when_decided(&mut self, id: PeerId, name: &str) {
+        if self.is_undecided(name) {
+            self.scripts.recovery.awaited.insert(name.to_owned());
+        } else {
+            self.make_connection(id);
+        }
+    }
+
     /// Makes a peer's connection: its `connect` command, if its record has one. If an earlier one
-    /// is still under way, it has not succeeded, and is ended first.
+    /// is still under way, it has not succeeded, and is to end. The new order comes first: if core
+    /// is killed in between, nothing is lost.
     pub(in crate::machine) fn make_connection(&mut self, id: PeerId) {
         let Some(peer) = self.peers.get(id) else {
             return;
@@ -103,7 +114,7 @@ impl Machine {
             return;
         };
         let name = peer.name().to_owned();
-        self.stop_connect(&name);
+        let earlier = self.mark_connects(&name);
         self.drop_unsent_connect(&name);
         let setup = self.made(id, Pair::Connection);
         let kind = ScriptKind::Connect;
@@ -111,6 +122,7 @@ impl Machine {
             setup,
             ..Prepared::shell(&name, kind, record)
         });
+        self.tell_stops(earlier);
     }
 
     /// Orders a script that changes a setup, or, if there is none, tells the script helper to keep
@@ -224,10 +236,6 @@ impl Machine {
 
     /// Undoes what is left of a setup.
     pub(super) fn undo(&mut self, name: &str, pair: Pair, remains: &Remains) {
-        if pair == Pair::Connection {
-            // A command that an earlier core had ordered would delay what follows.
-            self.stop_connect(name);
-        }
         // The present record if there is one, otherwise the last one, so that a peer whose record
         // was removed is still taken down.
         let current = self.database.current.peer(name);
@@ -257,12 +265,17 @@ impl Machine {
                 Prepared::ifdown(name, &record, algorithms)
             }
         };
+        // A command that an earlier core had ordered would delay what follows.
+        let commands = match pair {
+            Pair::Connection => self.mark_connects(name),
+            Pair::Interface | Pair::Hooks => Vec::new(),
+        };
         self.order_setup(Prepared {
             setup: Some(SetupState::Undone {}),
             undoes: match progress {
                 // If another one has not ended, that may have been started.
                 Progress::Ordered { first, last }
-                    if !self.scripts.has_other_maker(name, pair, first, last) =>
+                    if !self.scripts.has_other_maker(name, pair, first..=last, last) =>
                 {
                     Some(last)
                 }
@@ -270,6 +283,7 @@ impl Machine {
             },
             ..prepared
         });
+        self.tell_stops(commands);
         // If several were added and removed, the first is the one that was set up.
         let undoing = self.scripts.recovery.undoing.entry(name.to_owned());
         undoing.or_insert_with(|| remains.clone());
@@ -314,21 +328,19 @@ impl Machine {
         run: RunId,
         progress: Progress,
     ) {
-        if progress == Progress::NeverStarted {
-            self.scripts.recovery.never_started(name, pair, run);
-        }
         self.follow_run(name, pair, run, progress);
     }
 
     /// A run of a setup shows this progress. If it was not started, another run of this setup may
     /// be, as long as that one has not ended.
     fn follow_run(&mut self, name: &str, pair: Pair, run: RunId, progress: Progress) {
+        let recovery = &mut self.scripts.recovery;
+        recovery.follow_told(name, pair, run, progress);
         let scripts = &self.scripts;
         let is_settled = |known: &Progress| match *known {
             Progress::Ordered { first, last } if (first..=last).contains(&run) => {
                 progress == Progress::Made
-                    || first == last
-                    || !scripts.has_other_maker(name, pair, first, run)
+                    || !scripts.has_other_maker(name, pair, first..=last, run)
             }
             _ => false,
         };

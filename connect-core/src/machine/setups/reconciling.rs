@@ -40,6 +40,7 @@ impl Machine {
 
     /// Undoes what was made for a peer that is gone, unless it is not known yet what that is.
     pub(in crate::machine) fn deconfigure(&mut self, name: &str, peer: &Peer, removal: Removal) {
+        self.scripts.recovery.awaited.remove(name);
         let mut remains = Remains::of(peer);
         remains.occasion = Some(self.departure_of(peer, removal));
         for pair in Pair::OF_PRESENCE {
@@ -193,10 +194,19 @@ impl Machine {
         if has_moved {
             self.peer_moved(name);
         }
-        if let Some(id) = id
-            && !makes.is_empty()
-        {
-            self.make(id, &makes);
+        if let Some(id) = id {
+            self.make_decided(id, name, &makes);
+        }
+    }
+
+    /// Makes what was decided for a peer, and its connection if that was to be made again.
+    fn make_decided(&mut self, id: PeerId, name: &str, makes: &[Pair]) {
+        if !makes.is_empty() {
+            self.make(id, makes);
+        }
+        let is_awaited = self.scripts.recovery.awaited.remove(name);
+        if is_awaited && !makes.contains(&Pair::Connection) {
+            self.make_connection(id);
         }
     }
 

@@ -83,6 +83,8 @@ pub(in crate::machine) struct Recovery {
     /// What the script helper has sent, until there is a decision about it.
     told: BTreeMap<SetupKey, (SetupState, Option<RunId>)>,
     causes: BTreeMap<String, Cause>,
+    /// The peers whose `connect` command is to be run again, if they stay.
+    pub(super) awaited: HashSet<String>,
     /// What is left of peers whose undoing was ordered.
     pub(super) undoing: BTreeMap<String, Remains>,
     /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
@@ -301,13 +303,17 @@ impl Recovery {
         }
     }
 
-    /// The run that should have made a setup has ended without being started. The script helper may
-    /// have sent the setup before, and forgets the run now.
-    pub(super) fn never_started(&mut self, name: &str, pair: Pair, run: RunId) {
+    /// The run that should have made a setup shows this progress. The script helper may have sent
+    /// the setup before, and forgets the run now.
+    pub(super) fn follow_told(&mut self, name: &str, pair: Pair, run: RunId, progress: Progress) {
         if let Some((SetupState::Made(made), _)) = self.told.get_mut(&key(name, pair))
             && made.run == Some(run)
         {
-            Arc::make_mut(made).never_started = true;
+            let made = Arc::make_mut(made);
+            match progress {
+                Progress::NeverStarted => made.never_started = true,
+                _ => made.run = None,
+            }
         }
     }
 

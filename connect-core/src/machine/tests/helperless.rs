@@ -61,7 +61,7 @@ fn what_a_helper_may_have_is_undone_by_the_next_one() {
 }
 
 /// A peer that is connected by a command, and `kick`, which runs the command again.
-const COMMANDS: &[(&str, &str)] = &[
+pub(super) const COMMANDS: &[(&str, &str)] = &[
     ("watch", "t"),
     ("peer", "INET 192.0.2.1 1"),
     ("connect", "on"),

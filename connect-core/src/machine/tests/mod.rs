@@ -14,6 +14,7 @@ mod first_database;
 mod hand_played;
 mod helperless;
 mod hooks;
+mod kicked;
 mod knocks;
 mod manual;
 mod observing;

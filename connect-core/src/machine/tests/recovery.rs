@@ -617,10 +617,55 @@ fn a_script_that_an_operator_has_ordered_is_undone_with_the_peer_whatever_happen
     rig.request(1, 1, Request::RunScript { peer, script });
     rig.answer_all();
     let second = rig.ordered().remove(0);
-    assert_eq!(second.setup, None, "the first one makes it");
+    assert!(second.setup.is_some(), "the first one may never be started");
     rig.hear("NOTE KILL p");
     let down = rig.ordered().remove(0);
     assert_eq!((down.kind, down.undoes), (ScriptKind::Ifdown, None));
+}
+
+/// A peer whose `ifup` could not be started, and that of an operator ends so; `None` if it still
+/// waits.
+fn after_an_operators_ifup(end: Option<Ended>) -> Vec<(ScriptKind, bool)> {
+    let mut rig = Rig::joined(&records(PAIRS), &[]);
+    rig.hear(ADD);
+    rig.answer_all();
+    let first = rig.ordered().remove(0).run;
+    let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
+    rig.request(1, 1, Request::RunScript { peer, script });
+    rig.answer_all();
+    let second = rig.ordered().remove(0).run;
+    let busy = || Ended::NotStarted("it is busy".to_owned());
+    rig.scripts_say(FromScripts::Ended {
+        run: first,
+        end: busy(),
+    });
+    if let Some(end) = end {
+        if matches!(end, Ended::Exited(_)) {
+            let child = Child {
+                pid: 7,
+                start_time: 0,
+            };
+            rig.scripts_say(FromScripts::Started { run: second, child });
+        }
+        rig.scripts_say(FromScripts::Ended { run: second, end });
+    }
+    rig.hear("NOTE KILL p");
+    let runs = rig.ordered().into_iter();
+    runs.map(|run| (run.kind, run.undoes == Some(second)))
+        .collect()
+}
+
+#[test]
+fn what_an_operator_has_set_up_is_undone_though_the_first_ifup_was_never_started() {
+    let down = ScriptKind::Ifdown;
+    assert_eq!(
+        after_an_operators_ifup(Some(Ended::Exited(0))),
+        [(down, false)]
+    );
+    // It is left out with the one that it undoes, if that is never started.
+    assert_eq!(after_an_operators_ifup(None), [(down, true)]);
+    let busy = Ended::NotStarted("it is busy".to_owned());
+    assert_eq!(after_an_operators_ifup(Some(busy)), []);
 }
 
 #[test]

@@ -307,6 +307,57 @@ fn nothing_is_added_while_the_server_is_away_and_a_new_core_goes_on() {
     assert!(sent.iter().any(|line| line.starts_with("ADD")), "{sent:?}");
 }
 
+#[test]
+fn an_operators_attempt_that_fails_does_not_end_the_attempts() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.wait(seconds(5));
+    rig.hear("SVCJOB J1 connect active p");
+    let tag = tag(&mut rig, "ADD");
+    rig.hear(&format!("BGDETACH {tag}"));
+    // The pause ends meanwhile.
+    rig.wait(seconds(6));
+    assert_eq!(rig.sent(), [""; 0], "it is being added");
+    rig.hear(&format!("BGFAIL {tag} resolve-error p"));
+    assert!(waits(&mut rig).is_some());
+}
+
+#[test]
+fn a_peer_that_is_not_watched_any_more_is_not_added_again() {
+    let unwatched = RETRY.iter().filter(|(key, _)| *key != "watch").copied();
+    let unwatched = unwatched.collect::<Vec<_>>();
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.database_with_auto(&[record("p", &unwatched)], &["p"]);
+    rig.sent();
+    rig.wait(seconds(100));
+    assert_eq!(rig.sent(), [""; 0]);
+
+    let mut first = rig_with(&unwatched);
+    let mut next = Rig::new(&[]);
+    next.database_with_auto(&[record("p", &unwatched)], &["p"]);
+    next.inherit(first.saved());
+    next.meet(&[]);
+    next.sent();
+    next.wait(seconds(100));
+    assert_eq!(next.sent(), [""; 0]);
+}
+
+#[test]
+fn a_peer_that_has_answered_before_it_was_removed_unseen_has_the_first_pause() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    rig.wait(seconds(10));
+    is_added(&mut rig);
+    ping(&mut rig, 2, "ping-ok 1.5");
+    let mut next = Rig::new(&[]);
+    next.now = rig.now;
+    next.database_with_auto(&[record("p", RETRY)], &["p"]);
+    next.inherit(rig.saved());
+    next.meet(&[]);
+    assert_eq!(waits(&mut next), Some(10_000));
+}
+
 /// What is done for the peer after core is killed, and the peer removed, when the state that it has
 /// left says that the server has the peer.
 fn removed_unseen(with_database: bool, pairs: &[(&str, &str)]) -> (Removal, Option<u64>) {
@@ -344,10 +395,9 @@ fn a_peer_whose_removal_nobody_has_seen_comes_back() {
 #[test]
 fn so_does_one_that_was_removed_while_the_server_could_not_be_heard() {
     let mut rig = rig_with(RETRY);
-    rig.hear("NOTE ADD q tripe1 INET 192.0.2.2 1");
     rig.lose_server();
-    // It is the same run, which has lost no other peer.
-    rig.meet(&["q"]);
+    // It is the same run of the server.
+    rig.meet(&[]);
     assert_eq!(row(&mut rig).connection.removal, Some(Removal::Unseen));
     rig.sent();
     rig.wait(seconds(10));

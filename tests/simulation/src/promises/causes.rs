@@ -692,6 +692,11 @@ mod tests {
 
     /// Whether core may add `p` after the connection was lost, if the server does not list it.
     fn may_be_missed(before: &[&str], ends: bool) -> bool {
+        may_be_missed_after(before, 0, ends.then_some(Kept::Last))
+    }
+
+    /// The same so many seconds later, if core is killed with this state left.
+    fn may_be_missed_after(before: &[&str], seconds: u64, ends: Option<Kept>) -> bool {
         let pairs: &[(&str, &str)] = &[("when-dead", "retry"), ("peer", "INET 198.18.0.1 4070")];
         let mut plan = plan(&[("p", pairs)], Vec::new());
         plan.site.hosts[0].auto = vec!["p".to_owned()];
@@ -699,7 +704,15 @@ mod tests {
         let mut sight = Sight::of::<Causes>(&plan);
         assert_eq!(sight.lines(&["> LIST", "< INFO p", "< OK"]), None);
         assert_eq!(sight.lines(before), None);
-        if ends {
+        sight.later(seconds);
+        if let Some(state) = ends {
+            let part = Part::Core;
+            let fault = Fault::Kill {
+                part,
+                after: 0,
+                state,
+            };
+            sight.see(Seen::Fault(&fault)).unwrap();
             sight.see(Seen::Died(Part::Core)).unwrap();
             sight.see(Seen::Ended(CORE)).unwrap();
             sight.see(Seen::Lives(Part::Core, 2)).unwrap();
@@ -719,6 +732,8 @@ mod tests {
         assert!(!may_be_missed(&killed, false));
         // The state may be older.
         assert!(may_be_missed(&killed, true));
+        assert!(!may_be_missed_after(&killed, 20, Some(Kept::Last)));
+        assert!(!may_be_missed_after(&[], 20, Some(Kept::None)));
     }
 
     #[test]

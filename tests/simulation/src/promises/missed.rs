@@ -10,8 +10,8 @@ use crate::instant::Instant;
 use crate::plan::{Fault, Kept, Part};
 use crate::seen::Seen;
 
-/// How long after a change core has its state written.
-const WRITTEN: Duration = Duration::from_secs(60);
+/// How long after a removal core has its state written, also if it must be tried again.
+const WRITTEN: Duration = Duration::from_secs(15);
 
 /// The peers that may be missed.
 #[derive(Debug, Default)]
@@ -21,22 +21,33 @@ pub(super) struct Missed {
     removed: BTreeMap<String, Instant>,
     /// Whether the next core finds another state than the last one, which may have any peer.
     is_other: bool,
+    /// Whether it finds none, and so can miss nobody.
+    is_lost: bool,
 }
 
 impl Missed {
     /// Takes in what happens to core and to the host.
     pub(super) fn see(&mut self, now: &Moment<'_>) {
         match now.seen {
-            Seen::Fault(Fault::Kill { state, .. }) if *state != Kept::Last => self.is_other = true,
+            Seen::Fault(Fault::Kill { state, .. }) => match state {
+                Kept::Last => {}
+                Kept::None => self.is_lost = true,
+                _ => self.is_other = true,
+            },
             // Nothing is written meanwhile.
             Seen::Stands(Part::Core, until) => self.hold_back(now.at, *until),
             Seen::Fault(Fault::Suspend { time }) => self.hold_back(now.at, now.at + *time),
-            Seen::Died(Part::Core) if now.records.keeps_state => {
+            Seen::Died(Part::Core) if now.records.keeps_state && !self.is_lost => {
                 let removed = std::mem::take(&mut self.removed).into_iter();
                 let unwritten = removed.filter(|(_, at)| *at + WRITTEN > now.at);
                 self.names.extend(unwritten.map(|(name, _)| name));
             }
-            Seen::Died(Part::Core) | Seen::Fault(Fault::Reboot {}) => *self = Missed::default(),
+            Seen::Died(Part::Core) | Seen::Fault(Fault::Reboot {}) => {
+                *self = Missed {
+                    is_lost: true,
+                    ..Missed::default()
+                }
+            }
             // Another server is not asked for the peers of the one before.
             Seen::Lives(Part::Server, _) => {
                 self.names.clear();
@@ -60,7 +71,9 @@ impl Missed {
 
     /// The connection is lost. Core knew these peers to be at the server.
     pub(super) fn lost<'a>(&mut self, known: impl Iterator<Item = &'a String>) {
-        self.names.extend(known.cloned());
+        if !self.is_lost {
+            self.names.extend(known.cloned());
+        }
     }
 
     /// The server has listed its peers. Gives those of `all` that it may miss.
@@ -70,6 +83,7 @@ impl Missed {
     ) -> BTreeSet<&'a String> {
         let missed = std::mem::take(&mut self.names);
         let is_other = std::mem::take(&mut self.is_other);
+        self.is_lost = false;
         all.filter(|name| is_other || missed.contains(*name))
             .collect()
     }

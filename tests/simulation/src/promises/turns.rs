@@ -24,9 +24,12 @@ const AT_ONCE: u32 = 256;
 /// scripts have written.
 const A_SECOND: u32 = 5_000;
 
-/// How many lines of a script core may pass on: of each stream what connect-ifscripts(8) says, and
+/// How many lines of each stream of a script core may pass on: what connect-ifscripts(8) says, and
 /// how many were left out.
-const OF_A_SCRIPT: u32 = 2 * 1_001;
+const OF_A_STREAM: u32 = 1_001;
+
+/// How each stream is passed on.
+const STREAMS: [(&str, &str); 2] = [("NOTIFY", "stdout"), ("WARN", "stderr")];
 
 /// How many of the scripts of a peer and a kind may still write: the latest, and one before, whose
 /// output another process has kept open.
@@ -68,11 +71,11 @@ pub(super) struct Turns {
     living: BTreeMap<RunId, Script>,
     running: ByLane<usize>,
     /// How many lines of output core may still pass on.
-    output: BTreeMap<Script, u32>,
+    output: BTreeMap<(Script, &'static str), u32>,
     forgotten: bool,
 }
 
-/// What a line of output names: the kind of a script, and its peer.
+/// What a line of output names besides the stream: the kind of a script, and its peer.
 type Script = (ScriptKind, String);
 
 impl Rule for Turns {
@@ -81,9 +84,9 @@ impl Rule for Turns {
             Seen::Turn { part, .. } => return self.turned(now.at, *part),
             Seen::Wrote(client, _) if now.tap.is_of_service(*client) => {
                 if let Some(Fact::Sent(command)) = now.fact
-                    && let Some(script) = writer(command)
+                    && let Some((script, stream)) = writer(command)
                 {
-                    return self.passed_on(script);
+                    return self.passed_on(script, stream);
                 }
                 let second = self.second(now.at, Part::Core);
                 second.lines += 1;
@@ -101,7 +104,7 @@ impl Rule for Turns {
             // It counts the lines of the scripts that it finds anew.
             Seen::Lives(Part::Scripts, _) => {
                 for script in self.living.values().cloned().collect::<Vec<_>>() {
-                    self.may_write(script);
+                    self.may_write(&script);
                 }
             }
             Seen::Fault(Fault::Reboot {}) => *self = Turns::default(),
@@ -159,18 +162,23 @@ impl Turns {
         Ok(())
     }
 
-    fn may_write(&mut self, script: Script) {
-        let left = self.output.entry(script).or_default();
-        *left = (*left + OF_A_SCRIPT).min(WRITERS * OF_A_SCRIPT);
+    fn may_write(&mut self, script: &Script) {
+        for (_, stream) in STREAMS {
+            let left = self.output.entry((script.clone(), stream)).or_default();
+            *left = (*left + OF_A_STREAM).min(WRITERS * OF_A_STREAM);
+        }
     }
 
     /// Core has passed on a line of a script.
-    fn passed_on(&mut self, script: Script) -> Verdict {
-        match self.output.get_mut(&script).filter(|left| **left > 0) {
+    fn passed_on(&mut self, script: Script, stream: &'static str) -> Verdict {
+        let (kind, peer) = (script.0.name(), script.1.clone());
+        let left = self.output.get_mut(&(script, stream));
+        match left.filter(|left| **left > 0) {
             Some(left) => *left -= 1,
             None => {
-                let (kind, peer) = (script.0.name(), script.1);
-                return broken(format!("{kind} of {peer} has more lines than it may have"));
+                return broken(format!(
+                    "{stream} of {kind} of {peer} has more lines than it may have"
+                ));
             }
         }
         Ok(())
@@ -178,7 +186,7 @@ impl Turns {
 
     fn started(&mut self, id: RunId, script: Script) -> Verdict {
         let kind = script.0;
-        self.may_write(script.clone());
+        self.may_write(&script);
         if self.living.insert(id, script).is_none() {
             *self.running.get_mut(kind.lane()) += 1;
         }
@@ -194,15 +202,16 @@ impl Turns {
     }
 }
 
-/// The script whose output this passes on, if it does that.
-fn writer(command: &Command) -> Option<Script> {
-    let [kind, peer, stream, _] = command.told()? else {
+/// The script and the stream of which this passes on a line, if it does that.
+fn writer(command: &Command) -> Option<(Script, &'static str)> {
+    let [kind, peer, told, _] = command.told()? else {
         return None;
     };
-    let is_output = command.verb == "NOTIFY" && ["stdout", "stderr"].contains(&stream.as_str());
-    let mut kinds = ScriptKind::ALL.into_iter();
-    let kind = kinds.find(|it| is_output && it.name() == kind)?;
-    Some((kind, peer.clone()))
+    let (verb, told) = (command.verb.as_str(), told.as_str());
+    let mut streams = STREAMS.into_iter();
+    let (_, stream) = streams.find(|known| *known == (verb, told))?;
+    let kind = ScriptKind::ALL.into_iter().find(|it| it.name() == kind)?;
+    Some(((kind, peer.clone()), stream))
 }
 
 fn broken(text: String) -> Verdict {
@@ -244,16 +253,20 @@ mod tests {
         assert!(verdicts.any(|verdict| verdict.is_err()));
     }
 
-    const OUTPUT: &str = r#"NOTIFY connect ifup p stdout "a line""#;
-
-    /// How many lines of `ifup p` are passed on before the promise is broken.
+    /// How many lines of each stream of `ifup p` are passed on before the promise is broken.
     fn passed_on(sight: &mut Sight) -> u32 {
-        let mut lines = 0;
-        while sight.at_once(Seen::Wrote(CORE, OUTPUT)).is_ok() {
-            lines += 1;
-            assert!(lines < 100_000);
-        }
-        lines
+        let mut passed_on = STREAMS.map(|(verb, stream)| {
+            let line = format!(r#"{verb} connect ifup p {stream} "a line""#);
+            let mut lines = 0;
+            while sight.at_once(Seen::Wrote(CORE, &line)).is_ok() {
+                lines += 1;
+                assert!(lines < 100_000);
+            }
+            lines
+        });
+        passed_on.sort_unstable();
+        assert_eq!(passed_on[0], passed_on[1]);
+        passed_on[0]
     }
 
     #[test]
@@ -266,15 +279,15 @@ mod tests {
         sight.see(Seen::Started(RunId(1), &script("q"))).unwrap();
         assert_eq!(passed_on(&mut sight), 0);
         sight.see(Seen::Started(RunId(2), &script("p"))).unwrap();
-        assert_eq!(passed_on(&mut sight), OF_A_SCRIPT);
+        assert_eq!(passed_on(&mut sight), OF_A_STREAM);
         sight.see(Seen::Lives(Part::Scripts, 2)).unwrap();
-        assert_eq!(passed_on(&mut sight), OF_A_SCRIPT);
+        assert_eq!(passed_on(&mut sight), OF_A_STREAM);
         for number in 3..7 {
             let id = RunId(number);
             sight.see(Seen::Started(id, &script("p"))).unwrap();
             sight.see(Seen::ChildEnded(id, &Ended::Exited(0))).unwrap();
         }
-        assert_eq!(passed_on(&mut sight), WRITERS * OF_A_SCRIPT);
+        assert_eq!(passed_on(&mut sight), WRITERS * OF_A_STREAM);
     }
 
     #[test]
