@@ -31,10 +31,6 @@ const OF_A_STREAM: u32 = 1_001;
 /// How each stream is passed on.
 const STREAMS: [(&str, &str); 2] = [("NOTIFY", "stdout"), ("WARN", "stderr")];
 
-/// How many of the scripts of a peer and a kind may still write: the latest, and one before, whose
-/// output another process has kept open.
-const WRITERS: u32 = 2;
-
 /// In what time the cost of rows is looked at.
 const WINDOW: Duration = Duration::from_millis(50);
 
@@ -164,8 +160,8 @@ impl Turns {
 
     fn may_write(&mut self, script: &Script) {
         for (_, stream) in STREAMS {
-            let left = self.output.entry((script.clone(), stream)).or_default();
-            *left = (*left + OF_A_STREAM).min(WRITERS * OF_A_STREAM);
+            // While core stands still, the output of many scripts waits for it.
+            *self.output.entry((script.clone(), stream)).or_default() += OF_A_STREAM;
         }
     }
 
@@ -287,7 +283,7 @@ mod tests {
             sight.see(Seen::Started(id, &script("p"))).unwrap();
             sight.see(Seen::ChildEnded(id, &Ended::Exited(0))).unwrap();
         }
-        assert_eq!(passed_on(&mut sight), WRITERS * OF_A_STREAM);
+        assert_eq!(passed_on(&mut sight), 4 * OF_A_STREAM);
     }
 
     #[test]
