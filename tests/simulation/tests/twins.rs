@@ -50,6 +50,9 @@ fn the_same_history_is_the_same_transcript() {
 
 #[test]
 fn the_page_of_differences_is_the_list() {
+    if std::env::var_os("UPDATE_PAGES").is_some() {
+        fs::write(root().join("docs/reference/differences.md"), page()).unwrap();
+    }
     let (found, made) = (read("docs/reference/differences.md"), page());
     let lines = found.lines().map(Some).chain(std::iter::repeat(None));
     let other = made.lines().map(Some).chain([None]).zip(lines).zip(1..);
@@ -57,7 +60,7 @@ fn the_page_of_differences_is_the_list() {
         .filter(|((made, found), _)| made != found)
         .map(|((made, found), number)| {
             format!(
-                "line {number} is {:?} and not {:?}",
+                "line {number} of the page is {:?}, and the text has {:?}",
                 found.unwrap_or(""),
                 made.unwrap_or("")
             )
@@ -65,10 +68,24 @@ fn the_page_of_differences_is_the_list() {
         .next();
     assert!(
         found == made,
-        "docs/reference/differences.md is stale: {}; run cargo run -q -p simulation -- differences \
-         > docs/reference/differences.md",
+        "docs/reference/differences.md is not what tests/simulation/differences and list.rs make: \
+         {}; change the text there, and then make the page with UPDATE_PAGES=1 and this test",
         other.unwrap_or_default()
     );
+}
+
+#[test]
+fn the_list_of_differences_names_each_text() {
+    let list = read("tests/simulation/src/twin/differences/list.rs");
+    let texts = fs::read_dir(root().join("tests/simulation/differences")).unwrap();
+    let names = texts.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let unnamed: Vec<String> = names
+        .filter(|name| {
+            let name = name.trim_end_matches(".md");
+            name != "introduction" && !list.contains(&format!("\"{name}\""))
+        })
+        .collect();
+    assert!(unnamed.is_empty(), "not in list.rs: {unnamed:?}");
 }
 
 #[test]
