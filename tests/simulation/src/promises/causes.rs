@@ -177,7 +177,7 @@ impl Rule for Causes {
                 Ok(())
             }
             Some(Fact::Ended(command, end)) => {
-                self.ended(now.at, command, end);
+                self.ended(command, end);
                 if command.verb == "LIST" {
                     self.listed(now);
                 }
@@ -281,6 +281,7 @@ impl Causes {
         match note {
             Note::Add { peer, .. } => {
                 self.known.insert(peer.clone(), at);
+                self.missed.added(peer);
                 if self.revivals.remove(peer) {
                     self.overtaken.insert(peer.clone(), at);
                 }
@@ -319,7 +320,7 @@ impl Causes {
         }
     }
 
-    fn ended(&mut self, at: Instant, command: &Command, end: &End) {
+    fn ended(&mut self, command: &Command, end: &End) {
         let peer = command.word(0);
         match command.verb.as_str() {
             "KILL" => {
@@ -327,8 +328,9 @@ impl Causes {
                     *count = count.saturating_sub(1);
                 }
                 // It is killed, or was gone, or the server does not kill it: core has tried.
-                self.known.remove(peer);
-                self.missed.removed(peer, at);
+                if self.known.remove(peer).is_some() {
+                    self.missed.killed(peer);
+                }
             }
             "ADD" => {
                 let comes_back = self.reviving.remove(peer) | self.start_up.adding.remove(peer);
@@ -730,6 +732,9 @@ mod tests {
         assert!(may_be_missed(&[], false));
         assert!(may_be_missed(&[], true));
         assert!(!may_be_missed(&killed, false));
+        // Core has asked for it, and has not heard that it was done.
+        let unheard = ["< SVCJOB J1 connect active p", "> KILL p", "< OK"];
+        assert!(may_be_missed(&unheard, false));
         // The state may be older.
         assert!(may_be_missed(&killed, true));
         assert!(!may_be_missed_after(&killed, 20, Some(Kept::Last)));

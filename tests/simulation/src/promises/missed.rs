@@ -66,7 +66,19 @@ impl Missed {
 
     /// Core has seen that a peer was removed.
     pub(super) fn removed(&mut self, peer: &str, at: Instant) {
+        self.names.remove(peer);
         self.removed.insert(peer.to_owned(), at);
+    }
+
+    /// The server has answered the `KILL` of a peer. Until it also tells that the peer was removed,
+    /// core does not know that.
+    pub(super) fn killed(&mut self, peer: &str) {
+        self.names.insert(peer.to_owned());
+    }
+
+    /// The server has a peer.
+    pub(super) fn added(&mut self, peer: &str) {
+        self.names.remove(peer);
     }
 
     /// The connection is lost. Core knew these peers to be at the server.
