@@ -175,8 +175,11 @@ impl Machine {
             }
             let history = &adoption.history;
             status.age = ago(history.since);
+            // A peer that is added again while it is down was down before.
+            let tried = self.additions.attempts.since(peer.name());
+            let tried = tried.filter(|_| state == PeerState::Down).map(ago);
             status.connection = ConnectionStatus {
-                changed: history.changed.map(ago),
+                changed: history.changed.map(ago).max(tried),
                 reconnects: history.reconnects,
                 last_reconnect: history.last_reconnect.map(ago),
                 removal: None,

@@ -102,6 +102,25 @@ fn a_peer_that_is_added_again_and_again_is_gone_since_the_first_attempt() {
 }
 
 #[test]
+fn a_peer_that_is_added_again_while_it_is_down_has_been_down_since_the_first_time() {
+    let mut rig = rig_with(&[RETRY, &[("knock", "k")]].concat());
+    ping(&mut rig, 1, "ping-timeout");
+    rig.answer_all();
+    rig.wait(seconds(100));
+    rig.answer_all();
+    rig.hear("SVCJOB J1 connect active p");
+    assert_eq!(rig.sent(), ["KILL p"]);
+    rig.hear("NOTE KILL p");
+    rig.hear("OK");
+    is_added(&mut rig);
+    rig.wait(seconds(10));
+    ping(&mut rig, 2, "ping-timeout");
+    let down = row(&mut rig);
+    assert_eq!(down.state, PeerState::Down);
+    assert!(down.connection.changed >= Some(110), "{down:?}");
+}
+
+#[test]
 fn a_peer_that_cannot_be_added_where_it_has_moved_is_added_again_after_a_pause() {
     let named = [
         ("peer", "INET hub.example.com 4070"),
