@@ -146,6 +146,7 @@ impl Machine {
                     .revivals
                     .due(name)
                     .map(|due| millis(due.since(self.now))),
+                add_failure: self.additions.revivals.failure(name).cloned(),
                 lookup: departure.and_then(|_| self.lookup_status(name, record)),
                 record: (auto && state == PeerState::Absent && self.server.joined_before())
                     .then_some(RecordStanding::New),
@@ -186,6 +187,7 @@ impl Machine {
                 overdue: self.overdue(id).map(|overdue| overdue.as_secs()),
                 pending: self.pending(peer.name(), state, Some(adoption)),
                 next_add_ms: None,
+                add_failure: None,
                 lookup: self.lookup_status(peer.name(), peer.record.as_ref()),
                 record: None,
             };

@@ -56,15 +56,18 @@ impl Machine {
             Requester::Revival => {
                 self.warn(["auto-add-failed", name], &words);
                 self.revival_failed(name);
+                self.additions.revivals.note_failure(name, words);
             }
             Requester::Startup => {
                 self.warn(["auto-add-failed", name], &words);
                 self.revive_by_name(name);
+                self.additions.revivals.note_failure(name, words);
             }
             Requester::Knock => self.warn(["knock-add-failed", name], &words),
             Requester::Lookup(id) => {
                 self.warn(["re-resolve-failed", name], &words);
                 self.revive_moved(*id, name);
+                self.additions.revivals.note_failure(name, words);
             }
         }
     }

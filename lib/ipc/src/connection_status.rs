@@ -32,6 +32,9 @@ pub struct ConnectionStatus {
     /// `when-dead`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_add_ms: Option<u64>,
+    /// Why the last attempt to add it again failed, if it did: a code and its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub add_failure: Option<Vec<String>>,
     /// The lookups of its host name, if its record has `re-resolve` and the peer is or was there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lookup: Option<Box<LookupStatus>>,

@@ -43,6 +43,8 @@ pub(super) struct Revival {
     pub(super) id: PeerId,
     /// The record that it has.
     pub(super) record: Record,
+    /// Why it could not be added, if the last attempt failed.
+    pub(super) failure: Option<Vec<String>>,
 }
 
 /// One peer, as one core leaves it for the next.
@@ -134,6 +136,18 @@ impl Revivals {
         }
     }
 
+    /// The last attempt to add a peer failed with these words.
+    pub(in crate::machine) fn note_failure(&mut self, name: &str, words: Vec<String>) {
+        if let Some(revival) = self.by_name.get_mut(name) {
+            revival.failure = Some(words);
+        }
+    }
+
+    /// Why the last attempt to add a peer failed, if it did.
+    pub(in crate::machine) fn failure(&self, name: &str) -> Option<&Vec<String>> {
+        self.by_name.get(name)?.failure.as_ref()
+    }
+
     /// The stage of a peer.
     pub(super) fn get(&self, name: &str) -> Option<&Revival> {
         self.by_name.get(name)
@@ -219,6 +233,7 @@ impl Revivals {
                 failures: saved.failures,
                 id: saved.id,
                 record: record.clone(),
+                failure: None,
             };
             self.set(&saved.name, revival);
         }

@@ -64,6 +64,7 @@ impl Machine {
             failures,
             id,
             record: record.clone(),
+            failure: None,
         };
         self.additions.revivals.set(name, revival);
     }

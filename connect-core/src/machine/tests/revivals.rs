@@ -339,6 +339,11 @@ fn an_operators_attempt_that_fails_does_not_end_the_attempts() {
     assert_eq!(rig.sent(), [""; 0], "it is being added");
     rig.hear(&format!("BGFAIL {tag} resolve-error p"));
     assert!(waits(&mut rig).is_some());
+    let why = row(&mut rig).connection.add_failure;
+    assert_eq!(
+        why.as_deref(),
+        Some(&["resolve-error".to_owned(), "p".to_owned()][..])
+    );
 }
 
 #[test]
