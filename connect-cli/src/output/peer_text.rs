@@ -145,6 +145,9 @@ fn figures(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
     } else if peer.state.is_present() {
         plain.push(("known for", known));
     }
+    if let Some(words) = &peer.connection.add_failure {
+        plain.push(("addition", format!("failed: {}", text::failure(words))));
+    }
     lines.extend(
         plain
             .into_iter()

@@ -192,6 +192,9 @@ pub(crate) struct PeerReport<'a> {
     /// Milliseconds until it is added again, if it waits for that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) next_add_ms: Option<u64>,
+    /// Why the last attempt to add it again failed, if it did: a code and its arguments.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) add_failure: Option<&'a [String]>,
     /// Why the server does not have it any more, if it had it.
     pub(crate) removal: Option<Removal>,
     /// Round-trip figures.
@@ -229,6 +232,7 @@ impl<'a> From<&'a PeerStatus> for PeerReport<'a> {
             long_scripts: &status.scripts.long,
             pending: status.connection.pending,
             next_add_ms: status.connection.next_add_ms,
+            add_failure: status.connection.add_failure.as_deref(),
             removal: status.connection.removal,
             ping: (&status.statistics).into(),
             record: status.connection.record,

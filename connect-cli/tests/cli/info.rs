@@ -212,3 +212,20 @@ fn a_peer_that_waits_for_a_retry_has_its_state_in_words_that_follow_each_other()
     assert!(lookup.ends_with(next), "{lookup}");
     Ok(())
 }
+
+#[test]
+fn a_peer_that_cannot_be_added_says_why() -> Result {
+    let mut status = peer("alice", &[])?;
+    status.state = PeerState::Gone;
+    status.connection.removal = Some(Removal::Server);
+    let words = ["peer-create-fail", "alice"].map(str::to_owned);
+    status.connection.add_failure = Some(words.to_vec());
+    let shown = shown(status)?;
+    let line = shown.lines().find(|line| line.contains("addition"));
+    let line = line.unwrap_or(&shown);
+    assert!(
+        line.contains("failed: peer-create-fail alice: the server"),
+        "{shown}"
+    );
+    Ok(())
+}
