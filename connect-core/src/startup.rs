@@ -201,7 +201,7 @@ fn left<T>(
 /// What was read; nothing, and a line of the log, if it cannot be used.
 ///
 /// # Errors
-/// If we could not look, for want of descriptors or memory. To continue as if nothing had been
+/// If we could not look since descriptors or memory are missing. To continue as if nothing had been
 /// saved would run scripts again.
 fn excused<T>(read: anyhow::Result<Option<T>>, consequence: &str) -> anyhow::Result<Option<T>> {
     read.or_else(|error| {

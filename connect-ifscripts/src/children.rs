@@ -51,8 +51,8 @@ pub(crate) struct Children {
     unseen: Unseen,
 }
 
-/// The children of an earlier helper for which we could not look, for want of descriptors or
-/// memory. They may run, so nothing follows them yet. With each is what is to be done to it.
+/// The children of an earlier helper for which we could not look since descriptors or memory
+/// are missing. They may run, so nothing follows them yet. With each is what is to be done to it.
 #[derive(Default)]
 struct Unseen {
     children: BTreeMap<RunId, (Child, Option<Action>)>,

@@ -70,7 +70,7 @@ fn tell(directory: &Path, pid: i32, error: &str, notifier: &mut Notifier) {
 /// other; and only those of our user or of root, since anybody can name a program like ours.
 ///
 /// # Errors
-/// If we cannot look, for want of descriptors or memory.
+/// If we cannot look since descriptors or memory are missing.
 fn find(directory: &Path) -> io::Result<Option<i32>> {
     let Ok(own) = i32::try_from(std::process::id()) else {
         return Ok(None);

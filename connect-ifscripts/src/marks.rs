@@ -37,7 +37,7 @@ const SLACK: Duration = Duration::from_secs(2);
 /// most one such run, since the result of a start is noted before the next start.
 ///
 /// # Errors
-/// If we cannot look, for want of descriptors or memory. Then any of them may run.
+/// If we cannot look since descriptors or memory are missing. Then any of them may run.
 pub(crate) fn find(ledger: &Ledger, mark: &InputMark) -> io::Result<BTreeMap<RunId, Child>> {
     let mut found = BTreeMap::new();
     if ledger.being_started().next().is_none() {

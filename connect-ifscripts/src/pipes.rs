@@ -124,8 +124,8 @@ impl Held {
 /// only when that helper no longer reads: with two readers, each would get a part.
 ///
 /// # Errors
-/// If they cannot be opened for want of descriptors or memory. Nobody would read them then, and the
-/// script would wait when they are full.
+/// If they cannot be opened since descriptors or memory are missing. Nobody would read them then,
+/// and the script would wait when they are full.
 pub(crate) fn find(pid: i32) -> io::Result<Found> {
     let (stdout, stderr) = (script_pipe(pid, 1)?, script_pipe(pid, 2)?);
     let inode = |pipe: &Option<(Receiver, u64)>| pipe.as_ref().map(|(_, inode)| *inode);

@@ -374,7 +374,7 @@ impl Service {
             && let Err(error) = InputMark::of(locked.directory()).put()
         {
             // The earlier mark stays, and the number of each run is in its environment too.
-            warn!(%error, "cannot mark the standard input of scripts anew");
+            warn!(%error, "cannot mark the standard input of scripts again");
         }
     }
 

@@ -56,7 +56,7 @@ impl InputMark {
     /// standard input that they have.
     ///
     /// # Errors
-    /// If the system has refused it for want of descriptors or memory.
+    /// If the system has refused it since descriptors or memory are missing.
     pub(crate) fn put(&self) -> io::Result<()> {
         let put = self.file().and_then(|file| Ok(dup2_stdin(&file)?));
         let Err(error) = put else { return Ok(()) };
@@ -75,7 +75,7 @@ impl InputMark {
     /// Says what this process has as its standard input.
     ///
     /// # Errors
-    /// If we cannot look, for want of descriptors or memory.
+    /// If we cannot look since descriptors or memory are missing.
     pub(crate) fn look_at(&self, pid: i32) -> io::Result<StandardInput> {
         Ok(match fs::read_link(format!("/proc/{pid}/fd/0")) {
             Ok(file) => {

@@ -250,7 +250,7 @@ impl Machine {
         }
     }
 
-    /// What was known of these peers was about earlier ones: their figures begin anew.
+    /// What was known of these peers was about earlier ones: their figures begin with zero.
     pub(super) fn forget_replaced(&mut self, replaced: &Replaced, restored: Option<&mut Restored>) {
         let remembered = &mut self.pinger.remembered;
         remembered.retain(|name, _| !replaced.contains(name));

@@ -115,7 +115,7 @@ impl Journal {
     /// Goes on with a journal that was read: begins a new segment with what is still valid.
     ///
     /// # Errors
-    /// If that cannot be done for want of descriptors or memory. Nothing is changed then.
+    /// If that cannot be done since descriptors or memory are missing. Nothing is changed then.
     pub(crate) fn begin(
         locked: Locked,
         header: Header,

@@ -53,7 +53,7 @@ fn without_position(error: &serde_json::Error) -> String {
 /// Reads all segments, in order. If the directory cannot be read, nothing was, and that is logged.
 ///
 /// # Errors
-/// If something cannot be read for want of descriptors or memory: it may be whole.
+/// If something cannot be read since descriptors or memory are missing: it may be whole.
 pub(crate) fn read(directory: &Directory, current: &Header) -> io::Result<Reading> {
     read_all(directory, current).or_else(|error| {
         let path = directory.path().display();

@@ -9,7 +9,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// The error, if the system has refused something for want of descriptors or memory.
+/// The error, if the system has refused something since descriptors or memory are missing.
 ///
 /// # Errors
 /// That error.

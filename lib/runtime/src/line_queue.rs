@@ -59,7 +59,7 @@ struct State {
     lost: u64,
     /// Whether the thread has taken lines that it has not written yet.
     writing: bool,
-    /// How many lines were lost of which nothing was written yet, of those that it has taken.
+    /// How many lines were lost before those that it has taken, without a note in the output yet.
     untold: u64,
     /// Whether it has turned out that nothing can be written to the sink without waiting.
     never_at_once: bool,
@@ -180,8 +180,8 @@ impl LineQueue {
         }
     }
 
-    /// Waits for lines, and takes them with the number of those lost after them. Of those taken
-    /// before, `untold` were lost, and nothing was written of that.
+    /// Waits for lines, and takes them with the number of those lost after them. `untold` lines
+    /// were lost before, without a note in the output yet.
     fn take(&self, untold: u64) -> (VecDeque<Vec<u8>>, u64) {
         let mut state = self.lock();
         state.writing = false;

@@ -36,7 +36,7 @@ impl Stat {
     /// The same.
     ///
     /// # Errors
-    /// If we cannot look, for want of descriptors or memory. Then there may be such a process.
+    /// If we cannot look since descriptors or memory are missing. Then there may be such a process.
     pub fn look_at(pid: i32) -> io::Result<Option<Self>> {
         let path = format!("/proc/{pid}/stat");
         let mut buffer = [0u8; STAT_SIZE];

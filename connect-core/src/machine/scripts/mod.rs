@@ -63,8 +63,7 @@ pub(super) struct Scripts {
     recent: ForPeople<VecDeque<EndedRun>>,
     /// Those that failed when they were last run.
     pub(super) failures: failures::Failures,
-    /// The changes of setups without a script of which the helper has not said that it has written
-    /// them down.
+    /// The changes of setups without a script that the helper has not confirmed yet.
     pub(super) changes: Unnoted,
     /// What is not known yet of what earlier cores have ordered.
     pub(super) recovery: Recovery,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The changes of setups without a script of which the script helper has not said that it has
-//! written them down.
+//! The changes of setups without a script that the script helper has not confirmed yet: it writes
+//! them into its journal.
 
 use std::collections::BTreeMap;
 

@@ -353,8 +353,8 @@ fn only_processes_of_the_users_named_may_be_helpers() -> Outcome {
     let site = Site::new()?.build()?;
     let open = std::fs::Permissions::from_mode(0o755);
     std::fs::set_permissions(site.directory(), open)?;
-    // The program where a stranger can reach it. Another process copies it, lest a child of another
-    // test hold it open for writing when it is executed.
+    // The program where a stranger can reach it. Another process copies it, so that no child of
+    // another test has it open for writing when it is executed.
     let pinger = site.path("connect-pinger");
     let copied = Command::new("cp")
         .arg(program("connect-pinger")?)

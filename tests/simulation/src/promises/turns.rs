@@ -97,7 +97,7 @@ impl Rule for Turns {
                     *self.running.get_mut(kind.lane()) -= 1;
                 }
             }
-            // It counts the lines of the scripts that it finds anew.
+            // It counts the lines of the scripts that it finds from zero.
             Seen::Lives(Part::Scripts, _) => {
                 for script in self.living.values().cloned().collect::<Vec<_>>() {
                     self.may_write(&script);
