@@ -164,7 +164,10 @@ pub(crate) enum DbError {
     )]
     PeersUnknown { path: PathBuf },
     /// The file to be written is there and holds something else.
-    #[error("{path} is not a database; name another file with -o, or --force")]
+    #[error(
+        "{path} is not a database, so it is not overwritten: name another file with -o, or \
+         overwrite it with --force"
+    )]
     NoDatabase { path: PathBuf },
     /// The file to be written is a source.
     #[error(

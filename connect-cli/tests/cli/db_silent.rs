@@ -121,7 +121,8 @@ fn what_is_no_database_is_overwritten_only_if_forced() -> Result {
         assert_eq!(
             refused.to_string(),
             "exit code 65\n--- standard error\n\
-             connect-cli: notes is not a database; name another file with -o, or --force\n"
+             connect-cli: notes is not a database, so it is not overwritten: name another file \
+             with -o, or overwrite it with --force\n"
         );
         assert_eq!(fs::read(place.path("notes"))?, bytes);
     }
@@ -153,6 +154,42 @@ fn a_damaged_database_is_replaced_by_peers_and_not_by_none() -> Result {
         fs::write(place.path("peers.cdb"), &sound[..length])?;
         let outcome = place.run("db compile hub.in -o peers.cdb")?;
         assert_eq!(outcome.code, Some(0), "{length}: {outcome}");
+    }
+    Ok(())
+}
+
+#[test]
+fn whatever_damaged_the_database_it_is_replaced_unless_it_is_text() -> Result {
+    let place = place()?;
+    fs::create_dir(place.path("peers.d"))?;
+    place.write("peers.d/10hub", HUB)?;
+    place.run("db compile")?;
+    let mut header = fs::read(place.path("peers.cdb"))?;
+    // Each value of a byte, in an order without pattern.
+    let random: Vec<u8> = (0..300_u32)
+        .map(|i| (i * 167 + 89).to_le_bytes()[0])
+        .collect();
+    header[..300].copy_from_slice(&random);
+    for bytes in [random, vec![0; 4096], header] {
+        for arguments in ["", " hub.in -o other.cdb"] {
+            for name in ["peers.cdb", "other.cdb"] {
+                fs::write(place.path(name), &bytes)?;
+            }
+            let outcome = place.run(&format!("db compile{arguments}"))?;
+            assert_eq!(outcome.code, Some(0), "{outcome}");
+            let end = ".cdb: 1 peer, 0 users, 0 to be added at start-up; the damaged file was \
+                       replaced\n";
+            assert!(outcome.stdout.ends_with(end), "{outcome}");
+        }
+    }
+    for text in ["dear diary\n", HUB] {
+        place.write("peers.cdb", text)?;
+        let refused = place.run("db compile")?;
+        assert_eq!(refused.code, Some(65), "{refused}");
+        let words = "DIR/peers.cdb is not a database, so it is not overwritten: name another file \
+                     with -o, or overwrite it with --force\n";
+        assert!(refused.stderr.ends_with(words), "{refused}");
+        assert_eq!(fs::read_to_string(place.path("peers.cdb"))?, text);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::findings::{self, Remark};
 use super::input::{self, Definition};
-use super::overwrite;
+use super::overwrite::{self, Old};
 use crate::client::meant::leads_to_same;
 use crate::common::Common;
 use crate::error::{DbError, Error};
@@ -29,8 +29,8 @@ const SOURCES: &str = "peers.d";
     Of a directory all files are read except hidden ones and backups. Faults are printed to \
     standard error with file and line. Nothing is written if one of them is an error, or if the \
     sources have no peers and the database has some. The database never replaces one of its \
-    sources, and replaces a file that is no database only with --force. If the database already \
-    has exactly these records, it is not written again.\n\n\
+    sources, and replaces a file that is no database only with --force; it does replace a damaged \
+    database. If the database already has exactly these records, it is not written again.\n\n\
     Examples:\n\
     \x20 connect-cli db compile\n\
     \x20 connect-cli db compile /etc/tripe/peers.d -o /etc/tripe/peers.cdb\n\
@@ -82,7 +82,7 @@ pub(crate) struct CompileReport<'a> {
 /// What happened to the database.
 #[derive(Debug)]
 enum Outcome {
-    Written,
+    Written(Old),
     /// It has just these records already.
     Unchanged,
     Refused(DbError),
@@ -103,14 +103,14 @@ impl Compile {
         }
         let database = compilation.database();
         let outcome = match self.refuse(&output, &remarks, &compilation, common) {
-            Some(error) => Outcome::Refused(error),
-            None => write(&compilation.writer(), &output)?,
+            Err(error) => Outcome::Refused(error),
+            Ok(old) => write(&compilation.writer(), &output, old)?,
         };
         if self.json {
             common.out.json(&CompileReport {
                 schema: SCHEMA,
                 output: output.display().to_string(),
-                written: matches!(outcome, Outcome::Written),
+                written: matches!(outcome, Outcome::Written(_)),
                 unchanged: matches!(outcome, Outcome::Unchanged),
                 peers: database.sorted_peers().len(),
                 users: database.users().len(),
@@ -119,7 +119,8 @@ impl Compile {
             })?;
         }
         let done = match outcome {
-            Outcome::Written => "",
+            Outcome::Written(Old::Sound) => "",
+            Outcome::Written(Old::Damaged) => "; the damaged file was replaced",
             Outcome::Unchanged => "; unchanged, so not written again",
             Outcome::Refused(error) => return Err(error.into()),
         };
@@ -151,23 +152,25 @@ impl Compile {
         }
     }
 
-    /// Why the database must not be written.
+    /// What the database will replace, or why it must not be written.
     fn refuse(
         &self,
         output: &Path,
         remarks: &[Remark],
         compilation: &Compilation,
         common: &Common,
-    ) -> Option<DbError> {
+    ) -> Result<Old, DbError> {
         let default = [common.directory().join(SOURCES)];
         let named = if self.sources.is_empty() {
             &default[..]
         } else {
             &self.sources
         };
-        let source = overwrite::of_source(output, compilation, named);
-        if source.is_some() || self.force {
-            return source;
+        if let Some(error) = overwrite::of_source(output, compilation, named) {
+            return Err(error);
+        }
+        if self.force {
+            return Ok(Old::Sound);
         }
         let strict = !findings::any(remarks, Severity::Error);
         let worst = if self.strict {
@@ -178,24 +181,24 @@ impl Compile {
         let path = output.to_owned();
         if findings::any(remarks, worst) {
             let summary = findings::summary(remarks);
-            return Some(DbError::NotWritten {
+            return Err(DbError::NotWritten {
                 path,
                 summary,
                 strict,
             });
         }
-        overwrite::of_file(output, compilation)
+        overwrite::of_file(output, compilation, common)
     }
 }
 
 /// Writes the database, unless the file already has it: programs that watch the file would load it
 /// again, and a backup would store it again.
-fn write(writer: &Writer, output: &Path) -> Result<Outcome, DbError> {
+fn write(writer: &Writer, output: &Path, old: Old) -> Result<Outcome, DbError> {
     progress::during(&format!("writing {}", output.display()), || {
         if writer.is_written(output) {
             return Ok(Outcome::Unchanged);
         }
         writer.write(output).map_err(DbError::Write)?;
-        Ok(Outcome::Written)
+        Ok(Outcome::Written(old))
     })
 }

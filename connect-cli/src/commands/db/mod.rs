@@ -8,6 +8,7 @@ pub(crate) mod dump;
 pub(crate) mod explain;
 pub(crate) mod findings;
 pub(crate) mod input;
+mod kind;
 mod missing;
 mod networks;
 mod overwrite;

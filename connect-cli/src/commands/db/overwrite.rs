@@ -2,19 +2,19 @@
 //! Files that `db compile` must not replace with a database: its own sources, and files of another
 //! kind.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use peerdb::source::Compilation;
 use peerdb::{Database, LoadError, writer};
 
-use super::input;
+use super::kind;
+use crate::common::Common;
 use crate::error::DbError;
 
 /// The lowest position of the first table of a database: after the header.
-const HEADER: u64 = 2048;
+const HEADER: u64 = kind::HEADER;
 
 /// Which file a path leads to: its device and inode.
 fn identity(path: &Path) -> Option<(u64, u64)> {
@@ -53,32 +53,54 @@ pub(super) fn of_source(
     })
 }
 
-/// Why an existing file must not be replaced with the database without `--force`.
-pub(super) fn of_file(output: &Path, compilation: &Compilation) -> Option<DbError> {
+/// What the database replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Old {
+    /// A database, an empty file, or nothing.
+    Sound,
+    /// A damaged database.
+    Damaged,
+}
+
+/// What an existing file is, or why it must not be replaced with the database without `--force`.
+pub(super) fn of_file(
+    output: &Path,
+    compilation: &Compilation,
+    common: &Common,
+) -> Result<Old, DbError> {
     let path = output.to_owned();
     let some = compilation.peers().next().is_some();
     match Database::load(output) {
-        Ok(_) if some => None,
+        Ok(_) if some => Ok(Old::Sound),
         Ok(old) => match (old.sorted_peers().len(), old.faults().is_empty()) {
-            (0, true) => None,
-            (0, false) => Some(DbError::PeersUnknown { path }),
-            (peers, _) => Some(DbError::NoPeersLeft { path, peers }),
+            (0, true) => Ok(Old::Sound),
+            (0, false) => Err(DbError::PeersUnknown { path }),
+            (peers, _) => Err(DbError::NoPeersLeft { path, peers }),
         },
         // If it is not a file, the write will be refused.
-        Err(LoadError::Missing { .. } | LoadError::NotAFile { .. }) => None,
-        Err(LoadError::Damaged { .. }) if !was_database(output) => {
-            Some(DbError::NoDatabase { path })
+        Err(LoadError::Missing { .. } | LoadError::NotAFile { .. }) => Ok(Old::Sound),
+        Err(LoadError::Damaged { .. }) => {
+            let start = kind::start(output).unwrap_or_default();
+            if start.is_empty() {
+                // Nothing can be lost in an empty file.
+                some.then_some(Old::Sound)
+                    .ok_or(DbError::PeersUnknown { path })
+            } else if !was_database(&start, output, common) {
+                Err(DbError::NoDatabase { path })
+            } else {
+                some.then_some(Old::Damaged)
+                    .ok_or(DbError::PeersUnknown { path })
+            }
         }
-        Err(LoadError::Damaged { .. }) => (!some).then_some(DbError::PeersUnknown { path }),
-        Err(error) => Some(DbError::Load(error)),
+        Err(error) => Err(DbError::Load(error)),
     }
 }
 
-/// Whether a file was a database before it was damaged. Nothing can be lost in an empty one.
-fn was_database(path: &Path) -> bool {
-    let mut start = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(HEADER).read_to_end(&mut start));
-    read.is_ok() && (start.is_empty() || input::is_header(&start) && has_tables(&start))
+/// Whether a file with this start was a database before it was damaged. At the place of a database
+/// everything was one that is not text: sources may be there by mistake.
+fn was_database(start: &[u8], path: &Path, common: &Common) -> bool {
+    kind::is_header(start) && has_tables(start)
+        || kind::is_place(path, common) && !kind::is_text(start)
 }
 
 /// Whether most tables in a header begin where the table before ends, the first after the header.
