@@ -300,12 +300,52 @@ fn warnings_count_when_checking_strictly() -> Result {
     place.write("ok.in", "[hub]\npeer = INET 192.0.2.1\nwatch = t\n")?;
     place.write("odd.in", "[hub]\nretires = 3\n")?;
     let good = place.run("db check --strict ok.in")?;
-    assert_eq!((good.code, &*good.stdout), (Some(0), "no findings\n"));
+    assert_eq!(
+        (good.code, &*good.stdout),
+        (Some(0), "ok.in (sources): no findings\n")
+    );
     // Several sources make one database.
     let lenient = place.run("db check ok.in odd.in")?;
     assert_eq!(lenient.code, Some(0), "{lenient}");
+    let end = "2 files (sources): 1 warning\n";
+    assert!(lenient.stdout.ends_with(end), "{lenient}");
     let strict = place.run("db check ok.in odd.in --strict")?;
     assert_eq!(strict.code, Some(1), "{strict}");
+    Ok(())
+}
+
+#[test]
+fn without_a_file_the_sources_are_checked_that_would_be_compiled() -> Result {
+    let place = example()?;
+    let database = "DIR/peers.cdb (compiled database): ";
+    // Only the sample of the package is there, so the database comes from elsewhere.
+    std::fs::create_dir(place.path("peers.d"))?;
+    place.write("peers.d/50-sample", "# [hub]\n")?;
+    let checked = place.run("db check")?;
+    assert!(checked.stdout.contains(database), "{checked}");
+    let sources = [
+        ("[hub]\nretires = 3\n", 0, "2 warnings\n"),
+        ("[hub\n", 1, "1 error\n"),
+    ];
+    for (source, code, found) in sources {
+        place.write("peers.d/10hub", source)?;
+        let checked = place.run("db check")?;
+        assert_eq!(checked.code, Some(code), "{checked}");
+        let end = format!("DIR/peers.d (sources): {found}");
+        assert!(checked.stdout.ends_with(&end), "{checked}");
+        let named = place.run("db check peers.cdb")?;
+        let words = "peers.cdb (compiled database): ";
+        assert!(named.stdout.contains(words), "{named}");
+        let json = place.run("db check --json")?;
+        assert!(json.stdout.contains("\"DIR/peers.d\""), "{json}");
+    }
+    std::fs::remove_file(place.path("peers.d/10hub"))?;
+    std::fs::remove_file(place.path("peers.cdb"))?;
+    let checked = place.run("db check")?;
+    assert!(
+        checked.stdout.ends_with("peers.d (sources): no findings\n"),
+        "{checked}"
+    );
     Ok(())
 }
 

@@ -38,7 +38,7 @@ fn what_is_no_file_in_a_directory_of_sources_is_told() -> Result {
          the directory of sources, or name it as well\n\
          peers.d/40socket: warning: it is skipped, since it is a socket: remove it\n\
          peers.d/50fifo: warning: it is skipped, since it is a FIFO: remove it\n\
-         3 warnings\n"
+         peers.d (sources): 3 warnings\n"
     );
     drop(socket);
 
@@ -74,7 +74,10 @@ fn a_file_that_looks_like_a_copy_is_read_and_told() -> Result {
         );
         assert!(checked.stdout.contains(&words), "{checked}");
     }
-    assert!(checked.stdout.ends_with("3 hints\n"), "{checked}");
+    assert!(
+        checked.stdout.ends_with("peers.d (sources): 3 hints\n"),
+        "{checked}"
+    );
     Ok(())
 }
 
@@ -265,7 +268,10 @@ fn every_hidden_mistake_of_a_value_is_found() -> Result {
         place.write("hub.in", &format!("[hub]\n{lines}\n"))?;
         let checked = place.run("db check hub.in")?;
         assert!(checked.stdout.contains(words), "{checked}");
-        assert!(checked.stdout.ends_with("\n1 warning\n"), "{checked}");
+        assert!(
+            checked.stdout.ends_with("\nhub.in (sources): 1 warning\n"),
+            "{checked}"
+        );
     }
     Ok(())
 }

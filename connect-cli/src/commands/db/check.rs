@@ -21,13 +21,16 @@ use crate::output::progress;
 #[command(after_help = "\
     Checks the type and the range of each key that a program reads, and finds keys that look \
     misspelt, and scripts and networks that this host does not have. For sources, each finding \
-    has its file and line, so check the sources rather than the database. The exit code is 1 if \
-    there are errors.\n\n\
+    has its file and line. If no file is named, the sources that `db compile' would read are \
+    checked; if they have no peers, the service's database is. The exit code is 1 if there are \
+    errors.\n\n\
     Examples:\n\
+    \x20 connect-cli db check\n\
     \x20 connect-cli db check /etc/tripe/peers.d\n\
     \x20 connect-cli db check peers.cdb --strict")]
 pub(crate) struct Check {
-    /// A database, or files or directories of sources [default: the service's database].
+    /// A database, or files or directories of sources [default: the sources that `db compile'
+    /// reads, else the service's database].
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Exit with 1 for warnings as well.
@@ -53,12 +56,14 @@ pub(crate) struct CheckReport<'a> {
 
 impl Check {
     pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let files = if self.files.is_empty() {
-            vec![input::or_default(None, common)]
+        let (files, input) = if self.files.is_empty() {
+            by_default(common)?
         } else {
-            self.files
+            let input = read(&self.files, common)?;
+            (self.files, input)
         };
-        let remarks = look(&files, common)?;
+        let checked = named(&files, &input);
+        let remarks = look(input, common);
         let worst = if self.strict {
             Severity::Warning
         } else {
@@ -77,21 +82,55 @@ impl Check {
             })?;
         } else {
             findings::print(&remarks, common)?;
-            common.out.line(&findings::summary(&remarks))?;
+            let summary = findings::summary(&remarks);
+            common.out.line(&format!("{checked}: {summary}"))?;
         }
         Ok(if ok { Exit::Success } else { Exit::Failure })
     }
 }
 
-/// Everything that is wrong with a database, or with the sources of one.
-fn look(files: &[PathBuf], common: &Common) -> Result<Vec<Remark>, Error> {
-    let directory = common.directory();
-    let input = match files {
+/// What is checked if no file is named: the sources, since a mistake is corrected there, and they
+/// may have been changed since they were compiled. Where they have no peers, perhaps only the
+/// sample of the package, the database comes from elsewhere.
+fn by_default(common: &Common) -> Result<(Vec<PathBuf>, Input), Error> {
+    let database = input::or_default(None, common);
+    let sources = input::default_sources(common);
+    if sources.is_dir() {
+        let compilation = input::compile(&[&sources], &[], common);
+        let some = compilation.peers().next().is_some() || compilation.has_errors();
+        if some || !database.exists() {
+            return Ok((vec![sources], Input::Source(compilation)));
+        }
+    }
+    let input = Input::read(&database, common)?;
+    Ok((vec![database], input))
+}
+
+/// Reads the named files.
+fn read(files: &[PathBuf], common: &Common) -> Result<Input, Error> {
+    Ok(match files {
         [file] => Input::read(file, common)?,
         // Several sources make one database, several databases make none.
         files => Input::Source(input::compile(files, &[], common)),
+    })
+}
+
+/// What was checked, for people.
+fn named(files: &[PathBuf], input: &Input) -> String {
+    let what = match input {
+        Input::Database(_) => "compiled database",
+        Input::Source(_) => "sources",
     };
-    Ok(match input {
+    match files {
+        [file] => format!("{} ({what})", file.display()),
+        files => format!("{} files ({what})", files.len()),
+    }
+}
+
+/// Everything that is wrong with a database, or with the sources of one.
+fn look(input: Input, common: &Common) -> Vec<Remark> {
+    let directory = common.directory();
+    match input {
         Input::Database(database) => progress::during("checking the database", || {
             let mut remarks = findings::of_database(&database);
             remarks.extend(findings::of(&missing::check(&database, None, &directory)));
@@ -104,5 +143,5 @@ fn look(files: &[PathBuf], common: &Common) -> Result<Vec<Remark>, Error> {
             remarks.extend(findings::of(&missing));
             remarks
         }
-    })
+    }
 }

@@ -19,9 +19,6 @@ use crate::output::SCHEMA;
 use crate::output::progress;
 use crate::output::text;
 
-/// Where sources are in the configuration directory.
-const SOURCES: &str = "peers.d";
-
 /// Compile sources into a database
 #[derive(Args, Debug)]
 #[command(after_help = "\
@@ -90,7 +87,7 @@ enum Outcome {
 
 impl Compile {
     pub(crate) fn run(self, common: &mut Common) -> Result<Exit, Error> {
-        let default = common.directory().join(SOURCES);
+        let default = input::default_sources(common);
         let output = self.output(&default, common)?;
         let compilation = if self.sources.is_empty() {
             input::compile(&[default], &self.define, common)
@@ -160,7 +157,7 @@ impl Compile {
         compilation: &Compilation,
         common: &Common,
     ) -> Result<Old, DbError> {
-        let default = [common.directory().join(SOURCES)];
+        let default = [input::default_sources(common)];
         let named = if self.sources.is_empty() {
             &default[..]
         } else {

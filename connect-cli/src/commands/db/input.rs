@@ -14,6 +14,9 @@ use crate::common::{Common, Pace};
 use crate::error::DbError;
 use crate::output::progress;
 
+/// Where sources are in the configuration directory.
+const SOURCES: &str = "peers.d";
+
 /// Something read.
 #[derive(Debug)]
 pub(crate) enum Input {
@@ -115,4 +118,9 @@ pub(super) fn compile<P: AsRef<Path>>(
 /// The named file, or else the database that the service reads.
 pub(crate) fn or_default(file: Option<PathBuf>, common: &Common) -> PathBuf {
     file.unwrap_or_else(|| connect_runtime::paths::database(None, &common.directory()))
+}
+
+/// The sources that are compiled if none are named.
+pub(crate) fn default_sources(common: &Common) -> PathBuf {
+    common.directory().join(SOURCES)
 }
