@@ -180,7 +180,12 @@ fn pinging(peer: &PeerStatus, plan: Option<&PingPlan>) -> Vec<(&'static str, Str
     if peer.connection.reconnects > 0 {
         lines.push(("reconnects", reconnects(peer)));
     }
-    lines.push(("last ping", status_text::last(statistics.last)));
+    let last = if peer.connection.unsent {
+        format!("not sent: {}", text::NO_KEYS)
+    } else {
+        status_text::last(statistics.last)
+    };
+    lines.push(("last ping", last));
     let loss = text::percent(statistics.loss());
     lines.push((
         "pings",

@@ -20,6 +20,11 @@ pub(crate) struct Summary {
     /// Those that should be up and are not; the first of them in words.
     missing: u64,
     named: Vec<String>,
+    /// Those of the missing that are pinged but whose last ping could not be sent; the first of them.
+    unsent: u64,
+    unsent_named: Vec<String>,
+    /// Those of the missing that are down and were sent pings.
+    unanswered: u64,
     /// Whether nobody knows of one of these whether it is up.
     unknown: bool,
     /// Those with another record than the database has.
@@ -53,6 +58,14 @@ impl Summary {
         if is_missing(peer) {
             self.missing += 1;
             self.unknown |= peer.state == PeerState::Unknown;
+            if peer.connection.unsent {
+                self.unsent += 1;
+                if self.unsent <= NAMED {
+                    self.unsent_named.push(peer.name.clone());
+                }
+            } else {
+                self.unanswered += u64::from(peer.state == PeerState::Down);
+            }
             if self.missing <= NAMED {
                 let since = state_since(peer).map_or_else(String::new, |seconds| {
                     format!(" for {}", text::span(seconds))
@@ -75,13 +88,21 @@ impl Summary {
         };
         let wanted = text::count(self.wanted, "peer");
         let named = self.named.join(", ");
-        let more = match missing.saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!(", and {more} more"),
-        };
+        let more = more(missing);
         (missing > 0).then(|| {
             format!("{missing} of the {wanted} that should be up {verb} {not}: {named}{more}")
         })
+    }
+
+    /// The missing peers to which no ping can be sent, if there are any.
+    pub(crate) fn unsent(&self) -> Option<String> {
+        let more = more(self.unsent);
+        (self.unsent > 0).then(|| format!("{}{more}", self.unsent_named.join(", ")))
+    }
+
+    /// Whether a missing peer is down although it was sent pings.
+    pub(crate) const fn has_unanswered(&self) -> bool {
+        self.unanswered > 0
     }
 
     /// How the scripts of peers fare, if something is wrong with some.
@@ -105,6 +126,14 @@ impl Summary {
             let total = change_text::total(self.stale);
             format!("{total}: `connect-cli reload' lists them, with the command for each")
         })
+    }
+}
+
+/// How many of these peers are not named.
+fn more(peers: u64) -> String {
+    match peers.saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(", and {more} more"),
     }
 }
 

@@ -6,6 +6,11 @@ use std::fmt::{Display, Write as _};
 
 use tripe_admin::{bytes, token};
 
+/// Why the server cannot send a ping, and what to do.
+pub(crate) const NO_KEYS: &str = "no keys are agreed with the other host; it does not know this \
+                                  host, refuses its knock or key, or gets no packet; look at \
+                                  connect-cli status there";
+
 /// What is printed in place of a value that does not exist.
 pub(crate) const NOTHING: &str = "-";
 
@@ -230,6 +235,7 @@ fn server_hint(code: &str) -> Option<&'static str> {
         "disabled-address-family" => "the server does not use this kind of address",
         "resolve-error" => "this name has no address, or cannot be looked up",
         "resolve-timeout" => "looking up the address of this name took too long",
+        "ping-send-failed" => NO_KEYS,
         "unknown-tunnel" => "the server has no such tunnel; correct tunnel in the record",
         "bad-time-spec" => "this is not a time; write a number of seconds, or one with m, h or d",
         _ => return None,

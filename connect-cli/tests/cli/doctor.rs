@@ -314,6 +314,41 @@ fn peers_whose_names_cannot_be_looked_up_are_named_up_to_a_limit() -> Result {
 }
 
 #[test]
+fn a_peer_to_which_no_ping_can_be_sent_lacks_keys_and_not_packets() -> Result {
+    let (place, _helpers) = place()?;
+    for others in [0, 1] {
+        let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+        let mut hub = peer("hub", &[])?;
+        (hub.state, hub.failed_checks) = (PeerState::Down, 1);
+        let silent = PeerStatus {
+            name: "oslo".into(),
+            ..hub.clone()
+        };
+        hub.connection.unsent = true;
+        let peers: Vec<PeerStatus> = [hub, silent].into_iter().take(1 + others).collect();
+        let names: Vec<String> = peers.iter().map(|peer| peer.name.clone()).collect();
+        let mut steps = vec![
+            Step::Reply(Reply::Service(Box::new(healthy(&place)?))),
+            Step::Reply(rows(peers)),
+            Step::Reply(Reply::Done {}),
+        ];
+        for peer in names {
+            steps.push(Step::Next(Request::Info { peer }));
+            steps.push(Step::Reply(Reply::Failed(vec!["unknown-peer".into()])));
+        }
+        let served = place.core(Script::steps(steps))?;
+        let text = place.run("doctor")?.to_string();
+        tripe.finish()?;
+        served.asked()?;
+        std::fs::remove_file(place.path("tripesock"))?;
+        let keys = "no ping can be sent to hub: no keys are agreed with the other host\n";
+        assert!(text.contains(keys), "{text}");
+        assert_eq!(text.contains("that UDP reaches it"), others > 0, "{text}");
+    }
+    Ok(())
+}
+
+#[test]
 fn nothing_is_there() -> Result {
     let place = Place::new()?;
     assert_snapshot!(place.run("doctor --runtime-dir run")?);

@@ -183,6 +183,18 @@ fn a_peer_whose_last_pings_were_lost_is_not_said_to_answer() -> Result {
 }
 
 #[test]
+fn a_peer_without_keys_is_told_from_one_that_does_not_answer() -> Result {
+    let mut status = peer("paris", &[])?;
+    (status.state, status.failed_checks) = (PeerState::Down, 1);
+    status.statistics.record_loss();
+    status.connection.unsent = true;
+    let shown = shown(status)?;
+    let wanted = "  last ping   not sent: no keys are agreed with the other host; it does not know";
+    assert!(shown.contains(wanted), "{shown}");
+    Ok(())
+}
+
+#[test]
 fn a_peer_that_waits_for_a_retry_has_its_state_in_words_that_follow_each_other() -> Result {
     let mut status = peer("paris", &[])?;
     (status.state, status.age) = (PeerState::Gone, 4);

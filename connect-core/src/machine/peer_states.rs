@@ -185,6 +185,7 @@ impl Machine {
                 last_reconnect: history.last_reconnect.map(ago),
                 removal: None,
                 overdue: self.overdue(id).map(|overdue| overdue.as_secs()),
+                unsent: adoption.unsent,
                 pending: self.pending(peer.name(), state, Some(adoption)),
                 next_add_ms: None,
                 add_failure: None,

@@ -41,6 +41,8 @@ pub(super) struct Adoption {
     pub noted: Option<Second>,
     /// Timeouts since the last reply that did not count.
     pub voids: u8,
+    /// Whether the server could not send the last ping.
+    pub unsent: bool,
     /// A check that was to begin at once while there was no pinger.
     pub untold: Option<EarlyCheck>,
     pub history: History,

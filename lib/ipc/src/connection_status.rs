@@ -24,6 +24,10 @@ pub struct ConnectionStatus {
     /// Seconds for which its check, or the answer to its ping, is overdue, if it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overdue: Option<u64>,
+    /// Whether the server could not send the last ping, in most cases because it has agreed on no
+    /// keys with the peer (`ping-send-failed`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsent: bool,
     /// Seconds for which it has been added or checked without being up, if that is unusually long:
     /// over a minute, and longer than its first check may take.
     #[serde(default, skip_serializing_if = "Option::is_none")]

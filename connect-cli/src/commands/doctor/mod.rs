@@ -7,6 +7,7 @@ mod finding;
 mod holder;
 mod left_scripts;
 mod lookups;
+mod missing;
 mod next_step;
 mod refusals;
 mod runs;

@@ -9,6 +9,7 @@ use connect_ipc::control::{HelperStatus, ServerLink, ServiceStatus};
 use super::finding::{LOOK_IN_LOG, Section};
 use super::holder;
 use super::lookups::FailedLookups;
+use super::missing;
 use super::runs::LastRuns;
 use crate::client::connection::ControlError;
 use crate::client::meant::{Served, leads_to_same};
@@ -31,11 +32,6 @@ const USUAL_RESTART: u64 = 3_600;
 /// How many peers that differ from the database are named.
 const CHANGES_NAMED: usize = 10;
 
-/// What to do about peers that are not up.
-const PEERS: &str = "`connect-cli info PEER' says more about each; if it is down, check that its \
-                     host runs and that UDP reaches it; `connect-cli active PEER' adds one that \
-                     is gone or absent, unless it is passive";
-
 /// A service, how the scripts of its peers ended, and which peers are missing.
 #[derive(Debug)]
 pub(crate) struct Seen {
@@ -45,8 +41,8 @@ pub(crate) struct Seen {
     pub(crate) runs: LastRuns,
     /// The program that passes the socket on from another host, if one does.
     pub(crate) relay: Option<String>,
-    /// The peers that should be up and are not, if there are any.
-    pub(crate) missing: Option<String>,
+    /// The peers that should be up and are not.
+    summary: Summary,
     /// The peers whose host names could not be looked up.
     pub(crate) lookups: FailedLookups,
     /// The peers that differ from the database.
@@ -141,9 +137,7 @@ pub(crate) fn check<'a>(
     for fault in faults {
         section.fault_with_remedy(fault, LOOK_IN_LOG);
     }
-    if let Some(missing) = &seen.missing {
-        section.warning(missing, PEERS);
-    }
+    missing::report(&seen.summary, section);
     if let Some((refused, remedy)) = knock_text::refused(service) {
         section.warning(refused, remedy);
     }
@@ -258,9 +252,7 @@ pub(crate) fn check_elsewhere(
     for fault in status_text::faults(&seen.service) {
         section.fault_with_remedy(fault, LOOK_IN_LOG);
     }
-    if let Some(missing) = &seen.missing {
-        section.warning(missing, PEERS);
-    }
+    missing::report(&seen.summary, section);
     seen.lookups.report(section);
     lost_lines(&seen.service, section);
     stale_records(common, &seen.changes, section);
@@ -281,7 +273,6 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
         }
     }
     runs.ask(&mut control).await?;
-    let missing = summary.missing();
     let changes = if differs {
         requests::changes(&mut control).await?
     } else {
@@ -292,7 +283,7 @@ async fn fetch(common: &Common) -> Result<Seen, ControlError> {
         served: control.served().clone(),
         relay,
         runs,
-        missing,
+        summary,
         lookups,
         changes,
     })

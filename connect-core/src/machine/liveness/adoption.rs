@@ -101,6 +101,7 @@ impl Machine {
             ping: None,
             noted: None,
             voids: 0,
+            unsent: false,
             untold: None,
             history: History {
                 since: self.now,

@@ -28,6 +28,9 @@ impl Machine {
         if let PingResult::Reply(_) = result {
             adoption.voids = 0;
         }
+        if judgement.meaning != Meaning::Void {
+            adoption.unsent = judgement.meaning == Meaning::NotSent;
+        }
         let due = adoption.liveness.phase().due;
         let changed = match judgement.meaning {
             Meaning::Recovered { .. } => true,

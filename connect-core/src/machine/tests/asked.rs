@@ -48,6 +48,12 @@ fn is_brought_forward(rig: &mut Rig) -> bool {
         .any(|message| matches!(message, ToPinger::CheckNow { peers, .. } if peers == [id]))
 }
 
+/// Whether the row of `p` says that the last ping could not be sent.
+fn is_unsent(rig: &mut Rig) -> bool {
+    let mut rows = rig.rows().into_iter();
+    rows.any(|row| row.name == "p" && row.connection.unsent)
+}
+
 /// The pinger orders the ping `seq`, and the server takes it; gives its tag.
 fn order(rig: &mut Rig, seq: u32) -> String {
     let id = rig.id("p");
@@ -111,6 +117,11 @@ fn why_there_is_no_ping_is_told() {
     ask(&mut rig, 1, "p");
     rig.hear(&format!("BGFAIL {tag} ping-send-failed"));
     assert_eq!(answers(&mut rig), [(1, failed(&["ping-send-failed"]))]);
+    assert!(is_unsent(&mut rig));
+    let tag = order(&mut rig, 2);
+    replies(&mut rig, &tag, "ping-timeout");
+    assert!(!is_unsent(&mut rig));
+    answers(&mut rig);
 
     ask(&mut rig, 1, "p");
     rig.hear("NOTE KILL p");
