@@ -20,7 +20,8 @@ pub(crate) struct Summary {
     /// Those that should be up and are not; the first of them in words.
     missing: u64,
     named: Vec<String>,
-    /// Those of the missing that are pinged but whose last ping could not be sent; the first of them.
+    /// Those of the missing that are pinged but whose last ping could not be sent; the first of
+    /// them.
     unsent: u64,
     unsent_named: Vec<String>,
     /// Those of the missing that are down and were sent pings.
