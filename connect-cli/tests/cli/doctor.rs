@@ -410,6 +410,24 @@ fn without_peers_the_next_step_is_told() -> Result {
 }
 
 #[test]
+fn where_the_sources_have_peers_the_next_step_is_to_compile_them() -> Result {
+    let (place, _helpers) = place()?;
+    let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+    let served = core(&place, |status| status.database.peers = 0)?;
+    std::fs::remove_file(place.path("peers.cdb"))?;
+    std::fs::create_dir(place.path("peers.d"))?;
+    place.write("peers.d/50-sample", "#[hub]\n")?;
+    // No name is looked up for this.
+    place.write("peers.d/10hub", "[hub]\npeer = INET $[hub.invalid] 4070\n")?;
+    let outcome = place.run("doctor")?;
+    tripe.finish()?;
+    served.asked()?;
+    let step = "\nNext step: run `connect-cli db compile' and `connect-cli reload'\n";
+    assert!(outcome.stdout.contains(step), "{outcome}");
+    Ok(())
+}
+
+#[test]
 fn what_is_open_to_everybody_is_a_fault() -> Result {
     let (place, _helpers) = place()?;
     let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;

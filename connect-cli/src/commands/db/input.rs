@@ -15,7 +15,7 @@ use crate::error::DbError;
 use crate::output::progress;
 
 /// Where sources are in the configuration directory.
-const SOURCES: &str = "peers.d";
+pub(crate) const SOURCES: &str = "peers.d";
 
 /// Something read.
 #[derive(Debug)]

@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What to do next where the service is being set up and there is no peer yet.
 
+use std::net::IpAddr;
 use std::path::Path;
 
+use connect_policy::keys;
 use peerdb::Database;
+use peerdb::source::{ResolveError, Resolver, Source};
+
+use crate::commands::db::input::SOURCES;
 
 /// The sample that the package has in the directory of sources.
 const SAMPLE: &str = "50-sample";
@@ -39,7 +44,10 @@ pub(crate) fn of(
                 .to_owned(),
         );
     }
-    let sources = directory.join("peers.d");
+    let sources = directory.join(SOURCES);
+    if describes_peers(&sources) {
+        return Some("run `connect-cli db compile' and `connect-cli reload'".to_owned());
+    }
     let sample = sources.join(SAMPLE);
     let hint = if sample.exists() {
         format!(" (remove the `#' before a sample in {})", sample.display())
@@ -51,4 +59,22 @@ pub(crate) fn of(
         "describe a peer in {sources}{hint}, then run `connect-cli db compile' and `connect-cli \
          reload'"
     ))
+}
+
+/// Whether there is something for the compiler: peers, or what it will complain about.
+fn describes_peers(sources: &Path) -> bool {
+    if !sources.is_dir() {
+        return false;
+    }
+    let compilation = Source::read([sources], keys::is_known).compile(&NoResolver);
+    compilation.has_errors() || compilation.peers().next().is_some()
+}
+
+/// Looks nothing up: the addresses of hosts do not matter here, and a name server may be slow.
+struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(&self, _: &[String]) -> Vec<Result<Vec<IpAddr>, ResolveError>> {
+        Vec::new()
+    }
 }
