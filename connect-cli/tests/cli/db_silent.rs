@@ -185,6 +185,17 @@ fn whatever_damaged_the_database_it_is_replaced_unless_it_is_text() -> Result {
             assert!(outcome.stdout.ends_with(end), "{outcome}");
         }
     }
+    // What reads it says so, too, and does not take it for sources.
+    for arguments in ["db check other.cdb", "db dump", "db explain hub"] {
+        for name in ["peers.cdb", "other.cdb"] {
+            fs::write(place.path(name), vec![0x1b; 300])?;
+        }
+        let outcome = place.run(arguments)?;
+        assert_eq!(outcome.code, Some(65), "{outcome}");
+        let end = "; compile it again from its sources with `connect-cli db compile`\n";
+        assert!(outcome.stderr.ends_with(end), "{outcome}");
+        assert!(outcome.stderr.contains("is damaged"), "{outcome}");
+    }
     for text in ["dear diary\n", HUB] {
         place.write("peers.cdb", text)?;
         let refused = place.run("db compile")?;

@@ -80,7 +80,7 @@ pub enum LoadError {
     /// The file is not a sound constant database.
     #[error(
         "the peer database {path} is damaged or not in cdb format ({damage}); compile it again from \
-         its sources"
+         its sources with `connect-cli db compile`"
     )]
     Damaged {
         /// The file asked for.

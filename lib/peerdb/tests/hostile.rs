@@ -144,7 +144,7 @@ fn an_error_names_the_file_and_the_remedy() {
     assert!(message.contains(path.to_str().unwrap()), "{message}");
     assert!(message.contains("it has 4 bytes"), "{message}");
     assert!(
-        message.ends_with("compile it again from its sources"),
+        message.ends_with("compile it again from its sources with `connect-cli db compile`"),
         "{message}"
     );
 
