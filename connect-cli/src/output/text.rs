@@ -151,6 +151,12 @@ pub(crate) fn shell_words<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> 
     quoted.collect::<Vec<String>>().join(" ")
 }
 
+/// The failure of a command with wrong arguments; its name and usage come after this code.
+const BAD_SYNTAX: &str = "bad-svc-syntax";
+
+/// What such a failure means if the usage is empty.
+const NO_ARGUMENTS: &str = "the command takes no arguments";
+
 /// What a failure's code means and what can be done, where that is known.
 fn hint(code: &str) -> Option<&'static str> {
     Some(match code {
@@ -181,7 +187,7 @@ fn hint(code: &str) -> Option<&'static str> {
         "malformed-peer" => "its record lacks something; `connect-cli db check' says what",
         "unknown-user" => "no peer's record has this user",
         "unknown-svc-command" => "`connect-cli submit help' lists the commands",
-        "bad-svc-syntax" => "the command takes other arguments",
+        BAD_SYNTAX => "the command takes other arguments",
         "unknown-command" => "`connect-cli admin HELP' lists the commands",
         "too-many-commands" => {
             "the tripe server has that many commands of operators to answer; it may hang: \
@@ -262,7 +268,10 @@ pub(crate) fn failure(words: &[String]) -> String {
     let line = token::join(words);
     let line = clean(&line);
     let code = words.first().map_or("", String::as_str);
-    let hint = hint(code).or_else(|| script_hint(code));
+    let hint = match words {
+        [code, _, usage] if code == BAD_SYNTAX && usage.is_empty() => Some(NO_ARGUMENTS),
+        _ => hint(code).or_else(|| script_hint(code)),
+    };
     match hint.or_else(|| server_hint(code)) {
         Some(hint) => format!("{line}: {hint}"),
         None if line.is_empty() => "failed without a reason".to_owned(),
@@ -374,6 +383,14 @@ mod tests {
         assert_eq!(
             failure(&words("peer-addr-exists INET 192.0.2.1 4070")),
             "peer-addr-exists INET 192.0.2.1 4070: another peer has this address at the server"
+        );
+        assert_eq!(
+            failure(&words("bad-svc-syntax uptime ''")),
+            "bad-svc-syntax uptime \"\": the command takes no arguments"
+        );
+        assert_eq!(
+            failure(&words("bad-svc-syntax kick PEER")),
+            "bad-svc-syntax kick PEER: the command takes other arguments"
         );
     }
 }
