@@ -42,7 +42,9 @@ impl Machine {
                         tracing::warn!("keeping the database that was read before");
                         self.warn(["peerdb-error"], &[&fault]);
                     } else {
-                        tracing::warn!("no database yet: {fault}; it is loaded once it exists");
+                        tracing::warn!(
+                            "no usable database yet: {fault}; core loads the file once it is usable"
+                        );
                         self.warn_unlogged(["peerdb-error"], &[&fault]);
                     }
                 }

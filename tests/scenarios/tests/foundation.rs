@@ -227,7 +227,7 @@ fn a_second_service_on_the_same_server_says_so() -> Outcome {
 fn without_a_database_the_service_runs_and_loads_it_when_it_comes() -> Outcome {
     let site = Site::new()?.without_database().build()?;
     let service = site.connect(&[])?;
-    service.wait_for_log("no database yet: there is no peer database ")?;
+    service.wait_for_log("no usable database yet: there is no peer database ")?;
     service.wait_for_log("make one with `connect-cli db compile -o ")?;
     assert!(!service.log().contains("peerdb-error"), "said once");
     assert_eq!(site.submit_failing("active far")?, "unknown-peer far");
@@ -243,6 +243,27 @@ fn without_a_database_the_service_runs_and_loads_it_when_it_comes() -> Outcome {
     site.lab
         .wait_for_broadcast("NOTE USER connect peerdb-update")?;
     assert_eq!(site.submit("list-active")?, ["far"]);
+    Ok(())
+}
+
+#[test]
+fn a_database_that_is_damaged_at_the_start_is_named_with_its_remedy() -> Outcome {
+    let site = Site::new()?.without_database().build()?;
+    std::fs::write(site.path("peers.cdb"), [0x1b; 300])?;
+    let service = site.connect(&[])?;
+    service.wait_for_log("no usable database yet: the peer database ")?;
+    let log = service.log();
+    let line = log.lines().find(|line| line.contains("no usable database"));
+    let line = line.unwrap_or_default();
+    assert!(line.contains("is damaged or not in cdb format"), "{line}");
+    assert!(
+        line.contains("compile it again from its sources with"),
+        "{line}"
+    );
+    assert!(!log.contains("exists"), "{log}");
+    site.write_database(&[peerdb::Record::new("far", [("peer", "INET 127.0.0.1 9")])])?;
+    site.lab
+        .wait_for_broadcast("NOTE USER connect peerdb-update")?;
     Ok(())
 }
 
