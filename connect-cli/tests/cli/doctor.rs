@@ -349,6 +349,46 @@ fn a_peer_to_which_no_ping_can_be_sent_lacks_keys_and_not_packets() -> Result {
 }
 
 #[test]
+fn a_restart_of_a_helper_is_a_warning_for_an_hour() -> Result {
+    let (place, _helpers) = place()?;
+    for (restarts, restarted, told) in [
+        (4, None, "warning  NAME 4 times in 3h25m\n"),
+        (3, None, "ok       NAME 3 times in 3h25m\n"),
+        (
+            1,
+            Some(60),
+            "warning  NAME 1 time in 3h25m, the last time 1m ago\n",
+        ),
+        (
+            1,
+            Some(3_599),
+            "warning  NAME 1 time in 3h25m, the last time 59m59s ago\n",
+        ),
+        (
+            9,
+            Some(3_600),
+            "ok       NAME 9 times in 3h25m, the last time 1h ago\n",
+        ),
+    ] {
+        let tripe = server(&place, "1.5.2", env!("CARGO_PKG_VERSION"))?;
+        let served = core(&place, |status| {
+            (status.pinger.restarts, status.pinger.restarted) = (restarts, restarted);
+        })?;
+        let outcome = place.run("doctor")?;
+        tripe.finish()?;
+        served.asked()?;
+        std::fs::remove_file(place.path("tripesock"))?;
+        let line = told.replace("NAME", "connect-pinger is connected, and was started again");
+        assert!(outcome.stdout.contains(&line), "{outcome}");
+        let log = "         => `journalctl -u tripe-connect-pinger', or without systemd the log of \
+                   `connect', says why it has ended\n";
+        let is_warning = told.starts_with("warning");
+        assert_eq!(outcome.stdout.contains(log), is_warning, "{outcome}");
+    }
+    Ok(())
+}
+
+#[test]
 fn nothing_is_there() -> Result {
     let place = Place::new()?;
     assert_snapshot!(place.run("doctor --runtime-dir run")?);

@@ -131,12 +131,9 @@ async fn helper(
     let role = hello.role;
     let status = HelperStatus {
         connected: true,
-        connections: 0,
         pid: client.pid,
         version: Some(hello.version),
-        silent: None,
-        log_lines_lost: 0,
-        restarts: 0,
+        ..HelperStatus::default()
     };
     let arrival = Arrival::Helper {
         connection,

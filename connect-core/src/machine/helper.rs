@@ -19,6 +19,8 @@ pub(super) struct Helper {
     ready: bool,
     /// When it connected or was lost, or core started.
     since: Monotonic,
+    /// When it was last started again, if it was.
+    last_restart: Option<Monotonic>,
     /// Whether core has asked for its restart since then.
     given_up: bool,
 }
@@ -46,10 +48,13 @@ impl Helper {
         }
         tracing::info!(helper = %role, pid = status.pid, "a helper has connected");
         let connections = self.status.connections + 1;
+        // Core may not have been told of its start. The first connection is no restart.
+        if connections - 1 > self.status.restarts {
+            self.restarted(now);
+        }
         self.status = HelperStatus {
             connections,
-            // Core may not have been told of its start. The first connection is no restart.
-            restarts: self.status.restarts.max(connections - 1),
+            restarts: self.status.restarts,
             ..status
         };
         self.ready = false;
@@ -59,8 +64,19 @@ impl Helper {
     }
 
     /// Core's program has started it again; it may never connect.
-    pub(super) fn restarted(&mut self) {
+    pub(super) fn restarted(&mut self, now: Monotonic) {
         self.status.restarts += 1;
+        self.last_restart = Some(now);
+    }
+
+    /// What operators are told of it; `silent` is since when a message from it has been overdue.
+    pub(super) fn told(&self, silent: Option<Monotonic>, now: Monotonic) -> HelperStatus {
+        let seconds = |since: Monotonic| now.since(since).as_secs();
+        HelperStatus {
+            silent: silent.map(seconds),
+            restarted: self.last_restart.map(seconds),
+            ..self.status.clone()
+        }
     }
 
     /// A connection has ended. Returns whether it was this helper's.
@@ -74,6 +90,7 @@ impl Helper {
                 restarts: self.status.restarts,
                 ..HelperStatus::default()
             },
+            last_restart: self.last_restart,
             ..Helper::awaited(now)
         };
         true

@@ -53,13 +53,9 @@ impl Machine {
     /// The helpers, the pinger first, for operators.
     pub(super) fn helpers(&self) -> [HelperStatus; 2] {
         let found = &self.pinger.watch.found;
-        let status = |status: &HelperStatus, silent: Option<Monotonic>| HelperStatus {
-            silent: silent.map(|since| self.now.since(since).as_secs()),
-            ..status.clone()
-        };
         [
-            status(&self.pinger.helper.status, found.pinger),
-            status(&self.scripts.helper.status, found.scripts),
+            self.pinger.helper.told(found.pinger, self.now),
+            self.scripts.helper.told(found.scripts, self.now),
         ]
     }
 
@@ -276,8 +272,8 @@ impl Machine {
     /// begin.
     pub(super) fn supervisor_said(&mut self, news: HelperNews) {
         match news {
-            HelperNews::Restarted(Role::Pinger) => self.pinger.helper.restarted(),
-            HelperNews::Restarted(Role::Ifscripts) => self.scripts.helper.restarted(),
+            HelperNews::Restarted(Role::Pinger) => self.pinger.helper.restarted(self.now),
+            HelperNews::Restarted(Role::Ifscripts) => self.scripts.helper.restarted(self.now),
             HelperNews::Restarted(Role::Core | Role::Operator) => {}
             HelperNews::HeldUp(why) => self.scripts_held_up(why),
         }

@@ -348,6 +348,9 @@ pub struct HelperStatus {
     /// How many times it was started again, whether or not it then connected.
     #[serde(default)]
     pub restarts: u64,
+    /// Seconds since it was last started again; left out if it never was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<u64>,
 }
 
 /// The script helper: the process, its journal, and its places.

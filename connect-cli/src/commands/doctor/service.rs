@@ -25,8 +25,8 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
-/// A helper that is started again more often than once in this many seconds has a fault that lasts.
-/// A helper that was started again long ago has none.
+/// For so many seconds after a helper was started again, it counts as one with a fault. Of a service
+/// that does not tell when that was, the average time between two restarts must be longer.
 const USUAL_RESTART: u64 = 3_600;
 
 /// How many peers that differ from the database are named.
@@ -320,12 +320,13 @@ fn is_for_server(service: &ServiceStatus, common: &Common) -> bool {
 /// A helper that is in order; what is wrong with one is among the service's faults.
 fn helper(program: &str, helper: &HelperStatus, uptime: u64, section: &mut Section<'_>) {
     let restarts = helper.restarts;
+    let times = text::count(restarts, "time");
+    let log = format!("`journalctl -u tripe-{program}', or without systemd the log of `connect'");
     if !helper.connected {
         if restarts > 0 {
-            let times = text::count(restarts, "time");
             section.warning(
                 format!("{program} was started again {times}, but is not connected"),
-                "the log says why it ends, or why it cannot be started",
+                &format!("{log}, says why it ends, or why it cannot be started"),
             );
         }
         return;
@@ -337,13 +338,18 @@ fn helper(program: &str, helper: &HelperStatus, uptime: u64, section: &mut Secti
         }
         return;
     }
-    let times = text::count(restarts, "time");
-    let text = format!(
-        "{program} is connected, and was started again {times} in {}",
-        text::span(uptime)
-    );
-    if restarts * USUAL_RESTART > uptime {
-        section.warning(text, "look in the log for the reason");
+    let uptime_text = text::span(uptime);
+    let mut text =
+        format!("{program} is connected, and was started again {times} in {uptime_text}");
+    if let Some(seconds) = helper.restarted {
+        text += &format!(", the last time {} ago", text::span(seconds));
+    }
+    let is_recent = match helper.restarted {
+        Some(seconds) => seconds < USUAL_RESTART,
+        None => restarts * USUAL_RESTART > uptime,
+    };
+    if is_recent {
+        section.warning(text, &format!("{log}, says why it has ended"));
     } else {
         section.ok(text);
     }

@@ -429,6 +429,27 @@ fn restarts_of_a_helper_are_counted_though_it_never_connects() {
 }
 
 #[test]
+fn the_time_since_a_helper_was_started_again_is_told() {
+    let mut rig = Rig::alone(&[], false);
+    let restarted = |rig: &Rig| rig.machine.helpers().map(|helper| helper.restarted);
+    rig.pinger_comes();
+    rig.scripts_come();
+    assert_eq!(restarted(&rig), [None, None]);
+    rig.feed(Input::Supervisor(HelperNews::Restarted(Role::Ifscripts)));
+    rig.wait(Duration::from_secs(50));
+    assert_eq!(restarted(&rig), [None, Some(50)]);
+    // The next connections of both: only that of the pinger was not announced.
+    rig.scripts_go();
+    rig.scripts_come();
+    rig.pinger_goes();
+    rig.pinger_comes();
+    rig.wait(Duration::from_secs(7));
+    assert_eq!(restarted(&rig), [Some(7), Some(57)]);
+    rig.pinger_goes();
+    assert_eq!(restarted(&rig), [Some(7), Some(57)]);
+}
+
+#[test]
 fn right_after_core_was_suspended_nothing_is_shown_as_unknown() {
     let mut rig = Rig::joined(&[record("p", WATCHED)], &["p"]);
     rig.answer_all();
