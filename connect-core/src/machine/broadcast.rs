@@ -4,6 +4,7 @@
 use std::iter;
 
 use connect_ipc::RunId;
+use tripe_admin::Address;
 use tripe_admin::session::{MAX_SENT, Refused, fit_word};
 use tripe_admin::token;
 
@@ -131,6 +132,20 @@ impl Machine {
         self.say("WARN", SERVICE, &words);
     }
 
+    /// As [`Machine::warn`], about a knock, whose address the log has as well.
+    pub(super) fn warn_of_knock<'a>(
+        &mut self,
+        address: &Address,
+        head: impl IntoIterator<Item = &'a str>,
+        tail: &'a [impl AsRef<str>],
+    ) {
+        let tail = tail.iter().map(AsRef::as_ref);
+        let words: Vec<&str> = head.into_iter().chain(tail).collect();
+        let (_peer, _) = subject(&words);
+        tracing::warn!(_peer, %address, "{}", token::join(&words));
+        self.say("WARN", SERVICE, &words);
+    }
+
     /// Broadcasts `WARN USER connect ...`, but logs nothing: the caller has logged it.
     pub(super) fn warn_unlogged<const N: usize>(&mut self, head: [&str; N], tail: &[&String]) {
         let tail = tail.iter().map(|word| word.as_str());
@@ -138,21 +153,26 @@ impl Machine {
         self.say("WARN", SERVICE, &words);
     }
 
-    /// Broadcasts `NOTE USER connect ...`.
-    pub(super) fn notify<'a>(
+    /// Broadcasts `NOTE USER connect ...` of a fault. The log has it as a warning, beside the
+    /// warnings that follow from it.
+    pub(super) fn notify_fault<'a>(
         &mut self,
         head: impl IntoIterator<Item = &'a str>,
         tail: &'a [impl AsRef<str>],
     ) {
-        self.notify_of(None, head, tail);
+        let tail = tail.iter().map(AsRef::as_ref);
+        let words: Vec<&str> = head.into_iter().chain(tail).collect();
+        let (_peer, _) = subject(&words);
+        tracing::warn!(_peer, "{}", token::join(&words));
+        self.say("NOTIFY", SERVICE, &words);
     }
 
-    /// As [`Machine::notify`], but logs nothing: the caller has logged it.
+    /// As [`Machine::notify_fault`], but logs nothing: the caller has logged it.
     pub(super) fn notify_unlogged(&mut self, word: &str) {
         self.say("NOTIFY", SERVICE, &[word]);
     }
 
-    /// As [`Machine::notify`], about a run of a script.
+    /// Broadcasts `NOTE USER connect ...`, about a run of a script.
     pub(super) fn notify_of<'a>(
         &mut self,
         run: Option<RunId>,

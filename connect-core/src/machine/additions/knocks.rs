@@ -31,11 +31,16 @@ impl Machine {
             return self.accept_knock(name, address);
         };
         match reason {
-            KnockRefusal::UnknownPeer => self.warn(["knock-unknown-peer"], &[name]),
-            KnockRefusal::ActivePeer => self.warn(["knock-active-peer"], &[name]),
+            KnockRefusal::UnknownPeer => {
+                self.warn_of_knock(address, ["knock-unknown-peer"], &[name]);
+            }
+            KnockRefusal::ActivePeer => {
+                self.warn_of_knock(address, ["knock-active-peer"], &[name]);
+            }
             KnockRefusal::TagMismatch => {
                 let recorded = record.map_or(name, |record| recorded_tag(record, name));
-                self.warn(
+                self.warn_of_knock(
+                    address,
                     ["knock-tag-mismatch", "peer", name, "public-key-tag"],
                     &[recorded],
                 );

@@ -201,7 +201,7 @@ impl Machine {
                 self.emit(Some(&name), || EventKind::Failed {
                     error: failure.words().to_vec(),
                 });
-                self.notify(["ping-failed", &name], failure.words());
+                self.notify_fault(["ping-failed", &name], failure.words());
                 self.fail_asked(id, failure.words());
                 self.forget_if_unknown(id, &failure);
                 PingResult::Failed

@@ -122,13 +122,14 @@ fn the_passive_peer_is_added_with_its_options_at_the_address_of_the_knock() -> O
 #[test]
 fn knock_unknown_peer_reports_a_name_that_no_record_has() -> Outcome {
     let site = knocked_at()?;
-    let _service = site.connect(&[])?;
+    let service = site.connect(&[])?;
     let mut events = site.lab.follow();
     site.lab.fake_knock("stranger.tag", knocker())?;
     events.exactly("WARN USER connect knock-unknown-peer stranger.tag")?;
     // The tag alone is no name.
     site.lab.fake_knock("tag", knocker())?;
     events.exactly("WARN USER connect knock-unknown-peer tag")?;
+    service.wait_for_log("knock-unknown-peer tag address=INET 198.18.0.7 4071")?;
     assert!(commands(&site, "ADD").is_empty());
     Ok(())
 }

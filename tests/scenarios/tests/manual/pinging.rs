@@ -348,10 +348,11 @@ fn encrypted_pings_without_keys_fail_and_are_told() -> Outcome {
             ]),
         )
         .build()?;
-    let _service = site.connect(&[])?;
+    let service = site.connect(&[])?;
     let mut events = site.lab.follow();
     site.submit("active p")?;
     events.exactly("NOTE USER connect ping-failed p ping-send-failed")?;
+    service.wait_for_log("WARN ping-failed p ping-send-failed")?;
     Ok(())
 }
 
