@@ -15,6 +15,13 @@ pub(crate) const fn reason(reason: KnockRefusal) -> &'static str {
     }
 }
 
+/// How many knocks were refused, and the last of them, if that was not long ago.
+pub(crate) fn counted(service: &ServiceStatus) -> Option<String> {
+    let (last, _) = refused(service)?;
+    let number = text::count(service.counters.refused_knocks.max(1), "knock");
+    Some(format!("{number} refused since core started; {last}"))
+}
+
 /// The last knock that was refused, if that was not long ago, and what to do about it.
 pub(crate) fn refused(service: &ServiceStatus) -> Option<(String, &'static str)> {
     let knock = service.refused_knock.as_ref()?;

@@ -4,6 +4,7 @@
 use connect_ipc::control::{
     DatabaseOrigin, FailedScript, LongScript, PeerState, PeerStatus, Reply, ServiceStatus,
 };
+use connect_ipc::knock::{KnockRefusal, RefusedKnock};
 use connect_ipc::scripts::{ScriptFailure, ScriptKind};
 
 use crate::support::{Outcome, Place, Result, Script, peer, rows, service};
@@ -155,6 +156,24 @@ fn faults_of_the_service_and_of_scripts_count() -> Result {
     assert_eq!(outcome.code, Some(1), "{outcome}");
     let told = "WARNING - ifup of alice has been running for 1m23s |";
     assert!(outcome.stdout.contains(told), "{outcome}");
+    Ok(())
+}
+
+#[test]
+fn a_refused_knock_is_a_warning() -> Result {
+    let mut status = service()?;
+    status.counters.refused_knocks = 7;
+    status.refused_knock = Some(RefusedKnock {
+        peer: "gate".into(),
+        address: "INET 192.0.2.1 4070".into(),
+        reason: KnockRefusal::UnknownPeer,
+        seconds: 12,
+    });
+    let outcome = check("", status, &[])?;
+    assert_eq!(outcome.code, Some(1), "{outcome}");
+    let line = "CONNECT WARNING - 7 knocks refused since core started; refused a knock of gate \
+                from 192.0.2.1:4070, 12s ago: no record has this name | ";
+    assert!(outcome.stdout.starts_with(line), "{outcome}");
     Ok(())
 }
 

@@ -6,6 +6,7 @@ use connect_ipc::statistics::LastPing;
 use connect_runtime::exit::Exit;
 
 use crate::error::Error;
+use crate::output::knock_text;
 use crate::output::status_text;
 use crate::output::summary::is_missing;
 use crate::output::text;
@@ -76,6 +77,9 @@ impl Found {
         };
         for fault in status_text::faults(service) {
             self.add(status, fault);
+        }
+        if let Some(refused) = knock_text::counted(service) {
+            self.add(Status::Warning, refused);
         }
     }
 

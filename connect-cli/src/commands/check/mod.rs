@@ -35,8 +35,8 @@ const NAMED: usize = 5;
     critical from 1 on. A peer that you name counts as one that should be up, whatever the \
     database says.\n\n\
     It is also critical if the service does not answer, has no connection to its server or to a \
-    helper, or if checks are overdue. Other faults of the service, and scripts that failed, are \
-    warnings.\n\n\
+    helper, or if checks are overdue. Other faults of the service, a knock that it refused in the \
+    last ten minutes, and scripts that failed, are warnings.\n\n\
     Examples:\n\
     \x20 connect-cli check\n\
     \x20 connect-cli check alice bob --warning rtt=100 --critical rtt=500\n\
