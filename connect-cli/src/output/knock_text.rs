@@ -2,7 +2,7 @@
 //! Knocks that the service refuses, as people read of them.
 
 use connect_ipc::control::ServiceStatus;
-use connect_ipc::knock::KnockRefusal;
+use connect_ipc::knock::{KnockRefusal, RefusedKnock};
 
 use super::text;
 
@@ -12,6 +12,17 @@ pub(crate) const fn reason(reason: KnockRefusal) -> &'static str {
         KnockRefusal::UnknownPeer => "no record has this name",
         KnockRefusal::ActivePeer => "the record of this name is not PASSIVE",
         KnockRefusal::TagMismatch => "it has another key tag than the record",
+    }
+}
+
+/// Why this knock was refused, with the tags that differ.
+fn why(knock: &RefusedKnock) -> String {
+    match &knock.recorded_tag {
+        Some(recorded) => {
+            let given = knock.peer.rsplit_once('.').map_or(&*knock.peer, |it| it.1);
+            format!("it has the key tag `{given}', the record here `{recorded}'")
+        }
+        None => reason(knock.reason).to_owned(),
     }
 }
 
@@ -26,7 +37,7 @@ pub(crate) fn counted(service: &ServiceStatus) -> Option<String> {
 pub(crate) fn refused(service: &ServiceStatus) -> Option<(String, &'static str)> {
     let knock = service.refused_knock.as_ref()?;
     let (name, address) = (&knock.peer, text::address(&knock.address));
-    let (why, ago) = (reason(knock.reason), text::span(knock.seconds));
+    let (why, ago) = (why(knock), text::span(knock.seconds));
     let remedy = match knock.reason {
         KnockRefusal::UnknownPeer => {
             "write a record of this name here, or correct the key knock in the other host's record"

@@ -167,13 +167,20 @@ fn a_refused_knock_is_a_warning() -> Result {
         peer: "gate".into(),
         address: "INET 192.0.2.1 4070".into(),
         reason: KnockRefusal::UnknownPeer,
+        recorded_tag: None,
         seconds: 12,
     });
-    let outcome = check("", status, &[])?;
+    let outcome = check("", status.clone(), &[])?;
     assert_eq!(outcome.code, Some(1), "{outcome}");
     let line = "CONNECT WARNING - 7 knocks refused since core started; refused a knock of gate \
                 from 192.0.2.1:4070, 12s ago: no record has this name | ";
     assert!(outcome.stdout.starts_with(line), "{outcome}");
+    let knock = status.refused_knock.as_mut().ok_or("there is one")?;
+    (knock.peer, knock.reason) = ("ops.mobile".into(), KnockRefusal::TagMismatch);
+    knock.recorded_tag = Some("fleet".into());
+    let outcome = check("", status, &[])?;
+    let tags = "12s ago: it has the key tag `mobile', the record here `fleet' | ";
+    assert!(outcome.stdout.contains(tags), "{outcome}");
     Ok(())
 }
 

@@ -550,6 +550,7 @@ fn a_sick_service_and_its_scripts_are_told() -> Result {
             peer: "gate".into(),
             address: "INET 192.0.2.1 4070".into(),
             reason: KnockRefusal::UnknownPeer,
+            recorded_tag: None,
             seconds: 12,
         });
     })?;

@@ -388,6 +388,7 @@ fn what_is_suspended_is_shown_in_the_header() -> Result {
                     peer: "gate".into(),
                     address: "INET 192.0.2.1 4070".into(),
                     reason: KnockRefusal::ActivePeer,
+                    recorded_tag: None,
                     seconds: 12,
                 });
                 status.pinger.log_lines_lost = 2;

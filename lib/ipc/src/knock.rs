@@ -27,6 +27,9 @@ pub struct RefusedKnock {
     pub address: String,
     /// Why it was refused.
     pub reason: KnockRefusal,
+    /// The tag of a public key that the record has, if the knock gives another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded_tag: Option<String>,
     /// How many seconds ago.
     pub seconds: u64,
 }

@@ -30,6 +30,7 @@ impl Machine {
         let Some(reason) = refused else {
             return self.accept_knock(name, address);
         };
+        let mut tag = None;
         match reason {
             KnockRefusal::UnknownPeer => {
                 self.warn_of_knock(address, ["knock-unknown-peer"], &[name]);
@@ -44,6 +45,7 @@ impl Machine {
                     ["knock-tag-mismatch", "peer", name, "public-key-tag"],
                     &[recorded],
                 );
+                tag = Some(recorded.into());
             }
         }
         self.events.counters.refused_knocks += 1;
@@ -52,6 +54,7 @@ impl Machine {
             name: name.into(),
             address: address.to_string(),
             reason,
+            recorded_tag: tag,
         });
     }
 
@@ -76,6 +79,7 @@ impl Machine {
             peer: refusal.name.to_string(),
             address: refusal.address.clone(),
             reason: refusal.reason,
+            recorded_tag: refusal.recorded_tag.as_deref().map(str::to_owned),
             seconds: time.as_secs(),
         })
     }

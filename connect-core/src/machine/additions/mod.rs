@@ -43,6 +43,8 @@ struct Refusal {
     name: Box<str>,
     address: String,
     reason: KnockRefusal,
+    /// The tag in the record, if the knock has another one.
+    recorded_tag: Option<Box<str>>,
 }
 
 /// What is being added, and what is to be added when a greeting comes.

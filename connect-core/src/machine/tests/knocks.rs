@@ -51,6 +51,8 @@ fn a_refused_knock_is_told_with_its_reason() {
         assert_eq!((&*knock.peer, knock.reason), (name, reason));
         assert_eq!(knock.address, "INET 198.51.100.7 4070");
         assert_eq!(knock.seconds, 5);
+        let tag = (reason == KnockRefusal::TagMismatch).then_some("fleet");
+        assert_eq!(knock.recorded_tag.as_deref(), tag);
     }
     rig.wait(Duration::from_secs(600));
     assert_eq!(rig.service().refused_knock, None, "it is long ago");
