@@ -169,7 +169,8 @@ fn hint(code: &str) -> Option<&'static str> {
              unless the peer has to make it"
         }
         "peer-not-dynamic" => {
-            "its record has neither connect nor knock, so it cannot be connected again"
+            "its record has neither connect nor knock, so it cannot be connected again from here; \
+             for a passive peer, run kick on the other host, which makes the connection"
         }
         "peer-not-adopted" => {
             "the service does not ping it now: the server does not have it, or its record lacks \
