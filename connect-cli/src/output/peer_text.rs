@@ -94,7 +94,8 @@ fn explanation(peer: &PeerStatus, age: &str) -> Option<String> {
             let pings = text::count(u64::from(peer.failures), "ping");
             format!(", but no answer to the last {pings}")
         }
-        PeerState::Up => format!(", answering for {}", since?),
+        // It has answered all pings since the first one, which was sent when it was adopted.
+        PeerState::Up => format!(", answering for {}", since.as_deref().unwrap_or(age)),
         PeerState::Down | PeerState::Unknown => format!(" for {}", since?),
         PeerState::Checking => match connection.pending {
             Some(time) => format!(" for {}: no check has ended yet", text::span(time)),

@@ -183,6 +183,18 @@ fn a_peer_whose_last_pings_were_lost_is_not_said_to_answer() -> Result {
 }
 
 #[test]
+fn a_peer_that_has_always_answered_is_up_since_its_adoption() -> Result {
+    let mut status = peer("paris", &[1.0])?;
+    (status.state, status.age) = (PeerState::Up, 266_400);
+    let shown = shown(status)?;
+    assert!(
+        shown.contains("  state       up, answering for 3d2h\n"),
+        "{shown}"
+    );
+    Ok(())
+}
+
+#[test]
 fn a_peer_without_keys_is_told_from_one_that_does_not_answer() -> Result {
     let mut status = peer("paris", &[])?;
     (status.state, status.failed_checks) = (PeerState::Down, 1);
