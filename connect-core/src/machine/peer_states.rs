@@ -145,6 +145,7 @@ impl Machine {
                     .additions
                     .revivals
                     .due(name)
+                    .filter(|_| self.link() == ServerLink::Up)
                     .map(|due| millis(due.since(self.now))),
                 add_failure: self.additions.revivals.failure(name).cloned(),
                 lookup: departure.and_then(|_| self.lookup_status(name, record)),

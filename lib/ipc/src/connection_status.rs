@@ -33,7 +33,7 @@ pub struct ConnectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<u64>,
     /// Milliseconds until it is added again, if it did not answer and waits for that (key
-    /// `when-dead`).
+    /// `when-dead`). Nothing is added while the server is not there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_add_ms: Option<u64>,
     /// Why the last attempt to add it again failed, if it did: a code and its arguments.

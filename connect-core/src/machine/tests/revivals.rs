@@ -153,6 +153,16 @@ fn a_peer_that_cannot_be_added_where_it_has_moved_is_added_again_after_a_pause()
 }
 
 #[test]
+fn nothing_is_said_of_the_next_addition_while_the_server_is_down() {
+    let mut rig = rig_with(RETRY);
+    dies(&mut rig, 1);
+    assert!(waits(&mut rig).is_some());
+    rig.lose_server();
+    assert_eq!(waits(&mut rig), None);
+    assert_eq!(row(&mut rig).state, PeerState::Gone);
+}
+
+#[test]
 fn a_dead_peer_is_added_again_after_pauses_that_grow_to_their_limit() {
     let mut rig = rig_with(RETRY);
     dies(&mut rig, 1);
