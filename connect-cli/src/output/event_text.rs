@@ -47,7 +47,9 @@ pub(crate) fn removal(removal: Removal) -> String {
         Removal::Silence { pings } => {
             format!("no answer to {}", text::count(u64::from(pings), "ping"))
         }
-        Removal::Command => "by a command, or by the peer itself".to_owned(),
+        Removal::Command => {
+            "by a command, by the other host, or because the server ended".to_owned()
+        }
         Removal::Left => "by the other host, or by a command".to_owned(),
         Removal::Replaced => "to be added again".to_owned(),
         Removal::Server => "the server ended, or was started again without it".to_owned(),
@@ -243,17 +245,17 @@ const fn up(reason: UpReason) -> &'static str {
     }
 }
 
-/// Why a peer is not up any more.
-const fn down(reason: DownReason) -> &'static str {
-    match reason {
-        DownReason::Unreachable => "unreachable",
-        DownReason::Silence => "removed because it did not answer",
-        DownReason::Command => "removed by a command, by itself, or by a server that ends",
-        DownReason::Left => "removed by the other host, or by a command",
-        DownReason::Replaced => "removed to be added again",
-        DownReason::Server => "the server was started again",
-        DownReason::Unseen => "removed while the service was not connected",
-    }
+/// Why a peer is not up any more. For a removal, the words are those of the event `removed`.
+fn down(reason: DownReason) -> String {
+    removed(match reason {
+        DownReason::Unreachable => return "unreachable".to_owned(),
+        DownReason::Silence => return "removed because it did not answer".to_owned(),
+        DownReason::Command => Removal::Command,
+        DownReason::Left => Removal::Left,
+        DownReason::Replaced => Removal::Replaced,
+        DownReason::Server => Removal::Server,
+        DownReason::Unseen => Removal::Unseen,
+    })
 }
 
 /// Whether what happened is good or bad.

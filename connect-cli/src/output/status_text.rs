@@ -233,7 +233,9 @@ pub(crate) const fn meaning(state: PeerState) -> &'static str {
         PeerState::Gone => {
             "it was removed because it did not answer, or lost in a restart of the server or service"
         }
-        PeerState::Killed => "it was removed by a command, or it ended the connection itself",
+        PeerState::Killed => {
+            "it was removed by a command, by the other host, or because the server ended"
+        }
         PeerState::Waiting => "it is passive, and has not connected since the service started",
         PeerState::Absent => {
             "it is watched or to be added at start-up, and was not added since the service started"

@@ -120,7 +120,7 @@ fn kill_waits_until_the_service_has_noticed() -> Result {
     let outcome = place.run("kill alice --wait")?;
     assert_eq!(
         outcome.to_string(),
-        "exit code 0\n--- standard output\nalice: removed by a command, or by the peer itself\n"
+        "exit code 0\n--- standard output\nalice: removed by a command, by the other host, or because the server ended\n"
     );
     core.asked()?;
     tripe.finish()

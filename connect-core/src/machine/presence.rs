@@ -84,7 +84,7 @@ impl Machine {
             }
             Removal::Command => tracing::info!(
                 peer = name,
-                "removed {name}: by a command, by the peer itself, or because the server ends"
+                "removed {name}: by a command, by the other host, or because the server ended"
             ),
             Removal::Left => tracing::warn!(
                 peer = name,
@@ -93,8 +93,7 @@ impl Machine {
             ),
             Removal::Unseen => tracing::warn!(
                 peer = name,
-                "{name} is not at the server any more: it was removed while the service did not \
-                 run, or was not connected"
+                "removed {name} while the service did not run, or was not connected"
             ),
             // The log has a line for all of them, or for the addition.
             Removal::Replaced | Removal::Server => {}

@@ -415,7 +415,7 @@ pub enum PeerState {
     Adding,
     /// It was removed because it did not answer, or lost in a restart of the server or service.
     Gone,
-    /// It was removed by a command, or has ended the connection itself.
+    /// It was removed by a command, by the other host, or because the server ended.
     Killed,
     /// It is passive, and has not connected since the service started.
     Waiting,
