@@ -79,8 +79,9 @@ impl ServiceManager {
 /// The status, in one line.
 fn describe(machine: &Machine, socket: &Path) -> String {
     let counts = machine.counts();
+    let plural = if counts.present == 1 { "" } else { "s" };
     let figures = format!(
-        "{} peers, {} adopted, {} down, {} gone",
+        "{} peer{plural}, {} adopted, {} down, {} gone",
         counts.present, counts.adopted, counts.down, counts.gone
     );
     match machine.link() {

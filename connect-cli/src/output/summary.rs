@@ -17,9 +17,9 @@ pub(crate) struct Summary {
     /// Those that should be up, and those of them that are.
     pub(crate) wanted: u64,
     pub(crate) up: u64,
-    /// Those that should be up and are not; the first of them in words.
+    /// Those that should be up and are not; the names of the first of them, with their states.
     missing: u64,
-    named: Vec<String>,
+    named: Vec<(String, String)>,
     /// Those of the missing that are pinged but whose last ping could not be sent; the first of
     /// them.
     unsent: u64,
@@ -72,7 +72,8 @@ impl Summary {
                     format!(" for {}", text::span(seconds))
                 });
                 let state = peer.state.as_str();
-                self.named.push(format!("{} {state}{since}", peer.name));
+                self.named
+                    .push((peer.name.clone(), format!("{state}{since}")));
             }
         }
     }
@@ -87,8 +88,19 @@ impl Summary {
         } else {
             "not"
         };
+        if let (1, [(name, state)]) = (self.wanted, &*self.named) {
+            return Some(if self.unknown {
+                format!("{name} should be up and is not known to be up: {state}")
+            } else {
+                format!("{name} should be up and is {state}")
+            });
+        }
         let wanted = text::count(self.wanted, "peer");
-        let named = self.named.join(", ");
+        let named = self.named.iter();
+        let named: Vec<String> = named
+            .map(|(name, state)| format!("{name} {state}"))
+            .collect();
+        let named = named.join(", ");
         let more = more(missing);
         (missing > 0).then(|| {
             format!("{missing} of the {wanted} that should be up {verb} {not}: {named}{more}")

@@ -272,6 +272,29 @@ fn away(name: &str, state: PeerState, wanted: bool) -> Result<PeerStatus> {
 }
 
 #[test]
+fn the_only_peer_that_should_be_up_is_named_if_it_is_not() -> Result {
+    let place = Place::new()?;
+    for (state, told) in [
+        (PeerState::Down, "! hub should be up and is down\n"),
+        (
+            PeerState::Unknown,
+            "! hub should be up and is not known to be up: unknown\n",
+        ),
+    ] {
+        let hub = away("hub", state, true)?;
+        let core = place.core(Script::replies([
+            Reply::Service(Box::new(service()?)),
+            rows(vec![hub]),
+            Reply::Done {},
+        ]))?;
+        let shown = place.run("status")?.stdout;
+        core.asked()?;
+        assert!(shown.contains(told), "{shown}");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_peer_that_waits_for_a_retry_says_when_the_next_attempt_is() -> Result {
     let place = Place::new()?;
     let mut gone = away("paris", PeerState::Gone, true)?;

@@ -63,7 +63,7 @@ fn peers_that_do_not_answer_are_counted_in_the_status() -> Outcome {
     site.submit("active p")?;
     site.lab.silence_peer("p", true)?;
     service
-        .explain(manager.until("STATUS=connected to tripe; 1 peers, 1 adopted, 1 down, 0 gone"))?;
+        .explain(manager.until("STATUS=connected to tripe; 1 peer, 1 adopted, 1 down, 0 gone"))?;
     Ok(())
 }
 
