@@ -25,8 +25,8 @@ use crate::output::text;
 /// This program's version.
 const OURS: &str = env!("CARGO_PKG_VERSION");
 
-/// For so many seconds after a helper was started again, it counts as one with a fault. Of a service
-/// that does not tell when that was, the average time between two restarts must be longer.
+/// For so many seconds after a helper was started again, it counts as one with a fault. Of a
+/// service that does not tell when that was, the average time between two restarts must be longer.
 const USUAL_RESTART: u64 = 3_600;
 
 /// How many peers that differ from the database are named.
