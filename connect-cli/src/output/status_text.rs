@@ -225,7 +225,10 @@ pub(crate) const fn meaning(state: PeerState) -> &'static str {
     match state {
         PeerState::Up => "it is pinged, and its last check succeeded",
         PeerState::Checking => "it is pinged, and no check has ended yet",
-        PeerState::Unknown => "it is pinged, but its check or the result of its ping is overdue",
+        PeerState::Unknown => {
+            "it is pinged, but the service is not connected to the server, or its check or the \
+             result of its ping is overdue"
+        }
         PeerState::Down => {
             "it is pinged, and its last check failed: it is being reconnected or removed"
         }

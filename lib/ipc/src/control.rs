@@ -407,7 +407,8 @@ pub enum PeerState {
     Up,
     /// It is pinged, and no check has ended yet.
     Checking,
-    /// It is pinged, but its check or the answer to its ping is overdue.
+    /// It is pinged, but the service is not connected to the server, or its check or the answer to
+    /// its ping is overdue.
     Unknown,
     /// It is pinged, and its last check failed: it is being reconnected or removed.
     Down,
