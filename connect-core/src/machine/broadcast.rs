@@ -82,6 +82,28 @@ fn subject<'a>(words: &[&'a str]) -> (Option<&'a str>, Option<&'a str>) {
     }
 }
 
+/// The words of a notification or warning.
+fn joined<'a>(
+    head: impl IntoIterator<Item = &'a str>,
+    tail: &'a [impl AsRef<str>],
+) -> Vec<&'a str> {
+    let tail = tail.iter().map(AsRef::as_ref);
+    head.into_iter().chain(tail).collect()
+}
+
+/// Logs a warning about a run of a script, or about a peer with this address.
+fn log_warning(run: Option<RunId>, address: Option<&Address>, words: &[&str]) {
+    let (_peer, _script) = subject(words);
+    tracing::warn!(
+        _peer,
+        _script,
+        _run = run.map(|run| run.0),
+        address = address.map(tracing::field::display),
+        "{}",
+        token::join(words)
+    );
+}
+
 impl Machine {
     /// Sends one line, cut to fit. Without a server there is nobody to tell.
     fn say(&mut self, keyword: &'static str, first: &str, rest: &[impl AsRef<str>]) {
@@ -119,16 +141,8 @@ impl Machine {
         head: impl IntoIterator<Item = &'a str>,
         tail: &'a [impl AsRef<str>],
     ) {
-        let tail = tail.iter().map(AsRef::as_ref);
-        let words: Vec<&str> = head.into_iter().chain(tail).collect();
-        let (_peer, _script) = subject(&words);
-        tracing::warn!(
-            _peer,
-            _script,
-            _run = run.map(|run| run.0),
-            "{}",
-            token::join(&words)
-        );
+        let words = joined(head, tail);
+        log_warning(run, None, &words);
         self.say("WARN", SERVICE, &words);
     }
 
@@ -139,10 +153,8 @@ impl Machine {
         head: impl IntoIterator<Item = &'a str>,
         tail: &'a [impl AsRef<str>],
     ) {
-        let tail = tail.iter().map(AsRef::as_ref);
-        let words: Vec<&str> = head.into_iter().chain(tail).collect();
-        let (_peer, _) = subject(&words);
-        tracing::warn!(_peer, %address, "{}", token::join(&words));
+        let words = joined(head, tail);
+        log_warning(None, Some(address), &words);
         self.say("WARN", SERVICE, &words);
     }
 
@@ -160,10 +172,8 @@ impl Machine {
         head: impl IntoIterator<Item = &'a str>,
         tail: &'a [impl AsRef<str>],
     ) {
-        let tail = tail.iter().map(AsRef::as_ref);
-        let words: Vec<&str> = head.into_iter().chain(tail).collect();
-        let (_peer, _) = subject(&words);
-        tracing::warn!(_peer, "{}", token::join(&words));
+        let words = joined(head, tail);
+        log_warning(None, None, &words);
         self.say("NOTIFY", SERVICE, &words);
     }
 
@@ -179,8 +189,7 @@ impl Machine {
         head: impl IntoIterator<Item = &'a str>,
         tail: &'a [impl AsRef<str>],
     ) {
-        let tail = tail.iter().map(AsRef::as_ref);
-        let words: Vec<&str> = head.into_iter().chain(tail).collect();
+        let words = joined(head, tail);
         let (_peer, _script) = subject(&words);
         tracing::info!(
             _peer,

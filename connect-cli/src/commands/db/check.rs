@@ -97,8 +97,7 @@ fn by_default(common: &Common) -> Result<(Vec<PathBuf>, Input), Error> {
     let sources = input::default_sources(common);
     if sources.is_dir() {
         let compilation = input::compile(&[&sources], &[], common);
-        let some = compilation.peers().next().is_some() || compilation.has_errors();
-        if some || !database.exists() {
+        if input::describes_peers(&compilation) || !database.exists() {
             return Ok((vec![sources], Input::Source(compilation)));
         }
     }

@@ -17,6 +17,11 @@ use crate::output::progress;
 /// Where sources are in the configuration directory.
 pub(crate) const SOURCES: &str = "peers.d";
 
+/// Whether sources have something for the compiler: peers, or what it will complain about.
+pub(crate) fn describes_peers(compilation: &Compilation) -> bool {
+    compilation.has_errors() || compilation.peers().next().is_some()
+}
+
 /// Something read.
 #[derive(Debug)]
 pub(crate) enum Input {

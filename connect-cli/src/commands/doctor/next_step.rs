@@ -8,7 +8,7 @@ use connect_policy::keys;
 use peerdb::Database;
 use peerdb::source::{ResolveError, Resolver, Source};
 
-use crate::commands::db::input::SOURCES;
+use crate::commands::db::input::{self, SOURCES};
 
 /// The sample that the package has in the directory of sources.
 const SAMPLE: &str = "50-sample";
@@ -61,13 +61,13 @@ pub(crate) fn of(
     ))
 }
 
-/// Whether there is something for the compiler: peers, or what it will complain about.
+/// Whether there are sources with something for the compiler.
 fn describes_peers(sources: &Path) -> bool {
     if !sources.is_dir() {
         return false;
     }
     let compilation = Source::read([sources], keys::is_known).compile(&NoResolver);
-    compilation.has_errors() || compilation.peers().next().is_some()
+    input::describes_peers(&compilation)
 }
 
 /// Looks nothing up: the addresses of hosts do not matter here, and a name server may be slow.

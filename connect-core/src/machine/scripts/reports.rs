@@ -372,7 +372,7 @@ impl Machine {
         } else {
             self.scripts.runs.bound_ended(LINGERING);
         }
-        self.setup_ended(&peer, pair, id, progress);
+        self.follow_run(&peer, pair, id, progress);
         self.conclude(Some(id), ended, asked_by);
     }
 }

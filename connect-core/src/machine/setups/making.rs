@@ -320,20 +320,15 @@ impl Machine {
         self.follow_run(name, pair, run, Progress::Made);
     }
 
-    /// A run has ended.
-    pub(in crate::machine) fn setup_ended(
+    /// A run of a setup has started or ended, and shows this progress. If it was not started,
+    /// another run of this setup may be, as long as that one has not ended.
+    pub(in crate::machine) fn follow_run(
         &mut self,
         name: &str,
         pair: Pair,
         run: RunId,
         progress: Progress,
     ) {
-        self.follow_run(name, pair, run, progress);
-    }
-
-    /// A run of a setup shows this progress. If it was not started, another run of this setup may
-    /// be, as long as that one has not ended.
-    fn follow_run(&mut self, name: &str, pair: Pair, run: RunId, progress: Progress) {
         let recovery = &mut self.scripts.recovery;
         recovery.follow_told(name, pair, run, progress);
         let scripts = &self.scripts;
