@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use connect_ipc::clock::Monotonic;
+use connect_ipc::control::ServerLink;
 use connect_ipc::setup::ServerRun;
 use peerdb::Database;
 
@@ -24,7 +25,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// When the files are to be written, and which.
 #[derive(Debug)]
 pub struct SaveTimes {
-    /// The run of the server whose peers are known, if one is joined.
+    /// Whether a server is joined.
+    is_joined: bool,
+    /// The run of the server whose peers were listed last, if it is certain.
     about: Option<ServerRun>,
     /// [`Machine::changes`] as last looked at.
     changes: u64,
@@ -41,6 +44,7 @@ impl SaveTimes {
     #[must_use]
     pub fn new(now: Monotonic) -> Self {
         SaveTimes {
+            is_joined: false,
             about: None,
             changes: 0,
             database: None,
@@ -51,14 +55,14 @@ impl SaveTimes {
 
     /// Looks at the machine. To be called once a turn.
     pub fn note(&mut self, machine: &Machine, now: Monotonic) {
-        let run = machine.joined_run();
-        if run != self.about {
-            self.about = run;
-            if run.is_some() {
-                // At once: if core is killed right after it has started up the server or taken over
-                // its peers, the next core must not do that again.
-                self.due = now;
-            }
+        let before = (self.is_joined, self.about);
+        self.is_joined = machine.link() == ServerLink::Up;
+        self.about = machine.listed_run();
+        if self.is_joined && before != (true, self.about) {
+            // At once: if core is killed right after it has started up the server or taken over
+            // its peers, the next core must not do that again. Where it is not certain which run
+            // this is, what is in the file is no longer true.
+            self.due = now;
         }
         let is_new = self.note_database(machine);
         if machine.changes() != self.changes || is_new {
@@ -97,7 +101,7 @@ impl SaveTimes {
     /// Whether a server is joined, so that there is something to write.
     #[must_use]
     pub const fn is_joined(&self) -> bool {
-        self.about.is_some()
+        self.is_joined
     }
 
     /// They are being written from `now` on.

@@ -46,8 +46,8 @@ struct Document {
     schema: u32,
     /// The program version, for people.
     written_by: String,
-    /// The server that the state is about.
-    server: ServerRun,
+    /// The server that the state is about, if that is certain.
+    server: Option<ServerRun>,
     state: State,
 }
 
@@ -55,12 +55,12 @@ struct Document {
 ///
 /// # Errors
 /// As [`state_file::load`].
-pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<(ServerRun, State)>> {
+pub(crate) fn load(directory: &Path) -> anyhow::Result<Option<(Option<ServerRun>, State)>> {
     let document: Option<Document> = state_file::load(&directory.join(NAME), SCHEMA)?;
     Ok(document.map(|document| (document.server, document.state)))
 }
 
-fn save(directory: &Path, (server, state): (ServerRun, State)) -> io::Result<()> {
+fn save(directory: &Path, (server, state): (Option<ServerRun>, State)) -> io::Result<()> {
     let document = Document {
         schema: SCHEMA,
         written_by: env!("CARGO_PKG_VERSION").to_owned(),
@@ -77,7 +77,7 @@ type Outcome = Result<(), (&'static str, io::Error)>;
 /// of little use without it.
 fn save_all(
     directory: &Path,
-    state: (ServerRun, State),
+    state: (Option<ServerRun>, State),
     database: Option<DatabaseCopy>,
 ) -> Outcome {
     if let Some(database) = database {
@@ -340,7 +340,7 @@ mod tests {
         // A core that goes on without it replaces it.
         save(
             dir.path(),
-            (crate::server_run::at(dir.path()).unwrap(), State::default()),
+            (crate::server_run::at(dir.path()), State::default()),
         )
         .unwrap();
         assert!(load(dir.path()).unwrap().is_some());
@@ -357,7 +357,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("tripesock");
         fs::write(&file, "").unwrap();
-        let run = crate::server_run::at(&file).unwrap();
+        let run = Some(crate::server_run::at(&file).unwrap());
         let directory = dir.path().join("state");
         save(&directory, (run, State::default())).unwrap();
         assert_eq!(load(&directory).unwrap(), Some((run, State::default())));

@@ -22,7 +22,7 @@ use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
 use connect_ipc::frame::{ITEMS_PER_FRAME, MAX_LIST, length};
 use connect_ipc::scripts::{Child, Ended, FailureChanges, Run, UnderWay};
-use connect_ipc::setup::{Setup, SetupChange, SetupKey, SetupPage, SetupState};
+use connect_ipc::setup::{Made, Setup, SetupChange, SetupKey, SetupPage, SetupState};
 use serde::{Deserialize, Serialize};
 
 use failures::Failures;
@@ -327,9 +327,9 @@ impl Ledger {
         unsettled.under_way.child = Some(child);
         let key = unsettled.setup_key();
         if let Some(SetupState::Made(made)) = self.state(&key)
-            && made.run == Some(run)
+            && made.runs.contains(&run)
         {
-            Arc::make_mut(made).run = None;
+            Arc::make_mut(made).run_started();
         }
     }
 
@@ -345,9 +345,9 @@ impl Ledger {
         }
         let key = unsettled.setup_key();
         if let Some(SetupState::Made(made)) = self.state(&key)
-            && made.run == Some(run)
+            && made.runs.contains(&run)
         {
-            Arc::make_mut(made).never_started = true;
+            Arc::make_mut(made).run_never_started(run);
         }
     }
 
@@ -361,6 +361,28 @@ impl Ledger {
         self.setups.get_mut(key).map(|setup| &mut setup.state)
     }
 
+    /// What is known of the runs that make a setup, where the state `before` was made, too.
+    fn follow(&self, made: &mut Made, before: Option<&Made>) {
+        // Core may not have known yet that a run was not started.
+        for run in made.runs.clone() {
+            if self.run(run).is_some_and(Unsettled::never_started) {
+                made.run_never_started(run);
+            }
+        }
+        let Some(before) = before.filter(|before| !before.never_started) else {
+            return;
+        };
+        if before.runs.is_empty() {
+            made.run_started();
+        } else if !made.runs.is_empty() || made.never_started {
+            // An earlier run that makes it may be started, whatever happens to this one.
+            made.runs.extend(&before.runs);
+            made.runs.sort_unstable();
+            made.runs.dedup();
+            made.never_started = false;
+        }
+    }
+
     /// Sets a setup, and forgets the oldest that is undone if there are too many of these.
     ///
     /// A change that comes again after a later one, since core does not know whether it arrived,
@@ -372,13 +394,12 @@ impl Ledger {
         if before.is_some_and(|last| number < last.number) {
             return;
         }
-        if let (Some(before), SetupState::Made(made)) = (before, &mut state)
-            && let SetupState::Made(before) = &before.state
-            && !before.never_started
-            && before.run != made.run
-        {
-            // An earlier run that makes it was started, or may be, whatever happens to this one.
-            Arc::make_mut(made).run = None;
+        if let SetupState::Made(made) = &mut state {
+            let before = before.and_then(|last| match &last.state {
+                SetupState::Made(before) => Some(&**before),
+                SetupState::Undone {} => None,
+            });
+            self.follow(Arc::make_mut(made), before);
         }
         let undone = match state {
             SetupState::Made(_) => None,

@@ -241,7 +241,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(ProptestConfig::with_cases(house::cases(64)))]
 
         #[test]
         fn lines_do_not_depend_on_where_the_reads_fall(

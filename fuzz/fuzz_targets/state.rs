@@ -44,7 +44,7 @@ fuzz_target!(|text: &str| {
     for input in [
         Input::Database(Loaded::from(Ok(database))),
         Input::Inherited(Box::new(Inherited {
-            run,
+            run: Some(run),
             state,
             database: None,
         })),

@@ -75,6 +75,10 @@ pub(super) struct PeerState {
     pub(super) algorithms: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) adoption: Option<AdoptionState>,
+    /// Whether its `connect` command is to be run again as soon as it is decided what becomes of
+    /// the earlier ones.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) connect_again: bool,
 }
 
 /// A peer that is gone, and what was made for it.
@@ -143,8 +147,9 @@ impl State {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Inherited {
-    /// The run of the server that it is about.
-    pub run: ServerRun,
+    /// The run of the server that it is about. If the earlier core could not tell, nothing follows
+    /// from the state, but it replaces one from before, which is wrong by now.
+    pub run: Option<ServerRun>,
     /// The state.
     pub state: State,
     /// The database that it used, if it is needed.
@@ -188,7 +193,7 @@ impl Inheritance {
         }
         self.applies = false;
         if let Some(left) = &self.left {
-            self.applies = run == Some(left.run) && left.state.is_of(boot);
+            self.applies = run.is_some() && run == left.run && left.state.is_of(boot);
             if self.applies {
                 tracing::info!(
                     peers = left.state.len(),
@@ -292,7 +297,7 @@ impl Waiting {
 mod tests {
     use super::*;
 
-    fn about(run: ServerRun, state: State) -> Inherited {
+    fn about(run: Option<ServerRun>, state: State) -> Inherited {
         Inherited {
             run,
             state,
@@ -307,19 +312,22 @@ mod tests {
             serde_json::from_str(&text).unwrap()
         };
         let [this, another] = ["this", "another"].map(|name| Some(BootId(name.to_owned())));
-        let taken = |boot: &Option<BootId>, met: Option<ServerRun>, joined_before: bool| {
+        let of = |boot: &Option<BootId>, about_run, met: Option<ServerRun>, joined_before| {
             let mut inheritance = Inheritance::default();
             let state = State {
                 boot: boot.clone(),
                 ..State::default()
             };
-            inheritance.offer(about(run(1), state));
+            inheritance.offer(about(about_run, state));
             inheritance.server_connected(met, joined_before, this.as_ref());
             inheritance.take().is_some()
         };
+        let taken = |boot: &_, met, joined_before| of(boot, Some(run(1)), met, joined_before);
         assert!(taken(&this, Some(run(1)), false));
         assert!(!taken(&this, Some(run(2)), false), "another run");
         assert!(!taken(&this, None, false), "nobody knows which run");
+        let unknown = of(&this, None, None, false) || of(&this, None, Some(run(1)), false);
+        assert!(!unknown, "the earlier core did not know which run");
         assert!(!taken(&another, Some(run(1)), false), "another boot");
         assert!(!taken(&None, Some(run(1)), false), "of an unknown boot");
         assert!(!taken(&this, Some(run(1)), true), "core knows better");
@@ -336,7 +344,7 @@ mod tests {
             boot: boot.clone(),
             ..State::default()
         };
-        inheritance.offer(about(run, state));
+        inheritance.offer(about(Some(run), state));
         inheritance.server_connected(None, false, boot.as_ref());
         assert!(inheritance.take().is_none());
         inheritance.server_connected(Some(run), false, boot.as_ref());

@@ -320,10 +320,15 @@ impl PeerTable {
         (id.0 as u32, (id.0 >> 32) as u32)
     }
 
+    /// Something has changed that must not be lost even in a crash.
+    pub(super) const fn note_change(&mut self) {
+        self.changes += 1;
+    }
+
     /// Adds a peer, replacing any of the same name, and gives its number.
     pub(super) fn insert(&mut self, name: &str, record: Option<Record>, now: Monotonic) -> PeerId {
         self.remove(name);
-        self.changes += 1;
+        self.note_change();
         let peer = Peer {
             name: name.into(),
             record,
@@ -357,7 +362,7 @@ impl PeerTable {
     /// Removes a peer by name.
     pub(super) fn remove(&mut self, name: &str) -> Option<(PeerId, Peer)> {
         let slot = self.by_name.remove(name)?;
-        self.changes += 1;
+        self.note_change();
         let entry = &mut self.slots[slot as usize];
         let id = Self::id(slot, entry.generation);
         entry.generation = entry.generation.wrapping_add(1);

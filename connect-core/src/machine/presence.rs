@@ -65,7 +65,11 @@ impl Machine {
         if peer.outcome.told.is_up() {
             self.tell_down(name, removal.into());
         }
-        let commands = self.mark_connects(name);
+        // If nothing can be ordered yet, its commands end when that is decided.
+        let commands = match self.is_undecided(name) {
+            true => Vec::new(),
+            false => self.mark_connects(name),
+        };
         self.scripts.failures.peer_removed(name);
         self.deconfigure(name, &peer, removal);
         // After what follows them: if core is killed in between, nothing is lost.

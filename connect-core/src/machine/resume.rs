@@ -22,10 +22,10 @@ use super::server::Replaced;
 use connect_ipc::setup::ServerRun;
 
 impl Machine {
-    /// The run of the server whose peers are known, if it is joined and certain.
+    /// The run of the server whose peers were listed last, if it is certain.
     #[must_use]
-    pub fn joined_run(&self) -> Option<ServerRun> {
-        self.server.joined_run()
+    pub const fn listed_run(&self) -> Option<ServerRun> {
+        self.server.listed_run()
     }
 
     /// Whether core was told to end.
@@ -68,11 +68,14 @@ impl Machine {
         })
     }
 
-    /// What the next core needs, and the run of the server that it is about. `None` if this core
-    /// knows nothing yet, or if it is not certain which run it is.
+    /// What the next core needs, and the run of the server that it is about, if that is certain.
+    /// `None` if this core knows nothing yet.
     #[must_use]
-    pub fn state(&self) -> Option<(ServerRun, State)> {
-        let run = self.server.listed_run()?;
+    pub fn state(&self) -> Option<(Option<ServerRun>, State)> {
+        if !self.server.joined_before() {
+            return None;
+        }
+        let run = self.server.listed_run();
         let mut algorithms = Vec::new();
         let mut places: HashMap<*const (String, String), usize> = HashMap::new();
         let mut place = |list: &Algorithms| {
@@ -94,6 +97,7 @@ impl Machine {
                     Some(adoption) => Some(AdoptionState::of(adoption)),
                     None => waiting.get(&id).copied(),
                 },
+                connect_again: self.scripts.recovery.awaited.contains(peer.name()),
             })
             .collect();
         let unfinished = self.unfinished(&mut place);
@@ -146,7 +150,7 @@ impl Machine {
     /// state.
     pub(super) fn restore_table(&mut self) {
         let Some(Inherited {
-            run,
+            run: Some(run),
             state,
             database,
         }) = self.inheritance.take()
@@ -186,17 +190,7 @@ impl Machine {
                 self.restore_replaced(&saved, &state.algorithms);
                 continue;
             }
-            let record = self.database.current.peer(&saved.name).cloned();
-            let algorithms = self.saved_algorithms(saved.algorithms, &state.algorithms);
-            if let Some(since) = saved.since {
-                self.scripts.recovery.expected(&saved.name, since);
-            }
-            let id = self.peers.insert(&saved.name, record, self.now);
-            if let Some(peer) = self.peers.get_mut(id) {
-                peer.setups = saved.setups;
-                peer.algorithms = algorithms;
-                peer.outcome.told = saved.adoption.map(|it| it.told()).unwrap_or_default();
-            }
+            let id = self.restore_peer(&saved, &state.algorithms);
             adopted.extend(saved.adoption.map(|adoption| (id, adoption)));
         }
         self.inheritance.keep(Restored {
@@ -205,6 +199,26 @@ impl Machine {
             adopted,
             remembered: Vec::new(),
         });
+    }
+
+    /// Puts a peer of an earlier core into the table. `lists` are the algorithms of its state.
+    fn restore_peer(&mut self, saved: &PeerState, lists: &[Vec<(String, String)>]) -> PeerId {
+        let record = self.database.current.peer(&saved.name).cloned();
+        let algorithms = self.saved_algorithms(saved.algorithms, lists);
+        if let Some(since) = saved.since {
+            self.scripts.recovery.expected(&saved.name, since);
+        }
+        if saved.connect_again {
+            let awaited = &mut self.scripts.recovery.awaited;
+            awaited.insert(saved.name.clone());
+        }
+        let id = self.peers.insert(&saved.name, record, self.now);
+        if let Some(peer) = self.peers.get_mut(id) {
+            peer.setups = saved.setups;
+            peer.algorithms = algorithms;
+            peer.outcome.told = saved.adoption.map(|it| it.told()).unwrap_or_default();
+        }
+        id
     }
 
     /// Continues to add the peers that the last core was about to add again.

@@ -167,7 +167,7 @@ pub(super) fn ordered(number: u64, filling: usize) -> Entry {
         address: String::new(),
         algorithms: Vec::new(),
         record: Vec::new(),
-        run: Some(RunId(number)),
+        runs: vec![RunId(number)],
         never_started: false,
     };
     Entry::Ordered(Arc::new(Run {
@@ -178,7 +178,7 @@ pub(super) fn ordered(number: u64, filling: usize) -> Entry {
         environment: vec![("P_X".to_owned(), "x".repeat(filling))],
         limit: None,
         setup: Some(SetupState::Made(Arc::new(made))),
-        undoes: None,
+        undoes: Vec::new(),
     }))
 }
 

@@ -30,7 +30,7 @@ fn made(run: u64, filling: usize) -> SetupState {
         address: String::new(),
         algorithms: Vec::new(),
         record: Vec::new(),
-        run: Some(RunId(run)),
+        runs: vec![RunId(run)],
         never_started: false,
     }))
 }
@@ -44,7 +44,7 @@ fn ordered(run: u64, setup: Option<SetupState>) -> Entry {
         environment: Vec::new(),
         limit: None,
         setup,
-        undoes: None,
+        undoes: Vec::new(),
     }))
 }
 
@@ -73,9 +73,9 @@ const CHILD: Child = Child {
     start_time: 6,
 };
 
-fn has_never_started(ledger: &Ledger) -> (Option<RunId>, bool) {
+fn has_never_started(ledger: &Ledger) -> (Vec<RunId>, bool) {
     match ledger.setup(&key("a")) {
-        Some(SetupState::Made(made)) => (made.run, made.never_started),
+        Some(SetupState::Made(made)) => (made.runs.clone(), made.never_started),
         other => panic!("{other:?}"),
     }
 }
@@ -116,24 +116,21 @@ fn a_setup_knows_whether_its_run_was_started() {
     let started = || Entry::Started { run, child };
     let why = || Ended::NotStarted("no".to_owned());
     let cases = [
-        (vec![order()], (Some(RUN), false)),
-        (vec![order(), starting(RUN)], (Some(RUN), false)),
-        (vec![order(), starting(RUN), started()], (None, false)),
+        (vec![order()], (vec![RUN], false)),
+        (vec![order(), starting(RUN)], (vec![RUN], false)),
+        (vec![order(), starting(RUN), started()], (vec![], false)),
         (
             vec![order(), started(), ended(Ended::Exited(1))],
-            (None, false),
+            (vec![], false),
         ),
-        (vec![order(), ended(Ended::Stopped)], (Some(RUN), true)),
-        (
-            vec![order(), starting(RUN), ended(why())],
-            (Some(RUN), true),
-        ),
+        (vec![order(), ended(Ended::Stopped)], (vec![], true)),
+        (vec![order(), starting(RUN), ended(why())], (vec![], true)),
         // It may have run.
         (
             vec![order(), starting(RUN), ended(Ended::Lost)],
-            (Some(RUN), false),
+            (vec![RUN], false),
         ),
-        // Another run makes it too, and this one might have been started by then.
+        // Another run makes it too.
         (
             vec![
                 order(),
@@ -141,7 +138,11 @@ fn a_setup_knows_whether_its_run_was_started() {
                 ended(Ended::Stopped),
                 Entry::Settled(vec![RUN]),
             ],
-            (None, false),
+            (vec![RunId(2)], false),
+        ),
+        (
+            vec![order(), set("a", made(2, 0)), started()],
+            (vec![], false),
         ),
     ];
     for (entries, expected) in cases {
@@ -233,4 +234,29 @@ fn a_page_has_as_many_setups_as_fit_into_a_message() {
     }
     assert_eq!(sizes, [ITEMS_PER_FRAME, 2, 1, 1]);
     assert_eq!(ledger.page(after.as_ref()).setups.len(), 0);
+}
+
+/// Core notes another address of a peer and does not know yet that the run was not started.
+#[test]
+fn a_note_that_crosses_the_end_of_a_run_does_not_hide_that_it_was_never_started() {
+    let end = Ended::NotStarted("no".to_owned());
+    let moved = set("a", made(1, 1));
+    for (before, after) in [(false, true), (true, false)] {
+        let mut ledger = ledger(&[ordered(1, Some(made(1, 0)))]);
+        if before {
+            ledger.apply(&moved);
+        }
+        ledger.apply(&Entry::Ended {
+            run: RUN,
+            end: end.clone(),
+        });
+        if after {
+            ledger.apply(&moved);
+        }
+        ledger.apply(&Entry::Settled(vec![RUN]));
+        let Some(SetupState::Made(found)) = ledger.setup(&key("a")) else {
+            panic!("it is kept");
+        };
+        assert!(found.never_started, "noted after the end: {after}");
+    }
 }

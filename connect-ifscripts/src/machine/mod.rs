@@ -260,20 +260,27 @@ impl Machine {
         pushed.is_ok()
     }
 
-    /// Removes a run from the queue again if it undoes one that was never started, and that one,
-    /// too, if it waits.
+    /// Removes the runs from the queue again that a run undoes and that wait, and that run, too, if
+    /// none of them was started.
     fn spare(&mut self, run: &Run, out: &mut Vec<Output>) {
-        let Some(undone) = run.undoes.and_then(|undone| self.ledger.run(undone)) else {
-            return;
-        };
-        let id = undone.under_way.run;
-        if matches!(undone.stage, Stage::Waiting(_)) {
-            self.take_off(id);
-            self.conclude(id, Ended::Stopped, out);
-        } else if undone.never_started() {
+        for undone in &run.undoes {
+            if self.ledger.order(*undone).is_some() {
+                self.take_off(*undone);
+                self.conclude(*undone, Ended::Stopped, out);
+            }
+        }
+        if self.ledger.order(run.run).is_some() && self.undoes_nothing(run) {
             self.take_off(run.run);
             self.conclude(run.run, Ended::Stopped, out);
         }
+    }
+
+    /// Whether it is certain that a run has nothing to undo. What core has settled meanwhile may
+    /// have been started.
+    fn undoes_nothing(&self, run: &Run) -> bool {
+        let never_started =
+            |run: &RunId| self.ledger.run(*run).is_some_and(Unsettled::never_started);
+        !run.undoes.is_empty() && run.undoes.iter().all(never_started)
     }
 
     fn adopt(&mut self, under_way: UnderWay, out: &mut Vec<Output>) {
@@ -408,8 +415,8 @@ impl Machine {
         }
     }
 
-    /// Tells core that a run is over. If it was never started, the run that waits to undo it is
-    /// over, too, and so on.
+    /// Tells core that a run is over. If it was never started, the run that waits to undo it, and
+    /// nothing else, is over, too, and so on.
     fn conclude(&mut self, run: RunId, end: Ended, out: &mut Vec<Output>) {
         let mut next = Some((run, end));
         while let Some((run, end)) = next {
@@ -426,7 +433,7 @@ impl Machine {
         }
     }
 
-    /// The run that waits to undo `run`, if `run` is over and was never started.
+    /// The run that waits to undo `run`, if nothing that it undoes was ever started.
     fn undoing(&self, run: RunId) -> Option<RunId> {
         let known = self.ledger.run(run).filter(|known| known.never_started())?;
         let Unsettled { under_way, .. } = known;
@@ -435,7 +442,7 @@ impl Machine {
             .waiting_of(&under_way.peer, under_way.kind.lane());
         waiting.find(|other| {
             let order = self.ledger.order(*other);
-            order.is_some_and(|order| order.undoes == Some(run))
+            order.is_some_and(|order| order.undoes.contains(&run) && self.undoes_nothing(order))
         })
     }
 

@@ -119,7 +119,7 @@ impl World {
             environment: Vec::new(),
             limit,
             setup: None,
-            undoes: None,
+            undoes: Vec::new(),
         };
         self.given.push(run.clone());
         run

@@ -421,6 +421,7 @@ impl World {
         let end = &self.core.ended[&id];
         let spawned = self.spawned(id);
         let stopped = self.core.stopped.contains(&id);
+        let none_spawned = |run: &Run| run.undoes.iter().all(|it| self.spawned(*it).is_none());
         match spawned {
             // Its own helper has reaped it, or another has seen it end.
             Some(process) => match end {
@@ -434,21 +435,19 @@ impl World {
                 // Its helper has died just before its start.
                 Ended::Lost => assert!(self.helpers > 1, "{id:?}"),
                 Ended::Stopped => {
-                    let undoes = run.undoes.is_some_and(|u| self.spawned(u).is_none());
+                    let undoes = !run.undoes.is_empty() && none_spawned(run);
                     let undone = self
                         .core
                         .orders
                         .iter()
-                        .any(|other| other.undoes == Some(id));
+                        .any(|other| other.undoes.contains(&id));
                     assert!(stopped || undoes || undone, "{id:?}");
                 }
                 other => panic!("{id:?} {other:?}"),
             },
         }
-        if let Some(undone) = run.undoes
-            && self.spawned(undone).is_none()
-            && self.core.ended[&undone] != Ended::Lost
-        {
+        let is_lost = |undone: &RunId| self.core.ended[undone] == Ended::Lost;
+        if !run.undoes.is_empty() && none_spawned(run) && !run.undoes.iter().any(is_lost) {
             assert!(spawned.is_none(), "{id:?} undoes nothing");
         }
     }
@@ -457,16 +456,12 @@ impl World {
         match (&run.setup, state) {
             (Some(SetupState::Undone {}), SetupState::Undone {}) => {}
             (Some(SetupState::Made(_)), SetupState::Made(made)) => {
-                let spawned = self.spawned(run.run).is_some();
-                let lost = self.core.ended[&run.run] == Ended::Lost;
-                if spawned {
-                    assert!(!made.never_started, "{run:?}");
-                    assert!(made.run.is_none() || lost, "{run:?}");
-                } else if made.run.is_some() {
-                    assert_eq!(made.never_started, !lost, "{run:?}");
-                } else {
-                    assert!(!made.never_started, "an earlier run made it: {run:?}");
-                }
+                let makers = self.core.makers(&run.peer, run.kind, run.run.0 + 1);
+                let is_lost = |maker: &RunId| self.core.ended[maker] == Ended::Lost;
+                let lost = makers.iter().any(is_lost);
+                let spawned = makers.iter().any(|maker| self.spawned(*maker).is_some());
+                assert_eq!(made.never_started, !spawned && !lost, "{run:?}");
+                assert!(made.runs.is_empty() || lost, "{run:?}");
             }
             other => panic!("{other:?}"),
         }
@@ -485,6 +480,17 @@ impl Core {
         &self.orders[usize::try_from(run.0).unwrap()]
     }
 
+    /// The runs before number `end` that make the setup of this kind, the last one first, up to one
+    /// that undoes it.
+    fn makers(&self, peer: &str, kind: ScriptKind, end: u64) -> Vec<RunId> {
+        let orders = self.orders.iter().rev().filter(|run| run.run.0 < end);
+        orders
+            .filter(|run| run.peer == peer && run.kind.pair() == kind.pair())
+            .take_while(|run| matches!(run.setup, Some(SetupState::Made(_))))
+            .map(|run| run.run)
+            .collect()
+    }
+
     fn order_next(&mut self, peer: u8, kind: ScriptKind) -> Run {
         let run = RunId(self.orders.len() as u64);
         let makes = kind.undone_by().is_some();
@@ -494,16 +500,14 @@ impl Core {
             address: String::new(),
             algorithms: Vec::new(),
             record: Vec::new(),
-            run: Some(run),
+            runs: vec![run],
             never_started: false,
         };
-        let same =
-            |other: &&Run| other.peer == peer.to_string() && other.kind.pair() == kind.pair();
-        let last = self.orders.iter().rev().find(same);
-        let undone = last.filter(|last| {
-            let made = matches!(last.setup, Some(SetupState::Made(_)));
-            !makes && made && !self.started.contains(&last.run)
-        });
+        let mut makers = self.makers(&peer.to_string(), kind, run.0);
+        if makes {
+            makers.clear();
+        }
+        let is_made = makers.iter().any(|run| self.started.contains(run));
         let run = Run {
             run,
             peer: peer.to_string(),
@@ -517,9 +521,10 @@ impl Core {
                 SetupState::Undone {}
             }),
             // Core knows everything about a run that it has settled.
-            undoes: undone
-                .map(|run| run.run)
-                .filter(|run| !self.settled.contains(run)),
+            undoes: makers
+                .into_iter()
+                .filter(|run| !is_made && !self.settled.contains(run))
+                .collect(),
         };
         self.orders.push(run.clone());
         run
@@ -587,7 +592,7 @@ fn live(steps: &[Step], deaths: Vec<usize>, quick: bool) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 50 } else { 2_000 }))]
+    #![proptest_config(ProptestConfig::with_cases(house::cases(if cfg!(debug_assertions) { 50 } else { 2_000 })))]
 
     /// Each run starts at most once, runs of a lane start in order, and no run is lost except those
     /// that end as lost, at whatever point the history is cut.

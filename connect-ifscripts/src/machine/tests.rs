@@ -31,7 +31,7 @@ fn run(number: u64, peer: &str, limit: Option<u32>) -> Run {
         environment: Vec::new(),
         limit,
         setup: None,
-        undoes: None,
+        undoes: Vec::new(),
     }
 }
 
@@ -422,7 +422,7 @@ fn undoing(number: u64, peer: &str, undoes: u64) -> Run {
     Run {
         kind: ScriptKind::Ifdown,
         setup: Some(SetupState::Undone {}),
-        undoes: Some(RunId(undoes)),
+        undoes: vec![RunId(undoes)],
         ..run(number, peer, None)
     }
 }
@@ -488,7 +488,7 @@ fn making(number: u64, peer: &str) -> Run {
         address: String::new(),
         algorithms: Vec::new(),
         record: Vec::new(),
-        run: Some(RunId(number)),
+        runs: vec![RunId(number)],
         never_started: false,
     };
     Run {
@@ -513,11 +513,11 @@ fn a_setup_knows_whether_the_run_that_makes_it_was_started() {
         panic!("{out:?}");
     };
     let made = |setup: &Setup| match &setup.state {
-        SetupState::Made(made) => (made.run.map(|run| run.0), made.never_started),
+        SetupState::Made(made) => (made.runs.first().map(|run| run.0), made.never_started),
         SetupState::Undone {} => panic!("{setup:?}"),
     };
     let all: Vec<_> = page.setups.iter().map(made).collect();
-    assert_eq!(all, [(None, false), (Some(98), true), (Some(99), false)]);
+    assert_eq!(all, [(None, false), (None, true), (Some(99), false)]);
     assert!(!page.more);
     let after = Some(page.setups[1].key.clone());
     let out = bench.core(ToScripts::Recall(after));

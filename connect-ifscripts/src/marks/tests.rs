@@ -78,7 +78,7 @@ impl Bench {
             environment: Vec::new(),
             limit: None,
             setup: None,
-            undoes: None,
+            undoes: Vec::new(),
         })));
         assert_eq!(find(&ledger, &self.mark).unwrap(), BTreeMap::new());
         ledger.apply(&Entry::Starting { run, origin });

@@ -47,7 +47,7 @@ fn made(run: u64, interface: &str) -> SetupState {
         address: String::new(),
         algorithms: Vec::new(),
         record: Vec::new(),
-        run: Some(RunId(run)),
+        runs: vec![RunId(run)],
         never_started: false,
     }))
 }
@@ -253,7 +253,7 @@ async fn setups_outlive_the_helper() -> Result<()> {
         panic!("{page:?}");
     };
     assert_eq!(found.interface, "tripe0");
-    assert_eq!((found.run, found.never_started), (None, false));
+    assert_eq!((&*found.runs, found.never_started), (&[][..], false));
     Ok(())
 }
 

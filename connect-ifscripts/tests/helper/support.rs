@@ -521,7 +521,7 @@ pub(crate) fn shell(run: u64, peer: &str, script: impl Into<String>) -> Run {
         environment: Vec::new(),
         limit: None,
         setup: None,
-        undoes: None,
+        undoes: Vec::new(),
     }
 }
 

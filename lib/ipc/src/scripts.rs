@@ -108,10 +108,10 @@ pub struct Run {
     /// change it, such as a run that repeats another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<SetupState>,
-    /// The run whose work this script undoes, if core does not know yet whether that run was
-    /// started. If it never was, this script is not run either.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undoes: Option<RunId>,
+    /// The runs whose work this script undoes, if core does not know yet whether one of them was
+    /// started. If none ever was, this script is not run either.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub undoes: Vec<RunId>,
 }
 
 impl Run {

@@ -61,12 +61,29 @@ pub struct Made {
     pub algorithms: Vec<(String, String)>,
     /// The keys and values of its record.
     pub record: Vec<(String, String)>,
-    /// The run that makes it; `None` if there is no script for that, or if it is known to have been
-    /// started.
-    pub run: Option<RunId>,
-    /// Whether that run ended without having been started, so that there is nothing to undo.
+    /// The runs that make it, in order, as long as it is not known that one of them was started.
+    /// Empty if there is no script for that, or if one is known to have been started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub runs: Vec<RunId>,
+    /// Whether all of them ended without having been started, so that there is nothing to undo.
     #[serde(default)]
     pub never_started: bool,
+}
+
+impl Made {
+    /// One of the runs that make it was started.
+    pub fn run_started(&mut self) {
+        self.runs.clear();
+        self.never_started = false;
+    }
+
+    /// A run ended without having been started. If it was the last that might have made this,
+    /// nothing was made.
+    pub fn run_never_started(&mut self, run: RunId) {
+        let before = self.runs.len();
+        self.runs.retain(|known| *known != run);
+        self.never_started |= before > 0 && self.runs.is_empty();
+    }
 }
 
 /// One setup.

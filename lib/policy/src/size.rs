@@ -63,7 +63,7 @@ fn run(record: &Record, kind: ScriptKind, script: Script) -> ToScripts {
         environment: script.environment,
         limit: None,
         setup: None,
-        undoes: None,
+        undoes: Vec::new(),
     }])
 }
 

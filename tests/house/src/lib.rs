@@ -6,6 +6,7 @@
 //! Each check gives findings. The test compares them with the list of those that are known, in
 //! `known.txt`: a finding that is not in the list fails, and so does one in the list that is gone.
 
+mod cases;
 mod imports;
 mod links;
 pub mod manual;
@@ -17,6 +18,7 @@ mod source;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub use crate::cases::cases;
 use crate::source::Source;
 
 /// What the checks found: a sentence that stays the same as long as the finding does, and details.

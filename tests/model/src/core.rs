@@ -34,7 +34,7 @@ const PINGER: ConnectionId = ConnectionId(1_000_001);
 const WATCHED: [(&str, &str); 3] = [("watch", "t"), ("retries", "1"), ("knock", "k")];
 
 /// What one core has written for the next.
-pub(crate) type Saved = (ServerRun, State);
+pub(crate) type Saved = (Option<ServerRun>, State);
 
 /// A process of core.
 #[derive(Clone, Debug)]

@@ -97,7 +97,7 @@ impl Machine {
             _ => None,
         };
         let (peer, kind) = (prepared.peer.clone(), prepared.kind);
-        let run = match prepared.run(self.scripts.next_run(), limit) {
+        let mut run = match prepared.run(self.scripts.next_run(), limit) {
             Ok(Some(run)) => run,
             Ok(None) => return,
             Err(why) => return self.not_started(peer, kind, why, asked_by),
@@ -117,24 +117,27 @@ impl Machine {
                 .get(undone)
                 .is_some_and(RunState::is_unsent)
         };
-        let unsent = run.undoes.filter(|undone| is_unsent(*undone));
+        let unsent: Vec<RunId> = run
+            .undoes
+            .extract_if(.., |undone| is_unsent(*undone))
+            .collect();
+        let is_spared = !unsent.is_empty() && run.undoes.is_empty();
         let id = self.scripts.number();
         if let Some(SetupState::Made(_)) = run.setup {
             self.setup_ordered(&peer, kind.pair(), id);
         }
-        if let Some(by) = asked_by
-            && let Some(waits_for) = self.scripts.waits_for(&peer, kind.lane(), self.now)
-        {
-            let waiting = Reply::Run(RunProgress::Waiting(waits_for));
-            self.answer(by.connection, by.request, waiting);
+        if let Some(by) = asked_by {
+            self.tell_waiting(by, &peer, kind);
         }
         let message = ToScripts::Run(vec![run.clone()]);
         let sent = self.scripts.helper.ready().is_some();
         let state = RunState::ordered(run, sent, asked_by, self.now);
         self.scripts.runs.insert(id, state);
-        if let Some(undone) = unsent {
-            // As the helper would do: what was never started is not undone.
+        // As the helper would do: what was never started is not undone.
+        for undone in unsent {
             self.script_ended(undone, Ended::Stopped);
+        }
+        if is_spared {
             return self.script_ended(id, Ended::Stopped);
         }
         if sent {
@@ -143,6 +146,14 @@ impl Machine {
         // Both messages are then read together.
         self.settle_runs();
         self.tell_scripts(message);
+    }
+
+    /// Tells an operator what the requested script waits for, if it waits.
+    fn tell_waiting(&mut self, by: OperatorRequest, peer: &str, kind: ScriptKind) {
+        if let Some(waits_for) = self.scripts.waits_for(peer, kind.lane(), self.now) {
+            let waiting = Reply::Run(RunProgress::Waiting(waits_for));
+            self.answer(by.connection, by.request, waiting);
+        }
     }
 
     /// A script cannot be ordered.

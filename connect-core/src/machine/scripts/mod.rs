@@ -138,16 +138,21 @@ impl Scripts {
     /// `ifup` that an operator has ordered, or a `connect` that was followed by another. Only runs
     /// with numbers in `of` count, those that were to make this setup: others belong to the setup
     /// of an earlier or a later peer of that name, which has an undoing of its own.
-    pub(super) fn has_other_maker(
+    pub(super) fn pending_makers(
         &self,
         peer: &str,
         pair: Pair,
         of: RangeInclusive<RunId>,
-        than: RunId,
-    ) -> bool {
+    ) -> impl Iterator<Item = RunId> {
         let [maker, _] = pair.scripts();
-        let mut runs = self.runs.pending_of(peer);
-        runs.any(|(id, run)| run.kind == maker && of.contains(&id) && id != than)
+        let runs = self.runs.pending_of(peer);
+        let runs = runs.filter(move |(id, run)| run.kind == maker && of.contains(id));
+        runs.map(|(id, _)| id)
+    }
+
+    /// The order of a run of which no helper can know.
+    pub(super) fn unsent_order(&mut self, run: RunId) -> Option<&mut Run> {
+        self.runs.unsent_order(run)
     }
 
     /// The server is lost. This goes through all runs.

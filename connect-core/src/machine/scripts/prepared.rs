@@ -24,8 +24,8 @@ pub(in crate::machine) struct Prepared {
     pub(in crate::machine) script: Result<Option<Script>, ValueError>,
     /// The new state of the peer's setup that the script belongs to; `None` if it does not change.
     pub(in crate::machine) setup: Option<SetupState>,
-    /// The run that it undoes, if that may not have been started.
-    pub(in crate::machine) undoes: Option<RunId>,
+    /// The runs that it undoes, if it is not known that one of them was started.
+    pub(in crate::machine) undoes: Vec<RunId>,
 }
 
 impl Prepared {
@@ -42,7 +42,7 @@ impl Prepared {
             record,
             script,
             setup: None,
-            undoes: None,
+            undoes: Vec::new(),
         }
     }
 

@@ -187,14 +187,12 @@ impl Machine {
             }
         }
         self.scripts.settling.keep(|run| there.contains(&run));
-        for run in stop {
-            self.tell_scripts(ToScripts::Stop(run));
-        }
-        self.tell_the_rest(&there);
+        self.tell_the_rest(&there, stop);
     }
 
-    /// Tells the helper the runs that it does not know, and lets it begin.
-    fn tell_the_rest(&mut self, there: &HashSet<RunId>) {
+    /// Tells the helper the runs that it does not know, and which of all runs are to `stop`, and
+    /// lets it begin.
+    fn tell_the_rest(&mut self, there: &HashSet<RunId>, mut stop: Vec<RunId>) {
         let (mut adopt, mut lost) = (Vec::new(), Vec::new());
         let mut again = BTreeMap::new();
         for (id, state) in self.scripts.runs.iter() {
@@ -230,10 +228,10 @@ impl Machine {
             }
             self.tell_scripts(message);
             // Sent all the same, since another run may undo it, and must not be started either.
-            if stopping {
-                self.tell_scripts(ToScripts::Stop(id));
-            }
+            stop.extend(stopping.then_some(id));
         }
+        // After what follows them: if core is killed in between, nothing is lost.
+        self.tell_stops(stop);
         // A new helper starts nothing before this, so nothing that is stopped already.
         self.tell_scripts(ToScripts::Ready {});
         for id in lost {

@@ -132,11 +132,6 @@ impl Server {
         self.listed_run
     }
 
-    /// The run that is joined.
-    pub(super) fn joined_run(&self) -> Option<ServerRun> {
-        self.listed_run.filter(|_| matches!(self.stage, Stage::Up))
-    }
-
     /// When a wait ends.
     pub(super) fn deadline(&self) -> Option<Monotonic> {
         let (claim, start) = match &self.stage {

@@ -46,7 +46,7 @@ impl Machine {
                     }
                     self.peers.set_address(id, &address);
                 }
-                self.peer_moved(&peer);
+                self.follow_move(&peer);
             }
             Note::NewIfname { peer, old, new } => {
                 let recovery = &mut self.scripts.recovery;
@@ -54,7 +54,7 @@ impl Machine {
                 if let Some(peer) = self.peers.named_mut(&peer) {
                     peer.ifname = Some(new.into());
                 }
-                self.peer_moved(&peer);
+                self.follow_move(&peer);
             }
             Note::KxDone { peer } => {
                 self.emit(Some(&peer), || EventKind::Keys {});

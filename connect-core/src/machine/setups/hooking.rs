@@ -102,13 +102,13 @@ impl Machine {
 
     /// Orders the `on-down` of a peer that the service has reported as connected.
     pub(super) fn undo_hooks(&mut self, name: &str, record: Record, remains: &Remains) {
-        let undoes = match remains.setups.get(Pair::Hooks) {
-            // The peer has replied while there was no hook. If it has got `on-down` since, this is
-            // run, since an `on-up` would have been due at that reply.
-            Progress::NoScript if !self.has_on_down(&record) => return,
-            Progress::Ordered { last, .. } => Some(last),
-            _ => None,
-        };
+        let progress = remains.setups.get(Pair::Hooks);
+        // The peer has replied while there was no hook. If it has got `on-down` since, this is
+        // run, since an `on-up` would have been due at that reply.
+        if progress == Progress::NoScript && !self.has_on_down(&record) {
+            return;
+        }
+        let undoes = self.unknown_makers(name, Pair::Hooks, progress);
         let occasion = remains.occasion.clone();
         let occasion = occasion.unwrap_or_else(|| self.unseen(remains));
         let algorithms = remains.algorithms.as_deref().unwrap_or_default();

@@ -98,6 +98,7 @@ impl Machine {
     pub(in crate::machine) fn connect_when_decided(&mut self, id: PeerId, name: &str) {
         if self.is_undecided(name) {
             self.scripts.recovery.awaited.insert(name.to_owned());
+            self.peers.note_change();
         } else {
             self.make_connection(id);
         }
@@ -145,15 +146,20 @@ impl Machine {
             (Pair::Interface, Some(in_use), Some(record)) => Some(after_ifup(in_use, record)),
             _ => peer.record_in_use().cloned(),
         };
-        let run = match peer.setups.get(pair) {
-            Progress::Made | Progress::NoScript => None,
-            _ => Some(self.scripts.next_run()),
+        let run = self.scripts.next_run();
+        let progress = match peer.setups.get(pair) {
+            known @ (Progress::Made | Progress::NoScript) => known,
+            _ => Progress::Ordered {
+                first: run,
+                last: run,
+            },
         };
-        Some(self.made_with(peer, record.as_ref(), run))
+        Some(self.made_with(peer, record.as_ref(), progress))
     }
 
-    /// The setup of a peer that was made with this record, or is to be made by this run.
-    fn made_with(&self, peer: &Peer, record: Option<&Record>, run: Option<RunId>) -> SetupState {
+    /// The setup of a peer that was made with this record, or is to be made, as far as `progress`
+    /// says.
+    fn made_with(&self, peer: &Peer, record: Option<&Record>, progress: Progress) -> SetupState {
         let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
         let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         SetupState::Made(Arc::new(Made {
@@ -162,14 +168,25 @@ impl Machine {
             address: text(&peer.address),
             algorithms: peer.algorithms.as_deref().unwrap_or_default().to_vec(),
             record: record.map_or_else(Vec::new, |record| record.iter().map(pair).collect()),
-            run,
-            never_started: false,
+            runs: match progress {
+                Progress::Ordered { last, .. } => vec![last],
+                _ => Vec::new(),
+            },
+            never_started: progress == Progress::NeverStarted,
         }))
+    }
+
+    /// The server has said that a peer has another interface or address. What the script helper
+    /// keeps of it and core does not know yet is followed when that is decided about.
+    pub(in crate::machine) fn follow_move(&mut self, name: &str) {
+        if !self.scripts.recovery.is_untold(name) {
+            self.peer_moved(name);
+        }
     }
 
     /// The server has renamed a peer's interface, or noted another address: what is kept of its
     /// setups follows, so that the next core does not take it for another peer.
-    pub(in crate::machine) fn peer_moved(&mut self, name: &str) {
+    pub(super) fn peer_moved(&mut self, name: &str) {
         let Some(id) = self.peers.find(name) else {
             return;
         };
@@ -179,17 +196,21 @@ impl Machine {
             };
             let record = peer.record.as_ref();
             let is_kept = record.is_some_and(|it| self.has_script(it, pair));
-            let run = match peer.setups.get(pair) {
-                Progress::Made => None,
-                Progress::Ordered { last, .. } => Some(last),
-                Progress::Found
-                | Progress::Due
-                | Progress::NoScript
-                | Progress::NeverStarted
-                | Progress::Idle => continue,
-            };
-            if is_kept {
-                let made = self.made_with(peer, peer.record_in_use(), run);
+            let progress = peer.setups.get(pair);
+            let is_told = matches!(
+                progress,
+                Progress::Made | Progress::Ordered { .. } | Progress::NeverStarted
+            );
+            if !is_kept || !is_told {
+                continue;
+            }
+            let made = self.made_with(peer, peer.record_in_use(), progress);
+            if let Progress::Ordered { last, .. } = progress
+                && let Some(order) = self.scripts.unsent_order(last)
+            {
+                // A note would tell the helper of a run that it may never get.
+                order.setup = Some(made);
+            } else {
                 self.note_setup(name, pair, made);
             }
         }
@@ -272,15 +293,7 @@ impl Machine {
         };
         self.order_setup(Prepared {
             setup: Some(SetupState::Undone {}),
-            undoes: match progress {
-                // If another one has not ended, that may have been started.
-                Progress::Ordered { first, last }
-                    if !self.scripts.has_other_maker(name, pair, first..=last, last) =>
-                {
-                    Some(last)
-                }
-                _ => None,
-            },
+            undoes: self.unknown_makers(name, pair, progress),
             ..prepared
         });
         self.tell_stops(commands);
@@ -289,6 +302,17 @@ impl Machine {
         undoing.or_insert_with(|| remains.clone());
         // If there was no script to order, nothing is left to do.
         self.scripts.settle_undoing(name);
+    }
+
+    /// The runs of which one may have made a setup, if it is not known that one has.
+    pub(super) fn unknown_makers(&self, name: &str, pair: Pair, progress: Progress) -> Vec<RunId> {
+        match progress {
+            Progress::Ordered { first, last } => {
+                let makers = self.scripts.pending_makers(name, pair, first..=last);
+                makers.collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// A run that makes a setup was ordered.
@@ -335,7 +359,9 @@ impl Machine {
         let is_settled = |known: &Progress| match *known {
             Progress::Ordered { first, last } if (first..=last).contains(&run) => {
                 progress == Progress::Made
-                    || !scripts.has_other_maker(name, pair, first..=last, run)
+                    || scripts
+                        .pending_makers(name, pair, first..=last)
+                        .all(|it| it == run)
             }
             _ => false,
         };

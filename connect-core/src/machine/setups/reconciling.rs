@@ -63,7 +63,7 @@ impl Machine {
     /// Whether nothing may be ordered for a peer yet. A server that is being joined may be about to
     /// list a peer for which it has just sent a notification. Without a database nobody knows which
     /// scripts a peer has.
-    pub(super) fn is_undecided(&self, name: &str) -> bool {
+    pub(in crate::machine) fn is_undecided(&self, name: &str) -> bool {
         self.server.link() != ServerLink::Up
             || !self.database.is_there()
             || self.scripts.recovery.is_pending(name)
@@ -85,6 +85,7 @@ impl Machine {
         let is_kept = Pair::ALL.into_iter().any(names) || hooks.undo;
         if !is_kept && self.scripts.recovery.is_known() && self.database.is_there() {
             self.note_no_script(id);
+            self.scripts.recovery.awaited.remove(&name);
             return;
         }
         let now = if another { Now::Another } else { Now::Same };
@@ -363,13 +364,17 @@ impl Machine {
 
 /// The progress of a setup that the script helper keeps.
 const fn progress(made: &Made) -> Progress {
-    match made.run {
+    match made.runs.as_slice() {
         _ if made.never_started => Progress::NeverStarted,
-        Some(run) => Progress::Ordered {
-            first: run,
-            last: run,
+        [run] => Progress::Ordered {
+            first: *run,
+            last: *run,
         },
-        None => Progress::Made,
+        [first, .., last] => Progress::Ordered {
+            first: *first,
+            last: *last,
+        },
+        [] => Progress::Made,
     }
 }
 

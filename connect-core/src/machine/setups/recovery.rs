@@ -84,7 +84,7 @@ pub(in crate::machine) struct Recovery {
     told: BTreeMap<SetupKey, (SetupState, Option<RunId>)>,
     causes: BTreeMap<String, Cause>,
     /// The peers whose `connect` command is to be run again, if they stay.
-    pub(super) awaited: HashSet<String>,
+    pub(in crate::machine) awaited: HashSet<String>,
     /// What is left of peers whose undoing was ordered.
     pub(super) undoing: BTreeMap<String, Remains>,
     /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
@@ -127,16 +127,14 @@ impl Recovery {
 
     /// Whether nothing may be ordered for this peer yet.
     pub(in crate::machine) fn is_pending(&self, name: &str) -> bool {
-        if !self.is_known() {
-            return true;
-        }
-        if self.causes.is_empty() && self.told.is_empty() {
-            return false;
-        }
-        self.causes.contains_key(name)
-            || Pair::ALL
-                .into_iter()
-                .any(|pair| self.told.contains_key(&key(name, pair)))
+        self.is_untold(name) || self.causes.contains_key(name)
+    }
+
+    /// Whether the script helper keeps, or may keep, something of this peer that was not decided
+    /// about.
+    pub(super) fn is_untold(&self, name: &str) -> bool {
+        let is_told = |pair| self.told.contains_key(&key(name, pair));
+        !self.known || (!self.told.is_empty() && Pair::ALL.into_iter().any(is_told))
     }
 
     /// For how many peers and setups nothing was decided yet.
@@ -307,12 +305,12 @@ impl Recovery {
     /// the setup before, and forgets the run now.
     pub(super) fn follow_told(&mut self, name: &str, pair: Pair, run: RunId, progress: Progress) {
         if let Some((SetupState::Made(made), _)) = self.told.get_mut(&key(name, pair))
-            && made.run == Some(run)
+            && made.runs.contains(&run)
         {
             let made = Arc::make_mut(made);
             match progress {
-                Progress::NeverStarted => made.never_started = true,
-                _ => made.run = None,
+                Progress::NeverStarted => made.run_never_started(run),
+                _ => made.run_started(),
             }
         }
     }
@@ -388,9 +386,12 @@ impl Recovery {
         cause.gone = Some(Gone::Here);
         // Any later peer of this name is another one.
         let before = std::mem::replace(&mut cause.now, Now::Another);
+        // What was due for an earlier peer of this name was never ordered, and remains as it is
+        // noted: what this one had belongs to another record.
+        let is_first = cause.remains.is_none();
         for pair in Pair::ALL {
             let known = cause.past.get_mut(pair);
-            if matches!(known, Past::Nothing | Past::Due) {
+            if *known == Past::Nothing || (*known == Past::Due && is_first) {
                 *known = *past.get(pair);
             }
         }

@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use connect_ipc::RunId;
 use connect_ipc::event::EventKind;
 use connect_ipc::pinger::PingResult;
 use connect_ipc::scripts::{Ended, FromScripts, Run, ToScripts};
@@ -309,7 +308,7 @@ fn what_was_never_started_is_not_undone() {
         let down = rig.ordered();
         let found: Vec<_> = down
             .iter()
-            .map(|it| (it.kind.name(), it.undoes == Some(run)))
+            .map(|it| (it.kind.name(), it.undoes == [run]))
             .collect();
         assert_eq!(found, expected, "{end:?}");
         rig.ping(REPLY);
@@ -452,7 +451,7 @@ fn what_was_never_started_is_forgotten_with_the_peer() {
         };
         let made = Made {
             never_started: true,
-            run: Some(RunId(7)),
+            runs: Vec::new(),
             ..(**made).clone()
         };
         SetupState::Made(made.into())

@@ -687,7 +687,7 @@ impl Town {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(house::cases(96)))]
     #[test]
     fn rows_and_events_leave_nothing_out_and_tell_nothing_twice(
         steps in proptest::collection::vec(step(), 1..200)

@@ -263,7 +263,7 @@ impl World {
         let (id, key) = (run.run, run.setup_key());
         if let Some(mut state) = run.setup {
             if let SetupState::Made(made) = &mut state {
-                Arc::make_mut(made).run = None;
+                Arc::make_mut(made).run_started();
             }
             let number = Some(id);
             let setup = Setup {

@@ -429,7 +429,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(house::cases(96)))]
     #[test]
     fn the_promises_hold_under_any_sequence(
         steps in proptest::collection::vec(step(), 1..150)

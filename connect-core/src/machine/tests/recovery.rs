@@ -94,7 +94,7 @@ fn what_is_stopped_before_it_started_is_not_undone_though_it_was_told_as_made() 
         if setup.key.pair == Pair::Connection
             && let SetupState::Made(made) = &mut setup.state
         {
-            Arc::make_mut(made).run = Some(run);
+            Arc::make_mut(made).runs = vec![run];
         }
     }
     let connect = UnderWay {
@@ -459,7 +459,7 @@ fn what_never_started_is_not_undone() {
     let up = rig.runs()[0].0;
     rig.hear("NOTE KILL p");
     let down = rig.ordered();
-    assert_eq!((down.len(), down[0].undoes), (1, Some(up)));
+    assert_eq!((down.len(), &*down[0].undoes), (1, &[up][..]));
     for (end, expected) in [
         (Ended::NotStarted("why".into()), vec![]),
         (Ended::Stopped, vec![]),
@@ -599,7 +599,7 @@ fn a_command_that_is_not_wanted_any_more_is_told_in_its_place_before_the_helper_
             _ => None,
         })
         .collect();
-    let expected = ["ifup", "connect", "stop", "disconnect", "ifdown", "ready"];
+    let expected = ["ifup", "connect", "disconnect", "ifdown", "stop", "ready"];
     assert_eq!(
         told, expected,
         "in order: a helper that has begun starts what it can"
@@ -620,7 +620,8 @@ fn a_script_that_an_operator_has_ordered_is_undone_with_the_peer_whatever_happen
     assert!(second.setup.is_some(), "the first one may never be started");
     rig.hear("NOTE KILL p");
     let down = rig.ordered().remove(0);
-    assert_eq!((down.kind, down.undoes), (ScriptKind::Ifdown, None));
+    assert_eq!(down.kind, ScriptKind::Ifdown);
+    assert_eq!(down.undoes, [first.run, second.run]);
 }
 
 /// A peer whose `ifup` could not be started, and that of an operator ends so; `None` if it still
@@ -651,8 +652,7 @@ fn after_an_operators_ifup(end: Option<Ended>) -> Vec<(ScriptKind, bool)> {
     }
     rig.hear("NOTE KILL p");
     let runs = rig.ordered().into_iter();
-    runs.map(|run| (run.kind, run.undoes == Some(second)))
-        .collect()
+    runs.map(|run| (run.kind, run.undoes == [second])).collect()
 }
 
 #[test]
@@ -677,7 +677,10 @@ fn what_may_never_start_is_not_undone_though_an_earlier_one_is_not_over() {
         let up = rig.ordered().remove(0);
         rig.hear("NOTE KILL p");
         let down = rig.ordered().remove(0);
-        assert_eq!((down.kind, down.undoes), (ScriptKind::Ifdown, Some(up.run)));
+        assert_eq!(
+            (down.kind, &*down.undoes),
+            (ScriptKind::Ifdown, &[up.run][..])
+        );
     }
 }
 

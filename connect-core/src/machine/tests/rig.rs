@@ -52,6 +52,8 @@ pub(super) struct Rig {
     pub(super) by_page: bool,
     /// Whether the pinger leaves it to the test to answer that it proceeds.
     pub(super) slow_pinger: bool,
+    /// Whether the test has a script helper that answers for itself.
+    pub(super) has_script_helper: bool,
     /// Which run of the server is connected to.
     pub(super) run: u64,
     /// The connection of the pinger, and that of the script helper; each new one has a new number.
@@ -118,6 +120,7 @@ impl Rig {
             kept_failures: Vec::new(),
             by_page: false,
             slow_pinger: false,
+            has_script_helper: false,
             run: 1,
             pinger: ConnectionId(0),
             scripts: ConnectionId(0),
@@ -258,6 +261,7 @@ impl Rig {
         });
         match recalled {
             Some(Some(_)) | None => {}
+            Some(None) if self.has_script_helper => {}
             Some(None) => {
                 let count = if self.by_page { 1 } else { self.kept.len() };
                 let page = SetupPage {
@@ -309,13 +313,18 @@ impl Rig {
 
     /// A script helper comes that has these runs.
     pub(super) fn scripts_come_with(&mut self, runs: Vec<UnderWay>) {
+        self.scripts_connect();
+        self.scripts_say(FromScripts::Resume(runs));
+    }
+
+    /// A script helper connects and has said nothing yet.
+    pub(super) fn scripts_connect(&mut self) {
         if self.scripts != ConnectionId(0) {
             self.scripts_go();
         }
         self.scripts = self.new_connection();
         let (connection, status) = (self.scripts, HelperStatus::default());
         self.feed(Input::ScriptsConnected { connection, status });
-        self.scripts_say(FromScripts::Resume(runs));
     }
 
     pub(super) fn scripts_go(&mut self) {
@@ -329,7 +338,7 @@ impl Rig {
 
     /// The same, with the database that it used.
     pub(super) fn inherit_all(&mut self, state: State, database: Option<DatabaseCopy>) {
-        let run = server_run(self.run);
+        let run = Some(server_run(self.run));
         self.feed(Input::Inherited(Box::new(Inherited {
             run,
             state,

@@ -406,7 +406,7 @@ impl<'a> World<'a> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(house::cases(96)))]
     #[test]
     fn a_pinger_that_dies_between_any_two_messages_loses_nothing(
         plot in plot(),

@@ -31,7 +31,7 @@ pub(super) fn made_with(records: &[Record]) -> (State, State, Vec<Setup>) {
     let mut kept = old.setups();
     for setup in &mut kept {
         if let SetupState::Made(made) = &mut setup.state {
-            Arc::make_mut(made).run = None;
+            Arc::make_mut(made).run_started();
         }
     }
     for run in kept.iter().filter_map(|it| it.number) {
@@ -287,7 +287,7 @@ fn mobile(with_database: bool) -> Vec<String> {
     let mut kept = old.setups();
     for setup in &mut kept {
         if let SetupState::Made(made) = &mut setup.state {
-            Arc::make_mut(made).run = None;
+            Arc::make_mut(made).run_started();
         }
     }
     assert_eq!(kept.len(), 1, "{kept:?}");
@@ -427,7 +427,7 @@ fn renamed(with_database: bool) -> Vec<String> {
     rig.inherit(state);
     rig.kept = vec![kept];
     if let SetupState::Made(made) = &mut rig.kept[0].state {
-        Arc::make_mut(made).run = None;
+        Arc::make_mut(made).run_started();
     }
     rig.scripts_come();
     rig.meet(&["p", "q"]);
@@ -879,7 +879,7 @@ fn hooks_outlast_a_time_without_a_database() {
     let mut kept = old.setups();
     for setup in &mut kept {
         if let SetupState::Made(made) = &mut setup.state {
-            Arc::make_mut(made).run = None;
+            Arc::make_mut(made).run_started();
         }
     }
     assert_eq!(kept.len(), 2, "{kept:?}");

@@ -316,7 +316,7 @@ fn which_scripts_have_failed_is_not_forgotten_for_a_peer_that_has_stayed() {
     let (_, back, mut kept) = stale();
     for setup in &mut kept {
         if let SetupState::Made(made) = &mut setup.state {
-            std::sync::Arc::make_mut(made).run = None;
+            std::sync::Arc::make_mut(made).run_started();
         }
     }
     let mut rig = heir(back, &kept);

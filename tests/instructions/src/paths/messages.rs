@@ -183,7 +183,7 @@ fn run() -> ToScripts {
         environment: (0..10).map(variable).collect(),
         limit: None,
         setup: None,
-        undoes: None,
+        undoes: Vec::new(),
     }])
 }
 

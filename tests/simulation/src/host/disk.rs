@@ -14,6 +14,9 @@ use crate::plan::{HostSite, Kept};
 /// How many states that were written before are kept, to be put back.
 const OLDER: usize = 8;
 
+/// A state, and the run of the server that it is about.
+type Saved = (Option<ServerRun>, State);
+
 /// The disk.
 #[derive(Debug)]
 pub(crate) struct Disk {
@@ -22,11 +25,11 @@ pub(crate) struct Disk {
     /// What the file has, or what is wrong with it.
     pub(crate) file: Result<Arc<Database>, String>,
     /// The states that were written, the latest last.
-    states: VecDeque<(ServerRun, State)>,
+    states: VecDeque<Saved>,
     /// The database that was written with them.
     database: Option<DatabaseCopy>,
     /// What is being written.
-    under_way: Option<((ServerRun, State), Option<DatabaseCopy>)>,
+    under_way: Option<(Saved, Option<DatabaseCopy>)>,
     /// What the next core finds.
     pub(crate) kept: Kept,
     /// Whether core's files are to be deleted.
@@ -82,7 +85,7 @@ impl Disk {
         };
         let (mut run, state) = self.states.get(index)?.clone();
         if kept == Kept::OfOtherServer {
-            run.inode += 1_000;
+            run.iter_mut().for_each(|run| run.inode += 1_000);
         }
         Some(Inherited {
             run,
@@ -92,7 +95,7 @@ impl Disk {
     }
 
     /// Core begins to write its state.
-    pub(crate) fn begin(&mut self, state: (ServerRun, State), database: Option<DatabaseCopy>) {
+    pub(crate) fn begin(&mut self, state: Saved, database: Option<DatabaseCopy>) {
         self.under_way = Some((state, database));
     }
 

@@ -271,7 +271,7 @@ mod tests {
             environment: environment.iter().map(own).collect(),
             limit: None,
             setup: None,
-            undoes: None,
+            undoes: Vec::new(),
         };
         sight.see(Seen::Ordered(&run))
     }

@@ -34,7 +34,8 @@ pub(super) struct Revived {
     held: Instant,
     /// Whether the next core finds another state than the last one.
     is_lost: bool,
-    /// Whether core cannot tell which run of the server it has joined, and so writes no state.
+    /// Whether core cannot tell which run of the server it has joined: nothing follows from the
+    /// state that it writes.
     is_uncertain: bool,
     /// Whether core has a database that is not that of the site.
     is_foreign: bool,

@@ -66,7 +66,7 @@ pub(super) fn run(number: u64, kind: ScriptKind, setup: Option<SetupState>) -> R
         environment: Vec::new(),
         limit: None,
         setup,
-        undoes: None,
+        undoes: Vec::new(),
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use connect_ipc::RunId;
 use connect_ipc::clock::Monotonic;
-use connect_ipc::scripts::{Child, ScriptKind};
+use connect_ipc::scripts::{Child, Run, ScriptKind};
 use connect_ipc::setup::{ByLane, Lane};
 
 use crate::machine::requester::OperatorRequest;
@@ -129,6 +129,12 @@ impl RunTable {
     pub(super) fn end(&mut self, id: RunId) -> Option<(&mut RunState, Option<OperatorRequest>)> {
         let asked_by = self.change(id, RunState::end)??;
         Some((self.runs.get_mut(&id)?, asked_by))
+    }
+
+    /// The order of a run of which no helper can know.
+    pub(super) fn unsent_order(&mut self, run: RunId) -> Option<&mut Run> {
+        let state = self.runs.get_mut(&run).filter(|state| state.is_unsent())?;
+        state.order.as_mut().map(|order| &mut order.run)
     }
 
     /// Marks the `connect` commands of a peer as to be ended, and returns those that were not

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Core's machine and the script helper's wired together, with a small server and one peer: in
+//! whatever order messages are read and processes die, no script is lost, doubled or out of order.
+//!
+//! The model of scripts searches every history of a few events; this one plays long ones, with the
+//! commands and faults that the model leaves out.
+
+use proptest::prelude::*;
+
+use super::script_world::{Hooks, Start, Step, World};
+
+fn step() -> impl Strategy<Value = Step> {
+    let some = 1usize..5;
+    let works = prop::bool::weighted(0.8);
+    prop_oneof![
+        20 => some.clone().prop_map(Step::ServerReads),
+        20 => some.clone().prop_map(Step::CoreHears),
+        16 => some.clone().prop_map(Step::HelperReads),
+        16 => some.clone().prop_map(Step::CoreReadsHelper),
+        10 => works.prop_map(Step::Turn),
+        6 => some.prop_map(Step::Exit),
+        2 => Just(Step::Flow),
+        2 => Just(Step::Wait),
+        6 => Just(Step::Add),
+        4 => Just(Step::Kill),
+        6 => Just(Step::Kick),
+        2 => Just(Step::OrderIfup),
+        4 => Just(Step::LoseServer),
+        4 => Just(Step::Connect),
+        2 => Just(Step::NewServer),
+        1 => Just(Step::BreakDatabase),
+        1 => Just(Step::RestoreDatabase),
+        2 => Just(Step::Save),
+        2 => Just(Step::CoreDies),
+        1 => Just(Step::Unlink),
+        1 => Just(Step::HelperDies),
+    ]
+}
+
+fn hooks() -> impl Strategy<Value = Hooks> {
+    prop_oneof![
+        Just(Hooks::Interface),
+        Just(Hooks::Connection),
+        Just(Hooks::Both)
+    ]
+}
+
+/// What was lost, doubled or out of order in the end, and every script that was to be started.
+fn play(hooks: Hooks, steps: impl IntoIterator<Item = Step>) -> (Vec<String>, Vec<Start>) {
+    let mut world = World::new(hooks);
+    for step in steps {
+        world.step(step);
+    }
+    world.come_to_rest();
+    (world.faults(), world.into_starts())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(house::cases(192)))]
+    #[test]
+    fn scripts_run_once_and_in_order_whatever_dies(
+        hooks in hooks(),
+        steps in prop::collection::vec(step(), 1..160)
+    ) {
+        let (faults, starts) = play(hooks, steps);
+        prop_assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+    }
+}
+
+#[test]
+fn the_next_helper_is_told_what_follows_a_command_before_it_is_told_to_end_it() {
+    let (faults, _) = play(
+        Hooks::Connection,
+        [
+            Step::Add,
+            Step::Flow,
+            Step::Kick,
+            Step::CoreHears(1),
+            Step::Kick,
+            Step::HelperDies,
+            Step::CoreHears(1),
+            Step::CoreReadsHelper(1),
+            // Of what core says to it, no more than this before core dies.
+            Step::HelperReads(3),
+            Step::BreakDatabase,
+            Step::CoreDies,
+        ],
+    );
+    assert!(faults.is_empty(), "{faults:?}");
+}
+
+#[test]
+fn a_command_is_not_ended_before_it_is_decided_what_follows_it() {
+    let (faults, _) = play(
+        Hooks::Connection,
+        [
+            Step::Add,
+            Step::Flow,
+            Step::Save,
+            Step::BreakDatabase,
+            Step::CoreDies,
+            Step::Connect,
+            Step::Kill,
+            // It asks for notifications, but not yet which peers there are.
+            Step::CoreReadsHelper(1),
+            Step::ServerReads(2),
+            Step::Add,
+            Step::CoreHears(3),
+            // Without a database it cannot order anything before it dies.
+            Step::HelperReads(3),
+            Step::CoreDies,
+        ],
+    );
+    assert!(faults.is_empty(), "{faults:?}");
+}

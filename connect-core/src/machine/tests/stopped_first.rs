@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A `connect` command is told to end only after what follows it was ordered: core may be killed in
+//! between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use connect_ipc::RunId;
+use connect_ipc::scripts::{Run, ScriptKind, ToScripts, UnderWay};
+use connect_ipc::setup::{Setup, SetupState};
+
+use super::helperless::{COMMANDS, KILL, comes, connected_by_command};
+use super::rig::{Rig, record};
+use super::undecided::started_at;
+use super::unfinished::{ADD, scripts};
+
+fn runs(rig: &Rig) -> Vec<Run> {
+    let runs = rig.to_scripts.iter().filter_map(|message| match message {
+        ToScripts::Run(runs) => runs.first().cloned(),
+        _ => None,
+    });
+    runs.collect()
+}
+
+/// A command that waits in the helper.
+fn waits(run: RunId) -> UnderWay {
+    UnderWay {
+        run,
+        peer: "p".to_owned(),
+        kind: ScriptKind::Connect,
+        child: None,
+        limit: None,
+    }
+}
+
+/// What the next core runs for `p`, which the server has, if core is killed now and `first` waits
+/// in the helper.
+fn next_core(
+    old: &Rig,
+    state: super::super::State,
+    mut kept: Vec<Setup>,
+    first: &Run,
+) -> Vec<String> {
+    assert_eq!(kept.len(), 1);
+    let arrived = &old.to_scripts;
+    let is_stopped = arrived.contains(&ToScripts::Stop(first.run));
+    let follows = arrived
+        .iter()
+        .any(|it| matches!(it, ToScripts::Run(runs) if runs[0].run > first.run));
+    assert!(!follows, "the test is about what comes before that");
+    for setup in &mut kept {
+        if let SetupState::Made(made) = &mut setup.state {
+            Arc::make_mut(made).never_started = is_stopped;
+        }
+    }
+    let mut next = started_at(old.now + Duration::from_secs(1));
+    next.database(&[record("p", COMMANDS)]);
+    next.inherit(state);
+    next.kept = kept;
+    next.scripts_come_with(if is_stopped {
+        Vec::new()
+    } else {
+        vec![waits(first.run)]
+    });
+    next.meet(&["p"]);
+    next.answer_all();
+    let mut commands = scripts(&mut next);
+    if !is_stopped {
+        commands.push("connect p".to_owned());
+    }
+    commands
+}
+
+/// The peer came again while core joined the server; nothing is decided about it yet.
+#[test]
+fn a_command_runs_on_while_nothing_is_decided_about_its_peer() {
+    for lines in [&["OK", "OK", ADD][..], &["OK", "OK", KILL, ADD]] {
+        let mut old = connected_by_command();
+        comes(&mut old);
+        let first = runs(&old).remove(0);
+        let (state, kept) = (old.saved(), old.setups());
+        old.lose_server();
+        old.connect_server();
+        for line in lines {
+            old.hear(line);
+        }
+        // The state is written later; core is killed before that. The server has the new `p`.
+        assert_eq!(
+            next_core(&old, state, kept, &first),
+            ["connect p"],
+            "{lines:?}"
+        );
+    }
+}
+
+/// The peer went while there was no helper, and the helper connects.
+#[test]
+fn a_helper_that_connects_again_gets_the_orders_first() {
+    let mut old = connected_by_command();
+    comes(&mut old);
+    let run = runs(&old).remove(0).run;
+    old.take_orders();
+    old.to_scripts.clear();
+    old.scripts_go();
+    old.hear(KILL);
+    old.scripts_come_with(vec![waits(run)]);
+    let follows = |it: &ToScripts| matches!(it, ToScripts::Run(runs) if runs[0].undoes == [run]);
+    let ends = |it: &ToScripts| *it == ToScripts::Stop(run);
+    let [follows, ends] = [
+        old.to_scripts.iter().position(follows),
+        old.to_scripts.iter().position(ends),
+    ];
+    assert!(follows.is_some() && follows < ends, "{:?}", old.to_scripts);
+}
