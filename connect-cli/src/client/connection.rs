@@ -90,8 +90,8 @@ pub(crate) enum ControlError {
     TurnedAway(String),
     #[error(
         "the service has not answered for {} s, and may still carry out the command, which may \
-         need longer (--timeout); if `connect-cli doctor' says the same, connect-core hangs or is \
-         stopped",
+         need longer (--timeout); if it never answers, its process hangs or is stopped: `connect-cli \
+         doctor' says what to do",
         .0.as_secs()
     )]
     Timeout(Duration),

@@ -149,7 +149,7 @@ impl Events {
             self.event(event, &mut common.out)?;
         }
         if events.is_empty() {
-            to_stderr("the service has kept no such event since it was started");
+            to_stderr("the service has kept no such event; it keeps the last 100 of all events");
         }
         for kind in self.kinds.iter().filter(|kind| NOT_KEPT.contains(kind)) {
             to_stderr(&format!(

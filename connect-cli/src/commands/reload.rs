@@ -300,7 +300,9 @@ fn end(told: &Told) -> Result<Exit, Error> {
         .count();
     if failed > 0 {
         let all = text::count(told.applied.len() as u64, "peer");
-        let what = format!("{failed} of {all} could not be brought in line with it");
+        let what = format!(
+            "{failed} of {all} could not be brought in line with it; `connect-cli info PEER' says why"
+        );
         let exit = Exit::Failure;
         return Err(Error::OtherOutcome {
             subject,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Knocks that the service refuses, as people read of them.
 
-use connect_ipc::control::ServiceStatus;
+use connect_ipc::control::{DatabaseOrigin, ServiceStatus};
+
 use connect_ipc::knock::{KnockRefusal, RefusedKnock};
 
 use super::text;
@@ -37,8 +38,14 @@ pub(crate) fn counted(service: &ServiceStatus) -> Option<String> {
 pub(crate) fn refused(service: &ServiceStatus) -> Option<(String, &'static str)> {
     let knock = service.refused_knock.as_ref()?;
     let (name, address) = (&knock.peer, text::address(&knock.address));
-    let (why, ago) = (why(knock), text::span(knock.seconds));
+    let is_missing = service.database.origin == DatabaseOrigin::None;
+    let ago = text::span(knock.seconds);
+    let why = match is_missing {
+        true => "no database is in use".to_owned(),
+        false => why(knock),
+    };
     let remedy = match knock.reason {
+        _ if is_missing => "make a database that can be used, see its fault",
         KnockRefusal::UnknownPeer => {
             "write a record of this name here, or correct the key knock in the other host's record"
         }

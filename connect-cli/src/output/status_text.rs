@@ -33,7 +33,10 @@ pub(crate) fn show(
     show_service(service, summary, out)?;
     out.line("")?;
     if peers.is_empty() {
-        return out.line("The server has no peers, and the database expects none.");
+        return out.line(match service.database.origin {
+            DatabaseOrigin::None => "The server has no peers, and no database is in use.",
+            _ => "The server has no peers, and the database expects none.",
+        });
     }
     out.table(&table(peers), wide)
 }
@@ -234,7 +237,8 @@ pub(crate) const fn meaning(state: PeerState) -> &'static str {
         }
         PeerState::Adding => "it is being added",
         PeerState::Gone => {
-            "it was removed because it did not answer, or lost in a restart of the server or service"
+            "it was removed because it did not answer, with its server, by the other host (with \
+             auto), or while the service did not run"
         }
         PeerState::Killed => {
             "it was removed by a command, by the other host, or because the server ended"

@@ -178,9 +178,14 @@ fn a_refused_knock_is_a_warning() -> Result {
     let knock = status.refused_knock.as_mut().ok_or("there is one")?;
     (knock.peer, knock.reason) = ("ops.mobile".into(), KnockRefusal::TagMismatch);
     knock.recorded_tag = Some("fleet".into());
-    let outcome = check("", status, &[])?;
+    let outcome = check("", status.clone(), &[])?;
     let tags = "12s ago: it has the key tag `mobile', the record here `fleet' | ";
     assert!(outcome.stdout.contains(tags), "{outcome}");
+    // Then no name is known, and the records are not to blame.
+    status.database.origin = DatabaseOrigin::None;
+    let outcome = check("", status, &[])?;
+    let none = "12s ago: no database is in use | ";
+    assert!(outcome.stdout.contains(none), "{outcome}");
     Ok(())
 }
 

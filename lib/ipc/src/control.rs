@@ -414,7 +414,8 @@ pub enum PeerState {
     Down,
     /// It is being added.
     Adding,
-    /// It was removed because it did not answer, or lost in a restart of the server or service.
+    /// It was removed because it did not answer, with its server, by the other host (with `auto`),
+    /// or while the service did not run.
     Gone,
     /// It was removed by a command, by the other host, or because the server ended.
     Killed,

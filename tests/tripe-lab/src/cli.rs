@@ -55,7 +55,7 @@ the network is not asked.";
 /// It speaks the protocol of tripe(8) on its admin socket and exchanges real datagrams with other
 /// lab servers, but protects nothing: it is for tests, demonstrations and trying things out.
 #[derive(Debug, Parser)]
-#[command(version, after_long_help = PLAYGROUND)]
+#[command(version, after_long_help = PLAYGROUND, max_term_width = 80)]
 struct Options {
     /// Go to this directory first.
     #[arg(short, long, value_name = "DIR", env = "TRIPEDIR")]

@@ -11,7 +11,7 @@ pub(super) fn report(summary: &Summary, section: &mut Section<'_>) {
     };
     let unsent = summary.unsent();
     let packets = if unsent.is_none() || summary.has_unanswered() {
-        "if it is down, check that its host runs and that UDP reaches it; "
+        "if it is down, run `connect-cli status' on its host, and check that UDP reaches it; "
     } else {
         ""
     };

@@ -35,6 +35,8 @@ impl Machine {
             Note::Greet { challenge, address } => self.greeted(&challenge, &address),
             Note::Knock { name, address } => self.knocked(&name, &address),
             Note::NewAddr { peer, address } => {
+                // Again and again, it shows that two hosts use one name.
+                tracing::info!(peer, %address, "the peer has moved");
                 self.emit(Some(&peer), || EventKind::Moved {
                     address: address.to_string(),
                 });
