@@ -261,7 +261,10 @@ fn check_layers(layers: &[Layer], files: &[&Source], graph: &Graph<'_>, findings
         let Some(module) = top(file) else { continue };
         let Some(height) = layer(module) else {
             let finding = format!("module without a layer: {file}");
-            findings.insert(finding, "add it to its layer in LAYERS, in tests/house/src/imports.rs".to_owned());
+            findings.insert(
+                finding,
+                "add it to its layer in LAYERS, in tests/house/src/imports.rs".to_owned(),
+            );
             continue;
         };
         for other in used {
@@ -270,7 +273,11 @@ fn check_layers(layers: &[Layer], files: &[&Source], graph: &Graph<'_>, findings
             });
             if !below {
                 let finding = format!("import against the layers: {file} of {other}");
-                findings.insert(finding, "a module uses only lower layers: see LAYERS in tests/house/src/imports.rs".to_owned());
+                findings.insert(
+                    finding,
+                    "a module uses only lower layers: see LAYERS in tests/house/src/imports.rs"
+                        .to_owned(),
+                );
             }
         }
     }

@@ -21,7 +21,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => some.prop_map(Step::Exit),
         2 => Just(Step::Flow),
         2 => Just(Step::Wait),
-        6 => Just(Step::Add),
+        6 => (0u8..2).prop_map(Step::Add),
         4 => Just(Step::Kill),
         6 => Just(Step::Kick),
         2 => Just(Step::OrderIfup),
@@ -32,6 +32,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::RestoreDatabase),
         2 => Just(Step::Save),
         2 => Just(Step::CoreDies),
+        3 => (0usize..5, 0usize..5).prop_map(|(lines, messages)| Step::CoreDiesAfter(lines, messages)),
+        1 => Just(Step::CoreEnds),
         1 => Just(Step::Unlink),
         1 => Just(Step::HelperDies),
     ]
@@ -72,7 +74,7 @@ fn the_next_helper_is_told_what_follows_a_command_before_it_is_told_to_end_it() 
     let (faults, _) = play(
         Hooks::Connection,
         [
-            Step::Add,
+            Step::Add(0),
             Step::Flow,
             Step::Kick,
             Step::CoreHears(1),
@@ -94,7 +96,7 @@ fn a_command_is_not_ended_before_it_is_decided_what_follows_it() {
     let (faults, _) = play(
         Hooks::Connection,
         [
-            Step::Add,
+            Step::Add(0),
             Step::Flow,
             Step::Save,
             Step::BreakDatabase,
@@ -104,7 +106,7 @@ fn a_command_is_not_ended_before_it_is_decided_what_follows_it() {
             // It asks for notifications, but not yet which peers there are.
             Step::CoreReadsHelper(1),
             Step::ServerReads(2),
-            Step::Add,
+            Step::Add(0),
             Step::CoreHears(3),
             // Without a database it cannot order anything before it dies.
             Step::HelperReads(3),

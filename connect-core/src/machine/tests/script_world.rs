@@ -63,7 +63,8 @@ pub(super) enum Step {
     /// All that is on its way arrives.
     Flow,
     Wait,
-    Add,
+    /// The peer is added, with the interface of this number.
+    Add(u8),
     Kill,
     Kick,
     /// An operator orders the peer's `ifup`.
@@ -78,6 +79,11 @@ pub(super) enum Step {
     /// Core writes its state file.
     Save,
     CoreDies,
+    /// Core dies in its next turn that sends something to the helper, after so many lines to the
+    /// server and so many messages to the helper.
+    CoreDiesAfter(usize, usize),
+    /// Core ends and saves its state.
+    CoreEnds,
     /// The connection of core and the helper breaks.
     Unlink,
     HelperDies,
@@ -106,6 +112,7 @@ pub(super) struct World {
     /// The state file, and the run of the server that it was written about.
     saved: Option<(u64, State)>,
     is_database_broken: bool,
+    dies_after: Option<(usize, usize)>,
     /// How often an operator has ordered `ifup`, or `kick` was sent.
     causes: usize,
     helper: Helper,
@@ -149,6 +156,7 @@ struct Server {
     watches: bool,
     has_claimed: bool,
     has_peer: bool,
+    interface: u8,
     /// How often the peer was added.
     adds: usize,
     jobs: usize,
@@ -170,10 +178,11 @@ impl Server {
         }
     }
 
-    fn add(&mut self) {
+    fn add(&mut self, interface: u8) {
         if !std::mem::replace(&mut self.has_peer, true) {
             self.adds += 1;
-            self.tell("NOTE ADD p tun0 INET 192.0.2.1 1");
+            self.interface = interface;
+            self.tell(&format!("NOTE ADD p tun{interface} INET 192.0.2.1 1"));
         }
     }
 
@@ -198,6 +207,7 @@ impl Server {
         };
         let words: Vec<&str> = line.split(' ').collect();
         let is_missing = words.last() == Some(&"p") && !self.has_peer;
+        let interface = format!("INFO tun{}", self.interface);
         let mut answers: Vec<&str> = Vec::new();
         match words.first().copied().unwrap_or_default() {
             "WATCH" => self.watches = true,
@@ -209,7 +219,7 @@ impl Server {
             "IFNAME" | "ADDR" | "ALGS" | "KILL" | "FORCEKX" if is_missing => {
                 return self.to_core.push_back("FAIL unknown-peer p".to_owned());
             }
-            "IFNAME" => answers.push("INFO tun0"),
+            "IFNAME" => answers.push(&interface),
             "ADDR" => answers.push("INFO INET 192.0.2.1 1"),
             "ALGS" => answers.push("INFO cipher=rijndael"),
             "KILL" => self.kill(),
@@ -245,6 +255,7 @@ impl World {
             rig,
             saved: None,
             is_database_broken: false,
+            dies_after: None,
             causes: 0,
             helper: Helper::new(PLACES),
             helpers: 1,
@@ -268,7 +279,7 @@ impl World {
             Step::Exit(which) => self.exit(which),
             Step::Flow => self.flow(),
             Step::Wait => self.wait(),
-            Step::Add => self.server.add(),
+            Step::Add(interface) => self.server.add(interface),
             Step::Kill => self.server.kill(),
             Step::Kick => {
                 self.causes += 1;
@@ -293,6 +304,11 @@ impl World {
             Step::RestoreDatabase => self.restore_database(),
             Step::Save => self.save(),
             Step::CoreDies => self.core_dies(),
+            Step::CoreDiesAfter(lines, messages) => self.dies_after = Some((lines, messages)),
+            Step::CoreEnds => {
+                self.save();
+                self.core_dies();
+            }
             Step::Unlink => self.unlink(),
             Step::HelperDies => self.helper_dies(),
         }
@@ -300,13 +316,29 @@ impl World {
 
     /// What core has said since is on its way.
     fn pass_on(&mut self) {
-        let lines = self.rig.sent();
+        let mut lines = self.rig.sent();
+        let mut messages = std::mem::take(&mut self.rig.to_scripts);
+        let can_die = !messages.is_empty() && self.state_left().is_some();
+        let dies = self.dies_after.take_if(|_| can_die);
+        if let Some((some_lines, some_messages)) = dies {
+            lines.truncate(some_lines);
+            messages.truncate(some_messages);
+        }
         if self.server.is_connected {
             self.server.from_core.extend(lines);
         }
-        let messages = std::mem::take(&mut self.rig.to_scripts);
         if self.link.is_up {
             self.link.to_helper.extend(messages);
+        }
+        if dies.is_some() {
+            // What it has sent arrives.
+            while !self.server.from_core.is_empty() {
+                self.server.read();
+            }
+            while !self.link.to_helper.is_empty() {
+                self.helper_reads();
+            }
+            self.core_dies();
         }
     }
 
@@ -353,13 +385,19 @@ impl World {
         }
     }
 
-    /// Core dies, and the next one reads the state file. Where it is of another run of the server
-    /// nothing follows from it, which is not what this world is about.
+    /// What the next core reads. Where it is of another run of the server nothing follows from it,
+    /// which is not what this world is about: then core does not die.
+    fn state_left(&self) -> Option<State> {
+        let (run, state) = self.saved.as_ref()?;
+        (*run == self.rig.run).then(|| state.clone())
+    }
+
+    /// Core dies, and the next one reads the state file.
     fn core_dies(&mut self) {
-        let saved = self.saved.clone();
-        let Some((run, state)) = saved.filter(|(run, _)| *run == self.rig.run) else {
+        let Some(state) = self.state_left() else {
             return;
         };
+        let run = self.rig.run;
         self.server.connect(false);
         self.link.set(false);
         let mut rig = started_at(self.rig.now + Duration::from_secs(1));
@@ -526,6 +564,7 @@ impl World {
 
     /// Nothing happens any more, and there is time for everything that is to follow.
     pub(super) fn come_to_rest(&mut self) {
+        self.dies_after = None;
         self.restore_database();
         for _ in 0..60 {
             self.connect();
