@@ -119,11 +119,14 @@ impl Scripts {
 
     /// The setups that are certain: an order that the helper does not have yet is lost if core
     /// ends, and the next core must give it again. If the helper has it after all, it says so.
-    pub(super) fn certain(&self, mut setups: PeerSetups) -> PeerSetups {
+    pub(super) fn certain(&self, name: &str, mut setups: PeerSetups) -> PeerSetups {
+        let is_untaken = |run| self.runs.get(run).is_some_and(|run| run.order.is_some());
         for pair in Pair::ALL {
-            if let Progress::Ordered { last, .. } = setups.get(pair)
-                && self.runs.get(last).is_some_and(|run| run.order.is_some())
-            {
+            let Progress::Ordered { first, last } = setups.get(pair) else {
+                continue;
+            };
+            let mut makers = self.pending_makers(name, pair, first..=last).peekable();
+            if makers.peek().is_some() && makers.all(is_untaken) {
                 let again = match pair {
                     Pair::Interface | Pair::Connection => Progress::Due,
                     Pair::Hooks => Progress::Idle,

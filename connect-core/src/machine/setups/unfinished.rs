@@ -45,7 +45,7 @@ impl Machine {
         let recovery = &self.scripts.recovery;
         let undecided = recovery.gone().map(|(name, remains, gone)| {
             // Orders that the helper may not have are given again.
-            let setups = self.scripts.certain(remains.setups);
+            let setups = self.scripts.certain(name, remains.setups);
             let gone_by = match gone {
                 Gone::Earlier { by } => by,
                 // Nothing was ordered for the peer since.
@@ -55,7 +55,7 @@ impl Machine {
         });
         let ordered = recovery.undoing.iter().filter_map(|(name, remains)| {
             // What is to be undone may not have been made: then neither order is given again.
-            let made = self.scripts.certain(remains.setups);
+            let made = self.scripts.certain(name, remains.setups);
             let mut setups = PeerSetups::all(Progress::Idle);
             for (pair, _) in self.scripts.undoes(name) {
                 setups.set(pair, made.get(pair));
@@ -127,7 +127,7 @@ impl Machine {
         if self.scripts.recovery.another_since(peer.name()).is_some() {
             return PeerSetups::of_presence(Progress::Due);
         }
-        self.scripts.certain(peer.setups)
+        self.scripts.certain(peer.name(), peer.setups)
     }
 
     /// The first run that is for this peer, if none is certain to have been ordered.
@@ -140,7 +140,7 @@ impl Machine {
             None if self.scripts.recovery.cause(peer.name()).is_some() => return None,
             None => {}
         }
-        let certain = self.scripts.certain(peer.setups);
+        let certain = self.scripts.certain(peer.name(), peer.setups);
         let is_due = |pair| certain.get(pair) == Progress::Due;
         let ordered = Pair::OF_PRESENCE.map(|pair| match peer.setups.get(pair) {
             Progress::Ordered { first, .. } => first,

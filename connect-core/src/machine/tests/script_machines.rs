@@ -115,3 +115,21 @@ fn a_command_is_not_ended_before_it_is_decided_what_follows_it() {
     );
     assert!(faults.is_empty(), "{faults:?}");
 }
+
+#[test]
+fn of_commands_that_no_helper_got_the_next_core_undoes_none() {
+    let (faults, starts) = play(
+        Hooks::Both,
+        [
+            Step::Add(0),
+            Step::Kick,
+            Step::CoreHears(2),
+            Step::Unlink,
+            Step::ServerReads(3),
+            Step::Kill,
+            Step::Flow,
+            Step::CoreEnds,
+        ],
+    );
+    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+}

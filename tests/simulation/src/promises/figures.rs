@@ -74,6 +74,13 @@ impl Rule for Figures {
         }
         match now.fact {
             Some(Fact::Sent(command)) if command.is_ping() => {
+                if let Some(ended) = self.peers.get_mut(command.word(0))
+                    && ended.since == Some(now.at)
+                {
+                    // Core may have sent it before it heard that the peer was added, so it may be
+                    // of an earlier one.
+                    ended.since = None;
+                }
                 if let Some(tag) = &command.tag {
                     self.flying.insert(tag.clone(), command.word(0).to_owned());
                 }

@@ -30,7 +30,9 @@ impl Missed {
     pub(super) fn see(&mut self, now: &Moment<'_>) {
         match now.seen {
             Seen::Fault(Fault::Kill { state, .. }) => match state {
-                Kept::Last => {}
+                // It replaces a kill that has not come about yet: the state is there after all, and
+                // may be one from before.
+                Kept::Last => self.is_other |= std::mem::take(&mut self.is_lost),
                 Kept::None => self.is_lost = true,
                 _ => self.is_other = true,
             },
