@@ -147,12 +147,17 @@ impl Machine {
             _ => peer.record_in_use().cloned(),
         };
         let run = self.scripts.next_run();
-        let progress = match peer.setups.get(pair) {
-            known @ (Progress::Made | Progress::NoScript) => known,
-            _ => Progress::Ordered {
+        let known = peer.setups.get(pair);
+        // Without an `on-up` the peer has been up all the same.
+        let is_made =
+            known == Progress::Made || (known == Progress::NoScript && pair == Pair::Hooks);
+        let progress = if is_made {
+            known
+        } else {
+            Progress::Ordered {
                 first: run,
                 last: run,
-            },
+            }
         };
         Some(self.made_with(peer, record.as_ref(), progress))
     }

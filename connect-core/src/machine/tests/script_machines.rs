@@ -25,11 +25,14 @@ fn step() -> impl Strategy<Value = Step> {
         4 => Just(Step::Kill),
         6 => Just(Step::Kick),
         2 => Just(Step::OrderIfup),
+        3 => Just(Step::Move),
+        2 => Just(Step::Rename),
+        2 => Just(Step::Strike),
         4 => Just(Step::LoseServer),
         4 => Just(Step::Connect),
         2 => Just(Step::NewServer),
         1 => Just(Step::BreakDatabase),
-        1 => Just(Step::RestoreDatabase),
+        3 => Just(Step::RestoreDatabase),
         2 => Just(Step::Save),
         2 => Just(Step::CoreDies),
         3 => (0usize..5, 0usize..5).prop_map(|(lines, messages)| Step::CoreDiesAfter(lines, messages)),
@@ -129,6 +132,26 @@ fn of_commands_that_no_helper_got_the_next_core_undoes_none() {
             Step::Kill,
             Step::Flow,
             Step::CoreEnds,
+        ],
+    );
+    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+}
+
+#[test]
+fn a_command_of_a_peer_that_had_none_is_not_taken_for_one_that_was_started() {
+    let (faults, starts) = play(
+        Hooks::Connection,
+        [
+            Step::Add(0),
+            Step::Strike,
+            Step::CoreHears(1),
+            Step::Kick,
+            Step::RestoreDatabase,
+            Step::CoreDiesAfter(0, 1),
+            Step::CoreHears(1),
+            Step::Connect,
+            Step::Flow,
+            Step::Kill,
         ],
     );
     assert!(faults.is_empty(), "{faults:?} in {starts:?}");

@@ -69,6 +69,12 @@ pub(super) enum Step {
     Kick,
     /// An operator orders the peer's `ifup`.
     OrderIfup,
+    /// The server notes another address of the peer, which may have any.
+    Move,
+    /// The server renames the peer's interface, and core hears of it at once, if it is connected.
+    Rename,
+    /// The peer's record is removed from the database.
+    Strike,
     LoseServer,
     /// The server and the helper are connected to if they are not.
     Connect,
@@ -113,6 +119,8 @@ pub(super) struct World {
     saved: Option<(u64, State)>,
     is_database_broken: bool,
     dies_after: Option<(usize, usize)>,
+    /// Whether the record was ever removed: what was added meanwhile has no scripts.
+    was_struck: bool,
     /// How often an operator has ordered `ifup`, or `kick` was sent.
     causes: usize,
     helper: Helper,
@@ -157,6 +165,7 @@ struct Server {
     has_claimed: bool,
     has_peer: bool,
     interface: u8,
+    port: u16,
     /// How often the peer was added.
     adds: usize,
     jobs: usize,
@@ -182,7 +191,18 @@ impl Server {
         if !std::mem::replace(&mut self.has_peer, true) {
             self.adds += 1;
             self.interface = interface;
-            self.tell(&format!("NOTE ADD p tun{interface} INET 192.0.2.1 1"));
+            self.tell(&format!("NOTE ADD p tun{interface} {}", self.address()));
+        }
+    }
+
+    fn address(&self) -> String {
+        format!("INET 192.0.2.1 {}", self.port)
+    }
+
+    fn move_peer(&mut self) {
+        self.port += 1;
+        if self.has_peer {
+            self.tell(&format!("NOTE NEWADDR p {}", self.address()));
         }
     }
 
@@ -208,6 +228,7 @@ impl Server {
         let words: Vec<&str> = line.split(' ').collect();
         let is_missing = words.last() == Some(&"p") && !self.has_peer;
         let interface = format!("INFO tun{}", self.interface);
+        let address = format!("INFO {}", self.address());
         let mut answers: Vec<&str> = Vec::new();
         match words.first().copied().unwrap_or_default() {
             "WATCH" => self.watches = true,
@@ -220,7 +241,7 @@ impl Server {
                 return self.to_core.push_back("FAIL unknown-peer p".to_owned());
             }
             "IFNAME" => answers.push(&interface),
-            "ADDR" => answers.push("INFO INET 192.0.2.1 1"),
+            "ADDR" => answers.push(&address),
             "ALGS" => answers.push("INFO cipher=rijndael"),
             "KILL" => self.kill(),
             _ => {}
@@ -236,6 +257,7 @@ impl World {
             ("peer", "INET 192.0.2.1 1"),
             ("watch", "t"),
             ("every", "1h"),
+            ("mobile", "t"),
         ];
         if hooks != Hooks::Connection {
             pairs.extend([("ifup", "up"), ("ifdown", "down")]);
@@ -256,6 +278,7 @@ impl World {
             saved: None,
             is_database_broken: false,
             dies_after: None,
+            was_struck: false,
             causes: 0,
             helper: Helper::new(PLACES),
             helpers: 1,
@@ -289,6 +312,13 @@ impl World {
                 self.causes += 1;
                 let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
                 self.rig.request(1, 1, Request::RunScript { peer, script });
+                self.pass_on();
+            }
+            Step::Move => self.server.move_peer(),
+            Step::Rename => self.rename(),
+            Step::Strike => {
+                self.was_struck = true;
+                self.rig.database(&self.records[1..]);
                 self.pass_on();
             }
             Step::LoseServer => self.lose_server(),
@@ -370,6 +400,20 @@ impl World {
         self.is_database_broken = false;
         self.rig.database(&self.records);
         self.pass_on();
+    }
+
+    /// A core that dies before the helper knows of it has the next one take the peer for another.
+    fn rename(&mut self) {
+        let is_heard = self.server.watches && self.server.to_core.is_empty();
+        if self.server.is_connected && self.server.has_peer && is_heard {
+            self.causes += 1;
+            let old = self.server.interface;
+            self.server.interface += 2;
+            let new = self.server.interface;
+            self.server
+                .tell(&format!("NOTE NEWIFNAME p tun{old} tun{new}"));
+            self.core_hears();
+        }
     }
 
     fn wait(&mut self) {
@@ -624,7 +668,7 @@ impl World {
         if !self.server.has_peer && is_made && !undo_failed {
             faults.push(format!("{} is lost", undo.name()));
         }
-        if self.server.has_peer && last.is_none_or(|start| start.kind != make) {
+        if self.server.has_peer && !self.was_struck && last.is_none_or(|start| start.kind != make) {
             faults.push(format!("{} is lost", make.name()));
         }
     }
