@@ -39,6 +39,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::CoreEnds),
         1 => Just(Step::Unlink),
         1 => Just(Step::HelperDies),
+        2 => (0usize..8).prop_map(Step::HelperDiesAfter),
     ]
 }
 

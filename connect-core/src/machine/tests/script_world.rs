@@ -26,6 +26,11 @@ const PLACES: ByLane<usize> = ByLane {
     connection: 2,
 };
 
+const CHILD: Child = Child {
+    pid: 7,
+    start_time: 0,
+};
+
 const ORIGIN: Origin = Origin { at: 7, session: 8 };
 
 /// The scripts in the peer's record.
@@ -93,6 +98,8 @@ pub(super) enum Step {
     /// The connection of core and the helper breaks.
     Unlink,
     HelperDies,
+    /// The helper dies after so many further things that it does.
+    HelperDiesAfter(usize),
 }
 
 /// A script that was started.
@@ -106,8 +113,9 @@ struct Process {
 /// A script that was to be started.
 #[derive(Debug)]
 pub(super) struct Start {
+    run: RunId,
     kind: ScriptKind,
-    /// Whether it could be started.
+    /// Whether it could be started, as far as anybody can tell.
     works: bool,
 }
 
@@ -125,6 +133,7 @@ pub(super) struct World {
     causes: usize,
     helper: Helper,
     helpers: usize,
+    helper_dies_after: Option<usize>,
     scripts: Scripts,
     link: HelperLink,
     server: Server,
@@ -137,6 +146,28 @@ struct Scripts {
     journal: Vec<Entry>,
     processes: BTreeMap<RunId, Process>,
     starts: Vec<Start>,
+}
+
+impl Scripts {
+    /// The children of the runs that were just being started when the helper died. Of others it is
+    /// not known whether they were started; they count as if they were.
+    fn find(&mut self, ledger: &Ledger) -> BTreeMap<RunId, Child> {
+        let mut found = BTreeMap::new();
+        for (run, _) in ledger.being_started() {
+            let process = self.processes.get(&run);
+            if process.is_some_and(|process| process.alive) {
+                found.insert(run, CHILD);
+            }
+            if let Some(start) = self.starts.iter_mut().find(|start| start.run == run) {
+                start.works = true;
+            } else if let Some(known) = ledger.run(run) {
+                let kind = known.under_way.kind;
+                let works = true;
+                self.starts.push(Start { run, kind, works });
+            }
+        }
+        found
+    }
 }
 
 /// The connection of core and the helper.
@@ -282,6 +313,7 @@ impl World {
             causes: 0,
             helper: Helper::new(PLACES),
             helpers: 1,
+            helper_dies_after: None,
             scripts: Scripts::default(),
             link: HelperLink::default(),
             server: Server::default(),
@@ -341,6 +373,10 @@ impl World {
             }
             Step::Unlink => self.unlink(),
             Step::HelperDies => self.helper_dies(),
+            Step::HelperDiesAfter(count) => self.helper_dies_after = Some(count),
+        }
+        if self.helper_dies_after == Some(0) {
+            self.helper_dies();
         }
     }
 
@@ -476,6 +512,7 @@ impl World {
 
     /// The helper dies, and the next one recovers what its journal has.
     fn helper_dies(&mut self) {
+        self.helper_dies_after = None;
         self.unlink();
         self.helpers += 1;
         self.scripts.outbox = Outbox::default();
@@ -483,8 +520,9 @@ impl World {
         for entry in &self.scripts.journal {
             ledger.apply(entry);
         }
+        let found = self.scripts.find(&ledger);
         let mut out = Vec::new();
-        self.helper = Helper::recovered(PLACES, ledger, &BTreeMap::new(), &mut out);
+        self.helper = Helper::recovered(PLACES, ledger, &found, &mut out);
         self.perform(out, true);
         self.join_helper();
         self.pass_on();
@@ -515,6 +553,9 @@ impl World {
     }
 
     fn give(&mut self, input: HelperInput, works: bool) {
+        if self.helper_dies_after == Some(0) {
+            return;
+        }
         let mut out = Vec::new();
         self.helper.handle(input, self.rig.now, &mut out);
         self.perform(out, works);
@@ -523,6 +564,11 @@ impl World {
     /// What the helper wants done, where a script that it starts can be started or cannot.
     fn perform(&mut self, outputs: Vec<HelperOutput>, works: bool) {
         for output in outputs {
+            match &mut self.helper_dies_after {
+                Some(0) => return,
+                Some(count) => *count -= 1,
+                None => {}
+            }
             match output {
                 HelperOutput::Journal(entry) => self.scripts.journal.push(entry),
                 HelperOutput::Accepted(under_way) => self.scripts.outbox.accept(under_way),
@@ -546,7 +592,7 @@ impl World {
 
     fn start(&mut self, run: &Run, works: bool) {
         let (kind, run) = (run.kind, run.run);
-        self.scripts.starts.push(Start { kind, works });
+        self.scripts.starts.push(Start { run, kind, works });
         if !works {
             let why = "there is no such program".to_owned();
             return self.give(HelperInput::NotStarted { run, why }, works);
@@ -561,11 +607,7 @@ impl World {
         };
         let earlier = self.scripts.processes.insert(run, process);
         assert!(earlier.is_none(), "{run:?} was started twice");
-        let child = Child {
-            pid: 7,
-            start_time: 0,
-        };
-        self.give(HelperInput::Started { run, child }, works);
+        self.give(HelperInput::Started { run, child: CHILD }, works);
     }
 
     fn exit(&mut self, which: usize) {
@@ -609,6 +651,7 @@ impl World {
     /// Nothing happens any more, and there is time for everything that is to follow.
     pub(super) fn come_to_rest(&mut self) {
         self.dies_after = None;
+        self.helper_dies_after = None;
         self.restore_database();
         for _ in 0..60 {
             self.connect();
