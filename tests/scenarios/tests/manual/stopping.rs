@@ -143,7 +143,7 @@ fn the_event_loop_alone_receives_signals_so_that_a_stop_comes_before_the_end_of_
         assert!(threads.iter().all(|(_, blocks)| *blocks), "{threads:?}");
     }
     let _gate = open_gate(&site)?;
-    Ok(())
+    made(&site.path("ended"))
 }
 
 #[test]
@@ -227,7 +227,8 @@ fn a_stopped_script_helper_delays_nothing_for_ever() -> Outcome {
     assert_eq!(service.wait()?.code(), Some(0));
     let log = service.log();
     assert!(log.contains("killed the script helper"), "{log}");
-    Ok(())
+    let _gate = open_gate(&site)?;
+    made(&site.path("ended"))
 }
 
 #[test]
