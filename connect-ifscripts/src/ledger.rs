@@ -340,14 +340,17 @@ impl Ledger {
         };
         unsettled.stage = Stage::Ended(end.clone());
         self.failures.ended(&unsettled.under_way, end);
-        if !unsettled.never_started() {
-            return;
-        }
-        let key = unsettled.setup_key();
+        let (never_started, key) = (unsettled.never_started(), unsettled.setup_key());
         if let Some(SetupState::Made(made)) = self.state(&key)
             && made.runs.contains(&run)
         {
-            Arc::make_mut(made).run_never_started(run);
+            let made = Arc::make_mut(made);
+            if never_started {
+                made.run_never_started(run);
+            } else {
+                // If it is lost, it may have been.
+                made.run_started();
+            }
         }
     }
 

@@ -75,10 +75,10 @@ pub(super) struct PeerState {
     pub(super) algorithms: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) adoption: Option<AdoptionState>,
-    /// Whether its `connect` command is to be run again as soon as it is decided what becomes of
-    /// the earlier ones.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(super) connect_again: bool,
+    /// Its `connect` command is to be run again as soon as it is decided what becomes of the
+    /// earlier ones, unless a run with this number or a later one was ordered for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) connect_again: Option<RunId>,
 }
 
 /// A peer that is gone, and what was made for it.

@@ -97,7 +97,7 @@ impl Machine {
                     Some(adoption) => Some(AdoptionState::of(adoption)),
                     None => waiting.get(&id).copied(),
                 },
-                connect_again: self.scripts.recovery.awaited.contains(peer.name()),
+                connect_again: self.connect_again(peer),
             })
             .collect();
         let unfinished = self.unfinished(&mut place);
@@ -208,9 +208,9 @@ impl Machine {
         if let Some(since) = saved.since {
             self.scripts.recovery.expected(&saved.name, since);
         }
-        if saved.connect_again {
+        if let Some(by) = saved.connect_again {
             let awaited = &mut self.scripts.recovery.awaited;
-            awaited.insert(saved.name.clone());
+            awaited.insert(saved.name.clone(), by);
         }
         let id = self.peers.insert(&saved.name, record, self.now);
         if let Some(peer) = self.peers.get_mut(id) {

@@ -461,7 +461,7 @@ impl World {
                 let lost = makers.iter().any(is_lost);
                 let spawned = makers.iter().any(|maker| self.spawned(*maker).is_some());
                 assert_eq!(made.never_started, !spawned && !lost, "{run:?}");
-                assert!(made.runs.is_empty() || lost, "{run:?}");
+                assert!(made.runs.is_empty(), "{run:?}");
             }
             other => panic!("{other:?}"),
         }

@@ -97,7 +97,8 @@ impl Machine {
     /// has: a command that is ordered before would be unknown to that decision.
     pub(in crate::machine) fn connect_when_decided(&mut self, id: PeerId, name: &str) {
         if self.is_undecided(name) {
-            self.scripts.recovery.awaited.insert(name.to_owned());
+            let by = self.scripts.next_run();
+            self.scripts.recovery.awaited.insert(name.to_owned(), by);
             self.peers.note_change();
         } else {
             self.make_connection(id);
@@ -148,9 +149,12 @@ impl Machine {
         };
         let run = self.scripts.next_run();
         let known = peer.setups.get(pair);
-        // Without an `on-up` the peer has been up all the same.
-        let is_made =
-            known == Progress::Made || (known == Progress::NoScript && pair == Pair::Hooks);
+        let is_made = match known {
+            Progress::Made | Progress::Found => true,
+            // Without an `on-up` the peer has been up all the same.
+            Progress::NoScript => pair == Pair::Hooks,
+            _ => false,
+        };
         let progress = if is_made {
             known
         } else {
@@ -324,7 +328,8 @@ impl Machine {
     pub(in crate::machine) fn setup_ordered(&mut self, name: &str, pair: Pair, run: RunId) {
         if let Some(peer) = self.peers.named_mut(name) {
             let progress = match peer.setups.get(pair) {
-                Progress::Made => Progress::Made,
+                // Others have made what was found.
+                Progress::Made | Progress::Found => Progress::Made,
                 Progress::Ordered { first, .. } => Progress::Ordered { first, last: run },
                 _ => Progress::Ordered {
                     first: run,

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use connect_ipc::PeerId;
 use connect_ipc::control::ServerLink;
 use connect_ipc::event::Removal;
 use connect_ipc::setup::{ByPair, Made, Pair, SetupState};
+use connect_ipc::{PeerId, RunId};
 use connect_policy::changes::of_present;
 use peerdb::Record;
 
@@ -160,6 +160,8 @@ impl Machine {
             self.scripts.failures.peer_removed(name);
         }
         self.note_only_undoing(name);
+        let connected = self.scripts.recovery.last_change(name, Pair::Connection);
+        let followed = self.scripts.recovery.followed.remove(name);
         let (cause, mut told) = self.scripts.recovery.decided(name);
         let (mut makes, mut has_moved) = (Vec::new(), false);
         // As for a peer that is removed: `disconnect` before `ifdown`.
@@ -172,7 +174,7 @@ impl Machine {
                 _ => None,
             };
             if now == Now::Same && !decision.make {
-                has_moved |= self.has_moved(id, made.as_deref());
+                has_moved |= followed || self.has_moved(id, made.as_deref());
                 self.keep(id, pair, made.as_deref());
             }
             if decision.undo {
@@ -196,17 +198,18 @@ impl Machine {
             self.peer_moved(name);
         }
         if let Some(id) = id {
-            self.make_decided(id, name, &makes);
+            self.make_decided(id, name, &makes, connected);
         }
     }
 
-    /// Makes what was decided for a peer, and its connection if that was to be made again.
-    fn make_decided(&mut self, id: PeerId, name: &str, makes: &[Pair]) {
+    /// Makes what was decided for a peer, and its connection if that was to be made again and the
+    /// last run that is known of it, `connected`, does not do that.
+    fn make_decided(&mut self, id: PeerId, name: &str, makes: &[Pair], connected: Option<RunId>) {
         if !makes.is_empty() {
             self.make(id, makes);
         }
-        let is_awaited = self.scripts.recovery.awaited.remove(name);
-        if is_awaited && !makes.contains(&Pair::Connection) {
+        let awaited = self.scripts.recovery.awaited.remove(name);
+        if awaited.is_some_and(|by| connected < Some(by)) && !makes.contains(&Pair::Connection) {
             self.make_connection(id);
         }
     }

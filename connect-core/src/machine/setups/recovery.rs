@@ -83,8 +83,11 @@ pub(in crate::machine) struct Recovery {
     /// What the script helper has sent, until there is a decision about it.
     told: BTreeMap<SetupKey, (SetupState, Option<RunId>)>,
     causes: BTreeMap<String, Cause>,
-    /// The peers whose `connect` command is to be run again, if they stay.
-    pub(in crate::machine) awaited: HashSet<String>,
+    /// The peers whose `connect` command is to be run again, if they stay, and if no run with this
+    /// number or a later one does that.
+    pub(in crate::machine) awaited: BTreeMap<String, RunId>,
+    /// The peers that have moved and of which the script helper must be told that.
+    pub(super) followed: HashSet<String>,
     /// What is left of peers whose undoing was ordered.
     pub(super) undoing: BTreeMap<String, Remains>,
     /// The peers whose `ifup` or `ifdown` had not ended when the script helper connected: it may
@@ -220,6 +223,7 @@ impl Recovery {
         self.sweeping = next.is_some();
         if next.is_none() && self.told.is_empty() && self.causes.is_empty() {
             self.active = HashSet::new();
+            self.followed = HashSet::new();
         }
         self.sweep.clone_from(&next);
         next
@@ -238,8 +242,16 @@ impl Recovery {
         self.causes.get(name)?.another_since()
     }
 
+    /// The number of the last change of a setup that the script helper has told.
+    pub(super) fn last_change(&self, name: &str, pair: Pair) -> Option<RunId> {
+        self.told.get(&key(name, pair))?.1
+    }
+
     /// A peer that stays has another interface or address now.
     pub(in crate::machine) fn moved(&mut self, name: &str, part: Part, old: &str, new: &str) {
+        if self.is_untold(name) {
+            self.followed.insert(name.to_owned());
+        }
         for pair in Pair::ALL {
             if let Some((SetupState::Made(made), _)) = self.told.get_mut(&key(name, pair)) {
                 part.follow(made, old, new);

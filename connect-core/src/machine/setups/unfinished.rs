@@ -4,6 +4,7 @@
 //! them, as of a peer that was there before the service, nobody else knows.
 
 use connect_ipc::RunId;
+use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::{Pair, SetupState};
 use peerdb::Record;
 
@@ -128,6 +129,20 @@ impl Machine {
             return PeerSetups::of_presence(Progress::Due);
         }
         self.scripts.certain(peer.name(), peer.setups)
+    }
+
+    /// If the `connect` command of a peer is to be run again, and the helper may not know that: the
+    /// number from which on a run does that.
+    pub(in crate::machine) fn connect_again(&self, peer: &Peer) -> Option<RunId> {
+        let name = peer.name();
+        if self.scripts.recovery.awaited.contains_key(name) {
+            return Some(self.scripts.next_run());
+        }
+        let orders = self.scripts.untaken_of(name).rev();
+        let mut orders = orders.filter(|run| run.kind.pair() == Pair::Connection);
+        let last = orders.next()?;
+        let is_made_again = self.saved_setups(peer).get(Pair::Connection) != Progress::Due;
+        (last.kind == ScriptKind::Connect && is_made_again).then_some(last.run)
     }
 
     /// The first run that is for this peer, if none is certain to have been ordered.

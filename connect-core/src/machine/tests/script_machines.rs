@@ -157,3 +157,92 @@ fn a_command_of_a_peer_that_had_none_is_not_taken_for_one_that_was_started() {
     );
     assert!(faults.is_empty(), "{faults:?} in {starts:?}");
 }
+
+/// The scripts of a peer that was added, has its scripts made, and settled.
+const SETTLED: [Step; 8] = [
+    Step::Add(0),
+    Step::Flow,
+    Step::Turn(true),
+    Step::Flow,
+    Step::Exit(0),
+    Step::Flow,
+    Step::Wait,
+    Step::Flow,
+];
+
+#[test]
+fn a_script_that_may_have_run_counts_also_for_the_next_core() {
+    for (hooks, order) in [
+        (Hooks::Connection, Step::Kick),
+        (Hooks::Interface, Step::OrderIfup),
+    ] {
+        let lost = [
+            Step::Add(0),
+            Step::Flow,
+            Step::HelperDiesAfter(1),
+            Step::Turn(true),
+            Step::Flow,
+            Step::Wait,
+            Step::Flow,
+            Step::CoreEnds,
+            Step::Connect,
+            Step::Flow,
+        ];
+        // The next one cannot be started.
+        let next = [order, Step::Flow, Step::Turn(false), Step::Flow, Step::Kill];
+        let (faults, starts) = play(hooks, lost.into_iter().chain(next));
+        assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+    }
+}
+
+#[test]
+fn a_kick_is_run_once_though_the_saved_state_still_wants_it() {
+    let undecided = [Step::Save, Step::CoreDies, Step::Connect]
+        .into_iter()
+        .chain([Step::ServerReads(2), Step::CoreHears(4)].repeat(4))
+        .chain([Step::Kick, Step::CoreHears(1), Step::Save]);
+    let run = [Step::Flow, Step::Turn(true), Step::Flow, Step::CoreDies];
+    let steps = SETTLED.into_iter().chain(undecided).chain(run);
+    let (faults, starts) = play(Hooks::Connection, steps);
+    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+}
+
+#[test]
+fn the_next_core_runs_a_kick_that_no_helper_got() {
+    let kicked = [Step::Unlink, Step::Kick, Step::Flow, Step::CoreEnds];
+    let (faults, starts) = play(Hooks::Connection, SETTLED.into_iter().chain(kicked));
+    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+    assert_eq!(starts.len(), 2, "{starts:?}");
+}
+
+#[test]
+fn the_helper_is_told_of_a_move_whenever_it_comes() {
+    for exchanges in 2..16 {
+        let undecided = [Step::Save, Step::CoreDies, Step::Connect]
+            .into_iter()
+            .chain([Step::ServerReads(1), Step::CoreHears(1)].repeat(exchanges))
+            .chain([Step::Rename, Step::Flow, Step::Wait, Step::Flow])
+            .chain([Step::CoreEnds]);
+        let steps = SETTLED.into_iter().chain(undecided);
+        let (faults, starts) = play(Hooks::Interface, steps);
+        assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+        assert_eq!(starts.len(), 1, "{exchanges}: {starts:?}");
+    }
+}
+
+#[test]
+fn what_was_there_before_the_service_is_undone_also_after_a_kick_that_could_not_be_started() {
+    let mut world = World::with_peer(Hooks::Connection);
+    for step in [
+        Step::Kick,
+        Step::Flow,
+        Step::Turn(false),
+        Step::Flow,
+        Step::Kill,
+    ] {
+        world.step(step);
+    }
+    world.come_to_rest();
+    let starts = world.into_starts();
+    assert_eq!(starts.len(), 2, "{starts:?}");
+}

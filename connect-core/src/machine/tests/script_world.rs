@@ -284,6 +284,15 @@ impl Server {
 
 impl World {
     pub(super) fn new(hooks: Hooks) -> Self {
+        Self::begun(hooks, false)
+    }
+
+    /// A world in which the server has the peer before the service comes.
+    pub(super) fn with_peer(hooks: Hooks) -> Self {
+        Self::begun(hooks, true)
+    }
+
+    fn begun(hooks: Hooks, has_peer: bool) -> Self {
         let mut pairs = vec![
             ("peer", "INET 192.0.2.1 1"),
             ("watch", "t"),
@@ -318,6 +327,7 @@ impl World {
             link: HelperLink::default(),
             server: Server::default(),
         };
+        world.server.has_peer = has_peer;
         world.connect();
         world.flow();
         world.save();
