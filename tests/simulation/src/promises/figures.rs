@@ -8,6 +8,7 @@
 //! the same interface and the same address, counts as one that has stayed".
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use connect_core::machine::Machine;
 use connect_ipc::clock::Monotonic;
@@ -24,6 +25,9 @@ use crate::seen::Seen;
 
 /// How much two times in milliseconds may differ: half of the last digit that the server writes.
 const NEAR: f64 = 0.05;
+
+/// How long a line of core may have been on its way when the server's notification reached core.
+const CROSSING: Duration = Duration::from_millis(100);
 
 /// The pings of a peer that have ended.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,7 +79,7 @@ impl Rule for Figures {
         match now.fact {
             Some(Fact::Sent(command)) if command.is_ping() => {
                 if let Some(ended) = self.peers.get_mut(command.word(0))
-                    && ended.since == Some(now.at)
+                    && ended.since.is_some_and(|since| now.at <= since + CROSSING)
                 {
                     // Core may have sent it before it heard that the peer was added, so it may be
                     // of an earlier one.
@@ -235,6 +239,8 @@ mod tests {
         for line in &LINES[..ended] {
             sight.lines(&[&format!("< {line}")]);
             if line.starts_with("NOTE") {
+                // Not before the peer was added.
+                sight.later(1);
                 sight.lines(&["> PING -background c0.0 -timeout 10 p"]);
             }
         }
