@@ -2,7 +2,6 @@
 //! Knocks that the service refuses, as people read of them.
 
 use connect_ipc::control::{DatabaseOrigin, ServiceStatus};
-
 use connect_ipc::knock::{KnockRefusal, RefusedKnock};
 
 use super::text;

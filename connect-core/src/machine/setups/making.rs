@@ -188,7 +188,7 @@ impl Machine {
     /// The server has said that a peer has another interface or address. What the script helper
     /// keeps of it and core does not know yet is followed when that is decided about.
     pub(in crate::machine) fn follow_move(&mut self, name: &str) {
-        if !self.scripts.recovery.is_untold(name) {
+        if !self.scripts.recovery.may_keep(name) {
             self.peer_moved(name);
         }
     }

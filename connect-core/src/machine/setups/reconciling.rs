@@ -366,18 +366,11 @@ impl Machine {
 }
 
 /// The progress of a setup that the script helper keeps.
-const fn progress(made: &Made) -> Progress {
-    match made.runs.as_slice() {
+fn progress(made: &Made) -> Progress {
+    match (made.runs.first(), made.runs.last()) {
         _ if made.never_started => Progress::NeverStarted,
-        [run] => Progress::Ordered {
-            first: *run,
-            last: *run,
-        },
-        [first, .., last] => Progress::Ordered {
-            first: *first,
-            last: *last,
-        },
-        [] => Progress::Made,
+        (Some(&first), Some(&last)) => Progress::Ordered { first, last },
+        _ => Progress::Made,
     }
 }
 

@@ -130,12 +130,12 @@ impl Recovery {
 
     /// Whether nothing may be ordered for this peer yet.
     pub(in crate::machine) fn is_pending(&self, name: &str) -> bool {
-        self.is_untold(name) || self.causes.contains_key(name)
+        self.may_keep(name) || self.causes.contains_key(name)
     }
 
     /// Whether the script helper keeps, or may keep, something of this peer that was not decided
     /// about.
-    pub(super) fn is_untold(&self, name: &str) -> bool {
+    pub(super) fn may_keep(&self, name: &str) -> bool {
         let is_told = |pair| self.told.contains_key(&key(name, pair));
         !self.known || (!self.told.is_empty() && Pair::ALL.into_iter().any(is_told))
     }
@@ -249,7 +249,7 @@ impl Recovery {
 
     /// A peer that stays has another interface or address now.
     pub(in crate::machine) fn moved(&mut self, name: &str, part: Part, old: &str, new: &str) {
-        if self.is_untold(name) {
+        if self.may_keep(name) {
             self.followed.insert(name.to_owned());
         }
         for pair in Pair::ALL {

@@ -135,8 +135,8 @@ impl Machine {
     /// number from which on a run does that.
     pub(in crate::machine) fn connect_again(&self, peer: &Peer) -> Option<RunId> {
         let name = peer.name();
-        if self.scripts.recovery.awaited.contains_key(name) {
-            return Some(self.scripts.next_run());
+        if let Some(by) = self.scripts.recovery.awaited.get(name) {
+            return Some(*by);
         }
         let orders = self.scripts.untaken_of(name).rev();
         let mut orders = orders.filter(|run| run.kind.pair() == Pair::Connection);

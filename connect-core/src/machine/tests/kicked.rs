@@ -25,7 +25,7 @@ fn ended(rig: &mut Rig, run: RunId, end: Ended) {
     rig.scripts_say(FromScripts::Ended { run, end });
 }
 
-fn under_way(run: &Run) -> UnderWay {
+pub(super) fn under_way(run: &Run) -> UnderWay {
     UnderWay {
         run: run.run,
         peer: "p".to_owned(),

@@ -5,11 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_ipc::RunId;
-use connect_ipc::scripts::{Run, ScriptKind, ToScripts, UnderWay};
+use connect_ipc::scripts::{Run, ToScripts};
 use connect_ipc::setup::{Setup, SetupState};
 
 use super::helperless::{COMMANDS, KILL, comes, connected_by_command};
+use super::kicked::under_way;
 use super::rig::{Rig, record};
 use super::undecided::started_at;
 use super::unfinished::{ADD, scripts};
@@ -20,17 +20,6 @@ fn runs(rig: &Rig) -> Vec<Run> {
         _ => None,
     });
     runs.collect()
-}
-
-/// A command that waits in the helper.
-fn waits(run: RunId) -> UnderWay {
-    UnderWay {
-        run,
-        peer: "p".to_owned(),
-        kind: ScriptKind::Connect,
-        child: None,
-        limit: None,
-    }
 }
 
 /// What the next core runs for `p`, which the server has, if core is killed now and `first` waits
@@ -60,7 +49,7 @@ fn next_core(
     next.scripts_come_with(if is_stopped {
         Vec::new()
     } else {
-        vec![waits(first.run)]
+        vec![under_way(first)]
     });
     next.meet(&["p"]);
     next.answer_all();
@@ -98,12 +87,13 @@ fn a_command_runs_on_while_nothing_is_decided_about_its_peer() {
 fn a_helper_that_connects_again_gets_the_orders_first() {
     let mut old = connected_by_command();
     comes(&mut old);
-    let run = runs(&old).remove(0).run;
+    let first = runs(&old).remove(0);
+    let run = first.run;
     old.take_orders();
     old.to_scripts.clear();
     old.scripts_go();
     old.hear(KILL);
-    old.scripts_come_with(vec![waits(run)]);
+    old.scripts_come_with(vec![under_way(&first)]);
     let follows = |it: &ToScripts| matches!(it, ToScripts::Run(runs) if runs[0].undoes == [run]);
     let ends = |it: &ToScripts| *it == ToScripts::Stop(run);
     let [follows, ends] = [
