@@ -21,6 +21,9 @@ use crate::retry::Retry;
 /// than 50,000 pings at once need.
 const MAX_UNWRITTEN: usize = 16 * 1024 * 1024;
 
+/// How often a connection is made if the server's socket is replaced meanwhile.
+const CERTAIN_TRIES: u32 = 8;
+
 /// What happened to the connection.
 #[derive(Debug)]
 pub(crate) enum LinkEvent {
@@ -70,12 +73,10 @@ impl AdminLink {
     /// # Errors
     /// What the system says.
     pub(crate) async fn connect(&mut self) -> io::Result<()> {
-        let before = crate::server_run::at(&self.path);
-        self.stream = Some(open(&self.path).await?);
+        let (stream, run) = open(&self.path, || crate::server_run::at(&self.path)).await?;
+        self.stream = Some(stream);
         self.retry.connected(clock::now());
-        // If the file was replaced meanwhile, it is not known to which server this connection
-        // leads.
-        self.run = before.filter(|_| crate::server_run::at(&self.path) == before);
+        self.run = run;
         Ok(())
     }
 
@@ -163,8 +164,27 @@ impl AdminLink {
     }
 }
 
-async fn open(path: &Path) -> io::Result<Socket> {
-    Socket::new(UnixStream::connect(path).await?.into_std()?)
+/// Connects to the server at `path`, and says to which one: `run` tells which is there.
+///
+/// If the file was replaced meanwhile, it is not known to which server a connection leads, and what
+/// is made for its peers could not be told from what belongs to another server. So it is made again,
+/// and only a file that is replaced each time leaves that open.
+async fn open(
+    path: &Path,
+    mut run: impl FnMut() -> Option<ServerRun>,
+) -> io::Result<(Socket, Option<ServerRun>)> {
+    let mut before = run();
+    let mut tries = 0;
+    loop {
+        let stream = UnixStream::connect(path).await?;
+        let after = run();
+        tries += 1;
+        let certain = before.filter(|_| before == after);
+        if certain.is_some() || tries == CERTAIN_TRIES {
+            return Ok((Socket::new(stream.into_std()?)?, certain));
+        }
+        before = after;
+    }
 }
 
 /// The error for a server that cannot be reached.
@@ -177,4 +197,48 @@ pub(crate) fn server_unreachable(socket: &Path, reason: Option<&str>) -> Fatal {
         reason.unwrap_or("it did not answer in time")
     );
     Fatal::new(Exit::Unavailable, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::UnixListener;
+
+    /// A run of the server, as the file with this inode shows it.
+    fn run(inode: u64) -> Option<ServerRun> {
+        Some(ServerRun {
+            device: 1,
+            inode,
+            made: (0, 0),
+        })
+    }
+
+    /// To which run a connection leads, and how often it was made, if these are seen one after the
+    /// other.
+    async fn opened(mut seen: impl Iterator<Item = Option<ServerRun>>) -> (Option<ServerRun>, u32) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tripesock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let mut looks = 0;
+        let look = || {
+            looks += 1;
+            seen.next().unwrap()
+        };
+        let (_stream, run) = open(&path, look).await.unwrap();
+        (run, looks - 1)
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_made_again_until_it_is_known_where_it_leads() {
+        let steady = std::iter::repeat(run(1));
+        assert_eq!(opened(steady).await, (run(1), 1));
+        let replaced = [run(1), run(2), None, run(3)].into_iter();
+        let replaced = replaced.chain(std::iter::repeat(run(3)));
+        assert_eq!(opened(replaced).await, (run(3), 4));
+    }
+
+    #[tokio::test]
+    async fn a_socket_that_is_replaced_each_time_is_used_all_the_same() {
+        assert_eq!(opened((1..).map(run)).await, (None, CERTAIN_TRIES));
+    }
 }
