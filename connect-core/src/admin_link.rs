@@ -167,8 +167,8 @@ impl AdminLink {
 /// Connects to the server at `path`, and says to which one: `run` tells which is there.
 ///
 /// If the file was replaced meanwhile, it is not known to which server a connection leads, and what
-/// is made for its peers could not be told from what belongs to another server. So it is made again,
-/// and only a file that is replaced each time leaves that open.
+/// is made for its peers could not be told from what belongs to another server. So it is made
+/// again, and only a file that is replaced each time leaves that open.
 async fn open(
     path: &Path,
     mut run: impl FnMut() -> Option<ServerRun>,

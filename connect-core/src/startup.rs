@@ -116,9 +116,9 @@ pub(crate) async fn prepare(
     let looked_at = peerdb::FileIdentity::of(&paths.database).ok();
     let loaded = Database::load(&paths.database);
     if let Some((run, state)) = left(paths, saved_state::load).map_err(system)? {
-        let database = match loaded {
-            Ok(_) => None,
-            Err(_) => left(paths, kept_database::load).map_err(system)?,
+        let database = match &loaded {
+            Ok(database) if !state.has_struck(database) => None,
+            _ => left(paths, kept_database::load).map_err(system)?,
         };
         driver.feed(Input::Inherited(Box::new(Inherited {
             run,

@@ -15,6 +15,7 @@ use connect_ipc::pinger::PingPhase;
 use connect_ipc::scripts::EndedRun;
 use connect_ipc::statistics::PingStatistics;
 use connect_ipc::{PeerId, RunId};
+use peerdb::Database;
 use serde::{Deserialize, Serialize};
 
 use super::additions::revivals::SavedRevival;
@@ -66,6 +67,9 @@ pub(super) struct PeerState {
         skip_serializing_if = "PeerSetups::are_usual"
     )]
     pub(super) setups: PeerSetups,
+    /// The keys and values of its record, if that was struck from the database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) struck: Option<Vec<(String, String)>>,
     /// If nothing is certain to have been ordered for the peer: runs with this number or a later
     /// one are for it. What earlier ones have made was made for an earlier peer of its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,6 +138,14 @@ impl State {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.peers.len()
+    }
+
+    /// Whether it has peers without a record in this database: what is needed to take them down may
+    /// be in the database that the earlier core has saved.
+    #[must_use]
+    pub fn has_struck(&self, database: &Database) -> bool {
+        let is_struck = |peer: &PeerState| database.peer(&peer.name).is_none();
+        self.peers.iter().any(is_struck)
     }
 
     /// Whether it has none.

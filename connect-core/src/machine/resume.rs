@@ -15,10 +15,12 @@ use peerdb::Database;
 
 use super::Machine;
 use super::additions::revivals::SavedRevival;
+use super::database::DatabaseCopy;
 use super::inheritance::{AdoptionState, Inherited, PeerState, Restored, State};
 use super::input::WriteNews;
 use super::peers::Algorithms;
 use super::server::Replaced;
+use super::setups::unfinished::pairs;
 use connect_ipc::setup::ServerRun;
 
 impl Machine {
@@ -91,6 +93,7 @@ impl Machine {
             .map(|(id, peer)| PeerState {
                 name: peer.name().to_owned(),
                 setups: self.saved_setups(peer),
+                struck: peer.record.as_ref().filter(|_| peer.struck).map(pairs),
                 since: self.since(peer),
                 algorithms: peer.algorithms.as_ref().map(&mut place),
                 adoption: match peer.adoption() {
@@ -157,6 +160,7 @@ impl Machine {
         else {
             return;
         };
+        let kept = database.as_ref().map(|DatabaseCopy(kept)| Arc::clone(kept));
         let is_inherited = self.database.inherit(database);
         if is_inherited {
             let peers = self.database.current.sorted_peers().len();
@@ -187,10 +191,10 @@ impl Machine {
             if self.peers.find(&saved.name).is_some() {
                 // This core has seen that it was added, when it was not yet certain which server
                 // this is.
-                self.restore_replaced(&saved, &state.algorithms);
+                self.restore_replaced(&saved, &state.algorithms, kept.as_deref());
                 continue;
             }
-            let id = self.restore_peer(&saved, &state.algorithms);
+            let id = self.restore_peer(&saved, &state.algorithms, kept.as_deref());
             adopted.extend(saved.adoption.map(|adoption| (id, adoption)));
         }
         self.inheritance.keep(Restored {
@@ -202,8 +206,13 @@ impl Machine {
     }
 
     /// Puts a peer of an earlier core into the table. `lists` are the algorithms of its state.
-    fn restore_peer(&mut self, saved: &PeerState, lists: &[Vec<(String, String)>]) -> PeerId {
-        let record = self.database.current.peer(&saved.name).cloned();
+    fn restore_peer(
+        &mut self,
+        saved: &PeerState,
+        lists: &[Vec<(String, String)>],
+        kept: Option<&Database>,
+    ) -> PeerId {
+        let (record, is_struck) = self.record_inherited(saved, kept);
         let algorithms = self.saved_algorithms(saved.algorithms, lists);
         if let Some(since) = saved.since {
             self.scripts.recovery.expected(&saved.name, since);
@@ -215,6 +224,7 @@ impl Machine {
         let id = self.peers.insert(&saved.name, record, self.now);
         if let Some(peer) = self.peers.get_mut(id) {
             peer.setups = saved.setups;
+            peer.struck = is_struck;
             peer.algorithms = algorithms;
             peer.outcome.told = saved.adoption.map(|it| it.told()).unwrap_or_default();
         }

@@ -16,5 +16,5 @@ mod recalling;
 mod reconciling;
 pub(super) mod recovery;
 mod remains;
-mod unfinished;
+pub(super) mod unfinished;
 pub(super) mod unnoted;

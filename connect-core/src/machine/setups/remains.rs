@@ -55,12 +55,6 @@ impl Remains {
         }
     }
 
-    /// The keys and values of its record, for the next core.
-    pub(super) fn record_pairs(&self) -> Option<Vec<(String, String)>> {
-        let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-        Some(self.record.as_ref()?.iter().map(pair).collect())
-    }
-
     /// Takes over what has become known of the peer since, until it was gone.
     pub(super) fn complete(&mut self, later: Remains) {
         self.algorithms = self.algorithms.take().or(later.algorithms);

@@ -6,7 +6,7 @@
 use connect_ipc::RunId;
 use connect_ipc::scripts::ScriptKind;
 use connect_ipc::setup::{Pair, SetupState};
-use peerdb::Record;
+use peerdb::{Database, Record};
 
 use super::decision::{Now, decide};
 use super::progress::{PeerSetups, Progress};
@@ -32,6 +32,21 @@ impl Scripts {
         let waits = || self.undoes(peer).next_back().is_some();
         if self.recovery.undoing.contains_key(peer) && !waits() {
             self.recovery.undoing.remove(peer);
+        }
+    }
+}
+
+impl PeerState {
+    /// The record that is needed to take the peer down, if the database does not have it any more:
+    /// as an earlier core has saved it, or from the database that it used, if that was `kept`.
+    fn struck_record(&self, kept: Option<&Database>) -> Option<Record> {
+        let undoes = |pair| decide(self.setups.get(pair).past(), Now::Absent).undo;
+        if !Pair::ALL.into_iter().any(undoes) {
+            return None;
+        }
+        match &self.struck {
+            Some(pairs) => Some(Record::new(&self.name, pairs.iter().cloned())),
+            None => kept?.peer(&self.name).cloned(),
         }
     }
 }
@@ -71,7 +86,7 @@ impl Machine {
             .map(|(name, setups, remains, gone_by)| SavedRemains {
                 name: name.to_owned(),
                 setups,
-                record: remains.record_pairs(),
+                record: remains.record.as_ref().map(pairs),
                 algorithms: remains.algorithms.as_ref().map(&mut place),
                 gone_by,
             })
@@ -104,12 +119,27 @@ impl Machine {
         &mut self,
         saved: &PeerState,
         algorithms: &[Vec<(String, String)>],
+        kept: Option<&Database>,
     ) {
         let list = self.saved_algorithms(saved.algorithms, algorithms);
-        let record = self.database.current.peer(&saved.name).cloned();
+        let (record, _) = self.record_inherited(saved, kept);
         let remains = Remains::left(saved.setups, record, list);
         let past = saved.setups.pasts();
         self.scripts.recovery.removed(&saved.name, past, remains);
+    }
+
+    /// The record of a peer of an earlier core, and whether it was struck from the database since.
+    pub(in crate::machine) fn record_inherited(
+        &self,
+        saved: &PeerState,
+        kept: Option<&Database>,
+    ) -> (Option<Record>, bool) {
+        if let Some(record) = self.database.current.peer(&saved.name) {
+            return (Some(record.clone()), false);
+        }
+        let struck = saved.struck_record(kept);
+        let is_struck = struck.is_some();
+        (struck, is_struck)
     }
 
     /// The algorithms at a place of the state's list.
@@ -166,4 +196,10 @@ impl Machine {
             && Pair::OF_PRESENCE.into_iter().any(is_due);
         is_open.then(|| ordered.into_iter().min().unwrap_or(next))
     }
+}
+
+/// The keys and values of a record, for the next core.
+pub(in crate::machine) fn pairs(record: &Record) -> Vec<(String, String)> {
+    let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    record.iter().map(pair).collect()
 }

@@ -2,13 +2,15 @@
 //! What a core leaves for the next one, if that one is killed in its turn, has no database, or sees
 //! peers come and go before it has decided anything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use connect_ipc::changes::RecordStanding;
 use connect_ipc::pinger::PingResult;
 use connect_ipc::setup::{Setup, SetupState};
-use peerdb::Record;
+use peerdb::{Database, Record};
 
-use super::super::State;
+use super::super::{DatabaseCopy, State};
 use super::rig::{Rig, record};
 
 pub(super) const PAIRS: &[(&str, &str)] = &[
@@ -188,6 +190,50 @@ fn what_is_to_be_undone_outlasts_its_record() {
     assert_eq!(scripts(&mut rig), ["ifdown p"]);
 }
 
+/// The script helper keeps nothing of a peer that was there before the service. Its record is
+/// struck while no core runs, and a third core knows it only from the second.
+#[test]
+fn a_found_peer_that_was_struck_meanwhile_is_taken_down_when_it_goes() {
+    let kept = || DatabaseCopy(Arc::new(Database::from_parts(records(), [], [])));
+    let next = |state, kept| {
+        let mut rig = Rig::alone(&records()[1..], false);
+        rig.inherit_all(state, kept);
+        rig.scripts_come();
+        rig.meet(&["p", "q"]);
+        rig.answer_all();
+        let told = rig.rows().into_iter().map(|row| row.connection.record);
+        assert_eq!(
+            told.collect::<Vec<_>>(),
+            [Some(RecordStanding::Struck), None]
+        );
+        rig
+    };
+    let mut second = next(found(), Some(kept()));
+    let state = second.saved();
+    let mut third = next(state, None);
+    for rig in [&mut second, &mut third] {
+        rig.hear("NOTE KILL p");
+        rig.answer_all();
+        assert_eq!(scripts(rig), ["ifdown p"]);
+    }
+}
+
+#[test]
+fn a_found_peer_that_was_struck_while_core_ran_is_taken_down_by_the_next() {
+    let mut old = Rig::alone(&records(), false);
+    old.inherit(found());
+    old.scripts_come();
+    old.meet(&["p", "q"]);
+    old.answer_all();
+    old.database(&records()[1..]);
+    let mut rig = Rig::alone(&records()[1..], false);
+    rig.inherit(old.saved());
+    rig.scripts_come();
+    rig.meet(&["q"]);
+    rig.answer_all();
+    assert_eq!(scripts(&mut rig), ["ifdown p"]);
+}
+
 #[test]
 fn an_ifup_that_an_earlier_core_owes_outlasts_a_time_without_a_database() {
     let mut old = Rig::alone(&records(), false);
@@ -316,7 +362,7 @@ fn which_scripts_have_failed_is_not_forgotten_for_a_peer_that_has_stayed() {
     let (_, back, mut kept) = stale();
     for setup in &mut kept {
         if let SetupState::Made(made) = &mut setup.state {
-            std::sync::Arc::make_mut(made).run_started();
+            Arc::make_mut(made).run_started();
         }
     }
     let mut rig = heir(back, &kept);
