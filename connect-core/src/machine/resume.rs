@@ -108,7 +108,7 @@ impl Machine {
             unfinished,
             next_run: Some(self.scripts.next_run()),
             boot: self.config.boot.clone(),
-            started_up: self.inheritance.started_up(),
+            started_up: self.inheritance.started_up() && !self.additions.are_for_startup(),
             algorithms,
             peers,
             failed_scripts: self.scripts.failures.iter().cloned().collect(),

@@ -72,6 +72,13 @@ impl Additions {
         self.under_way.contains_key(name)
     }
 
+    /// Whether a peer is being added for `--startup`. The server gives that up if core ends.
+    pub(super) fn are_for_startup(&self) -> bool {
+        let added = self.under_way.values();
+        let mut requesters = added.flat_map(|addition| &addition.requesters);
+        requesters.any(|requester| matches!(requester, Requester::Startup))
+    }
+
     /// The peers that the next core is to add again if this one ends now: those that wait, and
     /// those that the service is adding by itself, whose answer would come to nobody.
     pub(super) fn revivals_left(&self, database: &Database) -> Vec<SavedRevival> {

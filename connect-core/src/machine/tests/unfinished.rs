@@ -314,18 +314,27 @@ fn successor(old: &mut Rig, records: &[Record], startup: bool) -> Rig {
     next
 }
 
-/// The server is still looking up the host name.
+/// The server is still looking up the host name. If that failed, the peer would not be added again.
 #[test]
 fn a_start_up_addition_under_way_goes_on_with_the_next_core() {
-    let records = [record("p", RETRY)];
-    let mut rig = Rig::alone(&[], true);
-    rig.database_with_auto(&records, &["p"]);
-    rig.pinger_comes();
-    rig.scripts_come();
-    rig.meet(&[]);
-    assert!(rig.sent().iter().any(|it| it.starts_with("ADD ")));
-    let mut next = successor(&mut rig, &records, true);
-    assert!(next.adds("p"));
+    for pairs in [RETRY, &RETRY[..RETRY.len() - 1]] {
+        let records = [record("p", pairs)];
+        let mut rig = Rig::alone(&[], true);
+        rig.database_with_auto(&records, &["p"]);
+        rig.pinger_comes();
+        rig.scripts_come();
+        rig.meet(&[]);
+        assert!(rig.sent().iter().any(|it| it.starts_with("ADD ")));
+        let mut next = successor(&mut rig, &records, true);
+        assert!(next.adds("p"));
+        if pairs != RETRY {
+            next.hear("NOTE ADD p tun0 INET 192.0.2.1 4070");
+            next.hear("OK");
+            next.answer_all();
+            let mut after = successor(&mut next, &records, true);
+            assert!(!after.adds("p"), "it was removed since");
+        }
+    }
 }
 
 /// Core ends between the `KILL` and the end of the `ADD`.
