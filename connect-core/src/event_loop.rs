@@ -31,6 +31,7 @@ use crate::driver::Driver;
 use crate::endpoints::arrivals::Arrival;
 use crate::endpoints::{Batch, CLIENTS_PER_TURN, CLIENTS_TIME, Endpoints};
 use crate::machine::{Ending, Input, Loaded, Milestone, Output, WriteNews};
+use crate::readiness::Readiness;
 use crate::restarts::Restarts;
 use crate::saved_state::Keeper;
 use crate::service_manager::ServiceManager;
@@ -77,7 +78,8 @@ impl EventLoop {
         self.signals
     }
 
-    /// Works until the service ends. `ready` is called once the service is claimed.
+    /// Works until the service ends. `ready` is called once the service is ready: see
+    /// [`Readiness`].
     ///
     /// # Errors
     /// With the exit code for what went wrong.
@@ -90,7 +92,7 @@ impl EventLoop {
     }
 
     async fn work(&mut self, ready: impl FnOnce() + Send) -> Result<Exit, Fatal> {
-        let mut ready = Some(ready);
+        let mut readiness = Readiness::new(ready);
         self.clock.check(&mut self.driver, true);
         if self.admin.is_connected() {
             let run = self.admin.run();
@@ -107,10 +109,8 @@ impl EventLoop {
             for output in self.send() {
                 match output {
                     Output::ServiceManager(milestone) => {
-                        if milestone == Milestone::Ready
-                            && let Some(ready) = ready.take()
-                        {
-                            ready();
+                        if milestone == Milestone::Ready {
+                            readiness.claimed(clock::now());
                         }
                         self.service_manager.tell(milestone);
                     }
@@ -124,13 +124,15 @@ impl EventLoop {
             if self.driver.is_in_turn() {
                 continue;
             }
+            let recalled = self.driver.machine.has_recalled_scripts();
+            readiness.turn(recalled, clock::now());
             self.service_manager
                 .turn(&self.driver.machine, &self.socket);
             if let Some(news) = self.keeper.turn(&self.driver.machine).await {
                 self.driver.feed(Input::Written(news));
                 continue;
             }
-            self.receive().await;
+            self.receive(readiness.next_wake()).await;
             if self.endpoints.take_lost() {
                 self.endpoints
                     .doors
@@ -140,10 +142,14 @@ impl EventLoop {
         }
     }
 
-    /// Waits for something to happen, and gives it to the machine with everything else that has
-    /// happened by then.
-    async fn receive(&mut self) {
-        let wake = [self.service_manager.next_wake(), self.keeper.next_wake()];
+    /// Waits for something to happen, at most until `wake`, and gives it to the machine with
+    /// everything else that has happened by then.
+    async fn receive(&mut self, wake: Option<Monotonic>) {
+        let wake = [
+            self.service_manager.next_wake(),
+            self.keeper.next_wake(),
+            wake,
+        ];
         let wake = wake.into_iter().flatten().min();
         self.deadlines
             .machine

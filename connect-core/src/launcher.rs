@@ -108,7 +108,15 @@ async fn end_helpers(supervisors: Vec<Supervisor>, event_loop: EventLoop, stop_w
         script_helper = supervisor.await.ok().flatten();
     }
     let scripts = event_loop.driver.machine.scripts_left();
-    let last = script_helper.map(|child| LastHelper::ask(child, stop_wait, scripts));
+    let (peers, unconfirmed) = event_loop.driver.machine.scripts_unrequested();
+    if peers > 0 && !event_loop.keeper.keeps_state() {
+        tracing::warn!(
+            peers,
+            "the script helper was not there, so no scripts were requested for peers that have \
+             come or gone, and no later service runs them; with --keep-state the next one does"
+        );
+    }
+    let last = script_helper.map(|child| LastHelper::ask(child, stop_wait, scripts, unconfirmed));
     // This closes all connections, so that nobody waits for an answer while we wait.
     let mut signals = event_loop.into_signals();
     if let Some(last) = last {

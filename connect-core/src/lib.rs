@@ -19,6 +19,7 @@ pub mod launcher;
 mod lock_watch;
 pub mod machine;
 mod options;
+mod readiness;
 pub mod recording;
 pub mod replay;
 mod restarts;

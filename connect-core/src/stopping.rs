@@ -3,8 +3,8 @@
 //! `connect` waits for the helper.
 //!
 //! ```text
-//!   TERM --> helper lets its scripts run to their end, at most --stop-wait --> it ends
-//!   a second signal ---------------------> INT: it ends at once
+//!   USR1 --> helper lets its scripts run to their end, at most --stop-wait --> it ends
+//!   a second signal ---------------------> TERM, INT: it ends at once
 //!   --stop-wait and a margin have passed --> KILL
 //! ```
 //!
@@ -15,6 +15,7 @@ use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use connect_runtime::signals::PARENT_DEATH;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::Child;
 use tokio::time::timeout;
@@ -39,6 +40,8 @@ pub(crate) struct LastHelper {
     margin: Duration,
     /// How many scripts were under way or waiting, as far as core knows.
     scripts: u64,
+    /// How many requests of scripts it has not confirmed.
+    unconfirmed: usize,
 }
 
 /// How the helper has ended.
@@ -53,14 +56,18 @@ enum Outcome {
 impl LastHelper {
     /// Tells the helper to end. To be called while it is connected to core, so that it knows why it
     /// then loses that connection.
-    pub(crate) fn ask(child: Child, stop_wait: Duration, scripts: u64) -> Self {
+    ///
+    /// The signal is not one that an operator sends: who ends all processes of the service at once
+    /// sends the helper a `SIGTERM` of its own, and together they would count as two.
+    pub(crate) fn ask(child: Child, stop_wait: Duration, scripts: u64, unconfirmed: usize) -> Self {
         let helper = LastHelper {
             child,
             stop_wait,
             margin: MARGIN,
             scripts,
+            unconfirmed,
         };
-        helper.signal(Signal::TERM);
+        helper.signal(PARENT_DEATH);
         helper
     }
 
@@ -87,8 +94,10 @@ impl LastHelper {
             }
             Outcome::Killed => tracing::warn!(
                 scripts,
+                unconfirmed = self.unconfirmed,
                 "killed the script helper, which did not end in time; scripts under way go on, and \
-                 the next script helper watches them"
+                 the next script helper watches them; requests that it has not confirmed may be \
+                 lost"
             ),
         }
     }
@@ -97,7 +106,9 @@ impl LastHelper {
         let ended = tokio::select! {
             ended = timeout(self.stop_wait + self.margin, self.child.wait()) => ended,
             () = signals.hurry() => {
-                // Not TERM: the system delivers two of them as one if the first is still pending.
+                // Two signals of an operator, of different kinds: the system delivers two of one
+                // kind as one if the first is still pending.
+                self.signal(Signal::TERM);
                 self.signal(Signal::INT);
                 timeout(self.margin, self.child.wait()).await
             }
@@ -130,9 +141,10 @@ mod tests {
     use tokio::io::{AsyncBufReadExt as _, BufReader};
     use tokio::process::Command;
 
-    /// A child that does this at TERM, and ends with 3 at INT.
-    async fn child(at_term: &str) -> Child {
-        let script = format!("trap '{at_term}' TERM; trap 'exit 3' INT; echo; while :; do :; done");
+    /// A child that does this at USR1, and ends with 3 at TERM and INT.
+    async fn child(asked: &str) -> Child {
+        let end = "trap 'exit 3' TERM INT";
+        let script = format!("trap '{asked}' USR1; {end}; echo; while :; do :; done");
         // Who starts tests in the background may have INT ignored, and a shell cannot trap that.
         let mut child = Command::new("env")
             .args(["--default-signal=INT", "/bin/sh", "-c", &script])
@@ -146,10 +158,10 @@ mod tests {
         child
     }
 
-    /// How a child has ended that does this at TERM, while these requests come.
-    async fn end(at_term: &str, requests: &[Request]) -> Option<i32> {
+    /// How a child has ended that does this when it is asked to end, while these requests come.
+    async fn end(asked: &str, requests: &[Request]) -> Option<i32> {
         let hour = Duration::from_secs(3600);
-        let mut helper = LastHelper::ask(child(at_term).await, hour, 1);
+        let mut helper = LastHelper::ask(child(asked).await, hour, 1, 0);
         // However long a loaded machine takes.
         helper.margin = hour;
         match helper.outcome(&mut Signals::of(requests)).await {
@@ -168,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_helper_that_does_not_run_is_killed_in_the_end() {
-        let mut helper = LastHelper::ask(child(":").await, Duration::ZERO, 1);
+        let mut helper = LastHelper::ask(child(":").await, Duration::ZERO, 1, 1);
         helper.margin = Duration::ZERO;
         let outcome = helper.outcome(&mut Signals::of(&[])).await;
         assert!(matches!(outcome, Outcome::Killed), "{outcome:?}");

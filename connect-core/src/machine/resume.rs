@@ -142,6 +142,19 @@ impl Machine {
         self.peers.changes()
     }
 
+    /// Whether the script helper has said what it knows of the scripts of earlier cores.
+    #[must_use]
+    pub const fn has_recalled_scripts(&self) -> bool {
+        self.scripts.recovery.is_known()
+    }
+
+    /// For how many peers that have come or gone nothing was requested, since the script helper was
+    /// not there; and how many requests it has not confirmed.
+    #[must_use]
+    pub fn scripts_unrequested(&self) -> (usize, usize) {
+        (self.scripts.recovery.unrequested(), self.scripts.untaken())
+    }
+
     /// How many scripts core leaves under way or waiting, as far as it knows.
     #[must_use]
     pub fn scripts_left(&self) -> u64 {

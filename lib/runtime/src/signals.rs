@@ -7,17 +7,17 @@ use rustix::process::Signal as Number;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// What the system sends to a helper whose parent dies. The threads of a parent that is killed end
-/// one after the other, and the signal may come once for each, so it must not count as a second
-/// request to end.
-pub(crate) const PARENT_DEATH: Number = Number::USR1;
+/// What a helper gets whose parent ends: from the parent, or from the system if the parent is
+/// killed. The threads of a parent that is killed end one after the other, and the signal may come
+/// once for each, so it must not count as a second request to end.
+pub const PARENT_DEATH: Number = Number::USR1;
 
 /// Why a program is to end.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EndSignal {
     /// Somebody asks for it: `SIGTERM` or `SIGINT`.
     Asked,
-    /// Its parent has died, if it was started with `--parent`: `SIGUSR1`.
+    /// Its parent ends or has died, if it was started with `--parent`: `SIGUSR1`.
     ParentDied,
 }
 

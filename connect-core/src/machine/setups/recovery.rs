@@ -145,6 +145,12 @@ impl Recovery {
         self.causes.len() + self.told.len()
     }
 
+    /// How many peers have come or gone of those for which nothing was decided yet.
+    pub(in crate::machine) fn unrequested(&self) -> usize {
+        let changed = |cause: &&Cause| cause.now != Now::Same || cause.gone.is_some();
+        self.causes.values().filter(changed).count()
+    }
+
     /// Another script helper begins to send what it keeps: forgets what an earlier one has sent.
     pub(super) fn begin(&mut self) {
         self.told.clear();
