@@ -46,6 +46,7 @@ const LAYERS: [(&str, &[Layer]); 2] = [
             &["kept_database", "replay"],
             &[
                 "admin_link",
+                "readiness",
                 "recording",
                 "restarts",
                 "save_times",

@@ -273,6 +273,11 @@ impl Machine {
         let Some(peer) = id.and_then(|id| self.peers.get(id)) else {
             return Some(ByPair::of(|_| Now::Absent));
         };
+        // The script helper keeps them with what is ordered: the next core recognizes the peer by
+        // them.
+        if peer.particulars != Particulars::Known {
+            return None;
+        }
         let cause = self.scripts.recovery.cause(name);
         let mut nows = ByPair::of(|_| Now::Same);
         for pair in Pair::ALL {
@@ -288,12 +293,12 @@ impl Machine {
                     let run = (made.server, self.server.listed_run());
                     let is_other_run = matches!(run, (Some(a), Some(b)) if a != b);
                     !is_other_run
-                        && self.has_stayed(peer, &made.interface, &made.address, Some(made))?
+                        && self.has_stayed(peer, &made.interface, &made.address, Some(made))
                 }
                 (None, Some(remains)) => {
                     let interface = remains.ifname.as_deref().unwrap_or_default();
                     let address = remains.address.as_deref().unwrap_or_default();
-                    self.has_stayed(peer, interface, address, None)?
+                    self.has_stayed(peer, interface, address, None)
                 }
                 (None, None) => true,
             };
@@ -304,21 +309,15 @@ impl Machine {
         Some(nows)
     }
 
-    /// Whether a peer has the interface and the address that it had; `None` if they are not known
-    /// yet. A part that was not known then is ignored. Without a record, the one in `made` counts.
+    /// Whether a peer has the interface and the address that it had. A part that was not known then
+    /// is ignored. Without a record, the one in `made` counts.
     fn has_stayed(
         &self,
         peer: &Peer,
         interface: &str,
         address: &str,
         made: Option<&Made>,
-    ) -> Option<bool> {
-        if interface.is_empty() && address.is_empty() {
-            return Some(true);
-        }
-        if peer.particulars != Particulars::Known {
-            return None;
-        }
+    ) -> bool {
         let has = |now: &Option<Box<str>>, then: &str| {
             then.is_empty() || now.as_deref().is_none_or(|now| now == then)
         };
@@ -331,7 +330,7 @@ impl Machine {
             Some(record) => record.flag("mobile"),
             None => noted().is_some_and(|record| record.flag("mobile")),
         };
-        Some(interface_stayed && (is_mobile || has(&peer.address, address)))
+        interface_stayed && (is_mobile || has(&peer.address, address))
     }
 
     /// The setup of a peer is kept; `told` is what the script helper keeps of it.

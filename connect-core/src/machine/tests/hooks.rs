@@ -273,7 +273,8 @@ fn all_peers_with_a_record_have_the_hooks_that_were_given_for_all() {
     };
     let mut rig = Rig::new(&with(&[&[("on-down", "/own")]]));
     rig.machine.config.hooks = defaults;
-    rig.join(&["p", "stranger"]);
+    rig.meet(&["p", "stranger"]);
+    rig.answer_all();
     rig.ping(REPLY);
     rig.ping(PingResult::Timeout);
     let commands = rig.ordered().into_iter().map(|run| run.command);

@@ -251,3 +251,59 @@ fn what_was_there_before_the_service_is_undone_also_after_a_kick_that_could_not_
     let starts = world.into_starts();
     assert_eq!(starts.len(), 2, "{starts:?}");
 }
+
+/// A server that starts again has the peer with another interface before core has joined it.
+#[test]
+fn a_command_for_a_peer_of_a_new_server_is_kept_with_the_interface_that_the_peer_has_there() {
+    let steps = SETTLED.into_iter().chain([
+        Step::NewServer,
+        Step::Add(1),
+        Step::Connect,
+        Step::Flow,
+        // `disconnect` and `connect`.
+        Step::Turn(true),
+        Step::Flow,
+        Step::Exit(0),
+        Step::Flow,
+        Step::Turn(true),
+        Step::Flow,
+        Step::Exit(0),
+        Step::Flow,
+        Step::Wait,
+        Step::Flow,
+        // The peer stays.
+        Step::CoreEnds,
+        Step::Connect,
+        Step::Flow,
+    ]);
+    let starts = plays_well(Hooks::Connection, steps);
+    assert_eq!(starts.len(), 3, "{starts:?}");
+}
+
+/// The peer comes while core is not connected, and another one of its name while the next core is
+/// not there yet.
+#[test]
+fn a_command_for_a_peer_that_came_unseen_is_kept_with_its_interface() {
+    let steps = [
+        Step::LoseServer,
+        Step::Add(0),
+        Step::Connect,
+        Step::Flow,
+        Step::Turn(true),
+        Step::Flow,
+        Step::Exit(0),
+        Step::Flow,
+        Step::Wait,
+        Step::Flow,
+        Step::CoreEnds,
+        Step::Kill,
+        Step::Add(1),
+        Step::Connect,
+        Step::Flow,
+    ];
+    for hooks in [Hooks::Interface, Hooks::Connection] {
+        let starts = plays_well(hooks, steps);
+        // Made, undone, and made again.
+        assert_eq!(starts.len(), 3, "{hooks:?}: {starts:?}");
+    }
+}
