@@ -189,17 +189,19 @@ impl Machine {
     /// keeps of it and core does not know yet is followed when that is decided about.
     pub(in crate::machine) fn follow_move(&mut self, name: &str) {
         if !self.scripts.recovery.may_keep(name) {
-            self.peer_moved(name);
+            self.peer_moved(name, &Pair::ALL);
         }
     }
 
     /// The server has renamed a peer's interface, or noted another address: what is kept of its
-    /// setups follows, so that the next core does not take it for another peer.
-    pub(super) fn peer_moved(&mut self, name: &str) {
+    /// setups follows, so that the next core does not take it for another peer. `keeps` are the
+    /// pairs whose setups stay: one that is about to be made is not noted before it is ordered,
+    /// since core may be killed in between.
+    pub(super) fn peer_moved(&mut self, name: &str, keeps: &[Pair]) {
         let Some(id) = self.peers.find(name) else {
             return;
         };
-        for pair in Pair::ALL {
+        for &pair in keeps {
             let Some(peer) = self.peers.get(id) else {
                 return;
             };

@@ -163,7 +163,7 @@ impl Machine {
         let connected = self.scripts.recovery.last_change(name, Pair::Connection);
         let followed = self.scripts.recovery.followed.remove(name);
         let (cause, mut told) = self.scripts.recovery.decided(name);
-        let (mut makes, mut has_moved) = (Vec::new(), false);
+        let (mut makes, mut keeps, mut has_moved) = (Vec::new(), Vec::new(), false);
         // As for a peer that is removed: `disconnect` before `ifdown`.
         for pair in Pair::ALL.into_iter().rev() {
             let (told, now) = (told.get_mut(pair).take(), *nows.get(pair));
@@ -176,6 +176,7 @@ impl Machine {
             if now == Now::Same && !decision.make {
                 has_moved |= followed || self.has_moved(id, made.as_deref());
                 self.keep(id, pair, made.as_deref());
+                keeps.push(pair);
             }
             if decision.undo {
                 let remains = remains(name, pair, made, cause.as_ref());
@@ -195,7 +196,7 @@ impl Machine {
             }
         }
         if has_moved {
-            self.peer_moved(name);
+            self.peer_moved(name, &keeps);
         }
         if let Some(id) = id {
             self.make_decided(id, name, &makes, connected);
@@ -311,13 +312,7 @@ impl Machine {
 
     /// Whether a peer has the interface and the address that it had. A part that was not known then
     /// is ignored. Without a record, the one in `made` counts.
-    fn has_stayed(
-        &self,
-        peer: &Peer,
-        interface: &str,
-        address: &str,
-        made: Option<&Made>,
-    ) -> bool {
+    fn has_stayed(&self, peer: &Peer, interface: &str, address: &str, made: Option<&Made>) -> bool {
         let has = |now: &Option<Box<str>>, then: &str| {
             then.is_empty() || now.as_deref().is_none_or(|now| now == then)
         };
