@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Reading the journal of an earlier helper.
 //!
-//! If a line is no entry, the lines before it are still used, and so are the segments after it:
-//! each run that is known from them is not run twice and not lost.
+//! If a line is no entry, the lines before it are still used, and so are the segments after it.
+//! What the lost lines said is unknown: a run that waits by the lines before may have been started
+//! since, and is run again. Nothing shows that lines are missing at the end of the last segment.
 
 use std::io::{self, BufRead as _, BufReader, Read as _};
 

@@ -62,8 +62,8 @@ pub enum SocketError {
     },
     /// A process answers on this socket already.
     #[error(
-        "a connect service runs already: {} serves {path}; stop that one first, or choose another \
-         --runtime-dir", process(*server)
+        "a connect service runs already: {} serves {path}; stop that one first, or, if it serves \
+         another server, choose another --runtime-dir", process(*server)
     )]
     InUse {
         /// The socket.

@@ -178,11 +178,10 @@ impl Machine {
                 self.keep(id, pair, made.as_deref());
                 keeps.push(pair);
             }
-            if decision.undo {
-                let remains = remains(name, pair, made, cause.as_ref());
-                if let Some(remains) = remains {
-                    self.undo(name, pair, &remains);
-                }
+            if decision.undo
+                && let Some(remains) = remains(name, pair, made, cause.as_ref())
+            {
+                self.undo(name, pair, &remains);
             }
             let is_over = past == Past::NeverStarted && now != Now::Same;
             if pair == Pair::Hooks && decision.make {

@@ -110,6 +110,8 @@ impl Rule for Agree {
                 self.has_database = !is_lost;
             }
             Seen::Lives(Part::Server, _) => self.servers += 1,
+            // What an earlier one has kept may be about another server.
+            Seen::Uncertain => self.unaware = true,
             // What it has kept is about another provider's time.
             Seen::Fault(Fault::Displace { .. }) => self.unaware = true,
             // Peers that come meanwhile have no record.
