@@ -34,8 +34,6 @@ mod rig;
 mod script_machines;
 mod script_world;
 mod scripts;
-mod several_machines;
-mod several_world;
 mod stopped_first;
 mod two_machines;
 mod undecided;

@@ -1,59 +1,105 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Core's machine and the script helper's wired together, with a small server and one peer: in
-//! whatever order messages are read and processes die, no script is lost, doubled or out of order.
+//! Core's machine and the script helper's wired together, with a small server and a few peers,
+//! which share the places of the helper: in whatever order messages are read and processes die, no
+//! script is lost, doubled or out of order.
 //!
 //! The model of scripts searches every history of a few events; this one plays long ones, with the
 //! commands and faults that the model leaves out.
 
 use proptest::prelude::*;
 
-use super::script_world::{Hooks, Start, Step, World};
+use super::script_world::{Hooks, Setting, Start, Step, World};
 
-fn step() -> impl Strategy<Value = Step> {
+/// What happens in every history.
+fn usual() -> BoxedStrategy<Step> {
     let some = 1usize..5;
+    let p = 0usize..3;
     let works = prop::bool::weighted(0.8);
+    let dies = (0usize..5, 0usize..5).prop_map(|(lines, runs)| Step::CoreDiesAfter(lines, runs));
     prop_oneof![
         20 => some.clone().prop_map(Step::ServerReads),
         20 => some.clone().prop_map(Step::CoreHears),
         16 => some.clone().prop_map(Step::HelperReads),
         16 => some.clone().prop_map(Step::CoreReadsHelper),
-        10 => works.prop_map(Step::Turn),
-        6 => some.prop_map(Step::Exit),
-        2 => Just(Step::Flow),
-        2 => Just(Step::Wait),
-        6 => (0u8..2).prop_map(Step::Add),
-        4 => Just(Step::Kill),
-        6 => Just(Step::Kick),
-        2 => Just(Step::OrderIfup),
-        3 => Just(Step::Move),
-        2 => Just(Step::Rename),
-        2 => Just(Step::Strike),
+        22 => works.prop_map(Step::Turn),
+        14 => some.prop_map(Step::Exit),
+        12 => Just(Step::Flow),
+        4 => Just(Step::Wait),
+        14 => (p.clone(), 0u8..2).prop_map(|(at, it)| Step::Add(at, it)),
+        8 => p.clone().prop_map(Step::Kill),
+        8 => p.clone().prop_map(Step::Kick),
+        3 => p.prop_map(Step::OrderIfup),
         4 => Just(Step::LoseServer),
-        4 => Just(Step::Connect),
+        10 => Just(Step::Connect),
         2 => Just(Step::NewServer),
-        1 => Just(Step::BreakDatabase),
-        3 => Just(Step::RestoreDatabase),
-        2 => Just(Step::Save),
+        4 => Just(Step::Save),
         2 => Just(Step::CoreDies),
-        3 => (0usize..5, 0usize..5).prop_map(|(lines, messages)| Step::CoreDiesAfter(lines, messages)),
+        3 => dies,
         1 => Just(Step::CoreEnds),
         1 => Just(Step::Unlink),
         1 => Just(Step::HelperDies),
         2 => (0usize..8).prop_map(Step::HelperDiesAfter),
     ]
+    .boxed()
 }
 
-fn hooks() -> impl Strategy<Value = Hooks> {
-    prop_oneof![
-        Just(Hooks::Interface),
-        Just(Hooks::Connection),
-        Just(Hooks::Both)
+/// What happens besides, in one history of each kind.
+fn unusual() -> Vec<BoxedStrategy<Step>> {
+    let p = 0usize..3;
+    let restored = Just(Step::RestoreDatabase);
+    vec![
+        Just(Step::Flow).boxed(),
+        p.clone().prop_map(Step::Active).boxed(),
+        p.clone().prop_map(Step::Move).boxed(),
+        p.clone().prop_map(Step::Rename).boxed(),
+        prop_oneof![
+            p.clone().prop_map(Step::Rename),
+            p.clone().prop_map(Step::Move)
+        ]
+        .boxed(),
+        p.clone().prop_map(Step::Churn).boxed(),
+        prop_oneof![p.prop_map(Step::Strike), restored].boxed(),
+        prop_oneof![Just(Step::BreakDatabase), restored].boxed(),
+        Just(Step::ConnectUnknown).boxed(),
+        Just(Step::CoreDiesWithoutState).boxed(),
+        Just(Step::SecondHelper).boxed(),
     ]
 }
 
-/// What was lost, doubled or out of order in the end, and every script that was to be started.
-fn play(hooks: Hooks, steps: impl IntoIterator<Item = Step>) -> (Vec<String>, Vec<Start>) {
-    let mut world = World::new(hooks);
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    prop::sample::select(unusual()).prop_flat_map(|unusual| {
+        let step = prop_oneof![9 => usual(), 1 => unusual];
+        prop::collection::vec(step, 1..200)
+    })
+}
+
+fn setting() -> impl Strategy<Value = Setting> {
+    let hooks = prop_oneof![
+        3 => Just(Hooks::Interface),
+        3 => Just(Hooks::Connection),
+        3 => Just(Hooks::Both),
+        1 => Just(Hooks::UndoOnly),
+    ];
+    let seldom = || prop::bool::weighted(0.3);
+    let hooks = prop::collection::vec(hooks, 1..4);
+    let start = (seldom(), seldom());
+    let records = (any::<bool>(), any::<bool>());
+    (hooks, start, 1usize..3, records, prop::bool::weighted(0.7)).prop_map(
+        |(hooks, (startup, found), places, (mobile, orders), strict)| Setting {
+            hooks,
+            startup,
+            found,
+            places,
+            mobile,
+            orders,
+            strict,
+        },
+    )
+}
+
+/// What is wrong with a history, and the scripts that were started in it.
+fn play(setting: Setting, steps: impl IntoIterator<Item = Step>) -> (Vec<String>, Vec<Start>) {
+    let mut world = World::new(setting);
     for step in steps {
         world.step(step);
     }
@@ -61,23 +107,36 @@ fn play(hooks: Hooks, steps: impl IntoIterator<Item = Step>) -> (Vec<String>, Ve
     (world.faults(), world.into_starts())
 }
 
-/// Nothing is lost, doubled or out of order. Gives every script that was to be started.
-fn plays_well(hooks: Hooks, steps: impl IntoIterator<Item = Step>) -> Vec<Start> {
-    let (faults, starts) = play(hooks, steps);
-    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
-    starts
-}
-
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(house::cases(192)))]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(house::cases(192))
+    })]
     #[test]
-    fn scripts_run_once_and_in_order_whatever_dies(
-        hooks in hooks(),
-        steps in prop::collection::vec(step(), 1..160)
-    ) {
-        let (faults, starts) = play(hooks, steps);
+    fn scripts_of_several_peers_run_once_and_in_order(setting in setting(), steps in steps()) {
+        let (faults, starts) = play(setting, steps);
         prop_assert!(faults.is_empty(), "{faults:?} in {starts:?}");
     }
+}
+
+/// One peer with these scripts, and an operator who orders some.
+fn alone(hooks: Hooks) -> Setting {
+    Setting {
+        hooks: vec![hooks],
+        startup: false,
+        found: false,
+        places: 1,
+        mobile: true,
+        orders: true,
+        strict: true,
+    }
+}
+
+/// Nothing is lost, doubled or out of order. Gives every script that was to be started.
+fn plays_well(hooks: Hooks, steps: impl IntoIterator<Item = Step>) -> Vec<Start> {
+    let (faults, starts) = play(alone(hooks), steps);
+    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+    starts
 }
 
 #[test]
@@ -85,11 +144,11 @@ fn the_next_helper_is_told_what_follows_a_command_before_it_is_told_to_end_it() 
     plays_well(
         Hooks::Connection,
         [
-            Step::Add(0),
+            Step::Add(0, 0),
             Step::Flow,
-            Step::Kick,
+            Step::Kick(0),
             Step::CoreHears(1),
-            Step::Kick,
+            Step::Kick(0),
             Step::HelperDies,
             Step::CoreHears(1),
             Step::CoreReadsHelper(1),
@@ -106,17 +165,17 @@ fn a_command_is_not_ended_before_it_is_decided_what_follows_it() {
     plays_well(
         Hooks::Connection,
         [
-            Step::Add(0),
+            Step::Add(0, 0),
             Step::Flow,
             Step::Save,
             Step::BreakDatabase,
             Step::CoreDies,
             Step::Connect,
-            Step::Kill,
+            Step::Kill(0),
             // It asks for notifications, but not yet which peers there are.
             Step::CoreReadsHelper(1),
             Step::ServerReads(2),
-            Step::Add(0),
+            Step::Add(0, 0),
             Step::CoreHears(3),
             // Without a database it cannot order anything before it dies.
             Step::HelperReads(3),
@@ -130,12 +189,12 @@ fn of_commands_that_no_helper_got_the_next_core_undoes_none() {
     plays_well(
         Hooks::Both,
         [
-            Step::Add(0),
-            Step::Kick,
+            Step::Add(0, 0),
+            Step::Kick(0),
             Step::CoreHears(2),
             Step::Unlink,
             Step::ServerReads(3),
-            Step::Kill,
+            Step::Kill(0),
             Step::Flow,
             Step::CoreEnds,
         ],
@@ -147,23 +206,23 @@ fn a_command_of_a_peer_that_had_none_is_not_taken_for_one_that_was_started() {
     plays_well(
         Hooks::Connection,
         [
-            Step::Add(0),
-            Step::Strike,
+            Step::Add(0, 0),
+            Step::Strike(0),
             Step::CoreHears(1),
-            Step::Kick,
+            Step::Kick(0),
             Step::RestoreDatabase,
             Step::CoreDiesAfter(0, 1),
             Step::CoreHears(1),
             Step::Connect,
             Step::Flow,
-            Step::Kill,
+            Step::Kill(0),
         ],
     );
 }
 
 /// The scripts of a peer that was added, has its scripts made, and settled.
 const SETTLED: [Step; 8] = [
-    Step::Add(0),
+    Step::Add(0, 0),
     Step::Flow,
     Step::Turn(true),
     Step::Flow,
@@ -176,11 +235,11 @@ const SETTLED: [Step; 8] = [
 #[test]
 fn a_script_that_may_have_run_counts_also_for_the_next_core() {
     for (hooks, order) in [
-        (Hooks::Connection, Step::Kick),
-        (Hooks::Interface, Step::OrderIfup),
+        (Hooks::Connection, Step::Kick(0)),
+        (Hooks::Interface, Step::OrderIfup(0)),
     ] {
         let lost = [
-            Step::Add(0),
+            Step::Add(0, 0),
             Step::Flow,
             Step::HelperDiesAfter(1),
             Step::Turn(true),
@@ -192,7 +251,13 @@ fn a_script_that_may_have_run_counts_also_for_the_next_core() {
             Step::Flow,
         ];
         // The next one cannot be started.
-        let next = [order, Step::Flow, Step::Turn(false), Step::Flow, Step::Kill];
+        let next = [
+            order,
+            Step::Flow,
+            Step::Turn(false),
+            Step::Flow,
+            Step::Kill(0),
+        ];
         plays_well(hooks, lost.into_iter().chain(next));
     }
 }
@@ -202,7 +267,7 @@ fn a_kick_is_run_once_though_the_saved_state_still_wants_it() {
     let undecided = [Step::Save, Step::CoreDies, Step::Connect]
         .into_iter()
         .chain([Step::ServerReads(2), Step::CoreHears(4)].repeat(4))
-        .chain([Step::Kick, Step::CoreHears(1), Step::Save]);
+        .chain([Step::Kick(0), Step::CoreHears(1), Step::Save]);
     let run = [Step::Flow, Step::Turn(true), Step::Flow, Step::CoreDies];
     // The next core saves the same once more, and dies undecided.
     let again = [Step::Connect, Step::ServerReads(2), Step::CoreHears(4)];
@@ -216,7 +281,7 @@ fn a_kick_is_run_once_though_the_saved_state_still_wants_it() {
 
 #[test]
 fn the_next_core_runs_a_kick_that_no_helper_got() {
-    let kicked = [Step::Unlink, Step::Kick, Step::Flow, Step::CoreEnds];
+    let kicked = [Step::Unlink, Step::Kick(0), Step::Flow, Step::CoreEnds];
     let starts = plays_well(Hooks::Connection, SETTLED.into_iter().chain(kicked));
     assert_eq!(starts.len(), 2, "{starts:?}");
 }
@@ -227,7 +292,7 @@ fn the_helper_is_told_of_a_move_whenever_it_comes() {
         let undecided = [Step::Save, Step::CoreDies, Step::Connect]
             .into_iter()
             .chain([Step::ServerReads(1), Step::CoreHears(1)].repeat(exchanges))
-            .chain([Step::Rename, Step::Flow, Step::Wait, Step::Flow])
+            .chain([Step::Rename(0), Step::Flow, Step::Wait, Step::Flow])
             .chain([Step::CoreEnds]);
         let steps = SETTLED.into_iter().chain(undecided);
         let starts = plays_well(Hooks::Interface, steps);
@@ -237,13 +302,16 @@ fn the_helper_is_told_of_a_move_whenever_it_comes() {
 
 #[test]
 fn what_was_there_before_the_service_is_undone_also_after_a_kick_that_could_not_be_started() {
-    let mut world = World::with_peer(Hooks::Connection);
+    let mut world = World::new(Setting {
+        found: true,
+        ..alone(Hooks::Connection)
+    });
     for step in [
-        Step::Kick,
+        Step::Kick(0),
         Step::Flow,
         Step::Turn(false),
         Step::Flow,
-        Step::Kill,
+        Step::Kill(0),
     ] {
         world.step(step);
     }
@@ -257,7 +325,7 @@ fn what_was_there_before_the_service_is_undone_also_after_a_kick_that_could_not_
 fn a_command_for_a_peer_of_a_new_server_is_kept_with_the_interface_that_the_peer_has_there() {
     let steps = SETTLED.into_iter().chain([
         Step::NewServer,
-        Step::Add(1),
+        Step::Add(0, 1),
         Step::Connect,
         Step::Flow,
         // `disconnect` and `connect`.
@@ -286,7 +354,7 @@ fn a_command_for_a_peer_of_a_new_server_is_kept_with_the_interface_that_the_peer
 fn a_command_for_a_peer_that_came_unseen_is_kept_with_its_interface() {
     let steps = [
         Step::LoseServer,
-        Step::Add(0),
+        Step::Add(0, 0),
         Step::Connect,
         Step::Flow,
         Step::Turn(true),
@@ -296,8 +364,8 @@ fn a_command_for_a_peer_that_came_unseen_is_kept_with_its_interface() {
         Step::Wait,
         Step::Flow,
         Step::CoreEnds,
-        Step::Kill,
-        Step::Add(1),
+        Step::Kill(0),
+        Step::Add(0, 1),
         Step::Connect,
         Step::Flow,
     ];
@@ -306,4 +374,74 @@ fn a_command_for_a_peer_that_came_unseen_is_kept_with_its_interface() {
         // Made, undone, and made again.
         assert_eq!(starts.len(), 3, "{hooks:?}: {starts:?}");
     }
+}
+
+/// Core knows what is to be made again, and is killed just before it orders that.
+#[test]
+fn a_setup_that_is_to_be_made_is_not_noted_for_a_peer_that_has_moved() {
+    let before = [
+        Step::Add(0, 0),
+        Step::Flow,
+        Step::CoreDiesAfter(0, 1),
+        Step::Kill(0),
+        Step::Save,
+        Step::ServerReads(1),
+        Step::CoreHears(1),
+        Step::Add(0, 0),
+        Step::Connect,
+        Step::CoreReadsHelper(1),
+        Step::ServerReads(2),
+        Step::CoreHears(2),
+    ];
+    for moved in [Some(Step::Rename(0)), None] {
+        let steps = before.into_iter().chain(moved);
+        let dies = [Step::CoreDiesAfter(0, 1), Step::Flow];
+        plays_well(Hooks::Interface, steps.chain(dies));
+    }
+}
+
+#[test]
+fn nor_if_only_one_of_two_setups_is_to_be_made() {
+    let setting = Setting {
+        startup: true,
+        ..alone(Hooks::Both)
+    };
+    let steps = [
+        Step::Active(0),
+        Step::CoreDiesAfter(0, 1),
+        Step::Flow,
+        Step::Add(0, 1),
+        Step::Connect,
+        Step::CoreReadsHelper(1),
+        Step::CoreDiesAfter(0, 2),
+        Step::Flow,
+    ];
+    let (faults, starts) = play(setting, steps);
+    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+}
+
+#[test]
+fn a_command_that_was_undone_is_not_taken_for_one_that_may_have_made_the_next_setup() {
+    plays_well(
+        Hooks::Both,
+        [
+            Step::Add(0, 0),
+            Step::Flow,
+            Step::Save,
+            Step::Turn(false),
+            Step::Kill(0),
+            Step::Unlink,
+            Step::CoreDiesAfter(0, 1),
+            Step::Exit(1),
+            Step::Turn(true),
+            Step::HelperDies,
+            Step::CoreHears(1),
+            Step::CoreReadsHelper(1),
+            Step::Add(0, 1),
+            Step::Connect,
+            Step::Flow,
+            Step::CoreDies,
+            Step::Kill(0),
+        ],
+    );
 }

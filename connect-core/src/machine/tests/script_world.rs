@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The world of one peer in which core and the script helper are real: the server, the journal, the
-//! processes of scripts, and what is on its way between them.
+//! A world of a few peers in which core's machine and the script helper's are real, and the server
+//! is small. It notes what is lost, doubled, out of order, or undone without having been made.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,29 +9,23 @@ use connect_ifscripts::ledger::{Entry, Ledger, Origin};
 use connect_ifscripts::machine::{Input as HelperInput, Machine as Helper, Output as HelperOutput};
 use connect_ifscripts::outbox::Outbox;
 use connect_ipc::RunId;
-use connect_ipc::control::{Request, ServerLink};
+use connect_ipc::control::{HelperStatus, Request, ServerLink};
 use connect_ipc::scripts::{
     Child, Ended, FromScripts, InterfaceScript, Run, ScriptKind, ToScripts,
 };
-use connect_ipc::setup::ByLane;
+use connect_ipc::setup::{ByLane, Pair, SetupPage};
 use peerdb::Record;
 
-use super::super::{Input, Loaded, State};
+use super::super::{ConnectionId, Inherited, Input, Loaded, State};
 use super::rig::{Rig, record};
-use super::undecided::started_at;
-
-/// How many scripts of each lane run at once.
-const PLACES: ByLane<usize> = ByLane {
-    interface: 2,
-    connection: 2,
-};
+use super::undecided::started_with;
 
 const CHILD: Child = Child {
     pid: 7,
     start_time: 0,
 };
-
 const ORIGIN: Origin = Origin { at: 7, session: 8 };
+pub(super) const NAMES: [&str; 3] = ["p", "r", "s"];
 
 /// The scripts in the peer's record.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -39,6 +33,8 @@ pub(super) enum Hooks {
     Interface,
     Connection,
     Both,
+    /// Only those that undo.
+    UndoOnly,
 }
 
 impl Hooks {
@@ -50,8 +46,28 @@ impl Hooks {
             Hooks::Interface => vec![interface],
             Hooks::Connection => vec![connection],
             Hooks::Both => vec![interface, connection],
+            Hooks::UndoOnly => vec![],
         }
     }
+}
+
+/// What stays the same in a history.
+#[derive(Clone, Debug)]
+pub(super) struct Setting {
+    /// The scripts of each peer.
+    pub(super) hooks: Vec<Hooks>,
+    /// Core has `--startup`, and all peers are to be added then.
+    pub(super) startup: bool,
+    /// The server has the peers before the service is there.
+    pub(super) found: bool,
+    /// How many scripts the helper runs at a time, of each lane.
+    pub(super) places: usize,
+    /// Whether the peers may have any address.
+    pub(super) mobile: bool,
+    /// Whether operators order scripts.
+    pub(super) orders: bool,
+    /// Core always has a state of the run of the server that it joins.
+    pub(super) strict: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,21 +84,27 @@ pub(super) enum Step {
     /// All that is on its way arrives.
     Flow,
     Wait,
-    /// The peer is added, with the interface of this number.
-    Add(u8),
-    Kill,
-    Kick,
+    /// The peer of this number is added, with this one of its interfaces.
+    Add(usize, u8),
+    Kill(usize),
+    Kick(usize),
+    /// A client submits `active PEER`.
+    Active(usize),
     /// An operator orders the peer's `ifup`.
-    OrderIfup,
+    OrderIfup(usize),
     /// The server notes another address of the peer, which may have any.
-    Move,
+    Move(usize),
     /// The server renames the peer's interface, and core hears of it at once, if it is connected.
-    Rename,
+    Rename(usize),
+    /// All in one turn of core: renamed, another address, removed and added with that.
+    Churn(usize),
     /// The peer's record is removed from the database.
-    Strike,
+    Strike(usize),
     LoseServer,
     /// The server and the helper are connected to if they are not.
     Connect,
+    /// Core cannot tell which run of the server this is.
+    ConnectUnknown,
     NewServer,
     /// The next core finds a damaged database.
     BreakDatabase,
@@ -90,6 +112,8 @@ pub(super) enum Step {
     /// Core writes its state file.
     Save,
     CoreDies,
+    /// The same, and the state file is lost.
+    CoreDiesWithoutState,
     /// Core dies in its next turn that sends something to the helper, after so many lines to the
     /// server and so many messages to the helper.
     CoreDiesAfter(usize, usize),
@@ -100,10 +124,13 @@ pub(super) enum Step {
     HelperDies,
     /// The helper dies after so many further things that it does.
     HelperDiesAfter(usize),
+    /// Another helper connects, and is refused.
+    SecondHelper,
 }
 
 /// A script that was started.
 struct Process {
+    peer: String,
     kind: ScriptKind,
     alive: bool,
     /// Which helper started it: only that one learns how it ends.
@@ -114,29 +141,43 @@ struct Process {
 #[derive(Debug)]
 pub(super) struct Start {
     run: RunId,
+    peer: String,
     kind: ScriptKind,
     /// Whether it could be started, as far as anybody can tell.
     works: bool,
 }
 
 pub(super) struct World {
-    hooks: Hooks,
+    setting: Setting,
     records: Vec<Record>,
+    /// Which peers the database lacks.
+    struck_now: Vec<bool>,
     rig: Rig,
     /// The state file, and the run of the server that it was written about.
-    saved: Option<(u64, State)>,
+    saved: Option<(Option<u64>, State)>,
     is_database_broken: bool,
     dies_after: Option<(usize, usize)>,
-    /// Whether the record was ever removed: what was added meanwhile has no scripts.
-    was_struck: bool,
-    /// How often an operator has ordered `ifup`, or `kick` was sent.
-    causes: usize,
+    /// Whose record was ever removed: what was added meanwhile has no scripts.
+    was_struck: Vec<bool>,
+    /// Peers that a core without a state has met: they count as configured.
+    met: Vec<bool>,
+    /// How often something was to be made again although the peer stayed: its interface and its
+    /// connection.
+    causes: Vec<[usize; 2]>,
     helper: Helper,
     helpers: usize,
     helper_dies_after: Option<usize>,
     scripts: Scripts,
     link: HelperLink,
     server: Server,
+    /// Whether the present connection to the server was of an unknown run.
+    knows_run: bool,
+    ever_unknown: bool,
+    seconds: u64,
+    no_state: bool,
+    /// The scripts that the helper refused.
+    refused: Vec<(String, ScriptKind)>,
+    pub(super) troubles: Vec<String>,
 }
 
 /// What outlives the helper, and what its process has done.
@@ -162,8 +203,13 @@ impl Scripts {
                 start.works = true;
             } else if let Some(known) = ledger.run(run) {
                 let kind = known.under_way.kind;
-                let works = true;
-                self.starts.push(Start { run, kind, works });
+                let peer = known.under_way.peer.clone();
+                self.starts.push(Start {
+                    run,
+                    peer,
+                    kind,
+                    works: true,
+                });
             }
         }
         found
@@ -187,21 +233,34 @@ impl HelperLink {
     }
 }
 
+#[derive(Clone, Default)]
+struct ServerPeer {
+    is_there: bool,
+    interface: u8,
+    port: u16,
+    adds: usize,
+    removals: usize,
+}
+
 /// The server, which may have the peer.
 #[derive(Default)]
 struct Server {
     is_connected: bool,
-    /// Whether core is told of what happens.
     watches: bool,
     has_claimed: bool,
-    has_peer: bool,
-    interface: u8,
-    port: u16,
-    /// How often the peer was added.
-    adds: usize,
+    peers: Vec<ServerPeer>,
     jobs: usize,
     to_core: VecDeque<String>,
     from_core: VecDeque<String>,
+}
+
+/// The number of a peer's first interface; each peer has ten of them.
+fn first_interface(at: usize) -> u8 {
+    u8::try_from(at * 10).unwrap()
+}
+
+fn index(name: &str) -> Option<usize> {
+    NAMES.iter().position(|it| *it == name)
 }
 
 impl Server {
@@ -218,35 +277,39 @@ impl Server {
         }
     }
 
-    fn add(&mut self, interface: u8) {
-        if !std::mem::replace(&mut self.has_peer, true) {
-            self.adds += 1;
-            self.interface = interface;
-            self.tell(&format!("NOTE ADD p tun{interface} {}", self.address()));
+    fn add(&mut self, at: usize, interface: u8) {
+        let peer = &mut self.peers[at];
+        if !std::mem::replace(&mut peer.is_there, true) {
+            peer.adds += 1;
+            peer.interface = interface;
+            let line = format!("NOTE ADD {} tun{interface} {}", NAMES[at], self.address(at));
+            self.tell(&line);
         }
     }
 
-    fn address(&self) -> String {
-        format!("INET 192.0.2.1 {}", self.port)
+    fn address(&self, at: usize) -> String {
+        format!("INET 192.0.2.{} {}", at + 1, self.peers[at].port)
     }
 
-    fn move_peer(&mut self) {
-        self.port += 1;
-        if self.has_peer {
-            self.tell(&format!("NOTE NEWADDR p {}", self.address()));
+    fn move_peer(&mut self, at: usize) {
+        self.peers[at].port += 1;
+        if self.peers[at].is_there {
+            let line = format!("NOTE NEWADDR {} {}", NAMES[at], self.address(at));
+            self.tell(&line);
         }
     }
 
-    fn kill(&mut self) {
-        if std::mem::take(&mut self.has_peer) {
-            self.tell("NOTE KILL p");
+    fn kill(&mut self, at: usize) {
+        if std::mem::take(&mut self.peers[at].is_there) {
+            self.peers[at].removals += 1;
+            self.tell(&format!("NOTE KILL {}", NAMES[at]));
         }
     }
 
-    fn kick(&mut self) {
+    fn job(&mut self, words: &str) {
         if self.has_claimed {
             self.jobs += 1;
-            let job = format!("SVCJOB J{} connect kick p", self.jobs);
+            let job = format!("SVCJOB J{} connect {words}", self.jobs);
             self.to_core.push_back(job);
         }
     }
@@ -257,84 +320,157 @@ impl Server {
             return;
         };
         let words: Vec<&str> = line.split(' ').collect();
-        let is_missing = words.last() == Some(&"p") && !self.has_peer;
-        let interface = format!("INFO tun{}", self.interface);
-        let address = format!("INFO {}", self.address());
-        let mut answers: Vec<&str> = Vec::new();
-        match words.first().copied().unwrap_or_default() {
+        let first = words.first().copied().unwrap_or_default();
+        if words.get(1) == Some(&"-background") {
+            let tag = words[2].to_owned();
+            self.to_core.push_back(format!("BGDETACH {tag}"));
+            if first == "ADD" {
+                let at = words.iter().find_map(|word| index(word));
+                match at {
+                    Some(at) if self.peers[at].is_there => {
+                        self.to_core
+                            .push_back(format!("BGFAIL {tag} peer-exists {}", NAMES[at]));
+                    }
+                    Some(at) => {
+                        self.add(at, first_interface(at));
+                        self.to_core.push_back(format!("BGOK {tag}"));
+                    }
+                    None => self.to_core.push_back(format!("BGOK {tag}")),
+                }
+            } else {
+                self.to_core.push_back(format!("BGOK {tag}"));
+            }
+            return;
+        }
+        let at = words.last().and_then(|word| index(word));
+        let is_missing = at.is_some_and(|at| !self.peers[at].is_there);
+        let mut answers: Vec<String> = Vec::new();
+        match first {
             "WATCH" => self.watches = true,
             "SVCCLAIM" => self.has_claimed = true,
+            "SVCQUERY" => {
+                return self
+                    .to_core
+                    .push_back("FAIL unknown-service connect".to_owned());
+            }
             "LIST" => {
-                answers.push("INFO q");
-                answers.extend(self.has_peer.then_some("INFO p"));
+                answers.push("INFO q".to_owned());
+                for (at, peer) in self.peers.iter().enumerate() {
+                    if peer.is_there {
+                        answers.push(format!("INFO {}", NAMES[at]));
+                    }
+                }
             }
             "IFNAME" | "ADDR" | "ALGS" | "KILL" | "FORCEKX" if is_missing => {
-                return self.to_core.push_back("FAIL unknown-peer p".to_owned());
+                let name = words.last().copied().unwrap_or_default();
+                return self.to_core.push_back(format!("FAIL unknown-peer {name}"));
             }
-            "IFNAME" => answers.push(&interface),
-            "ADDR" => answers.push(&address),
-            "ALGS" => answers.push("INFO cipher=rijndael"),
-            "KILL" => self.kill(),
+            "IFNAME" => answers.push(match at {
+                Some(at) => format!("INFO tun{}", self.peers[at].interface),
+                None => "INFO tun99".to_owned(),
+            }),
+            "ADDR" => answers.push(match at {
+                Some(at) => format!("INFO {}", self.address(at)),
+                None => "INFO INET 192.0.2.9 1".to_owned(),
+            }),
+            "ALGS" => answers.push("INFO cipher=rijndael".to_owned()),
+            "KILL" => {
+                if let Some(at) = at {
+                    self.kill(at);
+                }
+            }
             _ => {}
         }
-        answers.push("OK");
-        self.to_core.extend(answers.into_iter().map(str::to_owned));
+        answers.push("OK".to_owned());
+        self.to_core.extend(answers);
     }
 }
 
 impl World {
-    pub(super) fn new(hooks: Hooks) -> Self {
-        Self::begun(hooks, false)
-    }
-
-    /// A world in which the server has the peer before the service comes.
-    pub(super) fn with_peer(hooks: Hooks) -> Self {
-        Self::begun(hooks, true)
-    }
-
-    fn begun(hooks: Hooks, has_peer: bool) -> Self {
-        let mut pairs = vec![
-            ("peer", "INET 192.0.2.1 1"),
-            ("watch", "t"),
-            ("every", "1h"),
-            ("mobile", "t"),
-        ];
-        if hooks != Hooks::Connection {
-            pairs.extend([("ifup", "up"), ("ifdown", "down")]);
+    pub(super) fn new(setting: Setting) -> Self {
+        let mut records = Vec::new();
+        for (at, hooks) in setting.hooks.iter().enumerate() {
+            let address = format!("INET 192.0.2.{} 1", at + 1);
+            let mut pairs = vec![("peer", address.as_str()), ("watch", "t"), ("every", "1h")];
+            if setting.mobile {
+                pairs.push(("mobile", "t"));
+            }
+            match hooks {
+                Hooks::Interface => pairs.extend([("ifup", "up"), ("ifdown", "down")]),
+                Hooks::Connection => pairs.extend([("connect", "on"), ("disconnect", "off")]),
+                Hooks::Both => pairs.extend([
+                    ("ifup", "up"),
+                    ("ifdown", "down"),
+                    ("connect", "on"),
+                    ("disconnect", "off"),
+                ]),
+                Hooks::UndoOnly => pairs.extend([("ifdown", "down"), ("disconnect", "off")]),
+            }
+            records.push(record(NAMES[at], &pairs));
         }
-        if hooks != Hooks::Interface {
-            pairs.extend([("connect", "on"), ("disconnect", "off")]);
-        }
-        let records = vec![
-            record("p", &pairs),
-            record("q", &[("peer", "INET 192.0.2.9 1")]),
-        ];
-        let mut rig = Rig::alone(&records, false);
+        let n = records.len();
+        let mut all = records.clone();
+        all.push(record("q", &[("peer", "INET 192.0.2.9 1")]));
+        let mut rig = Rig::without_database(setting.startup, None);
+        rig.database_with_auto(&all, &NAMES[..if setting.startup { n } else { 0 }]);
         rig.has_script_helper = true;
+        let bounds = ByLane {
+            interface: setting.places,
+            connection: setting.places,
+        };
+        let found = setting.found;
         let mut world = World {
-            hooks,
-            records,
+            records: all,
+            struck_now: vec![false; n],
             rig,
             saved: None,
             is_database_broken: false,
             dies_after: None,
-            was_struck: false,
-            causes: 0,
-            helper: Helper::new(PLACES),
+            was_struck: vec![false; n],
+            met: vec![found && !setting.startup; n],
+            causes: vec![[0; 2]; n],
+            helper: Helper::new(bounds),
             helpers: 1,
             helper_dies_after: None,
             scripts: Scripts::default(),
             link: HelperLink::default(),
-            server: Server::default(),
+            server: Server {
+                peers: vec![ServerPeer::default(); n],
+                ..Server::default()
+            },
+            knows_run: true,
+            ever_unknown: false,
+            seconds: 0,
+            no_state: false,
+            refused: Vec::new(),
+            troubles: Vec::new(),
+            setting,
         };
-        world.server.has_peer = has_peer;
-        world.connect();
+        if found {
+            for peer in &mut world.server.peers {
+                peer.is_there = true;
+                peer.adds = 1;
+            }
+        }
+        world.connect(true);
         world.flow();
         world.save();
         world
     }
 
+    fn bounds(&self) -> ByLane<usize> {
+        ByLane {
+            interface: self.setting.places,
+            connection: self.setting.places,
+        }
+    }
+
+    fn n(&self) -> usize {
+        self.setting.hooks.len()
+    }
+
     pub(super) fn step(&mut self, step: Step) {
+        let n = self.n();
         match step {
             Step::ServerReads(count) => (0..count).for_each(|_| self.server.read()),
             Step::CoreHears(count) => (0..count).for_each(|_| self.core_hears()),
@@ -344,38 +480,65 @@ impl World {
             Step::Exit(which) => self.exit(which),
             Step::Flow => self.flow(),
             Step::Wait => self.wait(),
-            Step::Add(interface) => self.server.add(interface),
-            Step::Kill => self.server.kill(),
-            Step::Kick => {
-                self.causes += 1;
-                self.server.kick();
+            Step::Add(at, interface) => {
+                let at = at % n;
+                self.server.add(at, first_interface(at) + interface);
             }
-            Step::OrderIfup => {
-                self.causes += 1;
-                let (peer, script) = ("p".to_owned(), InterfaceScript::Ifup);
+            Step::Kill(at) => self.server.kill(at % n),
+            Step::Kick(at) => {
+                if self.setting.orders && self.server.has_claimed {
+                    self.causes[at % n][1] += 1;
+                    self.server.job(&format!("kick {}", NAMES[at % n]));
+                }
+            }
+            Step::Active(at) => self.server.job(&format!("active {}", NAMES[at % n])),
+            Step::OrderIfup(at) => {
+                if !self.setting.orders {
+                    return;
+                }
+                self.causes[at % n][0] += 1;
+                let (peer, script) = (NAMES[at % n].to_owned(), InterfaceScript::Ifup);
                 self.rig.request(1, 1, Request::RunScript { peer, script });
                 self.pass_on();
             }
-            Step::Move => self.server.move_peer(),
-            Step::Rename => self.rename(),
-            Step::Strike => {
-                self.was_struck = true;
-                self.rig.database(&self.records[1..]);
-                self.pass_on();
+            Step::Move(at) => {
+                if self.setting.mobile {
+                    self.server.move_peer(at % n);
+                }
+            }
+            Step::Rename(at) => self.rename(at % n),
+            Step::Churn(at) => self.churn(at % n),
+            Step::Strike(at) => {
+                self.was_struck[at % n] = true;
+                self.struck_now[at % n] = true;
+                self.load_database();
             }
             Step::LoseServer => self.lose_server(),
-            Step::Connect => self.connect(),
+            Step::Connect => self.connect(true),
+            Step::ConnectUnknown => {
+                self.step(Step::NewServer);
+                self.connect(false);
+            }
+            Step::NewServer if self.setting.strict && !self.rig.machine.server.joined_before() => {}
             Step::NewServer => {
-                if self.rig.machine.server.joined_before() {
-                    self.server.has_peer = false;
-                    self.lose_server();
-                    self.rig.run += 1;
+                for peer in &mut self.server.peers {
+                    if std::mem::take(&mut peer.is_there) {
+                        peer.removals += 1;
+                    }
                 }
+                self.lose_server();
+                self.rig.run += 1;
             }
             Step::BreakDatabase => self.is_database_broken = true,
             Step::RestoreDatabase => self.restore_database(),
             Step::Save => self.save(),
             Step::CoreDies => self.core_dies(),
+            Step::CoreDiesWithoutState => {
+                if !self.setting.strict {
+                    self.saved = None;
+                    self.core_dies();
+                }
+            }
             Step::CoreDiesAfter(lines, messages) => self.dies_after = Some((lines, messages)),
             Step::CoreEnds => {
                 self.save();
@@ -384,6 +547,21 @@ impl World {
             Step::Unlink => self.unlink(),
             Step::HelperDies => self.helper_dies(),
             Step::HelperDiesAfter(count) => self.helper_dies_after = Some(count),
+            Step::SecondHelper => {
+                if self.link.is_up {
+                    let connection = ConnectionId(77);
+                    let status = HelperStatus::default();
+                    self.rig
+                        .feed(Input::ScriptsConnected { connection, status });
+                    self.rig
+                        .feed(Input::Scripts(connection, FromScripts::Resume(Vec::new())));
+                    let page = SetupPage::default();
+                    self.rig
+                        .feed(Input::Scripts(connection, FromScripts::Setups(page)));
+                    self.rig.feed(Input::Gone(connection));
+                    self.pass_on();
+                }
+            }
         }
         if self.helper_dies_after == Some(0) {
             self.helper_dies();
@@ -394,7 +572,27 @@ impl World {
     fn pass_on(&mut self) {
         let mut lines = self.rig.sent();
         let mut messages = std::mem::take(&mut self.rig.to_scripts);
-        let can_die = !messages.is_empty() && self.state_left().is_some();
+        for line in &lines {
+            if line.contains("wait already for a script helper") {
+                for (at, name) in NAMES.iter().enumerate() {
+                    for kind in [
+                        ScriptKind::Ifup,
+                        ScriptKind::Ifdown,
+                        ScriptKind::Connect,
+                        ScriptKind::Disconnect,
+                    ] {
+                        if line.contains(&format!(" {} {name} ", kind.name())) {
+                            self.refused.push((NAMES[at].to_owned(), kind));
+                        }
+                    }
+                }
+            }
+        }
+        let applies = self
+            .saved
+            .as_ref()
+            .is_some_and(|(of, _)| *of == Some(self.rig.run));
+        let can_die = !messages.is_empty() && (applies || !self.setting.strict);
         let dies = self.dies_after.take_if(|_| can_die);
         if let Some((some_lines, some_messages)) = dies {
             lines.truncate(some_lines);
@@ -407,7 +605,6 @@ impl World {
             self.link.to_helper.extend(messages);
         }
         if dies.is_some() {
-            // What it has sent arrives.
             while !self.server.from_core.is_empty() {
                 self.server.read();
             }
@@ -418,10 +615,36 @@ impl World {
         }
     }
 
-    fn connect(&mut self) {
+    /// Whether the core that joins the server now has a state that is about it.
+    fn note_meeting(&mut self) {
+        if self.rig.machine.server.joined_before() {
+            return;
+        }
+        let applies = self.knows_run
+            && !self.no_state
+            && self
+                .saved
+                .as_ref()
+                .is_some_and(|(run, _)| *run == Some(self.rig.run));
+        if !applies && self.helpers + self.scripts.starts.len() > 0 && self.seconds > 0 {
+            // Peers that it finds and that the helper does not know count as configured.
+            for met in &mut self.met {
+                *met = true;
+            }
+        }
+    }
+
+    fn connect(&mut self, knows_run: bool) {
         if !self.server.is_connected {
+            self.knows_run = knows_run;
+            self.ever_unknown |= !knows_run;
+            self.note_meeting();
             self.server.connect(true);
-            self.rig.connect_server();
+            if knows_run {
+                self.rig.connect_server();
+            } else {
+                self.rig.feed(Input::ServerConnected { run: None });
+            }
         }
         self.join_helper();
         self.pass_on();
@@ -442,65 +665,109 @@ impl World {
         }
     }
 
-    fn restore_database(&mut self) {
-        self.is_database_broken = false;
-        self.rig.database(&self.records);
+    fn load_database(&mut self) {
+        let records: Vec<Record> = self
+            .records
+            .iter()
+            .filter(|it| index(it.name()).is_none_or(|at| !self.struck_now[at]))
+            .cloned()
+            .collect();
+        let auto: Vec<&str> = match self.setting.startup {
+            true => (0..self.n())
+                .filter(|at| !self.struck_now[*at])
+                .map(|at| NAMES[at])
+                .collect(),
+            false => Vec::new(),
+        };
+        self.rig.database_with_auto(&records, &auto);
         self.pass_on();
     }
 
-    /// A core that dies before the helper knows of it has the next one take the peer for another.
-    fn rename(&mut self) {
+    fn restore_database(&mut self) {
+        self.is_database_broken = false;
+        self.struck_now.fill(false);
+        self.load_database();
+    }
+
+    fn hears_at_once(&self, at: usize) -> bool {
         let is_heard = self.server.watches && self.server.to_core.is_empty();
-        if self.server.is_connected && self.server.has_peer && is_heard {
-            self.causes += 1;
-            let old = self.server.interface;
-            self.server.interface += 2;
-            let new = self.server.interface;
+        self.server.is_connected && self.server.peers[at].is_there && is_heard
+    }
+
+    /// A core that dies before the helper knows of it has the next one take the peer for another.
+    fn rename(&mut self, at: usize) {
+        if self.hears_at_once(at) {
+            self.causes[at][0] += 1;
+            self.causes[at][1] += 1;
+            let old = self.server.peers[at].interface;
+            let new = first_interface(at) + (old % 10 + 2) % 10;
+            self.server.peers[at].interface = new;
             self.server
-                .tell(&format!("NOTE NEWIFNAME p tun{old} tun{new}"));
+                .tell(&format!("NOTE NEWIFNAME {} tun{old} tun{new}", NAMES[at]));
             self.core_hears();
         }
     }
 
+    fn churn(&mut self, at: usize) {
+        if self.hears_at_once(at) {
+            self.rename(at);
+            if self.setting.mobile {
+                self.server.move_peer(at);
+            }
+            let interface = self.server.peers[at].interface;
+            self.server.kill(at);
+            self.server.add(at, interface);
+        }
+    }
+
     fn wait(&mut self) {
+        self.seconds += 1;
         self.rig.wait(Duration::from_secs(1));
         self.pass_on();
         self.give(HelperInput::Time {}, true);
     }
 
     fn save(&mut self) {
-        if let Some((_, state)) = self.rig.machine.state() {
+        if let Some((run, state)) = self.rig.machine.state() {
             let text = serde_json::to_string(&state).unwrap();
-            self.saved = Some((self.rig.run, serde_json::from_str(&text).unwrap()));
+            let run = run.map(|run| run.inode);
+            self.saved = Some((run, serde_json::from_str(&text).unwrap()));
         }
-    }
-
-    /// What the next core reads. Where it is of another run of the server nothing follows from it,
-    /// which is not what this world is about: then core does not die.
-    fn state_left(&self) -> Option<State> {
-        let (run, state) = self.saved.as_ref()?;
-        (*run == self.rig.run).then(|| state.clone())
     }
 
     /// Core dies, and the next one reads the state file.
     fn core_dies(&mut self) {
-        let Some(state) = self.state_left() else {
-            return;
-        };
         let run = self.rig.run;
+        let applies = self.saved.as_ref().is_some_and(|(of, _)| *of == Some(run));
+        if self.setting.strict && !applies {
+            return;
+        }
+        self.dies_after = None;
         self.server.connect(false);
         self.link.set(false);
-        let mut rig = started_at(self.rig.now + Duration::from_secs(1));
+        self.seconds += 1;
+        let mut rig = started_with(self.rig.now + Duration::from_secs(1), self.setting.startup);
         rig.has_script_helper = true;
         rig.run = run;
+        std::mem::swap(&mut self.rig, &mut rig);
         if self.is_database_broken {
             let fault = "it is damaged".to_owned();
-            rig.feed(Input::Database(Loaded::Faulty { fault }));
+            self.rig.feed(Input::Database(Loaded::Faulty { fault }));
         } else {
-            rig.database(&self.records);
+            self.load_database();
         }
-        rig.inherit(state);
-        self.rig = rig;
+        if let Some((of, state)) = &self.saved {
+            let run = of.map(|inode| {
+                let text = format!(r#"{{"device":1,"inode":{inode},"made":[3,4]}}"#);
+                serde_json::from_str(&text).expect("a run")
+            });
+            let state = state.clone();
+            self.rig.feed(Input::Inherited(Box::new(Inherited {
+                run,
+                state,
+                database: None,
+            })));
+        }
         self.pass_on();
     }
 
@@ -532,7 +799,7 @@ impl World {
         }
         let found = self.scripts.find(&ledger);
         let mut out = Vec::new();
-        self.helper = Helper::recovered(PLACES, ledger, &found, &mut out);
+        self.helper = Helper::recovered(self.bounds(), ledger, &found, &mut out);
         self.perform(out, true);
         self.join_helper();
         self.pass_on();
@@ -583,7 +850,19 @@ impl World {
                 HelperOutput::Journal(entry) => self.scripts.journal.push(entry),
                 HelperOutput::Accepted(under_way) => self.scripts.outbox.accept(under_way),
                 HelperOutput::Forget(runs) => self.scripts.outbox.forget(&runs),
-                HelperOutput::ToCore(message) => self.scripts.outbox.push(message),
+                HelperOutput::ToCore(message) => {
+                    if let FromScripts::Ended {
+                        run,
+                        end: Ended::NotStarted(_),
+                    } = &message
+                        && self.scripts.starts.iter().all(|start| start.run != *run)
+                        && let Some(known) = self.helper.ledger().run(*run)
+                    {
+                        self.refused
+                            .push((known.under_way.peer.clone(), known.under_way.kind));
+                    }
+                    self.scripts.outbox.push(message);
+                }
                 HelperOutput::Start(run) => self.start(&run, works),
                 HelperOutput::Adopt { run, .. } => {
                     let process = self.scripts.processes.get(&run);
@@ -600,23 +879,65 @@ impl World {
         }
     }
 
-    fn start(&mut self, run: &Run, works: bool) {
-        let (kind, run) = (run.kind, run.run);
-        self.scripts.starts.push(Start { run, kind, works });
+    fn start(&mut self, order: &Run, works: bool) {
+        let (kind, run, peer) = (order.kind, order.run, order.peer.clone());
+        let mut of_lane = self.scripts.starts.iter();
+        if let Some(later) =
+            of_lane.find(|it| it.peer == peer && it.kind.lane() == kind.lane() && it.run >= run)
+        {
+            self.troubles.push(format!(
+                "{peer}: {run:?} {kind:?} after {:?} {:?}",
+                later.run, later.kind
+            ));
+        }
+        if kind.pair() == Pair::Connection {
+            for known in self.helper.ledger().runs() {
+                let it = &known.under_way;
+                if it.peer == peer
+                    && it.kind.pair() == Pair::Interface
+                    && it.run < run
+                    && known.end().is_none()
+                {
+                    self.troubles
+                        .push(format!("{peer}: {kind:?} did not wait for {:?}", it.kind));
+                }
+            }
+        }
+        self.scripts.starts.push(Start {
+            run,
+            peer: peer.clone(),
+            kind,
+            works,
+        });
         if !works {
             let why = "there is no such program".to_owned();
             return self.give(HelperInput::NotStarted { run, why }, works);
         }
         let mut processes = self.scripts.processes.values();
-        let other = processes.find(|it| it.alive && it.kind.lane() == kind.lane());
-        assert!(other.is_none(), "two scripts of the peer run at once");
+        let other =
+            processes.find(|it| it.alive && it.peer == peer && it.kind.lane() == kind.lane());
+        if other.is_some() {
+            self.troubles
+                .push(format!("{peer}: two scripts at once: {kind:?}"));
+        }
+        let busy = self.scripts.processes.values();
+        let busy = busy
+            .filter(|it| it.alive && it.kind.lane() == kind.lane())
+            .count();
+        if busy >= self.setting.places {
+            self.troubles
+                .push(format!("more than {} places", self.setting.places));
+        }
         let process = Process {
+            peer,
             kind,
             alive: true,
             parent: self.helpers,
         };
         let earlier = self.scripts.processes.insert(run, process);
-        assert!(earlier.is_none(), "{run:?} was started twice");
+        if earlier.is_some() {
+            self.troubles.push(format!("{run:?} was started twice"));
+        }
         self.give(HelperInput::Started { run, child: CHILD }, works);
     }
 
@@ -647,7 +968,7 @@ impl World {
     }
 
     fn flow(&mut self) {
-        for _ in 0..300 {
+        for _ in 0..600 {
             if self.is_quiet() {
                 return;
             }
@@ -663,8 +984,8 @@ impl World {
         self.dies_after = None;
         self.helper_dies_after = None;
         self.restore_database();
-        for _ in 0..60 {
-            self.connect();
+        for _ in 0..30 + 30 * self.n() {
+            self.connect(true);
             self.flow();
             self.turn(true);
             self.flow();
@@ -676,6 +997,9 @@ impl World {
         }
         assert_eq!(self.rig.machine.link(), ServerLink::Up);
         assert!(self.is_quiet());
+        if self.helper.waiting() + self.helper.under_way() > 0 {
+            self.troubles.push("something waits at the end".to_owned());
+        }
     }
 
     /// Every script, in the order in which they were to be started.
@@ -685,31 +1009,35 @@ impl World {
 
     /// What was lost, doubled or out of order.
     pub(super) fn faults(&self) -> Vec<String> {
-        let mut faults = Vec::new();
-        for (make, undo) in self.hooks.pairs() {
-            let of_pair = |start: &&Start| start.kind == make || start.kind == undo;
-            let starts: Vec<&Start> = self.scripts.starts.iter().filter(of_pair).collect();
-            self.check_end(&starts, make, undo, &mut faults);
-            check_order(&starts, undo, &mut faults);
-            let count = starts.iter().filter(|it| it.kind == make).count();
-            let causes = self.server.adds + self.causes;
-            if count > causes {
-                faults.push(format!("{} {count} times for {causes} causes", make.name()));
+        let mut faults = self.troubles.clone();
+        for (at, hooks) in self.setting.hooks.iter().enumerate() {
+            for (make, undo) in hooks.pairs() {
+                self.check(at, make, undo, &mut faults);
+            }
+            if *hooks == Hooks::UndoOnly {
+                for undo in [ScriptKind::Ifdown, ScriptKind::Disconnect] {
+                    let of = |it: &&Start| it.peer == NAMES[at] && it.kind == undo;
+                    let count = self.scripts.starts.iter().filter(of).count();
+                    let removals = self.server.peers[at].removals;
+                    if count > removals + self.causes[at][0] {
+                        faults.push(format!(
+                            "{}: {undo:?} {count} times for {removals}",
+                            NAMES[at]
+                        ));
+                    }
+                }
             }
         }
         faults
     }
 
-    /// What was made for a peer that is gone was undone, if that could be started; and everything
-    /// was made for a peer that is there.
-    fn check_end(
-        &self,
-        starts: &[&Start],
-        make: ScriptKind,
-        undo: ScriptKind,
-        faults: &mut Vec<String>,
-    ) {
-        let last = starts.last();
+    fn check(&self, at: usize, make: ScriptKind, undo: ScriptKind, faults: &mut Vec<String>) {
+        let name = NAMES[at];
+        let of_pair =
+            |start: &&Start| start.peer == name && (start.kind == make || start.kind == undo);
+        let starts: Vec<&Start> = self.scripts.starts.iter().filter(of_pair).collect();
+        let peer = &self.server.peers[at];
+        let was_refused = |kind| self.refused.iter().any(|it| it.0 == name && it.1 == kind);
         let is_made = starts
             .iter()
             .rev()
@@ -717,23 +1045,44 @@ impl World {
             .is_some_and(|start| start.kind == make);
         let undo_failed = starts
             .iter()
-            .any(|start| start.kind == undo && !start.works);
-        if !self.server.has_peer && is_made && !undo_failed {
-            faults.push(format!("{} is lost", undo.name()));
+            .any(|start| start.kind == undo && !start.works)
+            || was_refused(undo);
+        if !peer.is_there && is_made && !undo_failed {
+            faults.push(format!("{name}: {} is lost", undo.name()));
         }
-        if self.server.has_peer && !self.was_struck && last.is_none_or(|start| start.kind != make) {
-            faults.push(format!("{} is lost", make.name()));
+        let excused = self.was_struck[at] || self.ever_unknown || self.met[at] || was_refused(make);
+        if peer.is_there && !excused && starts.last().is_none_or(|start| start.kind != make) {
+            faults.push(format!("{name}: {} is lost", make.name()));
         }
-    }
-}
-
-/// Nothing is undone that was never started.
-fn check_order(starts: &[&Start], undo: ScriptKind, faults: &mut Vec<String>) {
-    let mut is_made = false;
-    for start in starts {
-        if start.kind == undo && !is_made {
-            faults.push(format!("{} undoes nothing", undo.name()));
+        let (mut made, mut again) = (false, 0);
+        for start in &starts {
+            if start.kind == undo && !made && !self.met[at] {
+                faults.push(format!("{name}: {} undoes nothing", undo.name()));
+            }
+            if start.kind == make && made {
+                again += 1;
+            }
+            made = start.kind != undo && (start.works || made);
         }
-        is_made = start.kind != undo && (start.works || is_made);
+        let causes = self.causes[at][usize::from(make == ScriptKind::Connect)];
+        if again > causes && !was_refused(undo) {
+            faults.push(format!(
+                "{name}: {} again {again} times for {causes}",
+                make.name()
+            ));
+        }
+        let count = starts.iter().filter(|it| it.kind == make).count();
+        let adds = peer.adds + causes;
+        if count > adds {
+            faults.push(format!("{name}: {} {count} times for {adds}", make.name()));
+        }
+        let undone = starts.iter().filter(|it| it.kind == undo).count();
+        if undone > peer.removals + causes {
+            let removals = peer.removals;
+            faults.push(format!(
+                "{name}: {} {undone} times for {removals}",
+                undo.name()
+            ));
+        }
     }
 }
