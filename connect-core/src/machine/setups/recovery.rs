@@ -411,6 +411,9 @@ impl Recovery {
             let known = cause.past.get_mut(pair);
             if *known == Past::Nothing || (*known == Past::Due && is_first) {
                 *known = *past.get(pair);
+                if let Some(before) = &mut cause.remains {
+                    before.setups.set(pair, remains.setups.get(pair));
+                }
             }
         }
         match &mut cause.remains {

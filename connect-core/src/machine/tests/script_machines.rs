@@ -445,3 +445,33 @@ fn a_command_that_was_undone_is_not_taken_for_one_that_may_have_made_the_next_se
         ],
     );
 }
+
+#[test]
+fn what_a_peer_without_a_record_did_not_make_is_not_undone_with_what_an_earlier_one_left() {
+    plays_well(
+        Hooks::Both,
+        [
+            Step::Add(0, 0),
+            Step::Kick(0),
+            Step::CoreHears(2),
+            Step::HelperReads(1),
+            Step::CoreDies,
+            Step::Kill(0),
+            Step::Connect,
+            Step::CoreReadsHelper(1),
+            Step::ServerReads(2),
+            Step::CoreHears(2),
+            Step::HelperReads(2),
+            Step::ServerReads(1),
+            Step::Strike(0),
+            Step::ServerReads(1),
+            Step::CoreHears(1),
+            Step::Add(0, 0),
+            Step::CoreHears(2),
+            Step::CoreReadsHelper(2),
+            Step::CoreDiesAfter(0, 0),
+            Step::CoreEnds,
+            Step::Kill(0),
+        ],
+    );
+}
