@@ -515,11 +515,13 @@ impl World {
             }
             Step::LoseServer => self.lose_server(),
             Step::Connect => self.connect(true),
+            // Core would take it for a new server, and it is the old one.
+            Step::NewServer | Step::ConnectUnknown
+                if self.setting.strict && !self.rig.machine.server.joined_before() => {}
             Step::ConnectUnknown => {
                 self.step(Step::NewServer);
                 self.connect(false);
             }
-            Step::NewServer if self.setting.strict && !self.rig.machine.server.joined_before() => {}
             Step::NewServer => {
                 for peer in &mut self.server.peers {
                     if std::mem::take(&mut peer.is_there) {
