@@ -308,11 +308,7 @@ impl Machine {
             ..prepared
         });
         self.tell_stops(commands);
-        // If several were added and removed, the first is the one that was set up.
-        let undoing = self.scripts.recovery.undoing.entry(name.to_owned());
-        undoing.or_insert_with(|| remains.clone());
-        // If there was no script to order, nothing is left to do.
-        self.scripts.settle_undoing(name);
+        self.scripts.note_undoing(name, pair, remains);
     }
 
     /// The runs of which one may have made a setup, if it is not known that one has.

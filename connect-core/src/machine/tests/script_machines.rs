@@ -475,3 +475,36 @@ fn what_a_peer_without_a_record_did_not_make_is_not_undone_with_what_an_earlier_
         ],
     );
 }
+
+/// Each of the two setups that are to be undone is that of another peer of the same name.
+#[test]
+fn what_is_to_be_undone_is_saved_for_each_setup_as_it_was_made() {
+    let setting = Setting {
+        strict: false,
+        mobile: false,
+        ..alone(Hooks::Both)
+    };
+    let steps = [
+        Step::Add(0, 0),
+        Step::Kick(0),
+        Step::CoreDiesAfter(0, 1),
+        Step::CoreHears(2),
+        Step::ServerReads(1),
+        Step::CoreDiesAfter(0, 0),
+        Step::ServerReads(1),
+        Step::Connect,
+        Step::HelperDiesAfter(1),
+        Step::Flow,
+        Step::Connect,
+        Step::ServerReads(1),
+        Step::CoreHears(1),
+        Step::Churn(0),
+        Step::Flow,
+        Step::Churn(0),
+        Step::HelperDiesAfter(1),
+        Step::Flow,
+        Step::CoreEnds,
+    ];
+    let (faults, starts) = play(setting, steps);
+    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+}
