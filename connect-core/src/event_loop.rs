@@ -124,8 +124,9 @@ impl EventLoop {
             if self.driver.is_in_turn() {
                 continue;
             }
-            let recalled = self.driver.machine.has_recalled_scripts();
-            readiness.turn(recalled, clock::now());
+            let machine = &self.driver.machine;
+            let is_settled = machine.has_decided_scripts() || machine.is_leaving();
+            readiness.turn(is_settled, clock::now());
             self.service_manager
                 .turn(&self.driver.machine, &self.socket);
             if let Some(news) = self.keeper.turn(&self.driver.machine).await {

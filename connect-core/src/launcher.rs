@@ -88,7 +88,8 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
                 }
             })
             .await;
-        end_helpers(supervisors, event_loop, options.stop_wait.duration()).await;
+        let stop_wait = options.stop_wait.duration();
+        end_helpers(supervisors, event_loop, stop_wait, paths.state.is_some()).await;
         ended
     })
 }
@@ -98,7 +99,12 @@ type Supervisor = (oneshot::Sender<()>, JoinHandle<Option<Child>>);
 
 /// Called when the service has ended: ends the pinger at once, and waits until the script helper
 /// has ended.
-async fn end_helpers(supervisors: Vec<Supervisor>, event_loop: EventLoop, stop_wait: Duration) {
+async fn end_helpers(
+    supervisors: Vec<Supervisor>,
+    event_loop: EventLoop,
+    stop_wait: Duration,
+    keeps_state: bool,
+) {
     let mut script_helper = None;
     for (stop, supervisor) in supervisors {
         // If it is dropped, that means the same.
@@ -108,15 +114,15 @@ async fn end_helpers(supervisors: Vec<Supervisor>, event_loop: EventLoop, stop_w
         script_helper = supervisor.await.ok().flatten();
     }
     let scripts = event_loop.driver.machine.scripts_left();
-    let (peers, unconfirmed) = event_loop.driver.machine.scripts_unrequested();
-    if peers > 0 && !event_loop.keeper.keeps_state() {
+    let peers = event_loop.driver.machine.scripts_unrequested();
+    if peers > 0 && !keeps_state {
         tracing::warn!(
             peers,
-            "the script helper was not there, so no scripts were requested for peers that have \
-             come or gone, and no later service runs them; with --keep-state the next one does"
+            "peers with scripts have come or gone while the script helper was not there; without \
+             --keep-state the next service may not run these scripts"
         );
     }
-    let last = script_helper.map(|child| LastHelper::ask(child, stop_wait, scripts, unconfirmed));
+    let last = script_helper.map(|child| LastHelper::ask(child, stop_wait, scripts));
     // This closes all connections, so that nobody waits for an answer while we wait.
     let mut signals = event_loop.into_signals();
     if let Some(last) = last {

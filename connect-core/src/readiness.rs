@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! When whoever has started the service is told that it is ready: as soon as the service is claimed
-//! and the script helper has said what it knows.
+//! When whoever has started the service is told that it is ready: as soon as the service is
+//! claimed, the script helper has said what it knows, and it is decided which scripts are to run.
 //!
-//! Before that, nothing can be requested for a peer that comes, and a `quit` that follows at once
-//! would leave that peer without its `ifup`: the next service takes a peer that it finds for one
-//! that is set up.
+//! Before that, nothing is requested for a peer that comes, and a `quit` that follows at once would
+//! leave that peer without its `ifup`: the next service takes a peer that it finds for one that is
+//! set up.
 
 use std::time::Duration;
 
@@ -35,9 +35,10 @@ impl<F: FnOnce()> Readiness<F> {
         self.until.get_or_insert(now + HELPER_LIMIT);
     }
 
-    /// Tells it, if it is time to: `recalled` if the script helper has said what it knows.
-    pub(crate) fn turn(&mut self, recalled: bool, now: Monotonic) {
-        if self.until.is_some_and(|until| recalled || until <= now)
+    /// Tells it, if it is time to: `settled` if it is decided which scripts are to run, or if the
+    /// service ends already.
+    pub(crate) fn turn(&mut self, settled: bool, now: Monotonic) {
+        if self.until.is_some_and(|until| settled || until <= now)
             && let Some(tell) = self.tell.take()
         {
             tell();
@@ -59,7 +60,7 @@ mod tests {
     fn it_is_told_once_when_the_service_is_claimed_and_the_helper_is_there_or_late() {
         let start = Monotonic::default();
         let late = start + HELPER_LIMIT;
-        for (recalled, told_at) in [(true, start), (false, late)] {
+        for (settled, told_at) in [(true, start), (false, late)] {
             let told = Cell::new(0);
             let mut readiness = Readiness::new(|| told.set(told.get() + 1));
             readiness.turn(true, start);
@@ -69,12 +70,12 @@ mod tests {
                 "not claimed"
             );
             readiness.claimed(start);
-            readiness.turn(recalled, start);
+            readiness.turn(settled, start);
             assert_eq!(told.get(), u32::from(told_at == start));
-            assert_eq!(readiness.next_wake(), (!recalled).then_some(late));
+            assert_eq!(readiness.next_wake(), (!settled).then_some(late));
             readiness.claimed(late);
             for _ in 0..2 {
-                readiness.turn(recalled, late);
+                readiness.turn(settled, late);
                 assert_eq!((told.get(), readiness.next_wake()), (1, None));
             }
         }

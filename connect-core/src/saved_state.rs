@@ -132,11 +132,6 @@ impl Keeper {
         }
     }
 
-    /// Whether anything is kept for the next core.
-    pub(crate) const fn keeps_state(&self) -> bool {
-        self.directory.is_some()
-    }
-
     /// When [`Keeper::turn`] has something to do next.
     #[must_use]
     pub(crate) fn next_wake(&self) -> Option<Monotonic> {

@@ -40,8 +40,6 @@ pub(crate) struct LastHelper {
     margin: Duration,
     /// How many scripts were under way or waiting, as far as core knows.
     scripts: u64,
-    /// How many requests of scripts it has not confirmed.
-    unconfirmed: usize,
 }
 
 /// How the helper has ended.
@@ -59,13 +57,12 @@ impl LastHelper {
     ///
     /// The signal is not one that an operator sends: who ends all processes of the service at once
     /// sends the helper a `SIGTERM` of its own, and together they would count as two.
-    pub(crate) fn ask(child: Child, stop_wait: Duration, scripts: u64, unconfirmed: usize) -> Self {
+    pub(crate) fn ask(child: Child, stop_wait: Duration, scripts: u64) -> Self {
         let helper = LastHelper {
             child,
             stop_wait,
             margin: MARGIN,
             scripts,
-            unconfirmed,
         };
         helper.signal(PARENT_DEATH);
         helper
@@ -94,10 +91,9 @@ impl LastHelper {
             }
             Outcome::Killed => tracing::warn!(
                 scripts,
-                unconfirmed = self.unconfirmed,
                 "killed the script helper, which did not end in time; scripts under way go on, and \
-                 the next script helper watches them; requests that it has not confirmed may be \
-                 lost"
+                 the next script helper watches them; without --keep-state, those of which it did \
+                 not know yet are lost"
             ),
         }
     }
@@ -141,9 +137,9 @@ mod tests {
     use tokio::io::{AsyncBufReadExt as _, BufReader};
     use tokio::process::Command;
 
-    /// A child that does this at USR1, and ends with 3 at TERM and INT.
+    /// A child that does this at USR1, and ends with 3 at the second of TERM and INT.
     async fn child(asked: &str) -> Child {
-        let end = "trap 'exit 3' TERM INT";
+        let end = "one=; trap '[ \"$one\" ] && exit 3; one=1' TERM INT";
         let script = format!("trap '{asked}' USR1; {end}; echo; while :; do :; done");
         // Who starts tests in the background may have INT ignored, and a shell cannot trap that.
         let mut child = Command::new("env")
@@ -161,7 +157,7 @@ mod tests {
     /// How a child has ended that does this when it is asked to end, while these requests come.
     async fn end(asked: &str, requests: &[Request]) -> Option<i32> {
         let hour = Duration::from_secs(3600);
-        let mut helper = LastHelper::ask(child(asked).await, hour, 1, 0);
+        let mut helper = LastHelper::ask(child(asked).await, hour, 1);
         // However long a loaded machine takes.
         helper.margin = hour;
         match helper.outcome(&mut Signals::of(requests)).await {
@@ -180,7 +176,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_helper_that_does_not_run_is_killed_in_the_end() {
-        let mut helper = LastHelper::ask(child(":").await, Duration::ZERO, 1, 1);
+        let mut helper = LastHelper::ask(child(":").await, Duration::ZERO, 1);
         helper.margin = Duration::ZERO;
         let outcome = helper.outcome(&mut Signals::of(&[])).await;
         assert!(matches!(outcome, Outcome::Killed), "{outcome:?}");

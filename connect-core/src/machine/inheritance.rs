@@ -34,6 +34,9 @@ pub struct State {
     pub(super) boot: Option<BootId>,
     /// Whether the work of `--startup` was done.
     pub(super) started_up: bool,
+    /// The peers whose addition for `--startup` was under way.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) starting: Vec<Box<str>>,
     /// Distinct answers to `ALGS`; most peers share one.
     pub(super) algorithms: Vec<Vec<(String, String)>>,
     /// All peers.
@@ -278,6 +281,8 @@ pub(super) struct Waiting {
     pub(super) revivals: Vec<SavedRevival>,
     /// Whether the work of `--startup` is to be done.
     pub(super) start_up: bool,
+    /// The peers whose addition for `--startup` an earlier core has not finished.
+    pub(super) starting: Vec<Box<str>>,
 }
 
 impl Waiting {

@@ -20,8 +20,9 @@ use super::inheritance::{AdoptionState, Inherited, PeerState, Restored, State};
 use super::input::WriteNews;
 use super::peers::Algorithms;
 use super::server::Replaced;
+use super::setups::making::names_script;
 use super::setups::unfinished::pairs;
-use connect_ipc::setup::ServerRun;
+use connect_ipc::setup::{Pair, ServerRun};
 
 impl Machine {
     /// The run of the server whose peers were listed last, if it is certain.
@@ -108,7 +109,8 @@ impl Machine {
             unfinished,
             next_run: Some(self.scripts.next_run()),
             boot: self.config.boot.clone(),
-            started_up: self.inheritance.started_up() && !self.additions.are_for_startup(),
+            started_up: self.inheritance.started_up(),
+            starting: self.starting_left(),
             algorithms,
             peers,
             failed_scripts: self.scripts.failures.iter().cloned().collect(),
@@ -142,17 +144,25 @@ impl Machine {
         self.peers.changes()
     }
 
-    /// Whether the script helper has said what it knows of the scripts of earlier cores.
+    /// Whether the script helper has said what it knows of the scripts of earlier cores, and it is
+    /// decided what is to be run for each peer.
     #[must_use]
-    pub const fn has_recalled_scripts(&self) -> bool {
-        self.scripts.recovery.is_known()
+    pub fn has_decided_scripts(&self) -> bool {
+        let recovery = &self.scripts.recovery;
+        recovery.is_known() && recovery.undecided() == 0
     }
 
-    /// For how many peers that have come or gone nothing was requested, since the script helper was
-    /// not there; and how many requests it has not confirmed.
+    /// How many peers with scripts have come or gone while the script helper was not there, so that
+    /// nothing was requested for them.
     #[must_use]
-    pub fn scripts_unrequested(&self) -> (usize, usize) {
-        (self.scripts.recovery.unrequested(), self.scripts.untaken())
+    pub fn scripts_unrequested(&self) -> usize {
+        let has_scripts = |name: &&str| {
+            let record = self.database.current.peer(name);
+            let names = |pair| record.is_some_and(|record| names_script(record, pair));
+            Pair::OF_PRESENCE.into_iter().any(names)
+        };
+        let unrequested = self.scripts.recovery.unrequested();
+        unrequested.filter(has_scripts).count()
     }
 
     /// How many scripts core leaves under way or waiting, as far as it knows.
@@ -199,6 +209,7 @@ impl Machine {
         } else {
             self.inheritance.waiting.revivals = state.revivals;
         }
+        self.inheritance.waiting.starting = state.starting;
         let mut adopted = Vec::new();
         for saved in state.peers {
             if self.peers.find(&saved.name).is_some() {

@@ -17,6 +17,8 @@ use crate::machine::server::Pending;
 impl Machine {
     /// The server is lost: nothing is added, and no greeting will come.
     pub(in crate::machine) fn fail_additions(&mut self, words: &[String]) {
+        // If the same server is joined again, nobody else adds these.
+        self.inheritance.waiting.starting = self.starting_left();
         for (name, adding) in std::mem::take(&mut self.additions.under_way) {
             for requester in adding.requesters {
                 self.reply_failed(&requester, &name, words);

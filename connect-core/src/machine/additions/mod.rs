@@ -72,11 +72,17 @@ impl Additions {
         self.under_way.contains_key(name)
     }
 
-    /// Whether a peer is being added for `--startup`. The server gives that up if core ends.
-    pub(super) fn are_for_startup(&self) -> bool {
-        let added = self.under_way.values();
-        let mut requesters = added.flat_map(|addition| &addition.requesters);
-        requesters.any(|requester| matches!(requester, Requester::Startup))
+    /// The peers that are being added for `--startup` and would not be added again otherwise. The
+    /// server gives that up if core ends.
+    pub(super) fn for_startup<'a>(
+        &'a self,
+        database: &'a Database,
+    ) -> impl Iterator<Item = &'a str> {
+        self.under_way
+            .iter()
+            .filter(|(_, addition)| addition.requesters.contains(&Requester::Startup))
+            .map(|(name, _)| &**name)
+            .filter(|name| comes_back(database, name).is_none())
     }
 
     /// The peers that the next core is to add again if this one ends now: those that wait, and

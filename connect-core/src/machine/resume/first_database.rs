@@ -34,6 +34,8 @@ impl Machine {
         if let Some(restored) = waiting.restored {
             self.restore_adoptions(restored);
         }
+        self.inheritance.waiting.starting = waiting.starting;
+        self.continue_start_up();
         if waiting.start_up {
             self.inheritance.waiting.start_up = true;
             // Otherwise it is done when the server has listed its peers.

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use connect_ipc::control::ServerLink;
 use connect_ipc::event::{DownReason, EventKind, Removal};
 use connect_ipc::{PeerId, RunId};
 use tripe_admin::Failure;
@@ -271,6 +272,7 @@ impl Machine {
         if (fresh || self.inheritance.waiting.start_up) && self.config.startup {
             self.start_up();
         }
+        self.continue_start_up();
     }
 
     /// `is_same` if the server is certainly the run whose peers were listed last.
@@ -381,7 +383,7 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        if resumed && startup && peer.setups.are_found() {
+        if resumed && startup && peer.setups.are_found() && !peer.struck {
             for pair in Pair::OF_PRESENCE {
                 peer.setups.set(pair, Progress::Due);
             }
@@ -410,6 +412,7 @@ impl Machine {
             return;
         }
         self.inheritance.waiting.start_up = false;
+        self.inheritance.waiting.starting.clear();
         self.inheritance.set_started_up();
         let database = Arc::clone(&self.database.current);
         for name in database.auto() {
@@ -417,6 +420,28 @@ impl Machine {
                 self.add_active(name, Requester::Startup);
             }
         }
+    }
+}
+
+impl Machine {
+    /// Adds the peers whose addition for `--startup` an earlier core has not finished, as soon as
+    /// there is a database and the peers are listed.
+    pub(in crate::machine) fn continue_start_up(&mut self) {
+        if self.server.link() != ServerLink::Up || !self.database.is_there() {
+            return;
+        }
+        for name in std::mem::take(&mut self.inheritance.waiting.starting) {
+            if self.peers.find(&name).is_none() {
+                self.add_active(&name, Requester::Startup);
+            }
+        }
+    }
+
+    /// These peers, if core ends now.
+    pub(in crate::machine) fn starting_left(&self) -> Vec<Box<str>> {
+        let waiting = self.inheritance.waiting.starting.iter().cloned();
+        let added = self.additions.for_startup(&self.database.current);
+        waiting.chain(added.map(Box::from)).collect()
     }
 }
 

@@ -19,7 +19,7 @@ use crate::machine::scripts::prepared::Prepared;
 use crate::machine::server::{AfterAlgs, Pending};
 
 /// Whether a record names a script of a pair.
-fn names_script(record: &Record, pair: Pair) -> bool {
+pub(in crate::machine) fn names_script(record: &Record, pair: Pair) -> bool {
     let mut scripts = pair.scripts().into_iter();
     scripts.any(|script| record.get(script.name()).is_some())
 }
@@ -57,7 +57,9 @@ impl Machine {
         let Some(peer) = self.peers.get_mut(id) else {
             return;
         };
-        let record = peer.record.as_ref();
+        // A record that was struck only undoes what was made with it.
+        let record = peer.record.as_ref().filter(|_| !peer.struck);
+        let has_record = record.is_some();
         let names = |pair| pairs.contains(&pair) && record.is_some_and(|it| names_script(it, pair));
         let (interface, connection) = (names(Pair::Interface), names(Pair::Connection));
         let progress = pairs.iter().map(|pair| (*pair, at_first(record, *pair)));
@@ -66,7 +68,7 @@ impl Machine {
         }
         self.scripts.failures.peer_added(peer.name());
         let (name, particulars) = (peer.name().to_owned(), peer.particulars);
-        if peer.record.is_none() {
+        if !has_record {
             self.server.questions.add(id);
         } else if interface {
             self.ask_address(id);
@@ -96,10 +98,11 @@ impl Machine {
     /// Makes a peer's connection again, as soon as it is decided what becomes of the one that it
     /// has: a command that is ordered before would be unknown to that decision.
     pub(in crate::machine) fn connect_when_decided(&mut self, id: PeerId, name: &str) {
+        // Until the helper has the order, only the saved state knows that it was given.
+        self.peers.note_change();
         if self.is_undecided(name) {
             let by = self.scripts.next_run();
             self.scripts.recovery.awaited.insert(name.to_owned(), by);
-            self.peers.note_change();
         } else {
             self.make_connection(id);
         }
@@ -302,13 +305,16 @@ impl Machine {
             Pair::Connection => self.mark_connects(name),
             Pair::Interface | Pair::Hooks => Vec::new(),
         };
+        // A command that no helper was sent ends at once, and then there is nothing to undo.
+        self.scripts.note_undoing(name, pair, remains);
         self.order_setup(Prepared {
             setup: Some(SetupState::Undone {}),
             undoes: self.unknown_makers(name, pair, progress),
             ..prepared
         });
         self.tell_stops(commands);
-        self.scripts.note_undoing(name, pair, remains);
+        // If there was no script to order, nothing is left to do.
+        self.scripts.settle_undoing(name);
     }
 
     /// The runs of which one may have made a setup, if it is not known that one has.
@@ -376,8 +382,15 @@ impl Machine {
         let peer = self.peers.named_mut(name);
         let peer = peer.filter(|peer| is_settled(&peer.setups.get(pair)));
         let noted = scripts.recovery.progress(name, pair);
-        if noted.as_ref().is_some_and(is_settled) {
-            self.scripts.recovery.set_progress(name, pair, progress);
+        let is_noted = noted.as_ref().is_some_and(is_settled);
+        let undoing = scripts.recovery.undoing.get(name);
+        let is_undoing = undoing.is_some_and(|it| is_settled(&it.setups.get(pair)));
+        let recovery = &mut self.scripts.recovery;
+        if is_noted {
+            recovery.set_progress(name, pair, progress);
+        }
+        if let Some(undoing) = recovery.undoing.get_mut(name).filter(|_| is_undoing) {
+            undoing.setups.set(pair, progress);
         }
         if let Some(peer) = peer {
             peer.setups.set(pair, progress);

@@ -10,7 +10,7 @@
 
 mod decision;
 mod hooking;
-mod making;
+pub(super) mod making;
 pub(super) mod progress;
 mod recalling;
 mod reconciling;

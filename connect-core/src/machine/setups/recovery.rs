@@ -145,10 +145,14 @@ impl Recovery {
         self.causes.len() + self.told.len()
     }
 
-    /// How many peers have come or gone of those for which nothing was decided yet.
-    pub(in crate::machine) fn unrequested(&self) -> usize {
-        let changed = |cause: &&Cause| cause.now != Now::Same || cause.gone.is_some();
-        self.causes.values().filter(changed).count()
+    /// The peers that have come or gone, if the script helper has not sent everything, so that
+    /// nothing was requested for them.
+    pub(in crate::machine) fn unrequested(&self) -> impl Iterator<Item = &str> {
+        let changed = |cause: &Cause| cause.now != Now::Same || cause.gone.is_some();
+        let causes = self.causes.iter().filter(|_| !self.known);
+        causes
+            .filter(move |(_, cause)| changed(cause))
+            .map(|(name, _)| &**name)
     }
 
     /// Another script helper begins to send what it keeps: forgets what an earlier one has sent.
@@ -448,6 +452,7 @@ impl Recovery {
 
     /// A decision is made: returns what was known.
     pub(super) fn decided(&mut self, name: &str) -> (Option<Cause>, ByPair<Option<SetupState>>) {
+        self.active.remove(name);
         let told = ByPair::of(|pair| Some(self.told.remove(&key(name, pair))?.0));
         (self.causes.remove(name), told)
     }

@@ -26,17 +26,15 @@ impl Scripts {
             .map(|run| (run.kind.pair(), run.run))
     }
 
-    /// The undoing of a setup was ordered, if there is a script for that.
+    /// The undoing of a setup is about to be ordered.
     pub(super) fn note_undoing(&mut self, peer: &str, pair: Pair, remains: &Remains) {
-        let orders = self.undoes(peer).filter(|(of, _)| *of == pair).count();
+        let is_first = self.undoes(peer).all(|(of, _)| of != pair);
         let undoing = self.recovery.undoing.entry(peer.to_owned());
         let undoing = undoing.or_insert_with(|| remains.clone());
         // If several were added and removed, the first is the one that was set up.
-        if orders <= 1 {
+        if is_first {
             undoing.setups.set(pair, remains.setups.get(pair));
         }
-        // If there was no script to order, nothing is left to do.
-        self.settle_undoing(peer);
     }
 
     /// The helper has an order for a peer, or its run has ended.

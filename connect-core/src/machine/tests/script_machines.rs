@@ -508,3 +508,18 @@ fn what_is_to_be_undone_is_saved_for_each_setup_as_it_was_made() {
     let (faults, starts) = play(setting, steps);
     assert!(faults.is_empty(), "{faults:?} in {starts:?}");
 }
+
+#[test]
+fn a_command_that_no_helper_got_is_not_saved_as_one_to_be_undone() {
+    let steps = [
+        Step::Add(0, 0),
+        Step::CoreHears(1),
+        Step::Kill(0),
+        Step::Unlink,
+        Step::Add(0, 0),
+        Step::Kill(0),
+        Step::CoreHears(3),
+        Step::CoreEnds,
+    ];
+    assert_eq!(plays_well(Hooks::Connection, steps).len(), 0);
+}

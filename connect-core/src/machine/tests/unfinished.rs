@@ -337,6 +337,91 @@ fn a_start_up_addition_under_way_goes_on_with_the_next_core() {
     }
 }
 
+/// The server is lost while it looks up the name of `p`, or core ends. An operator has killed `q`.
+#[test]
+fn only_the_start_up_additions_that_were_under_way_go_on() {
+    let once = &RETRY[..RETRY.len() - 1];
+    let records = [record("p", once), record("q", once)];
+    for core_ends in [true, false] {
+        let mut rig = Rig::alone(&[], true);
+        rig.database_with_auto(&records, &["p", "q"]);
+        rig.pinger_comes();
+        rig.scripts_come();
+        rig.meet(&[]);
+        let sent = rig.sent();
+        let [p, q] = ["p", "q"].map(|name| {
+            let name = format!(" {name} ");
+            let line = sent
+                .iter()
+                .find(|line| line.contains(&name))
+                .expect("an addition");
+            line.split(' ').nth(2).expect("a tag").to_owned()
+        });
+        rig.hear(&format!("BGDETACH {p}"));
+        rig.hear(&format!("BGDETACH {q}"));
+        rig.hear("NOTE ADD q tun0 INET 192.0.2.1 4070");
+        rig.hear(&format!("BGOK {q}"));
+        rig.answer_all();
+        rig.hear("NOTE KILL q");
+        let mut rig = if core_ends {
+            let state = rig.saved();
+            let mut next = Rig::alone(&[], true);
+            next.now = rig.now;
+            next.database_with_auto(&records, &["p", "q"]);
+            next.inherit(state);
+            next
+        } else {
+            rig.lose_server();
+            rig
+        };
+        rig.meet(&[]);
+        let sent = rig.sent();
+        let adds: Vec<_> = sent
+            .iter()
+            .filter(|line| line.starts_with("ADD "))
+            .collect();
+        assert_eq!(adds.len(), 1, "{sent:?}");
+        assert!(adds[0].contains(" p "), "{sent:?}");
+    }
+}
+
+/// A struck record only undoes what was made with it.
+#[test]
+fn nothing_is_made_with_a_record_that_was_struck() {
+    let kept = || DatabaseCopy(Arc::new(Database::from_parts(records(), [], [])));
+    // Another peer of that name is there, and the journal has what was made for the first.
+    let mut first = Rig::alone(&records(), false);
+    first.scripts_come();
+    first.meet(&["q"]);
+    first.answer_all();
+    first.hear(ADD);
+    first.answer_all();
+    let state = first.saved();
+    let mut setups = first.setups();
+    for setup in &mut setups {
+        if let SetupState::Made(made) = &mut setup.state {
+            Arc::make_mut(made).interface = "tun7".to_owned();
+        }
+    }
+    let mut next = Rig::alone(&records()[1..], false);
+    next.inherit_all(state, Some(kept()));
+    next.kept = setups;
+    next.scripts_come();
+    next.meet(&["p", "q"]);
+    next.answer_all();
+    assert_eq!(scripts(&mut next), ["ifdown p"]);
+    // It was found by a core without `--startup`.
+    let mut next = Rig::alone(&records()[1..], true);
+    next.inherit_all(found(), Some(kept()));
+    next.scripts_come();
+    next.meet(&["p", "q"]);
+    next.answer_all();
+    assert!(!scripts(&mut next).contains(&"ifup p".to_owned()));
+    next.hear("NOTE KILL p");
+    next.answer_all();
+    assert_eq!(scripts(&mut next), ["ifdown p"]);
+}
+
 /// Core ends between the `KILL` and the end of the `ADD`.
 #[test]
 fn so_does_that_of_a_peer_that_has_moved() {
