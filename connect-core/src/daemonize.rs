@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `--daemon`: the command returns when the service is claimed, or with the reason why it is not.
+//! `--daemon`: the command returns when the service is ready, or with the reason why it is not.
 //!
 //! ```text
 //!   connect --daemon [waits] --starts--> connect in a session of its own
@@ -29,7 +29,7 @@ use crate::machine::ANSWER_LIMIT;
 /// The variable that tells the child what it is.
 pub(crate) const CHILD_VARIABLE: &str = "TRIPE_CONNECT_DAEMON_CHILD";
 
-/// What the child writes to its standard output when the service is claimed. No line of a trace
+/// What the child writes to its standard output when the service is ready. No line of a trace
 /// looks like it.
 const READY: &str = "ready";
 
@@ -162,7 +162,7 @@ pub(crate) fn detach() -> Result<(), Fatal> {
     Ok(())
 }
 
-/// The child, once the service is claimed: says so, and closes standard output and error.
+/// The child, once the service is ready: says so, and closes standard output and error.
 ///
 /// # Errors
 /// If the system refuses.

@@ -50,7 +50,7 @@ fn start(mut options: ConnectOptions) -> Result<Exit, Fatal> {
     if options.daemon {
         daemonize::detach()?;
         if options.core.log.sink == Sink::Auto && logging::journal_listens() {
-            // Standard error goes nowhere once the service is claimed.
+            // Standard error goes nowhere once the service is ready.
             options.core.log.sink = Sink::Journald;
         }
     }

@@ -204,7 +204,7 @@ pub(crate) struct ConnectOptions {
     /// Options shared with connect-core.
     #[command(flatten)]
     pub core: CoreOptions,
-    /// Become a background process once the service is claimed.
+    /// Become a background process once the service is ready.
     #[arg(long)]
     pub daemon: bool,
     /// Where connect-pinger and connect-ifscripts are [default: the directory of this program, else

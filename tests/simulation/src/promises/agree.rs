@@ -9,8 +9,9 @@
 //! peer that is added while the service does not run, or in the moment in which it is killed, is
 //! not set up"; "A peer [...] whose `ifup` has failed or could not be started counts as set up"; "A
 //! peer that is removed and added again while the service does not run, and gets the same interface
-//! and the same address, counts as one that has stayed". It judges only peers whose records have
-//! always had both scripts.
+//! and the same address, counts as one that has stayed". A core that cannot tell which server it
+//! has met knows nothing of what came before, as without `--keep-state`. It judges only peers whose
+//! records have always had both scripts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
