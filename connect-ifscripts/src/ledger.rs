@@ -364,11 +364,18 @@ impl Ledger {
         self.setups.get_mut(key).map(|setup| &mut setup.state)
     }
 
-    /// What is known of the runs that make a setup, where the state `before` was made, too.
-    fn follow(&self, made: &mut Made, before: Option<&Made>) {
-        // Core may not have known yet that a run was not started.
+    /// What is known of the runs that make a setup, where the state `before` was made, too. `order`
+    /// is the number of the change: of the run, if it is an order.
+    fn follow(&self, made: &mut Made, before: Option<&Made>, order: RunId) {
+        // Core may not have known yet that a run was not started. One that is settled had its part
+        // in the state before.
+        let was_not_made = before.is_some_and(|before| before.never_started);
         for run in made.runs.clone() {
-            if self.run(run).is_some_and(Unsettled::never_started) {
+            let never_started = match self.run(run) {
+                Some(known) => known.never_started(),
+                None => was_not_made && run != order,
+            };
+            if never_started {
                 made.run_never_started(run);
             }
         }
@@ -402,7 +409,7 @@ impl Ledger {
                 SetupState::Made(before) => Some(&**before),
                 SetupState::Undone {} => None,
             });
-            self.follow(Arc::make_mut(made), before);
+            self.follow(Arc::make_mut(made), before, number);
         }
         let undone = match state {
             SetupState::Made(_) => None,

@@ -523,3 +523,30 @@ fn a_command_that_no_helper_got_is_not_saved_as_one_to_be_undone() {
     ];
     assert_eq!(plays_well(Hooks::Connection, steps).len(), 0);
 }
+
+/// The helper has told that the script could not be started, and core has settled that, before it
+/// reads the note of a move that crossed it.
+#[test]
+fn a_note_of_a_move_does_not_take_back_that_a_script_was_never_started() {
+    let steps = [
+        Step::Add(0, 0),
+        Step::Flow,
+        Step::Turn(false),
+        Step::Rename(0),
+        Step::CoreReadsHelper(1),
+        Step::Kill(0),
+        Step::Wait,
+        Step::LoseServer,
+        Step::HelperReads(3),
+        Step::HelperDies,
+        Step::Flow,
+        Step::CoreDies,
+    ];
+    let setting = Setting {
+        orders: false,
+        mobile: false,
+        ..alone(Hooks::Interface)
+    };
+    let (faults, starts) = play(setting, steps);
+    assert!(faults.is_empty(), "{faults:?} in {starts:?}");
+}
