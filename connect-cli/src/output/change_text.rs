@@ -112,7 +112,7 @@ pub(crate) fn waiting(program: &[String], changes: &Changes, applied: &[AppliedC
     } else {
         ""
     };
-    let command = of_peer(program, "status", &first.peer);
+    let command = of_peer(program, "info", &first.peer);
     let line = format!(
         "{done}; waiting for {}{more}: see {command}",
         named.join(", ")
@@ -305,12 +305,12 @@ mod tests {
         let mut applied = vec![done("b")];
         assert_eq!(
             waiting(&program, &changes, &applied),
-            "1 of 5 peers brought in line; waiting for a, c, d, ...: see connect-cli status a"
+            "1 of 5 peers brought in line; waiting for a, c, d, ...: see connect-cli info a"
         );
         applied.extend(["a", "c", "d"].map(done));
         assert_eq!(
             waiting(&program, &changes, &applied),
-            "4 of 5 peers brought in line; waiting for -e: see connect-cli status -- -e"
+            "4 of 5 peers brought in line; waiting for -e: see connect-cli info -- -e"
         );
         changes.list = list.drain(..1).collect();
         assert_eq!(

@@ -34,7 +34,10 @@ pub(crate) fn sentence(lookup: &LookupStatus, state: PeerState) -> (String, Pain
 
 fn result(result: &LookupResult) -> (String, Paint) {
     match result {
-        LookupResult::Same => ("the name still has its address".to_owned(), Paint::Plain),
+        LookupResult::Same => (
+            "the name still has the address in use".to_owned(),
+            Paint::Plain,
+        ),
         LookupResult::NotNeeded => ("not used, the peer had answered".to_owned(), Paint::Plain),
         LookupResult::Moved(to) => {
             let to = text::address(to);

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -121,6 +122,11 @@ fn file(path: &Path, subject: &str, refusals: Refusals, section: &mut Section<'_
         ("is no file".to_owned(), missing.to_owned())
     } else if mode & EXECUTE == 0 {
         ("is not executable".to_owned(), format!("chmod +x {shown}"))
+    } else if let Some(interpreter) = missing_interpreter(path) {
+        (
+            format!("begins with `#!{interpreter}', and there is no such program"),
+            "correct its first line, or install that program".to_owned(),
+        )
     } else if let Some(distrust) = refusals.reason(path) {
         (format!("is not run: {distrust}"), distrust.remedy())
     } else if refusals.are_known() {
@@ -145,6 +151,25 @@ fn file(path: &Path, subject: &str, refusals: Refusals, section: &mut Section<'_
         return section.ok(format!("{subject} is in order"));
     };
     section.fault(format!("{subject} {fault}"), &remedy);
+}
+
+/// The program that a script's first line names, if it does not exist.
+fn missing_interpreter(script: &Path) -> Option<String> {
+    // The system reads no more of it.
+    let mut start = Vec::new();
+    let file = fs::File::open(script).ok()?;
+    file.take(256).read_to_end(&mut start).ok()?;
+    let line = start
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let line = String::from_utf8_lossy(line);
+    let program = line.split_ascii_whitespace().next()?;
+    if !program.starts_with('/') {
+        return None;
+    }
+    let exists = Path::new(program).try_exists().unwrap_or(true);
+    (!exists).then(|| program.to_owned())
 }
 
 /// Whether everybody may put another file in the place of one in this directory.
@@ -183,6 +208,22 @@ mod tests {
             found,
             expected.map(|(program, purpose)| (program.to_owned(), purpose.to_owned()))
         );
+    }
+
+    #[test]
+    fn the_program_in_the_first_line_of_a_script_is_looked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let missing = |text: &str| {
+            let path = dir.path().join("script");
+            fs::write(&path, text).unwrap();
+            missing_interpreter(&path)
+        };
+        assert_eq!(missing("#! /bin/sh -e\nexit 0\n"), None);
+        assert_eq!(missing("exit 0\n"), None);
+        assert_eq!(missing("#!\n"), None);
+        assert_eq!(missing("#!/no/such -x\n").as_deref(), Some("/no/such"));
+        assert_eq!(missing("#!/no/such").as_deref(), Some("/no/such"));
+        assert_eq!(missing_interpreter(&dir.path().join("none")), None);
     }
 
     #[test]

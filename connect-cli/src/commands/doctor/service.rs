@@ -110,8 +110,11 @@ fn examined<'a>(common: &Common, found: &'a Found, section: &mut Section<'_>) ->
             "name the runtime directory of the service that you mean with --runtime-dir",
         ),
         // It may have all that would be missed otherwise.
-        Found::None(error @ ControlError::Timeout(_)) => section.fault_with_remedy(
-            error.to_string(),
+        Found::None(ControlError::Timeout(limit)) => section.fault_with_remedy(
+            format!(
+                "the service has not answered for {} s: its process hangs or is stopped",
+                limit.as_secs()
+            ),
             "look at the state of the process connect-core (or connect) with ps: if it is stopped \
              (T), `kill -CONT PID' lets it go on; otherwise end it with `kill -KILL PID', and \
              start the service again: it goes on where it was",

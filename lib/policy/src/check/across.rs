@@ -79,7 +79,9 @@ fn start_up(database: &Database, found: &mut impl FnMut(Option<&Record>, Rule)) 
         }
         if peer.get("when-dead") == Some("retry") {
             let comes_back = WhenDead::of(peer) == WhenDead::Retry && is_watched(peer);
-            if !comes_back || !listed.contains(peer.name()) {
+            if peer.is_passive() {
+                found(Some(peer), Rule::RetryPassive);
+            } else if !comes_back || !listed.contains(peer.name()) {
                 found(Some(peer), Rule::NoRetry);
             }
         }
@@ -163,14 +165,21 @@ mod tests {
             Record::new("unlisted", [address, watch, retry]),
             Record::new("unwatched", [address, retry]),
             Record::new("kill", [address, ("when-dead", "kill")]),
+            Record::new("passive", [("peer", "PASSIVE"), watch, retry]),
         ];
         let auto = ["good", "dynamic", "may-leave", "knocks", "unwatched"].map(str::to_owned);
         let database = Database::from_parts(peers, [], auto);
         let mut told = Vec::new();
         start_up(&database, &mut |peer: Option<&Record>, rule| {
-            assert_eq!(rule, Rule::NoRetry);
+            let is_passive = peer.is_some_and(Record::is_passive);
+            let expected = if is_passive {
+                Rule::RetryPassive
+            } else {
+                Rule::NoRetry
+            };
+            assert_eq!(rule, expected);
             told.extend(peer.map(|peer| peer.name().to_owned()));
         });
-        assert_eq!(told, ["dynamic", "unlisted", "unwatched"]);
+        assert_eq!(told, ["dynamic", "passive", "unlisted", "unwatched"]);
     }
 }

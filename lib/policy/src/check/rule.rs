@@ -250,6 +250,11 @@ pub(crate) enum Rule {
          and auto = t, or remove when-dead"
     )]
     NoRetry,
+    /// `when-dead = retry` for a passive peer.
+    #[error(
+        "when-dead = retry has no effect for a passive peer, which has no address: remove when-dead"
+    )]
+    RetryPassive,
     /// A peer twice on the list.
     #[error("the peer {peer} is on the start-up list more than once: compile again")]
     AutoTwice { peer: Name },
@@ -292,6 +297,7 @@ impl Fault for Rule {
             | Rule::UserOfActive { .. }
             | Rule::AutoTwice { .. }
             | Rule::NoRetry
+            | Rule::RetryPassive
             | Rule::AutoUnlisted => Severity::Warning,
             Rule::RelativeProgram { .. }
             | Rule::Alike(_)
@@ -329,7 +335,7 @@ impl Fault for Rule {
             Rule::BackoffMax { .. } => Some("backoff-max"),
             Rule::SameInterface { .. } => Some("ifname"),
             Rule::UserOfActive { .. } => Some("user"),
-            Rule::NoRetry => Some("when-dead"),
+            Rule::NoRetry | Rule::RetryPassive => Some("when-dead"),
             Rule::NothingToResolve => Some(resolving::KEY),
             Rule::AutoPassive | Rule::AutoUnlisted => Some("auto"),
             _ => None,
