@@ -274,7 +274,7 @@ fn nothing_is_disturbed_when_the_name_still_has_the_address_beside_others() -> O
     site.names.answers(has(&[9, 2]));
     site.link("down")?;
     site.names.is_asked()?;
-    site.shows("the name still has its address")?;
+    site.shows("the name still has the address in use")?;
     site.hears("WARN USER connect reconnecting hub")?;
     site.comes_back_undisturbed(&[2])
 }
