@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The command line.
 
+use std::num::ParseIntError;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Error, Result, bail};
@@ -36,22 +38,22 @@ pub(crate) enum Task {
     /// Play the fixed seeds and the plans that have failed once
     Fixed {
         /// Runs at once
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
         jobs: usize,
     },
     /// Prove that the same plan is the same run, and print its digest
     Prove {
         /// How many seeds
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = positive::<u64>)]
         seeds: u64,
         /// Runs at once
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
         jobs: usize,
     },
     /// Hold the product against the manual, history by history
     Twin {
         /// How many seeds
-        #[arg(long, default_value_t = 40)]
+        #[arg(long, default_value_t = 40, value_parser = positive::<u64>)]
         seeds: u64,
         /// The first seed
         #[arg(long, default_value_t = 0)]
@@ -65,10 +67,10 @@ pub(crate) enum Task {
         #[arg(required_unless_present = "list")]
         name: Option<String>,
         /// How many seeds may be needed
-        #[arg(long, default_value_t = 2_000)]
+        #[arg(long, default_value_t = 2_000, value_parser = positive::<u64>)]
         seeds: u64,
         /// Runs at once
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
         jobs: usize,
         /// Say which there are
         #[arg(long)]
@@ -83,20 +85,20 @@ pub(crate) enum Task {
 #[derive(Debug, Args)]
 pub(crate) struct Storm {
     /// How many seeds
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = positive::<u64>)]
     seeds: u64,
     /// The first seed; by default 1, or the next one of the totals
     #[arg(long)]
     first: Option<u64>,
     /// How many hosts a site has; the size follows from the seed if neither this nor --peers nor
     /// a time is given
-    #[arg(long)]
+    #[arg(long, value_parser = positive::<u8>)]
     hosts: Option<u8>,
     /// How many peers a host has
-    #[arg(long)]
+    #[arg(long, value_parser = positive::<u32>)]
     peers: Option<u32>,
     /// How many days a run lasts
-    #[arg(long)]
+    #[arg(long, value_parser = positive::<u64>)]
     days: Option<u64>,
     /// How many hours a run lasts, besides the days
     #[arg(long)]
@@ -105,7 +107,7 @@ pub(crate) struct Storm {
     #[arg(long, default_value = "storm")]
     profile: Profile,
     /// Runs at once
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, default_value_t = 1, value_parser = positive::<usize>)]
     jobs: usize,
     /// Keep totals in this file, and go on with the seed after its last
     #[arg(long, value_name = "FILE")]
@@ -162,6 +164,15 @@ impl Storm {
     }
 }
 
+/// A number of at least one: of nothing, nothing is shown.
+fn positive<T: FromStr<Err = ParseIntError> + PartialOrd + From<u8>>(text: &str) -> Result<T> {
+    let number: T = text.parse()?;
+    if number < T::from(1) {
+        bail!("there must be at least one");
+    }
+    Ok(number)
+}
+
 /// A time as people write it: a number and a unit.
 fn duration(text: &str) -> Result<Duration> {
     let text = text.trim();
@@ -211,5 +222,28 @@ mod tests {
         assert_eq!(seeds(&["--seeds", "5"]).size, Size::Mixed);
         let year = seeds(&["--hosts", "1", "--peers", "20", "--days", "365"]);
         assert_eq!(year.size, Size::Given(1, 20, 8_760));
+    }
+
+    #[test]
+    fn no_number_of_runs_or_of_what_they_have_is_zero() {
+        for words in [
+            "--seeds 0",
+            "--hosts 0",
+            "--peers 0",
+            "--days 0",
+            "--jobs 0",
+            "fixed --jobs 0",
+            "prove --seeds 0",
+            "twin --seeds 0",
+            "planted 01 --jobs 0",
+        ] {
+            let refused =
+                Options::try_parse_from(["simulation"].into_iter().chain(words.split(' ')));
+            let Err(error) = refused else {
+                panic!("`{words}' is taken");
+            };
+            let error = error.to_string();
+            assert!(error.contains("at least one"), "{error}");
+        }
     }
 }
