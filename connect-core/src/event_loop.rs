@@ -124,9 +124,11 @@ impl EventLoop {
             if self.driver.is_in_turn() {
                 continue;
             }
-            let machine = &self.driver.machine;
-            let is_settled = machine.has_decided_scripts() || machine.is_leaving();
-            readiness.turn(is_settled, clock::now());
+            if readiness.next_wake().is_some() {
+                let machine = &self.driver.machine;
+                let is_settled = machine.has_decided_scripts() || machine.is_leaving();
+                readiness.turn(is_settled, clock::now());
+            }
             self.service_manager
                 .turn(&self.driver.machine, &self.socket);
             if let Some(news) = self.keeper.turn(&self.driver.machine).await {

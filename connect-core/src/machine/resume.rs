@@ -21,7 +21,7 @@ use super::input::WriteNews;
 use super::peers::Algorithms;
 use super::server::Replaced;
 use super::setups::making::names_script;
-use super::setups::unfinished::pairs;
+use super::setups::remains::pairs;
 use connect_ipc::setup::{Pair, ServerRun};
 
 impl Machine {

@@ -12,7 +12,7 @@ use peerdb::Record;
 
 use super::decision::{Now, decide};
 use super::progress::Progress;
-use super::remains::Remains;
+use super::remains::{Remains, pairs};
 use crate::machine::Machine;
 use crate::machine::peers::{Particulars, Peer};
 use crate::machine::scripts::prepared::Prepared;
@@ -173,13 +173,12 @@ impl Machine {
     /// says.
     fn made_with(&self, peer: &Peer, record: Option<&Record>, progress: Progress) -> SetupState {
         let text = |text: &Option<Box<str>>| text.as_deref().unwrap_or_default().to_owned();
-        let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
         SetupState::Made(Arc::new(Made {
             server: self.server.listed_run(),
             interface: text(&peer.ifname),
             address: text(&peer.address),
             algorithms: peer.algorithms.as_deref().unwrap_or_default().to_vec(),
-            record: record.map_or_else(Vec::new, |record| record.iter().map(pair).collect()),
+            record: record.map_or_else(Vec::new, pairs),
             runs: match progress {
                 Progress::Ordered { last, .. } => vec![last],
                 _ => Vec::new(),

@@ -15,6 +15,6 @@ pub(super) mod progress;
 mod recalling;
 mod reconciling;
 pub(super) mod recovery;
-mod remains;
-pub(super) mod unfinished;
+pub(super) mod remains;
+mod unfinished;
 pub(super) mod unnoted;

@@ -63,3 +63,9 @@ impl Remains {
         self.occasion = self.occasion.take().or(later.occasion);
     }
 }
+
+/// The keys and values of a record, for the next core or the script helper.
+pub(in crate::machine) fn pairs(record: &Record) -> Vec<(String, String)> {
+    let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+    record.iter().map(pair).collect()
+}

@@ -11,7 +11,7 @@ use peerdb::{Database, Record};
 use super::decision::{Now, decide};
 use super::progress::{PeerSetups, Progress};
 use super::recovery::Gone;
-use super::remains::Remains;
+use super::remains::{Remains, pairs};
 use crate::machine::Machine;
 use crate::machine::inheritance::{PeerState, SavedRemains};
 use crate::machine::peers::{Algorithms, Peer};
@@ -207,10 +207,4 @@ impl Machine {
             && Pair::OF_PRESENCE.into_iter().any(is_due);
         is_open.then(|| ordered.into_iter().min().unwrap_or(next))
     }
-}
-
-/// The keys and values of a record, for the next core.
-pub(in crate::machine) fn pairs(record: &Record) -> Vec<(String, String)> {
-    let pair = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-    record.iter().map(pair).collect()
 }
