@@ -200,7 +200,10 @@ impl Machine {
                 continue;
             }
             match (state.child(), state.order.as_deref()) {
-                (Some(_), _) => adopt.push(state.under_way(id)),
+                (Some(_), _) => {
+                    adopt.push(state.under_way(id));
+                    stop.extend(state.stopping.then_some(id));
+                }
                 (None, Some(order)) => {
                     let order = ToScripts::Run(vec![order.run.clone()]);
                     again.insert(id, (order, state.stopping));

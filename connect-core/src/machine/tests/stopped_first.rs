@@ -5,10 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use connect_ipc::scripts::{Run, ToScripts};
+use connect_ipc::scripts::{Child, FromScripts, Run, ToScripts};
 use connect_ipc::setup::{Setup, SetupState};
 
-use super::helperless::{COMMANDS, KILL, comes, connected_by_command};
+use super::helperless::{COMMANDS, KICK, KILL, comes, connected_by_command};
 use super::kicked::under_way;
 use super::rig::{Rig, record};
 use super::undecided::started_at;
@@ -101,4 +101,34 @@ fn a_helper_that_connects_again_gets_the_orders_first() {
         old.to_scripts.iter().position(ends),
     ];
     assert!(follows.is_some() && follows < ends, "{:?}", old.to_scripts);
+}
+
+/// A helper without a journal was lost with the message that ended the command. The next one knows
+/// the child from core only, and a command that never ended would keep all later ones waiting.
+#[test]
+fn a_helper_without_a_journal_is_told_again_to_end_a_command() {
+    for news in [KICK, KILL] {
+        let mut old = connected_by_command();
+        comes(&mut old);
+        let first = runs(&old).remove(0).run;
+        let child = Child {
+            pid: 5,
+            start_time: 6,
+        };
+        old.scripts_say(FromScripts::Started { run: first, child });
+        old.hear(news);
+        old.answer_all();
+        old.scripts_go();
+        old.to_scripts.clear();
+        old.scripts_come();
+        let adopts = |it: &ToScripts| matches!(it, ToScripts::Adopt(runs) if runs[0].run == first);
+        let told = &old.to_scripts;
+        let adopted = told.iter().position(adopts);
+        let ended = told.iter().position(|it| *it == ToScripts::Stop(first));
+        let begins = told.iter().position(|it| *it == ToScripts::Ready {});
+        assert!(
+            adopted.is_some() && adopted < ended && ended < begins,
+            "{news}: {told:?}"
+        );
+    }
 }
