@@ -140,14 +140,17 @@ impl Host {
         }
     }
 
-    /// The command that adds a peer, at the address of its partner.
+    /// The command that adds a peer, at the address of its partner. Another host that is reached by
+    /// a knock does not answer without one.
     pub(crate) fn add_line<W>(&self, peer: &str, shared: &Shared<W>) -> String {
         let address = self.address_of(peer, shared);
-        format!(
-            "ADD -background a {peer} INET {} {}",
-            address.ip(),
-            address.port()
-        )
+        let records = &self.site.records;
+        let record = records.iter().find(|record| record.peer == peer);
+        let of_host = record.filter(|it| matches!(it.partner, Partner::Host(_)));
+        let knock = of_host.and_then(|record| record.get("knock"));
+        let knock = knock.map_or(String::new(), |name| format!("-knock {name} "));
+        let (ip, port) = (address.ip(), address.port());
+        format!("ADD -background a {knock}{peer} INET {ip} {port}")
     }
 
     /// Where the partner of a peer is.

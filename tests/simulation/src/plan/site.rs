@@ -73,18 +73,24 @@ pub struct RecordSite {
 }
 
 impl RecordSite {
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let mut pairs = self.pairs.iter();
+        let (_, value) = pairs.find(|(known, _)| known == key)?;
+        Some(value)
+    }
+
     /// Whether its partner makes the connection.
     #[must_use]
     pub fn is_passive(&self) -> bool {
-        let mut pairs = self.pairs.iter();
-        pairs.any(|(key, value)| key == "peer" && value == "PASSIVE")
+        self.get("peer") == Some("PASSIVE")
     }
 
     /// Whether it gives the address by a host name that is looked up again.
     #[must_use]
     pub fn is_named(&self) -> bool {
-        let mut pairs = self.pairs.iter();
-        pairs.any(|(key, _)| key == connect_policy::resolving::KEY)
+        self.get(connect_policy::resolving::KEY).is_some()
     }
 }
 

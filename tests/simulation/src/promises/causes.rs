@@ -97,8 +97,10 @@ struct StartUp {
     is_uncertain: bool,
     /// Whether core may have had no database, so that it is done with the first one.
     waits: bool,
-    /// The peers that it is to add and that come back: if that fails, they are added later.
+    /// The peers that it is to add. Those that come back are added later if that fails.
     adding: BTreeSet<String>,
+    /// Those whose addition was under way when the connection was lost: it goes on.
+    left: BTreeSet<String>,
 }
 
 /// How long after it has joined a core has its state written.
@@ -107,7 +109,10 @@ const WRITTEN: Duration = Duration::from_secs(60);
 impl StartUp {
     fn see(&mut self, now: &Moment<'_>) {
         match now.seen {
-            Seen::Lives(Part::Server, _) => self.servers += 1,
+            Seen::Lives(Part::Server, _) => {
+                self.servers += 1;
+                self.left.clear();
+            }
             Seen::Fault(Fault::Reboot {}) => self.done = None,
             Seen::Uncertain => self.is_uncertain = true,
             // A core that another provider displaces has its state forgotten.
@@ -177,7 +182,7 @@ impl Rule for Causes {
                 Ok(())
             }
             Some(Fact::Ended(command, end)) => {
-                self.ended(command, end);
+                self.ended(now, command, end);
                 if command.verb == "LIST" {
                     self.listed(now);
                 }
@@ -194,7 +199,10 @@ impl Rule for Causes {
             Some(Fact::Connected | Fact::Lost) => {
                 self.note_unread(now);
                 self.revivals.append(&mut self.reviving);
-                self.revivals.append(&mut self.start_up.adding);
+                let adding = std::mem::take(&mut self.start_up.adding);
+                let comes_back = adding.iter().filter(|it| now.records.may_come_back(it));
+                self.revivals.extend(comes_back.cloned());
+                self.start_up.left.extend(adding);
                 self.missed.lost(self.known.keys());
                 *self = Causes {
                     connects: std::mem::take(&mut self.connects),
@@ -235,6 +243,11 @@ impl Causes {
             self.start_up.waits = now.records.may_be_missing;
             self.adds_start_up_peers(now);
         }
+        for name in std::mem::take(&mut self.start_up.left) {
+            if !is_new && !self.known.contains_key(&name) {
+                self.open(&name).add += 1;
+            }
+        }
         let missed = self.missed.listed(now.records.auto.iter());
         for name in missed {
             if !self.known.contains_key(name) && now.records.may_come_back(name) {
@@ -246,9 +259,7 @@ impl Causes {
     fn adds_start_up_peers(&mut self, now: &Moment<'_>) {
         for name in &now.records.auto {
             self.open(name).add += 1;
-            if now.records.may_come_back(name) {
-                self.start_up.adding.insert(name.clone());
-            }
+            self.start_up.adding.insert(name.clone());
         }
     }
 
@@ -320,7 +331,7 @@ impl Causes {
         }
     }
 
-    fn ended(&mut self, command: &Command, end: &End) {
+    fn ended(&mut self, now: &Moment<'_>, command: &Command, end: &End) {
         let peer = command.word(0);
         match command.verb.as_str() {
             "KILL" => {
@@ -333,7 +344,9 @@ impl Causes {
                 }
             }
             "ADD" => {
-                let comes_back = self.reviving.remove(peer) | self.start_up.adding.remove(peer);
+                let starts = self.start_up.adding.remove(peer);
+                let comes_back =
+                    self.reviving.remove(peer) || starts && now.records.may_come_back(peer);
                 if comes_back && matches!(end, End::Failed(_)) {
                     self.revivals.insert(peer.to_owned());
                 }
@@ -570,6 +583,29 @@ mod tests {
             sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
             sight.lines(&["> LIST", "< OK"]);
             assert_eq!(sight.lines(&[ADD]), expected, "{attempts}");
+        }
+    }
+
+    #[test]
+    fn start_up_that_was_under_way_when_the_connection_was_lost_goes_on() {
+        for (before, expected) in [
+            (&[][..], None),
+            (
+                &[ADD, "< BGDETACH c0.0", "< BGOK c0.0"],
+                Some(Promise::Causes),
+            ),
+        ] {
+            let mut plan = plan(&[("p", &[])], Vec::new());
+            plan.site.hosts[0].auto = vec!["p".to_owned()];
+            plan.site.hosts[0].startup = true;
+            let mut sight = Sight::of::<Causes>(&plan);
+            sight.see(Seen::Lives(Part::Server, 1)).unwrap();
+            sight.lines(&["> LIST", "< INFO q", "< OK"]);
+            sight.lines(before);
+            sight.see(Seen::Ended(CORE)).unwrap();
+            sight.see(Seen::Opened(CORE, Who::Core(1))).unwrap();
+            sight.lines(&["> LIST", "< INFO q", "< OK"]);
+            assert_eq!(sight.lines(&[ADD]), expected, "{before:?}");
         }
     }
 
@@ -825,6 +861,7 @@ mod tests {
     fn start_up_peers_are_added_once_for_each_server_unless_the_state_is_lost() {
         const AUTO: &str = "> ADD -background c0.0 p INET 198.18.0.1 4070";
         let list = ["> LIST", "< INFO q", "< OK", AUTO];
+        let added = ["< BGDETACH c0.0", "< BGOK c0.0"];
         let killed = |state| Fault::Kill {
             part: Part::Core,
             after: 0,
@@ -842,7 +879,7 @@ mod tests {
             (site.startup, site.auto) = (true, vec!["p".to_owned()]);
             let mut sight = Sight::of::<Causes>(&plan);
             sight.see(Seen::Lives(Part::Server, 1)).unwrap();
-            assert_eq!(sight.lines(&list), None);
+            assert_eq!(sight.lines(&[&list[..], &added].concat()), None);
             sight.later(60 * minutes);
             sight.see(Seen::Fault(&killed(kept))).unwrap();
             sight.see(Seen::Died(Part::Core)).unwrap();

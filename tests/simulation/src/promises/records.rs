@@ -9,7 +9,7 @@ use connect_policy::resolving;
 use tripe_admin::Interval;
 
 use crate::instant::Instant;
-use crate::plan::{DatabaseChange, Fault, Habit, HostId, HostSite, Partner, Plan};
+use crate::plan::{DatabaseChange, Fault, Habit, HostId, HostSite, Partner, Plan, RecordSite};
 
 /// The times and numbers by which a peer is pinged, each the largest that a record may have.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,6 +29,8 @@ pub(super) struct Records {
     values: BTreeMap<String, BTreeMap<String, BTreeSet<Option<String>>>>,
     /// The peers with a partner that the lab itself answers for.
     reflected: BTreeSet<String>,
+    /// The peers that are hosts of the site, which have a record of this one.
+    hosts: BTreeSet<String>,
     /// Whether the database may be that of another site.
     pub(super) may_be_foreign: bool,
     /// The peers that are added at start-up.
@@ -60,6 +62,11 @@ impl Records {
         };
         if let Some(site) = plan.site.hosts.get(usize::from(host.0)) {
             records.site(site);
+            let pairs = site.records.iter().filter(|record| {
+                let other = counterpart(plan, host, record.partner);
+                other.is_some_and(|other| !(other.is_passive() && record.is_passive()))
+            });
+            records.hosts = pairs.map(|record| record.peer.clone()).collect();
         }
         for timed in plan.faults.iter().filter(|timed| timed.host == host) {
             records.fault(&timed.fault);
@@ -135,6 +142,23 @@ impl Records {
     /// `EPING`.
     pub(super) fn is_reflected(&self, peer: &str) -> bool {
         self.reflected.contains(peer) && !self.said(peer, "ping").contains(&Some("encrypted"))
+    }
+
+    /// Whether the lab itself is the partner of this peer.
+    pub(super) fn is_lab(&self, peer: &str) -> bool {
+        self.reflected.contains(peer)
+    }
+
+    /// Whether the lab itself would answer for this peer, but is asked only what it does not
+    /// answer.
+    pub(super) fn never_answers(&self, peer: &str) -> bool {
+        self.reflected.contains(peer) && self.said(peer, "ping") == [Some("encrypted")]
+    }
+
+    /// Whether this peer is another host of the site that has a record of this one, and one of the
+    /// two makes the connection.
+    pub(super) fn is_host(&self, peer: &str) -> bool {
+        self.hosts.contains(peer)
     }
 
     /// Whether this peer has always had these scripts, whatever the database was.
@@ -240,6 +264,16 @@ impl Records {
             pause: Duration::from_secs(pause),
         }
     }
+}
+
+/// The record that the host at the other end has of this one.
+fn counterpart(plan: &Plan, host: HostId, partner: Partner) -> Option<&RecordSite> {
+    let Partner::Host(other) = partner else {
+        return None;
+    };
+    let other = plan.site.hosts.get(usize::from(other.0))?;
+    let mut records = other.records.iter();
+    records.find(|record| record.partner == Partner::Host(host))
 }
 
 /// Whether a failure says that the service has sent what makes no sense.

@@ -113,18 +113,19 @@ impl Settled {
         let present = view.server.map(Server::peers).unwrap_or_default();
         for record in view.truth.site.peers().filter(|it| it.flag("watch")) {
             let name = record.name();
-            if !now.records.is_reflected(name) {
+            let is_host = now.records.is_host(name);
+            if !is_host && !now.records.is_lab(name) {
                 continue;
             }
             let is_there = present.iter().any(|peer| peer.name == name);
             let Some(status) = ask::peer(core, view.now, name).and_then(|peer| peer.status) else {
                 // A passive peer that never came is no peer of ours.
-                if record.is_passive() {
+                if record.is_passive() && !is_host {
                     continue;
                 }
                 return broken(Promise::Connected, format!("core does not know {name}"));
             };
-            if view.truth.dead.contains(name) {
+            if view.truth.dead.contains(name) || now.records.never_answers(name) {
                 let told = [PeerState::Down, PeerState::Gone, PeerState::Killed];
                 let is_told = told.contains(&status.state) || status.failures > 0;
                 if is_there && !is_told && self.is_late(now, record) && !self.is_new(now, record) {
@@ -134,7 +135,7 @@ impl Settled {
                 continue;
             }
             if !is_there {
-                if record.is_passive() {
+                if record.is_passive() && !is_host {
                     continue;
                 }
                 let text = format!("{name} lives, and the server does not have it");
